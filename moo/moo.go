@@ -1,0 +1,36 @@
+// Package moo turns the Gram matrix of the objectives' gradients into the
+// weights of a combined gradient: gradient-based multi-objective optimisation
+// in Gram space. Float64 on the CPU; it knows nothing of GPUs or of buckets.
+//
+// Notation: M objectives, J the (M, N) matrix whose row m is the gradient of
+// objective m's mean loss, G = J Jᵀ its Gram. A method returns weights w; the
+// combined gradient is d = Jᵀ w, to be followed as θ ← θ − lr·d.
+package moo
+
+import "gonum.org/v1/gonum/mat"
+
+// Input is one bucket's resolution problem.
+type Input struct {
+	G          *mat.SymDense // (M, M) Gram; rows may be zero or non-finite, Solve sees to them
+	Losses     []float64     // the objectives' losses, or nil
+	Preference []float64     // u, M values > 0 that sum to 1; nil means 1/M each
+	Seed       uint64        // Seed, Step and Bucket key the counter-based randomness
+	Step       int64
+	Bucket     int
+}
+
+// Result is a method's answer.
+type Result struct {
+	Weights     []float64          // M
+	Diagnostics map[string]float64 // iterations, residuals, … by name
+}
+
+// Method maps a Gram to weights. Implementations are safe for concurrent use
+// unless their documentation says that they keep state.
+type Method interface {
+	// Name is the method's name in run files ("pcgrad").
+	Name() string
+	// Weights solves for an Input that Solve has prepared: finite G, trace 1,
+	// no zero row, M ≥ 2.
+	Weights(in Input) (Result, error)
+}

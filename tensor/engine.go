@@ -1,0 +1,262 @@
+// Package tensor holds float32 matrices in GPU buffers and the operations of a
+// decoder-only transformer's training step on them, forward and backward.
+//
+// There is no autograd tape: an operation and its backward are two methods of
+// Engine, side by side in one file, one WGSL kernel each. Methods record work
+// on the device's command stream and return at once; errors are sticky and
+// surface at gpu.Device.Err, Sync or Readback.Wait. A shape mismatch is a
+// programmer error and panics with both shapes. An Engine is used by one
+// goroutine at a time. Start reading at MatMul (matmul.go).
+package tensor
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"unsafe"
+
+	"concord/gpu"
+	"concord/shaders"
+)
+
+// maxGroups is WebGPU's limit of workgroups per grid dimension.
+const maxGroups = 65535
+
+// Engine runs operations on one device.
+type Engine struct {
+	Dev     *gpu.Device
+	kernels map[string]*gpu.Kernel
+	tune    *tuner // GEMM choice, see autotune.go
+}
+
+// NewEngine returns an engine on dev. The engine does not own dev.
+func NewEngine(dev *gpu.Device, opt Options) *Engine {
+	e := &Engine{Dev: dev, kernels: map[string]*gpu.Kernel{}}
+	e.tune = newTuner(e, opt)
+	return e
+}
+
+// Tensor is an (R, C) row-major matrix of float32 (or uint32) in a GPU buffer.
+// Row r starts at element r*LD behind Offset. LD is a multiple of 4; columns
+// C..LD-1 are padding, which holds zeros and which every operation keeps zero.
+// A vector has R = 1. Copying a Tensor copies the reference, not the data.
+type Tensor struct {
+	Buf    *gpu.Buffer
+	Offset int64 // bytes, a multiple of 256
+	R, C   int
+	LD     int // elements
+}
+
+// Bytes is the extent of the tensor in its buffer.
+func (t Tensor) Bytes() int64 { return int64(t.R) * int64(t.LD) * 4 }
+
+// View is the byte range of the tensor, as a kernel binding.
+func (t Tensor) View() gpu.View { return gpu.View{Buf: t.Buf, Offset: t.Offset, Size: t.Bytes()} }
+
+func (t Tensor) String() string { return fmt.Sprintf("(%d,%d)", t.R, t.C) }
+
+// Rows is where the gradients of one parameter go: M matrices of shape (R, C),
+// one per objective (language), matrix m at element m*Stride behind Offset.
+// A plain gradient is the case M = 1. LD as in Tensor.
+type Rows struct {
+	Buf    *gpu.Buffer
+	Offset int64 // bytes, a multiple of 256
+	M      int
+	Stride int // elements between objectives, a multiple of 64
+	R, C   int
+	LD     int
+}
+
+// View is the byte range from objective 0's first element to objective M-1's last.
+func (r Rows) View() gpu.View {
+	return gpu.View{Buf: r.Buf, Offset: r.Offset, Size: (int64(r.M-1)*int64(r.Stride) + int64(r.R)*int64(r.LD)) * 4}
+}
+
+// Objective is objective m's matrix alone.
+func (r Rows) Objective(m int) Tensor {
+	return Tensor{Buf: r.Buf, Offset: r.Offset + int64(m)*int64(r.Stride)*4, R: r.R, C: r.C, LD: r.LD}
+}
+
+// Segments cuts the N token rows of a batch into M consecutive ranges, one per
+// objective: objective m owns tokens Starts[m] .. Starts[m+1]-1 (may be empty).
+// Plain training is the case of one segment.
+type Segments struct {
+	Starts []int  // M+1 entries, ascending, Starts[0] = 0
+	Dev    Tensor // the same as (1, M+1) uint32 on the device
+}
+
+// M is the number of objectives.
+func (s Segments) M() int { return len(s.Starts) - 1 }
+
+// NewSegments uploads starts.
+func (e *Engine) NewSegments(role gpu.Role, starts []int) Segments {
+	t := e.New(role, "segments", 1, len(starts))
+	u := make([]uint32, len(starts))
+	for i, s := range starts {
+		u[i] = uint32(s)
+	}
+	e.UploadU32(t, u)
+	return Segments{Starts: slices.Clone(starts), Dev: t}
+}
+
+// New allocates a zeroed (r, c) tensor with LD = c rounded up to 4. When the
+// budget or the device refuses, the device's sticky error is set and the
+// returned tensor must not be used.
+func (e *Engine) New(role gpu.Role, label string, r, c int) Tensor {
+	ld := (c + 3) &^ 3
+	return Tensor{Buf: e.Dev.NewBuffer(role, label, int64(r)*int64(ld)*4), R: r, C: c, LD: ld}
+}
+
+// Upload writes data, R*C values in row-major order, into t.
+func (e *Engine) Upload(t Tensor, data []float32) {
+	if len(data) != t.R*t.C {
+		panic(fmt.Sprintf("tensor: upload of %d values into %v", len(data), t))
+	}
+	e.Dev.Write(t.View(), byteView(pad(data, t.R, t.C, t.LD)))
+}
+
+// UploadU32 is Upload for ids, labels and indices.
+func (e *Engine) UploadU32(t Tensor, data []uint32) {
+	if len(data) != t.R*t.C {
+		panic(fmt.Sprintf("tensor: upload of %d values into %v", len(data), t))
+	}
+	e.Dev.Write(t.View(), byteView(pad(data, t.R, t.C, t.LD)))
+}
+
+// Download waits for all recorded work and returns t's R*C values.
+func (e *Engine) Download(t Tensor) ([]float32, error) {
+	b, err := e.Dev.Read(t.View()).Wait()
+	if err != nil {
+		return nil, err
+	}
+	return Unpack(b, t.R, t.C, t.LD), nil
+}
+
+// Unpack decodes little-endian float32 rows of stride ld into r*c values.
+func Unpack(b []byte, r, c, ld int) []float32 {
+	out := make([]float32, r*c)
+	for i := range r {
+		for j := range c {
+			out[i*c+j] = math.Float32frombits(binary.LittleEndian.Uint32(b[(i*ld+j)*4:]))
+		}
+	}
+	return out
+}
+
+func pad[T float32 | uint32](data []T, r, c, ld int) []T {
+	if c == ld {
+		return data
+	}
+	out := make([]T, r*ld)
+	for i := range r {
+		copy(out[i*ld:i*ld+c], data[i*c:(i+1)*c])
+	}
+	return out
+}
+
+// byteView reinterprets data; every platform WebGPU runs on is little-endian.
+func byteView[T float32 | uint32](data []T) []byte {
+	if len(data) == 0 {
+		return nil
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(&data[0])), len(data)*4)
+}
+
+// call is one dispatch of a kernel of package shaders.
+type call struct {
+	kernel string            // file stem
+	consts map[string]string // override values
+	params any               // struct of uint32, int32, float32 fields in the order of the WGSL struct Params
+	binds  []gpu.View        // bindings 1, 2, …
+	groups [3]int
+	work   int64 // rough cost in float operations, bounds the time of one submit
+}
+
+func (e *Engine) run(c call) {
+	k := e.kernel(c.kernel, c.consts, c.params)
+	if k == nil {
+		return // sticky error set
+	}
+	var p bytes.Buffer
+	if err := binary.Write(&p, binary.LittleEndian, c.params); err != nil {
+		panic("tensor: " + c.kernel + ": " + err.Error())
+	}
+	e.Dev.Run(gpu.Dispatch{Kernel: k, Params: p.Bytes(), Binds: c.binds,
+		Groups: [3]uint32{uint32(c.groups[0]), uint32(c.groups[1]), uint32(c.groups[2])}, Work: c.work})
+}
+
+// kernel compiles on first use. It panics when params does not match the
+// kernel's struct Params field by field: that is a programmer error.
+func (e *Engine) kernel(name string, consts map[string]string, params any) *gpu.Kernel {
+	key := name
+	if len(consts) > 0 {
+		keys := make([]string, 0, len(consts))
+		for k, v := range consts {
+			keys = append(keys, k+"="+v)
+		}
+		slices.Sort(keys)
+		key += "[" + strings.Join(keys, ",") + "]"
+	}
+	if k := e.kernels[key]; k != nil {
+		return k
+	}
+	src, err := shaders.Source(name)
+	if err != nil {
+		panic(err.Error())
+	}
+	if err := matchParams(src, params); err != nil {
+		panic("tensor: " + name + ": " + err.Error())
+	}
+	text, err := shaders.Specialize(src, consts)
+	if err != nil {
+		panic("tensor: " + name + ": " + err.Error())
+	}
+	k := e.Dev.NewKernel(key, text)
+	e.kernels[key] = k
+	return k
+}
+
+// matchParams compares the Go struct with "struct Params { a: u32, b: f32 }" in src.
+func matchParams(src string, params any) error {
+	_, body, ok := strings.Cut(src, "struct Params {")
+	if !ok {
+		return fmt.Errorf("no struct Params in the kernel")
+	}
+	body, _, _ = strings.Cut(body, "}")
+	var want []string
+	for line := range strings.Lines(body) {
+		line, _, _ = strings.Cut(line, "//")
+		for f := range strings.SplitSeq(line, ",") {
+			if f = strings.ReplaceAll(strings.TrimSpace(f), " ", ""); f != "" {
+				want = append(want, strings.ToLower(f))
+			}
+		}
+	}
+	types := map[reflect.Kind]string{reflect.Uint32: "u32", reflect.Int32: "i32", reflect.Float32: "f32"}
+	var got []string
+	for f := range reflect.TypeOf(params).Fields() {
+		got = append(got, strings.ToLower(f.Name)+":"+types[f.Type.Kind()])
+	}
+	norm := func(s string) string { return strings.ReplaceAll(s, "_", "") }
+	if norm(strings.Join(got, ",")) != norm(strings.Join(want, ",")) {
+		return fmt.Errorf("params are %v in Go, %v in WGSL", got, want)
+	}
+	return nil
+}
+
+// grid folds n workgroups over (x, y), as one dimension stops at 65535. The
+// kernel's flat index is workgroup_id.x + workgroup_id.y * num_workgroups.x,
+// which may exceed n-1: kernels check it.
+func grid(n int) [3]int {
+	if n <= maxGroups {
+		return [3]int{n, 1, 1}
+	}
+	y := (n + maxGroups - 1) / maxGroups
+	return [3]int{(n + y - 1) / y, y, 1}
+}
+
+func ceilDiv(a, b int) int { return (a + b - 1) / b }
