@@ -1,0 +1,12 @@
+// Package doctor is the numeric self-test of every kernel, forward and
+// backward, against its CPU twin in internal/ref, for the user's own device and
+// driver. Together with tests it is the only importer of internal/ref.
+package doctor
+
+import "concord/tensor"
+
+// Test checks one kernel.
+type Test struct {
+	Kernel string                        // stem of the WGSL file
+	Run    func(e *tensor.Engine) error // nil when the device computes what the CPU computes
+}
