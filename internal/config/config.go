@@ -1,0 +1,165 @@
+// Package config reads a run file: TOML, strictly. An unknown key, a wrong
+// type, a missing value or a value out of range is an *Error that says what,
+// where (file:line) and which line fixes it. It knows nothing of what the
+// values do; start reading at Config and Load.
+package config
+
+import "path/filepath"
+
+// Config is a run file with defaults filled in. Field tags are the TOML keys.
+type Config struct {
+	Schema     int        `toml:"schema"`
+	Run        Run        `toml:"run"`
+	Model      Model      `toml:"model"`
+	Data       Data       `toml:"data"`
+	Batch      Batch      `toml:"batch"`
+	Objective  Objective  `toml:"objective"`
+	Optim      Optim      `toml:"optim"`
+	Schedule   Schedule   `toml:"schedule"`
+	Eval       Eval       `toml:"eval"`
+	Checkpoint Checkpoint `toml:"checkpoint"`
+	Log        Log        `toml:"log"`
+	Device     Device     `toml:"device"`
+
+	path    string            // the run file
+	origins map[string]string // key path → "file:line", "-o" or absent for a default
+}
+
+// Run names the run and where its output goes.
+type Run struct {
+	Name string `toml:"name"` // default: the run file's folder
+	Seed uint64 `toml:"seed"` // keys every random choice
+	Dir  string `toml:"dir"`  // output goes to DIR/NAME; relative to the working directory
+}
+
+// Model is the base model.
+type Model struct {
+	Path      string `toml:"path"`       // Hugging Face folder; relative to the run file
+	SaveDtype string `toml:"save_dtype"` // "bf16", "f16", "f32"; "" keeps the base model's
+	Init      string `toml:"init"`       // "pretrained" (default) or "random": weights from seed, config.json and tokenizer from Path
+}
+
+// Data says what to train and evaluate on.
+type Data struct {
+	MaxLen      int      `toml:"max_len"`     // tokens of one example; 0: batch.seq_len
+	Overlong    string   `toml:"overlong"`    // "auto", "drop", "truncate", "split", "error"
+	Temperature float64  `toml:"temperature"` // languages are drawn with probability ∝ tokens^(1/T)
+	Source      []Source `toml:"source"`
+}
+
+// Source is one language's data.
+type Source struct {
+	Lang    string  `toml:"lang"`
+	Path    string  `toml:"path"`     // relative to the run file
+	Format  string  `toml:"format"`   // "" by extension, "text", "jsonl"
+	Heldout string  `toml:"heldout"`  // a file of held-out examples, relative to the run file
+	Holdout float64 `toml:"holdout"`  // instead: the fraction of Path's examples to hold out, by hash
+	Train   bool    `toml:"train"`    // false: evaluation only (an unseen language)
+	TrainOn string  `toml:"train_on"` // "completion" or "all"; "" is completion where there is a prompt
+}
+
+// Batch is the shape of one step.
+type Batch struct {
+	Rows        int `toml:"rows"`         // packed rows per step
+	SeqLen      int `toml:"seq_len"`      // tokens per row
+	LogitsChunk int `toml:"logits_chunk"` // tokens whose logits exist at one time; 0: chosen
+}
+
+// Objective says how the languages' gradients become one.
+type Objective struct {
+	Method   string             `toml:"method"`
+	Scope    string             `toml:"scope"`     // "tensor", "layer", "<n>MB", "global"
+	Weights  map[string]float64 `toml:"weights"`   // per language, for method "static"
+	InFlight int                `toml:"in_flight"` // buckets whose rows exist at one time; 0: 1 on a CPU adapter, 2 otherwise
+	Options  map[string]float64 `toml:"options"`   // the method's hyper-parameters, e.g. c = 0.4
+}
+
+// Optim is the optimizer, AdamW.
+type Optim struct {
+	LR          float64   `toml:"lr"`
+	Betas       []float64 `toml:"betas"`
+	Eps         float64   `toml:"eps"`
+	WeightDecay float64   `toml:"weight_decay"`
+	Clip        float64   `toml:"clip"` // global gradient norm; 0: off
+}
+
+// Schedule is the learning rate over the run and the run's length.
+type Schedule struct {
+	Kind     string  `toml:"kind"`      // "cosine", "linear", "constant"
+	Steps    int     `toml:"steps"`     // exactly one of steps, epochs, tokens
+	Epochs   float64 `toml:"epochs"`    // passes over the training tokens
+	Tokens   int     `toml:"tokens"`    // batch tokens, padding included
+	Warmup   float64 `toml:"warmup"`    // steps, or a fraction of the run when below 1
+	MinRatio float64 `toml:"min_ratio"` // the last learning rate over the peak
+}
+
+// Eval says when to measure every language.
+type Eval struct {
+	Every int  `toml:"every"` // steps; 0: only first and last
+	First bool `toml:"first"`
+	Last  bool `toml:"last"`
+}
+
+// Checkpoint says when to save and what to keep.
+type Checkpoint struct {
+	Every int  `toml:"every"` // steps; 0: only at the end and on Ctrl-C
+	Keep  int  `toml:"keep"`  // the newest n
+	Best  bool `toml:"best"`  // also the one with the lowest mean bits per byte of the trained languages
+}
+
+// Log says how often a plain line is printed.
+type Log struct {
+	Every int `toml:"every"` // steps between plain lines when the output is not a terminal
+}
+
+// Device chooses the adapter.
+type Device struct {
+	Adapter     string `toml:"adapter"` // "" best; an index or a part of the name (see concord doctor)
+	Backend     string `toml:"backend"` // "", "vulkan", "metal", "dx12"
+	Memory      string `toml:"memory"`  // budget, e.g. "6GB"; "" see concord doctor
+	Autotune    bool   `toml:"autotune"`
+	GEMM        string `toml:"gemm"` // force one GEMM variant
+	Attention   string `toml:"attention"`
+	CacheDir    string `toml:"cache_dir"`    // autotune results; "" the user's cache folder
+	ReadTimeout int    `toml:"read_timeout"` // seconds to wait for the device
+}
+
+// Default is the configuration of an empty run file.
+func Default() *Config {
+	return &Config{
+		Schema:     1,
+		Run:        Run{Seed: 1, Dir: "runs"},
+		Model:      Model{Init: "pretrained"},
+		Data:       Data{Overlong: "auto", Temperature: 1},
+		Batch:      Batch{Rows: 8, SeqLen: 256},
+		Objective:  Objective{Method: "mean", Scope: "layer"},
+		Optim:      Optim{LR: 2e-5, Betas: []float64{0.9, 0.999}, Eps: 1e-8, Clip: 1},
+		Schedule:   Schedule{Kind: "cosine", Warmup: 0.03},
+		Eval:       Eval{First: true, Last: true},
+		Checkpoint: Checkpoint{Keep: 2, Best: true},
+		Log:        Log{Every: 10},
+		Device:     Device{Autotune: true, ReadTimeout: 120},
+	}
+}
+
+// Path is the run file's path, "" for a configuration that was not read from one.
+func (c *Config) Path() string { return c.path }
+
+// Resolve makes p, a path in the run file, relative to the run file's folder.
+func (c *Config) Resolve(p string) string {
+	if p == "" || filepath.IsAbs(p) || c.path == "" {
+		return p
+	}
+	return filepath.Join(filepath.Dir(c.path), filepath.FromSlash(p))
+}
+
+// OutDir is the run's folder.
+func (c *Config) OutDir() string { return filepath.Join(c.Run.Dir, c.Run.Name) }
+
+// Origin says where the key's value comes from: "file:line", "-o" or "default".
+func (c *Config) Origin(key string) string {
+	if o, ok := c.origins[key]; ok {
+		return o
+	}
+	return "default"
+}

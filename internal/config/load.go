@@ -1,0 +1,248 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// Error is a mistake in a run file or an override.
+type Error struct {
+	Where string // "run.toml:12", "-o optim.lr"
+	Msg   string
+	Fix   string // the line that repairs it, or ""
+}
+
+func (e *Error) Error() string {
+	s := e.Where + ": " + e.Msg
+	if e.Fix != "" {
+		s += "\n  fix: " + e.Fix
+	}
+	return s
+}
+
+// Load reads the run file at path, applies overrides of the form
+// "section.key=value" and validates the result. Every error is an *Error.
+func Load(path string, overrides []string) (*Config, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &Error{Where: path, Msg: "cannot read the run file: " + reason(err), Fix: "give the path of a TOML run file, e.g. examples/names8/run.toml"}
+	}
+	return Parse(path, string(b), overrides)
+}
+
+// Parse is Load on text that is already in memory.
+func Parse(path, text string, overrides []string) (*Config, error) {
+	c := Default()
+	c.path, c.origins = path, map[string]string{}
+	if err := c.decode(path, text); err != nil {
+		return nil, err
+	}
+	for _, o := range overrides {
+		if err := c.override(o); err != nil {
+			return nil, err
+		}
+	}
+	c.derive()
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// sourceDefaults gives [[data.source]] elements their defaults: the decoder
+// makes them from zero values.
+func sourceDefaults(c *Config, at func(key string) bool) {
+	for i := range c.Data.Source {
+		if !at(fmt.Sprintf("data.source.%d.train", i)) {
+			c.Data.Source[i].Train = true
+		}
+	}
+}
+
+func (c *Config) decode(path, text string) error {
+	places := locate(text)
+	md, err := toml.Decode(text, c)
+	if err != nil {
+		return decodeError(path, places, err)
+	}
+	if err := unknownKeys(path, places, md); err != nil {
+		return err
+	}
+	for key, line := range places {
+		c.origins[key] = fmt.Sprintf("%s:%d", path, line)
+	}
+	sourceDefaults(c, func(k string) bool { _, ok := places[k]; return ok })
+	return nil
+}
+
+// override applies "section.key=value"; value is TOML, or a bare string.
+func (c *Config) override(o string) error {
+	where := "-o " + o
+	key, value, ok := strings.Cut(o, "=")
+	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+	if !ok || key == "" || strings.ContainsAny(key, "[]\n") {
+		return &Error{Where: where, Msg: "is not of the form section.key=value", Fix: "-o optim.lr=1e-4"}
+	}
+	if strings.HasPrefix(key, "data.source") {
+		return &Error{Where: where, Msg: "sources are a list and cannot be overridden one by one", Fix: "edit the [[data.source]] tables of the run file"}
+	}
+	if strings.ContainsAny(value, "\n") {
+		return &Error{Where: where, Msg: "the value spans lines"}
+	}
+	text := key + " = " + value
+	if _, err := toml.Decode(text, &map[string]any{}); err != nil {
+		text = key + " = " + strconv.Quote(value)
+	}
+	md, err := toml.Decode(text, c)
+	if err != nil {
+		return &Error{Where: where, Msg: typeMessage(err)}
+	}
+	if err := unknownKeys("-o", map[string]int{}, md); err != nil {
+		var e *Error
+		errors.As(err, &e)
+		e.Where = where
+		return e
+	}
+	c.origins[key] = "-o"
+	return nil
+}
+
+// unknownKeys refuses keys that no field takes, and keys that a field takes
+// only because the decoder ignores case.
+func unknownKeys(path string, places map[string]int, md toml.MetaData) error {
+	known := knownKeys()
+	seen := map[string]int{}
+	for _, k := range md.Keys() {
+		key := k.String()
+		if _, ok := known[key]; ok || strings.HasPrefix(key, "objective.options.") || strings.HasPrefix(key, "objective.weights.") {
+			continue
+		}
+		seen[key]++
+		if i := strings.LastIndex(key, "."); i > 0 && seen[key[:i]] > 0 {
+			continue // its table was named already
+		}
+		where := path
+		if l := lineOf(places, key); l > 0 {
+			where = fmt.Sprintf("%s:%d", path, l)
+		}
+		return &Error{Where: where, Msg: fmt.Sprintf("unknown key %q", key), Fix: suggest(key, known)}
+	}
+	return nil
+}
+
+// lineOf finds key in places, in whichever element of an array of tables.
+func lineOf(places map[string]int, key string) int {
+	if l, ok := places[key]; ok {
+		return l
+	}
+	best := 0
+	for k, l := range places {
+		if stripIndex(k) == key && (best == 0 || l < best) {
+			best = l
+		}
+	}
+	return best
+}
+
+func stripIndex(key string) string {
+	parts := strings.Split(key, ".")
+	out := parts[:0]
+	for _, p := range parts {
+		if _, err := strconv.Atoi(p); err != nil {
+			out = append(out, p)
+		}
+	}
+	return strings.Join(out, ".")
+}
+
+// knownKeys lists every key path of Config, without indices.
+func knownKeys() map[string]reflect.Kind {
+	keys := map[string]reflect.Kind{}
+	var walk func(t reflect.Type, prefix string)
+	walk = func(t reflect.Type, prefix string) {
+		for f := range t.Fields() {
+			tag := f.Tag.Get("toml")
+			if tag == "" {
+				continue
+			}
+			key := prefix + tag
+			keys[key] = f.Type.Kind()
+			switch {
+			case f.Type.Kind() == reflect.Struct:
+				walk(f.Type, key+".")
+			case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct:
+				walk(f.Type.Elem(), key+".")
+			}
+		}
+	}
+	walk(reflect.TypeFor[Config](), "")
+	return keys
+}
+
+// decodeError turns the decoder's errors into an *Error with a place.
+func decodeError(path string, places map[string]int, err error) error {
+	var pe toml.ParseError
+	if errors.As(err, &pe) {
+		where := fmt.Sprintf("%s:%d", path, pe.Position.Line)
+		msg := pe.Message
+		if msg == "" {
+			msg = pe.Error()
+		}
+		return &Error{Where: where, Msg: msg}
+	}
+	msg := err.Error()
+	where := path
+	var line int
+	var key string
+	if n, _ := fmt.Sscanf(msg, "toml: line %d (last key %q)", &line, &key); n >= 1 {
+		where = fmt.Sprintf("%s:%d", path, line)
+		if key != "" { // the decoder reports the key's table line for nested values
+			if l := lineOf(places, key); l > 0 {
+				where = fmt.Sprintf("%s:%d", path, l)
+			}
+		}
+	}
+	return &Error{Where: where, Msg: typeMessage(err)}
+}
+
+// typeMessage says a type mismatch in the user's words.
+func typeMessage(err error) string {
+	msg := strings.TrimPrefix(err.Error(), "toml: ")
+	if i := strings.Index(msg, "incompatible types: "); i >= 0 {
+		rest := msg[i+len("incompatible types: "):]
+		var key string
+		if j := strings.Index(msg, "(last key "); j >= 0 {
+			fmt.Sscanf(msg[j:], "(last key %q)", &key)
+		}
+		r := strings.NewReplacer("TOML value has type ", "the value is a ", "destination has type ", "this key takes a ", "float64", "float", "uint64", "non-negative integer", "; ", ", ")
+		return fmt.Sprintf("wrong type for %q: %s", key, r.Replace(rest))
+	}
+	return msg
+}
+
+func reason(err error) string {
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		return pe.Err.Error()
+	}
+	return err.Error()
+}
+
+// derive fills values that follow from others.
+func (c *Config) derive() {
+	if c.Run.Name == "" && c.path != "" {
+		if abs, err := filepath.Abs(c.path); err == nil {
+			c.Run.Name = filepath.Base(filepath.Dir(abs))
+		}
+	}
+	if c.Data.MaxLen == 0 {
+		c.Data.MaxLen = c.Batch.SeqLen
+	}
+}

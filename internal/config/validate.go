@@ -1,0 +1,248 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// sizePattern is a byte size: "512MB", "6 GiB", "4e9".
+var sizePattern = regexp.MustCompile(`(?i)^\s*([0-9.]+(?:e[0-9]+)?)\s*(b|kb|mb|gb|kib|mib|gib)?\s*$`)
+
+// ParseSize reads "512MB", "6GiB" (kB, MB, GB and KiB, MiB, GiB all count by
+// 1024, as GPU tools do) or plain bytes.
+func ParseSize(s string) (int64, error) {
+	m := sizePattern.FindStringSubmatch(s)
+	if m == nil {
+		return 0, fmt.Errorf("%q is not a size such as \"512MB\" or \"6GB\"", s)
+	}
+	v, err := strconv.ParseFloat(m[1], 64)
+	unit := map[string]float64{"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+	u := strings.ToLower(m[2])
+	if len(u) > 1 {
+		u = u[:1]
+	}
+	v *= unit[u]
+	if err != nil || v < 1 || v > 1<<50 {
+		return 0, fmt.Errorf("%q is not a size such as \"512MB\" or \"6GB\"", s)
+	}
+	return int64(v), nil
+}
+
+// MemoryBudget is device.memory in bytes, 0 when not given.
+func (c *Config) MemoryBudget() int64 {
+	n, _ := ParseSize(c.Device.Memory) // validated; "" gives 0
+	return n
+}
+
+// at is where the key's value was written.
+func (c *Config) at(key string) string {
+	for k := key; k != ""; {
+		if o, ok := c.origins[k]; ok {
+			if o == "-o" {
+				return "-o " + key
+			}
+			return o
+		}
+		i := strings.LastIndex(k, ".")
+		if i < 0 {
+			break
+		}
+		k = k[:i]
+	}
+	return c.path
+}
+
+func (c *Config) fail(key, fix, format string, args ...any) error {
+	return &Error{Where: c.at(key), Msg: key + ": " + fmt.Sprintf(format, args...), Fix: fix}
+}
+
+func (c *Config) oneOf(key, value string, valid ...string) error {
+	if slices.Contains(valid, value) {
+		return nil
+	}
+	quoted := make([]string, len(valid))
+	known := map[string]bool{}
+	for i, v := range valid {
+		quoted[i] = strconv.Quote(v)
+		known[v] = true
+	}
+	name := key[strings.LastIndex(key, ".")+1:]
+	fix := name + " = " + quoted[0]
+	for _, v := range valid {
+		if v != "" && editDistance(v, value) <= 2 {
+			fix = name + " = " + strconv.Quote(v)
+		}
+	}
+	return c.fail(key, fix, "%q is not one of %s", value, strings.Join(quoted, ", "))
+}
+
+func (c *Config) inRange(key string, v, lo, hi float64, fix string) error {
+	if v >= lo && v <= hi && !math.IsNaN(v) {
+		return nil
+	}
+	return c.fail(key, fix, "%v is outside %v … %v", v, lo, hi)
+}
+
+// validate checks everything that needs no file but the run file, and that the
+// files it names exist. Method names and scopes are checked where they live.
+func (c *Config) validate() error {
+	checks := []error{
+		c.schema(),
+		c.oneOf("model.save_dtype", c.Model.SaveDtype, "bf16", "f16", "f32", ""),
+		c.oneOf("model.init", c.Model.Init, "pretrained", "random"),
+		c.oneOf("data.overlong", c.Data.Overlong, "auto", "drop", "truncate", "split", "error"),
+		c.oneOf("schedule.kind", c.Schedule.Kind, "cosine", "linear", "constant"),
+		c.oneOf("device.backend", c.Device.Backend, "", "vulkan", "metal", "dx12"),
+		c.inRange("data.temperature", c.Data.Temperature, 1e-3, 1e9, "temperature = 1.0"),
+		c.inRange("data.max_len", float64(c.Data.MaxLen), 2, float64(c.Batch.SeqLen), "max_len = 0  # as long as batch.seq_len"),
+		c.inRange("batch.rows", float64(c.Batch.Rows), 1, 1<<16, "rows = 8"),
+		c.inRange("batch.seq_len", float64(c.Batch.SeqLen), 2, 1<<20, "seq_len = 256"),
+		c.inRange("batch.logits_chunk", float64(c.Batch.LogitsChunk), 0, 1<<20, "logits_chunk = 0"),
+		c.inRange("optim.lr", c.Optim.LR, 0, 1e3, "lr = 2e-5"),
+		c.inRange("optim.eps", c.Optim.Eps, 1e-30, 1, "eps = 1e-8"),
+		c.inRange("optim.weight_decay", c.Optim.WeightDecay, 0, 100, "weight_decay = 0.0"),
+		c.inRange("optim.clip", c.Optim.Clip, 0, 1e9, "clip = 1.0"),
+		c.betas(),
+		c.length(),
+		c.inRange("schedule.warmup", c.Schedule.Warmup, 0, 1e9, "warmup = 0.03"),
+		c.inRange("schedule.min_ratio", c.Schedule.MinRatio, 0, 1, "min_ratio = 0.1"),
+		c.inRange("eval.every", float64(c.Eval.Every), 0, 1e12, "every = 100"),
+		c.inRange("checkpoint.every", float64(c.Checkpoint.Every), 0, 1e12, "every = 100"),
+		c.inRange("checkpoint.keep", float64(c.Checkpoint.Keep), 1, 1e6, "keep = 2"),
+		c.inRange("log.every", float64(c.Log.Every), 1, 1e12, "every = 10"),
+		c.inRange("objective.in_flight", float64(c.Objective.InFlight), 0, 64, "in_flight = 0"),
+		c.inRange("device.read_timeout", float64(c.Device.ReadTimeout), 1, 86400, "read_timeout = 120"),
+		c.memory(),
+		c.modelPath(),
+		c.sources(),
+	}
+	for _, err := range checks {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Config) schema() error {
+	if c.Schema != 1 {
+		return c.fail("schema", "schema = 1", "this concord reads schema 1, not %d", c.Schema)
+	}
+	if c.Run.Name == "" || strings.ContainsAny(c.Run.Name, `/\:*?"<>|`) || strings.HasPrefix(c.Run.Name, ".") {
+		return c.fail("run.name", `name = "my-run"`, "%q cannot name a folder", c.Run.Name)
+	}
+	return nil
+}
+
+func (c *Config) betas() error {
+	if len(c.Optim.Betas) != 2 {
+		return c.fail("optim.betas", "betas = [0.9, 0.999]", "%d values, want 2", len(c.Optim.Betas))
+	}
+	for _, b := range c.Optim.Betas {
+		if !(b >= 0 && b < 1) {
+			return c.fail("optim.betas", "betas = [0.9, 0.999]", "%v is outside 0 ≤ β < 1", b)
+		}
+	}
+	return nil
+}
+
+func (c *Config) length() error {
+	s, n := c.Schedule, 0
+	for _, given := range []bool{s.Steps != 0, s.Epochs != 0, s.Tokens != 0} {
+		if given {
+			n++
+		}
+	}
+	if n != 1 {
+		return c.fail("schedule", "steps = 200  # in [schedule]", "give exactly one of steps, epochs, tokens (%d given)", n)
+	}
+	if s.Steps < 0 || s.Epochs < 0 || s.Tokens < 0 {
+		return c.fail("schedule", "steps = 200", "the length of the run is negative")
+	}
+	return nil
+}
+
+func (c *Config) memory() error {
+	if c.Device.Memory == "" {
+		return nil
+	}
+	if _, err := ParseSize(c.Device.Memory); err != nil {
+		return c.fail("device.memory", `memory = "6GB"`, "%v", err)
+	}
+	return nil
+}
+
+func (c *Config) modelPath() error {
+	if c.Model.Path == "" {
+		return c.fail("model.path", `path = "../base"  # in [model]`, "no base model given")
+	}
+	if st, err := os.Stat(c.Resolve(c.Model.Path)); err != nil || !st.IsDir() {
+		return c.fail("model.path", "path = the folder with config.json, model.safetensors and tokenizer.json", "%s is not a folder (paths are relative to the run file)", c.Resolve(c.Model.Path))
+	}
+	return nil
+}
+
+func (c *Config) sources() error {
+	if len(c.Data.Source) == 0 {
+		return c.fail("data.source", "[[data.source]]\n       lang = \"sw\"\n       path = \"data/sw.jsonl\"", "no data given")
+	}
+	trained := 0
+	seen := map[string]int{}
+	for i, s := range c.Data.Source {
+		if err := c.source(i, s); err != nil {
+			return err
+		}
+		if j, dup := seen[s.Lang]; dup {
+			return c.fail(fmt.Sprintf("data.source.%d.lang", i), "merge the two files, or give the second another lang", "%q is the language of source %d already", s.Lang, j+1)
+		}
+		seen[s.Lang] = i
+		if s.Train {
+			trained++
+		}
+	}
+	if trained == 0 {
+		return c.fail("data.source", "train = true", "no source is trained on")
+	}
+	for lang := range c.Objective.Weights {
+		if i, ok := seen[lang]; !ok || !c.Data.Source[i].Train {
+			return c.fail("objective.weights."+lang, "name a trained language", "%q is not a trained language", lang)
+		}
+	}
+	return nil
+}
+
+func (c *Config) source(i int, s Source) error {
+	key := func(k string) string { return fmt.Sprintf("data.source.%d.%s", i, k) }
+	switch {
+	case s.Lang == "":
+		return c.fail(key("lang"), `lang = "sw"`, "no language given")
+	case s.Train && s.Path == "":
+		return c.fail(key("path"), `path = "data/`+s.Lang+`.jsonl"`, "no file given")
+	case !s.Train && s.Heldout == "" && s.Path == "":
+		return c.fail(key("heldout"), `heldout = "data/`+s.Lang+`.heldout.jsonl"`, "an evaluation-only source needs a file")
+	case s.Heldout != "" && s.Holdout != 0:
+		return c.fail(key("holdout"), "remove one of the two lines", "give heldout (a file) or holdout (a fraction), not both")
+	case s.Holdout < 0 || s.Holdout >= 1:
+		return c.fail(key("holdout"), "holdout = 0.1", "%v is outside 0 ≤ holdout < 1", s.Holdout)
+	}
+	if err := c.oneOf(key("format"), s.Format, "", "text", "jsonl"); err != nil {
+		return err
+	}
+	if err := c.oneOf(key("train_on"), s.TrainOn, "", "completion", "all"); err != nil {
+		return err
+	}
+	for _, f := range []struct{ key, path string }{{"path", s.Path}, {"heldout", s.Heldout}} {
+		if f.path == "" {
+			continue
+		}
+		if st, err := os.Stat(c.Resolve(f.path)); err != nil || st.IsDir() {
+			return c.fail(key(f.key), f.key+" = a file, relative to the run file", "%s is not a file", c.Resolve(f.path))
+		}
+	}
+	return nil
+}
