@@ -1,0 +1,277 @@
+package safetensors
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+)
+
+// DefaultShard is the size in bytes of tensor data above which WriteModel cuts
+// a model into several files.
+const DefaultShard = 5 << 30
+
+// Entry is one tensor to write. Data is called once, when its turn comes, so
+// that a model is never in host memory as a whole; it returns the values in
+// row-major order.
+type Entry struct {
+	Name  string
+	Shape []int
+	DType DType // F32, F16 or BF16; rounding is to nearest even
+	Data  func() ([]float32, error)
+}
+
+// Write writes entries to path: temporary file, fsync, rename, so that path
+// holds either its former content or all of the new. The bytes depend on the
+// entries and metadata only, not on their order. __metadata__ gets
+// "format": "pt" besides metadata, as other readers expect. A value that
+// overflows the type is an error naming the tensor.
+func Write(path string, entries []Entry, metadata map[string]string) error {
+	entries, err := arrange(entries)
+	if err != nil {
+		return fmt.Errorf("safetensors: %s: %w", path, err)
+	}
+	header, err := encodeHeader(entries, metadata)
+	if err != nil {
+		return fmt.Errorf("safetensors: %s: %w", path, err)
+	}
+	return writeAtomic(path, func(w io.Writer) error {
+		if _, err := w.Write(header); err != nil {
+			return err
+		}
+		var buf []byte
+		for _, t := range entries {
+			data, err := t.Data()
+			if err != nil {
+				return fmt.Errorf("tensor %q: %w", t.Name, err)
+			}
+			if n := (Info{Shape: t.Shape}).Elements(); len(data) != n {
+				panic(fmt.Sprintf("safetensors: write %q: %d values for shape %v", t.Name, len(data), t.Shape))
+			}
+			for at := 0; at < len(data); at += 1 << 16 {
+				buf, err = encode(buf[:0], data[at:min(at+1<<16, len(data))], t.DType)
+				if err != nil {
+					return fmt.Errorf("tensor %q, from value %d: %w", t.Name, at, err)
+				}
+				if _, err := w.Write(buf); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// WriteModel writes dir/model.safetensors, or, when the data exceed maxShard
+// bytes (0 = DefaultShard), model-00001-of-0000N.safetensors and so on with
+// model.safetensors.index.json, the index last. The other layout's entry file,
+// if an older save left one, is removed.
+func WriteModel(dir string, entries []Entry, metadata map[string]string, maxShard int64) error {
+	if maxShard == 0 {
+		maxShard = DefaultShard
+	}
+	shards, total, err := cut(entries, maxShard)
+	if err != nil {
+		return fmt.Errorf("safetensors: %s: %w", dir, err)
+	}
+	if len(shards) <= 1 {
+		if err := Write(filepath.Join(dir, SingleFile), entries, metadata); err != nil {
+			return err
+		}
+		return removeStale(filepath.Join(dir, IndexFile))
+	}
+	index := struct {
+		Metadata  map[string]int64  `json:"metadata"`
+		WeightMap map[string]string `json:"weight_map"`
+	}{map[string]int64{"total_size": total}, map[string]string{}}
+	for i, shard := range shards {
+		file := fmt.Sprintf("model-%05d-of-%05d.safetensors", i+1, len(shards))
+		if err := Write(filepath.Join(dir, file), shard, metadata); err != nil {
+			return err
+		}
+		for _, t := range shard {
+			index.WeightMap[t.Name] = file
+		}
+	}
+	text, err := json.MarshalIndent(index, "", "  ")
+	if err != nil {
+		return fmt.Errorf("safetensors: %s: %w", dir, err)
+	}
+	if err := WriteFile(filepath.Join(dir, IndexFile), append(text, '\n')); err != nil {
+		return err
+	}
+	return removeStale(filepath.Join(dir, SingleFile))
+}
+
+func removeStale(path string) error {
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("safetensors: %w", err)
+	}
+	return nil
+}
+
+// WriteFile replaces path by data atomically: temporary file in the same
+// folder, fsync, rename.
+func WriteFile(path string, data []byte) error {
+	return writeAtomic(path, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// cut fills shards of at most maxShard bytes in the order of arrange.
+func cut(entries []Entry, maxShard int64) (shards [][]Entry, total int64, err error) {
+	entries, err = arrange(entries)
+	if err != nil {
+		return nil, 0, err
+	}
+	room := int64(0)
+	for _, t := range entries {
+		n, err := byteSize(t.DType, t.Shape)
+		if err != nil {
+			return nil, 0, fmt.Errorf("tensor %q: %w", t.Name, err)
+		}
+		if len(shards) == 0 || n > room {
+			shards, room = append(shards, nil), maxShard
+		}
+		last := len(shards) - 1
+		shards[last] = append(shards[last], t)
+		room -= n
+		total += n
+	}
+	return shards, total, nil
+}
+
+// arrange sorts by descending element size, then name, as the reference writer
+// does: every tensor is aligned to its element.
+func arrange(entries []Entry) ([]Entry, error) {
+	entries = slices.Clone(entries)
+	slices.SortFunc(entries, func(a, b Entry) int {
+		return cmp.Or(-cmp.Compare(bits[a.DType], bits[b.DType]), cmp.Compare(a.Name, b.Name))
+	})
+	seen := map[string]bool{}
+	for _, t := range entries {
+		if !t.DType.convertible() {
+			return nil, fmt.Errorf("tensor %q: dtype %q cannot be written: use f32, f16 or bf16", t.Name, t.DType)
+		}
+		if seen[t.Name] || t.Name == "__metadata__" {
+			return nil, fmt.Errorf("tensor %q: the name is taken", t.Name)
+		}
+		seen[t.Name] = true
+	}
+	return entries, nil
+}
+
+// encodeHeader is the length and the JSON, padded with spaces to 8 bytes.
+func encodeHeader(entries []Entry, metadata map[string]string) ([]byte, error) {
+	meta := map[string]string{"format": "pt"}
+	for k, v := range metadata {
+		meta[k] = v
+	}
+	var b bytes.Buffer
+	field := func(key string, v any) error {
+		k, err := json.Marshal(key)
+		if err != nil {
+			return err
+		}
+		val, err := json.Marshal(v) // maps in key order
+		if err != nil {
+			return err
+		}
+		if b.Len() > 8+1 {
+			b.WriteByte(',')
+		}
+		b.Write(k)
+		b.WriteByte(':')
+		b.Write(val)
+		return nil
+	}
+	b.Write(make([]byte, 8))
+	b.WriteByte('{')
+	if err := field("__metadata__", meta); err != nil {
+		return nil, err
+	}
+	at := int64(0)
+	for _, t := range entries {
+		n, err := byteSize(t.DType, t.Shape)
+		if err != nil {
+			return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
+		}
+		shape := t.Shape
+		if shape == nil {
+			shape = []int{}
+		}
+		err = field(t.Name, struct {
+			DType   DType    `json:"dtype"`
+			Shape   []int    `json:"shape"`
+			Offsets [2]int64 `json:"data_offsets"`
+		}{t.DType, shape, [2]int64{at, at + n}})
+		if err != nil {
+			return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
+		}
+		at += n
+	}
+	b.WriteByte('}')
+	for b.Len()%8 != 0 {
+		b.WriteByte(' ')
+	}
+	if b.Len()-8 > MaxHeader {
+		return nil, fmt.Errorf("the header would be %d bytes, over the limit of %d", b.Len()-8, MaxHeader)
+	}
+	binary.LittleEndian.PutUint64(b.Bytes(), uint64(b.Len()-8))
+	return b.Bytes(), nil
+}
+
+func writeAtomic(path string, fill func(io.Writer) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp*")
+	if err != nil {
+		return fmt.Errorf("safetensors: write %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+			err = fmt.Errorf("safetensors: write %s: %w", path, err)
+		}
+	}()
+	w := bufio.NewWriterSize(f, 1<<20)
+	if err := fill(w); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if err := f.Chmod(0o644); err != nil && runtime.GOOS != "windows" {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes a rename durable. Windows has no such call and needs none.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
