@@ -59,12 +59,25 @@ func cleanKey(key string) string {
 	return strings.Join(parts, ".")
 }
 
+// aliases are other trainers' names for our keys.
+var aliases = map[string]string{
+	"learning_rate": "optim.lr", "max_grad_norm": "optim.clip", "num_train_epochs": "schedule.epochs", "num_epochs": "schedule.epochs",
+	"max_steps": "schedule.steps", "warmup_steps": "schedule.warmup", "warmup_ratio": "schedule.warmup", "lr_scheduler_type": "schedule.kind",
+	"lr_scheduler": "schedule.kind", "per_device_train_batch_size": "batch.rows", "batch_size": "batch.rows", "micro_batch_size": "batch.rows",
+	"max_seq_length": "batch.seq_len", "sequence_len": "batch.seq_len", "cutoff_len": "batch.seq_len", "output_dir": "run.dir",
+	"base_model": "model.path", "model_name_or_path": "model.path", "save_steps": "checkpoint.every", "eval_steps": "eval.every",
+	"logging_steps": "log.every", "save_total_limit": "checkpoint.keep", "val_set_size": "data.source.holdout",
+}
+
 // suggest proposes the known key nearest to key: same name in another section
 // first, then the smallest edit distance.
 func suggest[T any](key string, known map[string]T) string {
 	section, name := "", key
 	if i := strings.LastIndex(key, "."); i >= 0 {
 		section, name = key[:i], key[i+1:]
+	}
+	if k, ok := aliases[strings.ToLower(name)]; ok {
+		return fmt.Sprintf("here it is %s", describe(k))
 	}
 	var names []string
 	for k := range known {

@@ -1,0 +1,74 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strconv"
+)
+
+// Value is one effective setting.
+type Value struct {
+	Key    string `json:"key"`
+	Value  any    `json:"value"`
+	Origin string `json:"origin"` // "file:line", "-o" or "default"
+}
+
+// Values lists every setting in the order of Config, sources numbered.
+func (c *Config) Values() []Value {
+	var out []Value
+	var walk func(v reflect.Value, prefix string)
+	walk = func(v reflect.Value, prefix string) {
+		for f, fv := range v.Fields() {
+			tag := f.Tag.Get("toml")
+			if tag == "" {
+				continue
+			}
+			key := prefix + tag
+			switch {
+			case fv.Kind() == reflect.Struct:
+				walk(fv, key+".")
+			case fv.Kind() == reflect.Slice && fv.Type().Elem().Kind() == reflect.Struct:
+				for i := range fv.Len() {
+					walk(fv.Index(i), key+"."+strconv.Itoa(i)+".")
+				}
+			case fv.Kind() == reflect.Map:
+				m := fv.Interface().(map[string]float64)
+				names := make([]string, 0, len(m))
+				for n := range m {
+					names = append(names, n)
+				}
+				slices.Sort(names)
+				for _, n := range names {
+					out = append(out, Value{key + "." + n, m[n], c.Origin(key + "." + n)})
+				}
+			default:
+				out = append(out, Value{key, fv.Interface(), c.Origin(key)})
+			}
+		}
+	}
+	walk(reflect.ValueOf(*c), "")
+	return out
+}
+
+// Show writes every setting with its origin, as TOML with dotted keys.
+func (c *Config) Show(w io.Writer) {
+	for _, v := range c.Values() {
+		value := fmt.Sprint(v.Value)
+		switch x := v.Value.(type) {
+		case string:
+			value = strconv.Quote(x)
+		case []float64:
+			value = "["
+			for i, f := range x {
+				if i > 0 {
+					value += ", "
+				}
+				value += fmt.Sprint(f)
+			}
+			value += "]"
+		}
+		fmt.Fprintf(w, "%-28s = %-28s # %s\n", v.Key, value, v.Origin)
+	}
+}

@@ -1,0 +1,152 @@
+// Package report is what a run tells: records of steps and evaluations, the
+// metrics.jsonl file, the live line or plain lines, and the closing table. It
+// only formats; nothing in it changes a run. Start reading at Reporter.
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+)
+
+// Float is a float64 that JSON can hold: NaN and infinities become null.
+type Float float64
+
+// MarshalJSON writes null for a value JSON has no number for.
+func (f Float) MarshalJSON() ([]byte, error) {
+	if math.IsNaN(float64(f)) || math.IsInf(float64(f), 0) {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(f))
+}
+
+// Step is everything known about one training step.
+type Step struct {
+	Kind          string           `json:"kind"` // "step"
+	Step          int              `json:"step"` // 1 is the first
+	Steps         int              `json:"steps"`
+	Loss          Float            `json:"loss"`           // mean over the languages, nats per supervised token
+	LossByLang    map[string]Float `json:"loss_by_lang"`   // languages without tokens in this step are absent
+	TokensByLang  map[string]int   `json:"tokens_by_lang"` // supervised tokens
+	GradNorm      Float            `json:"grad_norm"`      // of the resolved gradient, before clipping
+	ClipScale     Float            `json:"clip_scale"`     // 1: not clipped
+	LR            Float            `json:"lr"`
+	NegativePairs int              `json:"negative_pairs"` // language pairs with ⟨gᵢ,gⱼ⟩ < 0, summed over buckets
+	Pairs         int              `json:"pairs"`          // 0: the method computes no Gram
+	Masked        []string         `json:"masked,omitempty"`
+	Buckets       []Bucket         `json:"buckets,omitempty"`
+	Tokens        int              `json:"tokens"` // of the batch, padding included
+	Seconds       float64          `json:"seconds"`
+	TotalTokens   int64            `json:"total_tokens"`
+}
+
+// Bucket is one bucket's resolution in one step.
+type Bucket struct {
+	Name          string    `json:"name"`
+	NegativePairs int       `json:"negative_pairs"`
+	Pairs         int       `json:"pairs"`
+	MinCosine     Float     `json:"min_cosine"`
+	Weights       []float64 `json:"weights,omitempty"` // by language, in the header's order
+	Norms         []Float   `json:"norms,omitempty"`   // |g| by language
+	Norm          Float     `json:"norm"`              // |d|
+}
+
+// Eval is one measurement of every language.
+type Eval struct {
+	Kind    string    `json:"kind"` // "eval"
+	Step    int       `json:"step"` // steps done
+	Rows    []EvalRow `json:"rows"`
+	Seconds float64   `json:"seconds"`
+}
+
+// EvalRow is one language's held-out measurement.
+type EvalRow struct {
+	Lang        string `json:"lang"`
+	Seen        bool   `json:"seen"` // trained on
+	BitsPerByte Float  `json:"bits_per_byte"`
+	NLL         Float  `json:"nll"`    // nats, summed
+	Tokens      int    `json:"tokens"` // supervised
+	Bytes       int    `json:"bytes"`  // of supervised text, UTF-8
+	Examples    int    `json:"examples"`
+}
+
+// Mean is the mean bits per byte of the rows with Seen == seen, NaN if none.
+func (e Eval) Mean(seen bool) float64 {
+	sum, n := 0.0, 0
+	for _, r := range e.Rows {
+		if r.Seen == seen {
+			sum += float64(r.BitsPerByte)
+			n++
+		}
+	}
+	if n == 0 {
+		return math.NaN()
+	}
+	return sum / float64(n)
+}
+
+// Data is what loading one language's files gave.
+type Data struct {
+	Lang       string `json:"lang"`
+	Seen       bool   `json:"seen"`
+	Examples   int    `json:"examples"`
+	Heldout    int    `json:"heldout"`
+	Tokens     int    `json:"tokens"`
+	Supervised int    `json:"supervised"`
+	Bytes      int    `json:"bytes"`
+	TooLong    int    `json:"too_long"`
+	Split      int    `json:"split"`
+	Truncated  int    `json:"truncated"`
+	Empty      int    `json:"empty"`
+	Masked     int    `json:"fully_masked"`
+}
+
+// Header opens a run.
+type Header struct {
+	Kind       string   `json:"kind"` // "header"
+	Version    string   `json:"version"`
+	Name       string   `json:"name"`
+	Dir        string   `json:"dir"`
+	Model      string   `json:"model"`
+	Parameters int64    `json:"parameters"`
+	Device     string   `json:"device"`
+	Backend    string   `json:"backend"`
+	Software   bool     `json:"software"` // a CPU adapter
+	Budget     int64    `json:"memory_budget"`
+	Planned    int64    `json:"memory_planned"`
+	Method     string   `json:"method"`
+	Scope      string   `json:"scope"`
+	Buckets    int      `json:"buckets"`
+	Rows       int      `json:"rows"`
+	SeqLen     int      `json:"seq_len"`
+	Steps      int      `json:"steps"`
+	Start      int      `json:"start"` // steps done before, after a resume
+	Languages  []string `json:"languages"`
+	Packing    float64  `json:"packing"` // share of batch tokens that are not padding
+	Data       []Data   `json:"data"`
+}
+
+// End closes a run.
+type End struct {
+	Kind        string           `json:"kind"` // "end"
+	Steps       int              `json:"steps"`
+	Seconds     float64          `json:"seconds"`
+	Tokens      int64            `json:"tokens"`
+	PeakBytes   int64            `json:"peak_bytes"`
+	BytesByRole map[string]int64 `json:"bytes_by_role"` // at the peak
+	Output      string           `json:"output"`
+	Stopped     string           `json:"stopped,omitempty"` // why, if early
+}
+
+// WriteJSON appends one record as a line.
+func WriteJSON(w io.Writer, record any) error {
+	b, err := json.Marshal(record)
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	if _, err := w.Write(append(b, '\n')); err != nil {
+		return fmt.Errorf("report: write metrics: %w", err)
+	}
+	return nil
+}

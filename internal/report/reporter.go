@@ -1,0 +1,235 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Options shape a Reporter.
+type Options struct {
+	Out      io.Writer // the user's screen
+	Terminal bool      // Out is a terminal: one live line instead of plain lines
+	Width    int       // columns of the terminal; 0 is 80
+	JSONL    io.Writer // metrics.jsonl, or nil
+	LogEvery int       // steps between plain lines
+	Quiet    bool      // nothing on the screen
+}
+
+// Reporter writes a run's records as they come. Not for concurrent use.
+type Reporter struct {
+	opt    Options
+	header Header
+	live   bool    // a live line is on the screen
+	rate   float64 // tokens per second, exponential mean
+	first  *Eval
+	last   *Eval
+	err    error
+}
+
+// New returns a Reporter.
+func New(opt Options) *Reporter {
+	if opt.Width <= 0 {
+		opt.Width = 80
+	}
+	if opt.LogEvery < 1 {
+		opt.LogEvery = 1
+	}
+	return &Reporter{opt: opt}
+}
+
+// Err is the first error of writing metrics.jsonl (a full disk, say).
+func (r *Reporter) Err() error { return r.err }
+
+func (r *Reporter) json(record any) {
+	if r.opt.JSONL == nil || r.err != nil {
+		return
+	}
+	r.err = WriteJSON(r.opt.JSONL, record)
+}
+
+// Printf writes a plain line above the live line.
+func (r *Reporter) Printf(format string, args ...any) {
+	if r.opt.Quiet {
+		return
+	}
+	r.clear()
+	fmt.Fprintf(r.opt.Out, format+"\n", args...)
+}
+
+func (r *Reporter) clear() {
+	if r.live {
+		fmt.Fprint(r.opt.Out, "\r\x1b[K")
+		r.live = false
+	}
+}
+
+// Begin prints the header.
+func (r *Reporter) Begin(h Header) {
+	h.Kind = "header"
+	r.header = h
+	r.json(h)
+	device := h.Device
+	if h.Software {
+		device += "  (a CPU: no GPU adapter was found)"
+	}
+	r.Printf(" run     %s → %s", h.Name, h.Dir)
+	r.Printf(" model   %s  %s parameters", h.Model, Count(h.Parameters))
+	r.Printf(" device  %s, %s", device, h.Backend)
+	r.Printf(" memory  %s of tensors, budget %s", Bytes(h.Planned), Bytes(h.Budget))
+	r.Printf(" method  %s, scope %s: %d buckets, %d languages", h.Method, h.Scope, h.Buckets, len(h.Languages))
+	r.Printf(" step    %d rows × %d tokens, %.0f%% filled, %d steps", h.Rows, h.SeqLen, 100*h.Packing, h.Steps)
+	r.data(h.Data)
+}
+
+func (r *Reporter) data(data []Data) {
+	r.Printf(" data    %-8s %9s %9s %10s %8s", "lang", "examples", "tokens", "trained", "held out")
+	for _, d := range data {
+		seen := ""
+		if !d.Seen {
+			seen = "  unseen: evaluated only"
+		}
+		r.Printf("         %-8s %9s %9s %10s %8s%s", d.Lang, Count(int64(d.Examples)), Count(int64(d.Tokens)), Count(int64(d.Supervised)), Count(int64(d.Heldout)), seen)
+	}
+	for _, d := range data {
+		for _, w := range []struct {
+			n    int
+			what string
+		}{
+			{d.TooLong, "longer than data.max_len: dropped"}, {d.Truncated, "longer than data.max_len: cut off"},
+			{d.Split, "longer than data.max_len: split"}, {d.Empty, "empty: dropped"}, {d.Masked, "without a supervised token: dropped"},
+		} {
+			if w.n > 0 {
+				r.Printf(" !       %s: %d examples %s", d.Lang, w.n, w.what)
+			}
+		}
+	}
+}
+
+// Step reports a training step.
+func (r *Reporter) Step(s Step) {
+	s.Kind = "step"
+	r.json(s)
+	if s.Seconds > 0 {
+		now := float64(s.Tokens) / s.Seconds
+		if r.rate == 0 {
+			r.rate = now
+		}
+		r.rate += 0.1 * (now - r.rate)
+	}
+	if r.opt.Quiet {
+		return
+	}
+	if r.opt.Terminal {
+		fmt.Fprint(r.opt.Out, "\r\x1b[K", truncate(r.line(s), r.opt.Width-1))
+		r.live = true
+		return
+	}
+	if s.Step%r.opt.LogEvery == 0 || s.Step == s.Steps || s.Step == r.header.Start+1 {
+		fmt.Fprintln(r.opt.Out, r.line(s))
+	}
+}
+
+// line is one step on one line.
+func (r *Reporter) line(s Step) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "step %d/%d  loss %.3f", s.Step, s.Steps, float64(s.Loss))
+	lo, hi, loLang, hiLang := spread(s.LossByLang)
+	if loLang != hiLang {
+		fmt.Fprintf(&b, " (%s %.2f … %s %.2f)", loLang, lo, hiLang, hi)
+	}
+	fmt.Fprintf(&b, "  |g| %.3g", float64(s.GradNorm))
+	if s.Pairs > 0 {
+		fmt.Fprintf(&b, "  conflict %.0f%%", 100*float64(s.NegativePairs)/float64(s.Pairs))
+	}
+	fmt.Fprintf(&b, "  %s tok/s", Count(int64(r.rate)))
+	if left := s.Steps - s.Step; left > 0 && r.rate > 0 {
+		fmt.Fprintf(&b, "  ETA %s", Duration(time.Duration(float64(left*s.Tokens)/r.rate*float64(time.Second))))
+	}
+	return b.String()
+}
+
+func spread(loss map[string]Float) (lo, hi float64, loLang, hiLang string) {
+	lo, hi = math.Inf(1), math.Inf(-1)
+	langs := make([]string, 0, len(loss))
+	for l := range loss {
+		langs = append(langs, l)
+	}
+	slices.Sort(langs)
+	for _, l := range langs {
+		if v := float64(loss[l]); v < lo {
+			lo, loLang = v, l
+		}
+		if v := float64(loss[l]); v > hi {
+			hi, hiLang = v, l
+		}
+	}
+	return lo, hi, loLang, hiLang
+}
+
+// Eval reports an evaluation.
+func (r *Reporter) Eval(e Eval) {
+	e.Kind = "eval"
+	r.json(e)
+	if r.first == nil {
+		r.first = &e
+	}
+	r.last = &e
+	line := fmt.Sprintf(" eval    step %d: bits per byte, mean of seen languages %.3f", e.Step, e.Mean(true))
+	if u := e.Mean(false); !math.IsNaN(u) {
+		line += fmt.Sprintf(", unseen %.3f", u)
+	}
+	r.Printf("%s  (%s)", line, Duration(time.Duration(e.Seconds*float64(time.Second))))
+}
+
+// Baseline sets the evaluation that the closing table compares with, when the
+// first one was made before a resume.
+func (r *Reporter) Baseline(e Eval) { r.first = &e }
+
+// End prints the closing table and where the output is.
+func (r *Reporter) End(e End) {
+	e.Kind = "end"
+	r.json(e)
+	if r.opt.Quiet {
+		return
+	}
+	r.clear()
+	if r.first != nil && r.last != nil && r.first != r.last {
+		fmt.Fprint(r.opt.Out, "\n", Table(*r.first, *r.last))
+	}
+	fmt.Fprintf(r.opt.Out, "\n %d steps, %s tokens in %s; peak GPU memory %s (%s)\n", e.Steps, Count(e.Tokens), Duration(time.Duration(e.Seconds*float64(time.Second))), Bytes(e.PeakBytes), roles(e.BytesByRole))
+	if e.Output != "" {
+		fmt.Fprintf(r.opt.Out, " model in %s\n", e.Output)
+	}
+}
+
+func roles(by map[string]int64) string {
+	names := make([]string, 0, len(by))
+	for n := range by {
+		if by[n] > 0 {
+			names = append(names, n)
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		if by[a] != by[b] {
+			return int(min(max(by[b]-by[a], -1), 1))
+		}
+		return strings.Compare(a, b)
+	})
+	parts := make([]string, len(names))
+	for i, n := range names {
+		parts[i] = n + " " + Bytes(by[n])
+	}
+	return strings.Join(parts, ", ")
+}
+
+func truncate(s string, width int) string {
+	if utf8.RuneCountInString(s) <= width {
+		return s
+	}
+	return string([]rune(s)[:max(width-1, 0)]) + "…"
+}
