@@ -71,7 +71,7 @@ type Objective struct {
 	Scope    string             `toml:"scope"`     // "tensor", "layer", "<n>MB", "global"
 	Weights  map[string]float64 `toml:"weights"`   // per language, for method "static"
 	InFlight int                `toml:"in_flight"` // buckets whose rows exist at one time; 0: 1 on a CPU adapter, 2 otherwise
-	Options  map[string]float64 `toml:"options"`   // the method's hyper-parameters, e.g. c = 0.4
+	Options  map[string]any     `toml:"options"`   // the method's hyper-parameters, e.g. c = 0.4
 }
 
 // Optim is the optimizer, AdamW.

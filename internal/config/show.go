@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Value is one effective setting.
@@ -34,14 +35,11 @@ func (c *Config) Values() []Value {
 					walk(fv.Index(i), key+"."+strconv.Itoa(i)+".")
 				}
 			case fv.Kind() == reflect.Map:
-				m := fv.Interface().(map[string]float64)
-				names := make([]string, 0, len(m))
-				for n := range m {
-					names = append(names, n)
-				}
-				slices.Sort(names)
+				names := fv.MapKeys()
+				slices.SortFunc(names, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 				for _, n := range names {
-					out = append(out, Value{key + "." + n, m[n], c.Origin(key + "." + n)})
+					k := key + "." + n.String()
+					out = append(out, Value{k, fv.MapIndex(n).Interface(), c.at(k)})
 				}
 			default:
 				out = append(out, Value{key, fv.Interface(), c.Origin(key)})
