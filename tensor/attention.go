@@ -1,0 +1,237 @@
+package tensor
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+
+	"concord/gpu"
+)
+
+// Docs are the packed documents of a batch: token i's document is rows
+// [Start[i], End[i]), both (1, N) uint32. Documents are contiguous and ascending.
+type Docs struct {
+	Start, End Tensor
+}
+
+// AttentionShape is the geometry of one attention call. Query i stands at row
+// QueryOffset+i of the keys; query head h reads key head h/(Heads/KVHeads).
+type AttentionShape struct {
+	Heads, KVHeads, HeadDim int     // HeadDim a multiple of 4, at most 256
+	Scale                   float32 // of the scores, usually HeadDim^-½
+	QueryOffset             int     // 0, or the rows already in a key-value cache
+	// Variant is "direct" (one invocation per 4 rows, no workgroup memory),
+	// "flash" (32x32 tiles in workgroup memory), or "" for direct on CPU
+	// adapters and flash on GPUs.
+	Variant string
+}
+
+const (
+	attentionFlash  = "flash"
+	attentionDirect = "direct"
+	// maxHeadDim is the length of the kernels' accumulators (MAX_D4, MAX_NC).
+	maxHeadDim = 256
+	// loopBudget bounds the loop iterations of one invocation: software
+	// rasterizers of Mesa stop all loops of an invocation after 65,535.
+	loopBudget = 60000
+)
+
+// Validate says what the kernels cannot do with s, whose numbers come from a
+// model's configuration.
+func (s AttentionShape) Validate() error {
+	switch {
+	case s.HeadDim < 4 || s.HeadDim > maxHeadDim || s.HeadDim%4 != 0:
+		return fmt.Errorf("tensor: attention: head dimension %d, must be a multiple of 4 up to %d", s.HeadDim, maxHeadDim)
+	case s.KVHeads < 1 || s.Heads < s.KVHeads || s.Heads%s.KVHeads != 0:
+		return fmt.Errorf("tensor: attention: %d heads do not divide among %d key heads", s.Heads, s.KVHeads)
+	case s.Variant != "" && s.Variant != attentionDirect && s.Variant != attentionFlash:
+		return fmt.Errorf("tensor: attention: unknown variant %q; known are direct, flash", s.Variant)
+	}
+	return nil
+}
+
+// MaxDocument is the longest document, in tokens, that attention of shape s
+// handles. The kernels' loops are cut into as many dispatches as the loop
+// budget asks for, so what remains is that a tensor of that many rows must be
+// addressable in 32-bit vec4 units and, by the device's largest buffer, in the
+// bytes of one binding, which allocation checks.
+func MaxDocument(s AttentionShape) int {
+	return int(min((1<<32-1)/int64(max(1, s.Heads*s.HeadDim/4)), math.MaxInt32))
+}
+
+// span is how many keys (or queries, for the gradient of keys) one dispatch of
+// a variant covers, so that no invocation exceeds loopBudget; a multiple of 32.
+// groups is the number of heads an invocation loops over. The counts are the
+// kernels' "Loop iterations" lines, all loops counted as if none were unrolled.
+func (s AttentionShape) span(variant string, groups int) int {
+	perTile, tile := 1+s.HeadDim/2, 4
+	if variant == attentionFlash {
+		perTile, tile = 32+ceilDiv(s.HeadDim, 32)*72, 32
+	}
+	tiles := (loopBudget/groups - 4*maxHeadDim/4) / perTile
+	return max(tiles*tile&^31, 32)
+}
+
+func (e *Engine) attentionVariant(s AttentionShape) string {
+	if s.Variant != "" {
+		return s.Variant
+	}
+	if e.Dev.Info().Type == "cpu" {
+		return attentionDirect
+	}
+	return attentionFlash
+}
+
+// attentionForwardParams is struct Params of attention_forward_*.wgsl.
+type attentionForwardParams struct {
+	NQ, Heads, Group, Offset, QLD, KLD, VLD, OutLD, LseLD, FirstKey, Keys uint32
+	Scale                                                                 float32
+}
+
+// Attention is causal grouped-query attention within documents, in float32 with
+// an online softmax: the scores are never materialised (Dao 2023,
+// FlashAttention-2).
+//
+//	out[i,h] = Σ_j softmax_j(Scale · q[i,h]·k[j,h']) v[j,h'],  Start[i] ≤ j ≤ QueryOffset+i
+//	lse[h,i] = log Σ_j exp(Scale · q[i,h]·k[j,h'])
+//
+// q and out are (Nq, Heads*D), k and v (Nk, KVHeads*D) with Nk ≥
+// QueryOffset+Nq, lse (Heads, Nq). Start (1, Nq) indexes rows of k; docs.End is
+// not used. With Nk > Nq and QueryOffset = Nk-Nq this is decoding with a
+// key-value cache. out and lse must not share a buffer with the inputs.
+func (e *Engine) Attention(out, lse, q, k, v Tensor, docs Docs, s AttentionShape) {
+	if err := s.Validate(); err != nil {
+		panic(err.Error())
+	}
+	n, hd, kd := q.R, s.Heads*s.HeadDim, s.KVHeads*s.HeadDim
+	if q.C != hd || k.C != kd || v.C != kd || k.R != v.R || k.R < s.QueryOffset+n || out.R != n || out.C != hd ||
+		lse.R != s.Heads || lse.C != n || docs.Start.R*docs.Start.C != n || s.QueryOffset < 0 {
+		panic(fmt.Sprintf("tensor: attention: out %v, lse %v, q %v, k %v, v %v, start %v, shape %+v", out, lse, q, k, v, docs.Start, s))
+	}
+	if n == 0 {
+		return
+	}
+	variant := e.attentionVariant(s)
+	total, span := s.QueryOffset+n, s.span(variant, 1)
+	for first := 0; first < total; first += span {
+		e.run(call{
+			kernel: "attention_forward_" + variant,
+			consts: map[string]string{"HEAD_DIM": strconv.Itoa(s.HeadDim)},
+			params: attentionForwardParams{
+				NQ: uint32(n), Heads: uint32(s.Heads), Group: uint32(s.Heads / s.KVHeads), Offset: uint32(s.QueryOffset),
+				QLD: uint32(q.LD / 4), KLD: uint32(k.LD / 4), VLD: uint32(v.LD / 4), OutLD: uint32(out.LD / 4), LseLD: uint32(lse.LD),
+				FirstKey: uint32(first), Keys: uint32(span), Scale: s.Scale,
+			},
+			binds:  []gpu.View{docs.Start.View(), q.View(), k.View(), v.View(), out.View(), lse.View()},
+			groups: attentionGrid(variant, n, s.Heads),
+			work:   attentionWork(n, total, span, s) * 2,
+		})
+	}
+}
+
+// attentionGrid is the number of workgroups for rows rows of heads heads.
+func attentionGrid(variant string, rows, heads int) [3]int {
+	if variant == attentionFlash {
+		return grid(ceilDiv(rows, 32) * heads)
+	}
+	const wg = 32 // the direct kernels' default
+	return grid(ceilDiv(ceilDiv(rows, 4)*heads, wg))
+}
+
+// attentionWork is the cost of one of the products of n rows with their keys
+// or queries, at most span of total. It is an upper bound: the documents'
+// lengths are known only to the device.
+func attentionWork(n, total, span int, s AttentionShape) int64 {
+	return 2 * int64(n) * int64(min(total, span)) / 2 * int64(s.Heads*s.HeadDim)
+}
+
+// attentionDeltaParams is struct Params of attention_delta.wgsl.
+type attentionDeltaParams struct {
+	Rows, Heads, D4, DoutLD, OutLD, DeltaLD uint32
+}
+
+// attentionQueryParams is struct Params of attention_backward_query_*.wgsl.
+type attentionQueryParams struct {
+	Rows, Heads, Group, QLD, KLD, VLD, DoutLD, DQLD, LseLD, DeltaLD, FirstKey, Keys uint32
+	Scale                                                                          float32
+}
+
+// attentionKeyParams is struct Params of attention_backward_key_*.wgsl.
+type attentionKeyParams struct {
+	Rows, KVHeads, Group, QLD, KLD, VLD, DoutLD, GradLD, LseLD, DeltaLD, FirstQuery, Queries uint32
+	Scale                                                                                   float32
+}
+
+// AttentionBackward overwrites dq, dk, dv, shaped as q, k, v, with the
+// gradients of Attention given dout, its output out and its lse. delta (Heads,
+// N) is scratch: it receives rowsum(dout·out). QueryOffset must be 0 and k as
+// long as q. Each gradient row is owned by one invocation or workgroup, so
+// repeated calls give the same bits. Outputs and delta must not share a buffer
+// with the inputs or each other.
+func (e *Engine) AttentionBackward(dq, dk, dv, dout, out, q, k, v, lse, delta Tensor, docs Docs, s AttentionShape) {
+	if err := s.Validate(); err != nil {
+		panic(err.Error())
+	}
+	n := q.R
+	qShape := q.C == s.Heads*s.HeadDim && dq.C == q.C && dout.C == q.C && out.C == q.C && dq.R == n && dout.R == n && out.R == n
+	kShape := k.C == s.KVHeads*s.HeadDim && v.C == k.C && dk.C == k.C && dv.C == k.C && k.R == n && v.R == n && dk.R == n && dv.R == n
+	rest := lse.R == s.Heads && lse.C == n && delta.R == s.Heads && delta.C == n && docs.Start.R*docs.Start.C == n && docs.End.R*docs.End.C == n
+	if !qShape || !kShape || !rest || s.QueryOffset != 0 {
+		panic(fmt.Sprintf("tensor: attention backward: dq %v, dk %v, dv %v, dout %v, out %v, q %v, k %v, v %v, lse %v, delta %v, docs %v %v, shape %+v",
+			dq, dk, dv, dout, out, q, k, v, lse, delta, docs.Start, docs.End, s))
+	}
+	if n == 0 {
+		return
+	}
+	const wg = 64 // attention_delta's default
+	e.run(call{
+		kernel: "attention_delta",
+		params: attentionDeltaParams{uint32(n), uint32(s.Heads), uint32(s.HeadDim / 4), uint32(dout.LD / 4), uint32(out.LD / 4), uint32(delta.LD)},
+		binds:  []gpu.View{dout.View(), out.View(), delta.View()},
+		groups: grid(ceilDiv(n*s.Heads, wg)),
+		work:   2 * int64(n) * int64(q.C),
+	})
+	e.attentionBackwardQuery(dq, dout, q, k, v, lse, delta, docs, s)
+	e.attentionBackwardKey(dk, 0, dout, q, k, v, lse, delta, docs, s)
+	e.attentionBackwardKey(dv, 1, dout, q, k, v, lse, delta, docs, s)
+}
+
+func (e *Engine) attentionBackwardQuery(dq, dout, q, k, v, lse, delta Tensor, docs Docs, s AttentionShape) {
+	variant := e.attentionVariant(s)
+	n, span := q.R, s.span(variant, 1)
+	for first := 0; first < n; first += span {
+		e.run(call{
+			kernel: "attention_backward_query_" + variant,
+			consts: map[string]string{"HEAD_DIM": strconv.Itoa(s.HeadDim)},
+			params: attentionQueryParams{
+				Rows: uint32(n), Heads: uint32(s.Heads), Group: uint32(s.Heads / s.KVHeads),
+				QLD: uint32(q.LD / 4), KLD: uint32(k.LD / 4), VLD: uint32(v.LD / 4), DoutLD: uint32(dout.LD / 4), DQLD: uint32(dq.LD / 4),
+				LseLD: uint32(lse.LD), DeltaLD: uint32(delta.LD), FirstKey: uint32(first), Keys: uint32(span), Scale: s.Scale,
+			},
+			binds:  []gpu.View{docs.Start.View(), q.View(), k.View(), v.View(), dout.View(), lse.View(), delta.View(), dq.View()},
+			groups: attentionGrid(variant, n, s.Heads),
+			work:   attentionWork(n, n, span, s) * 3,
+		})
+	}
+}
+
+// attentionBackwardKey writes dk (values 0) or dv (values 1) into grad.
+func (e *Engine) attentionBackwardKey(grad Tensor, values int, dout, q, k, v, lse, delta Tensor, docs Docs, s AttentionShape) {
+	variant := e.attentionVariant(s)
+	n, group := q.R, s.Heads/s.KVHeads
+	span := s.span(variant, group)
+	for first := 0; first < n; first += span {
+		e.run(call{
+			kernel: "attention_backward_key_" + variant,
+			consts: map[string]string{"HEAD_DIM": strconv.Itoa(s.HeadDim), "VALUES": strconv.Itoa(values)},
+			params: attentionKeyParams{
+				Rows: uint32(n), KVHeads: uint32(s.KVHeads), Group: uint32(group),
+				QLD: uint32(q.LD / 4), KLD: uint32(k.LD / 4), VLD: uint32(v.LD / 4), DoutLD: uint32(dout.LD / 4), GradLD: uint32(grad.LD / 4),
+				LseLD: uint32(lse.LD), DeltaLD: uint32(delta.LD), FirstQuery: uint32(first), Queries: uint32(span), Scale: s.Scale,
+			},
+			binds:  []gpu.View{docs.End.View(), q.View(), k.View(), v.View(), dout.View(), lse.View(), delta.View(), grad.View()},
+			groups: attentionGrid(variant, n, s.KVHeads),
+			work:   attentionWork(n, n, span, s) * int64(3-values),
+		})
+	}
+}
