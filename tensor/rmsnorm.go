@@ -1,0 +1,87 @@
+package tensor
+
+import (
+	"fmt"
+
+	"concord/gpu"
+)
+
+// rmsnormRows is how many rows a workgroup of rmsnorm_forward and
+// rmsnorm_backward normalises: their defaults of WG / LANES.
+const rmsnormRows = 8
+
+type rmsnormParams struct {
+	N, C, C4, XLD4, OutLD4 uint32
+	Eps                    float32
+}
+
+// RMSNorm normalises each row of x, (N, C): rstd = 1/sqrt(mean(x²)+eps), out =
+// weight·x·rstd. out (N, C), weight (1, C), rstd (1, N), which the backward
+// needs. out and rstd lie in other buffers than x and weight.
+func (e *Engine) RMSNorm(out, rstd, x, weight Tensor, eps float32) {
+	if out.R != x.R || out.C != x.C || rstd.R*rstd.C != x.R || weight.R*weight.C != x.C {
+		panic(fmt.Sprintf("tensor: rmsnorm: out %v, rstd %v, x %v, weight %v", out, rstd, x, weight))
+	}
+	if x.R == 0 || x.C == 0 {
+		return
+	}
+	e.run(call{
+		kernel: "rmsnorm_forward",
+		params: rmsnormParams{N: uint32(x.R), C: uint32(x.C), C4: vec4s(x.C), XLD4: vec4s(x.LD), OutLD4: vec4s(out.LD), Eps: eps},
+		binds:  []gpu.View{x.View(), weight.View(), out.View(), rstd.View()},
+		groups: grid(ceilDiv(x.R, rmsnormRows)),
+		work:   int64(x.R) * int64(x.LD) * 4,
+	})
+}
+
+type rmsnormBackwardParams struct {
+	N, C, C4, DoutLD4, XLD4, DxLD4, Accumulate uint32
+}
+
+// RMSNormBackward writes to dx, (N, C), the gradient of RMSNorm's x given dout,
+// (N, C), that of its output; with accumulate it adds to what dx holds, the
+// gradient that came down the residual stream. rstd (1, N) is the forward's. dx
+// lies in another buffer than the inputs.
+func (e *Engine) RMSNormBackward(dx, dout, x, weight, rstd Tensor, accumulate bool) {
+	if dx.R != x.R || dx.C != x.C || dout.R != x.R || dout.C != x.C || rstd.R*rstd.C != x.R || weight.R*weight.C != x.C {
+		panic(fmt.Sprintf("tensor: rmsnorm backward: dx %v, dout %v, x %v, weight %v, rstd %v", dx, dout, x, weight, rstd))
+	}
+	if x.R == 0 || x.C == 0 {
+		return
+	}
+	e.run(call{
+		kernel: "rmsnorm_backward",
+		params: rmsnormBackwardParams{N: uint32(x.R), C: uint32(x.C), C4: vec4s(x.C), DoutLD4: vec4s(dout.LD), XLD4: vec4s(x.LD), DxLD4: vec4s(dx.LD), Accumulate: flag(accumulate)},
+		binds:  []gpu.View{dout.View(), x.View(), weight.View(), rstd.View(), dx.View()},
+		groups: grid(ceilDiv(x.R, rmsnormRows)),
+		work:   int64(x.R) * int64(x.LD) * 10,
+	})
+}
+
+type rmsnormBackwardWeightParams struct {
+	C4, DoutLD4, XLD4, Stride4, Base, Accumulate uint32
+}
+
+// RMSNormBackwardWeight writes to out, rows of (1, C), objective m's gradient of
+// RMSNorm's weight: the sum of dout·x·rstd over the tokens of segment m, added
+// when accumulate. dout and x are (N, C), rstd (1, N); N is seg's last start. out
+// lies in another buffer than the inputs.
+func (e *Engine) RMSNormBackwardWeight(out Rows, dout, x, rstd Tensor, seg Segments, accumulate bool) {
+	if out.M != seg.M() || out.R*out.C != x.C || dout.R != x.R || dout.C != x.C || rstd.R*rstd.C != x.R || seg.Starts[seg.M()] != x.R {
+		panic(fmt.Sprintf("tensor: rmsnorm backward weight: out %d x (%d,%d), dout %v, x %v, rstd %v, segments %v", out.M, out.R, out.C, dout, x, rstd, seg.Starts))
+	}
+	if x.C == 0 {
+		return
+	}
+	const cols = 8 // rmsnorm_backward_weight's default of COLS
+	for _, part := range e.bindable(out) {
+		sub := out.slice(part[0], part[1])
+		e.run(call{
+			kernel: "rmsnorm_backward_weight",
+			params: rmsnormBackwardWeightParams{C4: vec4s(x.C), DoutLD4: vec4s(dout.LD), XLD4: vec4s(x.LD), Stride4: vec4s(out.Stride), Base: uint32(part[0]), Accumulate: flag(accumulate)},
+			binds:  []gpu.View{dout.View(), x.View(), rstd.View(), seg.Dev.View(), sub.View()},
+			groups: [3]int{ceilDiv(int(vec4s(x.C)), cols), sub.M, 1},
+			work:   int64(x.R) * int64(x.LD) * 3,
+		})
+	}
+}

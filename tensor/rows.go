@@ -1,0 +1,35 @@
+package tensor
+
+// bindable cuts the objectives of r into ranges [first, end) small enough for
+// one storage binding. Rows that lie far apart, as in a bucket of the whole
+// model, exceed it together but not one by one.
+func (e *Engine) bindable(r Rows) [][2]int {
+	limit := e.Dev.Info().Limits.MaxStorageBufferBindingSize / 4 // elements
+	fit := 1
+	if spare := limit - int64(r.R)*int64(r.LD); spare > 0 && r.Stride > 0 {
+		fit = int(min(spare/int64(r.Stride), int64(r.M))) + 1
+	}
+	var out [][2]int
+	for m := 0; m < r.M; m += fit {
+		out = append(out, [2]int{m, min(m+fit, r.M)})
+	}
+	return out
+}
+
+// slice is the rows of objectives first .. end-1.
+func (r Rows) slice(first, end int) Rows {
+	r.Offset += int64(first) * int64(r.Stride) * 4
+	r.M = end - first
+	return r
+}
+
+// vec4s is the number of vec4s that hold n elements.
+func vec4s(n int) uint32 { return uint32(ceilDiv(n, 4)) }
+
+// flag is b as a kernel parameter.
+func flag(b bool) uint32 {
+	if b {
+		return 1
+	}
+	return 0
+}

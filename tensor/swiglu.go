@@ -1,0 +1,36 @@
+package tensor
+
+import "concord/gpu"
+
+// SwiGLU is out = silu(gate)·up with silu(g) = g/(1+exp(-g)), all (N, F) with
+// one leading dimension; out lies in another buffer than gate and up.
+func (e *Engine) SwiGLU(out, gate, up Tensor) {
+	n4 := sameLayout("swiglu", out, gate, up)
+	if n4 == 0 {
+		return
+	}
+	e.run(call{
+		kernel: "swiglu_forward",
+		params: flatParams{uint32(n4)},
+		binds:  []gpu.View{gate.View(), up.View(), out.View()},
+		groups: grid(ceilDiv(n4, elementwiseWG)),
+		work:   int64(n4) * 40,
+	})
+}
+
+// SwiGLUBackward overwrites dgate and dup with the gradients of SwiGLU's inputs
+// given dout, that of its output. All are (N, F) with one leading dimension;
+// dgate and dup lie in other buffers than dout, gate and up.
+func (e *Engine) SwiGLUBackward(dgate, dup, dout, gate, up Tensor) {
+	n4 := sameLayout("swiglu backward", dgate, dup, dout, gate, up)
+	if n4 == 0 {
+		return
+	}
+	e.run(call{
+		kernel: "swiglu_backward",
+		params: flatParams{uint32(n4)},
+		binds:  []gpu.View{dout.View(), gate.View(), up.View(), dgate.View(), dup.View()},
+		groups: grid(ceilDiv(n4, elementwiseWG)),
+		work:   int64(n4) * 60,
+	})
+}
