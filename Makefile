@@ -1,0 +1,40 @@
+# Two commands matter to a newcomer: make demo, make test.
+GO ?= go
+BIN := bin/concord
+RUN ?= examples/names8/run.toml
+# Extra flags of the demo, e.g. make demo FLAGS='-o schedule.steps=20'
+FLAGS ?=
+
+.PHONY: demo test build driver check lint bench clean
+
+## demo: fine-tune the shipped model in eight languages (at most 5 minutes on two CPU cores)
+demo: driver
+	$(BIN) train $(RUN) $(FLAGS)
+
+## test: every test, on the preferred adapter
+test: driver
+	REQUIRE_GPU=1 $(GO) test ./...
+
+## build: the one binary
+build:
+	$(GO) build -o $(BIN) ./cmd/concord
+
+## driver: make sure a Vulkan, Metal or DX12 adapter exists
+driver: build
+	@$(BIN) doctor --list >/dev/null 2>&1 || sh .ci/vulkan
+	@$(BIN) doctor --list >/dev/null
+
+## check: what CI checks before the tests
+check:
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w on these'; exit 1; }
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+## bench: kernels and whole steps, on this machine
+bench: driver
+	$(BIN) bench gemm
+	$(BIN) bench gram
+	$(BIN) bench step --methods mean,pcgrad $(RUN)
+
+clean:
+	rm -rf bin
