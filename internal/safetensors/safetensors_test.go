@@ -36,6 +36,10 @@ func TestRoundTrip(t *testing.T) {
 	if n := binary.LittleEndian.Uint64(first); n%8 != 0 {
 		t.Errorf("header of %d bytes is not padded to 8", n)
 	}
+	var b bytes.Buffer
+	if err := Encode(&b, sample(), map[string]string{"step": "3"}); err != nil || !bytes.Equal(first, b.Bytes()) {
+		t.Errorf("Encode differs from Write (%v)", err)
+	}
 	shuffled := sample()
 	slices.Reverse(shuffled)
 	if err := Write(path, shuffled, map[string]string{"step": "3"}); err != nil {

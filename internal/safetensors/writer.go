@@ -34,39 +34,50 @@ type Entry struct {
 // "format": "pt" besides metadata, as other readers expect. A value that
 // overflows the type is an error naming the tensor.
 func Write(path string, entries []Entry, metadata map[string]string) error {
+	return writeAtomic(path, func(w io.Writer) error { return encodeFile(w, entries, metadata) })
+}
+
+// Encode writes the same bytes to w, for callers that have their own way of
+// making a file atomic.
+func Encode(w io.Writer, entries []Entry, metadata map[string]string) error {
+	if err := encodeFile(w, entries, metadata); err != nil {
+		return fmt.Errorf("safetensors: %w", err)
+	}
+	return nil
+}
+
+func encodeFile(w io.Writer, entries []Entry, metadata map[string]string) error {
 	entries, err := arrange(entries)
 	if err != nil {
-		return fmt.Errorf("safetensors: %s: %w", path, err)
+		return err
 	}
 	header, err := encodeHeader(entries, metadata)
 	if err != nil {
-		return fmt.Errorf("safetensors: %s: %w", path, err)
+		return err
 	}
-	return writeAtomic(path, func(w io.Writer) error {
-		if _, err := w.Write(header); err != nil {
-			return err
+	if _, err := w.Write(header); err != nil {
+		return err
+	}
+	var buf []byte
+	for _, t := range entries {
+		data, err := t.Data()
+		if err != nil {
+			return fmt.Errorf("tensor %q: %w", t.Name, err)
 		}
-		var buf []byte
-		for _, t := range entries {
-			data, err := t.Data()
+		if n := (Info{Shape: t.Shape}).Elements(); len(data) != n {
+			panic(fmt.Sprintf("safetensors: write %q: %d values for shape %v", t.Name, len(data), t.Shape))
+		}
+		for at := 0; at < len(data); at += 1 << 16 {
+			buf, err = encode(buf[:0], data[at:min(at+1<<16, len(data))], t.DType)
 			if err != nil {
-				return fmt.Errorf("tensor %q: %w", t.Name, err)
+				return fmt.Errorf("tensor %q, from value %d: %w", t.Name, at, err)
 			}
-			if n := (Info{Shape: t.Shape}).Elements(); len(data) != n {
-				panic(fmt.Sprintf("safetensors: write %q: %d values for shape %v", t.Name, len(data), t.Shape))
-			}
-			for at := 0; at < len(data); at += 1 << 16 {
-				buf, err = encode(buf[:0], data[at:min(at+1<<16, len(data))], t.DType)
-				if err != nil {
-					return fmt.Errorf("tensor %q, from value %d: %w", t.Name, at, err)
-				}
-				if _, err := w.Write(buf); err != nil {
-					return err
-				}
+			if _, err := w.Write(buf); err != nil {
+				return err
 			}
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // WriteModel writes dir/model.safetensors, or, when the data exceed maxShard
