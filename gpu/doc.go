@@ -1,0 +1,2 @@
+// Package gpu runs compute kernels on a GPU through WebGPU.
+package gpu

@@ -1,0 +1,223 @@
+package gpu
+
+import (
+	"fmt"
+	"time"
+)
+
+// The command stream: what is recorded waits in Go as a list of commands and goes
+// to the driver as one command buffer, with as few compute passes as the order
+// allows.
+const (
+	slotBytes   = 256 // one dispatch's parameters; the largest uniform alignment
+	arenaSlots  = 64  // dispatches per submit
+	maxCommands = 512 // commands per submit, copies included
+	maxInFlight = 4   // submits the GPU may be behind
+	// submitTarget bounds the predicted time of one submit: systems kill long ones
+	// (Windows after 2 s, macOS earlier when the screen starves).
+	submitTarget = 50 * time.Millisecond
+	// slowDispatch is where one dispatch alone becomes a risk worth a warning.
+	slowDispatch = 1500 * time.Millisecond
+)
+
+// MaxLoopIterations is how many loop iterations, summed over all of its loops, one
+// shader invocation may make. Mesa's software rasterizers silently stop every loop
+// after 65,535; kernels and their callers bound the work per invocation by this.
+const MaxLoopIterations = 65000
+
+// Dispatch is one run of a kernel.
+type Dispatch struct {
+	Kernel *Kernel
+	Params []byte    // the kernel's struct Params, little-endian, at most 256 bytes
+	Binds  []View    // bindings 1.. in order
+	Groups [3]uint32 // workgroups; x = 0 is an empty run
+	Work   int64     // rough cost in float operations; bounds the time of a submit
+}
+
+// stream holds recorded commands and the count of submits. Guarded by Device.mu.
+type stream struct {
+	arena     *Buffer
+	commands  []command
+	names     []string // of each command, for errors
+	params    []byte   // slots of the recorded dispatches
+	cost      time.Duration
+	submitted uint64 // submits so far; submit numbers start at 1
+	staged    int64  // bytes of Write since the last submit
+	staging   []stagedBytes
+	rate      float64 // float operations per second, learned
+	times     []submitTime
+	lastDone  time.Time
+	seen      uint64 // completed submits accounted for
+	exact     bool   // the last completion was seen as it happened
+}
+
+// stagedBytes is upload memory that the driver holds until submit completes.
+type stagedBytes struct {
+	submit uint64
+	n      int64
+}
+
+// submitTime is an in-flight submit, for learning the rate.
+type submitTime struct {
+	at   time.Time
+	work float64
+}
+
+func (s *stream) init(t AdapterType) {
+	s.rate = map[AdapterType]float64{Discrete: 1e12, Integrated: 1e11, Virtual: 1e11, CPU: 4e9}[t]
+	if s.rate == 0 {
+		s.rate = 5e10
+	}
+}
+
+func (s *stream) drop() {
+	s.commands, s.names, s.params, s.cost = nil, nil, nil, 0
+}
+
+// next is the number of the submit that recorded commands will go into.
+func (s *stream) next() uint64 { return s.submitted + 1 }
+
+// Run records a dispatch, in program order with Write, Copy, Zero and Read. It
+// checks everything that would otherwise abort in the driver: ranges, alignment,
+// limits, one buffer bound for reading and writing, group counts, released
+// buffers. A violation sets the sticky error, which names the kernel.
+func (d *Device) Run(x Dispatch) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.ok() {
+		return
+	}
+	if x.Kernel == nil {
+		d.fail(fmt.Errorf("gpu: run: no kernel"))
+		return
+	}
+	if err := d.checkDispatch(x); err != nil {
+		d.fail(fmt.Errorf("gpu: run kernel %s: %w", x.Kernel.name, err))
+		return
+	}
+	if x.Groups[0] == 0 {
+		return
+	}
+	cost := d.predict(x)
+	if len(d.stream.params) == arenaSlots*slotBytes || d.stream.cost+cost > submitTarget && d.stream.cost > 0 {
+		d.flush()
+	}
+	g := d.group(x.Kernel, x.Binds)
+	if g == 0 || !d.ok() {
+		return
+	}
+	s := &d.stream
+	slot := len(s.params)
+	s.params = append(append(s.params, x.Params...), make([]byte, slotBytes-len(x.Params))...)
+	for _, v := range x.Binds {
+		v.Buf.used = s.next()
+	}
+	s.cost += cost
+	d.record(x.Kernel.name, command{kind: cmdDispatch, a: x.Kernel.pipeline, b: g, aOffset: uint64(slot),
+		x: x.Groups[0], y: x.Groups[1], z: x.Groups[2]})
+}
+
+func (d *Device) checkDispatch(x Dispatch) error {
+	if x.Kernel.d != d {
+		return fmt.Errorf("the kernel belongs to another device")
+	}
+	if len(x.Params) > slotBytes {
+		return fmt.Errorf("%d bytes of parameters, at most %d", len(x.Params), slotBytes)
+	}
+	for _, g := range x.Groups {
+		if int64(g) > int64(d.info.Limits.MaxWorkgroupsPerDim) {
+			return fmt.Errorf("%v workgroups, at most %d per dimension: fold the grid", x.Groups, d.info.Limits.MaxWorkgroupsPerDim)
+		}
+	}
+	if x.Groups[0] > 0 && (x.Groups[1] == 0 || x.Groups[2] == 0) {
+		return fmt.Errorf("%v workgroups: y and z must be at least 1", x.Groups)
+	}
+	return x.Kernel.checkBinds(x.Binds)
+}
+
+// predict estimates the time of x and warns once about a kernel that is too long.
+func (d *Device) predict(x Dispatch) time.Duration {
+	work := max(float64(x.Work), 256*float64(x.Groups[0])*float64(x.Groups[1])*float64(x.Groups[2]))
+	t := time.Duration(min(work/d.stream.rate, 1e6)*float64(time.Second)) + 5*time.Microsecond
+	if t > slowDispatch && !x.Kernel.slow {
+		x.Kernel.slow = true
+		d.log("gpu: one dispatch of kernel %s may take %.1f s; systems that kill long GPU jobs (Windows: 2 s) need a smaller batch or sequence", x.Kernel.name, t.Seconds())
+	}
+	return t
+}
+
+// record appends c, which belongs to the next submit.
+func (d *Device) record(name string, c command) {
+	d.stream.commands = append(d.stream.commands, c)
+	d.stream.names = append(d.stream.names, name)
+	if len(d.stream.commands) >= maxCommands {
+		d.flush()
+	}
+}
+
+// Flush submits what is recorded and does not wait for it. It may wait for
+// earlier submits when the GPU is several behind.
+func (d *Device) Flush() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.flush()
+}
+
+func (d *Device) flush() {
+	s := &d.stream
+	if !d.ok() || len(s.commands) == 0 && s.staged == 0 {
+		return
+	}
+	for s.submitted-d.progress(false) >= maxInFlight {
+		if err := d.waitFor(s.submitted - maxInFlight + 1); err != nil {
+			d.fail(err)
+			return
+		}
+	}
+	if len(s.params) > 0 {
+		d.n.write(s.arena.h, 0, s.params)
+	}
+	if !d.n.submit(s.commands) {
+		d.nameCulprit()
+		return
+	}
+	s.submitted++
+	s.times = append(s.times, submitTime{time.Now(), s.cost.Seconds() * s.rate})
+	if s.staged > 0 {
+		s.staging = append(s.staging, stagedBytes{s.submitted, s.staged})
+		s.staged = 0
+	}
+	s.commands, s.names, s.params, s.cost = s.commands[:0], s.names[:0], s.params[:0], 0
+}
+
+// nameCulprit sets the sticky error after a refused submit: it encodes the
+// commands one by one to find the one that the driver refuses.
+func (d *Device) nameCulprit() {
+	kind, msg := d.n.takeError()
+	name := "submit"
+	if kind == nativeLost || d.n.lost() {
+		d.fail(fmt.Errorf("gpu: submit: %w: %s", ErrDeviceLost, msg))
+	}
+	for i := range d.stream.commands {
+		if d.ok() && d.n.invalid(&d.stream.commands[i]) {
+			name = d.stream.names[i]
+			break
+		}
+	}
+	d.fail(fmt.Errorf("gpu: run kernel %s: %s", name, msg))
+	d.stream.drop()
+}
+
+// Sync submits what is recorded and waits until the GPU has done it.
+func (d *Device) Sync() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.flush()
+	if d.err != nil {
+		return d.err
+	}
+	if err := d.waitIdle(); err != nil {
+		d.fail(err)
+	}
+	return d.err
+}
