@@ -1,0 +1,282 @@
+package tokenizer
+
+import (
+	"container/heap"
+	"fmt"
+	"strings"
+	"sync"
+	"unicode/utf8"
+)
+
+// noToken marks an absent id.
+const noToken = ^uint32(0)
+
+// pair is two adjacent token ids, left in the high half.
+type pair uint64
+
+func pairOf(a, b uint32) pair { return pair(a)<<32 | pair(b) }
+
+// merge is what a pair becomes, and how early.
+type merge struct{ rank, id uint32 }
+
+// bpe is the model: symbols of a piece are merged, lowest rank first and
+// leftmost among equals, until no adjacent pair is in merges
+// (https://aclanthology.org/P16-1162). Safe for concurrent use.
+type bpe struct {
+	vocab        map[string]uint32
+	merges       map[pair]merge
+	unk          string // unknown token, "" = none
+	fuseUnk      bool
+	byteFallback bool
+	ignoreMerges bool
+
+	byteLevel bool              // pieces are raw bytes, spelt by byteRunes
+	byteIDs   [256]uint32       // byteLevel: the token of each byte
+	runeIDs   map[rune]uint32   // otherwise: the tokens of one rune
+	whole     map[string]uint32 // ignoreMerges: whole piece → token
+	fallback  [256]uint32       // byteFallback: the tokens <0x00> … <0xFF>
+
+	mu    sync.RWMutex
+	cache map[string][]uint32
+}
+
+const (
+	maxCacheEntries = 1 << 16 // pieces kept
+	maxCachePiece   = 64      // bytes of the longest piece kept
+	scanSymbols     = 24      // up to here a plain scan beats the heap
+)
+
+// index builds the lookup tables once vocab, merges and options are set.
+func (m *bpe) index(byteLevel bool) {
+	m.byteLevel = byteLevel
+	m.cache = map[string][]uint32{}
+	m.runeIDs = map[rune]uint32{}
+	for i := range 256 {
+		m.byteIDs[i] = m.lookup(string(byteRunes[i]))
+		m.fallback[i] = m.lookup(fmt.Sprintf("<0x%02X>", i))
+	}
+	if m.ignoreMerges {
+		m.whole = m.vocab
+	}
+	if byteLevel && m.ignoreMerges {
+		m.whole = make(map[string]uint32, len(m.vocab))
+	}
+	for token, id := range m.vocab {
+		if r, w := utf8.DecodeRuneInString(token); w > 0 && w == len(token) {
+			m.runeIDs[r] = id
+		}
+		if byteLevel && m.ignoreMerges {
+			if raw, ok := bytesOf(token); ok {
+				m.whole[string(raw)] = id
+			}
+		}
+	}
+}
+
+func (m *bpe) lookup(token string) uint32 {
+	if id, ok := m.vocab[token]; ok {
+		return id
+	}
+	return noToken
+}
+
+// encode appends the tokens of one pre-tokenized piece. With byteLevel, piece
+// is raw text; its byte spelling is implied. It fails only for text that the
+// vocabulary cannot express.
+func (m *bpe) encode(dst []uint32, piece string) ([]uint32, error) {
+	if m.ignoreMerges {
+		if id, ok := m.whole[piece]; ok {
+			return append(dst, id), nil
+		}
+	}
+	short := len(piece) <= maxCachePiece
+	if short {
+		m.mu.RLock()
+		ids, ok := m.cache[piece]
+		m.mu.RUnlock()
+		if ok {
+			return append(dst, ids...), nil
+		}
+	}
+	symbols, err := m.symbols(piece)
+	if err != nil {
+		return dst, err
+	}
+	ids := m.mergeAll(symbols)
+	if short {
+		m.mu.Lock()
+		if len(m.cache) < maxCacheEntries {
+			m.cache[strings.Clone(piece)] = append([]uint32(nil), ids...)
+		}
+		m.mu.Unlock()
+	}
+	return append(dst, ids...), nil
+}
+
+// symbols returns the token of every character of a piece. A character that
+// is not in the vocabulary becomes its bytes' tokens where byteFallback is set
+// and all exist, else the unknown token. As in the reference implementation an
+// unknown token waits for the next known character, so it moves behind byte
+// tokens that come in between.
+func (m *bpe) symbols(piece string) ([]uint32, error) {
+	out := make([]uint32, 0, len(piece))
+	waiting := noToken
+	for i, w := 0, 1; i < len(piece); i += w {
+		id := noToken
+		if m.byteLevel {
+			w, id = 1, m.byteIDs[piece[i]]
+		} else {
+			var r rune
+			var ok bool
+			r, w = utf8.DecodeRuneInString(piece[i:])
+			if id, ok = m.runeIDs[r]; !ok {
+				id = noToken
+			}
+		}
+		if id != noToken {
+			if waiting != noToken {
+				out, waiting = append(out, waiting), noToken
+			}
+			out = append(out, id)
+			continue
+		}
+		char := piece[i : i+w]
+		if m.byteLevel {
+			char = string(byteRunes[piece[i]])
+		}
+		if ids, ok := m.fallbackBytes(out, char); ok {
+			out = ids
+			continue
+		}
+		unk, ok := m.vocab[m.unk]
+		if m.unk == "" || !ok {
+			return nil, fmt.Errorf("%q is not in the vocabulary and there is no unknown token", char)
+		}
+		if waiting != noToken && !m.fuseUnk {
+			out = append(out, waiting)
+		}
+		waiting = unk
+	}
+	if waiting != noToken {
+		out = append(out, waiting)
+	}
+	return out, nil
+}
+
+// fallbackBytes appends the byte tokens of char, if enabled and all present.
+func (m *bpe) fallbackBytes(dst []uint32, char string) ([]uint32, bool) {
+	if !m.byteFallback {
+		return dst, false
+	}
+	n := len(dst)
+	for i := range len(char) {
+		id := m.fallback[char[i]]
+		if id == noToken {
+			return dst[:n], false
+		}
+		dst = append(dst, id)
+	}
+	return dst, true
+}
+
+// mergeAll merges symbols in place and returns what is left.
+func (m *bpe) mergeAll(symbols []uint32) []uint32 {
+	if len(symbols) <= scanSymbols {
+		return m.mergeScan(symbols)
+	}
+	return m.mergeHeap(symbols)
+}
+
+// mergeScan looks for the best pair again after each merge: O(n²), for words.
+func (m *bpe) mergeScan(s []uint32) []uint32 {
+	for len(s) > 1 {
+		best, at := merge{rank: noToken}, -1
+		for i := range len(s) - 1 {
+			if c, ok := m.merges[pairOf(s[i], s[i+1])]; ok && c.rank < best.rank {
+				best, at = c, i
+			}
+		}
+		if at < 0 {
+			break
+		}
+		s[at] = best.id
+		s = append(s[:at+1], s[at+2:]...)
+	}
+	return s
+}
+
+// candidate is a possible merge of the symbol at pos with its successor.
+type candidate struct {
+	merge
+	pos int32
+}
+
+// candidates is a min-heap by rank, then position.
+type candidates []candidate
+
+func (h candidates) Len() int { return len(h) }
+func (h candidates) Less(i, j int) bool {
+	if h[i].rank != h[j].rank {
+		return h[i].rank < h[j].rank
+	}
+	return h[i].pos < h[j].pos
+}
+func (h candidates) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *candidates) Push(x any)   { *h = append(*h, x.(candidate)) }
+func (h *candidates) Pop() any {
+	old := *h
+	x := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return x
+}
+
+// mergeHeap is O(n log n): sentencepiece-style models have no word split, so a
+// piece may be a whole document. Symbols form a linked list in s; a merged-away
+// symbol is noToken.
+func (m *bpe) mergeHeap(s []uint32) []uint32 {
+	n := int32(len(s))
+	next, prev := make([]int32, n), make([]int32, n)
+	h := make(candidates, 0, n)
+	for i := range n {
+		next[i], prev[i] = i+1, i-1
+		if i+1 < n {
+			if c, ok := m.merges[pairOf(s[i], s[i+1])]; ok {
+				h = append(h, candidate{c, i})
+			}
+		}
+	}
+	heap.Init(&h)
+	offer := func(i, j int32) {
+		if c, ok := m.merges[pairOf(s[i], s[j])]; ok {
+			heap.Push(&h, candidate{c, i})
+		}
+	}
+	for len(h) > 0 {
+		top := heap.Pop(&h).(candidate)
+		i := top.pos
+		j := next[i]
+		if s[i] == noToken || j >= n {
+			continue
+		}
+		// The entry is stale when either symbol has changed since.
+		if c, ok := m.merges[pairOf(s[i], s[j])]; !ok || c != top.merge {
+			continue
+		}
+		s[i], s[j] = top.id, noToken
+		next[i] = next[j]
+		if next[i] < n {
+			prev[next[i]] = i
+			offer(i, next[i])
+		}
+		if prev[i] >= 0 {
+			offer(prev[i], i)
+		}
+	}
+	out := s[:0]
+	for _, id := range s {
+		if id != noToken {
+			out = append(out, id)
+		}
+	}
+	return out
+}

@@ -1,0 +1,262 @@
+package tokenizer
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// splitter cuts pieces into smaller pieces. first: the first piece begins at
+// the beginning of the input. The result holds no empty piece.
+type splitter interface {
+	split(pieces []string, first bool) ([]string, error)
+}
+
+// oneSplitter reads a pre-tokenizer other than a Sequence.
+func oneSplitter(kind string, o *object) (splitter, bool) {
+	switch kind {
+	case "ByteLevel":
+		b := byteLevel{addPrefixSpace: true, useRegex: true}
+		o.get("add_prefix_space", &b.addPrefixSpace, true)
+		o.get("use_regex", &b.useRegex, false)
+		o.ignore("trim_offsets") // offsets are not computed
+		return b, true
+	case "Split":
+		return parseSplit(o), true
+	case "Digits":
+		var individual bool
+		o.get("individual_digits", &individual, true)
+		behavior := "Contiguous"
+		if individual {
+			behavior = "Isolated"
+		}
+		return cutter{find: findDigits, behavior: behavior}, true
+	case "Metaspace":
+		return parseMetaspace(o), true
+	}
+	return nil, false
+}
+
+// checkSplitters refuses combinations whose effect depends on bookkeeping that
+// we do not have, and reports whether the pieces are byte-level.
+func checkSplitters(steps []splitter, normalized bool) (isByteLevel bool, err error) {
+	for i, s := range steps {
+		switch s := s.(type) {
+		case byteLevel:
+			if i < len(steps)-1 {
+				return false, fmt.Errorf("tokenizer: pre_tokenizer: type \"ByteLevel\" is implemented as the last step only")
+			}
+			isByteLevel = true
+		case metaspace:
+			if s.scheme == "first" && (i > 0 || normalized) {
+				return false, fmt.Errorf("tokenizer: pre_tokenizer: type \"Metaspace\" with prepend_scheme \"first\" is implemented as the first step without a normalizer only")
+			}
+		}
+	}
+	return isByteLevel, nil
+}
+
+// span is a stretch of a text that does or does not match a pattern.
+type span struct {
+	start, end int
+	match      bool
+}
+
+// finder tiles a text that is not empty with spans.
+type finder func(s string) ([]span, error)
+
+// cutter is Split and Digits: find, then cut as behavior says.
+type cutter struct {
+	find     finder
+	behavior string // Isolated, Removed, Contiguous, MergedWithPrevious, MergedWithNext
+	invert   bool   // matches are what lies between the pattern's matches
+}
+
+func parseSplit(o *object) splitter {
+	var c cutter
+	text, regex := o.parsePattern()
+	c.behavior = o.oneOf("behavior", "Isolated", "Removed", "Contiguous", "MergedWithPrevious", "MergedWithNext")
+	o.get("invert", &c.invert, true)
+	if o.err != nil {
+		return c
+	}
+	if !regex {
+		c.find = findLiteral(text)
+		return c
+	}
+	if scan := scannerFor(text); scan != nil {
+		c.find = findScan(scan)
+		return c
+	}
+	var err error
+	if c.find, err = findRegex(text); err != nil {
+		o.fail(".pattern.Regex: %v", err)
+	}
+	return c
+}
+
+func (c cutter) split(pieces []string, _ bool) ([]string, error) {
+	out := make([]string, 0, 2*len(pieces))
+	for _, p := range pieces {
+		if p == "" {
+			continue
+		}
+		spans, err := c.find(p)
+		if err != nil {
+			return nil, err
+		}
+		if c.invert {
+			for i := range spans {
+				spans[i].match = !spans[i].match
+			}
+		}
+		out = cut(out, p, spans, c.behavior)
+	}
+	return out, nil
+}
+
+// cut appends the pieces of s that spans and behavior give.
+func cut(out []string, s string, spans []span, behavior string) []string {
+	kept := spans[:0]
+	previous := false // whether the span before was a match
+	for i, sp := range spans {
+		last := len(kept) - 1
+		switch {
+		case behavior == "Removed" && sp.match:
+		case last >= 0 && (behavior == "Contiguous" && sp.match == previous ||
+			behavior == "MergedWithPrevious" && sp.match && !previous ||
+			behavior == "MergedWithNext" && !sp.match && previous):
+			kept[last].end = sp.end
+		default:
+			kept = append(kept, spans[i])
+		}
+		previous = sp.match
+	}
+	for _, sp := range kept {
+		if sp.start < sp.end {
+			out = append(out, s[sp.start:sp.end])
+		}
+	}
+	return out
+}
+
+// findScan tiles with a hand-written scanner: everything matches.
+func findScan(scan scanner) finder {
+	return func(s string) ([]span, error) {
+		spans := make([]span, 0, len(s)/4+1)
+		for i := 0; i < len(s); {
+			end := scan(s, i)
+			spans = append(spans, span{i, end, true})
+			i = end
+		}
+		return spans, nil
+	}
+}
+
+// findLiteral matches the occurrences of text, left to right.
+func findLiteral(text string) finder {
+	return func(s string) ([]span, error) {
+		var spans []span
+		for done := 0; done < len(s); {
+			i := strings.Index(s[done:], text)
+			if i < 0 {
+				return append(spans, span{done, len(s), false}), nil
+			}
+			if i > 0 {
+				spans = append(spans, span{done, done + i, false})
+			}
+			spans = append(spans, span{done + i, done + i + len(text), true})
+			done += i + len(text)
+		}
+		return spans, nil
+	}
+}
+
+// findDigits matches every single numeric rune (Nd, Nl, No).
+func findDigits(s string) ([]span, error) {
+	var spans []span
+	for i := 0; i < len(s); {
+		r, w := utf8.DecodeRuneInString(s[i:])
+		match := unicode.IsNumber(r)
+		if n := len(spans); n > 0 && !match && !spans[n-1].match {
+			spans[n-1].end += w
+		} else {
+			spans = append(spans, span{i, i + w, match})
+		}
+		i += w
+	}
+	return spans, nil
+}
+
+// byteLevel is GPT-2's pre-tokenizer. The spelling of bytes as runes is left
+// to the model, which takes raw bytes.
+type byteLevel struct{ addPrefixSpace, useRegex bool }
+
+func (b byteLevel) split(pieces []string, _ bool) ([]string, error) {
+	out := make([]string, 0, len(pieces))
+	for _, p := range pieces {
+		if b.addPrefixSpace && p != "" && p[0] != ' ' {
+			p = " " + p
+		}
+		if !b.useRegex {
+			if p != "" {
+				out = append(out, p)
+			}
+			continue
+		}
+		for i := 0; i < len(p); {
+			end := scanGPT2(p, i)
+			out = append(out, p[i:end])
+			i = end
+		}
+	}
+	return out, nil
+}
+
+// metaspace is sentencepiece's: spaces become replacement, one is put before
+// the text by scheme, and words begin with it. Also a decoder.
+type metaspace struct {
+	replacement string
+	scheme      string // first, never, always
+	words       bool
+}
+
+func parseMetaspace(o *object) metaspace {
+	m := metaspace{scheme: "always", words: true}
+	o.get("replacement", &m.replacement, true)
+	if o.err == nil && utf8.RuneCountInString(m.replacement) != 1 {
+		o.fail(".replacement: %q is not one character", m.replacement)
+	}
+	if _, ok := o.keys["prepend_scheme"]; ok {
+		m.scheme = o.oneOf("prepend_scheme", "first", "never", "always")
+	}
+	prefix := true
+	o.get("add_prefix_space", &prefix, false)
+	if !prefix && m.scheme != "never" {
+		o.fail(".add_prefix_space: false contradicts prepend_scheme %q", m.scheme)
+	}
+	o.get("split", &m.words, false)
+	o.ignore("str_rep") // the reference implementation ignores it too
+	return m
+}
+
+func (m metaspace) split(pieces []string, first bool) ([]string, error) {
+	out := make([]string, 0, len(pieces))
+	for i, p := range pieces {
+		p = strings.ReplaceAll(p, " ", m.replacement)
+		if (m.scheme == "always" || m.scheme == "first" && first && i == 0) && !strings.HasPrefix(p, m.replacement) {
+			p = m.replacement + p
+		}
+		if !m.words {
+			out = append(out, p)
+			continue
+		}
+		spans, err := findLiteral(m.replacement)(p)
+		if err != nil {
+			return nil, err
+		}
+		out = cut(out, p, spans, "MergedWithNext")
+	}
+	return out, nil
+}

@@ -1,0 +1,119 @@
+package tokenizer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// names are the special tokens that tokenizer_config.json names.
+type names struct{ bos, eos string }
+
+// tokenName is a token in tokenizer_config.json: a string, an object with its
+// content, or null.
+type tokenName string
+
+// UnmarshalJSON accepts the three forms.
+func (n *tokenName) UnmarshalJSON(data []byte) error {
+	var s string
+	if err := json.Unmarshal(data, &s); err == nil {
+		*n = tokenName(s)
+		return nil
+	}
+	var o struct {
+		Content string `json:"content"`
+	}
+	if err := json.Unmarshal(data, &o); err != nil {
+		return fmt.Errorf("want a string or an object with content: %w", err)
+	}
+	*n = tokenName(o.Content)
+	return nil
+}
+
+// readNames reads a tokenizer_config.json; a file that does not exist names nothing.
+func readNames(path string) (names, error) {
+	var c struct {
+		BOS tokenName `json:"bos_token"`
+		EOS tokenName `json:"eos_token"`
+	}
+	err := readJSON(path, &c)
+	return names{string(c.BOS), string(c.EOS)}, err
+}
+
+// readJSON reads a file into v; a file that does not exist leaves v as it is.
+func readJSON(path string, v any) error {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, v)
+	}
+	if err != nil {
+		return fmt.Errorf("tokenizer: %s: %w", path, err)
+	}
+	return nil
+}
+
+// ids is a token id or a list of them.
+type ids []uint32
+
+// UnmarshalJSON accepts both forms and null.
+func (l *ids) UnmarshalJSON(data []byte) error {
+	var one uint32
+	if err := json.Unmarshal(data, &one); err == nil {
+		if !isNull(data) {
+			*l = ids{one}
+		}
+		return nil
+	}
+	var many []uint32
+	if err := json.Unmarshal(data, &many); err != nil {
+		return fmt.Errorf("want a token id or a list of them: %w", err)
+	}
+	*l = many
+	return nil
+}
+
+// StopTokens returns the ids at which generation ends, sorted: the union of the
+// eos ids in the model folder's config.json and generation_config.json and the
+// eos_token of its tokenizer_config.json, because real models disagree between
+// the three (a base model's end of text against a chat model's end of turn).
+// Without any of them it is EOS. Files that do not exist are passed over.
+func (t *Tokenizer) StopTokens(dir string) ([]uint32, error) {
+	var all []uint32
+	for _, name := range []string{"config.json", "generation_config.json"} {
+		var c struct {
+			EOS  ids `json:"eos_token_id"`
+			Text struct {
+				EOS ids `json:"eos_token_id"`
+			} `json:"text_config"`
+		}
+		path := filepath.Join(dir, name)
+		if err := readJSON(path, &c); err != nil {
+			return nil, err
+		}
+		all = append(append(all, c.EOS...), c.Text.EOS...)
+	}
+	path := filepath.Join(dir, "tokenizer_config.json")
+	n, err := readNames(path)
+	if err != nil {
+		return nil, err
+	}
+	if n.eos != "" {
+		id, ok := t.TokenToID(n.eos)
+		if !ok {
+			return nil, fmt.Errorf("tokenizer: %s: eos_token %q is not in the vocabulary", path, n.eos)
+		}
+		all = append(all, id)
+	}
+	if id, ok := t.EOS(); ok && len(all) == 0 {
+		all = append(all, id)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}

@@ -1,0 +1,171 @@
+package tokenizer
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"unicode/utf8"
+)
+
+// The names that concord's own tokenizers give to the tokens that begin and end
+// a document.
+const (
+	BOSToken = "<|bos|>"
+	EOSToken = "<|eos|>"
+)
+
+// Tokenizer is one loaded tokenizer.json. Immutable, safe for concurrent use.
+type Tokenizer struct {
+	raw       []byte // the file
+	model     *bpe
+	added     *addedTokens
+	normalize []normalizer
+	split     []splitter
+	byteLevel bool // pieces go to the model as raw bytes
+	template  template
+	decoders  []decoder // nil: tokens joined by spaces
+	tokens    []string  // by id; "" = no such id
+	config    names
+}
+
+// Load reads path, a tokenizer.json. If a tokenizer_config.json lies beside
+// it, BOS and EOS take their names from there.
+func Load(path string) (*Tokenizer, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	t, err := Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	t.config, err = readNames(filepath.Join(filepath.Dir(path), "tokenizer_config.json"))
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Bytes returns the tokenizer.json this tokenizer was made from, byte for byte.
+// The caller must not change it.
+func (t *Tokenizer) Bytes() []byte { return t.raw }
+
+// Save writes the tokenizer.json to path, byte for byte as it was loaded.
+func (t *Tokenizer) Save(path string) error {
+	if err := os.WriteFile(path, t.raw, 0o644); err != nil {
+		return fmt.Errorf("tokenizer: save: %w", err)
+	}
+	return nil
+}
+
+// VocabSize is the largest token id plus one: the least number of rows that an
+// embedding table needs.
+func (t *Tokenizer) VocabSize() int { return len(t.tokens) }
+
+// TokenToID returns the id of a token as the file spells it (byte-level tokens
+// in their printable spelling).
+func (t *Tokenizer) TokenToID(token string) (id uint32, ok bool) {
+	if id, ok = t.added.ids[token]; ok {
+		return id, true
+	}
+	id, ok = t.model.vocab[token]
+	return id, ok
+}
+
+// IDToToken is the inverse of TokenToID.
+func (t *Tokenizer) IDToToken(id uint32) (token string, ok bool) {
+	if int64(id) >= int64(len(t.tokens)) || t.tokens[id] == "" {
+		return "", false
+	}
+	return t.tokens[id], true
+}
+
+// IsSpecial reports whether id is a special added token: one that decoding
+// leaves out when asked to.
+func (t *Tokenizer) IsSpecial(id uint32) bool {
+	a, ok := t.added.byID[id]
+	return ok && a.special
+}
+
+// Special lists the ids of the special added tokens in increasing order.
+func (t *Tokenizer) Special() []uint32 { return t.added.special() }
+
+// Encode returns the token ids of text, with the post-processor's special
+// tokens (BOS …) when addSpecial is set. Added tokens that occur in the text,
+// special ones included, become their ids in either case.
+//
+// Errors: text that is not valid UTF-8, a character that the vocabulary cannot
+// express where the file names no unknown token, or a regular expression of
+// the file that takes unreasonably long.
+func (t *Tokenizer) Encode(text string, addSpecial bool) ([]uint32, error) {
+	if i := invalidUTF8(text); i >= 0 {
+		return nil, fmt.Errorf("tokenizer: text is not valid UTF-8 at byte %d (0x%02x): convert it first", i, text[i])
+	}
+	ids, err := t.encodeText(make([]uint32, 0, len(text)/3+4), text)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	if addSpecial {
+		ids = t.template.apply(ids)
+	}
+	return ids, nil
+}
+
+// encodeText is stages 1 to 5 of the package comment.
+func (t *Tokenizer) encodeText(ids []uint32, text string) ([]uint32, error) {
+	var err error
+	for _, raw := range t.added.exact.cut(text) {
+		if raw.token != noToken {
+			ids = append(ids, raw.token)
+			continue
+		}
+		normal := raw.text
+		for _, n := range t.normalize {
+			normal = n.normalize(normal)
+		}
+		for _, s := range t.added.normal.cut(normal) {
+			if s.token != noToken {
+				ids = append(ids, s.token)
+				continue
+			}
+			first := raw.first && s.first
+			if ids, err = t.encodeSegment(ids, s.text, first); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return ids, nil
+}
+
+// encodeSegment splits text between added tokens into pieces and encodes them.
+// first: text begins at the beginning of the input.
+func (t *Tokenizer) encodeSegment(ids []uint32, text string, first bool) ([]uint32, error) {
+	pieces := []string{text}
+	var err error
+	for _, s := range t.split {
+		if pieces, err = s.split(pieces, first); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range pieces {
+		if ids, err = t.model.encode(ids, p); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
+}
+
+// invalidUTF8 returns the offset of the first byte that is not UTF-8, or −1.
+func invalidUTF8(s string) int {
+	if utf8.ValidString(s) {
+		return -1
+	}
+	for i, r := range s {
+		if r == utf8.RuneError {
+			if _, w := utf8.DecodeRuneInString(s[i:]); w == 1 {
+				return i
+			}
+		}
+	}
+	return -1
+}
