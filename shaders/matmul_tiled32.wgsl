@@ -1,0 +1,130 @@
+// matmul_tiled32: out[z] (+)= op(a) · op(b), 32x32 tiles in workgroup memory
+//
+// a         (M, K) f32, or (K, M) with TRANS_A, row stride lda4 vec4, read
+// b         (K, N) f32, or (N, K) with TRANS_B, row stride ldb4 vec4, read
+// segments  (objectives + 1) u32: objective z sums k = segments[z] .. segments[z+1]-1, read
+// out       (M, N) f32 per z, row stride ldc4 vec4, matrices out_stride4 apart, read and write
+//
+// 64 threads, each 4 rows x 1 vec4 column, 4 KiB of workgroup memory. For
+// integrated and register-poor GPUs and for outputs of few tiles.
+// Numerics: f32, k ascending; what lies past an edge counts as zero.
+// Barriers are uniform: the range of k is the same for the whole workgroup.
+// Dispatch: ceil(M/32) * ceil(N/32) workgroups folded over (x, y); z = objectives
+// (segmented) or slices of k_begin..k_end (split K).
+// Reference: internal/ref/matmul.go
+override TRANS_A: u32 = 0;
+override TRANS_B: u32 = 0;
+
+struct Params {
+  m: u32, n: u32,           // shape of out
+  k_begin: u32, k_end: u32, // terms of the sum, k_begin a multiple of 4 (NN, NT)
+  lda4: u32, ldb4: u32, ldc4: u32, // row strides in vec4
+  segmented: u32,           // 1: grid z is an objective, its range of k in segments
+  accumulate: u32,          // 1: add to out
+  k_per: u32,               // terms per slice of grid z, a multiple of 4
+  out_stride4: u32,         // vec4 between the matrices of grid z
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> segments: array<u32>;
+@group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
+
+const TILE: u32 = 32u; // rows and columns of out per workgroup
+const T4: u32 = 8u;   // TILE in vec4
+const BK: u32 = 16u;   // terms of k per round
+
+var<workgroup> xs: array<vec4<f32>, 128>; // [BK][T4], op(a) with k outside
+var<workgroup> ys: array<vec4<f32>, 128>; // [BK][T4], op(b)
+
+// at_a is a's vec4 c of row r, or zero outside rows x ld vec4.
+fn at_a(r: u32, c: u32, rows: u32) -> vec4<f32> {
+  if (r < rows && c < p.lda4) { return a[r * p.lda4 + c]; }
+  return vec4<f32>();
+}
+
+// at_b is at_a for b.
+fn at_b(r: u32, c: u32, rows: u32) -> vec4<f32> {
+  if (r < rows && c < p.ldb4) { return b[r * p.ldb4 + c]; }
+  return vec4<f32>();
+}
+
+// load_a moves 4 terms of k x 4 rows of op(a), transposing in registers when k is contiguous.
+fn load_a(g: u32, q: u32, m0: u32, k: u32, end: u32) {
+  var v: mat4x4<f32>;
+  if (TRANS_A == 0u) {
+    let r = m0 + g * 4u;
+    let c = k / 4u + q;
+    let rows = select(0u, p.m, c * 4u < end);
+    v = transpose(mat4x4<f32>(at_a(r, c, rows), at_a(r + 1u, c, rows), at_a(r + 2u, c, rows), at_a(r + 3u, c, rows)));
+  } else {
+    let r = k + q * 4u;
+    let c = m0 / 4u + g;
+    v = mat4x4<f32>(at_a(r, c, end), at_a(r + 1u, c, end), at_a(r + 2u, c, end), at_a(r + 3u, c, end));
+  }
+  let i = q * 4u * T4 + g;
+  xs[i] = v[0]; xs[i + T4] = v[1]; xs[i + 2u * T4] = v[2]; xs[i + 3u * T4] = v[3];
+}
+
+// load_b is load_a for op(b).
+fn load_b(g: u32, q: u32, n0: u32, k: u32, end: u32) {
+  var v: mat4x4<f32>;
+  if (TRANS_B == 1u) {
+    let r = n0 + g * 4u;
+    let c = k / 4u + q;
+    let rows = select(0u, p.n, c * 4u < end);
+    v = transpose(mat4x4<f32>(at_b(r, c, rows), at_b(r + 1u, c, rows), at_b(r + 2u, c, rows), at_b(r + 3u, c, rows)));
+  } else {
+    let r = k + q * 4u;
+    let c = n0 / 4u + g;
+    v = mat4x4<f32>(at_b(r, c, end), at_b(r + 1u, c, end), at_b(r + 2u, c, end), at_b(r + 3u, c, end));
+  }
+  let i = q * 4u * T4 + g;
+  ys[i] = v[0]; ys[i + T4] = v[1]; ys[i + 2u * T4] = v[2]; ys[i + 3u * T4] = v[3];
+}
+
+// put writes output row r, vec4 column c of the matrix that starts at base.
+fn put(base: u32, r: u32, c: u32, v: vec4<f32>) {
+  if (r < p.m && c * 4u < p.n) {
+    let i = base + r * p.ldc4 + c;
+    if (p.accumulate != 0u) { out[i] = out[i] + v; } else { out[i] = v; }
+  }
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) t: u32) {
+  let tiles = (p.n + TILE - 1u) / TILE;
+  let id = w.x + w.y * groups.x;
+  let m0 = (id / tiles) * TILE;
+  let n0 = (id % tiles) * TILE;
+  if (m0 >= p.m) { return; } // uniform: id is the workgroup's
+  var begin = p.k_begin + w.z * p.k_per;
+  var end = min(p.k_end, begin + p.k_per);
+  if (p.segmented != 0u) {
+    begin = segments[w.z];
+    end = segments[w.z + 1u];
+  }
+  // Half the threads load op(a), half op(b); neighbours read neighbouring vec4.
+  let h = t % 32u;
+  let u = vec2<u32>(h % 8u, h / 8u); // 8 groups of 4 columns x 4 of k, contiguous columns
+  let v = vec2<u32>(h / 4u, h % 4u); // the same, contiguous k
+  let la = select(u, v, TRANS_A == 0u);
+  let lb = select(u, v, TRANS_B == 1u);
+  let tr = t / 8u;
+  let tc = t % 8u;
+  var s: array<vec4<f32>, 4>;
+  for (var k = begin; k < end; k += BK) {
+    if (t < 32u) { load_a(la.x, la.y, m0, k, end); } else { load_b(lb.x, lb.y, n0, k, end); }
+    workgroupBarrier();
+    for (var j = 0u; j < BK; j++) {
+      let x = xs[j * T4 + tr]; let y = ys[j * T4 + tc];
+      s[0] += x.x * y; s[1] += x.y * y; s[2] += x.z * y; s[3] += x.w * y;
+    }
+    workgroupBarrier();
+  }
+  let base = w.z * p.out_stride4;
+  let r = m0 + tr * 4u;
+  let c = n0 / 4u + tc;
+  put(base, r, c, s[0]); put(base, r + 1u, c, s[1]); put(base, r + 2u, c, s[2]); put(base, r + 3u, c, s[3]);
+}
