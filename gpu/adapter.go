@@ -3,6 +3,7 @@ package gpu
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -89,6 +90,18 @@ func Adapters() ([]AdapterInfo, error) {
 		return nil, fmt.Errorf("gpu: %w", ErrNoAdapter)
 	}
 	return as, nil
+}
+
+// quietDisplay keeps Mesa's window-system code, which compute work never needs, from
+// complaining on stderr about a session without a display: it looks for a Wayland
+// socket in a directory that exists until the returned function is called.
+func quietDisplay() func() {
+	const name = "XDG_RUNTIME_DIR"
+	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" || os.Getenv(name) != "" {
+		return func() {}
+	}
+	os.Setenv(name, os.TempDir())
+	return func() { os.Unsetenv(name) }
 }
 
 func backendBits(name string) (uint32, error) {

@@ -88,7 +88,7 @@ func newDevice(n *native, info AdapterInfo, o Options) (*Device, error) {
 	if d.mem.budget == 0 {
 		d.mem.budget = defaultBudget(info.Type)
 	}
-	d.stream.init(info.Type)
+	d.stream.pace.init(info.Type)
 	d.stream.arena = d.newBuffer(RoleStaging, "parameters", arenaSlots*slotBytes, usageUniform|usageCopyDst)
 	if d.err != nil {
 		err := d.err

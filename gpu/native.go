@@ -82,6 +82,7 @@ type adapterList struct{ l *C.cc_list }
 
 func listAdapters(backends uint32) adapterList {
 	C.cc_silence()
+	defer quietDisplay()()
 	return adapterList{C.cc_list_new(C.uint32_t(backends))}
 }
 

@@ -40,15 +40,12 @@ type stream struct {
 	commands  []command
 	names     []string // of each command, for errors
 	params    []byte   // slots of the recorded dispatches
-	cost      time.Duration
-	submitted uint64 // submits so far; submit numbers start at 1
-	staged    int64  // bytes of Write since the last submit
+	load      load     // of the recorded commands
+	submitted uint64   // submits so far; submit numbers start at 1
+	staged    int64    // bytes of Write since the last submit
 	staging   []stagedBytes
-	rate      float64 // float operations per second, learned
-	times     []submitTime
-	lastDone  time.Time
 	seen      uint64 // completed submits accounted for
-	exact     bool   // the last completion was seen as it happened
+	pace      pace
 }
 
 // stagedBytes is upload memory that the driver holds until submit completes.
@@ -57,21 +54,8 @@ type stagedBytes struct {
 	n      int64
 }
 
-// submitTime is an in-flight submit, for learning the rate.
-type submitTime struct {
-	at   time.Time
-	work float64
-}
-
-func (s *stream) init(t AdapterType) {
-	s.rate = map[AdapterType]float64{Discrete: 1e12, Integrated: 1e11, Virtual: 1e11, CPU: 4e9}[t]
-	if s.rate == 0 {
-		s.rate = 5e10
-	}
-}
-
 func (s *stream) drop() {
-	s.commands, s.names, s.params, s.cost = nil, nil, nil, 0
+	s.commands, s.names, s.params, s.load = nil, nil, nil, load{}
 }
 
 // next is the number of the submit that recorded commands will go into.
@@ -98,9 +82,9 @@ func (d *Device) Run(x Dispatch) {
 	if x.Groups[0] == 0 {
 		return
 	}
-	cost := d.predict(x)
-	if len(d.stream.params) == arenaSlots*slotBytes || d.stream.cost+cost > submitTarget && d.stream.cost > 0 {
-		d.flush()
+	l := d.estimate(x)
+	if len(d.stream.params) == arenaSlots*slotBytes || d.stream.pace.time(d.stream.load.plus(l)) > submitTarget {
+		d.flush() // no-op when nothing is recorded: one dispatch cannot be split
 	}
 	g := d.group(x.Kernel, x.Binds)
 	if g == 0 || !d.ok() {
@@ -112,7 +96,7 @@ func (d *Device) Run(x Dispatch) {
 	for _, v := range x.Binds {
 		v.Buf.used = s.next()
 	}
-	s.cost += cost
+	s.load = s.load.plus(l)
 	d.record(x.Kernel.name, command{kind: cmdDispatch, a: x.Kernel.pipeline, b: g, aOffset: uint64(slot),
 		x: x.Groups[0], y: x.Groups[1], z: x.Groups[2]})
 }
@@ -135,15 +119,15 @@ func (d *Device) checkDispatch(x Dispatch) error {
 	return x.Kernel.checkBinds(x.Binds)
 }
 
-// predict estimates the time of x and warns once about a kernel that is too long.
-func (d *Device) predict(x Dispatch) time.Duration {
-	work := max(float64(x.Work), 256*float64(x.Groups[0])*float64(x.Groups[1])*float64(x.Groups[2]))
-	t := time.Duration(min(work/d.stream.rate, 1e6)*float64(time.Second)) + 5*time.Microsecond
-	if t > slowDispatch && !x.Kernel.slow {
+// estimate is the load of x. It warns once about a kernel that takes too long.
+func (d *Device) estimate(x Dispatch) load {
+	groups := float64(x.Groups[0]) * float64(x.Groups[1]) * float64(x.Groups[2])
+	l := load{work: max(float64(x.Work), 256*groups), fixed: dispatchCost}
+	if t := d.stream.pace.time(l); t > slowDispatch && !x.Kernel.slow {
 		x.Kernel.slow = true
 		d.log("gpu: one dispatch of kernel %s may take %.1f s; systems that kill long GPU jobs (Windows: 2 s) need a smaller batch or sequence", x.Kernel.name, t.Seconds())
 	}
-	return t
+	return l
 }
 
 // record appends c, which belongs to the next submit.
@@ -182,12 +166,12 @@ func (d *Device) flush() {
 		return
 	}
 	s.submitted++
-	s.times = append(s.times, submitTime{time.Now(), s.cost.Seconds() * s.rate})
+	s.pace.submitted(s.load)
 	if s.staged > 0 {
 		s.staging = append(s.staging, stagedBytes{s.submitted, s.staged})
 		s.staged = 0
 	}
-	s.commands, s.names, s.params, s.cost = s.commands[:0], s.names[:0], s.params[:0], 0
+	s.commands, s.names, s.params, s.load = s.commands[:0], s.names[:0], s.params[:0], load{}
 }
 
 // nameCulprit sets the sticky error after a refused submit: it encodes the

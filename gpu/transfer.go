@@ -2,7 +2,6 @@ package gpu
 
 import (
 	"fmt"
-	"math/bits"
 	"time"
 )
 
@@ -90,7 +89,7 @@ func (d *Device) copy(dst, src View) {
 		return
 	}
 	dst.Buf.used, src.Buf.used = d.stream.next(), d.stream.next()
-	d.stream.cost += copyTime(src.Size)
+	d.stream.load.fixed += copyTime(src.Size)
 	d.record("copy", command{kind: cmdCopy, a: src.Buf.h, b: dst.Buf.h,
 		aOffset: uint64(src.Offset), bOffset: uint64(dst.Offset), size: uint64(src.Size)})
 }
@@ -110,152 +109,9 @@ func (d *Device) Zero(v View) {
 		return
 	}
 	v.Buf.used = d.stream.next()
-	d.stream.cost += copyTime(v.Size)
+	d.stream.load.fixed += copyTime(v.Size)
 	d.record("zero", command{kind: cmdClear, a: v.Buf.h, aOffset: uint64(v.Offset), size: uint64(v.Size)})
 }
 
 // copyTime estimates a copy at 4 GB/s, the pace of a CPU adapter.
 func copyTime(n int64) time.Duration { return time.Duration(n / 4) }
-
-// Readback is a read that is under way. Several may be, and they may be waited for
-// in any order.
-type Readback struct {
-	d    *Device
-	buf  *Buffer // staging
-	m    mapping
-	size int64
-	data []byte
-	err  error
-	done bool
-}
-
-// readPool keeps staging buffers for reuse, by size.
-type readPool struct {
-	free    map[int64][]*Buffer
-	bytes   int64
-	pending map[*Readback]struct{}
-}
-
-// poolBytes is how much idle staging memory is kept.
-const poolBytes = 64 << 20
-
-// Read records a copy of v as of this point in program order, submits, and returns
-// at once. The bytes come from Wait. An error of the device comes from Wait too.
-func (d *Device) Read(v View) *Readback {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	r := &Readback{d: d, size: v.Size, done: true}
-	if d.ok() {
-		if err := d.checkView(v, 4); err != nil {
-			d.fail(fmt.Errorf("gpu: read: %w", err))
-		}
-	}
-	if r.err = d.err; r.err != nil || v.Size == 0 {
-		return r
-	}
-	r.buf = d.reads.take(d, v.Size)
-	if r.err = d.err; r.err != nil {
-		return r
-	}
-	d.copy(View{Buf: r.buf, Size: v.Size}, v)
-	d.flush()
-	if r.err = d.err; r.err != nil {
-		return r
-	}
-	r.m = d.n.mapStart(r.buf.h, v.Size)
-	if !d.check("read from "+v.Buf.label) || r.m.p == nil {
-		d.fail(fmt.Errorf("gpu: read: cannot map the staging buffer"))
-		r.err = d.err
-		return r
-	}
-	r.done = false
-	d.reads.pending[r] = struct{}{}
-	return r
-}
-
-// Wait returns the bytes, a fresh slice that is the caller's. It may be called from
-// any goroutine and more than once. It gives up with ErrTimeout when the GPU completes
-// nothing for Options.ReadDeadline, and may then be called again.
-func (r *Readback) Wait() ([]byte, error) {
-	d := r.d
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if r.done {
-		return r.data, r.err
-	}
-	if d.n == nil {
-		return nil, d.err
-	}
-	err := d.wait(func() bool {
-		d.progress(true)
-		return r.m.ready() || r.m.failed()
-	})
-	if err != nil {
-		return nil, err
-	}
-	r.done = true
-	delete(d.reads.pending, r)
-	if r.m.failed() {
-		d.n.mapFinish(r.buf.h, r.m, nil)
-		d.check("read")
-		d.fail(fmt.Errorf("gpu: read: the driver could not map the staging buffer: %w", ErrDeviceLost))
-		r.err = d.err
-		d.releaseBuffer(r.buf)
-		return nil, r.err
-	}
-	r.data = make([]byte, r.size)
-	d.n.mapFinish(r.buf.h, r.m, r.data)
-	d.reads.put(d, r.buf)
-	return r.data, nil
-}
-
-// stagingSize rounds n up so that buffers of few sizes serve all reads.
-func stagingSize(n int64) int64 {
-	const mib = 1 << 20
-	if n > mib {
-		return (n + mib - 1) &^ (mib - 1)
-	}
-	return max(4096, int64(1)<<bits.Len64(uint64(n-1)))
-}
-
-func (p *readPool) take(d *Device, n int64) *Buffer {
-	if p.free == nil {
-		p.free, p.pending = map[int64][]*Buffer{}, map[*Readback]struct{}{}
-	}
-	size := min(stagingSize(n), max(n, d.info.Limits.MaxBufferSize&^3))
-	if l := p.free[size]; len(l) > 0 {
-		b := l[len(l)-1]
-		p.free[size] = l[:len(l)-1]
-		p.bytes -= size
-		return b
-	}
-	return d.newBuffer(RoleStaging, "readback", size, usageMapRead|usageCopyDst)
-}
-
-func (p *readPool) put(d *Device, b *Buffer) {
-	if p.bytes+b.size > poolBytes {
-		d.releaseBuffer(b)
-		return
-	}
-	p.free[b.size] = append(p.free[b.size], b)
-	p.bytes += b.size
-}
-
-// trim releases the idle staging buffers.
-func (p *readPool) trim(d *Device) {
-	for size, l := range p.free {
-		for _, b := range l {
-			d.releaseBuffer(b)
-		}
-		delete(p.free, size)
-	}
-	p.bytes = 0
-}
-
-// release ends pending reads at Close; the buffers go with the device's others.
-func (p *readPool) release(d *Device) {
-	for r := range p.pending {
-		d.n.mapFinish(r.buf.h, r.m, nil)
-	}
-	p.pending, p.free = nil, nil
-}

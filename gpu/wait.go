@@ -14,9 +14,8 @@ func (d *Device) progress(exact bool) uint64 {
 	if done == s.seen {
 		return done
 	}
-	now := time.Now()
-	d.learn(int(done-s.seen), now, exact)
-	s.seen, s.lastDone, s.exact = done, now, exact
+	s.pace.completed(int(done-s.seen), time.Now(), exact)
+	s.seen = done
 	kept := s.staging[:0]
 	for _, b := range s.staging {
 		if b.submit > done {
@@ -30,36 +29,6 @@ func (d *Device) progress(exact bool) uint64 {
 	return done
 }
 
-// learn updates the rate from n submits that completed by now. A time that was
-// not seen exactly is only an upper bound, so it may only raise the rate.
-func (d *Device) learn(n int, now time.Time, exact bool) {
-	s := &d.stream
-	n = min(n, len(s.times))
-	if n == 0 {
-		return
-	}
-	begin := s.times[0].at
-	known := exact && (s.exact || begin.After(s.lastDone))
-	if s.lastDone.After(begin) {
-		begin = s.lastDone
-	}
-	var work float64
-	for _, t := range s.times[:n] {
-		work += t.work
-	}
-	s.times = append(s.times[:0], s.times[n:]...)
-	span := now.Sub(begin).Seconds()
-	if work <= 0 || span < 1e-3 {
-		return // too short to measure
-	}
-	rate := work / span
-	if rate > s.rate {
-		s.rate += 0.3 * (min(rate, 8*s.rate) - s.rate)
-	} else if known {
-		s.rate += 0.5 * (max(rate, s.rate/8) - s.rate)
-	}
-}
-
 // waitFor waits until submit number n has completed. The deadline is the longest
 // time without any completion, not the whole wait.
 func (d *Device) waitFor(n uint64) error {
@@ -69,22 +38,54 @@ func (d *Device) waitFor(n uint64) error {
 func (d *Device) waitIdle() error { return d.waitFor(d.stream.submitted) }
 
 // wait polls until done, with sleeps from 50 µs to 1 ms. The library's own wait is
-// never used: it reports success after 5 s whatever the GPU does.
+// never used: it reports success after 5 s whatever the GPU does. The mutex stays
+// held, so that what a caller has half done is not seen by others.
 func (d *Device) wait(done func() bool) error {
-	last, seen, pause := time.Now(), d.n.completed(), 50*time.Microsecond
+	w := d.newWaiter()
 	for !done() {
-		if d.n.lost() {
-			_, msg := d.n.takeError()
-			return fmt.Errorf("gpu: wait: %w: %s", ErrDeviceLost, msg)
+		if err := w.check(); err != nil {
+			return err
 		}
-		if c := d.n.completed(); c != seen {
-			last, seen, pause = time.Now(), c, 50*time.Microsecond
-		}
-		if time.Since(last) > d.opt.ReadDeadline {
-			return fmt.Errorf("gpu: wait: %w: nothing completed in %v: a kernel hangs, or one dispatch is too long for this adapter", ErrTimeout, d.opt.ReadDeadline)
-		}
-		time.Sleep(pause)
-		pause = min(pause*5/4, time.Millisecond)
+		time.Sleep(w.pause())
 	}
 	return nil
+}
+
+// waiter watches the deadline of one wait.
+type waiter struct {
+	d    *Device
+	last time.Time // when something completed
+	seen uint64
+	next time.Duration
+}
+
+const leastPause = 50 * time.Microsecond
+
+func (d *Device) newWaiter() *waiter {
+	return &waiter{d: d, last: time.Now(), seen: d.n.completed(), next: leastPause}
+}
+
+// check returns why waiting is pointless, or nil.
+func (w *waiter) check() error {
+	d := w.d
+	if d.n == nil {
+		return d.err
+	}
+	if d.n.lost() {
+		_, msg := d.n.takeError()
+		return fmt.Errorf("gpu: wait: %w: %s", ErrDeviceLost, msg)
+	}
+	if c := d.n.completed(); c != w.seen {
+		w.last, w.seen, w.next = time.Now(), c, leastPause
+	}
+	if time.Since(w.last) > d.opt.ReadDeadline {
+		return fmt.Errorf("gpu: wait: %w: nothing completed in %v: a kernel hangs, or one dispatch is too long for this adapter", ErrTimeout, d.opt.ReadDeadline)
+	}
+	return nil
+}
+
+func (w *waiter) pause() time.Duration {
+	p := w.next
+	w.next = min(p*5/4, time.Millisecond)
+	return p
 }

@@ -1,0 +1,86 @@
+package gpu
+
+import "time"
+
+// dispatchCost is the rough fixed time of one dispatch.
+const dispatchCost = 20 * time.Microsecond
+
+// load is what commands cost: float operations, and time that does not depend on
+// the adapter's speed in them.
+type load struct {
+	work  float64
+	fixed time.Duration
+}
+
+func (l load) plus(m load) load { return load{l.work + m.work, l.fixed + m.fixed} }
+
+// pace predicts the time of commands from the measured rate of earlier ones. It is
+// pure bookkeeping: a wrong prediction costs speed, never correctness.
+type pace struct {
+	rate  float64 // float operations per second
+	queue []submit
+	last  time.Time // when the last completion was seen
+	exact bool      // it was seen as it happened
+}
+
+// submit is one that is in flight.
+type submit struct {
+	at   time.Time
+	load load
+}
+
+func (p *pace) init(t AdapterType) {
+	switch t {
+	case Discrete:
+		p.rate = 1e12
+	case CPU:
+		p.rate = 4e9
+	default:
+		p.rate = 1e11
+	}
+}
+
+func (p *pace) time(l load) time.Duration {
+	return l.fixed + time.Duration(min(l.work/p.rate, 1e6)*float64(time.Second))
+}
+
+func (p *pace) submitted(l load) { p.queue = append(p.queue, submit{time.Now(), l}) }
+
+// completed learns from the n oldest submits, which completed by now. exact says
+// that the caller looked often enough to know when. Otherwise the time is only an
+// upper bound, and the rate may only rise.
+func (p *pace) completed(n int, now time.Time, exact bool) {
+	n = min(n, len(p.queue))
+	if n == 0 {
+		return
+	}
+	begin := p.queue[0].at
+	known := exact && (p.exact || begin.After(p.last))
+	if p.last.After(begin) {
+		begin = p.last
+	}
+	var sum load
+	for _, s := range p.queue[:n] {
+		sum = sum.plus(s.load)
+	}
+	p.queue = append(p.queue[:0], p.queue[n:]...)
+	p.last, p.exact = now, exact
+	p.learn(sum, now.Sub(begin), known)
+}
+
+func (p *pace) learn(l load, span time.Duration, known bool) {
+	const least = time.Millisecond // below, a time says little
+	if l.work <= 0 {
+		return
+	}
+	if span < least {
+		span, known = least, false
+	}
+	rate := l.work / max(span-l.fixed, span/2).Seconds()
+	switch {
+	case rate > p.rate:
+		p.rate += 0.3 * (min(rate, 8*p.rate) - p.rate)
+	case known:
+		p.rate += 0.5 * (max(rate, p.rate/8) - p.rate)
+	}
+}
