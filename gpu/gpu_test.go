@@ -87,5 +87,4 @@ func TestProgramOrder(t *testing.T) {
 			}
 		}
 	}
-	t.Log(d.Info(), d.Info().Driver, d.Info().Vendor, d.Info().Features, d.Info().Limits, d.Memory())
 }
