@@ -62,6 +62,7 @@ type Source struct {
 type Batch struct {
 	Rows        int `toml:"rows"`         // packed rows per step
 	SeqLen      int `toml:"seq_len"`      // tokens per row
+	Accumulate  int `toml:"accumulate"`   // micro-batches of that shape per step; the languages' gradients are summed before they are resolved
 	LogitsChunk int `toml:"logits_chunk"` // tokens whose logits exist at one time; 0: chosen
 }
 
@@ -96,6 +97,7 @@ type Schedule struct {
 // Eval says when to measure every language.
 type Eval struct {
 	Every int  `toml:"every"` // steps; 0: only first and last
+	Rows  int  `toml:"rows"`  // examples per language at most; 0: all
 	First bool `toml:"first"`
 	Last  bool `toml:"last"`
 }
@@ -131,12 +133,12 @@ func Default() *Config {
 		Run:        Run{Seed: 1, Dir: "runs"},
 		Model:      Model{Init: "pretrained"},
 		Data:       Data{Overlong: "auto", Temperature: 1},
-		Batch:      Batch{Rows: 8, SeqLen: 256},
+		Batch:      Batch{Rows: 8, SeqLen: 256, Accumulate: 1},
 		Objective:  Objective{Method: "mean", Scope: "layer"},
 		Optim:      Optim{LR: 2e-5, Betas: []float64{0.9, 0.999}, Eps: 1e-8, Clip: 1},
 		Schedule:   Schedule{Kind: "cosine", Warmup: 0.03},
 		Eval:       Eval{First: true, Last: true},
-		Checkpoint: Checkpoint{Keep: 2, Best: true},
+		Checkpoint: Checkpoint{Every: 100, Keep: 2, Best: true},
 		Log:        Log{Every: 10},
 		Device:     Device{Autotune: true, ReadTimeout: 120},
 	}

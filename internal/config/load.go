@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -233,6 +234,33 @@ func reason(err error) string {
 		return pe.Err.Error()
 	}
 	return err.Error()
+}
+
+// Restore is a configuration that was stored as JSON by an earlier part of a
+// run, with the run file's path for resolving the paths in it.
+func Restore(path string, stored *Config) *Config {
+	c := *stored
+	c.path, c.origins = path, map[string]string{}
+	return &c
+}
+
+// Override applies overrides to c and validates the result. Only keys in
+// allowed (or below one that ends in a dot) are taken.
+func (c *Config) Override(overrides, allowed []string) error {
+	for _, o := range overrides {
+		key, _, _ := strings.Cut(o, "=")
+		key = strings.TrimSpace(key)
+		ok := slices.ContainsFunc(allowed, func(a string) bool {
+			return key == a || strings.HasSuffix(a, ".") && strings.HasPrefix(key, a)
+		})
+		if !ok {
+			return &Error{Where: "-o " + o, Msg: key + " cannot change in the middle of a run", Fix: "allowed here: " + strings.Join(allowed, ", ") + "; start a new run for the rest"}
+		}
+		if err := c.override(o); err != nil {
+			return err
+		}
+	}
+	return c.validate()
 }
 
 // derive fills values that follow from others.

@@ -39,6 +39,9 @@ func (c *Config) MemoryBudget() int64 {
 	return n
 }
 
+// Where is where the key's value was written: "file:line", "-o key", or the file.
+func (c *Config) Where(key string) string { return c.at(key) }
+
 // at is where the key's value was written.
 func (c *Config) at(key string) string {
 	for k := key; k != ""; {
@@ -102,6 +105,8 @@ func (c *Config) validate() error {
 		c.inRange("data.max_len", float64(c.Data.MaxLen), 2, float64(c.Batch.SeqLen), "max_len = 0  # as long as batch.seq_len"),
 		c.inRange("batch.rows", float64(c.Batch.Rows), 1, 1<<16, "rows = 8"),
 		c.inRange("batch.seq_len", float64(c.Batch.SeqLen), 2, 1<<20, "seq_len = 256"),
+		c.inRange("batch.accumulate", float64(c.Batch.Accumulate), 1, 1<<16, "accumulate = 1"),
+		c.inRange("eval.rows", float64(c.Eval.Rows), 0, 1e12, "rows = 0"),
 		c.inRange("batch.logits_chunk", float64(c.Batch.LogitsChunk), 0, 1<<20, "logits_chunk = 0"),
 		c.inRange("optim.lr", c.Optim.LR, 0, 1e3, "lr = 2e-5"),
 		c.inRange("optim.eps", c.Optim.Eps, 1e-30, 1, "eps = 1e-8"),
@@ -197,8 +202,8 @@ func (c *Config) sources() error {
 		if err := c.source(i, s); err != nil {
 			return err
 		}
-		if j, dup := seen[s.Lang]; dup {
-			return c.fail(fmt.Sprintf("data.source.%d.lang", i), "merge the two files, or give the second another lang", "%q is the language of source %d already", s.Lang, j+1)
+		if j, dup := seen[s.Lang]; dup && c.Data.Source[j].Train != s.Train {
+			return c.fail(fmt.Sprintf("data.source.%d.lang", i), "give all sources of a language the same train = …", "%q is both trained on (or not) by source %d and not (or yes) by this one", s.Lang, j+1)
 		}
 		seen[s.Lang] = i
 		if s.Train {
