@@ -15,7 +15,7 @@
 // Dispatch: (ceil(c4 / COLS), objectives, 1) workgroups, c4 = ceil(C / 4).
 // Reference: internal/ref/rmsnorm.go
 override WG: u32 = 256;
-override COLS: u32 = 8;
+override COLS: u32 = 16;
 
 struct Params {
   c4: u32,

@@ -73,7 +73,7 @@ func (e *Engine) RMSNormBackwardWeight(out Rows, dout, x, rstd Tensor, seg Segme
 	if x.C == 0 {
 		return
 	}
-	const cols = 8 // rmsnorm_backward_weight's default of COLS
+	const cols = 16 // rmsnorm_backward_weight's default of COLS
 	for _, part := range e.bindable(out) {
 		sub := out.slice(part[0], part[1])
 		e.run(call{

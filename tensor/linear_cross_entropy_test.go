@@ -1,0 +1,101 @@
+package tensor
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"concord/gpu"
+	"concord/internal/optest"
+	"concord/internal/ref"
+)
+
+func TestLinearCrossEntropy(t *testing.T) {
+	e := testEngine(t)
+	for _, s := range []struct {
+		v, c, chunk int
+		starts      []int
+	}{
+		{1, 1, 0, []int{0, 1}},
+		{37, 12, 0, []int{0, 50}},
+		{37, 12, 16, []int{0, 50}},
+		{37, 12, 16, []int{0, 10, 20, 20, 40, 67}}, // borders inside chunks
+		{37, 12, 32, []int{0, 32, 64, 64, 65, 65}}, // borders on chunks, an empty end
+		{70, 20, 40, []int{0, 0, 0, 90, 91}},       // empty first objectives, chunk lowered to 32
+		{70, 20, 999, []int{0, 3, 77}},             // one chunk of an odd size
+		{5, 64, 16, []int{0, 100, 100, 101, 129}},  // one objective over many chunks
+	} {
+		t.Run(fmt.Sprint(s), func(t *testing.T) {
+			n, m := s.starts[len(s.starts)-1], len(s.starts)-1
+			x, w, scale, labels := scaled(n*s.c, 1, 2), optest.Random(s.v*s.c, 2), optest.Random(n, 3), randomIDs(n, s.v, 4)
+			labels[n/2] = IgnoredLabel
+			tx, tw, ts, tl := upload(e, n, s.c, x), upload(e, s.v, s.c, w), upload(e, 1, n, scale), uploadU32(e, labels)
+			seg := e.NewSegments(gpu.RoleData, s.starts)
+			l := e.NewLinearCrossEntropy(n, s.v, s.chunk)
+			defer l.Release()
+			for _, accumulate := range []bool{false, true} {
+				loss, dx, dw := make([]float32, n), make([]float32, n*s.c), make([]float32, m*s.v*s.c)
+				var before []float32
+				if accumulate {
+					before = optest.Random(len(dw), 5)
+					copy(dw, before)
+				}
+				ref.LinearCrossEntropy(x, w, labels, scale, loss, dx, dw, s.starts, s.c, accumulate)
+				outs := []output{{1, n, loss, make([]float32, n)}, {n, s.c, dx, nil}}
+				checkRows(t, e, m, s.v, s.c, dw, before, func(rows Rows) {
+					checkOutputs(t, e, outs, func(o []Tensor) {
+						l.Run(tx, tw, tl, ts, o[0], &o[1], nil, seg, accumulate)
+					})
+					loss, dx := e.New(gpu.RoleScratch, "loss", 1, n), e.New(gpu.RoleScratch, "dx", n, s.c)
+					l.Run(tx, tw, tl, ts, loss, &dx, &rows, seg, accumulate)
+				})
+				checkOutputs(t, e, outs[:1], func(o []Tensor) {
+					l.Run(tx, tw, tl, Tensor{}, o[0], nil, nil, Segments{}, false)
+				})
+			}
+		})
+	}
+}
+
+// The scratch serves batches of other lengths and segments, as evaluation needs.
+func TestLinearCrossEntropyIsReused(t *testing.T) {
+	e := testEngine(t)
+	const v, c = 19, 8
+	l := e.NewLinearCrossEntropy(100, v, 16)
+	w := optest.Random(v*c, 2)
+	tw := upload(e, v, c, w)
+	for i, starts := range [][]int{{0, 40, 100}, {0, 5}, {0, 20, 21, 60, 90}, {0, 20, 21, 60, 90}, {0, 30, 31, 70, 100}} {
+		n, m := starts[len(starts)-1], len(starts)-1
+		x, scale, labels := optest.Random(n*c, uint64(i)), optest.Random(n, 3), randomIDs(n, v, 4)
+		loss, dx, dw := make([]float32, n), make([]float32, n*c), make([]float32, m*v*c)
+		ref.LinearCrossEntropy(x, w, labels, scale, loss, dx, dw, starts, c, false)
+		tx, ts, tl, seg := upload(e, n, c, x), upload(e, 1, n, scale), uploadU32(e, labels), e.NewSegments(gpu.RoleData, starts)
+		tloss := e.New(gpu.RoleScratch, "loss", 1, n)
+		checkRows(t, e, m, v, c, dw, nil, func(rows Rows) { l.Run(tx, tw, tl, ts, tloss, nil, &rows, seg, false) })
+	}
+}
+
+func TestLinearCrossEntropyChunk(t *testing.T) {
+	e := testEngine(t)
+	for _, s := range [][4]int{{100, 37, 0, 100}, {100, 37, 50, 48}, {100, 37, 5, 16}, {100, 37, 100, 100}, {10, 37, 64, 10}, {4096, 262144, 0, 128}, {4096, 262144, 100, 96}} {
+		l := e.NewLinearCrossEntropy(s[0], s[1], s[2])
+		if l.Chunk() != s[3] {
+			t.Errorf("chunk of %v is %d", slices.Clone(s[:3]), l.Chunk())
+		}
+		l.Release()
+	}
+}
+
+func BenchmarkLinearCrossEntropy(b *testing.B) {
+	e := testEngine(b)
+	const n, v, c = 2048, 1024, 128
+	x, w := upload(e, n, c, optest.Random(n*c, 1)), upload(e, v, c, optest.Random(v*c, 2))
+	labels, scale := uploadU32(e, randomIDs(n, v, 2)), upload(e, 1, n, optest.Random(n, 3))
+	loss, dx := e.New(gpu.RoleScratch, "loss", 1, n), e.New(gpu.RoleScratch, "dx", n, c)
+	rows := guardedRows(e, 8, v, c, nil)
+	seg := e.NewSegments(gpu.RoleData, []int{0, 256, 512, 768, 1024, 1280, 1536, 1792, n})
+	for _, chunk := range []int{0, 256} {
+		l := e.NewLinearCrossEntropy(n, v, chunk)
+		benchOp(b, e, fmt.Sprintf("chunk %d", l.Chunk()), n*v*8, func() { l.Run(x, w, labels, scale, loss, &dx, &rows, seg, false) })
+	}
+}
