@@ -1,0 +1,113 @@
+package data
+
+import "math"
+
+// Ignore is the label of a token that carries no loss.
+const Ignore = 0xffffffff
+
+// Batch is Rows × SeqLen tokens, flattened row by row, the rows sorted by
+// language. Slices are the caller's to keep.
+//
+// Token i belongs to the document that is tokens [DocStart[i], DocEnd[i]) of
+// the flattened batch, at place Pos[i] of it. Padding, at the end of rows, has
+// id 0 and label Ignore; each padding token is a document of its own.
+type Batch struct {
+	Rows, SeqLen          int
+	IDs, Labels           []uint32 // Labels[i] is the token after IDs[i], or Ignore
+	DocStart, DocEnd, Pos []uint32
+	Lang                  []int // language of each row
+	Starts                []int // language m owns tokens Starts[m] .. Starts[m+1]-1
+	Supervised            []int // labels that are not Ignore, per language
+	Tokens                []int // positions that are not padding, per language
+	Bytes                 []int // of supervised text, per language
+}
+
+// row is one row's content.
+type row struct {
+	lang     int
+	examples []*Example
+}
+
+// newBatch lays out rows, sorted by language; rows missing at the end are
+// padding and belong to the last language.
+func newBatch(rows []row, numRows, seqLen, numLangs int) *Batch {
+	n := numRows * seqLen
+	b := &Batch{
+		Rows: numRows, SeqLen: seqLen,
+		IDs: make([]uint32, n), Labels: make([]uint32, n),
+		DocStart: make([]uint32, n), DocEnd: make([]uint32, n), Pos: make([]uint32, n),
+		Lang: make([]int, numRows), Starts: make([]int, numLangs+1),
+		Supervised: make([]int, numLangs), Tokens: make([]int, numLangs), Bytes: make([]int, numLangs),
+	}
+	for i := range b.Labels {
+		b.Labels[i] = Ignore
+		b.DocStart[i], b.DocEnd[i] = uint32(i), uint32(i+1)
+	}
+	count := make([]int, numLangs)
+	for r := range numRows {
+		lang := numLangs - 1
+		if r < len(rows) {
+			lang = rows[r].lang
+			b.fill(r, rows[r])
+		}
+		b.Lang[r] = lang
+		count[lang] += seqLen
+	}
+	for m := range numLangs {
+		b.Starts[m+1] = b.Starts[m] + count[m]
+	}
+	return b
+}
+
+// fill writes one row's examples from the row's start.
+func (b *Batch) fill(r int, content row) {
+	at := r * b.SeqLen
+	for _, e := range content.examples {
+		start, n := at, e.Positions()
+		for i := range n {
+			b.IDs[at] = e.IDs[i]
+			if e.Mask[i+1] {
+				b.Labels[at] = e.IDs[i+1]
+				b.Supervised[content.lang]++
+			}
+			b.DocStart[at], b.DocEnd[at], b.Pos[at] = uint32(start), uint32(start+n), uint32(i)
+			at++
+		}
+		b.Tokens[content.lang] += n
+		b.Bytes[content.lang] += e.Bytes
+	}
+}
+
+// EvalBatches packs examples, per language, into batches of rows × seqLen that
+// hold each example exactly once. All batches have the same shape; the last
+// one's unused rows are padding. It fails if an example does not fit a row.
+func EvalBatches(langs [][]Example, rows, seqLen int) ([]*Batch, error) {
+	var all []row
+	for m, examples := range langs {
+		if err := checkLengths("evaluation", examples, seqLen); err != nil {
+			return nil, err
+		}
+		p := pack(examples, seqLen)
+		for _, bin := range p.bins {
+			r := row{lang: m}
+			for _, slot := range bin {
+				r.examples = append(r.examples, &examples[p.order[slot]])
+			}
+			all = append(all, r)
+		}
+	}
+	var out []*Batch
+	for at := 0; at < len(all); at += rows {
+		out = append(out, newBatch(all[at:min(at+rows, len(all))], rows, seqLen, len(langs)))
+	}
+	return out, nil
+}
+
+// BitsPerByte is the loss per UTF-8 byte: nll is the sum, in nats, over the
+// supervised tokens, EOS included. NaN without bytes.
+func BitsPerByte(nll float64, bytes int) float64 {
+	if bytes == 0 {
+		return math.NaN()
+	}
+	return nll / (math.Ln2 * float64(bytes))
+}

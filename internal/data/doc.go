@@ -1,0 +1,43 @@
+// Package data turns files of text into packed batches: sources (one file of
+// one language) → examples (token ids with a mask of what is learnt) → rows of
+// a batch, grouped by language, the order a pure function of (seed, step).
+//
+// # Documents
+//
+// A JSON line is one document, with exactly one of these sets of keys:
+//
+//	{"text": "…"}                          language modelling: all of it is learnt
+//	{"prompt": "…", "completion": "…"}     the completion is learnt
+//	{"messages": [{"role": "user", "content": "…"}, …]}   the assistant's contents are learnt
+//
+// Text and completion are taken as they stand: a completion usually begins
+// with a space. Messages are rendered plainly, without a chat template:
+// "user: …\n" for every role but the assistant, "assistant:" then " …", which
+// is learnt together with the EOS token after it. In a plain text file a
+// document is a paragraph: lines up to the next blank line.
+//
+// # Tokens
+//
+// An example is BOS (if the tokenizer puts one before a text), then the
+// document, then EOS (if it names one), which is learnt. Prompt and completion are encoded separately, so the
+// border between them is exact. The first token of an example is never a
+// target: nothing predicts it. An example of n tokens therefore has n−1
+// positions, each predicting the next token, and that is the length that
+// MaxLen and the batch's rows bound: the last token is only ever a target.
+//
+// # Bits per byte
+//
+// Bytes counts the UTF-8 bytes of the text that is learnt or measured. The
+// loss of EOS is part of the sum though it adds no byte: how surely a model
+// knows that it is done is part of how well it models the language.
+//
+// # What is never done silently
+//
+// Documents that are too long, empty or without anything to learn are handled
+// as Options say and counted in Stats, per language. A file that is not what
+// it should be (encoding, JSON, keys) is an error with file and line: see
+// Error. Nothing is normalised, trimmed or deduplicated.
+//
+// A Sampler and what Load returns may be used by several goroutines. Start
+// reading at Load, then NewSampler.
+package data

@@ -1,0 +1,199 @@
+package data
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"concord/internal/tokenizer"
+)
+
+// encoder turns documents into examples.
+type encoder struct {
+	tok            *tokenizer.Tokenizer
+	opt            Options
+	all            bool // the prompt is learnt too
+	bos, eos       uint32
+	useBOS, useEOS bool
+}
+
+// newEncoder checks the options.
+func newEncoder(tok *tokenizer.Tokenizer, trainOn string, opt Options) (*encoder, error) {
+	if opt.MaxLen < 0 {
+		return nil, fmt.Errorf("data: max_len %d is negative: use 0 for no bound", opt.MaxLen)
+	}
+	if !slices.Contains([]string{"", "auto", "drop", "truncate", "split", "error"}, opt.Overlong) {
+		return nil, fmt.Errorf("data: overlong %q is not known: use \"auto\", \"drop\", \"truncate\", \"split\" or \"error\"", opt.Overlong)
+	}
+	e := &encoder{tok: tok, opt: opt, all: trainOn == "all"}
+	var ok bool
+	e.bos, ok = tok.BOS()
+	e.useBOS = ok && tok.AddsBOS() && !opt.NoBOS
+	e.eos, ok = tok.EOS()
+	e.useEOS = ok && !opt.NoEOS
+	return e, nil
+}
+
+// examples encodes documents, counting in n. Documents join seen; those found
+// in other count as shared.
+func (e *encoder) examples(docs []document, n *Stats, seen, other map[digest]bool) ([]Example, error) {
+	var out []Example
+	for i := range docs {
+		d := &docs[i]
+		n.Docs++
+		id := d.digest()
+		if seen[id] {
+			n.Duplicates++
+		}
+		if other[id] {
+			n.Shared++
+		}
+		seen[id] = true
+		if d.empty(e.all) {
+			n.Empty++
+			continue
+		}
+		x, err := e.example(d)
+		if err != nil {
+			return nil, err
+		}
+		pieces, err := e.fit(d, x, n)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range pieces {
+			n.Examples++
+			n.Tokens += p.Positions()
+			n.Supervised += p.Targets()
+			n.Bytes += p.Bytes
+		}
+		out = append(out, pieces...)
+	}
+	return out, nil
+}
+
+// empty reports whether there is nothing to learn but white space.
+func (d *document) empty(all bool) bool {
+	learnt := false
+	for _, p := range d.parts {
+		if p.learn || all {
+			learnt = true
+			if strings.TrimSpace(p.text) != "" {
+				return false
+			}
+		}
+	}
+	return learnt
+}
+
+// example encodes one document, whatever its length.
+func (e *encoder) example(d *document) (Example, error) {
+	var x Example
+	add := func(learn bool, ids ...uint32) {
+		x.IDs = append(x.IDs, ids...)
+		for range ids {
+			x.Mask = append(x.Mask, learn)
+		}
+	}
+	if e.useBOS {
+		add(false, e.bos)
+	}
+	for _, p := range d.parts {
+		ids, err := e.tok.Encode(p.text, false)
+		if err != nil {
+			return x, &Error{d.file, d.line, err.Error()}
+		}
+		learn := p.learn || e.all
+		add(learn, ids...)
+		if learn {
+			x.Bytes += len(p.text)
+		}
+		if p.eos && e.useEOS {
+			add(learn, e.eos)
+		}
+	}
+	if len(x.Mask) > 0 && x.Mask[0] { // nothing predicts the first token
+		x.Mask[0] = false
+		x.Bytes = max(0, x.Bytes-len(e.tok.Decode(x.IDs[:1], true)))
+	}
+	return x, nil
+}
+
+// fit makes the document's example fit MaxLen, or leaves it out.
+func (e *encoder) fit(d *document, x Example, n *Stats) ([]Example, error) {
+	if x.Targets() == 0 {
+		n.FullyMasked++
+		return nil, nil
+	}
+	if e.opt.MaxLen == 0 || x.Positions() <= e.opt.MaxLen {
+		return []Example{x}, nil
+	}
+	n.TooLong++
+	policy := e.opt.Overlong
+	if policy == "" || policy == "auto" {
+		policy = "drop"
+		if d.isText {
+			policy = "split"
+		}
+	}
+	switch policy {
+	case "drop":
+		return nil, nil
+	case "truncate":
+		if x = x.truncate(e.opt.MaxLen); x.Targets() == 0 {
+			n.FullyMasked++
+			return nil, nil
+		}
+		return []Example{x}, nil
+	case "split":
+		if !d.isText {
+			return nil, &Error{d.file, d.line, fmt.Sprintf("%d tokens, max_len is %d, and an answer cannot be split from its prompt: set overlong = \"drop\" or \"truncate\"", x.Positions(), e.opt.MaxLen)}
+		}
+		pieces := x.split(e.opt.MaxLen)
+		n.Pieces += len(pieces)
+		return pieces, nil
+	}
+	return nil, &Error{d.file, d.line, fmt.Sprintf("%d tokens, max_len is %d: shorten it, raise max_len, or set overlong = \"drop\"", x.Positions(), e.opt.MaxLen)}
+}
+
+// truncate keeps the first positions. The bytes are those of the targets kept,
+// in proportion.
+func (e *Example) truncate(positions int) Example {
+	t := Example{IDs: e.IDs[:positions+1], Mask: e.Mask[:positions+1]}
+	t.Bytes = e.Bytes * t.Targets() / e.Targets()
+	return t
+}
+
+// split cuts the example into pieces of at most so many positions. Neighbours
+// share one token, the last target of the one and the first, untrained, of the
+// other, so that each target is predicted exactly once.
+func (e *Example) split(positions int) []Example {
+	var out []Example
+	all, done, bytes := e.Targets(), 0, 0
+	for at := 0; at < e.Positions(); at += positions {
+		end := min(at+positions+1, len(e.IDs))
+		p := Example{IDs: e.IDs[at:end], Mask: slices.Clone(e.Mask[at:end])}
+		p.Mask[0] = false
+		done += p.Targets()
+		p.Bytes = e.Bytes*done/all - bytes
+		bytes += p.Bytes
+		if p.Targets() > 0 {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// checkLengths wants every example to fit a row.
+func checkLengths(lang string, examples []Example, seqLen int) error {
+	for i := range examples {
+		if n := examples[i].Positions(); n > seqLen {
+			return fmt.Errorf("data: %s: an example has %d tokens, a row %d: set max_len to at most seq_len", lang, n, seqLen)
+		}
+		if len(examples[i].Mask) != len(examples[i].IDs) || len(examples[i].IDs) < 2 {
+			return errors.New("data: an example needs two tokens or more, and a mask as long")
+		}
+	}
+	return nil
+}
