@@ -1,0 +1,134 @@
+package model
+
+import (
+	"fmt"
+
+	"concord/gpu"
+	"concord/tensor"
+)
+
+// Ignore is the label of a token that is not supervised.
+const Ignore = 0xffffffff
+
+// Tokens is a batch on the host: N = Rows·SeqLen tokens, sorted by objective.
+type Tokens struct {
+	IDs []uint32
+	// Labels[i] is the id that token i predicts (its successor: labels are
+	// shifted already), or Ignore.
+	Labels []uint32
+	// Pos[i] is the token's position in its document, [DocStart[i], DocEnd[i]) the
+	// rows of the document. Padding is a document like any other, with ignored
+	// labels. Documents do not cross objectives.
+	Pos, DocStart, DocEnd []uint32
+	// Scale[i] is the derivative of the objective by the token's loss:
+	// 1 / supervised tokens of its language for the mean. nil = 1.
+	Scale []float32
+	// Starts[m]..Starts[m+1]-1 are objective m's tokens; M+1 entries. nil = one
+	// objective.
+	Starts []int
+}
+
+// Batch is a batch on the device, reused from step to step.
+type Batch struct {
+	Segments tensor.Segments
+
+	ids, labels, pos, start, end, scale tensor.Tensor
+	index                               *tensor.TokenIndex
+	m                                   *Llama
+}
+
+// NewBatch allocates the buffers of a batch for m.
+func (m *Llama) NewBatch() *Batch {
+	row := func(label string) tensor.Tensor { return m.new(gpu.RoleData, label, 1, m.n) }
+	b := &Batch{m: m, ids: row("ids"), labels: row("labels"), pos: row("pos"), start: row("doc start"), end: row("doc end"), scale: row("scale")}
+	if !m.Dims.ForwardOnly {
+		b.index = m.e.NewTokenIndex(m.n, m.Dims.Objectives)
+	}
+	starts := make([]int, m.Dims.Objectives+1)
+	for i := range starts[1:] {
+		starts[i+1] = m.n
+	}
+	b.Segments = m.e.NewSegments(gpu.RoleData, starts)
+	return b
+}
+
+// Upload writes t to the device, in program order with the work recorded so
+// far. The error says which token is wrong: an id outside of the vocabulary, a
+// position outside of the model's, a document that is not one.
+func (b *Batch) Upload(t Tokens) error {
+	if t.Starts == nil {
+		t.Starts = []int{0, len(t.IDs)}
+	}
+	if t.Scale == nil {
+		t.Scale = make([]float32, len(t.IDs))
+		for i := range t.Scale {
+			t.Scale[i] = 1
+		}
+	}
+	if err := b.check(t); err != nil {
+		return fmt.Errorf("model: batch: %w", err)
+	}
+	e := b.m.e
+	for _, x := range []struct {
+		to   tensor.Tensor
+		data []uint32
+	}{{b.ids, t.IDs}, {b.labels, t.Labels}, {b.pos, t.Pos}, {b.start, t.DocStart}, {b.end, t.DocEnd}} {
+		e.UploadU32(x.to, x.data)
+	}
+	e.Upload(b.scale, t.Scale)
+	starts := make([]uint32, len(t.Starts))
+	for i, s := range t.Starts {
+		starts[i] = uint32(s)
+	}
+	e.UploadU32(b.Segments.Dev, starts)
+	b.Segments.Starts = append([]int(nil), t.Starts...)
+	if b.index != nil {
+		b.index.Update(t.IDs, b.Segments)
+	}
+	return nil
+}
+
+func (b *Batch) check(t Tokens) error {
+	n, d := b.m.n, b.m.Dims
+	for _, x := range []struct {
+		what string
+		n    int
+	}{{"ids", len(t.IDs)}, {"labels", len(t.Labels)}, {"positions", len(t.Pos)}, {"document starts", len(t.DocStart)},
+		{"document ends", len(t.DocEnd)}, {"scales", len(t.Scale)}} {
+		if x.n != n {
+			return fmt.Errorf("%d %s, the model is made for %d tokens", x.n, x.what, n)
+		}
+	}
+	if len(t.Starts) != d.Objectives+1 || t.Starts[0] != 0 || t.Starts[d.Objectives] != n {
+		return fmt.Errorf("segments %v do not cut %d tokens into %d objectives", t.Starts, n, d.Objectives)
+	}
+	for i := range d.Objectives {
+		if t.Starts[i] > t.Starts[i+1] {
+			return fmt.Errorf("segments %v are not ascending", t.Starts)
+		}
+	}
+	vocab := uint32(b.m.Config.Vocab)
+	for i, id := range t.IDs {
+		switch {
+		case id >= vocab:
+			return fmt.Errorf("token %d has id %d, the model's vocabulary is %d: tokenizer and model do not belong together", i, id, vocab)
+		case t.Labels[i] >= vocab && t.Labels[i] != Ignore:
+			return fmt.Errorf("token %d has label %d, the model's vocabulary is %d: tokenizer and model do not belong together", i, t.Labels[i], vocab)
+		case int(t.Pos[i]) >= d.SeqLen:
+			return fmt.Errorf("token %d stands at position %d, the model is made for sequences of %d", i, t.Pos[i], d.SeqLen)
+		case int(t.DocStart[i]) > i || int(t.DocEnd[i]) <= i || int(t.DocEnd[i]) > n:
+			return fmt.Errorf("token %d is not in its document [%d, %d)", i, t.DocStart[i], t.DocEnd[i])
+		case i > 0 && t.DocStart[i] != t.DocStart[i-1] && int(t.DocStart[i]) != i:
+			return fmt.Errorf("token %d starts document [%d, %d) in its middle", i, t.DocStart[i], t.DocEnd[i])
+		}
+	}
+	return nil
+}
+
+// Release frees what NewBatch allocated beyond the model's own buffers.
+func (b *Batch) Release() {
+	b.Segments.Dev.Buf.Release()
+	if b.index != nil {
+		b.index.Release()
+	}
+}

@@ -1,0 +1,194 @@
+package model
+
+import (
+	"encoding/json"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"concord/internal/safetensors"
+	"concord/tensor"
+)
+
+const llama32 = `{"architectures": ["LlamaForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
+ "bos_token_id": 128000, "eos_token_id": [128001, 128008, 128009], "head_dim": 64, "hidden_act": "silu",
+ "hidden_size": 2048, "initializer_range": 0.02, "intermediate_size": 8192, "max_position_embeddings": 131072,
+ "mlp_bias": false, "model_type": "llama", "num_attention_heads": 32, "num_hidden_layers": 16,
+ "num_key_value_heads": 8, "pretraining_tp": 1, "rms_norm_eps": 1e-05,
+ "rope_scaling": {"factor": 32.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
+  "original_max_position_embeddings": 8192, "rope_type": "llama3"},
+ "rope_theta": 500000.0, "tie_word_embeddings": true, "torch_dtype": "bfloat16", "vocab_size": 128256}`
+
+func TestParseConfig(t *testing.T) {
+	c, err := ParseConfig([]byte(llama32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Config{ModelType: "llama", Hidden: 2048, FFN: 8192, Layers: 16, Heads: 32, KVHeads: 8, HeadDim: 64, Vocab: 128256,
+		MaxPositions: 131072, RMSNormEps: 1e-5, RopeTheta: 500000, TieWordEmbeddings: true, InitializerRange: 0.02,
+		RopeScaling: tensor.RoPEScaling{Type: "llama3", Factor: 32, LowFreqFactor: 1, HighFreqFactor: 4, OriginalMaxPosition: 8192},
+		DType:       safetensors.BF16, BOS: []int{128000}, EOS: []int{128001, 128008, 128009}}
+	raw := c.raw
+	c.raw = nil
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+	if n := c.Parameters(); n != 1235814400 {
+		t.Errorf("%d parameters, Llama-3.2-1B has 1235814400", n)
+	}
+	if s := c.String(); !strings.Contains(s, "1.2B parameters (tied)") {
+		t.Error(s)
+	}
+	c.raw = raw
+	text, err := c.JSON(safetensors.F16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before, after map[string]any
+	json.Unmarshal([]byte(llama32), &before)
+	if err := json.Unmarshal(text, &after); err != nil {
+		t.Fatal(err)
+	}
+	for key, v := range before {
+		if key != "torch_dtype" && !reflect.DeepEqual(after[key], v) {
+			t.Errorf("%s became %v", key, after[key])
+		}
+	}
+	if after["dtype"] != "float16" || after["torch_dtype"] != "float16" {
+		t.Errorf("dtype %v, torch_dtype %v", after["dtype"], after["torch_dtype"])
+	}
+	if p := after["rope_parameters"].(map[string]any); p["rope_theta"] != 5e5 || p["rope_type"] != "llama3" || p["factor"] != 32. {
+		t.Errorf("rope_parameters %v", p)
+	}
+	again, err := ParseConfig(text)
+	want.DType = safetensors.F16
+	again.raw = nil
+	if err != nil || !reflect.DeepEqual(again, want) {
+		t.Errorf("read back: %+v (%v)", again, err)
+	}
+	if slices.IndexFunc(raw, func(f field) bool { return f.key == "hidden_size" }) != 7 {
+		t.Error("the order of the keys is lost")
+	}
+}
+
+// edit replaces a substring of the valid file.
+func edit(old, new string) []byte { return []byte(strings.Replace(llama32, old, new, 1)) }
+
+func TestConfigGenerations(t *testing.T) {
+	five := edit(`"rope_theta": 500000.0, `, "")
+	five = []byte(strings.Replace(string(five), `"rope_scaling": {`, `"rope_parameters": {"rope_theta": 500000.0, `, 1))
+	five = []byte(strings.Replace(string(five), "torch_dtype", "dtype", 1))
+	a, err := ParseConfig(five)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := ParseConfig([]byte(llama32))
+	a.raw, b.raw = nil, nil
+	if !reflect.DeepEqual(a, b) {
+		t.Errorf("%+v\n%+v", a, b)
+	}
+	minimal := `{"model_type":"llama","hidden_size":8,"intermediate_size":8,"num_hidden_layers":1,"num_attention_heads":2,"vocab_size":9,"rope_scaling":null,"eos_token_id":null}`
+	c, err := ParseConfig([]byte(minimal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.KVHeads != 2 || c.HeadDim != 4 || c.RopeTheta != 10000 || c.RMSNormEps != 1e-6 || c.DType != "" || c.TieWordEmbeddings || c.EOS != nil {
+		t.Errorf("defaults: %+v", c)
+	}
+	text, err := c.JSON(safetensors.F32)
+	if err != nil || !strings.Contains(string(text), `"rope_type": "default"`) {
+		t.Errorf("%s (%v)", text, err)
+	}
+	c.raw = nil // as made in memory
+	text, err = c.JSON(safetensors.F32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := ParseConfig(text)
+	d.raw, d.DType = nil, ""
+	if err != nil || !reflect.DeepEqual(c, d) {
+		t.Errorf("written and read: %+v\n%+v (%v)", c, d, err)
+	}
+}
+
+func TestConfigRefusals(t *testing.T) {
+	for _, c := range []struct{ old, new, want string }{
+		{`"model_type": "llama"`, `"model_type": "qwen3"`, `model_type "qwen3" is not supported`},
+		{`"llama3"`, `"yarn"`, `unknown type "yarn"`},
+		{`"llama3"`, `"dynamic"`, `"dynamic"`},
+		{`"factor": 32.0`, `"factor": 0`, "factor"},
+		{`"bfloat16"`, `"float8_e4m3fn"`, `dtype "float8_e4m3fn"`},
+		{`"attention_bias": false`, `"attention_bias": true`, "attention_bias"},
+		{`"mlp_bias": false`, `"mlp_bias": true`, "mlp_bias"},
+		{`"attention_dropout": 0.0`, `"attention_dropout": 0.1`, "attention_dropout"},
+		{`"hidden_act": "silu"`, `"hidden_act": "gelu"`, `hidden_act "gelu"`},
+		{`"pretraining_tp": 1`, `"quantization_config": {"bits": 4}`, "quantization_config"},
+		{`"pretraining_tp": 1`, `"partial_rotary_factor": 0.5`, "partial_rotary_factor"},
+		{`"pretraining_tp": 1`, `"rope_interleaved": true`, "rope_interleaved"},
+		{`"pretraining_tp": 1`, `"rope_parameters": {"rope_theta": 10000.0}`, "disagree"},
+		{`"pretraining_tp": 1`, `"hidden_size": 2048`, "hidden_size is given twice"},
+		{`"hidden_size": 2048`, `"hidden_size": "2048"`, "hidden_size"},
+		{`"hidden_size": 2048,`, ``, "hidden_size is 0"},
+		{`"hidden_size": 2048`, `"hidden_size": 1e30`, "hidden_size"},
+		{`"num_key_value_heads": 8`, `"num_key_value_heads": 7`, "num_key_value_heads"},
+		{`"num_key_value_heads": 8`, `"num_key_value_heads": 0`, "num_key_value_heads is 0"},
+		{`"head_dim": 64`, `"head_dim": 63`, "head"},
+		{`"rms_norm_eps": 1e-05`, `"rms_norm_eps": -1`, "rms_norm_eps"},
+		{`128009]`, `128257]`, "outside of vocab_size"},
+		{`[128001, 128008, 128009]`, `"</s>"`, "eos_token_id"},
+		{`"rope_theta": 500000.0`, `"rope_theta": 0`, "rope_theta"},
+		{`"vocab_size": 128256}`, `"vocab_size": 128256`, "EOF"},
+		{`{"arch`, `["arch`, "not a JSON object"},
+	} {
+		text := edit(c.old, c.new)
+		if string(text) == llama32 {
+			t.Fatalf("%s does not occur", c.old)
+		}
+		if _, err := ParseConfig(text); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s → %s: error %v, want %q", c.old, c.new, err, c.want)
+		}
+	}
+	if _, err := ReadConfig(t.TempDir()); err == nil {
+		t.Error("a folder without config.json is accepted")
+	}
+}
+
+func TestParamSpecsOrder(t *testing.T) {
+	c, _ := ParseConfig([]byte(llama32))
+	specs := ParamSpecs(c)
+	if first, last := specs[0], specs[len(specs)-1]; first.Name != normName || last.Name != embedName || last.Sites != 2 {
+		t.Errorf("tied: first %+v, last %+v", first, last)
+	}
+	c.TieWordEmbeddings = false
+	specs = ParamSpecs(c)
+	if first, last := specs[0], specs[len(specs)-1]; first.Name != headName || last.Name != embedName || last.Sites != 1 {
+		t.Errorf("untied: first %+v, last %+v", first, last)
+	}
+	if len(specs) != 16*9+3 {
+		t.Errorf("%d parameters", len(specs))
+	}
+}
+
+func TestNormal(t *testing.T) {
+	a, b := make([]float32, 100001), make([]float32, 7)
+	normal(a, 1, "w", 0.5)
+	normal(b, 1, "w", 0.5)
+	if !slices.Equal(a[:6], b[:6]) {
+		t.Error("a value depends on the length")
+	}
+	normal(b, 2, "w", 0.5)
+	if slices.Equal(a[:7], b) {
+		t.Error("the seed has no effect")
+	}
+	var sum, squares float64
+	for _, v := range a {
+		sum += float64(v)
+		squares += float64(v) * float64(v)
+	}
+	n := float64(len(a))
+	if mean, sd := sum/n, math.Sqrt(squares/n); math.Abs(mean) > 0.01 || math.Abs(sd-0.5) > 0.01 {
+		t.Errorf("mean %v, deviation %v", mean, sd)
+	}
+}

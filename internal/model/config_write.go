@@ -1,0 +1,150 @@
+package model
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"concord/internal/safetensors"
+	"concord/tensor"
+)
+
+// JSON is the config.json to save next to weights of type dtype. A file that
+// was read is carried over, unknown keys and order included, with these
+// changes: dtype and torch_dtype say what is saved, and the rotary settings are
+// spelled for both generations of readers (rope_theta, rope_scaling and
+// rope_parameters), as one that misses them silently uses theta 10000.
+func (c Config) JSON(dtype safetensors.DType) ([]byte, error) {
+	out := slices.Clone(c.raw)
+	if out == nil {
+		out = c.fields()
+	}
+	for _, key := range []string{"torch_dtype", "dtype"} {
+		out = set(out, key, dtype.Torch(), true)
+	}
+	parameters := map[string]any{"rope_theta": c.RopeTheta}
+	for k, v := range scalingKeys(c.RopeScaling) {
+		parameters[k] = v
+	}
+	if c.RopeScaling.Type == "" {
+		parameters["rope_type"] = "default"
+	}
+	out = set(out, "rope_theta", c.RopeTheta, false)
+	out = set(out, "rope_scaling", scalingKeys(c.RopeScaling), false)
+	out = set(out, "rope_parameters", parameters, false)
+
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, f := range out {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		key, err := json.Marshal(f.key)
+		if err != nil {
+			return nil, fmt.Errorf("model: %s: %w", ConfigFile, err)
+		}
+		b.Write(key)
+		b.WriteByte(':')
+		b.Write(f.value)
+	}
+	b.WriteByte('}')
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, b.Bytes(), "", "  "); err != nil {
+		return nil, fmt.Errorf("model: %s: %w", ConfigFile, err)
+	}
+	indented.WriteByte('\n')
+	return indented.Bytes(), nil
+}
+
+// scalingKeys is s as rope_scaling holds it, nil for none.
+func scalingKeys(s tensor.RoPEScaling) map[string]any {
+	switch s.Type {
+	case "", "default":
+		return nil
+	case "linear":
+		return map[string]any{"rope_type": s.Type, "factor": s.Factor}
+	}
+	return map[string]any{"rope_type": s.Type, "factor": s.Factor, "low_freq_factor": s.LowFreqFactor,
+		"high_freq_factor": s.HighFreqFactor, "original_max_position_embeddings": int64(s.OriginalMaxPosition)}
+}
+
+// fields spells a configuration that was not read from a file.
+func (c Config) fields() []field {
+	var out []field
+	for _, f := range []struct {
+		key   string
+		value any
+	}{
+		{"architectures", []string{"LlamaForCausalLM"}}, {"attention_bias", false}, {"bos_token_id", ids(c.BOS)},
+		{"eos_token_id", ids(c.EOS)}, {"head_dim", c.HeadDim}, {"hidden_act", "silu"}, {"hidden_size", c.Hidden},
+		{"initializer_range", c.InitializerRange}, {"intermediate_size", c.FFN}, {"max_position_embeddings", c.MaxPositions},
+		{"mlp_bias", false}, {"model_type", c.ModelType}, {"num_attention_heads", c.Heads}, {"num_hidden_layers", c.Layers},
+		{"num_key_value_heads", c.KVHeads}, {"rms_norm_eps", c.RMSNormEps}, {"tie_word_embeddings", c.TieWordEmbeddings},
+		{"vocab_size", c.Vocab},
+	} {
+		out = set(out, f.key, f.value, true)
+	}
+	return out
+}
+
+func ids(list []int) any {
+	switch len(list) {
+	case 0:
+		return nil
+	case 1:
+		return list[0]
+	}
+	return list
+}
+
+// set gives key a value; an existing one is changed only with replace, or when
+// it is null.
+func set(fs []field, key string, value any, replace bool) []field {
+	text, err := json.Marshal(value)
+	if err != nil {
+		panic("model: config " + key + ": " + err.Error()) // numbers and strings only
+	}
+	for i := range fs {
+		if fs[i].key == key {
+			if replace || string(fs[i].value) == "null" {
+				fs[i].value = text
+			}
+			return fs
+		}
+	}
+	return append(fs, field{key, text})
+}
+
+// fields splits a JSON object into its keys in file order. A key given twice is
+// an error: readers differ in which one they take.
+func fields(text []byte) ([]field, error) {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	open, err := dec.Token()
+	if err != nil {
+		return nil, err
+	}
+	if open != json.Delim('{') {
+		return nil, errors.New("is not a JSON object")
+	}
+	out := []field{}
+	for dec.More() {
+		k, err := dec.Token()
+		if err != nil {
+			return nil, err
+		}
+		f := field{key: k.(string)} // the decoder accepts nothing else here
+		if err := dec.Decode(&f.value); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.key, err)
+		}
+		if slices.ContainsFunc(out, func(g field) bool { return g.key == f.key }) {
+			return nil, fmt.Errorf("%s is given twice", f.key)
+		}
+		out = append(out, f)
+	}
+	if _, err := dec.Token(); err != nil {
+		return nil, err
+	}
+	return out, nil
+}

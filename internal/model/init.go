@@ -1,0 +1,57 @@
+package model
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math"
+	"strings"
+
+	"concord/tensor"
+)
+
+// InitRandom fills w as Hugging Face initialises a Llama: matrices from
+// N(0, initializer_range²), norms 1. Value i of a parameter is a function of
+// (seed, name, i) alone.
+func InitRandom(e *tensor.Engine, c Config, w Weights, seed uint64) error {
+	for _, s := range ParamSpecs(c) {
+		data := make([]float32, s.R*s.C)
+		if strings.HasSuffix(s.Name, "norm.weight") {
+			for i := range data {
+				data[i] = 1
+			}
+		} else {
+			normal(data, seed, s.Name, c.InitializerRange)
+		}
+		e.Upload(w.Weight(s.Name), data)
+	}
+	if err := e.Dev.Err(); err != nil {
+		return fmt.Errorf("model: random weights: %w", err)
+	}
+	return nil
+}
+
+// normal draws N(0, deviation²) by Box and Muller's transform of hashed counters.
+func normal(dst []float32, seed uint64, name string, deviation float64) {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	key := mix64(mix64(seed) ^ h.Sum64())
+	uniform := func(i int) float64 { // in (0, 1)
+		return (float64(mix64(key+uint64(i))>>11) + 0.5) / (1 << 53)
+	}
+	for i := 0; i < len(dst); i += 2 {
+		r := deviation * math.Sqrt(-2*math.Log(uniform(i)))
+		sin, cos := math.Sincos(2 * math.Pi * uniform(i+1))
+		dst[i] = float32(r * cos)
+		if i+1 < len(dst) {
+			dst[i+1] = float32(r * sin)
+		}
+	}
+}
+
+// mix64 is the output function of SplitMix64 (Steele, Lea, Flood 2014).
+func mix64(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}

@@ -1,0 +1,390 @@
+package model
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"testing"
+
+	"concord/gpu"
+	"concord/internal/optest"
+	"concord/internal/ref"
+	"concord/tensor"
+)
+
+func testEngine(t testing.TB) *tensor.Engine {
+	t.Helper()
+	dev, err := gpu.Open(gpu.Options{Adapter: os.Getenv("CONCORD_ADAPTER")})
+	if err != nil {
+		if os.Getenv("REQUIRE_GPU") != "" {
+			t.Fatalf("no GPU adapter: %v", err)
+		}
+		t.Skipf("no GPU adapter: %v", err)
+	}
+	t.Cleanup(dev.Close)
+	return tensor.NewEngine(dev, tensor.Options{NoAutotune: true})
+}
+
+// weights keeps every parameter in a buffer of its own.
+type weights map[string]tensor.Tensor
+
+func (w weights) Weight(name string) tensor.Tensor { return w[name] }
+
+func newWeights(e *tensor.Engine, c Config) weights {
+	w := weights{}
+	for _, s := range ParamSpecs(c) {
+		w[s.Name] = e.New(gpu.RoleWeights, s.Name, s.R, s.C)
+	}
+	return w
+}
+
+// gradients keeps M rows per parameter and checks the order of completion.
+type gradients struct {
+	t       testing.TB
+	rows    map[string]tensor.Rows
+	left    map[string]int // sites to come
+	written map[string]bool
+	done    []string
+}
+
+func newGradients(t testing.TB, e *tensor.Engine, c Config, m int) *gradients {
+	g := &gradients{t: t, rows: map[string]tensor.Rows{}, left: map[string]int{}, written: map[string]bool{}}
+	for _, s := range ParamSpecs(c) {
+		ld := (s.C + 3) &^ 3
+		stride := (s.R*ld + 63) &^ 63
+		buf := e.Dev.NewBuffer(gpu.RoleRows, s.Name, int64(m*stride)*4)
+		junk := make([]byte, m*stride*4)
+		for i := range junk {
+			junk[i] = 0x41 // not zero: what is not accumulated must be overwritten
+		}
+		e.Dev.Write(gpu.View{Buf: buf, Size: buf.Size()}, junk)
+		g.rows[s.Name] = tensor.Rows{Buf: buf, M: m, Stride: stride, R: s.R, C: s.C, LD: ld}
+		g.left[s.Name] = s.Sites
+	}
+	return g
+}
+
+func (g *gradients) Rows(name string) (tensor.Rows, bool) {
+	r, ok := g.rows[name]
+	if !ok {
+		g.t.Fatalf("gradient of unknown parameter %s", name)
+	}
+	return r, g.written[name]
+}
+
+func (g *gradients) Done(name string) {
+	g.written[name] = true
+	if g.left[name]--; g.left[name] == 0 {
+		g.done = append(g.done, name)
+	}
+}
+
+// read downloads objective m's gradient of a parameter.
+func (g *gradients) read(e *tensor.Engine, name string, m int) []float32 {
+	v, err := e.Download(g.rows[name].Objective(m))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return v
+}
+
+func tiny(tied bool) Config {
+	c := Config{ModelType: "llama", Hidden: 20, FFN: 28, Layers: 2, Heads: 4, KVHeads: 2, HeadDim: 8, Vocab: 37, MaxPositions: 64,
+		RMSNormEps: 1e-5, RopeTheta: 10000, InitializerRange: 0.3, TieWordEmbeddings: tied}
+	if tied { // scaled frequencies on one of the two
+		c.RopeScaling = tensor.RoPEScaling{Type: "llama3", Factor: 8, LowFreqFactor: 1, HighFreqFactor: 4, OriginalMaxPosition: 16}
+	}
+	return c
+}
+
+// fill gives the model weights of size one, norms included, and returns them.
+func fill(t testing.TB, e *tensor.Engine, c Config, w weights) map[string][]float64 {
+	t.Helper()
+	if err := InitRandom(e, c, w, 7); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string][]float64{}
+	for i, s := range ParamSpecs(c) {
+		if s.R == 1 {
+			v := optest.Random(s.C, uint64(i))
+			for j := range v {
+				v[j] = 1 + v[j]/2
+			}
+			e.Upload(w[s.Name], v)
+		}
+		v, err := e.Download(w[s.Name])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range v {
+			out[s.Name] = append(out[s.Name], float64(x))
+		}
+	}
+	return out
+}
+
+// packed is 3 rows of 11 tokens: documents of lengths 1 to 11 with prompts,
+// ignored labels and padding; three objectives, the second of which is empty.
+func packed(c Config) Tokens {
+	var t Tokens
+	seed := uint32(5)
+	for _, length := range []int{4, 6, 1, 11, 5, 3, 3} {
+		start := len(t.IDs)
+		for i := range length {
+			seed = seed*1664525 + 1013904223
+			t.IDs = append(t.IDs, seed>>8%uint32(c.Vocab))
+			t.Pos = append(t.Pos, uint32(i))
+			t.DocStart = append(t.DocStart, uint32(start))
+			t.DocEnd = append(t.DocEnd, uint32(start+length))
+		}
+		for i := range length {
+			label := uint32(Ignore)
+			if i+1 < length && i != 1 && len(t.Labels) < 30 {
+				label = t.IDs[start+i+1]
+			}
+			t.Labels = append(t.Labels, label)
+		}
+	}
+	t.Starts = []int{0, 22, 22, 33}
+	for m := range 3 {
+		n := 0
+		for i := t.Starts[m]; i < t.Starts[m+1]; i++ {
+			if t.Labels[i] != Ignore {
+				n++
+			}
+		}
+		for range t.Starts[m+1] - t.Starts[m] {
+			t.Scale = append(t.Scale, 1/float32(n))
+		}
+	}
+	return t
+}
+
+func reference(c Config, params map[string][]float64) *ref.Llama {
+	l := &ref.Llama{Hidden: c.Hidden, FFN: c.FFN, Layers: c.Layers, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim,
+		Vocab: c.Vocab, Eps: c.RMSNormEps, Tied: c.TieWordEmbeddings, Params: params}
+	for j := range c.HeadDim / 2 {
+		f := math.Pow(c.RopeTheta, -2*float64(j)/float64(c.HeadDim))
+		if s := c.RopeScaling; s.Type == "llama3" {
+			blend := (s.OriginalMaxPosition*f/(2*math.Pi) - s.LowFreqFactor) / (s.HighFreqFactor - s.LowFreqFactor)
+			blend = min(max(blend, 0), 1) // 0: all scaled, 1: kept
+			f = (1-blend)*f/s.Factor + blend*f
+		}
+		l.InvFreq = append(l.InvFreq, f)
+	}
+	return l
+}
+
+func refBatch(t Tokens) ref.LlamaBatch {
+	var b ref.LlamaBatch
+	for i := range t.IDs {
+		label := int(t.Labels[i])
+		if t.Labels[i] == Ignore {
+			label = -1
+		}
+		b.IDs, b.Labels = append(b.IDs, int(t.IDs[i])), append(b.Labels, label)
+		b.Pos, b.DocStart = append(b.Pos, int(t.Pos[i])), append(b.DocStart, int(t.DocStart[i]))
+		b.Scale = append(b.Scale, float64(t.Scale[i]))
+	}
+	return b
+}
+
+func float32s(v []float64) []float32 {
+	out := make([]float32, len(v))
+	for i, x := range v {
+		out[i] = float32(x)
+	}
+	return out
+}
+
+type setup struct {
+	e      *tensor.Engine
+	c      Config
+	w      weights
+	params map[string][]float64
+	m      *Llama
+	b      *Batch
+	tokens Tokens
+}
+
+func newSetup(t testing.TB, tied bool, objectives int) *setup {
+	t.Helper()
+	s := &setup{e: testEngine(t), c: tiny(tied)}
+	s.w = newWeights(s.e, s.c)
+	s.params = fill(t, s.e, s.c, s.w)
+	var err error
+	s.m, err = New(s.e, s.c, s.w, Dims{Rows: 3, SeqLen: 11, LogitsChunk: 16, Objectives: objectives})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.b, s.tokens = s.m.NewBatch(), packed(s.c)
+	return s
+}
+
+func (s *setup) step(t testing.TB, tokens Tokens) (loss []float32, g *gradients) {
+	t.Helper()
+	if err := s.b.Upload(tokens); err != nil {
+		t.Fatal(err)
+	}
+	g = newGradients(t, s.e, s.c, s.m.Dims.Objectives)
+	s.m.Forward(s.b)
+	s.m.Backward(s.b, g)
+	loss, err := s.e.Download(s.m.Loss)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return loss, g
+}
+
+// tolerance is the NMSE allowed between the float32 model and the float64
+// reference: rounding of 2 layers, 1e-7 each op, squared, with a margin.
+const tolerance = 1e-10
+
+// Loss and the gradient of every parameter, per objective.
+func TestWholeModel(t *testing.T) {
+	for _, tied := range []bool{false, true} {
+		t.Run(fmt.Sprintf("tied=%v", tied), func(t *testing.T) {
+			s := newSetup(t, tied, 3)
+			loss, g := s.step(t, s.tokens)
+			l, b := reference(s.c, s.params), refBatch(s.tokens)
+			if err := optest.Compare(loss, float32s(l.Loss(b)), tolerance); err != nil {
+				t.Errorf("loss: %v", err)
+			}
+			var names []string
+			for m, want := range l.Backward(b, s.tokens.Starts) {
+				for _, spec := range ParamSpecs(s.c) {
+					if err := optest.Compare(g.read(s.e, spec.Name, m), float32s(want[spec.Name]), tolerance); err != nil {
+						t.Errorf("objective %d, %s: %v", m, spec.Name, err)
+					}
+				}
+			}
+			for _, spec := range ParamSpecs(s.c) {
+				names = append(names, spec.Name)
+			}
+			if !slices.Equal(g.done, names) {
+				t.Errorf("gradients complete in the order %v,\nParamSpecs says %v", g.done, names)
+			}
+		})
+	}
+}
+
+// One backward with M objectives against M backwards with one each, and twice
+// the same bits.
+func TestSegmentedBackward(t *testing.T) {
+	s := newSetup(t, true, 3)
+	_, g := s.step(t, s.tokens)
+	_, again := s.step(t, s.tokens)
+	single := *s
+	var err error
+	single.m, err = New(s.e, s.c, s.w, Dims{Rows: 3, SeqLen: 11})
+	if err != nil {
+		t.Fatal(err)
+	}
+	single.b = single.m.NewBatch()
+	for m := range 3 {
+		tokens := s.tokens
+		tokens.Starts, tokens.Scale = nil, make([]float32, 33)
+		copy(tokens.Scale[s.tokens.Starts[m]:s.tokens.Starts[m+1]], s.tokens.Scale[s.tokens.Starts[m]:])
+		_, alone := single.step(t, tokens)
+		for _, spec := range ParamSpecs(s.c) {
+			got := g.read(s.e, spec.Name, m)
+			if at := optest.Bits(got, again.read(s.e, spec.Name, m)); at >= 0 {
+				t.Errorf("objective %d, %s: a second run differs at %d", m, spec.Name, at)
+			}
+			if err := optest.Compare(got, alone.read(s.e, spec.Name, 0), 1e-12); err != nil {
+				t.Errorf("objective %d, %s, alone: %v", m, spec.Name, err)
+			}
+		}
+	}
+}
+
+// Finite differences of the GPU's own loss along random directions.
+func TestDirectionalDerivative(t *testing.T) {
+	s := newSetup(t, false, 3)
+	_, g := s.step(t, s.tokens)
+	objective := func(m int) float64 {
+		if err := s.b.Upload(s.tokens); err != nil {
+			t.Fatal(err)
+		}
+		s.m.EvalLoss(s.b)
+		loss, err := s.e.Download(s.m.Loss)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := 0.0
+		for i := s.tokens.Starts[m]; i < s.tokens.Starts[m+1]; i++ {
+			sum += float64(loss[i]) * float64(s.tokens.Scale[i])
+		}
+		return sum
+	}
+	for k, spec := range ParamSpecs(s.c) {
+		if k%3 != 0 { // every kind of parameter comes up in one of the layers
+			continue
+		}
+		const h = 1e-2
+		base := float32s(s.params[spec.Name])
+		dir := optest.Random(len(base), uint64(100+k))
+		want := 0.0
+		for i, v := range g.read(s.e, spec.Name, 2) {
+			want += float64(v) * float64(dir[i])
+		}
+		var f [2]float64
+		for side, sign := range []float32{1, -1} {
+			moved := make([]float32, len(base))
+			for i := range moved {
+				moved[i] = base[i] + sign*h*dir[i]
+			}
+			s.e.Upload(s.w[spec.Name], moved)
+			f[side] = objective(2)
+		}
+		s.e.Upload(s.w[spec.Name], base)
+		if got := (f[0] - f[1]) / (2 * h); math.Abs(got-want) > 0.02*math.Abs(want)+2e-3 {
+			t.Errorf("%s: difference quotient %v, gradient %v", spec.Name, got, want)
+		}
+	}
+}
+
+func TestEvalLoss(t *testing.T) {
+	s := newSetup(t, true, 3)
+	loss, _ := s.step(t, s.tokens)
+	thin, err := New(s.e, s.c, s.w, Dims{Rows: 3, SeqLen: 11, LogitsChunk: 16, Objectives: 3, ForwardOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, m := range map[string]*Llama{"training buffers": s.m, "forward only": thin} {
+		b := m.NewBatch()
+		if err := b.Upload(s.tokens); err != nil {
+			t.Fatal(err)
+		}
+		m.EvalLoss(b)
+		got, err := s.e.Download(m.Loss)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := optest.Bits(got, loss); at >= 0 {
+			t.Errorf("%s: token %d has loss %v, in training %v", name, at, got[at], loss[at])
+		}
+		b.Release()
+	}
+	before := s.held(t)
+	for range 3 {
+		extra, err := New(s.e, s.c, s.w, Dims{Rows: 3, SeqLen: 11})
+		if err != nil {
+			t.Fatal(err)
+		}
+		extra.Release()
+	}
+	if after := s.held(t); after != before {
+		t.Errorf("%d bytes stay allocated after Release", after-before)
+	}
+}
+
+// held is the memory in use besides the device's own staging.
+func (s *setup) held(t testing.TB) int64 {
+	if err := s.e.Dev.Sync(); err != nil { // released memory returns when its work is done
+		t.Fatal(err)
+	}
+	mem := s.e.Dev.Memory()
+	return mem.Current - mem.Roles[gpu.RoleStaging].Current
+}

@@ -1,0 +1,85 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"concord/internal/safetensors"
+	"concord/tensor"
+)
+
+// carried are the files that go with a model unchanged.
+var carried = []string{
+	"tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json",
+	"vocab.json", "merges.txt", "generation_config.json", "chat_template.jinja", "chat_template.json",
+	"LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", "USE_POLICY.md",
+}
+
+// Save writes a Hugging Face folder: the files of the folder from that other
+// tools need ("" = none), config.json (see Config.JSON) and the weights as dtype
+// ("" = as the model was, else F32), sharded above safetensors.DefaultShard.
+// Each file is replaced atomically, the weights last. Weights that are not
+// finite are refused: such a folder would be of no use.
+func Save(e *tensor.Engine, dir, from string, c Config, w Weights, dtype safetensors.DType) error {
+	if dtype == "" {
+		dtype = c.DType
+	}
+	if dtype == "" {
+		dtype = safetensors.F32
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	if from != "" {
+		if err := CarryOver(dir, from); err != nil {
+			return err
+		}
+	}
+	text, err := c.JSON(dtype)
+	if err != nil {
+		return err
+	}
+	if err := safetensors.WriteFile(filepath.Join(dir, ConfigFile), text); err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	if err := safetensors.WriteModel(dir, Entries(e, c, w, dtype), nil, 0); err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	return nil
+}
+
+// CarryOver copies the tokenizer, generation and licence files that from has.
+func CarryOver(dir, from string) error {
+	for _, name := range carried {
+		data, err := os.ReadFile(filepath.Join(from, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("model: %w", err)
+		}
+		if err := safetensors.WriteFile(filepath.Join(dir, name), data); err != nil {
+			return fmt.Errorf("model: %w", err)
+		}
+	}
+	return nil
+}
+
+// Entries are the parameters as safetensors entries, each read from the device
+// when it is written.
+func Entries(e *tensor.Engine, c Config, w Weights, dtype safetensors.DType) []safetensors.Entry {
+	var out []safetensors.Entry
+	for _, s := range ParamSpecs(c) {
+		out = append(out, safetensors.Entry{Name: s.Name, Shape: s.shape(), DType: dtype, Data: func() ([]float32, error) {
+			data, err := e.Download(w.Weight(s.Name))
+			if err != nil {
+				return nil, err
+			}
+			return data, safetensors.CheckFinite(s.Name, data)
+		}})
+	}
+	return out
+}
