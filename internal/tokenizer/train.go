@@ -259,11 +259,14 @@ func (q *pairQueue) Pop() any {
 // marshal writes the tokenizer.json.
 func (l *learner) marshal(o TrainOptions) ([]byte, error) {
 	type object map[string]any
-	var pre any = object{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}
+	byteLevel := func(useRegex bool) object {
+		return object{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": useRegex}
+	}
+	pre := byteLevel(true)
 	if o.Pattern != PatternGPT2 {
 		pre = object{"type": "Sequence", "pretokenizers": []any{
 			object{"type": "Split", "pattern": object{"Regex": o.Pattern}, "behavior": "Isolated", "invert": false},
-			object{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false},
+			byteLevel(false),
 		}}
 	}
 	spell := func(id uint32) string { return string(appendByteRunes(nil, l.tokens[id])) }
@@ -289,7 +292,7 @@ func (l *learner) marshal(o TrainOptions) ([]byte, error) {
 	enc.SetIndent("", " ")
 	err := enc.Encode(object{
 		"version": "1.0", "truncation": nil, "padding": nil, "added_tokens": added, "normalizer": nil,
-		"pre_tokenizer": pre, "post_processor": nil, "decoder": object{"type": "ByteLevel"},
+		"pre_tokenizer": pre, "post_processor": nil, "decoder": byteLevel(true),
 		"model": object{"type": "BPE", "dropout": nil, "unk_token": nil, "continuing_subword_prefix": nil,
 			"end_of_word_suffix": nil, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
 			"vocab": vocab, "merges": merges},
