@@ -139,7 +139,7 @@ func (d *Device) checkView(v View, align int64) error {
 	case v.Buf.released || v.Buf.h == 0:
 		return fmt.Errorf("buffer %q is released", v.Buf.label)
 	case v.Offset < 0 || v.Size < 0 || v.Offset > v.Buf.size-v.Size:
-		return fmt.Errorf("bytes %d..%d of buffer %q, which has %d", v.Offset, v.Offset+v.Size, v.Buf.label, v.Buf.size)
+		return fmt.Errorf("%d bytes at offset %d of buffer %q, which has %d", v.Size, v.Offset, v.Buf.label, v.Buf.size)
 	case v.Offset%align != 0:
 		return fmt.Errorf("offset %d of buffer %q is not a multiple of %d", v.Offset, v.Buf.label, align)
 	case v.Size%4 != 0:

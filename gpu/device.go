@@ -26,7 +26,7 @@ type Options struct {
 	MemoryBudget int64         // bytes; 0 = default: 75 % of RAM on a CPU adapter, 8 GiB on a discrete GPU, 50 % of RAM on others
 	SpecLimits   bool          // request WebGPU's default limits instead of the adapter's (tests)
 	ReadDeadline time.Duration // longest time without any progress of the GPU that Wait and Sync accept; 0 = 60 s
-	Log          func(string)  // warnings, one line each, called on the caller's goroutine; nil = discard
+	Log          func(string)  // warnings, one line each; it must not call the device; nil = discard
 }
 
 // Device is an open adapter with one implicit command stream. See the package

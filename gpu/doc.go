@@ -1,2 +1,61 @@
-// Package gpu runs compute kernels on a GPU through WebGPU.
+// Package gpu runs WGSL compute kernels on a GPU through WebGPU: adapters, one
+// device, buffers, kernels, one command stream, readback. Start reading at Open and
+// Device.Run.
+//
+// It knows bytes, not tensors; it has no textures, no second queue and no kernel of
+// its own. Everything that depends on the binding is in native.go and native_*.c;
+// another binding can replace these files and keep the rest.
+//
+// # Order and errors
+//
+// A device has one implicit command stream. Run, Write, Copy, Zero and Read take
+// effect in the order of the calls; they record and return at once. Work is submitted
+// when about 50 ms of it (predicted from the measured rate of earlier work and
+// Dispatch.Work) or 64 dispatches are recorded, and by Flush, Read and Sync. When the
+// GPU falls about 200 ms behind, recording waits, so memory stays flat.
+//
+// Errors are sticky, as in bufio.Writer: the first one is kept, later recording does
+// nothing, and Err, Sync and Readback.Wait return it. Errors name the kernel or the
+// buffer. A Device with an error is closed, and another one opened.
+//
+// # Ownership and concurrency
+//
+// The caller owns Buffers and releases them; a Kernel lives as long as its Device;
+// Device.Close releases what is left and is idempotent. All methods may be called from
+// any goroutine, but program order is only meaningful when one goroutine records.
+// Readback.Wait lets others record while it waits; all other waits do not.
+//
+// # Memory
+//
+// Every allocation is checked against Options.MemoryBudget and the adapter's limits
+// before the driver sees it, because a driver that runs out of memory may end the
+// process, or on Linux appear to succeed. Released memory counts until the GPU is done
+// with it. Staging memory of this package counts too (RoleStaging).
+//
+// # Traps of the library, and where they are contained
+//
+//   - Its blocking wait reports success after 5 s with the GPU still at work, and mapped
+//     bytes are then stale: only non-blocking polls are used, with our own deadline
+//     (wait.go, native_device.c).
+//   - Its Go callbacks break when the garbage collector runs: all callbacks are C
+//     functions that set fields (native_device.c, native_stream.c).
+//   - An invalid command buffer at submit, and a lost device, abort the process:
+//     everything is validated before it is recorded (stream.go, kernel.go, buffer.go), an
+//     encoder with an error is never submitted (native_stream.c), a device known as lost
+//     gets no further work. A loss that the driver reports first at a submit still ends
+//     the process: checkpoint often.
+//   - Requested limits are half uninitialised through its Go API: native_adapter.c sets all.
+//   - Names of adapters may sit in the wrong field: nameAndDriver in adapter.go.
+//   - Upload memory is only freed after a submit: uploads are cut and submitted (transfer.go).
+//   - What is not released leaks: each C function releases what it creates.
+//   - There is no tick length for timestamps: profile.go measures it.
+//   - Long submits are killed by Windows and macOS: pace.go bounds the time of a submit. One
+//     dispatch cannot be split here; Options.Log names a kernel that takes too long.
+//   - Mesa's software rasterizers silently stop all loops of an invocation after 65,535
+//     iterations: kernels stay below MaxLoopIterations.
+//   - One buffer cannot be bound read and read_write in one dispatch, even in disjoint
+//     ranges: Run refuses it by name.
+//
+// Not contained: WGSL is compiled by naga 0.19 (no override, enable, f16, subgroups), and
+// shaders keep whatever bounds checks the backend adds.
 package gpu

@@ -12,7 +12,7 @@ import (
 // as its device.
 type Kernel struct {
 	d                *Device
-	name             string
+	name, what       string // what = "run kernel NAME", for errors
 	pipeline, layout handle
 	access           string  // 'r' or 'w' per binding 1..
 	least            []int64 // smallest binding size in bytes
@@ -41,7 +41,7 @@ func (d *Device) NewKernel(name, wgsl string) *Kernel {
 	if !d.ok() {
 		return nil
 	}
-	k := &Kernel{d: d, name: name}
+	k := &Kernel{d: d, name: name, what: "run kernel " + name}
 	if err := k.parse(wgsl, d.info.Limits); err != nil {
 		d.fail(fmt.Errorf("gpu: kernel %s: %w", name, err))
 		return nil
@@ -121,13 +121,13 @@ func aliased(u, v View, au, av byte) error {
 	return nil
 }
 
-// maxGroups bounds the bind-group cache; above it the cache starts anew.
+// maxCachedGroups bounds the bind-group cache; above it the cache starts anew.
 const maxCachedGroups = 4096
 
 // group returns the cached or a new bind group, 0 when the driver refuses.
 func (d *Device) group(k *Kernel, binds []View) handle {
-	key := make([]byte, 0, 8+24*len(binds))
-	key = binary.LittleEndian.AppendUint64(key, uint64(k.layout))
+	var space [8 + 24*8]byte
+	key := binary.LittleEndian.AppendUint64(space[:0], uint64(k.layout))
 	for _, v := range binds {
 		key = binary.LittleEndian.AppendUint64(key, uint64(v.Buf.h))
 		key = binary.LittleEndian.AppendUint64(key, uint64(v.Offset))

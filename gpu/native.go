@@ -133,6 +133,9 @@ func (n *native) close() { C.cc_close(n.d) }
 
 // takeError returns and clears the first error since the last call.
 func (n *native) takeError() (kind int, message string) {
+	if C.cc_has_error(n.d) == 0 {
+		return nativeNone, ""
+	}
 	msg := make([]byte, C.CC_MESSAGE)
 	kind = int(C.cc_take_error(n.d, (*C.char)(unsafe.Pointer(&msg[0])), C.size_t(len(msg))))
 	return kind, text(msg)

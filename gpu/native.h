@@ -57,6 +57,7 @@ void cc_list_free(cc_list *l);
 
 // native_device.c
 void cc_close(cc_device *d); // the queue must be idle
+int cc_has_error(const cc_device *d);
 int cc_take_error(cc_device *d, char *message, size_t n);
 int cc_lost(const cc_device *d);
 void cc_poll(cc_device *d);

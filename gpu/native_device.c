@@ -43,6 +43,8 @@ void cc_close(cc_device *d) {
 	if (d->lost) free(d);
 }
 
+int cc_has_error(const cc_device *d) { return d->error != CC_ERROR_NONE; }
+
 int cc_take_error(cc_device *d, char *message, size_t n) {
 	int e = d->error;
 	if (e != CC_ERROR_NONE) cc_copy_text(message, n, d->message);

@@ -46,6 +46,15 @@ func (p *pace) time(l load) time.Duration {
 
 func (p *pace) submitted(l load) { p.queue = append(p.queue, submit{time.Now(), l}) }
 
+// behind is the predicted time of all that is in flight.
+func (p *pace) behind() time.Duration {
+	var t time.Duration
+	for _, s := range p.queue {
+		t += p.time(s.load)
+	}
+	return t
+}
+
 // completed learns from the n oldest submits, which completed by now. exact says
 // that the caller looked often enough to know when. Otherwise the time is only an
 // upper bound, and the rate may only rise.

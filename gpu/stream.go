@@ -12,7 +12,11 @@ const (
 	slotBytes   = 256 // one dispatch's parameters; the largest uniform alignment
 	arenaSlots  = 64  // dispatches per submit
 	maxCommands = 512 // commands per submit, copies included
-	maxInFlight = 4   // submits the GPU may be behind
+	maxInFlight = 16  // submits the GPU may be behind,
+	// maxBehind is their predicted time in sum,
+	maxBehind = 4 * submitTarget
+	// maxStaged the upload memory that they hold.
+	maxStaged = 64 << 20
 	// submitTarget bounds the predicted time of one submit: systems kill long ones
 	// (Windows after 2 s, macOS earlier when the screen starves).
 	submitTarget = 50 * time.Millisecond
@@ -97,7 +101,7 @@ func (d *Device) Run(x Dispatch) {
 		v.Buf.used = s.next()
 	}
 	s.load = s.load.plus(l)
-	d.record(x.Kernel.name, command{kind: cmdDispatch, a: x.Kernel.pipeline, b: g, aOffset: uint64(slot),
+	d.record(x.Kernel.what, command{kind: cmdDispatch, a: x.Kernel.pipeline, b: g, aOffset: uint64(slot),
 		x: x.Groups[0], y: x.Groups[1], z: x.Groups[2]})
 }
 
@@ -152,8 +156,8 @@ func (d *Device) flush() {
 	if !d.ok() || len(s.commands) == 0 && s.staged == 0 {
 		return
 	}
-	for s.submitted-d.progress(false) >= maxInFlight {
-		if err := d.waitFor(s.submitted - maxInFlight + 1); err != nil {
+	for done := d.progress(false); s.tooFarAhead(done); done++ {
+		if err := d.waitFor(done + 1); err != nil {
 			d.fail(err)
 			return
 		}
@@ -174,6 +178,19 @@ func (d *Device) flush() {
 	s.commands, s.names, s.params, s.load = s.commands[:0], s.names[:0], s.params[:0], load{}
 }
 
+// tooFarAhead says whether the GPU must catch up before the next submit, so that
+// memory stays flat and predictions fresh.
+func (s *stream) tooFarAhead(done uint64) bool {
+	if done >= s.submitted {
+		return false
+	}
+	var staged int64
+	for _, b := range s.staging {
+		staged += b.n
+	}
+	return s.submitted-done >= maxInFlight || staged > maxStaged || s.pace.behind() > maxBehind
+}
+
 // nameCulprit sets the sticky error after a refused submit: it encodes the
 // commands one by one to find the one that the driver refuses.
 func (d *Device) nameCulprit() {
@@ -188,7 +205,7 @@ func (d *Device) nameCulprit() {
 			break
 		}
 	}
-	d.fail(fmt.Errorf("gpu: run kernel %s: %s", name, msg))
+	d.fail(fmt.Errorf("gpu: %s: %s", name, msg))
 	d.stream.drop()
 }
 

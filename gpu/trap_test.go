@@ -42,29 +42,33 @@ func TestReadAfterFiveSeconds(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Zero(b.view())
-	begin := time.Now()
-	burn(d, k, b, loops)
-	if err := d.Sync(); err != nil {
-		t.Fatal(err)
+	once := time.Hour
+	for range 2 {
+		begin := time.Now()
+		burn(d, k, b, loops)
+		if err := d.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		once = min(once, time.Since(begin))
 	}
-	more := int(5500*time.Millisecond/time.Since(begin)) + 1
+	more := int(6*time.Second/once) + 1
 	if more > arenaSlots {
 		t.Skipf("%d dispatches do not fit one submit on this adapter", more)
 	}
-	begin = time.Now()
+	begin := time.Now()
 	d.stream.pace.rate = 1e18 // one submit, whatever it takes
 	for range more {
 		burn(d, k, b, loops)
 	}
 	got := readWords(t, d.Read(b.view()))
 	took := time.Since(begin)
-	want := lcg(0, loops*(more+1))
+	want := lcg(0, loops*(more+2))
 	for i, v := range got {
 		if v != want {
 			t.Fatalf("word %d: %#x, want %#x, after %v", i, v, want, took)
 		}
 	}
-	t.Logf("%d dispatches, %v", more+1, took)
+	t.Logf("%d dispatches, %v", more+2, took)
 	if took < 5*time.Second {
 		t.Logf("the job was shorter than the trap")
 	}
