@@ -38,7 +38,7 @@ func (e *Engine) CrossEntropy(logits, loss, labels, scale Tensor, row0 int, voca
 	e.run(call{
 		kernel: "cross_entropy",
 		consts: map[string]string{"WG": strconv.Itoa(wg), "LANES": strconv.Itoa(lanes)},
-		params: crossEntropyParams{N: uint32(logits.R), Vocab: uint32(vocab), LD4: vec4s(logits.LD), Row0: uint32(row0), WriteGrad: flag(writeGrad)},
+		params: crossEntropyParams{N: uint32(logits.R), Vocab: uint32(vocab), LD4: vec4s(logits.LD), Row0: uint32(row0), WriteGrad: asU32(writeGrad)},
 		binds:  []gpu.View{labels.View(), scale.View(), logits.View(), loss.View()},
 		groups: grid(ceilDiv(logits.R, wg/lanes)),
 		work:   int64(logits.R) * int64(logits.LD) * 40,

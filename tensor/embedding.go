@@ -195,7 +195,7 @@ func (e *Engine) embeddingRuns(out Rows, x Tensor, idx *TokenIndex, runs [2]int,
 	e.run(call{
 		kernel: "embedding_backward",
 		params: embeddingBackwardParams{First: uint32(runs[0]), N: uint32(n), C4: c4, XLD4: vec4s(x.LD), OutLD4: vec4s(out.LD),
-			Stride4: vec4s(out.Stride), Base: uint32(base), Rows: uint32(out.R), Accumulate: flag(accumulate)},
+			Stride4: vec4s(out.Stride), Base: uint32(base), Rows: uint32(out.R), Accumulate: asU32(accumulate)},
 		binds:  []gpu.View{idx.runs.View(), idx.perm.View(), x.View(), out.View()},
 		groups: grid(ceilDiv(n*int(c4), elementwiseWG)),
 		work:   int64(x.R) * int64(c4) * 4,

@@ -51,7 +51,7 @@ func (e *Engine) RMSNormBackward(dx, dout, x, weight, rstd Tensor, accumulate bo
 	}
 	e.run(call{
 		kernel: "rmsnorm_backward",
-		params: rmsnormBackwardParams{N: uint32(x.R), C: uint32(x.C), C4: vec4s(x.C), DoutLD4: vec4s(dout.LD), XLD4: vec4s(x.LD), DxLD4: vec4s(dx.LD), Accumulate: flag(accumulate)},
+		params: rmsnormBackwardParams{N: uint32(x.R), C: uint32(x.C), C4: vec4s(x.C), DoutLD4: vec4s(dout.LD), XLD4: vec4s(x.LD), DxLD4: vec4s(dx.LD), Accumulate: asU32(accumulate)},
 		binds:  []gpu.View{dout.View(), x.View(), weight.View(), rstd.View(), dx.View()},
 		groups: grid(ceilDiv(x.R, rmsnormRows)),
 		work:   int64(x.R) * int64(x.LD) * 10,
@@ -78,7 +78,7 @@ func (e *Engine) RMSNormBackwardWeight(out Rows, dout, x, rstd Tensor, seg Segme
 		sub := out.slice(part[0], part[1])
 		e.run(call{
 			kernel: "rmsnorm_backward_weight",
-			params: rmsnormBackwardWeightParams{C4: vec4s(x.C), DoutLD4: vec4s(dout.LD), XLD4: vec4s(x.LD), Stride4: vec4s(out.Stride), Base: uint32(part[0]), Accumulate: flag(accumulate)},
+			params: rmsnormBackwardWeightParams{C4: vec4s(x.C), DoutLD4: vec4s(dout.LD), XLD4: vec4s(x.LD), Stride4: vec4s(out.Stride), Base: uint32(part[0]), Accumulate: asU32(accumulate)},
 			binds:  []gpu.View{dout.View(), x.View(), rstd.View(), seg.Dev.View(), sub.View()},
 			groups: [3]int{ceilDiv(int(vec4s(x.C)), cols), sub.M, 1},
 			work:   int64(x.R) * int64(x.LD) * 3,

@@ -26,8 +26,8 @@ func (r Rows) slice(first, end int) Rows {
 // vec4s is the number of vec4s that hold n elements.
 func vec4s(n int) uint32 { return uint32(ceilDiv(n, 4)) }
 
-// flag is b as a kernel parameter.
-func flag(b bool) uint32 {
+// asU32 is b as a kernel parameter.
+func asU32(b bool) uint32 {
 	if b {
 		return 1
 	}
