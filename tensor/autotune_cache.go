@@ -1,0 +1,116 @@
+package tensor
+
+import (
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+
+	"concord/gpu"
+	"concord/shaders"
+)
+
+// tuneCache is the part of the cache file that concerns one device. The file is
+// {"kernels": HASH, "devices": {DEVICE: {SHAPE CLASS: VARIANT}}}. It only saves
+// time: an unreadable or outdated one counts as empty and is written anew, and a
+// failure to write is not an error.
+type tuneCache struct {
+	path    string // "" = keep in memory only
+	device  string
+	choices map[string]string
+}
+
+type tuneFile struct {
+	Kernels string                       `json:"kernels"`
+	Devices map[string]map[string]string `json:"devices"`
+}
+
+// deviceKey names what a measurement depends on.
+func deviceKey(i gpu.AdapterInfo) string {
+	return fmt.Sprintf("%s | %s | %s", i.Name, i.Driver, i.Backend)
+}
+
+// kernelsHash changes when a matmul kernel does: its old timings are void then.
+func kernelsHash() string {
+	h := fnv.New64a()
+	names := map[string]bool{"splitk_reduce": true}
+	for _, v := range variants {
+		names[v.kernel], names[v.kernelT] = true, v.kernelT != ""
+	}
+	for _, name := range shaders.Names() {
+		if names[name] {
+			src, _ := shaders.Source(name) // listed, so it exists
+			h.Write([]byte(src))
+		}
+	}
+	return fmt.Sprintf("%016x", h.Sum64())
+}
+
+func openTuneCache(dir, device string) *tuneCache {
+	c := &tuneCache{device: device, choices: map[string]string{}}
+	if dir == "" {
+		base, err := os.UserCacheDir()
+		if err != nil {
+			return c
+		}
+		dir = filepath.Join(base, "concord")
+	}
+	c.path = filepath.Join(dir, "matmul.json")
+	for class, v := range c.load().Devices[device] {
+		c.choices[class] = v
+	}
+	return c
+}
+
+// load reads the file; what it cannot use is an empty file.
+func (c *tuneCache) load() tuneFile {
+	empty := tuneFile{Kernels: kernelsHash(), Devices: map[string]map[string]string{}}
+	b, err := os.ReadFile(c.path)
+	if err != nil {
+		return empty
+	}
+	var f tuneFile
+	if json.Unmarshal(b, &f) != nil || f.Kernels != empty.Kernels || f.Devices == nil {
+		return empty
+	}
+	return f
+}
+
+func (c *tuneCache) get(class string) string { return c.choices[class] }
+
+// put records a choice and writes the file, keeping what other processes have
+// added since it was read.
+func (c *tuneCache) put(class, variant string) {
+	c.choices[class] = variant
+	if c.path == "" {
+		return
+	}
+	f := c.load()
+	if f.Devices[c.device] == nil {
+		f.Devices[c.device] = map[string]string{}
+	}
+	for k, v := range c.choices {
+		f.Devices[c.device][k] = v
+	}
+	if b, err := json.MarshalIndent(f, "", "  "); err == nil {
+		writeCache(c.path, append(b, '\n'))
+	}
+}
+
+// writeCache replaces path in one step, so that a reader sees the old file or
+// the new one. Errors leave the old one: the cache is a convenience.
+func writeCache(path string, b []byte) {
+	dir := filepath.Dir(path)
+	if os.MkdirAll(dir, 0o755) != nil {
+		return
+	}
+	tmp, err := os.CreateTemp(dir, ".matmul-*")
+	if err != nil {
+		return
+	}
+	_, err = tmp.Write(b)
+	if cerr := tmp.Close(); err != nil || cerr != nil || os.Rename(tmp.Name(), path) != nil {
+		os.Remove(tmp.Name())
+	}
+}

@@ -1,0 +1,206 @@
+package tensor
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"concord/gpu"
+)
+
+// Bounds of one measurement: it may take memory only from what is free, and
+// about 20 ms for each candidate after its compilation.
+const (
+	tuneBytes    = 24 << 20             // of the operands
+	tuneFlopsCPU = 1 << 27              // per product, about 10 ms at 13 GFLOP/s
+	tuneFlopsGPU = 1 << 33              // per product, about 4 ms at 2 TFLOP/s
+	tuneRounds   = 3                    // timings per candidate, interleaved
+	tuneBatch    = 2 * time.Millisecond // shortest time worth measuring
+	tuneTooSlow  = 2.5                  // times the best: not measured again
+	tuneNMSE     = 1e-9                 // by which candidates may differ: f32 in another order
+)
+
+// candidates are the variants worth measuring for p, the table's choice first.
+func (t *tuner) candidates(p product) []variant {
+	names := []string{t.table(p).name, "tiled-64", "tiled-32", "direct-8x2"}
+	if t.cpu {
+		names = []string{t.table(p).name, "direct-16x4", "direct-8x2", "tiled-64"}
+	}
+	if p.m < 16 {
+		names = append(names, "direct-4x1", "direct-1x1")
+	}
+	var out []variant
+	add := func(v variant) {
+		if !slices.ContainsFunc(out, func(o variant) bool { return o.name == v.name }) {
+			out = append(out, v)
+		}
+	}
+	for _, name := range names {
+		v := mustVariant(name, p.op)
+		add(v)
+		if s := t.slices(v, p); v.slices == 1 && s > 1 {
+			add(mustVariant(fmt.Sprintf("%s-k%d", v.name, s), p.op))
+		}
+	}
+	return out
+}
+
+// trial is a product on scratch buffers, and what to release after it.
+type trial struct {
+	p       product
+	buffers []*gpu.Buffer
+}
+
+// measure times the candidates on scratch operands of p's shape, cut down when
+// it is large. ok is false, and the choice is the table's, when the memory
+// budget has no room for them or the device failed. A candidate whose result
+// differs from the first one's is a bug of the driver, and is not chosen.
+func (t *tuner) measure(p product) (best variant, ok bool) {
+	best = t.table(p)
+	x, ok := t.newTrial(p)
+	if !ok {
+		return best, false
+	}
+	defer x.release()
+	type timing struct {
+		v    variant
+		reps int
+		d    float64 // seconds per product
+	}
+	var live []timing
+	var want []float32
+	fastest := math.Inf(1)
+	for _, v := range t.candidates(p) {
+		got, err := t.try(x, v) // compiles
+		if err != nil {
+			return best, false
+		}
+		if want == nil {
+			want = got
+		} else if differ(got, want) {
+			continue
+		}
+		d := t.time(x, v, 1)
+		live = append(live, timing{v, max(1, min(64, int(tuneBatch.Seconds()/max(d, 1e-6)))), d})
+		fastest = min(fastest, d)
+	}
+	for range tuneRounds {
+		for i := range live {
+			if l := &live[i]; l.d < fastest*tuneTooSlow {
+				// The smallest: other load on the machine only adds time.
+				l.d = min(l.d, t.time(x, l.v, l.reps))
+			}
+		}
+		for _, l := range live {
+			fastest = min(fastest, l.d)
+		}
+	}
+	for _, l := range live {
+		if l.d == fastest {
+			best = l.v
+		}
+	}
+	return best, t.e.Dev.Err() == nil
+}
+
+// time runs the product reps times and returns seconds per product.
+func (t *tuner) time(x trial, v variant, reps int) float64 {
+	if t.e.Dev.Sync() != nil {
+		return math.Inf(1)
+	}
+	start := time.Now()
+	for range reps {
+		t.e.runVariant(x.p, v)
+	}
+	if t.e.Dev.Sync() != nil {
+		return math.Inf(1)
+	}
+	return time.Since(start).Seconds() / float64(reps)
+}
+
+// try returns v's result.
+func (t *tuner) try(x trial, v variant) ([]float32, error) {
+	t.e.Dev.Zero(x.p.out)
+	t.e.runVariant(x.p, v)
+	b, err := t.e.Dev.Read(x.p.out).Wait()
+	if err != nil {
+		return nil, err
+	}
+	n := len(b) / 4
+	return Unpack(b, 1, n, n), nil
+}
+
+func differ(got, want []float32) bool {
+	var e, n float64
+	for i := range want {
+		d := float64(got[i]) - float64(want[i])
+		e += d * d
+		n += float64(want[i]) * float64(want[i])
+	}
+	return !(e <= tuneNMSE*n) // also when NaN
+}
+
+// newTrial allocates operands for p's shape class, filled with a fixed pattern.
+func (t *tuner) newTrial(p product) (trial, bool) {
+	flops := tuneFlopsGPU
+	if t.cpu {
+		flops = tuneFlopsCPU
+	}
+	m, n, k := p.m, p.n, p.kEnd-p.kBegin
+	size := func() int { return 4 * (m*k + n*k + m*n*p.objectives) }
+	for 2*m*n*k > flops || size() > tuneBytes {
+		switch max(m, n, k) { // the longest is cut: it changes the picture least
+		case m:
+			m = (m + 1) / 2
+		case n:
+			n = (n + 1) / 2
+		default:
+			k = (k + 1) / 2
+		}
+	}
+	if mem := t.e.Dev.Memory(); k == 0 || mem.Budget-mem.Current < 4*int64(size()) {
+		return trial{}, false // the slices of a split sum need room too
+	}
+	x := trial{p: product{op: p.op, m: m, n: n, kEnd: k, objectives: p.objectives}}
+	ar, ac, br, bc := m, k, k, n
+	switch p.op {
+	case "NT":
+		br, bc = n, k
+	case "TN", "SEG":
+		ar, ac = k, m
+	}
+	a, b := t.scratch(&x, ar, ac), t.scratch(&x, br, bc)
+	x.p.stride = m * ((n + 3) &^ 3)
+	out := t.e.New(gpu.RoleScratch, "autotune", p.objectives, x.p.stride)
+	x.buffers = append(x.buffers, out.Buf)
+	x.p.a, x.p.b, x.p.out = a.View(), b.View(), out.View()
+	x.p.lda, x.p.ldb, x.p.ldc = a.LD, b.LD, (n+3)&^3
+	if p.op == "SEG" {
+		starts := make([]int, p.objectives+1)
+		for i := range starts {
+			starts[i] = i * k / p.objectives
+		}
+		s := t.e.NewSegments(gpu.RoleScratch, starts)
+		x.p.segments = s.Dev.View()
+		x.buffers = append(x.buffers, s.Dev.Buf)
+	}
+	return x, t.e.Dev.Err() == nil
+}
+
+func (t *tuner) scratch(x *trial, r, c int) Tensor {
+	v := t.e.New(gpu.RoleScratch, "autotune", r, c)
+	x.buffers = append(x.buffers, v.Buf)
+	data := make([]float32, r*c)
+	for i := range data {
+		data[i] = float32(uint32(i)*2654435761>>16)/(1<<15) - 1
+	}
+	t.e.Upload(v, data)
+	return v
+}
+
+func (x trial) release() {
+	for _, b := range x.buffers {
+		b.Release()
+	}
+}

@@ -1,0 +1,173 @@
+package tensor
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"concord/gpu"
+)
+
+// product is one matrix product whose operands each fit one binding.
+type product struct {
+	op           string // "NN", "NT", "TN", or "SEG": TN per objective
+	m, n         int
+	kBegin, kEnd int
+	a, b, out    gpu.View
+	lda, ldb     int
+	ldc          int
+	segments     gpu.View // SEG: the starts
+	objectives   int      // 1 but for SEG
+	stride       int      // elements between the objectives of out
+	accumulate   bool
+}
+
+// matmulParams is struct Params of the matmul kernels.
+type matmulParams struct {
+	M, N, KBegin, KEnd, LDA4, LDB4, LDC4, Segmented, Accumulate, KPer, OutStride4 uint32
+}
+
+type splitParams struct{ N4, Slices, Accumulate uint32 }
+
+// variant is one way to run a product. Its name is that of its table entry, with
+// "-k4" behind it when it splits K in four.
+type variant struct {
+	name       string
+	kernel     string // of NN and NT
+	kernelT    string // of TN and SEG
+	rows, cols int    // tile of out, elements
+	perGroup   int    // tiles per workgroup; 0 = workgroupTiles
+	slices     int    // of K
+	sized      bool   // the kernel has overrides ROWS and COLS
+}
+
+// variants is the table of kernels, fastest on large shapes first.
+var variants = []variant{
+	{name: "direct-16x4", kernel: "matmul_direct", kernelT: "matmul_direct_tn", rows: 16, cols: 16},
+	{name: "direct-8x2", kernel: "matmul_small", rows: 8, cols: 8, sized: true},
+	{name: "direct-8x1", kernel: "matmul_small", rows: 8, cols: 4, sized: true},
+	{name: "direct-4x2", kernel: "matmul_small", rows: 4, cols: 8, sized: true},
+	{name: "direct-4x1", kernel: "matmul_small", rows: 4, cols: 4, sized: true},
+	{name: "direct-1x1", kernel: "matmul_small", rows: 1, cols: 4, sized: true},
+	{name: "tiled-64", kernel: "matmul_tiled64", rows: 64, cols: 64, perGroup: 1},
+	{name: "tiled-32", kernel: "matmul_tiled32", rows: 32, cols: 32, perGroup: 1},
+}
+
+// maxSlices bounds a split of K.
+const maxSlices = 64
+
+// Variants lists the names that Options.Variant accepts. "-k2" to "-k64" behind a
+// name splits long sums over K into that many parts, added in a fixed order.
+func (e *Engine) Variants() []string { return variantNames() }
+
+func variantNames() []string {
+	var names []string
+	for _, v := range variants {
+		names = append(names, v.name)
+	}
+	return names
+}
+
+// parseVariant finds the variant called name and fits it to op: direct-1x1 has
+// no transposed form, direct-4x1 stands in for it.
+func parseVariant(name, op string) (variant, error) {
+	base, split, found := name, "", false
+	if i := strings.LastIndex(name, "-k"); i >= 0 {
+		base, split, found = name[:i], name[i+2:], true
+	}
+	if base == "direct-1x1" && (op == "TN" || op == "SEG") {
+		base = "direct-4x1"
+	}
+	i := slices.IndexFunc(variants, func(v variant) bool { return v.name == base })
+	if i < 0 {
+		return variant{}, fmt.Errorf("tensor: no matmul variant named %q; there are %s", name, strings.Join(variantNames(), ", "))
+	}
+	v := variants[i]
+	v.slices = 1
+	if found {
+		n, err := strconv.Atoi(split)
+		if err != nil || n < 2 || n > maxSlices {
+			return variant{}, fmt.Errorf("tensor: matmul variant %q: the split must be -k2 to -k%d", name, maxSlices)
+		}
+		v.slices = n
+		v.name = fmt.Sprintf("%s-k%d", base, n)
+	}
+	return v, nil
+}
+
+// consts are the override values of v's kernel for op, and the tiles per workgroup.
+func (v variant) consts(op string, cpu bool) (kernel string, c map[string]string, perGroup int) {
+	c = map[string]string{}
+	transA := op == "TN" || op == "SEG"
+	kernel, perGroup = v.kernel, v.perGroup
+	if perGroup == 0 {
+		// A CPU rasterizer runs 8 invocations side by side and balances better
+		// with small workgroups; a GPU wants at least one full subgroup.
+		if perGroup = 64; cpu {
+			perGroup = 8
+		}
+		c["WG"] = strconv.Itoa(perGroup)
+	}
+	if v.sized {
+		c["ROWS"], c["COLS"] = strconv.Itoa(v.rows), strconv.Itoa(v.cols/4)
+	}
+	if transA && v.kernelT != "" {
+		return v.kernelT, c, perGroup
+	}
+	if op == "NT" {
+		c["TRANS_B"] = "1"
+	}
+	if transA {
+		c["TRANS_A"] = "1"
+	}
+	return kernel, c, perGroup
+}
+
+// launch runs p with the variant of its shape class.
+func (e *Engine) launch(p product) {
+	if p.m == 0 || p.n == 0 {
+		return
+	}
+	e.runVariant(p, e.tune.choose(p))
+}
+
+// split is the number of slices v cuts p's sum into: never for objectives, never
+// below 64 terms a slice, never into a padded block of a larger matrix.
+func (v variant) split(p product, bindingLimit int64) int {
+	s := min(v.slices, (p.kEnd-p.kBegin)/blockUnit)
+	part := int64(p.m) * int64(p.ldc) * 4
+	if p.op == "SEG" || p.ldc != (p.n+3)&^3 || s < 2 || int64(s)*part > bindingLimit {
+		return 1
+	}
+	return s
+}
+
+func (e *Engine) runVariant(p product, v variant) {
+	kernel, consts, perGroup := v.consts(p.op, e.tune.cpu)
+	terms := p.kEnd - p.kBegin
+	out, z, kPer, stride, add := p.out, p.objectives, (terms+3)&^3, p.stride, p.accumulate
+	n := v.split(p, e.tune.limit)
+	if n > 1 {
+		kPer = (ceilDiv(terms, n) + 3) &^ 3
+		n = ceilDiv(terms, kPer)
+		z, stride, add = n, p.m*p.ldc, false
+		out = e.tune.workspace(int64(n) * int64(stride) * 4)
+	}
+	segments := p.segments
+	if segments.Buf == nil {
+		segments = e.tune.placeholder()
+	}
+	g := grid(ceilDiv(ceilDiv(p.m, v.rows)*ceilDiv(p.n, v.cols), perGroup))
+	g[2] = z
+	e.run(call{kernel: kernel, consts: consts, params: matmulParams{
+		M: uint32(p.m), N: uint32(p.n), KBegin: uint32(p.kBegin), KEnd: uint32(p.kEnd),
+		LDA4: uint32(p.lda / 4), LDB4: uint32(p.ldb / 4), LDC4: uint32(p.ldc / 4),
+		Segmented: asU32(p.op == "SEG"), Accumulate: asU32(add), KPer: uint32(kPer), OutStride4: uint32(stride / 4)},
+		binds: []gpu.View{p.a, p.b, segments, out}, groups: g, work: 2 * int64(p.m) * int64(p.n) * int64(terms)})
+	if n > 1 {
+		n4 := p.m * p.ldc / 4
+		e.run(call{kernel: "splitk_reduce", params: splitParams{uint32(n4), uint32(n), asU32(p.accumulate)},
+			binds: []gpu.View{out, p.out}, groups: grid(ceilDiv(n4, 64)), work: int64(n4) * 4 * int64(n)})
+	}
+}
