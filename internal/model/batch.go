@@ -23,8 +23,8 @@ type Tokens struct {
 	// Scale[i] is the derivative of the objective by the token's loss:
 	// 1 / supervised tokens of its language for the mean. nil = 1.
 	Scale []float32
-	// Starts[m]..Starts[m+1]-1 are objective m's tokens; M+1 entries. nil = one
-	// objective.
+	// Starts[m]..Starts[m+1]-1 are objective m's tokens; M+1 entries. nil = all
+	// are objective 0's, as evaluation needs no others.
 	Starts []int
 }
 
@@ -44,12 +44,17 @@ func (m *Llama) NewBatch() *Batch {
 	if !m.Dims.ForwardOnly {
 		b.index = m.e.NewTokenIndex(m.n, m.Dims.Objectives)
 	}
-	starts := make([]int, m.Dims.Objectives+1)
-	for i := range starts[1:] {
-		starts[i+1] = m.n
-	}
-	b.Segments = m.e.NewSegments(gpu.RoleData, starts)
+	b.Segments = m.e.NewSegments(gpu.RoleData, oneObjective(m.n, m.Dims.Objectives))
 	return b
+}
+
+// oneObjective is segments of which the first holds all n tokens.
+func oneObjective(n, objectives int) []int {
+	starts := make([]int, objectives+1)
+	for i := range objectives {
+		starts[i+1] = n
+	}
+	return starts
 }
 
 // Upload writes t to the device, in program order with the work recorded so
@@ -57,7 +62,7 @@ func (m *Llama) NewBatch() *Batch {
 // position outside of the model's, a document that is not one.
 func (b *Batch) Upload(t Tokens) error {
 	if t.Starts == nil {
-		t.Starts = []int{0, len(t.IDs)}
+		t.Starts = oneObjective(len(t.IDs), b.m.Dims.Objectives)
 	}
 	if t.Scale == nil {
 		t.Scale = make([]float32, len(t.IDs))

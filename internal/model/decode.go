@@ -175,7 +175,7 @@ func (m *Llama) Score(ids []uint32) ([]float32, error) {
 		return nil, nil
 	}
 	t := Tokens{IDs: make([]uint32, m.n), Labels: make([]uint32, m.n), Pos: make([]uint32, m.n),
-		DocStart: make([]uint32, m.n), DocEnd: make([]uint32, m.n), Starts: make([]int, m.Dims.Objectives+1)}
+		DocStart: make([]uint32, m.n), DocEnd: make([]uint32, m.n)}
 	copy(t.IDs, ids)
 	for i := range m.n {
 		t.Labels[i] = Ignore
@@ -186,9 +186,6 @@ func (m *Llama) Score(ids []uint32) ([]float32, error) {
 		}
 	}
 	copy(t.Labels, ids[1:])
-	for i := range m.Dims.Objectives {
-		t.Starts[i+1] = m.n
-	}
 	if m.scoring == nil {
 		m.scoring = m.NewBatch()
 	}
