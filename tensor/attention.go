@@ -66,7 +66,7 @@ func MaxDocument(s AttentionShape) int {
 func (s AttentionShape) span(variant string, groups int) int {
 	perTile, tile := 1+s.HeadDim/2, 4
 	if variant == attentionFlash {
-		perTile, tile = 32+ceilDiv(s.HeadDim, 32)*72, 32
+		perTile, tile = 32+ceilDiv(s.HeadDim, 32)*104, 32
 	}
 	tiles := (loopBudget/groups - 4*maxHeadDim/4) / perTile
 	return max(tiles*tile&^31, 32)
@@ -153,13 +153,13 @@ type attentionDeltaParams struct {
 // attentionQueryParams is struct Params of attention_backward_query_*.wgsl.
 type attentionQueryParams struct {
 	Rows, Heads, Group, QLD, KLD, VLD, DoutLD, DQLD, LseLD, DeltaLD, FirstKey, Keys uint32
-	Scale                                                                          float32
+	Scale                                                                           float32
 }
 
 // attentionKeyParams is struct Params of attention_backward_key_*.wgsl.
 type attentionKeyParams struct {
 	Rows, KVHeads, Group, QLD, KLD, VLD, DoutLD, GradLD, LseLD, DeltaLD, FirstQuery, Queries uint32
-	Scale                                                                                   float32
+	Scale                                                                                    float32
 }
 
 // AttentionBackward overwrites dq, dk, dv, shaped as q, k, v, with the
