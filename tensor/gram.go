@@ -1,0 +1,218 @@
+package tensor
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"strconv"
+
+	"concord/gpu"
+)
+
+const (
+	gramBlock = 8   // rows per block: what one invocation keeps in registers
+	gramFold  = 256 // partial sums per pair that travel to the host
+)
+
+type gramParams struct{ N4, Stride4, Slots uint32 }
+type gramFoldParams struct{ Pairs, Slots, Outs uint32 }
+
+// GramScratch is the memory of Gram's partial sums. One scratch may serve any
+// number of Grams in flight, as the device runs them in order.
+type GramScratch struct {
+	part, out Tensor
+	m, n      int
+}
+
+// NewGramScratch allocates for Grams of up to m rows of up to n elements.
+func (e *Engine) NewGramScratch(m, n int) GramScratch {
+	n = alignUp(n, 4)
+	h := gramHeight(Rows{M: m, Stride: alignUp(n, 64), R: 1, LD: n}, e.Dev.Info().Limits.MaxStorageBufferBindingSize)
+	return e.gramScratch(m, n, h)
+}
+
+// gramScratch is NewGramScratch for blocks of h rows.
+func (e *Engine) gramScratch(m, n, h int) GramScratch {
+	s := GramScratch{m: m, n: n}
+	slots := slotsOf(n, e.stripOf(n))
+	total := 0
+	for i := range ceilDiv(m, h) {
+		for j := range i + 1 {
+			total += pairsOf(m, h, i, j)
+		}
+	}
+	if slots > gramFold {
+		s.part = e.New(gpu.RoleScratch, "gram partials", 1, min(total, gramBlock*gramBlock)*slots)
+	}
+	s.out = e.New(gpu.RoleScratch, "gram sums", 1, total*min(slots, gramFold))
+	return s
+}
+
+// Release frees the scratch.
+func (s GramScratch) Release() {
+	if s.part.Buf != nil {
+		s.part.Buf.Release()
+	}
+	s.out.Buf.Release()
+}
+
+// PendingGram is a Gram matrix on its way to the host.
+type PendingGram struct {
+	read      *gpu.Readback
+	m, height int
+}
+
+// Gram starts G = J Jᵀ, (M, M), where row m of J is objective m's matrix in
+// rows, flattened with its padding (which is zero): R*LD values. M is at most
+// 64. Summation is blocked in float32 on the device and finished in float64 on
+// the host; the relative error of an entry is near one float32 ulp of
+// √(Gᵢᵢ Gⱼⱼ). Non-finite gradients give non-finite entries in their row and
+// column only. s must have been made for at least M rows of this length.
+func (e *Engine) Gram(rows Rows, s GramScratch) *PendingGram {
+	if n := rows.R * rows.LD; rows.M < 1 || rows.M > 64 || rows.M > s.m || n > s.n {
+		panic(fmt.Sprintf("tensor: gram: %d rows of %d values (at most 64 rows), scratch for %d of %d", rows.M, n, s.m, s.n))
+	}
+	return e.gram(rows, s, gramHeight(rows, e.Dev.Info().Limits.MaxStorageBufferBindingSize))
+}
+
+// gram is Gram by blocks of h rows.
+func (e *Engine) gram(rows Rows, s GramScratch, h int) *PendingGram {
+	sums := e.gramRecord(rows, s, h)
+	return &PendingGram{read: e.Dev.Read(sums), m: rows.M, height: h}
+}
+
+// gramRecord records the device's part and returns where the sums are.
+func (e *Engine) gramRecord(rows Rows, s GramScratch, h int) gpu.View {
+	slots := slotsOf(rows.R*rows.LD, e.stripOf(rows.R*rows.LD))
+	outs := min(slots, gramFold)
+	first := 0 // first pair of the block pair, in s.out
+	for i := range ceilDiv(rows.M, h) {
+		for j := range i + 1 {
+			pairs := pairsOf(rows.M, h, i, j)
+			to := gpu.View{Buf: s.out.Buf, Offset: int64(first*outs) * 4, Size: int64(pairs*outs) * 4}
+			part := to
+			if slots > outs {
+				part = gpu.View{Buf: s.part.Buf, Size: int64(pairs*slots) * 4}
+			}
+			e.gramBlock(part, rows, h, i, j, slots)
+			if slots > outs {
+				e.gramFold(to, part, pairs, slots, outs)
+			}
+			first += pairs
+		}
+	}
+	return gpu.View{Buf: s.out.Buf, Size: int64(first*outs) * 4}
+}
+
+// gramBlock sums block (i, j) of G, j ≤ i, into part (pairs, slots).
+func (e *Engine) gramBlock(part gpu.View, rows Rows, h, i, j, slots int) {
+	n := rows.R * rows.LD
+	c := call{kernel: "gram", params: gramParams{uint32(n / 4), uint32(rows.Stride / 4), uint32(slots)},
+		binds:  []gpu.View{blockView(rows, h, i), part},
+		consts: map[string]string{"ROWS": strconv.Itoa(blockRows(rows.M, h, i)), "STRIP": strconv.Itoa(e.stripOf(n))},
+		groups: grid(slots / 64), work: int64(n) * int64(pairsOf(rows.M, h, i, j)) * 2}
+	if i != j { // block j is full, block i may be short
+		c.kernel, c.binds = "gram_cross", []gpu.View{blockView(rows, h, j), blockView(rows, h, i), part}
+		c.consts["HEIGHT"] = strconv.Itoa(h)
+	}
+	e.run(c)
+}
+
+func (e *Engine) gramFold(to, part gpu.View, pairs, slots, outs int) {
+	e.run(call{kernel: "gram_fold", params: gramFoldParams{uint32(pairs), uint32(slots), uint32(outs)},
+		binds: []gpu.View{part, to}, groups: grid(ceilDiv(pairs*outs, 64)), work: int64(pairs * slots)})
+}
+
+// Wait returns G as M*M values in row-major order, both triangles filled.
+func (g *PendingGram) Wait() ([]float64, error) {
+	b, err := g.read.Wait()
+	if err != nil {
+		return nil, fmt.Errorf("tensor: gram: %w", err)
+	}
+	pairs := 0
+	for i := range ceilDiv(g.m, g.height) {
+		for j := range i + 1 {
+			pairs += pairsOf(g.m, g.height, i, j)
+		}
+	}
+	size := len(b) / pairs // bytes of partial sums of one pair
+	out := make([]float64, g.m*g.m)
+	for i := range ceilDiv(g.m, g.height) {
+		for j := range i + 1 {
+			for k := range pairsOf(g.m, g.height, i, j) {
+				if r, c := pairAt(g.height, i, j, k); r < g.m {
+					v := sumFloats(b[:size])
+					out[r*g.m+c], out[c*g.m+r] = v, v
+				}
+				b = b[size:]
+			}
+		}
+	}
+	return out, nil
+}
+
+// pairAt is the entry (r, c) of G in place k of block pair (i, j), blocks of h
+// rows; for the pairs that gram_cross pads a short block with, r is math.MaxInt.
+func pairAt(h, i, j, k int) (r, c int) {
+	if i != j {
+		if k%gramBlock >= h || k/gramBlock >= h {
+			return math.MaxInt, 0
+		}
+		return i*h + k%gramBlock, j*h + k/gramBlock
+	}
+	for (r+1)*(r+2)/2 <= k {
+		r++
+	}
+	return i*h + r, i*h + k - r*(r+1)/2
+}
+
+// blockRows is the height of block i of m rows.
+func blockRows(m, h, i int) int { return min(h, m-i*h) }
+
+// pairsOf counts the entries that the kernels write for block pair (i, j).
+func pairsOf(m, h, i, j int) int {
+	if i != j {
+		return gramBlock * gramBlock
+	}
+	r := blockRows(m, h, i)
+	return r * (r + 1) / 2
+}
+
+// blockView binds the rows of block i only.
+func blockView(rows Rows, h, i int) gpu.View {
+	return rows.slice(i*h, i*h+blockRows(rows.M, h, i)).View()
+}
+
+// gramHeight is the number of rows per block that one binding can span.
+func gramHeight(rows Rows, bindingBytes int64) int {
+	h := gramBlock
+	for h > 1 && rows.slice(0, min(h, rows.M)).View().Size > bindingBytes {
+		h /= 2
+	}
+	return h
+}
+
+// stripOf is how many vec4 of each row one invocation sums, of n values per
+// row: 64 on a CPU rasterizer, where the partial sums of 8 rows are then 2 % of
+// what is read, and on a GPU fewer for short rows, so that it is busy.
+func (e *Engine) stripOf(n int) int {
+	strip := 64
+	for e.Dev.Info().Type != "cpu" && strip > 16 && n/4 < strip*32768 {
+		strip /= 2
+	}
+	return strip
+}
+
+// slotsOf is the number of invocations that share n values per row.
+func slotsOf(n, strip int) int { return 64 * max(1, ceilDiv(ceilDiv(n, 4), 64*strip)) }
+
+func alignUp(n, a int) int { return (n + a - 1) / a * a }
+
+// sumFloats adds little-endian float32 values in float64.
+func sumFloats(b []byte) float64 {
+	var sum float64
+	for i := 0; i+4 <= len(b); i += 4 {
+		sum += float64(math.Float32frombits(binary.LittleEndian.Uint32(b[i:])))
+	}
+	return sum
+}

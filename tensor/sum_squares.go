@@ -1,0 +1,64 @@
+package tensor
+
+import (
+	"fmt"
+	"strconv"
+
+	"concord/gpu"
+)
+
+type sumSquaresParams struct{ N4, Slots uint32 }
+
+// PendingSums are sums of squares on their way to the host.
+type PendingSums struct {
+	read *gpu.Readback
+	ends []int // in partial sums
+}
+
+// SumSquaresScratch allocates the partial sums for SumSquares of tensors that
+// have the shapes of xs. Like a GramScratch it may serve calls in flight.
+func (e *Engine) SumSquaresScratch(xs ...Tensor) Tensor {
+	total := 0
+	for _, x := range xs {
+		total += slotsOf(x.R*x.LD, e.stripOf(x.R*x.LD))
+	}
+	return e.New(gpu.RoleScratch, "sums of squares", 1, max(total, 1))
+}
+
+// SumSquares starts Σ x² of each tensor, with one readback for all. scratch is
+// from SumSquaresScratch. Summation is blocked in float32 on the device and
+// finished in float64 on the host.
+func (e *Engine) SumSquares(scratch Tensor, xs ...Tensor) *PendingSums {
+	p := &PendingSums{}
+	at := 0
+	for _, x := range xs {
+		n := x.R * x.LD
+		slots := slotsOf(n, e.stripOf(n)) // a multiple of 64: every range starts at a multiple of 256 bytes
+		if at+slots > scratch.LD {
+			panic(fmt.Sprintf("tensor: sum squares: scratch %v is too small for %v", scratch, x))
+		}
+		e.run(call{kernel: "sum_squares", params: sumSquaresParams{uint32(n / 4), uint32(slots)},
+			consts: map[string]string{"STRIP": strconv.Itoa(e.stripOf(n))},
+			binds:  []gpu.View{x.View(), {Buf: scratch.Buf, Offset: scratch.Offset + int64(at)*4, Size: int64(slots) * 4}},
+			groups: grid(slots / 64), work: int64(n) * 2})
+		at += slots
+		p.ends = append(p.ends, at)
+	}
+	p.read = e.Dev.Read(gpu.View{Buf: scratch.Buf, Offset: scratch.Offset, Size: int64(at) * 4})
+	return p
+}
+
+// Wait returns the sums in the order of the tensors.
+func (p *PendingSums) Wait() ([]float64, error) {
+	b, err := p.read.Wait()
+	if err != nil {
+		return nil, fmt.Errorf("tensor: sum squares: %w", err)
+	}
+	out := make([]float64, len(p.ends))
+	start := 0
+	for i, end := range p.ends {
+		out[i] = sumFloats(b[start*4 : end*4])
+		start = end
+	}
+	return out, nil
+}
