@@ -24,12 +24,14 @@ type AttentionShape struct {
 	// "flash" (32x32 tiles in workgroup memory), or "" for direct on CPU
 	// adapters and flash on GPUs.
 	Variant string
+
+	maxSpan int // tests: at most so many keys per dispatch, a multiple of 32; 0 = by loopBudget
 }
 
 const (
 	attentionFlash  = "flash"
 	attentionDirect = "direct"
-	// maxHeadDim is the length of the kernels' accumulators (MAX_D4, MAX_NC).
+	// maxHeadDim is what the flash kernels' accumulators hold (MAX_NC).
 	maxHeadDim = 256
 	// loopBudget bounds the loop iterations of one invocation: software
 	// rasterizers of Mesa stop all loops of an invocation after 65,535.
@@ -68,8 +70,12 @@ func (s AttentionShape) span(variant string, groups int) int {
 	if variant == attentionFlash {
 		perTile, tile = 32+ceilDiv(s.HeadDim, 32)*104, 32
 	}
-	tiles := (loopBudget/groups - 4*maxHeadDim/4) / perTile
-	return max(tiles*tile&^31, 32)
+	tiles := (loopBudget/groups - maxHeadDim) / perTile
+	n := max(tiles*tile&^31, 32)
+	if s.maxSpan > 0 {
+		n = min(n, s.maxSpan)
+	}
+	return n
 }
 
 func (e *Engine) attentionVariant(s AttentionShape) string {

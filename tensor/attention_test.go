@@ -110,12 +110,8 @@ func TestAttention(t *testing.T) {
 		{shape(4, 2, 32), []int{1, 3, 1, 29, 2, 37, 1}},
 		{shape(3, 1, 8), []int{5, 1, 1, 1, 30, 63, 64, 65, 7}},
 		{shape(2, 2, 128), []int{17, 1, 50}},
-		{shape(2, 1, 4), []int{9, 30}},
-		{shape(2, 1, 12), []int{9, 30}},
-		{shape(2, 1, 16), []int{9, 30}},
-		{shape(2, 1, 96), []int{9, 30}},
 		{shape(2, 1, 100), []int{3, 36}},
-		{shape(2, 1, 256), []int{3, 36}},
+		{shape(1, 1, 256), []int{3, 36}},
 	} {
 		for _, variant := range []string{attentionDirect, attentionFlash} {
 			t.Run(fmt.Sprintf("%s/h%d,%d,d%d/%v", variant, c.s.Heads, c.s.KVHeads, c.s.HeadDim, c.docs), func(t *testing.T) {
@@ -129,6 +125,157 @@ func TestAttention(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// TestAttentionSpans cuts the loops over keys and queries into many dispatches,
+// as documents beyond the loop budget do.
+func TestAttentionSpans(t *testing.T) {
+	e := testEngine(t)
+	for _, variant := range []string{attentionDirect, attentionFlash} {
+		t.Run(variant, func(t *testing.T) {
+			s := AttentionShape{Heads: 4, KVHeads: 2, HeadDim: 32, Variant: variant, maxSpan: 32}
+			x := newAttentionCase(e, s, 31, 2, 99, 1, 1, 70)
+			x.check(t, x.run(t, e))
+		})
+	}
+}
+
+// TestAttentionLong has the last queries of a document of 8192 tokens: past
+// 65,535 iterations Mesa's software rasterizers silently end all loops.
+func TestAttentionLong(t *testing.T) {
+	e := testEngine(t)
+	const n, nk, d = 5, 8192, 128
+	for _, variant := range []string{attentionDirect, attentionFlash} {
+		t.Run(variant, func(t *testing.T) {
+			s := AttentionShape{Heads: 1, KVHeads: 1, HeadDim: d, Scale: 0.1, QueryOffset: nk - n, Variant: variant}
+			start := make([]uint32, n)
+			q, k, v := optest.Random(n*d, 1), optest.Random(nk*d, 2), optest.Random(nk*d, 3)
+			want, wantLSE := make([]float32, n*d), make([]float32, n)
+			ref.Attention(want, wantLSE, q, k, v, start, refShape(s))
+			out, lse := guarded(e, n, d), guarded(e, 1, n)
+			e.Attention(out, lse, upload(e, n, d, q), upload(e, nk, d, k), upload(e, nk, d, v), Docs{Start: uploadDocs(e, start)}, s)
+			if err := optest.Compare(download(t, e, out), want, attentionTol); err != nil {
+				t.Error(err)
+			}
+			if err := optest.Compare(download(t, e, lse), wantLSE, attentionTol); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestAttentionDecode feeds one document through a key-value cache in chunks and
+// compares with attention over the whole. Rows behind the cache's filled part
+// are NaN: they must not be read into the result.
+func TestAttentionDecode(t *testing.T) {
+	e := testEngine(t)
+	const n, room = 41, 48
+	for _, variant := range []string{attentionDirect, attentionFlash} {
+		t.Run(variant, func(t *testing.T) {
+			s := AttentionShape{Heads: 4, KVHeads: 2, HeadDim: 32, Variant: variant}
+			x := newAttentionCase(e, s, n)
+			s = x.s
+			hd, kd := s.Heads*s.HeadDim, s.KVHeads*s.HeadDim
+			at := 0
+			for _, chunk := range []int{33, 1, 1, 5, 1} {
+				fill := func(src []float32) Tensor {
+					c := make([]float32, room*kd)
+					for i := range c {
+						c[i] = float32(math.NaN())
+					}
+					copy(c, src[:(at+chunk)*kd])
+					return upload(e, room, kd, c)
+				}
+				s.QueryOffset = at
+				out, lse := guarded(e, chunk, hd), guarded(e, s.Heads, chunk)
+				e.Attention(out, lse, upload(e, chunk, hd, x.q[at*hd:(at+chunk)*hd]), fill(x.k), fill(x.v), Docs{Start: uploadDocs(e, make([]uint32, chunk))}, s)
+				if err := optest.Compare(download(t, e, out), x.out[at*hd:(at+chunk)*hd], attentionTol); err != nil {
+					t.Errorf("queries %d..%d: %v", at, at+chunk, err)
+				}
+				checkGuards(t, e, out)
+				checkGuards(t, e, lse)
+				at += chunk
+			}
+		})
+	}
+}
+
+// TestAttentionSpanBudget holds the loop iterations of one invocation, as the
+// kernels' headers count them, below the limit of Mesa's software rasterizers.
+func TestAttentionSpanBudget(t *testing.T) {
+	const limit = 65000
+	for d := 4; d <= maxHeadDim; d += 4 {
+		for _, group := range []int{1, 2, 3, 4, 8, 32} {
+			s := AttentionShape{Heads: group, KVHeads: 1, HeadDim: d}
+			nc := ceilDiv(d, 32)
+			if n := s.span(attentionDirect, group); n%32 != 0 || group*(1+n/4*(1+d/2))+d/4 > limit {
+				t.Errorf("direct, D %d, group %d: %d queries", d, group, n)
+			}
+			n := s.span(attentionFlash, group)
+			if n%32 != 0 || group*(1+n/32*(1+nc*102)) > limit || n/32*(17+nc*70) > limit {
+				t.Errorf("flash, D %d, group %d: %d queries", d, group, n)
+			}
+		}
+	}
+}
+
+func TestAttentionShapeValidate(t *testing.T) {
+	for _, c := range []struct {
+		s  AttentionShape
+		ok bool
+	}{
+		{AttentionShape{Heads: 9, KVHeads: 3, HeadDim: 64}, true},
+		{AttentionShape{Heads: 9, KVHeads: 2, HeadDim: 64}, false},
+		{AttentionShape{Heads: 2, KVHeads: 0, HeadDim: 64}, false},
+		{AttentionShape{Heads: 2, KVHeads: 2, HeadDim: 260}, false},
+		{AttentionShape{Heads: 2, KVHeads: 2, HeadDim: 6}, false},
+		{AttentionShape{Heads: 2, KVHeads: 2, HeadDim: 8, Variant: "fast"}, false},
+	} {
+		if err := c.s.Validate(); (err == nil) != c.ok {
+			t.Errorf("%+v: %v", c.s, err)
+		}
+	}
+	if n := MaxDocument(AttentionShape{Heads: 32, KVHeads: 8, HeadDim: 128}); n < 8192 {
+		t.Errorf("longest document %d", n)
+	}
+}
+
+// BenchmarkAttention is one layer's attention of the demonstration model's size.
+func BenchmarkAttention(b *testing.B) {
+	e := testEngine(b)
+	for _, length := range []int{20, 128} {
+		for _, variant := range []string{attentionDirect, attentionFlash} {
+			const n, h, kv, d = 2048, 4, 2, 32
+			var docs []int
+			for left := n; left > 0; left -= length {
+				docs = append(docs, min(length, left))
+			}
+			start, end := packed(docs...)
+			s := AttentionShape{Heads: h, KVHeads: kv, HeadDim: d, Scale: 0.2, Variant: variant}
+			q, k, v, dout := upload(e, n, h*d, optest.Random(n*h*d, 1)), upload(e, n, kv*d, optest.Random(n*kv*d, 2)),
+				upload(e, n, kv*d, optest.Random(n*kv*d, 3)), upload(e, n, h*d, optest.Random(n*h*d, 4))
+			out, lse, delta := guarded(e, n, h*d), guarded(e, h, n), guarded(e, h, n)
+			dq, dk, dv := guarded(e, n, h*d), guarded(e, n, kv*d), guarded(e, n, kv*d)
+			dc := Docs{Start: uploadDocs(e, start), End: uploadDocs(e, end)}
+			measure := func(name string, f func()) {
+				b.Run(fmt.Sprintf("%s/%s/N=%d,H=%d,KV=%d,D=%d,doc=%d", name, variant, n, h, kv, d, length), func(b *testing.B) {
+					f()
+					if err := e.Dev.Sync(); err != nil {
+						b.Fatal(err)
+					}
+					for b.Loop() {
+						f()
+						if err := e.Dev.Sync(); err != nil {
+							b.Fatal(err)
+						}
+					}
+					b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "tokens/s")
+				})
+			}
+			measure("forward", func() { e.Attention(out, lse, q, k, v, dc, s) })
+			measure("backward", func() { e.AttentionBackward(dq, dk, dv, dout, out, q, k, v, lse, delta, dc, s) })
 		}
 	}
 }

@@ -1,0 +1,105 @@
+package tensor
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"concord/internal/optest"
+	"concord/internal/ref"
+)
+
+func TestRoPE(t *testing.T) {
+	e := testEngine(t)
+	for _, c := range []struct{ n, heads, d, maxPos int }{
+		{1, 1, 4, 1},
+		{7, 3, 12, 9},
+		{31, 4, 8, 64},
+		{33, 9, 64, 64},
+		{257, 2, 128, 300},
+		{65, 1, 256, 65},
+		{67001, 4, 64, 16}, // 67,001 workgroups, and a ragged one
+	} {
+		for _, inverse := range []bool{false, true} {
+			t.Run(fmt.Sprintf("n%d,h%d,d%d,inverse=%v", c.n, c.heads, c.d, inverse), func(t *testing.T) {
+				cos, sin := RoPETables(c.maxPos, c.d, 10000, RoPEScaling{})
+				data, pos := optest.Random(c.n*c.heads*c.d, 1), make([]uint32, c.n)
+				for i := range pos {
+					pos[i] = uint32(i * 7 % c.maxPos)
+				}
+				gpos, gcos, gsin := uploadDocs(e, pos), upload(e, c.maxPos, c.d/2, cos), upload(e, c.maxPos, c.d/2, sin)
+				rotate := func() []float32 {
+					x := guarded(e, c.n, c.heads*c.d)
+					defer x.Buf.Release()
+					e.Upload(x, data)
+					e.RoPE(x, c.heads, gpos, gcos, gsin, inverse)
+					checkGuards(t, e, x)
+					return download(t, e, x)
+				}
+				got := rotate()
+				if at := optest.Bits(got, rotate()); at >= 0 {
+					t.Errorf("two runs differ at %d", at)
+				}
+				ref.RoPE(data, c.heads, pos, cos, sin, c.d, inverse)
+				if err := optest.Compare(got, data, 1e-13); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+// TestRoPEInverse rotates forth and back.
+func TestRoPEInverse(t *testing.T) {
+	e := testEngine(t)
+	const n, heads, d = 13, 2, 32
+	cos, sin := RoPETables(64, d, 10000, RoPEScaling{})
+	gcos, gsin := upload(e, 64, d/2, cos), upload(e, 64, d/2, sin)
+	pos := make([]uint32, n)
+	for i := range pos {
+		pos[i] = uint32(60 - 3*i)
+	}
+	data := optest.Random(n*heads*d, 1)
+	x := upload(e, n, heads*d, data)
+	e.RoPE(x, heads, uploadDocs(e, pos), gcos, gsin, false)
+	e.RoPE(x, heads, uploadDocs(e, pos), gcos, gsin, true)
+	if err := optest.Compare(download(t, e, x), data, 1e-13); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRoPETables(t *testing.T) {
+	cos, sin := RoPETables(3, 4, 100, RoPEScaling{})
+	for i, want := range []float64{0, 0, 1, 0.1, 2, 0.2} { // angles: frequencies 1 and 100^-0.5
+		if math.Abs(float64(cos[i])-math.Cos(want)) > 1e-7 || math.Abs(float64(sin[i])-math.Sin(want)) > 1e-7 {
+			t.Errorf("entry %d: cos %v sin %v, want angle %v", i, cos[i], sin[i], want)
+		}
+	}
+}
+
+func TestRoPEScaling(t *testing.T) {
+	linear := RoPEScaling{Type: "linear", Factor: 4}
+	llama3 := RoPEScaling{Type: "llama3", Factor: 8, LowFreqFactor: 1, HighFreqFactor: 4, OriginalMaxPosition: 8192}
+	wave := func(w float64) float64 { return 2 * math.Pi / w }
+	for _, c := range []struct {
+		name    string
+		s       RoPEScaling
+		f, want float64
+	}{
+		{"none", RoPEScaling{}, 0.3, 0.3},
+		{"default", RoPEScaling{Type: "default", Factor: 9}, 0.3, 0.3},
+		{"linear", linear, 0.3, 0.075},
+		{"llama3 short wave", llama3, wave(2047), wave(2047)},
+		{"llama3 long wave", llama3, wave(8193), wave(8193) / 8},
+		{"llama3 middle", llama3, wave(4096), (1-1.0/3)*wave(4096)/8 + wave(4096)/3}, // s = (2-1)/(4-1)
+	} {
+		if got := c.s.frequency(c.f); math.Abs(got-c.want) > 1e-15 {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+	for _, s := range []RoPEScaling{{Type: "yarn", Factor: 2}, {Type: "linear"}, {Type: "llama3", Factor: 8}, {Type: "linear", Factor: math.NaN()}} {
+		if s.Validate() == nil {
+			t.Errorf("%+v is accepted", s)
+		}
+	}
+}
