@@ -1,0 +1,108 @@
+package doctor
+
+import (
+	"fmt"
+
+	"concord/gpu"
+	"concord/internal/optest"
+	"concord/internal/ref"
+	"concord/tensor"
+)
+
+// matmulNMSE allows for f32 sums of a few hundred terms.
+const matmulNMSE = 1e-10
+
+// matmulTests run every matrix-product kernel, in each of its forms, whatever
+// the autotune would choose on this device.
+func matmulTests() []Test {
+	variants := []struct{ kernel, name string }{
+		{"matmul_direct", "direct-16x4"},
+		{"matmul_direct_tn", "direct-16x4"},
+		{"matmul_small", "direct-8x2"},
+		{"matmul_small", "direct-1x1"},
+		{"matmul_tiled64", "tiled-64"},
+		{"matmul_tiled32", "tiled-32"},
+		{"splitk_reduce", "direct-4x1-k2"},
+	}
+	var tests []Test
+	for _, v := range variants {
+		tests = append(tests, Test{Kernel: v.kernel, Run: func(e *tensor.Engine) error {
+			forced := tensor.NewEngine(e.Dev, tensor.Options{Variant: v.name})
+			ops := []tensor.Trans{tensor.NN, tensor.NT, tensor.TN}
+			if v.kernel == "matmul_direct" {
+				ops = ops[:2]
+			}
+			if v.kernel == "matmul_direct_tn" {
+				ops = ops[2:]
+			}
+			for _, op := range ops {
+				for _, s := range [][3]int{{1, 1, 1}, {33, 70, 17}, {67, 29, 131}} {
+					if err := checkMatMul(forced, op, s[0], s[1], s[2]); err != nil {
+						return fmt.Errorf("%s %v %dx%dx%d: %w", v.name, op, s[0], s[1], s[2], err)
+					}
+				}
+			}
+			if ops[len(ops)-1] != tensor.TN {
+				return nil
+			}
+			if err := checkSegmented(forced, 35, 22, []int{0, 9, 9, 40}); err != nil {
+				return fmt.Errorf("%s segmented: %w", v.name, err)
+			}
+			return nil
+		}})
+	}
+	return tests
+}
+
+// checkMatMul overwrites, then accumulates.
+func checkMatMul(e *tensor.Engine, op tensor.Trans, m, n, k int) error {
+	ar, ac, br, bc := m, k, k, n
+	switch op {
+	case tensor.NT:
+		br, bc = n, k
+	case tensor.TN:
+		ar, ac = k, m
+	}
+	ah, bh := optest.Random(ar*ac, 1), optest.Random(br*bc, 2)
+	a, b := e.New(gpu.RoleScratch, "doctor", ar, ac), e.New(gpu.RoleScratch, "doctor", br, bc)
+	out := e.New(gpu.RoleScratch, "doctor", m, n)
+	defer release(a, b, out)
+	e.Upload(a, ah)
+	e.Upload(b, bh)
+	want := make([]float32, m*n)
+	for _, accumulate := range []bool{false, true} {
+		e.MatMul(out, a, b, op, accumulate)
+		ref.MatMul(want, ah, bh, m, n, k, op == tensor.TN, op == tensor.NT, accumulate)
+	}
+	got, err := e.Download(out)
+	if err != nil {
+		return err
+	}
+	return optest.Compare(got, want, matmulNMSE)
+}
+
+func checkSegmented(e *tensor.Engine, r, c int, starts []int) error {
+	n, m := starts[len(starts)-1], len(starts)-1
+	ah, bh := optest.Random(n*r, 1), optest.Random(n*c, 2)
+	a, b := e.New(gpu.RoleScratch, "doctor", n, r), e.New(gpu.RoleScratch, "doctor", n, c)
+	ld := (c + 3) &^ 3
+	stride := (r*ld + 63) &^ 63
+	buf := e.New(gpu.RoleScratch, "doctor", m, stride)
+	seg := e.NewSegments(gpu.RoleScratch, starts)
+	defer release(a, b, buf, seg.Dev)
+	e.Upload(a, ah)
+	e.Upload(b, bh)
+	out := tensor.Rows{Buf: buf.Buf, M: m, Stride: stride, R: r, C: c, LD: ld}
+	e.MatMulSegmented(out, a, b, seg, false)
+	var got []float32
+	for i := range m {
+		v, err := e.Download(out.Objective(i))
+		if err != nil {
+			return err
+		}
+		got = append(got, v...)
+	}
+	want := make([]float32, m*r*c)
+	ref.MatMulSegmented(want, ah, bh, r, c, starts, false)
+	return optest.Compare(got, want, matmulNMSE)
+}

@@ -1,0 +1,177 @@
+package tensor
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"concord/gpu"
+	"concord/internal/optest"
+)
+
+// tuneOnce multiplies two small matrices and returns the engine's choices.
+func tuneOnce(t *testing.T, e *Engine, opt Options) map[string]string {
+	t.Helper()
+	e.tune = newTuner(e, opt)
+	a, b := upload(e, 40, 24, optest.Random(960, 1)), upload(e, 20, 24, optest.Random(480, 2))
+	out := e.New(gpu.RoleScratch, "out", 40, 20)
+	before := e.Dev.Memory().Roles[gpu.RoleScratch].Current
+	e.MatMul(out, a, b, NT, false)
+	if err := e.Dev.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if n := e.Dev.Memory().Roles[gpu.RoleScratch].Current - before; n > 1<<20 {
+		t.Errorf("%d bytes of scratch are left", n)
+	}
+	return e.TuneChoices()
+}
+
+const tuneClass = "NT 64x32x32"
+
+func TestAutotuneIsCached(t *testing.T) {
+	e, dir := testEngine(t), t.TempDir()
+	path := filepath.Join(dir, "matmul.json")
+	first := tuneOnce(t, e, Options{CacheDir: dir})
+	if _, err := parseVariant(first[tuneClass], "NT"); err != nil {
+		t.Fatalf("choices %v: %v", first, err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Fatal(err)
+	}
+	// Another variant in the file shows that the file is what counts.
+	edit(t, path, first[tuneClass], "direct-4x2")
+	if got := tuneOnce(t, e, Options{CacheDir: dir}); got[tuneClass] != "direct-4x2" {
+		t.Errorf("with a cache that says direct-4x2: %v", got)
+	}
+	edit(t, path, "direct-4x2", "no-such-variant")
+	if got := tuneOnce(t, e, Options{CacheDir: dir}); !validChoice(got) {
+		t.Errorf("with an unknown variant in the cache: %v", got)
+	}
+	edit(t, path, kernelsHash(), "0")
+	if len(openTuneCache(dir, deviceKey(e.Dev.Info())).choices) != 0 {
+		t.Error("timings of other kernels were used")
+	}
+	for _, text := range []string{"", "{", "[]", `{"devices": 3}`, "\xff\x00"} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := tuneOnce(t, e, Options{CacheDir: dir}); !validChoice(got) {
+			t.Errorf("with the cache %q: %v", text, got)
+		}
+		if len(openTuneCache(dir, deviceKey(e.Dev.Info())).choices) != 1 {
+			t.Errorf("the cache %q was not rewritten", text)
+		}
+	}
+	left, _ := filepath.Glob(filepath.Join(dir, ".matmul-*"))
+	if len(left) > 0 {
+		t.Errorf("temporary files are left: %v", left)
+	}
+}
+
+func validChoice(c map[string]string) bool {
+	_, err := parseVariant(c[tuneClass], "NT")
+	return len(c) == 1 && err == nil
+}
+
+func edit(t *testing.T, path, from, to string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(b), from) {
+		t.Fatalf("%s has no %q:\n%s", path, from, b)
+	}
+	if err := os.WriteFile(path, []byte(strings.ReplaceAll(string(b), from, to)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAutotuneKeepsOtherDevices(t *testing.T) {
+	dir := t.TempDir()
+	one, two := openTuneCache(dir, "one"), openTuneCache(dir, "two")
+	one.put("NN 1x1x1", "tiled-32")
+	two.put("NN 1x1x1", "tiled-64")
+	one.put("NN 2x1x1", "direct-8x2")
+	got := openTuneCache(dir, "two")
+	if got.get("NN 1x1x1") != "tiled-64" || got.get("NN 2x1x1") != "" {
+		t.Errorf("device two has %v", got.choices)
+	}
+	if got := openTuneCache(dir, "one"); len(got.choices) != 2 {
+		t.Errorf("device one has %v", got.choices)
+	}
+}
+
+func TestAutotuneWithoutDisk(t *testing.T) {
+	e := testEngine(t)
+	file := filepath.Join(t.TempDir(), "file") // a file where a directory should be
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := tuneOnce(t, e, Options{CacheDir: file}); !validChoice(got) {
+		t.Errorf("choices %v", got)
+	}
+}
+
+func TestAutotuneOverrides(t *testing.T) {
+	e, dir := testEngine(t), t.TempDir()
+	if got := tuneOnce(t, e, Options{Variant: "tiled-32", CacheDir: dir}); got[tuneClass] != "tiled-32" {
+		t.Errorf("forced variant: %v", got)
+	}
+	choices := map[string]string{tuneClass: "direct-8x1"}
+	if got := tuneOnce(t, e, Options{Choices: choices, CacheDir: dir}); !maps.Equal(got, choices) {
+		t.Errorf("replayed choices: %v", got)
+	}
+	if got := tuneOnce(t, e, Options{NoAutotune: true, CacheDir: dir}); !validChoice(got) {
+		t.Errorf("table: %v", got)
+	}
+	if files, _ := os.ReadDir(dir); len(files) > 0 {
+		t.Errorf("files were written: %v", files)
+	}
+}
+
+// Every candidate of every operation runs, agrees, and one of them is chosen.
+func TestAutotuneMeasure(t *testing.T) {
+	e := testEngine(t)
+	for _, p := range []product{
+		{op: "NN", m: 48, n: 20, kEnd: 600, objectives: 1},
+		{op: "NT", m: 2, n: 100, kEnd: 30, objectives: 1},
+		{op: "TN", m: 20, n: 30, kEnd: 1100, objectives: 1},
+		{op: "SEG", m: 20, n: 33, kEnd: 50, objectives: 8},
+	} {
+		names := []string{}
+		for _, v := range e.tune.candidates(p) {
+			names = append(names, v.name)
+		}
+		v, ok := e.tune.measure(p)
+		if !ok || !strings.Contains(strings.Join(names, " "), v.name) {
+			t.Errorf("%s: %v of %v, ok %v", p.op, v.name, names, ok)
+		}
+	}
+}
+
+func TestAutotuneNeedsMemory(t *testing.T) {
+	dev, err := gpu.Open(gpu.Options{Adapter: os.Getenv("CONCORD_ADAPTER"), MemoryBudget: 1 << 20})
+	if err != nil {
+		t.Skipf("no GPU adapter: %v", err)
+	}
+	defer dev.Close()
+	e := NewEngine(dev, Options{CacheDir: t.TempDir()})
+	if _, ok := e.tune.measure(product{op: "NN", m: 512, n: 512, kEnd: 512, objectives: 1}); ok {
+		t.Error("measured beyond the budget")
+	}
+	if err := dev.Err(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCheckVariant(t *testing.T) {
+	for name, want := range map[string]bool{"direct-16x4": true, "tiled-64-k8": true, "tiled-64-k1": false,
+		"tiled-64-k": false, "tiled-64-k65": false, "": false, "tiled": false, "-k2": false} {
+		if err := CheckVariant(name); (err == nil) != want {
+			t.Errorf("CheckVariant(%q) = %v", name, err)
+		}
+	}
+}
