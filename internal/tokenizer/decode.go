@@ -43,17 +43,9 @@ func oneDecoder(kind string, o *object) (decoder, bool) {
 func (t *Tokenizer) Decode(ids []uint32, skipSpecial bool) string {
 	tokens := make([]string, 0, len(ids))
 	for _, id := range ids {
-		token, ok := t.IDToToken(id)
-		if !ok {
-			continue
+		if token, ok := t.spell(id, skipSpecial); ok {
+			tokens = append(tokens, token)
 		}
-		if s, changed := t.added.spelling[id]; changed {
-			token = s
-		}
-		if skipSpecial && t.added.specials[token] {
-			continue
-		}
-		tokens = append(tokens, token)
 	}
 	if t.decoders == nil {
 		return strings.Join(tokens, " ")
@@ -62,6 +54,19 @@ func (t *Tokenizer) Decode(ids []uint32, skipSpecial bool) string {
 		tokens = d.decode(tokens)
 	}
 	return strings.Join(tokens, "")
+}
+
+// spell returns what the decoders see of a token, or false for one that leaves
+// no trace: unknown, or special and skipped.
+func (t *Tokenizer) spell(id uint32, skipSpecial bool) (string, bool) {
+	token, ok := t.IDToToken(id)
+	if !ok {
+		return "", false
+	}
+	if s, changed := t.added.spelling[id]; changed {
+		token = s
+	}
+	return token, !skipSpecial || !t.added.specials[token]
 }
 
 // bytesDecoder undoes the byte-level spelling; a token that holds any other

@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -146,8 +147,13 @@ func (m *bpe) parseMerges(raw json.RawMessage) error {
 		return fmt.Errorf("tokenizer: model.merges: missing")
 	}
 	var pairs [][]string
-	var lines []string
-	if err := json.Unmarshal(raw, &lines); err == nil {
+	// Look before decoding: the largest files hold half a million merges.
+	inside := bytes.TrimSpace(bytes.TrimPrefix(bytes.TrimSpace(raw), []byte("[")))
+	if len(inside) > 0 && inside[0] == '"' {
+		var lines []string
+		if err := json.Unmarshal(raw, &lines); err != nil {
+			return fmt.Errorf("tokenizer: model.merges: %w", err)
+		}
 		for i, line := range lines {
 			if strings.HasPrefix(line, "#version") {
 				continue

@@ -193,14 +193,14 @@ def flags():
 
 
 def llama2():
-    t = sentencepiece(520, normalizer=normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]))
+    t = sentencepiece(760, normalizer=normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]))
     t.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
     t.post_processor = bos(t, "<s>")
     return edit(t, strings)
 
 
 def gemma():
-    t = sentencepiece(560, normalizer=normalizers.Replace(" ", "▁"), pre=pre_tokenizers.Split(" ", "merged_with_previous"))
+    t = sentencepiece(800, normalizer=normalizers.Replace(" ", "▁"), pre=pre_tokenizers.Split(" ", "merged_with_previous"))
     t.add_tokens([AddedToken("▁" * n, normalized=False) for n in range(2, 6)] + [AddedToken("\n" * n, normalized=False) for n in range(1, 4)]
                  + [AddedToken("word", normalized=True), AddedToken("[MASK]", normalized=False)])
     t.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
@@ -209,7 +209,7 @@ def gemma():
 
 
 def metaspace(scheme, words):
-    t = sentencepiece(460, normalizer=normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]))
+    t = sentencepiece(640, normalizer=normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]))
 
     def f(d):
         d["normalizer"] = None
@@ -223,7 +223,7 @@ def metaspace(scheme, words):
 
 def unknown(fuse):
     """Unknown tokens, with byte tokens for a few bytes only."""
-    t = train(None, 120, normalizer=normalizers.NFC(), specials=["<unk>", "<0xF0>", "<0x9F>", "<0x99>", "<0x82>", "<0xCC>", "<0x81>"], unk_token="<unk>", byte_fallback=True, fuse_unk=fuse)
+    t = train(None, 400, normalizer=normalizers.NFC(), specials=["<unk>", "<0xF0>", "<0x9F>", "<0x99>", "<0x82>", "<0xCC>", "<0x81>"], unk_token="<unk>", byte_fallback=True, fuse_unk=fuse)
 
     def f(d):
         d["added_tokens"] = d["added_tokens"][:1]
