@@ -120,8 +120,7 @@ type Device struct {
 	Backend     string `toml:"backend"` // "", "vulkan", "metal", "dx12"
 	Memory      string `toml:"memory"`  // budget, e.g. "6GB"; "" see concord doctor
 	Autotune    bool   `toml:"autotune"`
-	GEMM        string `toml:"gemm"` // force one GEMM variant
-	Attention   string `toml:"attention"`
+	GEMM        string `toml:"gemm"`         // force one GEMM variant
 	CacheDir    string `toml:"cache_dir"`    // autotune results; "" the user's cache folder
 	ReadTimeout int    `toml:"read_timeout"` // seconds to wait for the device
 }

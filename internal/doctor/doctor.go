@@ -7,6 +7,6 @@ import "concord/tensor"
 
 // Test checks one kernel.
 type Test struct {
-	Kernel string                        // stem of the WGSL file
+	Kernel string                       // stem of the WGSL file
 	Run    func(e *tensor.Engine) error // nil when the device computes what the CPU computes
 }

@@ -82,3 +82,23 @@ func row(b *strings.Builder, lang, kind string, before, after float64) {
 	}
 	fmt.Fprintf(b, " %-8s %-7s %8.3f → %8.3f %8s\n", lang, kind, before, after, change)
 }
+
+// EvalTable prints one evaluation language by language.
+func EvalTable(e Eval) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, " %-8s %-7s %9s %9s %9s %9s\n", "language", "", "bits/byte", "tokens", "bytes", "examples")
+	for _, seen := range []bool{true, false} {
+		name := map[bool]string{true: "seen", false: "unseen"}[seen]
+		n := 0
+		for _, r := range e.Rows {
+			if r.Seen == seen {
+				n++
+				fmt.Fprintf(&b, " %-8s %-7s %9.3f %9s %9s %9s\n", r.Lang, name, float64(r.BitsPerByte), Count(int64(r.Tokens)), Count(int64(r.Bytes)), Count(int64(r.Examples)))
+			}
+		}
+		if n > 0 {
+			fmt.Fprintf(&b, " %-8s %-7s %9.3f\n", "mean", name, e.Mean(seen))
+		}
+	}
+	return b.String()
+}

@@ -96,10 +96,11 @@ type Data struct {
 	Supervised int    `json:"supervised"`
 	Bytes      int    `json:"bytes"`
 	TooLong    int    `json:"too_long"`
-	Split      int    `json:"split"`
-	Truncated  int    `json:"truncated"`
+	Pieces     int    `json:"pieces"`   // examples made from split documents
+	Overlong   string `json:"overlong"` // what became of them: "dropped", "split", "truncated"
 	Empty      int    `json:"empty"`
 	Masked     int    `json:"fully_masked"`
+	Shared     int    `json:"shared"` // held-out documents that are also trained on
 }
 
 // Header opens a run.

@@ -100,8 +100,8 @@ func (r *Reporter) data(data []Data) {
 			n    int
 			what string
 		}{
-			{d.TooLong, "longer than data.max_len: dropped"}, {d.Truncated, "longer than data.max_len: cut off"},
-			{d.Split, "longer than data.max_len: split"}, {d.Empty, "empty: dropped"}, {d.Masked, "without a supervised token: dropped"},
+			{d.TooLong, "longer than data.max_len: " + d.Overlong}, {d.Empty, "empty: dropped"}, {d.Masked, "without a supervised token: dropped"},
+			{d.Shared, "held out but also trained on"},
 		} {
 			if w.n > 0 {
 				r.Printf(" !       %s: %d examples %s", d.Lang, w.n, w.what)

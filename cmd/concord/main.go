@@ -1,0 +1,127 @@
+// Command concord fine-tunes language models in many languages at once on any
+// Vulkan, Metal or DX12 GPU, resolving the languages' gradient conflicts bucket
+// by bucket. Each verb is one file; main maps errors to exit codes.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/term"
+
+	"concord/internal/config"
+	"concord/internal/train"
+)
+
+// Exit codes, the same for every verb.
+const (
+	exitUsage       = 2 // command line or run file
+	exitData        = 3 // data or model file
+	exitDevice      = 4 // no adapter, out of memory, device lost, self-test failed
+	exitDiverged    = 5 // loss or gradient not finite
+	exitInterrupted = 6 // stopped by the user; resume continues
+)
+
+var cli struct {
+	Train    trainCmd    `cmd:"" help:"Fine-tune the model of a run file."`
+	Resume   resumeCmd   `cmd:"" help:"Continue an interrupted run, bit for bit."`
+	Eval     evalCmd     `cmd:"" help:"Bits per byte of every language of a run file, on any model."`
+	Score    scoreCmd    `cmd:"" help:"Negative log-likelihood of each of the given token ids."`
+	Generate generateCmd `cmd:"" help:"Sample text."`
+	Doctor   doctorCmd   `cmd:"" help:"List adapters and check every kernel against the CPU."`
+	Moo      mooCmd      `cmd:"" help:"Gradient-conflict resolution on given numbers."`
+	Config   configCmd   `cmd:"" help:"Check or show a run file."`
+	Bench    benchCmd    `cmd:"" help:"Measure this machine."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
+}
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	code := -1
+	parser, err := kong.New(&cli, kong.Name("concord"),
+		kong.Description("Fine-tune small language models in many languages at once, on the GPU you own.\nNo network, no telemetry. Exit codes: 0 fine, 2 usage or configuration, 3 data or model file, 4 device, 5 diverged, 6 interrupted and resumable."),
+		kong.UsageOnError(), kong.Exit(func(c int) { code = c }))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "concord:", err)
+		return exitUsage
+	}
+	ctx, err := parser.Parse(args)
+	if code == 0 { // --help printed
+		return 0
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "concord: %v\n  see: concord --help\n", err)
+		return exitUsage
+	}
+	if err := ctx.Run(); err != nil {
+		fmt.Fprintf(os.Stderr, "concord: %v\n", err)
+		return exitCode(err)
+	}
+	return 0
+}
+
+// exitCode maps an error to its documented code.
+func exitCode(err error) int {
+	var (
+		usage *usageError
+		conf  *config.Error
+	)
+	switch {
+	case errors.As(err, &usage), errors.As(err, &conf):
+		return exitUsage
+	case errors.Is(err, train.ErrInterrupted):
+		return exitInterrupted
+	case errors.Is(err, train.ErrDiverged):
+		return exitDiverged
+	case errors.Is(err, train.ErrData):
+		return exitData
+	case errors.Is(err, train.ErrDevice):
+		return exitDevice
+	}
+	return 1
+}
+
+// usageError is a mistake on the command line.
+type usageError struct{ msg string }
+
+func (e *usageError) Error() string { return e.msg }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
+
+// interruptible returns a context that the first Ctrl-C cancels: the run then
+// finishes its step and saves. The second Ctrl-C leaves at once; the last
+// checkpoint is whole because saving is a rename.
+func interruptible() (context.Context, func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, terminate)
+	go func() {
+		if _, ok := <-signals; !ok {
+			return
+		}
+		fmt.Fprintln(os.Stderr, "\nconcord: finishing the step and saving; press Ctrl-C again to leave at once")
+		cancel()
+		if _, ok := <-signals; ok {
+			os.Exit(exitInterrupted)
+		}
+	}()
+	return ctx, func() { signal.Stop(signals); close(signals); cancel() }
+}
+
+// screen describes standard output.
+func screen(quiet bool) train.UI {
+	ui := train.UI{Out: os.Stdout, Warn: os.Stderr, Quiet: quiet}
+	fd := int(os.Stdout.Fd())
+	if term.IsTerminal(fd) && os.Getenv("TERM") != "dumb" && os.Getenv("NO_COLOR") == "" {
+		ui.Terminal = true
+		if w, _, err := term.GetSize(fd); err == nil {
+			ui.Width = w
+		}
+	}
+	return ui
+}

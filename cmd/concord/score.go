@@ -1,0 +1,76 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"concord/internal/config"
+	"concord/internal/train"
+)
+
+type scoreCmd struct {
+	Model string `required:"" help:"Model folder or run folder." placeholder:"DIR"`
+	IDs   string `name:"ids" required:"" help:"JSON file: a list of token ids, or a list of such lists; - for standard input." placeholder:"FILE"`
+	JSON  bool   `help:"Accepted for symmetry: the output is always JSON."`
+	deviceFlags
+}
+
+// deviceFlags choose the adapter on verbs that take no run file.
+type deviceFlags struct {
+	Adapter string `help:"Adapter: an index or a part of its name (see concord doctor)."`
+	Memory  string `help:"Memory budget, e.g. 6GB."`
+}
+
+func (d deviceFlags) config() (config.Device, error) {
+	dev := config.Default().Device
+	dev.Adapter, dev.Memory = d.Adapter, d.Memory
+	if d.Memory != "" {
+		if _, err := config.ParseSize(d.Memory); err != nil {
+			return dev, usagef("--memory: %v", err)
+		}
+	}
+	return dev, nil
+}
+
+func (c *scoreCmd) Run() error {
+	dev, err := c.config()
+	if err != nil {
+		return err
+	}
+	sequences, flat, err := readIDs(c.IDs)
+	if err != nil {
+		return err
+	}
+	nll, err := train.Score(c.Model, sequences, dev, os.Stderr)
+	if err != nil {
+		return err
+	}
+	if flat {
+		return json.NewEncoder(os.Stdout).Encode(map[string]any{"nll": nll[0]})
+	}
+	return json.NewEncoder(os.Stdout).Encode(map[string]any{"nll": nll})
+}
+
+// readIDs reads [1,2,3] (flat) or [[1,2],[3,4]].
+func readIDs(path string) (sequences [][]uint32, flat bool, err error) {
+	f := os.Stdin
+	if path != "-" {
+		if f, err = os.Open(path); err != nil {
+			return nil, false, train.DataError(err)
+		}
+		defer f.Close()
+	}
+	var raw json.RawMessage
+	if err := json.NewDecoder(f).Decode(&raw); err != nil {
+		return nil, false, train.DataError(fmt.Errorf("%s: not JSON: %w", path, err))
+	}
+	var one []uint32
+	if err := json.Unmarshal(raw, &one); err == nil {
+		return [][]uint32{one}, true, nil
+	}
+	if err := json.Unmarshal(raw, &sequences); err != nil {
+		return nil, false, train.DataError(fmt.Errorf("%s: want a list of token ids or a list of such lists: %w", path, err))
+	}
+	return sequences, false, nil
+}

@@ -1,0 +1,6 @@
+package main
+
+import "os"
+
+// terminate: Windows knows only Ctrl-C and Ctrl-Break, both os.Interrupt.
+var terminate = os.Interrupt

@@ -1,0 +1,230 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"concord/gpu"
+	"concord/internal/config"
+	"concord/internal/data"
+	"concord/internal/model"
+	"concord/internal/report"
+	"concord/tensor"
+)
+
+// evaluator measures bits per byte of every language's held-out examples.
+type evaluator struct {
+	langs   []string
+	seen    []bool
+	count   []int // examples
+	batches []*data.Batch
+	rows    int
+	seqLen  int
+}
+
+// newEvaluator packs the held-out examples into batches of the given shape.
+func newEvaluator(c *corpus, rows, seqLen, limit int) (*evaluator, error) {
+	v := &evaluator{rows: rows, seqLen: seqLen}
+	var examples [][]data.Example
+	for i, set := range c.sets {
+		held := set.Heldout
+		if limit > 0 && len(held) > limit {
+			held = held[:limit]
+		}
+		if len(held) == 0 {
+			continue // a trained language without held-out data: nothing to measure
+		}
+		v.langs, v.seen, v.count = append(v.langs, set.Lang), append(v.seen, c.seen[i]), append(v.count, len(held))
+		examples = append(examples, held)
+	}
+	if len(examples) == 0 {
+		return v, nil
+	}
+	batches, err := data.EvalBatches(examples, rows, seqLen)
+	if err != nil {
+		return nil, DataError(err)
+	}
+	v.batches = batches
+	return v, nil
+}
+
+// run measures the model as it stands. m and b have the evaluator's shape.
+func (v *evaluator) run(ctx context.Context, e *tensor.Engine, m *model.Llama, b *model.Batch, step int) (report.Eval, error) {
+	start := time.Now()
+	nll := make([]float64, len(v.langs))
+	tokens, bytes := make([]int, len(v.langs)), make([]int, len(v.langs))
+	var pending *gpu.Readback // one batch ahead, so that the GPU does not wait for the host
+	for i := 0; i <= len(v.batches); i++ {
+		if ctx.Err() != nil {
+			return report.Eval{}, ctx.Err()
+		}
+		var next *gpu.Readback
+		if i < len(v.batches) {
+			if err := b.Upload(v.tokens(v.batches[i], m.Dims.Objectives)); err != nil {
+				return report.Eval{}, DataError(err)
+			}
+			m.EvalLoss(b)
+			next = e.Dev.Read(m.Loss.View())
+		}
+		if pending != nil {
+			if err := v.add(v.batches[i-1], pending, nll, tokens, bytes); err != nil {
+				return report.Eval{}, classify(err)
+			}
+		}
+		pending = next
+	}
+	out := report.Eval{Step: step, Seconds: time.Since(start).Seconds()}
+	for m, lang := range v.langs {
+		out.Rows = append(out.Rows, report.EvalRow{Lang: lang, Seen: v.seen[m], NLL: report.Float(nll[m]), Tokens: tokens[m], Bytes: bytes[m],
+			Examples: v.count[m], BitsPerByte: report.Float(data.BitsPerByte(nll[m], bytes[m]))})
+	}
+	return out, nil
+}
+
+// tokens puts the whole batch into the first of m segments: no gradients here.
+func (v *evaluator) tokens(b *data.Batch, m int) model.Tokens {
+	k := model.Tokens{IDs: b.IDs, Labels: b.Labels, Pos: b.Pos, DocStart: b.DocStart, DocEnd: b.DocEnd, Starts: make([]int, m+1)}
+	for i := range m {
+		k.Starts[i+1] = len(b.IDs)
+	}
+	return k
+}
+
+func (v *evaluator) add(b *data.Batch, r *gpu.Readback, nll []float64, tokens, bytes []int) error {
+	loss, err := readFloats(r)
+	if err != nil {
+		return err
+	}
+	for i, label := range b.Labels {
+		if label != data.Ignore {
+			nll[b.Lang[i/b.SeqLen]] += float64(loss[i])
+		}
+	}
+	for m := range nll {
+		tokens[m] += b.Supervised[m]
+		bytes[m] += b.Bytes[m]
+	}
+	return nil
+}
+
+func readFloats(r *gpu.Readback) ([]float32, error) {
+	b, err := r.Wait()
+	if err != nil {
+		return nil, err
+	}
+	return tensor.Unpack(b, 1, len(b)/4, len(b)/4), nil
+}
+
+// Evaluate measures the run file's held-out data on the model in dir: a Hugging
+// Face folder, a run's folder, or "" for the run file's base model.
+func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (report.Eval, error) {
+	if dir == "" {
+		dir = cfg.Resolve(cfg.Model.Path)
+	}
+	dir = ModelDir(dir)
+	cp := *cfg
+	cp.Model.Path, cp.Model.Init = mustAbs(dir), "pretrained"
+	c, err := openCorpus(&cp)
+	if err != nil {
+		return report.Eval{}, err
+	}
+	inf, err := openInference(dir, cfg.Device, cfg.Batch.Rows, cfg.Batch.SeqLen, ui.warn())
+	if err != nil {
+		return report.Eval{}, err
+	}
+	defer inf.Close()
+	v, err := newEvaluator(c, cfg.Batch.Rows, cfg.Batch.SeqLen, cfg.Eval.Rows)
+	if err != nil {
+		return report.Eval{}, err
+	}
+	b := inf.model.NewBatch()
+	defer b.Release()
+	out, err := v.run(ctx, inf.engine, inf.model, b, 0)
+	if err != nil && ctx.Err() != nil {
+		return out, as(ErrInterrupted, fmt.Errorf("evaluation interrupted; nothing was changed"))
+	}
+	out.Kind = "eval"
+	return out, err
+}
+
+// ModelDir is the model folder that dir means: the final model of a run's
+// folder, or dir itself.
+func ModelDir(dir string) string {
+	final := filepath.Join(dir, modelFolder)
+	if exists(filepath.Join(final, model.ConfigFile)) && !exists(filepath.Join(dir, model.ConfigFile)) {
+		return final
+	}
+	return dir
+}
+
+func mustAbs(p string) string {
+	if a, err := filepath.Abs(p); err == nil {
+		return a
+	}
+	return p
+}
+
+// meanSeen is what the best checkpoint is chosen by: the mean bits per byte of
+// the trained languages, +Inf when not measurable.
+func meanSeen(e report.Eval) float64 {
+	if m := e.Mean(true); !math.IsNaN(m) {
+		return m
+	}
+	return math.Inf(1)
+}
+
+// UI is the user's screen.
+type UI struct {
+	Out      io.Writer // results and progress
+	Warn     io.Writer // warnings
+	Terminal bool      // Out is a terminal of Width columns
+	Width    int
+	Quiet    bool // no progress, because Out takes JSON
+}
+
+func (u UI) warn() io.Writer {
+	if u.Warn == nil {
+		return io.Discard
+	}
+	return u.Warn
+}
+
+// dataRecords tells what became of every language's files.
+func dataRecords(c *corpus, overlong string) []report.Data {
+	out := make([]report.Data, len(c.sets))
+	for i, s := range c.sets {
+		all := s.TrainStats
+		out[i] = report.Data{Lang: s.Lang, Seen: c.seen[i], Examples: all.Examples, Heldout: s.HeldoutStats.Examples,
+			Tokens: all.Tokens, Supervised: all.Supervised, Bytes: all.Bytes,
+			TooLong: all.TooLong + s.HeldoutStats.TooLong, Empty: all.Empty + s.HeldoutStats.Empty,
+			Masked: all.FullyMasked + s.HeldoutStats.FullyMasked, Pieces: all.Pieces + s.HeldoutStats.Pieces, Overlong: fate(overlong, all.Pieces+s.HeldoutStats.Pieces), Shared: s.HeldoutStats.Shared}
+	}
+	return out
+}
+
+// fate says what data.overlong did to the documents that were too long.
+func fate(overlong string, pieces int) string {
+	switch {
+	case overlong == "truncate":
+		return "truncated"
+	case pieces > 0:
+		return "split"
+	}
+	return "dropped"
+}
+
+// knownRuns lists the runs in dir, for a helpful message.
+func knownRuns(dir string) string {
+	found, _ := filepath.Glob(filepath.Join(dir, "*", lockFile)) // the pattern is fixed
+	for i := range found {
+		found[i] = filepath.Dir(found[i])
+	}
+	slices.Sort(found)
+	return strings.Join(found, ", ")
+}

@@ -1,0 +1,268 @@
+package train
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+
+	"concord/bucket"
+	"concord/internal/config"
+	"concord/internal/model"
+	"concord/internal/tokenizer"
+	"concord/tensor"
+)
+
+// inference is a model on a device without anything for training.
+type inference struct {
+	config    model.Config
+	tokenizer *tokenizer.Tokenizer // nil where none is needed
+	engine    *tensor.Engine
+	store     *bucket.Store
+	model     *model.Llama
+}
+
+// openInference loads the model in dir for batches of rows × seqLen tokens.
+func openInference(dir string, d config.Device, rows, seqLen int, warn io.Writer) (*inference, error) {
+	c, err := model.ReadConfig(dir)
+	if err != nil {
+		return nil, DataError(err)
+	}
+	x := &inference{config: c}
+	if x.engine, err = openDevice(d, nil, warn); err != nil {
+		return nil, err
+	}
+	if err := x.load(dir, rows, seqLen); err != nil {
+		x.Close()
+		return nil, err
+	}
+	return x, nil
+}
+
+func (x *inference) load(dir string, rows, seqLen int) (err error) {
+	if x.store, err = newStore(x.engine, x.config, "layer", 1, false); err != nil {
+		return err
+	}
+	x.model, err = model.New(x.engine, x.config, x.store, model.Dims{Rows: rows, SeqLen: seqLen, LogitsChunk: logitsChunk(x.config.Vocab), ForwardOnly: true})
+	if err != nil {
+		if x.engine.Dev.Err() != nil {
+			return DeviceError(err)
+		}
+		return DataError(err)
+	}
+	return loadWeights(x.engine, x.config, x.store, dir)
+}
+
+// Close frees the device.
+func (x *inference) Close() {
+	if x.model != nil {
+		x.model.Release()
+	}
+	if x.store != nil {
+		x.store.Release()
+	}
+	x.engine.Dev.Close()
+}
+
+// Score returns, for each sequence of n token ids, the n−1 negative
+// log-likelihoods in nats of ids[1:] given what stands before each.
+func Score(dir string, sequences [][]uint32, d config.Device, warn io.Writer) ([][]float32, error) {
+	dir = ModelDir(dir)
+	longest := 2
+	for i, s := range sequences {
+		if len(s) < 2 {
+			return nil, DataError(fmt.Errorf("sequence %d has %d ids: a likelihood needs two", i+1, len(s)))
+		}
+		longest = max(longest, len(s))
+	}
+	x, err := openInference(dir, d, 1, longest-1, warn)
+	if err != nil {
+		return nil, err
+	}
+	defer x.Close()
+	out := make([][]float32, len(sequences))
+	for i, s := range sequences {
+		if out[i], err = x.model.Score(s); err != nil {
+			if x.engine.Dev.Err() != nil {
+				return nil, classify(err)
+			}
+			return nil, DataError(fmt.Errorf("sequence %d: %w", i+1, err))
+		}
+	}
+	return out, nil
+}
+
+// Generation says what to sample.
+type Generation struct {
+	Prompt      string
+	MaxTokens   int
+	Temperature float64 // 0: the likeliest token
+	TopP        float64 // in (0, 1]
+	Seed        uint64
+	Stop        string    // "" or a text to stop at
+	Stream      io.Writer // the text as it comes, or nil
+}
+
+// Generated is what was sampled.
+type Generated struct {
+	Text    string   `json:"text"`
+	IDs     []uint32 `json:"ids"`
+	Prompt  []uint32 `json:"prompt_ids"`
+	Stopped string   `json:"stopped"` // "eos", "stop", "length"
+}
+
+// Generate samples a continuation of the prompt with a key-value cache.
+func Generate(dir string, g Generation, d config.Device, warn io.Writer) (*Generated, error) {
+	dir = ModelDir(dir)
+	switch {
+	case !(g.Temperature >= 0) || g.Temperature > 100:
+		return nil, &config.Error{Where: "--temperature", Msg: fmt.Sprintf("%v is outside 0 … 100", g.Temperature)}
+	case !(g.TopP > 0 && g.TopP <= 1):
+		return nil, &config.Error{Where: "--top-p", Msg: fmt.Sprintf("%v is outside 0 < p ≤ 1", g.TopP)}
+	case g.MaxTokens < 1:
+		return nil, &config.Error{Where: "--max-tokens", Msg: "must be 1 or more"}
+	}
+	_, tok, err := openModelFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := promptIDs(tok, g.Prompt)
+	if err != nil {
+		return nil, err
+	}
+	x, err := openInference(dir, d, 1, len(ids)+g.MaxTokens, warn)
+	if err != nil {
+		return nil, err
+	}
+	defer x.Close()
+	stop, err := tok.StopTokens(dir)
+	if err != nil {
+		return nil, DataError(err)
+	}
+	out, err := x.generate(tok, ids, g, stop)
+	return out, classify(err)
+}
+
+// promptIDs encodes the prompt as training encodes a document's beginning.
+func promptIDs(tok *tokenizer.Tokenizer, prompt string) ([]uint32, error) {
+	ids, err := tok.Encode(prompt, true)
+	if err != nil {
+		return nil, DataError(err)
+	}
+	if len(ids) > 0 {
+		return ids, nil
+	}
+	if bos, ok := tok.BOS(); ok {
+		return []uint32{bos}, nil
+	}
+	return nil, DataError(errors.New("the prompt is empty and the tokenizer has no BOS token to begin with"))
+}
+
+func (x *inference) generate(tok *tokenizer.Tokenizer, ids []uint32, g Generation, stop []uint32) (*Generated, error) {
+	dec, err := x.model.NewDecoder(len(ids) + g.MaxTokens)
+	if err != nil {
+		return nil, DataError(err)
+	}
+	defer dec.Release()
+	logits, err := dec.Append(ids...)
+	if err != nil {
+		return nil, err
+	}
+	out := &Generated{Prompt: ids, Stopped: "length", IDs: []uint32{}}
+	printed := 0
+	for step := range g.MaxTokens {
+		id := sample(logits, g, step)
+		if slices.Contains(stop, id) {
+			out.Stopped = "eos"
+			break
+		}
+		out.IDs = append(out.IDs, id)
+		out.Text = continuation(tok, ids, out.IDs)
+		if i := strings.Index(out.Text, g.Stop); g.Stop != "" && i >= 0 {
+			out.Text, out.Stopped = out.Text[:i], "stop"
+			break
+		}
+		printed = emit(g, strings.TrimRight(out.Text, "\uFFFD"), printed, len(g.Stop))
+		if step == g.MaxTokens-1 {
+			break
+		}
+		if logits, err = dec.Append(id); err != nil {
+			return nil, err
+		}
+	}
+	emit(g, out.Text, printed, 0)
+	return out, nil
+}
+
+// continuation decodes what follows the prompt. Both are decoded together,
+// because some decoders treat the beginning of a text differently.
+func continuation(tok *tokenizer.Tokenizer, prompt, ids []uint32) string {
+	before := tok.Decode(prompt, true)
+	all := tok.Decode(slices.Concat(prompt, ids), true)
+	if after, ok := strings.CutPrefix(all, before); ok {
+		return after
+	}
+	return tok.Decode(ids, true) // the prompt ends in the middle of a character
+}
+
+// emit prints what is new in text, but holds back its last bytes, which may be
+// the beginning of a stop text.
+func emit(g Generation, text string, printed, hold int) int {
+	end := len(text) - hold
+	for end > printed && end < len(text) && text[end]&0xC0 == 0x80 {
+		end-- // not in the middle of a character
+	}
+	if g.Stream == nil || end <= printed {
+		return printed
+	}
+	fmt.Fprint(g.Stream, text[printed:end])
+	return end
+}
+
+// sample draws a token: the likeliest at temperature 0, else from the smallest
+// set of tokens with probability top-p. The randomness is a function of (seed,
+// step) alone. Ties go to the lower id.
+func sample(logits []float32, g Generation, step int) uint32 {
+	order := make([]int, len(logits))
+	for i := range order {
+		order[i] = i
+	}
+	if g.Temperature == 0 {
+		return uint32(slices.MaxFunc(order, func(a, b int) int {
+			return cmp.Or(cmp.Compare(logits[a], logits[b]), cmp.Compare(b, a))
+		}))
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(logits[b], logits[a]), cmp.Compare(a, b))
+	})
+	p := make([]float64, len(order))
+	sum := 0.0
+	for i, id := range order {
+		p[i] = math.Exp((float64(logits[id]) - float64(logits[order[0]])) / g.Temperature)
+		sum += p[i]
+	}
+	kept, n := 0.0, 0
+	for n < len(p) && (n == 0 || kept < g.TopP*sum) {
+		kept += p[n]
+		n++
+	}
+	u := uniform(g.Seed, uint64(step)) * kept
+	for i := range n {
+		if u -= p[i]; u < 0 {
+			return uint32(order[i])
+		}
+	}
+	return uint32(order[n-1])
+}
+
+// uniform is the step-th number in [0, 1) of the sequence keyed by seed
+// (splitmix64: Steele, Lea, Flood, OOPSLA 2014).
+func uniform(seed, step uint64) float64 {
+	z := seed + (step+1)*0x9e3779b97f4a7c15
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return float64((z^z>>31)>>11) / (1 << 53)
+}

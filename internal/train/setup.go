@@ -1,0 +1,159 @@
+package train
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"concord/bucket"
+	"concord/gpu"
+	"concord/internal/config"
+	"concord/internal/data"
+	"concord/internal/model"
+	"concord/internal/tokenizer"
+	"concord/tensor"
+)
+
+// corpus is everything that comes from files and needs no GPU.
+type corpus struct {
+	model     model.Config
+	tokenizer *tokenizer.Tokenizer
+	sets      []*data.Set // in the run file's order
+	seen      []bool      // by set: trained on
+	sampler   *data.Sampler
+	steps     int
+}
+
+// openCorpus reads the model's configuration, the tokenizer and the data, and
+// checks that they belong together.
+func openCorpus(cfg *config.Config) (*corpus, error) {
+	dir := cfg.Resolve(cfg.Model.Path)
+	mc, tok, err := openModelFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	c := &corpus{model: mc, tokenizer: tok}
+	sources := make([]data.Source, len(cfg.Data.Source))
+	for i, s := range cfg.Data.Source {
+		sources[i] = data.Source{Lang: s.Lang, Path: cfg.Resolve(s.Path), Format: s.Format, HeldoutPath: cfg.Resolve(s.Heldout), Holdout: s.Holdout, Train: s.Train, TrainOn: s.TrainOn}
+	}
+	c.sets, err = data.LoadAll(sources, tok, data.Options{MaxLen: cfg.Data.MaxLen, Overlong: cfg.Data.Overlong})
+	if err != nil {
+		return nil, DataError(err)
+	}
+	for _, set := range c.sets {
+		c.seen = append(c.seen, len(set.Train) > 0)
+	}
+	c.sampler, err = data.NewSampler(c.sets, data.SamplerOptions{
+		Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen, Temperature: cfg.Data.Temperature, Seed: cfg.Run.Seed})
+	if err != nil {
+		return nil, DataError(err)
+	}
+	c.steps = numSteps(cfg, c.sampler)
+	return c, nil
+}
+
+func openModelFiles(dir string) (model.Config, *tokenizer.Tokenizer, error) {
+	mc, err := model.ReadConfig(dir)
+	if err != nil {
+		return mc, nil, DataError(err)
+	}
+	tok, err := tokenizer.Load(filepath.Join(dir, "tokenizer.json"))
+	if err != nil {
+		return mc, nil, DataError(err)
+	}
+	if tok.VocabSize() > mc.Vocab {
+		return mc, nil, DataError(fmt.Errorf("%s: the tokenizer has ids up to %d, the embedding only %d rows (vocab_size in config.json): they do not belong together", dir, tok.VocabSize()-1, mc.Vocab))
+	}
+	return mc, tok, nil
+}
+
+// numSteps is the run's length from whichever of steps, epochs, tokens is given.
+func numSteps(cfg *config.Config, s *data.Sampler) int {
+	switch sc := cfg.Schedule; {
+	case sc.Steps > 0:
+		return sc.Steps
+	case sc.Epochs > 0:
+		return max(1, int(math.Ceil(sc.Epochs*s.StepsPerEpoch())))
+	default:
+		return max(1, sc.Tokens/(cfg.Batch.Rows*cfg.Batch.Accumulate*cfg.Batch.SeqLen))
+	}
+}
+
+// openDevice opens the adapter that the configuration asks for.
+func openDevice(d config.Device, choices map[string]string, warn io.Writer) (*tensor.Engine, error) {
+	budget, _ := config.ParseSize(cmp.Or(d.Memory, "0")) // validated when it was read
+	dev, err := gpu.Open(gpu.Options{
+		Adapter: d.Adapter, Backend: d.Backend, MemoryBudget: budget, ReadDeadline: time.Duration(d.ReadTimeout) * time.Second,
+		Log: func(s string) { fmt.Fprintln(warn, "concord:", s) },
+	})
+	if err != nil {
+		return nil, DeviceError(err)
+	}
+	e := tensor.NewEngine(dev, tensor.Options{NoAutotune: !d.Autotune, CacheDir: d.CacheDir, Variant: d.GEMM, Choices: choices})
+	return e, nil
+}
+
+// params lists the model's parameters for the bucket layout.
+func params(c model.Config) []bucket.Param {
+	specs := model.ParamSpecs(c)
+	out := make([]bucket.Param, len(specs))
+	for i, s := range specs {
+		out[i] = bucket.Param{Name: s.Name, R: s.R, C: s.C, Sites: s.Sites}
+	}
+	return out
+}
+
+// newStore lays the parameters out and allocates them.
+func newStore(e *tensor.Engine, c model.Config, scope string, objectives int, training bool) (*bucket.Store, error) {
+	layout, err := bucket.Partition(params(c), scope, bucket.Limits{Objectives: objectives, BindingBytes: e.Dev.Info().Limits.MaxStorageBufferBindingSize})
+	if err != nil {
+		return nil, DeviceError(err)
+	}
+	s, err := bucket.NewStore(e, layout, training)
+	if err != nil {
+		return nil, DeviceError(err)
+	}
+	return s, nil
+}
+
+// fileHashes are the SHA-256 of the files a run depends on, by path.
+func fileHashes(cfg *config.Config) (map[string]string, error) {
+	dir := cfg.Resolve(cfg.Model.Path)
+	paths := []string{filepath.Join(dir, "config.json"), filepath.Join(dir, "tokenizer.json")}
+	for _, s := range cfg.Data.Source {
+		for _, p := range []string{s.Path, s.Heldout} {
+			if p != "" && !slices.Contains(paths, cfg.Resolve(p)) {
+				paths = append(paths, cfg.Resolve(p))
+			}
+		}
+	}
+	out := map[string]string{}
+	for _, p := range paths {
+		h, err := hashFile(p)
+		if err != nil {
+			return nil, DataError(err)
+		}
+		out[p] = h
+	}
+	return out, nil
+}
+
+// classify gives errors of the packages below their kind.
+func classify(err error) error {
+	switch {
+	case err == nil, errors.Is(err, ErrData), errors.Is(err, ErrDevice), errors.Is(err, ErrDiverged), errors.Is(err, ErrInterrupted):
+		return err
+	}
+	for _, device := range []error{gpu.ErrOutOfMemory, gpu.ErrDeviceLost, gpu.ErrNoAdapter} {
+		if errors.Is(err, device) {
+			return DeviceError(err)
+		}
+	}
+	return err
+}

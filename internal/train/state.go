@@ -1,0 +1,222 @@
+package train
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"concord/bucket"
+	"concord/internal/checkpoint"
+	"concord/internal/config"
+	"concord/internal/report"
+	"concord/internal/safetensors"
+)
+
+const (
+	checkpointFolder = "checkpoints"
+	modelFolder      = "model"
+	lockFile         = "run.lock.json"
+	metricsFile      = "metrics.jsonl"
+	stateFile        = "state.json"
+	tensorsFile      = "tensors.safetensors"
+)
+
+// lock is what a run is: written once, checked by resume.
+type lock struct {
+	Version Version           `json:"version"`
+	RunFile string            `json:"run_file"` // absolute, for the paths in Config
+	Config  *config.Config    `json:"config"`
+	Files   map[string]string `json:"files"` // SHA-256 of everything read
+}
+
+// state is everything of a checkpoint but the tensors. Data order and
+// randomness are pure functions of (seed, step), so step is their state; the
+// methods of package moo keep none.
+type state struct {
+	Step     int               `json:"step"`
+	Tokens   int64             `json:"tokens"`
+	Updates  int64             `json:"optimizer_updates"`
+	Seconds  float64           `json:"seconds"`
+	Method   string            `json:"method"`
+	Scope    string            `json:"scope"`
+	Langs    []string          `json:"languages"`
+	Choices  map[string]string `json:"kernel_variants"`
+	Baseline *report.Eval      `json:"baseline,omitempty"`
+	Best     float64           `json:"best,omitempty"` // mean bits per byte of the trained languages
+	BestStep int               `json:"best_step,omitempty"`
+}
+
+// writeLock stores l atomically.
+func writeLock(dir string, l lock) error {
+	b, err := json.MarshalIndent(l, "", " ")
+	if err != nil {
+		return err
+	}
+	tmp := filepath.Join(dir, "."+lockFile)
+	if err := os.WriteFile(tmp, b, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(tmp, filepath.Join(dir, lockFile))
+}
+
+// readLock reads a run folder's lock and checks that its files are unchanged.
+func readLock(dir string) (lock, error) {
+	var l lock
+	b, err := os.ReadFile(filepath.Join(dir, lockFile))
+	if errors.Is(err, os.ErrNotExist) {
+		err = fmt.Errorf("%s is not the folder of a run (it has no %s)", dir, lockFile)
+		if known := knownRuns(filepath.Dir(dir)); known != "" {
+			err = fmt.Errorf("%w; runs here: %s", err, known)
+		}
+		return l, DataError(err)
+	}
+	if err != nil {
+		return l, DataError(err)
+	}
+	if err := json.Unmarshal(b, &l); err != nil || l.Config == nil {
+		return l, DataError(fmt.Errorf("%s: not a lock file of this program: %v", filepath.Join(dir, lockFile), err))
+	}
+	for path, want := range l.Files {
+		got, err := hashFile(path)
+		if err != nil {
+			return l, DataError(fmt.Errorf("resume needs the files the run was started with: %w", err))
+		}
+		if got != want {
+			return l, DataError(fmt.Errorf("%s has changed since the run was started: resuming would mix two data sets; restore the file or start a new run", path))
+		}
+	}
+	return l, nil
+}
+
+// save writes a checkpoint of the trainer as it stands and removes old ones.
+func (t *Trainer) save(dir string, s state) error {
+	path := filepath.Join(dir, checkpointFolder)
+	_, err := checkpoint.Save(path, s.Step, []checkpoint.File{
+		{Name: stateFile, Write: func(w io.Writer) error { return json.NewEncoder(w).Encode(s) }},
+		{Name: tensorsFile, Write: func(w io.Writer) error { return safetensors.Encode(w, t.snapshot(), nil) }},
+	})
+	if err != nil {
+		return classify(err)
+	}
+	return checkpoint.Prune(path, t.cfg.Checkpoint.Keep, s.BestStep)
+}
+
+// states are the values saved per parameter.
+var states = []bucket.State{bucket.Weight, bucket.First, bucket.Second}
+
+// snapshot lists weights and moments, to be read from the device one by one.
+func (t *Trainer) snapshot() []safetensors.Entry {
+	var out []safetensors.Entry
+	for _, p := range params(t.corpus.model) {
+		for _, s := range states {
+			out = append(out, safetensors.Entry{Name: string(s) + "/" + p.Name, DType: safetensors.F32, Shape: []int{p.R, p.C},
+				Data: func() ([]float32, error) { return t.store.Read(s, p.Name) }})
+		}
+	}
+	return out
+}
+
+// restore loads the checkpoint at path into the trainer.
+func (t *Trainer) restore(path string, s state) error {
+	f, err := safetensors.Open(filepath.Join(path, tensorsFile))
+	if err != nil {
+		return DataError(err)
+	}
+	defer f.Close()
+	for _, p := range params(t.corpus.model) {
+		for _, st := range states {
+			v, err := f.ReadFloat32(string(st) + "/" + p.Name)
+			if err != nil {
+				return DataError(err)
+			}
+			if err := t.store.Load(st, p.Name, v); err != nil {
+				return classify(err)
+			}
+		}
+	}
+	t.step, t.tokens = s.Step, s.Tokens
+	t.adam.SetSteps(s.Updates)
+	return nil
+}
+
+// readState reads a verified checkpoint's state and checks that it is of the
+// run that is being resumed.
+func readState(path string, cfg *config.Config) (state, error) {
+	var s state
+	b, err := os.ReadFile(filepath.Join(path, stateFile))
+	if err != nil {
+		return s, DataError(err)
+	}
+	if err := json.Unmarshal(b, &s); err != nil {
+		return s, DataError(fmt.Errorf("%s: %w", filepath.Join(path, stateFile), err))
+	}
+	if s.Method != cfg.Objective.Method || s.Scope != cfg.Objective.Scope {
+		return s, DataError(fmt.Errorf("%s was made with method %s, scope %s; the run has %s, %s", path, s.Method, s.Scope, cfg.Objective.Method, cfg.Objective.Scope))
+	}
+	return s, nil
+}
+
+// latest finds the newest whole checkpoint of a run and warns of damaged ones.
+func latest(dir string, warn io.Writer) (path string, err error) {
+	path, _, skipped, err := checkpoint.Latest(filepath.Join(dir, checkpointFolder))
+	for _, s := range skipped {
+		fmt.Fprintf(warn, "concord: passed over: %v\n", s)
+	}
+	if errors.Is(err, checkpoint.ErrNone) {
+		return "", DataError(fmt.Errorf("%w: start the run again with concord train", err))
+	}
+	return path, err
+}
+
+// trimMetrics removes the records of steps behind the checkpoint, which are
+// about to be made again, and a last line cut short.
+func trimMetrics(path string, step int) error {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var kept []byte
+	for line := range bytes.Lines(b) {
+		var r struct {
+			Kind string `json:"kind"`
+			Step int    `json:"step"`
+		}
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		if json.Unmarshal(line, &r) != nil || r.Step > step || r.Kind == "end" {
+			continue
+		}
+		kept = append(append(kept, line...), '\n')
+	}
+	tmp := path + ".tmp"
+	if err := os.WriteFile(tmp, kept, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+func hashFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -1,0 +1,178 @@
+// Package train is where everything meets: a run file becomes a model, data, a
+// device and the loop over steps, with evaluation, checkpoints and reports.
+//
+// The way of one batch is Trainer.Step (step.go), one line a stage. Run and
+// Resume (run.go) drive it; Evaluate, Score and Generate use the same model for
+// inference. Everything here is driven by one goroutine.
+package train
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"concord/bucket"
+	"concord/gpu"
+	"concord/internal/config"
+	"concord/internal/model"
+	"concord/internal/optim"
+	"concord/tensor"
+)
+
+// Trainer holds a run's state on the device.
+type Trainer struct {
+	cfg       *config.Config
+	corpus    *corpus
+	engine    *tensor.Engine
+	store     *bucket.Store
+	model     *model.Llama
+	batch     *model.Batch
+	objective *objective
+	resolver  *bucket.Resolver
+	adam      *optim.AdamW
+	schedule  optim.Schedule
+	langs     []string // trained on, in the order of a batch's segments
+
+	step   int   // steps done
+	tokens int64 // batch tokens done, padding included
+}
+
+// Open prepares a run without starting it or writing anything: for benchmarks
+// and tests, which call Step themselves. Close frees it.
+func Open(cfg *config.Config, warn io.Writer) (*Trainer, error) {
+	c, err := openCorpus(cfg)
+	if err != nil {
+		return nil, err
+	}
+	t, err := newTrainer(cfg, c, nil, warn)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.loadBase(); err != nil {
+		t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// Memory is the device memory in use, by role.
+func (t *Trainer) Memory() gpu.Memory { return t.engine.Dev.Memory() }
+
+// Device is what the trainer runs on.
+func (t *Trainer) Device() *gpu.Device { return t.engine.Dev }
+
+// newTrainer allocates everything on the device. choices are the kernel
+// variants of an earlier part of the run, nil to choose anew. The weights are
+// still zero: call loadBase or restore.
+func newTrainer(cfg *config.Config, c *corpus, choices map[string]string, warn io.Writer) (*Trainer, error) {
+	t := &Trainer{cfg: cfg, corpus: c, langs: c.sampler.Languages()}
+	var err error
+	if t.objective, err = newObjective(cfg, t.langs); err != nil {
+		return nil, err
+	}
+	if t.engine, err = openDevice(cfg.Device, choices, warn); err != nil {
+		return nil, err
+	}
+	if err := t.allocate(); err != nil {
+		t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *Trainer) allocate() (err error) {
+	cfg, m := t.cfg, t.objective.objectives()
+	if t.store, err = newStore(t.engine, t.corpus.model, cfg.Objective.Scope, m, true); err != nil {
+		return err
+	}
+	dims := model.Dims{Rows: cfg.Batch.Rows, SeqLen: cfg.Batch.SeqLen, LogitsChunk: cfg.Batch.LogitsChunk, Objectives: m}
+	if dims.LogitsChunk == 0 {
+		dims.LogitsChunk = logitsChunk(t.corpus.model.Vocab)
+	}
+	if t.model, err = model.New(t.engine, t.corpus.model, t.store, dims); err != nil {
+		return t.sizeError(err)
+	}
+	t.batch = t.model.NewBatch()
+	t.resolver, err = bucket.NewResolver(t.store, bucket.Options{Objectives: m, Solver: t.objective.solver(), InFlight: cfg.Objective.InFlight})
+	if err != nil {
+		return DeviceError(err)
+	}
+	o := cfg.Optim
+	t.adam, err = optim.New(t.store, optim.Config{Beta1: o.Betas[0], Beta2: o.Betas[1], Eps: o.Eps, WeightDecay: o.WeightDecay, Clip: o.Clip})
+	if err != nil {
+		return err
+	}
+	t.schedule = optim.Schedule{Kind: cfg.Schedule.Kind, LR: o.LR, MinRatio: cfg.Schedule.MinRatio, Warmup: warmup(cfg, t.corpus.steps), Total: int64(t.corpus.steps)}
+	if err := t.schedule.Check(); err != nil {
+		return &config.Error{Where: cfg.Where("schedule"), Msg: err.Error()}
+	}
+	return DeviceError(t.engine.Dev.Err())
+}
+
+// sizeError tells a batch that the model cannot take from one that does not fit.
+func (t *Trainer) sizeError(err error) error {
+	if t.engine.Dev.Err() != nil {
+		return DeviceError(fmt.Errorf("%w\n  fix: a smaller batch.rows or batch.seq_len, or more device.memory", err))
+	}
+	return &config.Error{Where: t.cfg.Where("batch.seq_len"), Msg: err.Error(), Fix: "a smaller seq_len"}
+}
+
+// logitsChunk bounds the logits that exist at one time to 4 MiB: small next to
+// the activations, and large enough for the GEMM.
+func logitsChunk(vocab int) int { return max(64, (1<<20)/vocab/64*64) }
+
+// warmup is schedule.warmup in steps: a fraction of the run when below 1.
+func warmup(cfg *config.Config, steps int) int64 {
+	w := cfg.Schedule.Warmup
+	if w < 1 {
+		w = math.Round(w * float64(steps))
+	}
+	return int64(min(w, float64(steps)))
+}
+
+// loadBase fills the weights: the base model's, or random ones from the seed.
+func (t *Trainer) loadBase() error {
+	if t.cfg.Model.Init == "random" {
+		return classify(model.InitRandom(t.engine, t.corpus.model, t.store, t.cfg.Run.Seed))
+	}
+	return loadWeights(t.engine, t.corpus.model, t.store, t.cfg.Resolve(t.cfg.Model.Path))
+}
+
+// loadWeights reads a Hugging Face folder into w.
+func loadWeights(e *tensor.Engine, c model.Config, w model.Weights, dir string) error {
+	if err := model.Load(e, dir, c, w); err != nil {
+		if e.Dev.Err() != nil {
+			return DeviceError(err)
+		}
+		return DataError(err)
+	}
+	return nil
+}
+
+// Close frees the device.
+func (t *Trainer) Close() {
+	if t.resolver != nil {
+		t.resolver.Release()
+	}
+	if t.batch != nil {
+		t.batch.Release()
+	}
+	if t.model != nil {
+		t.model.Release()
+	}
+	if t.store != nil {
+		t.store.Release()
+	}
+	if t.engine != nil {
+		t.engine.Dev.Close()
+	}
+}
+
+// divergence turns a non-finite gradient into ErrDiverged.
+func divergence(err error) error {
+	if nf := (*optim.NonFiniteError)(nil); errors.As(err, &nf) {
+		return as(ErrDiverged, fmt.Errorf("%w\n  the weights are those of the step before; fix: a lower optim.lr, or optim.clip = 1.0", err))
+	}
+	return classify(err)
+}
