@@ -49,8 +49,8 @@ func findRegex(pattern string) (finder, error) {
 }
 
 // sharedEscapes are the escapes of a letter or digit that mean the same in
-// Oniguruma and regexp2. (\w, \b and \h differ.)
-const sharedEscapes = "sSdDpPrntfvuxX"
+// Oniguruma and regexp2 (\w, \b and \h do not).
+const sharedEscapes = "sSdDpPrntfv"
 
 // dialect returns the first construct of a pattern that Oniguruma and regexp2
 // read differently, or "".
@@ -64,7 +64,7 @@ func dialect(p string) string {
 			if i == len(p) {
 				return "a trailing backslash"
 			}
-			if e := p[i]; isAlnum(e) && !strings.Contains(sharedEscapes[:len(sharedEscapes)-1], string(e)) {
+			if e := p[i]; isAlnum(e) && !strings.ContainsRune(sharedEscapes, rune(e)) {
 				return rest[:2]
 			}
 		case class && c == '[', class && strings.HasPrefix(rest, "&&"):
@@ -77,13 +77,13 @@ func dialect(p string) string {
 			if strings.HasPrefix(rest, "[]") || strings.HasPrefix(rest, "[^]") {
 				return "a class that begins with ]"
 			}
-		case c == '^' || c == '$' || c == '#':
+		case c == '^' || c == '$':
 			return string(c)
 		case strings.HasPrefix(rest, "{,"):
 			return "{,"
 		case strings.HasPrefix(rest, "(?") && !sharedGroup(rest[2:]):
 			return "a (? group"
-		case i > 0 && c == '+' && strings.ContainsRune("*+?}", rune(p[i-1])) && !escaped(p, i-1):
+		case i > 0 && c == '+' && strings.ContainsRune("*+?", rune(p[i-1])) && !escaped(p, i-1):
 			return "a possessive quantifier"
 		}
 	}
