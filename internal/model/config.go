@@ -254,19 +254,23 @@ func tokenIDs(key string, raw json.RawMessage) ([]int, error) {
 	return many, nil
 }
 
-// maxDim bounds every size of a model, so that products of two fit an int64
-// and a hostile file cannot ask for absurd memory before its weights are seen.
-const maxDim = 1 << 24
+// The bounds of a model's sizes: products of two fit an int64, and a hostile
+// file cannot ask for absurd memory before its weights are seen.
+const (
+	maxDim    = 1 << 24
+	maxLayers = 1 << 12
+)
 
 // Validate reports the first size that cannot be, or that the kernels cannot do.
 func (c Config) Validate() error {
 	for _, d := range []struct {
-		key string
-		n   int
-	}{{"hidden_size", c.Hidden}, {"intermediate_size", c.FFN}, {"num_hidden_layers", c.Layers}, {"num_attention_heads", c.Heads},
-		{"num_key_value_heads", c.KVHeads}, {"head_dim", c.HeadDim}, {"vocab_size", c.Vocab}, {"max_position_embeddings", c.MaxPositions}} {
-		if d.n < 1 || d.n > maxDim {
-			return fmt.Errorf("%s is %d, must be 1 to %d", d.key, d.n, maxDim)
+		key    string
+		n, max int
+	}{{"hidden_size", c.Hidden, maxDim}, {"intermediate_size", c.FFN, maxDim}, {"num_hidden_layers", c.Layers, maxLayers},
+		{"num_attention_heads", c.Heads, maxDim}, {"num_key_value_heads", c.KVHeads, maxDim}, {"head_dim", c.HeadDim, maxDim},
+		{"vocab_size", c.Vocab, maxDim}, {"max_position_embeddings", c.MaxPositions, maxDim}} {
+		if d.n < 1 || d.n > d.max {
+			return fmt.Errorf("%s is %d, must be 1 to %d", d.key, d.n, d.max)
 		}
 	}
 	if !(c.RMSNormEps >= 0) || c.RMSNormEps > 1 {

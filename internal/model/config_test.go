@@ -62,6 +62,9 @@ func TestParseConfig(t *testing.T) {
 	if p := after["rope_parameters"].(map[string]any); p["rope_theta"] != 5e5 || p["rope_type"] != "llama3" || p["factor"] != 32. {
 		t.Errorf("rope_parameters %v", p)
 	}
+	if strings.Count(string(text), `"rope_theta": 500000.0,`) != 2 {
+		t.Error("a whole rope_theta is not written as a float")
+	}
 	again, err := ParseConfig(text)
 	want.DType = safetensors.F16
 	again.raw = nil
@@ -135,6 +138,7 @@ func TestConfigRefusals(t *testing.T) {
 		{`"num_key_value_heads": 8`, `"num_key_value_heads": 7`, "num_key_value_heads"},
 		{`"num_key_value_heads": 8`, `"num_key_value_heads": 0`, "num_key_value_heads is 0"},
 		{`"head_dim": 64`, `"head_dim": 63`, "head"},
+		{`"num_hidden_layers": 16`, `"num_hidden_layers": 9999999`, "num_hidden_layers is 9999999"},
 		{`"rms_norm_eps": 1e-05`, `"rms_norm_eps": -1`, "rms_norm_eps"},
 		{`128009]`, `128257]`, "outside of vocab_size"},
 		{`[128001, 128008, 128009]`, `"</s>"`, "eos_token_id"},
@@ -191,4 +195,22 @@ func TestNormal(t *testing.T) {
 	if mean, sd := sum/n, math.Sqrt(squares/n); math.Abs(mean) > 0.01 || math.Abs(sd-0.5) > 0.01 {
 		t.Errorf("mean %v, deviation %v", mean, sd)
 	}
+}
+
+func FuzzParseConfig(f *testing.F) {
+	f.Add([]byte(llama32))
+	f.Add([]byte(`{"model_type":"llama","rope_scaling":{"type":"linear","factor":2}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, err := ParseConfig(text)
+		if err != nil {
+			return
+		}
+		out, err := c.JSON(safetensors.F32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ParseConfig(out); err != nil {
+			t.Fatalf("accepted, written and refused: %v\n%s", err, out)
+		}
+	})
 }

@@ -24,14 +24,14 @@ func (c Config) JSON(dtype safetensors.DType) ([]byte, error) {
 	for _, key := range []string{"torch_dtype", "dtype"} {
 		out = set(out, key, dtype.Torch(), true)
 	}
-	parameters := map[string]any{"rope_theta": c.RopeTheta}
+	parameters := map[string]any{"rope_theta": decimal(c.RopeTheta)}
 	for k, v := range scalingKeys(c.RopeScaling) {
 		parameters[k] = v
 	}
 	if c.RopeScaling.Type == "" {
 		parameters["rope_type"] = "default"
 	}
-	out = set(out, "rope_theta", c.RopeTheta, false)
+	out = set(out, "rope_theta", decimal(c.RopeTheta), false)
 	out = set(out, "rope_scaling", scalingKeys(c.RopeScaling), false)
 	out = set(out, "rope_parameters", parameters, false)
 
@@ -64,10 +64,23 @@ func scalingKeys(s tensor.RoPEScaling) map[string]any {
 	case "", "default":
 		return nil
 	case "linear":
-		return map[string]any{"rope_type": s.Type, "factor": s.Factor}
+		return map[string]any{"rope_type": s.Type, "factor": decimal(s.Factor)}
 	}
-	return map[string]any{"rope_type": s.Type, "factor": s.Factor, "low_freq_factor": s.LowFreqFactor,
-		"high_freq_factor": s.HighFreqFactor, "original_max_position_embeddings": int64(s.OriginalMaxPosition)}
+	return map[string]any{"rope_type": s.Type, "factor": decimal(s.Factor), "low_freq_factor": decimal(s.LowFreqFactor),
+		"high_freq_factor": decimal(s.HighFreqFactor), "original_max_position_embeddings": int64(s.OriginalMaxPosition)}
+}
+
+// decimal is written with a decimal point or exponent even when whole, as
+// readers in typed languages check that these settings are floats.
+type decimal float64
+
+// MarshalJSON implements json.Marshaler.
+func (d decimal) MarshalJSON() ([]byte, error) {
+	text, err := json.Marshal(float64(d))
+	if err == nil && !bytes.ContainsAny(text, ".eE") {
+		text = append(text, ".0"...)
+	}
+	return text, err
 }
 
 // fields spells a configuration that was not read from a file.
