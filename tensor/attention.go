@@ -12,6 +12,9 @@ import (
 // [Start[i], End[i]), both (1, N) uint32. Documents are contiguous and ascending.
 type Docs struct {
 	Start, End Tensor
+	// Longest is the number of tokens of the longest document, 0 = not known.
+	// It serves the estimate of a dispatch's time only.
+	Longest int
 }
 
 // AttentionShape is the geometry of one attention call. Query i stands at row
@@ -130,7 +133,7 @@ func (e *Engine) Attention(out, lse, q, k, v Tensor, docs Docs, s AttentionShape
 			},
 			binds:  []gpu.View{docs.Start.View(), q.View(), k.View(), v.View(), out.View(), lse.View()},
 			groups: attentionGrid(variant, n, s.Heads),
-			work:   attentionWork(n, total, span, s) * 2,
+			work:   docs.attentionWork(n, total, span, s) * 2,
 		})
 	}
 }
@@ -145,10 +148,13 @@ func attentionGrid(variant string, rows, heads int) [3]int {
 }
 
 // attentionWork is the cost of one of the products of n rows with their keys
-// or queries, at most span of total. It is an upper bound: the documents'
-// lengths are known only to the device.
-func attentionWork(n, total, span int, s AttentionShape) int64 {
-	return 2 * int64(n) * int64(min(total, span)) / 2 * int64(s.Heads*s.HeadDim)
+// or queries, at most span of them, an upper bound.
+func (d Docs) attentionWork(n, total, span int, s AttentionShape) int64 {
+	keys := min(total, span)
+	if d.Longest > 0 {
+		keys = min(keys, d.Longest)
+	}
+	return 2 * int64(n) * int64(keys) * int64(s.Heads*s.HeadDim)
 }
 
 // attentionDeltaParams is struct Params of attention_delta.wgsl.
@@ -216,7 +222,7 @@ func (e *Engine) attentionBackwardQuery(dq, dout, q, k, v, lse, delta Tensor, do
 			},
 			binds:  []gpu.View{docs.Start.View(), q.View(), k.View(), v.View(), dout.View(), lse.View(), delta.View(), dq.View()},
 			groups: attentionGrid(variant, n, s.Heads),
-			work:   attentionWork(n, n, span, s) * 3,
+			work:   docs.attentionWork(n, n, span, s) * 3,
 		})
 	}
 }
@@ -237,7 +243,7 @@ func (e *Engine) attentionBackwardKey(grad Tensor, values int, dout, q, k, v, ls
 			},
 			binds:  []gpu.View{docs.End.View(), q.View(), k.View(), v.View(), dout.View(), lse.View(), delta.View(), grad.View()},
 			groups: attentionGrid(variant, n, s.KVHeads),
-			work:   attentionWork(n, n, span, s) * int64(3-values),
+			work:   docs.attentionWork(n, n, span, s) * int64(3-values),
 		})
 	}
 }

@@ -110,8 +110,7 @@ func TestAttention(t *testing.T) {
 		{shape(4, 2, 32), []int{1, 3, 1, 29, 2, 37, 1}},
 		{shape(3, 1, 8), []int{5, 1, 1, 1, 30, 63, 64, 65, 7}},
 		{shape(2, 2, 128), []int{17, 1, 50}},
-		{shape(2, 1, 100), []int{3, 36}},
-		{shape(1, 1, 256), []int{3, 36}},
+		{shape(1, 1, 228), []int{3, 36}},
 	} {
 		for _, variant := range []string{attentionDirect, attentionFlash} {
 			t.Run(fmt.Sprintf("%s/h%d,%d,d%d/%v", variant, c.s.Heads, c.s.KVHeads, c.s.HeadDim, c.docs), func(t *testing.T) {
