@@ -1,0 +1,314 @@
+// Package bucket holds the parameters of a model in buckets and resolves the
+// objectives' gradients bucket by bucket while the backward pass runs.
+//
+// Three things, one file each. A Layout (layout.go) says which parameter lies
+// where in which bucket. A Store (store.go) is the memory of a layout: flat
+// buffers of weights, combined gradients and optimizer moments. A Resolver
+// (resolver.go) is the life of the buckets in one step: the backward pass asks
+// Rows where a parameter's per-objective gradients go and says Done after each
+// write; a complete bucket's Gram matrix is computed on the device, its weights
+// by a Solver on the host, its gradient combined on the device, and its rows
+// are freed for the next bucket. Start reading at Resolver.
+//
+// The package does not know how weights are found (package moo) nor what a
+// model is. Nothing in it is safe for concurrent use.
+package bucket
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// align is the alignment of a parameter in its bucket in elements: 256 bytes,
+// WebGPU's default storage offset alignment.
+const align = 64
+
+// Param is a parameter, as the model declares it.
+type Param struct {
+	Name string // Hugging Face name
+	R, C int    // Hugging Face shape; a vector has R = 1
+	// Sites is how many places of the backward pass write its gradient; 0
+	// means 1. Embeddings tied to the head have 2.
+	Sites int
+}
+
+// Size is the number of values without padding.
+func (p Param) Size() int { return p.R * p.C }
+
+// LD is the row stride in elements: C rounded up to 4.
+func (p Param) LD() int { return (p.C + 3) &^ 3 }
+
+// Extent is the number of elements it takes in a bucket.
+func (p Param) Extent() int { return (p.R*p.LD() + align - 1) / align * align }
+
+func (p Param) sites() int { return max(p.Sites, 1) }
+
+// Place is a parameter's place in its bucket.
+type Place struct {
+	Param
+	Bucket int
+	Offset int // elements, a multiple of 64
+}
+
+// Bucket is a set of parameters whose conflicts are resolved together.
+type Bucket struct {
+	Name   string  // "layer 3", "model.norm.weight", …
+	Params []Place // ascending Offset; matrices first, so that one rule (weight decay) covers one range
+	Size   int     // elements, a multiple of 64
+}
+
+// Layout is a partition of a model's parameters into buckets, in the order in
+// which the backward pass completes them.
+type Layout struct {
+	Scope string
+	// Global says that the buckets are memory only and all of them are resolved
+	// as one, from the sum of their Gram matrices.
+	Global  bool
+	Buckets []Bucket
+	places  map[string]Place
+}
+
+// Limits bound a bucket by what the device can hold.
+type Limits struct {
+	Objectives   int   // rows per bucket; 1 when no rows are needed
+	BindingBytes int64 // MaxStorageBufferBindingSize bounds one gradient of a bucket; 0 means no bound
+	BufferBytes  int64 // MaxBufferSize bounds its rows together; 0 means no bound
+}
+
+// Place returns where the parameter called name lies.
+func (l Layout) Place(name string) (Place, bool) {
+	p, ok := l.places[name]
+	return p, ok
+}
+
+var (
+	layerName = regexp.MustCompile(`(?:^|\.)layers\.(\d+)\.`)
+	sizeScope = regexp.MustCompile(`^([1-9][0-9]{0,6})MB$`)
+)
+
+// ErrScope is in the chain of the error for a scope that does not exist.
+var ErrScope = errors.New("unknown scope")
+
+// CheckScope returns an error that lists the valid scopes, or nil.
+func CheckScope(scope string) error {
+	if slices.Contains([]string{"tensor", "layer", "global"}, scope) || sizeScope.MatchString(scope) {
+		return nil
+	}
+	return fmt.Errorf("bucket: %w %q: valid are \"tensor\", \"layer\", \"<n>MB\" (such as \"25MB\") and \"global\"", ErrScope, scope)
+}
+
+// Partition cuts params, given in the order in which the backward pass
+// completes them, into buckets:
+//
+//   - "tensor": every parameter is a bucket;
+//   - "layer": the parameters of a decoder layer ("layers.N." in the name) are a
+//     bucket, any other matrix is one of its own, and a vector outside the
+//     layers (the final norm) joins the bucket that completes after it, as a
+//     bucket of its own would cost a Gram for a few hundred values;
+//   - "<n>MB": consecutive parameters up to n·2²⁰ bytes of one float32 gradient;
+//   - "global": all parameters are resolved as one bucket.
+//
+// Buckets of the scopes "<n>MB" and "global" are also closed where one more
+// parameter would exceed what the device can hold.
+func Partition(params []Param, scope string, lim Limits) (Layout, error) {
+	if err := CheckScope(scope); err != nil {
+		return Layout{}, err
+	}
+	if err := checkParams(params); err != nil {
+		return Layout{}, err
+	}
+	l := Layout{Scope: scope, Global: scope == "global", places: map[string]Place{}}
+	for _, g := range group(params, scope, lim) {
+		l.add(g)
+	}
+	for _, b := range l.Buckets {
+		if err := lim.check(b); err != nil {
+			return Layout{}, err
+		}
+	}
+	return l, nil
+}
+
+func checkParams(params []Param) error {
+	seen := map[string]bool{}
+	for _, p := range params {
+		if p.R < 1 || p.C < 1 {
+			return fmt.Errorf("bucket: parameter %s has the shape (%d,%d)", p.Name, p.R, p.C)
+		}
+		if seen[p.Name] {
+			return fmt.Errorf("bucket: parameter %s is given twice; a shared parameter is one Param with Sites > 1", p.Name)
+		}
+		seen[p.Name] = true
+	}
+	return nil
+}
+
+// group returns the buckets' parameters, in order.
+func group(params []Param, scope string, lim Limits) [][]Param {
+	if scope == "tensor" {
+		var out [][]Param
+		for _, p := range params {
+			out = append(out, []Param{p})
+		}
+		return out
+	}
+	if m := sizeScope.FindStringSubmatch(scope); m != nil {
+		mb, _ := strconv.Atoi(m[1]) // at most 7 digits
+		return bySize(params, min(mb<<20/4, lim.elements()))
+	}
+	layers := byLayer(params)
+	if scope == "layer" {
+		return layers
+	}
+	var out [][]Param // global: the cut does not matter, so cut to what can be bound
+	for _, g := range layers {
+		out = append(out, bySize(g, lim.elements())...)
+	}
+	return out
+}
+
+// bySize cuts params into runs of at most elements, or one parameter.
+func bySize(params []Param, elements int) [][]Param {
+	var out [][]Param
+	size := 0
+	for _, p := range params {
+		if len(out) == 0 || size+p.Extent() > elements {
+			out, size = append(out, nil), 0
+		}
+		out[len(out)-1] = append(out[len(out)-1], p)
+		size += p.Extent()
+	}
+	return out
+}
+
+func byLayer(params []Param) [][]Param {
+	var out [][]Param
+	at := map[string]int{} // index in out
+	var loose []Param      // vectors waiting for the next bucket
+	for _, p := range params {
+		m := layerName.FindStringSubmatch(p.Name)
+		if m == nil && p.R == 1 {
+			loose = append(loose, p)
+			continue
+		}
+		key := p.Name // a matrix outside the layers
+		if m != nil {
+			key = "layer " + m[1]
+		}
+		i, ok := at[key]
+		if !ok {
+			i = len(out)
+			at[key] = i
+			out = append(out, nil)
+		}
+		out[i] = append(append(out[i], loose...), p)
+		loose = nil
+	}
+	switch {
+	case len(loose) == 0:
+	case len(out) == 0:
+		out = append(out, loose)
+	default:
+		out[len(out)-1] = append(out[len(out)-1], loose...)
+	}
+	return out
+}
+
+// add lays out one bucket, matrices before vectors.
+func (l *Layout) add(params []Param) {
+	ordered := slices.Clone(params)
+	slices.SortStableFunc(ordered, func(a, b Param) int { return boolInt(a.R == 1) - boolInt(b.R == 1) })
+	b := Bucket{Name: bucketName(params)}
+	for _, p := range ordered {
+		place := Place{Param: p, Bucket: len(l.Buckets), Offset: b.Size}
+		b.Params = append(b.Params, place)
+		b.Size += p.Extent()
+		l.places[p.Name] = place
+	}
+	l.Buckets = append(l.Buckets, b)
+}
+
+// bucketName is "layer N" for parameters of one layer, the parameter's name if
+// there is one, and otherwise "first … last".
+func bucketName(params []Param) string {
+	if len(params) == 1 {
+		return params[0].Name
+	}
+	layer := ""
+	for _, p := range params {
+		m := layerName.FindStringSubmatch(p.Name)
+		switch {
+		case m == nil && p.R == 1: // a guest
+		case m == nil || layer != "" && m[1] != layer:
+			return params[0].Name + " … " + params[len(params)-1].Name
+		default:
+			layer = m[1]
+		}
+	}
+	if layer == "" {
+		return params[0].Name + " … " + params[len(params)-1].Name
+	}
+	return "layer " + layer
+}
+
+// elements is the size of the largest bucket that the device can hold.
+func (lim Limits) elements() int {
+	most := int64(math.MaxInt64)
+	if lim.BindingBytes > 0 {
+		most = lim.BindingBytes
+	}
+	if lim.BufferBytes > 0 {
+		most = min(most, lim.BufferBytes/int64(max(lim.Objectives, 1)))
+	}
+	return int(most / 4 / align * align)
+}
+
+func (lim Limits) check(b Bucket) error {
+	most := lim.elements()
+	if b.Size <= most {
+		return nil
+	}
+	largest := 0
+	for _, p := range b.Params {
+		largest = max(largest, p.Extent())
+	}
+	fix := "use scope = \"tensor\" or \"global\""
+	if largest > most {
+		fix = "a single parameter is too large: use fewer objectives or a device with larger limits"
+	} else if mb := most * 4 >> 20; mb > 0 {
+		fix = fmt.Sprintf("use scope = \"tensor\", \"%dMB\" or \"global\"", mb)
+	}
+	return fmt.Errorf("bucket: the gradient of %q takes %.1f MiB, times %d objectives; the device holds %.1f MiB of each at most: %s",
+		b.Name, float64(b.Size)/(1<<18), max(lim.Objectives, 1), float64(most)/(1<<18), fix)
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Names lists the parameters in the order of the layout.
+func (l Layout) Names() []string {
+	var out []string
+	for _, b := range l.Buckets {
+		for _, p := range b.Params {
+			out = append(out, p.Name)
+		}
+	}
+	return out
+}
+
+func (b Bucket) String() string {
+	names := make([]string, len(b.Params))
+	for i, p := range b.Params {
+		names[i] = p.Name
+	}
+	return fmt.Sprintf("%s (%d values: %s)", b.Name, b.Size, strings.Join(names, ", "))
+}

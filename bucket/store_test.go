@@ -1,0 +1,91 @@
+package bucket
+
+import (
+	"errors"
+	"math"
+	"testing"
+
+	"concord/gpu"
+	"concord/internal/optest"
+	"concord/tensor"
+)
+
+// TestStoreRoundTrip checks that states come back bit for bit, NaN payloads
+// included, whatever the scope, and that parameters do not overlap.
+func TestStoreRoundTrip(t *testing.T) {
+	e := testEngine(t)
+	m := newModel(t, e, true)
+	for _, scope := range []string{"tensor", "layer", "global"} {
+		s := m.store(scope)
+		defer s.Release()
+		value := func(p Param, state State) []float32 {
+			v := optest.Random(p.Size(), uint64(len(p.Name)+p.R*31+len(state)*7))
+			v[0] = math.Float32frombits(0x7fc12345)
+			v[len(v)-1] = math.Float32frombits(1) // denormal
+			return v
+		}
+		states := []State{Weight, First, Second, Gradient}
+		for _, state := range states {
+			for _, p := range m.params {
+				if err := s.Load(state, p.Name, value(p, state)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for _, state := range states {
+			for _, p := range m.params {
+				got, err := s.Read(state, p.Name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if i := optest.Bits(got, value(p, state)); i >= 0 {
+					t.Errorf("%s: %s of %s differs at %d", scope, state, p.Name, i)
+				}
+			}
+		}
+		if w := s.Weight(m.params[0].Name); w.Offset%256 != 0 || w.LD%4 != 0 {
+			t.Errorf("weights at offset %d, LD %d", w.Offset, w.LD)
+		}
+	}
+}
+
+func TestStoreRefuses(t *testing.T) {
+	e := testEngine(t)
+	l, err := Partition(llama(1, true), "layer", Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := NewStore(e, l, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Load(Weight, "nothing", nil); err == nil {
+		t.Error("an unknown parameter is loaded")
+	}
+	if err := s.Load(Weight, "model.norm.weight", make([]float32, 9)); err == nil {
+		t.Error("9 values are loaded into 10")
+	}
+	if err := s.Load(First, "model.norm.weight", make([]float32, 10)); err == nil {
+		t.Error("moments are loaded into a store without")
+	}
+	if n := e.Dev.Memory().Roles[gpu.RoleOptimizer].Current; n != 0 {
+		t.Errorf("a store for inference holds %d bytes of moments", n)
+	}
+}
+
+// TestStoreOutOfMemory checks that the budget's refusal is an error.
+func TestStoreOutOfMemory(t *testing.T) {
+	testEngine(t) // skips without an adapter
+	dev, err := gpu.Open(gpu.Options{MemoryBudget: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	l, err := Partition([]Param{{Name: "w", R: 1024, C: 1024}}, "layer", Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewStore(tensor.NewEngine(dev, tensor.Options{NoAutotune: true}), l, true); !errors.Is(err, gpu.ErrOutOfMemory) {
+		t.Errorf("got %v", err)
+	}
+}
