@@ -1,0 +1,132 @@
+// Package optim updates the weights of a bucket.Store from its combined
+// gradients: AdamW with decoupled weight decay, clipping by the global norm,
+// and learning rate schedules. The moments live in the store; what the package
+// itself holds is the number of updates, which a checkpoint must keep.
+package optim
+
+import (
+	"fmt"
+	"math"
+
+	"concord/bucket"
+	"concord/tensor"
+)
+
+// Config are the settings of AdamW.
+type Config struct {
+	Beta1, Beta2 float64 // in [0, 1)
+	Eps          float64 // > 0
+	WeightDecay  float64 // ≥ 0; applied to matrices, not to vectors (norms, biases)
+	Clip         float64 // largest norm of the gradient; 0 means no clipping
+}
+
+// NonFiniteError says that a step's gradient is NaN or infinite. The weights
+// and moments have not been touched.
+type NonFiniteError struct {
+	Step   int64   // the update that was not made, from 1
+	Norm   float64 // NaN or +Inf
+	Bucket string  // the first bucket concerned
+}
+
+func (e *NonFiniteError) Error() string {
+	return fmt.Sprintf("optim: update %d: the gradient norm is %v, first in bucket %q: lower the learning rate or look for bad data", e.Step, e.Norm, e.Bucket)
+}
+
+// AdamW is the optimizer. Loshchilov & Hutter, ICLR 2019.
+type AdamW struct {
+	store  *bucket.Store
+	config Config
+	steps  int64
+	runs   []run
+}
+
+// run is a range of a bucket in which all or none of the weights decay.
+type run struct {
+	bucket, start, end int // elements
+	decay              bool
+}
+
+// New returns an optimizer of the store's weights with no update made.
+func New(s *bucket.Store, c Config) (*AdamW, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	return &AdamW{store: s, config: c, runs: decayRuns(s.Layout)}, nil
+}
+
+func (c Config) check() error {
+	switch {
+	case !(c.Beta1 >= 0 && c.Beta1 < 1):
+		return fmt.Errorf("optim: beta1 is %g, must be in [0, 1)", c.Beta1)
+	case !(c.Beta2 >= 0 && c.Beta2 < 1):
+		return fmt.Errorf("optim: beta2 is %g, must be in [0, 1)", c.Beta2)
+	case !(c.Eps >= 1e-30 && c.Eps <= 1): // smaller ones are zero in float32 arithmetic that flushes denormals
+		return fmt.Errorf("optim: eps is %g, must be in [1e-30, 1]", c.Eps)
+	case !(c.WeightDecay >= 0) || math.IsInf(c.WeightDecay, 0):
+		return fmt.Errorf("optim: weight_decay is %g, must be finite and ≥ 0", c.WeightDecay)
+	case !(c.Clip >= 0):
+		return fmt.Errorf("optim: clip is %g, must be ≥ 0; 0 means no clipping", c.Clip)
+	}
+	return nil
+}
+
+// decayRuns merges neighbours of equal decay: the layout puts matrices first,
+// so a bucket takes at most two dispatches.
+func decayRuns(l bucket.Layout) []run {
+	var out []run
+	for b, bk := range l.Buckets {
+		for _, p := range bk.Params {
+			decay := p.R > 1
+			if n := len(out) - 1; n >= 0 && out[n].bucket == b && out[n].decay == decay {
+				out[n].end = p.Offset + p.Extent()
+				continue
+			}
+			out = append(out, run{bucket: b, start: p.Offset, end: p.Offset + p.Extent(), decay: decay})
+		}
+	}
+	return out
+}
+
+// Steps is the number of updates made.
+func (o *AdamW) Steps() int64 { return o.steps }
+
+// SetSteps continues after n updates; the moments are loaded into the store.
+func (o *AdamW) SetSteps(n int64) { o.steps = n }
+
+// Step records one update with the learning rate lr from the gradients that r
+// reports on, and returns the factor by which clipping scaled them. A gradient
+// that is not finite is a *NonFiniteError and changes nothing.
+func (o *AdamW) Step(r bucket.Report, lr float64) (scale float64, err error) {
+	if math.IsNaN(r.Norm) || math.IsInf(r.Norm, 0) {
+		return 0, &NonFiniteError{Step: o.steps + 1, Norm: r.Norm, Bucket: firstBad(r)}
+	}
+	scale = 1
+	if o.config.Clip > 0 && r.Norm > o.config.Clip {
+		scale = o.config.Clip / r.Norm
+	}
+	o.steps++
+	c := o.config
+	p := tensor.AdamWParams{LR: lr, Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.Eps, Step: o.steps, GradScale: scale}
+	for _, run := range o.runs {
+		p.WeightDecay = 0
+		if run.decay {
+			p.WeightDecay = c.WeightDecay
+		}
+		o.store.Engine.AdamW(o.part(bucket.Weight, run), o.part(bucket.First, run), o.part(bucket.Second, run), o.part(bucket.Gradient, run), p)
+	}
+	return scale, o.store.Engine.Dev.Err()
+}
+
+func (o *AdamW) part(s bucket.State, r run) tensor.Tensor {
+	n := r.end - r.start
+	return tensor.Tensor{Buf: o.store.Flat(s, r.bucket).Buf, Offset: int64(r.start) * 4, R: 1, C: n, LD: n}
+}
+
+func firstBad(r bucket.Report) string {
+	for _, b := range r.Buckets {
+		if math.IsNaN(b.Norm2) || math.IsInf(b.Norm2, 0) {
+			return b.Name
+		}
+	}
+	return ""
+}

@@ -1,0 +1,55 @@
+package optim
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Schedules lists the shapes of the learning rate after warm-up.
+var Schedules = []string{"cosine", "linear", "constant"}
+
+// Schedule is a learning rate as a pure function of the step: a linear warm-up
+// to LR, then Kind down to MinRatio*LR at the last step.
+type Schedule struct {
+	Kind     string  // one of Schedules
+	LR       float64 // the peak, ≥ 0
+	MinRatio float64 // in [0, 1]; unused by "constant"
+	Warmup   int64   // steps, ≥ 0
+	Total    int64   // steps of the run, ≥ 1
+}
+
+// Check returns an error for a schedule that makes no sense.
+func (s Schedule) Check() error {
+	switch {
+	case !slices.Contains(Schedules, s.Kind):
+		return fmt.Errorf("optim: unknown schedule %q: valid are %q", s.Kind, Schedules)
+	case !(s.LR >= 0) || math.IsInf(s.LR, 0):
+		return fmt.Errorf("optim: learning rate %g must be finite and ≥ 0", s.LR)
+	case !(s.MinRatio >= 0 && s.MinRatio <= 1):
+		return fmt.Errorf("optim: min_ratio %g must be in [0, 1]", s.MinRatio)
+	case s.Warmup < 0 || s.Total < 1:
+		return fmt.Errorf("optim: warm-up of %d in %d steps", s.Warmup, s.Total)
+	}
+	return nil
+}
+
+// At is the learning rate of step, counted from 0. The first warm-up step has
+// LR/Warmup and the last LR; the run's last step has MinRatio*LR. Steps beyond Total keep the last value.
+func (s Schedule) At(step int64) float64 {
+	if step < s.Warmup {
+		return s.LR * float64(step+1) / float64(s.Warmup)
+	}
+	if s.Kind == "constant" {
+		return s.LR
+	}
+	progress := 0.0 // a run of one step after warm-up stays at the peak
+	if last := s.Total - 1 - s.Warmup; last > 0 {
+		progress = min(1, float64(step-s.Warmup)/float64(last))
+	}
+	shape := 1 - progress // linear
+	if s.Kind == "cosine" {
+		shape = (1 + math.Cos(math.Pi*progress)) / 2
+	}
+	return s.LR * (s.MinRatio + (1-s.MinRatio)*shape)
+}
