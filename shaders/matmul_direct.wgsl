@@ -13,9 +13,11 @@
 // last one and not stored; the zero padding of a row ends a K that is no
 // multiple of 4. Accumulators have constant indices: they must be registers.
 // Slice z sums k_begin + z*k_per .. and writes at z*out_stride4 (split K).
+// ACCUMULATE 1 adds to out: a constant, as CPU rasterizers run both sides of a branch.
 // Dispatch: ceil(ceil(M/16) * ceil(N/16) / WG) workgroups folded over (x, y); z = slices.
 // Reference: internal/ref/matmul.go
 override TRANS_B: u32 = 0;
+override ACCUMULATE: u32 = 0;
 override WG: u32 = 32;
 
 struct Params {
@@ -23,7 +25,6 @@ struct Params {
   k_begin: u32, k_end: u32, // terms of the sum, k_begin a multiple of 4 (NN, NT)
   lda4: u32, ldb4: u32, ldc4: u32, // row strides in vec4
   segmented: u32,           // 1: grid z is an objective, its range of k in segments
-  accumulate: u32,          // 1: add to out
   k_per: u32,               // terms per slice of grid z, a multiple of 4
   out_stride4: u32,         // vec4 between the matrices of grid z
 }
@@ -36,7 +37,7 @@ struct Params {
 // block is b's 4 rows of k x 4 columns at vec4 column c (NN) or row group c (NT).
 fn block(c: u32, k: u32, last: u32) -> mat4x4<f32> {
   if (TRANS_B == 0u) {
-    let j = min(c, p.ldb4 - 1u);
+    let j = min(c, (p.n - 1u) / 4u);
     return mat4x4<f32>(b[k * p.ldb4 + j], b[min(k + 1u, last) * p.ldb4 + j],
       b[min(k + 2u, last) * p.ldb4 + j], b[min(k + 3u, last) * p.ldb4 + j]);
   }
@@ -59,9 +60,10 @@ fn edge(c: u32, v: vec4<f32>) -> vec4<f32> {
 // put writes output row r, vec4 column c of the matrix that starts at base.
 fn put(base: u32, r: u32, c: u32, value: vec4<f32>) {
   if (r < p.m && c * 4u < p.n) {
-    let v = edge(c, value);
+    var v = edge(c, value);
     let i = base + r * p.ldc4 + c;
-    if (p.accumulate != 0u) { out[i] = out[i] + v; } else { out[i] = v; }
+    if (ACCUMULATE != 0u) { v += out[i]; }
+    out[i] = v;
   }
 }
 

@@ -9,9 +9,11 @@
 // of 4 vec4 of a with 4 vec4 of b, both contiguous: 8 loads, 256 multiply-adds.
 // No workgroup memory, see matmul_direct. An empty range gives zeros.
 // Numerics: f32, k ascending. Columns past the edge are clamped, not stored.
+// ACCUMULATE 1 adds to out: a constant, as CPU rasterizers run both sides of a branch.
 // Dispatch: ceil(ceil(M/16) * ceil(N/16) / WG) workgroups folded over (x, y);
 // z = objectives (segmented) or slices of k_begin..k_end (split K).
 // Reference: internal/ref/matmul.go
+override ACCUMULATE: u32 = 0;
 override WG: u32 = 32;
 
 struct Params {
@@ -19,7 +21,6 @@ struct Params {
   k_begin: u32, k_end: u32, // terms of the sum, k_begin a multiple of 4 (NN, NT)
   lda4: u32, ldb4: u32, ldc4: u32, // row strides in vec4
   segmented: u32,           // 1: grid z is an objective, its range of k in segments
-  accumulate: u32,          // 1: add to out
   k_per: u32,               // terms per slice of grid z, a multiple of 4
   out_stride4: u32,         // vec4 between the matrices of grid z
 }
@@ -33,7 +34,7 @@ struct Params {
 fn put(base: u32, r: u32, c: u32, v: vec4<f32>) {
   if (r < p.m && c * 4u < p.n) {
     let i = base + r * p.ldc4 + c;
-    if (p.accumulate != 0u) { out[i] = out[i] + v; } else { out[i] = v; }
+    if (ACCUMULATE != 0u) { out[i] = out[i] + v; } else { out[i] = v; }
   }
 }
 
@@ -52,8 +53,8 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) groups: ve
     end = segments[w.z + 1u];
   }
   let r = m0 / 4u;
-  let i0 = min(r, p.lda4 - 1u); let i1 = min(r + 1u, p.lda4 - 1u); let i2 = min(r + 2u, p.lda4 - 1u); let i3 = min(r + 3u, p.lda4 - 1u);
-  let j0 = min(c0, p.ldb4 - 1u); let j1 = min(c0 + 1u, p.ldb4 - 1u); let j2 = min(c0 + 2u, p.ldb4 - 1u); let j3 = min(c0 + 3u, p.ldb4 - 1u);
+  let i0 = min(r, (p.m - 1u) / 4u); let i1 = min(r + 1u, (p.m - 1u) / 4u); let i2 = min(r + 2u, (p.m - 1u) / 4u); let i3 = min(r + 3u, (p.m - 1u) / 4u);
+  let j0 = min(c0, (p.n - 1u) / 4u); let j1 = min(c0 + 1u, (p.n - 1u) / 4u); let j2 = min(c0 + 2u, (p.n - 1u) / 4u); let j3 = min(c0 + 3u, (p.n - 1u) / 4u);
   var s: array<vec4<f32>, 64>;
   for (var k = begin; k < end; k++) {
     let ka = k * p.lda4;

@@ -10,6 +10,7 @@
 // tile have constant bounds, few enough for every driver to unroll.
 // Numerics: f32, k ascending. Rows and columns past the edge are clamped, not
 // stored; terms past the end of k count as zero.
+// ACCUMULATE 1 adds to out: a constant, as CPU rasterizers run both sides of a branch.
 // Dispatch: ceil(ceil(M/ROWS) * ceil(N/4/COLS) / WG) workgroups folded over
 // (x, y); z = objectives (segmented) or slices of k_begin..k_end (split K).
 // Reference: internal/ref/matmul.go
@@ -17,6 +18,7 @@ override ROWS: u32 = 8;
 override COLS: u32 = 2;
 override TRANS_A: u32 = 0;
 override TRANS_B: u32 = 0;
+override ACCUMULATE: u32 = 0;
 override WG: u32 = 32;
 
 struct Params {
@@ -24,7 +26,6 @@ struct Params {
   k_begin: u32, k_end: u32, // terms of the sum, k_begin a multiple of 4 (NN, NT)
   lda4: u32, ldb4: u32, ldc4: u32, // row strides in vec4
   segmented: u32,           // 1: grid z is an objective, its range of k in segments
-  accumulate: u32,          // 1: add to out
   k_per: u32,               // terms per slice of grid z, a multiple of 4
   out_stride4: u32,         // vec4 between the matrices of grid z
 }
@@ -36,7 +37,7 @@ struct Params {
 
 // rows4 is four terms of k (in x, y, z, w) of four rows of a, the transpose of a block of (K, M).
 fn rows4(m4: u32, k: u32, end: u32) -> mat4x4<f32> {
-  let c = min(m4, p.lda4 - 1u);
+  let c = min(m4, (p.m - 1u) / 4u);
   let last = end - 1u;
   let z = vec4<f32>();
   return transpose(mat4x4<f32>(a[k * p.lda4 + c],
@@ -49,7 +50,7 @@ fn rows4(m4: u32, k: u32, end: u32) -> mat4x4<f32> {
 fn block(c: u32, k: u32, end: u32) -> mat4x4<f32> {
   let last = end - 1u;
   if (TRANS_B == 0u) {
-    let j = min(c, p.ldb4 - 1u);
+    let j = min(c, (p.n - 1u) / 4u);
     return mat4x4<f32>(b[k * p.ldb4 + j], b[min(k + 1u, last) * p.ldb4 + j],
       b[min(k + 2u, last) * p.ldb4 + j], b[min(k + 3u, last) * p.ldb4 + j]);
   }
@@ -104,7 +105,7 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) groups: ve
       if (m0 + i < p.m && (c0 + j) * 4u < p.n) {
         let o = base + (m0 + i) * p.ldc4 + c0 + j;
         var v = edge(c0 + j, s[i * COLS + j]);
-        if (p.accumulate != 0u) { v += out[o]; }
+        if (ACCUMULATE != 0u) { v += out[o]; }
         out[o] = v;
       }
     }

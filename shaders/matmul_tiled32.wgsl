@@ -9,18 +9,19 @@
 // integrated and register-poor GPUs and for outputs of few tiles.
 // Numerics: f32, k ascending; what lies past an edge counts as zero.
 // Barriers are uniform: the range of k is the same for the whole workgroup.
+// ACCUMULATE 1 adds to out: a constant, as CPU rasterizers run both sides of a branch.
 // Dispatch: ceil(M/32) * ceil(N/32) workgroups folded over (x, y); z = objectives
 // (segmented) or slices of k_begin..k_end (split K).
 // Reference: internal/ref/matmul.go
 override TRANS_A: u32 = 0;
 override TRANS_B: u32 = 0;
+override ACCUMULATE: u32 = 0;
 
 struct Params {
   m: u32, n: u32,           // shape of out
   k_begin: u32, k_end: u32, // terms of the sum, k_begin a multiple of 4 (NN, NT)
   lda4: u32, ldb4: u32, ldc4: u32, // row strides in vec4
   segmented: u32,           // 1: grid z is an objective, its range of k in segments
-  accumulate: u32,          // 1: add to out
   k_per: u32,               // terms per slice of grid z, a multiple of 4
   out_stride4: u32,         // vec4 between the matrices of grid z
 }
@@ -37,15 +38,15 @@ const BK: u32 = 16u;   // terms of k per round
 var<workgroup> xs: array<vec4<f32>, 128>; // [BK][T4], op(a) with k outside
 var<workgroup> ys: array<vec4<f32>, 128>; // [BK][T4], op(b)
 
-// at_a is a's vec4 c of row r, or zero outside rows x ld vec4.
-fn at_a(r: u32, c: u32, rows: u32) -> vec4<f32> {
-  if (r < rows && c < p.lda4) { return a[r * p.lda4 + c]; }
+// at_a is a's vec4 c of row r, or zero outside rows x cols.
+fn at_a(r: u32, c: u32, rows: u32, cols: u32) -> vec4<f32> {
+  if (r < rows && c * 4u < cols) { return a[r * p.lda4 + c]; }
   return vec4<f32>();
 }
 
 // at_b is at_a for b.
-fn at_b(r: u32, c: u32, rows: u32) -> vec4<f32> {
-  if (r < rows && c < p.ldb4) { return b[r * p.ldb4 + c]; }
+fn at_b(r: u32, c: u32, rows: u32, cols: u32) -> vec4<f32> {
+  if (r < rows && c * 4u < cols) { return b[r * p.ldb4 + c]; }
   return vec4<f32>();
 }
 
@@ -55,12 +56,13 @@ fn load_a(g: u32, q: u32, m0: u32, k: u32, end: u32) {
   if (TRANS_A == 0u) {
     let r = m0 + g * 4u;
     let c = k / 4u + q;
-    let rows = select(0u, p.m, c * 4u < end);
-    v = transpose(mat4x4<f32>(at_a(r, c, rows), at_a(r + 1u, c, rows), at_a(r + 2u, c, rows), at_a(r + 3u, c, rows)));
+    v = transpose(mat4x4<f32>(at_a(r, c, p.m, end), at_a(r + 1u, c, p.m, end),
+      at_a(r + 2u, c, p.m, end), at_a(r + 3u, c, p.m, end)));
   } else {
     let r = k + q * 4u;
     let c = m0 / 4u + g;
-    v = mat4x4<f32>(at_a(r, c, end), at_a(r + 1u, c, end), at_a(r + 2u, c, end), at_a(r + 3u, c, end));
+    v = mat4x4<f32>(at_a(r, c, end, p.m), at_a(r + 1u, c, end, p.m),
+      at_a(r + 2u, c, end, p.m), at_a(r + 3u, c, end, p.m));
   }
   let i = q * 4u * T4 + g;
   xs[i] = v[0]; xs[i + T4] = v[1]; xs[i + 2u * T4] = v[2]; xs[i + 3u * T4] = v[3];
@@ -72,12 +74,13 @@ fn load_b(g: u32, q: u32, n0: u32, k: u32, end: u32) {
   if (TRANS_B == 1u) {
     let r = n0 + g * 4u;
     let c = k / 4u + q;
-    let rows = select(0u, p.n, c * 4u < end);
-    v = transpose(mat4x4<f32>(at_b(r, c, rows), at_b(r + 1u, c, rows), at_b(r + 2u, c, rows), at_b(r + 3u, c, rows)));
+    v = transpose(mat4x4<f32>(at_b(r, c, p.n, end), at_b(r + 1u, c, p.n, end),
+      at_b(r + 2u, c, p.n, end), at_b(r + 3u, c, p.n, end)));
   } else {
     let r = k + q * 4u;
     let c = n0 / 4u + g;
-    v = mat4x4<f32>(at_b(r, c, end), at_b(r + 1u, c, end), at_b(r + 2u, c, end), at_b(r + 3u, c, end));
+    v = mat4x4<f32>(at_b(r, c, end, p.n), at_b(r + 1u, c, end, p.n),
+      at_b(r + 2u, c, end, p.n), at_b(r + 3u, c, end, p.n));
   }
   let i = q * 4u * T4 + g;
   ys[i] = v[0]; ys[i + T4] = v[1]; ys[i + 2u * T4] = v[2]; ys[i + 3u * T4] = v[3];
@@ -87,7 +90,7 @@ fn load_b(g: u32, q: u32, n0: u32, k: u32, end: u32) {
 fn put(base: u32, r: u32, c: u32, v: vec4<f32>) {
   if (r < p.m && c * 4u < p.n) {
     let i = base + r * p.ldc4 + c;
-    if (p.accumulate != 0u) { out[i] = out[i] + v; } else { out[i] = v; }
+    if (ACCUMULATE != 0u) { out[i] = out[i] + v; } else { out[i] = v; }
   }
 }
 

@@ -25,7 +25,7 @@ type product struct {
 
 // matmulParams is struct Params of the matmul kernels.
 type matmulParams struct {
-	M, N, KBegin, KEnd, LDA4, LDB4, LDC4, Segmented, Accumulate, KPer, OutStride4 uint32
+	M, N, KBegin, KEnd, LDA4, LDB4, LDC4, Segmented, KPer, OutStride4 uint32
 }
 
 type splitParams struct{ N4, Slices, Accumulate uint32 }
@@ -97,10 +97,13 @@ func parseVariant(name, op string) (variant, error) {
 }
 
 // consts are the override values of v's kernel for op, and the tiles per workgroup.
-func (v variant) consts(op string, cpu bool) (kernel string, c map[string]string, perGroup int) {
+func (v variant) consts(op string, accumulate, cpu bool) (kernel string, c map[string]string, perGroup int) {
 	c = map[string]string{}
 	transA := op == "TN" || op == "SEG"
 	kernel, perGroup = v.kernel, v.perGroup
+	if accumulate {
+		c["ACCUMULATE"] = "1"
+	}
 	if perGroup == 0 {
 		// A CPU rasterizer runs 8 invocations side by side and balances better
 		// with small workgroups; a GPU wants at least one full subgroup.
@@ -144,7 +147,6 @@ func (v variant) split(p product, bindingLimit int64) int {
 }
 
 func (e *Engine) runVariant(p product, v variant) {
-	kernel, consts, perGroup := v.consts(p.op, e.tune.cpu)
 	terms := p.kEnd - p.kBegin
 	out, z, kPer, stride, add := p.out, p.objectives, (terms+3)&^3, p.stride, p.accumulate
 	n := v.split(p, e.tune.limit)
@@ -154,6 +156,7 @@ func (e *Engine) runVariant(p product, v variant) {
 		z, stride, add = n, p.m*p.ldc, false
 		out = e.tune.workspace(int64(n) * int64(stride) * 4)
 	}
+	kernel, consts, perGroup := v.consts(p.op, add, e.tune.cpu)
 	segments := p.segments
 	if segments.Buf == nil {
 		segments = e.tune.placeholder()
@@ -163,7 +166,7 @@ func (e *Engine) runVariant(p product, v variant) {
 	e.run(call{kernel: kernel, consts: consts, params: matmulParams{
 		M: uint32(p.m), N: uint32(p.n), KBegin: uint32(p.kBegin), KEnd: uint32(p.kEnd),
 		LDA4: uint32(p.lda / 4), LDB4: uint32(p.ldb / 4), LDC4: uint32(p.ldc / 4),
-		Segmented: asU32(p.op == "SEG"), Accumulate: asU32(add), KPer: uint32(kPer), OutStride4: uint32(stride / 4)},
+		Segmented: asU32(p.op == "SEG"), KPer: uint32(kPer), OutStride4: uint32(stride / 4)},
 		binds: []gpu.View{p.a, p.b, segments, out}, groups: g, work: 2 * int64(p.m) * int64(p.n) * int64(terms)})
 	if n > 1 {
 		n4 := p.m * p.ldc / 4
