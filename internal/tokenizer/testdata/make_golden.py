@@ -66,6 +66,8 @@ HAND = [
     "(((", ")))", "[]{}", "+-*/=", "~`^|", "!@#$%^&*()", "a/b/c", "a.b.c", "a, b, c", "A.B.C.", "U.S.A", "e.g. i.e.", "Mr. O'Neill's", "rock 'n' roll", "y'all'd've",
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
     "abababababababababababababababababababababababababababababababab", "inininininthethethe", "    \n    \n    x", " " * 40 + "x", "\n" * 20, "ha" * 30,
+    # NFC: marks newer than Unicode 9, and characters that share low 16 bits with composing ones.
+    "a\u0345\u1df6b", "a\u1ac1\u0301", "\U00011935\U00011930", "\U00020041\u0301", "\U00010061\u0301x", "\U00011099\U000110ba", "\U0001d15e\u0334", "q\u0307\u0323", "\uac00\u11a8",
     "freedom", "free dom", "dignity and rights", "zzfreedomzz",
 ]
 
