@@ -111,7 +111,8 @@ func params(c model.Config) []bucket.Param {
 
 // newStore lays the parameters out and allocates them.
 func newStore(e *tensor.Engine, c model.Config, scope string, objectives int, training bool) (*bucket.Store, error) {
-	layout, err := bucket.Partition(params(c), scope, bucket.Limits{Objectives: objectives, BindingBytes: e.Dev.Info().Limits.MaxStorageBufferBindingSize})
+	lim := e.Dev.Info().Limits
+	layout, err := bucket.Partition(params(c), scope, bucket.Limits{Objectives: objectives, BindingBytes: lim.MaxStorageBufferBindingSize, BufferBytes: lim.MaxBufferSize})
 	if err != nil {
 		return nil, DeviceError(err)
 	}
