@@ -1,0 +1,12 @@
+package doctor
+
+import "slices"
+
+// Tests lists the self-tests of every kernel, forward and backward, in the order
+// of a training step. A kernel may have several.
+func Tests() []Test {
+	return slices.Concat(
+		embeddingTests(), rmsnormTests(), matmulTests(), ropeTests(), attentionTests(), addTests(), swigluTests(),
+		crossEntropyTests(), gramTests(), combineTests(), sumSquaresTests(), adamwTests(),
+	)
+}
