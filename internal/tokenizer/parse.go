@@ -37,33 +37,39 @@ func Parse(data []byte) (*Tokenizer, error) {
 		return nil, err
 	}
 	t := &Tokenizer{raw: data}
-	if t.normalize, err = parseComponent("normalizer", stages["normalizer"], "normalizers", 0, oneNormalizer); err != nil {
+	if err := t.parseStages(stages); err != nil {
 		return nil, err
+	}
+	return t, nil
+}
+
+// parseStages reads the components in the order in which they depend on each
+// other.
+func (t *Tokenizer) parseStages(stages map[string]json.RawMessage) (err error) {
+	if t.normalize, err = parseComponent("normalizer", stages["normalizer"], "normalizers", 0, oneNormalizer); err != nil {
+		return err
 	}
 	if t.split, err = parseComponent("pre_tokenizer", stages["pre_tokenizer"], "pretokenizers", 0, oneSplitter); err != nil {
-		return nil, err
+		return err
 	}
 	if t.byteLevel, err = checkSplitters(t.split, len(t.normalize) > 0); err != nil {
-		return nil, err
+		return err
 	}
 	if t.model, err = parseModel(stages["model"]); err != nil {
-		return nil, err
+		return err
 	}
 	t.model.index(t.byteLevel)
 	added, err := parseAdded(stages["added_tokens"], t.model)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	t.added = newAddedTokens(added, t.normalize)
 	t.fillTokens()
 	if t.template, err = parseTemplate(stages["post_processor"], t); err != nil {
-		return nil, err
+		return err
 	}
 	t.decoders, err = parseComponent("decoder", stages["decoder"], "decoders", 0, oneDecoder)
-	if err != nil {
-		return nil, err
-	}
-	return t, nil
+	return err
 }
 
 // fillTokens builds the id → token table.

@@ -44,6 +44,27 @@ func readNames(path string) (names, error) {
 	return names{string(c.BOS), string(c.EOS)}, err
 }
 
+// SaveConfig writes a tokenizer_config.json that names BOS and EOS, for other
+// tools and for Load, which finds it beside the tokenizer.json. It is for
+// tokenizers that Train made; a loaded folder's own file says more.
+func (t *Tokenizer) SaveConfig(path string) error {
+	config := map[string]any{"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false}
+	if id, ok := t.BOS(); ok {
+		config["bos_token"], _ = t.IDToToken(id)
+	}
+	if id, ok := t.EOS(); ok {
+		config["eos_token"], _ = t.IDToToken(id)
+	}
+	data, err := json.MarshalIndent(config, "", "  ")
+	if err == nil {
+		err = os.WriteFile(path, append(data, '\n'), 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("tokenizer: save: %w", err)
+	}
+	return nil
+}
+
 // readJSON reads a file into v; a file that does not exist leaves v as it is.
 func readJSON(path string, v any) error {
 	data, err := os.ReadFile(path)

@@ -44,9 +44,16 @@ func TestTrainRoundTrip(t *testing.T) {
 		if err := tok.Save(path); err != nil {
 			t.Fatal(err)
 		}
+		if err := tok.SaveConfig(filepath.Join(filepath.Dir(path), "tokenizer_config.json")); err != nil {
+			t.Fatal(err)
+		}
 		again, err := Load(path)
 		if err != nil {
 			t.Fatal(err)
+		}
+		stop, err := again.StopTokens(filepath.Dir(path))
+		if err != nil || again.config != (names{BOSToken, EOSToken}) || !slices.Equal(stop, []uint32{eos}) {
+			t.Errorf("reloaded names %v, stop tokens %v, %v", again.config, stop, err)
 		}
 		a, _ := tok.Encode(trainTexts[0], false)
 		b, _ := again.Encode(trainTexts[0], false)
