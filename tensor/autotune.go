@@ -120,7 +120,7 @@ func (t *tuner) fewTiles() int {
 }
 
 // table is the choice without measuring: the largest tile that still gives the
-// device enough of them, and a split of a long sum when no tile does.
+// device enough of them, where need be by splitting a long sum.
 func (t *tuner) table(p product) variant {
 	order := []string{"tiled-64", "tiled-32"}
 	switch {
@@ -137,16 +137,18 @@ func (t *tuner) table(p product) variant {
 			order = []string{"direct-1x1"}
 		}
 	}
+	var v variant
 	for _, name := range order {
-		if v := mustVariant(name, p.op); v.tiles(p) >= t.fewTiles() {
-			return v
+		v = mustVariant(name, p.op)
+		s := t.slices(v, p)
+		if s > 1 {
+			v = mustVariant(fmt.Sprintf("%s-k%d", name, s), p.op)
+		}
+		if v.tiles(p)*s >= t.fewTiles() {
+			break
 		}
 	}
-	last := order[len(order)-1]
-	if s := t.slices(mustVariant(last, p.op), p); s > 1 {
-		return mustVariant(fmt.Sprintf("%s-k%d", last, s), p.op)
-	}
-	return mustVariant(last, p.op)
+	return v
 }
 
 // tiles is the number of output tiles of p over all objectives.

@@ -15,9 +15,10 @@ const (
 	tuneBytes    = 24 << 20             // of the operands
 	tuneFlopsCPU = 1 << 27              // per product, about 10 ms at 13 GFLOP/s
 	tuneFlopsGPU = 1 << 33              // per product, about 4 ms at 2 TFLOP/s
-	tuneRounds   = 3                    // timings per candidate, interleaved
+	tuneRounds   = 5                    // timings per candidate, interleaved
 	tuneBatch    = 2 * time.Millisecond // shortest time worth measuring
 	tuneTooSlow  = 2.5                  // times the best: not measured again
+	tuneGain     = 0.9                  // of the table's time, to be chosen over it: noise must not decide
 	tuneNMSE     = 1e-9                 // by which candidates may differ: f32 in another order
 )
 
@@ -85,9 +86,9 @@ func (t *tuner) measure(p product) (best variant, ok bool) {
 		live = append(live, timing{v, max(1, min(64, int(tuneBatch.Seconds()/max(d, 1e-6)))), d})
 		fastest = min(fastest, d)
 	}
-	for range tuneRounds {
+	for round := range tuneRounds {
 		for i := range live {
-			if l := &live[i]; l.d < fastest*tuneTooSlow {
+			if l := &live[i]; round == 0 || l.d < fastest*tuneTooSlow {
 				// The smallest: other load on the machine only adds time.
 				l.d = min(l.d, t.time(x, l.v, l.reps))
 			}
@@ -97,7 +98,7 @@ func (t *tuner) measure(p product) (best variant, ok bool) {
 		}
 	}
 	for _, l := range live {
-		if l.d == fastest {
+		if l.d == fastest && fastest < tuneGain*live[0].d {
 			best = l.v
 		}
 	}
