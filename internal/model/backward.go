@@ -85,7 +85,7 @@ func (m *Llama) backwardAttention(i int, b *Batch, g Gradients) {
 	m.linearWeight(layerName(i, oProj), s.dx, a.att, b, g)
 	e.MatMul(s.datt, s.dx, w.o, tensor.NN, false)
 	e.AttentionBackward(s.dq, s.dk, s.dv, s.datt, a.att, a.q, a.k, a.v, a.lse, s.delta,
-		tensor.Docs{Start: b.start, End: b.end}, c.attention())
+		b.docs(), c.attention())
 	e.RoPE(s.dq, c.Heads, b.pos, m.rope.cos, m.rope.sin, true)
 	e.RoPE(s.dk, c.KVHeads, b.pos, m.rope.cos, m.rope.sin, true)
 	e.RMSNorm(m.s.norm, m.s.rstd, x, w.inputNorm, float32(c.RMSNormEps))

@@ -33,6 +33,7 @@ type Batch struct {
 	Segments tensor.Segments
 
 	ids, labels, pos, start, end, scale tensor.Tensor
+	longest                             int // tokens of the longest document
 	index                               *tensor.TokenIndex
 	m                                   *Llama
 }
@@ -87,6 +88,10 @@ func (b *Batch) Upload(t Tokens) error {
 	}
 	e.UploadU32(b.Segments.Dev, starts)
 	b.Segments.Starts = append([]int(nil), t.Starts...)
+	b.longest = 1
+	for i := range t.DocStart {
+		b.longest = max(b.longest, int(t.DocEnd[i]-t.DocStart[i]))
+	}
 	if b.index != nil {
 		b.index.Update(t.IDs, b.Segments)
 	}
@@ -128,6 +133,11 @@ func (b *Batch) check(t Tokens) error {
 		}
 	}
 	return nil
+}
+
+// docs are the batch's documents, for attention.
+func (b *Batch) docs() tensor.Docs {
+	return tensor.Docs{Start: b.start, End: b.end, Longest: b.longest}
 }
 
 // Release frees what NewBatch allocated beyond the model's own buffers.

@@ -11,7 +11,7 @@ func (m *Llama) Forward(b *Batch) {
 		x, out := m.stream(i), m.stream(i+1)
 		a := m.activations(i)
 		m.project(m.layers[i], a, m.s, x, b.pos, m.rope)
-		m.e.Attention(a.att, a.lse, a.q, a.k, a.v, tensor.Docs{Start: b.start, End: b.end}, m.Config.attention())
+		m.e.Attention(a.att, a.lse, a.q, a.k, a.v, b.docs(), m.Config.attention())
 		m.mix(m.layers[i], a, m.s, x, out)
 	}
 }
