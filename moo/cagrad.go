@@ -124,11 +124,11 @@ func (s *cagradSearch) search() (float64, []float64) {
 	high := low
 	for range 1100 { // covers every float64
 		w, excess := s.at(math.Exp(high))
-		if stationary && s.plateau(math.Exp(high), w) {
-			return math.Exp(high), w
-		}
 		if excess >= 0 {
 			return s.bisect(low, high, lowExcess, excess)
+		}
+		if stationary && s.plateau(math.Exp(high), w) {
+			return math.Exp(high), w
 		}
 		low, lowExcess = high, excess
 		high += math.Log(4)
