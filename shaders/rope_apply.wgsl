@@ -2,7 +2,7 @@
 //   x[j], x[j+D/2] = x[j]*cos - sign*x[j+D/2]*sin, x[j+D/2]*cos + sign*x[j]*sin,   j < D/2
 //
 // pos       (1, N) u32, read
-// cos, sin  (P, D/2) f32, row-major, read; row = position
+// cosines, sines  (P, D/2) f32, row-major, read; row = position
 // x         (N, H*D) f32, row-major, read and write
 //
 // One invocation per two adjacent j of one head (the unit of all vec2 indices);
