@@ -358,6 +358,8 @@ func TestRowsMemory(t *testing.T) {
 			}
 			if got := e.Dev.Memory().Roles[gpu.RoleRows].Peak; got > most || got == 0 {
 				t.Errorf("%v, tied %v: rows take %d bytes at their peak, want at most %d", c, tied, got, most)
+			} else if plan := r.RowBytes(1); got > plan || got < plan/2 {
+				t.Errorf("%v, tied %v: rows take %d bytes at their peak, planned were %d", c, tied, got, plan)
 			}
 		}
 	}

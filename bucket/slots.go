@@ -106,3 +106,21 @@ func (b Bucket) padded() bool {
 func (b Bucket) alike(a Bucket) bool {
 	return slices.EqualFunc(a.Params, b.Params, func(x, y Place) bool { return x.Offset == y.Offset && x.R == y.R && x.C == y.C })
 }
+
+// RowBytes is the most memory that gradient rows take in a step of micro
+// micro-batches: what acquire will have allocated when the step is over.
+func (r *Resolver) RowBytes(micro int) int64 {
+	if r.direct() {
+		return 0
+	}
+	elements, passing := 0, 0
+	for b, bk := range r.store.Layout.Buckets {
+		if r.store.Layout.Global || r.buckets[b].held || micro > 1 {
+			elements += r.opt.Objectives * bk.Size
+		} else if passing < r.opt.InFlight {
+			elements += r.capacity(passing)
+			passing++
+		}
+	}
+	return int64(elements) * 4
+}

@@ -17,6 +17,7 @@ import (
 	"concord/internal/config"
 	"concord/internal/model"
 	"concord/internal/optim"
+	"concord/internal/report"
 	"concord/tensor"
 )
 
@@ -98,6 +99,9 @@ func (t *Trainer) allocate() (err error) {
 	if err != nil {
 		return DeviceError(err)
 	}
+	if err := t.checkBudget(); err != nil {
+		return err
+	}
 	o := cfg.Optim
 	t.adam, err = optim.New(t.store, optim.Config{Beta1: o.Betas[0], Beta2: o.Betas[1], Eps: o.Eps, WeightDecay: o.WeightDecay, Clip: o.Clip})
 	if err != nil {
@@ -108,6 +112,22 @@ func (t *Trainer) allocate() (err error) {
 		return &config.Error{Where: cfg.Where("schedule"), Msg: err.Error()}
 	}
 	return DeviceError(t.engine.Dev.Err())
+}
+
+// planned is the device memory of a whole step: what is allocated, and the
+// gradient rows, which come with the first backward pass.
+func (t *Trainer) planned() int64 {
+	return t.engine.Dev.Memory().Current + t.resolver.RowBytes(t.cfg.Batch.Accumulate)
+}
+
+// checkBudget refuses before the first step what would not fit in it.
+func (t *Trainer) checkBudget() error {
+	budget, rows := t.engine.Dev.Memory().Budget, t.resolver.RowBytes(t.cfg.Batch.Accumulate)
+	if t.planned() <= budget {
+		return nil
+	}
+	return DeviceError(fmt.Errorf("%w: a step needs %s, %s of it for the gradient rows of %d languages; the budget is %s\n  fix: objective.scope = \"tensor\", a smaller batch.rows or batch.seq_len, or more device.memory",
+		gpu.ErrOutOfMemory, report.Bytes(t.planned()), report.Bytes(rows), len(t.langs), report.Bytes(budget)))
 }
 
 // sizeError tells a batch that the model cannot take from one that does not fit.
