@@ -186,9 +186,9 @@ func (r *Reporter) Eval(e Eval) {
 	r.Printf("%s  (%s)", line, Duration(time.Duration(e.Seconds*float64(time.Second))))
 }
 
-// Baseline sets the evaluation that the closing table compares with, when the
-// first one was made before a resume.
-func (r *Reporter) Baseline(e Eval) { r.first = &e }
+// Compare sets the evaluations that the closing table compares, either nil if
+// there is none, as an earlier sitting of the run left them.
+func (r *Reporter) Compare(first, last *Eval) { r.first, r.last = first, last }
 
 // End prints the closing table and where the output is.
 func (r *Reporter) End(e End) {
@@ -198,7 +198,7 @@ func (r *Reporter) End(e End) {
 		return
 	}
 	r.clear()
-	if r.first != nil && r.last != nil && r.first != r.last {
+	if r.first != nil && r.last != nil && r.first.Step != r.last.Step {
 		fmt.Fprint(r.opt.Out, "\n", Table(*r.first, *r.last))
 	}
 	fmt.Fprintf(r.opt.Out, "\n %d steps, %s tokens in %s; peak GPU memory %s (%s)\n", e.Steps, Count(e.Tokens), Duration(time.Duration(e.Seconds*float64(time.Second))), Bytes(e.PeakBytes), roles(e.BytesByRole))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -23,6 +24,27 @@ type Summary struct {
 	Before *report.Eval `json:"before,omitempty"`
 	After  *report.Eval `json:"after,omitempty"`
 	End    report.End   `json:"end"`
+}
+
+// finished is the summary of the run in dir if it came to its end and its model
+// is still there, or nil: then there is something to do. s is its checkpoint's.
+func finished(dir string, s state) *Summary {
+	end, ok := lastEnd(filepath.Join(dir, metricsFile))
+	out := filepath.Join(dir, modelFolder)
+	weights := exists(filepath.Join(out, safetensors.SingleFile)) || exists(filepath.Join(out, safetensors.IndexFile))
+	if !ok || end.Steps != s.Step || !weights || !exists(filepath.Join(out, model.ConfigFile)) {
+		return nil
+	}
+	end.Output = out // the folder may have moved
+	return &Summary{Dir: dir, Model: out, Before: s.Baseline, After: s.Last, End: end}
+}
+
+// print shows a finished run's closing table again.
+func (s *Summary) print(ui UI) {
+	r := report.New(report.Options{Out: ui.Out, Quiet: ui.Quiet})
+	r.Printf(" run     %s is finished: there is nothing to resume", s.Dir)
+	r.Compare(s.Before, s.After)
+	r.End(s.End)
 }
 
 // Plan is what Check finds.
@@ -95,6 +117,10 @@ func Resume(ctx context.Context, dir string, overrides []string, ui UI) (*Summar
 	if err != nil {
 		return nil, err
 	}
+	if sum := finished(dir, s); sum != nil {
+		sum.print(ui)
+		return sum, nil
+	}
 	c, err := openCorpus(cfg)
 	if err != nil {
 		return nil, err
@@ -107,7 +133,7 @@ func Resume(ctx context.Context, dir string, overrides []string, ui UI) (*Summar
 	if err := t.restore(path, s); err != nil {
 		return nil, err
 	}
-	if err := trimMetrics(filepath.Join(dir, metricsFile), s.Step); err != nil {
+	if err := trimMetrics(filepath.Join(dir, metricsFile), s); err != nil {
 		return nil, fmt.Errorf("%s: %w", metricsFile, err)
 	}
 	return t.loop(ctx, dir, s, ui)
@@ -144,7 +170,6 @@ type session struct {
 	eval    *evaluator
 	report  *report.Reporter
 	started time.Time
-	last    *report.Eval
 }
 
 // loop trains to the end.
@@ -160,14 +185,17 @@ func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summar
 		return nil, err
 	}
 	x.report.Begin(x.header())
-	if s.Baseline != nil {
-		x.report.Baseline(*s.Baseline)
-	}
+	x.report.Compare(s.Baseline, s.Last)
 	if t.step == 0 && s.Baseline == nil && t.cfg.Eval.First {
 		if err := x.measure(ctx); err != nil {
 			return nil, x.stopped(ctx, err)
 		}
-		x.state.Baseline = x.last
+		x.state.Baseline = x.state.Last
+	}
+	if x.evalDue() { // the interruption came before it
+		if err := x.after(ctx); err != nil {
+			return nil, x.stopped(ctx, err)
+		}
 	}
 	for t.step < t.corpus.steps {
 		if ctx.Err() != nil {
@@ -187,21 +215,35 @@ func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summar
 
 // after evaluates and saves where a step is due for it.
 func (x *session) after(ctx context.Context) error {
-	done := x.step == x.corpus.steps
 	improved := false
-	if every := x.cfg.Eval.Every; every > 0 && x.step%every == 0 && !done {
+	if x.evalDue() {
 		if err := x.measure(ctx); err != nil {
 			return err
 		}
-		if m := meanSeen(*x.last); x.cfg.Checkpoint.Best && (x.state.BestStep == 0 || m < x.state.Best) && len(x.eval.batches) > 0 {
-			x.state.Best, x.state.BestStep, improved = m, x.step, true
+		m := meanSeen(*x.state.Last)
+		improved = x.cfg.Checkpoint.Best && !math.IsInf(m, 1) && (x.state.BestStep == 0 || m < x.state.Best)
+		if improved {
+			x.state.Best, x.state.BestStep = m, x.step
 		}
 	}
-	if every := x.cfg.Checkpoint.Every; improved || every > 0 && x.step%every == 0 && !done {
+	if err := x.report.Err(); err != nil {
+		return err
+	}
+	if every := x.cfg.Checkpoint.Every; improved || every > 0 && x.step%every == 0 && x.step < x.corpus.steps {
 		return x.save()
 	}
-	return x.report.Err()
+	return nil
 }
+
+// evalDue says that the model as it stands is to be measured and was not yet.
+// The first and the last measurement are not meant.
+func (x *session) evalDue() bool {
+	every := x.cfg.Eval.Every
+	return every > 0 && x.step > 0 && x.step < x.corpus.steps && x.step%every == 0 && !x.measured() && len(x.eval.batches) > 0
+}
+
+// measured says that the model as it stands was evaluated.
+func (x *session) measured() bool { return x.state.Last != nil && x.state.Last.Step == x.step }
 
 // measure evaluates every language now.
 func (x *session) measure(ctx context.Context) error {
@@ -213,7 +255,7 @@ func (x *session) measure(ctx context.Context) error {
 		return err
 	}
 	x.report.Eval(e)
-	x.last = &e
+	x.state.Last = &e
 	return nil
 }
 
@@ -241,7 +283,7 @@ func (x *session) stopped(ctx context.Context, err error) error {
 
 // finish measures, saves and exports the model.
 func (x *session) finish(ctx context.Context) (*Summary, error) {
-	if x.cfg.Eval.Last {
+	if x.cfg.Eval.Last && !x.measured() {
 		if err := x.measure(ctx); err != nil {
 			return nil, x.stopped(ctx, err)
 		}
@@ -259,7 +301,7 @@ func (x *session) finish(ctx context.Context) (*Summary, error) {
 		end.BytesByRole[string(role)] = r.AtPeak
 	}
 	x.report.End(end)
-	return &Summary{Dir: x.dir, Model: out, Before: x.state.Baseline, After: x.last, End: end}, x.report.Err()
+	return &Summary{Dir: x.dir, Model: out, Before: x.state.Baseline, After: x.state.Last, End: end}, x.report.Err()
 }
 
 // saveDType is model.save_dtype, by default the base model's.
@@ -282,7 +324,7 @@ func (x *session) header() report.Header {
 	}
 	return report.Header{Version: BuildVersion().Version, Name: cfg.Run.Name, Dir: x.dir,
 		Model: fmt.Sprintf("%s, %d layers, hidden %d, vocabulary %d", name, x.corpus.model.Layers, x.corpus.model.Hidden, x.corpus.model.Vocab), Parameters: x.corpus.model.Parameters(),
-		Device: info.Name, Backend: string(info.Backend), Software: info.Type == "cpu", Budget: mem.Budget, Planned: mem.Current,
+		Device: info.Name, Backend: string(info.Backend), Software: info.Type == "cpu", Budget: mem.Budget, Planned: x.planned(),
 		Method: cfg.Objective.Method, Scope: cfg.Objective.Scope, Buckets: numBuckets(x.store.Layout), Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen,
 		Steps: x.corpus.steps, Start: x.step, Languages: x.langs, Packing: fill, Data: dataRecords(x.corpus, cfg.Data.Overlong)}
 }

@@ -47,8 +47,9 @@ type state struct {
 	Scope    string            `json:"scope"`
 	Langs    []string          `json:"languages"`
 	Choices  map[string]string `json:"kernel_variants"`
-	Baseline *report.Eval      `json:"baseline,omitempty"`
-	Best     float64           `json:"best,omitempty"` // mean bits per byte of the trained languages
+	Baseline *report.Eval      `json:"baseline,omitempty"` // before the first step
+	Last     *report.Eval      `json:"last,omitempty"`     // the latest evaluation
+	Best     float64           `json:"best,omitempty"`     // mean bits per byte of the trained languages
 	BestStep int               `json:"best_step,omitempty"`
 }
 
@@ -104,7 +105,11 @@ func (t *Trainer) save(dir string, s state) error {
 	if err != nil {
 		return classify(err)
 	}
-	return checkpoint.Prune(path, t.cfg.Checkpoint.Keep, s.BestStep)
+	spare := []int{}
+	if s.BestStep > 0 {
+		spare = append(spare, s.BestStep)
+	}
+	return checkpoint.Prune(path, t.cfg.Checkpoint.Keep, spare...)
 }
 
 // states are the values saved per parameter.
@@ -174,15 +179,19 @@ func latest(dir string, warn io.Writer) (path string, err error) {
 	return path, err
 }
 
-// trimMetrics removes the records of steps behind the checkpoint, which are
-// about to be made again, and a last line cut short.
-func trimMetrics(path string, step int) error {
+// trimMetrics removes what is about to be recorded again, all that came after
+// the checkpoint with state s, and a last line cut short.
+func trimMetrics(path string, s state) error {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
+	}
+	evaluated := -1
+	if s.Last != nil {
+		evaluated = s.Last.Step
 	}
 	var kept []byte
 	for line := range bytes.Lines(b) {
@@ -191,7 +200,7 @@ func trimMetrics(path string, step int) error {
 			Step int    `json:"step"`
 		}
 		line = bytes.TrimSuffix(line, []byte("\n"))
-		if json.Unmarshal(line, &r) != nil || r.Step > step || r.Kind == "end" {
+		if json.Unmarshal(line, &r) != nil || r.Step > s.Step || r.Kind == "end" || r.Kind == "eval" && r.Step > evaluated {
 			continue
 		}
 		kept = append(append(kept, line...), '\n')
@@ -201,6 +210,17 @@ func trimMetrics(path string, step int) error {
 		return err
 	}
 	return os.Rename(tmp, path)
+}
+
+// lastEnd is the record that closes the metrics of a finished run.
+func lastEnd(path string) (end report.End, ok bool) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return end, false
+	}
+	b = bytes.TrimSuffix(b, []byte("\n"))
+	err = json.Unmarshal(b[bytes.LastIndexByte(b, '\n')+1:], &end)
+	return end, err == nil && end.Kind == "end"
 }
 
 func hashFile(path string) (string, error) {
