@@ -118,7 +118,7 @@ func (r *Resolver) RowBytes(micro int) int64 {
 		if r.store.Layout.Global || r.buckets[b].held || micro > 1 {
 			elements += r.opt.Objectives * bk.Size
 		} else if passing < r.opt.InFlight {
-			elements += r.capacity(passing)
+			elements += r.capacity(0) // a later slot may meet the largest bucket too
 			passing++
 		}
 	}
