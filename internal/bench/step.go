@@ -1,0 +1,214 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"concord/gpu"
+	"concord/internal/config"
+	"concord/internal/train"
+)
+
+// StepOptions say what Step measures.
+type StepOptions struct {
+	Methods []string  // of the run file's [objective]; the first is what the others are compared with
+	Steps   int       // measured, of each method
+	Warmup  int       // before, of each method: kernels are compiled and chosen in them
+	Profile bool      // also seconds by phase, which slows the steps down
+	Warn    io.Writer // warnings of the device; nil discards them
+}
+
+// MethodRate is what was measured of one method.
+type MethodRate struct {
+	StepSecondsMedian float64            `json:"step_seconds_median"`
+	StepSecondsMin    float64            `json:"step_seconds_min"`
+	TokensPerSecond   float64            `json:"tokens_per_second"` // of the batch, padding included, at the median
+	PeakBytes         int64              `json:"peak_bytes"`        // device memory, during the measured steps
+	BytesByRole       map[string]int64   `json:"bytes_by_role"`     // at that peak
+	PhaseSeconds      map[string]float64 `json:"phase_seconds,omitempty"`
+	Seconds           []float64          `json:"step_seconds"` // every measured step
+}
+
+// StepRatio compares two methods.
+type StepRatio struct {
+	Time       float64 `json:"time"`        // of the medians
+	TimePaired float64 `json:"time_paired"` // median of the ratios of steps made right after each other
+	Memory     float64 `json:"memory"`      // of the peaks
+}
+
+// StepResult is the comparison.
+type StepResult struct {
+	Machine
+	RunFile string                `json:"run_file"`
+	Steps   int                   `json:"steps"`
+	Warmup  int                   `json:"warmup"`
+	Tokens  int                   `json:"tokens_per_step"`
+	Scope   string                `json:"scope"`
+	Order   []string              `json:"order"`
+	Methods map[string]MethodRate `json:"methods"`
+	Ratios  map[string]StepRatio  `json:"ratios"` // "pcgrad/mean"
+}
+
+// Step trains with each method on a device of its own, on the same batches, one
+// step in turn. Nothing is written. Errors are those of train.Open and
+// Trainer.Step, and a *config.Error for methods that make no sense.
+func Step(cfg *config.Config, o StepOptions) (*StepResult, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if o.Warn == nil {
+		o.Warn = io.Discard
+	}
+	o.Warn = &distinct{to: o.Warn, seen: map[string]bool{}}
+	runs, err := openRuns(cfg, o)
+	defer func() {
+		for _, r := range runs {
+			r.trainer.Close()
+		}
+	}()
+	if err != nil {
+		return nil, err
+	}
+	for i := range o.Warmup + o.Steps {
+		for _, r := range runs {
+			if i == o.Warmup {
+				r.trainer.Device().Profile(o.Profile)
+				r.trainer.Device().ResetPeak()
+			}
+			if err := r.step(i >= o.Warmup); err != nil {
+				return nil, fmt.Errorf("%s, step %d: %w", r.method, i+1, err)
+			}
+		}
+	}
+	out := &StepResult{Machine: NewMachine(runs[0].trainer.Device().Info()), RunFile: cfg.Path(), Steps: o.Steps, Warmup: o.Warmup,
+		Tokens: runs[0].tokens, Scope: cfg.Objective.Scope, Order: o.Methods, Methods: map[string]MethodRate{}, Ratios: map[string]StepRatio{}}
+	for _, r := range runs {
+		out.Methods[r.method] = r.rate(o)
+		if r != runs[0] {
+			out.Ratios[r.method+"/"+runs[0].method] = ratio(out.Methods[r.method], out.Methods[runs[0].method])
+		}
+	}
+	return out, nil
+}
+
+// distinct passes every line once: several devices give the same warnings.
+type distinct struct {
+	to   io.Writer
+	seen map[string]bool
+}
+
+// Write implements io.Writer for whole lines.
+func (d *distinct) Write(p []byte) (int, error) {
+	if d.seen[string(p)] {
+		return len(p), nil
+	}
+	d.seen[string(p)] = true
+	return d.to.Write(p)
+}
+
+func (o StepOptions) check() error {
+	fail := func(flag, msg string) error { return &config.Error{Where: flag, Msg: msg} }
+	switch {
+	case len(o.Methods) == 0:
+		return fail("--methods", "no method given, e.g. --methods mean,pcgrad")
+	case o.Steps < 1:
+		return fail("--steps", fmt.Sprintf("%d steps cannot be measured", o.Steps))
+	case o.Warmup < 1:
+		return fail("--warmup", "at least one step is needed, as kernels are compiled in it")
+	}
+	for i, m := range o.Methods {
+		if slices.Contains(o.Methods[:i], m) {
+			return fail("--methods", fmt.Sprintf("%q is given twice", m))
+		}
+	}
+	return nil
+}
+
+// run is one method's training.
+type run struct {
+	method  string
+	trainer *train.Trainer
+	tokens  int
+	seconds []float64
+}
+
+// openRuns opens a trainer for every method; on an error it returns those that
+// are open already.
+func openRuns(cfg *config.Config, o StepOptions) ([]*run, error) {
+	var runs []*run
+	for _, method := range o.Methods {
+		c := *cfg
+		if c.Objective.Method != method { // options and weights are the file's own method's
+			c.Objective.Method, c.Objective.Options, c.Objective.Weights = method, nil, nil
+		}
+		t, err := train.Open(&c, o.Warn)
+		if err != nil {
+			var conf *config.Error
+			if errors.As(err, &conf) {
+				return runs, err
+			}
+			return runs, fmt.Errorf("%s: %w", method, err)
+		}
+		runs = append(runs, &run{method: method, trainer: t})
+	}
+	return runs, nil
+}
+
+// step trains one step. The phases "host" and "" are this function's: what is
+// between the device's work of a step, and what is between two steps.
+func (r *run) step(measured bool) error {
+	dev := r.trainer.Device()
+	mark(dev, phaseHost)
+	start := time.Now()
+	s, err := r.trainer.Step()
+	if err != nil {
+		return err
+	}
+	if measured {
+		r.seconds = append(r.seconds, time.Since(start).Seconds())
+	}
+	r.tokens = s.Tokens
+	mark(dev, phaseIdle)
+	return nil
+}
+
+const (
+	phaseHost = "host" // the batch's preparation and upload, and what no kernel does
+	phaseIdle = "idle" // other methods' steps; not reported
+)
+
+// mark begins a phase now, not when the next work is submitted.
+func mark(dev *gpu.Device, phase string) {
+	dev.Span(phase)
+	dev.Flush()
+}
+
+func (r *run) rate(o StepOptions) MethodRate {
+	mem := r.trainer.Memory()
+	out := MethodRate{StepSecondsMedian: median(r.seconds), StepSecondsMin: slices.Min(r.seconds), Seconds: r.seconds,
+		PeakBytes: mem.Peak, BytesByRole: map[string]int64{}}
+	out.TokensPerSecond = float64(r.tokens) / out.StepSecondsMedian
+	for role, m := range mem.Roles {
+		out.BytesByRole[string(role)] = m.AtPeak
+	}
+	if o.Profile {
+		out.PhaseSeconds = map[string]float64{}
+		for phase, d := range r.trainer.Device().Spans() {
+			if phase != phaseIdle {
+				out.PhaseSeconds[phase] = d.Seconds() / float64(o.Steps)
+			}
+		}
+	}
+	return out
+}
+
+func ratio(a, b MethodRate) StepRatio {
+	paired := make([]float64, len(a.Seconds))
+	for i := range paired {
+		paired[i] = a.Seconds[i] / b.Seconds[i]
+	}
+	return StepRatio{Time: a.StepSecondsMedian / b.StepSecondsMedian, TimePaired: median(paired), Memory: float64(a.PeakBytes) / float64(b.PeakBytes)}
+}
