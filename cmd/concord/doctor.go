@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+
+	"concord/gpu"
+	"concord/internal/config"
+	"concord/internal/doctor"
+	"concord/internal/train"
+)
+
+type doctorCmd struct {
+	List    bool   `help:"Only list the adapters."`
+	All     bool   `help:"Test every adapter, not only the one that is chosen."`
+	Backend string `enum:",vulkan,metal,dx12,gl" default:"" help:"Only adapters of this backend: vulkan, metal, dx12 or gl." placeholder:"NAME"`
+	JSON    bool   `help:"Print as JSON."`
+	deviceFlags
+}
+
+// doctorReport is what doctor --json prints.
+type doctorReport struct {
+	Version  train.Version    `json:"version"`
+	Adapters []doctor.Adapter `json:"adapters"`
+	Budget   int64            `json:"memory_budget_bytes"` // on the chosen adapter
+	Cache    doctor.Folder    `json:"cache"`
+	Tests    []adapterTests   `json:"tests,omitempty"`
+	OK       bool             `json:"ok"`
+	Error    string           `json:"error,omitempty"`
+}
+
+// adapterTests is the self-test of one adapter.
+type adapterTests struct {
+	Adapter  int              `json:"adapter"` // index
+	Name     string           `json:"name"`
+	Passed   int              `json:"passed"`
+	Failed   int              `json:"failed"`
+	Verdicts []doctor.Verdict `json:"verdicts"`
+	Error    string           `json:"error,omitempty"` // the adapter does not open
+}
+
+func (c *doctorCmd) Run() error {
+	options, err := c.options(c.Backend)
+	if err != nil {
+		return err
+	}
+	r := doctorReport{Version: train.BuildVersion(), Cache: doctor.CacheFolder()}
+	r.Adapters, r.Budget, err = doctor.Adapters(options)
+	err = train.DeviceError(err)
+	if !c.JSON {
+		printMachine(r)
+	}
+	if err == nil && !c.List {
+		options.Log = func(s string) { fmt.Fprintln(os.Stderr, "concord:", s) }
+		err = c.test(&r, options)
+	}
+	if r.OK = err == nil; err != nil {
+		r.Error = err.Error()
+	}
+	if c.JSON {
+		if perr := printJSON(r); perr != nil {
+			return perr
+		}
+	}
+	return err
+}
+
+// options are what opens the adapter that the flags name.
+func (d deviceFlags) options(backend string) (gpu.Options, error) {
+	dev, err := d.config()
+	if err != nil {
+		return gpu.Options{}, err
+	}
+	o := gpu.Options{Adapter: dev.Adapter, Backend: backend}
+	if dev.Memory != "" {
+		o.MemoryBudget, _ = config.ParseSize(dev.Memory) // config checked it
+	}
+	return o, nil
+}
+
+// test runs the self-test on the chosen adapter, or on all.
+func (c *doctorCmd) test(r *doctorReport, o gpu.Options) error {
+	failed, kernels := 0, 0
+	for _, a := range r.Adapters {
+		if !a.Chosen && !c.All {
+			continue
+		}
+		o.Adapter = strconv.Itoa(a.Index)
+		t := adapterTests{Adapter: a.Index, Name: a.Name}
+		if !c.JSON {
+			fmt.Printf("\nself-test on adapter %d, %s: every kernel, forward and backward, against the CPU\n", a.Index, a.Name)
+		}
+		verdicts, err := doctor.Run(o, doctor.Tests(), func(v doctor.Verdict) {
+			if v.OK {
+				t.Passed++
+			} else {
+				t.Failed++
+			}
+			if !c.JSON {
+				printVerdict(v)
+			}
+		})
+		if t.Verdicts = verdicts; err != nil {
+			t.Error = err.Error()
+			t.Failed = 1
+			if !c.JSON {
+				fmt.Printf("  FAILED  %v\n", err)
+			}
+		}
+		failed, kernels = failed+t.Failed, kernels+t.Passed+t.Failed
+		r.Tests = append(r.Tests, t)
+	}
+	if failed > 0 {
+		return train.DeviceError(fmt.Errorf("self-test: %d of %d kernels FAILED: results of this device and driver cannot be trusted\n  update the driver, or choose another adapter with --adapter or device.adapter", failed, kernels))
+	}
+	if !c.JSON {
+		fmt.Printf("\nall %d kernels are right\n", kernels)
+	}
+	return nil
+}
