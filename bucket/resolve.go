@@ -58,6 +58,7 @@ func (r *Resolver) resolveGlobal() []BucketReport {
 // wait returns the Gram of bucket b. What was recorded since its readback is
 // submitted first, so that the device is busy meanwhile.
 func (r *Resolver) wait(b int) (*mat.SymDense, error) {
+	r.store.Engine.Dev.Span("solve")
 	r.store.Engine.Dev.Flush()
 	g, err := r.buckets[b].gram.Wait()
 	if err != nil {
@@ -95,5 +96,7 @@ func (r *Resolver) combine(b int, weights []float64) {
 	for m, x := range weights {
 		w[m] = float32(x)
 	}
+	r.store.Engine.Dev.Span("combine")
 	r.store.Engine.Combine(r.store.Flat(Gradient, b), r.flatRows(b), w, false)
+	r.store.Engine.Dev.Span("backward")
 }

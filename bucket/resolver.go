@@ -152,7 +152,9 @@ func (r *Resolver) Done(name string) {
 	if p.left--; p.left > 0 || r.direct() {
 		return
 	}
+	r.store.Engine.Dev.Span("gram")
 	p.gram = r.store.Engine.Gram(r.flatRows(b), r.gram)
+	r.store.Engine.Dev.Span("backward")
 	r.pending = append(r.pending, b)
 }
 
@@ -184,6 +186,7 @@ func (r *Resolver) Finish() (Report, error) {
 		}
 		rep.Buckets = r.reports
 	}
+	r.store.Engine.Dev.Span("host")
 	if err := errors.Join(r.err, r.store.Engine.Dev.Err()); err != nil {
 		return Report{}, err
 	}
@@ -201,6 +204,7 @@ func (r *Resolver) gradients() []tensor.Tensor {
 
 // measure fills the reports of gradients that were written in place.
 func (r *Resolver) measure() {
+	r.store.Engine.Dev.Span("optimizer")
 	sums, err := r.store.Engine.SumSquares(r.sums, r.gradients()...).Wait()
 	if err != nil {
 		r.fail(err)

@@ -35,6 +35,7 @@ func (m *Llama) Backward(b *Batch, g Gradients) {
 	if m.back == nil {
 		panic("model: backward on a forward-only model")
 	}
+	m.e.Dev.Span("backward")
 	m.backwardHead(b, g)
 	for i := len(m.layers) - 1; i >= 0; i-- {
 		m.backwardMLP(i, b, g)

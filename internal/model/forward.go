@@ -6,6 +6,7 @@ import "concord/tensor"
 // final norm, leaving the activations that Backward needs. The loss is
 // Backward's or EvalLoss's business, where the head is fused with it.
 func (m *Llama) Forward(b *Batch) {
+	m.e.Dev.Span("forward")
 	m.e.Embedding(m.x[0], m.embed, b.ids)
 	for i := range m.layers {
 		x, out := m.stream(i), m.stream(i+1)

@@ -105,6 +105,7 @@ func (o *AdamW) Step(r bucket.Report, lr float64) (scale float64, err error) {
 		scale = o.config.Clip / r.Norm
 	}
 	o.steps++
+	o.store.Engine.Dev.Span("optimizer")
 	c := o.config
 	p := tensor.AdamWParams{LR: lr, Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.Eps, Step: o.steps, GradScale: scale}
 	for _, run := range o.runs {
