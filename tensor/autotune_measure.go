@@ -64,14 +64,8 @@ func (t *tuner) measure(p product) (best variant, ok bool) {
 		return best, false
 	}
 	defer x.release()
-	type timing struct {
-		v    variant
-		reps int
-		d    float64 // seconds per product
-	}
 	var live []timing
 	var want []float32
-	fastest := math.Inf(1)
 	for _, v := range t.candidates(p) {
 		got, err := t.try(x, v) // compiles
 		if err != nil {
@@ -84,7 +78,28 @@ func (t *tuner) measure(p product) (best variant, ok bool) {
 		}
 		d := t.time(x, v, 1)
 		live = append(live, timing{v, max(1, min(64, int(tuneBatch.Seconds()/max(d, 1e-6)))), d})
-		fastest = min(fastest, d)
+	}
+	fastest := t.race(x, live)
+	for _, l := range live {
+		if l.d == fastest && fastest < tuneGain*live[0].d {
+			best = l.v
+		}
+	}
+	return best, t.e.Dev.Err() == nil
+}
+
+// timing is a candidate's best time so far.
+type timing struct {
+	v    variant
+	reps int     // products per measurement
+	d    float64 // seconds per product
+}
+
+// race measures the candidates in turns and returns the smallest time.
+func (t *tuner) race(x trial, live []timing) float64 {
+	fastest := math.Inf(1)
+	for _, l := range live {
+		fastest = min(fastest, l.d)
 	}
 	for round := range tuneRounds {
 		for i := range live {
@@ -97,12 +112,7 @@ func (t *tuner) measure(p product) (best variant, ok bool) {
 			fastest = min(fastest, l.d)
 		}
 	}
-	for _, l := range live {
-		if l.d == fastest && fastest < tuneGain*live[0].d {
-			best = l.v
-		}
-	}
-	return best, t.e.Dev.Err() == nil
+	return fastest
 }
 
 // time runs the product reps times and returns seconds per product.
@@ -142,15 +152,15 @@ func differ(got, want []float32) bool {
 	return !(e <= tuneNMSE*n) // also when NaN
 }
 
-// newTrial allocates operands for p's shape class, filled with a fixed pattern.
-func (t *tuner) newTrial(p product) (trial, bool) {
+// trialShape is p's shape, its longest sides halved until the product is short
+// and small enough to measure.
+func (t *tuner) trialShape(p product) (m, n, k int) {
 	flops := tuneFlopsGPU
 	if t.cpu {
 		flops = tuneFlopsCPU
 	}
-	m, n, k := p.m, p.n, p.kEnd-p.kBegin
-	size := func() int { return 4 * (m*k + n*k + m*n*p.objectives) }
-	for 2*m*n*k > flops || size() > tuneBytes {
+	m, n, k = p.m, p.n, p.kEnd-p.kBegin
+	for 2*m*n*k > flops || operandBytes(p, m, n, k) > tuneBytes {
 		switch max(m, n, k) { // the longest is cut: it changes the picture least
 		case m:
 			m = (m + 1) / 2
@@ -160,7 +170,19 @@ func (t *tuner) newTrial(p product) (trial, bool) {
 			k = (k + 1) / 2
 		}
 	}
-	if mem := t.e.Dev.Memory(); k == 0 || mem.Budget-mem.Current < 4*int64(size()) {
+	return m, n, k
+}
+
+// operandBytes is the memory of a trial of p with this shape.
+func operandBytes(p product, m, n, k int) int64 {
+	return 4 * (int64(m)*int64(k) + int64(n)*int64(k) + int64(m)*int64(n)*int64(p.objectives))
+}
+
+// newTrial allocates operands for p's shape class, filled with a fixed pattern.
+func (t *tuner) newTrial(p product) (trial, bool) {
+	m, n, k := t.trialShape(p)
+	size := operandBytes(p, m, n, k)
+	if mem := t.e.Dev.Memory(); k == 0 || mem.Budget-mem.Current < 4*size {
 		return trial{}, false // the slices of a split sum need room too
 	}
 	x := trial{p: product{op: p.op, m: m, n: n, kEnd: k, objectives: p.objectives}}
