@@ -87,6 +87,11 @@ func numSteps(cfg *config.Config, s *data.Sampler) int {
 
 // openDevice opens the adapter that the configuration asks for.
 func openDevice(d config.Device, choices map[string]string, warn io.Writer) (*tensor.Engine, error) {
+	if d.GEMM != "" {
+		if err := tensor.CheckVariant(d.GEMM); err != nil {
+			return nil, &config.Error{Where: "device.gemm", Msg: err.Error(), Fix: `gemm = ""  # choose by measurement`}
+		}
+	}
 	budget, _ := config.ParseSize(cmp.Or(d.Memory, "0")) // validated when it was read
 	dev, err := gpu.Open(gpu.Options{
 		Adapter: d.Adapter, Backend: d.Backend, MemoryBudget: budget, ReadDeadline: time.Duration(d.ReadTimeout) * time.Second,
