@@ -21,7 +21,9 @@ func testEngine(t testing.TB) *Engine {
 		t.Skipf("no GPU adapter: %v", err)
 	}
 	t.Cleanup(dev.Close)
-	return NewEngine(dev, Options{NoAutotune: true})
+	e := NewEngine(dev, Options{NoAutotune: true})
+	t.Cleanup(func() { checkSpecialisations(t, e) })
+	return e
 }
 
 const guardBytes = 256
