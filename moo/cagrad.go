@@ -72,7 +72,7 @@ func (m cagrad) Weights(in Input) (Result, error) {
 // Relative thresholds of the search for μ.
 const (
 	cancelling = 1e-12 // |Σ w_i g_i|² over (Σ w_i |g_i|)²: below it the gradients cancel
-	plateauTol = 1e-10 // min ⟨g_m, d⟩ over the norms: above −this nothing more can be gained
+	plateauTol = 1e-7  // min ⟨g_m, d⟩/|g_m| over c|g0|: above −this nothing more can be gained
 )
 
 // cagradSearch finds μ with μ|g_w(μ)| = c|g0|.
@@ -136,11 +136,18 @@ func (s *cagradSearch) search() (float64, []float64) {
 	return 0, nil
 }
 
-// plateau is true where min_m ⟨g_m, d⟩/|g_m| is no longer negative.
+// plateau is true where min_m ⟨g_m, d⟩/|g_m| is no longer negative, up to
+// rounding, or where the weights have grown beyond what float32 gradients can
+// cancel.
 func (s *cagradSearch) plateau(mu float64, w []float64) bool {
 	gw := mulVec(s.g, w)
+	size := mu * dot(w, s.norm)
+	if size > s.target/plateauTol {
+		return true
+	}
 	for i := range gw {
-		if s.gu[i]+mu*gw[i] < -plateauTol*s.norm[i]*(math.Abs(s.gu[i])/s.norm[i]+s.target) {
+		noise := plateauTol*(math.Abs(s.gu[i])/s.norm[i]+s.target) + 16*float64(len(gw))*epsilon*size
+		if s.gu[i]+mu*gw[i] < -noise*s.norm[i] {
 			return false
 		}
 	}

@@ -136,3 +136,14 @@ func quoted(words []string) string {
 
 // finite is true for numbers that are neither NaN nor infinite.
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+// Values says what the option accepts, for people.
+func (o Option) Values() string {
+	switch {
+	case len(o.Choices) > 0:
+		return fmt.Sprintf("one of %s; default %q", quoted(o.Choices), o.Default)
+	case o.List:
+		return fmt.Sprintf("a list of numbers, each in %g … %g", o.Min, o.Max)
+	}
+	return fmt.Sprintf("a number in %g … %g; default %v", o.Min, o.Max, o.Default)
+}

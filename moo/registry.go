@@ -38,6 +38,7 @@ type Info struct {
 func Methods() []Info {
 	var out []Info
 	for _, e := range registry() {
+		e.Options = append([]Option{}, e.Options...) // [] in JSON, not null
 		out = append(out, e.Info)
 	}
 	return out

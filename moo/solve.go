@@ -137,23 +137,33 @@ func preferenceOf(m Method, given []float64, n int) ([]float64, error) {
 }
 
 // activeRows lists the objectives with a finite gradient that is not zero, and
-// counts those with a non-finite one. A non-finite row shows in its diagonal
-// and in every row's entry for it; where only off-diagonals are non-finite, the
-// rows with the most of them go first.
+// counts those with a non-finite one, which shows in their diagonal.
 func activeRows(g *mat.SymDense) (active []int, masked int, err error) {
 	n := g.SymmetricDim()
-	largest := 0.0
 	for i := range n {
 		d := g.At(i, i)
 		switch {
 		case !finite(d):
-			masked++
 		case d < 0:
 			return nil, 0, fmt.Errorf("moo: squared norm %v of objective %d: not a Gram matrix", d, i)
 		default:
 			active = append(active, i)
 		}
 	}
+	active = maskEntries(g, active)
+	masked = n - len(active)
+	largest := 0.0
+	for _, i := range active {
+		largest = max(largest, g.At(i, i))
+	}
+	active = slices.DeleteFunc(active, func(i int) bool { return !(g.At(i, i)/largest > negligible) })
+	return active, masked, nil
+}
+
+// maskEntries removes objectives until no inner product between two of the rest
+// is NaN or Inf. A damaged row shows in every row's entry for it, so the rows
+// with the most such entries go first.
+func maskEntries(g *mat.SymDense, active []int) []int {
 	for {
 		counts, most := make([]int, len(active)), 0
 		for a, i := range active {
@@ -165,7 +175,7 @@ func activeRows(g *mat.SymDense) (active []int, masked int, err error) {
 			most = max(most, counts[a])
 		}
 		if most == 0 {
-			break
+			return active
 		}
 		var rest []int
 		for a, i := range active {
@@ -173,14 +183,8 @@ func activeRows(g *mat.SymDense) (active []int, masked int, err error) {
 				rest = append(rest, i)
 			}
 		}
-		masked += len(active) - len(rest)
 		active = rest
 	}
-	for _, i := range active {
-		largest = max(largest, g.At(i, i))
-	}
-	active = slices.DeleteFunc(active, func(i int) bool { return !(g.At(i, i)/largest > negligible) })
-	return active, masked, nil
 }
 
 // pick selects values by index; nil stays nil.
@@ -236,9 +240,7 @@ func (p *problem) describe(out Result) {
 	w := pick(out.Weights, p.active)
 	gw := symMulVec(p.in.G, w)
 	norm := math.Sqrt(max(0, dot(w, gw)))
-	if total := norm * p.root; finite(total) {
-		d["norm"] = total
-	}
+	d["norm"] = min(norm*p.root, math.MaxFloat64)
 	worst := 0.0
 	for k := range w {
 		if norm == 0 {

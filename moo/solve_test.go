@@ -254,3 +254,34 @@ func TestConflicts(t *testing.T) {
 		}
 	}
 }
+
+// TestAdversarial: on Grams with noise of 10⁻⁷, as float32 leaves it, the
+// non-conflicting methods stay so up to that noise, and no weighted gradient
+// exceeds the longest one by more than the search of cagrad allows.
+func TestAdversarial(t *testing.T) {
+	for seed := range uint64(1000) {
+		g := adversarial(seed)
+		longest := 0.0
+		for i := range g.SymmetricDim() {
+			longest = max(longest, math.Sqrt(g.At(i, i)))
+		}
+		for name, options := range map[string]map[string]any{"mgda": nil, "upgrad": nil, "cagrad": {"c": 3.0}} {
+			r, err := Solve(must(t, name, options), Input{G: g})
+			if err != nil {
+				t.Fatal(err)
+			}
+			size := 0.0
+			for k, w := range r.Weights {
+				size += math.Abs(w) * math.Sqrt(g.At(k, k))
+			}
+			if size > 1e9*longest {
+				t.Errorf("seed %d %s: Σ w|g| is %g times the longest gradient", seed, name, size/longest)
+			}
+			for i, x := range symMulVec(g, r.Weights) {
+				if r.Weights[i] != 0 && x < -1e-6*math.Sqrt(g.At(i, i))*size {
+					t.Errorf("seed %d %s: conflict %g of objective %d", seed, name, x, i)
+				}
+			}
+		}
+	}
+}
