@@ -3,6 +3,7 @@ package train
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"concord/bucket"
+	"concord/internal/checkpoint"
 	"concord/internal/config"
 	"concord/internal/model"
 	"concord/internal/report"
@@ -93,7 +95,7 @@ func Run(ctx context.Context, cfg *config.Config, ui UI) (*Summary, error) {
 		return nil, err
 	}
 	if err := writeLock(dir, lock{Version: BuildVersion(), RunFile: mustAbs(cfg.Path()), Config: cfg, Files: files}); err != nil {
-		return nil, fmt.Errorf("cannot write to %s: %w", dir, err)
+		return nil, DataError(fmt.Errorf("cannot write to %s: %w", dir, err))
 	}
 	return t.loop(ctx, dir, state{}, ui)
 }
@@ -134,7 +136,7 @@ func Resume(ctx context.Context, dir string, overrides []string, ui UI) (*Summar
 		return nil, err
 	}
 	if err := trimMetrics(filepath.Join(dir, metricsFile), s); err != nil {
-		return nil, fmt.Errorf("%s: %w", metricsFile, err)
+		return nil, DataError(fmt.Errorf("%s: %w", metricsFile, err))
 	}
 	return t.loop(ctx, dir, s, ui)
 }
@@ -155,7 +157,7 @@ func newRunDir(cfg *config.Config, warn io.Writer) (string, error) {
 			continue
 		}
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return "", fmt.Errorf("cannot make the run's folder: %w (run.dir = another place)", err)
+			return "", &config.Error{Where: cfg.Where("run.dir"), Msg: "cannot make the run's folder: " + err.Error(), Fix: `dir = "a folder that can be written to"`}
 		}
 		return dir, nil
 	}
@@ -176,7 +178,7 @@ type session struct {
 func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summary, error) {
 	metrics, err := os.OpenFile(filepath.Join(dir, metricsFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("cannot write metrics: %w", err)
+		return nil, DataError(fmt.Errorf("cannot write metrics: %w", err))
 	}
 	defer metrics.Close()
 	x := &session{Trainer: t, dir: dir, state: s, started: time.Now(),
@@ -203,7 +205,7 @@ func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summar
 		}
 		r, err := t.Step()
 		if err != nil {
-			return nil, err
+			return nil, x.failed(err)
 		}
 		x.report.Step(r)
 		if err := x.after(ctx); err != nil {
@@ -227,7 +229,7 @@ func (x *session) after(ctx context.Context) error {
 		}
 	}
 	if err := x.report.Err(); err != nil {
-		return err
+		return x.unsaved(err)
 	}
 	if every := x.cfg.Checkpoint.Every; improved || every > 0 && x.step%every == 0 && x.step < x.corpus.steps {
 		return x.save()
@@ -267,7 +269,24 @@ func (x *session) save() error {
 	now := time.Now()
 	x.state.Seconds += now.Sub(x.started).Seconds()
 	x.started = now
-	return x.Trainer.save(x.dir, x.state)
+	return x.unsaved(x.Trainer.save(x.dir, x.state))
+}
+
+// unsaved says what to do when a file of the run cannot be written.
+func (x *session) unsaved(err error) error {
+	if err == nil || errors.Is(err, ErrDevice) {
+		return err
+	}
+	return DataError(fmt.Errorf("%w\n  fix: make room for the run's files, then: concord resume %s", err, x.dir))
+}
+
+// failed adds to a step's error what is left of the run.
+func (x *session) failed(err error) error {
+	path, step, _, none := checkpoint.Latest(filepath.Join(x.dir, checkpointFolder))
+	if none != nil {
+		return err
+	}
+	return fmt.Errorf("%w\n  the checkpoint of step %d is whole: %s", err, step, path)
 }
 
 // stopped saves after an interruption and says how to go on; other errors pass.
@@ -293,7 +312,7 @@ func (x *session) finish(ctx context.Context) (*Summary, error) {
 	}
 	out := filepath.Join(x.dir, modelFolder)
 	if err := model.Save(x.engine, out, x.cfg.Resolve(x.cfg.Model.Path), x.corpus.model, x.store, x.saveDType()); err != nil {
-		return nil, classify(err)
+		return nil, x.unsaved(classify(err))
 	}
 	m := x.engine.Dev.Memory()
 	end := report.End{Steps: x.step, Seconds: x.state.Seconds, Tokens: x.tokens, PeakBytes: m.Peak, BytesByRole: map[string]int64{}, Output: out}
@@ -301,7 +320,7 @@ func (x *session) finish(ctx context.Context) (*Summary, error) {
 		end.BytesByRole[string(role)] = r.AtPeak
 	}
 	x.report.End(end)
-	return &Summary{Dir: x.dir, Model: out, Before: x.state.Baseline, After: x.state.Last, End: end}, x.report.Err()
+	return &Summary{Dir: x.dir, Model: out, Before: x.state.Baseline, After: x.state.Last, End: end}, x.unsaved(x.report.Err())
 }
 
 // saveDType is model.save_dtype, by default the base model's.

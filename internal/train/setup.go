@@ -156,7 +156,7 @@ func classify(err error) error {
 	case err == nil, errors.Is(err, ErrData), errors.Is(err, ErrDevice), errors.Is(err, ErrDiverged), errors.Is(err, ErrInterrupted):
 		return err
 	}
-	for _, device := range []error{gpu.ErrOutOfMemory, gpu.ErrDeviceLost, gpu.ErrNoAdapter} {
+	for _, device := range []error{gpu.ErrOutOfMemory, gpu.ErrDeviceLost, gpu.ErrNoAdapter, gpu.ErrTimeout, gpu.ErrClosed} {
 		if errors.Is(err, device) {
 			return DeviceError(err)
 		}

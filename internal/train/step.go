@@ -1,7 +1,6 @@
 package train
 
 import (
-	"fmt"
 	"math"
 	"time"
 
@@ -9,6 +8,7 @@ import (
 	"concord/gpu"
 	"concord/internal/data"
 	"concord/internal/model"
+	"concord/internal/optim"
 	"concord/internal/report"
 )
 
@@ -36,6 +36,9 @@ func (t *Trainer) Step() (report.Step, error) {
 	if err != nil {
 		return report.Step{}, classify(err)
 	}
+	if err := t.diverged(batch, resolved); err != nil {
+		return report.Step{}, err
+	}
 	lr := t.schedule.At(int64(t.step))
 	clip, err := t.adam.Step(resolved, lr)
 	if err != nil {
@@ -48,10 +51,25 @@ func (t *Trainer) Step() (report.Step, error) {
 	t.tokens += int64(len(batch.IDs))
 	r := t.record(batch, resolved, byLang)
 	r.ClipScale, r.LR, r.Seconds = report.Float(clip), report.Float(lr), time.Since(start).Seconds()
-	if len(resolved.Buckets) > 0 && math.IsNaN(float64(r.Loss)) {
-		return r, as(ErrDiverged, fmt.Errorf("step %d: the loss of every language is not finite\n  fix: a lower optim.lr; the last checkpoint is intact", t.step))
-	}
 	return r, nil
+}
+
+// diverged refuses a step in which no language has a finite gradient of some
+// bucket: methods mask such languages, and with all of them masked nothing but
+// weight decay would go on.
+func (t *Trainer) diverged(b *data.Batch, r bucket.Report) error {
+	taught := 0
+	for _, n := range b.Supervised {
+		if n > 0 {
+			taught++
+		}
+	}
+	for _, bk := range r.Buckets {
+		if len(bk.NonFinite) > 0 && len(bk.NonFinite) >= taught {
+			return divergence(&optim.NonFiniteError{Step: t.adam.Steps() + 1, Norm: math.NaN(), Bucket: bk.Name})
+		}
+	}
+	return nil
 }
 
 // tokens2device is micro-batch micro of the batch: its rows, with each token's

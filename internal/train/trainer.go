@@ -172,6 +172,14 @@ func loadWeights(e *tensor.Engine, c model.Config, w model.Weights, dir string) 
 
 // Close frees the device.
 func (t *Trainer) Close() {
+	if t.engine != nil {
+		t.release()
+		t.engine.Dev.Close()
+	}
+}
+
+// release frees what the trainer allocated on the device.
+func (t *Trainer) release() {
 	if t.resolver != nil {
 		t.resolver.Release()
 	}
@@ -183,9 +191,6 @@ func (t *Trainer) Close() {
 	}
 	if t.store != nil {
 		t.store.Release()
-	}
-	if t.engine != nil {
-		t.engine.Dev.Close()
 	}
 }
 
