@@ -76,6 +76,22 @@ func (c *mooSolveCmd) solve(in io.Reader, out io.Writer) error {
 	return json.NewEncoder(out).Encode(answer)
 }
 
+// combine is Jᵀ w.
+func (p *mooProblem) combine(w []float64) ([]float64, error) {
+	d := make([]float64, len(p.jacobian[0]))
+	for n := range d {
+		for m, row := range p.jacobian {
+			if w[m] != 0 {
+				d[n] += w[m] * row[n]
+			}
+		}
+		if math.IsInf(d[n], 0) || math.IsNaN(d[n]) {
+			return nil, usagef("moo solve: component %d of the vector overflows: give smaller gradients", n+1)
+		}
+	}
+	return d, nil
+}
+
 // maxRepair is how indefinite a given G may be, relative to its norms: more
 // than any rounding, float16 included, makes of a Gram.
 const maxRepair = 1e-2

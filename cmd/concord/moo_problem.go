@@ -127,22 +127,6 @@ func (p *mooProblem) setGram(g [][]float64) error {
 	return nil
 }
 
-// combine is Jᵀ w.
-func (p *mooProblem) combine(w []float64) ([]float64, error) {
-	d := make([]float64, len(p.jacobian[0]))
-	for n := range d {
-		for m, row := range p.jacobian {
-			if w[m] != 0 {
-				d[n] += w[m] * row[n]
-			}
-		}
-		if math.IsInf(d[n], 0) || math.IsNaN(d[n]) {
-			return nil, usagef("moo solve: component %d of the vector overflows: give smaller gradients", n+1)
-		}
-	}
-	return d, nil
-}
-
 func floats(numbers []number) []float64 {
 	if numbers == nil {
 		return nil
