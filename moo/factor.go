@@ -23,11 +23,11 @@ func (f *factor) add(i int) bool {
 	row := make([]float64, k+1)
 	pivot := f.entry(i, i)
 	for a, j := range f.index {
-		x := f.entry(i, j)
-		for c := range a {
-			x -= row[c] * f.lower[a][c]
+		x, other := f.entry(i, j), f.lower[a]
+		for c, y := range row[:a] {
+			x -= y * other[c]
 		}
-		row[a] = x / f.lower[a][a]
+		row[a] = x / other[a]
 		pivot -= row[a] * row[a]
 	}
 	if !(pivot > 8*float64(k+1)*epsilon*f.noise(i)) {
@@ -56,17 +56,20 @@ func (f *factor) remove(i int) {
 // solve returns x with A x = right, in the order of index, overwriting right.
 func (f *factor) solve(right []float64) []float64 {
 	n := len(f.index)
-	for a := range n {
-		for c := range a {
-			right[a] -= f.lower[a][c] * right[c]
+	for a, row := range f.lower {
+		x := right[a]
+		for c, y := range right[:a] {
+			x -= row[c] * y
 		}
-		right[a] /= f.lower[a][a]
+		right[a] = x / row[a]
 	}
 	for a := n - 1; a >= 0; a-- {
-		for c := a + 1; c < n; c++ {
-			right[a] -= f.lower[c][a] * right[c]
+		row := f.lower[a]
+		x := right[a] / row[a]
+		right[a] = x
+		for c := range a {
+			right[c] -= row[c] * x
 		}
-		right[a] /= f.lower[a][a]
 	}
 	return right
 }

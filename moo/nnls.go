@@ -25,16 +25,17 @@ func newNNLS(k [][]float64, c []float64) *nnls {
 // non-negative up to rounding.
 func (q *nnls) solve() []float64 {
 	barred := make([]bool, len(q.y)) // tried since the last progress
-	value := 0.0
+	value, h := 0.0, slices.Clone(q.c)
 	for limit := 100 + 20*len(q.y); q.iterations < limit; q.iterations++ {
-		j := q.violating(barred)
+		j := q.violating(h, barred)
 		if j < 0 {
 			break
 		}
 		before, members := slices.Clone(q.y), slices.Clone(q.f.index)
 		if q.f.add(j) && q.settle() {
-			if v := q.value(); v < value {
-				value = v
+			next := q.gradient()
+			if v := 0.5 * (dot(q.y, next) + dot(q.y, q.c)); v < value {
+				value, h = v, next
 				clear(barred)
 				continue
 			}
@@ -58,14 +59,9 @@ func (q *nnls) gradient() []float64 {
 	return h
 }
 
-func (q *nnls) value() float64 {
-	return 0.5 * (dot(q.y, q.gradient()) + dot(q.y, q.c))
-}
-
-// violating is the variable at zero with the most negative derivative beyond
+// violating is the variable at zero with the most negative derivative h beyond
 // rounding, or −1.
-func (q *nnls) violating(barred []bool) int {
-	h := q.gradient()
+func (q *nnls) violating(h []float64, barred []bool) int {
 	noise := 1.0
 	for _, y := range q.y {
 		noise += y
