@@ -79,7 +79,7 @@ func (v *evaluator) run(ctx context.Context, e *tensor.Engine, m *model.Llama, b
 		}
 		pending = next
 	}
-	out := report.Eval{Step: step, Seconds: time.Since(start).Seconds()}
+	out := report.Eval{Kind: "eval", Step: step, Seconds: time.Since(start).Seconds()}
 	for m, lang := range v.langs {
 		out.Rows = append(out.Rows, report.EvalRow{Lang: lang, Seen: v.seen[m], NLL: report.Float(nll[m]), Tokens: tokens[m], Bytes: bytes[m],
 			Examples: v.count[m], BitsPerByte: report.Float(data.BitsPerByte(nll[m], bytes[m]))})
@@ -149,7 +149,6 @@ func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (repor
 	if err != nil && ctx.Err() != nil {
 		return out, as(ErrInterrupted, fmt.Errorf("evaluation interrupted; nothing was changed"))
 	}
-	out.Kind = "eval"
 	return out, err
 }
 

@@ -78,7 +78,7 @@ func Score(dir string, sequences [][]uint32, d config.Device, warn io.Writer) ([
 		}
 		longest = max(longest, len(s))
 	}
-	x, err := openInference(dir, d, 1, longest-1, warn)
+	x, err := openInference(dir, d, 1, longest, warn)
 	if err != nil {
 		return nil, err
 	}

@@ -2,11 +2,17 @@ package train
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"concord/internal/checkpoint"
+	"concord/internal/config"
 	"concord/internal/train/traintest"
 )
 
@@ -65,4 +71,163 @@ func interruptedAtEveryStep(t *testing.T, n int, overrides ...string) outcome {
 		t.Fatal(err)
 	}
 	return outcomeOf(t, dir)
+}
+
+// The newest checkpoint is damaged: the one before is used, the user is told,
+// and the end is the same.
+func TestResumeFromDamage(t *testing.T) {
+	want := uninterrupted(t, "schedule.steps=4", "checkpoint.every=1", "checkpoint.keep=4")
+	cfg := tiny(t, "schedule.steps=4", "checkpoint.every=1", "checkpoint.keep=4")
+	dir := cfg.OutDir()
+	if _, err := until("step 3/", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err }); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	cut(t, filepath.Join(dir, checkpointFolder, checkpoint.Name(3), tensorsFile), 1)
+	cut(t, filepath.Join(dir, checkpointFolder, checkpoint.Name(2), stateFile), 5)
+	cut(t, filepath.Join(dir, metricsFile), 3) // the last line, too
+	out, err := until("", func(ctx context.Context, ui UI) error { _, err := Resume(ctx, dir, nil, ui); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{"passed over", checkpoint.Name(3), checkpoint.Name(2), tensorsFile + " is damaged"} {
+		if !strings.Contains(out, s) {
+			t.Errorf("the user is not told %q:\n%s", s, out)
+		}
+	}
+	if d := want.differ(outcomeOf(t, dir)); d != "" {
+		t.Error(d)
+	}
+}
+
+// A finished run says so, shows its table again and changes nothing; without
+// its model the model is written again.
+func TestResumeOfAFinishedRun(t *testing.T) {
+	cfg := tiny(t, "schedule.steps=2")
+	dir := cfg.OutDir()
+	first, err := Run(context.Background(), cfg, UI{Out: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := outcomeOf(t, dir)
+	files := snapshot(t, dir)
+	var again *Summary
+	out, err := until("", func(ctx context.Context, ui UI) (err error) { again, err = Resume(ctx, dir, nil, ui); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{"is finished", "held-out bits per byte", "model in " + filepath.Join(dir, modelFolder)} {
+		if !strings.Contains(out, s) {
+			t.Errorf("the user is not told %q:\n%s", s, out)
+		}
+	}
+	if a, b := toJSON(t, first), toJSON(t, again); a != b {
+		t.Errorf("the summary was\n%s, now\n%s", a, b)
+	}
+	if now := snapshot(t, dir); now != files {
+		t.Errorf("files changed:\n%s\nnow\n%s", files, now)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, modelFolder)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Resume(context.Background(), dir, nil, UI{Out: io.Discard}); err != nil {
+		t.Fatal(err)
+	}
+	if d := want.differ(outcomeOf(t, dir)); d != "" {
+		t.Error(d)
+	}
+}
+
+func toJSON(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// snapshot lists the files below dir with size and time.
+func snapshot(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	err := filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		st, err := d.Info()
+		if err == nil {
+			fmt.Fprintf(&b, "%s %d %v\n", p, st.Size(), st.ModTime())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// What would make a resume something else than the same run is refused, and
+// the run stays as it was.
+func TestResumeRefuses(t *testing.T) {
+	cfg := tiny(t, "schedule.steps=3")
+	dir := cfg.OutDir()
+	if _, err := until("step 1/", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err }); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	before := snapshot(t, dir)
+	refused := func(what, dir string, overrides []string, kind error, says ...string) {
+		t.Helper()
+		_, err := Resume(context.Background(), dir, overrides, UI{Out: io.Discard})
+		var conf *config.Error
+		if err == nil || kind == nil && !errors.As(err, &conf) || kind != nil && !errors.Is(err, kind) {
+			t.Fatalf("%s: %v", what, err)
+		}
+		for _, s := range says {
+			if !strings.Contains(err.Error(), s) {
+				t.Errorf("%s: the message lacks %q: %v", what, s, err)
+			}
+		}
+	}
+	refused("another method", dir, []string{"objective.method=mean"}, nil, "-o objective.method=mean", "cannot change in the middle of a run", "start a new run")
+	refused("a typo", dir, []string{"checkpoint.evry=1"}, nil, "checkpoint.evry")
+	refused("not a run", filepath.Dir(cfg.Path()), nil, ErrData, "is not the folder of a run")
+	refused("the folder of runs", filepath.Dir(dir), nil, ErrData, "is not the folder of a run")
+	refused("no folder", filepath.Join(filepath.Dir(dir), "other"), nil, ErrData, "runs here: "+dir)
+	for _, name := range []string{"bb.jsonl", "dd.heldout.jsonl", "base/tokenizer.json"} {
+		path := cfg.Resolve(name)
+		was, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		traintest.WriteFile(t, path, string(was)+"\n")
+		refused("changed "+name, dir, nil, ErrData, path+" has changed")
+		traintest.WriteFile(t, path, string(was))
+	}
+	if now := snapshot(t, dir); now != before {
+		t.Errorf("files changed:\n%s\nnow\n%s", before, now)
+	}
+}
+
+// An interrupted run without a checkpoint cannot be resumed, and says so; a new
+// run of the same name gets a folder of its own and mentions the old one.
+func TestRunFolders(t *testing.T) {
+	cfg := tiny(t, "schedule.steps=2", "eval.first=false", "eval.last=false", "eval.every=0")
+	dir := cfg.OutDir()
+	if _, err := until("step 1/", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err }); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	var sum *Summary
+	out, err := until("", func(ctx context.Context, ui UI) (err error) { sum, err = Run(ctx, cfg, ui); return err })
+	if err != nil || sum.Dir != dir+"-2" || !strings.Contains(out, "concord resume "+dir) {
+		t.Errorf("%v, %+v, printed:\n%s", err, sum, out)
+	}
+	if sum.Before != nil || sum.After != nil {
+		t.Error("an evaluation that was not asked for")
+	}
+	if err := os.RemoveAll(filepath.Join(dir, checkpointFolder)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Resume(context.Background(), dir, nil, UI{Out: io.Discard}); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "start the run again") {
+		t.Errorf("no checkpoint: %v", err)
+	}
 }

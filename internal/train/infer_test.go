@@ -1,0 +1,182 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"concord/internal/config"
+)
+
+// What the run printed in its closing table, eval must find again in the saved
+// model, and score must add up to it.
+func TestEvalAndScoreAgreeWithTheClosingTable(t *testing.T) {
+	cfg := tiny(t)
+	sum, err := Run(context.Background(), cfg, UI{Out: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := Evaluate(context.Background(), cfg, "", UI{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(before.Rows, sum.Before.Rows) {
+		t.Errorf("before: eval says\n%+v, the run said\n%+v", before.Rows, sum.Before.Rows)
+	}
+	for _, dir := range []string{sum.Dir, sum.Model} {
+		after, err := Evaluate(context.Background(), cfg, dir, UI{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(after.Rows, sum.After.Rows) {
+			t.Errorf("after: eval of %s says\n%+v, the run said\n%+v", dir, after.Rows, sum.After.Rows)
+		}
+	}
+	c, err := openCorpus(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, set := range c.sets {
+		var ids [][]uint32
+		for _, e := range set.Heldout {
+			ids = append(ids, e.IDs)
+		}
+		nll, err := Score(sum.Model, ids, cfg.Device, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		total := 0.0
+		for k, e := range set.Heldout {
+			for j, v := range nll[k] {
+				if e.Mask[j+1] {
+					total += float64(v)
+				}
+			}
+		}
+		if want := float64(sum.After.Rows[i].NLL); math.Abs(total-want) > 1e-4*want {
+			t.Errorf("%s: score adds up to %v nats, eval to %v", set.Lang, total, want)
+		}
+	}
+}
+
+func TestScoreRefuses(t *testing.T) {
+	cfg := tiny(t)
+	base := cfg.Resolve("base")
+	for _, c := range []struct {
+		ids  []uint32
+		says string
+	}{
+		{[]uint32{1}, "needs two"}, {[]uint32{1, 258}, "258"}, {make([]uint32, 65), "64"},
+	} {
+		if _, err := Score(base, [][]uint32{{1, 2}, c.ids}, cfg.Device, io.Discard); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%v: %v, want a data error with %q", c.ids, err, c.says)
+		}
+	}
+}
+
+func TestGenerate(t *testing.T) {
+	cfg := tiny(t)
+	base := cfg.Resolve("base")
+	generate := func(g Generation) (*Generated, string) {
+		t.Helper()
+		var stream strings.Builder
+		g.Stream = &stream
+		if g.TopP == 0 {
+			g.TopP = 1
+		}
+		out, err := Generate(base, g, cfg.Device, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stream.String() != out.Text {
+			t.Errorf("streamed %q, returned %q", stream.String(), out.Text)
+		}
+		return out, stream.String()
+	}
+	hot := Generation{Prompt: "Aa:", MaxTokens: 40, Temperature: 1, Seed: 5}
+	a, _ := generate(hot)
+	if b, _ := generate(hot); !reflect.DeepEqual(a, b) {
+		t.Errorf("the same seed gave %q and %q", a.Text, b.Text)
+	}
+	if want := []uint32{32, 64, 25}; !slices.Equal(a.Prompt, want) { // the table begins with '!'
+		t.Errorf("the prompt became %v, want the three bytes %v", a.Prompt, want)
+	}
+	hot.Seed = 6
+	if b, _ := generate(hot); slices.Equal(a.IDs, b.IDs) {
+		t.Error("another seed gave the same text")
+	}
+	// The likeliest token does not depend on the seed, and is what is left of
+	// top-p as p goes to nothing.
+	cold := Generation{Prompt: "Aa:", MaxTokens: 6, Seed: 1}
+	c, _ := generate(cold)
+	cold.Seed, cold.Temperature, cold.TopP = 2, 3, 1e-9
+	if d, _ := generate(cold); !slices.Equal(c.IDs, d.IDs) {
+		t.Errorf("temperature 0 gave %v, top-p 1e-9 %v", c.IDs, d.IDs)
+	}
+	// A stop text cuts, wherever the tokens' borders are.
+	text := []rune(a.Text)
+	hot.Seed = 5
+	hot.Stop = string(text[2:4])
+	s, _ := generate(hot)
+	if want, _, _ := strings.Cut(a.Text, hot.Stop); s.Stopped != "stop" || s.Text != want {
+		t.Errorf("stop at %q gave %q (%s), want %q", hot.Stop, s.Text, s.Stopped, want)
+	}
+	if a.Stopped == "length" && len(a.IDs) != 40 {
+		t.Errorf("%d tokens, want 40", len(a.IDs))
+	}
+}
+
+func TestGenerateRefuses(t *testing.T) {
+	cfg := tiny(t)
+	base := cfg.Resolve("base")
+	for _, g := range []Generation{
+		{Prompt: "a", MaxTokens: 1, TopP: 0}, {Prompt: "a", MaxTokens: 1, TopP: math.NaN()}, {Prompt: "a", MaxTokens: 0, TopP: 1},
+		{Prompt: "a", MaxTokens: 1, TopP: 1, Temperature: -1}, {Prompt: "a", MaxTokens: 1, TopP: 1, Temperature: math.NaN()},
+	} {
+		var conf *config.Error
+		if _, err := Generate(base, g, cfg.Device, io.Discard); !errors.As(err, &conf) {
+			t.Errorf("%+v: %v, want a configuration error", g, err)
+		}
+	}
+	for says, g := range map[string]Generation{
+		"UTF-8": {Prompt: "caf\xe9", MaxTokens: 1, TopP: 1}, "64": {Prompt: "a", MaxTokens: 100, TopP: 1},
+	} {
+		if _, err := Generate(base, g, cfg.Device, io.Discard); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%+v: %v, want a data error with %q", g, err, says)
+		}
+	}
+	if _, err := Generate(filepath.Join(base, "nowhere"), Generation{Prompt: "a", MaxTokens: 1, TopP: 1}, cfg.Device, io.Discard); !errors.Is(err, ErrData) {
+		t.Errorf("no model: %v", err)
+	}
+}
+
+// sample on given logits: the set of top-p, ties, and the shares drawn.
+func TestSample(t *testing.T) {
+	logits := []float32{1, 3, 3, 0}
+	if got := sample(logits, Generation{}, 0); got != 1 {
+		t.Errorf("the likeliest of %v is %d, want the lower id of the tie, 1", logits, got)
+	}
+	count := map[uint32]int{}
+	const n = 20000
+	for step := range n {
+		count[sample(logits, Generation{Temperature: 1, TopP: 1, Seed: 9}, step)]++
+	}
+	sum := math.Exp(1) + 2*math.Exp(3) + 1
+	for id, l := range logits {
+		want := n * math.Exp(float64(l)) / sum
+		if got := float64(count[uint32(id)]); math.Abs(got-want) > 5*math.Sqrt(want) {
+			t.Errorf("token %d drawn %v times of %d, want about %.0f", id, got, n, want)
+		}
+	}
+	for step := range 1000 {
+		if id := sample(logits, Generation{Temperature: 1, TopP: 0.7, Seed: 9}, step); id != 1 && id != 2 {
+			t.Fatalf("top-p 0.7 drew token %d, outside of the two that hold it", id)
+		}
+	}
+}
