@@ -30,23 +30,23 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 			overrides := []string{"objective.method=" + c.method, "objective.scope=" + c.scope, fmt.Sprintf("batch.accumulate=%d", c.accumulate), "batch.rows=3", "schedule.steps=4", "eval.every=2", "optim.lr=0.05", "schedule.warmup=0"}
 			want := uninterrupted(t, overrides...)
 			got := interruptedAtEveryStep(t, 4, overrides...)
-			if d := want.differ(got); d != "" {
+			if d := want.Differ(got); d != "" {
 				t.Error(d)
 			}
 		})
 	}
 }
 
-func uninterrupted(t *testing.T, overrides ...string) outcome {
+func uninterrupted(t *testing.T, overrides ...string) traintest.Outcome {
 	t.Helper()
 	cfg := tiny(t, overrides...)
 	if _, err := Run(context.Background(), cfg, UI{Out: &strings.Builder{}}); err != nil {
 		t.Fatal(err)
 	}
-	return outcomeOf(t, cfg.OutDir())
+	return traintest.OutcomeOf(t, cfg.OutDir())
 }
 
-func interruptedAtEveryStep(t *testing.T, n int, overrides ...string) outcome {
+func interruptedAtEveryStep(t *testing.T, n int, overrides ...string) traintest.Outcome {
 	t.Helper()
 	cfg := tiny(t, overrides...)
 	dir := cfg.OutDir()
@@ -70,7 +70,7 @@ func interruptedAtEveryStep(t *testing.T, n int, overrides ...string) outcome {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return outcomeOf(t, dir)
+	return traintest.OutcomeOf(t, dir)
 }
 
 // The newest checkpoint is damaged: the one before is used, the user is told,
@@ -94,7 +94,7 @@ func TestResumeFromDamage(t *testing.T) {
 			t.Errorf("the user is not told %q:\n%s", s, out)
 		}
 	}
-	if d := want.differ(outcomeOf(t, dir)); d != "" {
+	if d := want.Differ(traintest.OutcomeOf(t, dir)); d != "" {
 		t.Error(d)
 	}
 }
@@ -108,7 +108,7 @@ func TestResumeOfAFinishedRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := outcomeOf(t, dir)
+	want := traintest.OutcomeOf(t, dir)
 	files := snapshot(t, dir)
 	var again *Summary
 	out, err := until("", func(ctx context.Context, ui UI) (err error) { again, err = Resume(ctx, dir, nil, ui); return err })
@@ -132,7 +132,7 @@ func TestResumeOfAFinishedRun(t *testing.T) {
 	if _, err := Resume(context.Background(), dir, nil, UI{Out: io.Discard}); err != nil {
 		t.Fatal(err)
 	}
-	if d := want.differ(outcomeOf(t, dir)); d != "" {
+	if d := want.Differ(traintest.OutcomeOf(t, dir)); d != "" {
 		t.Error(d)
 	}
 }
