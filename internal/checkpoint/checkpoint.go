@@ -9,6 +9,7 @@ package checkpoint
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -43,28 +44,65 @@ type entry struct {
 	SHA256 string `json:"sha256"`
 }
 
-// Name is the folder name of the checkpoint at step.
-func Name(step int) string { return fmt.Sprintf("%s%08d", prefix, step) }
+// folder is one checkpoint's folder. A step that is saved again, after a resume
+// say, gets a new folder with a higher attempt: nothing is ever overwritten.
+type folder struct{ step, attempt int }
 
-// Save writes the checkpoint of step into dir and returns its path. An
-// existing checkpoint of the same step is replaced. On error (a full disk, say)
-// nothing that was there before is touched.
+func (f folder) name() string {
+	if f.attempt == 0 {
+		return fmt.Sprintf("%s%08d", prefix, f.step)
+	}
+	return fmt.Sprintf("%s%08d.%d", prefix, f.step, f.attempt)
+}
+
+// parse is the inverse of name.
+func parse(name string) (f folder, ok bool) {
+	s, ok := strings.CutPrefix(name, prefix)
+	if !ok {
+		return f, false
+	}
+	step, attempt, again := strings.Cut(s, ".")
+	var err1, err2 error
+	f.step, err1 = strconv.Atoi(step)
+	if again {
+		f.attempt, err2 = strconv.Atoi(attempt)
+	}
+	return f, err1 == nil && err2 == nil && f.name() == name
+}
+
+// Name is the name of the folder that step is first saved in.
+func Name(step int) string { return folder{step: step}.name() }
+
+// Save writes the checkpoint of step into dir and returns its path. On error (a
+// full disk, say) nothing that was there before is touched.
 func Save(dir string, step int, files []File) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("checkpoint: %w", err)
 	}
-	final := filepath.Join(dir, Name(step))
+	all, err := list(dir)
+	if err != nil {
+		return "", err
+	}
+	to := folder{step: step}
+	for _, f := range all {
+		if f.step == step && f.attempt >= to.attempt {
+			to.attempt = f.attempt + 1
+		}
+	}
+	final := filepath.Join(dir, to.name())
 	temp, err := os.MkdirTemp(dir, tempPrefix)
 	if err != nil {
 		return "", fmt.Errorf("checkpoint: %w", err)
 	}
 	defer os.RemoveAll(temp) // after the rename there is nothing left to remove
-	if err := writeAll(temp, files); err != nil {
+	err = writeAll(temp, files)
+	if err == nil {
+		err = os.Rename(temp, final)
+	}
+	if err != nil {
 		return "", fmt.Errorf("checkpoint: save %s: %w (the previous checkpoint is intact)", final, err)
 	}
-	if err := replace(temp, final); err != nil {
-		return "", fmt.Errorf("checkpoint: save %s: %w (the previous checkpoint is intact)", final, err)
-	}
+	syncDir(dir)
 	return final, nil
 }
 
@@ -122,30 +160,6 @@ func (c *counter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// replace renames temp to final; an existing final is moved aside first,
-// because a folder cannot be renamed over a non-empty one.
-func replace(temp, final string) error {
-	old := ""
-	if _, err := os.Stat(final); err == nil {
-		old = filepath.Join(filepath.Dir(final), tempPrefix+"old-"+filepath.Base(final))
-		os.RemoveAll(old)
-		if err := os.Rename(final, old); err != nil {
-			return err
-		}
-	}
-	if err := os.Rename(temp, final); err != nil {
-		if old != "" {
-			return errors.Join(err, os.Rename(old, final))
-		}
-		return err
-	}
-	syncDir(filepath.Dir(final))
-	if old != "" {
-		return os.RemoveAll(old)
-	}
-	return nil
-}
-
 // syncDir makes the names in dir durable where the system can (Windows cannot
 // open folders for syncing, and journals renames itself).
 func syncDir(dir string) {
@@ -155,8 +169,12 @@ func syncDir(dir string) {
 	}
 }
 
-// Verify checks that the checkpoint at path is whole.
+// Verify checks that the checkpoint at path is whole, every byte.
 func Verify(path string) error {
+	return verify(path, verifyContent)
+}
+
+func verify(path string, file func(path string, e entry) error) error {
 	b, err := os.ReadFile(filepath.Join(path, manifestName))
 	if err != nil {
 		return fmt.Errorf("checkpoint: %s: no manifest: %w", path, err)
@@ -171,14 +189,14 @@ func Verify(path string) error {
 		return fmt.Errorf("checkpoint: %s: the manifest is damaged: %w", path, err)
 	}
 	for _, e := range entries {
-		if err := verifyFile(filepath.Join(path, e.Name), e); err != nil {
+		if err := file(filepath.Join(path, e.Name), e); err != nil {
 			return fmt.Errorf("checkpoint: %s: %w", path, err)
 		}
 	}
 	return nil
 }
 
-func verifyFile(path string, e entry) error {
+func verifyContent(path string, e entry) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -195,8 +213,21 @@ func verifyFile(path string, e entry) error {
 	return nil
 }
 
-// List returns the steps that have a folder in dir, newest first, verified or not.
-func List(dir string) ([]int, error) {
+// verifySize is verifyContent without reading: what a save that was cut short,
+// or a lost file, fails.
+func verifySize(path string, e entry) error {
+	st, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if st.Size() != e.Size {
+		return fmt.Errorf("%s is damaged (%d bytes, %d were saved)", e.Name, st.Size(), e.Size)
+	}
+	return nil
+}
+
+// list returns the checkpoints in dir, newest first, whole or not.
+func list(dir string) ([]folder, error) {
 	names, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -204,48 +235,54 @@ func List(dir string) ([]int, error) {
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
-	var steps []int
+	var out []folder
 	for _, d := range names {
-		if s, ok := strings.CutPrefix(d.Name(), prefix); ok && d.IsDir() {
-			if n, err := strconv.Atoi(s); err == nil {
-				steps = append(steps, n)
-			}
+		if f, ok := parse(d.Name()); ok && d.IsDir() {
+			out = append(out, f)
 		}
 	}
-	slices.SortFunc(steps, func(a, b int) int { return b - a })
-	return steps, nil
+	slices.SortFunc(out, func(a, b folder) int {
+		return cmp.Or(cmp.Compare(b.step, a.step), cmp.Compare(b.attempt, a.attempt))
+	})
+	return out, nil
 }
 
 // Latest returns the newest whole checkpoint in dir and why newer ones were
 // passed over. The error is ErrNone when there is none.
 func Latest(dir string) (path string, step int, skipped []error, err error) {
-	steps, err := List(dir)
+	all, err := list(dir)
 	if err != nil {
 		return "", 0, nil, err
 	}
-	for _, s := range steps {
-		p := filepath.Join(dir, Name(s))
+	for _, f := range all {
+		p := filepath.Join(dir, f.name())
 		if err := Verify(p); err != nil {
 			skipped = append(skipped, err)
 			continue
 		}
-		return p, s, skipped, nil
+		return p, f.step, skipped, nil
 	}
 	return "", 0, skipped, fmt.Errorf("checkpoint: %s: %w", dir, ErrNone)
 }
 
-// Prune removes all but the newest keep checkpoints and those in spare, and
-// what interrupted saves left behind.
-func Prune(dir string, keep int, spare ...int) error {
-	steps, err := List(dir)
+// Prune removes all but the newest keep checkpoints, saved (the path of the one
+// just written) and those of the steps in spare; earlier attempts at the same
+// step; damaged ones; and what interrupted saves left behind. Only checkpoints
+// that are whole count towards keep. saved is never removed.
+func Prune(dir string, keep int, saved string, spare ...int) error {
+	all, err := list(dir)
 	if err != nil {
 		return err
 	}
-	for i, s := range steps {
-		if i < keep || slices.Contains(spare, s) {
+	kept := map[int]bool{}
+	for _, f := range all {
+		p := filepath.Join(dir, f.name())
+		wanted := len(kept) < keep || slices.Contains(spare, f.step)
+		if p == saved || wanted && !kept[f.step] && verify(p, verifySize) == nil {
+			kept[f.step] = true
 			continue
 		}
-		if err := os.RemoveAll(filepath.Join(dir, Name(s))); err != nil {
+		if err := os.RemoveAll(p); err != nil {
 			return fmt.Errorf("checkpoint: prune: %w", err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -101,35 +102,82 @@ func TestFailedSaveChangesNothing(t *testing.T) {
 	}
 }
 
-func TestSaveReplacesTheSameStep(t *testing.T) {
+// A step that is saved again does not touch what was there: a crash at any
+// moment leaves one whole checkpoint of the step.
+func TestSavingAStepAgain(t *testing.T) {
 	dir := t.TempDir()
-	save(t, dir, 7, "old")
+	old := save(t, dir, 7, "old")
 	p := save(t, dir, 7, "new")
-	b, err := os.ReadFile(filepath.Join(p, "tensors"))
-	if err != nil || string(b) != "newnew" {
-		t.Fatalf("%q, %v", b, err)
+	if p == old {
+		t.Fatal("the first checkpoint was overwritten")
 	}
-	if err := Verify(p); err != nil {
+	for path, want := range map[string]string{old: "oldold", p: "newnew"} {
+		if b, err := os.ReadFile(filepath.Join(path, "tensors")); err != nil || string(b) != want {
+			t.Errorf("%s: %q, %v", path, b, err)
+		}
+	}
+	if got, _, _, err := Latest(dir); err != nil || got != p {
+		t.Fatalf("Latest = %s, %v; want the second attempt", got, err)
+	}
+	if err := Prune(dir, 2, p); err != nil {
 		t.Fatal(err)
 	}
+	if got := names(t, dir); len(got) != 1 || filepath.Join(dir, got[0]) != p {
+		t.Errorf("left %v, want the second attempt", got)
+	}
+}
+
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	all, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, d := range all {
+		out = append(out, d.Name())
+	}
+	return out
 }
 
 func TestPruneKeepsNewestAndSpared(t *testing.T) {
 	dir := t.TempDir()
+	last := ""
 	for s := 1; s <= 6; s++ {
-		save(t, dir, s, "x")
+		last = save(t, dir, s, "x")
 	}
 	if err := os.Mkdir(filepath.Join(dir, tempPrefix+"123"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := Prune(dir, 2, 3); err != nil {
+	if err := Prune(dir, 2, last, 3); err != nil {
 		t.Fatal(err)
 	}
-	got, _ := List(dir)
-	if len(got) != 3 || got[0] != 6 || got[1] != 5 || got[2] != 3 {
-		t.Errorf("left %v, want [6 5 3]", got)
+	want := []string{"step-00000003", "step-00000005", "step-00000006"}
+	if got := names(t, dir); !slices.Equal(got, want) {
+		t.Errorf("left %v, want %v", got, want)
 	}
-	if left, _ := filepath.Glob(filepath.Join(dir, tempPrefix+"*")); len(left) != 0 {
-		t.Errorf("left behind: %v", left)
+}
+
+// Damaged checkpoints newer than the one just saved, as after a resume from an
+// older one, must neither count nor survive.
+func TestPruneDoesNotCountDamaged(t *testing.T) {
+	dir := t.TempDir()
+	save(t, dir, 100, "x")
+	for _, step := range []int{200, 250} {
+		if err := os.Truncate(filepath.Join(save(t, dir, step, "y"), "tensors"), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	saved := save(t, dir, 150, "z")
+	for _, keep := range []int{2, 1} {
+		if err := Prune(dir, keep, saved); err != nil {
+			t.Fatal(err)
+		}
+		if got, _, _, err := Latest(dir); err != nil || got != saved {
+			t.Fatalf("keep %d: Latest = %s, %v; want %s", keep, got, err, saved)
+		}
+		if got := names(t, dir); len(got) != keep {
+			t.Errorf("keep %d: left %v", keep, got)
+		}
 	}
 }

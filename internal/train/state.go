@@ -98,7 +98,7 @@ func readLock(dir string) (lock, error) {
 // save writes a checkpoint of the trainer as it stands and removes old ones.
 func (t *Trainer) save(dir string, s state) error {
 	path := filepath.Join(dir, checkpointFolder)
-	_, err := checkpoint.Save(path, s.Step, []checkpoint.File{
+	saved, err := checkpoint.Save(path, s.Step, []checkpoint.File{
 		{Name: stateFile, Write: func(w io.Writer) error { return json.NewEncoder(w).Encode(s) }},
 		{Name: tensorsFile, Write: func(w io.Writer) error { return safetensors.Encode(w, t.snapshot(), nil) }},
 	})
@@ -109,7 +109,7 @@ func (t *Trainer) save(dir string, s state) error {
 	if s.BestStep > 0 {
 		spare = append(spare, s.BestStep)
 	}
-	return checkpoint.Prune(path, t.cfg.Checkpoint.Keep, spare...)
+	return checkpoint.Prune(path, t.cfg.Checkpoint.Keep, saved, spare...)
 }
 
 // states are the values saved per parameter.
