@@ -61,7 +61,7 @@ func holdOut(n names, declarations []declaration) (*holdout, error) {
 		}
 		byName[name] = symbol
 		if strings.Contains(name, ">") {
-			return nil, fmt.Errorf("English name %q holds the prompt's separator '>'", name)
+			return nil, fmt.Errorf("the English name %q holds the prompt's separator '>'", name)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
