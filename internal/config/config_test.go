@@ -52,11 +52,11 @@ func write(t *testing.T, text string) string {
 
 func TestLoad(t *testing.T) {
 	path := write(t, good)
-	c, err := Load(path, []string{"optim.lr=2e-4", "objective.method=mgda", "device.memory=2GB", "objective.options.c=0.5"})
+	c, err := Load(path, []string{"optim.lr=2e-4", "objective.method=mgda", "device.memory=2GB", "objective.options.c=0.5", "device.adapter=0"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Optim.LR != 2e-4 || c.Objective.Method != "mgda" || c.Objective.Options["c"] != 0.5 || c.MemoryBudget() != 2<<30 {
+	if c.Optim.LR != 2e-4 || c.Objective.Method != "mgda" || c.Objective.Options["c"] != 0.5 || c.MemoryBudget() != 2<<30 || c.Device.Adapter != "0" {
 		t.Errorf("overrides not applied: %+v", c)
 	}
 	if !c.Data.Source[0].Train || c.Data.Source[1].Train || c.Data.MaxLen != 64 || c.Data.Temperature != 2 {
@@ -112,6 +112,8 @@ func TestMistakes(t *testing.T) {
 		"override form":      {"", "", []string{"optim.lr"}, []string{"section.key=value"}},
 		"override of a list": {"", "", []string{"data.source.lang=x"}, []string{"cannot be overridden"}},
 		"override range":     {"", "", []string{"optim.lr=-1"}, []string{"-o optim.lr", "outside"}},
+		"inline sources":     {"[[data.source]]\nlang = \"sw\"\npath = \"sw.jsonl\"\n[[data.source]]\nlang = \"zu\"\nheldout = \"sw.jsonl\"\ntrain = false", "source = [{lang=\"b\", path=\"sw.jsonl\", train=false}]", nil, []string{":9", "[[data.source]]"}},
+		"endless":            {"steps = 10", "epochs = inf", nil, []string{"schedule.epochs", "outside"}},
 		"memory":             {"", "", []string{"device.memory=lots"}, []string{"not a size"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -58,13 +58,19 @@ func Parse(path, text string, overrides []string) (*Config, error) {
 }
 
 // sourceDefaults gives [[data.source]] elements their defaults: the decoder
-// makes them from zero values.
-func sourceDefaults(c *Config, at func(key string) bool) {
+// makes them from zero values. Sources written inline have no lines of their
+// own to look at, and are refused.
+func (c *Config) sourceDefaults(path string, places map[string]int) error {
 	for i := range c.Data.Source {
-		if !at(fmt.Sprintf("data.source.%d.train", i)) {
+		key := fmt.Sprintf("data.source.%d", i)
+		if _, ok := places[key]; !ok {
+			return &Error{Where: fmt.Sprintf("%s:%d", path, max(lineOf(places, "data.source"), lineOf(places, "data"))), Msg: "sources are written one table each", Fix: "[[data.source]]\n       lang = \"sw\"\n       path = \"data/sw.jsonl\""}
+		}
+		if _, ok := places[key+".train"]; !ok {
 			c.Data.Source[i].Train = true
 		}
 	}
+	return nil
 }
 
 func (c *Config) decode(path, text string) error {
@@ -79,8 +85,7 @@ func (c *Config) decode(path, text string) error {
 	for key, line := range places {
 		c.origins[key] = fmt.Sprintf("%s:%d", path, line)
 	}
-	sourceDefaults(c, func(k string) bool { _, ok := places[k]; return ok })
-	return nil
+	return c.sourceDefaults(path, places)
 }
 
 // override applies "section.key=value"; value is TOML, or a bare string.
@@ -98,6 +103,9 @@ func (c *Config) override(o string) error {
 		return &Error{Where: where, Msg: "the value spans lines"}
 	}
 	text := key + " = " + value
+	if kind := knownKeys()[key]; kind == reflect.String && !strings.HasPrefix(value, `"`) && !strings.HasPrefix(value, "'") {
+		text = key + " = " + strconv.Quote(value) // -o device.adapter=0 names an adapter, not a number
+	}
 	if _, err := toml.Decode(text, &map[string]any{}); err != nil {
 		text = key + " = " + strconv.Quote(value)
 	}
@@ -119,15 +127,10 @@ func (c *Config) override(o string) error {
 // only because the decoder ignores case.
 func unknownKeys(path string, places map[string]int, md toml.MetaData) error {
 	known := knownKeys()
-	seen := map[string]int{}
 	for _, k := range md.Keys() {
 		key := k.String()
 		if _, ok := known[key]; ok || strings.HasPrefix(key, "objective.options.") || strings.HasPrefix(key, "objective.weights.") {
 			continue
-		}
-		seen[key]++
-		if i := strings.LastIndex(key, "."); i > 0 && seen[key[:i]] > 0 {
-			continue // its table was named already
 		}
 		where := path
 		if l := lineOf(places, key); l > 0 {

@@ -166,8 +166,10 @@ func (c *Config) length() error {
 	if n != 1 {
 		return c.fail("schedule", "steps = 200  # in [schedule]", "give exactly one of steps, epochs, tokens (%d given)", n)
 	}
-	if s.Steps < 0 || s.Epochs < 0 || s.Tokens < 0 {
-		return c.fail("schedule", "steps = 200", "the length of the run is negative")
+	for key, v := range map[string]float64{"steps": float64(s.Steps), "epochs": s.Epochs, "tokens": float64(s.Tokens)} {
+		if err := c.inRange("schedule."+key, v, 0, 1e15, "steps = 200"); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -232,7 +234,7 @@ func (c *Config) source(i int, s Source) error {
 		return c.fail(key("heldout"), `heldout = "data/`+s.Lang+`.heldout.jsonl"`, "an evaluation-only source needs a file")
 	case s.Heldout != "" && s.Holdout != 0:
 		return c.fail(key("holdout"), "remove one of the two lines", "give heldout (a file) or holdout (a fraction), not both")
-	case s.Holdout < 0 || s.Holdout >= 1:
+	case !(s.Holdout >= 0 && s.Holdout < 1):
 		return c.fail(key("holdout"), "holdout = 0.1", "%v is outside 0 ≤ holdout < 1", s.Holdout)
 	}
 	if err := c.oneOf(key("format"), s.Format, "", "text", "jsonl"); err != nil {

@@ -106,8 +106,15 @@ func (t *Tokenizer) BOS() (id uint32, ok bool) {
 }
 
 // EOS returns the eos_token of tokenizer_config.json, else EOSToken if that is
-// a special token. Generation stops at any of StopTokens.
-func (t *Tokenizer) EOS() (id uint32, ok bool) { return t.named(t.config.eos, EOSToken) }
+// a special token, else the first eos_token_id of config.json. Generation stops
+// at any of StopTokens.
+func (t *Tokenizer) EOS() (id uint32, ok bool) {
+	if id, ok = t.named(t.config.eos, EOSToken); !ok && len(t.eos) > 0 {
+		id = t.eos[0]
+		_, ok = t.IDToToken(id)
+	}
+	return id, ok
+}
 
 // AddsBOS reports whether Encode with addSpecial puts BOS before the text.
 func (t *Tokenizer) AddsBOS() bool { return len(t.template.before) > 0 }

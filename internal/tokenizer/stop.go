@@ -100,12 +100,24 @@ func (l *ids) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// StopTokens returns the ids at which generation ends, sorted: the union of the
-// eos ids in the model folder's config.json and generation_config.json and the
-// eos_token of its tokenizer_config.json, because real models disagree between
-// the three (a base model's end of text against a chat model's end of turn).
-// Without any of them it is EOS. Files that do not exist are passed over.
-func (t *Tokenizer) StopTokens(dir string) ([]uint32, error) {
+// readFolder reads what the other files of a model's folder say of BOS and EOS.
+func (t *Tokenizer) readFolder(dir string) error {
+	path := filepath.Join(dir, "tokenizer_config.json")
+	var err error
+	if t.config, err = readNames(path); err != nil {
+		return err
+	}
+	for key, name := range map[string]string{"bos_token": t.config.bos, "eos_token": t.config.eos} {
+		if _, ok := t.TokenToID(name); name != "" && !ok {
+			return fmt.Errorf("tokenizer: %s: %s %q is not in the vocabulary", path, key, name)
+		}
+	}
+	t.eos, err = modelEOS(dir)
+	return err
+}
+
+// modelEOS reads the eos ids of config.json, then of generation_config.json.
+func modelEOS(dir string) ([]uint32, error) {
 	var all []uint32
 	for _, name := range []string{"config.json", "generation_config.json"} {
 		var c struct {
@@ -114,11 +126,23 @@ func (t *Tokenizer) StopTokens(dir string) ([]uint32, error) {
 				EOS ids `json:"eos_token_id"`
 			} `json:"text_config"`
 		}
-		path := filepath.Join(dir, name)
-		if err := readJSON(path, &c); err != nil {
+		if err := readJSON(filepath.Join(dir, name), &c); err != nil {
 			return nil, err
 		}
 		all = append(append(all, c.EOS...), c.Text.EOS...)
+	}
+	return all, nil
+}
+
+// StopTokens returns the ids at which generation ends, sorted: the union of the
+// eos ids in the model folder's config.json and generation_config.json and the
+// eos_token of its tokenizer_config.json, because real models disagree between
+// the three (a base model's end of text against a chat model's end of turn).
+// Without any of them it is EOS. Files that do not exist are passed over.
+func (t *Tokenizer) StopTokens(dir string) ([]uint32, error) {
+	all, err := modelEOS(dir)
+	if err != nil {
+		return nil, err
 	}
 	path := filepath.Join(dir, "tokenizer_config.json")
 	n, err := readNames(path)

@@ -26,10 +26,12 @@ type Tokenizer struct {
 	decoders  []decoder // nil: tokens joined by spaces
 	tokens    []string  // by id; "" = no such id
 	config    names
+	eos       []uint32 // eos_token_id of the folder's config.json or generation_config.json
 }
 
 // Load reads path, a tokenizer.json. If a tokenizer_config.json lies beside
-// it, BOS and EOS take their names from there.
+// it, BOS and EOS take their names from there; a name that is not in the
+// vocabulary is an error. EOS may also come from the model's config.json.
 func Load(path string) (*Tokenizer, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -39,11 +41,7 @@ func Load(path string) (*Tokenizer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	t.config, err = readNames(filepath.Join(filepath.Dir(path), "tokenizer_config.json"))
-	if err != nil {
-		return nil, err
-	}
-	return t, nil
+	return t, t.readFolder(filepath.Dir(path))
 }
 
 // Bytes returns the tokenizer.json this tokenizer was made from, byte for byte.

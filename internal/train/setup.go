@@ -128,10 +128,17 @@ func newStore(e *tensor.Engine, c model.Config, scope string, objectives int, tr
 	return s, nil
 }
 
-// fileHashes are the SHA-256 of the files a run depends on, by path.
+// fileHashes are the SHA-256, by absolute path, of the files that decide what a
+// run's steps see. The base model's weights are not among them: a checkpoint
+// has its own.
 func fileHashes(cfg *config.Config) (map[string]string, error) {
 	dir := cfg.Resolve(cfg.Model.Path)
 	paths := []string{filepath.Join(dir, "config.json"), filepath.Join(dir, "tokenizer.json")}
+	for _, optional := range []string{"tokenizer_config.json", "generation_config.json"} { // BOS and EOS
+		if p := filepath.Join(dir, optional); exists(p) {
+			paths = append(paths, p)
+		}
+	}
 	for _, s := range cfg.Data.Source {
 		for _, p := range []string{s.Path, s.Heldout} {
 			if p != "" && !slices.Contains(paths, cfg.Resolve(p)) {
@@ -145,7 +152,7 @@ func fileHashes(cfg *config.Config) (map[string]string, error) {
 		if err != nil {
 			return nil, DataError(err)
 		}
-		out[p] = h
+		out[mustAbs(p)] = h
 	}
 	return out, nil
 }

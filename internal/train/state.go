@@ -32,7 +32,7 @@ type lock struct {
 	Version Version           `json:"version"`
 	RunFile string            `json:"run_file"` // absolute, for the paths in Config
 	Config  *config.Config    `json:"config"`
-	Files   map[string]string `json:"files"` // SHA-256 of everything read
+	Files   map[string]string `json:"files"` // SHA-256, see fileHashes
 }
 
 // state is everything of a checkpoint but the tensors. Data order and
