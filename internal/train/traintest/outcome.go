@@ -15,6 +15,7 @@ import (
 type Outcome struct {
 	files   map[string]string
 	metrics []string
+	pairs   int
 }
 
 // OutcomeOf reads the run in dir.
@@ -25,20 +26,22 @@ func OutcomeOf(t testing.TB, dir string) Outcome {
 	if err != nil || len(last) == 0 {
 		t.Fatalf("no checkpoint in %s: %v", dir, err)
 	}
-	for _, p := range []string{filepath.Join(dir, "model", "model.safetensors"), filepath.Join(dir, "model", "config.json"), filepath.Join(last[len(last)-1], "tensors.safetensors")} {
+	for name, p := range map[string]string{
+		"model": filepath.Join(dir, "model", "model.safetensors"), "config": filepath.Join(dir, "model", "config.json"),
+		"checkpoint": filepath.Join(last[len(last)-1], "tensors.safetensors"),
+	} {
 		b, err := os.ReadFile(p)
 		if err != nil {
 			t.Fatal(err)
 		}
-		rel, err := filepath.Rel(dir, p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		o.files[rel] = string(b)
+		o.files[name] = string(b)
 	}
 	for _, r := range Records(t, dir) {
 		if r["kind"] == "step" || r["kind"] == "eval" {
 			delete(r, "seconds")
+			if n, ok := r["negative_pairs"].(float64); ok {
+				o.pairs += int(n)
+			}
 			b, err := json.Marshal(r) // keys in order
 			if err != nil {
 				t.Fatal(err)
@@ -66,6 +69,10 @@ func Records(t testing.TB, dir string) []map[string]any {
 	}
 	return out
 }
+
+// Conflicts is the number of negative pairs of languages over all steps and
+// buckets.
+func (o Outcome) Conflicts() int { return o.pairs }
 
 // Differ says how two outcomes differ, "" if they do not.
 func (o Outcome) Differ(p Outcome) string {
