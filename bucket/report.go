@@ -4,6 +4,8 @@ import (
 	"math"
 
 	"gonum.org/v1/gonum/mat"
+
+	"concord/moo"
 )
 
 // BucketReport is how one bucket was resolved.
@@ -16,7 +18,8 @@ type BucketReport struct {
 	// Negative of Pairs pairs of objectives with gradients that are finite and
 	// not zero have a negative inner product: they are in conflict.
 	Negative, Pairs int
-	NonFinite       []int // objectives whose gradient holds NaN or Inf
+	MinCosine       float64 // the smallest cosine of a pair; 0 without pairs
+	NonFinite       []int   // objectives whose gradient holds NaN or Inf
 }
 
 // Report is how a step's buckets were resolved.
@@ -40,7 +43,8 @@ func (r *Report) finish() {
 // newBucketReport derives the statistics of a resolved bucket from its Gram:
 // |Jᵀ w|² = wᵀ G w, so that the norm costs no pass over the gradient.
 func newBucketReport(name string, size int, g *mat.SymDense, weights []float64) BucketReport {
-	r := BucketReport{Name: name, Size: size, G: g, Weights: weights}
+	c := moo.Conflicts(g)
+	r := BucketReport{Name: name, Size: size, G: g, Weights: weights, Negative: c.Negative, Pairs: c.Pairs, MinCosine: c.MinCosine}
 	m := g.SymmetricDim()
 	for i := range m {
 		if !finite(g.At(i, i)) {
@@ -49,12 +53,6 @@ func newBucketReport(name string, size int, g *mat.SymDense, weights []float64) 
 		for j := range m {
 			if weights[i] != 0 && weights[j] != 0 {
 				r.Norm2 += weights[i] * weights[j] * g.At(i, j)
-			}
-			if j < i && live(g.At(i, i)) && live(g.At(j, j)) {
-				r.Pairs++
-				if g.At(i, j) < 0 {
-					r.Negative++
-				}
 			}
 		}
 	}
@@ -65,5 +63,3 @@ func newBucketReport(name string, size int, g *mat.SymDense, weights []float64) 
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
-
-func live(diagonal float64) bool { return finite(diagonal) && diagonal > 0 }

@@ -14,9 +14,12 @@ import (
 // weight 0. For the scope "global" it is called once, with bucket 0.
 type Solver func(bucket int, g *mat.SymDense) (weights []float64, err error)
 
+// MaxObjectives is the most objectives that a Gram kernel takes.
+const MaxObjectives = 64
+
 // Options say how buckets are resolved.
 type Options struct {
-	Objectives int // M, at most 64
+	Objectives int // M, at most MaxObjectives
 	// Solver is nil for a method whose weights do not depend on the gradients
 	// (mean, static): the backward pass then writes the one combined gradient
 	// in place, in one segment, and no rows exist.
@@ -58,8 +61,8 @@ type progress struct {
 // NewResolver returns a resolver of the store's gradients. It fails on options
 // out of range or when the device refuses memory.
 func NewResolver(s *Store, o Options) (*Resolver, error) {
-	if o.Objectives < 1 || o.Objectives > 64 {
-		return nil, fmt.Errorf("bucket: %d objectives; 1 to 64 are possible", o.Objectives)
+	if o.Objectives < 1 || o.Objectives > MaxObjectives {
+		return nil, fmt.Errorf("bucket: %d objectives; 1 to %d are possible", o.Objectives, MaxObjectives)
 	}
 	if o.InFlight == 0 {
 		o.InFlight = 2

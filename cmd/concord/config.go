@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"concord/internal/config"
+	"concord/internal/report"
 	"concord/internal/train"
 )
 
@@ -31,6 +32,7 @@ func (c *configCheckCmd) Run() error {
 	if c.JSON {
 		return printJSON(plan)
 	}
+	report.DataTable(os.Stdout, plan.Data)
 	fmt.Printf("%s is fine: %d languages to train, %d steps of %d × %d tokens\n", c.RunFile, plan.Trained, plan.Steps, plan.Rows, plan.SeqLen)
 	return nil
 }

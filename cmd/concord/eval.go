@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 
 	"concord/internal/config"
 	"concord/internal/report"
@@ -37,6 +38,11 @@ func (c *evalCmd) Run() error {
 	second, err := train.Evaluate(ctx, cfg, c.Compare, screen(c.JSON))
 	if err != nil {
 		return err
+	}
+	for i, r := range first.Rows { // another tokenizer may keep other examples within data.max_len
+		if o := second.Rows[i]; o.Bytes != r.Bytes || o.Examples != r.Examples {
+			fmt.Fprintf(os.Stderr, "concord: %s: the models were measured on different text (%d and %d bytes): raise data.max_len\n", r.Lang, r.Bytes, o.Bytes)
+		}
 	}
 	if c.JSON {
 		return printJSON(map[string]report.Eval{"model": first, "compare": second})

@@ -9,14 +9,14 @@ import (
 )
 
 type generateCmd struct {
-	Model       string  `required:"" help:"Model folder or run folder." placeholder:"DIR"`
-	Prompt      string  `arg:"" help:"Text to continue; - reads standard input."`
-	MaxTokens   int     `default:"64" help:"Tokens to sample at most."`
-	Temperature float64 `default:"0" help:"0 takes the likeliest token."`
-	TopP        float64 `name:"top-p" default:"1" help:"Sample from the smallest set of tokens with this probability."`
-	Seed        uint64  `default:"1" help:"Same seed, same text."`
-	Stop        string  `help:"Also stop at this text."`
-	JSON        bool    `help:"Print as JSON."`
+	Model       string   `required:"" help:"Model folder or run folder." placeholder:"DIR"`
+	Prompt      string   `arg:"" help:"Text to continue; - reads standard input."`
+	MaxTokens   int      `default:"64" help:"Tokens to sample at most."`
+	Temperature float64  `default:"0" help:"0 takes the likeliest token."`
+	TopP        float64  `name:"top-p" default:"1" help:"Sample from the smallest set of tokens with this probability."`
+	Seed        uint64   `default:"1" help:"Same seed, same text."`
+	Stop        []string `sep:"none" placeholder:"TEXT" help:"Also stop at this text; repeatable."`
+	JSON        bool     `help:"Print as JSON."`
 	deviceFlags
 }
 
@@ -35,7 +35,6 @@ func (c *generateCmd) Run() error {
 	g := train.Generation{Prompt: c.Prompt, MaxTokens: c.MaxTokens, Temperature: c.Temperature, TopP: c.TopP, Seed: c.Seed, Stop: c.Stop}
 	if !c.JSON {
 		g.Stream = os.Stdout
-		fmt.Print(c.Prompt)
 	}
 	out, err := train.Generate(c.Model, g, dev, os.Stderr)
 	if err != nil {

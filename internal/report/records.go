@@ -146,7 +146,7 @@ type End struct {
 	PeakBytes   int64            `json:"peak_bytes"`
 	BytesByRole map[string]int64 `json:"bytes_by_role"` // at the peak
 	Output      string           `json:"output"`
-	Stopped     string           `json:"stopped,omitempty"` // why, if early
+	Best        string           `json:"best,omitempty"` // folder of a better model than the last
 }
 
 // WriteJSON appends one record as a line.

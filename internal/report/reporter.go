@@ -75,7 +75,7 @@ func (r *Reporter) Begin(h Header) {
 	r.json(h)
 	device := h.Device
 	if h.Software {
-		device += "  (a CPU: no GPU adapter was found)"
+		device += "  (a software rasterizer on the CPU)"
 	}
 	r.Printf(" run     %s → %s", h.Name, h.Dir)
 	r.Printf(" model   %s  %s parameters", h.Model, Count(h.Parameters))
@@ -83,10 +83,15 @@ func (r *Reporter) Begin(h Header) {
 	r.Printf(" memory  %s of tensors, budget %s", Bytes(h.Planned), Bytes(h.Budget))
 	r.Printf(" method  %s, scope %s: %d buckets, %d languages", h.Method, h.Scope, h.Buckets, len(h.Languages))
 	r.Printf(" step    %d rows × %d tokens, %.0f%% filled, %d steps", h.Rows, h.SeqLen, 100*h.Packing, h.Steps)
-	r.data(h.Data)
+	if !r.opt.Quiet {
+		DataTable(r.opt.Out, h.Data)
+	}
 }
 
-func (r *Reporter) data(data []Data) {
+// DataTable prints what loading gave, language by language, and what was left
+// out and why.
+func DataTable(w io.Writer, data []Data) {
+	r := Reporter{opt: Options{Out: w}}
 	r.Printf(" data    %-8s %9s %9s %10s %8s", "lang", "examples", "tokens", "trained", "held out")
 	for _, d := range data {
 		seen := ""
@@ -146,6 +151,9 @@ func (r *Reporter) line(s Step) string {
 	if s.Pairs > 0 {
 		fmt.Fprintf(&b, "  conflict %.0f%%", 100*float64(s.NegativePairs)/float64(s.Pairs))
 	}
+	if len(s.Masked) > 0 {
+		fmt.Fprintf(&b, "  not finite, left out: %s", strings.Join(s.Masked, " "))
+	}
 	fmt.Fprintf(&b, "  %s tok/s", Count(int64(r.rate)))
 	if left := s.Steps - s.Step; left > 0 && r.rate > 0 {
 		fmt.Fprintf(&b, "  ETA %s", Duration(time.Duration(float64(left*s.Tokens)/r.rate*float64(time.Second))))
@@ -204,6 +212,9 @@ func (r *Reporter) End(e End) {
 	fmt.Fprintf(r.opt.Out, "\n %d steps, %s tokens in %s; peak GPU memory %s (%s)\n", e.Steps, Count(e.Tokens), Duration(time.Duration(e.Seconds*float64(time.Second))), Bytes(e.PeakBytes), roles(e.BytesByRole))
 	if e.Output != "" {
 		fmt.Fprintf(r.opt.Out, " model in %s\n", e.Output)
+	}
+	if e.Best != "" {
+		fmt.Fprintf(r.opt.Out, " an earlier one was better on the trained languages: %s\n", e.Best)
 	}
 }
 

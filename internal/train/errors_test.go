@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -182,7 +184,7 @@ func TestNonFiniteGradientChangesNothing(t *testing.T) {
 // Metrics that cannot be written end the run with an error that says how to go on.
 func TestMetricsErrorSurfaces(t *testing.T) {
 	x := &session{Trainer: &Trainer{}, dir: "runs/x"}
-	err := x.unsaved(errors.New("no space left on device"))
+	err := x.unsaved(fmt.Errorf("write metrics: %w", &fs.PathError{Op: "write", Path: "metrics.jsonl", Err: errors.New("no space left on device")}))
 	if !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "concord resume runs/x") {
 		t.Error(err)
 	}

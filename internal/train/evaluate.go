@@ -134,6 +134,11 @@ func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (repor
 	if err != nil {
 		return report.Eval{}, err
 	}
+	for _, d := range dataRecords(c, cfg.Data.Overlong) {
+		if d.TooLong > 0 || d.Empty > 0 || d.Masked > 0 {
+			fmt.Fprintf(ui.warn(), "concord: %s: %d examples longer than data.max_len (%s), %d empty, %d without a supervised token\n", d.Lang, d.TooLong, d.Overlong, d.Empty, d.Masked)
+		}
+	}
 	inf, err := openInference(dir, cfg.Device, cfg.Batch.Rows, cfg.Batch.SeqLen, ui.warn())
 	if err != nil {
 		return report.Eval{}, err

@@ -46,7 +46,7 @@ func (x *inference) load(dir string, rows, seqLen int) (err error) {
 	if x.store, err = newStore(x.engine, x.config, "layer", 1, false); err != nil {
 		return err
 	}
-	x.model, err = model.New(x.engine, x.config, x.store, model.Dims{Rows: rows, SeqLen: seqLen, LogitsChunk: logitsChunk(x.config.Vocab), ForwardOnly: true})
+	x.model, err = model.New(x.engine, x.config, x.store, model.Dims{Rows: rows, SeqLen: seqLen, LogitsChunk: logitsChunk(x.engine.Dev, x.config.Vocab), ForwardOnly: true})
 	if err != nil {
 		if x.engine.Dev.Err() != nil {
 			return DeviceError(err)
@@ -102,7 +102,7 @@ type Generation struct {
 	Temperature float64 // 0: the likeliest token
 	TopP        float64 // in (0, 1]
 	Seed        uint64
-	Stop        string    // "" or a text to stop at
+	Stop        []string  // texts to stop at, besides the model's stop tokens
 	Stream      io.Writer // the text as it comes, or nil
 }
 
@@ -112,6 +112,8 @@ type Generated struct {
 	IDs     []uint32 `json:"ids"`
 	Prompt  []uint32 `json:"prompt_ids"`
 	Stopped string   `json:"stopped"` // "eos", "stop", "length"
+	// StopTokens are the ids at which generation ends, from all of the folder's files.
+	StopTokens []uint32 `json:"stop_tokens"`
 }
 
 // Generate samples a continuation of the prompt with a key-value cache.
@@ -164,15 +166,22 @@ func promptIDs(tok *tokenizer.Tokenizer, prompt string) ([]uint32, error) {
 func (x *inference) generate(tok *tokenizer.Tokenizer, ids []uint32, g Generation, stop []uint32) (*Generated, error) {
 	dec, err := x.model.NewDecoder(len(ids) + g.MaxTokens)
 	if err != nil {
-		return nil, DataError(err)
+		if x.engine.Dev.Err() != nil {
+			return nil, DeviceError(err)
+		}
+		return nil, DataError(fmt.Errorf("%w: a shorter prompt or a lower --max-tokens", err))
 	}
 	defer dec.Release()
 	logits, err := dec.Append(ids...)
 	if err != nil {
 		return nil, err
 	}
-	out := &Generated{Prompt: ids, Stopped: "length", IDs: []uint32{}}
-	printed := 0
+	if g.Stream != nil {
+		fmt.Fprint(g.Stream, g.Prompt)
+	}
+	out := &Generated{Prompt: ids, Stopped: "length", IDs: []uint32{}, StopTokens: stop}
+	stream := tok.NewStream(ids, true)
+	w := &stopWriter{stops: g.Stop, out: g.Stream}
 	for step := range g.MaxTokens {
 		id := sample(logits, g, step)
 		if slices.Contains(stop, id) {
@@ -180,12 +189,10 @@ func (x *inference) generate(tok *tokenizer.Tokenizer, ids []uint32, g Generatio
 			break
 		}
 		out.IDs = append(out.IDs, id)
-		out.Text = continuation(tok, ids, out.IDs)
-		if i := strings.Index(out.Text, g.Stop); g.Stop != "" && i >= 0 {
-			out.Text, out.Stopped = out.Text[:i], "stop"
+		if w.write(stream.Next(id)) {
+			out.Stopped = "stop"
 			break
 		}
-		printed = emit(g, strings.TrimRight(out.Text, "\uFFFD"), printed, len(g.Stop))
 		if step == g.MaxTokens-1 {
 			break
 		}
@@ -193,33 +200,56 @@ func (x *inference) generate(tok *tokenizer.Tokenizer, ids []uint32, g Generatio
 			return nil, err
 		}
 	}
-	emit(g, out.Text, printed, 0)
+	if out.Stopped != "stop" && w.write(stream.Flush()) {
+		out.Stopped = "stop"
+	}
+	out.Text = w.close()
 	return out, nil
 }
 
-// continuation decodes what follows the prompt. Both are decoded together,
-// because some decoders treat the beginning of a text differently.
-func continuation(tok *tokenizer.Tokenizer, prompt, ids []uint32) string {
-	before := tok.Decode(prompt, true)
-	all := tok.Decode(slices.Concat(prompt, ids), true)
-	if after, ok := strings.CutPrefix(all, before); ok {
-		return after
-	}
-	return tok.Decode(ids, true) // the prompt ends in the middle of a character
+// stopWriter collects text up to the first stop text, and passes on what cannot
+// be the beginning of one.
+type stopWriter struct {
+	stops []string
+	out   io.Writer // or nil
+	text  string
+	sent  int
 }
 
-// emit prints what is new in text, but holds back its last bytes, which may be
-// the beginning of a stop text.
-func emit(g Generation, text string, printed, hold int) int {
-	end := len(text) - hold
-	for end > printed && end < len(text) && text[end]&0xC0 == 0x80 {
-		end-- // not in the middle of a character
+// write adds text and reports whether a stop text was found; text then ends
+// before it.
+func (w *stopWriter) write(text string) bool {
+	w.text += text
+	found, hold := -1, 0
+	for _, stop := range w.stops {
+		if i := strings.Index(w.text, stop); stop != "" && i >= 0 && (found < 0 || i < found) {
+			found = i
+		}
+		for n := min(len(stop)-1, len(w.text)); n > hold; n-- {
+			if strings.HasSuffix(w.text, stop[:n]) {
+				hold = n
+			}
+		}
 	}
-	if g.Stream == nil || end <= printed {
-		return printed
+	if found >= 0 {
+		w.text = w.text[:found]
+		return true
 	}
-	fmt.Fprint(g.Stream, text[printed:end])
-	return end
+	w.send(len(w.text) - hold)
+	return false
+}
+
+func (w *stopWriter) send(end int) {
+	if w.out != nil && end > w.sent {
+		fmt.Fprint(w.out, w.text[w.sent:end])
+		w.sent = end
+	}
+}
+
+// close passes on the rest and returns the whole text.
+func (w *stopWriter) close() string {
+	w.send(len(w.text))
+	return w.text
 }
 
 // sample draws a token: the likeliest at temperature 0, else from the smallest

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"concord/internal/config"
+	"concord/internal/train/traintest"
 )
 
 // What the run printed in its closing table, eval must find again in the saved
@@ -65,6 +66,46 @@ func TestEvalAndScoreAgreeWithTheClosingTable(t *testing.T) {
 	}
 }
 
+// A model that was better on the way than at the end is kept beside the last.
+func TestBestModel(t *testing.T) {
+	cfg := tiny(t, "optim.lr=0.2", "optim.clip=0.0", "schedule.kind=constant", "schedule.warmup=0", "schedule.steps=12", "eval.every=3", "checkpoint.every=1", "checkpoint.keep=1")
+	sum, err := Run(context.Background(), cfg, UI{Out: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	best, at := math.Inf(1), 0.0
+	var rows []any
+	for _, r := range traintest.Records(t, sum.Dir) {
+		if r["kind"] != "eval" || r["step"] == 0.0 {
+			continue
+		}
+		mean := 0.0
+		for _, l := range r["rows"].([]any) {
+			if l := l.(map[string]any); l["seen"] == true {
+				mean += l["bits_per_byte"].(float64) / float64(len(traintest.Langs))
+			}
+		}
+		if mean < best {
+			best, at, rows = mean, r["step"].(float64), r["rows"].([]any)
+		}
+	}
+	if at == 12 {
+		t.Fatalf("the last model is the best one (%v): the fixture does not test this", best)
+	}
+	if sum.End.Best == "" {
+		t.Fatalf("the model of step %v was better (%v), but is not kept", at, best)
+	}
+	e, err := Evaluate(context.Background(), cfg, sum.End.Best, UI{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range e.Rows {
+		if want := rows[i].(map[string]any)["nll"]; float64(r.NLL) != want {
+			t.Errorf("%s: the best model has %v nats, at step %v it had %v", r.Lang, r.NLL, at, want)
+		}
+	}
+}
+
 func TestScoreRefuses(t *testing.T) {
 	cfg := tiny(t)
 	base := cfg.Resolve("base")
@@ -94,8 +135,8 @@ func TestGenerate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if stream.String() != out.Text {
-			t.Errorf("streamed %q, returned %q", stream.String(), out.Text)
+		if stream.String() != g.Prompt+out.Text {
+			t.Errorf("streamed %q, returned %q after the prompt", stream.String(), out.Text)
 		}
 		return out, stream.String()
 	}
@@ -122,9 +163,9 @@ func TestGenerate(t *testing.T) {
 	// A stop text cuts, wherever the tokens' borders are.
 	text := []rune(a.Text)
 	hot.Seed = 5
-	hot.Stop = string(text[2:4])
+	hot.Stop = []string{string(text[2:4])}
 	s, _ := generate(hot)
-	if want, _, _ := strings.Cut(a.Text, hot.Stop); s.Stopped != "stop" || s.Text != want {
+	if want, _, _ := strings.Cut(a.Text, hot.Stop[0]); s.Stopped != "stop" || s.Text != want {
 		t.Errorf("stop at %q gave %q (%s), want %q", hot.Stop, s.Text, s.Stopped, want)
 	}
 	if a.Stopped == "length" && len(a.IDs) != 40 {
@@ -153,6 +194,37 @@ func TestGenerateRefuses(t *testing.T) {
 	}
 	if _, err := Generate(filepath.Join(base, "nowhere"), Generation{Prompt: "a", MaxTokens: 1, TopP: 1}, cfg.Device, io.Discard); !errors.Is(err, ErrData) {
 		t.Errorf("no model: %v", err)
+	}
+}
+
+// stopWriter passes text on as soon as it cannot be the beginning of a stop text.
+func TestStopWriter(t *testing.T) {
+	for _, c := range []struct {
+		stops  []string
+		pieces []string
+		sent   []string // what has been passed on after each piece
+		text   string
+		found  bool
+	}{
+		{nil, []string{"ab", "c"}, []string{"ab", "abc"}, "abc", false},
+		{[]string{"END"}, []string{"aE", "N", "Dx"}, []string{"a", "a", "a"}, "a", true},
+		{[]string{"END"}, []string{"aE", "Nx", "E"}, []string{"a", "aENx", "aENx"}, "aENxE", false},
+		{[]string{"END", "b"}, []string{"xEN", "Db"}, []string{"x", "x"}, "x", true},
+		{[]string{"\n\n"}, []string{"é\n", "é\n\n"}, []string{"é", "é"}, "é\né", true},
+		{[]string{"aab"}, []string{"aa", "ab"}, []string{"", "a"}, "a", true},
+		{[]string{""}, []string{"a"}, []string{"a"}, "a", false},
+	} {
+		var out strings.Builder
+		w := &stopWriter{stops: c.stops, out: &out}
+		found := false
+		for i, p := range c.pieces {
+			if found = w.write(p); !found && out.String() != c.sent[i] {
+				t.Errorf("%q: %q were passed on after %q, want %q", c.stops, out.String(), c.pieces[:i+1], c.sent[i])
+			}
+		}
+		if text := w.close(); text != c.text || out.String() != text || found != c.found {
+			t.Errorf("%q in %q: %q, passed on %q, found %v; want %q, %v", c.stops, c.pieces, text, out.String(), found, c.text, c.found)
+		}
 	}
 }
 

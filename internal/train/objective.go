@@ -36,9 +36,16 @@ func newObjective(cfg *config.Config, langs []string) (*objective, error) {
 	if len(cfg.Objective.Weights) > 0 {
 		return nil, &config.Error{Where: cfg.Where("objective.weights"), Msg: fmt.Sprintf("weights are for method \"static\", not %q", o.name), Fix: `method = "static"`}
 	}
+	if len(langs) > bucket.MaxObjectives {
+		return nil, &config.Error{Where: cfg.Where("objective.method"), Msg: fmt.Sprintf("%d languages; method %q takes up to %d", len(langs), o.name, bucket.MaxObjectives), Fix: `method = "mean"`}
+	}
 	m, err := moo.New(o.name, moo.ForTraining(o.name, options))
 	if err != nil {
-		return nil, &config.Error{Where: cfg.Where("objective.method"), Msg: err.Error(), Fix: `method = "pcgrad"`}
+		e := &config.Error{Where: cfg.Where("objective.method"), Msg: err.Error()}
+		if len(options) > 0 {
+			e.Where, e.Fix = cfg.Where("objective.options"), "concord moo methods  # lists every option"
+		}
+		return nil, e
 	}
 	o.method = m
 	return o, nil

@@ -21,6 +21,7 @@ import (
 const (
 	checkpointFolder = "checkpoints"
 	modelFolder      = "model"
+	bestFolder       = "model-best"
 	lockFile         = "run.lock.json"
 	metricsFile      = "metrics.jsonl"
 	stateFile        = "state.json"
@@ -59,11 +60,7 @@ func writeLock(dir string, l lock) error {
 	if err != nil {
 		return err
 	}
-	tmp := filepath.Join(dir, "."+lockFile)
-	if err := os.WriteFile(tmp, b, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(tmp, filepath.Join(dir, lockFile))
+	return safetensors.WriteFile(filepath.Join(dir, lockFile), b)
 }
 
 // readLock reads a run folder's lock and checks that its files are unchanged.
@@ -134,20 +131,38 @@ func (t *Trainer) restore(path string, s state) error {
 		return DataError(err)
 	}
 	defer f.Close()
-	for _, p := range params(t.corpus.model) {
-		for _, st := range states {
-			v, err := f.ReadFloat32(string(st) + "/" + p.Name)
-			if err != nil {
-				return DataError(err)
-			}
-			if err := t.store.Load(st, p.Name, v); err != nil {
-				return classify(err)
-			}
+	for _, st := range states {
+		if err := t.load(f, st); err != nil {
+			return err
 		}
 	}
 	t.step, t.tokens = s.Step, s.Tokens
 	t.adam.SetSteps(s.Updates)
 	return nil
+}
+
+// load reads one state of every parameter.
+func (t *Trainer) load(f *safetensors.Reader, st bucket.State) error {
+	for _, p := range params(t.corpus.model) {
+		v, err := f.ReadFloat32(string(st) + "/" + p.Name)
+		if err != nil {
+			return DataError(err)
+		}
+		if err := t.store.Load(st, p.Name, v); err != nil {
+			return classify(err)
+		}
+	}
+	return nil
+}
+
+// restoreWeights loads the weights alone, for exporting them.
+func (t *Trainer) restoreWeights(path string) error {
+	f, err := safetensors.Open(filepath.Join(path, tensorsFile))
+	if err != nil {
+		return DataError(err)
+	}
+	defer f.Close()
+	return t.load(f, bucket.Weight)
 }
 
 // readState reads a verified checkpoint's state and checks that it is of the
@@ -205,11 +220,7 @@ func trimMetrics(path string, s state) error {
 		}
 		kept = append(append(kept, line...), '\n')
 	}
-	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, kept, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
+	return safetensors.WriteFile(path, kept)
 }
 
 // lastEnd is the record that closes the metrics of a finished run.
@@ -234,6 +245,11 @@ func hashFile(path string) (string, error) {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+func isDir(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.IsDir()
 }
 
 func exists(path string) bool {

@@ -165,21 +165,13 @@ func (t *Trainer) record(b *data.Batch, resolved bucket.Report, loss []float64) 
 
 func bucketRecord(b bucket.BucketReport) report.Bucket {
 	r := report.Bucket{Name: b.Name, NegativePairs: b.Negative, Pairs: b.Pairs, Weights: b.Weights, Norm: report.Float(math.Sqrt(b.Norm2)), MinCosine: report.Float(math.NaN())}
-	if b.G == nil {
-		return r
+	if b.Pairs > 0 {
+		r.MinCosine = report.Float(b.MinCosine)
 	}
-	lowest := math.Inf(1)
-	m := b.G.SymmetricDim()
-	for i := range m {
-		r.Norms = append(r.Norms, report.Float(math.Sqrt(b.G.At(i, i))))
-		for j := range i {
-			if c := b.G.At(i, j) / math.Sqrt(b.G.At(i, i)*b.G.At(j, j)); c < lowest {
-				lowest = c
-			}
+	if b.G != nil {
+		for i := range b.G.SymmetricDim() {
+			r.Norms = append(r.Norms, report.Float(math.Sqrt(b.G.At(i, i))))
 		}
-	}
-	if !math.IsInf(lowest, 1) {
-		r.MinCosine = report.Float(lowest)
 	}
 	return r
 }

@@ -89,7 +89,7 @@ func (t *Trainer) allocate() (err error) {
 	}
 	dims := model.Dims{Rows: cfg.Batch.Rows, SeqLen: cfg.Batch.SeqLen, LogitsChunk: cfg.Batch.LogitsChunk, Objectives: m}
 	if dims.LogitsChunk == 0 {
-		dims.LogitsChunk = logitsChunk(t.corpus.model.Vocab)
+		dims.LogitsChunk = logitsChunk(t.engine.Dev, t.corpus.model.Vocab)
 	}
 	if t.model, err = model.New(t.engine, t.corpus.model, t.store, dims); err != nil {
 		return t.sizeError(err)
@@ -135,12 +135,23 @@ func (t *Trainer) sizeError(err error) error {
 	if t.engine.Dev.Err() != nil {
 		return DeviceError(fmt.Errorf("%w\n  fix: a smaller batch.rows or batch.seq_len, or more device.memory", err))
 	}
-	return &config.Error{Where: t.cfg.Where("batch.seq_len"), Msg: err.Error(), Fix: "a smaller seq_len"}
+	if t.cfg.Batch.SeqLen > t.corpus.model.MaxPositions {
+		return &config.Error{Where: t.cfg.Where("batch.seq_len"), Msg: err.Error(), Fix: fmt.Sprintf("seq_len = %d", t.corpus.model.MaxPositions)}
+	}
+	return DataError(err)
 }
 
-// logitsChunk bounds the logits that exist at one time to 4 MiB: small next to
-// the activations, and large enough for the GEMM.
-func logitsChunk(vocab int) int { return max(64, (1<<20)/vocab/64*64) }
+// logitsChunk is how many tokens' logits exist at one time. On a CPU 4 MiB of
+// them are enough for the GEMM and small next to the activations; on a GPU each
+// chunk reads the whole head again, so they may take a 32nd of the budget, and
+// at most the 128 MiB that NewLinearCrossEntropy allows.
+func logitsChunk(dev *gpu.Device, vocab int) int {
+	bytes := int64(4 << 20)
+	if dev.Info().Type != gpu.CPU {
+		bytes = max(bytes, min(dev.Memory().Budget/32, 128<<20))
+	}
+	return max(64, int(bytes/4)/vocab/64*64)
+}
 
 // warmup is schedule.warmup in steps: a fraction of the run when below 1.
 func warmup(cfg *config.Config, steps int) int64 {

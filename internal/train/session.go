@@ -1,0 +1,235 @@
+package train
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	"concord/bucket"
+	"concord/internal/checkpoint"
+	"concord/internal/model"
+	"concord/internal/report"
+	"concord/internal/safetensors"
+)
+
+// session is one sitting of a run: from its start or a resume to its end or an
+// interruption.
+type session struct {
+	*Trainer
+	dir     string
+	state   state
+	eval    *evaluator
+	report  *report.Reporter
+	started time.Time
+}
+
+// loop trains to the end.
+func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summary, error) {
+	metrics, err := os.OpenFile(filepath.Join(dir, metricsFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, DataError(fmt.Errorf("cannot write metrics: %w", err))
+	}
+	defer metrics.Close()
+	x := &session{Trainer: t, dir: dir, state: s, started: time.Now(),
+		report: report.New(report.Options{Out: ui.Out, Terminal: ui.Terminal, Width: ui.Width, Quiet: ui.Quiet, JSONL: metrics, LogEvery: t.cfg.Log.Every})}
+	if x.eval, err = newEvaluator(t.corpus, t.cfg.Batch.Rows, t.cfg.Batch.SeqLen, t.cfg.Eval.Rows); err != nil {
+		return nil, err
+	}
+	x.report.Begin(x.header())
+	x.report.Compare(s.Baseline, s.Last)
+	if t.step == 0 && s.Baseline == nil && t.cfg.Eval.First {
+		if err := x.measure(ctx); err != nil {
+			return nil, x.stopped(ctx, err)
+		}
+		x.state.Baseline = x.state.Last
+	}
+	if x.evalDue() { // the interruption came before it
+		if err := x.after(ctx); err != nil {
+			return nil, x.stopped(ctx, err)
+		}
+	}
+	for t.step < t.corpus.steps {
+		if ctx.Err() != nil {
+			return nil, x.stopped(ctx, ctx.Err())
+		}
+		r, err := t.Step()
+		if err != nil {
+			return nil, x.failed(err)
+		}
+		x.report.Step(r)
+		if err := x.after(ctx); err != nil {
+			return nil, x.stopped(ctx, err)
+		}
+	}
+	return x.finish(ctx)
+}
+
+// after evaluates and saves where a step is due for it.
+func (x *session) after(ctx context.Context) error {
+	improved := false
+	if x.evalDue() {
+		if err := x.measure(ctx); err != nil {
+			return err
+		}
+		m := meanSeen(*x.state.Last)
+		improved = x.cfg.Checkpoint.Best && !math.IsInf(m, 1) && (x.state.BestStep == 0 || m < x.state.Best)
+		if improved {
+			x.state.Best, x.state.BestStep = m, x.step
+		}
+	}
+	if err := x.report.Err(); err != nil {
+		return x.unsaved(err)
+	}
+	if every := x.cfg.Checkpoint.Every; improved || every > 0 && x.step%every == 0 && x.step < x.corpus.steps {
+		return x.save()
+	}
+	return nil
+}
+
+// evalDue says that the model as it stands is to be measured and was not yet.
+// The first and the last measurement are not meant.
+func (x *session) evalDue() bool {
+	every := x.cfg.Eval.Every
+	return every > 0 && x.step > 0 && x.step < x.corpus.steps && x.step%every == 0 && !x.measured() && len(x.eval.batches) > 0
+}
+
+// measured says that the model as it stands was evaluated.
+func (x *session) measured() bool { return x.state.Last != nil && x.state.Last.Step == x.step }
+
+// measure evaluates every language now.
+func (x *session) measure(ctx context.Context) error {
+	if len(x.eval.batches) == 0 {
+		return nil
+	}
+	e, err := x.eval.run(ctx, x.engine, x.model, x.batch, x.step)
+	if err != nil {
+		return err
+	}
+	x.report.Eval(e)
+	x.state.Last = &e
+	return nil
+}
+
+// save writes a checkpoint.
+func (x *session) save() error {
+	x.state.Step, x.state.Tokens, x.state.Updates = x.step, x.tokens, x.adam.Steps()
+	x.state.Method, x.state.Scope, x.state.Langs = x.cfg.Objective.Method, x.cfg.Objective.Scope, x.langs
+	x.state.Choices = x.engine.TuneChoices()
+	now := time.Now()
+	x.state.Seconds += now.Sub(x.started).Seconds()
+	x.started = now
+	return x.unsaved(x.Trainer.save(x.dir, x.state))
+}
+
+// unsaved says what to do when a file of the run cannot be written.
+func (x *session) unsaved(err error) error {
+	if err == nil || errors.Is(err, ErrDevice) {
+		return err
+	}
+	if pe := (*fs.PathError)(nil); !errors.As(err, &pe) { // not the disk: an overflow in f16, say
+		return DataError(fmt.Errorf("%w\n  the run is saved; fix: concord resume %s -o model.save_dtype=bf16", err, x.dir))
+	}
+	return DataError(fmt.Errorf("%w\n  fix: make room for the run's files, then: concord resume %s", err, x.dir))
+}
+
+// failed adds to a step's error what is left of the run.
+func (x *session) failed(err error) error {
+	path, step, _, none := checkpoint.Latest(filepath.Join(x.dir, checkpointFolder))
+	if none != nil {
+		return err
+	}
+	return fmt.Errorf("%w\n  the checkpoint of step %d is whole: %s", err, step, path)
+}
+
+// stopped saves after an interruption and says how to go on; other errors pass.
+func (x *session) stopped(ctx context.Context, err error) error {
+	if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+		return err
+	}
+	if err := x.save(); err != nil {
+		return err
+	}
+	return interrupted(x.dir, x.step)
+}
+
+// finish measures, saves and exports the model.
+func (x *session) finish(ctx context.Context) (*Summary, error) {
+	if x.cfg.Eval.Last && !x.measured() {
+		if err := x.measure(ctx); err != nil {
+			return nil, x.stopped(ctx, err)
+		}
+	}
+	if err := x.save(); err != nil {
+		return nil, err
+	}
+	out := filepath.Join(x.dir, modelFolder)
+	if err := model.Save(x.engine, out, x.cfg.Resolve(x.cfg.Model.Path), x.corpus.model, x.store, x.saveDType()); err != nil {
+		return nil, x.unsaved(classify(err))
+	}
+	best, err := x.saveBest()
+	if err != nil {
+		return nil, x.unsaved(classify(err))
+	}
+	m := x.engine.Dev.Memory()
+	end := report.End{Kind: "end", Steps: x.step, Seconds: x.state.Seconds, Tokens: x.tokens, PeakBytes: m.Peak, BytesByRole: map[string]int64{}, Output: out, Best: best}
+	for role, r := range m.Roles {
+		end.BytesByRole[string(role)] = r.AtPeak
+	}
+	x.report.End(end)
+	return &Summary{Dir: x.dir, Model: out, Before: x.state.Baseline, After: x.state.Last, End: end}, x.unsaved(x.report.Err())
+}
+
+// saveBest exports the weights of the best evaluation on the way, where the last
+// ones are worse, and returns their folder ("" = the last are the best).
+func (x *session) saveBest() (string, error) {
+	if x.state.BestStep == 0 || x.state.Last == nil || meanSeen(*x.state.Last) <= x.state.Best {
+		return "", nil
+	}
+	path := filepath.Join(x.dir, checkpointFolder, checkpoint.Name(x.state.BestStep))
+	if err := checkpoint.Verify(path); err != nil {
+		return "", nil // lost by an earlier crash; the last model is there
+	}
+	if err := x.restoreWeights(path); err != nil {
+		return "", err
+	}
+	out := filepath.Join(x.dir, bestFolder)
+	return out, model.Save(x.engine, out, x.cfg.Resolve(x.cfg.Model.Path), x.corpus.model, x.store, x.saveDType())
+}
+
+// saveDType is model.save_dtype, by default the base model's.
+func (x *session) saveDType() safetensors.DType {
+	names := map[string]safetensors.DType{"bf16": safetensors.BF16, "f16": safetensors.F16, "f32": safetensors.F32}
+	return cmp.Or(names[x.cfg.Model.SaveDtype], x.corpus.model.DType, safetensors.F32)
+}
+
+func (x *session) header() report.Header {
+	info := x.engine.Dev.Info()
+	mem := x.engine.Dev.Memory()
+	cfg, fill := x.cfg, 0.0
+	shares := x.corpus.sampler.Shares()
+	for m, f := range x.corpus.sampler.Fill() {
+		fill += shares[m] * f
+	}
+	name := cfg.Model.Path
+	if cfg.Model.Init == "random" {
+		name += " (random weights)"
+	}
+	return report.Header{Version: BuildVersion().Version, Name: cfg.Run.Name, Dir: x.dir,
+		Model: fmt.Sprintf("%s, %d layers, hidden %d, vocabulary %d", name, x.corpus.model.Layers, x.corpus.model.Hidden, x.corpus.model.Vocab), Parameters: x.corpus.model.Parameters(),
+		Device: info.Name, Backend: string(info.Backend), Software: info.Type == "cpu", Budget: mem.Budget, Planned: x.planned(),
+		Method: cfg.Objective.Method, Scope: cfg.Objective.Scope, Buckets: numBuckets(x.store.Layout), Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen,
+		Steps: x.corpus.steps, Start: x.step, Languages: x.langs, Packing: fill, Data: dataRecords(x.corpus, cfg.Data.Overlong)}
+}
+
+func numBuckets(l bucket.Layout) int {
+	if l.Global {
+		return 1
+	}
+	return len(l.Buckets)
+}
