@@ -9,6 +9,9 @@ import (
 
 // Errors a caller may want to tell apart.
 var (
+	// ErrDevice is in the chain of every error that Device.Err, Sync, Readback.Wait
+	// and a failing driver in Open return, also of those below.
+	ErrDevice = errors.New("GPU device error")
 	// ErrDeviceLost means that the driver gave the device up (a hang, a reset, an
 	// unplugged GPU). Open a new Device and restore from a checkpoint.
 	ErrDeviceLost = errors.New("GPU device lost")
@@ -74,7 +77,7 @@ func Open(o Options) (*Device, error) {
 	info := as[i]
 	n, msg := l.open(i, o.SpecLimits, info.Timestamps)
 	if n == nil {
-		return nil, fmt.Errorf("gpu: open %v: %s; update the driver or choose another adapter", info, msg)
+		return nil, deviceError{fmt.Errorf("gpu: open %v: %s; update the driver or choose another adapter", info, msg)}
 	}
 	return newDevice(n, info, o)
 }
@@ -130,9 +133,7 @@ func (d *Device) Close() {
 	d.n = nil
 	d.buffers, d.zombies, d.kernels, d.groups = nil, nil, nil, nil
 	d.mem.current, d.mem.roles = 0, map[Role]RoleMemory{}
-	if d.err == nil {
-		d.err = fmt.Errorf("gpu: %w", ErrClosed)
-	}
+	d.fail(fmt.Errorf("gpu: %w", ErrClosed))
 }
 
 func (d *Device) releaseAll() {
@@ -154,15 +155,42 @@ func (d *Device) releaseAll() {
 	d.n.close()
 }
 
+// deviceError puts ErrDevice into the chain of an error without changing its text.
+type deviceError struct{ error }
+
+func (e deviceError) Unwrap() []error { return []error{ErrDevice, e.error} }
+
 // fail records the first error.
 func (d *Device) fail(err error) {
 	if d.err == nil {
+		if !errors.Is(err, ErrDevice) {
+			err = deviceError{err}
+		}
 		d.err = err
 	}
 }
 
-// ok reports whether recording may go on.
-func (d *Device) ok() bool { return d.err == nil && d.n != nil }
+// ok reports whether recording may go on. Work given to a lost device would end
+// the process, so a loss becomes the sticky error before anything reaches it.
+func (d *Device) ok() bool {
+	if d.err != nil || d.n == nil {
+		return false
+	}
+	if d.n.lost() {
+		d.fail(d.lossError())
+		return false
+	}
+	return true
+}
+
+// lossError is what the driver said when it gave the device up.
+func (d *Device) lossError() error {
+	_, msg := d.n.takeError()
+	if msg == "" {
+		msg = "the driver gave no reason"
+	}
+	return deviceError{fmt.Errorf("gpu: %w: %s; concord can go on from the last checkpoint", ErrDeviceLost, msg)}
+}
 
 // check turns an error that the driver reported during what into the sticky one.
 func (d *Device) check(what string) bool {

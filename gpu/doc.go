@@ -16,7 +16,8 @@
 //
 // Errors are sticky, as in bufio.Writer: the first one is kept, later recording does
 // nothing, and Err, Sync and Readback.Wait return it. Errors name the kernel or the
-// buffer. A Device with an error is closed, and another one opened.
+// buffer, and have ErrDevice in their chain. A Device with an error is closed, and
+// another one opened.
 //
 // # Ownership and concurrency
 //

@@ -182,6 +182,9 @@ func (n *native) mapFinish(h handle, m mapping, dst []byte) {
 	C.cc_map_finish(C.cc_handle(h), m.p, p, C.size_t(len(dst)))
 }
 
+// lose reports the device as lost, as the driver does after a reset. For tests.
+func (n *native) lose() { C.cc_lose(n.d) }
+
 // newKernel compiles; access has 'r' or 'w' for each of bindings 1.. .
 func (n *native) newKernel(name, wgsl, access string) (pipeline, layout handle, ok bool) {
 	cn, cw, ca := C.CString(name), C.CString(wgsl), C.CString(access)

@@ -34,6 +34,11 @@ void cc_on_lost(WGPUDeviceLostReason reason, char const *message, void *device) 
 	cc_copy_text(d->message, sizeof d->message, message);
 }
 
+int cc_gone(cc_device *d) {
+	if (d->lost && d->error == CC_ERROR_NONE) d->error = CC_ERROR_LOST;
+	return d->lost;
+}
+
 // cc_close leaves d itself allocated when the library has not yet delivered the
 // device-lost callback that refers to it: a few KiB against a use after free.
 void cc_close(cc_device *d) {
@@ -54,13 +59,21 @@ int cc_take_error(cc_device *d, char *message, size_t n) {
 
 int cc_lost(const cc_device *d) { return d->lost; }
 
+// cc_lose says what the driver says of a lost device. wgpuDeviceDestroy would be the
+// real thing, but does nothing in this library.
+void cc_lose(cc_device *d) { cc_on_lost(WGPUDeviceLostReason_Unknown, "provoked", d); }
+
 // Never wait = true: this library gives up after 5 s and reports success.
-void cc_poll(cc_device *d) { wgpuDevicePoll(d->device, 0, NULL); }
+// A lost device is not polled: the library ends the process on the driver's answer.
+void cc_poll(cc_device *d) {
+	if (!d->lost) wgpuDevicePoll(d->device, 0, NULL);
+}
 
 uint64_t cc_completed(const cc_device *d) { return d->completed; }
 
 cc_handle cc_buffer_new(cc_device *d, uint64_t size, uint32_t usage, const char *label) {
 	WGPUBufferDescriptor desc = {0};
+	if (cc_gone(d)) return 0;
 	desc.label = label;
 	desc.usage = usage;
 	desc.size = size;
@@ -75,11 +88,13 @@ cc_handle cc_buffer_new(cc_device *d, uint64_t size, uint32_t usage, const char 
 void cc_buffer_free(cc_handle b) { wgpuBufferRelease((WGPUBuffer)b); }
 
 void cc_buffer_write(cc_device *d, cc_handle b, uint64_t offset, const void *data, size_t n) {
+	if (cc_gone(d)) return;
 	wgpuQueueWriteBuffer(d->queue, (WGPUBuffer)b, offset, data, n);
 }
 
 cc_handle cc_queries_new(cc_device *d, uint32_t count) {
 	WGPUQuerySetDescriptor desc = {0};
+	if (cc_gone(d)) return 0;
 	desc.type = WGPUQueryType_Timestamp;
 	desc.count = count;
 	WGPUQuerySet q = wgpuDeviceCreateQuerySet(d->device, &desc);
@@ -97,7 +112,7 @@ static void on_map(WGPUBufferMapAsyncStatus status, void *ticket) {
 }
 
 void *cc_map_start(cc_device *d, cc_handle b, size_t n) {
-	(void)d;
+	if (cc_gone(d)) return NULL;
 	int *ticket = calloc(1, sizeof *ticket);
 	if (ticket) wgpuBufferMapAsync((WGPUBuffer)b, WGPUMapMode_Read, 0, n, on_map, ticket);
 	return ticket;

@@ -19,6 +19,9 @@ struct cc_device {
 void cc_on_error(WGPUErrorType type, char const *message, void *device);
 // cc_on_lost is the device-lost callback: it only records.
 void cc_on_lost(WGPUDeviceLostReason reason, char const *message, void *device);
+// cc_gone is true when d is lost, and then sees that the error sink says so: the
+// library would end the process on the next call.
+int cc_gone(cc_device *d);
 // cc_copy_text copies at most n-1 bytes and terminates; a null source gives "".
 void cc_copy_text(char *dst, size_t n, const char *src);
 

@@ -53,6 +53,7 @@ int cc_kernel_new(cc_device *d, const char *name, const char *wgsl, const char *
 	WGPUShaderModuleDescriptor desc = {0};
 	WGPUBindGroupLayout l = NULL;
 	WGPUComputePipeline p = NULL;
+	if (cc_gone(d)) return 1;
 	text.chain.sType = WGPUSType_ShaderModuleWGSLDescriptor;
 	text.code = wgsl;
 	desc.label = name;
@@ -80,6 +81,10 @@ cc_handle cc_group_new(cc_device *d, cc_handle layout, cc_handle params, const c
 	WGPUBindGroupEntry *e = calloc(n + 1, sizeof *e);
 	WGPUBindGroupDescriptor desc = {0};
 	if (!e) return 0;
+	if (cc_gone(d)) {
+		free(e);
+		return 0;
+	}
 	e[0].buffer = (WGPUBuffer)params;
 	e[0].size = 256;
 	for (size_t i = 0; i < n; i++) {
@@ -172,7 +177,7 @@ static void on_done(WGPUQueueWorkDoneStatus status, void *device) {
 
 int cc_submit(cc_device *d, const cc_command *c, size_t n) {
 	WGPUCommandBuffer buf = NULL;
-	if (d->lost) return 1;
+	if (cc_gone(d)) return 1;
 	if (n > 0) {
 		buf = encode(d, c, n);
 		if (!buf) return 1;

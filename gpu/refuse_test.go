@@ -169,6 +169,9 @@ func TestRefusals(t *testing.T) {
 				t.Fatalf("error %v, want one with %q", err, c.want)
 			}
 			t.Log(err)
+			if !errors.Is(err, ErrDevice) {
+				t.Error("ErrDevice is not in the chain")
+			}
 			// After the first error everything is a no-op that keeps it.
 			d.Run(Dispatch{Kernel: k})
 			d.Write(b.view(), words(1))

@@ -162,6 +162,9 @@ func (d *Device) flush() {
 			return
 		}
 	}
+	if !d.ok() {
+		return
+	}
 	if len(s.params) > 0 {
 		d.n.write(s.arena.h, 0, s.params)
 	}

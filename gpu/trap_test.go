@@ -84,7 +84,7 @@ func TestReadDeadline(t *testing.T) {
 	d.stream.pace.rate = 1e18
 	burn(d, k, b, 60000)
 	r := d.Read(b.view())
-	if _, err := r.Wait(); !errors.Is(err, ErrTimeout) {
+	if _, err := r.Wait(); !errors.Is(err, ErrTimeout) || !errors.Is(err, ErrDevice) {
 		t.Fatalf("error %v, want ErrTimeout", err)
 	}
 	d.opt.ReadDeadline = time.Minute

@@ -72,14 +72,14 @@ func (w *waiter) check() error {
 		return d.err
 	}
 	if d.n.lost() {
-		_, msg := d.n.takeError()
-		return fmt.Errorf("gpu: wait: %w: %s", ErrDeviceLost, msg)
+		d.ok() // the loss becomes the sticky error
+		return d.err
 	}
 	if c := d.n.completed(); c != w.seen {
 		w.last, w.seen, w.next = time.Now(), c, leastPause
 	}
 	if time.Since(w.last) > d.opt.ReadDeadline {
-		return fmt.Errorf("gpu: wait: %w: nothing completed in %v: a kernel hangs, or one dispatch is too long for this adapter", ErrTimeout, d.opt.ReadDeadline)
+		return deviceError{fmt.Errorf("gpu: wait: %w: nothing completed in %v: a kernel hangs, or one dispatch is too long for this adapter", ErrTimeout, d.opt.ReadDeadline)}
 	}
 	return nil
 }
