@@ -66,7 +66,7 @@ func NewResolver(s *Store, o Options) (*Resolver, error) {
 	}
 	if o.InFlight == 0 {
 		o.InFlight = 2
-		if s.Engine.Dev.Info().Type == "cpu" {
+		if s.Engine.CPU() {
 			o.InFlight = 1
 		}
 	}

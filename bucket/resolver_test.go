@@ -25,7 +25,7 @@ func testEngine(t testing.TB) *tensor.Engine {
 		t.Skipf("no GPU adapter: %v", err)
 	}
 	t.Cleanup(dev.Close)
-	return tensor.NewEngine(dev, tensor.Options{NoAutotune: true})
+	return tensor.NewEngine(dev, tensor.Options{NoAutotune: true, TreatAsGPU: os.Getenv("CONCORD_TREAT_AS_GPU") != ""})
 }
 
 // model is a stand-in for a backward pass: each site of each parameter is a

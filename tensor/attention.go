@@ -85,7 +85,7 @@ func (e *Engine) attentionVariant(s AttentionShape) string {
 	if s.Variant != "" {
 		return s.Variant
 	}
-	if e.Dev.Info().Type == "cpu" {
+	if e.cpu {
 		return attentionDirect
 	}
 	return attentionFlash

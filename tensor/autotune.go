@@ -15,6 +15,9 @@ type Options struct {
 	CacheDir   string            // where measured choices are kept; "" = concord in the user's cache directory
 	Variant    string            // use this variant (see Engine.Variants) for every product; "" = choose
 	Choices    map[string]string // Engine.TuneChoices of an earlier run, replayed exactly; they win over the cache
+	// TreatAsGPU makes all choices on a software rasterizer that are made on a
+	// GPU: for tests, on machines without one.
+	TreatAsGPU bool
 }
 
 // tuner picks a variant per shape class: the operation with M, N and K rounded
@@ -27,7 +30,6 @@ type Options struct {
 type tuner struct {
 	e       *Engine
 	opt     Options
-	cpu     bool
 	limit   int64             // bytes of one binding
 	choices map[string]string // of this engine, by shape class
 	fitted  map[string]variant
@@ -39,8 +41,7 @@ type tuner struct {
 func newTuner(e *Engine, opt Options) *tuner {
 	t := &tuner{e: e, opt: opt, choices: map[string]string{}, fitted: map[string]variant{}}
 	if e.Dev != nil {
-		info := e.Dev.Info()
-		t.cpu, t.limit = info.Type == gpu.CPU, info.Limits.MaxStorageBufferBindingSize
+		t.limit = e.Dev.Info().Limits.MaxStorageBufferBindingSize
 	}
 	return t
 }
@@ -113,7 +114,7 @@ func CheckVariant(name string) error {
 // fewTiles is the number of tiles below which a device is not busy: some per
 // core of a CPU rasterizer, some per multiprocessor of a GPU.
 func (t *tuner) fewTiles() int {
-	if t.cpu {
+	if t.e.cpu {
 		return 64
 	}
 	return 256
@@ -124,7 +125,7 @@ func (t *tuner) fewTiles() int {
 func (t *tuner) table(p product) variant {
 	order := []string{"tiled-64", "tiled-32"}
 	switch {
-	case t.cpu:
+	case t.e.cpu:
 		order = []string{"direct-16x4", "direct-8x2", "direct-4x1"}
 		if p.m < 4 {
 			order = []string{"direct-1x1"}

@@ -25,7 +25,7 @@ const (
 // candidates are the variants worth measuring for p, the table's choice first.
 func (t *tuner) candidates(p product) []variant {
 	names := []string{t.table(p).name, "tiled-64", "tiled-32", "direct-8x2"}
-	if t.cpu {
+	if t.e.cpu {
 		names = []string{t.table(p).name, "direct-16x4", "direct-8x2", "tiled-64"}
 	}
 	if p.m < 16 {
@@ -156,7 +156,7 @@ func differ(got, want []float32) bool {
 // and small enough to measure.
 func (t *tuner) trialShape(p product) (m, n, k int) {
 	flops := tuneFlopsGPU
-	if t.cpu {
+	if t.e.cpu {
 		flops = tuneFlopsCPU
 	}
 	m, n, k = p.m, p.n, p.kEnd-p.kBegin

@@ -31,14 +31,20 @@ type Engine struct {
 	Dev     *gpu.Device
 	kernels map[string]*gpu.Kernel
 	tune    *tuner // GEMM choice, see autotune.go
+	cpu     bool   // see CPU
 }
 
 // NewEngine returns an engine on dev. The engine does not own dev.
 func NewEngine(dev *gpu.Device, opt Options) *Engine {
 	e := &Engine{Dev: dev, kernels: map[string]*gpu.Kernel{}}
+	e.cpu = dev != nil && dev.Info().Type == gpu.CPU && !opt.TreatAsGPU
 	e.tune = newTuner(e, opt)
 	return e
 }
+
+// CPU says whether kernels, and the sizes of their grids, are chosen for a
+// software rasterizer instead of a GPU.
+func (e *Engine) CPU() bool { return e.cpu }
 
 // Tensor is an (R, C) row-major matrix of float32 (or uint32) in a GPU buffer.
 // Row r starts at element r*LD behind Offset. LD is a multiple of 4; columns

@@ -10,7 +10,8 @@ import (
 )
 
 // testEngine opens the preferred adapter. Without one the test is skipped, but
-// REQUIRE_GPU=1 (set by CI) makes that a failure.
+// REQUIRE_GPU=1 (set by CI) makes that a failure. CONCORD_TREAT_AS_GPU=1 tests
+// the choices that are made on a GPU.
 func testEngine(t testing.TB) *Engine {
 	t.Helper()
 	dev, err := gpu.Open(gpu.Options{Adapter: os.Getenv("CONCORD_ADAPTER")})
@@ -21,7 +22,7 @@ func testEngine(t testing.TB) *Engine {
 		t.Skipf("no GPU adapter: %v", err)
 	}
 	t.Cleanup(dev.Close)
-	e := NewEngine(dev, Options{NoAutotune: true})
+	e := NewEngine(dev, Options{NoAutotune: true, TreatAsGPU: os.Getenv("CONCORD_TREAT_AS_GPU") != ""})
 	t.Cleanup(func() { checkSpecialisations(t, e) })
 	return e
 }

@@ -156,7 +156,7 @@ func (e *Engine) runVariant(p product, v variant) {
 		z, stride, add = n, p.m*p.ldc, false
 		out = e.tune.workspace(int64(n) * int64(stride) * 4)
 	}
-	kernel, consts, perGroup := v.consts(p.op, add, e.tune.cpu)
+	kernel, consts, perGroup := v.consts(p.op, add, e.cpu)
 	segments := p.segments
 	if segments.Buf == nil {
 		segments = e.tune.placeholder()

@@ -101,7 +101,7 @@ func TestMatMulVariantsAgree(t *testing.T) {
 			if err := optest.Compare(got, first, 1e-12); err != nil {
 				t.Errorf("%v %s: %v", op, name, err)
 			}
-			if i := optest.Bits(got, first); i >= 0 && e.Dev.Info().Type == gpu.CPU {
+			if i := optest.Bits(got, first); i >= 0 && e.Dev.Info().Type == gpu.CPU { // however it is treated
 				t.Errorf("%v %s: bits differ at %d", op, name, i)
 			}
 		}
@@ -169,7 +169,7 @@ func TestMatMulFoldedGrid(t *testing.T) {
 	e := testEngine(t)
 	force(e, "direct-1x1")
 	perGroup := 64
-	if e.Dev.Info().Type == gpu.CPU {
+	if e.cpu {
 		perGroup = 8
 	}
 	checkMatMul(t, e, NT, maxGroups*perGroup+perGroup+3, 1, 1, false)
