@@ -12,6 +12,10 @@ import (
 const (
 	gramBlock = 8   // rows per block: what one invocation keeps in registers
 	gramFold  = 256 // partial sums per pair that travel to the host
+	// Vec4 per row that an invocation sums, see stripOf.
+	minStrip, maxStrip = 16, 64
+	// stripSlots invocations keep a GPU busy.
+	stripSlots = 32768
 )
 
 type gramParams struct{ N4, Stride4, Slots uint32 }
@@ -34,13 +38,8 @@ func (e *Engine) NewGramScratch(m, n int) GramScratch {
 // gramScratch is NewGramScratch for blocks of h rows.
 func (e *Engine) gramScratch(m, n, h int) GramScratch {
 	s := GramScratch{m: m, n: n}
-	slots := slotsOf(n, e.stripOf(n))
-	total := 0
-	for i := range ceilDiv(m, h) {
-		for j := range i + 1 {
-			total += pairsOf(m, h, i, j)
-		}
-	}
+	slots := e.mostSlots(n)
+	total := totalPairs(m, h)
 	if slots > gramFold {
 		s.part = e.New(gpu.RoleScratch, "gram partials", 1, min(total, gramBlock*gramBlock)*slots)
 	}
@@ -54,6 +53,19 @@ func (s GramScratch) Release() {
 		s.part.Buf.Release()
 	}
 	s.out.Buf.Release()
+}
+
+// check panics when s cannot hold the partial sums of rows by blocks of h.
+func (s GramScratch) check(rows Rows, h, slots, outs int) {
+	total := totalPairs(rows.M, h)
+	part := min(total, gramBlock*gramBlock) * slots
+	if slots == outs {
+		part = 0 // they go to out at once
+	}
+	if part > s.part.LD || total*outs > s.out.LD {
+		panic(fmt.Sprintf("tensor: gram: scratch for %d rows of %d values holds %d partial and %d final sums; %d rows of %d, %d apart, need %d and %d",
+			s.m, s.n, s.part.LD, s.out.LD, rows.M, rows.R*rows.LD, rows.Stride, part, total*outs))
+	}
 }
 
 // PendingGram is a Gram matrix on its way to the host.
@@ -85,6 +97,7 @@ func (e *Engine) gram(rows Rows, s GramScratch, h int) *PendingGram {
 func (e *Engine) gramRecord(rows Rows, s GramScratch, h int) gpu.View {
 	slots := slotsOf(rows.R*rows.LD, e.stripOf(rows.R*rows.LD))
 	outs := min(slots, gramFold)
+	s.check(rows, h, slots, outs)
 	first := 0 // first pair of the block pair, in s.out
 	for i := range ceilDiv(rows.M, h) {
 		for j := range i + 1 {
@@ -129,13 +142,7 @@ func (g *PendingGram) Wait() ([]float64, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tensor: gram: %w", err)
 	}
-	pairs := 0
-	for i := range ceilDiv(g.m, g.height) {
-		for j := range i + 1 {
-			pairs += pairsOf(g.m, g.height, i, j)
-		}
-	}
-	size := len(b) / pairs // bytes of partial sums of one pair
+	size := len(b) / totalPairs(g.m, g.height) // bytes of partial sums of one pair
 	out := make([]float64, g.m*g.m)
 	for i := range ceilDiv(g.m, g.height) {
 		for j := range i + 1 {
@@ -178,6 +185,17 @@ func pairsOf(m, h, i, j int) int {
 	return r * (r + 1) / 2
 }
 
+// totalPairs counts the entries for all blocks of m rows.
+func totalPairs(m, h int) int {
+	total := 0
+	for i := range ceilDiv(m, h) {
+		for j := range i + 1 {
+			total += pairsOf(m, h, i, j)
+		}
+	}
+	return total
+}
+
 // blockView binds the rows of block i only.
 func blockView(rows Rows, h, i int) gpu.View {
 	return rows.slice(i*h, i*h+blockRows(rows.M, h, i)).View()
@@ -196,11 +214,22 @@ func gramHeight(rows Rows, bindingBytes int64) int {
 // row: 64 on a CPU rasterizer, where the partial sums of 8 rows are then 2 % of
 // what is read, and on a GPU fewer for short rows, so that it is busy.
 func (e *Engine) stripOf(n int) int {
-	strip := 64
-	for e.Dev.Info().Type != "cpu" && strip > 16 && n/4 < strip*32768 {
+	strip := maxStrip
+	for !e.cpu && strip > minStrip && n/4 < strip*stripSlots {
 		strip /= 2
 	}
 	return strip
+}
+
+// mostSlots is the largest number of invocations for rows of up to n values: a
+// row that is short enough for a shorter strip takes more of them than a longer one.
+func (e *Engine) mostSlots(n int) int {
+	most := slotsOf(n, e.stripOf(n))
+	for strip := minStrip * 2; strip <= maxStrip; strip *= 2 {
+		below := min(n, strip*stripSlots*4-4) // the longest below this strip's range
+		most = max(most, slotsOf(below, e.stripOf(below)))
+	}
+	return most
 }
 
 // slotsOf is the number of invocations that share n values per row.

@@ -81,6 +81,45 @@ func TestGram(t *testing.T) {
 	}
 }
 
+// TestGramScratchLengths uses one scratch, made for the longest rows, for shorter
+// ones: with the strips of a GPU they have up to twice as many partial sums.
+func TestGramScratchLengths(t *testing.T) {
+	dev := testEngine(t).Dev
+	e := NewEngine(dev, Options{NoAutotune: true, TreatAsGPU: true})
+	const longest = 4_194_304
+	rows, host := testRows(e, 1, longest, 1)
+	scratch := e.NewGramScratch(1, longest)
+	for _, n := range []int{longest, 3_212_288, 2_097_152, 2_097_148, 1_048_572, 4096, 4} {
+		part := rows
+		part.C, part.LD = n, n
+		got, err := e.Gram(part, scratch).Wait()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := gramError(got, ref.Gram(host, 1, longest, n), 1); d > 1e-6 {
+			t.Errorf("n=%d: relative error %.3g", n, d)
+		}
+	}
+	for n := 4; n < 20_000_000; n = n*9/8 + 3 {
+		if got, most := slotsOf(n, e.stripOf(n)), e.mostSlots(n+n/9); got > most {
+			t.Errorf("%d values need %d slots, those of up to %d at most %d", n, got, n+n/9, most)
+		}
+	}
+}
+
+// A scratch that is too small panics before anything is recorded.
+func TestGramScratchTooSmall(t *testing.T) {
+	e := testEngine(t)
+	rows, _ := testRows(e, 9, 100, 1)
+	s := e.gramScratch(9, 100, 8)
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	e.gram(rows, s, 1) // by smaller blocks there are more pairs
+}
+
 // TestGramFoldsGrid runs the kernel on more than 65,535 workgroups, which a
 // short strip reaches with an affordable row.
 func TestGramFoldsGrid(t *testing.T) {
