@@ -18,11 +18,10 @@ import (
 
 // inference is a model on a device without anything for training.
 type inference struct {
-	config    model.Config
-	tokenizer *tokenizer.Tokenizer // nil where none is needed
-	engine    *tensor.Engine
-	store     *bucket.Store
-	model     *model.Llama
+	config model.Config
+	engine *tensor.Engine
+	store  *bucket.Store
+	model  *model.Llama
 }
 
 // openInference loads the model in dir for batches of rows × seqLen tokens.
