@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"errors"
+	"slices"
 	"math"
 	"testing"
 
@@ -87,5 +88,35 @@ func TestStoreOutOfMemory(t *testing.T) {
 	}
 	if _, err := NewStore(tensor.NewEngine(dev, tensor.Options{NoAutotune: true}), l, true); !errors.Is(err, gpu.ErrOutOfMemory) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestReadWithinBudget: a parameter larger than what the budget has left can be
+// read, as the first checkpoint of a run that just fits must.
+func TestReadWithinBudget(t *testing.T) {
+	testEngine(t) // skips without an adapter
+	dev, err := gpu.Open(gpu.Options{MemoryBudget: 5 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	l, err := Partition([]Param{{Name: "w", R: 1024, C: 1024}}, "layer", Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := NewStore(tensor.NewEngine(dev, tensor.Options{NoAutotune: true}), l, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := make([]float32, 1<<20)
+	for i := range values {
+		values[i] = float32(i)
+	}
+	if err := s.Load(Weight, "w", values); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Read(Weight, "w")
+	if err != nil || !slices.Equal(got, values) {
+		t.Errorf("%d values, %v", len(got), err)
 	}
 }

@@ -28,12 +28,58 @@ type readPool struct {
 // poolBytes is how much idle staging memory is kept.
 const poolBytes = 64 << 20
 
+// readPiece bounds the staging memory of one read.
+const readPiece = 16 << 20
+
 // Read records a copy of v as of this point in program order, submits, and returns
 // at once. The bytes come from Wait. An error of the device comes from Wait too.
+//
+// A view above 16 MiB, or above what is left of the memory budget, is read in
+// pieces before Read returns, so that a large tensor can be read whatever the
+// budget has left down to 4 KiB.
 func (d *Device) Read(v View) *Readback {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.ok() && d.checkView(v, 4) == nil {
+		if n := d.piece(v.Size); n < v.Size {
+			data, err := d.readPieces(v, n)
+			return &Readback{d: d, data: data, err: err, done: true}
+		}
+	}
 	return d.read(v)
+}
+
+// piece is how many of n bytes one read can stage.
+func (d *Device) piece(n int64) int64 {
+	n = min(n, readPiece)
+	if n == 0 || d.reads.has(n) || stagingSize(n) <= d.mem.left() {
+		return n
+	}
+	d.reclaim()
+	left := d.mem.left()
+	switch {
+	case stagingSize(n) <= left || left < 4096: // the latter is refused, by name
+		return n
+	case left >= 1<<20:
+		return left &^ (1<<20 - 1)
+	}
+	return 1 << (bits.Len64(uint64(left)) - 1)
+}
+
+// readPieces returns the bytes of v, at most n at a time.
+func (d *Device) readPieces(v View, n int64) ([]byte, error) {
+	data := make([]byte, v.Size)
+	for at := int64(0); at < v.Size; at += n {
+		n := min(n, v.Size-at)
+		r := d.read(View{Buf: v.Buf, Offset: v.Offset + at, Size: n})
+		if r.err == nil {
+			r.data = data[at : at+n]
+		}
+		if _, err := r.wait(); err != nil {
+			return nil, err
+		}
+	}
+	return data, nil
 }
 
 func (d *Device) read(v View) *Readback {
@@ -115,11 +161,13 @@ func (r *Readback) finish() ([]byte, error) {
 		d.n.mapFinish(r.buf.h, r.m, nil)
 		d.check("read")
 		d.fail(fmt.Errorf("gpu: read: the driver could not map the staging buffer: %w", ErrDeviceLost))
-		r.err = d.err
+		r.data, r.err = nil, d.err
 		d.releaseBuffer(r.buf)
 		return nil, r.err
 	}
-	r.data = make([]byte, r.size)
+	if r.data == nil {
+		r.data = make([]byte, r.size)
+	}
 	d.n.mapFinish(r.buf.h, r.m, r.data)
 	d.reads.put(d, r.buf)
 	return r.data, nil
@@ -147,6 +195,9 @@ func (p *readPool) take(d *Device, n int64) *Buffer {
 	}
 	return d.newBuffer(RoleStaging, "readback", size, usageMapRead|usageCopyDst)
 }
+
+// has says whether a buffer for n bytes waits to be used again.
+func (p *readPool) has(n int64) bool { return len(p.free[stagingSize(n)]) > 0 }
 
 func (p *readPool) put(d *Device, b *Buffer) {
 	if p.bytes+b.size > poolBytes {

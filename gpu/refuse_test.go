@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -60,6 +61,44 @@ func TestUploadWithinBudget(t *testing.T) {
 	got, err := d.Read(View{Buf: b, Offset: 39 << 20, Size: 4096}).Wait()
 	if err != nil || got[4095] != data[39<<20+4095] {
 		t.Errorf("read %v, %v", got[4095], err)
+	}
+}
+
+// TestReadWithinBudget: a checkpoint reads tensors of any size with what the run
+// has left of the budget.
+func TestReadWithinBudget(t *testing.T) {
+	const size = 40<<20 + 52
+	data := make([]byte, size)
+	for i := range data {
+		data[i] = byte(i>>12 ^ i)
+	}
+	for _, left := range []int64{128 << 20, 3 << 20, 700 << 10, 5000, 100} {
+		// The device's own parameters take arenaSlots*slotBytes.
+		d := open(t, Options{MemoryBudget: size + arenaSlots*slotBytes + left})
+		b := d.NewBuffer(RoleWeights, "w", size)
+		for at := int64(0); at < size && left >= 64<<10; at += 512 << 10 {
+			n := min(512<<10, size-at)
+			d.Write(View{b, at, n}, data[at:at+n])
+			d.Sync()
+		}
+		view := View{Buf: b, Offset: 4, Size: size - 8}
+		if left < 64<<10 { // too little to upload, and slow in pieces of 4 KiB
+			view.Size = 256 << 10
+			clear(data)
+		}
+		got, err := d.Read(view).Wait()
+		if left == 100 {
+			if !errors.Is(err, ErrOutOfMemory) {
+				t.Errorf("%d bytes left: error %v, want ErrOutOfMemory", left, err)
+			}
+			continue
+		}
+		if err != nil || !bytes.Equal(got, data[4:4+view.Size]) {
+			t.Errorf("%d bytes left: %d bytes, %v", left, len(got), err)
+		}
+		if m := d.Memory(); m.Peak > m.Budget || m.Roles[RoleStaging].Peak > 2*readPiece {
+			t.Errorf("%d bytes left: %+v", left, m)
+		}
 	}
 }
 
