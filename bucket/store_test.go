@@ -2,8 +2,8 @@ package bucket
 
 import (
 	"errors"
-	"slices"
 	"math"
+	"slices"
 	"testing"
 
 	"concord/gpu"

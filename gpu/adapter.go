@@ -58,6 +58,7 @@ type AdapterInfo struct {
 	Limits               Limits
 	Features             []string
 	Timestamps           bool
+	vendorID, deviceID   uint32 // PCI ids
 }
 
 func (a AdapterInfo) String() string {
@@ -123,7 +124,7 @@ func backendBits(name string) (uint32, error) {
 func describe(raw []rawAdapter) []AdapterInfo {
 	out := make([]AdapterInfo, len(raw))
 	for i, r := range raw {
-		a := AdapterInfo{Index: i, Backend: backendName(r.backend), Limits: r.limits}
+		a := AdapterInfo{Index: i, Backend: backendName(r.backend), Limits: r.limits, vendorID: r.vendorID, deviceID: r.deviceID}
 		a.Name, a.Driver = nameAndDriver(r)
 		if a.Name == "" {
 			a.Name = fmt.Sprintf("%s device %04x:%04x", a.Backend, r.vendorID, r.deviceID)

@@ -26,7 +26,7 @@ var (
 type Options struct {
 	Adapter      string        // "" = best (discrete > integrated > virtual > cpu); an index "0", or a case-insensitive substring of the name
 	Backend      string        // "" = any of vulkan, metal, dx12; "gl" must be named
-	MemoryBudget int64         // bytes; 0 = default: 75 % of RAM on a CPU adapter, 8 GiB on a discrete GPU, 50 % of RAM on others
+	MemoryBudget int64         // bytes; 0 = default: 75 % of RAM on a CPU adapter, 80 % of its own memory on a discrete GPU (8 GiB where that is unknown), 50 % of RAM on others
 	SpecLimits   bool          // request WebGPU's default limits instead of the adapter's (tests)
 	ReadDeadline time.Duration // longest time without any progress of the GPU that Wait and Sync accept; 0 = 60 s
 	Log          func(string)  // warnings, one line each; it must not call the device; nil = discard
@@ -89,7 +89,10 @@ func newDevice(n *native, info AdapterInfo, o Options) (*Device, error) {
 	d := &Device{n: n, info: info, opt: o, buffers: map[*Buffer]struct{}{}, groups: map[string]*group{}}
 	d.mem = account{budget: o.MemoryBudget, roles: map[Role]RoleMemory{}}
 	if d.mem.budget == 0 {
-		d.mem.budget = defaultBudget(info.Type)
+		var note string
+		if d.mem.budget, note = defaultBudget(info); note != "" {
+			o.Log(note)
+		}
 	}
 	d.stream.pace.init(info.Type)
 	d.stream.arena = d.newBuffer(RoleStaging, "parameters", arenaSlots*slotBytes, usageUniform|usageCopyDst)

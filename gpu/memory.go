@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -97,11 +98,12 @@ func (d *Device) ResetPeak() {
 	d.mem.markPeak()
 }
 
-// defaultBudget is used when Options.MemoryBudget is 0. WebGPU cannot say how
-// much memory an adapter has, so: a software rasterizer gets 75 % of the
-// machine's (or container's) memory, a GPU that may share it 50 %, a discrete
-// GPU 8 GiB; unknown machines count as having 8 GiB.
-func defaultBudget(t AdapterType) int64 {
+// defaultBudget is used when Options.MemoryBudget is 0: 75 % of the machine's (or
+// container's) memory for a software rasterizer, 50 % of it for a GPU that may
+// share it, 80 % of a discrete GPU's own memory. WebGPU cannot say how much that
+// is, so where the system does not either it is a guess of 8 GiB, and note tells
+// the user. Machines of unknown memory count as having 8 GiB.
+func defaultBudget(a AdapterInfo) (n int64, note string) {
 	const gib = 1 << 30
 	ram := physicalMemory()
 	if c := containerMemory(); c > 0 && (ram == 0 || c < ram) {
@@ -110,13 +112,46 @@ func defaultBudget(t AdapterType) int64 {
 	if ram == 0 {
 		ram = 8 * gib
 	}
-	switch t {
+	switch a.Type {
 	case CPU:
-		return ram / 4 * 3
+		return ram / 4 * 3, ""
 	case Discrete:
-		return 8 * gib
+		if n := videoMemory("/sys/class/drm", a.vendorID, a.deviceID); n > 0 {
+			return n / 5 * 4, ""
+		}
+		return 8 * gib, fmt.Sprintf("gpu: assuming that %s has 8 GiB of memory for this run: set [device] memory to what it has", a.Name)
 	}
-	return ram / 2
+	return ram / 2, ""
+}
+
+// videoMemory is the memory in bytes of the graphics card with these PCI ids, 0
+// when unknown. Only Linux's amdgpu driver tells, under root; of two cards with the
+// same ids the smaller counts.
+func videoMemory(root string, vendor, device uint32) int64 {
+	dirs, _ := filepath.Glob(filepath.Join(root, "card*", "device")) // the pattern is well-formed
+	least := int64(0)
+	for _, dir := range dirs {
+		if sysNumber(dir, "vendor") != int64(vendor) || sysNumber(dir, "device") != int64(device) {
+			continue
+		}
+		if n := sysNumber(dir, "mem_info_vram_total"); n > 0 && (least == 0 || n < least) {
+			least = n
+		}
+	}
+	return least
+}
+
+// sysNumber reads a decimal or 0x number from a file, -1 when there is none.
+func sysNumber(dir, name string) int64 {
+	b, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		return -1
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 0, 64)
+	if err != nil {
+		return -1
+	}
+	return n
 }
 
 // containerMemory is the cgroup limit of this process in bytes, 0 where there is none.
