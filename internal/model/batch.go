@@ -128,8 +128,27 @@ func (b *Batch) check(t Tokens) error {
 			return fmt.Errorf("token %d stands at position %d, the model is made for sequences of %d", i, t.Pos[i], d.SeqLen)
 		case int(t.DocStart[i]) > i || int(t.DocEnd[i]) <= i || int(t.DocEnd[i]) > n:
 			return fmt.Errorf("token %d is not in its document [%d, %d)", i, t.DocStart[i], t.DocEnd[i])
-		case i > 0 && t.DocStart[i] != t.DocStart[i-1] && int(t.DocStart[i]) != i:
-			return fmt.Errorf("token %d starts document [%d, %d) in its middle", i, t.DocStart[i], t.DocEnd[i])
+		}
+	}
+	return t.checkDocuments()
+}
+
+// checkDocuments makes sure that the documents cut the batch: the backward pass
+// of attention relies on every token of one telling the same start and end.
+// Every token is known to lie in the document that it tells.
+func (t Tokens) checkDocuments() error {
+	for i := range t.DocStart {
+		first := i == 0 || int(t.DocEnd[i-1]) == i
+		switch {
+		case first && int(t.DocStart[i]) != i:
+			return fmt.Errorf("token %d is in document [%d, %d), but the document before ends there", i, t.DocStart[i], t.DocEnd[i])
+		case !first && (t.DocStart[i] != t.DocStart[i-1] || t.DocEnd[i] != t.DocEnd[i-1]):
+			return fmt.Errorf("token %d is in document [%d, %d), but token %d in [%d, %d)", i, t.DocStart[i], t.DocEnd[i], i-1, t.DocStart[i-1], t.DocEnd[i-1])
+		}
+	}
+	for m, s := range t.Starts {
+		if s < len(t.DocStart) && int(t.DocStart[s]) != s {
+			return fmt.Errorf("objective %d starts at token %d, inside document [%d, %d)", m, s, t.DocStart[s], t.DocEnd[s])
 		}
 	}
 	return nil
