@@ -265,6 +265,20 @@ func Latest(dir string) (path string, step int, skipped []error, err error) {
 	return "", 0, skipped, fmt.Errorf("checkpoint: %s: %w", dir, ErrNone)
 }
 
+// At returns the newest whole checkpoint of a step, or ErrNone.
+func At(dir string, step int) (string, error) {
+	all, err := list(dir)
+	if err != nil {
+		return "", err
+	}
+	for _, f := range all {
+		if p := filepath.Join(dir, f.name()); f.step == step && Verify(p) == nil {
+			return p, nil
+		}
+	}
+	return "", fmt.Errorf("checkpoint: %s: step %d: %w", dir, step, ErrNone)
+}
+
 // Prune removes all but the newest keep checkpoints, saved (the path of the one
 // just written) and those of the steps in spare; earlier attempts at the same
 // step; damaged ones; and what interrupted saves left behind. Only checkpoints

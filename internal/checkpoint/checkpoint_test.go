@@ -119,6 +119,12 @@ func TestSavingAStepAgain(t *testing.T) {
 	if got, _, _, err := Latest(dir); err != nil || got != p {
 		t.Fatalf("Latest = %s, %v; want the second attempt", got, err)
 	}
+	if got, err := At(dir, 7); err != nil || got != p {
+		t.Fatalf("At = %s, %v; want the second attempt", got, err)
+	}
+	if _, err := At(dir, 8); !errors.Is(err, ErrNone) {
+		t.Fatalf("At a step that was not saved: %v", err)
+	}
 	if err := Prune(dir, 2, p); err != nil {
 		t.Fatal(err)
 	}

@@ -183,7 +183,7 @@ func spread(loss map[string]Float) (lo, hi float64, loLang, hiLang string) {
 func (r *Reporter) Eval(e Eval) {
 	e.Kind = "eval"
 	r.json(e)
-	if r.first == nil {
+	if r.first == nil && e.Step == 0 { // "before" means before the first step
 		r.first = &e
 	}
 	r.last = &e
@@ -206,8 +206,11 @@ func (r *Reporter) End(e End) {
 		return
 	}
 	r.clear()
-	if r.first != nil && r.last != nil && r.first.Step != r.last.Step {
+	switch {
+	case r.first != nil && r.last != nil && r.first.Step != r.last.Step:
 		fmt.Fprint(r.opt.Out, "\n", Table(*r.first, *r.last))
+	case r.first == nil && r.last != nil:
+		fmt.Fprint(r.opt.Out, "\n", EvalTable(*r.last))
 	}
 	fmt.Fprintf(r.opt.Out, "\n %d steps, %s tokens in %s; peak GPU memory %s (%s)\n", e.Steps, Count(e.Tokens), Duration(time.Duration(e.Seconds*float64(time.Second))), Bytes(e.PeakBytes), roles(e.BytesByRole))
 	if e.Output != "" {

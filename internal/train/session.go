@@ -191,8 +191,8 @@ func (x *session) saveBest() (string, error) {
 	if x.state.BestStep == 0 || x.state.Last == nil || meanSeen(*x.state.Last) <= x.state.Best {
 		return "", nil
 	}
-	path := filepath.Join(x.dir, checkpointFolder, checkpoint.Name(x.state.BestStep))
-	if err := checkpoint.Verify(path); err != nil {
+	path, err := checkpoint.At(filepath.Join(x.dir, checkpointFolder), x.state.BestStep)
+	if err != nil {
 		return "", nil // lost by an earlier crash; the last model is there
 	}
 	if err := x.restoreWeights(path); err != nil {
