@@ -5,6 +5,35 @@ import "time"
 // dispatchCost is the rough fixed time of one dispatch.
 const dispatchCost = 20 * time.Microsecond
 
+// Bounds of one dispatch, see MaxWork.
+const (
+	dispatchTarget    = 100 * time.Millisecond // on a GPU
+	dispatchTargetCPU = time.Second            // no system watches a software rasterizer
+	unlearnedRate     = 5e10                   // of a slow GPU
+	leastWork         = 5e8                    // splitting further costs more than it helps
+)
+
+// MaxWork is how many float operations one dispatch should do at most, so that it
+// stays far below the 2 s after which Windows ends a GPU's job: what is predicted
+// to take 100 ms, on a software rasterizer 1 s. Before the rate is known it is that
+// of a slow GPU. The value changes as the rate is learned: a caller splits its work
+// only where that leaves the results' bits alone.
+func (d *Device) MaxWork() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.stream.pace.maxWork(d.info.Type)
+}
+
+func (p *pace) maxWork(t AdapterType) int64 {
+	target, rate := dispatchTarget, p.rate
+	if t == CPU {
+		target = dispatchTargetCPU
+	} else if !p.learned {
+		rate = min(rate, unlearnedRate)
+	}
+	return int64(min(max(rate*target.Seconds(), leastWork), 1e18))
+}
+
 // load is what commands cost: float operations, and time that does not depend on
 // the adapter's speed in them.
 type load struct {
@@ -21,6 +50,8 @@ type pace struct {
 	queue []submit
 	last  time.Time // when the last completion was seen
 	exact bool      // it was seen as it happened
+	// learned says that rate was measured, or that the true one is no lower.
+	learned bool
 }
 
 // submit is one that is in flight.
@@ -86,6 +117,7 @@ func (p *pace) learn(l load, span time.Duration, known bool) {
 		span, known = least, false
 	}
 	rate := l.work / max(span-l.fixed, span/2).Seconds()
+	p.learned = p.learned || known || rate > p.rate
 	switch {
 	case rate > p.rate:
 		p.rate += 0.3 * (min(rate, 8*p.rate) - p.rate)
