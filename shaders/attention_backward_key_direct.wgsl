@@ -18,7 +18,7 @@
 // Two dispatches for dk and dv, as one would need nine storage buffers.
 // Loop iterations: group * (1 + queries/4 * (1 + D/2)).
 // Requires D a multiple of 4; leading dimensions multiples of 4.
-// Dispatch: ceil(ceil(N/4) * H/group / WG) workgroups folded over (x, y).
+// Dispatch: ceil((end - first) / WG) workgroups folded over (x, y), of ceil(N/4) * H/group tiles in sum.
 // Reference: internal/ref/attention.go. Dao 2023, FlashAttention-2, algorithm 2.
 override HEAD_DIM: u32 = 64;
 override VALUES: u32 = 0;
@@ -27,7 +27,8 @@ const NEG: f32 = -3.0e38; // exp gives 0
 
 struct Params {
   rows: u32,
-  kv_heads: u32,
+  first: u32, // tiles first .. end-1, head by head
+  end: u32,
   group: u32,   // query heads per key head
   q_ld: u32,    // vec4, as all leading dimensions but lse_ld, delta_ld
   k_ld: u32,
@@ -80,8 +81,8 @@ fn weigh(s: vec4<f32>, le: vec4<f32>, queries: vec4<u32>, key: u32, stop: u32) -
 fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) n: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let D4 = HEAD_DIM / 4u;
   let blocks = (p.rows + 3u) / 4u;
-  let block = (w.x + w.y * n.x) * WG + t;
-  if (block >= blocks * p.kv_heads) {
+  let block = p.first + (w.x + w.y * n.x) * WG + t;
+  if (block >= p.end) {
     return;
   }
   let kv = block / blocks;

@@ -20,7 +20,7 @@
 // Control flow at barriers depends on the workgroup only.
 // Loop iterations: group * (1 + queries/32 * (1 + ceil(D/32) * 102)). Workgroup memory 8 KiB.
 // Requires D a multiple of 4, at most 256; leading dimensions multiples of 4.
-// Dispatch: ceil(N/32) * H/group workgroups folded over (x, y).
+// Dispatch: end - first workgroups folded over (x, y), of ceil(N/32) * H/group tiles in sum.
 // Reference: internal/ref/attention.go. Dao 2023, FlashAttention-2, algorithm 2.
 override HEAD_DIM: u32 = 64;
 override VALUES: u32 = 0;
@@ -29,7 +29,8 @@ const NEG: f32 = -3.0e38; // exp gives 0
 
 struct Params {
   rows: u32,
-  kv_heads: u32,
+  first: u32, // tiles first .. end-1, head by head
+  end: u32,
   group: u32,   // query heads per key head
   q_ld: u32,    // vec4, as all leading dimensions but lse_ld, delta_ld
   k_ld: u32,
@@ -133,8 +134,8 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) n: vec3<u3
   let D4 = HEAD_DIM / 4u;
   let NC = (D4 + 7u) / 8u;
   let blocks = (p.rows + 31u) / 32u;
-  let block = w.x + w.y * n.x;
-  if (block >= blocks * p.kv_heads) {
+  let block = p.first + w.x + w.y * n.x;
+  if (block >= p.end) {
     return;
   }
   let kv = block / blocks;

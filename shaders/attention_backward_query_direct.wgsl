@@ -14,7 +14,7 @@
 // query's document start; a later dispatch adds to dq.
 // Loop iterations: keys/4 * (1 + D/2).
 // Requires D a multiple of 4; leading dimensions multiples of 4.
-// Dispatch: ceil(ceil(N/4) * H / WG) workgroups folded over (x, y).
+// Dispatch: ceil((end - first) / WG) workgroups folded over (x, y), of ceil(N/4) * H tiles in sum.
 // Reference: internal/ref/attention.go. Dao 2023, FlashAttention-2, algorithm 2.
 override HEAD_DIM: u32 = 64;
 override WG: u32 = 32;
@@ -22,7 +22,8 @@ const NEG: f32 = -3.0e38; // exp gives 0
 
 struct Params {
   rows: u32,
-  heads: u32,
+  first: u32, // tiles first .. end-1, head by head
+  end: u32,
   group: u32,   // query heads per key head
   q_ld: u32,    // vec4, as all leading dimensions but lse_ld, delta_ld
   k_ld: u32,
@@ -78,8 +79,8 @@ fn slope(s: vec4<f32>, dp: vec4<f32>, row: u32, lo: u32, head: u32, keys: vec4<u
 fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) n: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let D4 = HEAD_DIM / 4u;
   let blocks = (p.rows + 3u) / 4u;
-  let i = (w.x + w.y * n.x) * WG + t;
-  if (i >= blocks * p.heads) {
+  let i = p.first + (w.x + w.y * n.x) * WG + t;
+  if (i >= p.end) {
     return;
   }
   let head = i / blocks;

@@ -16,7 +16,7 @@
 // Control flow at barriers depends on the workgroup only.
 // Loop iterations per key tile: 1 + ceil(D/32) * 102. Workgroup memory 8 KiB.
 // Requires D a multiple of 4, at most 256; leading dimensions multiples of 4.
-// Dispatch: ceil(N/32) * H workgroups folded over (x, y).
+// Dispatch: end - first workgroups folded over (x, y), of ceil(N/32) * H tiles in sum.
 // Reference: internal/ref/attention.go. Dao 2023, FlashAttention-2, algorithm 2.
 override HEAD_DIM: u32 = 64;
 const MAX_NC: u32 = 8;    // chunks of 32 floats of the largest head
@@ -24,7 +24,8 @@ const NEG: f32 = -3.0e38; // exp gives 0
 
 struct Params {
   rows: u32,
-  heads: u32,
+  first: u32, // tiles first .. end-1, head by head
+  end: u32,
   group: u32,   // query heads per key head
   q_ld: u32,    // vec4, as all leading dimensions but lse_ld, delta_ld
   k_ld: u32,
@@ -117,8 +118,8 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) n: vec3<u3
   let D4 = HEAD_DIM / 4u;
   let NC = (D4 + 7u) / 8u;
   let blocks = (p.rows + 31u) / 32u;
-  let i = w.x + w.y * n.x;
-  if (i >= blocks * p.heads) {
+  let i = p.first + w.x + w.y * n.x;
+  if (i >= p.end) {
     return;
   }
   let h = i / blocks;

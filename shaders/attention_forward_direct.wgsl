@@ -18,7 +18,7 @@
 // outside a query's range get weight 0 by select.
 // Loop iterations: keys/4 * (1 + D/2) + D/4.
 // Requires D a multiple of 4; leading dimensions multiples of 4.
-// Dispatch: ceil(ceil(Nq/4) * H / WG) workgroups folded over (x, y).
+// Dispatch: ceil((end - first) / WG) workgroups folded over (x, y), of ceil(Nq/4) * H tiles in sum.
 // Reference: internal/ref/attention.go. Dao 2023, FlashAttention-2, algorithm 1.
 override HEAD_DIM: u32 = 64;
 override WG: u32 = 32;
@@ -26,7 +26,8 @@ const NEG: f32 = -3.0e38; // below every score
 
 struct Params {
   nq: u32,
-  heads: u32,
+  first: u32, // tiles first .. end-1, head by head
+  end: u32,
   group: u32,  // query heads per key head
   offset: u32, // row of k of query 0
   q_ld: u32,   // vec4, as all leading dimensions but lse_ld
@@ -93,8 +94,8 @@ fn columns(a: mat4x4<f32>, f: vec4<f32>) -> mat4x4<f32> {
 fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) n: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let D4 = HEAD_DIM / 4u;
   let blocks = (p.nq + 3u) / 4u;
-  let i = (w.x + w.y * n.x) * WG + t;
-  if (i >= blocks * p.heads) {
+  let i = p.first + (w.x + w.y * n.x) * WG + t;
+  if (i >= p.end) {
     return;
   }
   let head = i / blocks;

@@ -17,7 +17,7 @@
 // Control flow at barriers depends on the workgroup only.
 // Loop iterations per key tile: 17 + ceil(D/32) * 70. Workgroup memory 9 KiB.
 // Requires D a multiple of 4, at most 256; leading dimensions multiples of 4.
-// Dispatch: ceil(Nq/32) * H workgroups folded over (x, y).
+// Dispatch: end - first workgroups folded over (x, y), of ceil(Nq/32) * H tiles in sum.
 // Reference: internal/ref/attention.go. Dao 2023, FlashAttention-2, algorithm 1.
 override HEAD_DIM: u32 = 64;
 const MAX_NC: u32 = 8;    // chunks of 32 floats of the largest head
@@ -25,7 +25,8 @@ const NEG: f32 = -3.0e38; // below every score
 
 struct Params {
   nq: u32,
-  heads: u32,
+  first: u32, // tiles first .. end-1, head by head
+  end: u32,
   group: u32,  // query heads per key head
   offset: u32, // row of k of query 0
   q_ld: u32,   // vec4, as all leading dimensions but lse_ld
@@ -110,8 +111,8 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) n: vec3<u3
   let D4 = HEAD_DIM / 4u;
   let NC = (D4 + 7u) / 8u;
   let blocks = (p.nq + 31u) / 32u;
-  let i = w.x + w.y * n.x;
-  if (i >= blocks * p.heads) {
+  let i = p.first + w.x + w.y * n.x;
+  if (i >= p.end) {
     return;
   }
   let h = i / blocks;

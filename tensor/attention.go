@@ -12,8 +12,8 @@ import (
 // [Start[i], End[i]), both (1, N) uint32. Documents are contiguous and ascending.
 type Docs struct {
 	Start, End Tensor
-	// Longest is the number of tokens of the longest document, 0 = not known.
-	// It serves the estimate of a dispatch's time only.
+	// Longest is the number of tokens of the longest document, or a bound of it;
+	// 0 = not known. Attention looks no further back.
 	Longest int
 }
 
@@ -93,8 +93,8 @@ func (e *Engine) attentionVariant(s AttentionShape) string {
 
 // attentionForwardParams is struct Params of attention_forward_*.wgsl.
 type attentionForwardParams struct {
-	NQ, Heads, Group, Offset, QLD, KLD, VLD, OutLD, LseLD, FirstKey, Keys uint32
-	Scale                                                                 float32
+	NQ, First, End, Group, Offset, QLD, KLD, VLD, OutLD, LseLD, FirstKey, Keys uint32
+	Scale                                                                      float32
 }
 
 // Attention is causal grouped-query attention within documents, in float32 with
@@ -121,40 +121,62 @@ func (e *Engine) Attention(out, lse, q, k, v Tensor, docs Docs, s AttentionShape
 		return
 	}
 	variant := e.attentionVariant(s)
-	total, span := s.QueryOffset+n, s.span(variant, 1)
-	for first := 0; first < total; first += span {
-		e.run(call{
+	reach, span := docs.reach(variant, s.QueryOffset+n), s.span(variant, 1)
+	for from := 0; from < reach; from += span {
+		c := call{
 			kernel: "attention_forward_" + variant,
 			consts: map[string]string{"HEAD_DIM": strconv.Itoa(s.HeadDim)},
-			params: attentionForwardParams{
-				NQ: uint32(n), Heads: uint32(s.Heads), Group: uint32(s.Heads / s.KVHeads), Offset: uint32(s.QueryOffset),
-				QLD: uint32(q.LD / 4), KLD: uint32(k.LD / 4), VLD: uint32(v.LD / 4), OutLD: uint32(out.LD / 4), LseLD: uint32(lse.LD),
-				FirstKey: uint32(first), Keys: uint32(span), Scale: s.Scale,
-			},
 			binds:  []gpu.View{docs.Start.View(), q.View(), k.View(), v.View(), out.View(), lse.View()},
-			groups: attentionGrid(variant, n, s.Heads),
-			work:   docs.attentionWork(n, total, span, s) * 2,
+			work:   2 * attentionWork(n, min(span, reach-from), s),
+		}
+		e.runTiles(c, variant, n, s.Heads, func(first, end uint32) any {
+			return attentionForwardParams{
+				NQ: uint32(n), First: first, End: end, Group: uint32(s.Heads / s.KVHeads), Offset: uint32(s.QueryOffset),
+				QLD: uint32(q.LD / 4), KLD: uint32(k.LD / 4), VLD: uint32(v.LD / 4), OutLD: uint32(out.LD / 4), LseLD: uint32(lse.LD),
+				FirstKey: uint32(from), Keys: uint32(span), Scale: s.Scale,
+			}
 		})
 	}
 }
 
-// attentionGrid is the number of workgroups for rows rows of heads heads.
-func attentionGrid(variant string, rows, heads int) [3]int {
+// attentionTile is how many rows of one head a tile of a variant has.
+func attentionTile(variant string) int {
 	if variant == attentionFlash {
-		return grid(ceilDiv(rows, 32) * heads)
+		return 32
 	}
-	const wg = 32 // the direct kernels' default
-	return grid(ceilDiv(ceilDiv(rows, 4)*heads, wg))
+	return 4
 }
 
-// attentionWork is the cost of one of the products of n rows with their keys
-// or queries, at most span of them, an upper bound.
-func (d Docs) attentionWork(n, total, span int, s AttentionShape) int64 {
-	keys := min(total, span)
+// reach is how many keys (or queries, for the gradient of keys) the loops of a
+// tile cover at most, of total: a document that begins (or ends) anywhere in it.
+func (d Docs) reach(variant string, total int) int {
 	if d.Longest > 0 {
-		keys = min(keys, d.Longest)
+		return min(total, d.Longest+attentionTile(variant)-1)
 	}
+	return total
+}
+
+// attentionWork is the cost of one of the products of n rows with keys keys or
+// queries each, an upper bound.
+func attentionWork(n, keys int, s AttentionShape) int64 {
 	return 2 * int64(n) * int64(keys) * int64(s.Heads*s.HeadDim)
+}
+
+// runTiles runs c over the tiles of rows rows of heads heads, in as many
+// dispatches as the bound of one's work asks for. A tile is computed alone, so
+// the cuts do not change its bits. params fills in the tiles of a dispatch.
+func (e *Engine) runTiles(c call, variant string, rows, heads int, params func(first, end uint32) any) {
+	tiles, perGroup := ceilDiv(rows, attentionTile(variant))*heads, 1
+	if variant == attentionDirect {
+		perGroup = 32 // the direct kernels' default of WG
+	}
+	perTile := max(1, c.work/int64(tiles))
+	step := int(min(max(e.maxWork()/perTile, 1), int64(tiles)))
+	for first := 0; first < tiles; first += step {
+		end := min(first+step, tiles)
+		c.params, c.groups, c.work = params(uint32(first), uint32(end)), grid(ceilDiv(end-first, perGroup)), perTile*int64(end-first)
+		e.run(c)
+	}
 }
 
 // attentionDeltaParams is struct Params of attention_delta.wgsl.
@@ -164,14 +186,14 @@ type attentionDeltaParams struct {
 
 // attentionQueryParams is struct Params of attention_backward_query_*.wgsl.
 type attentionQueryParams struct {
-	Rows, Heads, Group, QLD, KLD, VLD, DoutLD, DQLD, LseLD, DeltaLD, FirstKey, Keys uint32
-	Scale                                                                           float32
+	Rows, First, End, Group, QLD, KLD, VLD, DoutLD, DQLD, LseLD, DeltaLD, FirstKey, Keys uint32
+	Scale                                                                                float32
 }
 
 // attentionKeyParams is struct Params of attention_backward_key_*.wgsl.
 type attentionKeyParams struct {
-	Rows, KVHeads, Group, QLD, KLD, VLD, DoutLD, GradLD, LseLD, DeltaLD, FirstQuery, Queries uint32
-	Scale                                                                                    float32
+	Rows, First, End, Group, QLD, KLD, VLD, DoutLD, GradLD, LseLD, DeltaLD, FirstQuery, Queries uint32
+	Scale                                                                                       float32
 }
 
 // AttentionBackward overwrites dq, dk, dv, shaped as q, k, v, with the
@@ -211,18 +233,20 @@ func (e *Engine) AttentionBackward(dq, dk, dv, dout, out, q, k, v, lse, delta Te
 func (e *Engine) attentionBackwardQuery(dq, dout, q, k, v, lse, delta Tensor, docs Docs, s AttentionShape) {
 	variant := e.attentionVariant(s)
 	n, span := q.R, s.span(variant, 1)
-	for first := 0; first < n; first += span {
-		e.run(call{
+	reach := docs.reach(variant, n)
+	for from := 0; from < reach; from += span {
+		c := call{
 			kernel: "attention_backward_query_" + variant,
 			consts: map[string]string{"HEAD_DIM": strconv.Itoa(s.HeadDim)},
-			params: attentionQueryParams{
-				Rows: uint32(n), Heads: uint32(s.Heads), Group: uint32(s.Heads / s.KVHeads),
-				QLD: uint32(q.LD / 4), KLD: uint32(k.LD / 4), VLD: uint32(v.LD / 4), DoutLD: uint32(dout.LD / 4), DQLD: uint32(dq.LD / 4),
-				LseLD: uint32(lse.LD), DeltaLD: uint32(delta.LD), FirstKey: uint32(first), Keys: uint32(span), Scale: s.Scale,
-			},
 			binds:  []gpu.View{docs.Start.View(), q.View(), k.View(), v.View(), dout.View(), lse.View(), delta.View(), dq.View()},
-			groups: attentionGrid(variant, n, s.Heads),
-			work:   docs.attentionWork(n, n, span, s) * 3,
+			work:   3 * attentionWork(n, min(span, reach-from), s),
+		}
+		e.runTiles(c, variant, n, s.Heads, func(first, end uint32) any {
+			return attentionQueryParams{
+				Rows: uint32(n), First: first, End: end, Group: uint32(s.Heads / s.KVHeads),
+				QLD: uint32(q.LD / 4), KLD: uint32(k.LD / 4), VLD: uint32(v.LD / 4), DoutLD: uint32(dout.LD / 4), DQLD: uint32(dq.LD / 4),
+				LseLD: uint32(lse.LD), DeltaLD: uint32(delta.LD), FirstKey: uint32(from), Keys: uint32(span), Scale: s.Scale,
+			}
 		})
 	}
 }
@@ -231,19 +255,20 @@ func (e *Engine) attentionBackwardQuery(dq, dout, q, k, v, lse, delta Tensor, do
 func (e *Engine) attentionBackwardKey(grad Tensor, values int, dout, q, k, v, lse, delta Tensor, docs Docs, s AttentionShape) {
 	variant := e.attentionVariant(s)
 	n, group := q.R, s.Heads/s.KVHeads
-	span := s.span(variant, group)
-	for first := 0; first < n; first += span {
-		e.run(call{
+	reach, span := docs.reach(variant, n), s.span(variant, group)
+	for from := 0; from < reach; from += span {
+		c := call{
 			kernel: "attention_backward_key_" + variant,
 			consts: map[string]string{"HEAD_DIM": strconv.Itoa(s.HeadDim), "VALUES": strconv.Itoa(values)},
-			params: attentionKeyParams{
-				Rows: uint32(n), KVHeads: uint32(s.KVHeads), Group: uint32(group),
-				QLD: uint32(q.LD / 4), KLD: uint32(k.LD / 4), VLD: uint32(v.LD / 4), DoutLD: uint32(dout.LD / 4), GradLD: uint32(grad.LD / 4),
-				LseLD: uint32(lse.LD), DeltaLD: uint32(delta.LD), FirstQuery: uint32(first), Queries: uint32(span), Scale: s.Scale,
-			},
 			binds:  []gpu.View{docs.End.View(), q.View(), k.View(), v.View(), dout.View(), lse.View(), delta.View(), grad.View()},
-			groups: attentionGrid(variant, n, s.KVHeads),
-			work:   docs.attentionWork(n, n, span, s) * int64(3-values),
+			work:   int64(3-values) * attentionWork(n, min(span, reach-from), s),
+		}
+		e.runTiles(c, variant, n, s.KVHeads, func(first, end uint32) any {
+			return attentionKeyParams{
+				Rows: uint32(n), First: first, End: end, Group: uint32(group),
+				QLD: uint32(q.LD / 4), KLD: uint32(k.LD / 4), VLD: uint32(v.LD / 4), DoutLD: uint32(dout.LD / 4), GradLD: uint32(grad.LD / 4),
+				LseLD: uint32(lse.LD), DeltaLD: uint32(delta.LD), FirstQuery: uint32(from), Queries: uint32(span), Scale: s.Scale,
+			}
 		})
 	}
 }

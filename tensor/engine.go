@@ -32,6 +32,9 @@ type Engine struct {
 	kernels map[string]*gpu.Kernel
 	tune    *tuner // GEMM choice, see autotune.go
 	cpu     bool   // see CPU
+	// workLimit bounds call.work of products and attention, which are cut to it;
+	// 0 = the device's MaxWork. For tests.
+	workLimit int64
 }
 
 // NewEngine returns an engine on dev. The engine does not own dev.
@@ -252,6 +255,15 @@ func matchParams(src string, params any) error {
 		return fmt.Errorf("params are %v in Go, %v in WGSL", got, want)
 	}
 	return nil
+}
+
+// maxWork is how much work one dispatch may do, see gpu.Device.MaxWork. It varies
+// as the device's rate is learned, so what is cut by it must not change in bits.
+func (e *Engine) maxWork() int64 {
+	if e.workLimit > 0 {
+		return e.workLimit
+	}
+	return e.Dev.MaxWork()
 }
 
 // grid folds n workgroups over (x, y), as one dimension stops at 65535. The

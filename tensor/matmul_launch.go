@@ -146,17 +146,69 @@ func (v variant) split(p product, bindingLimit int64) int {
 	return s
 }
 
+// work is the float operations of p.
+func (p product) work() int64 { return 2 * int64(p.m) * int64(p.n) * int64(p.kEnd-p.kBegin) }
+
 func (e *Engine) runVariant(p product, v variant) {
 	terms := p.kEnd - p.kBegin
-	out, z, kPer, stride, add := p.out, p.objectives, (terms+3)&^3, p.stride, p.accumulate
 	n := v.split(p, e.tune.limit)
-	if n > 1 {
-		kPer = (ceilDiv(terms, n) + 3) &^ 3
-		n = ceilDiv(terms, kPer)
-		z, stride, add = n, p.m*p.ldc, false
-		out = e.tune.workspace(int64(n) * int64(stride) * 4)
+	if n < 2 {
+		e.runPieces(p, v, p.objectives, (terms+3)&^3)
+		return
 	}
-	kernel, consts, perGroup := v.consts(p.op, add, e.cpu)
+	kPer := (ceilDiv(terms, n) + 3) &^ 3
+	n = ceilDiv(terms, kPer)
+	parts := p
+	parts.stride, parts.accumulate = p.m*p.ldc, false
+	parts.out = e.tune.workspace(int64(n) * int64(parts.stride) * 4)
+	e.runPieces(parts, v, n, kPer)
+	n4 := p.m * p.ldc / 4
+	e.run(call{kernel: "splitk_reduce", params: splitParams{uint32(n4), uint32(n), asU32(p.accumulate)},
+		binds: []gpu.View{parts.out, p.out}, groups: grid(ceilDiv(n4, 64)), work: int64(n4) * 4 * int64(n)})
+}
+
+// runPieces runs p for z objectives or slices of kPer terms.
+func (e *Engine) runPieces(p product, v variant, z, kPer int) {
+	for _, piece := range p.cut(e.maxWork()) {
+		e.runPiece(piece, v, z, kPer)
+	}
+}
+
+// cut halves p along the longer side of out until each piece does at most limit
+// work or is one block. Every element's sum stays what it was, so the bits do not
+// depend on the limit.
+func (p product) cut(limit int64) []product {
+	mid, ok := half(0, max(p.m, p.n))
+	if !ok || p.work() <= limit {
+		return []product{p}
+	}
+	low, high := p, p
+	if p.m >= p.n {
+		low.m, high.m = mid, p.m-mid
+		high.a = behind(p.a, mid*p.lda)
+		if p.op == "TN" || p.op == "SEG" {
+			high.a = behind(p.a, mid)
+		}
+		high.out = behind(p.out, mid*p.ldc)
+	} else {
+		low.n, high.n = mid, p.n-mid
+		high.b = behind(p.b, mid)
+		if p.op == "NT" {
+			high.b = behind(p.b, mid*p.ldb)
+		}
+		high.out = behind(p.out, mid)
+	}
+	return append(low.cut(limit), high.cut(limit)...)
+}
+
+// behind is v without its first elements.
+func behind(v gpu.View, elements int) gpu.View {
+	return gpu.View{Buf: v.Buf, Offset: v.Offset + int64(elements)*4, Size: v.Size - int64(elements)*4}
+}
+
+// runPiece is one dispatch of v's kernel for z objectives or slices of kPer terms.
+func (e *Engine) runPiece(p product, v variant, z, kPer int) {
+	kernel, consts, perGroup := v.consts(p.op, p.accumulate, e.cpu)
 	segments := p.segments
 	if segments.Buf == nil {
 		segments = e.tune.placeholder()
@@ -166,11 +218,6 @@ func (e *Engine) runVariant(p product, v variant) {
 	e.run(call{kernel: kernel, consts: consts, params: matmulParams{
 		M: uint32(p.m), N: uint32(p.n), KBegin: uint32(p.kBegin), KEnd: uint32(p.kEnd),
 		LDA4: uint32(p.lda / 4), LDB4: uint32(p.ldb / 4), LDC4: uint32(p.ldc / 4),
-		Segmented: asU32(p.op == "SEG"), KPer: uint32(kPer), OutStride4: uint32(stride / 4)},
-		binds: []gpu.View{p.a, p.b, segments, out}, groups: g, work: 2 * int64(p.m) * int64(p.n) * int64(terms)})
-	if n > 1 {
-		n4 := p.m * p.ldc / 4
-		e.run(call{kernel: "splitk_reduce", params: splitParams{uint32(n4), uint32(n), asU32(p.accumulate)},
-			binds: []gpu.View{out, p.out}, groups: grid(ceilDiv(n4, 64)), work: int64(n4) * 4 * int64(n)})
-	}
+		Segmented: asU32(p.op == "SEG"), KPer: uint32(kPer), OutStride4: uint32(p.stride / 4)},
+		binds: []gpu.View{p.a, p.b, segments, p.out}, groups: g, work: p.work()})
 }
