@@ -3,7 +3,9 @@ package safetensors
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -203,6 +205,68 @@ func TestSharded(t *testing.T) {
 	}
 	if _, err := os.Stat(index); err == nil {
 		t.Error("the index of the sharded save is still there")
+	}
+}
+
+// TestReplaceModel saves one model over another in every pair of layouts, failing
+// at each tensor: what can be loaded afterwards is the old or the new, never both.
+func TestReplaceModel(t *testing.T) {
+	model := func(n int, value float32, fail int) []Entry {
+		var out []Entry
+		for i := range n {
+			out = append(out, Entry{Name: fmt.Sprintf("t%d", i), Shape: []int{4}, DType: F32, Data: func() ([]float32, error) {
+				if i == fail {
+					return nil, errors.New("device gone")
+				}
+				return []float32{value, value, value, value}, nil
+			}})
+		}
+		return out
+	}
+	content := func(dir string) map[float32]bool {
+		r, err := Open(dir)
+		if err != nil {
+			if !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("a damaged model is left: %v", err)
+			}
+			return nil
+		}
+		defer r.Close()
+		out := map[float32]bool{}
+		for _, name := range r.Names() {
+			v, err := r.ReadFloat32(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out[v[0]] = true
+		}
+		return out
+	}
+	const fresh, shards = 5, 20
+	for _, c := range []struct {
+		tensors    int
+		old, fresh int64
+	}{{fresh, shards, shards}, {3, shards, shards}, {3, 0, shards}, {3, shards, 0}, {3, 0, 0}} {
+		for fail := range fresh + 1 {
+			dir := t.TempDir()
+			if err := WriteModel(dir, model(c.tensors, 1, -1), nil, c.old); err != nil {
+				t.Fatal(err)
+			}
+			keep := filepath.Join(dir, "model-00001-of-00002.safetensors.bak")
+			os.WriteFile(keep, nil, 0o644)
+			err := WriteModel(dir, model(fresh, 2, fail), nil, c.fresh)
+			got := content(dir)
+			if (err == nil) != (fail == fresh) || len(got) > 1 || err == nil && !got[2] {
+				t.Errorf("%+v, failing at %d: error %v, loaded values %v", c, fail, err, got)
+			}
+			if _, err := os.Stat(keep); err != nil {
+				t.Errorf("a file of the user is gone: %v", err)
+			}
+			files, _ := filepath.Glob(filepath.Join(dir, "*.safetensors"))
+			if want := map[bool]int{true: 1, false: fresh}[c.fresh == 0]; err == nil && len(files) != want {
+				t.Errorf("%+v: %d files, want %d", c, len(files), want)
+			}
+		}
 	}
 }
 

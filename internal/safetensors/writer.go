@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 )
@@ -82,8 +83,10 @@ func encodeFile(w io.Writer, entries []Entry, metadata map[string]string) error 
 
 // WriteModel writes dir/model.safetensors, or, when the data exceed maxShard
 // bytes (0 = DefaultShard), model-00001-of-0000N.safetensors and so on with
-// model.safetensors.index.json, the index last. The other layout's entry file,
-// if an older save left one, is removed.
+// model.safetensors.index.json. A model that lies in dir is replaced, and what is
+// left of it is removed at the end. An interrupted save leaves the old model, the
+// new one or, where both are in shards, none: the old index goes first and the new
+// one comes last, so that a mixture is never loadable.
 func WriteModel(dir string, entries []Entry, metadata map[string]string, maxShard int64) error {
 	if maxShard == 0 {
 		maxShard = DefaultShard
@@ -96,20 +99,20 @@ func WriteModel(dir string, entries []Entry, metadata map[string]string, maxShar
 		if err := Write(filepath.Join(dir, SingleFile), entries, metadata); err != nil {
 			return err
 		}
-		return removeStale(filepath.Join(dir, IndexFile))
-	}
-	index := struct {
-		Metadata  map[string]int64  `json:"metadata"`
-		WeightMap map[string]string `json:"weight_map"`
-	}{map[string]int64{"total_size": total}, map[string]string{}}
-	for i, shard := range shards {
-		file := fmt.Sprintf("model-%05d-of-%05d.safetensors", i+1, len(shards))
-		if err := Write(filepath.Join(dir, file), shard, metadata); err != nil {
+		if err := removeStale(filepath.Join(dir, IndexFile)); err != nil {
 			return err
 		}
-		for _, t := range shard {
-			index.WeightMap[t.Name] = file
-		}
+		return removeShards(dir, nil)
+	}
+	if err := removeStale(filepath.Join(dir, IndexFile)); err != nil {
+		return err
+	}
+	if err := syncDir(dir); err != nil {
+		return fmt.Errorf("safetensors: %s: %w", dir, err)
+	}
+	index, err := writeShards(dir, shards, total, metadata)
+	if err != nil {
+		return err
 	}
 	text, err := json.MarshalIndent(index, "", "  ")
 	if err != nil {
@@ -118,7 +121,53 @@ func WriteModel(dir string, entries []Entry, metadata map[string]string, maxShar
 	if err := WriteFile(filepath.Join(dir, IndexFile), append(text, '\n')); err != nil {
 		return err
 	}
-	return removeStale(filepath.Join(dir, SingleFile))
+	if err := removeStale(filepath.Join(dir, SingleFile)); err != nil {
+		return err
+	}
+	return removeShards(dir, index.WeightMap)
+}
+
+// shardIndex is the content of IndexFile.
+type shardIndex struct {
+	Metadata  map[string]int64  `json:"metadata"`
+	WeightMap map[string]string `json:"weight_map"` // tensor to file
+}
+
+func writeShards(dir string, shards [][]Entry, total int64, metadata map[string]string) (*shardIndex, error) {
+	index := &shardIndex{map[string]int64{"total_size": total}, map[string]string{}}
+	for i, shard := range shards {
+		file := fmt.Sprintf("model-%05d-of-%05d.safetensors", i+1, len(shards))
+		if err := Write(filepath.Join(dir, file), shard, metadata); err != nil {
+			return nil, err
+		}
+		for _, t := range shard {
+			index.WeightMap[t.Name] = file
+		}
+	}
+	return index, nil
+}
+
+// shardName is how shards are called, here and by the reference writer.
+var shardName = regexp.MustCompile(`^model-[0-9]{5}-of-[0-9]{5}\.safetensors$`)
+
+// removeShards removes the shards in dir that are not in the weight map.
+func removeShards(dir string, listed map[string]string) error {
+	keep := map[string]bool{}
+	for _, file := range listed {
+		keep[file] = true
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("safetensors: %w", err)
+	}
+	for _, f := range files {
+		if shardName.MatchString(f.Name()) && !keep[f.Name()] {
+			if err := removeStale(filepath.Join(dir, f.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func removeStale(path string) error {
