@@ -33,8 +33,8 @@ const (
 	// shortest is the least time worth measuring: shorter work is repeated, so
 	// that waiting for the queue does not count.
 	shortest = 20 * time.Millisecond
-	// tooSlow is how many times the fastest of its rivals a candidate may take
-	// and still be measured more than once.
+	// tooSlow is how many times the fastest of its rivals a candidate for the same
+	// work may take and still be measured more than once.
 	tooSlow = 2.5
 )
 
@@ -46,8 +46,10 @@ type rival struct {
 	seconds []float64 // of one repetition, by round
 }
 
-// race warms every rival up and times them in turns, rounds times each.
-func race(dev *gpu.Device, rounds int, rivals []*rival) error {
+// race warms every rival up and times them in turns, rounds times each. With
+// prune they are candidates for the same work, and those that are far behind are
+// timed once only.
+func race(dev *gpu.Device, rounds int, rivals []*rival, prune bool) error {
 	fastest := 0.0
 	for _, r := range rivals {
 		r.reps = 1
@@ -70,7 +72,7 @@ func race(dev *gpu.Device, rounds int, rivals []*rival) error {
 	}
 	for round := range rounds {
 		for _, r := range rivals {
-			if round > 0 && first[r] > tooSlow*fastest {
+			if prune && round > 0 && first[r] > tooSlow*fastest {
 				continue // one round is enough to see that it is slow
 			}
 			s, err := r.time(dev)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"concord/gpu"
 	"concord/internal/config"
@@ -238,6 +239,22 @@ func TestStepMistakes(t *testing.T) {
 	}
 	if _, err := Step(tiny(t, "device.memory=1MB"), good); !errors.Is(err, gpu.ErrOutOfMemory) {
 		t.Errorf("with 1 MB: %v", err)
+	}
+}
+
+// TestRacePrunes: candidates for the same work that are far behind are given up,
+// different things that are measured side by side are not.
+func TestRacePrunes(t *testing.T) {
+	dev := device(t, gpu.Options{})
+	sleeper := func(d time.Duration) *rival { return &rival{record: func() { time.Sleep(d) }} }
+	for prune, want := range map[bool]int{true: 1, false: 3} {
+		rivals := []*rival{sleeper(5 * time.Millisecond), sleeper(50 * time.Millisecond)}
+		if err := race(dev, 3, rivals, prune); err != nil {
+			t.Fatal(err)
+		}
+		if len(rivals[0].seconds) != 3 || len(rivals[1].seconds) != want {
+			t.Errorf("prune %v: %d and %d timings, want 3 and %d", prune, len(rivals[0].seconds), len(rivals[1].seconds), want)
+		}
 	}
 }
 

@@ -174,7 +174,7 @@ func (g *gemm) shape(s Shape) (ShapeRate, error) {
 		e := g.engine(name)
 		rivals[i] = &rival{record: func() { x.run(e) }}
 	}
-	if err := race(g.dev, g.rounds, rivals); err != nil {
+	if err := race(g.dev, g.rounds, rivals, true); err != nil {
 		return ShapeRate{}, err
 	}
 	for i, r := range rivals {

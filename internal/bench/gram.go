@@ -99,7 +99,7 @@ func gram(e *tensor.Engine, m, n, rounds int) (GramRate, error) {
 		{record: func() { e.Combine(combined, rows, weights, false) }},
 		{record: func() { e.Dev.Copy(gpu.View{Buf: target, Size: copied}, gpu.View{Buf: rows.Buf, Size: copied}) }},
 	}
-	if err := race(e.Dev, rounds, rivals); err != nil {
+	if err := race(e.Dev, rounds, rivals, false); err != nil {
 		return r, err
 	}
 	r.GramSeconds, r.CombineSeconds = median(rivals[0].seconds), median(rivals[1].seconds)
