@@ -273,19 +273,45 @@ func (lim Limits) check(b Bucket) error {
 	if b.Size <= most {
 		return nil
 	}
-	largest := 0
 	for _, p := range b.Params {
-		largest = max(largest, p.Extent())
+		if err := lim.checkParam(p.Param); err != nil {
+			return err
+		}
 	}
 	fix := "use scope = \"tensor\" or \"global\""
-	if largest > most {
-		fix = "a single parameter is too large: use fewer objectives or a device with larger limits"
-	} else if mb := most * 4 >> 20; mb > 0 {
+	if mb := most * 4 >> 20; mb > 0 {
 		fix = fmt.Sprintf("use scope = \"tensor\", \"%dMB\" or \"global\"", mb)
 	}
-	return fmt.Errorf("bucket: the gradient of %q takes %.1f MiB, times %d objectives; the device holds %.1f MiB of each at most: %s",
-		b.Name, float64(b.Size)/(1<<18), max(lim.Objectives, 1), float64(most)/(1<<18), fix)
+	return fmt.Errorf("bucket: the gradient of %q takes %s%s; the device holds %s of each at most: %s",
+		b.Name, mib(int64(b.Size)*4), lim.times(), mib(int64(most)*4), fix)
 }
+
+// checkParam says why a parameter does not fit the device even in a bucket of its
+// own, or returns nil.
+func (lim Limits) checkParam(p Param) error {
+	size := int64(p.Extent()) * 4
+	const cannot = "this adapter cannot hold the model: choose one with larger limits ('concord doctor' lists them) or a smaller model"
+	switch m := int64(max(lim.Objectives, 1)); {
+	case lim.BindingBytes > 0 && size > lim.BindingBytes:
+		return fmt.Errorf("bucket: tensor %s (%d,%d) takes %s, but a kernel can bind %s on this adapter: %s", p.Name, p.R, p.C, mib(size), mib(lim.BindingBytes), cannot)
+	case lim.BufferBytes > 0 && size > lim.BufferBytes:
+		return fmt.Errorf("bucket: tensor %s (%d,%d) takes %s, but the largest buffer of this adapter has %s: %s", p.Name, p.R, p.C, mib(size), mib(lim.BufferBytes), cannot)
+	case lim.BufferBytes > 0 && size*m > lim.BufferBytes:
+		return fmt.Errorf("bucket: the gradient of tensor %s (%d,%d) takes %s%s, but the largest buffer of this adapter has %s: use fewer objectives (at most %d), or a method that keeps no gradient per objective, such as \"mean\"",
+			p.Name, p.R, p.C, mib(size), lim.times(), mib(lim.BufferBytes), lim.BufferBytes/size)
+	}
+	return nil
+}
+
+// times is how often a bucket's gradient is held, for messages.
+func (lim Limits) times() string {
+	if lim.Objectives < 2 {
+		return ""
+	}
+	return fmt.Sprintf(", times %d objectives", lim.Objectives)
+}
+
+func mib(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
 
 func boolInt(b bool) int {
 	if b {

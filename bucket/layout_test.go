@@ -137,8 +137,29 @@ func TestPartitionLimits(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Partition(params, "global", Limits{Objectives: 64, BufferBytes: 64 * 4 * 256}); err == nil || !strings.Contains(err.Error(), "fewer objectives") {
-		t.Errorf("one parameter too large: %v", err)
+	// One tensor that is too large is named, with the limit and what can be done.
+	params = []Param{{Name: "small", R: 4, C: 64}, {Name: "large", R: 1024, C: 512}} // 2 MiB
+	for _, c := range []struct {
+		lim  Limits
+		want []string
+		not  string
+	}{
+		{Limits{Objectives: 3, BindingBytes: 4 << 20, BufferBytes: 5 << 20}, []string{"times 3 objectives", "5.0 MiB", "(at most 2)", `"mean"`}, "adapter cannot"},
+		{Limits{Objectives: 1, BindingBytes: 1 << 20, BufferBytes: 5 << 20}, []string{"can bind 1.0 MiB", "adapter cannot"}, "objectives"},
+		{Limits{Objectives: 8, BindingBytes: 1 << 20, BufferBytes: 5 << 20}, []string{"can bind 1.0 MiB", "adapter cannot"}, "objectives"},
+		{Limits{BufferBytes: 1 << 20}, []string{"largest buffer of this adapter has 1.0 MiB", "adapter cannot"}, "objectives"},
+	} {
+		for _, scope := range []string{"tensor", "layer", "1MB", "global"} {
+			_, err := Partition(params, scope, c.lim)
+			if err == nil || strings.Contains(err.Error(), c.not) {
+				t.Fatalf("%+v: error %v, want none of %q", c.lim, err, c.not)
+			}
+			for _, want := range append(c.want, "tensor large (1024,512) takes 2.0 MiB") {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%+v: error %v, want %q", c.lim, err, want)
+				}
+			}
+		}
 	}
 }
 
