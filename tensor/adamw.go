@@ -43,6 +43,6 @@ func (e *Engine) AdamW(weight, m, v, grad Tensor, s AdamWParams) {
 		Rate: float32(s.LR / (1 - math.Pow(s.Beta1, float64(s.Step)))),
 		Root: float32(1 / math.Sqrt(1-math.Pow(s.Beta2, float64(s.Step)))),
 		Eps:  float32(s.Eps), GradScale: float32(s.GradScale)}
-	e.run(call{kernel: "adamw", params: p, groups: grid(ceilDiv(n/4, 64)), work: int64(n) * 12,
+	e.run(call{kernel: "adamw", params: p, groups: grid(ceilDiv(n/4, 64)), work: e.moving(int64(n)*28, int64(n)*12),
 		binds: []gpu.View{grad.View(), weight.View(), m.View(), v.View()}})
 }

@@ -32,7 +32,7 @@ func (e *Engine) Add(out, a, b Tensor) {
 	if n4 == 0 {
 		return
 	}
-	c := call{kernel: "add_forward", params: flatParams{uint32(n4)}, groups: grid(ceilDiv(n4, elementwiseWG)), work: int64(n4) * 4}
+	c := call{kernel: "add_forward", params: flatParams{uint32(n4)}, groups: grid(ceilDiv(n4, elementwiseWG)), work: e.moving(int64(n4)*48, int64(n4)*4)}
 	switch out {
 	case a:
 		c.kernel, c.binds = "add_inplace", []gpu.View{b.View(), out.View()}

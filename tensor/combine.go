@@ -60,6 +60,6 @@ func (e *Engine) combineSome(out Tensor, rows Rows, weights []float32, used []in
 	}
 	e.run(call{kernel: "combine", params: p, consts: map[string]string{"COUNT": strconv.Itoa(count)},
 		binds:  []gpu.View{{Buf: rows.Buf, Offset: rows.Offset + int64(first)*int64(rows.Stride)*4, Size: span(used[count-1])}, out.View()},
-		groups: grid(ceilDiv(n/4, 64)), work: int64(n) * int64(2*count)})
+		groups: grid(ceilDiv(n/4, 64)), work: e.moving(int64(n)*4*int64(count+2), int64(n)*int64(2*count))})
 	return count
 }

@@ -41,7 +41,7 @@ func (e *Engine) CrossEntropy(logits, loss, labels, scale Tensor, row0 int, voca
 		params: crossEntropyParams{N: uint32(logits.R), Vocab: uint32(vocab), LD4: vec4s(logits.LD), Row0: uint32(row0), WriteGrad: asU32(writeGrad)},
 		binds:  []gpu.View{labels.View(), scale.View(), logits.View(), loss.View()},
 		groups: grid(ceilDiv(logits.R, wg/lanes)),
-		work:   int64(logits.R) * int64(logits.LD) * 40,
+		work:   e.moving(int64(logits.R)*int64(logits.LD)*16, int64(logits.R)*int64(logits.LD)*40),
 	})
 }
 

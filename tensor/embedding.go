@@ -27,7 +27,7 @@ func (e *Engine) Embedding(out, table Tensor, ids Tensor) {
 		params: embeddingParams{N: uint32(out.R), C4: c4, Vocab: uint32(table.R), TableLD4: vec4s(table.LD), OutLD4: vec4s(out.LD)},
 		binds:  []gpu.View{ids.View(), table.View(), out.View()},
 		groups: grid(ceilDiv(n, elementwiseWG)),
-		work:   int64(n) * 4,
+		work:   e.moving(int64(n)*32, 0),
 	})
 }
 
@@ -198,7 +198,7 @@ func (e *Engine) embeddingRuns(out Rows, x Tensor, idx *TokenIndex, runs [2]int,
 			Stride4: vec4s(out.Stride), Base: uint32(base), Rows: uint32(out.R), Accumulate: asU32(accumulate)},
 		binds:  []gpu.View{idx.runs.View(), idx.perm.View(), x.View(), out.View()},
 		groups: grid(ceilDiv(n*int(c4), elementwiseWG)),
-		work:   int64(x.R) * int64(c4) * 4,
+		work:   e.moving(int64(x.R)*int64(c4)*48, int64(x.R)*int64(c4)*4),
 	})
 }
 

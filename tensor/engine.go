@@ -266,6 +266,18 @@ func (e *Engine) maxWork() int64 {
 	return e.Dev.MaxWork()
 }
 
+// moving is the call.work of a kernel that reads and writes so many bytes and
+// computes flops: rates are learned from products mostly, and in the time that a
+// byte takes, GPUs multiply and add some 10 times; software rasterizers, whose
+// memory is that of the CPU, about twice.
+func (e *Engine) moving(bytes, flops int64) int64 {
+	perByte := int64(10)
+	if e.cpu {
+		perByte = 2
+	}
+	return max(flops, perByte*bytes)
+}
+
 // grid folds n workgroups over (x, y), as one dimension stops at 65535. The
 // kernel's flat index is workgroup_id.x + workgroup_id.y * num_workgroups.x,
 // which may exceed n-1: kernels check it.

@@ -123,7 +123,7 @@ func (e *Engine) gramBlock(part gpu.View, rows Rows, h, i, j, slots int) {
 	c := call{kernel: "gram", params: gramParams{uint32(n / 4), uint32(rows.Stride / 4), uint32(slots)},
 		binds:  []gpu.View{blockView(rows, h, i), part},
 		consts: map[string]string{"ROWS": strconv.Itoa(blockRows(rows.M, h, i)), "STRIP": strconv.Itoa(e.stripOf(n))},
-		groups: grid(slots / 64), work: int64(n) * int64(pairsOf(rows.M, h, i, j)) * 2}
+		groups: grid(slots / 64), work: e.moving(int64(n)*4*int64(min(rows.M, 2*h)), int64(n)*int64(pairsOf(rows.M, h, i, j))*2)}
 	if i != j { // block j is full, block i may be short
 		c.kernel, c.binds = "gram_cross", []gpu.View{blockView(rows, h, j), blockView(rows, h, i), part}
 		c.consts["HEIGHT"] = strconv.Itoa(h)
@@ -133,7 +133,7 @@ func (e *Engine) gramBlock(part gpu.View, rows Rows, h, i, j, slots int) {
 
 func (e *Engine) gramFold(to, part gpu.View, pairs, slots, outs int) {
 	e.run(call{kernel: "gram_fold", params: gramFoldParams{uint32(pairs), uint32(slots), uint32(outs)},
-		binds: []gpu.View{part, to}, groups: grid(ceilDiv(pairs*outs, 64)), work: int64(pairs * slots)})
+		binds: []gpu.View{part, to}, groups: grid(ceilDiv(pairs*outs, 64)), work: e.moving(int64(pairs*slots)*4, int64(pairs*slots))})
 }
 
 // Wait returns G as M*M values in row-major order, both triangles filled.

@@ -164,7 +164,7 @@ func (e *Engine) runVariant(p product, v variant) {
 	e.runPieces(parts, v, n, kPer)
 	n4 := p.m * p.ldc / 4
 	e.run(call{kernel: "splitk_reduce", params: splitParams{uint32(n4), uint32(n), asU32(p.accumulate)},
-		binds: []gpu.View{parts.out, p.out}, groups: grid(ceilDiv(n4, 64)), work: int64(n4) * 4 * int64(n)})
+		binds: []gpu.View{parts.out, p.out}, groups: grid(ceilDiv(n4, 64)), work: e.moving(int64(n4)*16*int64(n+2), 0)})
 }
 
 // runPieces runs p for z objectives or slices of kPer terms.

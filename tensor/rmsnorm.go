@@ -30,7 +30,7 @@ func (e *Engine) RMSNorm(out, rstd, x, weight Tensor, eps float32) {
 		params: rmsnormParams{N: uint32(x.R), C: uint32(x.C), C4: vec4s(x.C), XLD4: vec4s(x.LD), OutLD4: vec4s(out.LD), Eps: eps},
 		binds:  []gpu.View{x.View(), weight.View(), out.View(), rstd.View()},
 		groups: grid(ceilDiv(x.R, rmsnormRows)),
-		work:   int64(x.R) * int64(x.LD) * 4,
+		work:   e.moving(int64(x.R)*int64(x.LD)*12, 0),
 	})
 }
 
@@ -54,7 +54,7 @@ func (e *Engine) RMSNormBackward(dx, dout, x, weight, rstd Tensor, accumulate bo
 		params: rmsnormBackwardParams{N: uint32(x.R), C: uint32(x.C), C4: vec4s(x.C), DoutLD4: vec4s(dout.LD), XLD4: vec4s(x.LD), DxLD4: vec4s(dx.LD), Accumulate: asU32(accumulate)},
 		binds:  []gpu.View{dout.View(), x.View(), weight.View(), rstd.View(), dx.View()},
 		groups: grid(ceilDiv(x.R, rmsnormRows)),
-		work:   int64(x.R) * int64(x.LD) * 10,
+		work:   e.moving(int64(x.R)*int64(x.LD)*24, int64(x.R)*int64(x.LD)*10),
 	})
 }
 
@@ -81,7 +81,7 @@ func (e *Engine) RMSNormBackwardWeight(out Rows, dout, x, rstd Tensor, seg Segme
 			params: rmsnormBackwardWeightParams{C4: vec4s(x.C), DoutLD4: vec4s(dout.LD), XLD4: vec4s(x.LD), Stride4: vec4s(out.Stride), Base: uint32(part[0]), Accumulate: asU32(accumulate)},
 			binds:  []gpu.View{dout.View(), x.View(), rstd.View(), seg.Dev.View(), sub.View()},
 			groups: [3]int{ceilDiv(int(vec4s(x.C)), cols), sub.M, 1},
-			work:   int64(x.R) * int64(x.LD) * 3,
+			work:   e.moving(int64(x.R)*int64(x.LD)*8, 0),
 		})
 	}
 }

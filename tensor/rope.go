@@ -106,6 +106,6 @@ func (e *Engine) RoPE(x Tensor, heads int, pos Tensor, cos, sin Tensor, inverse 
 		params: ropeParams{Pairs: uint32(pairs), Heads: uint32(heads), Half: uint32(d / 4), XLD: uint32(x.LD / 2), TableLD: uint32(cos.LD / 2), Sign: sign},
 		binds:  []gpu.View{pos.View(), cos.View(), sin.View(), x.View()},
 		groups: grid(ceilDiv(pairs, wg)),
-		work:   int64(pairs) * 12,
+		work:   e.moving(int64(pairs)*32, int64(pairs)*12),
 	})
 }

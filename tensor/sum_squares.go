@@ -40,7 +40,7 @@ func (e *Engine) SumSquares(scratch Tensor, xs ...Tensor) *PendingSums {
 		e.run(call{kernel: "sum_squares", params: sumSquaresParams{uint32(n / 4), uint32(slots)},
 			consts: map[string]string{"STRIP": strconv.Itoa(e.stripOf(n))},
 			binds:  []gpu.View{x.View(), {Buf: scratch.Buf, Offset: scratch.Offset + int64(at)*4, Size: int64(slots) * 4}},
-			groups: grid(slots / 64), work: int64(n) * 2})
+			groups: grid(slots / 64), work: e.moving(int64(n)*4, int64(n)*2)})
 		at += slots
 		p.ends = append(p.ends, at)
 	}

@@ -14,7 +14,7 @@ func (e *Engine) SwiGLU(out, gate, up Tensor) {
 		params: flatParams{uint32(n4)},
 		binds:  []gpu.View{gate.View(), up.View(), out.View()},
 		groups: grid(ceilDiv(n4, elementwiseWG)),
-		work:   int64(n4) * 40,
+		work:   e.moving(int64(n4)*48, int64(n4)*40),
 	})
 }
 
@@ -31,6 +31,6 @@ func (e *Engine) SwiGLUBackward(dgate, dup, dout, gate, up Tensor) {
 		params: flatParams{uint32(n4)},
 		binds:  []gpu.View{dout.View(), gate.View(), up.View(), dgate.View(), dup.View()},
 		groups: grid(ceilDiv(n4, elementwiseWG)),
-		work:   int64(n4) * 60,
+		work:   e.moving(int64(n4)*80, int64(n4)*60),
 	})
 }

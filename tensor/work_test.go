@@ -78,6 +78,17 @@ func TestWorkLimitAttention(t *testing.T) {
 	}
 }
 
+// TestMoving books a kernel that only moves memory at what a GPU could compute in
+// that time: by its few operations it would seem to be free.
+func TestMoving(t *testing.T) {
+	if got := (&Engine{}).moving(1<<20, 5); got != 10<<20 {
+		t.Errorf("1 MiB moved is %d operations", got)
+	}
+	if got := (&Engine{}).moving(1, 1000); got != 1000 {
+		t.Errorf("1000 operations on a byte are %d", got)
+	}
+}
+
 // sameBits compares what f computes in single dispatches and cut to the limit.
 func sameBits(t *testing.T, e *Engine, f func() []Tensor) {
 	t.Helper()
