@@ -49,6 +49,8 @@ func (s AttentionShape) Validate() error {
 		return fmt.Errorf("tensor: attention: head dimension %d, must be a multiple of 4 up to %d", s.HeadDim, maxHeadDim)
 	case s.KVHeads < 1 || s.Heads < s.KVHeads || s.Heads%s.KVHeads != 0:
 		return fmt.Errorf("tensor: attention: %d heads do not divide among %d key heads", s.Heads, s.KVHeads)
+	case s.Heads/s.KVHeads*(33+ceilDiv(s.HeadDim, 32)*104) > loopBudget:
+		return fmt.Errorf("tensor: attention: %d heads of %d share %d key heads, which is more than one loop can do", s.Heads, s.HeadDim, s.KVHeads)
 	case s.Variant != "" && s.Variant != attentionDirect && s.Variant != attentionFlash:
 		return fmt.Errorf("tensor: attention: unknown variant %q; known are direct, flash", s.Variant)
 	}
@@ -65,7 +67,8 @@ func MaxDocument(s AttentionShape) int {
 }
 
 // span is how many keys (or queries, for the gradient of keys) one dispatch of
-// a variant covers, so that no invocation exceeds loopBudget; a multiple of 32.
+// a variant covers, so that no invocation exceeds loopBudget: a multiple of
+// 32, or fewer in the direct form. Validate refuses heads for which one tile does.
 // groups is the number of heads an invocation loops over. The counts are the
 // kernels' "Loop iterations" lines, all loops counted as if none were unrolled.
 func (s AttentionShape) span(variant string, groups int) int {
@@ -73,8 +76,11 @@ func (s AttentionShape) span(variant string, groups int) int {
 	if variant == attentionFlash {
 		perTile, tile = 32+ceilDiv(s.HeadDim, 32)*104, 32
 	}
-	tiles := (loopBudget/groups - maxHeadDim) / perTile
-	n := max(tiles*tile&^31, 32)
+	tiles := max((loopBudget/groups-maxHeadDim)/perTile, 1)
+	n := tiles * tile
+	if n >= 32 {
+		n &^= 31
+	}
 	if s.maxSpan > 0 {
 		n = min(n, s.maxSpan)
 	}
@@ -223,7 +229,7 @@ func (e *Engine) AttentionBackward(dq, dk, dv, dout, out, q, k, v, lse, delta Te
 		params: attentionDeltaParams{uint32(n), uint32(s.Heads), uint32(s.HeadDim / 4), uint32(dout.LD / 4), uint32(out.LD / 4), uint32(delta.LD)},
 		binds:  []gpu.View{dout.View(), out.View(), delta.View()},
 		groups: grid(ceilDiv(n*s.Heads, wg)),
-		work:   2 * int64(n) * int64(q.C),
+		work:   e.moving(8*int64(n)*int64(q.C), 0),
 	})
 	e.attentionBackwardQuery(dq, dout, q, k, v, lse, delta, docs, s)
 	e.attentionBackwardKey(dk, 0, dout, q, k, v, lse, delta, docs, s)

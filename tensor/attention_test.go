@@ -3,6 +3,7 @@ package tensor
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"concord/gpu"
@@ -55,7 +56,7 @@ func newAttentionCase(e *Engine, s AttentionShape, lengths ...int) *attentionCas
 	ref.Attention(c.out, c.lse, c.q, c.k, c.v, start, r)
 	ref.AttentionBackward(c.dq, c.dk, c.dv, c.dout, c.out, c.q, c.k, c.v, c.lse, c.delta, start, r)
 	c.gq, c.gk, c.gv, c.gdout = upload(e, n, hd, c.q), upload(e, n, kd, c.k), upload(e, n, kd, c.v), upload(e, n, hd, c.dout)
-	c.docs = Docs{Start: uploadDocs(e, start), End: uploadDocs(e, end)}
+	c.docs = Docs{Start: uploadDocs(e, start), End: uploadDocs(e, end), Longest: slices.Max(lengths)}
 	return c
 }
 
@@ -206,16 +207,32 @@ func TestAttentionDecode(t *testing.T) {
 func TestAttentionSpanBudget(t *testing.T) {
 	const limit = 65000
 	for d := 4; d <= maxHeadDim; d += 4 {
-		for _, group := range []int{1, 2, 3, 4, 8, 32} {
+		for _, group := range []int{1, 2, 3, 4, 8, 32, 64, 69, 70, 128, 400, 437} {
 			s := AttentionShape{Heads: group, KVHeads: 1, HeadDim: d}
+			if s.Validate() != nil {
+				continue
+			}
 			nc := ceilDiv(d, 32)
-			if n := s.span(attentionDirect, group); n%32 != 0 || group*(1+n/4*(1+d/2))+d/4 > limit {
+			if n := s.span(attentionDirect, group); n < 4 || n%4 != 0 || group*(1+n/4*(1+d/2))+d/4 > limit {
 				t.Errorf("direct, D %d, group %d: %d queries", d, group, n)
 			}
 			n := s.span(attentionFlash, group)
-			if n%32 != 0 || group*(1+n/32*(1+nc*102)) > limit || n/32*(17+nc*70) > limit {
+			if n < 32 || n%32 != 0 || group*(1+n/32*(1+nc*102)) > limit || n/32*(17+nc*70) > limit {
 				t.Errorf("flash, D %d, group %d: %d queries", d, group, n)
 			}
+		}
+	}
+}
+
+// TestAttentionReach holds the number of dispatches to what the longest document
+// needs, wherever it begins in a tile.
+func TestAttentionReach(t *testing.T) {
+	for _, c := range []struct {
+		longest, total, direct, flash int
+	}{{0, 100, 100, 100}, {1, 100, 4, 32}, {33, 4096, 36, 64}, {99, 100, 100, 100}} {
+		d := Docs{Longest: c.longest}
+		if a, b := d.reach(attentionDirect, c.total), d.reach(attentionFlash, c.total); a != c.direct || b != c.flash {
+			t.Errorf("longest %d of %d: %d and %d keys, want %d and %d", c.longest, c.total, a, b, c.direct, c.flash)
 		}
 	}
 }
@@ -231,6 +248,8 @@ func TestAttentionShapeValidate(t *testing.T) {
 		{AttentionShape{Heads: 2, KVHeads: 2, HeadDim: 260}, false},
 		{AttentionShape{Heads: 2, KVHeads: 2, HeadDim: 6}, false},
 		{AttentionShape{Heads: 2, KVHeads: 2, HeadDim: 8, Variant: "fast"}, false},
+		{AttentionShape{Heads: 64, KVHeads: 1, HeadDim: 256}, true},
+		{AttentionShape{Heads: 128, KVHeads: 1, HeadDim: 256}, false},
 	} {
 		if err := c.s.Validate(); (err == nil) != c.ok {
 			t.Errorf("%+v: %v", c.s, err)
