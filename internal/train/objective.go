@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -42,8 +43,8 @@ func newObjective(cfg *config.Config, langs []string) (*objective, error) {
 	m, err := moo.New(o.name, moo.ForTraining(o.name, options))
 	if err != nil {
 		e := &config.Error{Where: cfg.Where("objective.method"), Msg: err.Error()}
-		if len(options) > 0 {
-			e.Where, e.Fix = cfg.Where("objective.options"), "concord moo methods  # lists every option"
+		for _, k := range slices.Sorted(maps.Keys(options)) { // the message names the option; any of them leads to the place
+			e.Where, e.Fix = cfg.Where("objective.options."+k), "concord moo methods  # lists every option"
 		}
 		return nil, e
 	}
