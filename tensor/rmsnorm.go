@@ -2,13 +2,26 @@ package tensor
 
 import (
 	"fmt"
+	"strconv"
 
 	"concord/gpu"
 )
 
-// rmsnormRows is how many rows a workgroup of rmsnorm_forward and
-// rmsnorm_backward normalises: their defaults of WG / LANES.
-const rmsnormRows = 8
+// rmsnormWG is the workgroup size of rmsnorm_forward and rmsnorm_backward.
+const rmsnormWG = 64
+
+// rmsnormLanes is how many invocations share a row of c elements. Few save
+// reduction steps, which are dear on software rasterizers; on a GPU as many as
+// have something to load read a row in whole cache lines and hide its latency.
+func (e *Engine) rmsnormLanes(c int) int {
+	switch {
+	case e.cpu || c < 256:
+		return 8
+	case c < 2048:
+		return 32
+	}
+	return 64
+}
 
 type rmsnormParams struct {
 	N, C, C4, XLD4, OutLD4 uint32
@@ -25,11 +38,13 @@ func (e *Engine) RMSNorm(out, rstd, x, weight Tensor, eps float32) {
 	if x.R == 0 || x.C == 0 {
 		return
 	}
+	lanes := e.rmsnormLanes(x.C)
 	e.run(call{
 		kernel: "rmsnorm_forward",
+		consts: map[string]string{"LANES": strconv.Itoa(lanes)},
 		params: rmsnormParams{N: uint32(x.R), C: uint32(x.C), C4: vec4s(x.C), XLD4: vec4s(x.LD), OutLD4: vec4s(out.LD), Eps: eps},
 		binds:  []gpu.View{x.View(), weight.View(), out.View(), rstd.View()},
-		groups: grid(ceilDiv(x.R, rmsnormRows)),
+		groups: grid(ceilDiv(x.R, rmsnormWG/lanes)),
 		work:   e.moving(int64(x.R)*int64(x.LD)*12, 0),
 	})
 }
@@ -49,11 +64,13 @@ func (e *Engine) RMSNormBackward(dx, dout, x, weight, rstd Tensor, accumulate bo
 	if x.R == 0 || x.C == 0 {
 		return
 	}
+	lanes := e.rmsnormLanes(x.C)
 	e.run(call{
 		kernel: "rmsnorm_backward",
+		consts: map[string]string{"LANES": strconv.Itoa(lanes)},
 		params: rmsnormBackwardParams{N: uint32(x.R), C: uint32(x.C), C4: vec4s(x.C), DoutLD4: vec4s(dout.LD), XLD4: vec4s(x.LD), DxLD4: vec4s(dx.LD), Accumulate: asU32(accumulate)},
 		binds:  []gpu.View{dout.View(), x.View(), weight.View(), rstd.View(), dx.View()},
-		groups: grid(ceilDiv(x.R, rmsnormRows)),
+		groups: grid(ceilDiv(x.R, rmsnormWG/lanes)),
 		work:   e.moving(int64(x.R)*int64(x.LD)*24, int64(x.R)*int64(x.LD)*10),
 	})
 }

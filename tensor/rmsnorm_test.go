@@ -14,29 +14,43 @@ const testEps = 1e-5
 func TestRMSNorm(t *testing.T) {
 	e := testEngine(t)
 	for _, s := range [][2]int{{1, 1}, {1, 4}, {7, 31}, {8, 32}, {9, 33}, {61, 130}, {13, 576}, {8*65535 + 3, 4}} {
-		t.Run(fmt.Sprint(s), func(t *testing.T) {
-			n, c, testEps := s[0], s[1], float32(testEps)
-			if c == 1 {
-				testEps = 0.5 // the two terms of dx cancel but for eps
-			}
-			x, w, dout, before := optest.Random(n*c, 1), optest.Random(c, 2), optest.Random(n*c, 3), optest.Random(n*c, 4)
-			out, rstd := make([]float32, n*c), make([]float32, n)
-			ref.RMSNorm(out, rstd, x, w, float64(testEps))
-			tx, tw, td := upload(e, n, c, x), upload(e, 1, c, w), upload(e, n, c, dout)
-			checkOutputs(t, e, []output{{n, c, out, nil}, {1, n, rstd, nil}}, func(o []Tensor) {
-				clearPadding(e, o[1])
-				e.RMSNorm(o[0], o[1], tx, tw, testEps)
-			})
-			tr := upload(e, 1, n, rstd)
-			for _, accumulate := range []bool{false, true} {
-				o := output{r: n, c: c, want: append([]float32(nil), before...)}
-				if accumulate {
-					o.before = before
-				}
-				ref.RMSNormBackward(o.want, dout, x, w, rstd, accumulate)
-				checkOutputs(t, e, []output{o}, func(o []Tensor) { e.RMSNormBackward(o[0], td, tx, tw, tr, accumulate) })
-			}
-		})
+		t.Run(fmt.Sprint(s), func(t *testing.T) { checkRMSNorm(t, e, s[0], s[1]) })
+	}
+}
+
+// TestRMSNormLanes has rows that a GPU gives more lanes.
+func TestRMSNormLanes(t *testing.T) {
+	e := NewEngine(testEngine(t).Dev, Options{NoAutotune: true, TreatAsGPU: true})
+	for _, s := range [][3]int{{5, 255, 8}, {5, 260, 32}, {3, 2047, 32}, {3, 2049, 64}} {
+		if lanes := e.rmsnormLanes(s[1]); lanes != s[2] {
+			t.Errorf("%d columns: %d lanes, want %d", s[1], lanes, s[2])
+		}
+		checkRMSNorm(t, e, s[0], s[1])
+	}
+}
+
+func checkRMSNorm(t *testing.T, e *Engine, n, c int) {
+	t.Helper()
+	testEps := float32(testEps)
+	if c == 1 {
+		testEps = 0.5 // the two terms of dx cancel but for eps
+	}
+	x, w, dout, before := optest.Random(n*c, 1), optest.Random(c, 2), optest.Random(n*c, 3), optest.Random(n*c, 4)
+	out, rstd := make([]float32, n*c), make([]float32, n)
+	ref.RMSNorm(out, rstd, x, w, float64(testEps))
+	tx, tw, td := upload(e, n, c, x), upload(e, 1, c, w), upload(e, n, c, dout)
+	checkOutputs(t, e, []output{{n, c, out, nil}, {1, n, rstd, nil}}, func(o []Tensor) {
+		clearPadding(e, o[1])
+		e.RMSNorm(o[0], o[1], tx, tw, testEps)
+	})
+	tr := upload(e, 1, n, rstd)
+	for _, accumulate := range []bool{false, true} {
+		o := output{r: n, c: c, want: append([]float32(nil), before...)}
+		if accumulate {
+			o.before = before
+		}
+		ref.RMSNormBackward(o.want, dout, x, w, rstd, accumulate)
+		checkOutputs(t, e, []output{o}, func(o []Tensor) { e.RMSNormBackward(o[0], td, tx, tw, tr, accumulate) })
 	}
 }
 

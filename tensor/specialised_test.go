@@ -179,6 +179,10 @@ func specialisations() []specialisation {
 			add("attention_backward_key_"+variant, "HEAD_DIM", d, "VALUES", 1)
 		}
 	}
+	for _, lanes := range []int{8, 32, 64} {
+		add("rmsnorm_forward", "LANES", lanes)
+		add("rmsnorm_backward", "LANES", lanes)
+	}
 	for _, strip := range []int{16, 32, 64} {
 		add("sum_squares", "STRIP", strip)
 		for rows := 1; rows <= gramBlock; rows++ {
