@@ -179,11 +179,13 @@ func TestMatMulFoldedGrid(t *testing.T) {
 // after 65,535 loop iterations.
 func TestMatMulLongSum(t *testing.T) {
 	e := testEngine(t)
-	for _, op := range []Trans{NN, NT, TN} {
-		checkMatMul(t, e, op, 3, 5, 2*maxTerms+70001, op == NN)
+	for _, name := range []string{"direct-16x4", "direct-8x2", "direct-4x1", "direct-1x1", "tiled-64", "tiled-32", "tiled-32-k4"} {
+		force(e, name)
+		for _, op := range []Trans{NN, NT, TN} {
+			checkMatMul(t, e, op, 3, 5, 2*maxTerms+5, op == NN)
+		}
+		checkSegmented(t, e, 3, 2, []int{0, 10, 10 + 2*maxTerms + 4}, false)
 	}
-	starts := []int{0, 10, 10 + 2*maxTerms + 4}
-	checkSegmented(t, e, 3, 2, starts, false)
 }
 
 func TestMatMulNoTerms(t *testing.T) {

@@ -179,6 +179,9 @@ func specialisations() []specialisation {
 			add("attention_backward_key_"+variant, "HEAD_DIM", d, "VALUES", 1)
 		}
 	}
+	for _, kernel := range []string{"attention_forward_direct", "attention_backward_query_direct", "attention_backward_key_direct", "attention_delta", "splitk_reduce"} {
+		add(kernel, "WG", 1) // tests of folded grids
+	}
 	for _, lanes := range []int{8, 32, 64} {
 		add("rmsnorm_forward", "LANES", lanes)
 		add("rmsnorm_backward", "LANES", lanes)
