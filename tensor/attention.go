@@ -29,6 +29,7 @@ type AttentionShape struct {
 	Variant string
 
 	maxSpan int // tests: at most so many keys per dispatch, a multiple of 32; 0 = by loopBudget
+	wg      int // tests: workgroup size of the direct kernels; 0 = directWG
 }
 
 const (
@@ -36,6 +37,8 @@ const (
 	attentionDirect = "direct"
 	// maxHeadDim is what the flash kernels' accumulators hold (MAX_NC).
 	maxHeadDim = 256
+	// directWG is the direct kernels' default of WG.
+	directWG = 32
 	// loopBudget bounds the loop iterations of one invocation: software
 	// rasterizers of Mesa stop all loops of an invocation after 65,535.
 	loopBudget = 60000
@@ -114,6 +117,11 @@ type attentionForwardParams struct {
 // QueryOffset+Nq, lse (Heads, Nq). Start (1, Nq) indexes rows of k; docs.End is
 // not used. With Nk > Nq and QueryOffset = Nk-Nq this is decoding with a
 // key-value cache. out and lse must not share a buffer with the inputs.
+//
+// The weights of keys outside a query's document are 0, but 0 times a NaN is NaN:
+// within a tile of 32 rows a value that is not finite can reach another document,
+// here and in the backward. Nothing crosses a row at which a document begins and
+// that is a multiple of 32, as is each row of a batch of sequences of such a length.
 func (e *Engine) Attention(out, lse, q, k, v Tensor, docs Docs, s AttentionShape) {
 	if err := s.Validate(); err != nil {
 		panic(err.Error())
@@ -135,7 +143,7 @@ func (e *Engine) Attention(out, lse, q, k, v Tensor, docs Docs, s AttentionShape
 			binds:  []gpu.View{docs.Start.View(), q.View(), k.View(), v.View(), out.View(), lse.View()},
 			work:   2 * attentionWork(n, min(span, reach-from), s),
 		}
-		e.runTiles(c, variant, n, s.Heads, func(first, end uint32) any {
+		e.runTiles(c, s, n, s.Heads, func(first, end uint32) any {
 			return attentionForwardParams{
 				NQ: uint32(n), First: first, End: end, Group: uint32(s.Heads / s.KVHeads), Offset: uint32(s.QueryOffset),
 				QLD: uint32(q.LD / 4), KLD: uint32(k.LD / 4), VLD: uint32(v.LD / 4), OutLD: uint32(out.LD / 4), LseLD: uint32(lse.LD),
@@ -171,10 +179,14 @@ func attentionWork(n, keys int, s AttentionShape) int64 {
 // runTiles runs c over the tiles of rows rows of heads heads, in as many
 // dispatches as the bound of one's work asks for. A tile is computed alone, so
 // the cuts do not change its bits. params fills in the tiles of a dispatch.
-func (e *Engine) runTiles(c call, variant string, rows, heads int, params func(first, end uint32) any) {
+func (e *Engine) runTiles(c call, s AttentionShape, rows, heads int, params func(first, end uint32) any) {
+	variant := e.attentionVariant(s)
 	tiles, perGroup := ceilDiv(rows, attentionTile(variant))*heads, 1
 	if variant == attentionDirect {
-		perGroup = 32 // the direct kernels' default of WG
+		if perGroup = directWG; s.wg > 0 {
+			perGroup = s.wg
+			c.consts["WG"] = strconv.Itoa(s.wg)
+		}
 	}
 	perTile := max(1, c.work/int64(tiles))
 	step := int(min(max(e.maxWork()/perTile, 1), int64(tiles)))
@@ -247,7 +259,7 @@ func (e *Engine) attentionBackwardQuery(dq, dout, q, k, v, lse, delta Tensor, do
 			binds:  []gpu.View{docs.Start.View(), q.View(), k.View(), v.View(), dout.View(), lse.View(), delta.View(), dq.View()},
 			work:   3 * attentionWork(n, min(span, reach-from), s),
 		}
-		e.runTiles(c, variant, n, s.Heads, func(first, end uint32) any {
+		e.runTiles(c, s, n, s.Heads, func(first, end uint32) any {
 			return attentionQueryParams{
 				Rows: uint32(n), First: first, End: end, Group: uint32(s.Heads / s.KVHeads),
 				QLD: uint32(q.LD / 4), KLD: uint32(k.LD / 4), VLD: uint32(v.LD / 4), DoutLD: uint32(dout.LD / 4), DQLD: uint32(dq.LD / 4),
@@ -269,7 +281,7 @@ func (e *Engine) attentionBackwardKey(grad Tensor, values int, dout, q, k, v, ls
 			binds:  []gpu.View{docs.End.View(), q.View(), k.View(), v.View(), dout.View(), lse.View(), delta.View(), grad.View()},
 			work:   int64(3-values) * attentionWork(n, min(span, reach-from), s),
 		}
-		e.runTiles(c, variant, n, s.KVHeads, func(first, end uint32) any {
+		e.runTiles(c, s, n, s.KVHeads, func(first, end uint32) any {
 			return attentionKeyParams{
 				Rows: uint32(n), First: first, End: end, Group: uint32(group),
 				QLD: uint32(q.LD / 4), KLD: uint32(k.LD / 4), VLD: uint32(v.LD / 4), DoutLD: uint32(dout.LD / 4), GradLD: uint32(grad.LD / 4),

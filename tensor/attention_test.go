@@ -237,6 +237,35 @@ func TestAttentionReach(t *testing.T) {
 	}
 }
 
+// TestAttentionIsolation has NaN everywhere in the middle one of three sequences
+// of 96 tokens: the others' results are what they were.
+func TestAttentionIsolation(t *testing.T) {
+	e := testEngine(t)
+	nan := float32(math.NaN())
+	for _, variant := range []string{attentionDirect, attentionFlash} {
+		t.Run(variant, func(t *testing.T) {
+			x := newAttentionCase(e, AttentionShape{Heads: 4, KVHeads: 2, HeadDim: 8, Variant: variant}, 50, 46, 1, 2, 93, 40, 56)
+			for i, host := range [][]float32{x.q, x.k, x.v, x.dout} {
+				c := len(host) / len(x.start)
+				for j := 96 * c; j < 192*c; j++ {
+					host[j] = nan
+				}
+				e.Upload([]Tensor{x.gq, x.gk, x.gv, x.gdout}[i], host)
+			}
+			got := x.run(t, e)
+			for i, want := range map[int][]float32{0: x.out, 3: x.dq, 4: x.dk, 5: x.dv} {
+				c := len(want) / len(x.start)
+				if err := optest.Compare(got[i][:96*c], want[:96*c], attentionTol); err != nil {
+					t.Errorf("output %d, before: %v", i, err)
+				}
+				if err := optest.Compare(got[i][192*c:], want[192*c:], attentionTol); err != nil {
+					t.Errorf("output %d, behind: %v", i, err)
+				}
+			}
+		})
+	}
+}
+
 func TestAttentionShapeValidate(t *testing.T) {
 	for _, c := range []struct {
 		s  AttentionShape
