@@ -44,6 +44,18 @@ func TestEveryKernelIsCovered(t *testing.T) {
 	}
 }
 
+// Every variant of a matrix product is tested as a variant of some kernel.
+func TestEveryVariantIsCovered(t *testing.T) {
+	for _, v := range (&tensor.Engine{}).Variants() {
+		plain, transposed := matmulKernel(v)
+		for _, kernel := range []string{plain, transposed} {
+			if !slices.Contains(shaders.Names(), kernel) || !slices.ContainsFunc(matmulTests(), func(x Test) bool { return x.Kernel == kernel }) {
+				t.Errorf("variant %s has no self-test: tell matmulKernel its kernel", v)
+			}
+		}
+	}
+}
+
 func TestAllKernels(t *testing.T) {
 	verdicts, err := Run(options(t), Tests(), nil)
 	if err != nil {

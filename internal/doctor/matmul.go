@@ -1,7 +1,10 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"concord/gpu"
 	"concord/internal/optest"
@@ -12,46 +15,64 @@ import (
 // matmulNMSE allows for f32 sums of a few hundred terms.
 const matmulNMSE = 1e-10
 
-// matmulTests run every matrix-product kernel, in each of its forms, whatever
+// matmulKernel is the WGSL file behind a variant of Engine.Variants: of NN and NT,
+// and of the transposed products; "" for a variant that this package does not know.
+func matmulKernel(variant string) (plain, transposed string) {
+	switch {
+	case variant == "direct-16x4":
+		return "matmul_direct", "matmul_direct_tn"
+	case strings.HasPrefix(variant, "direct-"):
+		return "matmul_small", "matmul_small"
+	case variant == "tiled-64":
+		return "matmul_tiled64", "matmul_tiled64"
+	case variant == "tiled-32":
+		return "matmul_tiled32", "matmul_tiled32"
+	}
+	return "", ""
+}
+
+// matmulTests run every matrix-product kernel, in each of its variants, whatever
 // the autotune would choose on this device.
 func matmulTests() []Test {
-	variants := []struct{ kernel, name string }{
-		{"matmul_direct", "direct-16x4"},
-		{"matmul_direct_tn", "direct-16x4"},
-		{"matmul_small", "direct-8x2"},
-		{"matmul_small", "direct-1x1"},
-		{"matmul_tiled64", "tiled-64"},
-		{"matmul_tiled32", "tiled-32"},
-		{"splitk_reduce", "direct-4x1-k2"},
-	}
 	var tests []Test
-	for _, v := range variants {
-		tests = append(tests, Test{Kernel: v.kernel, Run: func(e *tensor.Engine) error {
-			forced := tensor.NewEngine(e.Dev, tensor.Options{Variant: v.name})
-			ops := []tensor.Trans{tensor.NN, tensor.NT, tensor.TN}
-			if v.kernel == "matmul_direct" {
-				ops = ops[:2]
-			}
-			if v.kernel == "matmul_direct_tn" {
-				ops = ops[2:]
-			}
-			for _, op := range ops {
-				for _, s := range [][3]int{{1, 1, 1}, {33, 70, 17}, {67, 29, 131}} {
-					if err := checkMatMul(forced, op, s[0], s[1], s[2]); err != nil {
-						return fmt.Errorf("%s %v %dx%dx%d: %w", v.name, op, s[0], s[1], s[2], err)
-					}
+	for _, kernel := range []string{"matmul_direct", "matmul_direct_tn", "matmul_small", "matmul_tiled64", "matmul_tiled32"} {
+		tests = append(tests, Test{Kernel: kernel, Run: func(e *tensor.Engine) error {
+			var errs []error
+			for _, variant := range e.Variants() {
+				var ops []tensor.Trans
+				plain, transposed := matmulKernel(variant)
+				if plain == kernel {
+					ops = append(ops, tensor.NN, tensor.NT)
 				}
+				if transposed == kernel {
+					ops = append(ops, tensor.TN)
+				}
+				errs = append(errs, checkVariant(e, variant, ops))
 			}
-			if ops[len(ops)-1] != tensor.TN {
-				return nil
-			}
-			if err := checkSegmented(forced, 35, 22, []int{0, 9, 9, 40}); err != nil {
-				return fmt.Errorf("%s segmented: %w", v.name, err)
-			}
-			return nil
+			return errors.Join(errs...)
 		}})
 	}
-	return tests
+	return append(tests, Test{Kernel: "splitk_reduce", Run: func(e *tensor.Engine) error {
+		return checkVariant(e, "direct-4x1-k2", []tensor.Trans{tensor.NN, tensor.NT, tensor.TN})
+	}})
+}
+
+// checkVariant runs ops, and with TN the product per objective too.
+func checkVariant(e *tensor.Engine, variant string, ops []tensor.Trans) error {
+	forced := tensor.NewEngine(e.Dev, tensor.Options{Variant: variant})
+	for _, op := range ops {
+		for _, s := range [][3]int{{1, 1, 1}, {33, 70, 17}, {67, 29, 131}} {
+			if err := checkMatMul(forced, op, s[0], s[1], s[2]); err != nil {
+				return fmt.Errorf("%s %v %dx%dx%d: %w", variant, op, s[0], s[1], s[2], err)
+			}
+		}
+	}
+	if slices.Contains(ops, tensor.TN) {
+		if err := checkSegmented(forced, 35, 22, []int{0, 9, 9, 40}); err != nil {
+			return fmt.Errorf("%s segmented: %w", variant, err)
+		}
+	}
+	return nil
 }
 
 // checkMatMul overwrites, then accumulates.
