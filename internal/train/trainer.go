@@ -75,6 +75,9 @@ func newTrainer(cfg *config.Config, c *corpus, choices map[string]string, warn i
 	if t.engine, err = openDevice(cfg.Device, choices, warn); err != nil {
 		return nil, err
 	}
+	if cfg.Batch.SeqLen%32 != 0 && t.objective.method != nil { // attention's tiles then hold two rows
+		fmt.Fprintf(warn, "concord: batch.seq_len = %d is not a multiple of 32: should one language's values become non-finite, its neighbour's in the batch may too\n", cfg.Batch.SeqLen)
+	}
 	if err := t.allocate(); err != nil {
 		t.Close()
 		return nil, err
