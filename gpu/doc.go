@@ -40,11 +40,16 @@
 //     (wait.go, native_device.c).
 //   - Its Go callbacks break when the garbage collector runs: all callbacks are C
 //     functions that set fields (native_device.c, native_stream.c).
-//   - An invalid command buffer at submit, and a lost device, abort the process:
-//     everything is validated before it is recorded (stream.go, kernel.go, buffer.go), an
-//     encoder with an error is never submitted (native_stream.c), a device known as lost
-//     gets no further work. A loss that the driver reports first at a submit still ends
-//     the process: checkpoint often.
+//   - An invalid command buffer at submit aborts the process: everything is validated
+//     before it is recorded (stream.go, kernel.go, buffer.go), and an encoder with an error
+//     is never submitted (native_stream.c).
+//   - So does a call on a lost device: one known as lost, by the callback or by the text of
+//     a validation error, gets no further work, and the sticky error is ErrDeviceLost
+//     (Device.ok, cc_gone). A loss that shows first in the answer to a submit, a poll or an
+//     allocation of memory cannot be caught, as the library panics inside of the call: the
+//     process ends with SIGABRT, which Go turns into a trace and exit status 2, below the
+//     library's line "Parent device is lost" or "The logical device has been lost". One
+//     that shows first when a kernel is compiled is an ErrDeviceLost. Checkpoint often.
 //   - Requested limits are half uninitialised through its Go API: native_adapter.c sets all.
 //   - Names of adapters may sit in the wrong field: nameAndDriver in adapter.go.
 //   - Upload memory is only freed after a submit: uploads are cut and submitted (transfer.go).

@@ -32,7 +32,7 @@ func TestLoss(t *testing.T) {
 			pending := d.Read(b.view())
 			affine(d, k, b, 1, 1) // recorded, not submitted
 			before := d.stream.submitted
-			d.n.lose()
+			d.n.lose("")
 			c.do(d, k, b)
 			if _, err := pending.Wait(); !errors.Is(err, ErrDeviceLost) {
 				t.Errorf("a read that was under way: %v", err)
@@ -76,13 +76,27 @@ func TestNativeGuards(t *testing.T) {
 		d := open(t, Options{})
 		k := d.NewKernel("affine", addWGSL)
 		b := d.NewBuffer(RoleScratch, "x", 256)
-		d.n.lose()
+		d.n.lose("")
 		d.n.takeError()
 		if !do(d, k, b) {
 			t.Errorf("%s reached a lost device", name)
 		}
 		if kind, _ := d.n.takeError(); kind != nativeLost {
 			t.Errorf("%s: error kind %d, want a loss", name, kind)
+		}
+	}
+}
+
+// TestLossInValidation: after a loss the library fails calls in validation, with this
+// text, before it reports the loss itself.
+func TestLossInValidation(t *testing.T) {
+	for text, lost := range map[string]bool{"Validation Error\n\nCaused by:\n    Parent device is lost\n": true, "Validation Error: too large": false} {
+		d := open(t, Options{})
+		b := d.NewBuffer(RoleScratch, "x", 256)
+		d.n.lose(text)
+		d.Write(b.view(), words(1))
+		if err := d.Sync(); err == nil || errors.Is(err, ErrDeviceLost) != lost || !errors.Is(err, ErrDevice) {
+			t.Errorf("%q became %v", text, err)
 		}
 	}
 }

@@ -182,8 +182,17 @@ func (n *native) mapFinish(h handle, m mapping, dst []byte) {
 	C.cc_map_finish(C.cc_handle(h), m.p, p, C.size_t(len(dst)))
 }
 
-// lose reports the device as lost, as the driver does after a reset. For tests.
-func (n *native) lose() { C.cc_lose(n.d) }
+// lose reports the device as lost, as the driver does after a reset, or, where text
+// is given, a validation error with it. For tests.
+func (n *native) lose(text string) {
+	if text == "" {
+		C.cc_lose(n.d, nil)
+		return
+	}
+	s := C.CString(text)
+	defer C.free(unsafe.Pointer(s))
+	C.cc_lose(n.d, s)
+}
 
 // newKernel compiles; access has 'r' or 'w' for each of bindings 1.. .
 func (n *native) newKernel(name, wgsl, access string) (pipeline, layout handle, ok bool) {

@@ -60,7 +60,7 @@ void cc_close(cc_device *d); // the queue must be idle
 int cc_has_error(const cc_device *d);
 int cc_take_error(cc_device *d, char *message, size_t n);
 int cc_lost(const cc_device *d);
-void cc_lose(cc_device *d); // reports a loss, for tests
+void cc_lose(cc_device *d, const char *validation); // for tests: reports a loss, or a validation error with this text
 void cc_poll(cc_device *d);
 uint64_t cc_completed(const cc_device *d);
 cc_handle cc_buffer_new(cc_device *d, uint64_t size, uint32_t usage, const char *label);

@@ -16,6 +16,8 @@ void cc_copy_text(char *dst, size_t n, const char *src) {
 void cc_on_error(WGPUErrorType type, char const *message, void *device) {
 	cc_device *d = device;
 	if (d->error != CC_ERROR_NONE) return; // the first one is the cause
+	// Calls on a device that the library knows as lost fail in validation.
+	if (message && strstr(message, "device is lost")) type = WGPUErrorType_DeviceLost;
 	switch (type) {
 	case WGPUErrorType_OutOfMemory: d->error = CC_ERROR_MEMORY; break;
 	case WGPUErrorType_Validation: d->error = CC_ERROR_VALIDATION; break;
@@ -61,7 +63,10 @@ int cc_lost(const cc_device *d) { return d->lost; }
 
 // cc_lose says what the driver says of a lost device. wgpuDeviceDestroy would be the
 // real thing, but does nothing in this library.
-void cc_lose(cc_device *d) { cc_on_lost(WGPUDeviceLostReason_Unknown, "provoked", d); }
+void cc_lose(cc_device *d, const char *validation) {
+	if (validation) cc_on_error(WGPUErrorType_Validation, validation, d);
+	else cc_on_lost(WGPUDeviceLostReason_Unknown, "provoked", d);
+}
 
 // Never wait = true: this library gives up after 5 s and reports success.
 // A lost device is not polled: the library ends the process on the driver's answer.
