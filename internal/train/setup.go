@@ -163,7 +163,7 @@ func classify(err error) error {
 	case err == nil, errors.Is(err, ErrData), errors.Is(err, ErrDevice), errors.Is(err, ErrDiverged), errors.Is(err, ErrInterrupted):
 		return err
 	}
-	for _, device := range []error{gpu.ErrOutOfMemory, gpu.ErrDeviceLost, gpu.ErrNoAdapter, gpu.ErrTimeout, gpu.ErrClosed} {
+	for _, device := range []error{gpu.ErrDevice, gpu.ErrNoAdapter} {
 		if errors.Is(err, device) {
 			return DeviceError(err)
 		}
