@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -79,6 +80,10 @@ func (r *Reporter) Begin(h Header) {
 	}
 	r.Printf(" run     %s → %s", h.Name, h.Dir)
 	r.Printf(" model   %s  %s parameters", h.Model, Count(h.Parameters))
+	r.Printf("         examples begin with %s, end with %s", cmp.Or(h.BOS, "nothing"), cmp.Or(h.EOS, "nothing"))
+	if h.EOS == "" {
+		r.Printf(" !       no end-of-text token: the model will not learn to stop. Give eos_token in tokenizer_config.json, or eos_token_id in config.json")
+	}
 	r.Printf(" device  %s, %s", device, h.Backend)
 	r.Printf(" memory  %s of tensors, budget %s", Bytes(h.Planned), Bytes(h.Budget))
 	r.Printf(" method  %s, scope %s: %d buckets, %d languages", h.Method, h.Scope, h.Buckets, len(h.Languages))

@@ -16,6 +16,7 @@ import (
 	"concord/internal/model"
 	"concord/internal/report"
 	"concord/internal/safetensors"
+	"concord/internal/tokenizer"
 )
 
 // session is one sitting of a run: from its start or a resume to its end or an
@@ -220,11 +221,23 @@ func (x *session) header() report.Header {
 	if cfg.Model.Init == "random" {
 		name += " (random weights)"
 	}
-	return report.Header{Version: BuildVersion().Version, Name: cfg.Run.Name, Dir: x.dir,
+	bos, eos := specials(x.corpus.tokenizer)
+	return report.Header{BOS: bos, EOS: eos, Version: BuildVersion().Version, Name: cfg.Run.Name, Dir: x.dir,
 		Model: fmt.Sprintf("%s, %d layers, hidden %d, vocabulary %d", name, x.corpus.model.Layers, x.corpus.model.Hidden, x.corpus.model.Vocab), Parameters: x.corpus.model.Parameters(),
 		Device: info.Name, Backend: string(info.Backend), Software: info.Type == "cpu", Budget: mem.Budget, Planned: x.planned(),
 		Method: cfg.Objective.Method, Scope: cfg.Objective.Scope, Buckets: numBuckets(x.store.Layout), Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen,
 		Steps: x.corpus.steps, Start: x.step, Languages: x.langs, Packing: fill, Data: dataRecords(x.corpus, cfg.Data.Overlong)}
+}
+
+// specials are the tokens that begin and end an example, "" where there is none.
+func specials(tok *tokenizer.Tokenizer) (bos, eos string) {
+	if id, ok := tok.BOS(); ok && tok.AddsBOS() {
+		bos, _ = tok.IDToToken(id)
+	}
+	if id, ok := tok.EOS(); ok {
+		eos, _ = tok.IDToToken(id)
+	}
+	return bos, eos
 }
 
 func numBuckets(l bucket.Layout) int {
