@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -10,7 +11,8 @@ import (
 
 type generateCmd struct {
 	Model       string   `required:"" help:"Model folder or run folder." placeholder:"DIR"`
-	Prompt      string   `arg:"" help:"Text to continue; - reads standard input."`
+	Text        *string  `arg:"" optional:"" name:"prompt" help:"Text to continue; - reads standard input."`
+	Prompt      *string  `placeholder:"TEXT" help:"The same as a flag."`
 	MaxTokens   int      `default:"64" help:"Tokens to sample at most."`
 	Temperature float64  `default:"0" help:"0 takes the likeliest token."`
 	TopP        float64  `name:"top-p" default:"1" help:"Sample from the smallest set of tokens with this probability."`
@@ -25,14 +27,11 @@ func (c *generateCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	if c.Prompt == "-" {
-		b, err := io.ReadAll(os.Stdin)
-		if err != nil {
-			return usagef("standard input: %v", err)
-		}
-		c.Prompt = string(b)
+	prompt, err := c.prompt(os.Stdin)
+	if err != nil {
+		return err
 	}
-	g := train.Generation{Prompt: c.Prompt, MaxTokens: c.MaxTokens, Temperature: c.Temperature, TopP: c.TopP, Seed: c.Seed, Stop: c.Stop}
+	g := train.Generation{Prompt: prompt, MaxTokens: c.MaxTokens, Temperature: c.Temperature, TopP: c.TopP, Seed: c.Seed, Stop: c.Stop}
 	if !c.JSON {
 		g.Stream = os.Stdout
 	}
@@ -45,4 +44,22 @@ func (c *generateCmd) Run() error {
 	}
 	fmt.Println()
 	return nil
+}
+
+// prompt is the text to continue, given as an argument, a flag, or on in.
+func (c *generateCmd) prompt(in io.Reader) (string, error) {
+	p := cmp.Or(c.Text, c.Prompt)
+	switch {
+	case c.Text != nil && c.Prompt != nil:
+		return "", usagef("give the prompt as an argument or with --prompt, not both")
+	case p == nil:
+		return "", usagef("no prompt: concord generate --model DIR \"text\"; - reads standard input")
+	case *p != "-":
+		return *p, nil
+	}
+	b, err := io.ReadAll(in)
+	if err != nil {
+		return "", usagef("standard input: %v", err)
+	}
+	return string(b), nil
 }

@@ -120,6 +120,7 @@ func TestExitCodes(t *testing.T) {
 
 		{"score", 0, []string{"score", "--model", base, "--ids", ids}, "", `{"nll":[[`},
 		{"score from standard input", 0, []string{"score", "--model", base, "--ids", "-"}, "[1, 2]", `{"nll":[`},
+		{"score an object", 0, []string{"score", "--model", base, "--ids", "-"}, `{"ids": [1, 2]}`, `{"nll":[`},
 		{"score no ids", 2, []string{"score", "--model", base}, "", "--ids"},
 		{"score a missing file", 3, []string{"score", "--model", base, "--ids", filepath.Join(dir, "none.json")}, "", "none.json"},
 		{"score what is no JSON", 3, []string{"score", "--model", base, "--ids", "-"}, "[1, 2", "not JSON"},
@@ -127,6 +128,8 @@ func TestExitCodes(t *testing.T) {
 		{"score a wrong id", 3, []string{"score", "--model", base, "--ids", "-"}, "[1, 999]", "999"},
 		{"score with a wrong size", 2, []string{"score", "--model", base, "--ids", ids, "--memory", "much"}, "", "--memory"},
 
+		{"generate from a flag", 0, []string{"generate", "--model", base, "--max-tokens", "3", "--prompt", "Aa:"}, "", "Aa:"},
+		{"generate from both", 2, []string{"generate", "--model", base, "--prompt", "Aa:", "Aa:"}, "", "not both"},
 		{"generate", 0, []string{"generate", "--model", base, "--max-tokens", "3", "Aa:"}, "", "Aa:"},
 		{"generate from standard input", 0, []string{"generate", "--model", base, "--max-tokens", "3", "-"}, "Bb:", "Bb:"},
 		{"generate too hot", 2, []string{"generate", "--model", base, "--temperature=-1", "Aa:"}, "", "--temperature"},

@@ -52,7 +52,7 @@ func (c *scoreCmd) Run() error {
 	return json.NewEncoder(os.Stdout).Encode(map[string]any{"nll": nll})
 }
 
-// readIDs reads [1,2,3] (flat) or [[1,2],[3,4]].
+// readIDs reads [1,2,3] (flat) or [[1,2],[3,4]], either also as {"ids": …}.
 func readIDs(path string) (sequences [][]uint32, flat bool, err error) {
 	f := os.Stdin
 	if path != "-" {
@@ -64,6 +64,12 @@ func readIDs(path string) (sequences [][]uint32, flat bool, err error) {
 	var raw json.RawMessage
 	if err := json.NewDecoder(f).Decode(&raw); err != nil {
 		return nil, false, train.DataError(fmt.Errorf("%s: not JSON: %w", path, err))
+	}
+	var object struct {
+		IDs json.RawMessage `json:"ids"`
+	}
+	if json.Unmarshal(raw, &object) == nil && object.IDs != nil {
+		raw = object.IDs
 	}
 	var one []uint32
 	if err := json.Unmarshal(raw, &one); err == nil {
