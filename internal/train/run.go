@@ -93,6 +93,11 @@ func Run(ctx context.Context, cfg *config.Config, ui UI) (*Summary, error) {
 	if err := writeLock(dir, lock{Version: BuildVersion(), RunFile: mustAbs(cfg.Path()), Config: cfg, Files: files}); err != nil {
 		return nil, DataError(fmt.Errorf("cannot write to %s: %w", dir, err))
 	}
+	release, err := occupy(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	return t.loop(ctx, dir, state{}, ui)
 }
 
@@ -107,6 +112,11 @@ func Resume(ctx context.Context, dir string, overrides []string, ui UI) (*Summar
 	if err := cfg.Override(overrides, []string{"eval.every", "eval.last", "checkpoint.", "log.", "device.", "model.save_dtype"}); err != nil {
 		return nil, err
 	}
+	release, err := occupy(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	path, err := latest(dir, ui.warn())
 	if err != nil {
 		return nil, err
