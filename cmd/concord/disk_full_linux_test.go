@@ -41,7 +41,7 @@ func TestDiskFull(t *testing.T) {
 	if code != exitData {
 		t.Errorf("exit code %d", code)
 	}
-	for _, s := range []string{"no space left on device", "the previous checkpoint is intact", "fix: make room", "concord resume " + dir} {
+	for _, s := range []string{"no space left on device", "what was saved before is intact", "fix: make room", "concord resume " + dir} {
 		if !strings.Contains(errs, s) {
 			t.Errorf("it does not say %q:\n%s", s, errs)
 		}

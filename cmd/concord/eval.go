@@ -47,6 +47,6 @@ func (c *evalCmd) Run() error {
 	if c.JSON {
 		return printJSON(map[string]report.Eval{"model": first, "compare": second})
 	}
-	fmt.Print(report.Table(first, second))
+	fmt.Print(report.Table(first, second, "model", "compare"))
 	return nil
 }

@@ -205,6 +205,38 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
+// Ctrl-C at a terminal also ends what reads the run's output ("| tee log"): the
+// run still finishes its step and saves.
+func TestInterruptWithoutReader(t *testing.T) {
+	needSignals(t)
+	runFile := traintest.Run(t, map[string]string{"schedule": "steps = 100000", "checkpoint": "every = 0", "eval": "every = 0\nfirst = false", "log": "every = 1"})
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := program(t, "train", runFile)
+	c.Stdout = write
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Process.Kill()
+	write.Close()
+	for s := bufio.NewScanner(read); s.Scan() && !strings.Contains(s.Text(), "step 2/"); {
+	}
+	read.Close() // the next line written finds no reader
+	time.Sleep(300 * time.Millisecond)
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if code := exitOf(t, c.Wait()); code != exitInterrupted {
+		t.Errorf("exit code %d, want %d", code, exitInterrupted)
+	}
+	_, step, _, err := checkpoint.Latest(filepath.Join(filepath.Dir(runFile), "runs", "tiny", "checkpoints"))
+	if err != nil || step < 2 {
+		t.Errorf("checkpoint of step %d: %v", step, err)
+	}
+}
+
 // Ctrl-C twice: out at once, in the middle of the step; the last checkpoint is
 // whole.
 func TestInterruptTwice(t *testing.T) {

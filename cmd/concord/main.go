@@ -97,6 +97,7 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(f
 // finishes its step and saves. The second Ctrl-C leaves at once; the last
 // checkpoint is whole because saving is a rename.
 func interruptible() (context.Context, func()) {
+	outlivePipes()
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, terminate)

@@ -100,7 +100,7 @@ func Save(dir string, step int, files []File) (string, error) {
 		err = os.Rename(temp, final)
 	}
 	if err != nil {
-		return "", fmt.Errorf("checkpoint: save %s: %w (the previous checkpoint is intact)", final, err)
+		return "", fmt.Errorf("checkpoint: save %s: %w (what was saved before is intact)", final, err)
 	}
 	syncDir(dir)
 	return final, nil

@@ -114,6 +114,7 @@ func TestMistakes(t *testing.T) {
 		"override range":     {"", "", []string{"optim.lr=-1"}, []string{"-o optim.lr", "outside"}},
 		"inline sources":     {"[[data.source]]\nlang = \"sw\"\npath = \"sw.jsonl\"\n[[data.source]]\nlang = \"zu\"\nheldout = \"sw.jsonl\"\ntrain = false", "source = [{lang=\"b\", path=\"sw.jsonl\", train=false}]", nil, []string{":9", "[[data.source]]"}},
 		"endless":            {"steps = 10", "epochs = inf", nil, []string{"schedule.epochs", "outside"}},
+		"method option":      {"method = \"cagrad\"", "method = \"cagrad\"\nc = 0.4", nil, []string{":21", "c in [objective.options]"}},
 		"memory":             {"", "", []string{"device.memory=lots"}, []string{"not a size"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -136,12 +137,12 @@ func TestMistakes(t *testing.T) {
 }
 
 func TestParseSize(t *testing.T) {
-	for s, want := range map[string]int64{"512MB": 512 << 20, "6 GiB": 6 << 30, "1.5GB": 3 << 29, "1024": 1024, "4kb": 4096} {
+	for s, want := range map[string]int64{"512MB": 512 << 20, "6 GiB": 6 << 30, "1.5GB": 3 << 29, "4000000": 4000000, "4kb": 4096} {
 		if got, err := ParseSize(s); err != nil || got != want {
 			t.Errorf("ParseSize(%q) = %d, %v, want %d", s, got, err, want)
 		}
 	}
-	for _, s := range []string{"", "GB", "-1GB", "0", "1TBB", "1e99GB"} {
+	for _, s := range []string{"", "GB", "-1GB", "0", "1TBB", "1e99GB", "6"} {
 		if _, err := ParseSize(s); err == nil {
 			t.Errorf("ParseSize(%q) accepted", s)
 		}

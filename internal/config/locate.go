@@ -84,6 +84,9 @@ func suggest[T any](key string, known map[string]T) string {
 		names = append(names, k)
 	}
 	slices.Sort(names)
+	if section == "objective" && !closeTo(name, names) {
+		return fmt.Sprintf("a method's own option goes below: %s in [objective.options] (concord moo methods lists them); languages' weights go in [objective.weights]", name)
+	}
 	for _, k := range names {
 		if strings.EqualFold(k, key) {
 			return fmt.Sprintf("keys are lower case: write %s", describe(k))
@@ -112,6 +115,15 @@ func suggest[T any](key string, known map[string]T) string {
 		return "remove the key; `concord config show` lists all"
 	}
 	return fmt.Sprintf("did you mean %s?", describe(best))
+}
+
+// closeTo reports whether name may be a slip of a key of [objective], or is a
+// key of another section.
+func closeTo(name string, known []string) bool {
+	return slices.ContainsFunc(known, func(k string) bool {
+		last := k[strings.LastIndex(k, ".")+1:]
+		return last == strings.ToLower(name) || strings.HasPrefix(k, "objective.") && editDistance(last, name) <= 1+len(name)/3
+	})
 }
 
 // describe writes a key path as a reader of TOML thinks of it.

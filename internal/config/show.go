@@ -36,6 +36,9 @@ func (c *Config) Values() []Value {
 				}
 			case fv.Kind() == reflect.Map:
 				names := fv.MapKeys()
+				if len(names) == 0 {
+					out = append(out, Value{key, map[string]any{}, c.Origin(key)})
+				}
 				slices.SortFunc(names, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 				for _, n := range names {
 					k := key + "." + n.String()
@@ -57,6 +60,8 @@ func (c *Config) Show(w io.Writer) {
 		switch x := v.Value.(type) {
 		case string:
 			value = strconv.Quote(x)
+		case map[string]any:
+			value = "{}"
 		case []float64:
 			value = "["
 			for i, f := range x {

@@ -27,7 +27,7 @@ func ParseSize(s string) (int64, error) {
 		u = u[:1]
 	}
 	v *= unit[u]
-	if err != nil || v < 1 || v > 1<<50 {
+	if err != nil || v < 1 || v > 1<<50 || m[2] == "" && v < 1<<20 { // "6" is not six bytes
 		return 0, fmt.Errorf("%q is not a size such as \"512MB\" or \"6GB\"", s)
 	}
 	return int64(v), nil

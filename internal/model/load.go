@@ -44,6 +44,17 @@ func Load(e *tensor.Engine, dir string, c Config, w Weights) error {
 	return nil
 }
 
+// Check reads the headers of dir's weights, not the weights: that all of c's
+// parameters are there in their shapes, and none besides.
+func Check(dir string, c Config) error {
+	r, err := safetensors.Open(dir)
+	if err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	defer r.Close()
+	return checkNames(r, dir, c, ParamSpecs(c))
+}
+
 // checkNames compares the file's tensors with the model's before any is read.
 func checkNames(r *safetensors.Reader, dir string, c Config, specs []Spec) error {
 	known := map[string]bool{}

@@ -50,15 +50,15 @@ func Duration(d time.Duration) string {
 	return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
 }
 
-// Table compares two evaluations language by language.
-func Table(before, after Eval) string {
+// Table compares two evaluations language by language, under the given headings.
+func Table(before, after Eval, first, second string) string {
 	base := map[string]float64{}
 	for _, r := range before.Rows {
 		base[r.Lang] = float64(r.BitsPerByte)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, " held-out bits per byte (lower is better)\n")
-	fmt.Fprintf(&b, " %-8s %-7s %8s   %8s %8s\n", "language", "", "before", "after", "change")
+	fmt.Fprintf(&b, " %-8s %-7s %8s   %8s %8s\n", "language", "", first, second, "change")
 	for _, seen := range []bool{true, false} {
 		name := map[bool]string{true: "seen", false: "unseen"}[seen]
 		n := 0

@@ -37,8 +37,8 @@ func TestHeader(t *testing.T) {
 	for _, want := range []string{
 		"names8 → runs/names8", "1.23M parameters", "llvmpipe  (a software rasterizer on the CPU), vulkan", "63.0 MiB of tensors, budget 4.0 GiB",
 		"pcgrad, scope layer: 6 buckets, 2 languages", "16 rows × 128 tokens, 93% filled, 200 steps",
-		"sw           1,200    24,000      9,000      100", "de               0         0          0       40  unseen: evaluated only",
-		"sw: 3 examples longer than data.max_len: dropped", "sw: 2 examples held out but also trained on", "de: 1 examples empty: dropped",
+		"sw           1,200    24,000      9,000      100", "de               0         0          0       40  not trained on",
+		"sw: 3 examples longer than data.max_len: dropped", "sw: 2 examples held out but also trained on", "de: 1 example empty: dropped",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the header lacks %q:\n%s", want, out.String())
@@ -96,9 +96,21 @@ func TestLiveLine(t *testing.T) {
 				t.Errorf("width %d: %d columns: %q", width, n, line)
 			}
 		}
-		if width == 200 && !strings.Contains(parts[1], "ETA") {
+		if width >= 80 && !strings.Contains(parts[1], "ETA") { // 80 columns leave out the languages' spread instead
 			t.Errorf("width %d: %q", width, parts[1])
 		}
+	}
+}
+
+// What is printed after a run, an error for instance, begins a line.
+func TestCloseEndsTheLiveLine(t *testing.T) {
+	var out bytes.Buffer
+	r := New(Options{Out: &out, Terminal: true, Width: 80})
+	r.Step(step(1))
+	r.Close()
+	r.Close()
+	if !strings.HasSuffix(out.String(), "\n") || strings.Count(out.String(), "\n") != 1 {
+		t.Errorf("%q", out.String())
 	}
 }
 

@@ -101,7 +101,7 @@ func DataTable(w io.Writer, data []Data) {
 	for _, d := range data {
 		seen := ""
 		if !d.Seen {
-			seen = "  unseen: evaluated only"
+			seen = "  not trained on"
 		}
 		r.Printf("         %-8s %9s %9s %10s %8s%s", d.Lang, Count(int64(d.Examples)), Count(int64(d.Tokens)), Count(int64(d.Supervised)), Count(int64(d.Heldout)), seen)
 	}
@@ -114,7 +114,7 @@ func DataTable(w io.Writer, data []Data) {
 			{d.Shared, "held out but also trained on"},
 		} {
 			if w.n > 0 {
-				r.Printf(" !       %s: %d examples %s", d.Lang, w.n, w.what)
+				r.Printf(" !       %s: %d %s %s", d.Lang, w.n, map[bool]string{true: "example", false: "examples"}[w.n == 1], w.what)
 			}
 		}
 	}
@@ -135,21 +135,39 @@ func (r *Reporter) Step(s Step) {
 		return
 	}
 	if r.opt.Terminal {
-		fmt.Fprint(r.opt.Out, "\r\x1b[K", truncate(r.line(s), r.opt.Width-1))
+		fmt.Fprint(r.opt.Out, "\r\x1b[K", r.fit(s, r.opt.Width-1))
 		r.live = true
 		return
 	}
 	if s.Step%r.opt.LogEvery == 0 || s.Step == s.Steps || s.Step == r.header.Start+1 {
-		fmt.Fprintln(r.opt.Out, r.line(s))
+		fmt.Fprintln(r.opt.Out, r.line(s, true))
 	}
 }
 
-// line is one step on one line.
-func (r *Reporter) line(s Step) string {
+// fit is the step's line in at most width columns: without the spread of the
+// languages where that does not fit, and cut off as a last resort.
+func (r *Reporter) fit(s Step, width int) string {
+	full := r.line(s, true)
+	if utf8.RuneCountInString(full) <= width {
+		return full
+	}
+	return truncate(r.line(s, false), width)
+}
+
+// Close ends the live line, if there is one: what follows begins a line.
+func (r *Reporter) Close() {
+	if r.live {
+		fmt.Fprintln(r.opt.Out)
+		r.live = false
+	}
+}
+
+// line is one step on one line, with or without the languages' spread.
+func (r *Reporter) line(s Step, languages bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "step %d/%d  loss %.3f", s.Step, s.Steps, float64(s.Loss))
 	lo, hi, loLang, hiLang := spread(s.LossByLang)
-	if loLang != hiLang {
+	if languages && loLang != hiLang {
 		fmt.Fprintf(&b, " (%s %.2f … %s %.2f)", loLang, lo, hiLang, hi)
 	}
 	fmt.Fprintf(&b, "  |g| %.3g", float64(s.GradNorm))
@@ -192,7 +210,7 @@ func (r *Reporter) Eval(e Eval) {
 		r.first = &e
 	}
 	r.last = &e
-	line := fmt.Sprintf(" eval    step %d: bits per byte, mean of seen languages %.3f", e.Step, e.Mean(true))
+	line := fmt.Sprintf(" eval    step %d: mean bits per byte, seen %.3f", e.Step, e.Mean(true))
 	if u := e.Mean(false); !math.IsNaN(u) {
 		line += fmt.Sprintf(", unseen %.3f", u)
 	}
@@ -213,7 +231,7 @@ func (r *Reporter) End(e End) {
 	r.clear()
 	switch {
 	case r.first != nil && r.last != nil && r.first.Step != r.last.Step:
-		fmt.Fprint(r.opt.Out, "\n", Table(*r.first, *r.last))
+		fmt.Fprint(r.opt.Out, "\n", Table(*r.first, *r.last, "before", "after"))
 	case r.first == nil && r.last != nil:
 		fmt.Fprint(r.opt.Out, "\n", EvalTable(*r.last))
 	}

@@ -77,6 +77,17 @@ func Score(dir string, sequences [][]uint32, d config.Device, warn io.Writer) ([
 		}
 		longest = max(longest, len(s))
 	}
+	c, err := model.ReadConfig(dir)
+	if err != nil {
+		return nil, DataError(err)
+	}
+	for i, s := range sequences {
+		for _, id := range s {
+			if int64(id) >= int64(c.Vocab) {
+				return nil, DataError(fmt.Errorf("sequence %d: id %d is outside 0 … %d, the model's vocabulary", i+1, id, c.Vocab-1))
+			}
+		}
+	}
 	x, err := openInference(dir, d, 1, longest, warn)
 	if err != nil {
 		return nil, err

@@ -58,7 +58,7 @@ func (o *objective) fix(cfg *config.Config) error {
 		return &config.Error{Where: cfg.Where("objective.weights"), Msg: `weights are for method "static", not "mean"`, Fix: `method = "static"`}
 	}
 	if len(cfg.Objective.Options) > 0 {
-		return &config.Error{Where: cfg.Where("objective.options"), Msg: fmt.Sprintf("method %q has no options", o.name), Fix: "remove them"}
+		return &config.Error{Where: cfg.Where("objective.options"), Msg: fmt.Sprintf("method %q has no options", o.name), Fix: "remove them; the weights of static go in [objective.weights], by language"}
 	}
 	sum := 0.0
 	o.fixed = make([]float64, len(o.langs))

@@ -54,7 +54,8 @@ type Plan struct {
 	Data    []report.Data `json:"data"`
 }
 
-// Check reads everything that a run needs but the weights, and opens no device.
+// Check reads everything that a run needs, of the weights only what there is in
+// which shape, and opens no device.
 func Check(cfg *config.Config) (Plan, error) {
 	c, err := openCorpus(cfg)
 	if err != nil {
@@ -62,6 +63,14 @@ func Check(cfg *config.Config) (Plan, error) {
 	}
 	langs := c.sampler.Languages()
 	if _, err := newObjective(cfg, langs); err != nil {
+		return Plan{}, err
+	}
+	if cfg.Model.Init != "random" {
+		if err := model.Check(cfg.Resolve(cfg.Model.Path), c.model); err != nil {
+			return Plan{}, DataError(err)
+		}
+	}
+	if err := tooLong(cfg, c.model); err != nil {
 		return Plan{}, err
 	}
 	return Plan{Trained: len(langs), Steps: c.steps, Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen, Data: dataRecords(c, cfg.Data.Overlong)}, nil

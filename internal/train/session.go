@@ -39,6 +39,7 @@ func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summar
 	defer metrics.Close()
 	x := &session{Trainer: t, dir: dir, state: s, started: time.Now(),
 		report: report.New(report.Options{Out: ui.Out, Terminal: ui.Terminal, Width: ui.Width, Quiet: ui.Quiet, JSONL: metrics, LogEvery: t.cfg.Log.Every})}
+	defer x.report.Close()
 	if x.eval, err = newEvaluator(t.corpus, t.cfg.Batch.Rows, t.cfg.Batch.SeqLen, t.cfg.Eval.Rows); err != nil {
 		return nil, err
 	}

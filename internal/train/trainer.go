@@ -72,6 +72,9 @@ func newTrainer(cfg *config.Config, c *corpus, choices map[string]string, warn i
 	if t.objective, err = newObjective(cfg, t.langs); err != nil {
 		return nil, err
 	}
+	if err := tooLong(cfg, c.model); err != nil {
+		return nil, err
+	}
 	if t.engine, err = openDevice(cfg.Device, choices, warn); err != nil {
 		return nil, err
 	}
@@ -138,10 +141,15 @@ func (t *Trainer) sizeError(err error) error {
 	if t.engine.Dev.Err() != nil {
 		return DeviceError(fmt.Errorf("%w\n  fix: a smaller batch.rows or batch.seq_len, or more device.memory", err))
 	}
-	if t.cfg.Batch.SeqLen > t.corpus.model.MaxPositions {
-		return &config.Error{Where: t.cfg.Where("batch.seq_len"), Msg: err.Error(), Fix: fmt.Sprintf("seq_len = %d", t.corpus.model.MaxPositions)}
-	}
 	return DataError(err)
+}
+
+// tooLong refuses rows that the model has no positions for.
+func tooLong(cfg *config.Config, c model.Config) error {
+	if cfg.Batch.SeqLen <= c.MaxPositions {
+		return nil
+	}
+	return &config.Error{Where: cfg.Where("batch.seq_len"), Msg: fmt.Sprintf("batch.seq_len: %d, the model's max_position_embeddings is %d", cfg.Batch.SeqLen, c.MaxPositions), Fix: fmt.Sprintf("seq_len = %d", c.MaxPositions)}
 }
 
 // logitsChunk is how many tokens' logits exist at one time. On a CPU 4 MiB of
