@@ -76,7 +76,7 @@ func (r *Reporter) Begin(h Header) {
 	r.json(h)
 	device := h.Device
 	if h.Software {
-		device += "  (a software rasterizer on the CPU)"
+		device += " (software, on the CPU)"
 	}
 	r.Printf(" run     %s → %s", h.Name, h.Dir)
 	r.Printf(" model   %s  %s parameters", h.Model, Count(h.Parameters))
