@@ -81,7 +81,7 @@ func (d deviceFlags) options(backend string) (gpu.Options, error) {
 
 // test runs the self-test on the chosen adapter, or on all.
 func (c *doctorCmd) test(r *doctorReport, o gpu.Options) error {
-	failed, kernels := 0, 0
+	failed, kernels, memory := 0, 0, 0
 	for _, a := range r.Adapters {
 		if !a.Chosen && !c.All {
 			continue
@@ -97,6 +97,9 @@ func (c *doctorCmd) test(r *doctorReport, o gpu.Options) error {
 			} else {
 				t.Failed++
 			}
+			if v.Memory {
+				memory++
+			}
 			if !c.JSON {
 				printVerdict(v)
 			}
@@ -110,6 +113,9 @@ func (c *doctorCmd) test(r *doctorReport, o gpu.Options) error {
 		}
 		failed, kernels = failed+t.Failed, kernels+t.Passed+t.Failed
 		r.Tests = append(r.Tests, t)
+	}
+	if failed > 0 && failed == memory {
+		return train.DeviceError(fmt.Errorf("self-test: %d of %d kernels could not be tested in this memory budget\n  give more with --memory", failed, kernels))
 	}
 	if failed > 0 {
 		return train.DeviceError(fmt.Errorf("self-test: %d of %d kernels FAILED: results of this device and driver cannot be trusted\n  update the driver, or choose another adapter with --adapter or device.adapter", failed, kernels))

@@ -14,7 +14,8 @@ type Verdict struct {
 	Kernel  string  `json:"kernel"` // stem of the WGSL file
 	OK      bool    `json:"ok"`
 	Error   string  `json:"error,omitempty"`
-	Seconds float64 `json:"seconds"` // with the compilation
+	Memory  bool    `json:"out_of_memory,omitempty"` // not wrong: the budget does not allow the test
+	Seconds float64 `json:"seconds"`                 // with the compilation
 }
 
 // Run runs tests on the adapter that o names and returns one verdict per kernel,
@@ -79,7 +80,7 @@ func (r *runner) kernel(name string, tests []Test) Verdict {
 	}
 	v := Verdict{Kernel: name, OK: true, Seconds: time.Since(start).Seconds()}
 	if err := errors.Join(errs...); err != nil {
-		v.OK, v.Error = false, err.Error()
+		v.OK, v.Error, v.Memory = false, err.Error(), errors.Is(err, gpu.ErrOutOfMemory)
 	}
 	return v
 }
