@@ -56,7 +56,7 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Optim.LR != 2e-4 || c.Objective.Method != "mgda" || c.Objective.Options["c"] != 0.5 || c.MemoryBudget() != 2<<30 || c.Device.Adapter != "0" {
+	if c.Optim.LR != 2e-4 || c.Objective.Method != "mgda" || c.Objective.Options["c"] != 0.5 || c.Device.Memory != "2GB" || c.Device.Adapter != "0" {
 		t.Errorf("overrides not applied: %+v", c)
 	}
 	if !c.Data.Source[0].Train || c.Data.Source[1].Train || c.Data.MaxLen != 64 || c.Data.Temperature != 2 {

@@ -33,12 +33,6 @@ func ParseSize(s string) (int64, error) {
 	return int64(v), nil
 }
 
-// MemoryBudget is device.memory in bytes, 0 when not given.
-func (c *Config) MemoryBudget() int64 {
-	n, _ := ParseSize(c.Device.Memory) // validated; "" gives 0
-	return n
-}
-
 // Where is where the key's value was written: "file:line", "-o key", or the file.
 func (c *Config) Where(key string) string { return c.at(key) }
 

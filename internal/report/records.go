@@ -109,7 +109,8 @@ type Data struct {
 	Overlong   string `json:"overlong"` // what became of them: "dropped", "split", "truncated"
 	Empty      int    `json:"empty"`
 	Masked     int    `json:"fully_masked"`
-	Shared     int    `json:"shared"` // held-out documents that are also trained on
+	Duplicates int    `json:"duplicates"` // training documents equal to an earlier one
+	Shared     int    `json:"shared"`     // held-out documents that are also trained on
 }
 
 // Header opens a run.
@@ -135,6 +136,7 @@ type Header struct {
 	Steps      int      `json:"steps"`
 	Start      int      `json:"start"` // steps done before, after a resume
 	Languages  []string `json:"languages"`
+	Epochs     float64  `json:"epochs"`  // passes over the training examples, mean of the languages
 	Packing    float64  `json:"packing"` // share of batch tokens that are not padding
 	Data       []Data   `json:"data"`
 }

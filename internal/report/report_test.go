@@ -36,7 +36,7 @@ func TestHeader(t *testing.T) {
 	New(Options{Out: &out}).Begin(header())
 	for _, want := range []string{
 		"names8 → runs/names8", "1.23M parameters", "llvmpipe (software, on the CPU), vulkan", "63.0 MiB of tensors, budget 4.0 GiB",
-		"pcgrad, scope layer: 6 buckets, 2 languages", "16 rows × 128 tokens, 93% filled, 200 steps",
+		"pcgrad, scope layer: 6 buckets, 2 languages", "16 rows × 128 tokens, 93% filled; 200 steps, 0.0 epochs",
 		"sw           1,200    24,000      9,000      100", "de               0         0          0       40  not trained on",
 		"sw: 3 examples longer than data.max_len: dropped", "sw: 2 examples held out but also trained on", "de: 1 example empty: dropped",
 	} {

@@ -87,7 +87,7 @@ func (r *Reporter) Begin(h Header) {
 	r.Printf(" device  %s, %s", device, h.Backend)
 	r.Printf(" memory  %s of tensors, budget %s", Bytes(h.Planned), Bytes(h.Budget))
 	r.Printf(" method  %s, scope %s: %d buckets, %d languages", h.Method, h.Scope, h.Buckets, len(h.Languages))
-	r.Printf(" step    %d rows × %d tokens, %.0f%% filled, %d steps", h.Rows, h.SeqLen, 100*h.Packing, h.Steps)
+	r.Printf(" step    %d rows × %d tokens, %.0f%% filled; %d steps, %.1f epochs", h.Rows, h.SeqLen, 100*h.Packing, h.Steps, h.Epochs)
 	if !r.opt.Quiet {
 		DataTable(r.opt.Out, h.Data)
 	}
@@ -111,7 +111,7 @@ func DataTable(w io.Writer, data []Data) {
 			what string
 		}{
 			{d.TooLong, "longer than data.max_len: " + d.Overlong}, {d.Empty, "empty: dropped"}, {d.Masked, "without a supervised token: dropped"},
-			{d.Shared, "held out but also trained on"},
+			{d.Duplicates, "equal to an earlier one: kept"}, {d.Shared, "held out but also trained on"},
 		} {
 			if w.n > 0 {
 				r.Printf(" !       %s: %d %s %s", d.Lang, w.n, map[bool]string{true: "example", false: "examples"}[w.n == 1], w.what)

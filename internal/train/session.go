@@ -218,6 +218,10 @@ func (x *session) header() report.Header {
 	for m, f := range x.corpus.sampler.Fill() {
 		fill += shares[m] * f
 	}
+	epochs := 0.0
+	for _, n := range x.corpus.sampler.Epochs(x.corpus.steps) {
+		epochs += n / float64(len(x.langs))
+	}
 	name := cfg.Model.Path
 	if cfg.Model.Init == "random" {
 		name += " (random weights)"
@@ -227,7 +231,7 @@ func (x *session) header() report.Header {
 		Model: fmt.Sprintf("%s, %d layers, hidden %d, vocabulary %d", name, x.corpus.model.Layers, x.corpus.model.Hidden, x.corpus.model.Vocab), Parameters: x.corpus.model.Parameters(),
 		Device: info.Name, Backend: string(info.Backend), Software: info.Type == "cpu", Budget: mem.Budget, Planned: x.planned(),
 		Method: cfg.Objective.Method, Scope: cfg.Objective.Scope, Buckets: numBuckets(x.store.Layout), Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen,
-		Steps: x.corpus.steps, Start: x.step, Languages: x.langs, Packing: fill, Data: dataRecords(x.corpus, cfg.Data.Overlong)}
+		Steps: x.corpus.steps, Start: x.step, Languages: x.langs, Epochs: epochs, Packing: fill, Data: dataRecords(x.corpus, cfg.Data.Overlong)}
 }
 
 // specials are the tokens that begin and end an example, "" where there is none.
