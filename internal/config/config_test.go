@@ -113,6 +113,7 @@ func TestMistakes(t *testing.T) {
 		"override of a list": {"", "", []string{"data.source.lang=x"}, []string{"cannot be overridden"}},
 		"override range":     {"", "", []string{"optim.lr=-1"}, []string{"-o optim.lr", "outside"}},
 		"inline sources":     {"[[data.source]]\nlang = \"sw\"\npath = \"sw.jsonl\"\n[[data.source]]\nlang = \"zu\"\nheldout = \"sw.jsonl\"\ntrain = false", "source = [{lang=\"b\", path=\"sw.jsonl\", train=false}]", nil, []string{":9", "[[data.source]]"}},
+		"no steps":           {"", "", []string{"schedule.steps=0"}, []string{"-o schedule.steps", "length 0"}},
 		"endless":            {"steps = 10", "epochs = inf", nil, []string{"schedule.epochs", "outside"}},
 		"method option":      {"method = \"cagrad\"", "method = \"cagrad\"\nc = 0.4", nil, []string{":21", "c in [objective.options]"}},
 		"memory":             {"", "", []string{"device.memory=lots"}, []string{"not a size"}},

@@ -157,6 +157,11 @@ func (c *Config) length() error {
 			n++
 		}
 	}
+	for key, zero := range map[string]bool{"schedule.steps": s.Steps == 0, "schedule.epochs": s.Epochs == 0, "schedule.tokens": s.Tokens == 0} {
+		if _, given := c.origins[key]; given && zero && n == 0 {
+			return c.fail(key, "steps = 200  # in [schedule]", "a run of length 0")
+		}
+	}
 	if n != 1 {
 		return c.fail("schedule", "steps = 200  # in [schedule]", "give exactly one of steps, epochs, tokens (%d given)", n)
 	}
