@@ -30,7 +30,7 @@ type cagrad struct {
 func cagradEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "cagrad", Rule: "d = argmax over |d − g0| ≤ c|g0| of min_m ⟨g_m, d⟩, g0 = Jᵀu",
+			Name: "cagrad", Needs: NeedsGram, Rule: "d = argmax over |d − g0| ≤ c|g0| of min_m ⟨g_m, d⟩, g0 = Jᵀu",
 			Paper:      "Liu et al. 2021, arXiv:2110.14048",
 			Guarantees: "descends the mean loss for c < 1; non-conflicting for c ≥ 1 only",
 			Options: []Option{
@@ -66,7 +66,7 @@ func (m cagrad) Weights(in Input) (Result, error) {
 	for i := range w {
 		w[i] *= m.scale
 	}
-	return Result{w, map[string]float64{"mu": mu, "iterations": float64(s.iterations)}}, nil
+	return Result{Weights: w, Diagnostics: map[string]float64{"mu": mu, "iterations": float64(s.iterations)}}, nil
 }
 
 // Relative thresholds of the search for μ.

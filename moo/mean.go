@@ -11,7 +11,7 @@ type mean struct{}
 func meanEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "mean", Rule: "w = u (the preference, 1/M by default)",
+			Name: "mean", Needs: NeedsNothing, Rule: "w = u (the preference, 1/M by default)",
 			Guarantees: "descends the mean loss; may oppose single objectives",
 		},
 		build: func(values) (Method, error) { return mean{}, nil },

@@ -17,7 +17,7 @@ type mgda struct{}
 func mgdaEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "mgda", Rule: "w = argmin over w ≥ 0, Σw = 1 of wᵀG w",
+			Name: "mgda", Needs: NeedsGram, Rule: "w = argmin over w ≥ 0, Σw = 1 of wᵀG w",
 			Paper:      "Désidéri 2012; Sener and Koltun 2018, arXiv:1810.04650",
 			Guarantees: "non-conflicting; d = 0 exactly at Pareto-stationary points; follows the shortest gradients; ignores the preference",
 		},
@@ -37,5 +37,5 @@ func (mgda) Weights(in Input) (Result, error) {
 	for _, x := range gw {
 		residual = math.Max(residual, norm2-x)
 	}
-	return Result{w, map[string]float64{"iterations": float64(q.iterations), "kkt_residual": residual}}, nil
+	return Result{Weights: w, Diagnostics: map[string]float64{"iterations": float64(q.iterations), "kkt_residual": residual}}, nil
 }

@@ -23,18 +23,41 @@ import "gonum.org/v1/gonum/mat"
 // Input is one bucket's resolution problem.
 type Input struct {
 	G          *mat.SymDense // (M, M) Gram; rows may be zero or non-finite, Solve sees to them
-	Losses     []float64     // the objectives' losses, or nil; no method here reads them yet
+	Losses     []float64     // the objectives' latest losses (M, > 0; NaN where not known), or nil
+	Tokens     []float64     // size of the objectives' training data (M), or nil
 	Preference []float64     // u, M values > 0, scaled to sum to 1 by Solve; nil means 1/M each
 	Seed       uint64        // Seed, Step and Bucket key the counter-based randomness
 	Step       int64
 	Bucket     int
+	State      State // Result.State of the same bucket's last call; zero at first
 }
 
 // Result is a method's answer.
 type Result struct {
 	Weights     []float64          // M
 	Diagnostics map[string]float64 // iterations, residuals, … by name
+	State       State              // to be given to the next call; zero for methods without
 }
+
+// State is what a method carries from one step to the next in one bucket. It is
+// a value: methods return a new one and never change the one they were given.
+// All numbers are finite, so that it survives JSON bit for bit.
+type State struct {
+	Scalar    map[string]float64   `json:"scalar,omitempty"`
+	Objective map[string][]float64 `json:"objective,omitempty"` // M values each
+	Pair      map[string][]float64 `json:"pair,omitempty"`      // M·M values each, row-major
+}
+
+// Needs says what a method's weights depend on, and so what a step costs.
+type Needs string
+
+// What a method may need.
+const (
+	NeedsNothing Needs = "nothing" // known before the step: no rows are kept
+	NeedsLosses  Needs = "losses"  // losses of earlier steps: no rows are kept
+	NeedsGram    Needs = "gram"    // the Gram matrix of every bucket
+	NeedsRows    Needs = "rows"    // element by element, on the device: see Elementwise
+)
 
 // Method maps a Gram to weights. Implementations are safe for concurrent use
 // unless their documentation says that they keep state.
@@ -48,3 +71,28 @@ type Method interface {
 	// changed.
 	Weights(in Input) (Result, error)
 }
+
+// Elementwise is implemented by the methods that need rows: they are not a
+// weighted sum of gradients, but work element by element on the device.
+type Elementwise interface {
+	Method
+	// Rule is what the device computes.
+	Rule() ElementRule
+}
+
+// ElementRule is an element-wise combination of the rows of the active
+// objectives, n of them.
+type ElementRule struct {
+	Kind ElementKind
+	Leak float64 // GradDrop's: the share of what was dropped that passes all the same, in [0, 1]
+	Trim int     // TrimmedMean's: values left out at either end, 2·Trim < n or as many as leave one
+}
+
+// ElementKind names the rule.
+type ElementKind string
+
+// The element-wise rules, both on the scale of a mean.
+const (
+	GradDrop    ElementKind = "graddrop"
+	TrimmedMean ElementKind = "trimmedmean"
+)

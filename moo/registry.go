@@ -28,6 +28,7 @@ func registry() []entry {
 // Info documents a method.
 type Info struct {
 	Name       string   `json:"name"`
+	Needs      Needs    `json:"needs"`
 	Rule       string   `json:"rule"`       // the update rule, in the package's notation
 	Paper      string   `json:"paper"`      // where it comes from; empty for folklore
 	Guarantees string   `json:"guarantees"` // what holds for every Gram, and what does not

@@ -22,7 +22,7 @@ type upgrad struct{}
 func upgradEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "upgrad", Rule: "w = Σ_i argmin over v ≥ u_i e_i of vᵀG v",
+			Name: "upgrad", Needs: NeedsGram, Rule: "w = Σ_i argmin over v ≥ u_i e_i of vᵀG v",
 			Paper:      "Quinton and Rey 2024, arXiv:2406.16232",
 			Guarantees: "non-conflicting; linear under scaling of single gradients; d = 0 only at strongly stationary points",
 		},
@@ -61,5 +61,5 @@ func (upgrad) Weights(in Input) (Result, error) {
 	for j, x := range mulVec(g, w) {
 		worst = math.Max(worst, -x/norm[j])
 	}
-	return Result{w, map[string]float64{"iterations": float64(iterations), "kkt_residual": worst}}, nil
+	return Result{Weights: w, Diagnostics: map[string]float64{"iterations": float64(iterations), "kkt_residual": worst}}, nil
 }

@@ -61,6 +61,39 @@ type Bucket struct {
 	Norm          Float     `json:"norm"`              // |d|
 }
 
+// Gram is a snapshot of every bucket's Gram matrix, taken every so many steps.
+// The report derives cosines, angles, gaps and the noise floor from it.
+type Gram struct {
+	Kind    string       `json:"kind"`   // "gram"
+	Step    int          `json:"step"`   // 1 is the first
+	Metric  string       `json:"metric"` // "euclidean", or "adam": inner products in the optimizer's metric
+	Buckets []GramBucket `json:"buckets"`
+}
+
+// GramBucket is one resolution unit's Gram. Languages are in the header's order.
+type GramBucket struct {
+	Name    string    `json:"name"`
+	Size    int       `json:"size"` // values
+	Method  string    `json:"method"`
+	G       []Float   `json:"g"`       // lower triangle row by row, M(M+1)/2 values; null where not finite
+	Weights []float64 `json:"weights"` // M, as applied; null for element-wise methods
+	// SelfCosine is the cosine between the gradients of two halves of the
+	// language's tokens, M values, null where there was one half only; absent
+	// without objective.noise. Cosines between languages beyond it are noise.
+	SelfCosine []Float `json:"self_cosine,omitempty"`
+}
+
+// Probe is what one step did to every language's loss on its own batch.
+type Probe struct {
+	Kind string `json:"kind"` // "probe"
+	Step int    `json:"step"` // 1 is the first
+	// Predicted is the first-order change ⟨g_m, Δθ⟩ for the update Δθ that the
+	// optimizer made; Realised is L_m(θ+Δθ) − L_m(θ). Nats per token.
+	Predicted map[string]Float   `json:"predicted"`
+	Realised  map[string]Float   `json:"realised"`
+	Phases    map[string]float64 `json:"phases"` // seconds of this step by phase
+}
+
 // Eval is one measurement of every language.
 type Eval struct {
 	Kind    string    `json:"kind"` // "eval"
