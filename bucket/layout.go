@@ -35,6 +35,12 @@ type Param struct {
 	// Sites is how many places of the backward pass write its gradient; 0
 	// means 1. Embeddings tied to the head have 2.
 	Sites int
+	// Group names the set of parameters that one method resolves; "" is the
+	// default one. Buckets do not cross groups.
+	Group string
+	// Single says that its gradient is never kept once per objective (fixed
+	// weights, ghost Gram), so that Limits.Objectives does not count for it.
+	Single bool
 }
 
 // Size is the number of values without padding.
@@ -55,21 +61,31 @@ type Place struct {
 	Offset int // elements, a multiple of 64
 }
 
-// Bucket is a set of parameters whose conflicts are resolved together.
+// Bucket is a set of parameters that lie in one flat buffer.
 type Bucket struct {
 	Name   string  // "layer 3", "model.norm.weight", …
 	Params []Place // ascending Offset; matrices first, so that one rule (weight decay) covers one range
 	Size   int     // elements, a multiple of 64
+	Unit   int     // index in Layout.Units
+}
+
+// Unit is what is resolved together: a bucket, or with the scope "global" all
+// buckets of a group.
+type Unit struct {
+	Name    string
+	Group   string
+	Buckets []int
+	Size    int // elements, padding included
 }
 
 // Layout is a partition of a model's parameters into buckets, in the order in
 // which the backward pass completes them.
 type Layout struct {
-	Scope string
-	// Global says that the buckets are memory only and all of them are resolved
-	// as one, from the sum of their Gram matrices.
-	Global  bool
+	Scope   string
+	Global  bool // the buckets of a group are memory only and resolved as one
 	Buckets []Bucket
+	Units   []Unit
+	order   []string // the parameters in the order in which they were given
 	places  map[string]Place
 }
 
@@ -114,7 +130,8 @@ func CheckScope(scope string) error {
 //   - "global": all parameters are resolved as one bucket.
 //
 // Buckets of the scopes "<n>MB" and "global" are also closed where one more
-// parameter would exceed what the device can hold.
+// parameter would exceed what the device can hold. Each group of parameters is
+// partitioned by itself; the buckets come in the order of their last parameter.
 func Partition(params []Param, scope string, lim Limits) (Layout, error) {
 	if err := CheckScope(scope); err != nil {
 		return Layout{}, err
@@ -123,9 +140,13 @@ func Partition(params []Param, scope string, lim Limits) (Layout, error) {
 		return Layout{}, err
 	}
 	l := Layout{Scope: scope, Global: scope == "global", places: map[string]Place{}}
-	for _, g := range group(params, scope, lim) {
+	for _, g := range partitionGroups(params, scope, lim) {
 		l.add(g)
 	}
+	for _, p := range params {
+		l.order = append(l.order, p.Name)
+	}
+	l.unite()
 	for _, b := range l.Buckets {
 		if err := lim.check(b); err != nil {
 			return Layout{}, err
@@ -146,6 +167,63 @@ func checkParams(params []Param) error {
 		seen[p.Name] = true
 	}
 	return nil
+}
+
+// partitionGroups cuts every group by itself and orders the buckets by their
+// last parameter, which is when they are complete.
+func partitionGroups(params []Param, scope string, lim Limits) [][]Param {
+	at, byGroup := map[string]int{}, map[string][]Param{}
+	var groups []string
+	for i, p := range params {
+		at[p.Name] = i
+		if byGroup[p.Group] == nil {
+			groups = append(groups, p.Group)
+		}
+		byGroup[p.Group] = append(byGroup[p.Group], p)
+	}
+	var out [][]Param
+	for _, g := range groups {
+		out = append(out, group(byGroup[g], scope, lim)...)
+	}
+	last := func(bucket []Param) int {
+		i := 0
+		for _, p := range bucket {
+			i = max(i, at[p.Name])
+		}
+		return i
+	}
+	slices.SortStableFunc(out, func(a, b []Param) int { return last(a) - last(b) })
+	return out
+}
+
+// unite makes the units from the buckets.
+func (l *Layout) unite() {
+	global := map[string]int{} // unit by group
+	for b := range l.Buckets {
+		bk := &l.Buckets[b]
+		g := bk.Params[0].Group
+		u, ok := global[g]
+		if !l.Global || !ok {
+			u = len(l.Units)
+			global[g] = u
+			name := bk.Name
+			if l.Global {
+				name = grouped("global", g)
+			}
+			l.Units = append(l.Units, Unit{Name: name, Group: g})
+		}
+		bk.Unit = u
+		l.Units[u].Buckets = append(l.Units[u].Buckets, b)
+		l.Units[u].Size += bk.Size
+	}
+}
+
+// grouped is a name that says which group it is of.
+func grouped(name, group string) string {
+	if group == "" {
+		return name
+	}
+	return name + " (" + group + ")"
 }
 
 // group returns the buckets' parameters, in order.
@@ -224,6 +302,9 @@ func (l *Layout) add(params []Param) {
 	ordered := slices.Clone(params)
 	slices.SortStableFunc(ordered, func(a, b Param) int { return boolInt(a.R == 1) - boolInt(b.R == 1) })
 	b := Bucket{Name: bucketName(params)}
+	if len(params) > 1 {
+		b.Name = grouped(b.Name, params[0].Group)
+	}
 	for _, p := range ordered {
 		place := Place{Param: p, Bucket: len(l.Buckets), Offset: b.Size}
 		b.Params = append(b.Params, place)
@@ -263,27 +344,27 @@ func (lim Limits) elements() int {
 		most = lim.BindingBytes
 	}
 	if lim.BufferBytes > 0 {
-		most = min(most, lim.BufferBytes/int64(max(lim.Objectives, 1)))
+		most = min(most, lim.BufferBytes)
 	}
 	return int(most / 4 / align * align)
 }
 
 func (lim Limits) check(b Bucket) error {
-	most := lim.elements()
-	if b.Size <= most {
-		return nil
-	}
 	for _, p := range b.Params {
 		if err := lim.checkParam(p.Param); err != nil {
 			return err
 		}
 	}
+	most := lim.elements()
+	if b.Size <= most {
+		return nil
+	}
 	fix := "use scope = \"tensor\" or \"global\""
 	if mb := most * 4 >> 20; mb > 0 {
 		fix = fmt.Sprintf("use scope = \"tensor\", \"%dMB\" or \"global\"", mb)
 	}
-	return fmt.Errorf("bucket: the gradient of %q takes %s%s; the device holds %s of each at most: %s",
-		b.Name, mib(int64(b.Size)*4), lim.times(), mib(int64(most)*4), fix)
+	return fmt.Errorf("bucket: the gradient of %q takes %s; the device holds %s in one piece at most: %s",
+		b.Name, mib(int64(b.Size)*4), mib(int64(most)*4), fix)
 }
 
 // checkParam says why a parameter does not fit the device even in a bucket of its
@@ -291,13 +372,17 @@ func (lim Limits) check(b Bucket) error {
 func (lim Limits) checkParam(p Param) error {
 	size := int64(p.Extent()) * 4
 	const cannot = "this adapter cannot hold the model: choose one with larger limits ('concord doctor' lists them) or a smaller model"
-	switch m := int64(max(lim.Objectives, 1)); {
+	m := int64(max(lim.Objectives, 1))
+	if p.Single {
+		m = 1
+	}
+	switch {
 	case lim.BindingBytes > 0 && size > lim.BindingBytes:
 		return fmt.Errorf("bucket: tensor %s (%d,%d) takes %s, but a kernel can bind %s on this adapter: %s", p.Name, p.R, p.C, mib(size), mib(lim.BindingBytes), cannot)
 	case lim.BufferBytes > 0 && size > lim.BufferBytes:
 		return fmt.Errorf("bucket: tensor %s (%d,%d) takes %s, but the largest buffer of this adapter has %s: %s", p.Name, p.R, p.C, mib(size), mib(lim.BufferBytes), cannot)
 	case lim.BufferBytes > 0 && size*m > lim.BufferBytes:
-		return fmt.Errorf("bucket: the gradient of tensor %s (%d,%d) takes %s%s, but the largest buffer of this adapter has %s: use fewer objectives (at most %d), or a method that keeps no gradient per objective, such as \"mean\"",
+		return fmt.Errorf("bucket: the gradient of tensor %s (%d,%d) takes %s%s, but the largest buffer of this adapter has %s: use fewer objectives (at most %d), objective.gram = \"ghost\" for the matrices of layers, or a method that keeps no gradient per objective, such as \"mean\"",
 			p.Name, p.R, p.C, mib(size), lim.times(), mib(lim.BufferBytes), lim.BufferBytes/size)
 	}
 	return nil

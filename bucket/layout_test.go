@@ -121,7 +121,7 @@ func TestFinalNormJoinsLastLayer(t *testing.T) {
 
 func TestPartitionLimits(t *testing.T) {
 	params := llama(3, false)
-	big := Limits{Objectives: 4, BindingBytes: 448 * 4 * 4, BufferBytes: 448 * 4 * 4} // one head fits, a layer does not
+	big := Limits{Objectives: 4, BindingBytes: 448 * 4, BufferBytes: 448 * 4 * 4} // one head fits, a layer does not
 	if _, err := Partition(params, "layer", big); err == nil || !strings.Contains(err.Error(), `"tensor"`) {
 		t.Errorf("layer: %v", err)
 	}

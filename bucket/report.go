@@ -8,28 +8,31 @@ import (
 	"concord/moo"
 )
 
-// BucketReport is how one bucket was resolved.
+// BucketReport is how one unit was resolved.
 type BucketReport struct {
 	Name    string
 	Size    int           // elements, padding included
-	G       *mat.SymDense // (M, M) Gram of the objectives' gradients; nil where no rows were kept
-	Weights []float64     // M, as applied (rounded to float32); nil where no rows were kept
-	Norm2   float64       // squared norm of the combined gradient
+	G       *mat.SymDense // (M, M) Gram of the objectives' gradients, in Options.Metric; nil where no rows were kept
+	Halves  *mat.SymDense // (2M, 2M) Gram of the objectives' halves; nil without Options.Halves
+	Weights []float64     // M, as applied (rounded to float32); nil for the direct and element-wise
+	Norm2   float64       // squared Euclidean norm of the combined gradient
 	// Negative of Pairs pairs of objectives with gradients that are finite and
 	// not zero have a negative inner product: they are in conflict.
 	Negative, Pairs int
 	MinCosine       float64 // the smallest cosine of a pair; 0 without pairs
 	NonFinite       []int   // objectives whose gradient holds NaN or Inf
+
+	normed bool // Norm2 is known
 }
 
-// Report is how a step's buckets were resolved.
+// Report is how a step's units were resolved.
 type Report struct {
-	Buckets         []BucketReport
-	Norm            float64 // norm of the whole combined gradient
-	Negative, Pairs int     // summed over the buckets
+	Buckets         []BucketReport // by unit
+	Norm            float64        // norm of the whole combined gradient
+	Negative, Pairs int            // summed over the units
 }
 
-// finish fills the sums over the buckets.
+// finish fills the sums over the units.
 func (r *Report) finish() {
 	var norm2 float64
 	for _, b := range r.Buckets {
@@ -40,26 +43,35 @@ func (r *Report) finish() {
 	r.Norm = math.Sqrt(norm2)
 }
 
-// newBucketReport derives the statistics of a resolved bucket from its Gram:
-// |Jᵀ w|² = wᵀ G w, so that the norm costs no pass over the gradient.
-func newBucketReport(name string, size int, g *mat.SymDense, weights []float64) BucketReport {
-	c := moo.Conflicts(g)
-	r := BucketReport{Name: name, Size: size, G: g, Weights: weights, Negative: c.Negative, Pairs: c.Pairs, MinCosine: c.MinCosine}
-	m := g.SymmetricDim()
-	for i := range m {
-		if !finite(g.At(i, i)) {
+// newBucketReport derives the statistics of a resolved unit from its Gram. In
+// the Euclidean metric |Jᵀ w|² = wᵀ G w, so that the norm costs no pass over the
+// gradient.
+func newBucketReport(u Unit, p Problem, s Solution, euclidean bool) BucketReport {
+	c := moo.Conflicts(p.G)
+	r := BucketReport{Name: u.Name, Size: u.Size, G: p.G, Halves: p.Halves, Weights: s.Weights, Negative: c.Negative, Pairs: c.Pairs, MinCosine: c.MinCosine}
+	for i := range p.G.SymmetricDim() {
+		if !finite(p.G.At(i, i)) {
 			r.NonFinite = append(r.NonFinite, i)
 		}
-		for j := range m {
-			if weights[i] != 0 && weights[j] != 0 {
-				r.Norm2 += weights[i] * weights[j] * g.At(i, j)
+	}
+	if euclidean && s.Weights != nil {
+		r.Norm2, r.normed = norm2(p.G, s.Weights), true
+	}
+	return r
+}
+
+// norm2 is wᵀ G w over the weights that are not zero; what rounding makes
+// negative, of opposed gradients that cancel, is 0.
+func norm2(g *mat.SymDense, w []float64) float64 {
+	sum := 0.0
+	for i := range w {
+		for j := range w {
+			if w[i] != 0 && w[j] != 0 {
+				sum += w[i] * w[j] * g.At(i, j)
 			}
 		}
 	}
-	if r.Norm2 < 0 { // opposed gradients that cancel, up to rounding
-		r.Norm2 = 0
-	}
-	return r
+	return max(0, sum)
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

@@ -6,97 +6,126 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// resolveOldest waits for the oldest pending Gram, solves it, combines the
-// bucket's gradient and frees its rows. A failure is kept for Finish.
+// resolveOldest resolves the oldest pending unit: waits for its Gram, solves it
+// and combines its gradients. A failure is kept for Finish.
 func (r *Resolver) resolveOldest() {
-	b := r.pending[0]
+	i := r.pending[0]
 	r.pending = r.pending[1:]
-	defer r.buckets[b].slot.free()
-	bk := r.store.Layout.Buckets[b]
-	g, err := r.wait(b)
-	if err != nil {
-		r.fail(fmt.Errorf("bucket: %q: %w", bk.Name, err))
+	if w := r.units[i].fixed; w != nil {
+		r.reports[i] = BucketReport{Name: r.store.Layout.Units[i].Name, Size: r.store.Layout.Units[i].Size, Weights: w}
 		return
 	}
-	weights, err := r.solve(b, g)
-	if err != nil {
-		r.fail(fmt.Errorf("bucket: %q: %w", bk.Name, err))
-		return
+	if err := r.resolve(i); err != nil {
+		r.fail(fmt.Errorf("bucket: %q: %w", r.store.Layout.Units[i].Name, err))
 	}
-	r.combine(b, weights)
-	r.reports[b] = newBucketReport(bk.Name, bk.Size, g, weights)
 }
 
-// resolveGlobal solves all buckets as one: the Gram of rows that lie in several
-// buffers is the sum of the buffers' Grams.
-func (r *Resolver) resolveGlobal() []BucketReport {
-	m := r.opt.Objectives
-	sum := mat.NewSymDense(m, nil)
-	size := 0
-	for _, b := range r.pending {
-		g, err := r.wait(b)
-		if err != nil {
-			r.fail(fmt.Errorf("bucket: %q: %w", r.store.Layout.Buckets[b].Name, err))
-			return nil
+// resolve is the life of unit i behind its backward pass.
+func (r *Resolver) resolve(i int) error {
+	p, err := r.wait(i)
+	if err != nil {
+		return err
+	}
+	s, err := r.solve(p)
+	if err != nil {
+		return err
+	}
+	e := r.store.Engine
+	e.Dev.Span("combine")
+	for _, b := range r.store.Layout.Units[i].Buckets {
+		for _, param := range r.store.Layout.Buckets[b].Params {
+			r.combine(param, s)
 		}
-		sum.AddSym(sum, g)
-		size += r.store.Layout.Buckets[b].Size
 	}
-	weights, err := r.solve(0, sum)
-	if err != nil {
-		r.fail(fmt.Errorf("bucket: global: %w", err))
-		return nil
-	}
-	for _, b := range r.pending {
-		r.combine(b, weights)
-		r.buckets[b].slot.free()
-	}
-	r.pending = r.pending[:0]
-	return []BucketReport{newBucketReport("global", size, sum, weights)}
+	e.Dev.Span("backward")
+	r.reports[i] = newBucketReport(r.store.Layout.Units[i], p, s, r.opt.Metric == nil)
+	return nil
 }
 
-// wait returns the Gram of bucket b. What was recorded since its readback is
-// submitted first, so that the device is busy meanwhile.
-func (r *Resolver) wait(b int) (*mat.SymDense, error) {
+// wait returns unit i's problem. What was recorded since its readback is
+// submitted first, so that the device is busy
+// meanwhile.
+func (r *Resolver) wait(i int) (Problem, error) {
 	r.store.Engine.Dev.Span("solve")
 	r.store.Engine.Dev.Flush()
-	g, err := r.buckets[b].gram.Wait()
+	n := r.rows()
+	sum, err := r.units[i].gram.Wait()
 	if err != nil {
-		return nil, err
+		return Problem{}, err
 	}
-	return mat.NewSymDense(r.opt.Objectives, g), nil
+	p := Problem{Unit: i, G: mat.NewSymDense(n, sum)}
+	if r.opt.Halves {
+		p.Halves, p.G = p.G, foldHalves(p.G)
+	}
+	return p, nil
+}
+
+// foldHalves is the Gram of the sums of rows 2m and 2m+1.
+func foldHalves(h *mat.SymDense) *mat.SymDense {
+	m := h.SymmetricDim() / 2
+	g := mat.NewSymDense(m, nil)
+	for i := range m {
+		for j := range i + 1 {
+			g.SetSym(i, j, h.At(2*i, 2*j)+h.At(2*i, 2*j+1)+h.At(2*i+1, 2*j)+h.At(2*i+1, 2*j+1))
+		}
+	}
+	return g
 }
 
 // solve calls the solver and rounds its weights to what Combine applies.
-func (r *Resolver) solve(b int, g *mat.SymDense) ([]float64, error) {
-	in := mat.NewSymDense(g.SymmetricDim(), nil) // the solver may keep or change it
-	in.CopySym(g)
-	weights, err := r.opt.Solver(b, in)
+func (r *Resolver) solve(p Problem) (Solution, error) {
+	in := p // the solver may keep or change the matrices
+	in.G = mat.NewSymDense(p.G.SymmetricDim(), nil)
+	in.G.CopySym(p.G)
+	s, err := r.opt.Solver.Solve(in)
 	if err != nil {
-		return nil, fmt.Errorf("solve: %w", err)
+		return s, fmt.Errorf("solve: %w", err)
 	}
-	if len(weights) != r.opt.Objectives {
-		return nil, fmt.Errorf("solve: %d weights for %d objectives", len(weights), r.opt.Objectives)
+	if s.Elements != nil {
+		return s, nil
 	}
-	out := make([]float64, len(weights))
-	for m, w := range weights {
+	if len(s.Weights) != r.opt.Objectives {
+		return s, fmt.Errorf("solve: %d weights for %d objectives", len(s.Weights), r.opt.Objectives)
+	}
+	out := make([]float64, len(s.Weights))
+	for m, w := range s.Weights {
 		out[m] = float64(float32(w))
 		if !finite(out[m]) {
-			return nil, fmt.Errorf("solve: weight %d is %v", m, w)
+			return s, fmt.Errorf("solve: weight %d is %v", m, w)
 		}
-		if out[m] != 0 && !finite(g.At(m, m)) {
-			return nil, fmt.Errorf("solve: weight %v for objective %d, whose gradient is not finite", w, m)
+		if out[m] != 0 && !finite(p.G.At(m, m)) {
+			return s, fmt.Errorf("solve: weight %v for objective %d, whose gradient is not finite", w, m)
 		}
 	}
-	return out, nil
+	return Solution{Weights: out}, nil
 }
 
-func (r *Resolver) combine(b int, weights []float64) {
+// combine makes one parameter's gradient.
+func (r *Resolver) combine(p Place, s Solution) {
+	if s.Elements != nil {
+		r.combineElements(p, *s.Elements)
+		return
+	}
+	weights := s.Weights
+	if r.opt.Halves {
+		weights = twice(weights)
+	}
+	if r.isGhost(p.Param) {
+		r.combineGhost(p, weights)
+		return
+	}
 	w := make([]float32, len(weights))
 	for m, x := range weights {
 		w[m] = float32(x)
 	}
-	r.store.Engine.Dev.Span("combine")
-	r.store.Engine.Combine(r.store.Flat(Gradient, b), r.flatRows(b), w, false)
-	r.store.Engine.Dev.Span("backward")
+	r.store.Engine.Combine(flatten(r.inPlace(p)).Objective(0), flatten(r.memory.rows(r, p)), w, false)
+}
+
+// twice gives both halves of every objective its weight.
+func twice(weights []float64) []float64 {
+	var out []float64
+	for _, w := range weights {
+		out = append(out, w, w)
+	}
+	return out
 }

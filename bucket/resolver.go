@@ -6,63 +6,110 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
+	"concord/gpu"
+	"concord/moo"
 	"concord/tensor"
 )
 
-// Solver finds the weights of bucket b's combined gradient Σ wₘ gₘ from the raw
-// Gram matrix G of its objectives: rows may be zero or non-finite, and get
-// weight 0. For the scope "global" it is called once, with bucket 0.
-type Solver func(bucket int, g *mat.SymDense) (weights []float64, err error)
+// Problem is one unit's resolution: the raw Gram matrix of its objectives'
+// gradients. Rows may be zero or non-finite, and must get weight 0.
+type Problem struct {
+	Unit int           // index in Layout.Units
+	G    *mat.SymDense // (M, M)
+	// Halves is the (2M, 2M) Gram of the gradients of the objectives' halves, 2m
+	// and 2m+1, which add up to row m; nil without Options.Halves.
+	Halves *mat.SymDense
+}
+
+// Solution is how a unit's gradients become one.
+type Solution struct {
+	Weights  []float64    // M: the combined gradient is Σ wₘ gₘ; nil when Elements is given
+	Elements *Elementwise // instead: element by element
+}
+
+// Elementwise combines the rows of the objectives in Used element by element.
+type Elementwise struct {
+	Rule moo.ElementRule
+	Used []int     // objectives with a finite gradient that is not zero, ascending
+	Key  [2]uint32 // of the rule's random draws
+}
+
+// Solver decides how every unit is resolved. It is called from the goroutine of
+// the backward pass.
+type Solver interface {
+	// Fixed is the unit's weights in this step where they do not depend on its
+	// gradients, or nil. The unit then keeps no rows and costs no Gram.
+	Fixed(unit int) []float64
+	// Solve resolves a unit whose Gram has been computed.
+	Solve(p Problem) (Solution, error)
+}
 
 // MaxObjectives is the most objectives that a Gram kernel takes.
 const MaxObjectives = 64
 
-// Options say how buckets are resolved.
+// Options say how units are resolved.
 type Options struct {
-	Objectives int // M, at most MaxObjectives
-	// Solver is nil for a method whose weights do not depend on the gradients
-	// (mean, static): the backward pass then writes the one combined gradient
-	// in place, in one segment, and no rows exist.
+	Objectives int // M, at most MaxObjectives; with Halves at most half as many
+	// Solver is nil for a method whose weights are folded into the loss (mean,
+	// static): the backward pass then writes the one combined gradient in place,
+	// in one segment, and no rows exist.
 	Solver Solver
-	// InFlight is how many buckets' rows may exist at once, besides those of
-	// buckets that stay open over the whole backward pass (tied embeddings):
-	// one is written while the others are being resolved. 0 means 2, and 1 on a
-	// CPU adapter, which has nothing to overlap.
+	// InFlight is how many units' rows may exist at once, besides those of units
+	// that stay open over the whole backward pass (tied embeddings): one is
+	// written while the others are being resolved. 0 means 2, and 1 on a CPU
+	// adapter, which has nothing to overlap.
 	InFlight int
+	// Tokens is N, the tokens of a micro-batch. Needed where Ghost or MayFix is.
+	Tokens int
+	// Ghost says of which parameters the Gram is computed from activations
+	// instead of rows; nil means none. They must be asked for with Linear.
+	Ghost func(Param) bool
+	// MayFix says that Solver.Fixed may answer.
+	MayFix bool
+	// Halves cuts every objective's tokens in two, so that their Gram tells noise
+	// from signal: the batch has 2M segments.
+	Halves bool
+	// Metric gives the step's metric for the Gram, nil is the Euclidean one.
+	Metric func() tensor.AdamMetric
+	// Lend is memory that the backward pass no longer needs once it asks for the
+	// gradient of the named parameter: rows are put there first. Used in steps of
+	// one micro-batch only, as the next one's forward pass needs it again.
+	Lend map[string][]gpu.View
 }
 
-// Resolver takes a step's gradients bucket by bucket. Per step: Begin, then
-// Rows and Done once for each site of each parameter and micro-batch, then
-// Finish. Device memory for rows is allocated when first needed, M rows of the
-// largest buckets in flight, and used again in the following steps.
+// Resolver takes a step's gradients as the backward pass writes them. Per step:
+// Begin, then Linear or Site once for each site of each parameter and
+// micro-batch, in the order of the layout's parameters, then Finish.
 type Resolver struct {
 	store   *Store
 	opt     Options
-	gram    tensor.GramScratch
+	memory  memory
+	ghost   ghost
+	fix     fixing
+	gram    *tensor.GramScratch // nil where no rows are kept
+	partial tensor.GramSums     // of the unit that is being collected
 	sums    tensor.Tensor
-	slots   []*slot
-	buckets []progress
-	pending []int // buckets whose Gram is on its way, oldest first
+	units   []unit
+	pending []int // units whose Gram is on its way, oldest first
 	micro   int
 	err     error
-	reports []BucketReport // by bucket
+	reports []BucketReport // by unit
 }
 
-// progress is a bucket's state in the current step.
-type progress struct {
-	left   int // writes to come
-	writes map[string]int
-	slot   *slot
-	gram   *tensor.PendingGram
-	sites  int  // writes per micro-batch
-	held   bool // a parameter has several sites: open over the whole backward pass
+// unit is the state of a unit in the current step.
+type unit struct {
+	left  int // writes to come
+	sites int // writes per micro-batch
+	held  bool
+	fixed []float64 // weights known before the step
+	gram  *tensor.GramSum
 }
 
 // NewResolver returns a resolver of the store's gradients. It fails on options
 // out of range or when the device refuses memory.
 func NewResolver(s *Store, o Options) (*Resolver, error) {
-	if o.Objectives < 1 || o.Objectives > MaxObjectives {
-		return nil, fmt.Errorf("bucket: %d objectives; 1 to %d are possible", o.Objectives, MaxObjectives)
+	if most := MaxObjectives / halves(o); o.Objectives < 1 || o.Objectives > most {
+		return nil, fmt.Errorf("bucket: %d objectives; 1 to %d are possible", o.Objectives, most)
 	}
 	if o.InFlight == 0 {
 		o.InFlight = 2
@@ -70,21 +117,17 @@ func NewResolver(s *Store, o Options) (*Resolver, error) {
 			o.InFlight = 1
 		}
 	}
-	r := &Resolver{store: s, opt: o}
-	largest := 0
+	r := &Resolver{store: s, opt: o, units: make([]unit, len(s.Layout.Units))}
 	for _, b := range s.Layout.Buckets {
-		p := progress{}
-		for _, q := range b.Params {
-			p.sites += q.sites()
-			p.held = p.held || q.sites() > 1
+		u := &r.units[b.Unit]
+		for _, p := range b.Params {
+			u.sites += p.sites()
+			u.held = u.held || p.sites() > 1
 		}
-		r.buckets = append(r.buckets, p)
-		largest = max(largest, b.Size)
 	}
-	if r.direct() {
-		r.sums = s.Engine.SumSquaresScratch(r.gradients()...)
-	} else {
-		r.gram = s.Engine.NewGramScratch(o.Objectives, largest)
+	r.sums = s.Engine.SumSquaresScratch(r.gradients()...)
+	if !r.direct() {
+		r.newScratch()
 	}
 	if err := s.Engine.Dev.Err(); err != nil {
 		return nil, fmt.Errorf("bucket: allocate scratch: %w", err)
@@ -92,107 +135,200 @@ func NewResolver(s *Store, o Options) (*Resolver, error) {
 	return r, nil
 }
 
+// newScratch allocates what resolving takes besides the rows.
+func (r *Resolver) newScratch() {
+	e, largest, most := r.store.Engine, 0, int64(0)
+	for _, u := range r.store.Layout.Units {
+		sums := int64(0)
+		for _, b := range u.Buckets {
+			for _, p := range r.store.Layout.Buckets[b].Params {
+				if r.isGhost(p.Param) {
+					sums += e.GhostSums(r.rows())
+				} else {
+					largest = max(largest, p.R*p.LD())
+					sums += e.GramSumBytes(r.rows(), p.R*p.LD())
+				}
+			}
+		}
+		most = max(most, sums)
+	}
+	r.partial = e.NewGramSums(most)
+	if largest > 0 {
+		s := e.NewGramScratch(r.rows(), largest)
+		if r.opt.Metric != nil {
+			s = e.NewGramAdamScratch(r.rows(), largest)
+		}
+		r.gram = &s
+	}
+	r.ghost.allocate(r)
+	r.fix.allocate(r)
+}
+
 // direct says that gradients are written in place, without rows.
 func (r *Resolver) direct() bool { return r.opt.Solver == nil }
 
-// Objectives is the number of rows that Rows hands out: the batch must be cut
-// into as many segments. It is 1 when no rows are needed.
-func (r *Resolver) Objectives() int {
+// halves is how many segments an objective has.
+func halves(o Options) int {
+	if o.Halves {
+		return 2
+	}
+	return 1
+}
+
+// rows is the number of gradient rows: M, or 2M in halves.
+func (r *Resolver) rows() int { return r.opt.Objectives * halves(r.opt) }
+
+// Segments is how many segments the batch must be cut into: one per row, or one
+// when no rows are needed.
+func (r *Resolver) Segments() int {
 	if r.direct() {
 		return 1
 	}
-	return r.opt.Objectives
+	return r.rows()
 }
 
 // Begin starts a step of micro ≥ 1 micro-batches. With more than one, the
 // objectives' gradients are summed over them before they are resolved, as
-// resolution is not linear: all buckets then keep their rows to the end, which
+// resolution is not linear: all units then keep their rows to the end, which
 // takes M times the memory of the gradient.
 func (r *Resolver) Begin(micro int) {
 	if micro < 1 {
 		panic(fmt.Sprintf("bucket: begin with %d micro-batches", micro))
 	}
 	r.micro, r.err, r.pending = micro, nil, r.pending[:0]
-	r.reports = make([]BucketReport, len(r.buckets))
-	for b := range r.buckets {
-		p := &r.buckets[b]
-		p.left, p.writes, p.slot, p.gram = p.sites*micro, map[string]int{}, nil, nil
+	r.reports = make([]BucketReport, len(r.units))
+	r.fix.begin()
+	for i := range r.units {
+		u := &r.units[i]
+		u.left, u.gram, u.fixed = u.sites*micro, nil, nil
+		if r.opt.MayFix && !r.direct() {
+			u.fixed = r.opt.Solver.Fixed(i)
+		}
 	}
-	for _, s := range r.slots {
-		s.bucket = -1
-	}
+	r.memory.begin(r)
 }
 
-// Rows says where the objectives' gradients of the parameter called name go,
-// and whether to add to what is there. It may wait for an earlier bucket whose
-// memory it needs. Errors are sticky and surface in Finish.
-func (r *Resolver) Rows(name string) (rows tensor.Rows, accumulate bool) {
-	place := r.store.place(name)
-	p := &r.buckets[place.Bucket]
-	if p.writes[name] >= place.sites()*r.micro {
-		panic(fmt.Sprintf("bucket: %s is written more than %d times in a step of %d micro-batches", name, place.sites()*r.micro, r.micro))
-	}
-	accumulate = p.writes[name] > 0
-	rows = tensor.Rows{Offset: int64(place.Offset) * 4, M: r.Objectives(),
-		Stride: r.store.Layout.Buckets[place.Bucket].Size, R: place.R, C: place.C, LD: place.LD()}
-	if r.direct() {
-		rows.Buf = r.store.Flat(Gradient, place.Bucket).Buf
-		return rows, accumulate
-	}
-	if p.slot == nil {
-		p.slot = r.acquire(place.Bucket)
-	}
-	rows.Buf = p.slot.rows.Buf
-	return rows, accumulate
-}
-
-// Done says that one write of the parameter called name has been recorded. The
-// last write of a bucket starts its Gram.
-func (r *Resolver) Done(name string) {
-	b := r.store.place(name).Bucket
-	p := &r.buckets[b]
-	p.writes[name]++
-	if p.left--; p.left > 0 || r.direct() {
+// Linear records the gradient of the weight of a linear map y = x Wᵀ called
+// name: dW_m = dy_mᵀ x_m over the tokens of segment m, for dy (N, R) and
+// x (N, C), which may be overwritten afterwards. Errors are sticky and surface
+// in Finish.
+func (r *Resolver) Linear(name string, dy, x tensor.Tensor, seg tensor.Segments) {
+	p := r.store.place(name)
+	u := &r.units[r.unitOf(p)]
+	if !r.direct() && u.fixed == nil && r.isGhost(p.Param) {
+		r.keep(p, dy, x, seg)
+		r.done(p)
 		return
 	}
-	r.store.Engine.Dev.Span("gram")
-	p.gram = r.store.Engine.Gram(r.flatRows(b), r.gram)
-	r.store.Engine.Dev.Span("backward")
-	r.pending = append(r.pending, b)
+	e, narrow := r.store.Engine, x
+	if dy.C < x.C {
+		narrow = dy
+	}
+	r.Site(name, narrow, seg, func(factor tensor.Tensor, to tensor.Target) {
+		a, b := dy, factor
+		if dy.C < x.C {
+			a, b = factor, x
+		}
+		e.MatMulSegmented(to.Rows, a, b, to.Segments, to.Accumulate)
+	})
 }
 
-// flatRows is the whole bucket b as rows of (1, Size).
-func (r *Resolver) flatRows(b int) tensor.Rows {
-	n := r.store.Layout.Buckets[b].Size
-	return tensor.Rows{Buf: r.buckets[b].slot.rows.Buf, M: r.opt.Objectives, Stride: n, R: 1, C: n, LD: n}
+// Site records any other gradient of the parameter called name. It calls write
+// once with where the gradients go and with factor (N, K), an operand of which
+// the gradient is a linear function token by token, possibly scaled: the scaled
+// copy is what write must use for the gradient. Errors are sticky and surface in
+// Finish.
+func (r *Resolver) Site(name string, factor tensor.Tensor, seg tensor.Segments, write func(factor tensor.Tensor, to tensor.Target)) {
+	p := r.store.place(name)
+	u := &r.units[r.unitOf(p)]
+	to := tensor.Target{Segments: seg, Accumulate: r.memory.written(r, p)}
+	switch {
+	case r.direct():
+		to.Rows = r.inPlace(p)
+	case u.fixed != nil:
+		to.Rows = r.inPlace(p)
+		factor, to.Segments = r.fix.scale(r, r.unitOf(p), factor, seg)
+	default:
+		to.Rows = r.memory.rows(r, p)
+	}
+	write(factor, to)
+	r.done(p)
+}
+
+// inPlace is the parameter's one gradient.
+func (r *Resolver) inPlace(p Place) tensor.Rows {
+	return tensor.Rows{Buf: r.store.Flat(Gradient, p.Bucket).Buf, Offset: int64(p.Offset) * 4, M: 1,
+		Stride: p.Extent(), R: p.R, C: p.C, LD: p.LD()}
+}
+
+// unitOf is the unit that the parameter belongs to.
+func (r *Resolver) unitOf(p Place) int { return r.store.Layout.Buckets[p.Bucket].Unit }
+
+// done counts one write of p. The last write of a unit starts its Gram.
+func (r *Resolver) done(p Place) {
+	r.memory.writes[p.Name]++
+	i := r.unitOf(p)
+	u := &r.units[i]
+	if u.left--; u.left > 0 || r.direct() {
+		return
+	}
+	if u.fixed == nil {
+		r.store.Engine.Dev.Span("gram")
+		u.gram = r.startGram(i)
+		r.store.Engine.Dev.Span("backward")
+	}
+	r.pending = append(r.pending, i)
+}
+
+// startGram starts the Gram of unit i: the sum over its parameters.
+func (r *Resolver) startGram(i int) *tensor.GramSum {
+	g := r.store.Engine.NewGramSum(r.rows(), r.partial)
+	for _, b := range r.store.Layout.Units[i].Buckets {
+		for _, p := range r.store.Layout.Buckets[b].Params {
+			if r.isGhost(p.Param) {
+				r.addGhost(g, p)
+				continue
+			}
+			rows := flatten(r.memory.rows(r, p))
+			if r.opt.Metric == nil {
+				g.Add(rows, *r.gram)
+				continue
+			}
+			v := tensor.Tensor{Buf: r.store.Flat(Second, p.Bucket).Buf, Offset: int64(p.Offset) * 4, R: 1, C: rows.C, LD: rows.LD}
+			g.AddAdam(rows, v, r.opt.Metric(), *r.gram)
+		}
+	}
+	g.Start()
+	return g
+}
+
+// flatten is rows as vectors, padding within a matrix included.
+func flatten(rows tensor.Rows) tensor.Rows {
+	n := rows.R * rows.LD
+	rows.R, rows.C, rows.LD = 1, n, n
+	return rows
 }
 
 // Finish resolves what is left and reports the step. The combined gradients are
 // then in the store, or on their way there in program order. It fails when a
 // parameter was not written, a solver failed or the device did.
 func (r *Resolver) Finish() (Report, error) {
-	for b, p := range r.buckets {
-		if p.left > 0 {
-			return Report{}, fmt.Errorf("bucket: finish: %q lacks %d of its %d gradient writes", r.store.Layout.Buckets[b].Name, p.left, p.sites*r.micro)
+	for i, u := range r.units {
+		if u.left > 0 {
+			return Report{}, fmt.Errorf("bucket: finish: %q lacks %d of its %d gradient writes", r.store.Layout.Units[i].Name, u.left, u.sites*r.micro)
 		}
 	}
-	var rep Report
-	switch {
-	case r.direct():
+	for len(r.pending) > 0 {
+		r.resolveOldest()
+	}
+	if r.err == nil {
 		r.measure()
-		rep.Buckets = r.reports
-	case r.store.Layout.Global:
-		rep.Buckets = r.resolveGlobal()
-	default:
-		for len(r.pending) > 0 {
-			r.resolveOldest()
-		}
-		rep.Buckets = r.reports
 	}
 	r.store.Engine.Dev.Span("host")
 	if err := errors.Join(r.err, r.store.Engine.Dev.Err()); err != nil {
 		return Report{}, err
 	}
+	rep := Report{Buckets: r.reports}
 	rep.finish()
 	return rep, nil
 }
@@ -205,16 +341,27 @@ func (r *Resolver) gradients() []tensor.Tensor {
 	return out
 }
 
-// measure fills the reports of gradients that were written in place.
+// measure takes the norms of the gradients that no Euclidean Gram tells.
 func (r *Resolver) measure() {
+	var which []tensor.Tensor
+	var unit []int
+	for b, bk := range r.store.Layout.Buckets {
+		if rep := &r.reports[bk.Unit]; !rep.normed {
+			rep.Name, rep.Size, rep.Norm2 = r.store.Layout.Units[bk.Unit].Name, r.store.Layout.Units[bk.Unit].Size, 0
+			which, unit = append(which, r.store.Flat(Gradient, b)), append(unit, bk.Unit)
+		}
+	}
+	if len(which) == 0 {
+		return
+	}
 	r.store.Engine.Dev.Span("optimizer")
-	sums, err := r.store.Engine.SumSquares(r.sums, r.gradients()...).Wait()
+	sums, err := r.store.Engine.SumSquares(r.sums, which...).Wait()
 	if err != nil {
 		r.fail(err)
 		return
 	}
-	for b, sum := range sums {
-		r.reports[b] = BucketReport{Name: r.store.Layout.Buckets[b].Name, Size: r.store.Layout.Buckets[b].Size, Norm2: sum}
+	for i, sum := range sums {
+		r.reports[unit[i]].Norm2 += sum
 	}
 }
 
@@ -224,15 +371,20 @@ func (r *Resolver) fail(err error) {
 	}
 }
 
+// RowBytes is the memory that a step of micro micro-batches takes in addition to
+// what has been allocated: the rows, which come with the first step.
+func (r *Resolver) RowBytes(micro int) int64 { return r.memory.missing(r, micro) }
+
 // Release frees the rows and scratch.
 func (r *Resolver) Release() {
-	for _, s := range r.slots {
-		s.rows.Buf.Release()
+	r.memory.release()
+	r.ghost.release()
+	r.fix.release()
+	r.sums.Buf.Release()
+	if !r.direct() {
+		r.partial.Release()
 	}
-	r.slots = nil
-	if r.direct() {
-		r.sums.Buf.Release()
-		return
+	if r.gram != nil {
+		r.gram.Release()
 	}
-	r.gram.Release()
 }

@@ -22,6 +22,7 @@ const (
 	RoleActivations Role = "activations"
 	RoleData        Role = "data"
 	RoleScratch     Role = "scratch"
+	RoleProbe       Role = "probe"   // weights before and after a probed step
 	RoleStaging     Role = "staging" // readback, upload and parameter buffers of this package
 )
 

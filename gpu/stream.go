@@ -50,6 +50,7 @@ type stream struct {
 	staging   []stagedBytes
 	seen      uint64 // completed submits accounted for
 	pace      pace
+	touched   int64 // see Device.Touched
 }
 
 // stagedBytes is upload memory that the driver holds until submit completes.
@@ -99,6 +100,7 @@ func (d *Device) Run(x Dispatch) {
 	s.params = append(append(s.params, x.Params...), make([]byte, slotBytes-len(x.Params))...)
 	for _, v := range x.Binds {
 		v.Buf.used = s.next()
+		s.touched += v.Size
 	}
 	s.load = s.load.plus(l)
 	d.record(x.Kernel.what, command{kind: cmdDispatch, a: x.Kernel.pipeline, b: g, aOffset: uint64(slot),
@@ -141,6 +143,15 @@ func (d *Device) record(name string, c command) {
 	if len(d.stream.commands) >= maxCommands {
 		d.flush()
 	}
+}
+
+// Touched is the bytes that all work recorded so far touches at least once: of
+// every dispatch what it binds, of every copy both sides. It is the memory
+// traffic of kernels that read and write each operand once.
+func (d *Device) Touched() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.stream.touched
 }
 
 // Flush submits what is recorded and does not wait for it. It may wait for

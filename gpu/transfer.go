@@ -90,6 +90,7 @@ func (d *Device) copy(dst, src View) {
 	}
 	dst.Buf.used, src.Buf.used = d.stream.next(), d.stream.next()
 	d.stream.load.fixed += copyTime(src.Size)
+	d.stream.touched += 2 * src.Size
 	d.record("copy", command{kind: cmdCopy, a: src.Buf.h, b: dst.Buf.h,
 		aOffset: uint64(src.Offset), bOffset: uint64(dst.Offset), size: uint64(src.Size)})
 }
@@ -110,6 +111,7 @@ func (d *Device) Zero(v View) {
 	}
 	v.Buf.used = d.stream.next()
 	d.stream.load.fixed += copyTime(v.Size)
+	d.stream.touched += v.Size
 	d.record("zero", command{kind: cmdClear, a: v.Buf.h, aOffset: uint64(v.Offset), size: uint64(v.Size)})
 }
 

@@ -30,7 +30,7 @@ type cagrad struct {
 func cagradEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "cagrad", Needs: NeedsGram, Rule: "d = argmax over |d − g0| ≤ c|g0| of min_m ⟨g_m, d⟩, g0 = Jᵀu",
+			Name: "cagrad", Needs: NeedsGram, UsesPreference: true, Rule: "d = argmax over |d − g0| ≤ c|g0| of min_m ⟨g_m, d⟩, g0 = Jᵀu",
 			Paper:      "Liu et al. 2021, arXiv:2110.14048",
 			Guarantees: "descends the mean loss for c < 1; non-conflicting for c ≥ 1 only",
 			Options: []Option{

@@ -11,14 +11,15 @@ type mean struct{}
 func meanEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "mean", Needs: NeedsNothing, Rule: "w = u (the preference, 1/M by default)",
+			Name: "mean", Needs: NeedsNothing, UsesPreference: true, Rule: "w = u (the preference, 1/M by default)",
 			Guarantees: "descends the mean loss; may oppose single objectives",
 		},
 		build: func(values) (Method, error) { return mean{}, nil },
 	}
 }
 
-func (mean) Name() string { return "mean" }
+func (mean) Name() string  { return "mean" }
+func (mean) gradientFree() {}
 
 func (mean) Weights(in Input) (Result, error) {
 	return Result{Weights: append([]float64(nil), in.Preference...)}, nil

@@ -22,17 +22,29 @@ func registry() []entry {
 		pcgradEntry(),
 		cagradEntry(),
 		upgradEntry(),
+
+		rlwEntry(),
+		temperatureEntry(),
+		dwaEntry(),
+		uwEntry(),
+		imtlLEntry(),
+		glsEntry(),
+		stchEntry(),
+		famoEntry(),
 	}
 }
 
 // Info documents a method.
 type Info struct {
-	Name       string   `json:"name"`
-	Needs      Needs    `json:"needs"`
-	Rule       string   `json:"rule"`       // the update rule, in the package's notation
-	Paper      string   `json:"paper"`      // where it comes from; empty for folklore
-	Guarantees string   `json:"guarantees"` // what holds for every Gram, and what does not
-	Options    []Option `json:"options"`
+	Name  string `json:"name"`
+	Needs Needs  `json:"needs"`
+	// UsesPreference says that the method has a meaning of its own for the
+	// preference; Wrap gives the others one.
+	UsesPreference bool     `json:"uses_preference"`
+	Rule           string   `json:"rule"`       // the update rule, in the package's notation
+	Paper          string   `json:"paper"`      // where it comes from; empty for folklore
+	Guarantees     string   `json:"guarantees"` // what holds for every Gram, and what does not
+	Options        []Option `json:"options"`
 }
 
 // Methods documents every method that New knows.
@@ -43,6 +55,12 @@ func Methods() []Info {
 		out = append(out, e.Info)
 	}
 	return out
+}
+
+// Lookup documents the named method; false when there is none.
+func Lookup(name string) (Info, bool) {
+	e, err := find(name)
+	return e.Info, err == nil
 }
 
 // New makes the named method. Option values are numbers, strings or lists as a

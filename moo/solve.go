@@ -35,13 +35,23 @@ const negligible = 1e-300
 // changed. Further diagnostics, all finite: "norm" |d|, "pairs", "negative" and
 // "min_cosine" as in Conflicts, "min_alignment" the smallest cosine between d
 // and an active gradient (0 where d is 0), and the method's own.
+//
+// The State that the method returned the last time goes in and a new one comes
+// out, reduced to the active objectives on the way in and put back on the way
+// out: what is masked or dropped keeps its state.
+//
+// Without a Gram (in.G nil) Solve serves the methods that need none, from the
+// losses, sizes or preference given.
 func Solve(m Method, in Input) (Result, error) {
+	if in.G == nil {
+		return solveWithoutGram(m, in)
+	}
 	p, err := prepare(m, in)
 	if err != nil {
 		return Result{}, err
 	}
 	total := in.G.SymmetricDim()
-	out := Result{Weights: make([]float64, total), Diagnostics: map[string]float64{}}
+	out := Result{Weights: make([]float64, total), Diagnostics: map[string]float64{}, State: in.State}
 	switch len(p.active) {
 	case 0:
 	case 1:
@@ -67,6 +77,7 @@ type problem struct {
 	masked   int     // objectives with non-finite entries
 	root     float64 // √ of the trace that was divided out
 	repaired float64
+	state    State // of all objectives
 }
 
 // preferring is a method that brings its own preference, or nil to use the
@@ -81,8 +92,8 @@ func prepare(m Method, in Input) (problem, error) {
 		return problem{}, errors.New("moo: the Gram is empty")
 	}
 	n := in.G.SymmetricDim()
-	if in.Losses != nil && len(in.Losses) != n {
-		return problem{}, fmt.Errorf("moo: %d losses for %d objectives", len(in.Losses), n)
+	if err := in.checkLengths(n); err != nil {
+		return problem{}, err
 	}
 	u, err := preferenceOf(m, in.Preference, n)
 	if err != nil {
@@ -92,17 +103,9 @@ func prepare(m Method, in Input) (problem, error) {
 	if err != nil {
 		return problem{}, err
 	}
-	p := problem{in: in, active: active, masked: masked}
-	p.in.Losses, p.in.Preference = pick(in.Losses, active), pick(u, active)
-	sum := 0.0
-	for _, x := range p.in.Preference {
-		sum += x
-	}
-	for i := range p.in.Preference {
-		if sum > 0 {
-			p.in.Preference[i] /= sum
-		}
-	}
+	p := problem{in: in, active: active, masked: masked, state: in.State}
+	p.in.Losses, p.in.Tokens, p.in.Preference = pick(in.Losses, active), pick(in.Tokens, active), unitSum(pick(u, active))
+	p.in.State = in.State.pick(active, n)
 	if len(active) > 0 {
 		p.normalise(in.G)
 	}
@@ -217,6 +220,7 @@ func (p *problem) solve(m Method, out *Result) error {
 		}
 		out.Weights[i] = r.Weights[k]
 	}
+	out.State = p.state.put(r.State, p.active, len(out.Weights))
 	for name, x := range r.Diagnostics {
 		if finite(x) {
 			out.Diagnostics[name] = x

@@ -20,6 +20,13 @@ func sym(rows ...[]float64) *mat.SymDense {
 	return g
 }
 
+// full gives an input the losses and sizes that some methods ask for.
+func full(in Input) Input {
+	n := in.G.SymmetricDim()
+	in.Losses, in.Tokens = slices.Repeat([]float64{2}, n), slices.Repeat([]float64{100}, n)
+	return in
+}
+
 func TestSolveEdges(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	cases := []struct {
@@ -43,7 +50,7 @@ func TestSolveEdges(t *testing.T) {
 	}
 	for _, c := range cases {
 		for _, info := range Methods() {
-			r, err := Solve(must(t, info.Name, nil), Input{G: c.g})
+			r, err := Solve(must(t, info.Name, nil), full(Input{G: c.g}))
 			if err != nil {
 				t.Errorf("%s %s: %v", c.name, info.Name, err)
 				continue
@@ -94,7 +101,8 @@ func TestSolveErrors(t *testing.T) {
 		m  Method
 		in Input
 	}{
-		"empty":             {mean, Input{}},
+		"how many":          {mean, Input{}},
+		"empty":             {must(t, "mgda", nil), Input{Losses: []float64{1, 1}}},
 		"not a Gram matrix": {mean, Input{G: sym([]float64{1}, []float64{0, -1})}},
 		"1 losses for 2":    {mean, Input{G: two, Losses: []float64{1}}},
 		"preference of 3":   {mean, Input{G: two, Preference: []float64{1, 1, 1}}},
@@ -178,7 +186,7 @@ func FuzzSolve(f *testing.F) {
 				if info.Name == "cagrad" {
 					options["c"] = c
 				}
-				r, err := Solve(must(t, info.Name, options), Input{G: g, Seed: seed})
+				r, err := Solve(must(t, info.Name, options), full(Input{G: g, Seed: seed}))
 				if err != nil {
 					t.Fatalf("%s: %v\n%v", info.Name, err, mat.Formatted(g))
 				}

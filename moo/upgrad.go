@@ -22,7 +22,7 @@ type upgrad struct{}
 func upgradEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "upgrad", Needs: NeedsGram, Rule: "w = Σ_i argmin over v ≥ u_i e_i of vᵀG v",
+			Name: "upgrad", Needs: NeedsGram, UsesPreference: true, Rule: "w = Σ_i argmin over v ≥ u_i e_i of vᵀG v",
 			Paper:      "Quinton and Rey 2024, arXiv:2406.16232",
 			Guarantees: "non-conflicting; linear under scaling of single gradients; d = 0 only at strongly stationary points",
 		},

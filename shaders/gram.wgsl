@@ -1,6 +1,7 @@
 // gram: part[pair, slot] = sum over the slot's columns of J[i, c] * J[j, c], for all pairs i >= j of at most 8 rows
 //
 // rows (ROWS, n) f32, row stride stride4 vec4, read
+// root (n) f32, read; with WEIGHTED = 1 every row is multiplied by it, else it is not read
 // part (ROWS*(ROWS+1)/2, slots) f32, write; pair i*(i+1)/2 + j
 //
 // The first of the stages of G = J J^T: the sums over slots follow in gram_fold
@@ -18,16 +19,21 @@
 // Reference: internal/ref/gram.go
 override ROWS: u32 = 8;
 override STRIP: u32 = 64;
+override WEIGHTED: u32 = 0;
 
 const LANES: u32 = 8u; // slots that share a range of columns
 
 struct Params { n4: u32, stride4: u32, slots: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> part: array<f32>;
+@group(0) @binding(2) var<storage, read> root: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> part: array<f32>;
 
 fn load(r: u32, k: u32) -> vec4<f32> {
-  if (r < ROWS) { return rows[r * p.stride4 + k]; }
+  if (r < ROWS) {
+    if (WEIGHTED != 0u) { return rows[r * p.stride4 + k] * root[k]; }
+    return rows[r * p.stride4 + k];
+  }
   return vec4<f32>(0.0, 0.0, 0.0, 0.0);
 }
 

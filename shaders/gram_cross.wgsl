@@ -2,6 +2,7 @@
 //
 // a    (HEIGHT, n) f32, row stride stride4 vec4, read
 // b    (ROWS, n) f32, row stride stride4 vec4, read
+// root (n) f32, read; with WEIGHTED = 1 every row is multiplied by it, else it is not read
 // part (64, slots) f32, write; pairs with i >= HEIGHT or j >= ROWS are zeros
 //
 // The off-diagonal blocks of G = J J^T for more than 8 objectives; gram does the
@@ -14,6 +15,7 @@
 override HEIGHT: u32 = 8;
 override ROWS: u32 = 8;
 override STRIP: u32 = 64;
+override WEIGHTED: u32 = 0;
 
 const LANES: u32 = 8u; // slots that share a range of columns
 
@@ -21,15 +23,22 @@ struct Params { n4: u32, stride4: u32, slots: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> part: array<f32>;
+@group(0) @binding(3) var<storage, read> root: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> part: array<f32>;
 
 fn load_a(r: u32, k: u32) -> vec4<f32> {
-  if (r < HEIGHT) { return a[r * p.stride4 + k]; }
+  if (r < HEIGHT) {
+    if (WEIGHTED != 0u) { return a[r * p.stride4 + k] * root[k]; }
+    return a[r * p.stride4 + k];
+  }
   return vec4<f32>(0.0, 0.0, 0.0, 0.0);
 }
 
 fn load_b(r: u32, k: u32) -> vec4<f32> {
-  if (r < ROWS) { return b[r * p.stride4 + k]; }
+  if (r < ROWS) {
+    if (WEIGHTED != 0u) { return b[r * p.stride4 + k] * root[k]; }
+    return b[r * p.stride4 + k];
+  }
   return vec4<f32>(0.0, 0.0, 0.0, 0.0);
 }
 

@@ -25,6 +25,7 @@ type gramFoldParams struct{ Pairs, Slots, Outs uint32 }
 // number of Grams in flight, as the device runs them in order.
 type GramScratch struct {
 	part, out Tensor
+	root      Tensor // (1, n) see NewGramAdamScratch
 	m, n      int
 }
 
@@ -51,6 +52,9 @@ func (e *Engine) gramScratch(m, n, h int) GramScratch {
 func (s GramScratch) Release() {
 	if s.part.Buf != nil {
 		s.part.Buf.Release()
+	}
+	if s.root.Buf != nil {
+		s.root.Buf.Release()
 	}
 	s.out.Buf.Release()
 }
@@ -89,12 +93,13 @@ func (e *Engine) Gram(rows Rows, s GramScratch) *PendingGram {
 
 // gram is Gram by blocks of h rows.
 func (e *Engine) gram(rows Rows, s GramScratch, h int) *PendingGram {
-	sums := e.gramRecord(rows, s, h)
+	sums := e.gramRecord(rows, s, h, Tensor{})
 	return &PendingGram{read: e.Dev.Read(sums), m: rows.M, height: h}
 }
 
-// gramRecord records the device's part and returns where the sums are.
-func (e *Engine) gramRecord(rows Rows, s GramScratch, h int) gpu.View {
+// gramRecord records the device's part and returns where the sums are. Rows are
+// multiplied by root (1, n), unless that is nothing.
+func (e *Engine) gramRecord(rows Rows, s GramScratch, h int, root Tensor) gpu.View {
 	slots := slotsOf(rows.R*rows.LD, e.stripOf(rows.R*rows.LD))
 	outs := min(slots, gramFold)
 	s.check(rows, h, slots, outs)
@@ -102,30 +107,35 @@ func (e *Engine) gramRecord(rows Rows, s GramScratch, h int) gpu.View {
 	for i := range ceilDiv(rows.M, h) {
 		for j := range i + 1 {
 			pairs := pairsOf(rows.M, h, i, j)
-			to := gpu.View{Buf: s.out.Buf, Offset: int64(first*outs) * 4, Size: int64(pairs*outs) * 4}
+			to := gpu.View{Buf: s.out.Buf, Offset: s.out.Offset + int64(first*outs)*4, Size: int64(pairs*outs) * 4}
 			part := to
 			if slots > outs {
 				part = gpu.View{Buf: s.part.Buf, Size: int64(pairs*slots) * 4}
 			}
-			e.gramBlock(part, rows, h, i, j, slots)
+			e.gramBlock(part, rows, root, h, i, j, slots)
 			if slots > outs {
 				e.gramFold(to, part, pairs, slots, outs)
 			}
 			first += pairs
 		}
 	}
-	return gpu.View{Buf: s.out.Buf, Size: int64(first*outs) * 4}
+	return gpu.View{Buf: s.out.Buf, Offset: s.out.Offset, Size: int64(first*outs) * 4}
 }
 
 // gramBlock sums block (i, j) of G, j ≤ i, into part (pairs, slots).
-func (e *Engine) gramBlock(part gpu.View, rows Rows, h, i, j, slots int) {
+func (e *Engine) gramBlock(part gpu.View, rows Rows, root Tensor, h, i, j, slots int) {
 	n := rows.R * rows.LD
+	consts := map[string]string{"ROWS": strconv.Itoa(blockRows(rows.M, h, i)), "STRIP": strconv.Itoa(e.stripOf(n))}
+	weights := e.tune.placeholder()
+	if root.Buf != nil {
+		weights, consts["WEIGHTED"] = root.View(), "1"
+	}
 	c := call{kernel: "gram", params: gramParams{uint32(n / 4), uint32(rows.Stride / 4), uint32(slots)},
-		binds:  []gpu.View{blockView(rows, h, i), part},
-		consts: map[string]string{"ROWS": strconv.Itoa(blockRows(rows.M, h, i)), "STRIP": strconv.Itoa(e.stripOf(n))},
+		binds:  []gpu.View{blockView(rows, h, i), weights, part},
+		consts: consts,
 		groups: grid(slots / 64), work: e.moving(int64(n)*4*int64(min(rows.M, 2*h)), int64(n)*int64(pairsOf(rows.M, h, i, j))*2)}
 	if i != j { // block j is full, block i may be short
-		c.kernel, c.binds = "gram_cross", []gpu.View{blockView(rows, h, j), blockView(rows, h, i), part}
+		c.kernel, c.binds = "gram_cross", []gpu.View{blockView(rows, h, j), blockView(rows, h, i), weights, part}
 		c.consts["HEIGHT"] = strconv.Itoa(h)
 	}
 	e.run(c)
@@ -142,20 +152,28 @@ func (g *PendingGram) Wait() ([]float64, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tensor: gram: %w", err)
 	}
-	size := len(b) / totalPairs(g.m, g.height) // bytes of partial sums of one pair
 	out := make([]float64, g.m*g.m)
-	for i := range ceilDiv(g.m, g.height) {
+	addGram(out, b, g.m, g.height)
+	return out, nil
+}
+
+// addGram adds the Gram whose partial sums are b, by blocks of h rows, to out.
+func addGram(out []float64, b []byte, m, h int) {
+	size := len(b) / totalPairs(m, h) // bytes of partial sums of one pair
+	for i := range ceilDiv(m, h) {
 		for j := range i + 1 {
-			for k := range pairsOf(g.m, g.height, i, j) {
-				if r, c := pairAt(g.height, i, j, k); r < g.m {
+			for k := range pairsOf(m, h, i, j) {
+				if r, c := pairAt(h, i, j, k); r < m {
 					v := sumFloats(b[:size])
-					out[r*g.m+c], out[c*g.m+r] = v, v
+					out[r*m+c] += v
+					if r != c {
+						out[c*m+r] += v
+					}
 				}
 				b = b[size:]
 			}
 		}
 	}
-	return out, nil
 }
 
 // pairAt is the entry (r, c) of G in place k of block pair (i, j), blocks of h

@@ -139,7 +139,11 @@ func TestGramFoldsGrid(t *testing.T) {
 			consts["ROWS"] = "1"
 		}
 		e.Dev.Zero(part.View())
-		e.run(call{kernel: kernel, params: params, consts: consts, binds: []gpu.View{x.View(), part.View()}, groups: grid(slots / 64)})
+		binds := []gpu.View{x.View(), part.View()}
+		if kernel == "gram" {
+			binds = []gpu.View{x.View(), e.tune.placeholder(), part.View()}
+		}
+		e.run(call{kernel: kernel, params: params, consts: consts, binds: binds, groups: grid(slots / 64)})
 		var sum float64
 		for _, v := range download(t, e, part) {
 			sum += float64(v)
@@ -156,11 +160,11 @@ func TestGramGuards(t *testing.T) {
 	rows, _ := testRows(e, 8, 257, 3)
 	slots := slotsOf(257, e.stripOf(257))
 	part := guarded(e, 1, 36*slots)
-	e.gramBlock(part.View(), rows, 8, 0, 0, slots)
+	e.gramBlock(part.View(), rows, Tensor{}, 8, 0, 0, slots)
 	checkGuards(t, e, part)
 	part = guarded(e, 1, 64*slots)
 	wide, _ := testRows(e, 11, 257, 3)
-	e.gramBlock(part.View(), wide, 8, 1, 0, slots)
+	e.gramBlock(part.View(), wide, Tensor{}, 8, 1, 0, slots)
 	checkGuards(t, e, part)
 	out := guarded(e, 1, 64*16)
 	e.gramFold(out.View(), part.View(), 64, slots, 16)
@@ -268,7 +272,7 @@ func BenchmarkGram(b *testing.B) {
 			scratch := e.NewGramScratch(s[0], s[1])
 			defer rows.Buf.Release()
 			defer scratch.Release()
-			benchmarkRows(b, e, int64(s[0]*s[1])*4, func() { e.gramRecord(rows, scratch, gramBlock) })
+			benchmarkRows(b, e, int64(s[0]*s[1])*4, func() { e.gramRecord(rows, scratch, gramBlock, Tensor{}) })
 		})
 	}
 }

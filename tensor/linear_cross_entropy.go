@@ -62,55 +62,66 @@ func (l *LinearCrossEntropy) Release() {
 	}
 }
 
+// Logits is the chunk's memory. Between two calls of Run it holds nothing.
+func (l *LinearCrossEntropy) Logits() Tensor { return l.logits }
+
+// HeadGradients is where Run puts gradients.
+type HeadGradients struct {
+	DX Tensor // (N, C), overwritten: the gradient of x
+	// X, (N, C), takes x's place in the gradient of the weight, which is linear in
+	// it: x itself, or x with its rows scaled.
+	X Tensor
+	// DWeight is one matrix (V, C) per segment: the gradient of weight from the
+	// segment's tokens.
+	DWeight Target
+}
+
 // Run computes, for x (N, C), weight (V, C) and labels (1, N) uint32, the losses
-// of all tokens, loss (1, N), as CrossEntropy does, and, unless nil,
-//
-//	dx      (N, C)            overwritten: the gradient of x
-//	dweight M rows of (V, C)  objective m's gradient of weight from the tokens of
-//	                          segment m, added when accumulate
-//
-// scale (1, N) is the derivative of the objective by each token's loss; it is not
-// read when both gradients are nil. Outputs lie in other buffers than inputs and
-// than each other.
-func (l *LinearCrossEntropy) Run(x, weight, labels, scale, loss Tensor, dx *Tensor, dweight *Rows, seg Segments, accumulate bool) {
-	l.check(x, weight, loss, dx, dweight, seg)
-	e, grad := l.e, dx != nil || dweight != nil
+// of all tokens, loss (1, N), as CrossEntropy does, and, unless nil, the
+// gradients. scale (1, N) is the derivative of the objective by each token's
+// loss; it is not read without gradients. Outputs lie in other buffers than
+// inputs and than each other.
+func (l *LinearCrossEntropy) Run(x, weight, labels, scale, loss Tensor, grad *HeadGradients) {
+	l.check(x, weight, loss, grad)
+	e := l.e
 	for i, lo := 0, 0; lo < x.R; i, lo = i+1, lo+l.logits.R {
 		hi := min(lo+l.logits.R, x.R)
 		z := l.logits.rows(0, hi-lo)
 		e.MatMul(z, x.rows(lo, hi), weight, NT, false)
-		e.CrossEntropy(z, loss, labels, scale, lo, weight.R, grad)
-		if dx != nil {
-			e.MatMul(dx.rows(lo, hi), z, weight, NN, false)
-		}
-		if dweight != nil {
-			l.weightGradient(*dweight, z, x.rows(lo, hi), seg, i, lo, accumulate)
+		e.CrossEntropy(z, loss, labels, scale, lo, weight.R, grad != nil)
+		if grad != nil {
+			e.MatMul(grad.DX.rows(lo, hi), z, weight, NN, false)
+			l.weightGradient(grad.DWeight, z, grad.X.rows(lo, hi), i, lo)
 		}
 	}
-	if x.R == 0 && dweight != nil && !accumulate {
-		for m := range dweight.M {
-			e.Dev.Zero(dweight.Objective(m).View())
+	if x.R == 0 && grad != nil && !grad.DWeight.Accumulate {
+		for m := range grad.DWeight.Rows.M {
+			e.Dev.Zero(grad.DWeight.Rows.Objective(m).View())
 		}
 	}
 }
 
-func (l *LinearCrossEntropy) check(x, weight, loss Tensor, dx *Tensor, dweight *Rows, seg Segments) {
+func (l *LinearCrossEntropy) check(x, weight, loss Tensor, grad *HeadGradients) {
 	if x.R > l.n || weight.R != l.logits.C || weight.C != x.C || loss.R*loss.C != x.R {
 		panic(fmt.Sprintf("tensor: linear cross entropy for %d tokens, vocabulary %d: x %v, weight %v, loss %v", l.n, l.logits.C, x, weight, loss))
 	}
-	if dx != nil && (dx.R != x.R || dx.C != x.C) {
-		panic(fmt.Sprintf("tensor: linear cross entropy: x %v, dx %v", x, *dx))
+	if grad == nil {
+		return
 	}
-	if dweight != nil && (dweight.R != weight.R || dweight.C != weight.C || dweight.M != seg.M() || seg.Starts[seg.M()] != x.R) {
-		panic(fmt.Sprintf("tensor: linear cross entropy: x %v, weight %v, dweight %d x (%d,%d), segments %v", x, weight, dweight.M, dweight.R, dweight.C, seg.Starts))
+	if grad.DX.R != x.R || grad.DX.C != x.C || grad.X.R != x.R || grad.X.C != x.C {
+		panic(fmt.Sprintf("tensor: linear cross entropy: x %v, dx %v, the weight gradient's x %v", x, grad.DX, grad.X))
+	}
+	if w, seg := grad.DWeight.Rows, grad.DWeight.Segments; w.R != weight.R || w.C != weight.C || w.M != seg.M() || seg.Starts[seg.M()] != x.R {
+		panic(fmt.Sprintf("tensor: linear cross entropy: x %v, weight %v, dweight %d x (%d,%d), segments %v", x, weight, w.M, w.R, w.C, seg.Starts))
 	}
 }
 
 // weightGradient adds chunk i's part, dlogitsᵀ·x, to dweight. The first chunk
-// meets all objectives with the caller's accumulate, so that those without tokens
+// meets all segments with the caller's accumulate, so that those without tokens
 // are cleared; later chunks only those with tokens in the chunk, whose rows hold
 // sums by then.
-func (l *LinearCrossEntropy) weightGradient(dweight Rows, dlogits, x Tensor, seg Segments, i, lo int, accumulate bool) {
+func (l *LinearCrossEntropy) weightGradient(dweight Target, dlogits, x Tensor, i, lo int) {
+	seg, accumulate := dweight.Segments, dweight.Accumulate
 	starts := make([]int, len(seg.Starts))
 	for m, s := range seg.Starts {
 		starts[m] = min(max(s-lo, 0), x.R)
@@ -125,7 +136,7 @@ func (l *LinearCrossEntropy) weightGradient(dweight Rows, dlogits, x Tensor, seg
 			end--
 		}
 	}
-	l.e.MatMulSegmented(dweight.slice(first, end), dlogits, x, l.clip(i, starts[first:end+1]), accumulate)
+	l.e.MatMulSegmented(dweight.Rows.slice(first, end), dlogits, x, l.clip(i, starts[first:end+1]), accumulate)
 }
 
 // clip is the segments of chunk i on the device, uploaded only when they differ

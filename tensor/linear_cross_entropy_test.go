@@ -43,14 +43,15 @@ func TestLinearCrossEntropy(t *testing.T) {
 				ref.LinearCrossEntropy(x, w, labels, scale, loss, dx, dw, s.starts, s.c, accumulate)
 				outs := []output{{1, n, loss, make([]float32, n)}, {n, s.c, dx, nil}}
 				checkRows(t, e, m, s.v, s.c, dw, before, func(rows Rows) {
+					other := guardedRows(e, m, s.v, s.c, nil)
 					checkOutputs(t, e, outs, func(o []Tensor) {
-						l.Run(tx, tw, tl, ts, o[0], &o[1], nil, seg, accumulate)
+						l.Run(tx, tw, tl, ts, o[0], &HeadGradients{DX: o[1], X: tx, DWeight: Target{other, seg, accumulate}})
 					})
 					loss, dx := e.New(gpu.RoleScratch, "loss", 1, n), e.New(gpu.RoleScratch, "dx", n, s.c)
-					l.Run(tx, tw, tl, ts, loss, &dx, &rows, seg, accumulate)
+					l.Run(tx, tw, tl, ts, loss, &HeadGradients{DX: dx, X: tx, DWeight: Target{rows, seg, accumulate}})
 				})
 				checkOutputs(t, e, outs[:1], func(o []Tensor) {
-					l.Run(tx, tw, tl, Tensor{}, o[0], nil, nil, Segments{}, false)
+					l.Run(tx, tw, tl, Tensor{}, o[0], nil)
 				})
 			}
 		})
@@ -70,8 +71,10 @@ func TestLinearCrossEntropyIsReused(t *testing.T) {
 		loss, dx, dw := make([]float32, n), make([]float32, n*c), make([]float32, m*v*c)
 		ref.LinearCrossEntropy(x, w, labels, scale, loss, dx, dw, starts, c, false)
 		tx, ts, tl, seg := upload(e, n, c, x), upload(e, 1, n, scale), uploadU32(e, labels), e.NewSegments(gpu.RoleData, starts)
-		tloss := e.New(gpu.RoleScratch, "loss", 1, n)
-		checkRows(t, e, m, v, c, dw, nil, func(rows Rows) { l.Run(tx, tw, tl, ts, tloss, nil, &rows, seg, false) })
+		tloss, tdx := e.New(gpu.RoleScratch, "loss", 1, n), e.New(gpu.RoleScratch, "dx", n, c)
+		checkRows(t, e, m, v, c, dw, nil, func(rows Rows) {
+			l.Run(tx, tw, tl, ts, tloss, &HeadGradients{DX: tdx, X: tx, DWeight: Target{rows, seg, false}})
+		})
 	}
 }
 
@@ -96,6 +99,8 @@ func BenchmarkLinearCrossEntropy(b *testing.B) {
 	seg := e.NewSegments(gpu.RoleData, []int{0, 256, 512, 768, 1024, 1280, 1536, 1792, n})
 	for _, chunk := range []int{0, 256} {
 		l := e.NewLinearCrossEntropy(n, v, chunk)
-		benchOp(b, e, fmt.Sprintf("chunk %d", l.Chunk()), n*v*8, func() { l.Run(x, w, labels, scale, loss, &dx, &rows, seg, false) })
+		benchOp(b, e, fmt.Sprintf("chunk %d", l.Chunk()), n*v*8, func() {
+			l.Run(x, w, labels, scale, loss, &HeadGradients{DX: dx, X: x, DWeight: Target{rows, seg, false}})
+		})
 	}
 }

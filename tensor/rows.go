@@ -1,5 +1,13 @@
 package tensor
 
+// Target is where one write of a parameter's gradient goes: matrix m of Rows
+// takes that of the tokens of segment m, added to what is there if Accumulate.
+type Target struct {
+	Rows       Rows
+	Segments   Segments
+	Accumulate bool
+}
+
 // bindable cuts the objectives of r into ranges [first, end) small enough for
 // one storage binding. Rows that lie far apart, as in a bucket of the whole
 // model, exceed it together but not one by one.

@@ -186,12 +186,15 @@ func specialisations() []specialisation {
 		add("rmsnorm_forward", "LANES", lanes)
 		add("rmsnorm_backward", "LANES", lanes)
 	}
+	add("ghost_fold", "OUTS", ghostOuts)
 	for _, strip := range []int{16, 32, 64} {
 		add("sum_squares", "STRIP", strip)
 		for rows := 1; rows <= gramBlock; rows++ {
 			add("gram", "ROWS", rows, "STRIP", strip)
+			add("gram", "ROWS", rows, "STRIP", strip, "WEIGHTED", 1)
 			for height := gramBlock; height >= rows; height /= 2 {
 				add("gram_cross", "HEIGHT", height, "ROWS", rows, "STRIP", strip)
+				add("gram_cross", "HEIGHT", height, "ROWS", rows, "STRIP", strip, "WEIGHTED", 1)
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 type benchCmd struct {
 	GEMM benchGEMMCmd `cmd:"" name:"gemm" help:"Matrix products: GFLOP/s of every kernel variant and of the one that is chosen."`
 	Gram benchGramCmd `cmd:"" help:"Gram and combine: GB/s next to a copy of the same rows."`
+	Moo  benchMooCmd  `cmd:"" help:"The price of every method of resolving conflicts, next to a plain step and to what others do."`
 	Step benchStepCmd `cmd:"" help:"Whole training steps of several methods, in turns on the same batches."`
 }
 

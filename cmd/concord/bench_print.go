@@ -90,6 +90,11 @@ func printSteps(r *bench.StepResult) error {
 	if err != nil {
 		return err
 	}
+	return printBreakdowns(r)
+}
+
+// printBreakdowns prints memory by role and, where it was measured, time by phase.
+func printBreakdowns(r *bench.StepResult) error {
 	fmt.Println("\nMiB at the peak, by role")
 	if err := breakdown(r, 1<<20, "%.1f", func(m bench.MethodRate) map[string]float64 {
 		out := map[string]float64{}

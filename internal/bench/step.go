@@ -28,6 +28,7 @@ type MethodRate struct {
 	TokensPerSecond   float64            `json:"tokens_per_second"` // of the batch, padding included, at the median
 	PeakBytes         int64              `json:"peak_bytes"`        // device memory, during the measured steps
 	BytesByRole       map[string]int64   `json:"bytes_by_role"`     // at that peak
+	TouchedBytes      int64              `json:"touched_bytes"`     // by a step: see gpu.Device.Touched
 	PhaseSeconds      map[string]float64 `json:"phase_seconds,omitempty"`
 	Seconds           []float64          `json:"step_seconds"` // every measured step
 }
@@ -37,6 +38,7 @@ type StepRatio struct {
 	Time       float64 `json:"time"`        // of the medians
 	TimePaired float64 `json:"time_paired"` // median of the ratios of steps made right after each other
 	Memory     float64 `json:"memory"`      // of the peaks
+	Touched    float64 `json:"touched"`     // of the bytes touched
 }
 
 // StepResult is the comparison.
@@ -59,14 +61,23 @@ func Step(cfg *config.Config, o StepOptions) (*StepResult, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	var variants []variant
+	for _, m := range o.Methods {
+		variants = append(variants, methodVariant(cfg, m))
+	}
+	return compare(cfg, variants, o)
+}
+
+// compare makes steps of every variant in turns; ratios are to the first.
+func compare(cfg *config.Config, variants []variant, o StepOptions) (*StepResult, error) {
 	if o.Warn == nil {
 		o.Warn = io.Discard
 	}
 	o.Warn = &distinct{to: o.Warn, seen: map[string]bool{}}
-	runs, err := openRuns(cfg, o)
+	runs, err := openRuns(variants, o.Warn)
 	defer func() {
 		for _, r := range runs {
-			r.trainer.Close()
+			r.close()
 		}
 	}()
 	if err != nil {
@@ -77,6 +88,7 @@ func Step(cfg *config.Config, o StepOptions) (*StepResult, error) {
 			if i == o.Warmup {
 				r.trainer.Device().Profile(o.Profile)
 				r.trainer.Device().ResetPeak()
+				r.touched = r.trainer.Device().Touched()
 			}
 			if err := r.step(i >= o.Warmup); err != nil {
 				return nil, fmt.Errorf("%s, step %d: %w", r.method, i+1, err)
@@ -84,8 +96,9 @@ func Step(cfg *config.Config, o StepOptions) (*StepResult, error) {
 		}
 	}
 	out := &StepResult{Machine: NewMachine(runs[0].trainer.Device().Info()), RunFile: cfg.Path(), Steps: o.Steps, Warmup: o.Warmup,
-		Tokens: runs[0].tokens, Scope: cfg.Objective.Scope, Order: o.Methods, Methods: map[string]MethodRate{}, Ratios: map[string]StepRatio{}}
+		Tokens: runs[0].tokens, Scope: cfg.Objective.Scope, Methods: map[string]MethodRate{}, Ratios: map[string]StepRatio{}}
 	for _, r := range runs {
+		out.Order = append(out.Order, r.method)
 		out.Methods[r.method] = r.rate(o)
 		if r != runs[0] {
 			out.Ratios[r.method+"/"+runs[0].method] = ratio(out.Methods[r.method], out.Methods[runs[0].method])
@@ -127,32 +140,65 @@ func (o StepOptions) check() error {
 	return nil
 }
 
-// run is one method's training.
-type run struct {
-	method  string
-	trainer *train.Trainer
-	tokens  int
-	seconds []float64
+// variant is one way to make steps.
+type variant struct {
+	name     string
+	cfg      config.Config
+	separate string // Gram method for steps of M separate backward passes; "" makes ordinary steps
+	ownRows  bool   // see train.OpenOwnRows
 }
 
-// openRuns opens a trainer for every method; on an error it returns those that
+// methodVariant is the run file with another method; options and weights are
+// the file's own method's.
+func methodVariant(cfg *config.Config, method string) variant {
+	c := *cfg
+	if c.Objective.Method != method {
+		c.Objective.Method, c.Objective.Options, c.Objective.Weights = method, nil, nil
+	}
+	return variant{name: method, cfg: c}
+}
+
+// run is one variant's training.
+type run struct {
+	method   string
+	trainer  *train.Trainer
+	separate *train.Separate // nil for ordinary steps
+	tokens   int
+	touched  int64 // before the measured steps
+	seconds  []float64
+}
+
+func (r *run) close() {
+	if r.separate != nil {
+		r.separate.Close()
+	}
+	r.trainer.Close()
+}
+
+// openRuns opens a trainer for every variant; on an error it returns those that
 // are open already.
-func openRuns(cfg *config.Config, o StepOptions) ([]*run, error) {
+func openRuns(variants []variant, warn io.Writer) ([]*run, error) {
 	var runs []*run
-	for _, method := range o.Methods {
-		c := *cfg
-		if c.Objective.Method != method { // options and weights are the file's own method's
-			c.Objective.Method, c.Objective.Options, c.Objective.Weights = method, nil, nil
+	for _, v := range variants {
+		open := train.Open
+		if v.ownRows {
+			open = train.OpenOwnRows
 		}
-		t, err := train.Open(&c, o.Warn)
+		t, err := open(&v.cfg, warn)
 		if err != nil {
 			var conf *config.Error
 			if errors.As(err, &conf) {
 				return runs, err
 			}
-			return runs, fmt.Errorf("%s: %w", method, err)
+			return runs, fmt.Errorf("%s: %w", v.name, err)
 		}
-		runs = append(runs, &run{method: method, trainer: t})
+		r := &run{method: v.name, trainer: t}
+		runs = append(runs, r)
+		if v.separate != "" {
+			if r.separate, err = train.NewSeparate(t, v.separate); err != nil {
+				return runs, fmt.Errorf("%s: %w", v.name, err)
+			}
+		}
 	}
 	return runs, nil
 }
@@ -163,7 +209,11 @@ func (r *run) step(measured bool) error {
 	dev := r.trainer.Device()
 	mark(dev, phaseHost)
 	start := time.Now()
-	s, err := r.trainer.Step()
+	step := r.trainer.Step
+	if r.separate != nil {
+		step = r.separate.Step
+	}
+	s, err := step()
 	if err != nil {
 		return err
 	}
@@ -189,7 +239,7 @@ func mark(dev *gpu.Device, phase string) {
 func (r *run) rate(o StepOptions) MethodRate {
 	mem := r.trainer.Memory()
 	out := MethodRate{StepSecondsMedian: median(r.seconds), StepSecondsMin: slices.Min(r.seconds), Seconds: r.seconds,
-		PeakBytes: mem.Peak, BytesByRole: map[string]int64{}}
+		PeakBytes: mem.Peak, BytesByRole: map[string]int64{}, TouchedBytes: (r.trainer.Device().Touched() - r.touched) / int64(o.Steps)}
 	out.TokensPerSecond = float64(r.tokens) / out.StepSecondsMedian
 	for role, m := range mem.Roles {
 		out.BytesByRole[string(role)] = m.AtPeak
@@ -210,5 +260,6 @@ func ratio(a, b MethodRate) StepRatio {
 	for i := range paired {
 		paired[i] = a.Seconds[i] / b.Seconds[i]
 	}
-	return StepRatio{Time: a.StepSecondsMedian / b.StepSecondsMedian, TimePaired: median(paired), Memory: float64(a.PeakBytes) / float64(b.PeakBytes)}
+	return StepRatio{Time: a.StepSecondsMedian / b.StepSecondsMedian, TimePaired: median(paired), Memory: float64(a.PeakBytes) / float64(b.PeakBytes),
+		Touched: float64(a.TouchedBytes) / float64(b.TouchedBytes)}
 }

@@ -19,6 +19,7 @@ type Config struct {
 	Eval       Eval       `toml:"eval"`
 	Checkpoint Checkpoint `toml:"checkpoint"`
 	Log        Log        `toml:"log"`
+	Probe      Probe      `toml:"probe"`
 	Device     Device     `toml:"device"`
 
 	path    string            // the run file
@@ -68,11 +69,40 @@ type Batch struct {
 
 // Objective says how the languages' gradients become one.
 type Objective struct {
-	Method   string             `toml:"method"`
-	Scope    string             `toml:"scope"`     // "tensor", "layer", "<n>MB", "global"
-	Weights  map[string]float64 `toml:"weights"`   // per language, for method "static"
-	InFlight int                `toml:"in_flight"` // buckets whose rows exist at one time; 0: 1 on a CPU adapter, 2 otherwise
-	Options  map[string]any     `toml:"options"`   // the method's hyper-parameters, e.g. c = 0.4
+	Method      string             `toml:"method"`
+	Scope       string             `toml:"scope"`       // "tensor", "layer", "<n>MB", "global"
+	Options     map[string]any     `toml:"options"`     // the method's hyper-parameters, e.g. c = 0.4
+	Weights     map[string]float64 `toml:"weights"`     // per language, for method "static"
+	Preferences map[string]float64 `toml:"preferences"` // per language; what is not named has 1
+	Normalise   string             `toml:"normalise"`   // "none", "l2", "loss", "loss+": gradients before they are resolved
+	EMA         float64            `toml:"ema"`         // CR-MOGM: share of the last step's weights in this step's
+	Every       int                `toml:"every"`       // weights are solved every so many steps and kept in between
+	Warmup      int                `toml:"warmup"`      // steps of mean before the method
+	Metric      string             `toml:"metric"`      // "euclidean", or "adam": the Gram in the optimizer's metric
+	Gram        string             `toml:"gram"`        // "auto", "rows" or "ghost": how linear layers' Grams are computed
+	InFlight    int                `toml:"in_flight"`   // units whose rows may exist at one time; 0: 1 on a CPU adapter, 2 otherwise
+	Noise       Noise              `toml:"noise"`
+	Override    []Override         `toml:"override"`
+}
+
+// Noise is about the part of a language's gradient that is chance.
+type Noise struct {
+	Halves bool    `toml:"halves"` // measure it: two half-batches per language
+	Debias bool    `toml:"debias"` // and take it out of the Gram's diagonal
+	EMA    float64 `toml:"ema"`    // share of the earlier steps' estimate
+	Floor  float64 `toml:"floor"`  // the debiased diagonal is at least this share of the raw one
+}
+
+// Override resolves some parameters by another method.
+type Override struct {
+	Match   string         `toml:"match"` // pattern of parameter names; * is any text
+	Method  string         `toml:"method"`
+	Options map[string]any `toml:"options"`
+}
+
+// Probe measures what single steps did to every language's loss.
+type Probe struct {
+	Every int `toml:"every"` // steps; 0: never
 }
 
 // Optim is the optimizer, AdamW.
@@ -111,7 +141,8 @@ type Checkpoint struct {
 
 // Log says how often a plain line is printed.
 type Log struct {
-	Every int `toml:"every"` // steps between plain lines when the output is not a terminal
+	Every     int `toml:"every"`      // steps between plain lines when the output is not a terminal
+	GramEvery int `toml:"gram_every"` // steps between snapshots of the Grams in metrics.jsonl; 0: about 200 in a run
 }
 
 // Device chooses the adapter.
@@ -133,7 +164,7 @@ func Default() *Config {
 		Model:      Model{Init: "pretrained"},
 		Data:       Data{Overlong: "auto", Temperature: 1},
 		Batch:      Batch{Rows: 8, SeqLen: 256, Accumulate: 1},
-		Objective:  Objective{Method: "mean", Scope: "layer"},
+		Objective:  Objective{Method: "mean", Scope: "layer", Normalise: "none", Every: 1, Metric: "euclidean", Gram: "auto", Noise: Noise{EMA: 0.9, Floor: 0.1}},
 		Optim:      Optim{LR: 2e-5, Betas: []float64{0.9, 0.999}, Eps: 1e-8, Clip: 1},
 		Schedule:   Schedule{Kind: "cosine", Warmup: 0.03},
 		Eval:       Eval{First: true, Last: true},

@@ -96,6 +96,9 @@ func (c *Config) override(o string) error {
 	if !ok || key == "" || strings.ContainsAny(key, "[]\n") {
 		return &Error{Where: where, Msg: "is not of the form section.key=value", Fix: "-o optim.lr=1e-4"}
 	}
+	if strings.HasPrefix(key, "objective.override") {
+		return &Error{Where: where, Msg: "overrides of the method are a list and cannot be set one by one", Fix: "edit the [[objective.override]] tables of the run file"}
+	}
 	if strings.HasPrefix(key, "data.source") {
 		return &Error{Where: where, Msg: "sources are a list and cannot be overridden one by one", Fix: "edit the [[data.source]] tables of the run file"}
 	}
@@ -129,7 +132,7 @@ func unknownKeys(path string, places map[string]int, md toml.MetaData) error {
 	known := knownKeys()
 	for _, k := range md.Keys() {
 		key := k.String()
-		if _, ok := known[key]; ok || strings.HasPrefix(key, "objective.options.") || strings.HasPrefix(key, "objective.weights.") {
+		if _, ok := known[key]; ok || freeKey(key) {
 			continue
 		}
 		where := path
@@ -139,6 +142,17 @@ func unknownKeys(path string, places map[string]int, md toml.MetaData) error {
 		return &Error{Where: where, Msg: fmt.Sprintf("unknown key %q", key), Fix: suggest(key, known)}
 	}
 	return nil
+}
+
+// freeKey says that the last part of key is the user's: a language, or an option
+// of a method.
+func freeKey(key string) bool {
+	for _, p := range []string{"objective.options.", "objective.weights.", "objective.preferences.", "objective.override.options."} {
+		if strings.HasPrefix(key, p) {
+			return true
+		}
+	}
+	return false
 }
 
 // lineOf finds key in places, in whichever element of an array of tables.
@@ -244,6 +258,10 @@ func reason(err error) string {
 func Restore(path string, stored *Config) *Config {
 	c := *stored
 	c.path, c.origins = path, map[string]string{}
+	if d := Default().Objective; c.Objective.Every == 0 { // stored before these settings existed
+		o := &c.Objective
+		o.Normalise, o.Every, o.Metric, o.Gram, o.Noise = d.Normalise, d.Every, d.Metric, d.Gram, d.Noise
+	}
 	return &c
 }
 

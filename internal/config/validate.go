@@ -115,6 +115,9 @@ func (c *Config) validate() error {
 		c.inRange("checkpoint.keep", float64(c.Checkpoint.Keep), 1, 1e6, "keep = 2"),
 		c.inRange("log.every", float64(c.Log.Every), 1, 1e12, "every = 10"),
 		c.inRange("objective.in_flight", float64(c.Objective.InFlight), 0, 64, "in_flight = 0"),
+		c.objective(),
+		c.inRange("probe.every", float64(c.Probe.Every), 0, 1e12, "every = 50"),
+		c.inRange("log.gram_every", float64(c.Log.GramEvery), 0, 1e12, "gram_every = 0"),
 		c.inRange("device.read_timeout", float64(c.Device.ReadTimeout), 1, 86400, "read_timeout = 120"),
 		c.memory(),
 		c.modelPath(),
@@ -214,9 +217,11 @@ func (c *Config) sources() error {
 	if trained == 0 {
 		return c.fail("data.source", "train = true", "no source is trained on")
 	}
-	for lang := range c.Objective.Weights {
-		if i, ok := seen[lang]; !ok || !c.Data.Source[i].Train {
-			return c.fail("objective.weights."+lang, "name a trained language", "%q is not a trained language", lang)
+	for key, byLang := range map[string]map[string]float64{"objective.weights.": c.Objective.Weights, "objective.preferences.": c.Objective.Preferences} {
+		for lang := range byLang {
+			if i, ok := seen[lang]; !ok || !c.Data.Source[i].Train {
+				return c.fail(key+lang, "name a trained language", "%q is not a trained language", lang)
+			}
 		}
 	}
 	return nil

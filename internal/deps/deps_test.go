@@ -39,7 +39,7 @@ var allowed = map[string][]string{
 		"internal/optim", "internal/checkpoint", "internal/safetensors", "internal/report",
 	},
 	"internal/train/traintest": {"gpu", "internal/model", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
-	"internal/bench":           {"gpu", "tensor", "bucket", "internal/train", "internal/config"},
+	"internal/bench":           {"gpu", "tensor", "bucket", "moo", "internal/train", "internal/config"},
 	"cmd/concord":              {"gpu", "tensor", "moo", "internal/train", "internal/report", "internal/config", "internal/doctor", "internal/bench"},
 	"cmd/prepare":              {"internal/tokenizer"},
 }

@@ -32,18 +32,29 @@ func (m *Llama) newBackScratch() *backScratch {
 // gradients of the activations are computed once for all objectives; only those
 // of the parameters are split. Parameters complete in the order of ParamSpecs.
 func (m *Llama) Backward(b *Batch, g Gradients) {
+	m.BackwardHead(b, g)
+	m.BackwardLayers(b, g)
+}
+
+// BackwardHead is Backward's first part: the losses, and the gradients of the
+// head and the final norm.
+func (m *Llama) BackwardHead(b *Batch, g Gradients) {
 	if m.back == nil {
 		panic("model: backward on a forward-only model")
 	}
 	m.e.Dev.Span("backward")
 	m.backwardHead(b, g)
+}
+
+// BackwardLayers is the rest of Backward: the layers and the embedding.
+func (m *Llama) BackwardLayers(b *Batch, g Gradients) {
 	for i := len(m.layers) - 1; i >= 0; i-- {
 		m.backwardMLP(i, b, g)
 		m.backwardAttention(i, b, g)
 	}
-	rows, accumulate := g.Rows(embedName)
-	m.e.EmbeddingBackward(rows, m.back.dx, b.index, accumulate)
-	g.Done(embedName)
+	g.Site(embedName, m.back.dx, b.Segments, func(dx tensor.Tensor, to tensor.Target) {
+		m.e.EmbeddingBackward(to.Rows, dx, b.tokens(to.Segments.M()), to.Accumulate)
+	})
 }
 
 // backwardHead runs the fused head and loss, then the final norm: dx becomes
@@ -56,9 +67,9 @@ func (m *Llama) backwardHead(b *Batch, g Gradients) {
 	if m.Config.TieWordEmbeddings {
 		name = embedName
 	}
-	rows, accumulate := g.Rows(name)
-	m.loss.Run(m.s.norm, m.head, b.labels, b.scale, m.Loss, &s.dnorm, &rows, b.Segments, accumulate)
-	g.Done(name)
+	g.Site(name, m.s.norm, b.Segments, func(x tensor.Tensor, to tensor.Target) {
+		m.loss.Run(m.s.norm, m.head, b.labels, b.scale, m.Loss, &tensor.HeadGradients{DX: s.dnorm, X: x, DWeight: to})
+	})
 	m.normWeight(normName, s.dnorm, last, b, g)
 	e.RMSNormBackward(s.dx, s.dnorm, last, m.norm, m.s.rstd, false)
 }
@@ -102,14 +113,35 @@ func (m *Llama) backwardAttention(i int, b *Batch, g Gradients) {
 
 // linearWeight is dW_m = dY_mᵀ X_m for every objective m.
 func (m *Llama) linearWeight(name string, dy, x tensor.Tensor, b *Batch, g Gradients) {
-	rows, accumulate := g.Rows(name)
-	m.e.MatMulSegmented(rows, dy, x, b.Segments, accumulate)
-	g.Done(name)
+	g.Linear(name, dy, x, b.Segments)
 }
 
 // normWeight is the gradient of a norm's weight; m.s.rstd is x's.
 func (m *Llama) normWeight(name string, dnorm, x tensor.Tensor, b *Batch, g Gradients) {
-	rows, accumulate := g.Rows(name)
-	m.e.RMSNormBackwardWeight(rows, dnorm, x, m.s.rstd, b.Segments, accumulate)
-	g.Done(name)
+	g.Site(name, dnorm, b.Segments, func(dnorm tensor.Tensor, to tensor.Target) {
+		m.e.RMSNormBackwardWeight(to.Rows, dnorm, x, m.s.rstd, to.Segments, to.Accumulate)
+	})
+}
+
+// Lendable lists, by parameter, memory that Backward no longer needs from the
+// moment it asks for that parameter's gradient until the next Forward: the
+// logits' chunk behind the head, and the activations of what it is done with.
+func (m *Llama) Lendable() map[string][]gpu.View {
+	out := map[string][]gpu.View{}
+	lend := func(name string, t ...tensor.Tensor) {
+		for _, x := range t {
+			out[name] = append(out[name], x.View())
+		}
+	}
+	lend(normName, m.loss.Logits())
+	for i, a := range m.saved {
+		lend(layerName(i, downProj), m.stream(i+1))
+		if i+1 < len(m.saved) {
+			above := m.saved[i+1]
+			lend(layerName(i, downProj), above.q, above.k, above.v, above.att)
+		}
+		lend(layerName(i, gateProj), a.gate, a.up) // SwiGLU's gradient has been taken
+		lend(layerName(i, oProj), a.mid)
+	}
+	return out
 }

@@ -33,8 +33,9 @@ type Batch struct {
 	Segments tensor.Segments
 
 	ids, labels, pos, start, end, scale tensor.Tensor
-	longest                             int // tokens of the longest document
-	index                               *tensor.TokenIndex
+	longest                             int                // tokens of the longest document
+	index                               *tensor.TokenIndex // by objective
+	whole                               *tensor.TokenIndex // all tokens in one; the same as index for one objective
 	m                                   *Llama
 }
 
@@ -44,6 +45,9 @@ func (m *Llama) NewBatch() *Batch {
 	b := &Batch{m: m, ids: row("ids"), labels: row("labels"), pos: row("pos"), start: row("doc start"), end: row("doc end"), scale: row("scale")}
 	if !m.Dims.ForwardOnly {
 		b.index = m.e.NewTokenIndex(m.n, m.Dims.Objectives)
+		if b.whole = b.index; m.Dims.Objectives > 1 {
+			b.whole = m.e.NewTokenIndex(m.n, 1)
+		}
 	}
 	b.Segments = m.e.NewSegments(gpu.RoleData, oneObjective(m.n, m.Dims.Objectives))
 	return b
@@ -94,8 +98,19 @@ func (b *Batch) Upload(t Tokens) error {
 	}
 	if b.index != nil {
 		b.index.Update(t.IDs, b.Segments)
+		if b.whole != b.index {
+			b.whole.Update(t.IDs, tensor.Segments{Starts: []int{0, len(t.IDs)}})
+		}
 	}
 	return nil
+}
+
+// tokens is the index of the batch's tokens in so many segments.
+func (b *Batch) tokens(segments int) *tensor.TokenIndex {
+	if segments == 1 {
+		return b.whole
+	}
+	return b.index
 }
 
 func (b *Batch) check(t Tokens) error {
@@ -164,5 +179,8 @@ func (b *Batch) Release() {
 	b.Segments.Dev.Buf.Release()
 	if b.index != nil {
 		b.index.Release()
+		if b.whole != b.index {
+			b.whole.Release()
+		}
 	}
 }

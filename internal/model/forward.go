@@ -56,5 +56,5 @@ func (m *Llama) EvalLoss(b *Batch) {
 	m.Forward(b)
 	last := m.stream(len(m.layers))
 	m.e.RMSNorm(m.s.norm, m.s.rstd, last, m.norm, float32(m.Config.RMSNormEps))
-	m.loss.Run(m.s.norm, m.head, b.labels, b.scale, m.Loss, nil, nil, b.Segments, false)
+	m.loss.Run(m.s.norm, m.head, b.labels, b.scale, m.Loss, nil)
 }

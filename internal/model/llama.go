@@ -29,14 +29,17 @@ type Weights interface {
 	Weight(name string) tensor.Tensor
 }
 
-// Gradients receives the parameters' gradients during Backward.
+// Gradients receives the parameters' gradients during Backward, one call per
+// site and in the order of ParamSpecs, sites of tied embeddings first and last.
 type Gradients interface {
-	// Rows is where the gradient of the parameter goes, one matrix per objective,
-	// and whether to add to what is there. It is called once per site, right
-	// before the gradient is written.
-	Rows(name string) (rows tensor.Rows, accumulate bool)
-	// Done says that the site's write is recorded on the device's stream.
-	Done(name string)
+	// Linear takes the gradient of a linear map's weight: objective m's is
+	// dy_mᵀ x_m over the tokens of segment m, dy (N, R), x (N, C). Both may be
+	// overwritten once it returns.
+	Linear(name string, dy, x tensor.Tensor, seg tensor.Segments)
+	// Site takes any other gradient. It calls write, once, with where the gradient
+	// goes, in seg's or one segment, and with factor, (N, K), in which the gradient
+	// is linear token by token: what write gets may be scaled and must be used.
+	Site(name string, factor tensor.Tensor, seg tensor.Segments, write func(factor tensor.Tensor, to tensor.Target))
 }
 
 // Dims are the sizes a model's buffers are made for.

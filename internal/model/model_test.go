@@ -42,6 +42,7 @@ func newWeights(e *tensor.Engine, c Config) weights {
 // gradients keeps M rows per parameter and checks the order of completion.
 type gradients struct {
 	t       testing.TB
+	e       *tensor.Engine
 	rows    map[string]tensor.Rows
 	left    map[string]int // sites to come
 	written map[string]bool
@@ -49,7 +50,7 @@ type gradients struct {
 }
 
 func newGradients(t testing.TB, e *tensor.Engine, c Config, m int) *gradients {
-	g := &gradients{t: t, rows: map[string]tensor.Rows{}, left: map[string]int{}, written: map[string]bool{}}
+	g := &gradients{t: t, e: e, rows: map[string]tensor.Rows{}, left: map[string]int{}, written: map[string]bool{}}
 	for _, s := range ParamSpecs(c) {
 		ld := (s.C + 3) &^ 3
 		stride := (s.R*ld + 63) &^ 63
@@ -65,15 +66,18 @@ func newGradients(t testing.TB, e *tensor.Engine, c Config, m int) *gradients {
 	return g
 }
 
-func (g *gradients) Rows(name string) (tensor.Rows, bool) {
+func (g *gradients) Linear(name string, dy, x tensor.Tensor, seg tensor.Segments) {
+	g.Site(name, dy, seg, func(dy tensor.Tensor, to tensor.Target) {
+		g.e.MatMulSegmented(to.Rows, dy, x, to.Segments, to.Accumulate)
+	})
+}
+
+func (g *gradients) Site(name string, factor tensor.Tensor, seg tensor.Segments, write func(tensor.Tensor, tensor.Target)) {
 	r, ok := g.rows[name]
 	if !ok {
 		g.t.Fatalf("gradient of unknown parameter %s", name)
 	}
-	return r, g.written[name]
-}
-
-func (g *gradients) Done(name string) {
+	write(factor, tensor.Target{Rows: r, Segments: seg, Accumulate: g.written[name]})
 	g.written[name] = true
 	if g.left[name]--; g.left[name] == 0 {
 		g.done = append(g.done, name)

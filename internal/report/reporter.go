@@ -53,6 +53,9 @@ func (r *Reporter) json(record any) {
 	r.err = WriteJSON(r.opt.JSONL, record)
 }
 
+// Record adds a record to metrics.jsonl that nothing on the screen shows.
+func (r *Reporter) Record(record any) { r.json(record) }
+
 // Printf writes a plain line above the live line.
 func (r *Reporter) Printf(format string, args ...any) {
 	if r.opt.Quiet {

@@ -5,126 +5,214 @@ import (
 	"maps"
 	"slices"
 
-	"gonum.org/v1/gonum/mat"
-
 	"concord/bucket"
 	"concord/internal/config"
 	"concord/moo"
 )
 
-// objective is how the languages' gradients become one: either fixed weights
-// by language, which cost nothing, or a method that needs the Gram of every
-// bucket.
+// objective is how the languages' gradients become one: a rule for most
+// parameters, and others for those that [[objective.override]] names.
 type objective struct {
-	name   string
-	langs  []string
-	method moo.Method // nil: fixed weights
-	fixed  []float64  // by language, for mean and static
-	seed   uint64
-	step   int64 // the current step, keys the methods' randomness
+	cfg        config.Objective
+	langs      []string
+	rules      []rule // rules[0] is the run's, the others are the overrides' in their order
+	preference []float64
+	tokens     []float64 // supervised training tokens by language
+	seed       uint64
+
+	step       int64 // the current step, keys the methods' randomness
+	supervised []int // its tokens by language
+
+	units  []bucket.Unit
+	byUnit []unitState
+	losses []float64                 // of the latest step that had the language, NaN before; for weights known before a step
+	now    func() ([]float64, error) // this step's losses, for methods that solve within it
+	halves []int                     // supervised tokens of this step by half-language, with noise.halves
 }
 
-// newObjective checks the run file's [objective].
-func newObjective(cfg *config.Config, langs []string) (*objective, error) {
-	o := &objective{name: cfg.Objective.Method, langs: langs, seed: cfg.Run.Seed}
+// rule is one method with what the run file wraps around it.
+type rule struct {
+	group  string // bucket.Param.Group
+	name   string
+	method moo.Method // wrapped
+	needs  moo.Needs
+}
+
+// unitState is what a unit carries from step to step.
+type unitState struct {
+	State   moo.State `json:"state"`
+	Weights []float64 `json:"weights,omitempty"` // as last solved, for objective.every
+	Signal  []float64 `json:"signal,omitempty"`  // by language: share of |g|² that is not noise; 0 = not known
+}
+
+// newObjective checks the run file's [objective]. tokens are the languages'
+// supervised training tokens.
+func newObjective(cfg *config.Config, langs []string, tokens []float64) (*objective, error) {
+	o := &objective{cfg: cfg.Objective, langs: langs, tokens: tokens, seed: cfg.Run.Seed, losses: unknown(len(langs))}
 	if err := bucket.CheckScope(cfg.Objective.Scope); err != nil {
 		return nil, &config.Error{Where: cfg.Where("objective.scope"), Msg: err.Error(), Fix: `scope = "layer"`}
 	}
-	options := maps.Clone(cfg.Objective.Options)
-	if o.name == "static" || o.name == "mean" {
-		return o, o.fix(cfg)
+	if err := o.addRules(cfg); err != nil {
+		return nil, err
 	}
-	if len(cfg.Objective.Weights) > 0 {
-		return nil, &config.Error{Where: cfg.Where("objective.weights"), Msg: fmt.Sprintf("weights are for method \"static\", not %q", o.name), Fix: `method = "static"`}
-	}
-	if len(langs) > bucket.MaxObjectives {
-		return nil, &config.Error{Where: cfg.Where("objective.method"), Msg: fmt.Sprintf("%d languages; method %q takes up to %d", len(langs), o.name, bucket.MaxObjectives), Fix: `method = "mean"`}
-	}
-	m, err := moo.New(o.name, moo.ForTraining(o.name, options))
-	if err != nil {
-		e := &config.Error{Where: cfg.Where("objective.method"), Msg: err.Error()}
-		for _, k := range slices.Sorted(maps.Keys(options)) { // the message names the option; any of them leads to the place
-			e.Where, e.Fix = cfg.Where("objective.options."+k), "concord moo methods  # lists every option"
+	o.preference = make([]float64, len(langs))
+	for i, l := range langs {
+		o.preference[i] = 1
+		if u, ok := cfg.Objective.Preferences[l]; ok {
+			o.preference[i] = u
 		}
-		return nil, e
 	}
-	o.method = m
-	return o, nil
+	return o, o.check(cfg)
 }
 
-// fix sets the weights of mean and static, which sum to one.
-func (o *objective) fix(cfg *config.Config) error {
-	if o.name == "mean" && len(cfg.Objective.Weights) > 0 {
-		return &config.Error{Where: cfg.Where("objective.weights"), Msg: `weights are for method "static", not "mean"`, Fix: `method = "static"`}
+// addRules makes the run's rule and those of the overrides.
+func (o *objective) addRules(cfg *config.Config) error {
+	r, err := o.newRule(cfg, "objective", cfg.Objective.Method, cfg.Objective.Options)
+	if err != nil {
+		return err
 	}
-	if len(cfg.Objective.Options) > 0 {
-		return &config.Error{Where: cfg.Where("objective.options"), Msg: fmt.Sprintf("method %q has no options", o.name), Fix: "remove them; the weights of static go in [objective.weights], by language"}
-	}
-	sum := 0.0
-	o.fixed = make([]float64, len(o.langs))
-	for i, l := range o.langs {
-		w, given := cfg.Objective.Weights[l]
-		switch {
-		case o.name == "mean":
-			w = 1
-		case !given:
-			return &config.Error{Where: cfg.Where("objective.weights"), Msg: fmt.Sprintf("method \"static\" needs a weight for %q", l), Fix: "weights = {" + l + " = 1.0, …}"}
-		case !(w >= 0) || w > 1e9:
-			return &config.Error{Where: cfg.Where("objective.weights." + l), Msg: fmt.Sprintf("weight %v is outside 0 … 1e9", w), Fix: l + " = 1.0"}
+	o.rules = []rule{r}
+	for i, v := range cfg.Objective.Override {
+		if r, err = o.newRule(cfg, fmt.Sprintf("objective.override.%d", i), v.Method, v.Options); err != nil {
+			return err
 		}
-		o.fixed[i] = w
-		sum += w
-	}
-	if sum == 0 {
-		return &config.Error{Where: cfg.Where("objective.weights"), Msg: "all weights are zero", Fix: o.langs[0] + " = 1.0"}
-	}
-	for i := range o.fixed {
-		o.fixed[i] /= sum
+		r.group = v.Match
+		if slices.ContainsFunc(o.rules, func(x rule) bool { return x.group == r.group }) {
+			return &config.Error{Where: cfg.Where(fmt.Sprintf("objective.override.%d.match", i)), Msg: fmt.Sprintf("%q is named twice", v.Match), Fix: "one [[objective.override]] for each pattern"}
+		}
+		o.rules = append(o.rules, r)
 	}
 	return nil
 }
 
-// solver is the callback for bucket.Resolver, nil for fixed weights.
-func (o *objective) solver() bucket.Solver {
-	if o.method == nil {
-		return nil
-	}
-	return func(b int, g *mat.SymDense) ([]float64, error) {
-		r, err := moo.Solve(o.method, moo.Input{G: g, Seed: o.seed, Step: o.step, Bucket: b})
+// newRule makes a method from the settings under key.
+func (o *objective) newRule(cfg *config.Config, key, name string, options map[string]any) (rule, error) {
+	options = maps.Clone(options)
+	if name == "static" && key == "objective" {
+		weights, err := o.staticWeights(cfg)
 		if err != nil {
-			return nil, fmt.Errorf("%s, bucket %d: %w", o.name, b, err)
+			return rule{}, err
 		}
-		return r.Weights, nil
+		if _, given := options["weights"]; given {
+			return rule{}, &config.Error{Where: cfg.Where("objective.options.weights"), Msg: "the weights of static are given by language", Fix: "[objective.weights], e.g. " + o.langs[0] + " = 1.0"}
+		}
+		options = map[string]any{"weights": weights}
+	} else if len(cfg.Objective.Weights) > 0 && key == "objective" {
+		return rule{}, &config.Error{Where: cfg.Where("objective.weights"), Msg: fmt.Sprintf("weights are for method \"static\", not %q", name), Fix: `method = "static"`}
 	}
+	m, err := moo.New(name, moo.ForTraining(name, options))
+	if err != nil {
+		e := &config.Error{Where: cfg.Where(key + ".method"), Msg: err.Error()}
+		for _, k := range slices.Sorted(maps.Keys(options)) { // the message names the option; any of them leads to the place
+			e.Where, e.Fix = cfg.Where(key+".options."+k), "concord moo methods  # lists every option"
+		}
+		return rule{}, e
+	}
+	info, _ := moo.Lookup(name)
+	w := moo.Wrapping{Normalise: o.cfg.Normalise, EMA: o.cfg.EMA}
+	if info.Needs == moo.NeedsNothing {
+		w = moo.Wrapping{} // there is nothing to smooth, and no gradient to normalise
+	}
+	if m, err = moo.Wrap(m, w); err != nil {
+		return rule{}, &config.Error{Where: cfg.Where(key + ".method"), Msg: err.Error(), Fix: "remove objective.normalise and objective.ema"}
+	}
+	return rule{name: name, method: m, needs: info.Needs}, nil
 }
 
-// scales is ∂objective/∂loss of a token, by language: 1/n for rows, whose
-// combination comes later, and weight/n for fixed weights, which are
-// renormalised over the languages that have tokens in the step.
-func (o *objective) scales(supervised []int) []float32 {
-	out := make([]float32, len(supervised))
+// staticWeights are [objective.weights] in the order of the languages.
+func (o *objective) staticWeights(cfg *config.Config) ([]float64, error) {
 	sum := 0.0
-	for m, n := range supervised {
-		if n > 0 && o.fixed != nil {
-			sum += o.fixed[m]
-		}
-	}
-	for m, n := range supervised {
+	out := make([]float64, len(o.langs))
+	for i, l := range o.langs {
+		w, given := cfg.Objective.Weights[l]
 		switch {
-		case n == 0:
-		case o.fixed == nil:
-			out[m] = float32(1 / float64(n))
-		case sum > 0:
-			out[m] = float32(o.fixed[m] / sum / float64(n))
+		case !given:
+			return nil, &config.Error{Where: cfg.Where("objective.weights"), Msg: fmt.Sprintf("method \"static\" needs a weight for %q", l), Fix: "weights = {" + l + " = 1.0, …}"}
+		case !(w >= 0) || w > 1e9:
+			return nil, &config.Error{Where: cfg.Where("objective.weights." + l), Msg: fmt.Sprintf("weight %v is outside 0 … 1e9", w), Fix: l + " = 1.0"}
 		}
+		out[i] = w
+		sum += w
 	}
-	return out
+	if sum == 0 {
+		return nil, &config.Error{Where: cfg.Where("objective.weights"), Msg: "all weights are zero", Fix: o.langs[0] + " = 1.0"}
+	}
+	return out, nil
 }
 
-// objectives is the number of gradient rows the backward pass makes.
+// check refuses settings that do not go together.
+func (o *objective) check(cfg *config.Config) error {
+	fail := func(key, msg, fix string) error { return &config.Error{Where: cfg.Where(key), Msg: msg, Fix: fix} }
+	most := bucket.MaxObjectives
+	if o.cfg.Noise.Halves {
+		most /= 2
+	}
+	solves := func(n moo.Needs) bool { return slices.ContainsFunc(o.rules, func(r rule) bool { return r.needs == n }) }
+	switch {
+	case !o.folded() && len(o.langs) > most:
+		return fail("objective.method", fmt.Sprintf("%d languages; method %q takes up to %d", len(o.langs), o.rules[0].name, most), `method = "mean"`)
+	case o.cfg.Noise.Halves && solves(moo.NeedsRows):
+		return fail("objective.noise.halves", "element-wise methods have no Gram to measure noise in", "halves = false")
+	case o.cfg.Noise.Halves && !solves(moo.NeedsGram):
+		return fail("objective.noise.halves", fmt.Sprintf("method %q computes no Gram to measure noise in", o.rules[0].name), "halves = false, or a method that needs the Gram (concord moo methods)")
+	case o.cfg.Metric == "adam" && !solves(moo.NeedsGram):
+		return fail("objective.metric", fmt.Sprintf("method %q computes no Gram", o.rules[0].name), `metric = "euclidean"`)
+	case o.cfg.Gram == "ghost" && solves(moo.NeedsRows):
+		return fail("objective.gram", "element-wise methods need the gradients' single values", `gram = "rows"`)
+	case o.cfg.Normalise != "none" && !solves(moo.NeedsGram):
+		return fail("objective.normalise", fmt.Sprintf("method %q computes no Gram", o.rules[0].name), `normalise = "none"`)
+	}
+	return nil
+}
+
+// folded says that the weights of all parameters are the same and known before
+// a step: they are folded into the loss, and no rows exist.
+func (o *objective) folded() bool { return len(o.rules) == 1 && known(o.rules[0]) }
+
+// known says that a rule's weights are known before a step.
+func known(r rule) bool { return r.needs == moo.NeedsNothing || r.needs == moo.NeedsLosses }
+
+// rule is the rule of a group of parameters.
+func (o *objective) rule(group string) rule {
+	return o.rules[slices.IndexFunc(o.rules, func(r rule) bool { return r.group == group })]
+}
+
+// group is the group of the parameter called name: the first override that fits.
+func (o *objective) group(name string) string {
+	for _, v := range o.cfg.Override {
+		if v.Matches(name) {
+			return v.Match
+		}
+	}
+	return ""
+}
+
+// objectives is the number of gradient rows per language set: M, or 1 when the
+// weights are folded into the loss.
 func (o *objective) objectives() int {
-	if o.method == nil {
+	if o.folded() {
 		return 1
 	}
 	return len(o.langs)
+}
+
+// segments is how many segments a batch is cut into.
+func (o *objective) segments() int {
+	if !o.folded() && o.cfg.Noise.Halves {
+		return 2 * len(o.langs)
+	}
+	return o.objectives()
+}
+
+// mayFix says that some unit of a run with rows has known weights in some step.
+func (o *objective) mayFix() bool {
+	return o.cfg.Warmup > 0 || o.cfg.Every > 1 || slices.ContainsFunc(o.rules, known)
+}
+
+// attach tells the objective which units there are.
+func (o *objective) attach(units []bucket.Unit) {
+	o.units, o.byUnit = units, make([]unitState, len(units))
+	if o.folded() {
+		o.byUnit = make([]unitState, 1)
+	}
 }

@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"strings"
@@ -132,14 +133,18 @@ func TestDeterminism(t *testing.T) {
 	}
 }
 
-// pcgrad needs, over the mean, the rows of the largest buckets in flight, not M
-// gradients; global needs those. Everything is given back.
+// In memory of their own, pcgrad's rows are those of the largest buckets in
+// flight, and M gradients with scope global. In lent memory, what is left is
+// what the backward pass writes first. Everything is given back.
 func TestMemory(t *testing.T) {
 	cfg := tiny(t, "objective.in_flight=1")
-	peak := func(method, scope string) (gpu.Memory, bucket.Layout) {
+	peak := func(method, scope string, open func(*config.Config, io.Writer) (*Trainer, error)) (gpu.Memory, bucket.Layout) {
 		c := *withMethod(t, cfg, method)
 		c.Objective.Scope = scope
-		tr := open(t, &c)
+		tr, err := open(&c, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
 		defer tr.Close()
 		steps(t, tr, 2)
 		m := tr.Memory()
@@ -159,7 +164,7 @@ func TestMemory(t *testing.T) {
 		}
 		return m, layout
 	}
-	mean, layout := peak("mean", "layer")
+	mean, layout := peak("mean", "layer", Open)
 	if n := mean.Roles[gpu.RoleRows].Peak; n != 0 {
 		t.Errorf("mean keeps %d bytes of rows", n)
 	}
@@ -171,7 +176,7 @@ func TestMemory(t *testing.T) {
 			largest = max(largest, b.Size)
 		}
 	}
-	layer, _ := peak("pcgrad", "layer")
+	layer, _ := peak("pcgrad", "layer", OpenOwnRows)
 	if got, want := layer.Roles[gpu.RoleRows].Peak, 4*langs*int64(largest+held); got != want {
 		t.Errorf("layer: %d bytes of rows, want those of the buckets in flight: %d", got, want)
 	}
@@ -179,9 +184,15 @@ func TestMemory(t *testing.T) {
 	if extra := layer.Peak - mean.Peak; extra > 4*langs*int64(largest+held)+scratch {
 		t.Errorf("layer: %d bytes more than the mean", extra)
 	}
-	global, _ := peak("pcgrad", "global")
+	global, _ := peak("pcgrad", "global", OpenOwnRows)
 	if got, want := global.Roles[gpu.RoleRows].Peak, 4*langs*int64(all); got != want {
 		t.Errorf("global: %d bytes of rows, want M gradients: %d", got, want)
+	}
+	for _, scope := range []string{"layer", "global"} {
+		lent, _ := peak("pcgrad", scope, Open)
+		if got, least := lent.Roles[gpu.RoleRows].Peak, 4*langs*int64(held); got < least || got >= layer.Roles[gpu.RoleRows].Peak {
+			t.Errorf("%s: %d bytes of rows besides lent memory, want from %d on and less than %d", scope, got, least, layer.Roles[gpu.RoleRows].Peak)
+		}
 	}
 }
 
@@ -197,6 +208,24 @@ func contradiction(t *testing.T, overrides ...string) *config.Config {
 	return cfg
 }
 
+// watched notes by how much a solution harms a language, relative to the
+// gradients' size.
+type watched struct {
+	*objective
+	harmed *float64
+}
+
+func (w watched) Solve(p bucket.Problem) (bucket.Solution, error) {
+	s, err := w.objective.Solve(p)
+	if err == nil {
+		for i := range s.Weights {
+			along := p.G.At(i, 0)*s.Weights[0] + p.G.At(i, 1)*s.Weights[1] // ⟨gᵢ, d⟩
+			*w.harmed = max(*w.harmed, -along/mat.Trace(p.G))
+		}
+	}
+	return s, err
+}
+
 // When all that the languages have in common is learnt, what is left is
 // conflict: the report must say so, and upgrad must not follow a direction that
 // harms a language.
@@ -205,20 +234,11 @@ func TestConflict(t *testing.T) {
 		cfg := withMethod(t, contradiction(t), method)
 		tr := open(t, cfg)
 		harmed := 0.0
-		inner := tr.objective.solver()
 		tr.resolver.Release()
+		opt := tr.resolverOptions()
+		opt.Solver = watched{tr.objective, &harmed}
 		var err error
-		tr.resolver, err = bucket.NewResolver(tr.store, bucket.Options{Objectives: 2, Solver: func(b int, g *mat.SymDense) ([]float64, error) {
-			w, err := inner(b, g)
-			if err == nil {
-				for i := range w {
-					along := g.At(i, 0)*w[0] + g.At(i, 1)*w[1] // ⟨gᵢ, d⟩
-					harmed = max(harmed, -along/mat.Trace(g))
-				}
-			}
-			return w, err
-		}})
-		if err != nil {
+		if tr.resolver, err = bucket.NewResolver(tr.store, opt); err != nil {
 			t.Fatal(err)
 		}
 		steps(t, tr, 15)

@@ -62,7 +62,7 @@ func Check(cfg *config.Config) (Plan, error) {
 		return Plan{}, err
 	}
 	langs := c.sampler.Languages()
-	if _, err := newObjective(cfg, langs); err != nil {
+	if _, err := newObjective(cfg, langs, c.trainTokens(langs)); err != nil {
 		return Plan{}, err
 	}
 	if cfg.Model.Init != "random" {
@@ -87,7 +87,7 @@ func Run(ctx context.Context, cfg *config.Config, ui UI) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := newTrainer(cfg, c, nil, ui.warn())
+	t, err := newTrainer(cfg, c, nil, ui.warn(), false)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +142,7 @@ func Resume(ctx context.Context, dir string, overrides []string, ui UI) (*Summar
 	if err != nil {
 		return nil, err
 	}
-	t, err := newTrainer(cfg, c, s.Choices, ui.warn())
+	t, err := newTrainer(cfg, c, s.Choices, ui.warn(), false)
 	if err != nil {
 		return nil, err
 	}

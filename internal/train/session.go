@@ -60,16 +60,38 @@ func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summar
 		if ctx.Err() != nil {
 			return nil, x.stopped(ctx, ctx.Err())
 		}
-		r, err := t.Step()
-		if err != nil {
+		if err := x.advance(); err != nil {
 			return nil, x.failed(err)
 		}
-		x.report.Step(r)
 		if err := x.after(ctx); err != nil {
 			return nil, x.stopped(ctx, err)
 		}
 	}
 	return x.finish(ctx)
+}
+
+// advance makes one step and records it, with a probe where one is due.
+func (x *session) advance() error {
+	if every := x.cfg.Probe.Every; every > 0 && (x.step+1)%every == 0 {
+		r, p, err := x.Probe()
+		if err != nil {
+			return err
+		}
+		x.report.Step(r)
+		x.report.Record(p)
+	} else {
+		r, err := x.Step()
+		if err != nil {
+			return err
+		}
+		x.report.Step(r)
+	}
+	if (x.step-1)%x.gramEvery() == 0 {
+		if g, ok := x.grams(); ok {
+			x.report.Record(g)
+		}
+	}
+	return nil
 }
 
 // after evaluates and saves where a step is due for it.
@@ -121,7 +143,9 @@ func (x *session) measure(ctx context.Context) error {
 // save writes a checkpoint.
 func (x *session) save() error {
 	x.state.Step, x.state.Tokens, x.state.Updates = x.step, x.tokens, x.adam.Steps()
+	x.state.Clip = x.clip
 	x.state.Method, x.state.Scope, x.state.Langs = x.cfg.Objective.Method, x.cfg.Objective.Scope, x.langs
+	x.state.Settings, x.state.Objective = &x.cfg.Objective, x.objective.snapshot()
 	x.state.Choices = x.engine.TuneChoices()
 	now := time.Now()
 	x.state.Seconds += now.Sub(x.started).Seconds()

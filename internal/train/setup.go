@@ -58,6 +58,19 @@ func openCorpus(cfg *config.Config) (*corpus, error) {
 	return c, nil
 }
 
+// trainTokens is the supervised training tokens of langs.
+func (c *corpus) trainTokens(langs []string) []float64 {
+	out := make([]float64, len(langs))
+	for i, l := range langs {
+		for _, s := range c.sets {
+			if s.Lang == l {
+				out[i] += float64(s.TrainStats.Supervised)
+			}
+		}
+	}
+	return out
+}
+
 func openModelFiles(dir string) (model.Config, *tokenizer.Tokenizer, error) {
 	mc, err := model.ReadConfig(dir)
 	if err != nil {
@@ -115,9 +128,9 @@ func params(c model.Config) []bucket.Param {
 }
 
 // newStore lays the parameters out and allocates them.
-func newStore(e *tensor.Engine, c model.Config, scope string, objectives int, training bool) (*bucket.Store, error) {
+func newStore(e *tensor.Engine, params []bucket.Param, scope string, objectives int, training bool) (*bucket.Store, error) {
 	lim := e.Dev.Info().Limits
-	layout, err := bucket.Partition(params(c), scope, bucket.Limits{Objectives: objectives, BindingBytes: lim.MaxStorageBufferBindingSize, BufferBytes: lim.MaxBufferSize})
+	layout, err := bucket.Partition(params, scope, bucket.Limits{Objectives: objectives, BindingBytes: lim.MaxStorageBufferBindingSize, BufferBytes: lim.MaxBufferSize})
 	if err != nil {
 		return nil, DeviceError(err)
 	}

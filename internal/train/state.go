@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 
 	"concord/bucket"
 	"concord/internal/checkpoint"
@@ -37,21 +38,24 @@ type lock struct {
 }
 
 // state is everything of a checkpoint but the tensors. Data order and
-// randomness are pure functions of (seed, step), so step is their state; the
-// methods of package moo keep none.
+// randomness are pure functions of (seed, step), so step is their state; what
+// the methods of package moo carry is in Objective.
 type state struct {
-	Step     int               `json:"step"`
-	Tokens   int64             `json:"tokens"`
-	Updates  int64             `json:"optimizer_updates"`
-	Seconds  float64           `json:"seconds"`
-	Method   string            `json:"method"`
-	Scope    string            `json:"scope"`
-	Langs    []string          `json:"languages"`
-	Choices  map[string]string `json:"kernel_variants"`
-	Baseline *report.Eval      `json:"baseline,omitempty"` // before the first step
-	Last     *report.Eval      `json:"last,omitempty"`     // the latest evaluation
-	Best     float64           `json:"best,omitempty"`     // mean bits per byte of the trained languages
-	BestStep int               `json:"best_step,omitempty"`
+	Step      int               `json:"step"`
+	Tokens    int64             `json:"tokens"`
+	Clip      float64           `json:"clip_scale"` // of the last step, which metric = "adam" looks at
+	Updates   int64             `json:"optimizer_updates"`
+	Seconds   float64           `json:"seconds"`
+	Method    string            `json:"method"`
+	Scope     string            `json:"scope"`
+	Langs     []string          `json:"languages"`
+	Settings  *config.Objective `json:"objective_settings,omitempty"`
+	Objective objectiveState    `json:"objective_state"`
+	Choices   map[string]string `json:"kernel_variants"`
+	Baseline  *report.Eval      `json:"baseline,omitempty"` // before the first step
+	Last      *report.Eval      `json:"last,omitempty"`     // the latest evaluation
+	Best      float64           `json:"best,omitempty"`     // mean bits per byte of the trained languages
+	BestStep  int               `json:"best_step,omitempty"`
 }
 
 // writeLock stores l atomically.
@@ -136,9 +140,9 @@ func (t *Trainer) restore(path string, s state) error {
 			return err
 		}
 	}
-	t.step, t.tokens = s.Step, s.Tokens
+	t.step, t.tokens, t.clip = s.Step, s.Tokens, s.Clip
 	t.adam.SetSteps(s.Updates)
-	return nil
+	return t.objective.restore(s.Objective)
 }
 
 // load reads one state of every parameter.
@@ -179,7 +183,27 @@ func readState(path string, cfg *config.Config) (state, error) {
 	if s.Method != cfg.Objective.Method || s.Scope != cfg.Objective.Scope {
 		return s, DataError(fmt.Errorf("%s was made with method %s, scope %s; the run has %s, %s", path, s.Method, s.Scope, cfg.Objective.Method, cfg.Objective.Scope))
 	}
+	if s.Settings != nil {
+		if key := differs(*s.Settings, cfg.Objective); key != "" {
+			return s, DataError(fmt.Errorf("%s was made with another objective.%s than the run's: resuming would mix two objectives\n  fix: restore %s, or start a new run", path, key, lockFile))
+		}
+	}
 	return s, nil
+}
+
+// differs names the first setting in which a and b differ, "" for none. What
+// does not decide a step's result may differ.
+func differs(a, b config.Objective) string {
+	a.InFlight, b.InFlight = 0, 0
+	va, vb := reflect.ValueOf(a), reflect.ValueOf(b)
+	for i := range va.NumField() {
+		x, _ := json.Marshal(va.Field(i).Interface()) // numbers, texts, maps: what TOML can hold
+		y, _ := json.Marshal(vb.Field(i).Interface())
+		if !bytes.Equal(x, y) && !(va.Field(i).IsZero() && vb.Field(i).IsZero()) {
+			return va.Type().Field(i).Tag.Get("toml")
+		}
+	}
+	return ""
 }
 
 // latest finds the newest whole checkpoint of a run and warns of damaged ones.

@@ -16,23 +16,23 @@ import (
 func (t *Trainer) Step() (report.Step, error) {
 	start := time.Now()
 	batch := t.corpus.sampler.Batch(t.step) // rows of ids, labels and a language, sorted by language
-	scales := t.objective.scales(batch.Supervised)
-	t.objective.step = int64(t.step)
-	t.resolver.Begin(t.cfg.Batch.Accumulate)
-	losses := make([]*gpu.Readback, 0, t.cfg.Batch.Accumulate)
+	if err := t.begin(batch); err != nil {
+		return report.Step{}, err
+	}
 	for micro := range t.cfg.Batch.Accumulate {
-		if err := t.batch.Upload(t.tokens2device(batch, micro, scales)); err != nil {
+		if err := t.batch.Upload(t.tokens2device(batch, micro, t.scales)); err != nil {
 			return report.Step{}, DataError(err)
 		}
 		t.model.Forward(t.batch)
-		t.model.Backward(t.batch, t.resolver) // buckets are resolved as they become ready
-		losses = append(losses, t.engine.Dev.Read(t.model.Loss.View()))
+		t.model.BackwardHead(t.batch, t.resolver)
+		t.losses = append(t.losses, t.engine.Dev.Read(t.model.Loss.View()))
+		t.model.BackwardLayers(t.batch, t.resolver) // units are resolved as they become ready
 	}
 	resolved, err := t.resolver.Finish()
 	if err != nil {
 		return report.Step{}, classify(err)
 	}
-	byLang, err := t.lossByLang(batch, losses)
+	byLang, err := t.byLang()
 	if err != nil {
 		return report.Step{}, classify(err)
 	}
@@ -47,11 +47,37 @@ func (t *Trainer) Step() (report.Step, error) {
 	if err := t.engine.Dev.Sync(); err != nil { // so that Seconds is the step's own time
 		return report.Step{}, classify(err)
 	}
+	t.clip, t.resolved = clip, resolved
+	t.objective.learned(byLang)
 	t.step++
 	t.tokens += int64(len(batch.IDs))
 	r := t.record(batch, resolved, byLang)
 	r.ClipScale, r.LR, r.Seconds = report.Float(clip), report.Float(lr), time.Since(start).Seconds()
 	return r, nil
+}
+
+// begin prepares everything that a step's resolution depends on.
+func (t *Trainer) begin(b *data.Batch) (err error) {
+	t.objective.begin(int64(t.step), b.Supervised)
+	t.objective.halves = t.halfTokens(b)
+	t.losses, t.lossByLang = t.losses[:0], nil
+	if t.scales, err = t.objective.scales(b.Supervised); err != nil {
+		return err
+	}
+	t.current = b
+	t.resolver.Begin(t.cfg.Batch.Accumulate)
+	return nil
+}
+
+// byLang is the step's loss by language, from the readbacks of its micro-batches.
+func (t *Trainer) byLang() ([]float64, error) {
+	if t.lossByLang == nil {
+		var err error
+		if t.lossByLang, err = t.meanLosses(t.current, t.losses); err != nil {
+			return nil, err
+		}
+	}
+	return t.lossByLang, nil
 }
 
 // diverged refuses a step in which no language has a finite gradient of some
@@ -84,14 +110,45 @@ func (t *Trainer) tokens2device(b *data.Batch, micro int, scales []float32) mode
 	for i := range n {
 		k.Scale[i] = scales[b.Lang[(lo+i)/s]]
 	}
-	if t.objective.objectives() == 1 {
-		k.Starts = []int{0, n}
-		return k
-	}
-	for _, start := range b.Starts {
+	for _, start := range t.starts(b) {
 		k.Starts = append(k.Starts, min(max(start-lo, 0), n))
 	}
 	return k
+}
+
+// starts are the segments of the whole batch: one, one per language, or two
+// halves of whole rows per language.
+func (t *Trainer) starts(b *data.Batch) []int {
+	s := t.cfg.Batch.SeqLen
+	switch {
+	case t.objective.folded():
+		return []int{0, len(b.IDs)}
+	case !t.cfg.Objective.Noise.Halves:
+		return b.Starts
+	}
+	out := []int{0}
+	for m := range len(b.Starts) - 1 {
+		rows := (b.Starts[m+1] - b.Starts[m]) / s
+		out = append(out, b.Starts[m]+(rows+1)/2*s, b.Starts[m+1])
+	}
+	return out
+}
+
+// halfTokens counts the supervised tokens of every half-language.
+func (t *Trainer) halfTokens(b *data.Batch) []int {
+	if t.objective.folded() || !t.cfg.Objective.Noise.Halves {
+		return nil
+	}
+	starts := t.starts(b)
+	out := make([]int, len(starts)-1)
+	for h := range out {
+		for _, label := range b.Labels[starts[h]:starts[h+1]] {
+			if label != data.Ignore {
+				out[h]++
+			}
+		}
+	}
+	return out
 }
 
 // shift makes document borders relative to a micro-batch's first token.
@@ -103,9 +160,9 @@ func shift(x []uint32, by int) []uint32 {
 	return out
 }
 
-// lossByLang is each language's mean loss over its supervised tokens, NaN
-// where it has none.
-func (t *Trainer) lossByLang(b *data.Batch, losses []*gpu.Readback) ([]float64, error) {
+// meanLosses is each language's mean loss over its supervised tokens, NaN where
+// it has none.
+func (t *Trainer) meanLosses(b *data.Batch, losses []*gpu.Readback) ([]float64, error) {
 	sum := make([]float64, len(t.langs))
 	n := t.cfg.Batch.Rows * t.cfg.Batch.SeqLen
 	for micro, l := range losses {
@@ -128,50 +185,4 @@ func (t *Trainer) lossByLang(b *data.Batch, losses []*gpu.Readback) ([]float64, 
 		sum[m] /= float64(b.Supervised[m])
 	}
 	return sum, nil
-}
-
-// record tells what the step did.
-func (t *Trainer) record(b *data.Batch, resolved bucket.Report, loss []float64) report.Step {
-	r := report.Step{Step: t.step, Steps: t.corpus.steps, LossByLang: map[string]report.Float{}, TokensByLang: map[string]int{},
-		GradNorm: report.Float(resolved.Norm), NegativePairs: resolved.Negative, Pairs: resolved.Pairs,
-		Tokens: len(b.IDs), TotalTokens: t.tokens}
-	masked := map[int]bool{}
-	for _, bk := range resolved.Buckets {
-		for _, m := range bk.NonFinite {
-			masked[m] = true
-		}
-		r.Buckets = append(r.Buckets, bucketRecord(bk))
-	}
-	mean, n := 0.0, 0
-	for m, lang := range t.langs {
-		if b.Supervised[m] == 0 {
-			continue
-		}
-		r.LossByLang[lang], r.TokensByLang[lang] = report.Float(loss[m]), b.Supervised[m]
-		if math.IsNaN(loss[m]) || math.IsInf(loss[m], 0) {
-			masked[m] = true
-			continue
-		}
-		mean, n = mean+loss[m], n+1
-	}
-	r.Loss = report.Float(mean / float64(n)) // NaN when no language's loss is finite
-	for m, lang := range t.langs {
-		if masked[m] {
-			r.Masked = append(r.Masked, lang)
-		}
-	}
-	return r
-}
-
-func bucketRecord(b bucket.BucketReport) report.Bucket {
-	r := report.Bucket{Name: b.Name, NegativePairs: b.Negative, Pairs: b.Pairs, Weights: b.Weights, Norm: report.Float(math.Sqrt(b.Norm2)), MinCosine: report.Float(math.NaN())}
-	if b.Pairs > 0 {
-		r.MinCosine = report.Float(b.MinCosine)
-	}
-	if b.G != nil {
-		for i := range b.G.SymmetricDim() {
-			r.Norms = append(r.Norms, report.Float(math.Sqrt(b.G.At(i, i))))
-		}
-	}
-	return r
 }

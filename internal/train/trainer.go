@@ -15,6 +15,7 @@ import (
 	"concord/bucket"
 	"concord/gpu"
 	"concord/internal/config"
+	"concord/internal/data"
 	"concord/internal/model"
 	"concord/internal/optim"
 	"concord/internal/report"
@@ -35,18 +36,36 @@ type Trainer struct {
 	schedule  optim.Schedule
 	langs     []string // trained on, in the order of a batch's segments
 
+	ownRows bool // gradient rows never lie in activations' memory
+
+	// The current step's.
+	current    *data.Batch
+	scales     []float32 // ∂objective/∂loss of a token, by language
+	losses     []*gpu.Readback
+	lossByLang []float64 // nil until read
+	resolved   bucket.Report
+	clip       float64 // the last step's clipping factor
+
 	step   int   // steps done
 	tokens int64 // batch tokens done, padding included
 }
 
 // Open prepares a run without starting it or writing anything: for benchmarks
 // and tests, which call Step themselves. Close frees it.
-func Open(cfg *config.Config, warn io.Writer) (*Trainer, error) {
+func Open(cfg *config.Config, warn io.Writer) (*Trainer, error) { return openTrainer(cfg, warn, false) }
+
+// OpenOwnRows is Open with the gradient rows in memory of their own, never in
+// that of activations: for measuring what lending saves.
+func OpenOwnRows(cfg *config.Config, warn io.Writer) (*Trainer, error) {
+	return openTrainer(cfg, warn, true)
+}
+
+func openTrainer(cfg *config.Config, warn io.Writer, ownRows bool) (*Trainer, error) {
 	c, err := openCorpus(cfg)
 	if err != nil {
 		return nil, err
 	}
-	t, err := newTrainer(cfg, c, nil, warn)
+	t, err := newTrainer(cfg, c, nil, warn, ownRows)
 	if err != nil {
 		return nil, err
 	}
@@ -66,10 +85,10 @@ func (t *Trainer) Device() *gpu.Device { return t.engine.Dev }
 // newTrainer allocates everything on the device. choices are the kernel
 // variants of an earlier part of the run, nil to choose anew. The weights are
 // still zero: call loadBase or restore.
-func newTrainer(cfg *config.Config, c *corpus, choices map[string]string, warn io.Writer) (*Trainer, error) {
-	t := &Trainer{cfg: cfg, corpus: c, langs: c.sampler.Languages()}
+func newTrainer(cfg *config.Config, c *corpus, choices map[string]string, warn io.Writer, ownRows bool) (*Trainer, error) {
+	t := &Trainer{cfg: cfg, corpus: c, langs: c.sampler.Languages(), ownRows: ownRows}
 	var err error
-	if t.objective, err = newObjective(cfg, t.langs); err != nil {
+	if t.objective, err = newObjective(cfg, t.langs, c.trainTokens(t.langs)); err != nil {
 		return nil, err
 	}
 	if err := tooLong(cfg, c.model); err != nil {
@@ -78,7 +97,7 @@ func newTrainer(cfg *config.Config, c *corpus, choices map[string]string, warn i
 	if t.engine, err = openDevice(cfg.Device, choices, warn); err != nil {
 		return nil, err
 	}
-	if cfg.Batch.SeqLen%32 != 0 && t.objective.method != nil { // attention's tiles then hold two rows
+	if cfg.Batch.SeqLen%32 != 0 && !t.objective.folded() { // attention's tiles then hold two rows
 		fmt.Fprintf(warn, "concord: batch.seq_len = %d is not a multiple of 32: should one language's values become non-finite, its neighbour's in the batch may too\n", cfg.Batch.SeqLen)
 	}
 	if err := t.allocate(); err != nil {
@@ -89,20 +108,24 @@ func newTrainer(cfg *config.Config, c *corpus, choices map[string]string, warn i
 }
 
 func (t *Trainer) allocate() (err error) {
-	cfg, m := t.cfg, t.objective.objectives()
-	if t.store, err = newStore(t.engine, t.corpus.model, cfg.Objective.Scope, m, true); err != nil {
+	cfg := t.cfg
+	if t.store, err = newStore(t.engine, t.bucketParams(), cfg.Objective.Scope, t.objective.segments(), true); err != nil {
 		return err
 	}
-	dims := model.Dims{Rows: cfg.Batch.Rows, SeqLen: cfg.Batch.SeqLen, LogitsChunk: cfg.Batch.LogitsChunk, Objectives: m}
+	t.objective.attach(t.store.Layout.Units)
+	t.objective.now = t.byLang
+	dims := model.Dims{Rows: cfg.Batch.Rows, SeqLen: cfg.Batch.SeqLen, LogitsChunk: cfg.Batch.LogitsChunk, Objectives: t.objective.segments()}
 	if dims.LogitsChunk == 0 {
 		dims.LogitsChunk = logitsChunk(t.engine.Dev, t.corpus.model.Vocab)
+		if !t.objective.folded() { // a tied embedding's rows exist at the same time: the chunk makes room
+			dims.LogitsChunk = max(64, dims.LogitsChunk/2/64*64)
+		}
 	}
 	if t.model, err = model.New(t.engine, t.corpus.model, t.store, dims); err != nil {
 		return t.sizeError(err)
 	}
 	t.batch = t.model.NewBatch()
-	t.resolver, err = bucket.NewResolver(t.store, bucket.Options{Objectives: m, Solver: t.objective.solver(), InFlight: cfg.Objective.InFlight})
-	if err != nil {
+	if t.resolver, err = bucket.NewResolver(t.store, t.resolverOptions()); err != nil {
 		return DeviceError(err)
 	}
 	if err := t.checkBudget(); err != nil {
@@ -120,10 +143,45 @@ func (t *Trainer) allocate() (err error) {
 	return DeviceError(t.engine.Dev.Err())
 }
 
+// resolverOptions say how the store's units are resolved.
+func (t *Trainer) resolverOptions() bucket.Options {
+	o := t.objective
+	if o.folded() {
+		return bucket.Options{Objectives: 1}
+	}
+	opt := bucket.Options{Objectives: len(t.langs), Solver: o, InFlight: t.cfg.Objective.InFlight, Tokens: t.cfg.Batch.Rows * t.cfg.Batch.SeqLen,
+		MayFix: o.mayFix(), Halves: t.cfg.Objective.Noise.Halves, Ghost: t.ghost()}
+	if !t.ownRows {
+		opt.Lend = t.model.Lendable()
+	}
+	if t.cfg.Objective.Metric == "adam" {
+		opt.Metric = t.adamMetric
+	}
+	return opt
+}
+
+// bucketParams lists the model's parameters with the groups that the overrides
+// make of them.
+func (t *Trainer) bucketParams() []bucket.Param {
+	ghost := t.ghost()
+	out := params(t.corpus.model)
+	for i := range out {
+		p := &out[i]
+		p.Group = t.objective.group(p.Name)
+		r := t.objective.rule(p.Group)
+		p.Single = t.objective.folded() || known(r) || ghost != nil && ghost(*p)
+	}
+	return out
+}
+
 // planned is the device memory of a whole step: what is allocated, and the
-// gradient rows, which come with the first backward pass.
+// gradient rows and a probe's copies of the weights, which come later.
 func (t *Trainer) planned() int64 {
-	return t.engine.Dev.Memory().Current + t.resolver.RowBytes(t.cfg.Batch.Accumulate)
+	n := t.engine.Dev.Memory().Current + t.resolver.RowBytes(t.cfg.Batch.Accumulate)
+	if t.cfg.Probe.Every > 0 {
+		n += probeBytes(t.store.Layout)
+	}
+	return n
 }
 
 // checkBudget refuses before the first step what would not fit in it.

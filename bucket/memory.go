@@ -1,0 +1,132 @@
+package bucket
+
+import (
+	"concord/gpu"
+	"concord/tensor"
+)
+
+// memory is where the rows of the current step lie, by a plan made once per
+// number of micro-batches.
+type memory struct {
+	plan   memoryPlan
+	micro  int // that plan is for; 0 = none yet
+	arenas []*gpu.Buffer
+	asked  int            // parameters that were asked for in this step
+	writes map[string]int // by parameter, in this step
+}
+
+// plan places the rows of a step of micro micro-batches.
+func (m *memory) planFor(r *Resolver, micro int) memoryPlan {
+	if r.direct() {
+		return memoryPlan{}
+	}
+	if m.micro == micro {
+		return m.plan
+	}
+	var needs []need
+	for _, name := range r.store.Layout.order {
+		p := r.store.place(name)
+		needs = append(needs, need{name: name, unit: r.unitOf(p), bytes: r.spotBytes(p), sites: p.sites()})
+	}
+	keep := r.store.Layout.Global || micro > 1
+	lends := map[string][]int64{}
+	if micro == 1 {
+		for name, views := range r.opt.Lend {
+			for _, v := range views {
+				lends[name] = append(lends[name], v.Size/256*256)
+			}
+		}
+	}
+	return planMemory(needs, lends, r.opt.InFlight, keep, r.store.Engine.Dev.Info().Limits.MaxBufferSize)
+}
+
+// spotBytes is what a parameter's share takes: a row per objective, or its
+// activations, or nothing where the weights are known before.
+func (r *Resolver) spotBytes(p Place) int64 {
+	switch {
+	case r.isGhost(p.Param):
+		return r.ghostBytes(p.Param)
+	case p.Single:
+		return 0
+	}
+	return int64(r.rows()) * int64(p.Extent()) * 4
+}
+
+// missing is what the arenas of a step of micro micro-batches take beyond those
+// that there are.
+func (m *memory) missing(r *Resolver, micro int) int64 {
+	plan := m.planFor(r, micro)
+	var have int64
+	for _, a := range m.arenas {
+		have += a.Size()
+	}
+	return max(0, plan.bytes()-have)
+}
+
+// begin prepares the memory of a step.
+func (m *memory) begin(r *Resolver) {
+	m.asked, m.writes = 0, map[string]int{}
+	if r.direct() || m.micro == r.micro {
+		return
+	}
+	plan := m.planFor(r, r.micro)
+	m.release()
+	m.plan, m.micro = plan, r.micro
+	for _, size := range plan.own {
+		m.arenas = append(m.arenas, r.store.Engine.Dev.NewBuffer(gpu.RoleRows, "gradient rows", size))
+	}
+}
+
+// written says that p has been written in this step, and on the first time
+// makes its memory ready.
+func (m *memory) written(r *Resolver, p Place) bool {
+	n := m.writes[p.Name]
+	if n >= p.sites()*r.micro {
+		panic("bucket: " + p.Name + " is written more often than it has sites and micro-batches")
+	}
+	if n == 0 && !r.direct() {
+		m.open(r, p)
+	}
+	return n > 0
+}
+
+// open waits for what used p's memory before, and clears the padding that
+// operations leave alone.
+func (m *memory) open(r *Resolver, p Place) {
+	m.plan.check(m.asked, p.Name)
+	m.asked++
+	for range m.plan.spots[p.Name].resolve {
+		if len(r.pending) > 0 {
+			r.resolveOldest()
+		}
+	}
+	rowsKept := !r.isGhost(p.Param) && r.units[r.unitOf(p)].fixed == nil
+	if rowsKept && p.C != p.LD() && r.store.Engine.Dev.Err() == nil {
+		r.store.Engine.Dev.Zero(m.view(r, p))
+	}
+}
+
+// view is p's memory.
+func (m *memory) view(r *Resolver, p Place) gpu.View {
+	s := m.plan.spots[p.Name]
+	if s.region < len(m.plan.lent) {
+		l := m.plan.lent[s.region]
+		v := r.opt.Lend[l.from][l.index]
+		return gpu.View{Buf: v.Buf, Offset: v.Offset + s.offset, Size: s.bytes}
+	}
+	return gpu.View{Buf: m.arenas[s.region-len(m.plan.lent)], Offset: s.offset, Size: s.bytes}
+}
+
+// rows is p's gradients, one matrix per row.
+func (m *memory) rows(r *Resolver, p Place) tensor.Rows {
+	v := m.view(r, p)
+	return tensor.Rows{Buf: v.Buf, Offset: v.Offset, M: r.rows(), Stride: p.Extent(), R: p.R, C: p.C, LD: p.LD()}
+}
+
+// release frees the arenas.
+func (m *memory) release() {
+	for _, a := range m.arenas {
+		a.Release()
+	}
+	m.arenas, m.micro, m.plan = nil, 0, memoryPlan{}
+}

@@ -1,0 +1,236 @@
+package bucket
+
+import (
+	"fmt"
+	"slices"
+)
+
+// A step asks for memory for the objectives' gradients in the same order every
+// time, so where each parameter's share lies is planned once. Memory that the
+// model lends (activations that the backward pass is done with) is used first,
+// and what does not fit there goes to arenas of our own, as small as the order
+// of taking and giving back allows.
+
+// spot is the memory of one parameter's gradients by objective, or of what
+// stands in for them.
+type spot struct {
+	region int // index in memoryPlan.lent, or behind them in memoryPlan.own
+	offset int64
+	bytes  int64
+	// resolve is how many of the oldest pending units must be resolved before
+	// this memory is written.
+	resolve int
+}
+
+// memoryPlan places every parameter of a step.
+type memoryPlan struct {
+	lent  []lent
+	own   []int64 // sizes of the arenas
+	spots map[string]spot
+	first []string // parameters in the order of their first write
+}
+
+// lent is memory that is free from the first write of a parameter on.
+type lent struct {
+	from  string
+	index int // in Options.Lend[from]
+	size  int64
+}
+
+// need is what the planner has to know of a parameter.
+type need struct {
+	name  string
+	unit  int
+	bytes int64
+	sites int
+}
+
+// planner simulates a step's life of units.
+type planner struct {
+	plan     memoryPlan
+	free     [][]span // per region
+	limit    int64    // of an arena
+	inFlight int
+	keep     bool           // nothing is given back before the end of the step
+	left     map[int]int    // writes to come by unit
+	held     map[int]bool   // open over the whole backward pass
+	open     map[int]bool   // units with memory
+	pending  []int          // complete units, oldest first
+	owned    map[int][]spot // memory by unit
+}
+
+// span is a range of bytes.
+type span struct{ start, end int64 }
+
+// planMemory places needs, which are given in the order of their last write;
+// parameters with several sites are written first of all. lends is the memory
+// lent by parameter. limit bounds an arena, 0 = none.
+func planMemory(needs []need, lends map[string][]int64, inFlight int, keep bool, limit int64) memoryPlan {
+	p := &planner{limit: limit, inFlight: inFlight, keep: keep,
+		left: map[int]int{}, held: map[int]bool{}, open: map[int]bool{}, owned: map[int][]spot{}}
+	p.plan.spots = map[string]spot{}
+	if limit <= 0 {
+		p.limit = 1 << 62
+	}
+	for _, n := range needs {
+		p.left[n.unit]++
+		p.held[n.unit] = p.held[n.unit] || n.sites > 1
+	}
+	for _, n := range needs { // their sizes are known before anything is lent, so regions of lent memory come first
+		p.lend(n.name, lends[n.name])
+	}
+	for _, n := range needs {
+		if n.sites > 1 {
+			p.place(n)
+		}
+	}
+	for _, n := range needs {
+		if n.sites <= 1 {
+			p.place(n)
+		}
+		if p.left[n.unit]--; p.left[n.unit] == 0 {
+			p.pending = append(p.pending, n.unit)
+		}
+	}
+	return p.plan
+}
+
+// lend registers regions that place opens when it comes to name.
+func (p *planner) lend(name string, sizes []int64) {
+	for i, size := range sizes {
+		p.plan.lent = append(p.plan.lent, lent{from: name, index: i, size: size})
+		p.free = append(p.free, nil)
+	}
+}
+
+// place finds memory for n.
+func (p *planner) place(n need) {
+	for i, l := range p.plan.lent {
+		if l.from == n.name {
+			p.free[i] = []span{{0, l.size}}
+		}
+	}
+	p.plan.first = append(p.plan.first, n.name)
+	resolve := 0
+	if !p.open[n.unit] {
+		p.open[n.unit] = true
+		for !p.held[n.unit] && !p.keep && len(p.pending) > 0 && p.live() > p.inFlight {
+			p.giveBack(p.pending[0])
+			p.pending = p.pending[1:]
+			resolve++
+		}
+	}
+	s := spot{}
+	if n.bytes > 0 {
+		s = p.allocate(n.bytes)
+	}
+	s.resolve = resolve
+	p.plan.spots[n.name] = s
+	p.owned[n.unit] = append(p.owned[n.unit], s)
+}
+
+// live counts the units that hold memory and come and go.
+func (p *planner) live() int {
+	n := 0
+	for u := range p.open {
+		if !p.held[u] {
+			n++
+		}
+	}
+	return n
+}
+
+// allocate takes the tightest free range of lent memory, else the lowest one
+// that fits in an arena, which may grow.
+func (p *planner) allocate(bytes int64) spot {
+	best, at := -1, 0
+	for r := range p.plan.lent {
+		for i, f := range p.free[r] {
+			if f.end-f.start >= bytes && (best < 0 || f.end-f.start < p.free[best][at].end-p.free[best][at].start) {
+				best, at = r, i
+			}
+		}
+	}
+	if best >= 0 {
+		return p.take(best, at, bytes)
+	}
+	for k := range p.plan.own {
+		r := len(p.plan.lent) + k
+		if i := slices.IndexFunc(p.free[r], func(f span) bool { return f.end-f.start >= bytes }); i >= 0 {
+			return p.take(r, i, bytes)
+		}
+		if i, ok := p.grow(k, bytes); ok {
+			return p.take(r, i, bytes)
+		}
+	}
+	p.plan.own = append(p.plan.own, bytes)
+	p.free = append(p.free, []span{{0, bytes}})
+	return p.take(len(p.free)-1, 0, bytes)
+}
+
+// grow enlarges arena k so that bytes fit at its end, within the limit.
+func (p *planner) grow(k int, bytes int64) (at int, ok bool) {
+	r, size := len(p.plan.lent)+k, p.plan.own[k]
+	start := size
+	if n := len(p.free[r]); n > 0 && p.free[r][n-1].end == size {
+		start = p.free[r][n-1].start
+	}
+	if start+bytes > p.limit {
+		return 0, false
+	}
+	p.plan.own[k] = start + bytes
+	if start < size {
+		p.free[r][len(p.free[r])-1].end = start + bytes
+	} else {
+		p.free[r] = append(p.free[r], span{start, start + bytes})
+	}
+	return len(p.free[r]) - 1, true
+}
+
+// take cuts bytes off the front of free range i of region r.
+func (p *planner) take(r, i int, bytes int64) spot {
+	f := &p.free[r][i]
+	s := spot{region: r, offset: f.start, bytes: bytes}
+	if f.start += bytes; f.start == f.end {
+		p.free[r] = slices.Delete(p.free[r], i, i+1)
+	}
+	return s
+}
+
+// giveBack frees the memory of unit u.
+func (p *planner) giveBack(u int) {
+	delete(p.open, u)
+	for _, s := range p.owned[u] {
+		if s.bytes == 0 {
+			continue
+		}
+		r := append(p.free[s.region], span{s.offset, s.offset + s.bytes})
+		slices.SortFunc(r, func(a, b span) int { return int(min(max(a.start-b.start, -1), 1)) })
+		merged := r[:1]
+		for _, f := range r[1:] {
+			if last := &merged[len(merged)-1]; last.end == f.start {
+				last.end = f.end
+			} else {
+				merged = append(merged, f)
+			}
+		}
+		p.free[s.region] = merged
+	}
+	delete(p.owned, u)
+}
+
+// bytes is what the arenas take together.
+func (m memoryPlan) bytes() int64 {
+	var sum int64
+	for _, b := range m.own {
+		sum += b
+	}
+	return sum
+}
+
+// check is for the resolver: the backward pass must ask in the planned order.
+func (m memoryPlan) check(k int, name string) {
+	if k >= len(m.first) || m.first[k] != name {
+		panic(fmt.Sprintf("bucket: the gradient of %s is asked for out of order: the layout has %v", name, m.first))
+	}
+}

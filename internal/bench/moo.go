@@ -1,0 +1,75 @@
+package bench
+
+import (
+	"fmt"
+
+	"concord/internal/config"
+	"concord/moo"
+)
+
+// MooOptions say what Moo measures.
+type MooOptions struct {
+	StepOptions
+	// Objectives is M: the run file's trained languages are cut to the first M, or
+	// repeated under other names. 0 leaves them.
+	Objectives int
+	// Baseline is the Gram method that the two ways of today resolve with; "" leaves
+	// them out.
+	Baseline string
+}
+
+// Moo measures steps of several methods and, for comparison, the two things that
+// are done elsewhere: M separate backward passes with global resolution of their
+// M full gradients (train.Separate), and global resolution of M full gradients
+// from one backward pass. The first method is what the others are compared with.
+func Moo(cfg *config.Config, o MooOptions) (*StepResult, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	c := *cfg
+	if o.Objectives > 0 {
+		if err := objectives(&c, o.Objectives); err != nil {
+			return nil, err
+		}
+	}
+	var variants []variant
+	for _, m := range o.Methods {
+		variants = append(variants, methodVariant(&c, m))
+	}
+	if o.Baseline != "" {
+		if info, ok := moo.Lookup(o.Baseline); ok && info.Needs != moo.NeedsGram {
+			return nil, &config.Error{Where: "--baseline", Msg: fmt.Sprintf("%q computes no Gram: there is nothing to compare", o.Baseline)}
+		}
+		global := methodVariant(&c, o.Baseline)
+		global.name, global.cfg.Objective.Scope, global.ownRows = o.Baseline+", M full gradients", "global", true
+		passes := methodVariant(&c, "mean")
+		passes.name, passes.separate, passes.cfg.Batch.Accumulate = o.Baseline+", M passes", o.Baseline, 1
+		variants = append(variants, global, passes)
+	}
+	return compare(&c, variants, o.StepOptions)
+}
+
+// objectives makes the run file train on m languages, evaluation left out, with
+// at least one row each.
+func objectives(c *config.Config, m int) error {
+	if m < 1 || m > 64 {
+		return &config.Error{Where: "--objectives", Msg: fmt.Sprintf("%d is outside 1 … 64", m)}
+	}
+	var trained []config.Source
+	for _, s := range c.Data.Source {
+		if s.Train {
+			trained = append(trained, s)
+		}
+	}
+	c.Data.Source = nil
+	for i := range m {
+		s := trained[i%len(trained)]
+		if i >= len(trained) {
+			s.Lang = fmt.Sprintf("%s-%d", s.Lang, i/len(trained)+1)
+		}
+		c.Data.Source = append(c.Data.Source, s)
+	}
+	c.Batch.Rows = max(c.Batch.Rows, m)
+	c.Objective.Preferences = nil
+	return nil
+}

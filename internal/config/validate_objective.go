@@ -1,0 +1,71 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"path"
+)
+
+// objective checks what [objective] says apart from methods, their options and
+// scopes, which are checked where they live.
+func (c *Config) objective() error {
+	o := c.Objective
+	checks := []error{
+		c.oneOf("objective.normalise", o.Normalise, "none", "l2", "loss", "loss+"),
+		c.oneOf("objective.metric", o.Metric, "euclidean", "adam"),
+		c.oneOf("objective.gram", o.Gram, "auto", "rows", "ghost"),
+		c.inRange("objective.ema", o.EMA, 0, 1, "ema = 0.9"),
+		c.inRange("objective.every", float64(o.Every), 1, 1e12, "every = 1"),
+		c.inRange("objective.warmup", float64(o.Warmup), 0, 1e12, "warmup = 0"),
+		c.inRange("objective.noise.ema", o.Noise.EMA, 0, 1, "ema = 0.9"),
+		c.inRange("objective.noise.floor", o.Noise.Floor, 0, 1, "floor = 0.1"),
+		c.preferences(),
+		c.overrides(),
+	}
+	for _, err := range checks {
+		if err != nil {
+			return err
+		}
+	}
+	switch {
+	case o.Noise.Debias && !o.Noise.Halves:
+		return c.fail("objective.noise.debias", "halves = true  # in [objective.noise]", "needs the two half-batches that tell noise from signal")
+	case o.Gram == "ghost" && o.Metric == "adam":
+		return c.fail("objective.gram", `gram = "rows"`, `"ghost" knows no single gradient values, which metric = "adam" weighs`)
+	case o.Gram == "ghost" && c.Batch.Accumulate > 1:
+		return c.fail("objective.gram", `gram = "rows"`, `"ghost" needs a step's tokens all at once; batch.accumulate is %d`, c.Batch.Accumulate)
+	}
+	return nil
+}
+
+func (c *Config) preferences() error {
+	for lang, u := range c.Objective.Preferences {
+		if !(u > 0) || math.IsInf(u, 0) || u > 1e9 {
+			return c.fail("objective.preferences."+lang, lang+" = 1.0", "preference %v is not a number above 0 and up to 1e9", u)
+		}
+	}
+	return nil
+}
+
+func (c *Config) overrides() error {
+	for i, o := range c.Objective.Override {
+		key := func(k string) string { return fmt.Sprintf("objective.override.%d.%s", i, k) }
+		switch {
+		case o.Match == "":
+			return c.fail(key("match"), `match = "*embed*"`, "names no parameters")
+		case o.Method == "":
+			return c.fail(key("method"), `method = "mean"`, "no method given")
+		}
+		if _, err := path.Match(o.Match, ""); err != nil {
+			return c.fail(key("match"), `match = "*embed*"`, "%q is not a pattern: %v", o.Match, err)
+		}
+	}
+	return nil
+}
+
+// Matches says whether the pattern fits the whole of a parameter's name, by the
+// rules of path.Match; names hold no slash, so * is any text.
+func (o Override) Matches(name string) bool {
+	ok, _ := path.Match(o.Match, name) // validated when it was read
+	return ok
+}

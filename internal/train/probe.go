@@ -1,0 +1,124 @@
+package train
+
+import (
+	"concord/bucket"
+	"concord/gpu"
+	"concord/internal/report"
+	"concord/tensor"
+)
+
+// probe tells what one step does to every language's loss on the step's own
+// batch: the first-order prediction ⟨g_m, Δθ⟩ for the update Δθ that the
+// optimizer made, momentum and preconditioner included, and the change that
+// really happened. It keeps the weights of before and after the step.
+//
+// ⟨g_m, Δθ⟩ is the derivative of the loss along Δθ at the old weights. It is
+// taken as a central difference, [L(θ+εΔθ) − L(θ−εΔθ)] / 2ε: two forward passes,
+// no gradient of any single language, and an error of ε² times the third
+// derivative along Δθ.
+type probe struct {
+	t    *Trainer
+	both []tensor.Tensor // by bucket, (2, Size): weights before and after
+}
+
+// probeStep is ε, in steps. A power of two, so that 1−ε and ε are exact.
+const probeStep = 0.25
+
+// newProbe allocates two copies of the weights.
+func newProbe(t *Trainer) (*probe, error) {
+	p := &probe{t: t}
+	for _, b := range t.store.Layout.Buckets {
+		p.both = append(p.both, t.engine.New(gpu.RoleProbe, "weights of a probe", 2, b.Size))
+	}
+	return p, DeviceError(t.engine.Dev.Err())
+}
+
+// bytes is the memory that a probe takes.
+func probeBytes(l bucket.Layout) int64 {
+	var n int64
+	for _, b := range l.Buckets {
+		n += 2 * 4 * int64(b.Size)
+	}
+	return n
+}
+
+// row is the weights of bucket b before (0) or after (1) the step.
+func (p *probe) row(b, i int) tensor.Tensor {
+	t := p.both[b]
+	return tensor.Tensor{Buf: t.Buf, Offset: int64(i) * int64(t.LD) * 4, R: 1, C: t.C, LD: t.LD}
+}
+
+// save copies the weights as they stand.
+func (p *probe) save(i int) {
+	for b := range p.both {
+		p.t.engine.Dev.Copy(p.row(b, i).View(), p.t.store.Flat(bucket.Weight, b).View())
+	}
+}
+
+// move sets the weights to (1−x)·before + x·after. 0 and 1 are exact.
+func (p *probe) move(x float32) {
+	for b, both := range p.both {
+		rows := tensor.Rows{Buf: both.Buf, M: 2, Stride: both.LD, R: 1, C: both.C, LD: both.LD}
+		p.t.engine.Combine(p.t.store.Flat(bucket.Weight, b), rows, []float32{1 - x, x}, false)
+	}
+}
+
+// Probe makes the next step, as Step does, and measures what it did. The run
+// goes on as if there had been no probe, to the same bits.
+func (t *Trainer) Probe() (report.Step, report.Probe, error) {
+	p, err := newProbe(t)
+	defer p.release()
+	if err != nil {
+		return report.Step{}, report.Probe{}, err
+	}
+	p.save(0)
+	t.engine.Dev.Profile(true)
+	s, err := t.Step()
+	phases := t.engine.Dev.Spans()
+	t.engine.Dev.Profile(false)
+	if err != nil {
+		return s, report.Probe{}, err
+	}
+	p.save(1)
+	out := report.Probe{Kind: "probe", Step: s.Step, Predicted: map[string]report.Float{}, Realised: map[string]report.Float{}, Phases: map[string]float64{}}
+	for name, d := range phases {
+		if name != "" {
+			out.Phases[name] = d.Seconds()
+		}
+	}
+	before := t.lossByLang
+	losses := map[float32][]float64{}
+	for _, x := range []float32{probeStep, -probeStep, 1} { // the weights of after the step come last
+		p.move(x)
+		if losses[x], err = t.evaluateStep(); err != nil {
+			return s, out, classify(err)
+		}
+	}
+	for m, lang := range t.langs {
+		if t.current.Supervised[m] > 0 {
+			out.Predicted[lang] = report.Float((losses[probeStep][m] - losses[-probeStep][m]) / (2 * probeStep))
+			out.Realised[lang] = report.Float(losses[1][m] - before[m])
+		}
+	}
+	return s, out, nil
+}
+
+// evaluateStep is the losses by language of the current step's batch under the
+// weights as they stand.
+func (t *Trainer) evaluateStep() ([]float64, error) {
+	var losses []*gpu.Readback
+	for micro := range t.cfg.Batch.Accumulate {
+		if err := t.batch.Upload(t.tokens2device(t.current, micro, t.scales)); err != nil {
+			return nil, err
+		}
+		t.model.EvalLoss(t.batch)
+		losses = append(losses, t.engine.Dev.Read(t.model.Loss.View()))
+	}
+	return t.meanLosses(t.current, losses)
+}
+
+func (p *probe) release() {
+	for _, b := range p.both {
+		b.Buf.Release()
+	}
+}

@@ -1,0 +1,85 @@
+package train
+
+import (
+	"math"
+
+	"concord/bucket"
+	"concord/internal/data"
+	"concord/internal/report"
+)
+
+// record tells what the step did.
+func (t *Trainer) record(b *data.Batch, resolved bucket.Report, loss []float64) report.Step {
+	r := report.Step{Step: t.step, Steps: t.corpus.steps, LossByLang: map[string]report.Float{}, TokensByLang: map[string]int{},
+		GradNorm: report.Float(resolved.Norm), NegativePairs: resolved.Negative, Pairs: resolved.Pairs,
+		Tokens: len(b.IDs), TotalTokens: t.tokens}
+	masked := map[int]bool{}
+	for _, bk := range resolved.Buckets {
+		for _, m := range bk.NonFinite {
+			masked[m] = true
+		}
+		r.Buckets = append(r.Buckets, bucketRecord(bk))
+	}
+	mean, n := 0.0, 0
+	for m, lang := range t.langs {
+		if b.Supervised[m] == 0 {
+			continue
+		}
+		r.LossByLang[lang], r.TokensByLang[lang] = report.Float(loss[m]), b.Supervised[m]
+		if math.IsNaN(loss[m]) || math.IsInf(loss[m], 0) {
+			masked[m] = true
+			continue
+		}
+		mean, n = mean+loss[m], n+1
+	}
+	r.Loss = report.Float(mean / float64(n)) // NaN when no language's loss is finite
+	for m, lang := range t.langs {
+		if masked[m] {
+			r.Masked = append(r.Masked, lang)
+		}
+	}
+	return r
+}
+
+func bucketRecord(b bucket.BucketReport) report.Bucket {
+	r := report.Bucket{Name: b.Name, NegativePairs: b.Negative, Pairs: b.Pairs, Weights: b.Weights, Norm: report.Float(math.Sqrt(b.Norm2)), MinCosine: report.Float(math.NaN())}
+	if b.Pairs > 0 {
+		r.MinCosine = report.Float(b.MinCosine)
+	}
+	if b.G != nil {
+		for i := range b.G.SymmetricDim() {
+			r.Norms = append(r.Norms, report.Float(math.Sqrt(b.G.At(i, i))))
+		}
+	}
+	return r
+}
+
+// grams is a snapshot of the last step's Gram matrices; false where it computed
+// none.
+func (t *Trainer) grams() (report.Gram, bool) {
+	r := report.Gram{Kind: "gram", Step: t.step, Metric: t.cfg.Objective.Metric}
+	for i, b := range t.resolved.Buckets {
+		if b.G == nil {
+			continue
+		}
+		x := report.GramBucket{Name: b.Name, Size: b.Size, Method: t.objective.rule(t.store.Layout.Units[i].Group).name, Weights: b.Weights}
+		for j := range b.G.SymmetricDim() {
+			for k := range j + 1 {
+				x.G = append(x.G, report.Float(b.G.At(j, k)))
+			}
+		}
+		if b.Halves != nil {
+			x.SelfCosine = selfCosines(b.Halves)
+		}
+		r.Buckets = append(r.Buckets, x)
+	}
+	return r, len(r.Buckets) > 0
+}
+
+// gramEvery is log.gram_every, by default such that a run has about 200.
+func (t *Trainer) gramEvery() int {
+	if n := t.cfg.Log.GramEvery; n > 0 {
+		return n
+	}
+	return max(1, t.corpus.steps/200)
+}

@@ -1,0 +1,89 @@
+package moo
+
+import "math"
+
+// famo: z = softmax(ξ), w_m = c u'_m z_m/L_m with c such that Σ w = 1; then ξ
+// moves, by Adam, so that the objectives whose log loss fell least gain weight:
+// its gradient is (∂z/∂ξ)ᵀ δ, δ = log L(before) − log L(after).
+//
+// Paper: Liu et al., FAMO: Fast Adaptive Multitask Optimization, NeurIPS 2023
+// (arXiv:2306.03792), Algorithm 1. The paper evaluates the same batch again
+// after the step; here, as the authors suggest for speed, the losses of the next
+// step stand in for it. Options: lr of ξ (default 0.025), weight_decay
+// (default 1e-3), min_loss b that is subtracted from every loss (default 0).
+// Guarantees: balances the objectives' rates of improvement over time; may
+// oppose single objectives.
+type famo struct{ lr, decay, floor float64 }
+
+func famoEntry() entry {
+	return entry{
+		Info: Info{
+			Name: "famo", Needs: NeedsLosses, UsesPreference: true, Rule: "w ∝ u ⊙ softmax(ξ)/(L − b); ξ ← Adam(ξ, (∂softmax/∂ξ)ᵀ (log L_before − log L_now))",
+			Paper:      "Liu et al. 2023, arXiv:2306.03792",
+			Guarantees: "evens out the objectives' rates of improvement over time; may oppose single objectives in a step",
+			Options: []Option{
+				{Name: "lr", Default: 0.025, Min: 0, Max: 10, Doc: "learning rate of ξ"},
+				{Name: "weight_decay", Default: 1e-3, Min: 0, Max: 10, Doc: "L2 term of ξ"},
+				{Name: "min_loss", Default: 0.0, Min: 0, Max: 1e9, Doc: "b, the least loss that can be reached"},
+			},
+		},
+		build: func(v values) (Method, error) {
+			return famo{v.number("lr"), v.number("weight_decay"), v.number("min_loss")}, nil
+		},
+	}
+}
+
+func (famo) Name() string  { return "famo" }
+func (famo) gradientFree() {}
+
+func (m famo) Weights(in Input) (Result, error) {
+	n, s := len(in.Preference), in.State.clone()
+	l, ok := in.knownLosses()
+	if !ok {
+		return Result{Weights: append([]float64{}, in.Preference...), State: in.State}, nil
+	}
+	logs := make([]float64, n)
+	for i := range l {
+		logs[i] = math.Log(max(l[i]-m.floor, 1e-8*l[i]))
+	}
+	xi := s.objective("famo.xi", n, 0)
+	if before := s.Objective["famo.log"]; len(before) == n {
+		m.move(&s, xi, before, logs)
+	}
+	s.Objective["famo.xi"], s.Objective["famo.log"] = xi, logs
+	x := make([]float64, n)
+	for i, z := range softmax(xi) {
+		x[i] = math.Log(z) - logs[i] // in logarithms, as losses may differ by many orders
+	}
+	w := softmax(x)
+	for i := range w {
+		w[i] *= in.Preference[i]
+	}
+	return Result{Weights: unitSum(w), State: s}, nil
+}
+
+// Adam's constants, as in the paper's code.
+const (
+	famoBeta1, famoBeta2 = 0.9, 0.999
+	famoEps              = 1e-8
+)
+
+// move makes one Adam step of ξ.
+func (m famo) move(s *State, xi, before, now []float64) {
+	n := len(xi)
+	z := softmax(xi)
+	mean := 0.0 // Σ z δ
+	for i := range z {
+		mean += z[i] * (before[i] - now[i])
+	}
+	first, second := s.objective("famo.m", n, 0), s.objective("famo.v", n, 0)
+	t := s.Scalar["famo.steps"] + 1
+	for i := range xi {
+		g := z[i]*(before[i]-now[i]-mean) + m.decay*xi[i]
+		first[i] = famoBeta1*first[i] + (1-famoBeta1)*g
+		second[i] = famoBeta2*second[i] + (1-famoBeta2)*g*g
+		rate := m.lr / (1 - math.Pow(famoBeta1, t))
+		xi[i] -= rate * first[i] / (math.Sqrt(second[i]/(1-math.Pow(famoBeta2, t))) + famoEps)
+	}
+	s.Scalar["famo.steps"], s.Objective["famo.m"], s.Objective["famo.v"] = t, first, second
+}

@@ -1,0 +1,116 @@
+package tensor
+
+import (
+	"fmt"
+	"strconv"
+
+	"concord/gpu"
+)
+
+const (
+	ghostOuts   = 16    // partial sums per pair that travel to the host
+	ghostTokens = 65000 // Mesa's loop budget bounds a segment
+)
+
+type ghostGramParams struct{ Lo, Hi, LD, M uint32 }
+type ghostFoldParams struct{ M uint32 }
+
+// GhostScratch is the memory of ghost Grams: inner products between a chunk of
+// tokens and all before them, and sums by token and objective.
+type GhostScratch struct {
+	a, b, part Tensor
+	n, m       int
+}
+
+// NewGhostScratch allocates for ghost Grams of up to n tokens in m segments.
+// limitBytes bounds the inner products that exist at a time; 16 tokens' are
+// always allowed.
+func (e *Engine) NewGhostScratch(n, m int, limitBytes int64) GhostScratch {
+	ld := alignUp(n, 4)
+	chunk := max(int(limitBytes/8)/max(ld, 1)/chunkRows, 1) * chunkRows
+	size := min(chunk, alignUp(n, chunkRows)) * ld
+	return GhostScratch{n: n, m: m,
+		a:    e.New(gpu.RoleScratch, "ghost products of dy", 1, size),
+		b:    e.New(gpu.RoleScratch, "ghost products of x", 1, size),
+		part: e.New(gpu.RoleScratch, "ghost sums", 1, n*m),
+	}
+}
+
+// Release frees the scratch.
+func (s GhostScratch) Release() {
+	for _, t := range []Tensor{s.a, s.b, s.part} {
+		t.Buf.Release()
+	}
+}
+
+// GhostSums is what a ghost Gram over m segments takes of a GramSums.
+func (e *Engine) GhostSums(m int) int64 { return int64(alignUp(m*m*ghostOuts*4, 256)) }
+
+// AddGhost adds the Gram of dW_m = dy_mᵀ x_m, M matrices (R, C), from the inner
+// products between tokens: ⟨dW_i, dW_j⟩ = Σ (dy_s·dy_t)(x_s·x_t) over s of segment
+// i and t of segment j. No dW exists. dy is (N, R), x (N, C); non-finite tokens
+// damage the entries of their objective's row and column, and those alone. Sums
+// are f32 by token, float64 over tokens at the end; the error of an entry is near
+// that of Gram. N is at most 65,000.
+func (g *GramSum) AddGhost(dy, x Tensor, seg Segments, s GhostScratch) {
+	n := dy.R
+	if x.R != n || seg.M() != g.m || seg.Starts[g.m] != n || n > s.n || g.m > s.m || n > ghostTokens {
+		panic(fmt.Sprintf("tensor: ghost gram: dy %v, x %v, segments %v, scratch for %d tokens in %d segments", dy, x, seg.Starts, s.n, s.m))
+	}
+	e := g.e
+	part := gpu.View{Buf: s.part.Buf, Size: int64(n*g.m) * 4}
+	for lo := 0; lo < n; {
+		ld := 0
+		hi := lo
+		for next := lo + chunkRows; hi < n; next += chunkRows { // as many tokens as fit; later chunks are wider
+			end := min(next, n)
+			if hi > lo && (end-lo)*alignUp(end, 4) > s.a.LD {
+				break
+			}
+			hi, ld = end, alignUp(end, 4)
+		}
+		a := Tensor{Buf: s.a.Buf, R: hi - lo, C: hi, LD: ld}
+		b := Tensor{Buf: s.b.Buf, R: hi - lo, C: hi, LD: ld}
+		e.MatMul(a, dy.rows(lo, hi), dy.rows(0, hi), NT, false)
+		e.MatMul(b, x.rows(lo, hi), x.rows(0, hi), NT, false)
+		e.run(call{kernel: "ghost_gram", params: ghostGramParams{uint32(lo), uint32(hi), uint32(ld), uint32(g.m)},
+			binds:  []gpu.View{a.View(), b.View(), seg.Dev.View(), part},
+			groups: grid(ceilDiv((hi-lo)*g.m, 64)), work: e.moving(int64(hi-lo)*int64(hi)*8, int64(hi-lo)*int64(hi)*4)})
+		lo = hi
+	}
+	out := gpu.View{Buf: g.to.t.Buf, Offset: g.at, Size: int64(g.m*g.m*ghostOuts) * 4}
+	e.run(call{kernel: "ghost_fold", params: ghostFoldParams{uint32(g.m)}, consts: map[string]string{"OUTS": strconv.Itoa(ghostOuts)},
+		binds: []gpu.View{part, seg.Dev.View(), out}, groups: grid(ceilDiv(g.m*g.m*ghostOuts, 64)), work: e.moving(int64(n*g.m)*4, int64(n*g.m))})
+	g.add(gramPart{bytes: e.GhostSums(g.m)})
+}
+
+// addGhost adds the Gram whose partial sums, (m, m, ghostOuts), are in b: its
+// lower triangle, as tokens are paired with earlier ones.
+func addGhost(out []float64, b []byte, m int) {
+	for i := range m {
+		for j := range i + 1 {
+			at := (i*m + j) * ghostOuts * 4
+			v := sumFloats(b[at : at+ghostOuts*4])
+			out[i*m+j] += v
+			if i != j {
+				out[j*m+i] += v
+			}
+		}
+	}
+}
+
+// Cost is the work of one way to a Gram and a combined gradient.
+type Cost struct{ FLOPs, Bytes float64 }
+
+// GhostCost compares the two ways to the Gram of a linear map's gradient and to
+// its combination, for n tokens, a weight (r, c) and m objectives. Ghost: inner
+// products of n²/2 pairs of tokens over r and c values, and one product for the
+// combined gradient. Rows: one segmented product, the Gram of m rows, and m rows
+// written, read for the Gram and read for the combination.
+func GhostCost(n, r, c, m int) (ghost, rows Cost) {
+	nf, rf, cf, mf := float64(n), float64(r), float64(c), float64(m)
+	product := 2 * nf * rf * cf
+	ghost = Cost{FLOPs: nf*nf*(rf+cf) + product, Bytes: 4 * (2*nf*nf + 4*nf*(rf+cf))}
+	rows = Cost{FLOPs: product + mf*(mf+1)*rf*cf + 2*mf*rf*cf, Bytes: 4 * 3 * mf * rf * cf}
+	return ghost, rows
+}

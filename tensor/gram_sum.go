@@ -1,0 +1,89 @@
+package tensor
+
+import (
+	"fmt"
+
+	"concord/gpu"
+)
+
+// GramSum is the sum of the Grams of several parameters' rows, brought to the
+// host in one read: Add each of them, then Start, then Wait.
+type GramSum struct {
+	e     *Engine
+	m     int
+	to    GramSums
+	at    int64 // bytes used of to
+	parts []gramPart
+	read  *gpu.Readback
+}
+
+// gramPart is the partial sums of one Gram.
+type gramPart struct {
+	bytes  int64
+	height int // of the blocks; 0: of a ghost Gram, see ghost.go
+}
+
+// GramSums is the memory of the partial sums of one GramSum at a time: one that
+// is being collected, as the device runs in order.
+type GramSums struct{ t Tensor }
+
+// NewGramSums allocates bytes, which GramSumBytes and GhostSums add up to.
+func (e *Engine) NewGramSums(bytes int64) GramSums {
+	return GramSums{e.New(gpu.RoleScratch, "gram sums", 1, int(max(bytes/4, 4)))}
+}
+
+// GramSumBytes is what the Gram of m rows of n elements takes of a GramSums.
+func (e *Engine) GramSumBytes(m, n int) int64 {
+	n = alignUp(n, 4)
+	h := gramHeight(Rows{M: m, Stride: alignUp(n, 64), R: 1, LD: n}, e.Dev.Info().Limits.MaxStorageBufferBindingSize)
+	return int64(totalPairs(m, h)) * int64(min(slotsOf(n, e.stripOf(n)), gramFold)) * 4
+}
+
+// Release frees the memory.
+func (s GramSums) Release() { s.t.Buf.Release() }
+
+// NewGramSum begins a sum of Grams of m rows in to.
+func (e *Engine) NewGramSum(m int, to GramSums) *GramSum { return &GramSum{e: e, m: m, to: to} }
+
+// Add adds the Gram of rows, as Gram computes it. s is scratch for one Gram.
+func (g *GramSum) Add(rows Rows, s GramScratch) {
+	h := gramHeight(rows, g.e.Dev.Info().Limits.MaxStorageBufferBindingSize)
+	v := g.e.gramRecord(rows, g.place(s), h, Tensor{})
+	g.add(gramPart{v.Size, h})
+}
+
+// add counts a part that has been recorded behind the others.
+func (g *GramSum) add(p gramPart) { g.parts, g.at = append(g.parts, p), g.at+p.bytes }
+
+// place is s with the rest of g's memory for its sums.
+func (g *GramSum) place(s GramScratch) GramScratch {
+	s.out = g.to.t
+	s.out.Offset += g.at
+	s.out.LD -= int(g.at / 4)
+	s.out.C = s.out.LD
+	return s
+}
+
+// Start begins the read. g's memory may be used for another sum afterwards.
+func (g *GramSum) Start() { g.read = g.e.Dev.Read(gpu.View{Buf: g.to.t.Buf, Size: g.at}) }
+
+// Wait returns the sum as M*M values in row-major order, both triangles filled.
+func (g *GramSum) Wait() ([]float64, error) {
+	out := make([]float64, g.m*g.m)
+	if g.at == 0 {
+		return out, nil
+	}
+	b, err := g.read.Wait()
+	if err != nil {
+		return nil, fmt.Errorf("tensor: gram: %w", err)
+	}
+	for _, p := range g.parts {
+		if p.height == 0 {
+			addGhost(out, b[:p.bytes], g.m)
+		} else {
+			addGram(out, b[:p.bytes], g.m, p.height)
+		}
+		b = b[p.bytes:]
+	}
+	return out, nil
+}
