@@ -1,0 +1,159 @@
+package compare
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"concord/internal/report"
+)
+
+// markdown is the report to be read and pasted.
+func (r *Report) markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Comparison of %s\n\n", r.title())
+	for _, v := range r.Verdict {
+		fmt.Fprintf(&b, "- %s\n", v)
+	}
+	fmt.Fprintf(&b, "\n    %s\n\n", r.Command)
+	for _, line := range r.about() {
+		fmt.Fprintf(&b, "- %s: %s\n", line[0], line[1])
+	}
+	b.WriteString("\n## By method\n\n" + explain + "\n\n")
+	table(&b, r.familyTable())
+	b.WriteString("\n## By language\n\nBits per byte on the test half: mean over seeds, and in brackets the difference from mean.\n\n")
+	table(&b, r.languageTable())
+	b.WriteString("\n## What was tried\n\nWhat is bold was chosen by the validation half; the rest of the figures are the test half's.\n\n")
+	table(&b, r.triedTable())
+	if len(r.Failures) > 0 {
+		b.WriteString("\n## Failures\n\n")
+		for _, f := range r.Failures {
+			fmt.Fprintf(&b, "- `%s`, after step %d: %s\n", f.Slug, f.Steps, strings.ReplaceAll(f.Error, "\n", " "))
+		}
+	}
+	return b.String()
+}
+
+// explain is what the reader of the table needs to know.
+const explain = "Bits per byte on the test half of the held-out examples (lower is better), mean ± standard deviation over seeds. Where a row was tuned, the other half chose. " +
+	"Differences are paired by seed, with 95 % t intervals."
+
+// title is the model and the data in a few words.
+func (r *Report) title() string { return fmt.Sprintf("%d runs of %s", r.Planned, r.RunFile) }
+
+// about are the facts of the comparison.
+func (r *Report) about() [][2]string {
+	device := r.Machine.Device + ", " + r.Machine.Backend
+	if r.Machine.Software {
+		device += " (software, on the CPU)"
+	}
+	jobs := ""
+	if r.Jobs > 1 {
+		jobs = fmt.Sprintf("; %d runs at one time, so times say little", r.Jobs)
+	}
+	reference := r.Reference
+	if reference == "" {
+		reference = "none was tuned"
+	}
+	return [][2]string{
+		{"device", fmt.Sprintf("%s; %s/%s, %d CPUs%s", device, r.Version.OS, r.Version.Arch, r.CPUs, jobs)},
+		{"program", "concord " + r.Version.Version + ", " + r.Version.Go},
+		{"runs", fmt.Sprintf("%d finished, %d failed, of %d; %s tokens each", r.Finished, len(r.Failures), r.Planned, report.Count(r.Tokens))},
+		{"seeds", fmt.Sprintf("%d … %d", r.Grid.FirstSeed, r.Grid.FirstSeed+uint64(r.Grid.Seeds)-1)},
+		{"trained languages", strings.Join(r.Languages, " ")},
+		{"reference", reference},
+	}
+}
+
+// familyTable is a row per family, the header first.
+func (r *Report) familyTable() [][]string {
+	ref := r.Reference
+	if ref == "" {
+		ref = "tuned baseline"
+	}
+	out := [][]string{{"", "chosen", "seen", "unseen", "worst seen", "Δ seen vs mean", "Δ seen vs " + ref, "s/step", "training", "peak memory", "conflict"}}
+	for _, f := range r.Families {
+		out = append(out, []string{f.Name, r.chosen(f), f.Seen.String(), f.Unseen.String(), f.WorstLang + " " + f.Worst.String(), own(f.Name == familyMean, f.VsMean), own(f.Name == r.Reference, f.VsTuned),
+			decimal(f.StepSeconds, 3), report.Duration(time.Duration(f.Seconds * float64(time.Second))), report.Bytes(f.PeakBytes), percent(f.Conflict)})
+	}
+	return out
+}
+
+// chosen says what was chosen for the family, and from how many.
+func (r *Report) chosen(f Family) string {
+	s := "lr " + number(f.Chosen.LR)
+	if name := f.Chosen.String(); name != f.Name {
+		s = name + ", " + s
+	}
+	if f.Candidates > 1 {
+		s += fmt.Sprintf(" (of %d)", f.Candidates)
+	}
+	if n := len(f.Seeds); n < r.Grid.Seeds {
+		s += ", " + count(n, "seed") + " only"
+	}
+	return s
+}
+
+// own leaves out the difference of a row from itself.
+func own(itself bool, d Difference) string {
+	if itself {
+		return ""
+	}
+	return d.String()
+}
+
+// languageTable is a row per language, the header first.
+func (r *Report) languageTable() [][]string {
+	head := []string{"", "", "base model"}
+	for _, f := range r.Families {
+		head = append(head, f.Name)
+	}
+	out := [][]string{head}
+	if len(r.Families) == 0 {
+		return out
+	}
+	for i, l := range r.Families[0].Languages {
+		row := []string{l.Lang, map[bool]string{true: "seen", false: "unseen"}[l.Seen], decimal(score(r.Base, l.Lang), 3)}
+		for _, f := range r.Families {
+			cell := decimal(float64(f.Languages[i].Test.Mean), 3)
+			if f.Name != familyMean {
+				cell += " (" + signed(float64(f.Languages[i].VsMean.Mean), 3) + ")"
+			}
+			row = append(row, cell)
+		}
+		out = append(out, row)
+	}
+	return out
+}
+
+// triedTable is a row per configuration, the header first. The validation
+// figure that won is bold.
+func (r *Report) triedTable() [][]string {
+	out := [][]string{{"configuration", "lr", "validation, seen", "seen", "unseen", "chosen as", "failed"}}
+	for _, t := range r.Tried {
+		valid := t.Valid.String()
+		if slices.ContainsFunc(t.ChosenFor, func(f string) bool { return r.family(f).Candidates > 1 }) {
+			valid = "**" + valid + "**"
+		}
+		failed := ""
+		if t.Failed > 0 {
+			failed = count(t.Failed, "run")
+		}
+		out = append(out, []string{t.Name, number(t.LR), valid, t.Test.String(), t.Unseen.String(), strings.Join(t.ChosenFor, ", "), failed})
+	}
+	return out
+}
+
+// table writes rows in Markdown; the first is the header.
+func table(b *strings.Builder, rows [][]string) {
+	for i, row := range rows {
+		for _, cell := range row {
+			b.WriteString("| " + strings.ReplaceAll(cell, "|", `\|`) + " ")
+		}
+		b.WriteString("|\n")
+		if i == 0 {
+			b.WriteString(strings.Repeat("|---", len(row)) + "|\n")
+		}
+	}
+}
