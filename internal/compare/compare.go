@@ -67,6 +67,7 @@ func Run(ctx context.Context, o Options, ui train.UI) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	warn.before = r.breakLine
 	r.ui = train.UI{Out: ui.Out, Warn: warn, Quiet: ui.Quiet}
 	stopped := r.all(ctx)
 	rep, err := r.report(o.Command)
@@ -81,7 +82,8 @@ func Run(ctx context.Context, o Options, ui train.UI) (*Report, error) {
 
 // prepare reads and checks everything that needs no device, and pins it.
 func prepare(o Options, cfg *config.Config, out string, warn io.Writer) (*runner, error) {
-	plan, err := train.Check(cfg)
+	plain := Spec{Config{Method: familyMean, LR: cfg.Optim.LR}, cfg.Run.Seed} // its own objective may be none of the comparison's
+	plan, err := train.Check(plain.apply(cfg, cfg.Run.Dir, nil))
 	if err != nil {
 		return nil, err
 	}
@@ -141,9 +143,10 @@ func ownSettings(cfg *config.Config) *config.Config {
 
 // once passes a line on the first time only: every run warns of the same.
 type once struct {
-	mu   sync.Mutex
-	w    io.Writer
-	seen map[string]bool
+	mu     sync.Mutex
+	w      io.Writer
+	seen   map[string]bool
+	before func() // called before a line is passed; may be nil
 }
 
 func (o *once) Write(b []byte) (int, error) {
@@ -153,5 +156,8 @@ func (o *once) Write(b []byte) (int, error) {
 		return len(b), nil
 	}
 	o.seen[string(b)] = true
+	if o.before != nil {
+		o.before()
+	}
 	return o.w.Write(b)
 }

@@ -56,10 +56,11 @@ func (c *choice) family(name string, k Config, mean, ref []Result) Family {
 	runs := c.runs[k]
 	f := Family{Name: name, Chosen: k, Resolves: resolves(k.Method)}
 	var negative, pairs int64
+	f.PeakBytes = int64(median(each(runs, func(r Result) float64 { return float64(r.PeakBytes) })))
 	for _, r := range runs {
 		n := float64(len(runs))
 		f.Seeds = append(f.Seeds, r.Seed)
-		f.Seconds, f.StepSeconds, f.PeakBytes = f.Seconds+r.Seconds/n, f.StepSeconds+r.StepSeconds/n, max(f.PeakBytes, r.PeakBytes)
+		f.Seconds, f.StepSeconds = f.Seconds+r.Seconds/n, f.StepSeconds+r.StepSeconds/n
 		negative, pairs = negative+r.Negative, pairs+r.Pairs
 	}
 	f.Conflict = report.Float(float64(negative) / float64(pairs)) // NaN without pairs

@@ -48,7 +48,10 @@ func (g *Grid) check(lr float64, seed uint64) error {
 	}
 	g.Methods, g.Scopes = unique(methods), unique(g.Scopes)
 	g.LRs, g.Temperatures = unique(g.LRs), unique(g.Temperatures)
-	if len(g.Scopes) == 0 {
+	switch some := slices.ContainsFunc(g.Methods, resolves); {
+	case !some:
+		g.Scopes = nil
+	case len(g.Scopes) == 0:
 		g.Scopes = []string{"layer"}
 	}
 	switch {

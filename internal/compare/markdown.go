@@ -68,14 +68,18 @@ func (r *Report) about() [][2]string {
 
 // familyTable is a row per family, the header first.
 func (r *Report) familyTable() [][]string {
-	ref := r.Reference
-	if ref == "" {
-		ref = "tuned baseline"
+	head := []string{"", "chosen", "seen", "unseen", "worst seen", "Δ seen vs mean", "s/step", "training", "peak memory", "conflict"}
+	if r.Reference != "" {
+		head = slices.Insert(head, 6, "Δ seen vs "+r.Reference)
 	}
-	out := [][]string{{"", "chosen", "seen", "unseen", "worst seen", "Δ seen vs mean", "Δ seen vs " + ref, "s/step", "training", "peak memory", "conflict"}}
+	out := [][]string{head}
 	for _, f := range r.Families {
-		out = append(out, []string{f.Name, r.chosen(f), f.Seen.String(), f.Unseen.String(), f.WorstLang + " " + f.Worst.String(), own(f.Name == familyMean, f.VsMean), own(f.Name == r.Reference, f.VsTuned),
-			decimal(f.StepSeconds, 3), report.Duration(time.Duration(f.Seconds * float64(time.Second))), report.Bytes(f.PeakBytes), percent(f.Conflict)})
+		row := []string{f.Name, r.chosen(f), f.Seen.String(), f.Unseen.String(), f.WorstLang + " " + f.Worst.String(), own(f.Name == familyMean, f.VsMean),
+			decimal(f.StepSeconds, 3), report.Duration(time.Duration(f.Seconds * float64(time.Second))), report.Bytes(f.PeakBytes), percent(f.Conflict)}
+		if r.Reference != "" {
+			row = slices.Insert(row, 6, own(f.Name == r.Reference, f.VsTuned))
+		}
+		out = append(out, row)
 	}
 	return out
 }

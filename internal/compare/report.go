@@ -57,7 +57,7 @@ type Family struct {
 
 	Seconds     float64      `json:"seconds"`      // of training, mean over seeds
 	StepSeconds float64      `json:"step_seconds"` // median step, mean over seeds
-	PeakBytes   int64        `json:"peak_bytes"`   // the largest
+	PeakBytes   int64        `json:"peak_bytes"`   // the median seed's
 	Conflict    report.Float `json:"conflict"`     // share of pairs with a negative inner product; NaN without Gram
 	Languages   []Language   `json:"languages"`
 	Curve       []Point      `json:"curve"` // mean over seeds

@@ -43,7 +43,7 @@ type Result struct {
 	Supervised  int64   `json:"supervised"`   // of these, the ones that carry loss
 	Seconds     float64 `json:"seconds"`      // of all steps, evaluation not included
 	StepSeconds float64 `json:"step_seconds"` // the median step's
-	PeakBytes   int64   `json:"peak_bytes"`   // of device memory
+	PeakBytes   int64   `json:"peak_bytes"`   // of device memory; restoring a checkpoint may add to it
 	Negative    int64   `json:"negative_pairs"`
 	Pairs       int64   `json:"pairs"` // 0: the method computes no Gram
 

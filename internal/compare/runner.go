@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"concord/internal/config"
@@ -30,7 +31,7 @@ type runner struct {
 	results map[string]*Result
 	made    int                      // runs of this process
 	took    map[bool][]time.Duration // their times, by whether they resolve gradients
-	before  func()                   // for tests: called before each run; may be nil
+	open    bool                     // a heading without its result is on the screen
 }
 
 // dir is the folder of a run.
@@ -95,17 +96,16 @@ func (r *runner) all(ctx context.Context) error {
 
 // pool makes runs, r.jobs at one time, until one stops it.
 func (r *runner) pool(ctx context.Context, todo []Spec) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	var stop atomic.Bool // the runs at work finish
 	next := make(chan Spec)
 	errs := make(chan error, r.jobs)
 	for range r.jobs {
 		go func() {
 			var err error
 			for s := range next {
-				if err == nil {
+				if !stop.Load() {
 					if err = r.one(ctx, s); err != nil {
-						cancel()
+						stop.Store(true)
 					}
 				}
 			}
@@ -140,18 +140,18 @@ func (r *runner) one(ctx context.Context, s Spec) error {
 	if ctx.Err() != nil {
 		return r.interrupted()
 	}
-	if r.before != nil {
-		r.before()
-	}
+	r.begin(s)
 	start := time.Now()
 	weights, err := s.Weights.weights(r.facts)
 	if err == nil {
 		err = r.run(ctx, s, weights)
 	}
 	if errors.Is(err, train.ErrInterrupted) {
+		r.breakLine()
 		return r.interrupted()
 	}
 	if fatal(err) {
+		r.breakLine()
 		return err
 	}
 	res, err := newResult(s, r.dir(s), r.facts.langs, err)
@@ -194,7 +194,11 @@ func (r *runner) record(res *Result, took time.Duration) error {
 	r.made++
 	kind := resolves(res.Method)
 	r.took[kind] = append(r.took[kind], took)
-	line := fmt.Sprintf(" run %d/%d  %s, lr %s, seed %d: ", len(r.results), len(r.specs), res.Config, number(res.LR), res.Seed)
+	line := ""
+	if !r.open {
+		line = r.heading(len(r.results), res.Spec)
+	}
+	r.open = false
 	if res.Error != "" {
 		line += "failed: " + firstLine(res.Error)
 	} else {
@@ -263,6 +267,37 @@ func (r *runner) cleanUp(res *Result) error {
 		}
 	}
 	return nil
+}
+
+// heading says which run of how many.
+func (r *runner) heading(n int, s Spec) string {
+	return fmt.Sprintf(" run %d/%d  %s, lr %s, seed %d: ", n, len(r.specs), s.Config, number(s.LR), s.Seed)
+}
+
+// begin writes a run's heading at its start; its result follows on the line,
+// where one run is made at a time.
+func (r *runner) begin(s Spec) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.jobs > 1 || r.ui.Quiet || r.ui.Out == nil {
+		return
+	}
+	n := len(r.results)
+	if r.results[s.Slug()] == nil {
+		n++
+	}
+	fmt.Fprint(r.ui.Out, r.heading(n, s))
+	r.open = true
+}
+
+// breakLine ends an open line before something else is written.
+func (r *runner) breakLine() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.open {
+		fmt.Fprintln(r.ui.Out)
+		r.open = false
+	}
 }
 
 // interrupted says how far the comparison is.
