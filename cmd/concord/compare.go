@@ -22,6 +22,7 @@ type compareCmd struct {
 	Temperatures []float64 `help:"Also tune data.temperature with method mean." placeholder:"T"`
 	LRs          []float64 `name:"lrs" help:"Peak learning rates to tune every configuration over; default: the run file's." placeholder:"LR"`
 	Seeds        int       `default:"3" help:"Seeds of every configuration, from the run file's on."`
+	TuneSeeds    int       `help:"Tune on the first N seeds, and run only what they choose under the others; default: everything under every seed." placeholder:"N"`
 	Out          string    `help:"The comparison's folder; default: RUN.DIR/NAME-compare. The same command continues there; a larger grid extends it." placeholder:"DIR"`
 	Jobs         int       `default:"1" help:"Runs at one time. More than one make the times worthless."`
 	KeepModels   bool      `help:"Keep every run's model."`
@@ -45,7 +46,7 @@ func (c *compareCmd) Run() error {
 	ctx, stop := interruptible()
 	defer stop()
 	rep, err := compare.Run(ctx, compare.Options{RunFile: c.RunFile, Overrides: c.Override, Out: c.Out, Jobs: c.Jobs, KeepModels: c.KeepModels, Command: commandLine(os.Args),
-		Grid: compare.Grid{Methods: c.Methods, Scopes: c.Scopes, LRs: c.LRs, Temperatures: c.Temperatures, StaticSweep: c.StaticSweep, StaticBudget: c.StaticBudget, Seeds: c.Seeds}}, screen(c.JSON))
+		Grid: compare.Grid{Methods: c.Methods, Scopes: c.Scopes, LRs: c.LRs, Temperatures: c.Temperatures, StaticSweep: c.StaticSweep, StaticBudget: c.StaticBudget, Seeds: c.Seeds, TuneSeeds: c.TuneSeeds}}, screen(c.JSON))
 	if usage := (*compare.UsageError)(nil); errors.As(err, &usage) {
 		return usagef("%v", err)
 	}

@@ -111,10 +111,11 @@ func prepare(o Options, cfg *config.Config, out string, warn io.Writer) (*runner
 	if err := now.Grid.checkObjectives(cfg, r.facts.langs); err != nil {
 		return nil, err
 	}
-	r.grid, r.specs = now.Grid, now.Grid.specs(r.facts.langs, cfg.Data.Temperature)
+	r.grid, r.base = now.Grid, cfg
 	if err := r.readResults(); err != nil {
 		return nil, err
 	}
+	r.specs = r.plan()
 	if before != nil {
 		if err := before.sameVersion(now, out, r.missing()); err != nil {
 			return nil, err

@@ -302,3 +302,36 @@ func TestMistakes(t *testing.T) {
 		})
 	}
 }
+
+// With seeds to tune on, the others' runs are only those of what was chosen, and
+// an interruption in between changes nothing.
+func TestTuneSeeds(t *testing.T) {
+	runFile, calm, broken := tinyRun(t), t.TempDir(), t.TempDir()
+	g := Grid{Methods: []string{"pcgrad"}, Scopes: []string{"layer"}, StaticSweep: true, StaticBudget: 2, LRs: []float64{1e-2, 1e-3}, Seeds: 2, TuneSeeds: 1}
+	rep, screen, err := compared(t.Context(), runFile, calm, g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bySeed := map[uint64]int{}
+	for _, r := range rep.Runs {
+		bySeed[r.Seed]++
+	}
+	if bySeed[3] != 8 || bySeed[4] < 2 || bySeed[4] > 3 || rep.Finished != rep.Planned || !strings.Contains(screen, "run 1/~11") {
+		t.Errorf("runs by seed %v, %d of %d\n%s", bySeed, rep.Finished, rep.Planned, screen)
+	}
+	for _, f := range rep.Families {
+		if len(f.Seeds) != 2 || f.Chosen.LR != 1e-2 {
+			t.Errorf("%s: seeds %v of %v", f.Name, f.Seeds, f.Chosen)
+		}
+	}
+	for sittings := 0; ; sittings++ {
+		if _, _, err := compared(&countdown{Context: t.Context(), left: 11}, runFile, broken, g); err == nil {
+			break
+		} else if !errors.Is(err, train.ErrInterrupted) || sittings > 30 {
+			t.Fatal(err)
+		}
+	}
+	if d := differing(timeless(t, calm), timeless(t, broken)); d != "" {
+		t.Errorf("reports differ:\n%s", d)
+	}
+}

@@ -19,6 +19,7 @@ type Grid struct {
 	StaticBudget int       `json:"static_budget"`          // weight vectors of the sweep besides uniform ones; 0: the fixed list
 	FirstSeed    uint64    `json:"first_seed"`             // the run file's
 	Seeds        int       `json:"seeds"`                  // FirstSeed, FirstSeed+1, …
+	TuneSeeds    int       `json:"tune_seeds"`             // candidates are tried under so many, and only what these choose under the rest; 0: all
 }
 
 // all stands for every method that needs nothing but a name.
@@ -57,6 +58,8 @@ func (g *Grid) check(lr float64, seed uint64) error {
 	switch {
 	case g.Seeds < 1 || g.Seeds > 1000:
 		return usage("--seeds %d is outside 1 … 1000", g.Seeds)
+	case g.TuneSeeds < 0 || g.TuneSeeds > g.Seeds:
+		return usage("--tune-seeds %d is outside 0 … --seeds %d", g.TuneSeeds, g.Seeds)
 	case g.StaticBudget < 0 || g.StaticBudget > 1000:
 		return usage("--static-budget %d is outside 0 … 1000", g.StaticBudget)
 	case g.StaticBudget > 0 && !g.StaticSweep:
@@ -97,11 +100,15 @@ func resolves(method string) bool {
 // merge is the smallest grid that holds both: a comparison that goes on may be
 // extended, and what was asked for before is still done.
 func merge(old, more Grid) Grid {
+	tune := max(old.TuneSeeds, more.TuneSeeds)
+	if old.TuneSeeds == 0 || more.TuneSeeds == 0 {
+		tune = 0
+	}
 	return Grid{
 		Methods: unique(append(slices.Clone(old.Methods), more.Methods...)), Scopes: unique(append(slices.Clone(old.Scopes), more.Scopes...)),
 		LRs: unique(append(slices.Clone(old.LRs), more.LRs...)), Temperatures: unique(append(slices.Clone(old.Temperatures), more.Temperatures...)),
 		StaticSweep: old.StaticSweep || more.StaticSweep, StaticBudget: max(old.StaticBudget, more.StaticBudget),
-		FirstSeed: old.FirstSeed, Seeds: max(old.Seeds, more.Seeds),
+		FirstSeed: old.FirstSeed, Seeds: max(old.Seeds, more.Seeds), TuneSeeds: tune,
 	}
 }
 

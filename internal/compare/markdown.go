@@ -12,7 +12,7 @@ import (
 // markdown is the report to be read and pasted.
 func (r *Report) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Comparison of %s\n\n", r.title())
+	fmt.Fprintf(&b, "# %s\n\n", r.title())
 	for _, v := range r.Verdict {
 		fmt.Fprintf(&b, "- %s\n", v)
 	}
@@ -39,8 +39,9 @@ func (r *Report) markdown() string {
 const explain = "Bits per byte on the test half of the held-out examples (lower is better), mean ± standard deviation over seeds. Where a row was tuned, the other half chose. " +
 	"Differences are paired by seed, with 95 % t intervals."
 
-// title is the model and the data in a few words.
-func (r *Report) title() string { return fmt.Sprintf("%d runs of %s", r.Planned, r.RunFile) }
+func (r *Report) title() string {
+	return fmt.Sprintf("%s: %s compared", r.Name, count(len(r.Tried), "configuration"))
+}
 
 // about are the facts of the comparison.
 func (r *Report) about() [][2]string {
@@ -56,11 +57,18 @@ func (r *Report) about() [][2]string {
 	if reference == "" {
 		reference = "none was tuned"
 	}
+	batch := fmt.Sprintf("%s × %s rows of %s tokens a step, %s steps", r.setting("batch.accumulate"), r.setting("batch.rows"), r.setting("batch.seq_len"), r.steps())
+	seeds := fmt.Sprintf("%d … %d", r.Grid.FirstSeed, r.Grid.FirstSeed+uint64(r.Grid.Seeds)-1)
+	if n := r.Grid.TuneSeeds; n > 0 && n < r.Grid.Seeds {
+		seeds += fmt.Sprintf("; the first %d choose, and what they chose ran under the others", n)
+	}
 	return [][2]string{
+		{"model", r.Model},
+		{"batch", batch},
 		{"device", fmt.Sprintf("%s; %s/%s, %d CPUs%s", device, r.Version.OS, r.Version.Arch, r.CPUs, jobs)},
 		{"program", "concord " + r.Version.Version + ", " + r.Version.Go},
 		{"runs", fmt.Sprintf("%d finished, %d failed, of %d; %s tokens each", r.Finished, len(r.Failures), r.Planned, report.Count(r.Tokens))},
-		{"seeds", fmt.Sprintf("%d … %d", r.Grid.FirstSeed, r.Grid.FirstSeed+uint64(r.Grid.Seeds)-1)},
+		{"seeds", seeds},
 		{"trained languages", strings.Join(r.Languages, " ")},
 		{"reference", reference},
 	}
@@ -74,10 +82,10 @@ func (r *Report) familyTable() [][]string {
 	}
 	out := [][]string{head}
 	for _, f := range r.Families {
-		row := []string{f.Name, r.chosen(f), f.Seen.String(), f.Unseen.String(), f.WorstLang + " " + f.Worst.String(), own(f.Name == familyMean, f.VsMean),
+		row := []string{f.Name, r.chosen(f), f.Seen.String(), f.Unseen.String(), f.WorstLang + " " + f.Worst.String(), r.own(f, familyMean, f.VsMean),
 			decimal(f.StepSeconds, 3), report.Duration(time.Duration(f.Seconds * float64(time.Second))), report.Bytes(f.PeakBytes), percent(f.Conflict)}
 		if r.Reference != "" {
-			row = slices.Insert(row, 6, own(f.Name == r.Reference, f.VsTuned))
+			row = slices.Insert(row, 6, r.own(f, r.Reference, f.VsTuned))
 		}
 		out = append(out, row)
 	}
@@ -99,27 +107,59 @@ func (r *Report) chosen(f Family) string {
 	return s
 }
 
-// own leaves out the difference of a row from itself.
-func own(itself bool, d Difference) string {
-	if itself {
+// own leaves out the difference of a row from itself, and says where two rows
+// chose the same runs.
+func (r *Report) own(f Family, from string, d Difference) string {
+	other := r.family(from)
+	switch {
+	case f.Name == from:
 		return ""
+	case other != nil && other.Chosen == f.Chosen:
+		return "the same runs"
 	}
 	return d.String()
 }
 
+// distinct are the families without those that chose the same runs as one
+// before, and their names with these.
+func (r *Report) distinct() (out []Family, names []string) {
+	for _, f := range r.Families {
+		i := slices.IndexFunc(out, func(o Family) bool { return o.Chosen == f.Chosen })
+		if i < 0 {
+			out, names = append(out, f), append(names, f.Name)
+		} else {
+			names[i] += " = " + f.Name
+		}
+	}
+	return out, names
+}
+
+func (r *Report) setting(key string) string {
+	if v, ok := r.Settings[key].(float64); ok {
+		return number(v)
+	}
+	return none
+}
+
+func (r *Report) steps() string {
+	for _, run := range r.Runs {
+		if run.Error == "" {
+			return fmt.Sprint(run.Steps)
+		}
+	}
+	return none
+}
+
 // languageTable is a row per language, the header first.
 func (r *Report) languageTable() [][]string {
-	head := []string{"", "", "base model"}
-	for _, f := range r.Families {
-		head = append(head, f.Name)
-	}
-	out := [][]string{head}
-	if len(r.Families) == 0 {
+	families, names := r.distinct()
+	out := [][]string{append([]string{"", "", "base model"}, names...)}
+	if len(families) == 0 {
 		return out
 	}
-	for i, l := range r.Families[0].Languages {
+	for i, l := range families[0].Languages {
 		row := []string{l.Lang, map[bool]string{true: "seen", false: "unseen"}[l.Seen], decimal(score(r.Base, l.Lang), 3)}
-		for _, f := range r.Families {
+		for _, f := range families {
 			cell := decimal(float64(f.Languages[i].Test.Mean), 3)
 			if f.Name != familyMean {
 				cell += " (" + signed(float64(f.Languages[i].VsMean.Mean), 3) + ")"

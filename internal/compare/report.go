@@ -16,13 +16,14 @@ type Report struct {
 	Version   train.Version  `json:"version"`
 	CPUs      int            `json:"cpus"`
 	Machine   Machine        `json:"machine"`
-	RunFile   string         `json:"run_file"`
+	Name      string         `json:"name"`
+	Model     string         `json:"model"`
 	Grid      Grid           `json:"grid"`
 	Settings  map[string]any `json:"settings"`
 	Languages []string       `json:"languages"` // trained on
 	Jobs      int            `json:"jobs"`
 
-	Planned   int      `json:"runs_planned"`
+	Planned   int      `json:"runs_planned"` // as far as known, with Grid.TuneSeeds
 	Finished  int      `json:"runs_finished"`
 	Tokens    int64    `json:"tokens"`              // of every run
 	Verdict   []string `json:"verdict"`             // in plain language, from the intervals
@@ -93,7 +94,7 @@ type Failed struct {
 
 // report takes together what has been run so far.
 func (r *runner) report(command string) (*Report, error) {
-	out := &Report{Command: command, Version: r.lock.Version, CPUs: runtime.NumCPU(), RunFile: r.lock.RunFile, Grid: r.grid, Settings: r.lock.Settings,
+	out := &Report{Command: command, Version: r.lock.Version, CPUs: runtime.NumCPU(), Name: r.base.Run.Name, Grid: r.grid, Settings: r.lock.Settings,
 		Languages: r.facts.langs, Jobs: r.jobs, Planned: len(r.specs), Failures: []Failed{}, Families: []Family{}, Runs: []Result{}}
 	for _, s := range r.specs {
 		res := r.results[s.Slug()]
@@ -106,14 +107,14 @@ func (r *runner) report(command string) (*Report, error) {
 			continue
 		}
 		if out.Finished++; out.Finished == 1 {
-			out.Machine, out.Tokens = res.Machine, res.Tokens
+			out.Machine, out.Model, out.Tokens = res.Machine, res.Model, res.Tokens
 		}
 		if _, test := unmark(res.Base); res.Base != nil {
 			out.Base = test
 		}
 	}
 	out.Problems = problems(out.Runs)
-	c := newChoice(out.Runs, r.grid.configs(r.facts.langs, r.temperature()))
+	c := newChoice(out.Runs, r.configs())
 	c.fill(out, r.grid)
 	out.Verdict = out.judge()
 	return out, nil

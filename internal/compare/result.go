@@ -51,6 +51,7 @@ type Result struct {
 	First   map[string]report.Float `json:"first_loss"` // by language, of the first batch under the initial weights
 	Batches string                  `json:"batches"`    // hash of the order of the batches
 	Machine Machine                 `json:"machine"`
+	Model   string                  `json:"model"`
 }
 
 // Score is one language's measurement on one half of its held-out examples.
@@ -171,6 +172,7 @@ func (r *Result) record(kind string, line []byte, steps *[]report.Step, seen []s
 			return err
 		}
 		r.Machine = Machine{h.Device, h.Backend, h.Software}
+		r.Model = fmt.Sprintf("%s, %s parameters", h.Model, report.Count(h.Parameters))
 	case "step":
 		var s report.Step
 		if err := json.Unmarshal(line, &s); err != nil {

@@ -23,6 +23,7 @@ type runner struct {
 	base       *config.Config // of every run, its held-out examples in halves
 	facts      facts
 	specs      []Spec
+	settled    bool // specs are all there will be
 	jobs       int
 	keepModels bool
 	ui         train.UI
@@ -39,7 +40,7 @@ func (r *runner) dir(s Spec) string { return filepath.Join(r.out, "runs", s.Slug
 
 // readResults finds what earlier processes have done.
 func (r *runner) readResults() error {
-	for _, s := range r.specs {
+	for _, s := range r.grid.specs(r.facts.langs, r.temperature()) {
 		res, err := readResult(r.dir(s))
 		if err != nil {
 			return err
@@ -55,34 +56,17 @@ func (r *runner) readResults() error {
 	return nil
 }
 
-// missing is the number of runs to be made.
-func (r *runner) missing() int {
-	n := 0
-	for _, s := range r.specs {
-		if !r.results[s.Slug()].done() {
-			n++
-		}
-	}
-	return n
-}
-
 // all makes the missing runs: the first alone, because weights by difficulty
 // follow from its measurement of the base model, then so many at one time. It
 // returns what stopped it.
 func (r *runner) all(ctx context.Context) error {
 	r.took = map[bool][]time.Duration{}
-	todo := []Spec{}
-	for _, s := range r.specs {
-		if res := r.results[s.Slug()]; res.done() {
-			if err := r.cleanUp(res); err != nil {
-				return err
-			}
-			continue
-		}
-		todo = append(todo, s)
+	todo, err := r.todo(r.specs)
+	if err != nil {
+		return err
 	}
 	if n := len(r.specs) - len(todo); n > 0 {
-		r.printf(" %d of %d runs are done already", n, len(r.specs))
+		r.printf(" %d of %s runs are done already", n, r.total())
 	}
 	if len(todo) > 0 && todo[0] == r.specs[0] {
 		if err := r.one(ctx, todo[0]); err != nil {
@@ -91,7 +75,28 @@ func (r *runner) all(ctx context.Context) error {
 		todo = todo[1:]
 	}
 	r.facts.base = r.baseline()
+	if err := r.pool(ctx, todo); err != nil {
+		return err
+	}
+	tuned := len(r.specs)
+	r.specs = r.plan() // now that it is known what the first seeds choose
+	if todo, err = r.todo(r.specs[tuned:]); err != nil {
+		return err
+	}
 	return r.pool(ctx, todo)
+}
+
+// todo are the runs that are missing. Those that are not are tidied up, should
+// an earlier process have ended before it came to that.
+func (r *runner) todo(specs []Spec) (out []Spec, err error) {
+	for _, s := range specs {
+		if res := r.results[s.Slug()]; !res.done() {
+			out = append(out, s)
+		} else if err := r.cleanUp(res); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // pool makes runs, r.jobs at one time, until one stops it.
@@ -196,7 +201,7 @@ func (r *runner) record(res *Result, took time.Duration) error {
 	r.took[kind] = append(r.took[kind], took)
 	line := ""
 	if !r.open {
-		line = r.heading(len(r.results), res.Spec)
+		line = r.heading(r.tried(), res.Spec)
 	}
 	r.open = false
 	if res.Error != "" {
@@ -205,7 +210,7 @@ func (r *runner) record(res *Result, took time.Duration) error {
 		line += fmt.Sprintf("seen %.3f  unseen %s", average(res.Valid, true), decimal(average(res.Valid, false), 3))
 	}
 	line += "  (" + report.Duration(took) + ")"
-	if left := r.missing(); left > 0 {
+	if r.missing()+r.later() > 0 {
 		line += fmt.Sprintf("  ETA %s", report.Duration(r.eta()))
 	}
 	r.printf("%s", line)
@@ -235,6 +240,7 @@ func (r *runner) eta() time.Duration {
 			total += pace(resolves(s.Method))
 		}
 	}
+	total += time.Duration(r.later()) * pace(true)
 	return total / time.Duration(r.jobs)
 }
 
@@ -271,7 +277,7 @@ func (r *runner) cleanUp(res *Result) error {
 
 // heading says which run of how many.
 func (r *runner) heading(n int, s Spec) string {
-	return fmt.Sprintf(" run %d/%d  %s, lr %s, seed %d: ", n, len(r.specs), s.Config, number(s.LR), s.Seed)
+	return fmt.Sprintf(" run %d/%s  %s, lr %s, seed %d: ", n, r.total(), s.Config, number(s.LR), s.Seed)
 }
 
 // begin writes a run's heading at its start; its result follows on the line,
@@ -282,11 +288,7 @@ func (r *runner) begin(s Spec) {
 	if r.jobs > 1 || r.ui.Quiet || r.ui.Out == nil {
 		return
 	}
-	n := len(r.results)
-	if r.results[s.Slug()] == nil {
-		n++
-	}
-	fmt.Fprint(r.ui.Out, r.heading(n, s))
+	fmt.Fprint(r.ui.Out, r.heading(r.tried()+1, s))
 	r.open = true
 }
 
@@ -304,7 +306,7 @@ func (r *runner) breakLine() {
 func (r *runner) interrupted() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return fmt.Errorf("%w with %d of %d runs to go; everything is saved. The same command continues", train.ErrInterrupted, r.missing(), len(r.specs))
+	return fmt.Errorf("%w with %d of %s runs to go; everything is saved. The same command continues", train.ErrInterrupted, r.missing()+r.later(), r.total())
 }
 
 func (r *runner) printf(format string, args ...any) {

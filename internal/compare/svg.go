@@ -26,13 +26,15 @@ func (r *Report) forest() template.HTML {
 	}
 	var rows []Family
 	low, high := 0.0, 0.0
-	for _, f := range r.Families {
+	families, names := r.distinct()
+	for i, f := range families {
 		d := of(f)
-		if f.Name == ref.Name || math.IsNaN(float64(d.Mean)) {
+		if f.Chosen == ref.Chosen || math.IsNaN(float64(d.Mean)) {
 			continue
 		}
+		f.Name = names[i]
 		rows = append(rows, f)
-		for _, v := range []float64{float64(d.Mean), float64(d.Lo), float64(d.Hi)} {
+		for _, v := range []float64{float64(d.Mean), float64(d.Lo), float64(d.Hi), float64(f.JudgedSeen.Lo), float64(f.JudgedSeen.Hi)} {
 			if !math.IsNaN(v) {
 				low, high = min(low, v), max(high, v)
 			}
@@ -63,15 +65,21 @@ func forestSVG(rows []Family, of func(Family) Difference, s scale, ref string) s
 	for i, f := range rows {
 		y, d := float64(forestRow*i+forestRow/2+6), of(f)
 		class := "even"
-		switch {
-		case d.Hi < 0:
+		switch { // as the verdict does
+		case f.JudgedSeen.Hi < 0:
 			class = "better"
-		case d.Lo > 0:
+		case f.JudgedSeen.Lo > 0:
 			class = "worse"
 		}
 		fmt.Fprintf(&b, `<text class="label" x="%d" y="%.1f">%s</text>`, forestLabel-12, y+4, html.EscapeString(f.Name))
-		if !math.IsNaN(float64(d.Lo)) {
-			fmt.Fprintf(&b, `<line class="bar %s" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>`, class, s.at(float64(d.Lo)), s.at(float64(d.Hi)), y, y)
+		for _, w := range []struct {
+			kind string
+			Difference
+		}{{"wide", f.JudgedSeen}, {"bar", d}} {
+			if math.IsNaN(float64(w.Lo)) {
+				continue
+			}
+			fmt.Fprintf(&b, `<line class="%s %s" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>`, w.kind, class, s.at(float64(w.Lo)), s.at(float64(w.Hi)), y, y)
 		}
 		fmt.Fprintf(&b, `<circle class="dot %s" cx="%.1f" cy="%.1f" r="4.5"><title>%s %s</title></circle>`, class, s.at(float64(d.Mean)), y, html.EscapeString(f.Name), d)
 	}
@@ -127,10 +135,12 @@ func (r *Report) curves() []curvePanel {
 	y := scale{low, high, curveHeight - curvePad, curvePad}
 	var out []curvePanel
 	mean := r.family(familyMean)
-	for _, f := range r.Families {
+	families, names := r.distinct()
+	for i, f := range families {
+		f.Name = names[i]
 		var b strings.Builder
 		fmt.Fprintf(&b, `<svg viewBox="0 0 %d %d" role="img" aria-label="loss of %s">`, curveWidth, curveHeight, html.EscapeString(f.Name))
-		if mean != nil && f.Name != familyMean {
+		if mean != nil && f.Chosen != mean.Chosen {
 			b.WriteString(polyline("ghost", mean.Curve, x, y))
 		}
 		b.WriteString(polyline("line", f.Curve, x, y) + "</svg>")

@@ -106,7 +106,7 @@ func (r *Report) sentences(what string, methods []Family, of func(Family) Differ
 	for _, f := range methods {
 		d := of(f)
 		text := func(word string) string {
-			return fmt.Sprintf("Mean of the %s: %s is %s than %s by %s bits per byte (interval %s).", what, f.Name, word, r.Reference, decimal(math.Abs(float64(d.Mean)), 4), interval(d))
+			return fmt.Sprintf("Mean of the %s: %s is %s than %s by %s bits per byte (interval %s), at %s.", what, f.Name, word, r.Reference, decimal(math.Abs(float64(d.Mean)), 4), interval(d), r.price(f))
 		}
 		switch {
 		case math.IsNaN(float64(d.Lo)):
@@ -131,6 +131,12 @@ func (r *Report) sentences(what string, methods []Family, of func(Family) Differ
 		out = append(out, fmt.Sprintf("Mean of the %s: too few seeds to judge %s.", what, strings.Join(unknown, ", ")))
 	}
 	return out
+}
+
+// price is what the family costs next to the reference.
+func (r *Report) price(f Family) string {
+	ref := r.family(r.Reference)
+	return fmt.Sprintf("%s× its time a step and %s× its memory", decimal(f.StepSeconds/ref.StepSeconds, 2), decimal(float64(f.PeakBytes)/float64(ref.PeakBytes), 2))
 }
 
 // family is the named row, nil if there is none.

@@ -64,6 +64,9 @@ func (r Rule) slug() string {
 func (r Rule) String() string {
 	switch r.Kind {
 	case byTokens:
+		if r.Value == 1 {
+			return "∝ tokens"
+		}
 		return fmt.Sprintf("∝ tokens^(1/%s)", number(r.Value))
 	case byDifficulty:
 		return fmt.Sprintf("∝ difficulty^%s", number(r.Value))
