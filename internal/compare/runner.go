@@ -30,7 +30,6 @@ type runner struct {
 
 	mu      sync.Mutex // guards the rest
 	results map[string]*Result
-	made    int                      // runs of this process
 	took    map[bool][]time.Duration // their times, by whether they resolve gradients
 	open    bool                     // a heading without its result is on the screen
 }
@@ -196,7 +195,6 @@ func (r *runner) record(res *Result, took time.Duration) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.results[res.Slug] = res
-	r.made++
 	kind := resolves(res.Method)
 	r.took[kind] = append(r.took[kind], took)
 	line := ""
@@ -214,7 +212,7 @@ func (r *runner) record(res *Result, took time.Duration) error {
 		line += fmt.Sprintf("  ETA %s", report.Duration(r.eta()))
 	}
 	r.printf("%s", line)
-	if res.Cause == "device" && r.made == 1 { // no adapter: nothing would run
+	if res.Cause == "device" && len(r.results) == 1 { // no adapter, say: nothing would run
 		return train.DeviceError(errors.New(res.Error))
 	}
 	return nil

@@ -23,8 +23,9 @@ const testSuffix = ":test"
 // split divides the held-out examples of every source in two, as files in dir,
 // and returns cfg with these as its data: each language's held-out examples are
 // the validation half, and a further evaluation-only source with testSuffix has
-// the test half. What is trained on stays the same, in the same order. shared
-// is told of languages whose held-out documents are also trained on.
+// the test half (eval.rows bounds each half). What is trained on stays the same,
+// in the same order. warn is told of held-out documents that are also trained
+// on.
 func split(cfg *config.Config, dir string, warn io.Writer) (*config.Config, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, train.DataError(err)

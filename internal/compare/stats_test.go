@@ -37,6 +37,21 @@ func TestPaired(t *testing.T) {
 	}
 }
 
+// A difference counts when its interval leaves out zero and it is not tiny.
+func TestCounts(t *testing.T) {
+	for _, c := range []struct {
+		d             Difference
+		better, worse bool
+	}{
+		{Difference{-0.01, -0.02, -0.001, 3}, true, false}, {Difference{0.01, 0.001, 0.02, 3}, false, true}, {Difference{-0.01, -0.03, 0.01, 3}, false, false},
+		{Difference{-0.0004, -0.0005, -0.0003, 3}, false, false}, {Difference{0.0004, 0.0003, 0.0005, 3}, false, false}, {paired(nil, nil, 0.95), false, false},
+	} {
+		if c.d.better() != c.better || c.d.worse() != c.worse {
+			t.Errorf("%v: better %v, worse %v", c.d, c.d.better(), c.d.worse())
+		}
+	}
+}
+
 func TestSpread(t *testing.T) {
 	if s := newSpread([]float64{2, 4, 4, 6}); s.Mean != 4 || !near(float64(s.SD), math.Sqrt(8.0/3), 1e-12) || s.String() != "4.0000 ± 1.6330" {
 		t.Errorf("%v", s)

@@ -66,9 +66,9 @@ func forestSVG(rows []Family, of func(Family) Difference, s scale, ref string) s
 		y, d := float64(forestRow*i+forestRow/2+6), of(f)
 		class := "even"
 		switch { // as the verdict does
-		case f.JudgedSeen.Hi < 0:
+		case f.JudgedSeen.better():
 			class = "better"
-		case f.JudgedSeen.Lo > 0:
+		case f.JudgedSeen.worse():
 			class = "worse"
 		}
 		fmt.Fprintf(&b, `<text class="label" x="%d" y="%.1f">%s</text>`, forestLabel-12, y+4, html.EscapeString(f.Name))

@@ -12,6 +12,21 @@ import (
 // another order.
 const sameLoss = 1e-3
 
+// fewestSeeds is the least number of seeds that a verdict is given for: of two,
+// the deviation of the differences says next to nothing.
+const fewestSeeds = 3
+
+// smallest is the least difference in bits per byte that counts as one, however
+// alike the seeds are.
+const smallest = 5e-4
+
+// better reports whether the interval is below zero, and the mean by an amount
+// that counts.
+func (d Difference) better() bool { return d.Hi < 0 && d.Mean <= -smallest }
+
+// worse is better's opposite.
+func (d Difference) worse() bool { return d.Lo > 0 && d.Mean >= smallest }
+
 // problems are what makes runs that have finished not comparable: other numbers
 // of tokens, other initial weights, another order of the batches, other devices.
 func problems(runs []Result) []string {
@@ -87,8 +102,8 @@ func (r *Report) judge() []string {
 		return append(out, "No tuned scalarisation was run (--static-sweep, --temperatures), so no gain is claimed: differences from untuned mean, in the table, are not evidence that a method is worth its place.")
 	case ref == nil:
 		return append(out, "The tuned baseline has not finished a run: no gain is claimed.")
-	case len(ref.Seeds) < 2:
-		return append(out, "One seed: there is no spread over seeds to compare a difference with, so there is no verdict. Take --seeds 3 or more.")
+	case len(ref.Seeds) < fewestSeeds:
+		return append(out, fmt.Sprintf("%s: too few to tell a difference from the spread over seeds, so there is no verdict. Take --seeds %d or more.", count(len(ref.Seeds), "seed"), fewestSeeds))
 	}
 	out = append(out, r.sentences("trained languages", methods, func(f Family) Difference { return f.JudgedSeen })...)
 	if !math.IsNaN(float64(ref.Unseen.Mean)) {
@@ -111,9 +126,9 @@ func (r *Report) sentences(what string, methods []Family, of func(Family) Differ
 		switch {
 		case math.IsNaN(float64(d.Lo)):
 			unknown = append(unknown, f.Name)
-		case d.Hi < 0:
+		case d.better():
 			out = append(out, text("better"))
-		case d.Lo > 0:
+		case d.worse():
 			out = append(out, text("worse"))
 		default:
 			even = append(even, f.Name)
