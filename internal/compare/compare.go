@@ -82,51 +82,67 @@ func Run(ctx context.Context, o Options, ui train.UI) (*Report, error) {
 
 // prepare reads and checks everything that needs no device, and pins it.
 func prepare(o Options, cfg *config.Config, out string, warn io.Writer) (*runner, error) {
-	plain := Spec{Config{Method: familyMean, LR: cfg.Optim.LR}, cfg.Run.Seed} // its own objective may be none of the comparison's
-	plan, err := train.Check(plain.apply(cfg, cfg.Run.Dir, nil))
+	r := &runner{out: out, jobs: max(1, o.Jobs), keepModels: o.KeepModels, results: map[string]*Result{}, base: cfg}
+	if err := r.readData(cfg); err != nil {
+		return nil, err
+	}
+	if err := r.pin(cfg, o.Grid); err != nil {
+		return nil, err
+	}
+	halves, err := split(ownSettings(cfg), filepath.Join(out, "data"), warn)
 	if err != nil {
 		return nil, err
 	}
-	r := &runner{out: out, jobs: max(1, o.Jobs), keepModels: o.KeepModels, results: map[string]*Result{}}
+	r.base = halves
+	return r, r.lock.write(out)
+}
+
+// readData checks the data and takes from it what static weights depend on.
+func (r *runner) readData(cfg *config.Config) error {
+	plain := Spec{Config{Method: familyMean, LR: cfg.Optim.LR}, cfg.Run.Seed} // the run file's own objective may be none of the comparison's
+	plan, err := train.Check(plain.apply(cfg, cfg.Run.Dir, nil))
+	if err != nil {
+		return err
+	}
 	r.facts = facts{tokens: map[string]int{}, seed: cfg.Run.Seed}
 	for _, d := range plan.Data {
 		if d.Seen {
 			r.facts.langs, r.facts.tokens[d.Lang] = append(r.facts.langs, d.Lang), d.Tokens
 		}
 	}
-	now, err := newLock(cfg, o.Grid)
+	return nil
+}
+
+// pin makes the lock, from the one that is there if it may be continued, and the
+// plan.
+func (r *runner) pin(cfg *config.Config, g Grid) error {
+	now, err := newLock(cfg, g)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	before, err := readLock(out)
+	before, err := readLock(r.out)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if before != nil {
-		if err := before.continues(now, out); err != nil {
-			return nil, err
+		if err := before.continues(now, r.out); err != nil {
+			return err
 		}
 		now.Grid = merge(before.Grid, now.Grid)
 	}
 	if err := now.Grid.checkObjectives(cfg, r.facts.langs); err != nil {
-		return nil, err
+		return err
 	}
-	r.grid, r.base = now.Grid, cfg
+	r.grid, r.lock = now.Grid, now
 	if err := r.readResults(); err != nil {
-		return nil, err
+		return err
 	}
 	r.specs = r.plan()
-	if before != nil {
-		if err := before.sameVersion(now, out, r.missing()); err != nil {
-			return nil, err
-		}
-		now.Version = before.Version
+	if before == nil {
+		return nil
 	}
-	if r.base, err = split(ownSettings(cfg), filepath.Join(out, "data"), warn); err != nil {
-		return nil, err
-	}
-	r.lock = now
-	return r, now.write(out)
+	now.Version = before.Version
+	return before.sameVersion(train.BuildVersion(), r.out, r.missing())
 }
 
 // ownSettings are the run file's with what every run of a comparison does: it

@@ -335,3 +335,18 @@ func TestTuneSeeds(t *testing.T) {
 		t.Errorf("reports differ:\n%s", d)
 	}
 }
+
+// Another version of the program may write the report again, and not add runs.
+func TestOtherVersion(t *testing.T) {
+	l := &lock{Version: train.Version{Version: "abc"}}
+	if err := l.sameVersion(train.Version{Version: "abc"}, "x", 3); err != nil {
+		t.Error(err)
+	}
+	if err := l.sameVersion(train.Version{Version: "def"}, "x", 0); err != nil {
+		t.Error(err)
+	}
+	var conf *config.Error
+	if err := l.sameVersion(train.Version{Version: "def"}, "x", 3); !errors.As(err, &conf) || !strings.Contains(err.Error(), "made by version abc") {
+		t.Error(err)
+	}
+}

@@ -2,7 +2,6 @@ package compare
 
 import (
 	"fmt"
-	"math"
 	"slices"
 
 	"concord/moo"
@@ -28,11 +27,7 @@ const all = "all"
 // check completes the grid and refuses what cannot be run. lr and seed are the
 // run file's.
 func (g *Grid) check(lr float64, seed uint64) error {
-	g.FirstSeed = seed
-	if len(g.LRs) == 0 {
-		g.LRs = []float64{lr}
-	}
-	methods := []string{"mean"}
+	methods := []string{familyMean}
 	for _, m := range g.Methods {
 		if m == all {
 			for _, info := range moo.Methods() {
@@ -47,6 +42,10 @@ func (g *Grid) check(lr float64, seed uint64) error {
 		}
 		methods = append(methods, m)
 	}
+	g.FirstSeed = seed
+	if len(g.LRs) == 0 {
+		g.LRs = []float64{lr}
+	}
 	g.Methods, g.Scopes = unique(methods), unique(g.Scopes)
 	g.LRs, g.Temperatures = unique(g.LRs), unique(g.Temperatures)
 	switch some := slices.ContainsFunc(g.Methods, resolves); {
@@ -55,6 +54,11 @@ func (g *Grid) check(lr float64, seed uint64) error {
 	case len(g.Scopes) == 0:
 		g.Scopes = []string{"layer"}
 	}
+	return g.bounds()
+}
+
+// bounds refuses numbers that make no sense.
+func (g *Grid) bounds() error {
 	switch {
 	case g.Seeds < 1 || g.Seeds > 1000:
 		return usage("--seeds %d is outside 1 … 1000", g.Seeds)
@@ -71,7 +75,7 @@ func (g *Grid) check(lr float64, seed uint64) error {
 		}
 	}
 	for _, v := range g.Temperatures {
-		if !(v >= 1e-3) || v > 1e9 || math.IsInf(v, 0) {
+		if !(v >= 1e-3) || v > 1e9 {
 			return usage("--temperatures: %v is outside 0.001 … 1e9", v)
 		}
 	}

@@ -103,11 +103,11 @@ func (l *lock) continues(now *lock, dir string) error {
 }
 
 // sameVersion refuses to add runs of another version of the program.
-func (l *lock) sameVersion(now *lock, dir string, missing int) error {
-	if missing == 0 || l.Version.Version == now.Version.Version {
+func (l *lock) sameVersion(now train.Version, dir string, missing int) error {
+	if missing == 0 || l.Version.Version == now.Version {
 		return nil
 	}
-	return &config.Error{Where: filepath.Join(dir, lockFile), Msg: fmt.Sprintf("the runs there were made by version %s, this is %s: %d runs are missing and would not compare", l.Version.Version, now.Version.Version, missing), Fix: "that version, or another folder with --out"}
+	return &config.Error{Where: filepath.Join(dir, lockFile), Msg: fmt.Sprintf("the runs there were made by version %s, this is %s: %d runs are missing and would not compare", l.Version.Version, now.Version, missing), Fix: "that version, or another folder with --out"}
 }
 
 func shown(v any) any {

@@ -62,7 +62,7 @@ func (r *Report) about() [][2]string {
 	if n := r.Grid.TuneSeeds; n > 0 && n < r.Grid.Seeds {
 		seeds += fmt.Sprintf("; the first %d choose, and what they chose ran under the others", n)
 	}
-	return [][2]string{
+	out := [][2]string{
 		{"model", r.Model},
 		{"batch", batch},
 		{"device", fmt.Sprintf("%s; %s/%s, %d CPUs%s", device, r.Version.OS, r.Version.Arch, r.CPUs, jobs)},
@@ -72,6 +72,33 @@ func (r *Report) about() [][2]string {
 		{"trained languages", strings.Join(r.Languages, " ")},
 		{"reference", reference},
 	}
+	if w := r.chosenWeights(); w != "" {
+		out = append(out, [2]string{"chosen static weights", w})
+	}
+	return out
+}
+
+// chosenWeights are the static weights that were chosen, scaled to a mean of
+// one; "" where uniform ones were, or none were tried.
+func (r *Report) chosenWeights() string {
+	f := r.family(familyStatic)
+	if f == nil {
+		return ""
+	}
+	for _, run := range r.Runs {
+		if run.Config != f.Chosen || len(run.Applied) == 0 {
+			continue
+		}
+		sum, parts := 0.0, []string{}
+		for _, l := range r.Languages {
+			sum += run.Applied[l]
+		}
+		for _, l := range r.Languages {
+			parts = append(parts, fmt.Sprintf("%s %.2f", l, run.Applied[l]/sum*float64(len(r.Languages))))
+		}
+		return strings.Join(parts, ", ")
+	}
+	return ""
 }
 
 // familyTable is a row per family, the header first.
