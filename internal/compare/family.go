@@ -67,6 +67,7 @@ func (c *choice) family(name string, k Config, mean, ref []Result) Family {
 	f.Seen, f.Unseen = newSpread(each(runs, seenTest)), newSpread(each(runs, unseenTest))
 	f.Worst = newSpread(each(runs, func(r Result) float64 { v, _ := worst(r.Test); return v }))
 	f.VsMean, f.VsTuned = versus(runs, mean, confidence, seenTest), versus(runs, ref, confidence, seenTest)
+	f.UnseenVs = versus(runs, ref, confidence, unseenTest)
 	f.Languages, f.Curve = languages(runs, mean), meanCurve(runs)
 	high := math.Inf(-1)
 	for _, l := range f.Languages {

@@ -105,14 +105,14 @@ func (r *Report) chosenWeights() string {
 func (r *Report) familyTable() [][]string {
 	head := []string{"", "chosen", "seen", "unseen", "worst seen", "Δ seen vs mean", "s/step", "training", "peak memory", "conflict"}
 	if r.Reference != "" {
-		head = slices.Insert(head, 6, "Δ seen vs "+r.Reference)
+		head = slices.Insert(head, 6, "Δ seen vs "+r.Reference, "Δ unseen vs "+r.Reference)
 	}
 	out := [][]string{head}
 	for _, f := range r.Families {
 		row := []string{f.Name, r.chosen(f), f.Seen.String(), f.Unseen.String(), f.WorstLang + " " + f.Worst.String(), r.own(f, familyMean, f.VsMean),
 			decimal(f.StepSeconds, 3), report.Duration(time.Duration(f.Seconds * float64(time.Second))), report.Bytes(f.PeakBytes), percent(f.Conflict)}
 		if r.Reference != "" {
-			row = slices.Insert(row, 6, r.own(f, r.Reference, f.VsTuned))
+			row = slices.Insert(row, 6, r.own(f, r.Reference, f.VsTuned), r.own(f, r.Reference, f.UnseenVs))
 		}
 		out = append(out, row)
 	}

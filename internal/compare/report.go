@@ -51,6 +51,7 @@ type Family struct {
 	WorstLang string     `json:"worst_lang"`
 	VsMean    Difference `json:"seen_vs_mean"`
 	VsTuned   Difference `json:"seen_vs_reference"`
+	UnseenVs  Difference `json:"unseen_vs_reference"`
 	// The same differences with intervals widened for the number of methods that
 	// are compared (Bonferroni): what the verdict goes by.
 	JudgedSeen   Difference `json:"judged_seen"`
