@@ -252,16 +252,24 @@ func TestOccupied(t *testing.T) {
 	}
 }
 
-// Several runs at one time come to the same as one after the other.
+// Several runs at one time come to the same as one after the other. Models are
+// kept where they are wanted, optimizer states are not.
 func TestJobs(t *testing.T) {
 	runFile, one, two := tinyRun(t), t.TempDir(), t.TempDir()
 	g := Grid{Methods: []string{"pcgrad"}, Scopes: []string{"layer"}, Seeds: 2}
 	if _, _, err := compared(t.Context(), runFile, one, g); err != nil {
 		t.Fatal(err)
 	}
-	rep, err := Run(t.Context(), Options{RunFile: runFile, Grid: g, Out: two, Jobs: 2, Command: "concord compare"}, train.UI{Quiet: true})
+	rep, err := Run(t.Context(), Options{RunFile: runFile, Grid: g, Out: two, Jobs: 2, KeepModels: true, Command: "concord compare"}, train.UI{Quiet: true})
 	if err != nil || rep.Finished != 4 {
 		t.Fatal(err)
+	}
+	for dir, want := range map[string][2]int{one: {0, 0}, two: {4, 0}} {
+		models, _ := filepath.Glob(filepath.Join(dir, "runs", "*", "model", "model.safetensors"))
+		states, _ := filepath.Glob(filepath.Join(dir, "runs", "*", "checkpoints"))
+		if len(models) != want[0] || len(states) != want[1] {
+			t.Errorf("%d models and %d folders of checkpoints, want %v", len(models), len(states), want)
+		}
 	}
 	if d := differing(timeless(t, one), strings.Replace(timeless(t, two), `"jobs": 2`, `"jobs": 1`, 1)); d != "" {
 		t.Errorf("reports differ:\n%s", d)

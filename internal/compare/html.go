@@ -14,14 +14,15 @@ var pageText string
 // page is what the template shows.
 type page struct {
 	*Report
-	Title             string
-	About             [][2]string
-	Explain           string
-	Forest            template.HTML
-	Curves            []curvePanel
-	ByMethod, ByLang  [][]string
-	Tried             [][]cell
-	CurveLow, CurveHi string
+	Title            string
+	About            [][2]string
+	Explain          string
+	Forest           template.HTML
+	Curves           []curvePanel
+	ByMethod, ByLang [][]string
+	Cost             [][]string
+	Costs            string
+	Tried            [][]cell
 }
 
 // cell is a table's, bold where it was chosen.
@@ -36,7 +37,7 @@ func (r *Report) html() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compare: %w", err)
 	}
-	p := page{Report: r, Title: r.title(), About: r.about(), Explain: explain, Forest: r.forest(), Curves: r.curves(), ByMethod: r.familyTable(), ByLang: r.languageTable()}
+	p := page{Report: r, Title: r.title(), About: r.about(), Explain: explain, Forest: r.forest(), Curves: r.curves(), ByMethod: r.familyTable(), Cost: r.costTable(), Costs: costs, ByLang: r.languageTable()}
 	for _, row := range r.triedTable() {
 		var cells []cell
 		for _, c := range row {

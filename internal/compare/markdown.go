@@ -22,6 +22,8 @@ func (r *Report) markdown() string {
 	}
 	b.WriteString("\n## By method\n\n" + explain + "\n\n")
 	table(&b, r.familyTable())
+	b.WriteString("\n## Cost\n\n" + costs + "\n\n")
+	table(&b, r.costTable())
 	b.WriteString("\n## By language\n\nBits per byte on the test half: mean over seeds, and in brackets the difference from mean.\n\n")
 	table(&b, r.languageTable())
 	b.WriteString("\n## What was tried\n\nWhat is bold was chosen by the validation half; the rest of the figures are the test half's.\n\n")
@@ -60,7 +62,7 @@ func (r *Report) about() [][2]string {
 	batch := fmt.Sprintf("%s × %s rows of %s tokens a step, %s steps", r.setting("batch.accumulate"), r.setting("batch.rows"), r.setting("batch.seq_len"), r.steps())
 	seeds := fmt.Sprintf("%d … %d", r.Grid.FirstSeed, r.Grid.FirstSeed+uint64(r.Grid.Seeds)-1)
 	if n := r.Grid.TuneSeeds; n > 0 && n < r.Grid.Seeds {
-		seeds += fmt.Sprintf("; the first %d choose, and what they chose ran under the others", n)
+		seeds += fmt.Sprintf("; choices were made on the first %s, and what was chosen ran under the others", map[bool]string{true: "one", false: fmt.Sprint(n)}[n == 1])
 	}
 	out := [][2]string{
 		{"model", r.Model},
@@ -103,21 +105,38 @@ func (r *Report) chosenWeights() string {
 
 // familyTable is a row per family, the header first.
 func (r *Report) familyTable() [][]string {
-	head := []string{"", "chosen", "seen", "unseen", "worst seen", "Δ seen vs mean", "s/step", "training", "peak memory", "conflict"}
+	head := []string{"", "chosen", "seen", "unseen", "worst seen", "Δ seen vs mean"}
 	if r.Reference != "" {
-		head = slices.Insert(head, 6, "Δ seen vs "+r.Reference, "Δ unseen vs "+r.Reference)
+		head = append(head, "Δ seen vs "+r.Reference, "Δ unseen vs "+r.Reference)
 	}
 	out := [][]string{head}
 	for _, f := range r.Families {
-		row := []string{f.Name, r.chosen(f), f.Seen.String(), f.Unseen.String(), f.WorstLang + " " + f.Worst.String(), r.own(f, familyMean, f.VsMean),
-			decimal(f.StepSeconds, 3), report.Duration(time.Duration(f.Seconds * float64(time.Second))), report.Bytes(f.PeakBytes), percent(f.Conflict)}
+		row := []string{f.Name, r.chosen(f), f.Seen.String(), f.Unseen.String(), f.WorstLang + " " + f.Worst.String(), r.own(f, familyMean, f.VsMean)}
 		if r.Reference != "" {
-			row = slices.Insert(row, 6, r.own(f, r.Reference, f.VsTuned), r.own(f, r.Reference, f.UnseenVs))
+			row = append(row, r.own(f, r.Reference, f.VsTuned), r.own(f, r.Reference, f.UnseenVs))
 		}
 		out = append(out, row)
 	}
 	return out
 }
+
+// costTable is a row per family that ran runs of its own, the header first.
+func (r *Report) costTable() [][]string {
+	out := [][]string{{"", "seconds a step", "of mean's", "training", "peak memory", "of mean's", "conflict"}}
+	mean := r.family(familyMean)
+	families, names := r.distinct()
+	for i, f := range families {
+		time1, memory := none, none
+		if mean != nil {
+			time1, memory = decimal(f.StepSeconds/mean.StepSeconds, 2)+"×", decimal(float64(f.PeakBytes)/float64(mean.PeakBytes), 2)+"×"
+		}
+		out = append(out, []string{names[i], decimal(f.StepSeconds, 3), time1, report.Duration(time.Duration(f.Seconds * float64(time.Second))), report.Bytes(f.PeakBytes), memory, percent(f.Conflict)})
+	}
+	return out
+}
+
+// costs is what the reader of costTable needs to know.
+const costs = "The median step, and all steps together without evaluation, mean over seeds; the device memory's peak. Conflict is the share of pairs of languages whose gradients have a negative inner product, over all steps and buckets."
 
 // chosen says what was chosen for the family, and from how many.
 func (r *Report) chosen(f Family) string {

@@ -121,15 +121,15 @@ func (r *Report) sentences(what string, methods []Family, of func(Family) Differ
 	for _, f := range methods {
 		d := of(f)
 		text := func(word string) string {
-			return fmt.Sprintf("Mean of the %s: %s is %s than %s by %s bits per byte (interval %s), at %s.", what, f.Name, word, r.Reference, decimal(math.Abs(float64(d.Mean)), 4), interval(d), r.price(f))
+			return fmt.Sprintf("Mean of the %s: %s is %s than %s by %s bits per byte (interval %s)", what, f.Name, word, r.Reference, decimal(math.Abs(float64(d.Mean)), 4), interval(d))
 		}
 		switch {
 		case math.IsNaN(float64(d.Lo)):
 			unknown = append(unknown, f.Name)
 		case d.better():
-			out = append(out, text("better"))
+			out = append(out, text("better")+", at "+r.price(f)+".")
 		case d.worse():
-			out = append(out, text("worse"))
+			out = append(out, text("worse")+".")
 		default:
 			even = append(even, f.Name)
 		}
