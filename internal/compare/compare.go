@@ -1,0 +1,180 @@
+// Package compare runs one fine-tune under many configurations with the same
+// token budget, and writes one report: the experiment that says whether
+// resolving gradient conflicts is worth it on somebody's own data.
+//
+// The baseline is not plain training but tuned scalarisation, which the
+// literature finds hard to beat (Kurin et al. 2022, arXiv:2201.04122; Xin et al.
+// 2022): static weights, sampling temperatures and learning rates, tried one by
+// one. Whatever is tuned is chosen on one half of the held-out examples and
+// reported on the other (split.go).
+//
+// The way through it: a Grid (grid.go) becomes Specs (plan.go); the runner
+// (runner.go) makes each an ordinary run folder below OUT/runs and keeps its
+// Result (result.go); families of configurations, statistics and the verdict
+// (report.go, stats.go, verdict.go) become report.json, .md, .csv and .html.
+// OUT/compare.lock.json (lock.go) pins what the runs have in common. A
+// comparison that was stopped, anywhere, continues where it was, to the same
+// report but for times. Start reading at Run.
+package compare
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"concord/internal/config"
+	"concord/internal/train"
+)
+
+// Options are what a comparison is asked for.
+type Options struct {
+	RunFile    string
+	Overrides  []string // of the run file, "section.key=value"
+	Grid       Grid
+	Out        string // its folder; "" is RUN.DIR/NAME-compare
+	Jobs       int    // runs at one time; 0 is 1. More than one make the times worthless
+	KeepModels bool   // keep every run's model
+	Command    string // as the user typed it, for the report
+}
+
+// Run makes the runs that are missing and writes the report. Cancelling ctx
+// finishes the step, saves and returns train.ErrInterrupted; the same call
+// continues. Errors are *UsageError, *config.Error or of train's kinds. A run
+// that fails is part of the report and no error.
+func Run(ctx context.Context, o Options, ui train.UI) (*Report, error) {
+	warn := &once{w: ui.Warn, seen: map[string]bool{}}
+	cfg, err := config.Load(o.RunFile, o.Overrides)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.Grid.check(cfg.Optim.LR, cfg.Run.Seed); err != nil {
+		return nil, err
+	}
+	out := cmp.Or(o.Out, cfg.OutDir()+"-compare")
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return nil, train.DataError(fmt.Errorf("cannot make the comparison's folder: %w", err))
+	}
+	release, err := train.Occupy(out)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	r, err := prepare(o, cfg, out, warn)
+	if err != nil {
+		return nil, err
+	}
+	warn.before = r.breakLine
+	r.ui = train.UI{Out: ui.Out, Warn: warn, Quiet: ui.Quiet}
+	stopped := r.all(ctx)
+	rep, err := r.report(o.Command)
+	if err != nil {
+		return nil, err
+	}
+	if err := rep.write(out); err != nil {
+		return nil, err
+	}
+	return rep, stopped
+}
+
+// prepare reads and checks everything that needs no device, and pins it.
+func prepare(o Options, cfg *config.Config, out string, warn io.Writer) (*runner, error) {
+	r := &runner{out: out, jobs: max(1, o.Jobs), keepModels: o.KeepModels, results: map[string]*Result{}, base: cfg}
+	if err := r.readData(cfg); err != nil {
+		return nil, err
+	}
+	if err := r.pin(cfg, o.Grid); err != nil {
+		return nil, err
+	}
+	halves, err := split(ownSettings(cfg), filepath.Join(out, "data"), warn)
+	if err != nil {
+		return nil, err
+	}
+	r.base = halves
+	return r, r.lock.write(out)
+}
+
+// readData checks the data and takes from it what static weights depend on.
+func (r *runner) readData(cfg *config.Config) error {
+	plain := Spec{Config{Method: familyMean, LR: cfg.Optim.LR}, cfg.Run.Seed} // the run file's own objective may be none of the comparison's
+	plan, err := train.Check(plain.apply(cfg, cfg.Run.Dir, nil))
+	if err != nil {
+		return err
+	}
+	r.facts = facts{tokens: map[string]int{}, seed: cfg.Run.Seed}
+	for _, d := range plan.Data {
+		if d.Seen {
+			r.facts.langs, r.facts.tokens[d.Lang] = append(r.facts.langs, d.Lang), d.Tokens
+		}
+	}
+	return nil
+}
+
+// pin makes the lock, from the one that is there if it may be continued, and the
+// plan.
+func (r *runner) pin(cfg *config.Config, g Grid) error {
+	now, err := newLock(cfg, g)
+	if err != nil {
+		return err
+	}
+	before, err := readLock(r.out)
+	if err != nil {
+		return err
+	}
+	if before != nil {
+		if err := before.continues(now, r.out); err != nil {
+			return err
+		}
+		now.Grid = merge(before.Grid, now.Grid)
+	}
+	if err := now.Grid.checkObjectives(cfg, r.facts.langs); err != nil {
+		return err
+	}
+	r.grid, r.lock = now.Grid, now
+	if err := r.readResults(); err != nil {
+		return err
+	}
+	r.specs = r.plan()
+	if before == nil {
+		return nil
+	}
+	now.Version = before.Version
+	return before.sameVersion(train.BuildVersion(), r.out, r.missing())
+}
+
+// ownSettings are the run file's with what every run of a comparison does: it
+// measures once, at its end, unless -o eval.every asks for more, and keeps no
+// more than the checkpoint it would be resumed from.
+func ownSettings(cfg *config.Config) *config.Config {
+	c := *cfg
+	if cfg.Origin("eval.every") != "-o" {
+		c.Eval.Every = 0
+	}
+	c.Eval.First, c.Eval.Last = false, true
+	c.Checkpoint.Keep, c.Checkpoint.Best = 1, false
+	return &c
+}
+
+// once passes a line on the first time only: every run warns of the same.
+type once struct {
+	mu     sync.Mutex
+	w      io.Writer
+	seen   map[string]bool
+	before func() // called before a line is passed; may be nil
+}
+
+func (o *once) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.w == nil || o.seen[string(b)] {
+		return len(b), nil
+	}
+	o.seen[string(b)] = true
+	if o.before != nil {
+		o.before()
+	}
+	return o.w.Write(b)
+}

@@ -1,0 +1,133 @@
+package compare
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"concord/internal/config"
+	"concord/internal/train"
+	"concord/internal/train/traintest"
+)
+
+// splitRun writes a run file with a source of every kind: a held-out file, a
+// fraction, plain text to measure only, and nothing held out.
+func splitRun(t *testing.T) *config.Config {
+	t.Helper()
+	dir := t.TempDir()
+	traintest.Base(t, filepath.Join(dir, "base"), nil)
+	for i, name := range []string{"aa", "bb", "cc"} {
+		traintest.WriteFile(t, filepath.Join(dir, name+".jsonl"), traintest.Examples(i, 0, 60))
+	}
+	traintest.WriteFile(t, filepath.Join(dir, "aa.held.jsonl"), traintest.Examples(0, 60, 67))
+	var text strings.Builder
+	for i := range 9 {
+		fmt.Fprintf(&text, "t%d\n\n", i)
+	}
+	traintest.WriteFile(t, filepath.Join(dir, "dd.txt"), text.String())
+	path := filepath.Join(dir, "run.toml")
+	traintest.WriteFile(t, path, `[model]
+path = "base"
+[batch]
+rows = 4
+seq_len = 16
+[schedule]
+steps = 2
+[[data.source]]
+lang = "aa"
+path = "aa.jsonl"
+heldout = "aa.held.jsonl"
+[[data.source]]
+lang = "bb"
+path = "bb.jsonl"
+holdout = 0.3
+[[data.source]]
+lang = "cc"
+path = "cc.jsonl"
+[[data.source]]
+lang = "dd"
+path = "dd.txt"
+train = false
+`)
+	cfg, err := config.Load(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// What is trained on stays the same; every held-out example is in one of the
+// halves.
+func TestSplit(t *testing.T) {
+	cfg := splitRun(t)
+	got, err := split(cfg, t.TempDir(), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := train.Check(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := train.Check(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := map[string]int{}
+	for i, d := range after.Data {
+		held[strings.TrimSuffix(d.Lang, testSuffix)] += d.Heldout
+		if i < len(before.Data) {
+			if b := before.Data[i]; d.Lang != b.Lang || d.Examples != b.Examples || d.Tokens != b.Tokens || d.Bytes != b.Bytes {
+				t.Errorf("%s trains on %+v, before on %+v", d.Lang, d, b)
+			}
+		} else if d.Seen || !strings.HasSuffix(d.Lang, testSuffix) || d.Heldout == 0 {
+			t.Errorf("a source %+v", d)
+		}
+	}
+	want := map[string]int{}
+	for _, b := range before.Data {
+		want[b.Lang] = b.Heldout
+	}
+	if !reflect.DeepEqual(held, want) || len(after.Data) != 4+3 {
+		t.Errorf("held out %v, want %v", held, want)
+	}
+	if cfg.Data.Source[1].Holdout != 0.3 {
+		t.Error("the configuration given has changed")
+	}
+}
+
+// A file that is there already is not written again: runs in the middle of which
+// a comparison was stopped have its hash.
+func TestKeep(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x")
+	traintest.WriteFile(t, path, "one")
+	if err := os.Chmod(filepath.Dir(path), 0o555); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod(filepath.Dir(path), 0o755)
+	if err := keep(path, []byte("one")); err != nil {
+		t.Error(err)
+	}
+}
+
+// Data that cannot be divided is refused with the reason.
+func TestSplitRefuses(t *testing.T) {
+	cfg := splitRun(t)
+	one := *cfg
+	one.Data.Source = []config.Source{{Lang: "aa", Path: "aa.jsonl", Train: true, Heldout: "one.jsonl"}}
+	traintest.WriteFile(t, cfg.Resolve("one.jsonl"), traintest.Examples(0, 60, 61))
+	if _, err := split(&one, t.TempDir(), io.Discard); err == nil || !strings.Contains(err.Error(), "needs two") {
+		t.Errorf("one held-out example: %v", err)
+	}
+	one.Data.Source = []config.Source{{Lang: "cc", Path: "cc.jsonl", Train: true}}
+	if _, err := split(&one, t.TempDir(), io.Discard); err == nil || !strings.Contains(err.Error(), "nothing to compare by") {
+		t.Errorf("nothing held out: %v", err)
+	}
+	one.Data.Source = []config.Source{{Lang: "cc:test", Path: "cc.jsonl", Train: true}}
+	if _, err := split(&one, t.TempDir(), io.Discard); err == nil || !strings.Contains(err.Error(), "cc:test") {
+		t.Errorf("a name that is taken: %v", err)
+	}
+}

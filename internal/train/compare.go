@@ -1,0 +1,55 @@
+package train
+
+import (
+	"path/filepath"
+	"slices"
+
+	"concord/internal/checkpoint"
+	"concord/internal/config"
+)
+
+// What internal/compare needs of a run beyond Run, Resume and Check.
+
+// Occupy makes this process the only one that writes to dir, which exists,
+// until release is called; another process that tries is refused with the first
+// one's number. What a killed process left behind is taken over.
+func Occupy(dir string) (release func(), err error) { return occupy(dir) }
+
+// Resumable reports whether the run in dir has a checkpoint to continue from.
+func Resumable(dir string) bool {
+	_, _, _, err := checkpoint.Latest(filepath.Join(dir, checkpointFolder))
+	return err == nil && exists(filepath.Join(dir, lockFile))
+}
+
+// Leftovers are the folders of a finished run that hold models and optimizer
+// states; with the final model's first. Metrics and the lock are not among them.
+func Leftovers(dir string) (model string, rest []string) {
+	return filepath.Join(dir, modelFolder), []string{filepath.Join(dir, checkpointFolder), filepath.Join(dir, bestFolder)}
+}
+
+// Metrics is the path of the metrics of the run in dir.
+func Metrics(dir string) string { return filepath.Join(dir, metricsFile) }
+
+// Hashes are the SHA-256, by absolute path, of every file that decides what a
+// run comes to: those that a run's lock has and the base model's weights.
+func Hashes(cfg *config.Config) (map[string]string, error) {
+	out, err := fileHashes(cfg)
+	if err != nil || cfg.Model.Init == "random" {
+		return out, err
+	}
+	weights, _ := filepath.Glob(filepath.Join(cfg.Resolve(cfg.Model.Path), "*.safetensors")) // the pattern is fixed
+	for _, p := range weights {
+		h, err := hashFile(p)
+		if err != nil {
+			return nil, DataError(err)
+		}
+		out[mustAbs(p)] = h
+	}
+	return out, nil
+}
+
+// CheckObjective checks [objective] for the languages trained on, as Run does.
+func CheckObjective(cfg *config.Config, langs []string) error {
+	_, err := newObjective(cfg, langs, slices.Repeat([]float64{1}, len(langs)))
+	return err
+}
