@@ -17,7 +17,7 @@ import (
 // solver is needed.
 // Options: c (default 0.5; 0 is mean, large c tends to the direction of mgda);
 // rescale, "none" as above, "mean" divides by 1 + c, which gives back the
-// gradient where all are equal.
+// gradient where all are equal, "square" by 1 + c².
 // Guarantees: |d − g0| ≤ c|g0|, so for c < 1 it descends the mean loss and
 // converges to its minimum; non-conflicting for c ≥ 1, not in general below.
 // Weights grow without bound as the gradients come close to cancelling each
@@ -35,13 +35,17 @@ func cagradEntry() entry {
 			Guarantees: "descends the mean loss for c < 1; non-conflicting for c ≥ 1 only",
 			Options: []Option{
 				{Name: "c", Default: 0.5, Min: 0, Max: 1e6, Doc: "radius of the ball around the mean gradient, relative to its norm; 0 is mean"},
-				rescaleOption("divides by 1 + c"),
+				{Name: rescaleName, Default: rescaleNone, Choices: []string{rescaleNone, rescaleMean, "square"},
+					Doc: `"none" is the paper's scale; "mean" divides by 1 + c, so that equal gradients give back that gradient (what training uses); "square" by 1 + c², as the authors' code does`},
 			},
 		},
 		build: func(v values) (Method, error) {
 			m := cagrad{c: v.number("c"), scale: 1}
-			if v.word(rescaleName) == rescaleMean {
+			switch v.word(rescaleName) {
+			case rescaleMean:
 				m.scale = 1 / (1 + m.c)
+			case "square":
+				m.scale = 1 / (1 + m.c*m.c)
 			}
 			return m, nil
 		},

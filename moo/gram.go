@@ -34,7 +34,7 @@ func (p *problem) normalise(g *mat.SymDense) {
 		}
 	}
 	p.repaired = max(p.repaired, liftToPSD(out))
-	p.in.G = out
+	p.in.G, p.in.root = out, p.root
 }
 
 // liftToPSD replaces g by the nearest positive semidefinite matrix, measured in

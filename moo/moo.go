@@ -30,6 +30,8 @@ type Input struct {
 	Step       int64
 	Bucket     int
 	State      State // Result.State of the same bucket's last call; zero at first
+
+	root float64 // √ of the trace that Solve divided G by, for methods whose scale it decides
 }
 
 // Result is a method's answer.

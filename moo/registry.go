@@ -17,11 +17,24 @@ type entry struct {
 func registry() []entry {
 	return []entry{
 		meanEntry(),
+		sumEntry(),
 		staticEntry(),
 		mgdaEntry(),
 		pcgradEntry(),
 		cagradEntry(),
 		upgradEntry(),
+		dualprojEntry(),
+		gradvacEntry(),
+		imtlGEntry(),
+		nashEntry(),
+		fairgradEntry(),
+		alignedEntry(),
+		configEntry(),
+		dbMTLEntry(),
+		gradnormEntry(),
+
+		graddropEntry(),
+		trimmedMeanEntry(),
 
 		rlwEntry(),
 		temperatureEntry(),

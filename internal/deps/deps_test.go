@@ -21,6 +21,8 @@ var allowed = map[string][]string{
 	"shaders":              {},
 	"gpu":                  {},
 	"moo":                  {},
+	"moo/internal/jac":     {},
+	"moo/mootest":          {"moo", "moo/internal/jac"},
 	"tensor":               {"gpu", "shaders"},
 	"bucket":               {"gpu", "tensor", "moo"},
 	"internal/ref":         {},
@@ -48,7 +50,7 @@ var allowed = map[string][]string{
 // owners names the only packages that may import each third-party module.
 var owners = map[string][]string{
 	"github.com/cogentcore/webgpu":  {"gpu"},
-	"gonum.org/v1/gonum":            {"moo", "bucket", "internal/train", "internal/optest", "internal/compare", "cmd/concord"}, // compare: quantiles of Student's t
+	"gonum.org/v1/gonum":            {"moo", "moo/internal/jac", "bucket", "internal/train", "internal/optest", "internal/compare", "cmd/concord"}, // compare: quantiles of Student's t
 	"github.com/BurntSushi/toml":    {"internal/config"},
 	"github.com/dlclark/regexp2/v2": {"internal/tokenizer"},
 	"golang.org/x/text":             {"internal/tokenizer"},

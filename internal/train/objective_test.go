@@ -14,9 +14,17 @@ import (
 	"concord/gpu"
 	"concord/internal/config"
 	"concord/internal/train/traintest"
+	"concord/moo"
 )
 
-var methods = []string{"mean", "static", "mgda", "pcgrad", "cagrad", "upgrad"}
+// methods is every method that there is.
+func methods() []string {
+	var out []string
+	for _, m := range moo.Methods() {
+		out = append(out, m.Name)
+	}
+	return out
+}
 
 // sameExamples makes every language's training data the same single row: three
 // examples of different lengths that fill 15 of 16 positions.
@@ -53,7 +61,7 @@ func TestIdenticalLanguagesArePlainTraining(t *testing.T) {
 	gradient := values(t, plain, bucket.Gradient)
 	steps(t, plain, 2)
 	weights := values(t, plain, bucket.Weight)
-	for _, method := range methods {
+	for _, method := range methods() {
 		tr := open(t, withMethod(t, cfg, method))
 		steps(t, tr, 1)
 		if e := traintest.NMSE(values(t, tr, bucket.Gradient), gradient); e > 1e-10 {

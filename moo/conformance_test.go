@@ -1,0 +1,143 @@
+package moo_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"gonum.org/v1/gonum/mat"
+
+	"concord/moo"
+	"concord/moo/mootest"
+)
+
+type props = mootest.Properties
+
+// conformance is what every method promises, with options.
+var conformance = []struct {
+	name    string
+	options map[string]any
+	props   props
+}{
+	{"mean", nil, props{PermutationInvariant: true, LinearUnderScaling: true, StronglyStationary: true, IdenticalRows: true, Simplex: true}},
+	{"sum", nil, props{PermutationInvariant: true, LinearUnderScaling: true, StronglyStationary: true}},
+	{"static", nil, props{PermutationInvariant: true, LinearUnderScaling: true, StronglyStationary: true, IdenticalRows: true}},
+	{"mgda", nil, props{NonConflicting: true, PermutationInvariant: true, IdenticalRows: true, DuplicateInvariant: true, Simplex: true}},
+	{"pcgrad", nil, props{}},
+	{"pcgrad", map[string]any{"order": "ascending"}, props{}},
+	{"pcgrad", map[string]any{"order": "descending"}, props{}},
+	{"cagrad", map[string]any{"c": 0.0}, props{PermutationInvariant: true, LinearUnderScaling: true, StronglyStationary: true}},
+	{"cagrad", map[string]any{"c": 0.5}, props{PermutationInvariant: true}},
+	{"cagrad", map[string]any{"c": 1.0}, props{NonConflicting: true, PermutationInvariant: true}},
+	{"cagrad", map[string]any{"c": 2.0}, props{NonConflicting: true, PermutationInvariant: true}},
+	{"upgrad", nil, props{NonConflicting: true, PermutationInvariant: true, LinearUnderScaling: true, StronglyStationary: true, IdenticalRows: true}},
+	{"dualproj", nil, props{NonConflicting: true, PermutationInvariant: true, StronglyStationary: true, IdenticalRows: true}},
+	{"gradvac", nil, props{}},
+	{"gradvac", map[string]any{"order": "ascending"}, props{}},
+	{"imtl-g", nil, props{PermutationInvariant: true, IdenticalRows: true, Tolerance: 1e-6}},
+	{"nash-mtl", nil, props{NonConflicting: true, FullRank: true, PermutationInvariant: true, AnyLength: true, Tolerance: 1e-5}},
+	{"fairgrad", map[string]any{"alpha": 0.0}, props{PermutationInvariant: true, LinearUnderScaling: true, IdenticalRows: true}},
+	{"fairgrad", map[string]any{"alpha": 0.1}, props{NonConflicting: true, FullRank: true, PermutationInvariant: true, AnyLength: true, Tolerance: 1e-5}},
+	{"fairgrad", map[string]any{"alpha": 2.0}, props{NonConflicting: true, FullRank: true, PermutationInvariant: true, AnyLength: true, Tolerance: 1e-5}},
+	{"aligned-mtl", nil, props{PermutationInvariant: true, IdenticalRows: true, Tolerance: 1e-6}},
+	{"aligned-mtl", map[string]any{"scale": "median"}, props{PermutationInvariant: true, IdenticalRows: true, Tolerance: 1e-6}},
+	{"aligned-mtl", map[string]any{"scale": "mean"}, props{PermutationInvariant: true, IdenticalRows: true, Tolerance: 1e-6}},
+	{"config", nil, props{NonConflicting: true, EqualCosines: true, FullRank: true, PermutationInvariant: true, Tolerance: 1e-6}},
+	{"db-mtl", nil, props{PermutationInvariant: true}},
+	{"gradnorm", nil, props{PermutationInvariant: true}},
+	{"rlw", nil, props{Simplex: true, IdenticalRows: true}},
+	{"temperature", nil, props{PermutationInvariant: true, IdenticalRows: true, Simplex: true}},
+	{"dwa", nil, props{PermutationInvariant: true}},
+	{"uw", nil, props{PermutationInvariant: true}},
+	{"imtl-l", nil, props{PermutationInvariant: true}},
+	{"gls", nil, props{PermutationInvariant: true}},
+	{"stch", nil, props{PermutationInvariant: true, IdenticalRows: true, Simplex: true}},
+	{"famo", nil, props{PermutationInvariant: true, IdenticalRows: true, Simplex: true}},
+}
+
+func TestConformance(t *testing.T) {
+	covered := map[string]bool{}
+	for _, c := range conformance {
+		covered[c.name] = true
+		t.Run(fmt.Sprint(c.name, c.options), func(t *testing.T) {
+			m, err := moo.New(c.name, c.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mootest.Run(t, m, c.props)
+			training, err := moo.New(c.name, moo.ForTraining(c.name, c.options))
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := c.props
+			p.IdenticalRows, p.StronglyStationary = true, false
+			mootest.Run(t, training, p)
+		})
+	}
+	for _, info := range moo.Methods() {
+		if !covered[info.Name] && info.Needs != moo.NeedsRows {
+			t.Errorf("%s is held to nothing", info.Name)
+		}
+	}
+}
+
+// Wrapped methods are held to what the wrapping leaves.
+func TestWrappedConformance(t *testing.T) {
+	for _, kind := range []string{"l2", "loss", "loss+"} {
+		for _, name := range []string{"mgda", "upgrad", "gradvac"} {
+			m, err := moo.New(name, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m, err = moo.Wrap(m, moo.Wrapping{Normalise: kind, EMA: 0.5}); err != nil {
+				t.Fatal(err)
+			}
+			p := props{}
+			if name != "gradvac" {
+				p = props{NonConflicting: true, PermutationInvariant: true, IdenticalRows: true, Tolerance: 1e-7}
+			}
+			t.Run(name+" "+kind, func(t *testing.T) { mootest.Run(t, m, p) })
+		}
+	}
+}
+
+// shortest follows the gradient with the shortest norm alone: a method of a
+// user's own.
+type shortest struct{}
+
+func (shortest) Name() string { return "shortest" }
+
+func (shortest) Weights(in moo.Input) (moo.Result, error) {
+	w := make([]float64, in.G.SymmetricDim())
+	best := 0
+	for i := range w {
+		if in.G.At(i, i) < in.G.At(best, best) {
+			best = i
+		}
+	}
+	w[best] = 1
+	return moo.Result{Weights: w}, nil
+}
+
+func TestOwnMethod(t *testing.T) {
+	mootest.Run(t, shortest{}, props{IdenticalRows: true, Simplex: true, PermutationInvariant: true})
+}
+
+// A method is anything that turns a Gram into weights; Solve takes care of zero,
+// damaged and single gradients and of the scale.
+func ExampleSolve() {
+	g := mat.NewSymDense(3, []float64{4, -1, 0, -1, 1, 0, 0, 0, 0}) // the third gradient is zero
+	r, err := moo.Solve(shortest{}, moo.Input{G: g})
+	fmt.Println(r.Weights, err)
+	// Output: [0 1 0] <nil>
+}
+
+func TestMethodsAreListedOnce(t *testing.T) {
+	var names []string
+	for _, m := range moo.Methods() {
+		if slices.Contains(names, m.Name) {
+			t.Errorf("%s is registered twice", m.Name)
+		}
+		names = append(names, m.Name)
+	}
+}
