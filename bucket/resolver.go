@@ -202,10 +202,22 @@ func (r *Resolver) Begin(micro int) {
 		u := &r.units[i]
 		u.left, u.gram, u.fixed = u.sites*micro, nil, nil
 		if r.opt.MayFix && !r.direct() {
-			u.fixed = r.opt.Solver.Fixed(i)
+			u.fixed = rounded(r.opt.Solver.Fixed(i))
 		}
 	}
 	r.memory.begin(r)
+}
+
+// rounded is weights as they are applied, float32; nil stays nil.
+func rounded(w []float64) []float64 {
+	if w == nil {
+		return nil
+	}
+	out := make([]float64, len(w))
+	for i, x := range w {
+		out[i] = float64(float32(x))
+	}
+	return out
 }
 
 // Linear records the gradient of the weight of a linear map y = x Wᵀ called

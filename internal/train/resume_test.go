@@ -23,11 +23,18 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 	for _, c := range []struct {
 		method, scope string
 		accumulate    int
+		more          []string
 	}{
-		{"mean", "layer", 2}, {"pcgrad", "tensor", 1}, {"cagrad", "layer", 1}, {"cagrad", "global", 2},
+		{"mean", "layer", 2, nil}, {"pcgrad", "tensor", 1, nil}, {"cagrad", "layer", 1, nil}, {"cagrad", "global", 2, nil},
+		{"famo", "layer", 1, nil},
+		{"gradvac", "layer", 1, []string{"objective.ema=0.5", "objective.every=2", "probe.every=2"}},
+		{"gradnorm", "layer", 1, []string{"objective.metric=adam", "optim.clip=0.1", "objective.normalise=loss+"}},
+		{"mgda", "layer", 1, []string{"objective.noise.halves=true", "objective.noise.debias=true", "batch.rows=6", "objective.gram=ghost"}},
+		{"graddrop", "tensor", 1, []string{"objective.warmup=1"}},
 	} {
 		t.Run(fmt.Sprintf("%s-%s-%d", c.method, c.scope, c.accumulate), func(t *testing.T) {
 			overrides := []string{"objective.method=" + c.method, "objective.scope=" + c.scope, fmt.Sprintf("batch.accumulate=%d", c.accumulate), "batch.rows=3", "schedule.steps=4", "eval.every=2", "optim.lr=0.05", "schedule.warmup=0"}
+			overrides = append(overrides, c.more...)
 			want := uninterrupted(t, overrides...)
 			got := interruptedAtEveryStep(t, 4, overrides...)
 			if d := want.Differ(got); d != "" {
