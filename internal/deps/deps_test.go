@@ -28,6 +28,7 @@ var allowed = map[string][]string{
 	"internal/ref":         {},
 	"internal/optest":      {},
 	"internal/report":      {},
+	"internal/htmlreport":  {"moo", "internal/report"},
 	"internal/config":      {},
 	"internal/safetensors": {},
 	"internal/checkpoint":  {},
@@ -43,14 +44,15 @@ var allowed = map[string][]string{
 	"internal/train/traintest": {"gpu", "internal/model", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
 	"internal/compare":         {"moo", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},
 	"internal/bench":           {"gpu", "tensor", "bucket", "moo", "internal/train", "internal/config"},
-	"cmd/concord":              {"gpu", "tensor", "moo", "internal/train", "internal/report", "internal/config", "internal/doctor", "internal/bench", "internal/compare"},
+	"cmd/concord":              {"gpu", "tensor", "moo", "internal/train", "internal/report", "internal/config", "internal/doctor", "internal/bench", "internal/compare", "internal/htmlreport", "internal/safetensors"},
 	"cmd/prepare":              {"internal/tokenizer"},
 }
 
 // owners names the only packages that may import each third-party module.
 var owners = map[string][]string{
 	"github.com/cogentcore/webgpu":  {"gpu"},
-	"gonum.org/v1/gonum":            {"moo", "moo/internal/jac", "bucket", "internal/train", "internal/optest", "internal/compare", "cmd/concord"}, // compare: quantiles of Student's t
+	"gonum.org/v1/plot":             {"internal/htmlreport"},
+	"gonum.org/v1/gonum":            {"moo", "internal/htmlreport", "moo/internal/jac", "bucket", "internal/train", "internal/optest", "internal/compare", "cmd/concord"}, // compare: quantiles of Student's t
 	"github.com/BurntSushi/toml":    {"internal/config"},
 	"github.com/dlclark/regexp2/v2": {"internal/tokenizer"},
 	"golang.org/x/text":             {"internal/tokenizer"},

@@ -1,0 +1,153 @@
+package htmlreport
+
+import (
+	"math"
+
+	"gonum.org/v1/gonum/mat"
+
+	"concord/internal/report"
+	"concord/moo"
+)
+
+// snapshot is what one Gram tells.
+type snapshot struct {
+	Step    int              `json:"step"`
+	Metric  string           `json:"metric"`
+	Gap     report.Float     `json:"gap"` // of the sum of the buckets' Grams
+	Cosines []report.Float   `json:"cos"` // of that sum: M·M
+	Buckets []bucketSnapshot `json:"buckets"`
+}
+
+// bucketSnapshot is one bucket's.
+type bucketSnapshot struct {
+	Name    string         `json:"name"`
+	Cosines []report.Float `json:"cos"`            // M·M, row-major; null without a gradient
+	Self    []report.Float `json:"self,omitempty"` // by language
+	Angle   report.Float   `json:"angle"`          // degrees between d and the mean gradient
+	Ratio   report.Float   `json:"ratio"`          // |d| over that of the mean gradient
+	Gap     report.Float   `json:"gap"`            // least norm in the convex hull over the mean norm of the gradients
+}
+
+// derive computes what a snapshot shows.
+func derive(g report.Gram, langs int) snapshot {
+	out := snapshot{Step: g.Step, Metric: g.Metric}
+	sum := mat.NewSymDense(langs, nil)
+	for _, b := range g.Buckets {
+		m, ok := matrix(b.G, langs)
+		if !ok {
+			continue
+		}
+		x := bucketSnapshot{Name: b.Name, Cosines: cosines(m), Self: b.SelfCosine, Gap: gap(m)}
+		x.Angle, x.Ratio = against(m, b.Weights)
+		out.Buckets = append(out.Buckets, x)
+		for i := range langs {
+			for j := range i + 1 {
+				if v := m.At(i, j); finite(v) {
+					sum.SetSym(i, j, sum.At(i, j)+v)
+				}
+			}
+		}
+	}
+	out.Gap, out.Cosines = gap(sum), cosines(sum)
+	return out
+}
+
+// matrix is the Gram whose lower triangle is recorded; false when it is of
+// another number of languages.
+func matrix(lower []report.Float, m int) (*mat.SymDense, bool) {
+	if m < 1 || len(lower) != m*(m+1)/2 {
+		return nil, false
+	}
+	g := mat.NewSymDense(m, nil)
+	k := 0
+	for i := range m {
+		for j := range i + 1 {
+			g.SetSym(i, j, float64(lower[k]))
+			k++
+		}
+	}
+	return g, true
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+// cosines is G's, NaN where a gradient is zero or not finite.
+func cosines(g *mat.SymDense) []report.Float {
+	n := g.SymmetricDim()
+	out := make([]report.Float, 0, n*n)
+	for i := range n {
+		for j := range n {
+			c := g.At(i, j) / math.Sqrt(g.At(i, i)) / math.Sqrt(g.At(j, j))
+			out = append(out, round(min(1, max(-1, c)), 4))
+		}
+	}
+	return out
+}
+
+// round keeps a page small.
+func round(x float64, digits int) report.Float {
+	if !finite(x) {
+		return report.Float(math.NaN())
+	}
+	f := math.Pow(10, float64(digits))
+	return report.Float(math.Round(x*f) / f)
+}
+
+// against is the angle in degrees between d = Jᵀw and the mean of the active
+// gradients, and the ratio of their lengths: |d|² = wᵀGw, ⟨d, ḡ⟩ = wᵀGu.
+func against(g *mat.SymDense, w []float64) (angle, ratio report.Float) {
+	n := g.SymmetricDim()
+	u := make([]float64, n)
+	active := 0.0
+	for i := range n {
+		if d := g.At(i, i); d > 0 && finite(d) {
+			u[i] = 1
+			active++
+		}
+	}
+	nan := report.Float(math.NaN())
+	if len(w) != n || active == 0 {
+		return nan, nan
+	}
+	form := func(a, b []float64) float64 {
+		sum := 0.0
+		for i := range n {
+			for j := range n {
+				if a[i] != 0 && b[j] != 0 {
+					sum += a[i] * b[j] * g.At(i, j)
+				}
+			}
+		}
+		return sum
+	}
+	for i := range u {
+		u[i] /= active
+	}
+	dd, uu, du := form(w, w), form(u, u), form(w, u)
+	if !(dd > 0) || !(uu > 0) {
+		return nan, round(math.Sqrt(max(0, dd)/uu), 5)
+	}
+	c := min(1, max(-1, du/math.Sqrt(dd)/math.Sqrt(uu)))
+	return round(math.Acos(c)*180/math.Pi, 3), round(math.Sqrt(dd/uu), 5)
+}
+
+// gap is the least norm of a convex combination of the gradients over their mean
+// norm: 0 where they are Pareto stationary.
+func gap(g *mat.SymDense) report.Float {
+	m, err := moo.New("mgda", nil)
+	if err != nil {
+		return report.Float(math.NaN())
+	}
+	r, err := moo.Solve(m, moo.Input{G: g})
+	if err != nil {
+		return report.Float(math.NaN())
+	}
+	sum, n := 0.0, 0.0
+	for i := range g.SymmetricDim() {
+		if d := g.At(i, i); d > 0 && finite(d) {
+			sum += math.Sqrt(d)
+			n++
+		}
+	}
+	return round(r.Diagnostics["norm"]/(sum/n), 5)
+}

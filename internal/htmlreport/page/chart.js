@@ -1,0 +1,188 @@
+// Small drawing helpers: elements, scales, line charts, bars, heat maps, tables.
+const NS = "http://www.w3.org/2000/svg";
+// Okabe and Ito's colours, told apart by most colour-blind readers; dashes tell the rest.
+const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f"];
+const DASHES = ["", "6 3", "2 3", "8 3 2 3"];
+const colour = i => COLOURS[i % COLOURS.length];
+const dash = i => DASHES[Math.floor(i / COLOURS.length) % DASHES.length];
+
+function el(name, attrs, ...children) {
+  const e = document.createElement(name);
+  for (const k in attrs || {}) { if (k === "on") { for (const ev in attrs.on) e.addEventListener(ev, attrs.on[ev]); } else if (attrs[k] !== null && attrs[k] !== undefined) e.setAttribute(k, attrs[k]); }
+  for (const c of children) e.append(c);
+  return e;
+}
+function svg(name, attrs, text) {
+  const e = document.createElementNS(NS, name);
+  for (const k in attrs || {}) e.setAttribute(k, attrs[k]);
+  if (text !== undefined) e.textContent = text;
+  return e;
+}
+const ok = v => v !== null && v !== undefined && Number.isFinite(v);
+function num(v, digits) {
+  if (!ok(v)) return "–";
+  const a = Math.abs(v);
+  if (digits !== undefined) return v.toFixed(digits);
+  if (a !== 0 && (a < 1e-3 || a >= 1e6)) return v.toExponential(2);
+  return a >= 100 ? v.toFixed(0) : a >= 10 ? v.toFixed(1) : v.toFixed(3);
+}
+function extent(lists) {
+  let lo = Infinity, hi = -Infinity;
+  for (const l of lists) for (const v of l) if (ok(v)) { lo = Math.min(lo, v); hi = Math.max(hi, v); }
+  if (lo > hi) return null;
+  if (lo === hi) { lo -= Math.abs(lo) * .05 + 1e-9; hi += Math.abs(hi) * .05 + 1e-9; }
+  return [lo, hi];
+}
+function ticks(lo, hi, n) {
+  const raw = (hi - lo) / n, base = Math.pow(10, Math.floor(Math.log10(raw)));
+  const step = [1, 2, 5, 10].map(k => k * base).find(s => s >= raw) || raw;
+  const out = [];
+  for (let v = Math.ceil(lo / step) * step; v <= hi + step * 1e-9; v += step) out.push(Math.abs(v) < step * 1e-9 ? 0 : v);
+  return out;
+}
+const tip = document.getElementById("tip");
+function showTip(text, x, y) {
+  tip.textContent = text; tip.hidden = false;
+  const w = tip.offsetWidth, h = tip.offsetHeight;
+  tip.style.left = Math.max(4, Math.min(x + 14, innerWidth - w - 4)) + "px";
+  tip.style.top = Math.max(4, Math.min(y + 14, innerHeight - h - 4)) + "px";
+}
+function hideTip() { tip.hidden = true; }
+
+let drawn = 0; // figures, for tests
+
+// lines draws series [{name, x, y, index, dots}] and returns the element. o: xLabel, yLabel, zero, points.
+function lines(series, o) {
+  const box = el("div"), legend = el("div", { class: "legend" }), host = el("div");
+  const shown = series.map(() => true);
+  function draw() {
+    host.replaceChildren();
+    const live = series.filter((_, i) => shown[i]);
+    const xr = extent(live.map(s => s.x)), yr = extent(live.map(s => s.y).concat(o.zero ? [[0]] : []));
+    if (!xr || !yr) { host.append(el("p", { class: "missing" }, "Nothing to draw.")); return; }
+    const narrow = innerWidth < 560, W = narrow ? 360 : 760, H = narrow ? 230 : 280, L = 46, R = 8, T = 8, B = 34;
+    const X = v => L + (v - xr[0]) / (xr[1] - xr[0]) * (W - L - R), Y = v => H - B - (v - yr[0]) / (yr[1] - yr[0]) * (H - T - B);
+    const s = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": o.title });
+    for (const v of ticks(yr[0], yr[1], 5)) { s.append(svg("line", { class: "axis", x1: L, x2: W - R, y1: Y(v), y2: Y(v) }), svg("text", { x: L - 5, y: Y(v) + 4, "text-anchor": "end" }, num(v))); }
+    for (const v of ticks(xr[0], xr[1], narrow ? 4 : 8)) s.append(svg("text", { x: X(v), y: H - B + 15, "text-anchor": "middle" }, Math.abs(v) >= 1 || v === 0 ? String(Math.round(v * 100) / 100) : num(v)));
+    s.append(svg("text", { x: W - R, y: H - 3, "text-anchor": "end" }, o.xLabel || "step"), svg("text", { x: 2, y: H - 3 }, o.yLabel || ""));
+    series.forEach((q, i) => {
+      if (!shown[i]) return;
+      const k = q.index === undefined ? i : q.index, c = colour(k);
+      let d = "", pen = false;
+      q.y.forEach((v, n) => { if (!ok(v)) { pen = false; return; } d += (pen ? "L" : "M") + X(q.x[n]).toFixed(1) + " " + Y(v).toFixed(1); pen = true; });
+      s.append(svg("path", { d: d, fill: "none", stroke: c, "stroke-width": q.thick ? 2.6 : 1.7, "stroke-dasharray": q.dashed ? "3 3" : dash(k) }));
+      if (q.dots || q.y.length < 2) q.y.forEach((v, n) => { if (ok(v)) s.append(svg("circle", { cx: X(q.x[n]), cy: Y(v), r: 3, fill: q.dashed ? "none" : c, stroke: c })); });
+    });
+    const mark = svg("line", { class: "axis", y1: T, y2: H - B, visibility: "hidden", stroke: "currentColor" });
+    s.append(mark);
+    function at(e) {
+      const r = s.getBoundingClientRect(), v = xr[0] + ((e.clientX - r.left) * W / r.width - L) / (W - L - R) * (xr[1] - xr[0]);
+      let best = null;
+      for (const q of live) q.x.forEach(x => { if (best === null || Math.abs(x - v) < Math.abs(best - v)) best = x; });
+      if (best === null) return;
+      mark.setAttribute("x1", X(best)); mark.setAttribute("x2", X(best)); mark.setAttribute("visibility", "visible");
+      const rows = live.map(q => [q.name, q.y[q.x.indexOf(best)]]).filter(p => ok(p[1])).sort((a, b) => b[1] - a[1]);
+      const most = 14;
+      showTip((o.xLabel || "step") + " " + num(best, Number.isInteger(best) ? 0 : 3) + "\n" + rows.slice(0, most).map(p => num(p[1]).padStart(9) + "  " + p[0]).join("\n") + (rows.length > most ? "\n  … " + (rows.length - most) + " more" : ""), e.clientX, e.clientY);
+    }
+    s.addEventListener("pointermove", at); s.addEventListener("pointerdown", at);
+    s.addEventListener("pointerleave", () => { hideTip(); mark.setAttribute("visibility", "hidden"); });
+    host.append(s);
+  }
+  series.forEach((q, i) => {
+    const k = q.index === undefined ? i : q.index, sw = svg("svg", { width: 22, height: 8, style: "width:22px" });
+    sw.append(svg("line", { x1: 0, x2: 22, y1: 4, y2: 4, stroke: colour(k), "stroke-width": 3, "stroke-dasharray": q.dashed ? "3 3" : dash(k) }));
+    const b = el("button", { type: "button", "aria-pressed": "true", on: { click: () => { shown[i] = !shown[i]; b.setAttribute("aria-pressed", shown[i]); draw(); } } }, sw, q.name);
+    legend.append(b);
+  });
+  draw(); drawn++;
+  addEventListener("resize", draw);
+  box.append(legend, host, asTable(() => [[o.xLabel || "step", ...series.map(q => q.name)], ...tableRows(series)]));
+  return box;
+}
+function tableRows(series) {
+  const xs = [...new Set(series.flatMap(q => q.x))].sort((a, b) => a - b), maps = series.map(q => new Map(q.x.map((x, n) => [x, q.y[n]])));
+  return xs.map(x => [num(x, Number.isInteger(x) ? 0 : 3), ...maps.map(m => num(m.get(x)))]);
+}
+// table of strings, first row the head. Cells are text, never markup.
+function table(rows, cls) {
+  const head = el("thead", {}, el("tr", {}, ...rows[0].map(c => el("th", { scope: "col" }, String(c)))));
+  const body = el("tbody", {}, ...rows.slice(1).map(r => el("tr", r.sum ? { class: "sum" } : {}, ...r.map(c => el("td", {}, String(c))))));
+  return el("div", { class: "scroll" }, el("table", { class: cls }, head, body));
+}
+// asTable is a figure's numbers, made when they are asked for.
+function asTable(rows) {
+  const d = el("details", {}, el("summary", {}, "The same as a table"));
+  d.addEventListener("toggle", () => { if (d.open && d.children.length === 1) d.append(table(rows())); });
+  return d;
+}
+// diverging is blue for 1, white (or black) for 0, red for −1.
+function diverging(v) {
+  if (!ok(v)) return "transparent";
+  const a = Math.min(1, Math.abs(v)), [r, g, b] = v < 0 ? [178, 24, 43] : [33, 102, 172];
+  return `rgba(${r},${g},${b},${(a * .85 + .04).toFixed(3)})`;
+}
+const inkOn = v => ok(v) && Math.abs(v) > .55 ? "#fff" : "inherit";
+// heat draws rows × columns of 0 … 1 on a canvas-like grid of rectangles.
+function heat(names, xs, values, o) {
+  const W = 760, L = 0, cell = Math.max(12, Math.min(22, 420 / names.length)), H = names.length * (cell + 13) + 24;
+  const s = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": o.title });
+  names.forEach((name, r) => {
+    const y = r * (cell + 13);
+    s.append(svg("text", { x: 0, y: y + 10 }, name));
+    const w = (W - L) / Math.max(1, xs.length);
+    values[r].forEach((v, k) => {
+      if (!ok(v)) return;
+      const c = svg("rect", { x: L + k * w, y: y + 13, width: w + .3, height: cell, fill: `rgba(178,24,43,${(v * .95 + .03).toFixed(3)})` });
+      s.append(c);
+    });
+    s.append(svg("rect", { x: L, y: y + 13, width: W - L, height: cell, fill: "none", class: "axis" }));
+  });
+  s.append(svg("text", { x: L, y: H - 8 }, o.xLabel + " " + xs[0]), svg("text", { x: W, y: H - 8, "text-anchor": "end" }, String(xs[xs.length - 1])));
+  s.addEventListener("pointermove", e => {
+    const r = s.getBoundingClientRect(), px = (e.clientX - r.left) * W / r.width, py = (e.clientY - r.top) * H / r.height;
+    const row = Math.floor(py / (cell + 13)), k = Math.floor(px / ((W - L) / xs.length));
+    if (row < 0 || row >= names.length || k < 0 || k >= xs.length) { hideTip(); return; }
+    showTip(names[row] + "\n" + o.xLabel + " " + xs[k] + ": " + (ok(values[row][k]) ? (100 * values[row][k]).toFixed(0) + " %" : "–"), e.clientX, e.clientY);
+  });
+  s.addEventListener("pointerleave", hideTip);
+  drawn++;
+  return el("div", {}, s, asTable(() => [[o.xLabel, ...names], ...xs.map((x, k) => [x, ...names.map((_, r) => ok(values[r][k]) ? (100 * values[r][k]).toFixed(0) + " %" : "–")])]));
+}
+// bars draws [{name, parts: [{name, value}]}] as stacked horizontal bars.
+function bars(items, unit, title) {
+  const kinds = [...new Set(items.flatMap(i => i.parts.map(p => p.name)))];
+  const top = Math.max(...items.map(i => i.parts.reduce((a, p) => a + p.value, 0)), 1e-12);
+  const W = 760, h = 20, s = svg("svg", { viewBox: `0 0 ${W} ${items.length * (h + 18) + 4}`, role: "img", "aria-label": title });
+  items.forEach((it, r) => {
+    let x = 0; const y = r * (h + 18), sum = it.parts.reduce((a, p) => a + p.value, 0);
+    s.append(svg("text", { x: 0, y: y + 11, class: "strong" }, it.name + "  " + unit(sum)));
+    for (const p of it.parts) {
+      const w = p.value / top * W, k = kinds.indexOf(p.name), c = svg("rect", { x: x, y: y + 15, width: Math.max(0, w - .6), height: h, fill: colour(k), opacity: Math.floor(k / 8) ? .55 : 1 });
+      c.append(svg("title", {}, p.name + " " + unit(p.value)));
+      s.append(c);
+      if (w > 70) s.append(svg("text", { x: x + 5, y: y + 29, style: "fill:#fff" }, p.name));
+      x += w;
+    }
+  });
+  const legend = el("div", { class: "legend" }, ...kinds.map((k, i) => el("span", {}, el("span", { style: `display:inline-block;width:10px;height:10px;margin:0 4px 0 8px;background:${colour(i)}` }), k)));
+  drawn++;
+  return el("div", {}, kinds.length > 1 ? legend : "", s, asTable(() => [["", ...kinds, "sum"], ...items.map(i => [i.name, ...kinds.map(k => { const p = i.parts.find(p => p.name === k); return p ? unit(p.value) : "–"; }), unit(i.parts.reduce((a, p) => a + p.value, 0))])]));
+}
+// scatter draws points {x, y, name, group} with the diagonal.
+function scatter(points, o) {
+  const r = extent([points.map(p => p.x), points.map(p => p.y), [0]]), W = innerWidth < 560 ? 360 : 460, H = W * .8, L = 56, B = 34, T = 8, R = 10;
+  const X = v => L + (v - r[0]) / (r[1] - r[0]) * (W - L - R), Y = v => H - B - (v - r[0]) / (r[1] - r[0]) * (H - T - B);
+  const s = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": o.title, style: `max-width:${W * 1.3}px` });
+  for (const v of ticks(r[0], r[1], 4)) { s.append(svg("line", { class: "axis", x1: L, x2: W - R, y1: Y(v), y2: Y(v) }), svg("text", { x: L - 5, y: Y(v) + 4, "text-anchor": "end" }, num(v)), svg("text", { x: X(v), y: H - B + 15, "text-anchor": "middle" }, num(v))); }
+  s.append(svg("line", { x1: X(r[0]), y1: Y(r[0]), x2: X(r[1]), y2: Y(r[1]), stroke: "currentColor", "stroke-dasharray": "4 4", opacity: .5 }));
+  s.append(svg("text", { x: W - R, y: H - 3, "text-anchor": "end" }, o.xLabel), svg("text", { x: 2, y: H - 3 }, "↑ " + o.yLabel));
+  for (const p of points) {
+    const c = svg("circle", { cx: X(p.x), cy: Y(p.y), r: 4.5, fill: colour(p.group), opacity: .85 });
+    c.append(svg("title", {}, `${p.name}: ${o.xLabel} ${num(p.x)}, ${o.yLabel} ${num(p.y)}`));
+    s.append(c, svg("text", { x: X(p.x) + 6, y: Y(p.y) - 4 }, p.label));
+  }
+  drawn++;
+  return s;
+}

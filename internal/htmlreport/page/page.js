@@ -1,0 +1,183 @@
+// The page: sections from DATA, in the order of reading.
+const H = DATA.header, LANGS = DATA.langs || [], main = document.getElementById("main"), nav = document.getElementById("nav");
+const has = l => l && l.length > 0;
+
+function section(id, title, note) {
+  const s = el("section", { id: id }, el("h2", {}, title));
+  if (note) s.append(el("p", { class: "note" }, note));
+  nav.append(el("a", { href: "#" + id }, title));
+  main.append(s);
+  return s;
+}
+const missing = (s, text) => s.append(el("p", { class: "missing" }, text));
+const duration = t => t >= 3600 ? Math.floor(t / 3600) + " h " + Math.round(t % 3600 / 60) + " min" : t >= 60 ? Math.floor(t / 60) + " min " + Math.round(t % 60) + " s" : num(t, 1) + " s";
+const bytes = n => n >= 1 << 30 ? (n / 2 ** 30).toFixed(2) + " GiB" : (n / 2 ** 20).toFixed(1) + " MiB";
+const noGram = "This run's method (" + H.method + ") computes no Gram matrices. A method that does, such as objective.method = \"pcgrad\", records them.";
+function slider(label, max, value, show, change) {
+  const out = el("output", {}, show(value));
+  const input = el("input", { type: "range", min: 0, max: Math.max(0, max), value: value, "aria-label": label, on: { input: () => { out.textContent = show(+input.value); change(+input.value); } } });
+  return el("label", {}, label, input, out);
+}
+
+document.getElementById("subtitle").textContent = [H.model, H.device, H.method + ", scope " + H.scope].filter(Boolean).join(" · ");
+
+function summary() {
+  const s = section("summary", "Summary"), last = DATA.steps && DATA.steps.length ? DATA.steps[DATA.steps.length - 1] : 0;
+  const dl = el("dl"), put = (k, v) => dl.append(el("dt", {}, k), el("dd", {}, v));
+  put("Run", (H.name || "") + "  " + (H.dir || ""));
+  put("Steps", last + " of " + H.steps + (DATA.end ? "" : ", not finished") + "; " + H.rows + " rows × " + H.seq_len + " tokens");
+  put("Tokens", (DATA.total_tokens || 0).toLocaleString("en") + " in " + duration(DATA.end ? DATA.end.seconds : DATA.seconds));
+  put("Trained on", LANGS.join(" "));
+  put("Program", "concord " + H.version);
+  s.append(dl);
+  const a = DATA.before, b = DATA.after;
+  if (!b) { missing(s, "No evaluation was recorded: give a source heldout or holdout, and leave eval.first and eval.last on."); return; }
+  const rows = [["language", "", "before", "after", "change"]], was = new Map((a.rows || []).map(r => [r.lang, r]));
+  const change = (x, y) => ok(x) && ok(y) && x ? (100 * (y / x - 1)).toFixed(1) + " %" : "–";
+  for (const seen of [true, false]) {
+    const these = (b.rows || []).filter(r => r.seen === seen);
+    if (!these.length) continue;
+    for (const r of these) { const w = was.get(r.lang) || {}; rows.push([r.lang, seen ? "seen" : "unseen", num(w.bits_per_byte, 3), num(r.bits_per_byte, 3), change(w.bits_per_byte, r.bits_per_byte)]); }
+    const avg = l => l.reduce((p, v) => p + v, 0) / l.length, worst = l => Math.max(...l);
+    for (const [name, f] of [["mean", avg], ["worst", worst]]) {
+      const x = f(these.map(r => (was.get(r.lang) || {}).bits_per_byte)), y = f(these.map(r => r.bits_per_byte));
+      const row = [name, seen ? "seen" : "unseen", num(x, 3), num(y, 3), change(x, y)]; row.sum = true; rows.push(row);
+    }
+  }
+  s.append(el("p", { class: "note" }, "Held-out bits per byte, lower is better: step " + a.step + " against step " + b.step + "."), table(rows));
+}
+
+function loss() {
+  const s = section("loss", "Loss by language", "Training loss, nats per supervised token" + (DATA.every > 1 ? "; each point is the mean of " + DATA.every + " steps" : "") + ". Tap a name to hide it.");
+  if (!has(DATA.steps)) { missing(s, "No step was recorded."); return; }
+  s.append(lines(LANGS.map((l, i) => ({ name: l, x: DATA.steps, y: DATA.loss[i], index: i })), { title: "training loss by language over steps", yLabel: "↑ nats per token" }));
+}
+
+function heldout() {
+  const s = section("heldout", "Held-out bits per byte", "Solid: trained on. Dashed, hollow points: never trained on.");
+  if (!has(DATA.evals)) { missing(s, "No evaluation was recorded: [eval] every = 50 measures on the way."); return; }
+  const names = [];
+  for (const e of DATA.evals) for (const r of e.rows || []) if (!names.some(n => n.lang === r.lang)) names.push(r);
+  names.sort((a, b) => b.seen - a.seen);
+  s.append(lines(names.map((n, i) => ({ name: n.lang + (n.seen ? "" : " (unseen)"), dashed: !n.seen, dots: true, index: n.seen && LANGS.includes(n.lang) ? LANGS.indexOf(n.lang) : i, x: DATA.evals.map(e => e.step), y: DATA.evals.map(e => { const r = (e.rows || []).find(r => r.lang === n.lang); return r ? r.bits_per_byte : null; }) })), { title: "held-out bits per byte by language over steps", yLabel: "↑ bits per byte" }));
+}
+
+let drawMatrix = null;
+function cosines() {
+  const s = section("cosines", "Cosines between the languages' gradients", "Blue agrees, red and framed conflicts (cosine below 0). Italic and pale: within the noise floor, the smaller of the two languages' self-cosines, where it was measured.");
+  if (!has(DATA.grams)) { missing(s, noGram); return; }
+  const host = el("div"), first = DATA.grams[0].buckets.map(b => b.name);
+  let g = DATA.grams.length - 1, b = 0;
+  drawMatrix = function () {
+    const snap = DATA.grams[g], k = b === 0 ? null : snap.buckets.find(x => x.name === first[b - 1]), c = k ? k.cos : snap.cos, self = k && k.self, n = LANGS.length;
+    const rows = [el("tr", {}, el("th"), ...LANGS.map(l => el("th", { scope: "col" }, l)))];
+    let conflicts = 0, pairs = 0;
+    for (let i = 0; i < n; i++) rows.push(el("tr", {}, el("th", { scope: "row" }, LANGS[i]), ...LANGS.map((_, j) => {
+      const v = c[i * n + j];
+      if (j < i && ok(v)) { pairs++; if (v < 0) conflicts++; }
+      const noise = i !== j && self && ok(self[i]) && ok(self[j]) && Math.abs(v) < Math.abs(Math.min(self[i], self[j]));
+      return el("td", { style: `background:${i === j ? "transparent" : diverging(v)};color:${inkOn(i === j ? 0 : v)}`, class: (i !== j && v < 0 ? "conflict" : "") + (noise ? " noise" : "") }, i === j ? "1" : ok(v) ? v.toFixed(2).replace("-", "−") : "–");
+    })));
+    host.replaceChildren(el("p", { class: "note" }, (k ? k.name : "all buckets together") + ", step " + snap.step + ": " + conflicts + " of " + pairs + " pairs conflict" + (snap.metric === "adam" ? " in the optimizer's metric." : ".")), el("div", { class: "scroll" }, el("table", { class: "matrix" }, ...rows)));
+  };
+  s.append(el("div", { class: "controls" }, slider("bucket", first.length, 0, v => v === 0 ? "all" : first[v - 1], v => { b = v; drawMatrix(); }), slider("step", DATA.grams.length - 1, g, v => String(DATA.grams[v].step), v => { g = v; drawMatrix(); })), host);
+  drawMatrix(); drawn++;
+}
+
+function conflicts() {
+  const s = section("conflicts", "Conflicting pairs by layer", "Share of language pairs with a negative cosine, from white (none) to red (all).");
+  if (!has(DATA.buckets) || !DATA.conflict.some(r => r.some(ok))) { missing(s, noGram); return; }
+  s.append(heat(DATA.buckets, DATA.steps, DATA.conflict, { title: "share of conflicting pairs by bucket over steps", xLabel: "step" }));
+}
+
+function weights() {
+  const s = section("weights", "Weights of the languages", "What the method gave each language in each bucket. Effective weight is the weight times the length of the gradient.");
+  const any = has(DATA.buckets) && DATA.weights.some(b => b.some(l => l.some(ok)));
+  if (!any) { missing(s, noGram); return; }
+  const avg = l => { const v = l.filter(ok); return v.length ? v.reduce((a, x) => a + x, 0) / v.length : null; };
+  s.append(el("p", { class: "note" }, "Mean over the run:"), table([["bucket", ...LANGS], ...DATA.buckets.map((name, b) => [name, ...LANGS.map((_, i) => num(avg(DATA.weights[b][i]), 3))])]));
+  const host = el("div"), kind = el("select", { "aria-label": "what" }, el("option", { value: "w" }, "weight"), el("option", { value: "e" }, "effective weight"), el("option", { value: "n" }, "gradient norm"));
+  let b = 0;
+  function draw() {
+    const pick = i => DATA.steps.map((_, k) => { const w = DATA.weights[b][i][k], n = DATA.norms[b][i][k]; return kind.value === "w" ? w : kind.value === "n" ? n : ok(w) && ok(n) ? w * n : null; });
+    host.replaceChildren(lines(LANGS.map((l, i) => ({ name: l, x: DATA.steps, y: pick(i), index: i })), { title: "weights by language over steps", yLabel: "↑ " + kind.selectedOptions[0].textContent, zero: true }));
+  }
+  kind.addEventListener("change", draw);
+  s.append(el("div", { class: "controls" }, slider("bucket", DATA.buckets.length - 1, 0, v => DATA.buckets[v], v => { b = v; draw(); }), el("label", {}, "show", kind)), host);
+  draw();
+}
+
+function byBucket(pick) { return DATA.grams.length ? DATA.grams[0].buckets.map((b, i) => ({ name: b.name, x: DATA.grams.map(g => g.step), y: DATA.grams.map(g => { const k = g.buckets.find(x => x.name === b.name); return k ? pick(k) : null; }), index: i })) : []; }
+
+function distance() {
+  const s = section("distance", "How far the resolved gradient is from the mean", "The angle between the gradient that was followed and the plain mean of the languages' gradients, and the ratio of their lengths.");
+  if (!has(DATA.grams)) { missing(s, noGram); return; }
+  if (!DATA.grams.some(g => g.buckets.some(b => ok(b.ratio)))) { missing(s, "An element-wise method has no weights to compute these from."); return; }
+  s.append(lines(byBucket(b => b.angle), { title: "angle to the mean gradient by bucket", yLabel: "↑ degrees", zero: true }), lines(byBucket(b => b.ratio), { title: "length over that of the mean gradient by bucket", yLabel: "↑ |d| / |mean|", zero: true }));
+}
+
+function probes() {
+  const s = section("probes", "Predicted and realised change of the losses", "For probed steps: the first-order change of each language's loss on the step's own batch, for the update that the optimizer made (momentum and preconditioner included), against the change that happened. On the dashed line they agree; right of zero or above it, a language got worse.");
+  if (!has(DATA.probes)) { missing(s, "No step was probed: [probe] every = 50 measures every 50th step, at the price of three forward passes and two copies of the weights."); return; }
+  const pts = [];
+  for (const p of DATA.probes) for (const l of LANGS) { const x = p.predicted[l], y = p.realised[l]; if (ok(x) && ok(y)) pts.push({ x: x, y: y, name: l + ", step " + p.step, label: l, group: LANGS.indexOf(l) }); }
+  s.append(scatter(pts, { title: "predicted against realised change of each language's loss", xLabel: "predicted, nats", yLabel: "realised, nats" }));
+  s.append(table([["step", "", ...LANGS], ...DATA.probes.flatMap(p => [[p.step, "predicted", ...LANGS.map(l => num(p.predicted[l], 4))], ["", "realised", ...LANGS.map(l => num(p.realised[l], 4))]])]));
+}
+
+function gaps() {
+  const s = section("gap", "Stationarity gap", "The shortest convex combination of the languages' gradients over their mean length: 0 where they are Pareto stationary, so that no direction helps all. In a dense model, stationarity of every bucket with weights of its own is implied by that of the whole model: it is the weaker condition. A bucket may show 0 while the whole (thick) does not; the reverse cannot be.");
+  if (!has(DATA.grams)) { missing(s, noGram); return; }
+  s.append(lines([{ name: "whole model", thick: true, x: DATA.grams.map(g => g.step), y: DATA.grams.map(g => g.gap), index: 7 }, ...byBucket(b => b.gap)], { title: "stationarity gap by bucket and of the whole model", yLabel: "↑ gap", zero: true }));
+}
+
+function noise() {
+  const s = section("noise", "Noise floor", "Self-cosine: the cosine between the gradients of two halves of a language's own tokens in the step. A cosine between two languages that is smaller than this in size may be chance.");
+  const with_ = (DATA.grams || []).filter(g => g.buckets.some(b => has(b.self)));
+  if (!with_.length) { missing(s, "Not measured: [objective.noise] halves = true cuts every language's rows in two."); return; }
+  const names = with_[0].buckets.map(b => b.name), avg = (b, i) => { const v = with_.map(g => { const k = g.buckets.find(x => x.name === b); return k && k.self ? k.self[i] : null; }).filter(ok); return v.length ? v.reduce((a, x) => a + x, 0) / v.length : null; };
+  s.append(table([["mean over the run", ...LANGS], ...names.map(n => [n, ...LANGS.map((_, i) => num(avg(n, i), 2))])]));
+  drawn++;
+}
+
+function cost() {
+  const s = section("cost", "Time, memory, tokens");
+  if (has(DATA.probes)) {
+    s.append(el("p", { class: "note" }, "Device time of the probed steps by phase (measuring slows a step down where the device has no timestamps):"),
+      bars(DATA.probes.slice(-12).map(p => ({ name: "step " + p.step, parts: Object.keys(p.phases || {}).sort().map(k => ({ name: k, value: p.phases[k] })) })), v => v >= 1 ? v.toFixed(2) + " s" : (1000 * v).toFixed(1) + " ms", "step time by phase"));
+  } else missing(s, "Step time by phase comes with probes: [probe] every = 50.");
+  if (has(DATA.steps)) s.append(el("p", { class: "note" }, "Tokens per second:"), lines([{ name: "tokens/s", x: DATA.steps, y: DATA.rate, index: 0 }], { title: "tokens per second over steps", yLabel: "↑ tokens/s", zero: true }));
+  if (DATA.end && DATA.end.bytes_by_role) s.append(el("p", { class: "note" }, "Device memory at the peak, by role:"), bars([{ name: "peak", parts: Object.entries(DATA.end.bytes_by_role).filter(e => e[1] > 0).sort((a, b) => b[1] - a[1]).map(e => ({ name: e[0], value: e[1] })) }], bytes, "memory by role"));
+  else missing(s, "Memory by role comes with the run's end.");
+  const t = Object.entries(DATA.tokens || {}).sort((a, b) => b[1] - a[1]);
+  if (t.length) s.append(el("p", { class: "note" }, "Supervised tokens trained on, by language:"), bars(t.map(e => ({ name: e[0], parts: [{ name: "tokens", value: e[1] }] })), v => Math.round(v).toLocaleString("en"), "tokens by language"));
+}
+
+function representation() {
+  const s = section("representation", "Representation"), a = DATA.analysis;
+  if (!a) { missing(s, "Not analysed: concord analyze separability RUN measures how separable the languages are in the hidden states, and adds it here."); return; }
+  if (a.note) s.append(el("p", { class: "note" }, String(a.note)));
+  for (const l of a.lines || []) s.append(el("p", { class: "note" }, String(l.title || "")), lines((l.series || []).map((q, i) => ({ name: String(q.name), x: l.x || [], y: q.y || [], dots: true, index: i })), { title: String(l.title || ""), xLabel: l.x_label, yLabel: "↑ " + (l.y_label || "") }));
+  for (const t of a.tables || []) s.append(el("p", { class: "note" }, [t.title, t.note].filter(Boolean).join(". ")), table([t.columns || [], ...(t.rows || []).map(r => r.map(c => typeof c === "number" ? num(c) : c === null ? "–" : String(c)))]));
+}
+
+for (const f of [summary, loss, heldout, cosines, conflicts, weights, distance, probes, gaps, noise, cost, representation]) f();
+if (has(DATA.warnings)) main.append(el("section", {}, el("h2", {}, "Left out"), ...DATA.warnings.slice(0, 20).map(w => el("p", { class: "note" }, w))));
+document.getElementById("foot").textContent = "Made by concord " + H.version + ". This file needs no network.";
+document.documentElement.dataset.ready = String(drawn);
+document.documentElement.dataset.width = document.documentElement.scrollWidth + "/" + innerWidth;
+
+if (location.hash === "#selftest") { // for tests in a browser: every slider must change what it controls
+  let moved = 0, all = 0;
+  for (const input of document.querySelectorAll("input[type=range]")) {
+    if (+input.max < 1) continue;
+    all++;
+    const host = input.closest("section"), was = host.innerHTML;
+    input.value = +input.value === 0 ? input.max : 0;
+    input.dispatchEvent(new Event("input"));
+    if (host.innerHTML !== was) moved++;
+  }
+  for (const d of document.querySelectorAll("details")) d.open = true;
+  for (const b of document.querySelectorAll(".legend button")) { b.click(); b.click(); }
+  document.documentElement.dataset.sliders = moved + "/" + all;
+}
