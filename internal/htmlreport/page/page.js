@@ -180,4 +180,6 @@ if (location.hash === "#selftest") { // for tests in a browser: every slider mus
   for (const d of document.querySelectorAll("details")) d.open = true;
   for (const b of document.querySelectorAll(".legend button")) { b.click(); b.click(); }
   document.documentElement.dataset.sliders = moved + "/" + all;
+  document.body.style.width = "360px"; // narrower than the windows of some browsers can be
+  document.documentElement.dataset.phone = String(document.body.scrollWidth);
 }

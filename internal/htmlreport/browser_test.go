@@ -1,0 +1,82 @@
+package htmlreport
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// browser finds Chromium. Without one the test is skipped, but
+// REQUIRE_BROWSER=1 (set by CI) makes that a failure.
+func browser(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
+		if p, err := exec.LookPath(name); err == nil {
+			return p
+		}
+	}
+	if os.Getenv("REQUIRE_BROWSER") != "" {
+		t.Fatal("no Chromium on the PATH")
+	}
+	t.Skip("no Chromium on the PATH: the page is not tried in a browser")
+	return ""
+}
+
+// dom opens the file in a headless browser of the given width, without network,
+// and returns the page's markup as its scripts left it.
+func dom(t *testing.T, exe, url, width string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	args := []string{"--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+		"--proxy-server=127.0.0.1:9", "--user-data-dir=" + t.TempDir(), "--window-size=" + width + ",800", "--dump-dom", url}
+	if os.Getuid() == 0 {
+		args = append([]string{"--no-sandbox"}, args...)
+	}
+	out, err := exec.CommandContext(ctx, exe, args...).Output()
+	if err != nil {
+		t.Fatalf("%s: %v", exe, err)
+	}
+	return string(out)
+}
+
+func TestInBrowser(t *testing.T) {
+	exe := browser(t)
+	dir := sample(t, 12)
+	if err := os.WriteFile(filepath.Join(dir, "analysis.json"), []byte(`{"note":"n","tables":[{"title":"t","columns":["layer","x"],"rows":[[0,0.5],[1,null]]}],"lines":[{"title":"l","x_label":"layer","y_label":"y","x":[0,1],"series":[{"name":"s","y":[1,null]}]}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "report.html")
+	if err := os.WriteFile(path, html(t, load(t, dir)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, width := range []string{"500", "1200"} { // the narrowest window of headless Chromium, and a desktop's
+		got := dom(t, exe, "file://"+path+"#selftest", width)
+		attribute := func(name string) string {
+			if m := regexp.MustCompile(`<html[^>]* data-` + name + `="([^"]*)"`).FindStringSubmatch(got); m != nil {
+				return m[1]
+			}
+			return ""
+		}
+		if e := attribute("error"); e != "" || attribute("ready") != "15" {
+			t.Errorf("width %s: %s figures drawn, error %q", width, attribute("ready"), e)
+		}
+		if moved, all, _ := strings.Cut(attribute("sliders"), "/"); all != "3" || moved != all {
+			t.Errorf("width %s: %s of %s sliders change something", width, moved, all)
+		}
+		if content, window, _ := strings.Cut(attribute("width"), "/"); content == "" || len(content) > len(window) || len(content) == len(window) && content > window {
+			t.Errorf("width %s: the page is %s wide in a window of %s", width, content, window)
+		}
+		if attribute("phone") != "360" {
+			t.Errorf("width %s: on 360 pixels the page is %s wide", width, attribute("phone"))
+		}
+		if strings.Contains(got, "<b onload") || !strings.Contains(got, "עברית") {
+			t.Errorf("width %s: a name of the run is not shown as text", width)
+		}
+	}
+}

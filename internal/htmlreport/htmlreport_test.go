@@ -1,0 +1,241 @@
+package htmlreport
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"concord/internal/report"
+)
+
+// nasty is a name that must never be markup or script.
+const nasty = `</script><b onload="x">"' עברית 🜁`
+
+// sample writes a run's metrics: two buckets, three languages, steps of pcgrad
+// with snapshots and probes.
+func sample(t testing.TB, steps int, extra ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	var b bytes.Buffer
+	put := func(x any) {
+		if err := report.WriteJSON(&b, x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	langs := []string{"aa", "bb", nasty}
+	put(report.Header{Kind: "header", Version: "test", Name: nasty, Model: "m", Device: "d", Method: "pcgrad", Scope: "layer", Languages: langs, Steps: steps, Rows: 3, SeqLen: 16})
+	eval := func(step int) {
+		e := report.Eval{Kind: "eval", Step: step}
+		for i, l := range append(langs, "unseen") {
+			e.Rows = append(e.Rows, report.EvalRow{Lang: l, Seen: i < 3, BitsPerByte: report.Float(3 - 0.1*float64(i) - float64(step)/100)})
+		}
+		put(e)
+	}
+	eval(0)
+	for s := 1; s <= steps; s++ {
+		loss, tokens := map[string]report.Float{}, map[string]int{}
+		for i, l := range langs {
+			loss[l], tokens[l] = report.Float(3+0.1*float64(i)-float64(s)/50), 10+i
+		}
+		r := report.Step{Kind: "step", Step: s, Steps: steps, LossByLang: loss, TokensByLang: tokens, Tokens: 48, Seconds: 0.5, TotalTokens: int64(48 * s)}
+		for _, name := range []string{"layer 1", "layer 0"} {
+			r.Buckets = append(r.Buckets, report.Bucket{Name: name, NegativePairs: s % 4, Pairs: 3, Weights: []float64{.5, .3, .2}, Norms: []report.Float{1, 2, 3}})
+		}
+		put(r)
+		if s%3 == 0 {
+			g := report.Gram{Kind: "gram", Step: s, Metric: "euclidean"}
+			for k, name := range []string{"layer 1", "layer 0"} {
+				c := report.Float(float64(s)/float64(steps) - float64(k))
+				g.Buckets = append(g.Buckets, report.GramBucket{Name: name, G: []report.Float{1, c, 4, 0, -c, 9}, Weights: []float64{.5, .3, .2}, SelfCosine: []report.Float{.2, .3, report.Float(math.NaN())}})
+			}
+			put(g)
+			p := report.Probe{Kind: "probe", Step: s, Predicted: map[string]report.Float{}, Realised: map[string]report.Float{}, Phases: map[string]float64{"forward": .1, "backward": .3}}
+			for _, l := range langs {
+				p.Predicted[l], p.Realised[l] = -0.01*report.Float(s), -0.009*report.Float(s)
+			}
+			put(p)
+		}
+	}
+	eval(steps)
+	put(report.End{Kind: "end", Steps: steps, Seconds: 9, BytesByRole: map[string]int64{"weights": 1 << 20, "rows": 1 << 21}})
+	for _, line := range extra {
+		b.WriteString(line + "\n")
+	}
+	if err := os.WriteFile(filepath.Join(dir, "metrics.jsonl"), b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func load(t testing.TB, dir string) *Figures {
+	t.Helper()
+	r, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Derive(r)
+}
+
+func html(t testing.TB, f *Figures) []byte {
+	t.Helper()
+	b, err := f.HTML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// Angle, length, gap and cosines of gradients that can be written down:
+// g = (2,0), (0,1), d = ½ g₁ + ½ g₂ = (1, ½) is the mean itself; d = g₁ is
+// atan(½) away and 2/√1.25 as long; the hull's shortest vector is (0.4, 0.8).
+func TestDerived(t *testing.T) {
+	lower := []report.Float{4, 0, 1}
+	for _, c := range []struct {
+		weights      []float64
+		angle, ratio float64
+	}{{[]float64{.5, .5}, 0, 1}, {[]float64{1, 0}, math.Atan(.5) * 180 / math.Pi, 2 / math.Sqrt(1.25)}} {
+		s := derive(report.Gram{Step: 1, Buckets: []report.GramBucket{{Name: "b", G: lower, Weights: c.weights}}}, 2)
+		b := s.Buckets[0]
+		if math.Abs(float64(b.Angle)-c.angle) > 1e-3 || math.Abs(float64(b.Ratio)-c.ratio) > 1e-4 {
+			t.Errorf("weights %v: angle %v, ratio %v, want %v and %v", c.weights, b.Angle, b.Ratio, c.angle, c.ratio)
+		}
+		if want := math.Sqrt(.8) / 1.5; math.Abs(float64(b.Gap)-want) > 1e-4 || b.Gap != s.Gap {
+			t.Errorf("gap %v, of the whole %v, want %v", b.Gap, s.Gap, want)
+		}
+	}
+	// Opposed in one bucket, alike in the other: the sum of the Grams decides.
+	s := derive(report.Gram{Buckets: []report.GramBucket{{G: []report.Float{1, -1, 1}}, {G: []report.Float{3, 3, 3}}}}, 2)
+	if s.Buckets[0].Gap != 0 || s.Buckets[0].Cosines[1] != -1 || s.Cosines[1] != .5 || s.Gap == 0 {
+		t.Errorf("snapshot %+v", s)
+	}
+	// A damaged language is left out, and takes no other with it.
+	nan := report.Float(math.NaN())
+	s = derive(report.Gram{Buckets: []report.GramBucket{{G: []report.Float{4, nan, nan, 0, nan, 1}, Weights: []float64{.5, 0, .5}}}}, 3)
+	if b := s.Buckets[0]; b.Angle != 0 || b.Ratio != 1 || finite(float64(b.Cosines[1])) || b.Cosines[2] != 0 {
+		t.Errorf("with a NaN: %+v", b)
+	}
+}
+
+func TestSeries(t *testing.T) {
+	f := load(t, sample(t, 12))
+	if f.Every != 1 || len(f.Steps) != 12 || f.Conflict[0][2] != report.Float(1) || f.Conflict[1][3] != 0 || len(f.Grams) != 4 || f.Tokens["aa"] != 120 {
+		t.Errorf("every %d, steps %v, conflict %v, %d snapshots, tokens %v", f.Every, f.Steps, f.Conflict, len(f.Grams), f.Tokens)
+	}
+	if f.Loss[1][0] != report.Float(3.08) || f.Rate[0] != 96 || f.Weights[0][1][5] != .3 || f.Norms[1][2][0] != 3 {
+		t.Errorf("loss %v, rate %v", f.Loss[1][0], f.Rate[0])
+	}
+}
+
+// A long run of a large model makes a page of a few megabytes.
+func TestLongRun(t *testing.T) {
+	r := &Run{Header: report.Header{Kind: "header"}}
+	for i := range 8 {
+		r.Header.Languages = append(r.Header.Languages, fmt.Sprint("l", i))
+	}
+	for s := 1; s <= 10000; s++ {
+		x := report.Step{Step: s, Seconds: 1, LossByLang: map[string]report.Float{"l0": 2.123456}}
+		for b := range 30 {
+			x.Buckets = append(x.Buckets, report.Bucket{Name: fmt.Sprint("layer ", b), Pairs: 28, NegativePairs: s % 28, Weights: []float64{.123456, .123456, .123456, .123456, .123456, .123456, .123456, .123456}, Norms: make([]report.Float, 8)})
+		}
+		r.Steps = append(r.Steps, x)
+		if s%50 == 0 {
+			g := report.Gram{Step: s}
+			for b := range 30 {
+				lower := make([]report.Float, 36)
+				for i := range lower {
+					lower[i] = report.Float(1 + float64(i)/100)
+				}
+				g.Buckets = append(g.Buckets, report.GramBucket{Name: fmt.Sprint("layer ", b), G: lower, Weights: make([]float64, 8)})
+			}
+			r.Grams = append(r.Grams, g)
+		}
+	}
+	f := Derive(r)
+	if n := len(html(t, f)); n > 5<<20 || f.Every < 2 {
+		t.Errorf("%d bytes, %d steps a point", n, f.Every)
+	}
+}
+
+// Nothing on the page is fetched, no text of the run is markup, and the same run
+// gives the same bytes.
+func TestPage(t *testing.T) {
+	dir := sample(t, 12)
+	page := html(t, load(t, dir))
+	if again := html(t, load(t, dir)); !bytes.Equal(page, again) {
+		t.Error("the same run gives another page")
+	}
+	text := string(page)
+	if strings.Contains(text, "<b onload") || strings.Count(text, "</script>") != 3 {
+		t.Error("a name of the run became markup")
+	}
+	for _, bad := range []string{`(?i)\b(src|href)\s*=\s*["']?(https?:)?//`, `(?i)url\(`, `(?i)@import`, `\bfetch\(`, `XMLHttpRequest`, `(?i)<link\b`, `(?i)<img\b`} {
+		if m := regexp.MustCompile(bad).FindString(text); m != "" {
+			t.Errorf("the page holds %q", m)
+		}
+	}
+}
+
+func TestLoad(t *testing.T) {
+	if _, err := Load(t.TempDir()); !errors.Is(err, ErrNoMetrics) || !strings.Contains(err.Error(), "fix:") {
+		t.Errorf("no metrics: %v", err)
+	}
+	dir := sample(t, 6, `{"kind":"step","step":`, `not json`, `{"kind":"tomorrow's"}`, `{"kind":"gram","step":"six"}`)
+	r, err := Load(dir)
+	if err != nil || len(r.Warnings) != 3 || !strings.Contains(r.Warnings[0], "line 15") {
+		t.Errorf("warnings %q, %v", r.Warnings, err)
+	}
+	// A resumed run records steps again: the later record counts.
+	again, _ := json.Marshal(report.Step{Kind: "step", Step: 4, Loss: 9})
+	r, err = Load(sample(t, 6, string(again)))
+	if err != nil || len(r.Steps) != 4 || r.Steps[3].Loss != 9 {
+		t.Errorf("%d steps, %v", len(r.Steps), err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "metrics.jsonl"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(dir); !errors.Is(err, ErrNoMetrics) {
+		t.Errorf("empty metrics: %v", err)
+	}
+}
+
+// Runs without Grams, probes or an end still make all three outputs.
+func TestSparse(t *testing.T) {
+	r := &Run{Header: report.Header{Kind: "header", Method: "mean", Languages: []string{"aa"}}, Steps: []report.Step{{Step: 1, LossByLang: map[string]report.Float{"aa": 2}, Seconds: 1}}}
+	f := Derive(r)
+	html(t, f)
+	if csv, err := f.WriteCSV(filepath.Join(t.TempDir(), "c")); err != nil || len(csv) != 1 {
+		t.Errorf("csv %v, %v", csv, err)
+	}
+	if png, err := f.WritePNG(t.TempDir()); err != nil || len(png) != 2 {
+		t.Errorf("png %v, %v", png, err)
+	}
+}
+
+func TestFiles(t *testing.T) {
+	f := load(t, sample(t, 12))
+	csv, err := f.WriteCSV(t.TempDir())
+	if err != nil || len(csv) != 8 {
+		t.Fatalf("csv %v, %v", csv, err)
+	}
+	b, _ := os.ReadFile(csv[0])
+	if !strings.HasPrefix(string(b), "step,tokens_per_second,aa,bb,") || !strings.Contains(string(b), "\n1,96,2.98,3.08,3.18\n") {
+		t.Errorf("loss.csv begins %q", string(b[:min(len(b), 120)]))
+	}
+	dir := t.TempDir()
+	png, err := f.WritePNG(dir)
+	if err != nil || len(png) != 9 {
+		t.Fatalf("png %v, %v", png, err)
+	}
+	for _, p := range png {
+		if b, err := os.ReadFile(p); err != nil || !bytes.HasPrefix(b, []byte("\x89PNG")) || len(b) < 4000 {
+			t.Errorf("%s: %d bytes, %v", p, len(b), err)
+		}
+	}
+}
