@@ -37,6 +37,7 @@ var cli struct {
 	Moo      mooCmd      `cmd:"" help:"Gradient-conflict resolution on given numbers."`
 	Config   configCmd   `cmd:"" help:"Check or show a run file."`
 	Bench    benchCmd    `cmd:"" help:"Measure this machine."`
+	Analyze  analyzeCmd  `cmd:"" help:"What fine-tuning did to a model's representations."`
 	Report   reportCmd   `cmd:"" help:"A run as one HTML page, CSV files and pictures."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }

@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"internal/optest":      {},
 	"internal/report":      {},
 	"internal/htmlreport":  {"moo", "internal/report"},
+	"internal/analyze":     {},
 	"internal/config":      {},
 	"internal/safetensors": {},
 	"internal/checkpoint":  {},
@@ -44,7 +45,7 @@ var allowed = map[string][]string{
 	"internal/train/traintest": {"gpu", "internal/model", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
 	"internal/compare":         {"moo", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},
 	"internal/bench":           {"gpu", "tensor", "bucket", "moo", "internal/train", "internal/config"},
-	"cmd/concord":              {"gpu", "tensor", "moo", "internal/train", "internal/report", "internal/config", "internal/doctor", "internal/bench", "internal/compare", "internal/htmlreport", "internal/safetensors"},
+	"cmd/concord":              {"gpu", "tensor", "moo", "internal/train", "internal/report", "internal/config", "internal/doctor", "internal/bench", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/safetensors"},
 	"cmd/prepare":              {"internal/tokenizer"},
 }
 
@@ -52,7 +53,7 @@ var allowed = map[string][]string{
 var owners = map[string][]string{
 	"github.com/cogentcore/webgpu":  {"gpu"},
 	"gonum.org/v1/plot":             {"internal/htmlreport"},
-	"gonum.org/v1/gonum":            {"moo", "internal/htmlreport", "moo/internal/jac", "bucket", "internal/train", "internal/optest", "internal/compare", "cmd/concord"}, // compare: quantiles of Student's t
+	"gonum.org/v1/gonum":            {"moo", "internal/htmlreport", "internal/analyze", "moo/internal/jac", "bucket", "internal/train", "internal/optest", "internal/compare", "cmd/concord"}, // compare: quantiles of Student's t
 	"github.com/BurntSushi/toml":    {"internal/config"},
 	"github.com/dlclark/regexp2/v2": {"internal/tokenizer"},
 	"golang.org/x/text":             {"internal/tokenizer"},

@@ -5,15 +5,27 @@ import "concord/tensor"
 // Forward records the layers of a batch: from token ids to the input of the
 // final norm, leaving the activations that Backward needs. The loss is
 // Backward's or EvalLoss's business, where the head is fused with it.
-func (m *Llama) Forward(b *Batch) {
+func (m *Llama) Forward(b *Batch) { m.ForwardEach(b, nil) }
+
+// ForwardEach is Forward that shows the residual stream, (N, C): layer 0 is the
+// embedding, layer i the output of the i-th decoder layer. What visit does with
+// x must be recorded when it returns, as the next layers may overwrite it. nil
+// shows nothing.
+func (m *Llama) ForwardEach(b *Batch, visit func(layer int, x tensor.Tensor)) {
 	m.e.Dev.Span("forward")
 	m.e.Embedding(m.x[0], m.embed, b.ids)
+	if visit != nil {
+		visit(0, m.x[0])
+	}
 	for i := range m.layers {
 		x, out := m.stream(i), m.stream(i+1)
 		a := m.activations(i)
 		m.project(m.layers[i], a, m.s, x, b.pos, m.rope)
 		m.e.Attention(a.att, a.lse, a.q, a.k, a.v, b.docs(), m.Config.attention())
 		m.mix(m.layers[i], a, m.s, x, out)
+		if visit != nil {
+			visit(i+1, out)
+		}
 	}
 }
 

@@ -66,7 +66,7 @@ func (v *evaluator) run(ctx context.Context, e *tensor.Engine, m *model.Llama, b
 		}
 		var next *gpu.Readback
 		if i < len(v.batches) {
-			if err := b.Upload(v.tokens(v.batches[i], m.Dims.Objectives)); err != nil {
+			if err := b.Upload(evalTokens(v.batches[i], m.Dims.Objectives)); err != nil {
 				return report.Eval{}, DataError(err)
 			}
 			m.EvalLoss(b)
@@ -87,8 +87,8 @@ func (v *evaluator) run(ctx context.Context, e *tensor.Engine, m *model.Llama, b
 	return out, nil
 }
 
-// tokens puts the whole batch into the first of m segments: no gradients here.
-func (v *evaluator) tokens(b *data.Batch, m int) model.Tokens {
+// evalTokens puts the whole batch into the first of m segments: no gradients here.
+func evalTokens(b *data.Batch, m int) model.Tokens {
 	k := model.Tokens{IDs: b.IDs, Labels: b.Labels, Pos: b.Pos, DocStart: b.DocStart, DocEnd: b.DocEnd, Starts: make([]int, m+1)}
 	for i := range m {
 		k.Starts[i+1] = len(b.IDs)
