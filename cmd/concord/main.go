@@ -30,6 +30,7 @@ var cli struct {
 	Train    trainCmd    `cmd:"" help:"Fine-tune the model of a run file."`
 	Resume   resumeCmd   `cmd:"" help:"Continue an interrupted run, bit for bit."`
 	Compare  compareCmd  `cmd:"" help:"The same fine-tune under many methods and tuned baselines: one report."`
+	Attach   attachCmd   `cmd:"" help:"Watch and steer a run from another terminal."`
 	Eval     evalCmd     `cmd:"" help:"Bits per byte of every language of a run file, on any model."`
 	Score    scoreCmd    `cmd:"" help:"Negative log-likelihood of each of the given token ids."`
 	Generate generateCmd `cmd:"" help:"Sample text."`

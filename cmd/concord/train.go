@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 
@@ -13,10 +14,46 @@ type overrides struct {
 	Override []string `short:"o" name:"override" sep:"none" placeholder:"SECTION.KEY=VALUE" help:"Override a setting of the run file; repeatable."`
 }
 
+// showing is how train and resume show a run.
+type showing struct {
+	Plain bool `help:"Plain lines, also in a terminal."`
+	JSON  bool `help:"Print the closing table as JSON instead of text."`
+}
+
+// during calls f with the user's screen: the full-screen view where standard
+// input and output are a terminal that it fits.
+func (s showing) during(f func(ctx context.Context, ui train.UI) (*train.Summary, error)) error {
+	ctx, stop := interruptible()
+	defer stop()
+	ui := screen(s.JSON)
+	if !s.JSON && wantView(s.Plain) {
+		ctx2, cancel := context.WithCancel(ctx)
+		defer cancel()
+		asked := 0
+		v, err := newView(func() {
+			if asked++; asked > 1 {
+				os.Stdout.WriteString("\x1b[?25h\x1b[?1049l")
+				os.Exit(exitInterrupted)
+			}
+			cancel()
+		})
+		if err == nil {
+			defer v.close()
+			ui.Watch, ui.Commands, ui.Warn, ui.Terminal = v.Watch, v.commands, v, false
+			ctx = ctx2
+		}
+	}
+	sum, err := f(ctx, ui)
+	if err != nil {
+		return err
+	}
+	return printSummary(sum, s.JSON)
+}
+
 type trainCmd struct {
 	RunFile string `arg:"" help:"Run file (TOML)."`
 	overrides
-	JSON bool `help:"Print the closing table as JSON instead of text."`
+	showing
 }
 
 func (c *trainCmd) Run() error {
@@ -24,29 +61,19 @@ func (c *trainCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := interruptible()
-	defer stop()
-	sum, err := train.Run(ctx, cfg, screen(c.JSON))
-	if err != nil {
-		return err
-	}
-	return printSummary(sum, c.JSON)
+	return c.during(func(ctx context.Context, ui train.UI) (*train.Summary, error) { return train.Run(ctx, cfg, ui) })
 }
 
 type resumeCmd struct {
 	Dir string `arg:"" help:"The run's folder (runs/NAME)."`
 	overrides
-	JSON bool `help:"Print the closing table as JSON instead of text."`
+	showing
 }
 
 func (c *resumeCmd) Run() error {
-	ctx, stop := interruptible()
-	defer stop()
-	sum, err := train.Resume(ctx, c.Dir, c.Override, screen(c.JSON))
-	if err != nil {
-		return err
-	}
-	return printSummary(sum, c.JSON)
+	return c.during(func(ctx context.Context, ui train.UI) (*train.Summary, error) {
+		return train.Resume(ctx, c.Dir, c.Override, ui)
+	})
 }
 
 func printSummary(sum *train.Summary, asJSON bool) error {

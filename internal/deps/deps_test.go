@@ -30,6 +30,7 @@ var allowed = map[string][]string{
 	"internal/report":      {},
 	"internal/htmlreport":  {"moo", "internal/report"},
 	"internal/analyze":     {},
+	"internal/live":        {"internal/report"},
 	"internal/config":      {},
 	"internal/safetensors": {},
 	"internal/checkpoint":  {},
@@ -45,7 +46,7 @@ var allowed = map[string][]string{
 	"internal/train/traintest": {"gpu", "internal/model", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
 	"internal/compare":         {"moo", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},
 	"internal/bench":           {"gpu", "tensor", "bucket", "moo", "internal/train", "internal/config"},
-	"cmd/concord":              {"gpu", "tensor", "moo", "internal/train", "internal/report", "internal/config", "internal/doctor", "internal/bench", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/safetensors"},
+	"cmd/concord":              {"gpu", "tensor", "moo", "internal/train", "internal/report", "internal/config", "internal/doctor", "internal/bench", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/live", "internal/safetensors"},
 	"cmd/prepare":              {"internal/tokenizer"},
 }
 

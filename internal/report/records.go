@@ -48,6 +48,17 @@ type Step struct {
 	Tokens        int              `json:"tokens"` // of the batch, padding included
 	Seconds       float64          `json:"seconds"`
 	TotalTokens   int64            `json:"total_tokens"`
+	Cosines       []Float          `json:"cosines,omitempty"`      // of the languages' whole gradients: lower triangle row by row, without the diagonal
+	MemoryBytes   int64            `json:"memory_bytes,omitempty"` // device memory in use behind the step
+	PeakBytes     int64            `json:"peak_bytes,omitempty"`
+}
+
+// Note is something the run tells whoever watches it.
+type Note struct {
+	Kind   string `json:"kind"` // "note"
+	Step   int    `json:"step"` // steps done
+	Text   string `json:"text"`
+	Paused bool   `json:"paused"`
 }
 
 // Bucket is one bucket's resolution in one step.

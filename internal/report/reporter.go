@@ -19,6 +19,8 @@ type Options struct {
 	JSONL    io.Writer // metrics.jsonl, or nil
 	LogEvery int       // steps between plain lines
 	Quiet    bool      // nothing on the screen
+	// Watch, if not nil, gets every record, and Out nothing until the End.
+	Watch func(record any)
 }
 
 // Reporter writes a run's records as they come. Not for concurrent use.
@@ -43,10 +45,23 @@ func New(opt Options) *Reporter {
 	return &Reporter{opt: opt}
 }
 
+// silent says that nothing is to be written to Out now.
+func (r *Reporter) silent() bool { return r.opt.Quiet || r.opt.Watch != nil }
+
+// Note reports what the run tells.
+func (r *Reporter) Note(n Note) {
+	n.Kind = "note"
+	r.json(n)
+	r.Printf(" note    %s", n.Text)
+}
+
 // Err is the first error of writing metrics.jsonl (a full disk, say).
 func (r *Reporter) Err() error { return r.err }
 
 func (r *Reporter) json(record any) {
+	if r.opt.Watch != nil {
+		r.opt.Watch(record)
+	}
 	if r.opt.JSONL == nil || r.err != nil {
 		return
 	}
@@ -58,7 +73,7 @@ func (r *Reporter) Record(record any) { r.json(record) }
 
 // Printf writes a plain line above the live line.
 func (r *Reporter) Printf(format string, args ...any) {
-	if r.opt.Quiet {
+	if r.silent() {
 		return
 	}
 	r.clear()
@@ -91,7 +106,7 @@ func (r *Reporter) Begin(h Header) {
 	r.Printf(" memory  %s of tensors, budget %s", Bytes(h.Planned), Bytes(h.Budget))
 	r.Printf(" method  %s, scope %s: %d buckets, %d languages", h.Method, h.Scope, h.Buckets, len(h.Languages))
 	r.Printf(" step    %d rows × %d tokens, %.0f%% filled; %d steps, %.1f epochs", h.Rows, h.SeqLen, 100*h.Packing, h.Steps, h.Epochs)
-	if !r.opt.Quiet {
+	if !r.silent() {
 		DataTable(r.opt.Out, h.Data)
 	}
 }
@@ -134,7 +149,7 @@ func (r *Reporter) Step(s Step) {
 		}
 		r.rate += 0.1 * (now - r.rate)
 	}
-	if r.opt.Quiet {
+	if r.silent() {
 		return
 	}
 	if r.opt.Terminal {

@@ -190,6 +190,10 @@ type UI struct {
 	Terminal bool      // Out is a terminal of Width columns
 	Width    int
 	Quiet    bool // no progress, because Out takes JSON
+	// Watch, if not nil, gets every record in place of the progress on Out, until
+	// the report.End; Commands are the keys of whoever watches.
+	Watch    func(record any)
+	Commands <-chan Command
 }
 
 func (u UI) warn() io.Writer {

@@ -13,6 +13,8 @@ func (t *Trainer) record(b *data.Batch, resolved bucket.Report, loss []float64) 
 	r := report.Step{Step: t.step, Steps: t.corpus.steps, LossByLang: map[string]report.Float{}, TokensByLang: map[string]int{},
 		GradNorm: report.Float(resolved.Norm), NegativePairs: resolved.Negative, Pairs: resolved.Pairs,
 		Tokens: len(b.IDs), TotalTokens: t.tokens}
+	mem := t.engine.Dev.Memory()
+	r.MemoryBytes, r.PeakBytes, r.Cosines = mem.Current, mem.Peak, wholeCosines(resolved, len(t.langs))
 	masked := map[int]bool{}
 	for _, bk := range resolved.Buckets {
 		for _, m := range bk.NonFinite {
@@ -82,4 +84,35 @@ func (t *Trainer) gramEvery() int {
 		return n
 	}
 	return max(1, t.corpus.steps/200)
+}
+
+// wholeCosines is the cosines between the languages' whole gradients, from the
+// sum of the units' Grams; nil where there is none.
+func wholeCosines(r bucket.Report, m int) []report.Float {
+	sum := make([]float64, m*m)
+	any := false
+	for _, b := range r.Buckets {
+		if b.G == nil {
+			continue
+		}
+		any = true
+		for i := range m {
+			for j := range i + 1 {
+				if v := b.G.At(i, j); !math.IsNaN(v) && !math.IsInf(v, 0) {
+					sum[i*m+j] += v
+				}
+			}
+		}
+	}
+	if !any {
+		return nil
+	}
+	var out []report.Float
+	for i := range m {
+		for j := range i {
+			c := sum[i*m+j] / math.Sqrt(sum[i*m+i]) / math.Sqrt(sum[j*m+j])
+			out = append(out, report.Float(min(1, max(-1, c)))) // NaN for a language without a gradient
+		}
+	}
+	return out
 }

@@ -28,6 +28,8 @@ type session struct {
 	eval    *evaluator
 	report  *report.Reporter
 	started time.Time
+	ui      UI
+	paused  bool
 }
 
 // loop trains to the end.
@@ -37,8 +39,9 @@ func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summar
 		return nil, DataError(fmt.Errorf("cannot write metrics: %w", err))
 	}
 	defer metrics.Close()
-	x := &session{Trainer: t, dir: dir, state: s, started: time.Now(),
-		report: report.New(report.Options{Out: ui.Out, Terminal: ui.Terminal, Width: ui.Width, Quiet: ui.Quiet, JSONL: metrics, LogEvery: t.cfg.Log.Every})}
+	forget(dir)
+	x := &session{Trainer: t, dir: dir, state: s, started: time.Now(), ui: ui,
+		report: report.New(report.Options{Out: ui.Out, Terminal: ui.Terminal, Width: ui.Width, Quiet: ui.Quiet, JSONL: metrics, LogEvery: t.cfg.Log.Every, Watch: ui.Watch})}
 	defer x.report.Close()
 	if x.eval, err = newEvaluator(t.corpus, t.cfg.Batch.Rows, t.cfg.Batch.SeqLen, t.cfg.Eval.Rows); err != nil {
 		return nil, err
@@ -64,6 +67,9 @@ func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summar
 			return nil, x.failed(err)
 		}
 		if err := x.after(ctx); err != nil {
+			return nil, x.stopped(ctx, err)
+		}
+		if err := x.control(ctx); err != nil {
 			return nil, x.stopped(ctx, err)
 		}
 	}

@@ -1,0 +1,144 @@
+// Package live is the view of a running training in a terminal: what the records
+// of a run come to (State) and how that looks (Render). Both are pure; the
+// terminal and its keys are the program's business.
+package live
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"concord/internal/report"
+)
+
+// State is what is on the screen. The zero State is that of a run that has told
+// nothing yet. Not for concurrent use.
+type State struct {
+	Header   report.Header
+	Last     report.Step
+	Eval     *report.Eval // the latest
+	First    *report.Eval
+	End      *report.End
+	Paused   bool
+	Attached bool // another process makes the run
+	Gone     bool // attached, and nobody makes the run any more
+	Bucket   int  // whose weights are shown
+	Help     bool
+	Confirm  bool // the next key decides whether the run is stopped
+
+	steps    []int
+	loss     map[string][]float64
+	evals    []int
+	rate     float64
+	messages []string
+}
+
+// history bounds the points that are kept; beyond it every other one goes.
+const history = 4096
+
+// Add takes one record of metrics.jsonl.
+func (s *State) Add(record any) {
+	switch r := record.(type) {
+	case report.Header:
+		s.Header, s.End, s.Gone, s.Paused = r, nil, false, false
+		if r.Start == 0 {
+			s.steps, s.loss, s.evals = nil, nil, nil
+		}
+	case report.Step:
+		s.step(r)
+	case report.Eval:
+		s.Eval = &r
+		if s.First == nil {
+			s.First = &r
+		}
+		s.evals = append(s.evals, r.Step)
+		s.Say(fmt.Sprintf("evaluated step %d: mean bits per byte, seen %.3f, unseen %.3f", r.Step, r.Mean(true), r.Mean(false)))
+	case report.Note:
+		s.Paused = r.Paused
+		s.Say(r.Text)
+	case report.End:
+		s.End = &r
+		s.Say("finished: model in " + r.Output)
+	}
+}
+
+func (s *State) step(r report.Step) {
+	for len(s.steps) > 0 && s.steps[len(s.steps)-1] >= r.Step { // a resumed run records steps again
+		s.steps = s.steps[:len(s.steps)-1]
+		for l := range s.loss {
+			s.loss[l] = s.loss[l][:len(s.steps)]
+		}
+	}
+	if s.loss == nil {
+		s.loss = map[string][]float64{}
+	}
+	for _, l := range s.Header.Languages {
+		v, ok := r.LossByLang[l]
+		if !ok {
+			v = report.Float(math.NaN())
+		}
+		if s.loss[l] == nil {
+			s.loss[l] = make([]float64, len(s.steps))
+			for i := range s.loss[l] {
+				s.loss[l][i] = math.NaN()
+			}
+		}
+		s.loss[l] = append(s.loss[l], float64(v))
+	}
+	s.steps = append(s.steps, r.Step)
+	if len(s.steps) > history {
+		s.steps = halve(s.steps)
+		for l := range s.loss {
+			s.loss[l] = halve(s.loss[l])
+		}
+	}
+	if r.Seconds > 0 {
+		now := float64(r.Tokens) / r.Seconds
+		if s.rate == 0 {
+			s.rate = now
+		}
+		s.rate += 0.1 * (now - s.rate)
+	}
+	s.Last = r
+}
+
+func halve[T any](x []T) []T {
+	out := x[:0]
+	for i := 0; i < len(x); i += 2 {
+		out = append(out, x[i])
+	}
+	return out
+}
+
+// Say adds a message; the latest few are shown.
+func (s *State) Say(text string) {
+	if s.messages = append(s.messages, text); len(s.messages) > 50 {
+		s.messages = s.messages[1:]
+	}
+}
+
+// Key changes what is shown: "left", "right", "?" and so on. It says whether it
+// knew the key.
+func (s *State) Key(key string) bool {
+	n := max(1, len(s.Last.Buckets))
+	switch key {
+	case "left", "k":
+		s.Bucket = (s.Bucket + n - 1) % n
+	case "right", "j":
+		s.Bucket = (s.Bucket + 1) % n
+	case "?":
+		s.Help = !s.Help
+	default:
+		return false
+	}
+	return true
+}
+
+// eta is the time that the steps to come will take, "" when it cannot be told.
+func (s *State) eta() string {
+	left := s.Last.Steps - s.Last.Step
+	if left <= 0 || s.rate <= 0 {
+		return ""
+	}
+	return report.Duration(time.Duration(float64(left*s.Last.Tokens) / s.rate * float64(time.Second)))
+}
