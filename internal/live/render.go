@@ -21,8 +21,8 @@ func Render(s *State, w, h int) []string {
 		return nil
 	}
 	out := []string{s.title(w), s.progress(w), ""}
-	matrix := s.matrix()
-	side := min(matrixWidth(s), w/2)
+	shown := min(names, len(s.Header.Languages), (w/2-7)/cell)
+	matrix, side := s.matrix(shown), 7+cell*shown
 	left := w
 	if len(matrix) > 0 {
 		left = w - side - 2
@@ -86,17 +86,15 @@ const (
 	names = 12
 )
 
-func matrixWidth(s *State) int { return 7 + cell*min(names, len(s.Header.Languages)) }
-
 // matrix is the cosines of the last step's whole gradients in hundredths; those
-// that conflict are red and carry a minus, so that colour is not needed.
-func (s *State) matrix() []string {
+// that conflict are red and carry a minus, so that colour is not needed. It shows
+// the first few languages.
+func (s *State) matrix(shown int) []string {
 	langs := s.Header.Languages
 	m := len(langs)
 	if len(s.Last.Cosines) != m*(m-1)/2 || m < 2 {
 		return nil
 	}
-	shown := min(m, names)
 	at := func(i, j int) float64 {
 		if i < j {
 			i, j = j, i
@@ -152,8 +150,8 @@ func (s *State) legend(w int) []string {
 			text += fmt.Sprintf(" (%.2f)", float64(v))
 		}
 		n := width(text) + 4
-		if used+n > w {
-			if len(lines) == 1 {
+		if last := len(lines) == 1; used+n > w || last && used+n > w-2 {
+			if last {
 				line += paint(faint, "…")
 				break
 			}
