@@ -11,10 +11,32 @@ import (
 // of rows; nil means none.
 func (t *Trainer) ghost() func(bucket.Param) bool {
 	o := t.cfg.Objective
-	if t.objective.folded() || o.Gram == "rows" || o.Metric == "adam" || t.cfg.Batch.Accumulate > 1 {
+	if t.objective.folded() || o.Gram == "rows" || o.Metric == "adam" || t.cfg.Batch.Accumulate > 1 || t.objective.elementwise() {
 		return nil
 	}
-	return func(p bucket.Param) bool { return isLinear(p) && o.Gram == "ghost" }
+	return func(p bucket.Param) bool { return isLinear(p) && (o.Gram == "ghost" || t.ghostPays(p)) }
+}
+
+// ghostPays says that p's Gram costs less without rows, or that its rows fit no
+// buffer: the few tokens of a step against the width of the layer and the number
+// of languages.
+func (t *Trainer) ghostPays(p bucket.Param) bool {
+	m := t.objective.segments()
+	if rows := int64(m) * int64(p.Extent()) * 4; rows > t.engine.Dev.Info().Limits.MaxBufferSize {
+		return true
+	}
+	ghost, rows := tensor.GhostCost(t.cfg.Batch.Rows*t.cfg.Batch.SeqLen, p.R, p.C, m)
+	return ghost.FLOPs+t.flopsPerByte()*ghost.Bytes < rows.FLOPs+t.flopsPerByte()*rows.Bytes
+}
+
+// flopsPerByte is how many float operations of a product a device does in the
+// time that a byte of memory traffic takes: about 3 on a rasterizer (20 GFLOP/s,
+// 6 GB/s, docs/bench), 10 or so on GPUs.
+func (t *Trainer) flopsPerByte() float64 {
+	if t.engine.CPU() {
+		return 3
+	}
+	return 10
 }
 
 // isLinear says that p is the weight of a layer's linear map, whose gradient is

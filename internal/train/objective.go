@@ -172,6 +172,11 @@ func (o *objective) folded() bool { return len(o.rules) == 1 && known(o.rules[0]
 // known says that a rule's weights are known before a step.
 func known(r rule) bool { return r.needs == moo.NeedsNothing || r.needs == moo.NeedsLosses }
 
+// elementwise says that some parameters are combined element by element.
+func (o *objective) elementwise() bool {
+	return slices.ContainsFunc(o.rules, func(r rule) bool { return r.needs == moo.NeedsRows })
+}
+
 // rule is the rule of a group of parameters.
 func (o *objective) rule(group string) rule {
 	return o.rules[slices.IndexFunc(o.rules, func(r rule) bool { return r.group == group })]

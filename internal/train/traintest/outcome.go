@@ -38,7 +38,9 @@ func OutcomeOf(t testing.TB, dir string) Outcome {
 	}
 	for _, r := range Records(t, dir) {
 		if r["kind"] == "step" || r["kind"] == "eval" {
-			delete(r, "seconds")
+			for _, measured := range []string{"seconds", "memory_bytes", "peak_bytes"} {
+				delete(r, measured)
+			}
 			if n, ok := r["negative_pairs"].(float64); ok {
 				o.pairs += int(n)
 			}

@@ -1,0 +1,150 @@
+package bucket
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+// checkPlan replays a step and fails where two parameters that are alive at the
+// same time share a byte, or memory is used before it is lent or past its end.
+func checkPlan(t *testing.T, needs []need, lends map[string][]int64, inFlight int, keep bool, p memoryPlan) {
+	t.Helper()
+	order := map[string]need{}
+	for _, n := range needs {
+		order[n.name] = n
+	}
+	lentAt, alive, pending, left := map[int]bool{}, map[string]spot{}, []int{}, map[int]int{}
+	for _, n := range needs {
+		left[n.unit]++
+	}
+	held := map[int]bool{}
+	for _, n := range needs {
+		held[n.unit] = held[n.unit] || n.sites > 1
+	}
+	complete := func(n need) {
+		if left[n.unit]--; left[n.unit] == 0 {
+			pending = append(pending, n.unit)
+		}
+	}
+	open := func(n need) {
+		for i, l := range p.lent {
+			if l.from == n.name {
+				lentAt[i] = true
+			}
+		}
+		s := p.spots[n.name]
+		for range s.resolve {
+			for name, x := range order {
+				if x.unit == pending[0] {
+					delete(alive, name)
+				}
+			}
+			pending = pending[1:]
+		}
+		if s.bytes != n.bytes {
+			t.Errorf("%s has %d bytes, needs %d", n.name, s.bytes, n.bytes)
+		}
+		if s.bytes == 0 {
+			return
+		}
+		size := int64(0)
+		if s.region < len(p.lent) {
+			size = p.lent[s.region].size
+			if !lentAt[s.region] || s.resolve > 0 && keep {
+				t.Errorf("%s lies in memory that is not lent yet", n.name)
+			}
+		} else {
+			size = p.own[s.region-len(p.lent)]
+		}
+		if s.offset%256 != 0 || s.offset+s.bytes > size {
+			t.Errorf("%s lies at %d … %d of %d", n.name, s.offset, s.offset+s.bytes, size)
+		}
+		for other, o := range alive {
+			if o.region == s.region && o.offset < s.offset+s.bytes && s.offset < o.offset+o.bytes {
+				t.Errorf("%s overlaps %s, which is alive", n.name, other)
+			}
+		}
+		alive[n.name] = s
+	}
+	for _, n := range needs {
+		if n.sites > 1 {
+			open(n)
+		}
+	}
+	for _, n := range needs {
+		if n.sites <= 1 {
+			open(n)
+		}
+		complete(n)
+	}
+}
+
+// Random models, lends and limits: no two living parameters share memory, and
+// nothing is taken from our own that a lender could have given alone.
+func TestPlan(t *testing.T) {
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		var needs []need
+		lends := map[string][]int64{}
+		var largest, all int64
+		for u := range 1 + r.IntN(8) {
+			for k := range 1 + r.IntN(5) {
+				n := need{name: fmt.Sprintf("p%d.%d", u, k), unit: u, bytes: 256 * int64(r.IntN(9)), sites: 1}
+				needs = append(needs, n)
+				all += n.bytes
+				largest = max(largest, n.bytes)
+				for range r.IntN(3) {
+					lends[n.name] = append(lends[n.name], 256*int64(r.IntN(12)))
+				}
+			}
+		}
+		if r.IntN(2) == 0 {
+			needs = append(needs, need{name: "tied", unit: 100, bytes: 1024, sites: 2})
+			all, largest = all+1024, max(largest, 1024)
+		}
+		inFlight, keep, limit := 1+r.IntN(3), r.IntN(4) == 0, int64(0)
+		if r.IntN(3) == 0 {
+			limit = max(largest, 256)
+		}
+		p := planMemory(needs, lends, inFlight, keep, limit)
+		checkPlan(t, needs, lends, inFlight, keep, p)
+		if p.bytes() > all {
+			t.Errorf("seed %d: %d bytes for %d", seed, p.bytes(), all)
+		}
+		for _, own := range p.own {
+			if limit > 0 && own > limit {
+				t.Errorf("seed %d: an arena of %d bytes, at most %d", seed, own, limit)
+			}
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+// Layers that follow each other use one layer's memory, and none of their own
+// where the backward pass lends enough.
+func TestPlanReuses(t *testing.T) {
+	var needs []need
+	lends := map[string][]int64{}
+	for u := range 6 {
+		for k := range 3 {
+			needs = append(needs, need{name: fmt.Sprintf("%d.%d", u, k), unit: u, bytes: 1024, sites: 1})
+		}
+	}
+	if p := planMemory(needs, nil, 1, false, 0); p.bytes() != 3*1024 {
+		t.Errorf("one in flight takes %d bytes", p.bytes())
+	}
+	if p := planMemory(needs, nil, 2, false, 0); p.bytes() != 6*1024 {
+		t.Errorf("two in flight take %d bytes", p.bytes())
+	}
+	if p := planMemory(needs, nil, 1, true, 0); p.bytes() != 18*1024 {
+		t.Errorf("all kept take %d bytes", p.bytes())
+	}
+	lends["0.1"] = []int64{2048}
+	lends["1.0"] = []int64{4096}
+	if p := planMemory(needs, lends, 1, false, 0); p.bytes() != 1024 {
+		t.Errorf("with memory lent from the second parameter on, %d bytes", p.bytes())
+	}
+}
