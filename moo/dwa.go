@@ -38,14 +38,17 @@ func (dwa) gradientFree() {}
 func (m dwa) Weights(in Input) (Result, error) {
 	n := len(in.Preference)
 	s := in.State.clone()
-	if l, ok := in.knownLosses(); ok {
-		m.count(&s, l)
+	if _, ok := in.knownLosses(); ok {
+		m.count(&s, in, n)
 	}
 	w := append([]float64{}, in.Preference...)
 	if last, before := s.Objective["dwa.last"], s.Objective["dwa.before"]; len(last) == n && len(before) == n {
 		r := make([]float64, n)
 		for i := range r {
-			r[i] = min(last[i]/max(before[i], 1e-300), 1e6) / m.tau
+			r[i] = 1 / m.tau
+			if last[i] > 0 && before[i] > 0 {
+				r[i] = min(last[i]/before[i], 1e6) / m.tau
+			}
 		}
 		for i, x := range softmax(r) {
 			w[i] *= x * float64(n)
@@ -60,20 +63,26 @@ func (m dwa) Weights(in Input) (Result, error) {
 	return Result{Weights: w, State: s}, nil
 }
 
-// count adds a step's losses to the window and closes it when it is full.
-func (m dwa) count(s *State, losses []float64) {
-	sum := s.objective("dwa.sum", len(losses), 0)
-	for i, l := range losses {
-		sum[i] += min(l, 1e300) / m.window // the mean, without overflow
+// count adds a step's losses to the window, those that are known, and closes it
+// when it is full. A loss that was known in no step of a window has the mean 0,
+// which Weights takes as no change.
+func (m dwa) count(s *State, in Input, n int) {
+	mean, seen := s.objective("dwa.mean", n, 0), s.objective("dwa.seen", n, 0)
+	for i := range mean {
+		if in.knows(i) {
+			seen[i]++
+			mean[i] += (min(in.Losses[i], 1e300) - mean[i]) / seen[i]
+		}
 	}
-	s.Objective["dwa.sum"] = sum
+	s.Objective["dwa.mean"], s.Objective["dwa.seen"] = mean, seen
 	if s.Scalar["dwa.steps"]++; s.Scalar["dwa.steps"] < m.window {
 		return
 	}
 	if last := s.Objective["dwa.last"]; last != nil {
 		s.Objective["dwa.before"] = last
 	}
-	s.Objective["dwa.last"] = sum
-	delete(s.Objective, "dwa.sum")
+	s.Objective["dwa.last"] = mean
+	delete(s.Objective, "dwa.mean")
+	delete(s.Objective, "dwa.seen")
 	s.Scalar["dwa.steps"] = 0
 }

@@ -44,13 +44,26 @@ func (m famo) Weights(in Input) (Result, error) {
 	}
 	logs := make([]float64, n)
 	for i := range l {
-		logs[i] = math.Log(max(l[i]-m.floor, 1e-8*l[i]))
+		logs[i] = math.Log(max(l[i]-m.floor, 1e-8*l[i], math.SmallestNonzeroFloat64))
 	}
+	seen := s.objective("famo.seen", n, 0)
 	xi := s.objective("famo.xi", n, 0)
 	if before := s.Objective["famo.log"]; len(before) == n {
-		m.move(&s, xi, before, logs)
+		change := make([]float64, n)
+		for i := range change {
+			if seen[i] == 1 && in.knows(i) { // both are its own losses, no stand-ins
+				change[i] = before[i] - logs[i]
+			}
+		}
+		m.move(&s, xi, change)
 	}
-	s.Objective["famo.xi"], s.Objective["famo.log"] = xi, logs
+	kept := s.objective("famo.log", n, 0)
+	for i := range kept {
+		if in.knows(i) {
+			kept[i], seen[i] = logs[i], 1
+		}
+	}
+	s.Objective["famo.xi"], s.Objective["famo.log"], s.Objective["famo.seen"] = xi, kept, seen
 	x := make([]float64, n)
 	for i, z := range softmax(xi) {
 		x[i] = math.Log(z) - logs[i] // in logarithms, as losses may differ by many orders
@@ -68,18 +81,18 @@ const (
 	famoEps              = 1e-8
 )
 
-// move makes one Adam step of ξ.
-func (m famo) move(s *State, xi, before, now []float64) {
+// move makes one Adam step of ξ for the fall δ of the log losses.
+func (m famo) move(s *State, xi, fall []float64) {
 	n := len(xi)
 	z := softmax(xi)
 	mean := 0.0 // Σ z δ
 	for i := range z {
-		mean += z[i] * (before[i] - now[i])
+		mean += z[i] * fall[i]
 	}
 	first, second := s.objective("famo.m", n, 0), s.objective("famo.v", n, 0)
 	t := s.Scalar["famo.steps"] + 1
 	for i := range xi {
-		g := z[i]*(before[i]-now[i]-mean) + m.decay*xi[i]
+		g := z[i]*(fall[i]-mean) + m.decay*xi[i]
 		first[i] = famoBeta1*first[i] + (1-famoBeta1)*g
 		second[i] = famoBeta2*second[i] + (1-famoBeta2)*g*g
 		rate := m.lr / (1 - math.Pow(famoBeta1, t))

@@ -49,6 +49,9 @@ func solveWithoutGram(m Method, in Input) (Result, error) {
 			return Result{}, fmt.Errorf("moo: %s returned weight %v for objective %d", m.Name(), w, i)
 		}
 	}
+	if r.Diagnostics == nil {
+		r.Diagnostics = map[string]float64{}
+	}
 	return r, nil
 }
 
@@ -99,12 +102,17 @@ func (in Input) knownLosses() ([]float64, bool) {
 		return nil, false
 	}
 	out := slices.Clone(in.Losses)
-	for i, l := range out {
-		if !(l > 0) || !finite(l) {
+	for i := range out {
+		if !in.knows(i) {
 			out[i] = math.Exp(sum / float64(n))
 		}
 	}
 	return out, true
+}
+
+// knows says that objective i's loss is known.
+func (in Input) knows(i int) bool {
+	return i < len(in.Losses) && in.Losses[i] > 0 && finite(in.Losses[i])
 }
 
 // softmax of x, which may hold large values.

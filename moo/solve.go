@@ -115,6 +115,9 @@ func prepare(m Method, in Input) (problem, error) {
 // preferenceOf is the preference to use, not yet normalised but such that its
 // sum does not overflow.
 func preferenceOf(m Method, given []float64, n int) ([]float64, error) {
+	for w, ok := m.(wrapper); ok; w, ok = m.(wrapper) {
+		m = w.inner()
+	}
 	if own, ok := m.(preferring); ok {
 		if u, err := own.preference(n); u != nil || err != nil {
 			return u, err

@@ -45,21 +45,29 @@ func (m stch) Weights(in Input) (Result, error) {
 		return Result{Weights: w, State: in.State}, nil
 	}
 	n, s := len(l), in.State.clone()
-	nadir := s.objective("stch.nadir", n, 0)
+	nadir, count := s.objective("stch.nadir", n, 0), s.objective("stch.count", n, 0)
 	if s.Scalar["stch.steps"] < m.warmup {
 		s.Scalar["stch.steps"]++
-		for i := range nadir { // running mean
-			nadir[i] += (min(l[i], 1e300) - nadir[i]) / s.Scalar["stch.steps"]
+		for i := range nadir { // running mean of what is known
+			if in.knows(i) {
+				count[i]++
+				nadir[i] += (min(l[i], 1e300) - nadir[i]) / count[i]
+			}
 		}
-		s.Objective["stch.nadir"] = nadir
+		s.Objective["stch.nadir"], s.Objective["stch.count"] = nadir, count
 		return Result{Weights: w, State: s}, nil
 	}
 	x := make([]float64, n)
 	for i := range x {
-		x[i] = math.Log(l[i]/max(nadir[i], 1e-300)) / m.mu
+		if nadir[i] > 0 { // else it was never known: as at its start
+			x[i] = (math.Log(l[i]) - math.Log(nadir[i])) / m.mu
+		}
 	}
 	for i, v := range softmax(x) {
 		w[i] *= float64(n) * v / max(l[i], 1e-290)
+		if m.mean && w[i] > 1e280 {
+			w[i] = 1e280
+		}
 	}
 	if m.mean {
 		w = unitSum(w)

@@ -26,11 +26,8 @@ type Wrapping struct {
 // out of range and on element-wise methods, which have no weights to work on.
 func Wrap(m Method, w Wrapping) (Method, error) {
 	plain := (w.Normalise == "" || w.Normalise == normaliseNone) && w.EMA == 0
-	if _, ok := m.(Elementwise); ok {
-		if plain {
-			return m, nil
-		}
-		return nil, fmt.Errorf("moo: %s works element by element: it has no weights to normalise or smooth", m.Name())
+	if plain && hasWeights(m) != nil {
+		return m, nil
 	}
 	if info, ok := Lookup(m.Name()); ok && !info.UsesPreference && !isGradientFree(m) {
 		m = Prefer(m)
@@ -44,7 +41,14 @@ func Wrap(m Method, w Wrapping) (Method, error) {
 
 // Prefer gives a meaning to the preference for a method that makes none: the
 // method resolves the gradients M u_m g_m with equal preferences.
-func Prefer(m Method) Method { return prefer{m} }
+// Methods that look at no gradients have a meaning for it already, and are
+// returned as they are.
+func Prefer(m Method) Method {
+	if isGradientFree(m) {
+		return m
+	}
+	return prefer{m}
+}
 
 type prefer struct{ m Method }
 
@@ -133,6 +137,9 @@ func Normalise(m Method, kind string) (Method, error) {
 	if isGradientFree(m) {
 		return nil, fmt.Errorf("moo: %s looks at no gradients: there is nothing to normalise", m.Name())
 	}
+	if err := hasWeights(m); err != nil {
+		return nil, err
+	}
 	return normalise{m, kind}, nil
 }
 
@@ -167,7 +174,8 @@ func (n normalise) Weights(in Input) (Result, error) {
 // the momentum of CR-MOGM (Zhou et al., On the Convergence of Stochastic
 // Multi-Objective Gradient Manipulation, NeurIPS 2022). The first weights of an
 // objective are taken as they come. An objective that is masked in a step has
-// weight 0 in it and keeps its λ. α = 0 is m itself, α = 1 keeps the first
+// weight 0 in it and keeps its λ; the others' are not made up for it, so that the
+// weights of such a step may have another sum. α = 0 is m itself, α = 1 keeps the first
 // weights for ever.
 func EMA(m Method, alpha float64) (Method, error) {
 	if !(alpha >= 0 && alpha <= 1) {
@@ -176,7 +184,23 @@ func EMA(m Method, alpha float64) (Method, error) {
 	if alpha == 0 {
 		return m, nil
 	}
+	for w, ok := m.(wrapper); ok; w, ok = w.inner().(wrapper) {
+		if _, twice := w.(ema); twice {
+			return nil, fmt.Errorf("moo: ema: %s is smoothed already", m.Name())
+		}
+	}
+	if err := hasWeights(m); err != nil {
+		return nil, err
+	}
 	return ema{m, alpha}, nil
+}
+
+// hasWeights refuses element-wise methods.
+func hasWeights(m Method) error {
+	if _, ok := m.(Elementwise); ok {
+		return fmt.Errorf("moo: %s works element by element: it has no weights to normalise or smooth", m.Name())
+	}
+	return nil
 }
 
 type ema struct {

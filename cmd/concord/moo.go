@@ -28,7 +28,9 @@ type mooSolveCmd struct {
 // Help is printed by --help after the one-line description.
 func (c *mooSolveCmd) Help() string {
 	return `Input: {"J": [[…], …]}, one gradient a row, or {"G": [[…], …]}, their inner products;
-optionally "losses" and "preference", one number per gradient.
+optionally "losses", "tokens" (sizes of the data) and "preference", one number per gradient.
+Methods that need no gradients take "losses", "tokens" or "preference" alone; those that work
+element by element take J and give a vector without weights.
 Output: {"weights": […], "vector": […], "diagnostics": {…}}; vector = Jᵀ weights, only where J is given.
 Methods are on their papers' scale (training adds rescale=mean).
 
@@ -39,7 +41,7 @@ func (c *mooSolveCmd) Run() error { return c.solve(os.Stdin, os.Stdout) }
 
 // mooResult is what moo solve prints.
 type mooResult struct {
-	Weights     []float64          `json:"weights"`
+	Weights     []float64          `json:"weights,omitempty"`
 	Vector      []float64          `json:"vector,omitempty"`
 	Diagnostics map[string]float64 `json:"diagnostics"`
 }
@@ -57,12 +59,19 @@ func (c *mooSolveCmd) solve(in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	r, err := moo.Solve(method, moo.Input{G: p.gram, Losses: p.losses, Preference: p.preference, Seed: c.Seed, Step: c.Step, Bucket: c.Bucket})
+	problem := moo.Input{G: p.gram, Losses: p.losses, Tokens: p.tokens, Preference: p.preference, Seed: c.Seed, Step: c.Step, Bucket: c.Bucket}
+	if _, ok := method.(moo.Elementwise); ok && p.jacobian != nil {
+		return c.elementwise(method, problem, p, out)
+	}
+	r, err := moo.Solve(method, problem)
 	if err != nil {
 		return usagef("%v", err)
 	}
 	if off := r.Diagnostics["repaired"]; off > maxRepair {
 		return usagef("moo solve: G is not a Gram matrix: it is indefinite by %.2g of the norms, so that no gradients have these inner products", off)
+	}
+	if _, ok := r.Diagnostics["norm"]; !ok {
+		return json.NewEncoder(out).Encode(mooResult{Weights: r.Weights, Diagnostics: r.Diagnostics})
 	}
 	if r.Diagnostics["norm"] *= p.scale; math.IsInf(r.Diagnostics["norm"], 0) {
 		delete(r.Diagnostics, "norm")
@@ -74,6 +83,15 @@ func (c *mooSolveCmd) solve(in io.Reader, out io.Writer) error {
 		}
 	}
 	return json.NewEncoder(out).Encode(answer)
+}
+
+// elementwise prints the combined gradient of a method that has no weights.
+func (c *mooSolveCmd) elementwise(m moo.Method, in moo.Input, p *mooProblem, out io.Writer) error {
+	d, err := moo.CombineRows(m, p.jacobian, in)
+	if err != nil {
+		return usagef("%v", err)
+	}
+	return json.NewEncoder(out).Encode(mooResult{Vector: d, Diagnostics: map[string]float64{}})
 }
 
 // combine is Jᵀ w.
@@ -124,13 +142,21 @@ func (c *mooMethodsCmd) Run() error {
 	return nil
 }
 
+// needs says what a method's weights depend on, and what that costs.
+var needs = map[moo.Needs]string{
+	moo.NeedsNothing: "nothing: a step costs what a plain one does",
+	moo.NeedsLosses:  "the losses of earlier steps: a step costs what a plain one does",
+	moo.NeedsGram:    "the Gram of every bucket",
+	moo.NeedsRows:    "the gradients' single values in every bucket",
+}
+
 // printMethods lists methods for people.
 func printMethods(w io.Writer, methods []moo.Info) {
 	for i, m := range methods {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		fmt.Fprintf(w, "%s\n  rule        %s\n  guarantees  %s\n", m.Name, m.Rule, m.Guarantees)
+		fmt.Fprintf(w, "%s\n  rule        %s\n  guarantees  %s\n  needs       %s\n", m.Name, m.Rule, m.Guarantees, needs[m.Needs])
 		if m.Paper != "" {
 			fmt.Fprintf(w, "  paper       %s\n", m.Paper)
 		}

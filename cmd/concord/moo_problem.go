@@ -16,6 +16,7 @@ type mooProblem struct {
 	gram               *mat.SymDense
 	scale              float64 // gram is that of jacobian / scale
 	losses, preference []float64
+	tokens             []float64
 }
 
 // number is a float64 that JSON's null, text and overflow cannot turn into.
@@ -31,12 +32,13 @@ func (n *number) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// readMooProblem parses {"J" or "G", "losses", "preference"}.
+// readMooProblem parses {"J" or "G", "losses", "tokens", "preference"}.
 func readMooProblem(in io.Reader) (*mooProblem, error) {
 	var raw struct {
 		J          [][]number `json:"J"`
 		G          [][]number `json:"G"`
 		Losses     []number   `json:"losses"`
+		Tokens     []number   `json:"tokens"`
 		Preference []number   `json:"preference"`
 	}
 	decoder := json.NewDecoder(in)
@@ -47,9 +49,10 @@ func readMooProblem(in io.Reader) (*mooProblem, error) {
 	if _, err := decoder.Token(); err != io.EOF {
 		return nil, usagef("moo solve: standard input holds more than one JSON object")
 	}
-	p := &mooProblem{scale: 1, losses: floats(raw.Losses), preference: floats(raw.Preference)}
+	p := &mooProblem{scale: 1, losses: floats(raw.Losses), preference: floats(raw.Preference), tokens: floats(raw.Tokens)}
 	var err error
 	switch {
+	case raw.J == nil && raw.G == nil && len(p.losses)+len(p.tokens)+len(p.preference) > 0: // for methods that need no gradients
 	case (raw.J == nil) == (raw.G == nil):
 		return nil, usagef(`moo solve: want either "J" (gradients, one a row) or "G" (their inner products)`)
 	case raw.J != nil:

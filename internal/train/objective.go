@@ -110,8 +110,8 @@ func (o *objective) newRule(cfg *config.Config, key, name string, options map[st
 	}
 	info, _ := moo.Lookup(name)
 	w := moo.Wrapping{Normalise: o.cfg.Normalise, EMA: o.cfg.EMA}
-	if info.Needs == moo.NeedsNothing {
-		w = moo.Wrapping{} // there is nothing to smooth, and no gradient to normalise
+	if info.Needs != moo.NeedsGram && info.Needs != moo.NeedsRows {
+		w.Normalise = "" // it looks at no gradients; check refuses where no rule does
 	}
 	if m, err = moo.Wrap(m, w); err != nil {
 		return rule{}, &config.Error{Where: cfg.Where(key + ".method"), Msg: err.Error(), Fix: "remove objective.normalise and objective.ema"}
