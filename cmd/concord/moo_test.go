@@ -63,7 +63,7 @@ func TestMooSolveErrors(t *testing.T) {
 		{mooSolveCmd{Method: "mean"}, `{"J": [[1]], "G": [[1]]}`, `want either "J"`},
 		{mooSolveCmd{Method: "mean"}, `{}`, `want either "J"`},
 		{mooSolveCmd{Method: "mgda"}, `{"losses": [1, 2]}`, `the Gram is empty`},
-		{mooSolveCmd{Method: "graddrop"}, `{"G": [[1]]}`, `needs the gradients themselves`},
+		{mooSolveCmd{Method: "graddrop"}, `{"G": [[1,0],[0,1]]}`, `needs the gradients themselves`},
 		{mooSolveCmd{Method: "mean"}, `{"J": [[1]], "weights": [1]}`, `unknown field "weights"`},
 		{mooSolveCmd{Method: "mean"}, fine + fine, `more than one`},
 		{mooSolveCmd{Method: "mean"}, `{"J": [[1]], "losses": [1,2]}`, `2 losses for 1`},
