@@ -13,6 +13,7 @@ import (
 
 	"concord/internal/checkpoint"
 	"concord/internal/config"
+	"concord/internal/report"
 	"concord/internal/train/traintest"
 )
 
@@ -239,5 +240,35 @@ func TestRunFolders(t *testing.T) {
 	}
 	if _, err := Resume(context.Background(), dir, nil, UI{Out: io.Discard}); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "start the run again") {
 		t.Errorf("no checkpoint: %v", err)
+	}
+}
+
+// What decides how gradients are resolved cannot change between two sittings,
+// by hand neither.
+func TestResumeRefusesOtherObjective(t *testing.T) {
+	for _, change := range [][2]string{{`"Scope": "layer"`, `"Scope": "tensor"`}, {`"Method": "pcgrad"`, `"Method": "mgda"`}, {`"Preferences": null`, `"Preferences": {"aa": 3}`},
+		{`"EMA": 0,`, `"EMA": 0.5,`}, {`"Metric": "euclidean"`, `"Metric": "adam"`}} {
+		cfg := tiny(t, "objective.method=pcgrad", "schedule.steps=4")
+		dir := cfg.OutDir()
+		ctx, cancel := context.WithCancel(context.Background())
+		watch := func(record any) {
+			if s, ok := record.(report.Step); ok && s.Step == 2 {
+				cancel()
+			}
+		}
+		if _, err := Run(ctx, cfg, UI{Out: io.Discard, Watch: watch}); !errors.Is(err, ErrInterrupted) {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, lockFile)
+		b, err := os.ReadFile(path)
+		if err != nil || !strings.Contains(string(b), change[0]) {
+			t.Fatalf("%s is not in the lock: %v\n%s", change[0], err, b)
+		}
+		if err := os.WriteFile(path, []byte(strings.Replace(string(b), change[0], change[1], 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Resume(context.Background(), dir, nil, UI{Out: io.Discard}); !errors.Is(err, ErrData) {
+			t.Errorf("%s: %v", change[1], err)
+		}
 	}
 }
