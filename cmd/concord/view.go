@@ -72,8 +72,9 @@ func (v *view) close() {
 func (v *view) Watch(record any) {
 	v.mu.Lock()
 	v.state.Add(record)
+	attached := v.state.Attached
 	v.mu.Unlock()
-	if _, end := record.(report.End); end && !v.state.Attached {
+	if _, end := record.(report.End); end && !attached {
 		v.close()
 	}
 }

@@ -256,6 +256,9 @@ func (r *Reporter) End(e End) {
 	fmt.Fprintf(r.opt.Out, "\n %d steps, %s tokens in %s; peak GPU memory %s (%s)\n", e.Steps, Count(e.Tokens), Duration(time.Duration(e.Seconds*float64(time.Second))), Bytes(e.PeakBytes), roles(e.BytesByRole))
 	if e.Output != "" {
 		fmt.Fprintf(r.opt.Out, " model in %s\n", e.Output)
+		if r.header.Dir != "" {
+			fmt.Fprintf(r.opt.Out, " as a page: concord report %s\n", r.header.Dir)
+		}
 	}
 	if e.Best != "" {
 		fmt.Fprintf(r.opt.Out, " an earlier one was better on the trained languages: %s\n", e.Best)

@@ -1,0 +1,74 @@
+package bucket
+
+import (
+	"fmt"
+	"math"
+)
+
+// Limits bound a bucket by what the device can hold.
+type Limits struct {
+	Objectives   int   // rows per bucket; 1 when no rows are needed
+	BindingBytes int64 // MaxStorageBufferBindingSize bounds one gradient of a bucket; 0 means no bound
+	BufferBytes  int64 // MaxBufferSize bounds its rows together; 0 means no bound
+}
+
+// elements is the size of the largest bucket that the device can hold.
+func (lim Limits) elements() int {
+	most := int64(math.MaxInt64)
+	if lim.BindingBytes > 0 {
+		most = lim.BindingBytes
+	}
+	if lim.BufferBytes > 0 {
+		most = min(most, lim.BufferBytes)
+	}
+	return int(most / 4 / align * align)
+}
+
+func (lim Limits) check(b Bucket) error {
+	for _, p := range b.Params {
+		if err := lim.checkParam(p.Param); err != nil {
+			return err
+		}
+	}
+	most := lim.elements()
+	if b.Size <= most {
+		return nil
+	}
+	fix := "use scope = \"tensor\" or \"global\""
+	if mb := most * 4 >> 20; mb > 0 {
+		fix = fmt.Sprintf("use scope = \"tensor\", \"%dMB\" or \"global\"", mb)
+	}
+	return fmt.Errorf("bucket: the gradient of %q takes %s; the device holds %s in one piece at most: %s",
+		b.Name, mib(int64(b.Size)*4), mib(int64(most)*4), fix)
+}
+
+// checkParam says why a parameter does not fit the device even in a bucket of its
+// own, or returns nil.
+func (lim Limits) checkParam(p Param) error {
+	size := int64(p.Extent()) * 4
+	const cannot = "this adapter cannot hold the model: choose one with larger limits ('concord doctor' lists them) or a smaller model"
+	m := int64(max(lim.Objectives, 1))
+	if p.Single {
+		m = 1
+	}
+	switch {
+	case lim.BindingBytes > 0 && size > lim.BindingBytes:
+		return fmt.Errorf("bucket: tensor %s (%d,%d) takes %s, but a kernel can bind %s on this adapter: %s", p.Name, p.R, p.C, mib(size), mib(lim.BindingBytes), cannot)
+	case lim.BufferBytes > 0 && size > lim.BufferBytes:
+		return fmt.Errorf("bucket: tensor %s (%d,%d) takes %s, but the largest buffer of this adapter has %s: %s", p.Name, p.R, p.C, mib(size), mib(lim.BufferBytes), cannot)
+	case lim.BufferBytes > 0 && size*m > lim.BufferBytes:
+		return fmt.Errorf("bucket: the gradient of tensor %s (%d,%d) takes %s%s, but the largest buffer of this adapter has %s: use fewer objectives (at most %d), objective.gram = \"ghost\" for the matrices of layers, or a method that keeps no gradient per objective, such as \"mean\"",
+			p.Name, p.R, p.C, mib(size), lim.times(), mib(lim.BufferBytes), lim.BufferBytes/size)
+	}
+	return nil
+}
+
+// times is how often a bucket's gradient is held, for messages.
+func (lim Limits) times() string {
+	if lim.Objectives < 2 {
+		return ""
+	}
+	return fmt.Sprintf(", times %d objectives", lim.Objectives)
+}
+
+func mib(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }

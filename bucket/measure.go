@@ -1,0 +1,35 @@
+package bucket
+
+import "concord/tensor"
+
+func (r *Resolver) gradients() []tensor.Tensor {
+	var out []tensor.Tensor
+	for b := range r.store.Layout.Buckets {
+		out = append(out, r.store.Flat(Gradient, b))
+	}
+	return out
+}
+
+// measure takes the norms of the gradients that no Euclidean Gram tells.
+func (r *Resolver) measure() {
+	var which []tensor.Tensor
+	var unit []int
+	for b, bk := range r.store.Layout.Buckets {
+		if rep := &r.reports[bk.Unit]; !rep.normed {
+			rep.Name, rep.Size, rep.Norm2 = r.store.Layout.Units[bk.Unit].Name, r.store.Layout.Units[bk.Unit].Size, 0
+			which, unit = append(which, r.store.Flat(Gradient, b)), append(unit, bk.Unit)
+		}
+	}
+	if len(which) == 0 {
+		return
+	}
+	r.store.Engine.Dev.Span("optimizer")
+	sums, err := r.store.Engine.SumSquares(r.sums, which...).Wait()
+	if err != nil {
+		r.fail(err)
+		return
+	}
+	for i, sum := range sums {
+		r.reports[unit[i]].Norm2 += sum
+	}
+}
