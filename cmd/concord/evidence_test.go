@@ -22,7 +22,7 @@ func TestReportVerb(t *testing.T) {
 	out := t.TempDir()
 	code, text, errs := concord(t, "", "report", dir, "--csv", filepath.Join(out, "csv"), "--png", filepath.Join(out, "png"), "--json")
 	var w written
-	if err := json.Unmarshal([]byte(text), &w); code != 0 || err != nil || len(w.CSV) < 7 || len(w.PNG) != 9 || len(w.Warnings) != 0 {
+	if err := json.Unmarshal([]byte(text), &w); code != 0 || err != nil || len(w.CSV) < 7 || len(w.PNG) != 13 || len(w.Warnings) != 0 {
 		t.Errorf("report: %d, %d CSV, %d PNG, warnings %q, %q", code, len(w.CSV), len(w.PNG), w.Warnings, errs)
 	}
 	page, err := os.ReadFile(filepath.Join(dir, "report.html"))

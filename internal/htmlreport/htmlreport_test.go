@@ -221,7 +221,7 @@ func TestSparse(t *testing.T) {
 func TestFiles(t *testing.T) {
 	f := load(t, sample(t, 12))
 	csv, err := f.WriteCSV(t.TempDir())
-	if err != nil || len(csv) != 8 {
+	if err != nil || len(csv) != 9 {
 		t.Fatalf("csv %v, %v", csv, err)
 	}
 	b, _ := os.ReadFile(csv[0])
@@ -230,7 +230,7 @@ func TestFiles(t *testing.T) {
 	}
 	dir := t.TempDir()
 	png, err := f.WritePNG(dir)
-	if err != nil || len(png) != 9 {
+	if err != nil || len(png) != 14 {
 		t.Fatalf("png %v, %v", png, err)
 	}
 	for _, p := range png {

@@ -69,6 +69,11 @@ func (f *Figures) pictures() []picture {
 		{"rate", chart("Tokens per second", "step", "tokens/s", []line{{name: "tokens/s", x: floats(f.Steps), y: f.Rate}}), tall},
 		{"probes", f.probePlot(), 6 * vg.Inch},
 		{"cosines", f.cosinePlot(), 7 * vg.Inch},
+		{"weights", chart("Weights of the languages, mean of the buckets", "step", "weight", f.weightLines()), tall},
+		{"noise", chart("Self-cosine of the languages' halves, mean of the buckets", "step", "cosine", f.noiseLines()), tall},
+		{"phases", barPlot("Device time of the probed steps by phase", "ms", f.phaseBars()), tall},
+		{"memory", barPlot("Device memory at the peak by role", "MiB", f.memoryBars()), tall},
+		{"tokens", barPlot("Supervised tokens trained on", "tokens", f.tokenBars()), tall},
 	}
 	return out
 }

@@ -59,7 +59,7 @@ func text[T ~float64](x T) string {
 }
 
 func (f *Figures) sheets() []sheet {
-	return []sheet{f.lossSheet(), f.evalSheet(), f.bucketSheet(), f.cosineSheet(), f.snapshotSheet(), f.probeSheet(), f.phaseSheet(), f.memorySheet()}
+	return []sheet{f.lossSheet(), f.evalSheet(), f.bucketSheet(), f.cosineSheet(), f.snapshotSheet(), f.probeSheet(), f.phaseSheet(), f.memorySheet(), f.tokenSheet()}
 }
 
 func (f *Figures) lossSheet() sheet {
@@ -171,6 +171,14 @@ func (f *Figures) memorySheet() sheet {
 		for _, role := range sorted(f.End.BytesByRole) {
 			s.rows = append(s.rows, []string{role, fmt.Sprint(f.End.BytesByRole[role])})
 		}
+	}
+	return s
+}
+
+func (f *Figures) tokenSheet() sheet {
+	s := sheet{"tokens", [][]string{{"language", "supervised_tokens"}}}
+	for _, lang := range sorted(f.Tokens) {
+		s.rows = append(s.rows, []string{lang, strconv.Itoa(f.Tokens[lang])})
 	}
 	return s
 }
