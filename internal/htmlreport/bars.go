@@ -37,6 +37,7 @@ func barPlot(title, y string, bars []bar) *plot.Plot {
 	p.Y.Min = 0
 	p.Add(plotter.NewGrid(), c)
 	p.NominalX(names...)
+	p.X.Min, p.X.Max = -0.6, float64(len(bars))-0.4
 	return p
 }
 
