@@ -242,4 +242,9 @@ func TestObjectiveRefuses(t *testing.T) {
 			t.Errorf("error %v, want %q", err, name)
 		}
 	}
+	c := *withMethod(t, cfg, "pcgrad")
+	c.Objective.Override = []config.Override{{Match: "*lora*", Method: "mean"}}
+	if _, err := Check(&c); err == nil || !strings.Contains(err.Error(), "fits none of the model's parameters, such as model.embed_tokens.weight") {
+		t.Errorf("an override of nothing: %v", err)
+	}
 }

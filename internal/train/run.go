@@ -70,7 +70,7 @@ func Check(cfg *config.Config) (Plan, error) {
 			return Plan{}, DataError(err)
 		}
 	}
-	if err := tooLong(cfg, c.model); err != nil {
+	if err := fitsModel(cfg, c.model); err != nil {
 		return Plan{}, err
 	}
 	return Plan{Trained: len(langs), Steps: c.steps, Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen, Data: dataRecords(c, cfg.Data.Overlong)}, nil

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"concord/bucket"
 	"concord/gpu"
@@ -91,7 +92,7 @@ func newTrainer(cfg *config.Config, c *corpus, choices map[string]string, warn i
 	if t.objective, err = newObjective(cfg, t.langs, c.trainTokens(t.langs)); err != nil {
 		return nil, err
 	}
-	if err := tooLong(cfg, c.model); err != nil {
+	if err := fitsModel(cfg, c.model); err != nil {
 		return nil, err
 	}
 	if t.engine, err = openDevice(cfg.Device, choices, warn); err != nil {
@@ -200,6 +201,17 @@ func (t *Trainer) sizeError(err error) error {
 		return DeviceError(fmt.Errorf("%w\n  fix: a smaller batch.rows or batch.seq_len, or more device.memory", err))
 	}
 	return DataError(err)
+}
+
+// fitsModel refuses settings that the model cannot take.
+func fitsModel(cfg *config.Config, c model.Config) error {
+	names := model.ParamSpecs(c)
+	for i, o := range cfg.Objective.Override {
+		if !slices.ContainsFunc(names, func(s model.Spec) bool { return o.Matches(s.Name) }) {
+			return &config.Error{Where: cfg.Where(fmt.Sprintf("objective.override.%d.match", i)), Msg: fmt.Sprintf("%q fits none of the model's parameters, such as %s", o.Match, names[len(names)-1].Name), Fix: `match = "*embed*"`}
+		}
+	}
+	return tooLong(cfg, c)
 }
 
 // tooLong refuses rows that the model has no positions for.
