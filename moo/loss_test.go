@@ -212,6 +212,9 @@ func TestWrapRefuses(t *testing.T) {
 		if _, err := Normalise(must(t, m, nil), "l2"); err == nil {
 			t.Errorf("%s is normalised", m)
 		}
+		if _, err := Wrap(must(t, m, nil), Wrapping{EMA: 0.5}); err == nil {
+			t.Errorf("%s is wrapped", m)
+		}
 		if w, err := Wrap(must(t, m, nil), Wrapping{}); err != nil || w.Name() != m {
 			t.Errorf("%s: %v", m, err)
 		}

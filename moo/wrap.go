@@ -26,8 +26,11 @@ type Wrapping struct {
 // out of range and on element-wise methods, which have no weights to work on.
 func Wrap(m Method, w Wrapping) (Method, error) {
 	plain := (w.Normalise == "" || w.Normalise == normaliseNone) && w.EMA == 0
-	if plain && hasWeights(m) != nil {
-		return m, nil
+	if err := hasWeights(m); err != nil {
+		if plain {
+			return m, nil
+		}
+		return nil, err
 	}
 	if info, ok := Lookup(m.Name()); ok && !info.UsesPreference && !isGradientFree(m) {
 		m = Prefer(m)
