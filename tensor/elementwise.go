@@ -12,8 +12,8 @@ type gradDropParams struct {
 }
 
 type trimmedMeanParams struct {
-	N, Stride, M, Mask0, Mask1, Trim, Top uint32
-	Share                                 float32
+	N4, Stride4, M, Mask0, Mask1 uint32
+	Trim, Top, Share             float32
 }
 
 // GradDrop combines the rows in used (ascending, others are not read) element by
@@ -38,9 +38,9 @@ func (e *Engine) TrimmedMean(out Tensor, rows Rows, used []int, trim int) {
 	mask := elementMask(e, "trimmed mean", out, rows, used)
 	n, k := rows.R*rows.LD, len(used)
 	trim = min(trim, (k-1)/2)
-	e.run(call{kernel: "trimmed_mean", params: trimmedMeanParams{N: uint32(n), Stride: uint32(rows.Stride), M: uint32(rows.M), Mask0: mask[0], Mask1: mask[1],
-		Trim: uint32(trim), Top: uint32(k - trim), Share: 1 / float32(k-2*trim)},
-		binds: []gpu.View{rows.View(), out.View()}, groups: grid(ceilDiv(n, 64)), work: e.moving(int64(n)*4*int64(k*k), int64(n)*int64(3*rows.M*rows.M))})
+	e.run(call{kernel: "trimmed_mean", params: trimmedMeanParams{N4: uint32(n / 4), Stride4: uint32(rows.Stride / 4), M: uint32(rows.M), Mask0: mask[0], Mask1: mask[1],
+		Trim: float32(trim), Top: float32(k - trim), Share: 1 / float32(k-2*trim)},
+		binds: []gpu.View{rows.View(), out.View()}, groups: grid(ceilDiv(n/4, 64)), work: e.moving(int64(n)*4*int64(k*k), int64(n)*int64(3*rows.M*rows.M))})
 }
 
 // elementMask checks the operands and returns used as bits.
