@@ -57,7 +57,7 @@ func (lim Limits) checkParam(p Param) error {
 	case lim.BufferBytes > 0 && size > lim.BufferBytes:
 		return fmt.Errorf("bucket: tensor %s (%d,%d) takes %s, but the largest buffer of this adapter has %s: %s", p.Name, p.R, p.C, mib(size), mib(lim.BufferBytes), cannot)
 	case lim.BufferBytes > 0 && size*m > lim.BufferBytes:
-		return fmt.Errorf("bucket: the gradient of tensor %s (%d,%d) takes %s%s, but the largest buffer of this adapter has %s: use fewer objectives (at most %d), objective.gram = \"ghost\" for the matrices of layers, or a method that keeps no gradient per objective, such as \"mean\"",
+		return fmt.Errorf("bucket: the gradient of tensor %s (%d,%d) takes %s%s, but the largest buffer of this adapter has %s: use fewer objectives (at most %d), objective.gram = \"ghost\" for the matrices of layers, or a method that keeps no gradient per objective, such as \"mean\", for all or in an [[objective.override]] of this tensor",
 			p.Name, p.R, p.C, mib(size), lim.times(), mib(lim.BufferBytes), lim.BufferBytes/size)
 	}
 	return nil
