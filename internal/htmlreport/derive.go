@@ -42,9 +42,7 @@ func derive(g report.Gram, langs int) snapshot {
 		out.Buckets = append(out.Buckets, x)
 		for i := range langs {
 			for j := range i + 1 {
-				if v := m.At(i, j); finite(v) {
-					sum.SetSym(i, j, sum.At(i, j)+v)
-				}
+				sum.SetSym(i, j, sum.At(i, j)+m.At(i, j)) // not finite in one bucket: not finite in the whole
 			}
 		}
 	}

@@ -239,3 +239,33 @@ func TestFiles(t *testing.T) {
 		}
 	}
 }
+
+// A resumed sitting does again what came after its start, even where nothing has
+// been recorded in its place yet.
+func TestResumed(t *testing.T) {
+	again, err := json.Marshal(report.Header{Kind: "header", Languages: []string{"aa", "bb", nasty}, Steps: 12, Start: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Load(sample(t, 12, string(again)))
+	if err != nil || len(r.Steps) != 4 || len(r.Evals) != 1 || len(r.Grams) != 1 || len(r.Probes) != 1 || r.End != nil {
+		t.Errorf("%d steps, %d evaluations, %d Grams, %d probes, end %v, %v", len(r.Steps), len(r.Evals), len(r.Grams), len(r.Probes), r.End, err)
+	}
+}
+
+// Records that parse but are not whole replace nothing, and are named.
+func TestDamaged(t *testing.T) {
+	r, err := Load(sample(t, 6, `{"kind":"step","loss":3}`, `{"kind":"gram","step":6,"buckets":[{"name":"layer 0","g":[1]}]}`))
+	if err != nil || len(r.Steps) != 6 || len(r.Grams) != 2 || len(r.Grams[1].Buckets) != 2 || len(r.Warnings) != 2 || !strings.Contains(r.Warnings[1], "line 16") {
+		t.Errorf("%d steps, %d Grams, warnings %q, %v", len(r.Steps), len(r.Grams), r.Warnings, err)
+	}
+}
+
+// What is not finite in one bucket is not finite in the whole: g₁ alone is left.
+func TestWholeNotFinite(t *testing.T) {
+	nan := report.Float(math.NaN())
+	s := derive(report.Gram{Buckets: []report.GramBucket{{G: []report.Float{1, nan, nan}}, {G: []report.Float{1, -1, 1}}}}, 2)
+	if finite(float64(s.Cosines[1])) || s.Gap != 1 {
+		t.Errorf("cosines %v, gap %v", s.Cosines, s.Gap)
+	}
+}

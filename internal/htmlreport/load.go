@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"concord/internal/report"
 )
@@ -95,12 +96,13 @@ func (r *Run) record(line []byte) error {
 			return errors.New("a damaged header")
 		}
 		r.Header, r.End = h, nil
+		r.forget(h.Start)
 	case "step":
 		return add(line, &r.Steps, func(s report.Step) int { return s.Step })
 	case "eval":
 		return add(line, &r.Evals, func(e report.Eval) int { return e.Step })
 	case "gram":
-		return add(line, &r.Grams, func(g report.Gram) int { return g.Step })
+		return r.gram(line)
 	case "probe":
 		return add(line, &r.Probes, func(p report.Probe) int { return p.Step })
 	case "end":
@@ -116,9 +118,43 @@ func add[T any](line []byte, list *[]T, step func(T) int) error {
 	if err := json.Unmarshal(line, &x); err != nil {
 		return errors.New("a damaged record")
 	}
+	if step(x) < 0 || step(x) == 0 && !isEval(x) {
+		return errors.New("a record without its step") // it would replace all the others
+	}
 	for len(*list) > 0 && step((*list)[len(*list)-1]) >= step(x) {
 		*list = (*list)[:len(*list)-1]
 	}
 	*list = append(*list, x)
 	return nil
+}
+
+// isEval tells the one kind of record that there may be before the first step.
+func isEval(x any) bool {
+	_, ok := x.(report.Eval)
+	return ok
+}
+
+// gram adds a snapshot whose matrices are of the header's languages. One that
+// lacks a bucket would give the sum over the buckets a wrong value.
+func (r *Run) gram(line []byte) error {
+	var g report.Gram
+	if err := json.Unmarshal(line, &g); err != nil {
+		return errors.New("a damaged record")
+	}
+	m := len(r.Header.Languages)
+	for _, b := range g.Buckets {
+		if len(b.G) != m*(m+1)/2 {
+			return fmt.Errorf("bucket %q has %d values for %d languages, not %d", b.Name, len(b.G), m, m*(m+1)/2)
+		}
+	}
+	return add(line, &r.Grams, func(g report.Gram) int { return g.Step })
+}
+
+// forget drops what came after step start: the sitting that begins there does it
+// again.
+func (r *Run) forget(start int) {
+	r.Steps = slices.DeleteFunc(r.Steps, func(s report.Step) bool { return s.Step > start })
+	r.Evals = slices.DeleteFunc(r.Evals, func(e report.Eval) bool { return e.Step > start })
+	r.Grams = slices.DeleteFunc(r.Grams, func(g report.Gram) bool { return g.Step > start })
+	r.Probes = slices.DeleteFunc(r.Probes, func(p report.Probe) bool { return p.Step > start })
 }

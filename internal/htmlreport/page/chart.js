@@ -126,7 +126,7 @@ function diverging(v) {
 const inkOn = v => ok(v) && Math.abs(v) > .55 ? "#fff" : "inherit";
 // heat draws rows × columns of 0 … 1 on a canvas-like grid of rectangles.
 function heat(names, xs, values, o) {
-  const W = 760, L = 0, cell = Math.max(12, Math.min(22, 420 / names.length)), H = names.length * (cell + 13) + 24;
+  const W = innerWidth < 560 ? 360 : 760, L = 0, cell = Math.max(12, Math.min(22, 420 / names.length)), H = names.length * (cell + 13) + 24;
   const s = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": o.title });
   names.forEach((name, r) => {
     const y = r * (cell + 13);
@@ -154,7 +154,7 @@ function heat(names, xs, values, o) {
 function bars(items, unit, title) {
   const kinds = [...new Set(items.flatMap(i => i.parts.map(p => p.name)))];
   const top = Math.max(...items.map(i => i.parts.reduce((a, p) => a + p.value, 0)), 1e-12);
-  const W = 760, h = 20, s = svg("svg", { viewBox: `0 0 ${W} ${items.length * (h + 18) + 4}`, role: "img", "aria-label": title });
+  const W = innerWidth < 560 ? 360 : 760, h = 20, s = svg("svg", { viewBox: `0 0 ${W} ${items.length * (h + 18) + 4}`, role: "img", "aria-label": title });
   items.forEach((it, r) => {
     let x = 0; const y = r * (h + 18), sum = it.parts.reduce((a, p) => a + p.value, 0);
     s.append(svg("text", { x: 0, y: y + 11, class: "strong" }, it.name + "  " + unit(sum)));

@@ -85,7 +85,7 @@ function cosines() {
 }
 
 function conflicts() {
-  const s = section("conflicts", "Conflicting pairs by layer", "Share of language pairs with a negative cosine, from white (none) to red (all).");
+  const s = section("conflicts", "Conflicting pairs by layer", "Share of language pairs with a negative cosine, from clear (none) to red (all).");
   if (!has(DATA.buckets) || !DATA.conflict.some(r => r.some(ok))) { missing(s, noGram); return; }
   s.append(heat(DATA.buckets, DATA.steps, DATA.conflict, { title: "share of conflicting pairs by bucket over steps", xLabel: "step" }));
 }
@@ -126,7 +126,7 @@ function probes() {
 }
 
 function gaps() {
-  const s = section("gap", "Stationarity gap", "The shortest convex combination of the languages' gradients over their mean length: 0 where they are Pareto stationary, so that no direction helps all. In a dense model, stationarity of every bucket with weights of its own is implied by that of the whole model: it is the weaker condition. A bucket may show 0 while the whole (thick) does not; the reverse cannot be.");
+  const s = section("gap", "Stationarity gap", "The shortest convex combination of the languages' gradients over their mean length: 0 where they are Pareto stationary, so that no direction helps all. In a dense model, stationarity of every bucket with weights of its own is implied by that of the whole model: it is the weaker condition. A bucket, and all of them, may show 0 while the whole (thick) does not. A language without a gradient in a bucket is left out of that bucket's gap.");
   if (!has(DATA.grams)) { missing(s, noGram); return; }
   s.append(lines([{ name: "whole model", thick: true, x: DATA.grams.map(g => g.step), y: DATA.grams.map(g => g.gap), index: 7 }, ...byBucket(b => b.gap)], { title: "stationarity gap by bucket and of the whole model", yLabel: "↑ gap", zero: true }));
 }
