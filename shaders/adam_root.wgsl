@@ -3,8 +3,9 @@
 // v    (n) f32, read; the second moment before the update
 // root (n) f32, read_write; the mean gradient, then the root of AdamW's preconditioner
 //
-// A mean that is NaN or infinite (found by its bits) counts as 0, so that one
-// language's damaged gradient does not reach the others' inner products.
+// Where the mean is NaN or infinite (found by its bits) root is 0: the others' inner
+// products leave that value out. Its preconditioner is not known, and that of a zero
+// mean, 1/eps where v is 0, would let the one value outweigh all others.
 // Dispatch: ceil(n4 / 64) workgroups folded over (x, y).
 // Reference: internal/ref/gram_adam.go
 struct Params { n4: u32, beta2: f32, fresh: f32, correction: f32, eps: f32 }
@@ -23,5 +24,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let bad = (bits & vec4<u32>(INF_BITS, INF_BITS, INF_BITS, INF_BITS)) == vec4<u32>(INF_BITS, INF_BITS, INF_BITS, INF_BITS);
   let g = bitcast<vec4<f32>>(select(bits, vec4<u32>(0u, 0u, 0u, 0u), bad));
   let second = p.correction * (p.beta2 * v[i] + p.fresh * (g * g));
-  root[i] = inverseSqrt(sqrt(second) + vec4<f32>(p.eps, p.eps, p.eps, p.eps));
+  root[i] = select(inverseSqrt(sqrt(second) + vec4<f32>(p.eps, p.eps, p.eps, p.eps)), vec4<f32>(0.0, 0.0, 0.0, 0.0), bad);
 }

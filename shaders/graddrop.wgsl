@@ -11,7 +11,7 @@
 // Reference: internal/ref/elementwise.go
 // Paper: Chen et al., Just Pick a Sign (GradDrop), NeurIPS 2020, algorithm 1.
 struct Params {
-  n: u32, cols: u32, ld: u32, stride: u32, m: u32, mask0: u32, mask1: u32,
+  first: u32, n: u32, cols: u32, ld: u32, stride: u32, m: u32, mask0: u32, mask1: u32,
   key0: u32, key1: u32, base: u32, leak: f32, share: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -34,7 +34,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         @builtin(local_invocation_index) t: u32) {
   let i = (group.x + group.y * groups.x) * 64u + t;
   if (i >= p.n) { return; }
-  let c = i % p.ld;
+  let place = p.first + i; // in the matrix, of which this may be a piece
+  let c = place % p.ld;
   if (c >= p.cols) {
     out[i] = 0.0;
     return;
@@ -53,7 +54,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     out[i] = 0.0;
     return;
   }
-  let index = p.base + (i / p.ld) * p.cols + c;
+  let index = p.base + (place / p.ld) * p.cols + c;
   let u = f32(hash(hash(index ^ p.key0) + p.key1) >> 8u) * 5.9604644775390625e-8;
   let kept = select(negative, positive, 0.5 * (1.0 + (positive + negative) / size) > u);
   out[i] = p.share * (p.leak * (positive + negative) + (1.0 - p.leak) * kept);

@@ -7,8 +7,8 @@ import (
 )
 
 type gradDropParams struct {
-	N, Cols, LD, Stride, M, Mask0, Mask1, Key0, Key1, Base uint32
-	Leak, Share                                            float32
+	First, N, Cols, LD, Stride, M, Mask0, Mask1, Key0, Key1, Base uint32
+	Leak, Share                                                   float32
 }
 
 type trimmedMeanParams struct {
@@ -21,42 +21,78 @@ type trimmedMeanParams struct {
 // is the sign's share; leak is the share of the others that passes too. The sum
 // is divided by the number of rows used. Draws are keyed by key and the
 // element's number, base + r·C + c. out is one row's matrix in another buffer.
-// Chen et al., NeurIPS 2020. The rows must fit one binding.
+// Chen et al., NeurIPS 2020.
 func (e *Engine) GradDrop(out Tensor, rows Rows, used []int, leak float32, key [2]uint32, base uint32) {
-	mask := elementMask(e, "graddrop", out, rows, used)
-	n := rows.R * rows.LD
-	e.run(call{kernel: "graddrop", params: gradDropParams{N: uint32(n), Cols: uint32(rows.C), LD: uint32(rows.LD), Stride: uint32(rows.Stride), M: uint32(rows.M),
-		Mask0: mask[0], Mask1: mask[1], Key0: key[0], Key1: key[1], Base: base, Leak: leak, Share: 1 / float32(len(used))},
-		binds: []gpu.View{rows.View(), out.View()}, groups: grid(ceilDiv(n, 64)), work: e.moving(int64(n)*4*int64(len(used)+1), int64(n)*int64(4*rows.M))})
+	e.eachPiece("graddrop", out, rows, used, func(x piece) {
+		e.run(call{kernel: "graddrop", params: gradDropParams{First: uint32(x.first), N: uint32(x.n), Cols: uint32(rows.C), LD: uint32(rows.LD), Stride: uint32(x.stride), M: uint32(x.m),
+			Mask0: x.mask[0], Mask1: x.mask[1], Key0: key[0], Key1: key[1], Base: base, Leak: leak, Share: 1 / float32(len(used))},
+			binds: []gpu.View{x.rows, x.out}, groups: grid(ceilDiv(x.n, 64)), work: e.moving(int64(x.n)*4*int64(len(used)+1), int64(x.n)*int64(4*len(used)))})
+	})
 }
 
 // TrimmedMean is, element by element, the mean of the rows in used (ascending,
 // others are not read) without the trim smallest and the trim largest values;
 // trim is lowered so that at least one value is left. out is one row's matrix in
-// another buffer. Yin et al., ICML 2018. The rows must fit one binding.
+// another buffer. Yin et al., ICML 2018.
 func (e *Engine) TrimmedMean(out Tensor, rows Rows, used []int, trim int) {
-	mask := elementMask(e, "trimmed mean", out, rows, used)
-	n, k := rows.R*rows.LD, len(used)
-	trim = min(trim, (k-1)/2)
-	e.run(call{kernel: "trimmed_mean", params: trimmedMeanParams{N4: uint32(n / 4), Stride4: uint32(rows.Stride / 4), M: uint32(rows.M), Mask0: mask[0], Mask1: mask[1],
-		Trim: float32(trim), Top: float32(k - trim), Share: 1 / float32(k-2*trim)},
-		binds: []gpu.View{rows.View(), out.View()}, groups: grid(ceilDiv(n/4, 64)), work: e.moving(int64(n)*4*int64(k*k), int64(n)*int64(3*rows.M*rows.M))})
+	k := len(used)
+	trim = max(0, min(trim, (k-1)/2))
+	e.eachPiece("trimmed mean", out, rows, used, func(x piece) {
+		e.run(call{kernel: "trimmed_mean", params: trimmedMeanParams{N4: uint32(x.n / 4), Stride4: uint32(x.stride / 4), M: uint32(x.m), Mask0: x.mask[0], Mask1: x.mask[1],
+			Trim: float32(trim), Top: float32(k - trim), Share: 1 / float32(k-2*trim)},
+			binds: []gpu.View{x.rows, x.out}, groups: grid(ceilDiv(x.n/4, 64)), work: e.moving(int64(x.n)*4*int64(k*k), int64(x.n)*int64(3*k*k))})
+	})
 }
 
-// elementMask checks the operands and returns used as bits.
-func elementMask(e *Engine, what string, out Tensor, rows Rows, used []int) [2]uint32 {
-	if len(used) == 0 || rows.M > 64 || out.R != rows.R || out.C != rows.C || out.LD != rows.LD {
-		panic(fmt.Sprintf("tensor: %s: %d of %d rows (%d,%d), at most 64, into %v", what, len(used), rows.M, rows.R, rows.C, out))
-	}
-	if size, limit := rows.View().Size, e.Dev.Info().Limits.MaxStorageBufferBindingSize; size > limit {
-		panic(fmt.Sprintf("tensor: %s: %d bytes of rows, the device binds at most %d", what, size, limit))
-	}
-	var mask [2]uint32
-	for _, m := range used {
-		if m < 0 || m >= rows.M {
-			panic(fmt.Sprintf("tensor: %s: row %d of %d", what, m, rows.M))
+// packBytes bounds the workspace that packs rows too far apart for one binding.
+const packBytes = 16 << 20
+
+// piece is a range of elements of the rows used, bindable at once.
+type piece struct {
+	rows, out gpu.View
+	first, n  int // elements of one row, padding included
+	stride    int // elements between rows
+	m         int // rows in the binding
+	mask      [2]uint32
+}
+
+// eachPiece calls f for the pieces of an element-wise operation from the rows in
+// used to out. Rows that lie further apart than one binding spans, as those of a
+// large parameter or of a bucket of the whole model, are copied together, a range
+// of elements at a time.
+func (e *Engine) eachPiece(what string, out Tensor, rows Rows, used []int, f func(piece)) {
+	checkUsed(what, out, rows, used)
+	first, total := used[0], rows.R*rows.LD
+	near := rows.slice(first, used[len(used)-1]+1)
+	if near.View().Size <= e.tune.limit {
+		p := piece{rows: near.View(), out: out.View(), n: total, stride: rows.Stride, m: near.M}
+		for _, m := range used {
+			p.mask[(m-first)/32] |= 1 << ((m - first) % 32)
 		}
-		mask[m/32] |= 1 << (m % 32)
+		f(p)
+		return
 	}
-	return mask
+	step := max(64, int(min(e.tune.limit, packBytes)/4)/len(used)&^63)
+	for lo := 0; lo < total; lo += step {
+		p := piece{first: lo, n: min(step, total-lo), stride: step, m: len(used)}
+		p.rows = e.tune.workspace(int64(len(used)*step) * 4)
+		p.out = gpu.View{Buf: out.Buf, Offset: out.Offset + int64(lo)*4, Size: int64(p.n) * 4}
+		for k, m := range used {
+			p.mask[k/32] |= 1 << (k % 32)
+			e.Dev.Copy(gpu.View{Buf: p.rows.Buf, Offset: p.rows.Offset + int64(k*step)*4, Size: p.out.Size},
+				gpu.View{Buf: rows.Buf, Offset: rows.Offset + (int64(m)*int64(rows.Stride)+int64(lo))*4, Size: p.out.Size})
+		}
+		f(p)
+	}
+}
+
+// checkUsed panics unless used lists rows in ascending order and out is like one.
+func checkUsed(what string, out Tensor, rows Rows, used []int) {
+	ok := rows.M <= 64 && out.R == rows.R && out.C == rows.C && out.LD == rows.LD && out.Buf != rows.Buf && len(used) > 0
+	for k, m := range used {
+		ok = ok && m >= 0 && m < rows.M && (k == 0 || m > used[k-1])
+	}
+	if !ok {
+		panic(fmt.Sprintf("tensor: %s: rows %v of %d (%d,%d), at most 64, ascending and not none, into %v of another buffer", what, used, rows.M, rows.R, rows.C, out))
+	}
 }

@@ -71,3 +71,34 @@ func checkElementwise(t *testing.T, e *Engine, at string, r, c int, want []float
 		t.Errorf("%s: other bits at %d the second time", at, i)
 	}
 }
+
+// Rows that one binding cannot span are packed, a range of elements at a time:
+// the bits stay.
+func TestElementwiseFarRows(t *testing.T) {
+	e := testEngine(t)
+	limit := e.tune.limit
+	defer func() { e.tune.limit = limit }()
+	const m, r, c = 9, 7, 61
+	rows, _ := elementRows(e, m, r, c)
+	used := []int{0, 2, 3, 5, 8}
+	for what, f := range map[string]func(out Tensor){
+		"graddrop":     func(out Tensor) { e.GradDrop(out, rows, used, 0.1, [2]uint32{3, 4}, 5) },
+		"trimmed mean": func(out Tensor) { e.TrimmedMean(out, rows, used, 1) },
+	} {
+		var whole []float32
+		for _, bytes := range []int64{limit, 5 * 128 * 4, 1} { // whole, 128 and 64 elements at a time
+			e.tune.limit = bytes
+			out := guarded(e, r, c)
+			f(out)
+			e.tune.limit = limit
+			got := download(t, e, out)
+			if whole == nil {
+				whole = got
+			}
+			checkGuards(t, e, out)
+			if at := optest.Bits(got, whole); at >= 0 {
+				t.Errorf("%s by %d bytes: %v at %d, want %v", what, bytes, got[at], at, whole[at])
+			}
+		}
+	}
+}

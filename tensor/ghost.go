@@ -8,8 +8,10 @@ import (
 )
 
 const (
-	ghostOuts   = 16    // partial sums per pair that travel to the host
-	ghostTokens = 65000 // Mesa's loop budget bounds a segment
+	ghostOuts = 16 // partial sums per pair that travel to the host
+
+	// GhostTokens bounds the tokens of a ghost Gram: Mesa's rasterizers cut longer loops.
+	GhostTokens = 65000
 )
 
 type ghostGramParams struct{ Lo, Hi, LD, M uint32 }
@@ -50,11 +52,13 @@ func (e *Engine) GhostSums(m int) int64 { return int64(alignUp(m*m*ghostOuts*4, 
 // products between tokens: ⟨dW_i, dW_j⟩ = Σ (dy_s·dy_t)(x_s·x_t) over s of segment
 // i and t of segment j. No dW exists. dy is (N, R), x (N, C); non-finite tokens
 // damage the entries of their objective's row and column, and those alone. Sums
-// are f32 by token, float64 over tokens at the end; the error of an entry is near
-// that of Gram. N is at most 65,000.
+// are f32 by token, float64 over tokens at the end. The error of an entry is
+// relative to Σ|dy_s·dy_t||x_s·x_t|, not to √(GᵢᵢGⱼⱼ): where tokens cancel in dW, as
+// they do if x has a large mean and Σdy is 0, it grows with 1/ρ², ρ = ‖dW‖/Σ‖dy‖‖x‖
+// (Gram's with 1/ρ). N is at most GhostTokens.
 func (g *GramSum) AddGhost(dy, x Tensor, seg Segments, s GhostScratch) {
 	n := dy.R
-	if x.R != n || seg.M() != g.m || seg.Starts[g.m] != n || n > s.n || g.m > s.m || n > ghostTokens {
+	if x.R != n || seg.M() != g.m || seg.Starts[g.m] != n || n > s.n || g.m > s.m || n > GhostTokens {
 		panic(fmt.Sprintf("tensor: ghost gram: dy %v, x %v, segments %v, scratch for %d tokens in %d segments", dy, x, seg.Starts, s.n, s.m))
 	}
 	e := g.e

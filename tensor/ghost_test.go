@@ -43,7 +43,6 @@ func TestGhost(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var first []float64
 			for _, limit := range []int64{1, 16 << 10, 1 << 30} {
 				got := ghostGram(t, e, dy, x, seg, limit)
 				for what, against := range map[string][]float64{"float64": want, "rows": materialised} {
@@ -53,9 +52,6 @@ func TestGhost(t *testing.T) {
 				}
 				if again := ghostGram(t, e, dy, x, seg, limit); fmt.Sprint(again) != fmt.Sprint(got) {
 					t.Errorf("%v %v: other bits the second time", starts, shape)
-				}
-				if first == nil {
-					first = got
 				}
 			}
 		}
@@ -159,4 +155,49 @@ func BenchmarkGhost(b *testing.B) {
 		scratch.Release()
 		sums.Release()
 	}
+}
+
+// Tokens that cancel in dW leave errors that grow with 1/ρ², ρ = ‖dW‖/Σ‖dy‖‖x‖:
+// the bound that the docs state.
+func TestGhostCancellation(t *testing.T) {
+	e := testEngine(t)
+	const n, r, c = 256, 32, 48
+	starts := []int{0, 128, 256}
+	for _, mean := range []float32{0, 1, 3, 10} {
+		hy, hx := optest.Random(n*r, 1), optest.Random(n*c, 2)
+		for i := range hx {
+			hx[i] += mean
+		}
+		for k := range r { // Σ dy = 0 within each language
+			for m := range 2 {
+				sum := float32(0)
+				for i := starts[m]; i < starts[m+1]; i++ {
+					sum += hy[i*r+k]
+				}
+				for i := starts[m]; i < starts[m+1]; i++ {
+					hy[i*r+k] -= sum / 128
+				}
+			}
+		}
+		want := ref.GhostGram(hy, hx, starts, r, c)
+		got := ghostGram(t, e, upload(e, n, r, hy), upload(e, n, c, hx), e.NewSegments(gpu.RoleData, starts), 1<<20)
+		length := 0.0 // Σ‖dy‖‖x‖ of a language
+		for i := range 128 {
+			length += math.Sqrt(square(hy[i*r:(i+1)*r]) * square(hx[i*c:(i+1)*c]))
+		}
+		rho := math.Sqrt(want[0]) / length
+		d := activeGramError(got, want, 2)
+		t.Logf("mean %v: ρ %.2g, error %.2g = %.2g/ρ²", mean, rho, d, d*rho*rho)
+		if d > 2e-9/(rho*rho) {
+			t.Errorf("mean %v: relative error %.3g with ρ = %.3g", mean, d, rho)
+		}
+	}
+}
+
+func square(x []float32) float64 {
+	s := 0.0
+	for _, v := range x {
+		s += float64(v) * float64(v)
+	}
+	return s
 }

@@ -37,7 +37,7 @@ func (e *Engine) NewGramAdamScratch(m, n int) GramScratch {
 
 // AddAdam adds the Gram of rows, vectors of n values, in the metric: v (1, n) is
 // their second moment before the update. A row with NaN or infinite values gives
-// non-finite entries in its row and column only. s is from NewGramAdamScratch.
+// non-finite entries in its row and column only; the others' leave these values out. s is from NewGramAdamScratch.
 func (g *GramSum) AddAdam(rows Rows, v Tensor, metric AdamMetric, s GramScratch) {
 	n := rows.R * rows.LD
 	if rows.R != 1 || v.R*v.LD != n || s.root.LD < n || len(metric.Mean) != rows.M || metric.Step < 1 {

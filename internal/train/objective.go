@@ -8,6 +8,7 @@ import (
 	"concord/bucket"
 	"concord/internal/config"
 	"concord/moo"
+	"concord/tensor"
 )
 
 // objective is how the languages' gradients become one: a rule for most
@@ -143,7 +144,7 @@ func (o *objective) staticWeights(cfg *config.Config) ([]float64, error) {
 // check refuses settings that do not go together.
 func (o *objective) check(cfg *config.Config) error {
 	fail := func(key, msg, fix string) error { return &config.Error{Where: cfg.Where(key), Msg: msg, Fix: fix} }
-	most := bucket.MaxObjectives
+	most, tokens := bucket.MaxObjectives, cfg.Batch.Rows*cfg.Batch.SeqLen
 	if o.cfg.Noise.Halves {
 		most /= 2
 	}
@@ -157,6 +158,8 @@ func (o *objective) check(cfg *config.Config) error {
 		return fail("objective.noise.halves", fmt.Sprintf("method %q computes no Gram to measure noise in", o.rules[0].name), "halves = false, or a method that needs the Gram (concord moo methods)")
 	case o.cfg.Metric == "adam" && !solves(moo.NeedsGram):
 		return fail("objective.metric", fmt.Sprintf("method %q computes no Gram", o.rules[0].name), `metric = "euclidean"`)
+	case o.cfg.Gram == "ghost" && tokens > tensor.GhostTokens:
+		return fail("objective.gram", fmt.Sprintf("\"ghost\" takes up to %d tokens a step; batch.rows times batch.seq_len are %d", tensor.GhostTokens, tokens), `gram = "rows"`)
 	case o.cfg.Gram == "ghost" && solves(moo.NeedsRows):
 		return fail("objective.gram", "element-wise methods need the gradients' single values", `gram = "rows"`)
 	case o.cfg.Normalise != "none" && !solves(moo.NeedsGram):
