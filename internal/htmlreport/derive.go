@@ -15,6 +15,7 @@ type snapshot struct {
 	Metric  string           `json:"metric"`
 	Gap     report.Float     `json:"gap"` // of the sum of the buckets' Grams
 	Cosines []report.Float   `json:"cos"` // of that sum: M·M
+	Errors  []report.Float   `json:"err,omitempty"`
 	Buckets []bucketSnapshot `json:"buckets"`
 }
 
@@ -22,6 +23,7 @@ type snapshot struct {
 type bucketSnapshot struct {
 	Name    string         `json:"name"`
 	Cosines []report.Float `json:"cos"`            // M·M, row-major; null without a gradient
+	Errors  []report.Float `json:"err,omitempty"`  // M·M standard errors of the cosines; absent where not measured
 	Self    []report.Float `json:"self,omitempty"` // by language
 	Angle   report.Float   `json:"angle"`          // degrees between d and the mean gradient
 	Ratio   report.Float   `json:"ratio"`          // |d| over that of the mean gradient
@@ -31,22 +33,28 @@ type bucketSnapshot struct {
 // derive computes what a snapshot shows.
 func derive(g report.Gram, langs int) snapshot {
 	out := snapshot{Step: g.Step, Metric: g.Metric}
-	sum := mat.NewSymDense(langs, nil)
+	sum, contrast := mat.NewSymDense(langs, nil), make([]report.Float, langs*langs)
 	for _, b := range g.Buckets {
 		m, ok := matrix(b.G, langs)
 		if !ok {
 			continue
 		}
-		x := bucketSnapshot{Name: b.Name, Cosines: cosines(m), Self: b.SelfCosine, Gap: gap(m)}
+		x := bucketSnapshot{Name: b.Name, Cosines: cosines(m), Errors: cosineErrors(m, b.Contrast), Self: b.SelfCosine, Gap: gap(m)}
 		x.Angle, x.Ratio = against(m, b.Weights)
 		out.Buckets = append(out.Buckets, x)
+		if len(b.Contrast) != len(contrast) {
+			contrast = nil // that of the whole is not known
+		}
+		for k := range contrast {
+			contrast[k] += b.Contrast[k]
+		}
 		for i := range langs {
 			for j := range i + 1 {
 				sum.SetSym(i, j, sum.At(i, j)+m.At(i, j)) // not finite in one bucket: not finite in the whole
 			}
 		}
 	}
-	out.Gap, out.Cosines = gap(sum), cosines(sum)
+	out.Gap, out.Cosines, out.Errors = gap(sum), cosines(sum), cosineErrors(sum, contrast)
 	return out
 }
 
@@ -77,6 +85,27 @@ func cosines(g *mat.SymDense) []report.Float {
 		for j := range n {
 			c := g.At(i, j) / math.Sqrt(g.At(i, i)) / math.Sqrt(g.At(j, j))
 			out = append(out, round(min(1, max(-1, c)), 4))
+		}
+	}
+	return out
+}
+
+// cosineErrors is the standard error of every cosine from the contrasts of the
+// languages' halves (report.GramBucket.Contrast); nil without them.
+func cosineErrors(g *mat.SymDense, contrast []report.Float) []report.Float {
+	n := g.SymmetricDim()
+	if n*n != len(contrast) {
+		return nil
+	}
+	out := make([]report.Float, 0, n*n)
+	for i := range n {
+		for j := range n {
+			if i == j {
+				out = append(out, 0)
+				continue
+			}
+			e := math.Hypot(float64(contrast[i*n+j]), float64(contrast[j*n+i]))
+			out = append(out, round(e/math.Sqrt(g.At(i, i))/math.Sqrt(g.At(j, j)), 4))
 		}
 	}
 	return out

@@ -53,7 +53,8 @@ func sample(t testing.TB, steps int, extra ...string) string {
 			g := report.Gram{Kind: "gram", Step: s, Metric: "euclidean"}
 			for k, name := range []string{"layer 1", "layer 0"} {
 				c := report.Float(float64(s)/float64(steps) - float64(k))
-				g.Buckets = append(g.Buckets, report.GramBucket{Name: name, G: []report.Float{1, c, 4, 0, -c, 9}, Weights: []float64{.5, .3, .2}, SelfCosine: []report.Float{.2, .3, report.Float(math.NaN())}})
+				g.Buckets = append(g.Buckets, report.GramBucket{Name: name, G: []report.Float{1, c, 4, 0, -c, 9}, Weights: []float64{.5, .3, .2}, SelfCosine: []report.Float{.2, .3, report.Float(math.NaN())},
+					Contrast: []report.Float{0, .3, 0, .4, 0, .1, 0, .1, 0}})
 			}
 			put(g)
 			p := report.Probe{Kind: "probe", Step: s, Predicted: map[string]report.Float{}, Realised: map[string]report.Float{}, Phases: map[string]float64{"forward": .1, "backward": .3}}
@@ -267,5 +268,21 @@ func TestWholeNotFinite(t *testing.T) {
 	s := derive(report.Gram{Buckets: []report.GramBucket{{G: []report.Float{1, nan, nan}}, {G: []report.Float{1, -1, 1}}}}, 2)
 	if finite(float64(s.Cosines[1])) || s.Gap != 1 {
 		t.Errorf("cosines %v, gap %v", s.Cosines, s.Gap)
+	}
+}
+
+// The error of a cosine is the contrasts' length over those of the gradients;
+// contrasts of buckets add up before they are squared.
+func TestCosineErrors(t *testing.T) {
+	b := report.GramBucket{G: []report.Float{4, 1, 25}, Contrast: []report.Float{7, 3, 4, 7}}
+	s := derive(report.Gram{Buckets: []report.GramBucket{b, b}}, 2)
+	for what, e := range map[string][]report.Float{"bucket": s.Buckets[0].Errors, "whole": s.Errors} {
+		if len(e) != 4 || e[0] != 0 || e[1] != .5 || e[2] != .5 { // 5/(2·5), 10/(8·50)^½/(50)^½
+			t.Errorf("%s: errors %v", what, e)
+		}
+	}
+	b.Contrast = nil
+	if s := derive(report.Gram{Buckets: []report.GramBucket{b}}, 2); s.Errors != nil || s.Buckets[0].Errors != nil {
+		t.Error("errors without contrasts")
 	}
 }

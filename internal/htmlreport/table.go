@@ -98,24 +98,28 @@ func (f *Figures) bucketSheet() sheet {
 }
 
 func (f *Figures) cosineSheet() sheet {
-	s := sheet{"cosines", [][]string{{"step", "bucket", "language", "other", "cosine"}}}
-	pairs := func(step int, bucket string, c []report.Float) {
+	s := sheet{"cosines", [][]string{{"step", "bucket", "language", "other", "cosine", "standard_error"}}}
+	pairs := func(step int, bucket string, c, errors []report.Float) {
 		for i, a := range f.Langs {
 			for j, b := range f.Langs[:i] {
-				s.rows = append(s.rows, []string{strconv.Itoa(step), bucket, a, b, text(c[i*len(f.Langs)+j])})
+				e := report.Float(math.NaN())
+				if errors != nil {
+					e = errors[i*len(f.Langs)+j]
+				}
+				s.rows = append(s.rows, []string{strconv.Itoa(step), bucket, a, b, text(c[i*len(f.Langs)+j]), text(e)})
 			}
 		}
 	}
 	for _, g := range f.Grams {
-		pairs(g.Step, "all", g.Cosines)
+		pairs(g.Step, "all", g.Cosines, g.Errors)
 		for _, b := range g.Buckets {
-			pairs(g.Step, b.Name, b.Cosines)
+			pairs(g.Step, b.Name, b.Cosines, b.Errors)
 		}
 	}
 	return s
 }
 
-// snapshotSheet is angle, length and gap by bucket, and the noise floor.
+// snapshotSheet is angle, length and gap by bucket, and the self-cosines.
 func (f *Figures) snapshotSheet() sheet {
 	s := sheet{"resolution", [][]string{append([]string{"step", "bucket", "angle_degrees", "length_ratio", "stationarity_gap"}, prefixed("self_cosine_", f.Langs)...)}}
 	for _, g := range f.Grams {

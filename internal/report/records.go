@@ -73,7 +73,7 @@ type Bucket struct {
 }
 
 // Gram is a snapshot of every bucket's Gram matrix, taken every so many steps.
-// The report derives cosines, angles, gaps and the noise floor from it.
+// The report derives cosines, their errors, angles and gaps from it.
 type Gram struct {
 	Kind    string       `json:"kind"`   // "gram"
 	Step    int          `json:"step"`   // 1 is the first
@@ -90,8 +90,13 @@ type GramBucket struct {
 	Weights []float64 `json:"weights"` // M, as applied; null for element-wise methods
 	// SelfCosine is the cosine between the gradients of two halves of the
 	// language's tokens, M values, null where there was one half only; absent
-	// without objective.noise. Cosines between languages beyond it are noise.
+	// without objective.noise. s near 1: the gradient hardly depends on which
+	// tokens were drawn. The whole batch's gradient has the reliability 2s/(1+s).
 	SelfCosine []Float `json:"self_cosine,omitempty"`
+	// Contrast is ⟨d_i, g_j⟩, M·M values row by row, d_i the difference of language
+	// i's halves scaled to the noise of g_i; with SelfCosine. The standard error of
+	// ⟨g_i, g_j⟩ is about √(⟨d_i, g_j⟩² + ⟨g_i, d_j⟩²). Contrasts of buckets add up.
+	Contrast []Float `json:"contrast,omitempty"`
 }
 
 // Probe is what one step did to every language's loss on its own batch.

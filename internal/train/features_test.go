@@ -148,7 +148,7 @@ func TestNoise(t *testing.T) {
 	tr := open(t, &debiased)
 	steps(t, tr, 2)
 	g, ok := tr.grams()
-	if !ok || len(g.Buckets[0].SelfCosine) != len(traintest.Langs) {
+	if m := len(traintest.Langs); !ok || len(g.Buckets[0].SelfCosine) != m || len(g.Buckets[0].Contrast) != m*m {
 		t.Fatalf("snapshot %+v", g)
 	}
 	for _, u := range tr.objective.byUnit {

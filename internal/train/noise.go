@@ -62,3 +62,29 @@ func selfCosines(halves *mat.SymDense) []report.Float {
 	}
 	return out
 }
+
+// contrasts is ⟨d_i, g_j⟩, M·M values row by row, where d_i is the difference of
+// language i's halves in shares such that what they have in common cancels and
+// d_i has the variance of g_i: with n_a and n_b tokens,
+// d = √(n_b/n_a) a − √(n_a/n_b) b. NaN where a half is empty.
+//
+// ⟨g_i, g_j⟩ over draws of the tokens has the variance μ_jᵀΣ_iμ_j + μ_iᵀΣ_jμ_i +
+// tr Σ_iΣ_j, and ⟨d_i, g_j⟩² + ⟨g_i, d_j⟩² estimates it with the trace twice: an
+// error of the cosine that is rather too large than too small.
+func contrasts(halves *mat.SymDense, tokens []int) []report.Float {
+	m := halves.SymmetricDim() / 2
+	out := make([]report.Float, 0, m*m)
+	for i := range m {
+		root := math.Sqrt(float64(tokens[2*i+1]) / float64(tokens[2*i]))
+		for j := range m {
+			a := halves.At(2*i, 2*j) + halves.At(2*i, 2*j+1)
+			b := halves.At(2*i+1, 2*j) + halves.At(2*i+1, 2*j+1)
+			v := root*a - b/root
+			if tokens[2*i] == 0 || tokens[2*i+1] == 0 {
+				v = math.NaN()
+			}
+			out = append(out, report.Float(v))
+		}
+	}
+	return out
+}

@@ -71,7 +71,7 @@ func (t *Trainer) grams() (report.Gram, bool) {
 			}
 		}
 		if b.Halves != nil {
-			x.SelfCosine = selfCosines(b.Halves)
+			x.SelfCosine, x.Contrast = selfCosines(b.Halves), contrasts(b.Halves, t.objective.halves)
 		}
 		r.Buckets = append(r.Buckets, x)
 	}

@@ -64,21 +64,21 @@ function heldout() {
 
 let drawMatrix = null;
 function cosines() {
-  const s = section("cosines", "Cosines between the languages' gradients", "Blue agrees, red and framed conflicts (cosine below 0). Italic and pale: within the noise floor, the smaller of the two languages' self-cosines, where it was measured.");
+  const s = section("cosines", "Cosines between the languages' gradients", "Blue agrees, red and framed conflicts (cosine below 0). Italic and pale: within two standard errors of 0, where the noise was measured ([objective.noise] halves): the sign may be chance.");
   if (!has(DATA.grams)) { missing(s, noGram); return; }
   const host = el("div"), first = DATA.grams[0].buckets.map(b => b.name);
   let g = DATA.grams.length - 1, b = 0;
   drawMatrix = function () {
-    const snap = DATA.grams[g], k = b === 0 ? null : snap.buckets.find(x => x.name === first[b - 1]), c = k ? k.cos : snap.cos, self = k && k.self, n = LANGS.length;
+    const snap = DATA.grams[g], k = b === 0 ? null : snap.buckets.find(x => x.name === first[b - 1]), c = k ? k.cos : snap.cos, err = k ? k.err : snap.err, n = LANGS.length;
     const rows = [el("tr", {}, el("th"), ...LANGS.map(l => el("th", { scope: "col" }, l)))];
-    let conflicts = 0, pairs = 0;
+    let conflicts = 0, pairs = 0, sure = 0;
     for (let i = 0; i < n; i++) rows.push(el("tr", {}, el("th", { scope: "row" }, LANGS[i]), ...LANGS.map((_, j) => {
       const v = c[i * n + j];
-      if (j < i && ok(v)) { pairs++; if (v < 0) conflicts++; }
-      const noise = i !== j && self && ok(self[i]) && ok(self[j]) && Math.abs(v) < Math.abs(Math.min(self[i], self[j]));
-      return el("td", { style: `background:${i === j ? "transparent" : diverging(v)};color:${inkOn(i === j ? 0 : v)}`, class: (i !== j && v < 0 ? "conflict" : "") + (noise ? " noise" : "") }, i === j ? "1" : ok(v) ? v.toFixed(2).replace("-", "−") : "–");
+      const e = err && i !== j ? err[i * n + j] : null, noise = ok(v) && ok(e) && Math.abs(v) < 2 * e;
+      if (j < i && ok(v)) { pairs++; if (v < 0) { conflicts++; if (ok(e) && !noise) sure++; } }
+      return el("td", { style: `background:${i === j ? "transparent" : diverging(v)};color:${inkOn(i === j ? 0 : v)}`, class: (i !== j && v < 0 ? "conflict" : "") + (noise ? " noise" : ""), title: ok(e) && ok(v) ? v.toFixed(3) + " ± " + e.toFixed(3) : "" }, i === j ? "1" : ok(v) ? v.toFixed(2).replace("-0.00", "0.00").replace("-", "−") : "–");
     })));
-    host.replaceChildren(el("p", { class: "note" }, (k ? k.name : "all buckets together") + ", step " + snap.step + ": " + conflicts + " of " + pairs + " pairs conflict" + (snap.metric === "adam" ? " in the optimizer's metric." : ".")), el("div", { class: "scroll" }, el("table", { class: "matrix" }, ...rows)));
+    host.replaceChildren(el("p", { class: "note" }, (k ? k.name : "all buckets together") + ", step " + snap.step + ": " + conflicts + " of " + pairs + " pairs conflict" + (err ? ", " + sure + " beyond the noise" : "") + (snap.metric === "adam" ? " in the optimizer's metric." : ".")), el("div", { class: "scroll" }, el("table", { class: "matrix" }, ...rows)));
   };
   s.append(el("div", { class: "controls" }, slider("bucket", first.length, 0, v => v === 0 ? "all" : first[v - 1], v => { b = v; drawMatrix(); }), slider("step", DATA.grams.length - 1, g, v => String(DATA.grams[v].step), v => { g = v; drawMatrix(); })), host);
   drawMatrix(); drawn++;
@@ -132,7 +132,7 @@ function gaps() {
 }
 
 function noise() {
-  const s = section("noise", "Noise floor", "Self-cosine: the cosine between the gradients of two halves of a language's own tokens in the step. A cosine between two languages that is smaller than this in size may be chance.");
+  const s = section("noise", "Noise floor", "Self-cosine s: the cosine between the gradients of two halves of a language's own tokens in the step. Near 1, the gradient is the same whichever texts were drawn; near 0 it is mostly noise, and its cosines to other languages come out too close to 0, by √(2s/(1+s)). Which single cosines may be chance is marked in the matrix above.");
   const with_ = (DATA.grams || []).filter(g => g.buckets.some(b => has(b.self)));
   if (!with_.length) { missing(s, "Not measured: [objective.noise] halves = true cuts every language's rows in two."); return; }
   const names = with_[0].buckets.map(b => b.name), avg = (b, i) => { const v = with_.map(g => { const k = g.buckets.find(x => x.name === b); return k && k.self ? k.self[i] : null; }).filter(ok); return v.length ? v.reduce((a, x) => a + x, 0) / v.length : null; };
