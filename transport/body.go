@@ -1,0 +1,70 @@
+package transport
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"slices"
+)
+
+// ChunkSize is how many bytes of a body share a checksum.
+const ChunkSize = 256 << 10
+
+// Hash is the SHA-256 of a transfer's metadata and payload.
+type Hash [32]byte
+
+// Sum is the hash of parts, one after the other.
+func Sum(parts ...[]byte) (h Hash) {
+	s := sha256.New()
+	for _, p := range parts {
+		s.Write(p)
+	}
+	s.Sum(h[:0])
+	return h
+}
+
+// writeBody writes b in chunks, each followed by its CRC-32C. wait is called
+// with the size of every chunk before it is written.
+func writeBody(w io.Writer, b []byte, wait func(n int) error) error {
+	for chunk := range slices.Chunk(b, ChunkSize) {
+		if err := wait(len(chunk)); err != nil {
+			return err
+		}
+		if _, err := w.Write(chunk); err != nil {
+			return err
+		}
+		var sum [4]byte
+		binary.LittleEndian.PutUint32(sum[:], crc32.Checksum(chunk, castagnoli))
+		if _, err := w.Write(sum[:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readBody fills b from chunks. All chunks are read even when one is damaged, so
+// that the sender may begin again on the same stream; the error is then
+// ErrDamaged. progress is called before each chunk.
+func readBody(r io.Reader, b []byte, progress func()) error {
+	damaged := -1
+	for lo := 0; lo < len(b); lo += ChunkSize {
+		chunk := b[lo:min(lo+ChunkSize, len(b))]
+		progress()
+		if _, err := io.ReadFull(r, chunk); err != nil {
+			return err
+		}
+		var sum [4]byte
+		if _, err := io.ReadFull(r, sum[:]); err != nil {
+			return err
+		}
+		if binary.LittleEndian.Uint32(sum[:]) != crc32.Checksum(chunk, castagnoli) && damaged < 0 {
+			damaged = lo / ChunkSize
+		}
+	}
+	if damaged >= 0 {
+		return fmt.Errorf("%w: chunk %d", ErrDamaged, damaged)
+	}
+	return nil
+}

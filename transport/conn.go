@@ -1,0 +1,245 @@
+package transport
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/quic-go/quic-go"
+)
+
+// Conn is a connection to a machine that has proved who it is.
+type Conn struct {
+	Peer    Claims
+	Value   any // the application's; set it in Connected or behind Dial, before others see it
+	q       *quic.Conn
+	e       *Endpoint
+	handler Handler
+
+	mu      sync.Mutex // one control message at a time
+	control *quic.Stream
+	load    loads
+}
+
+func (e *Endpoint) newConn(q *quic.Conn, control *quic.Stream, peer Claims, h Handler) *Conn {
+	control.SetReadDeadline(time.Time{})
+	c := &Conn{Peer: peer, q: q, e: e, control: control, handler: h}
+	e.mu.Lock()
+	e.conns[c] = struct{}{}
+	e.mu.Unlock()
+	return c
+}
+
+// Remote is the peer's address as seen from here.
+func (c *Conn) Remote() net.Addr { return c.q.RemoteAddr() }
+
+// Context ends with the connection.
+func (c *Conn) Context() context.Context { return c.q.Context() }
+
+// Stats are QUIC's numbers of the connection.
+func (c *Conn) Stats() LinkStats {
+	s := c.q.ConnectionStats()
+	return LinkStats{RTT: s.SmoothedRTT, PacketsSent: s.PacketsSent, PacketsLost: s.PacketsLost}
+}
+
+// LinkStats are what striping goes by.
+type LinkStats struct {
+	RTT                      time.Duration
+	PacketsSent, PacketsLost uint64
+}
+
+// Send sends one control message. A peer that does not take it in time loses the
+// connection.
+func (c *Conn) Send(m Message) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.control.SetWriteDeadline(time.Now().Add(c.e.opt.Stall))
+	if err := writeMessage(c.control, m); err != nil {
+		c.q.CloseWithError(codeStalled, "control stream stalled")
+		return fmt.Errorf("%w: %w", ErrClosed, err)
+	}
+	return nil
+}
+
+// Close ends the connection and tells the peer why.
+func (c *Conn) Close(reason string) { c.q.CloseWithError(codeClosing, reason) }
+
+// serve reads control messages and streams until the connection ends.
+func (c *Conn) serve() {
+	var wg sync.WaitGroup
+	wg.Go(c.streams)
+	var err error
+	for err == nil {
+		var m Message
+		if m, err = readMessage(c.control, MaxMessage); err == nil {
+			c.handler.Message(c, m)
+		}
+	}
+	code, text := quic.ApplicationErrorCode(codeClosing), ""
+	if errors.Is(err, ErrFrame) {
+		code, text = codeFrame, err.Error()
+	}
+	c.q.CloseWithError(code, text)
+	wg.Wait()
+	c.e.mu.Lock()
+	delete(c.e.conns, c)
+	c.e.mu.Unlock()
+	c.handler.Disconnected(c, cause(c.q, err))
+}
+
+// cause is why the connection ended, as the user should read it.
+func cause(q *quic.Conn, err error) error {
+	if c := context.Cause(q.Context()); c != nil {
+		err = c
+	}
+	if a := (*quic.ApplicationError)(nil); errors.As(err, &a) && a.Remote && a.ErrorMessage != "" {
+		return fmt.Errorf("%w by the peer: %s", ErrClosed, a.ErrorMessage)
+	}
+	if errors.Is(err, &quic.IdleTimeoutError{}) {
+		return fmt.Errorf("%w: nothing heard", ErrClosed)
+	}
+	if r := (*quic.StatelessResetError)(nil); errors.As(err, &r) {
+		return fmt.Errorf("%w: the peer was started anew", ErrClosed)
+	}
+	return fmt.Errorf("%w: %w", ErrClosed, err)
+}
+
+// streams serves what the peer opens.
+func (c *Conn) streams() {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		s, err := c.q.AcceptStream(c.q.Context())
+		if err != nil {
+			return
+		}
+		wg.Go(func() {
+			if err := c.serveStream(s); err != nil {
+				code := quic.StreamErrorCode(codeRefused)
+				if errors.Is(err, ErrFrame) {
+					code = codeFrame
+				}
+				s.CancelRead(code)
+				s.CancelWrite(code)
+				return
+			}
+			s.Close()
+		})
+	}
+}
+
+// serveStream tells a transfer from a request by its first bytes.
+func (c *Conn) serveStream(s *quic.Stream) error {
+	s.SetReadDeadline(time.Now().Add(c.e.opt.Stall))
+	var first [4]byte
+	if _, err := s.Peek(first[:]); err != nil {
+		return err
+	}
+	if first == magic {
+		return c.receive(s)
+	}
+	m, err := readMessage(s, 64<<10)
+	if err != nil {
+		return err
+	}
+	if m.Type != msgFetch {
+		return fmt.Errorf("%w: a stream begins with message %d", ErrFrame, m.Type)
+	}
+	return c.serveFetch(s, m.Body)
+}
+
+// found is the head of a fetch's answer.
+type found struct {
+	Size int64 `json:"size"`
+}
+
+// serveFetch sends what the peer asks for.
+func (c *Conn) serveFetch(s *quic.Stream, request json.RawMessage) error {
+	size, r, err := c.handler.Fetch(c, request)
+	s.SetWriteDeadline(time.Now().Add(c.e.opt.Stall))
+	if err != nil {
+		return writeMessage(s, Pack(msgRefused, refusal{err.Error()}))
+	}
+	defer r.Close()
+	s.SetPriority(7, false) // behind everything that a step waits for
+	if err := writeMessage(s, Pack(msgFound, found{Size: size})); err != nil {
+		return err
+	}
+	buf := make([]byte, ChunkSize)
+	for left := size; left > 0; {
+		n, err := io.ReadFull(r, buf[:min(left, ChunkSize)])
+		if err != nil {
+			return err
+		}
+		left -= int64(n)
+		if err := writeBody(s, buf[:n], func(n int) error { return c.ready(s, n) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ready waits for the upload limit and renews the write deadline.
+func (c *Conn) ready(s *quic.Stream, n int) error {
+	if c.e.limit != nil {
+		if err := c.e.limit.WaitN(c.q.Context(), n); err != nil {
+			return err
+		}
+	}
+	return s.SetWriteDeadline(time.Now().Add(c.e.opt.Stall))
+}
+
+// Fetch asks for what request names and writes it to what open returns for its
+// size. Damage is an error: ask again.
+func (c *Conn) Fetch(ctx context.Context, request any, patience time.Duration, open func(size int64) (io.Writer, error)) error {
+	s, err := c.q.OpenStreamSync(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrClosed, err)
+	}
+	stop := context.AfterFunc(ctx, func() { s.CancelRead(codeClosing); s.CancelWrite(codeClosing) })
+	defer stop()
+	defer s.CancelRead(codeClosing)
+	s.SetWriteDeadline(time.Now().Add(c.e.opt.Stall))
+	if err := writeMessage(s, Pack(msgFetch, request)); err != nil {
+		return err
+	}
+	s.Close()
+	s.SetReadDeadline(time.Now().Add(patience))
+	m, err := readMessage(s, 64<<10)
+	if err != nil {
+		return err
+	}
+	if m.Type != msgFound {
+		var why refusal
+		m.Unpack(&why)
+		return fmt.Errorf("%w: %s", ErrRefused, why.Reason)
+	}
+	var f found
+	if err := m.Unpack(&f); err != nil {
+		return err
+	}
+	if f.Size < 0 {
+		return fmt.Errorf("%w: a size of %d bytes", ErrFrame, f.Size)
+	}
+	w, err := open(f.Size)
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, ChunkSize)
+	for left := f.Size; left > 0; {
+		chunk := buf[:min(left, ChunkSize)]
+		if err := readBody(s, chunk, func() { s.SetReadDeadline(time.Now().Add(c.e.opt.Stall)) }); err != nil {
+			return err
+		}
+		if _, err := w.Write(chunk); err != nil {
+			return err
+		}
+		left -= int64(len(chunk))
+	}
+	return nil
+}

@@ -1,0 +1,309 @@
+package transport
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"golang.org/x/time/rate"
+)
+
+// Verdict is a receiver's answer to an offered transfer.
+type Verdict uint8
+
+// The verdicts.
+const (
+	Take   Verdict = iota // send it
+	Have                  // counted already, or no longer needed: as if it had been sent
+	Refuse                // never
+)
+
+// Handler is a service that an Endpoint offers. Message is called from one
+// goroutine per connection, in the order of sending; everything else from many.
+type Handler interface {
+	// Connected is told of a peer that has proved itself and greets with hello. The
+	// reply goes back; an error refuses the connection and is told to the peer.
+	Connected(c *Conn, hello json.RawMessage) (reply any, err error)
+	Message(c *Conn, m Message)
+	// Offer decides on a transfer before a byte of it is allocated. reason is for a
+	// refusal.
+	Offer(c *Conn, h Header) (v Verdict, reason string)
+	// Deliver takes a whole transfer, intact; meta and payload are the handler's to
+	// keep. An error refuses it for good.
+	Deliver(c *Conn, h Header, meta, payload []byte) error
+	// Fetch opens what a peer asks for.
+	Fetch(c *Conn, request json.RawMessage) (size int64, r io.ReadCloser, err error)
+	// Disconnected is told once of every connection that Connected accepted or Dial
+	// returned.
+	Disconnected(c *Conn, err error)
+}
+
+// Options configure an Endpoint.
+type Options struct {
+	Identity *Identity
+	Services map[string]Handler // by name; nothing may be added later
+	Join     *JoinPolicy        // nil: this machine admits nobody
+	// Revoked says that a worker's certificate is worth nothing any more.
+	Revoked func(worker uint32) bool
+	// ResetKey lets peers of an earlier process at this address see at once that it
+	// is gone: keep it over restarts.
+	ResetKey [32]byte
+	// Grants is how many transfers are received at one time; 0 means 4. More
+	// senders than that overrun the receiver's socket buffer.
+	Grants int
+	// UploadLimit bounds what transfers send, in bytes per second; 0: no bound.
+	UploadLimit int64
+	// Stall is how long a peer may make no progress; 0 means 10 s.
+	Stall time.Duration
+	// WAN doubles the patience for links with long outages.
+	WAN bool
+}
+
+// Endpoint is a UDP socket that listens and dials.
+type Endpoint struct {
+	opt    Options
+	tr     *quic.Transport
+	ln     *quic.Listener
+	grants chan struct{}
+	limit  *rate.Limiter
+	cancel context.CancelFunc
+	ctx    context.Context
+	wg     sync.WaitGroup
+
+	mu    sync.Mutex
+	conns map[*Conn]struct{}
+	stats Stats
+}
+
+// Stats count what transfers moved since the Endpoint was opened.
+type Stats struct {
+	SentBytes, ReceivedBytes         int64 // of payloads and metadata, acknowledged
+	SentTransfers, ReceivedTransfers int64
+	Resent                           int64 // bodies that arrived damaged and were sent again
+}
+
+// Application error codes, of connections and streams.
+const (
+	codeRefused = 1
+	codeFrame   = 2
+	codeStalled = 3
+	codeClosing = 4
+)
+
+// quicConfig is the same for all connections. Windows are at least one large
+// bucket, streams are bounded, 0-RTT is off: it can be replayed.
+func quicConfig(wan bool) *quic.Config {
+	c := &quic.Config{
+		Versions:             []quic.Version{quic.Version1},
+		HandshakeIdleTimeout: 5 * time.Second, MaxIdleTimeout: 10 * time.Second, KeepAlivePeriod: 3 * time.Second,
+		InitialStreamReceiveWindow: 2 << 20, MaxStreamReceiveWindow: 32 << 20,
+		InitialConnectionReceiveWindow: 8 << 20, MaxConnectionReceiveWindow: 64 << 20,
+		MaxIncomingStreams: 256, MaxIncomingUniStreams: -1,
+	}
+	if wan {
+		c.MaxIdleTimeout, c.KeepAlivePeriod = 20*time.Second, 7*time.Second
+	}
+	return c
+}
+
+// Open starts an endpoint on conn, which it owns from now on.
+func Open(conn net.PacketConn, o Options) (*Endpoint, error) {
+	if o.Grants == 0 {
+		o.Grants = 4
+	}
+	if o.Stall == 0 {
+		o.Stall = 10 * time.Second
+	}
+	e := &Endpoint{opt: o, grants: make(chan struct{}, o.Grants), conns: map[*Conn]struct{}{}}
+	if o.UploadLimit > 0 {
+		e.limit = rate.NewLimiter(rate.Limit(o.UploadLimit), max(ChunkSize, int(min(o.UploadLimit/4, 16<<20))))
+	}
+	handshakes := rate.NewLimiter(50, 100)
+	e.tr = &quic.Transport{Conn: conn, StatelessResetKey: (*quic.StatelessResetKey)(&o.ResetKey),
+		VerifySourceAddress: func(net.Addr) bool { return !handshakes.Allow() }} // under a flood, addresses must prove themselves first
+	var err error
+	if e.ln, err = e.tr.Listen(e.serverTLS(), quicConfig(o.WAN)); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("transport: listen on %s: %w", conn.LocalAddr(), err)
+	}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.wg.Go(e.accept)
+	return e, nil
+}
+
+// Addr is the local address.
+func (e *Endpoint) Addr() net.Addr { return e.ln.Addr() }
+
+// Identity is what the endpoint proves itself with.
+func (e *Endpoint) Identity() *Identity { return e.opt.Identity }
+
+// Stats returns the counts so far.
+func (e *Endpoint) Stats() Stats {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.stats
+}
+
+func (e *Endpoint) count(f func(*Stats)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	f(&e.stats)
+}
+
+// Close ends all connections and waits for their goroutines.
+func (e *Endpoint) Close() error {
+	e.cancel()
+	e.mu.Lock()
+	for c := range e.conns {
+		c.q.CloseWithError(codeClosing, "closing")
+	}
+	e.mu.Unlock()
+	err := errors.Join(e.ln.Close(), e.tr.Close())
+	e.wg.Wait()
+	return errors.Join(err, e.tr.Conn.Close())
+}
+
+func (e *Endpoint) accept() {
+	for {
+		q, err := e.ln.Accept(e.ctx)
+		if err != nil {
+			return
+		}
+		e.wg.Go(func() {
+			if q.ConnectionState().TLS.NegotiatedProtocol == alpnJoin {
+				e.serveJoin(e.ctx, q)
+				return
+			}
+			e.greet(q)
+		})
+	}
+}
+
+// hello is the first message of a connection.
+type hello struct {
+	Service string          `json:"service"`
+	Wire    int             `json:"wire"`
+	Body    json.RawMessage `json:"body"`
+}
+
+// greet answers a peer's hello and serves the connection.
+func (e *Endpoint) greet(q *quic.Conn) {
+	ctx, cancel := context.WithTimeout(e.ctx, 5*time.Second)
+	defer cancel()
+	claims, err := peerClaims(q.ConnectionState().TLS)
+	if err != nil {
+		q.CloseWithError(codeRefused, err.Error())
+		return
+	}
+	s, err := q.AcceptStream(ctx)
+	if err != nil {
+		q.CloseWithError(codeStalled, "no hello")
+		return
+	}
+	s.SetReadDeadline(time.Now().Add(5 * time.Second))
+	m, err := readMessage(s, 64<<10)
+	var h hello
+	if err == nil && m.Type == msgHello {
+		err = m.Unpack(&h)
+	}
+	c := e.newConn(q, s, claims, e.opt.Services[h.Service])
+	var reply any
+	switch {
+	case err != nil || m.Type != msgHello:
+		err = fmt.Errorf("%w: no hello", ErrFrame)
+	case h.Wire != wireVersion:
+		err = fmt.Errorf("it speaks wire version %d, this machine %d: use the same version of concord on all machines", h.Wire, wireVersion)
+	case c.handler == nil:
+		err = fmt.Errorf("no service %q here", h.Service)
+	default:
+		reply, err = c.handler.Connected(c, h.Body)
+	}
+	if err != nil {
+		writeMessage(s, Pack(msgRefused, refusal{err.Error()}))
+		s.Close()
+		select { // so that the reason arrives before the end
+		case <-q.Context().Done():
+		case <-time.After(time.Second):
+		}
+		q.CloseWithError(codeRefused, "refused")
+		return
+	}
+	if err := c.Send(Pack(msgHelloOK, reply)); err != nil {
+		c.handler.Disconnected(c, err)
+		return
+	}
+	c.serve()
+}
+
+// Dial connects to a machine of the run and greets its service. Until the answer
+// is there the peer has proved itself but may still refuse; reply, which may be
+// nil, takes what it says. h serves what the peer opens on this connection.
+func (e *Endpoint) Dial(ctx context.Context, addr, service string, body, reply any, h Handler) (*Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	to, err := net.ResolveUDPAddr("udp", addr)
+	if err != nil {
+		return nil, err
+	}
+	q, err := e.tr.Dial(ctx, to, e.clientTLS(), quicConfig(e.opt.WAN))
+	if err != nil {
+		return nil, fmt.Errorf("transport: dial %s: %w", addr, proofOf(err))
+	}
+	c, err := e.introduce(ctx, q, service, body, reply, h)
+	if err != nil {
+		q.CloseWithError(codeRefused, "")
+		return nil, fmt.Errorf("transport: dial %s: %w", addr, proofOf(err))
+	}
+	e.wg.Go(c.serve)
+	return c, nil
+}
+
+func (e *Endpoint) introduce(ctx context.Context, q *quic.Conn, service string, body, reply any, h Handler) (*Conn, error) {
+	claims, err := peerClaims(q.ConnectionState().TLS)
+	if err != nil {
+		return nil, err
+	}
+	s, err := q.OpenStreamSync(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.SetPriority(0, false)
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	if err := writeMessage(s, Pack(msgHello, hello{Service: service, Wire: wireVersion, Body: raw})); err != nil {
+		return nil, err
+	}
+	s.SetReadDeadline(time.Now().Add(5 * time.Second))
+	m, err := readMessage(s, MaxMessage)
+	if err != nil {
+		return nil, err
+	}
+	if m.Type != msgHelloOK {
+		var why refusal
+		m.Unpack(&why)
+		return nil, fmt.Errorf("%w: %s", ErrRefused, why.Reason)
+	}
+	if reply != nil {
+		if err := m.Unpack(reply); err != nil {
+			return nil, err
+		}
+	}
+	return e.newConn(q, s, claims, h), nil
+}
+
+// proofOf gives TLS alerts their kind: a peer that does not accept our
+// certificate tells it only after the handshake.
+func proofOf(err error) error {
+	if t := (*quic.TransportError)(nil); errors.As(err, &t) && t.ErrorCode.IsCryptoError() && !errors.Is(err, ErrProof) {
+		return fmt.Errorf("%w: %w", ErrProof, err)
+	}
+	return err
+}
