@@ -1,0 +1,155 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/client/v3/concurrency"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"go.uber.org/zap"
+)
+
+// leaseSeconds is how long a leader that died keeps others waiting.
+const leaseSeconds = 5
+
+// opTimeout bounds a single request: without a quorum etcd does not answer.
+const opTimeout = 5 * time.Second
+
+// etcd is a Store in an etcd cluster, under a prefix.
+type etcd struct {
+	client *clientv3.Client
+	prefix string
+	stop   func()
+}
+
+// Embedded starts an etcd of one member with its data in dir and no listener
+// that others could reach.
+func Embedded(dir string) (Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	c := embed.NewConfig()
+	c.Dir, c.Name, c.Logger, c.LogLevel = filepath.Join(dir, "etcd"), "concord", "zap", "fatal"
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
+	local := url.URL{Scheme: "http", Host: "127.0.0.1:0"}
+	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{local}, []url.URL{local}
+	c.ListenClientUrls, c.AdvertiseClientUrls = nil, []url.URL{local}
+	c.InitialCluster = c.InitialClusterFromName(c.Name)
+	c.UnsafeNoFsync = false
+	server, err := embed.StartEtcd(c)
+	if err != nil {
+		return nil, fmt.Errorf("store: start etcd in %s: %w", dir, err)
+	}
+	select {
+	case <-server.Server.ReadyNotify():
+	case err := <-server.Err():
+		server.Close()
+		return nil, fmt.Errorf("store: etcd in %s: %w", dir, err)
+	case <-time.After(20 * time.Second):
+		server.Close()
+		return nil, fmt.Errorf("store: etcd in %s is not ready after 20 s", dir)
+	}
+	return &etcd{client: v3client.New(server.Server), prefix: "/concord/", stop: server.Close}, nil
+}
+
+// External connects to an etcd cluster; run keeps the runs in it apart.
+func External(endpoints []string, run string) (Store, error) {
+	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: opTimeout, Logger: zap.NewNop()})
+	if err != nil {
+		return nil, fmt.Errorf("store: etcd at %v: %w", endpoints, err)
+	}
+	s := &etcd{client: c, prefix: "/concord/" + run + "/", stop: func() {}}
+	if _, _, err := s.Get(context.Background(), "term"); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("store: etcd at %v does not answer: %w", endpoints, err)
+	}
+	return s, nil
+}
+
+func (s *etcd) Get(ctx context.Context, key string) ([]byte, int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	r, err := s.client.Get(ctx, s.prefix+key)
+	if err != nil || len(r.Kvs) == 0 {
+		return nil, 0, err
+	}
+	return r.Kvs[0].Value, r.Kvs[0].ModRevision, nil
+}
+
+func (s *etcd) Put(ctx context.Context, key string, value []byte, rev int64, guards ...Guard) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	var conds []clientv3.Cmp
+	for _, g := range append(guards, Guard{key, rev}) {
+		conds = append(conds, clientv3.Compare(clientv3.ModRevision(s.prefix+g.Key), "=", g.Rev))
+	}
+	r, err := s.client.Txn(ctx).If(conds...).Then(clientv3.OpPut(s.prefix+key, string(value))).Commit()
+	switch {
+	case err != nil:
+		return 0, err
+	case !r.Succeeded:
+		return 0, ErrConflict
+	}
+	return r.Header.Revision, nil
+}
+
+func (s *etcd) List(ctx context.Context, prefix string) (map[string][]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	r, err := s.client.Get(ctx, s.prefix+prefix, clientv3.WithPrefix())
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]byte{}
+	for _, kv := range r.Kvs {
+		out[string(kv.Key)[len(s.prefix):]] = kv.Value
+	}
+	return out, nil
+}
+
+func (s *etcd) Delete(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	_, err := s.client.Delete(ctx, s.prefix+key)
+	return err
+}
+
+func (s *etcd) Lead(ctx context.Context, value []byte) (<-chan struct{}, func(), error) {
+	session, err := concurrency.NewSession(s.client, concurrency.WithTTL(leaseSeconds))
+	if err != nil {
+		return nil, nil, fmt.Errorf("store: lease: %w", err)
+	}
+	e := concurrency.NewElection(session, s.prefix+"leader")
+	if err := e.Campaign(ctx, string(value)); err != nil {
+		session.Close()
+		return nil, nil, err
+	}
+	return session.Done(), sync.OnceFunc(func() { session.Close() }), nil // revoking the lease resigns
+}
+
+func (s *etcd) Leader(ctx context.Context) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	r, err := s.client.Get(ctx, s.prefix+"leader", clientv3.WithFirstCreate()...)
+	if err != nil || len(r.Kvs) == 0 {
+		return nil, err
+	}
+	return r.Kvs[0].Value, nil
+}
+
+func (s *etcd) Close() error {
+	err := s.client.Close()
+	s.stop()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
