@@ -129,6 +129,7 @@ func (c *Conn) streams() {
 				return
 			}
 			s.Close()
+			s.CancelRead(0) // the peer's end of the stream is not read: without this its credit would never return
 		})
 	}
 }

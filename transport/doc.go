@@ -18,6 +18,7 @@ import "errors"
 // Errors that callers tell apart with errors.Is.
 var (
 	ErrRefused = errors.New("refused by the peer")       // the receiver will not take the transfer, ever
+	ErrLater   = errors.New("put off by the peer")       // it cannot take the transfer yet
 	ErrProof   = errors.New("identity not proved")       // certificate, join secret or run do not fit
 	ErrFrame   = errors.New("malformed frame")           // bytes that are not of this protocol
 	ErrDamaged = errors.New("damaged in transit")        // a checksum failed twice

@@ -21,6 +21,7 @@ type Verdict uint8
 const (
 	Take   Verdict = iota // send it
 	Have                  // counted already, or no longer needed: as if it had been sent
+	Later                 // not now: try again
 	Refuse                // never
 )
 

@@ -219,6 +219,31 @@ func TestHeaderLies(t *testing.T) {
 	}
 }
 
+// Streams that ended give their credit back: a connection carries any number.
+func TestManyTransfersOnOneConnection(t *testing.T) {
+	ca, s := newCA(t), newService()
+	s.files["f"] = randomBytes(10)
+	a, b := open(t, ca, 1, newService(), nil), open(t, ca, 2, s, nil)
+	c := dial(t, a, b, newService())
+	answers := []Verdict{Take, Have, Refuse, Later}
+	s.offer = func(h Header) (Verdict, string) { return answers[h.Step%4], "why" }
+	within(t, 10*time.Second, "1,200 streams", func(ctx context.Context) {
+		for i := range 1000 {
+			o := outgoing("", randomBytes(8))
+			o.Step = uint64(i)
+			if err := c.Transfer(ctx, o); (err == nil) != (i%4 < 2) {
+				t.Fatal(i, err)
+			}
+		}
+		for range 200 {
+			if err := c.Fetch(ctx, "f", time.Second, func(int64) (io.Writer, error) { return io.Discard, nil }); err != nil {
+				t.Fatal(err)
+			}
+			c.Fetch(ctx, "none", time.Second, nil)
+		}
+	})
+}
+
 func TestFetch(t *testing.T) {
 	ca, s := newCA(t), newService()
 	a, b := open(t, ca, 1, newService(), nil), open(t, ca, 2, s, nil)

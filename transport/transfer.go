@@ -12,14 +12,16 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// Answers of a receiver on a transfer's stream, one byte each. A refusal is
-// followed by u16 length and text, an acknowledgement by the body's hash.
+// Answers of a receiver on a transfer's stream, one byte each. A refusal and a
+// deferral are followed by u16 length and text, an acknowledgement by the body's
+// hash.
 const (
 	ansGrant  = 1
 	ansHave   = 2
 	ansRefuse = 3
 	ansAck    = 4
 	ansAgain  = 5
+	ansLater  = 6
 )
 
 // maxReason bounds the text of a refusal.
@@ -41,8 +43,10 @@ func (c *Conn) receive(s *quic.Stream) error {
 	switch v, reason := c.handler.Offer(c, h); v {
 	case Have:
 		return c.answer(s, []byte{ansHave})
+	case Later:
+		return c.explain(s, ansLater, reason)
 	case Refuse:
-		return c.refuse(s, reason)
+		return c.explain(s, ansRefuse, reason)
 	}
 	select {
 	case c.e.grants <- struct{}{}:
@@ -71,7 +75,7 @@ func (c *Conn) receiveBody(s *quic.Stream, h Header) error {
 		c.e.count(func(st *Stats) { st.Resent++ })
 	}
 	if err := c.handler.Deliver(c, h, body[:h.Meta:h.Meta], body[h.Meta:]); err != nil {
-		return c.refuse(s, err.Error())
+		return c.explain(s, ansRefuse, err.Error())
 	}
 	c.e.count(func(st *Stats) { st.ReceivedBytes += int64(len(body)); st.ReceivedTransfers++ })
 	sum := Sum(body)
@@ -84,9 +88,10 @@ func (c *Conn) answer(s *quic.Stream, b []byte) error {
 	return err
 }
 
-func (c *Conn) refuse(s *quic.Stream, reason string) error {
+// explain answers with a reason.
+func (c *Conn) explain(s *quic.Stream, answer byte, reason string) error {
 	reason = reason[:min(len(reason), maxReason)]
-	b := binary.LittleEndian.AppendUint16([]byte{ansRefuse}, uint16(len(reason)))
+	b := binary.LittleEndian.AppendUint16([]byte{answer}, uint16(len(reason)))
 	return c.answer(s, append(b, reason...))
 }
 
@@ -122,7 +127,8 @@ func (c *Conn) Transfer(ctx context.Context, t Outgoing) error {
 		return err
 	}
 	s.CancelRead(codeClosing)
-	return s.Close()
+	s.Close() // the receiver may have ended the stream already: it has everything
+	return nil
 }
 
 func (c *Conn) transfer(s *quic.Stream, t Outgoing) error {
@@ -185,7 +191,7 @@ func readAnswer(r io.Reader, sum *Hash) (byte, error) {
 	case ansAck:
 		_, err := io.ReadFull(r, sum[:])
 		return a[0], err
-	case ansRefuse:
+	case ansRefuse, ansLater:
 		var n [2]byte
 		if _, err := io.ReadFull(r, n[:]); err != nil {
 			return 0, err
@@ -193,6 +199,9 @@ func readAnswer(r io.Reader, sum *Hash) (byte, error) {
 		text := make([]byte, min(int(binary.LittleEndian.Uint16(n[:])), maxReason))
 		if _, err := io.ReadFull(r, text); err != nil {
 			return 0, err
+		}
+		if a[0] == ansLater {
+			return 0, fmt.Errorf("%w: %s", ErrLater, text)
 		}
 		return 0, fmt.Errorf("%w: %s", ErrRefused, text)
 	}

@@ -57,9 +57,14 @@ func Assign(w Work, candidates []Candidate) []Share {
 		done += speeds[i]
 		to := int(math.Round(done / total * float64(rows)))
 		if i < len(c)-1 {
+			if len(c) <= rows { // nobody gets nothing: the speed of who has no rows is never measured again
+				to = min(max(to, from+1), rows-(len(c)-1-i))
+			}
 			exact := speeds[i] / total * float64(rows)
 			next := speeds[i+1] / total * float64(rows)
-			to = snap(w.Lang, max(from, to), snapSlack*min(exact, next))
+			if at := snap(w.Lang, max(from, to), snapSlack*min(exact, next)); at > from && rows-at >= len(c)-1-i {
+				to = at
+			}
 		} else {
 			to = rows
 		}

@@ -18,15 +18,15 @@ const (
 	maxPartials = 1 << 12
 )
 
-// sum adds up one row of one unit.
-type sum struct {
+// partial adds up one row of one unit.
+type partial struct {
 	acc    []int64
 	tokens int
 	n      int
 }
 
 // add adds x, all or nothing.
-func (s *sum) add(x []float32, tokens int) error {
+func (s *partial) add(x []float32, tokens int) error {
 	if s.n >= maxPartials {
 		return fmt.Errorf("%w: more than %d contributions", ErrValue, maxPartials)
 	}
@@ -61,7 +61,7 @@ func fixed(v float32) int64 { return int64(math.RoundToEven(float64(v) * fixedSc
 // values returns the sum times planned/tokens: contributions were scaled for all
 // planned tokens of the row's language, of which counted arrived. It is 1 where
 // all did.
-func (s *sum) values(planned, counted int) []float32 {
+func (s *partial) values(planned, counted int) []float32 {
 	factor := 1.0 / fixedScale
 	if planned != counted && counted > 0 {
 		factor = float64(planned) / float64(counted) / fixedScale

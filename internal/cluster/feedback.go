@@ -1,0 +1,42 @@
+package cluster
+
+import "concord/transport"
+
+// residueKey names a row of a unit; row −1 is the resolved gradient.
+type residueKey struct{ unit, row int }
+
+// round encodes r.values and sets them to what the receiver decodes. What int8
+// rounds away is kept and added to the same row of the next step: error feedback
+// (Seide et al., Interspeech 2014; Karimireddy et al., ICML 2019).
+func (m *Member) round(r *outRow, c transport.Codec) {
+	x := r.values
+	key := residueKey{r.unit, r.row}
+	if c == transport.Int8 {
+		m.mu.Lock()
+		rest := m.residue[key]
+		m.mu.Unlock()
+		if rest != nil {
+			sum := make([]float32, len(x))
+			for i := range x {
+				sum[i] = x[i] + rest[i]
+			}
+			x = sum
+		}
+	}
+	r.data = c.Encode(x)
+	r.values = make([]float32, len(x))
+	if err := c.Decode(r.values, r.data); err != nil {
+		panic("cluster: what was encoded cannot be decoded: " + err.Error())
+	}
+	if c == transport.Int8 {
+		rest := make([]float32, len(x))
+		for i := range x {
+			if d := x[i] - r.values[i]; d == d { // a NaN is told to the owner, not kept
+				rest[i] = d
+			}
+		}
+		m.mu.Lock()
+		m.residue[key] = rest
+		m.mu.Unlock()
+	}
+}

@@ -1,0 +1,186 @@
+package cluster
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"concord/bucket/exchange"
+	"concord/transport"
+)
+
+// count adds a contribution to a unit of this machine; called with the mutex.
+func (s *Step) count(unit int, c contribution, r outRow) error {
+	o := s.owned[unit]
+	if _, wanted := o.expect[c]; !wanted {
+		return nil // counted already, or too late
+	}
+	sum := o.sums[c.row]
+	if sum == nil {
+		sum = &partial{}
+	}
+	if err := sum.add(r.values, r.tokens); err != nil {
+		delete(o.expect, c)
+		name := s.m.segment(c.row)
+		s.missing[c.worker] = fmt.Sprintf("unit %d, %s of worker %d: %v", unit, name, c.worker, err)
+		s.complete(unit)
+		return fmt.Errorf("unit %d, %s: %w", unit, name, err)
+	}
+	o.sums[c.row] = sum
+	delete(o.expect, c)
+	r.values, r.data = nil, nil
+	o.counted[c] = r
+	s.arrivals[c.worker] = time.Now()
+	s.complete(unit)
+	return nil
+}
+
+// complete hands a unit over to be resolved when nothing more is to come.
+func (s *Step) complete(unit int) {
+	o := s.owned[unit]
+	if o.ready || len(o.expect) > 0 {
+		return
+	}
+	o.ready = true
+	e := exchange.Event{Kind: exchange.Sum, Unit: unit, Rows: make([][]float32, s.work.Segments), Tokens: make([]int, s.work.Segments), Losses: make([]float64, s.work.Segments)}
+	planned, counted := s.work.langTokens(), make([]int, s.work.Langs)
+	lang := s.langOf()
+	for row, sum := range o.sums {
+		counted[lang[row]] += sum.tokens
+	}
+	for row := range e.Losses {
+		e.Losses[row] = math.NaN()
+	}
+	for row, sum := range o.sums {
+		e.Rows[row], e.Tokens[row] = sum.values(planned[lang[row]], counted[lang[row]]), sum.tokens
+		e.Losses[row] = o.loss(row)
+	}
+	o.sums = nil
+	s.queue = append(s.queue, e)
+	s.m.changed.Broadcast()
+}
+
+// loss adds up a row's losses in the order of the workers, so that the order of
+// arrival does not matter.
+func (o *owned) loss(row int) float64 {
+	var from []uint32
+	for c := range o.counted {
+		if c.row == row {
+			from = append(from, c.worker)
+		}
+	}
+	slices.Sort(from)
+	total := 0.0
+	for _, w := range from {
+		total += o.counted[contribution{w, row}].loss
+	}
+	return total
+}
+
+// langOf is the language of every segment.
+func (s *Step) langOf() []int {
+	out := make([]int, s.work.Segments)
+	for r, seg := range s.work.Segment {
+		out[seg] = s.work.Lang[r]
+	}
+	return out
+}
+
+// late does without the rows that are not there at the deadline, where their
+// language has others; with all, without any that are still missing.
+func (s *Step) late(after time.Duration, all bool) {
+	m := s.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !s.live() {
+		return
+	}
+	for u, o := range s.owned {
+		for c := range o.expect {
+			if c.worker == m.id || !all && o.sums[c.row] == nil {
+				continue
+			}
+			delete(o.expect, c)
+			s.missing[c.worker] = fmt.Sprintf("rows of worker %d not there after %.1f s", c.worker, after.Seconds())
+		}
+		s.complete(u)
+	}
+}
+
+// Resolved implements exchange.Exchange.
+func (s *Step) Resolved(unit int, gradient []float32, meta func(norm2 float64) []byte) ([]float32, error) {
+	m := s.m
+	codec := m.shape.Codec
+	data := codec.Encode(gradient)
+	if !codec.Lossless() {
+		r := outRow{unit: unit, row: -1, values: gradient}
+		m.round(&r, codec)
+		data, gradient = r.data, r.values
+	}
+	norm2 := 0.0
+	for _, v := range gradient {
+		norm2 += float64(v) * float64(v)
+	}
+	info := meta(norm2)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s.have[unit] = transport.Sum(info, data)
+	t := transport.Outgoing{Header: transport.Header{Kind: transport.Gradient, Codec: codec, Step: uint64(s.n), Epoch: s.plan.Since[unit],
+		Bucket: uint32(unit), Elements: uint64(len(gradient)), Norm2: norm2}, Metadata: info, Data: data, Urgency: 3, Patience: time.Minute}
+	if s.first.IsZero() {
+		s.first = time.Now()
+	}
+	for _, a := range s.plan.Members {
+		if a.Worker != m.id {
+			m.spawn(func() { m.broadcast(s.n, a, t) })
+		}
+	}
+	return gradient, nil
+}
+
+// broadcast sends a resolved unit to one member until it has it or is none any
+// more. It goes on behind the step: who is late catches up this way.
+func (m *Member) broadcast(step int, to Address, t transport.Outgoing) {
+	for {
+		m.mu.Lock()
+		gone := m.over() != nil || m.plan != nil && m.plan.Step >= step && !slices.ContainsFunc(m.plan.Members, func(a Address) bool { return a.Worker == to.Worker }) ||
+			m.plan != nil && m.plan.Step == step && m.plan.Since[t.Bucket] != t.Epoch
+		m.mu.Unlock()
+		if gone {
+			return
+		}
+		err := m.send(m.ctx, to.Worker, t)
+		if err == nil || m.refused(err, fmt.Sprintf("step %d: unit %d to %s", step+1, t.Bucket, to.Name)) {
+			return
+		}
+		select {
+		case <-m.ctx.Done():
+			return
+		case <-time.After(retry):
+		}
+	}
+}
+
+// arrived queues a unit's gradient where its present owner's is there.
+func (s *Step) arrived(unit int) {
+	if s.plan.Owners[unit] == s.m.id {
+		return
+	}
+	r := s.m.boxes[s.n][unit]
+	if _, has := s.have[unit]; has || r == nil || r.epoch != s.plan.Since[unit] {
+		return
+	}
+	for _, e := range s.queue {
+		if e.Unit == unit {
+			return
+		}
+	}
+	x := make([]float32, s.m.shape.Units[unit])
+	if err := s.m.shape.Codec.Decode(x, r.payload); err != nil {
+		s.m.opt.Log("step %d: unit %d: %v", s.n+1, unit, err)
+		return
+	}
+	s.queue = append(s.queue, exchange.Event{Kind: exchange.Gradient, Unit: unit, Gradient: x, Meta: r.meta})
+	s.m.changed.Broadcast()
+}

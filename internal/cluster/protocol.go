@@ -1,0 +1,131 @@
+package cluster
+
+import (
+	"encoding/json"
+	"time"
+
+	"concord/transport"
+)
+
+// The services of a run's machines.
+const (
+	serviceCoordinator = "coordinator"
+	serviceWorker      = "worker"
+)
+
+// Control messages. Those to the coordinator first.
+const (
+	msgReady = 16 + iota
+	msgDone
+	msgBeat
+	msgProblem
+	msgLeave
+
+	msgPlan
+	msgCommit
+	msgAlive
+	msgResync
+	msgEnd
+)
+
+// Hello is how a worker introduces itself to the coordinator.
+type Hello struct {
+	Name        string `json:"name"`   // of the machine
+	Device      string `json:"device"` // adapter
+	Version     string `json:"version"`
+	Incarnation uint64 `json:"incarnation"` // random, of the process: a copied identity shows
+}
+
+// Welcome is the coordinator's answer: everything that a worker needs to take
+// part.
+type Welcome struct {
+	Worker uint32          `json:"worker"`
+	Config json.RawMessage `json:"config"` // run file with defaults; data, never code
+	Files  []File          `json:"files"`
+	Last   *Commit         `json:"last,omitempty"` // the last committed step
+}
+
+// File is what the run reads, by content.
+type File struct {
+	Name string `json:"name"` // role, unique in the run, a plain relative path
+	Size int64  `json:"size"`
+	Hash string `json:"sha256"`
+}
+
+// Ready says that a worker has applied all steps before Step and waits for that
+// one's plan. State asks for the weights of another machine first.
+type Ready struct {
+	Step  int  `json:"step"`
+	State bool `json:"state,omitempty"`
+}
+
+// Plan is how a step is done. A later plan of the same step (a machine died)
+// has a higher Epoch; where its Generation is the same, rows that were computed
+// stay valid.
+type Plan struct {
+	Epoch      uint32            `json:"epoch"`
+	Generation uint32            `json:"generation"` // epoch in which the shares were made
+	Step       int               `json:"step"`
+	Members    []Address         `json:"members"` // who receives the resolved buckets
+	Owners     []uint32          `json:"owners"`  // by unit
+	Since      []uint32          `json:"since"`   // epoch in which the unit came to its owner
+	Shares     []Share           `json:"shares"`  // of those whose rows are waited for
+	Deadline   time.Duration     `json:"deadline"`
+	Sources    map[uint32]uint32 `json:"sources,omitempty"` // who gets the state before this step, from whom
+	Revoked    []uint32          `json:"revoked,omitempty"`
+}
+
+// Address is where a member is found.
+type Address struct {
+	Worker uint32 `json:"worker"`
+	Name   string `json:"name"`
+	Addr   string `json:"addr,omitempty"` // "": cannot be dialled, dials itself
+}
+
+// share is a worker's, empty where it has none.
+func (p *Plan) share(worker uint32) Share {
+	for _, s := range p.Shares {
+		if s.Worker == worker {
+			return s
+		}
+	}
+	return Share{Worker: worker}
+}
+
+// Done says that a worker has every resolved bucket of a step.
+type Done struct {
+	Epoch    uint32             `json:"epoch"`
+	Step     int                `json:"step"`
+	Root     transport.Hash     `json:"root"`
+	Loss     []float64          `json:"loss"`   // sums by language, of the worker's own rows
+	Tokens   []int              `json:"tokens"` // that they are over
+	Compute  time.Duration      `json:"compute"`
+	Waited   time.Duration      `json:"waited"`              // for others, behind the backward pass
+	Exchange time.Duration      `json:"exchange"`            // from the first bucket to the last
+	Sent     int64              `json:"sent"`                // bytes
+	Received int64              `json:"received"`            //
+	Missing  map[uint32]string  `json:"missing,omitempty"`   // whose rows this owner did without, and why
+	WaitedOn map[uint32]float64 `json:"waited_on,omitempty"` // seconds behind the others' last rows, by worker
+}
+
+// Commit makes a step final.
+type Commit struct {
+	Step   int            `json:"step"` // the one that is done
+	Epoch  uint32         `json:"epoch"`
+	Root   transport.Hash `json:"root"`
+	Loss   []float64      `json:"loss"`   // sums by language over the rows that were counted
+	Tokens []int          `json:"tokens"` // supervised tokens of those rows, by language
+}
+
+// Problem is what a worker tells of another.
+type Problem struct {
+	Worker uint32 `json:"worker"`
+	Text   string `json:"text"`
+	Evict  bool   `json:"evict,omitempty"`
+}
+
+// End closes the run for everybody.
+type End struct {
+	Text     string `json:"text"`
+	Finished bool   `json:"finished"`
+}

@@ -1,0 +1,220 @@
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"time"
+
+	"concord/transport"
+)
+
+// Connected implements transport.Handler: a worker has come.
+func (c *Coordinator) Connected(conn *transport.Conn, raw json.RawMessage) (any, error) {
+	var h Hello
+	if err := json.Unmarshal(raw, &h); err != nil {
+		return nil, errors.New("no hello of a worker")
+	}
+	if len(h.Name) > 100 || len(h.Device) > 200 {
+		return nil, errors.New("a name too long")
+	}
+	var reply any
+	var err error
+	c.do(func() { reply, err = c.admit(conn, h) })
+	return reply, err
+}
+
+func (c *Coordinator) admit(conn *transport.Conn, h Hello) (any, error) {
+	id := conn.Peer.Worker
+	if c.err != nil {
+		return nil, c.err
+	}
+	if slices.Contains(c.revoked, id) {
+		return nil, fmt.Errorf("worker %d is revoked", id)
+	}
+	if old := c.members[id]; old != nil {
+		if old.hello.Incarnation != h.Incarnation && time.Since(old.heard) < c.opt.Silence/2 {
+			return nil, fmt.Errorf("the identity of worker %d is in use from %s (%s): every machine needs a join of its own", id, old.conn.Remote(), old.hello.Name)
+		}
+		c.evict(old, "connected anew")
+	}
+	now := time.Now()
+	m := &member{id: id, conn: conn, hello: h, joined: now, heard: now, step: -1, receive: -1, out: make(chan transport.Message, 256)}
+	c.members[id] = m
+	conn.Value = m
+	go m.mail()
+	if c.reach(m); id == c.opt.Local {
+		m.addr = c.addrOf(conn)
+	}
+	if id != c.opt.Local {
+		c.opt.Log("%s (worker %d, %s) has joined from %s", h.Name, id, h.Device, conn.Remote())
+	}
+	return Welcome{Worker: id, Config: c.opt.Config, Files: c.opt.Files, Last: c.last}, nil
+}
+
+// addrOf is where others find a worker: where it dialled from, as it listens on
+// the same socket. The host of one on this machine is, for others, the one that
+// they know this machine by.
+func (c *Coordinator) addrOf(conn *transport.Conn) string {
+	if conn.Peer.Worker == c.opt.Local {
+		return fmt.Sprintf(":%d", c.opt.Port)
+	}
+	if u, ok := conn.Remote().(*net.UDPAddr); ok && u.IP.IsLoopback() {
+		return fmt.Sprintf(":%d", u.Port)
+	}
+	return conn.Remote().String()
+}
+
+// Message implements transport.Handler.
+func (c *Coordinator) Message(conn *transport.Conn, msg transport.Message) {
+	c.post(func() {
+		m, ok := conn.Value.(*member)
+		if !ok || c.members[m.id] != m {
+			return
+		}
+		m.heard = time.Now()
+		if err := c.hear(m, msg); err != nil {
+			c.evict(m, err.Error())
+		}
+	})
+}
+
+func (c *Coordinator) hear(m *member, msg transport.Message) error {
+	switch msg.Type {
+	case msgBeat:
+	case msgReady:
+		var r Ready
+		if err := msg.Unpack(&r); err != nil {
+			return err
+		}
+		return c.ready(m, r)
+	case msgDone:
+		var d Done
+		if err := msg.Unpack(&d); err != nil {
+			return err
+		}
+		c.finished(m, d)
+	case msgProblem:
+		var p Problem
+		if err := msg.Unpack(&p); err != nil {
+			return err
+		}
+		c.problem(m, p)
+	case msgLeave:
+		c.evict(m, "left")
+	default:
+		return fmt.Errorf("message %d is not for a coordinator", msg.Type)
+	}
+	return nil
+}
+
+// ready notes where a member stands. Who comes with another step than the run's
+// and was not sent what lies between takes the state of another machine.
+func (c *Coordinator) ready(m *member, r Ready) error {
+	if r.State {
+		m.step, m.holds, m.state, m.receive = -1, r.Step, true, -1
+		return nil
+	}
+	m.step = r.Step
+	switch {
+	case r.Step > c.step && m.id == c.opt.Local && len(c.members) == 1:
+		return fmt.Errorf("it holds step %d, the store only %d", r.Step, c.step)
+	case r.Step > c.step, r.Step < c.step && m.receive < 0:
+		c.resync(m)
+	}
+	return nil
+}
+
+// finished notes that a member has the whole step.
+func (c *Coordinator) finished(m *member, d Done) {
+	if c.plan == nil || d.Step != c.step || d.Epoch != c.plan.Epoch {
+		return // of a plan that is no more
+	}
+	m.done = &d
+	for w, why := range d.Missing {
+		if c.late[w] == "" && c.members[w] != nil {
+			c.late[w] = why
+			c.opt.Log("step %d goes on without rows of %s: %s", c.step+1, c.members[w].hello.Name, why)
+		}
+	}
+}
+
+// problem is what one member tells of another.
+func (c *Coordinator) problem(m *member, p Problem) {
+	c.opt.Log("%s: %s", m.hello.Name, p.Text)
+	if bad := c.members[p.Worker]; bad != nil && p.Evict {
+		c.evict(bad, p.Text)
+	}
+}
+
+// Disconnected implements transport.Handler.
+func (c *Coordinator) Disconnected(conn *transport.Conn, err error) {
+	c.post(func() {
+		if m, ok := conn.Value.(*member); ok && c.members[m.id] == m {
+			c.evict(m, err.Error())
+		}
+	})
+}
+
+// Offer implements transport.Handler: a coordinator takes no gradients.
+func (c *Coordinator) Offer(*transport.Conn, transport.Header) (transport.Verdict, string) {
+	return transport.Refuse, "this is the coordinator's service"
+}
+
+// Deliver implements transport.Handler.
+func (c *Coordinator) Deliver(*transport.Conn, transport.Header, []byte, []byte) error {
+	return errors.New("this is the coordinator's service")
+}
+
+// Fetch implements transport.Handler: files of the run, by name.
+func (c *Coordinator) Fetch(_ *transport.Conn, request json.RawMessage) (int64, io.ReadCloser, error) {
+	var name string
+	if err := json.Unmarshal(request, &name); err != nil {
+		return 0, nil, err
+	}
+	for _, f := range c.opt.Files {
+		if f.Name == name {
+			r, err := c.opt.Open(name)
+			return f.Size, r, err
+		}
+	}
+	return 0, nil, fmt.Errorf("the run has no file %q", name)
+}
+
+// reach finds out, meanwhile, whether a new member can be dialled.
+func (c *Coordinator) reach(m *member) {
+	addr, dial := c.addrOf(m.conn), m.conn.Remote().String()
+	if c.opt.Probe == nil {
+		m.addr = addr
+		return
+	}
+	go func() {
+		err := c.opt.Probe(m.conn.Context(), dial, m.id)
+		c.post(func() {
+			if err == nil {
+				m.addr = addr
+			} else if c.members[m.id] == m {
+				c.opt.Log("%s cannot be dialled at %s (%v): it computes, but owns no buckets", m.hello.Name, dial, err)
+			}
+		})
+	}()
+}
+
+// Revoke takes a worker's certificate out of the run for good.
+func (c *Coordinator) Revoke(worker uint32) {
+	c.do(func() {
+		c.revoked = append(c.revoked, worker)
+		if m := c.members[worker]; m != nil {
+			c.evict(m, "revoked")
+		}
+	})
+}
+
+// Revoked says that a worker's certificate is worth nothing any more.
+func (c *Coordinator) Revoked(worker uint32) (yes bool) {
+	c.do(func() { yes = slices.Contains(c.revoked, worker) })
+	return yes
+}

@@ -1,0 +1,123 @@
+package cluster
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// reference is the run by one machine.
+func reference(t *testing.T, steps int) *node {
+	w := newWorld(t, steps)
+	n := w.start(1)
+	w.wait(n)
+	w.close(n)
+	return n
+}
+
+// However many machines, the weights are those of one (reference case 33); the
+// gradients of this world add up exactly in any split.
+func TestAnyNumberOfWorkersIsOne(t *testing.T) {
+	one := reference(t, 8)
+	for _, n := range []int{2, 3, 8} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			w := newWorld(t, 8)
+			w.min = n
+			var mu sync.Mutex
+			r := rand.New(rand.NewPCG(1, uint64(n)))
+			w.slow = func(uint32, int, int) { // arrival in any order
+				mu.Lock()
+				d := time.Duration(r.IntN(3000)) * time.Microsecond
+				mu.Unlock()
+				time.Sleep(d)
+			}
+			var nodes []*node
+			for i := range n {
+				nodes = append(nodes, w.start(uint32(i+1)))
+			}
+			w.wait(nodes...)
+			for _, x := range nodes {
+				same(t, fmt.Sprintf("worker %d", x.id), one, x)
+			}
+			w.close(nodes...)
+		})
+	}
+}
+
+// A worker that joins in the middle ends with the same weights.
+func TestJoinInTheMiddle(t *testing.T) {
+	one := reference(t, 30)
+	w := newWorld(t, 30)
+	w.slow = func(uint32, int, int) { time.Sleep(2 * time.Millisecond) }
+	a := w.start(1)
+	w.at(5)
+	b := w.start(2)
+	w.at(10)
+	c := w.start(3)
+	w.wait(a, b, c)
+	for _, x := range []*node{a, b, c} {
+		same(t, fmt.Sprintf("worker %d", x.id), one, x)
+	}
+	w.close(a, b, c)
+}
+
+// kill -9 of a worker that owns buckets: the others finish, to the same weights
+// among them, and the reason is on record (reference cases 1, 2, 5).
+func TestWorkerDies(t *testing.T) {
+	w := newWorld(t, 30)
+	w.min = 3
+	w.slow = func(uint32, int, int) { time.Sleep(5 * time.Millisecond) }
+	a, b, c := w.start(1), w.start(2), w.start(3)
+	w.at(5)
+	b.die()
+	w.wait(a, c)
+	same(t, "survivors", a, c)
+	if e := w.evictions(1); e[0].Worker != 2 || !strings.Contains(e[0].Reason, "heard") {
+		t.Errorf("evictions %+v", e)
+	}
+	w.close(a, c)
+}
+
+// Leaving and coming back, again and again (reference case 32).
+func TestChurn(t *testing.T) {
+	w := newWorld(t, 60)
+	w.slow = func(uint32, int, int) { time.Sleep(3 * time.Millisecond) }
+	a, b := w.start(1), w.start(2)
+	for i, at := range []int{6, 14, 22, 30} {
+		w.at(at)
+		c := w.start(uint32(3 + i))
+		w.at(at + 4)
+		if i%2 == 0 {
+			c.die()
+		} else {
+			c.leave()
+		}
+	}
+	w.wait(a, b)
+	same(t, "survivors", a, b)
+	w.close(a, b)
+}
+
+// The coordinator dies between steps or within one and comes back with its
+// store: no committed step is lost (reference case 7).
+func TestCoordinatorComesBack(t *testing.T) {
+	one := reference(t, 30)
+	w := newWorld(t, 30)
+	w.min = 2
+	w.slow = func(uint32, int, int) { time.Sleep(5 * time.Millisecond) }
+	a, b := w.start(1), w.start(2)
+	w.at(7)
+	port := a.conn.LocalAddr()
+	w.coord.stop()
+	a.die()
+	time.Sleep(100 * time.Millisecond)
+	w.rebind(port)
+	a = w.start(1)
+	w.wait(a, b)
+	same(t, "survivor", one, b)
+	same(t, "machine 1", one, a)
+	w.close(a, b)
+}

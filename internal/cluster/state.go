@@ -1,0 +1,151 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"concord/transport"
+)
+
+// stateRequest asks for a part of the weights as they were before a step.
+type stateRequest struct {
+	Step int    `json:"step"`
+	Part string `json:"part"`
+}
+
+// stateShelf holds the parts of one step's state for those who join there.
+type stateShelf struct {
+	changed *sync.Cond
+	step    int
+	parts   map[string][]byte
+}
+
+// take waits, for a while, for the state to be there.
+func (s *stateShelf) take(m *Member, q stateRequest) ([]byte, error) {
+	limit := time.Now().Add(stateWait)
+	timer := time.AfterFunc(stateWait, func() { m.mu.Lock(); s.changed.Broadcast(); m.mu.Unlock() })
+	defer timer.Stop()
+	for s.parts == nil || s.step < q.Step {
+		if m.over() != nil || time.Now().After(limit) {
+			return nil, fmt.Errorf("no state of step %d here", q.Step)
+		}
+		s.changed.Wait()
+	}
+	b, ok := s.parts[q.Part]
+	if s.step != q.Step || !ok {
+		return nil, fmt.Errorf("no %q of step %d here", q.Part, q.Step)
+	}
+	return b, nil
+}
+
+// stateWait is how long a newcomer waits for the state: the source may be in the
+// middle of a step or of an evaluation.
+const stateWait = time.Minute
+
+// Offer puts the state before step n on the shelf, in named parts, for those who
+// join there. It stays for stateKeep.
+func (m *Member) Offer(n int, parts map[string][]byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.states.step, m.states.parts = n, parts
+	m.changed.Broadcast()
+	time.AfterFunc(stateKeep, func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.states.step == n {
+			m.states.parts = nil
+		}
+	})
+}
+
+// stateKeep is how long an offered state is kept.
+const stateKeep = 10 * time.Minute
+
+// State fetches the run's state from a machine that has it: it calls open for
+// each of the named parts and returns the step that comes next. holds is the step
+// of this machine's own weights, which the run goes back to when there is no
+// other machine any more: then State returns it without having opened anything.
+func (m *Member) State(ctx context.Context, holds int, parts []string, open func(part string) (io.WriteCloser, error)) (step int, err error) {
+	for try := 0; ; try++ {
+		step, source, err := m.source(ctx, holds)
+		if err != nil || source == 0 {
+			return step, err
+		}
+		err = m.fetchState(ctx, source, step, parts, open)
+		if err == nil {
+			m.mu.Lock()
+			m.applied = step
+			m.mu.Unlock()
+			return step, nil
+		}
+		if try == 4 || ctx.Err() != nil {
+			return 0, fmt.Errorf("cluster: the weights of step %d from worker %d: %w", step, source, err)
+		}
+		m.opt.Log("the weights of step %d from worker %d: %v; asking again", step, source, err)
+	}
+}
+
+// source asks for a machine to fetch from; 0: there is none, and step is holds.
+func (m *Member) source(ctx context.Context, holds int) (step int, source uint32, err error) {
+	stop := context.AfterFunc(ctx, func() { m.mu.Lock(); m.changed.Broadcast(); m.mu.Unlock() })
+	defer stop()
+	m.mu.Lock()
+	m.resync, m.cur, m.applied = false, nil, -1
+	after := uint32(0) // plans from before the question do not count
+	if m.plan != nil {
+		after = m.plan.Epoch
+	}
+	m.boxes, m.boxed = map[int]map[int]*resolved{}, 0
+	m.mu.Unlock()
+	m.tell(transport.Pack(msgReady, Ready{Step: holds, State: true}))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for {
+		if err := m.over(); err != nil {
+			return 0, 0, err
+		}
+		if ctx.Err() != nil {
+			return 0, 0, ctx.Err()
+		}
+		if m.resync { // the coordinator gave up looking for another machine
+			m.resync = false
+			return holds, 0, nil
+		}
+		if p := m.plan; p != nil && p.Epoch > after && p.Sources[m.id] != 0 {
+			m.forget(p.Step)
+			return p.Step, p.Sources[m.id], nil
+		}
+		m.changed.Wait()
+	}
+}
+
+func (m *Member) fetchState(ctx context.Context, source uint32, step int, parts []string, open func(string) (io.WriteCloser, error)) error {
+	p, err := m.peer(ctx, source)
+	if err != nil {
+		return err
+	}
+	conns := p.Conns()
+	if len(conns) == 0 {
+		return transport.ErrClosed
+	}
+	for _, part := range parts {
+		var w io.WriteCloser
+		err := conns[0].Fetch(ctx, stateRequest{Step: step, Part: part}, stateWait+5*time.Second, func(int64) (io.Writer, error) {
+			var err error
+			w, err = open(part)
+			return w, err
+		})
+		if w != nil {
+			if e := w.Close(); err == nil {
+				err = e
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", part, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+package cluster
+
+import (
+	"time"
+)
+
+// Status is the run as its coordinator sees it.
+type Status struct {
+	Time    time.Time      `json:"time"`
+	Step    int            `json:"step"` // steps committed
+	Term    uint32         `json:"term"`
+	Epoch   uint32         `json:"epoch"`
+	Waiting string         `json:"waiting,omitempty"` // what for
+	Members []MemberStatus `json:"members"`
+	Median  float64        `json:"median_step_seconds,omitempty"`
+	Evicted []Eviction     `json:"evicted,omitempty"`
+}
+
+// MemberStatus is one worker.
+type MemberStatus struct {
+	Worker   uint32  `json:"worker"`
+	Name     string  `json:"name"`
+	Device   string  `json:"device"`
+	Addr     string  `json:"addr"`
+	State    string  `json:"state"` // "joining", "catching up", "working"
+	Step     int     `json:"step"`  // steps applied
+	Rows     int     `json:"rows"`  // of its share
+	Units    int     `json:"units"` // owned
+	Speed    float64 `json:"tokens_per_second"`
+	Waited   float64 `json:"waited_seconds"`    // in the last step, for others
+	WaitedOn float64 `json:"waited_on_seconds"` // in the last step, by the owner that waited longest for it
+	Sent     int64   `json:"sent_bytes"`
+	Received int64   `json:"received_bytes"`
+	RTT      float64 `json:"rtt_seconds"`
+	Lost     float64 `json:"lost"` // share of packets
+}
+
+// status is a snapshot; called in the loop.
+func (c *Coordinator) status() Status {
+	s := Status{Time: time.Now(), Step: c.step, Term: c.term, Epoch: c.epoch, Waiting: c.waiting, Evicted: c.evicted}
+	if len(c.history.steps) > 0 {
+		s.Median = median(c.history.steps).Seconds()
+	}
+	for _, m := range c.sorted() {
+		x := MemberStatus{Worker: m.id, Name: m.hello.Name, Device: m.hello.Device, Addr: m.addr, Step: m.step, Rows: m.rows, Speed: m.speed, State: "working"}
+		switch {
+		case m.step < 0:
+			x.State = "joining"
+		case m.state || m.step < c.step:
+			x.State = "catching up"
+		}
+		x.add(m, c)
+		s.Members = append(s.Members, x)
+	}
+	return s
+}
+
+// add fills in what the last step told.
+func (x *MemberStatus) add(m *member, c *Coordinator) {
+	link := m.conn.Stats()
+	x.RTT = link.RTT.Seconds()
+	if link.PacketsSent > 0 {
+		x.Lost = float64(link.PacketsLost) / float64(link.PacketsSent)
+	}
+	if c.plan != nil {
+		for _, o := range c.plan.Owners {
+			if o == m.id {
+				x.Units++
+			}
+		}
+	} else {
+		x.Units = m.units
+	}
+	m.units = x.Units
+	if m.done != nil {
+		x.Waited, x.Sent, x.Received = m.done.Waited.Seconds(), m.done.Sent, m.done.Received
+	}
+	for _, o := range c.members {
+		if o.done != nil {
+			x.WaitedOn = max(x.WaitedOn, o.done.WaitedOn[m.id])
+		}
+	}
+}
+
+func (c *Coordinator) changed() {
+	if c.opt.Changed != nil {
+		c.opt.Changed(c.status())
+	}
+}

@@ -1,0 +1,390 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"concord/bucket/exchange"
+	"concord/transport"
+)
+
+// Step is one step of this worker: an exchange.Exchange. Its fields are guarded
+// by the member's mutex.
+type Step struct {
+	Share    Share
+	Snapshot bool // somebody needs the weights as they are before this step: call Member.Offer
+
+	m        *Member
+	n        int
+	work     Work
+	plan     *Plan
+	rows     []int
+	tokens   map[int]int // own, by row
+	queue    []exchange.Event
+	owned    map[int]*owned
+	out      map[int][]*outRow
+	have     map[int]transport.Hash // units whose gradient was handed over or resolved here
+	commit   *Commit
+	redo     bool
+	toldDone uint32 // epoch
+	missing  map[uint32]string
+
+	began, computed, first, last time.Time
+	waited                       time.Duration
+	arrivals                     map[uint32]time.Time // last row of each worker
+	lossSum                      []float64
+	stats                        transport.Stats
+}
+
+// outRow is a row on its way to its owner, kept until the step is committed.
+type outRow struct {
+	unit, row int
+	data      []byte
+	values    []float32 // as the receiver decodes them
+	tokens    int
+	loss      float64
+	norm2     float64
+	sent      uint32 // epoch in which its owner was told
+}
+
+// owned is a unit that this machine resolves.
+type owned struct {
+	expect  map[contribution]int // tokens of what is still to come
+	counted map[contribution]outRow
+	sums    map[int]*partial // by row
+	ready   bool
+}
+
+type contribution struct {
+	worker uint32
+	row    int
+}
+
+// Begin says that this machine is ready for step n, whose batch is w, and waits
+// for its plan. Cancelling ctx ends the wait.
+func (m *Member) Begin(ctx context.Context, n int, w Work) (*Step, error) {
+	stop := context.AfterFunc(ctx, func() { m.mu.Lock(); m.changed.Broadcast(); m.mu.Unlock() })
+	defer stop()
+	m.mu.Lock()
+	m.applied, m.cur = n, nil
+	m.forget(n)
+	m.mu.Unlock()
+	m.tell(transport.Pack(msgReady, Ready{Step: n}))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for {
+		switch err := m.over(); {
+		case err != nil:
+			return nil, err
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case m.resync:
+			return nil, ErrState
+		}
+		if p := m.plans[n]; p != nil {
+			if err := p.check(m.shape); err != nil {
+				return nil, err
+			}
+			return m.open(n, w, p), nil
+		}
+		m.changed.Wait()
+	}
+}
+
+// forget drops what belongs to steps before n.
+func (m *Member) forget(n int) {
+	maps.DeleteFunc(m.plans, func(s int, _ *Plan) bool { return s < n })
+	maps.DeleteFunc(m.commits, func(s int, _ *Commit) bool { return s < n })
+	for s, box := range m.boxes {
+		if s < n {
+			for _, r := range box {
+				m.boxed -= int64(len(r.payload))
+			}
+			delete(m.boxes, s)
+		}
+	}
+}
+
+// open starts the step under plan p.
+func (m *Member) open(n int, w Work, p *Plan) *Step {
+	s := &Step{m: m, n: n, work: w, plan: p, Share: p.share(m.id), owned: map[int]*owned{}, out: map[int][]*outRow{},
+		have: map[int]transport.Hash{}, missing: map[uint32]string{}, arrivals: map[uint32]time.Time{}, began: time.Now(),
+		lossSum: make([]float64, w.Langs), stats: m.ep.Stats()}
+	if m.commits[n] != nil {
+		s.Share = Share{Worker: m.id} // the others did it without this machine
+	}
+	s.tokens = w.segments(s.Share)
+	s.rows = slices.Sorted(maps.Keys(s.tokens))
+	for _, source := range p.Sources {
+		s.Snapshot = s.Snapshot || source == m.id
+	}
+	m.cur = s
+	s.own()
+	for u := range p.Owners {
+		s.arrived(u)
+	}
+	if p.Deadline > 0 {
+		time.AfterFunc(p.Deadline, func() { s.late(p.Deadline, false) })
+		time.AfterFunc(3*p.Deadline, func() { s.late(3*p.Deadline, true) })
+	}
+	m.changed.Broadcast()
+	return s
+}
+
+// own prepares the units that are this machine's now.
+func (s *Step) own() {
+	for u, owner := range s.plan.Owners {
+		if owner != s.m.id || s.owned[u] != nil {
+			continue
+		}
+		o := &owned{expect: map[contribution]int{}, counted: map[contribution]outRow{}, sums: map[int]*partial{}}
+		for _, sh := range s.plan.Shares {
+			for row, tokens := range s.work.segments(sh) {
+				o.expect[contribution{sh.Worker, row}] = tokens
+			}
+		}
+		s.owned[u] = o
+		s.complete(u)
+	}
+}
+
+// replan goes on under a later plan of the step.
+func (s *Step) replan(p *Plan) {
+	old := s.plan
+	if p.Generation != old.Generation {
+		s.redo = true
+		return
+	}
+	s.plan = p
+	for u := range p.Owners {
+		if p.Since[u] != old.Since[u] { // the old owner died: what it sent may not have reached everyone
+			delete(s.have, u)
+			s.queue = slices.DeleteFunc(s.queue, func(e exchange.Event) bool { return e.Unit == u })
+			s.arrived(u)
+		}
+	}
+	s.own()
+	for u, o := range s.owned {
+		maps.DeleteFunc(o.expect, func(c contribution, _ int) bool {
+			return !slices.ContainsFunc(p.Shares, func(sh Share) bool { return sh.Worker == c.worker })
+		})
+		s.complete(u)
+	}
+	for _, rows := range s.out {
+		for _, r := range rows {
+			s.m.spawn(func() { s.push(r) })
+		}
+	}
+}
+
+// Rows implements exchange.Exchange.
+func (s *Step) Rows() []int { return s.rows }
+
+// Push implements exchange.Exchange.
+func (s *Step) Push(unit int, rows [][]float32, losses []float64) {
+	codec := s.m.shape.Codec
+	for i, x := range rows {
+		r := &outRow{unit: unit, row: s.rows[i], tokens: s.tokens[s.rows[i]], loss: losses[i]}
+		r.values = x
+		if !codec.Lossless() {
+			s.m.round(r, codec)
+		} else {
+			r.data = codec.Encode(x)
+		}
+		for _, v := range r.values {
+			r.norm2 += float64(v) * float64(v)
+		}
+		s.m.mu.Lock()
+		s.out[unit] = append(s.out[unit], r)
+		if s.first.IsZero() {
+			s.first = time.Now()
+		}
+		s.m.mu.Unlock()
+		s.m.spawn(func() { s.push(r) })
+	}
+}
+
+// push takes a row to its unit's owner, whoever that is by now.
+func (s *Step) push(r *outRow) {
+	m := s.m
+	for {
+		m.mu.Lock()
+		owner, epoch, over := s.plan.Owners[r.unit], s.plan.Since[r.unit], !s.live()
+		if over || r.sent == epoch {
+			m.mu.Unlock()
+			return
+		}
+		if owner == m.id {
+			r.sent = epoch
+			err := s.count(r.unit, contribution{m.id, r.row}, *r)
+			m.mu.Unlock()
+			if err != nil {
+				m.tell(transport.Pack(msgProblem, Problem{Text: fmt.Sprintf("step %d: own rows: %v", s.n+1, err)}))
+			}
+			return
+		}
+		generation := s.plan.Generation
+		m.mu.Unlock()
+		err := m.send(m.ctx, owner, transport.Outgoing{Header: transport.Header{Kind: transport.Rows, Codec: m.shape.Codec, Step: uint64(s.n),
+			Epoch: generation, Bucket: uint32(r.unit), Row: uint16(r.row), Elements: uint64(m.shape.Units[r.unit]),
+			Tokens: uint64(r.tokens), Loss: r.loss, Norm2: r.norm2}, Data: r.data, Urgency: 2, Patience: time.Minute})
+		m.mu.Lock()
+		if err == nil {
+			r.sent = epoch
+		}
+		m.mu.Unlock()
+		if s.pause(err, fmt.Sprintf("step %d: %s of unit %d to worker %d", s.n+1, m.segment(r.row), r.unit, owner)) {
+			return
+		}
+	}
+}
+
+// live says that the step still wants rows.
+func (s *Step) live() bool {
+	return s.m.cur == s && !s.redo && s.m.commits[s.n] == nil && s.m.over() == nil
+}
+
+// Next implements exchange.Exchange.
+func (s *Step) Next(wait bool) (exchange.Event, error) {
+	m := s.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if wait && s.computed.IsZero() {
+		s.computed = time.Now()
+	}
+	for {
+		switch err := m.over(); {
+		case err != nil:
+			return exchange.Event{}, err
+		case m.resync:
+			return exchange.Event{}, ErrState
+		case s.redo:
+			return exchange.Event{}, ErrRedo
+		}
+		if len(s.queue) > 0 {
+			e := s.queue[0]
+			s.queue = s.queue[1:]
+			if e.Kind == exchange.Gradient {
+				s.have[e.Unit] = m.boxes[s.n][e.Unit].hash
+			}
+			return e, nil
+		}
+		if ev, ok, err := s.final(); ok || err != nil {
+			return ev, err
+		}
+		if !wait {
+			return exchange.Event{}, nil
+		}
+		began := time.Now()
+		m.changed.Wait()
+		s.waited += time.Since(began)
+	}
+}
+
+// final tells the coordinator that this machine has everything, and ends the
+// step when it is committed.
+func (s *Step) final() (exchange.Event, bool, error) {
+	m := s.m
+	if len(s.have) < len(s.plan.Owners) {
+		return exchange.Event{}, false, nil
+	}
+	root := s.root()
+	if k := m.commits[s.n]; k != nil {
+		if k.Root != root {
+			m.opt.Log("step %d was committed with other buckets than this machine has: fetching the weights", s.n+1)
+			m.resync = true
+			return exchange.Event{}, false, ErrState
+		}
+		s.commit = k
+		return exchange.Event{Kind: exchange.Final}, true, nil
+	}
+	if s.toldDone != s.plan.Epoch {
+		s.toldDone = s.plan.Epoch
+		d := s.report(root)
+		m.mu.Unlock()
+		m.tell(transport.Pack(msgDone, d))
+		m.mu.Lock()
+	}
+	return exchange.Event{}, false, nil
+}
+
+// root is one hash of all resolved buckets.
+func (s *Step) root() transport.Hash {
+	var all []byte
+	for u := range s.plan.Owners {
+		h := s.have[u]
+		all = append(all, h[:]...)
+	}
+	return transport.Sum(all)
+}
+
+func (s *Step) report(root transport.Hash) Done {
+	now := s.m.ep.Stats()
+	d := Done{Epoch: s.plan.Epoch, Step: s.n, Root: root, Loss: s.lossSum, Tokens: make([]int, s.work.Langs), Waited: s.waited,
+		Sent: now.SentBytes - s.stats.SentBytes, Received: now.ReceivedBytes - s.stats.ReceivedBytes, Missing: s.missing, WaitedOn: map[uint32]float64{}}
+	for r := s.Share.From; r < s.Share.To; r++ {
+		d.Tokens[s.work.Lang[r]] += s.work.Tokens[r]
+	}
+	if !s.computed.IsZero() && s.Share.Size() > 0 {
+		d.Compute = s.computed.Sub(s.began)
+	}
+	if !s.first.IsZero() {
+		d.Exchange = time.Since(s.first)
+	}
+	var earliest time.Time
+	for _, at := range s.arrivals {
+		if earliest.IsZero() || at.Before(earliest) {
+			earliest = at
+		}
+	}
+	for w, at := range s.arrivals {
+		if behind := at.Sub(earliest).Seconds(); behind > 0 {
+			d.WaitedOn[w] = behind
+		}
+	}
+	return d
+}
+
+// Losses tells the sums of this machine's losses by language, before the step's
+// end.
+func (s *Step) Losses(sums []float64) {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	for i, v := range sums {
+		if !math.IsNaN(v) && !math.IsInf(v, 0) {
+			s.lossSum[i] = v
+		}
+	}
+}
+
+// Outcome is the committed step: the sums of the losses and the tokens that were
+// counted, by language.
+func (s *Step) Outcome() Commit { return *s.commit }
+
+// Timing is how the step's time went for this machine.
+type Timing struct {
+	Exchange, Waited time.Duration // first row to the last bucket; of that, behind the backward pass
+	Sent, Received   int64
+	Workers          int
+	Missing          []string
+}
+
+// Timing reports on a step whose Next returned Final.
+func (s *Step) Timing() Timing {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	now := s.m.ep.Stats()
+	t := Timing{Waited: s.waited, Sent: now.SentBytes - s.stats.SentBytes, Received: now.ReceivedBytes - s.stats.ReceivedBytes, Workers: len(s.plan.Members)}
+	if !s.first.IsZero() {
+		t.Exchange = time.Since(s.first)
+	}
+	for _, why := range s.missing {
+		t.Missing = append(t.Missing, why)
+	}
+	slices.Sort(t.Missing)
+	return t
+}

@@ -1,0 +1,438 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"math"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime/pprof"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"concord/bucket/exchange"
+	"concord/internal/cluster/store"
+	"concord/transport"
+)
+
+// world is a run without a GPU: workers whose gradients are a function of their
+// weights and rows, whose resolution is a sum, and whose optimizer is a
+// subtraction. What the protocol does to them is everything that can differ.
+type world struct {
+	t        testing.TB
+	ca       *transport.CA
+	store    store.Store
+	units    []int
+	langs    int
+	rows     int
+	steps    int
+	codec    transport.Codec
+	min      int
+	deadline bool
+	listen   func(i int) net.PacketConn
+	logf     func(format string, args ...any)
+	slow     func(worker uint32, step, unit int) // before a worker pushes
+	tamper   func(worker uint32, step, unit int, x [][]float32)
+
+	mu     sync.Mutex
+	roots  map[int]transport.Hash // by step
+	logged []string
+	status Status
+	coord  *Coordinator
+	addr   string
+}
+
+func newWorld(t testing.TB, steps int) *world {
+	ca, err := transport.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, ca: ca, store: store.NewMemory(), units: []int{300, 17, 1000, 64, 129}, langs: 4, rows: 12, steps: steps, min: 1,
+		roots: map[int]transport.Hash{}}
+	w.listen = func(int) net.PacketConn {
+		c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	return w
+}
+
+func (w *world) log(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.logged = append(w.logged, fmt.Sprintf(format, args...))
+	if testing.Verbose() {
+		w.t.Logf(format, args...)
+	}
+}
+
+// work is the batch of a step: rows sorted by language, shares that vary.
+func (w *world) work(step int) Work {
+	r := rand.New(rand.NewPCG(7, uint64(step)))
+	k := Work{Segments: w.langs, Langs: w.langs}
+	for i := range w.rows {
+		k.Lang = append(k.Lang, i*w.langs/w.rows)
+		k.Tokens = append(k.Tokens, 5+r.IntN(20))
+	}
+	k.Segment = k.Lang
+	return k
+}
+
+// node is a worker: a Member and what it trains.
+type node struct {
+	w       *world
+	m       *Member
+	ep      *transport.Endpoint
+	id      uint32
+	weights [][]float32
+	step    int
+	done    chan error
+	kill    context.CancelFunc
+	ctx     context.Context
+	conn    *cable
+}
+
+// cable is a socket that can be cut, as by kill -9.
+type cable struct {
+	net.PacketConn
+	mu  sync.Mutex
+	cut bool
+}
+
+func (c *cable) WriteTo(b []byte, to net.Addr) (int, error) {
+	c.mu.Lock()
+	cut := c.cut
+	c.mu.Unlock()
+	if cut {
+		return len(b), nil
+	}
+	return c.PacketConn.WriteTo(b, to)
+}
+
+func (c *cable) sever() { c.mu.Lock(); c.cut = true; c.mu.Unlock(); c.PacketConn.Close() }
+
+// start starts worker id; 1 brings the coordinator with it.
+func (w *world) start(id uint32) *node {
+	identity, err := w.ca.NewIdentity(id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	n := &node{w: w, id: id, done: make(chan error, 1)}
+	n.ctx, n.kill = context.WithCancel(context.Background())
+	n.conn = &cable{PacketConn: w.listen(int(id))}
+	var c *Coordinator
+	if id == 1 {
+		w.addr = n.conn.LocalAddr().String()
+		c = w.coordinate(n)
+	}
+	n.m = NewMember(MemberOptions{Hello: Hello{Name: fmt.Sprintf("w%d", id)}, Coordinator: w.addr, Log: w.log, Patience: 20 * time.Second})
+	n.ep, err = transport.Open(n.conn, transport.Options{Identity: identity, Services: n.m.Services(c), ResetKey: [32]byte{byte(id)}, Stall: 2 * time.Second})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	go func() { n.done <- n.run() }()
+	return n
+}
+
+func (w *world) coordinate(n *node) *Coordinator {
+	c, err := NewCoordinator(context.Background(), CoordinatorOptions{Store: w.store, Local: 1, Port: n.conn.LocalAddr().(*net.UDPAddr).Port, Units: w.units, Work: w.work, Codec: w.codec,
+		SeqLen: 8, Workers: w.min, Log: w.log, Silence: 2 * time.Second, NoDeadline: !w.deadline, Changed: func(s Status) { w.mu.Lock(); w.status = s; w.mu.Unlock() }}, 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.mu.Lock()
+	w.coord = c
+	w.mu.Unlock()
+	return c
+}
+
+// reset makes the weights of step 0.
+func (n *node) reset() {
+	n.weights, n.step = nil, 0
+	for u, size := range n.w.units {
+		x := make([]float32, size)
+		for i := range x {
+			x[i] = float32(math.Sin(float64(u*1000 + i)))
+		}
+		n.weights = append(n.weights, x)
+	}
+}
+
+// run is a worker's life.
+func (n *node) run() error {
+	if _, err := n.m.Connect(n.ctx, n.ep); err != nil {
+		return err
+	}
+	n.m.Configure(Shape{Units: n.w.units, Segments: n.w.langs, Langs: n.w.langs, Codec: n.w.codec})
+	n.reset()
+	if n.id != 1 {
+		if err := n.fetch(); err != nil {
+			return err
+		}
+	}
+	for n.step < n.w.steps {
+		err := n.advance()
+		switch {
+		case errors.Is(err, ErrState):
+			if err := n.fetch(); err != nil {
+				return err
+			}
+		case errors.Is(err, ErrRedo):
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *node) fetch() error {
+	var b buffer
+	step, err := n.m.State(n.ctx, n.step, []string{"weights"}, func(string) (io.WriteCloser, error) { b.Reset(); return &b, nil })
+	if err != nil || b.Len() == 0 {
+		n.step = step
+		return err
+	}
+	n.step = step
+	for _, x := range n.weights {
+		binary.Read(&b, binary.LittleEndian, x)
+	}
+	return nil
+}
+
+type buffer struct{ bytes.Buffer }
+
+func (*buffer) Close() error { return nil }
+
+// advance does one step.
+func (n *node) advance() error {
+	k := n.w.work(n.step)
+	s, err := n.m.Begin(n.ctx, n.step, k)
+	if err != nil {
+		return err
+	}
+	if s.Snapshot {
+		var b bytes.Buffer
+		for _, x := range n.weights {
+			binary.Write(&b, binary.LittleEndian, x)
+		}
+		n.m.Offer(n.step, map[string][]byte{"weights": b.Bytes()})
+	}
+	for u := range n.w.units {
+		if len(s.Rows()) > 0 {
+			if n.w.slow != nil {
+				n.w.slow(n.id, n.step, u)
+			}
+			rows, losses := n.rows(k, s, u)
+			if n.w.tamper != nil {
+				n.w.tamper(n.id, n.step, u, rows)
+			}
+			s.Push(u, rows, losses)
+		}
+	}
+	return n.resolve(s)
+}
+
+// rows are this worker's gradient rows of a unit: every batch row adds values
+// that depend on it, on the weights and on nothing else.
+func (n *node) rows(k Work, s *Step, u int) (rows [][]float32, losses []float64) {
+	total := k.langTokens()
+	for _, seg := range s.Rows() {
+		x := make([]float32, n.w.units[u])
+		for r := s.Share.From; r < s.Share.To; r++ {
+			if k.Segment[r] == seg {
+				scale := float32(k.Tokens[r]) / float32(total[k.Lang[r]])
+				for i := range x {
+					x[i] += float32(math.Round(float64(scale*unitNoise(n.step, r, u, i)*(1+n.weights[u][i]))*(1<<20))) / (1 << 20)
+				}
+			}
+		}
+		rows, losses = append(rows, x), append(losses, float64(seg))
+	}
+	return rows, losses
+}
+
+// unitNoise is what a row adds; rows rounds it so that sums are exact in float32
+// whatever the split.
+func unitNoise(step, row, unit, i int) float32 {
+	h := fnv.New32a()
+	fmt.Fprint(h, step, row, unit, i)
+	return float32(int32(h.Sum32()%64)-32) / 4096
+}
+
+func (n *node) resolve(s *Step) error {
+	got := make([][]float32, len(n.w.units))
+	for {
+		e, err := s.Next(true)
+		if err != nil {
+			return err
+		}
+		switch e.Kind {
+		case exchange.Sum:
+			d := make([]float32, n.w.units[e.Unit])
+			for _, x := range e.Rows {
+				for i, v := range x {
+					d[i] += v / float32(n.w.langs)
+				}
+			}
+			if got[e.Unit], err = s.Resolved(e.Unit, d, func(norm2 float64) []byte { return []byte(fmt.Sprint(norm2)) }); err != nil {
+				return err
+			}
+		case exchange.Gradient:
+			got[e.Unit] = e.Gradient
+		case exchange.Final:
+			return n.apply(s, got)
+		}
+	}
+}
+
+// apply takes the committed step, and checks that there is one root for each.
+func (n *node) apply(s *Step, got [][]float32) error {
+	for u, d := range got {
+		if d == nil {
+			return fmt.Errorf("step %d is final without unit %d", n.step, u)
+		}
+		for i, v := range d {
+			n.weights[u][i] -= 0.1 * v
+		}
+	}
+	n.w.mu.Lock()
+	defer n.w.mu.Unlock()
+	root := s.Outcome().Root
+	if old, ok := n.w.roots[n.step]; ok && old != root {
+		return fmt.Errorf("step %d has two roots", n.step)
+	}
+	n.w.roots[n.step] = root
+	n.step++
+	return nil
+}
+
+// stopNode ends a worker as its user would.
+func (n *node) leave() {
+	n.m.Leave()
+	n.kill()
+	n.ep.Close()
+}
+
+// die ends a worker as kill -9 would: no goodbye.
+func (n *node) die() {
+	n.conn.sever()
+	n.kill()
+	go n.m.Leave()
+	go n.ep.Close()
+}
+
+// wait waits for workers to finish the run and closes the world.
+func (w *world) wait(nodes ...*node) {
+	w.t.Helper()
+	for _, n := range nodes {
+		select {
+		case err := <-n.done:
+			if err != nil {
+				w.t.Errorf("worker %d at step %d: %v", n.id, n.step, err)
+			}
+		case <-time.After(20 * time.Second):
+			w.mu.Lock()
+			s := w.status
+			w.mu.Unlock()
+			for _, x := range nodes {
+				x.dump()
+			}
+			pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
+			w.t.Fatalf("worker %d hangs at step %d; the coordinator waits for %q\n%+v", n.id, n.step, s.Waiting, s.Members)
+		}
+	}
+}
+
+// at waits until step is committed.
+func (w *world) at(step int) {
+	w.t.Helper()
+	for range 6000 {
+		w.mu.Lock()
+		n := len(w.roots)
+		w.mu.Unlock()
+		if n >= step {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	w.t.Fatalf("step %d is not committed after 60 s; the coordinator waits for %q", step, w.status.Waiting)
+}
+
+func (w *world) close(nodes ...*node) {
+	w.coord.Close(End{Finished: true})
+	for _, n := range nodes {
+		n.leave()
+	}
+}
+
+// same compares two runs' weights.
+func same(t testing.TB, what string, a, b *node) {
+	t.Helper()
+	for u := range a.weights {
+		if !slices.Equal(a.weights[u], b.weights[u]) {
+			t.Errorf("%s: unit %d differs", what, u)
+			return
+		}
+	}
+}
+
+// rebind has the next worker listen where addr was.
+func (w *world) rebind(addr net.Addr) {
+	before := w.listen
+	w.listen = func(i int) net.PacketConn {
+		w.listen = before
+		c, err := net.ListenUDP("udp", addr.(*net.UDPAddr))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return c
+	}
+}
+
+// dump shows what a worker waits for.
+func (n *node) dump() {
+	m := n.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n.w.t.Logf("worker %d: applied %d, resync %v, ended %v, lost %v, boxes %d", m.id, m.applied, m.resync, m.ended, m.lost, len(m.boxes))
+	if m.plan != nil {
+		n.w.t.Logf("  plan of step %d: epoch %d generation %d owners %v since %v members %v shares %v", m.plan.Step, m.plan.Epoch, m.plan.Generation, m.plan.Owners, m.plan.Since, m.plan.Members, m.plan.Shares)
+	}
+	if s := m.cur; s != nil {
+		n.w.t.Logf("  step %d: epoch %d, redo %v, have %d, queue %d, told %d, commit %v", s.n, s.plan.Epoch, s.redo, len(s.have), len(s.queue), s.toldDone, m.commits[s.n] != nil)
+		for u, o := range s.owned {
+			n.w.t.Logf("  owns %d: expects %v, ready %v", u, o.expect, o.ready)
+		}
+		for u, rows := range s.out {
+			for _, r := range rows {
+				n.w.t.Logf("  row %d of %d: sent %d", r.row, u, r.sent)
+			}
+		}
+	}
+}
+
+// evictions waits for n evictions.
+func (w *world) evictions(n int) []Eviction {
+	w.t.Helper()
+	for range 500 {
+		w.mu.Lock()
+		e := w.status.Evicted
+		w.mu.Unlock()
+		if len(e) >= n {
+			return e
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	w.t.Fatalf("no %d evictions after 5 s: %+v", n, w.status)
+	return nil
+}
