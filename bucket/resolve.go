@@ -30,16 +30,21 @@ func (r *Resolver) resolve(i int) error {
 	if err != nil {
 		return err
 	}
+	r.combineUnit(r.store.Layout.Units[i], s)
+	r.reports[i] = newBucketReport(r.store.Layout.Units[i], p, s, r.opt.Metric == nil)
+	return nil
+}
+
+// combineUnit makes the gradients of a unit's parameters.
+func (r *Resolver) combineUnit(u Unit, s Solution) {
 	e := r.store.Engine
 	e.Dev.Span("combine")
-	for _, b := range r.store.Layout.Units[i].Buckets {
-		for _, param := range r.store.Layout.Buckets[b].Params {
-			r.combine(param, s)
+	for _, b := range u.Buckets {
+		for _, p := range r.store.Layout.Buckets[b].Params {
+			r.combine(p, s)
 		}
 	}
 	e.Dev.Span("backward")
-	r.reports[i] = newBucketReport(r.store.Layout.Units[i], p, s, r.opt.Metric == nil)
-	return nil
 }
 
 // wait returns unit i's problem. What was recorded since its readback is
@@ -118,7 +123,7 @@ func (r *Resolver) combine(p Place, s Solution) {
 	for m, x := range weights {
 		w[m] = float32(x)
 	}
-	r.store.Engine.Combine(flatten(r.inPlace(p)).Objective(0), flatten(r.memory.rows(r, p)), w, false)
+	r.store.Engine.Combine(flatten(r.inPlace(p)).Objective(0), flatten(r.rowsOf(p)), w, false)
 }
 
 // twice gives both halves of every objective its weight.

@@ -94,6 +94,7 @@ type Resolver struct {
 	micro   int
 	err     error
 	reports []BucketReport // by unit
+	remote  remote         // of a step on many machines
 }
 
 // unit is the state of a unit in the current step.
@@ -284,6 +285,11 @@ func (r *Resolver) done(p Place) {
 	if u.left--; u.left > 0 || r.direct() {
 		return
 	}
+	if r.remote.x != nil {
+		r.push(i)
+		r.drain(false)
+		return
+	}
 	if u.fixed == nil {
 		r.store.Engine.Dev.Span("gram")
 		u.gram = r.startGram(i)
@@ -301,7 +307,7 @@ func (r *Resolver) startGram(i int) *tensor.GramSum {
 				r.addGhost(g, p)
 				continue
 			}
-			rows := flatten(r.memory.rows(r, p))
+			rows := flatten(r.rowsOf(p))
 			if r.opt.Metric == nil {
 				g.Add(rows, *r.gram)
 				continue
@@ -325,15 +331,19 @@ func flatten(rows tensor.Rows) tensor.Rows {
 // then in the store, or on their way there in program order. It fails when a
 // parameter was not written, a solver failed or the device did.
 func (r *Resolver) Finish() (Report, error) {
+	follows := r.remote.x != nil && len(r.remote.x.Rows()) == 0
 	for i, u := range r.units {
-		if u.left > 0 {
+		if u.left > 0 && !follows {
 			return Report{}, fmt.Errorf("bucket: finish: %q lacks %d of its %d gradient writes", r.store.Layout.Units[i].Name, u.left, u.sites*r.micro)
 		}
 	}
 	for len(r.pending) > 0 {
 		r.resolveOldest()
 	}
-	if r.err == nil {
+	switch {
+	case r.remote.x != nil:
+		r.drain(true)
+	case r.err == nil:
 		r.measure()
 	}
 	r.store.Engine.Dev.Span("host")
@@ -360,6 +370,7 @@ func (r *Resolver) Release() {
 	r.memory.release()
 	r.ghost.release()
 	r.fix.release()
+	r.remote.release()
 	r.sums.Buf.Release()
 	if !r.direct() {
 		r.partial.Release()

@@ -41,6 +41,8 @@ type Exchange interface {
 	// Next is what to do next: None without waiting where there is nothing yet. An
 	// error ends the step: its gradients must not be applied.
 	Next(wait bool) (Event, error)
+	// Abort ends the step for this machine: its device failed.
+	Abort(err error)
 	// Resolved tells everybody the gradient of a unit that this machine resolved,
 	// and returns it as everybody gets it, which is what must be applied.
 	Resolved(unit int, gradient []float32, meta func(norm2 float64) []byte) ([]float32, error)

@@ -24,11 +24,16 @@ const (
 	exitDevice      = 4 // no adapter, out of memory, device lost, self-test failed
 	exitDiverged    = 5 // loss or gradient not finite
 	exitInterrupted = 6 // stopped by the user; resume continues
+	exitCluster     = 7 // the other machines of a run: not reached, refused, gone
 )
 
 var cli struct {
 	Train    trainCmd    `cmd:"" help:"Fine-tune the model of a run file."`
 	Resume   resumeCmd   `cmd:"" help:"Continue an interrupted run, bit for bit."`
+	Worker   workerCmd   `cmd:"" help:"Join a run on many machines."`
+	Status   statusCmd   `cmd:"" help:"Who is in a run on many machines, and what it waits for."`
+	Invite   inviteCmd   `cmd:"" help:"Make another join line for a run on many machines."`
+	Revoke   revokeCmd   `cmd:"" help:"Put a worker out of a run for good."`
 	Compare  compareCmd  `cmd:"" help:"The same fine-tune under many methods and tuned baselines: one report."`
 	Attach   attachCmd   `cmd:"" help:"Watch and steer a run from another terminal."`
 	Eval     evalCmd     `cmd:"" help:"Bits per byte of every language of a run file, on any model."`
@@ -48,7 +53,7 @@ func main() { os.Exit(run(os.Args[1:])) }
 func run(args []string) int {
 	code := -1
 	parser, err := kong.New(&cli, kong.Name("concord"),
-		kong.Description("Fine-tune small language models in many languages at once, on the GPU you own.\nNo network, no telemetry. Exit codes: 0 fine, 2 usage or configuration, 3 data or model file, 4 device, 5 diverged, 6 interrupted and resumable."),
+		kong.Description("Fine-tune small language models in many languages at once, on the GPU you own.\nNo telemetry, and no network unless you give --listen or --join. Exit codes: 0 fine, 2 usage or configuration, 3 data or model file, 4 device, 5 diverged, 6 interrupted and resumable, 7 the other machines of a run."),
 		kong.UsageOnError(), kong.Exit(func(c int) { code = c }))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "concord:", err)
@@ -86,6 +91,8 @@ func exitCode(err error) int {
 		return exitData
 	case errors.Is(err, train.ErrDevice):
 		return exitDevice
+	case errors.Is(err, train.ErrCluster):
+		return exitCluster
 	}
 	return 1
 }

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
+	"slices"
 
 	"concord/internal/config"
 	"concord/internal/train"
@@ -50,14 +52,33 @@ func (s showing) during(f func(ctx context.Context, ui train.UI) (*train.Summary
 	return printSummary(sum, s.JSON)
 }
 
+// leading is how train and resume lead a run on many machines.
+type leading struct {
+	Listen  string `placeholder:"ADDR" help:"Lead a run on many machines: UDP address for the others, such as :4433. Short for -o cluster.listen=ADDR."`
+	Workers int    `placeholder:"N" help:"Machines that the first step waits for, this one included. Short for -o cluster.workers=N."`
+}
+
+// overrides are what the flags stand for.
+func (l leading) overrides(o []string) []string {
+	o = slices.Clone(o)
+	if l.Listen != "" {
+		o = append(o, "cluster.listen="+l.Listen)
+	}
+	if l.Workers != 0 {
+		o = append(o, fmt.Sprintf("cluster.workers=%d", l.Workers))
+	}
+	return o
+}
+
 type trainCmd struct {
 	RunFile string `arg:"" help:"Run file (TOML)."`
 	overrides
+	leading
 	showing
 }
 
 func (c *trainCmd) Run() error {
-	cfg, err := config.Load(c.RunFile, c.Override)
+	cfg, err := config.Load(c.RunFile, c.leading.overrides(c.Override))
 	if err != nil {
 		return err
 	}
@@ -67,12 +88,13 @@ func (c *trainCmd) Run() error {
 type resumeCmd struct {
 	Dir string `arg:"" help:"The run's folder (runs/NAME)."`
 	overrides
+	leading
 	showing
 }
 
 func (c *resumeCmd) Run() error {
 	return c.during(func(ctx context.Context, ui train.UI) (*train.Summary, error) {
-		return train.Resume(ctx, c.Dir, c.Override, ui)
+		return train.Resume(ctx, c.Dir, c.leading.overrides(c.Override), ui)
 	})
 }
 

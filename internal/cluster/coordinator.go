@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"concord/internal/cluster/store"
@@ -37,7 +38,8 @@ type CoordinatorOptions struct {
 	Log        func(format string, args ...any)
 	Changed    func(Status) // after every change worth showing
 	// Probe says whether a worker can be dialled: who cannot owns no buckets.
-	Probe func(ctx context.Context, addr string, worker uint32) error
+	Probe   func(ctx context.Context, addr string, worker uint32) error
+	Secrets *Secrets // for revocations; nil: none
 }
 
 // Coordinator runs the steps. Its state belongs to one goroutine, loop; all else
@@ -64,7 +66,7 @@ type Coordinator struct {
 	history  history
 	late     map[uint32]string
 	evicted  []Eviction
-	revoked  []uint32
+	revoked  atomic.Pointer[[]uint32]
 	waiting  string
 	rollback time.Time // when to give up hoping for a machine with newer state
 	err      error
@@ -250,6 +252,7 @@ func (c *Coordinator) tick() {
 		c.tell(m, transport.Message{Type: msgAlive})
 	}
 	c.overdue(now)
+	c.revoke()
 	c.changed()
 }
 
@@ -437,7 +440,7 @@ func (c *Coordinator) send(p, old *Plan) {
 			p.Sources[m.id] = source
 		}
 	}
-	p.Owners, p.Revoked = c.owners(old, owners), c.revoked
+	p.Owners, p.Revoked = c.owners(old, owners), c.revocations()
 	for u := range p.Owners {
 		since := c.epoch
 		if old != nil && old.Generation == p.Generation && old.Owners[u] == p.Owners[u] {

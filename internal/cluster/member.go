@@ -195,6 +195,19 @@ func (m *Member) Leave() {
 	m.wg.Wait()
 }
 
+// Wait waits for the coordinator to end the run, for a machine that has made all
+// its steps.
+func (m *Member) Wait(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { m.mu.Lock(); m.changed.Broadcast(); m.mu.Unlock() })
+	defer stop()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for m.over() == nil && ctx.Err() == nil {
+		m.changed.Wait()
+	}
+	return m.over()
+}
+
 // tell sends a message to the coordinator; without one it is dropped, as
 // everything is told again to the next.
 func (m *Member) tell(msg transport.Message) {
@@ -229,6 +242,13 @@ func (m *Member) pulse() {
 	}
 }
 
+// revoked says that the latest plan names the worker as revoked.
+func (m *Member) revoked(worker uint32) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.plan != nil && slices.Contains(m.plan.Revoked, worker)
+}
+
 // reconnect looks for the coordinator until it is back.
 func (m *Member) reconnect(why error) {
 	began := time.Now()
@@ -260,13 +280,31 @@ func (m *Member) returned(w Welcome) {
 		m.commits[w.Last.Step] = w.Last
 	}
 	step := m.applied
+	finishing := w.Last != nil && m.cur != nil && m.cur.n == w.Last.Step
 	m.changed.Broadcast()
 	m.mu.Unlock()
+	if finishing && m.finishes(step) {
+		return // and Begin says where it stands
+	}
 	if step >= 0 {
 		m.tell(transport.Pack(msgReady, Ready{Step: step}))
 	} else {
 		m.tell(transport.Pack(msgReady, Ready{State: true}))
 	}
+}
+
+// finishes waits for the committed step to be applied: all of its buckets may be
+// here, or on their way.
+func (m *Member) finishes(step int) bool {
+	limit := time.Now().Add(5 * time.Second)
+	timer := time.AfterFunc(5*time.Second, func() { m.mu.Lock(); m.changed.Broadcast(); m.mu.Unlock() })
+	defer timer.Stop()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for m.applied == step && !m.resync && m.over() == nil && time.Now().Before(limit) {
+		m.changed.Wait()
+	}
+	return m.applied > step
 }
 
 func (m *Member) giveUp(err error) {

@@ -32,7 +32,7 @@ func (c *Coordinator) admit(conn *transport.Conn, h Hello) (any, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
-	if slices.Contains(c.revoked, id) {
+	if c.Revoked(id) {
 		return nil, fmt.Errorf("worker %d is revoked", id)
 	}
 	if old := c.members[id]; old != nil {
@@ -203,18 +203,30 @@ func (c *Coordinator) reach(m *member) {
 	}()
 }
 
-// Revoke takes a worker's certificate out of the run for good.
-func (c *Coordinator) Revoke(worker uint32) {
-	c.do(func() {
-		c.revoked = append(c.revoked, worker)
-		if m := c.members[worker]; m != nil {
-			c.evict(m, "revoked")
-		}
-	})
+// revocations are the workers whose certificates are worth nothing any more.
+func (c *Coordinator) revocations() []uint32 {
+	if p := c.revoked.Load(); p != nil {
+		return *p
+	}
+	return nil
 }
 
-// Revoked says that a worker's certificate is worth nothing any more.
-func (c *Coordinator) Revoked(worker uint32) (yes bool) {
-	c.do(func() { yes = slices.Contains(c.revoked, worker) })
-	return yes
+// revoke looks for new revocations; called in the loop.
+func (c *Coordinator) revoke() {
+	if c.opt.Secrets == nil {
+		return
+	}
+	now := c.opt.Secrets.Revoked()
+	c.revoked.Store(&now)
+	for _, w := range now {
+		if m := c.members[w]; m != nil {
+			c.evict(m, "revoked")
+		}
+	}
+}
+
+// Revoked says that a worker's certificate is worth nothing any more. It may be
+// called from anywhere.
+func (c *Coordinator) Revoked(worker uint32) bool {
+	return slices.Contains(c.revocations(), worker)
 }

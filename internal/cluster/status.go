@@ -1,6 +1,10 @@
 package cluster
 
 import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -86,4 +90,34 @@ func (c *Coordinator) changed() {
 	if c.opt.Changed != nil {
 		c.opt.Changed(c.status())
 	}
+}
+
+// statusFile is where a coordinator leaves its Status for concord status.
+const statusFile = "status.json"
+
+// statusWriter writes what it is given, at most four times a second.
+func statusWriter(path string) func(Status) {
+	var mu sync.Mutex
+	var last time.Time
+	return func(s Status) {
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Since(last) < 250*time.Millisecond {
+			return
+		}
+		last = time.Now()
+		if b, err := json.Marshal(s); err == nil {
+			writeFile(path, b)
+		}
+	}
+}
+
+// ReadStatus reads the status of the run whose cluster folder is dir.
+func ReadStatus(dir string) (Status, error) {
+	var s Status
+	b, err := os.ReadFile(filepath.Join(dir, statusFile))
+	if err != nil {
+		return s, err
+	}
+	return s, json.Unmarshal(b, &s)
 }

@@ -30,6 +30,7 @@ type Step struct {
 	have     map[int]transport.Hash // units whose gradient was handed over or resolved here
 	commit   *Commit
 	redo     bool
+	aborted  error
 	toldDone uint32 // epoch
 	missing  map[uint32]string
 
@@ -72,6 +73,7 @@ func (m *Member) Begin(ctx context.Context, n int, w Work) (*Step, error) {
 	m.mu.Lock()
 	m.applied, m.cur = n, nil
 	m.forget(n)
+	m.changed.Broadcast()
 	m.mu.Unlock()
 	m.tell(transport.Pack(msgReady, Ready{Step: n}))
 	m.mu.Lock()
@@ -208,6 +210,14 @@ func (s *Step) Push(unit int, rows [][]float32, losses []float64) {
 	}
 }
 
+// Abort implements exchange.Exchange.
+func (s *Step) Abort(err error) {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	s.aborted = err
+	s.m.changed.Broadcast()
+}
+
 // push takes a row to its unit's owner, whoever that is by now.
 func (s *Step) push(r *outRow) {
 	m := s.m
@@ -260,6 +270,8 @@ func (s *Step) Next(wait bool) (exchange.Event, error) {
 		switch err := m.over(); {
 		case err != nil:
 			return exchange.Event{}, err
+		case s.aborted != nil:
+			return exchange.Event{}, s.aborted
 		case m.resync:
 			return exchange.Event{}, ErrState
 		case s.redo:

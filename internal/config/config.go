@@ -21,6 +21,7 @@ type Config struct {
 	Log        Log        `toml:"log"`
 	Probe      Probe      `toml:"probe"`
 	Device     Device     `toml:"device"`
+	Cluster    Cluster    `toml:"cluster"`
 
 	path    string            // the run file
 	origins map[string]string // key path → "file:line", "-o" or absent for a default
@@ -156,6 +157,22 @@ type Device struct {
 	ReadTimeout int    `toml:"read_timeout"` // seconds to wait for the device
 }
 
+// Cluster is a run on many machines. It is one when Listen is given.
+type Cluster struct {
+	Listen      string  `toml:"listen"`       // address of machine 1, such as ":4433"
+	Workers     int     `toml:"workers"`      // machines that the first step waits for, this one included
+	Wire        string  `toml:"wire"`         // how gradients travel: "bf16", "f32", "int8" with error feedback
+	Deadline    bool    `toml:"deadline"`     // do without the rows of machines that are much later than the last steps let expect
+	Silence     float64 `toml:"silence"`      // seconds without a sign of life after which a machine is out
+	UploadLimit string  `toml:"upload_limit"` // bytes per second that a machine sends, e.g. "2MB"; "" no limit
+	WAN         bool    `toml:"wan"`          // links over the internet: more patience
+	JoinHours   float64 `toml:"join_hours"`   // how long the join line is valid
+	JoinUses    int     `toml:"join_uses"`    // machines that it admits; 0: any number
+}
+
+// Clustered says that the run is one on many machines.
+func (c *Config) Clustered() bool { return c.Cluster.Listen != "" }
+
 // Default is the configuration of an empty run file.
 func Default() *Config {
 	return &Config{
@@ -171,6 +188,7 @@ func Default() *Config {
 		Checkpoint: Checkpoint{Every: 100, Keep: 2, Best: true},
 		Log:        Log{Every: 10},
 		Device:     Device{Autotune: true, ReadTimeout: 120},
+		Cluster:    Cluster{Workers: 1, Wire: "bf16", Deadline: true, Silence: 3, JoinHours: 24},
 	}
 }
 

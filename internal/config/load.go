@@ -262,8 +262,14 @@ func Restore(path string, stored *Config) *Config {
 		o := &c.Objective
 		o.Normalise, o.Every, o.Metric, o.Gram, o.Noise = d.Normalise, d.Every, d.Metric, d.Gram, d.Noise
 	}
+	if c.Cluster.Wire == "" { // stored before there were runs on many machines
+		c.Cluster = Default().Cluster
+	}
 	return &c
 }
+
+// Validate checks a configuration that came from another machine.
+func (c *Config) Validate() error { return c.validate() }
 
 // Override applies overrides to c and validates the result. Only keys in
 // allowed (or below one that ends in a dot) are taken.

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"math"
+	"net"
 	"os"
 	"regexp"
 	"slices"
@@ -120,6 +121,7 @@ func (c *Config) validate() error {
 		c.inRange("log.gram_every", float64(c.Log.GramEvery), 0, 1e12, "gram_every = 0"),
 		c.inRange("device.read_timeout", float64(c.Device.ReadTimeout), 1, 86400, "read_timeout = 120"),
 		c.memory(),
+		c.cluster(),
 		c.modelPath(),
 		c.sources(),
 	}
@@ -182,6 +184,34 @@ func (c *Config) memory() error {
 	}
 	if _, err := ParseSize(c.Device.Memory); err != nil {
 		return c.fail("device.memory", `memory = "6GB"`, "%v", err)
+	}
+	return nil
+}
+
+// cluster checks the settings of a run on many machines.
+func (c *Config) cluster() error {
+	x := c.Cluster
+	for _, err := range []error{
+		c.oneOf("cluster.wire", x.Wire, "bf16", "f32", "int8"),
+		c.inRange("cluster.workers", float64(x.Workers), 1, 4096, "workers = 1"),
+		c.inRange("cluster.silence", x.Silence, 1, 3600, "silence = 3.0"),
+		c.inRange("cluster.join_hours", x.JoinHours, 0.01, 24*365, "join_hours = 24.0"),
+		c.inRange("cluster.join_uses", float64(x.JoinUses), 0, 4096, "join_uses = 0"),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	if x.UploadLimit != "" {
+		if _, err := ParseSize(x.UploadLimit); err != nil {
+			return c.fail("cluster.upload_limit", `upload_limit = "2MB"  # a second`, "%v", err)
+		}
+	}
+	if !c.Clustered() {
+		return nil
+	}
+	if _, _, err := net.SplitHostPort(x.Listen); err != nil {
+		return c.fail("cluster.listen", `listen = ":4433"`, "%q is not an address: %v", x.Listen, err)
 	}
 	return nil
 }

@@ -59,6 +59,38 @@ func newBatch(rows []row, numRows, seqLen, numLangs int) *Batch {
 	return b
 }
 
+// Part is rows [from, to) of b as a batch of so many rows, at least as many as
+// these: what is missing is padding of the last of them. Languages keep their
+// numbers. Bytes and Tokens are not counted.
+func (b *Batch) Part(from, to, rows int) *Batch {
+	s := b.SeqLen
+	lo, n := from*s, (to-from)*s
+	p := newBatch(nil, rows, s, len(b.Supervised))
+	copy(p.IDs, b.IDs[lo:lo+n])
+	copy(p.Labels, b.Labels[lo:lo+n])
+	copy(p.Pos, b.Pos[lo:lo+n])
+	for i := range n {
+		p.DocStart[i], p.DocEnd[i] = b.DocStart[lo+i]-uint32(lo), b.DocEnd[lo+i]-uint32(lo)
+		if p.Labels[i] != Ignore {
+			p.Supervised[b.Lang[from+i/s]]++
+		}
+	}
+	copy(p.Lang, b.Lang[from:to])
+	p.Starts = Cut(b.Starts, lo, n, rows*s)
+	return p
+}
+
+// Cut is borders of segments, as seen by the n tokens from lo on; what is behind
+// them up to all belongs to the last segment.
+func Cut(starts []int, lo, n, all int) []int {
+	out := make([]int, len(starts))
+	for i, at := range starts {
+		out[i] = min(max(at-lo, 0), n)
+	}
+	out[len(out)-1] = all
+	return out
+}
+
 // fill writes one row's examples from the row's start.
 func (b *Batch) fill(r int, content row) {
 	at := r * b.SeqLen

@@ -51,6 +51,20 @@ type Step struct {
 	Cosines       []Float          `json:"cosines,omitempty"`      // of the languages' whole gradients: lower triangle row by row, without the diagonal
 	MemoryBytes   int64            `json:"memory_bytes,omitempty"` // device memory in use behind the step
 	PeakBytes     int64            `json:"peak_bytes,omitempty"`
+	Exchange      *Exchange        `json:"exchange,omitempty"` // on many machines
+}
+
+// Exchange is how a step on many machines went, as the machine saw it that
+// reports.
+type Exchange struct {
+	Workers       int      `json:"workers"`
+	Rows          int      `json:"rows"`    // of the batch, computed here
+	Seconds       float64  `json:"seconds"` // from the first row sent to the last bucket received
+	Exposed       float64  `json:"exposed"` // of those, with nothing else to do
+	Hidden        Float    `json:"hidden"`  // 1 − exposed/seconds
+	SentBytes     int64    `json:"sent_bytes"`
+	ReceivedBytes int64    `json:"received_bytes"`
+	Missing       []string `json:"missing,omitempty"` // rows that the step was made without
 }
 
 // Note is something the run tells whoever watches it.

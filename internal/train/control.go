@@ -143,7 +143,7 @@ func (x *session) do(ctx context.Context, c Command) error {
 			x.say("no held-out examples to evaluate on")
 			return nil
 		}
-		e, err := x.eval.run(ctx, x.engine, x.model, x.batch, x.step) // not kept in the state: what is due stays due
+		e, err := x.evaluate(ctx) // not kept in the state: what is due stays due
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ var (
 	ErrDevice      = errors.New("device")
 	ErrDiverged    = errors.New("diverged")
 	ErrInterrupted = errors.New("interrupted")
+	ErrCluster     = errors.New("the other machines of the run")
 )
 
 // kindError gives err a kind without changing its message.

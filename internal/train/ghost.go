@@ -11,7 +11,7 @@ import (
 // of rows; nil means none.
 func (t *Trainer) ghost() func(bucket.Param) bool {
 	o := t.cfg.Objective
-	if t.objective.folded() || o.Gram == "rows" || o.Metric == "adam" || t.cfg.Batch.Accumulate > 1 || t.objective.elementwise() || t.cfg.Batch.Rows*t.cfg.Batch.SeqLen > tensor.GhostTokens {
+	if t.objective.shared || t.objective.folded() || o.Gram == "rows" || o.Metric == "adam" || t.cfg.Batch.Accumulate > 1 || t.objective.elementwise() || t.cfg.Batch.Rows*t.cfg.Batch.SeqLen > tensor.GhostTokens {
 		return nil
 	}
 	return func(p bucket.Param) bool { return isLinear(p) && (o.Gram == "ghost" || t.ghostPays(p)) }

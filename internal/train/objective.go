@@ -28,6 +28,8 @@ type objective struct {
 	byUnit []unitState
 	losses []float64                 // of the latest step that had the language, NaN before; for weights known before a step
 	now    func() ([]float64, error) // this step's losses, for methods that solve within it
+	shared bool                      // the run is on many machines: the units' owners solve
+	saved  []unitState               // shared: the units' states before the step
 	halves []int                     // supervised tokens of this step by half-language, with noise.halves
 }
 
@@ -49,7 +51,7 @@ type unitState struct {
 // newObjective checks the run file's [objective]. tokens are the languages'
 // supervised training tokens.
 func newObjective(cfg *config.Config, langs []string, tokens []float64) (*objective, error) {
-	o := &objective{cfg: cfg.Objective, langs: langs, tokens: tokens, seed: cfg.Run.Seed, losses: unknown(len(langs))}
+	o := &objective{cfg: cfg.Objective, langs: langs, tokens: tokens, seed: cfg.Run.Seed, losses: unknown(len(langs)), shared: cfg.Clustered()}
 	if err := bucket.CheckScope(cfg.Objective.Scope); err != nil {
 		return nil, &config.Error{Where: cfg.Where("objective.scope"), Msg: err.Error(), Fix: `scope = "layer"`}
 	}
@@ -170,7 +172,10 @@ func (o *objective) check(cfg *config.Config) error {
 
 // folded says that the weights of all parameters are the same and known before
 // a step: they are folded into the loss, and no rows exist.
-func (o *objective) folded() bool { return len(o.rules) == 1 && known(o.rules[0]) }
+//
+// On many machines rows always exist, one per language: what arrived of each is
+// then known, and the rest can be made up for.
+func (o *objective) folded() bool { return !o.shared && len(o.rules) == 1 && known(o.rules[0]) }
 
 // known says that a rule's weights are known before a step.
 func known(r rule) bool { return r.needs == moo.NeedsNothing || r.needs == moo.NeedsLosses }
@@ -214,7 +219,7 @@ func (o *objective) segments() int {
 
 // mayFix says that some unit of a run with rows has known weights in some step.
 func (o *objective) mayFix() bool {
-	return o.cfg.Warmup > 0 || o.cfg.Every > 1 || slices.ContainsFunc(o.rules, known)
+	return !o.shared && (o.cfg.Warmup > 0 || o.cfg.Every > 1 || slices.ContainsFunc(o.rules, known))
 }
 
 // attach tells the objective which units there are.

@@ -95,7 +95,7 @@ func (t *Trainer) Probe() (report.Step, report.Probe, error) {
 		}
 	}
 	for m, lang := range t.langs {
-		if t.current.Supervised[m] > 0 {
+		if t.part.Supervised[m] > 0 {
 			out.Predicted[lang] = report.Float((losses[probeStep][m] - losses[-probeStep][m]) / (2 * probeStep))
 			out.Realised[lang] = report.Float(losses[1][m] - before[m])
 		}
@@ -108,13 +108,13 @@ func (t *Trainer) Probe() (report.Step, report.Probe, error) {
 func (t *Trainer) evaluateStep() ([]float64, error) {
 	var losses []*gpu.Readback
 	for micro := range t.cfg.Batch.Accumulate {
-		if err := t.batch.Upload(t.tokens2device(t.current, micro, t.scales)); err != nil {
+		if err := t.batch.Upload(t.tokens2device(t.part, micro, t.scales)); err != nil {
 			return nil, err
 		}
 		t.model.EvalLoss(t.batch)
 		losses = append(losses, t.engine.Dev.Read(t.model.Loss.View()))
 	}
-	return t.meanLosses(t.current, losses)
+	return t.meanLosses(t.part, losses)
 }
 
 func (p *probe) release() {

@@ -107,7 +107,7 @@ func Run(ctx context.Context, cfg *config.Config, ui UI) (*Summary, error) {
 		return nil, err
 	}
 	defer release()
-	return t.loop(ctx, dir, state{}, ui)
+	return t.together(ctx, dir, state{}, ui)
 }
 
 // Resume continues the run in dir from its newest whole checkpoint, to the same
@@ -118,7 +118,7 @@ func Resume(ctx context.Context, dir string, overrides []string, ui UI) (*Summar
 		return nil, err
 	}
 	cfg := config.Restore(l.RunFile, l.Config)
-	if err := cfg.Override(overrides, []string{"eval.every", "eval.last", "checkpoint.", "log.", "device.", "model.save_dtype"}); err != nil {
+	if err := cfg.Override(overrides, []string{"eval.every", "eval.last", "checkpoint.", "log.", "device.", "cluster.", "model.save_dtype"}); err != nil {
 		return nil, err
 	}
 	release, err := occupy(dir)
@@ -153,7 +153,18 @@ func Resume(ctx context.Context, dir string, overrides []string, ui UI) (*Summar
 	if err := trimMetrics(filepath.Join(dir, metricsFile), s); err != nil {
 		return nil, DataError(fmt.Errorf("%s: %w", metricsFile, err))
 	}
-	return t.loop(ctx, dir, s, ui)
+	return t.together(ctx, dir, s, ui)
+}
+
+// together is loop, at the head of the other machines where the run has any.
+func (t *Trainer) together(ctx context.Context, dir string, s state, ui UI) (*Summary, error) {
+	end, err := t.lead(ctx, dir, ui)
+	if err != nil {
+		return nil, err
+	}
+	sum, err := t.loop(ctx, dir, s, ui)
+	end(err)
+	return sum, err
 }
 
 // newRunDir makes DIR/NAME, or DIR/NAME-2 … when that exists: a run never

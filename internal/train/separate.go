@@ -1,6 +1,7 @@
 package train
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -60,7 +61,10 @@ func (s *Separate) Step() (report.Step, error) {
 	if err := t.begin(b); err != nil {
 		return report.Step{}, err
 	}
-	if err := t.batch.Upload(t.tokens2device(b, 0, t.scales)); err != nil {
+	if err := t.takePart(context.Background(), b); err != nil {
+		return report.Step{}, err
+	}
+	if err := t.batch.Upload(t.tokens2device(t.part, 0, t.scales)); err != nil {
 		return report.Step{}, DataError(err)
 	}
 	t.model.Forward(t.batch)
@@ -85,7 +89,7 @@ func (s *Separate) Step() (report.Step, error) {
 
 // backward is one pass for language m alone; its gradient becomes row m.
 func (s *Separate) backward(m int) error {
-	t, b := s.t, s.t.current
+	t, b := s.t, s.t.part
 	scales := make([]float32, len(t.langs))
 	if n := b.Supervised[m]; n > 0 {
 		scales[m] = 1 / float32(n)

@@ -63,7 +63,10 @@ func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summar
 		if ctx.Err() != nil {
 			return nil, x.stopped(ctx, ctx.Err())
 		}
-		if err := x.advance(); err != nil {
+		if err := x.advance(ctx); err != nil {
+			if errors.Is(err, context.Canceled) {
+				return nil, x.stopped(ctx, err)
+			}
 			return nil, x.failed(err)
 		}
 		if err := x.after(ctx); err != nil {
@@ -77,8 +80,8 @@ func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summar
 }
 
 // advance makes one step and records it, with a probe where one is due.
-func (x *session) advance() error {
-	if every := x.cfg.Probe.Every; every > 0 && (x.step+1)%every == 0 {
+func (x *session) advance(ctx context.Context) error {
+	if every := x.cfg.Probe.Every; every > 0 && x.team == nil && (x.step+1)%every == 0 {
 		r, p, err := x.Probe()
 		if err != nil {
 			return err
@@ -86,7 +89,11 @@ func (x *session) advance() error {
 		x.report.Step(r)
 		x.report.Record(p)
 	} else {
-		r, err := x.Step()
+		r, err := x.Trainer.advance(ctx)
+		if errors.Is(err, errCaughtUp) {
+			x.say("took over the weights of step %d from another machine", x.step)
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -137,7 +144,7 @@ func (x *session) measure(ctx context.Context) error {
 	if len(x.eval.batches) == 0 {
 		return nil
 	}
-	e, err := x.eval.run(ctx, x.engine, x.model, x.batch, x.step)
+	e, err := x.evaluate(ctx)
 	if err != nil {
 		return err
 	}
@@ -146,12 +153,19 @@ func (x *session) measure(ctx context.Context) error {
 	return nil
 }
 
+// evaluate measures every language with the model as it stands.
+func (x *session) evaluate(ctx context.Context) (report.Eval, error) {
+	if err := x.shape(x.cfg.Batch.Rows); err != nil {
+		return report.Eval{}, err
+	}
+	return x.eval.run(ctx, x.engine, x.model, x.batch, x.step)
+}
+
 // save writes a checkpoint.
 func (x *session) save() error {
-	x.state.Step, x.state.Tokens, x.state.Updates = x.step, x.tokens, x.adam.Steps()
-	x.state.Clip = x.clip
-	x.state.Method, x.state.Scope, x.state.Langs = x.cfg.Objective.Method, x.cfg.Objective.Scope, x.langs
-	x.state.Settings, x.state.Objective = &x.cfg.Objective, x.objective.snapshot()
+	b := x.bareState()
+	x.state.Step, x.state.Tokens, x.state.Updates, x.state.Clip = b.Step, b.Tokens, b.Updates, b.Clip
+	x.state.Method, x.state.Scope, x.state.Langs, x.state.Settings, x.state.Objective = b.Method, b.Scope, b.Langs, b.Settings, b.Objective
 	x.state.Choices = x.engine.TuneChoices()
 	now := time.Now()
 	x.state.Seconds += now.Sub(x.started).Seconds()

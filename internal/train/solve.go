@@ -20,7 +20,12 @@ func unknown(n int) []float64 {
 }
 
 // begin starts a step with so many supervised tokens by language.
-func (o *objective) begin(step int64, supervised []int) { o.step, o.supervised = step, supervised }
+func (o *objective) begin(step int64, supervised []int) {
+	if o.shared {
+		o.remember(step)
+	}
+	o.step, o.supervised = step, supervised
+}
 
 // spread moves the weights of languages without tokens in this step to the
 // others, in proportion: the sum stays.

@@ -1,11 +1,14 @@
 package train
 
 import (
+	"context"
+	"errors"
 	"math"
 	"time"
 
 	"concord/bucket"
 	"concord/gpu"
+	"concord/internal/cluster"
 	"concord/internal/data"
 	"concord/internal/model"
 	"concord/internal/optim"
@@ -13,26 +16,58 @@ import (
 )
 
 // Step trains on the next batch: the path of one batch, top to bottom.
-func (t *Trainer) Step() (report.Step, error) {
+func (t *Trainer) Step() (report.Step, error) { return t.advance(context.Background()) }
+
+// advance is Step. ctx ends the wait for other machines, and nothing else. On
+// many machines a step may be planned anew when one of them is lost, and this
+// machine may have to fetch later weights: then the error is errCaughtUp.
+func (t *Trainer) advance(ctx context.Context) (report.Step, error) {
+	for {
+		r, err := t.attempt(ctx)
+		if err == nil || t.team == nil {
+			return r, err
+		}
+		t.team.lossesIssued(false)
+		t.resolver.Interrupted()
+		switch {
+		case errors.Is(err, cluster.ErrRedo):
+			continue
+		case errors.Is(err, cluster.ErrState):
+			if err := t.catchUp(ctx); err != nil {
+				return r, err
+			}
+			return r, errCaughtUp
+		}
+		return r, err
+	}
+}
+
+func (t *Trainer) attempt(ctx context.Context) (report.Step, error) {
 	start := time.Now()
 	batch := t.corpus.sampler.Batch(t.step) // rows of ids, labels and a language, sorted by language
 	if err := t.begin(batch); err != nil {
 		return report.Step{}, err
 	}
-	for micro := range t.cfg.Batch.Accumulate {
-		if err := t.batch.Upload(t.tokens2device(batch, micro, t.scales)); err != nil {
+	if err := t.takePart(ctx, batch); err != nil { // this machine's rows of it: all, on one machine
+		return report.Step{}, err
+	}
+	for micro := range t.part.micro {
+		if err := t.batch.Upload(t.tokens2device(t.part, micro, t.scales)); err != nil {
 			return report.Step{}, DataError(err)
 		}
 		t.model.Forward(t.batch)
 		t.model.BackwardHead(t.batch, t.resolver)
 		t.losses = append(t.losses, t.engine.Dev.Read(t.model.Loss.View()))
+		if micro == t.part.micro-1 {
+			t.team.lossesIssued(true)
+		}
 		t.model.BackwardLayers(t.batch, t.resolver) // units are resolved as they become ready
 	}
 	resolved, err := t.resolver.Finish()
 	if err != nil {
 		return report.Step{}, classify(err)
 	}
-	byLang, err := t.byLang()
+	byLang, err := t.settle(batch)
 	if err != nil {
 		return report.Step{}, classify(err)
 	}
@@ -52,6 +87,9 @@ func (t *Trainer) Step() (report.Step, error) {
 	t.step++
 	t.tokens += int64(len(batch.IDs))
 	r := t.record(batch, resolved, byLang)
+	if t.team != nil {
+		r.Exchange = t.team.record()
+	}
 	r.ClipScale, r.LR, r.Seconds = report.Float(clip), report.Float(lr), time.Since(start).Seconds()
 	return r, nil
 }
@@ -60,20 +98,43 @@ func (t *Trainer) Step() (report.Step, error) {
 func (t *Trainer) begin(b *data.Batch) (err error) {
 	t.objective.begin(int64(t.step), b.Supervised)
 	t.objective.halves = t.halfTokens(b)
-	t.losses, t.lossByLang = t.losses[:0], nil
-	if t.scales, err = t.objective.scales(b.Supervised); err != nil {
-		return err
+	t.losses, t.lossByLang = nil, nil
+	t.scales, err = t.objective.scales(b.Supervised)
+	return err
+}
+
+// part is the rows of a step's batch that this machine computes.
+type part struct {
+	*data.Batch
+	starts      []int // tokens of its segments: one per gradient row
+	rows, micro int   // micro-batches of so many rows
+}
+
+// takePart decides which rows of b this machine computes, and opens the step's
+// resolution.
+func (t *Trainer) takePart(ctx context.Context, b *data.Batch) error {
+	if t.team != nil {
+		return t.joinStep(ctx, b)
 	}
-	t.current = b
-	t.resolver.Begin(t.cfg.Batch.Accumulate)
+	t.part = part{Batch: b, starts: t.starts(b), rows: t.cfg.Batch.Rows, micro: t.cfg.Batch.Accumulate}
+	t.resolver.Begin(t.part.micro)
 	return nil
+}
+
+// settle is the step's loss by language, and on many machines what was counted
+// of the batch.
+func (t *Trainer) settle(b *data.Batch) ([]float64, error) {
+	if t.team != nil {
+		t.lossByLang = t.team.outcome(b)
+	}
+	return t.byLang()
 }
 
 // byLang is the step's loss by language, from the readbacks of its micro-batches.
 func (t *Trainer) byLang() ([]float64, error) {
 	if t.lossByLang == nil {
 		var err error
-		if t.lossByLang, err = t.meanLosses(t.current, t.losses); err != nil {
+		if t.lossByLang, err = t.meanLosses(t.part, t.losses); err != nil {
 			return nil, err
 		}
 	}
@@ -98,11 +159,12 @@ func (t *Trainer) diverged(b *data.Batch, r bucket.Report) error {
 	return nil
 }
 
-// tokens2device is micro-batch micro of the batch: its rows, with each token's
+// tokens2device is micro-batch micro of a part: its rows, with each token's
 // scale and, where rows of gradients are kept, its segments by language.
-func (t *Trainer) tokens2device(b *data.Batch, micro int, scales []float32) model.Tokens {
-	rows, s := t.cfg.Batch.Rows, t.cfg.Batch.SeqLen
-	lo, n := micro*rows*s, rows*s
+func (t *Trainer) tokens2device(b part, micro int, scales []float32) model.Tokens {
+	s := t.cfg.Batch.SeqLen
+	n := b.rows * s
+	lo := micro * n
 	hi := lo + n
 	k := model.Tokens{IDs: b.IDs[lo:hi], Labels: b.Labels[lo:hi], Pos: b.Pos[lo:hi],
 		DocStart: shift(b.DocStart[lo:hi], lo), DocEnd: shift(b.DocEnd[lo:hi], lo),
@@ -110,7 +172,7 @@ func (t *Trainer) tokens2device(b *data.Batch, micro int, scales []float32) mode
 	for i := range n {
 		k.Scale[i] = scales[b.Lang[(lo+i)/s]]
 	}
-	for _, start := range t.starts(b) {
+	for _, start := range b.starts {
 		k.Starts = append(k.Starts, min(max(start-lo, 0), n))
 	}
 	return k
@@ -162,20 +224,11 @@ func shift(x []uint32, by int) []uint32 {
 
 // meanLosses is each language's mean loss over its supervised tokens, NaN where
 // it has none.
-func (t *Trainer) meanLosses(b *data.Batch, losses []*gpu.Readback) ([]float64, error) {
+func (t *Trainer) meanLosses(b part, losses []*gpu.Readback) ([]float64, error) {
 	sum := make([]float64, len(t.langs))
-	n := t.cfg.Batch.Rows * t.cfg.Batch.SeqLen
-	for micro, l := range losses {
-		v, err := readFloats(l)
-		if err != nil {
-			return nil, err
-		}
-		for i := range n {
-			at := micro*n + i
-			if b.Labels[at] != data.Ignore {
-				sum[b.Lang[at/t.cfg.Batch.SeqLen]] += float64(v[i])
-			}
-		}
+	err := t.eachLoss(b, losses, func(token int, loss float64) { sum[b.Lang[token/t.cfg.Batch.SeqLen]] += loss })
+	if err != nil {
+		return nil, err
 	}
 	for m := range sum {
 		if b.Supervised[m] == 0 {
@@ -185,4 +238,21 @@ func (t *Trainer) meanLosses(b *data.Batch, losses []*gpu.Readback) ([]float64, 
 		sum[m] /= float64(b.Supervised[m])
 	}
 	return sum, nil
+}
+
+// eachLoss calls f with the loss of every supervised token of a part.
+func (t *Trainer) eachLoss(b part, losses []*gpu.Readback, f func(token int, loss float64)) error {
+	n := b.rows * t.cfg.Batch.SeqLen
+	for micro, l := range losses {
+		v, err := readFloats(l)
+		if err != nil {
+			return err
+		}
+		for i := range n {
+			if at := micro*n + i; b.Labels[at] != data.Ignore {
+				f(at, float64(v[i]))
+			}
+		}
+	}
+	return nil
 }

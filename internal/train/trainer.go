@@ -16,7 +16,6 @@ import (
 	"concord/bucket"
 	"concord/gpu"
 	"concord/internal/config"
-	"concord/internal/data"
 	"concord/internal/model"
 	"concord/internal/optim"
 	"concord/internal/report"
@@ -37,10 +36,12 @@ type Trainer struct {
 	schedule  optim.Schedule
 	langs     []string // trained on, in the order of a batch's segments
 
+	team *team // on many machines; nil on one
+
 	ownRows bool // gradient rows never lie in activations' memory
 
 	// The current step's.
-	current    *data.Batch
+	part       part
 	scales     []float32 // ∂objective/∂loss of a token, by language
 	losses     []*gpu.Readback
 	lossByLang []float64 // nil until read
@@ -115,19 +116,8 @@ func (t *Trainer) allocate() (err error) {
 	}
 	t.objective.attach(t.store.Layout.Units)
 	t.objective.now = t.byLang
-	dims := model.Dims{Rows: cfg.Batch.Rows, SeqLen: cfg.Batch.SeqLen, LogitsChunk: cfg.Batch.LogitsChunk, Objectives: t.objective.segments()}
-	if dims.LogitsChunk == 0 {
-		dims.LogitsChunk = logitsChunk(t.engine.Dev, t.corpus.model.Vocab)
-		if !t.objective.folded() { // a tied embedding's rows exist at the same time: the chunk makes room
-			dims.LogitsChunk = max(64, dims.LogitsChunk/2/64*64)
-		}
-	}
-	if t.model, err = model.New(t.engine, t.corpus.model, t.store, dims); err != nil {
-		return t.sizeError(err)
-	}
-	t.batch = t.model.NewBatch()
-	if t.resolver, err = bucket.NewResolver(t.store, t.resolverOptions()); err != nil {
-		return DeviceError(err)
+	if err := t.shape(cfg.Batch.Rows); err != nil {
+		return err
 	}
 	if err := t.checkBudget(); err != nil {
 		return err
@@ -142,6 +132,33 @@ func (t *Trainer) allocate() (err error) {
 		return &config.Error{Where: cfg.Where("schedule"), Msg: err.Error()}
 	}
 	return DeviceError(t.engine.Dev.Err())
+}
+
+// shape makes the model and the resolver for micro-batches of so many rows; on
+// many machines a machine's share changes with its speed.
+func (t *Trainer) shape(rows int) (err error) {
+	if t.batch != nil {
+		if t.model.Dims.Rows == rows {
+			return nil
+		}
+		t.unshape()
+	}
+	cfg := t.cfg
+	dims := model.Dims{Rows: rows, SeqLen: cfg.Batch.SeqLen, LogitsChunk: cfg.Batch.LogitsChunk, Objectives: t.objective.segments()}
+	if dims.LogitsChunk == 0 {
+		dims.LogitsChunk = logitsChunk(t.engine.Dev, t.corpus.model.Vocab)
+		if !t.objective.folded() { // a tied embedding's rows exist at the same time: the chunk makes room
+			dims.LogitsChunk = max(64, dims.LogitsChunk/2/64*64)
+		}
+	}
+	if t.model, err = model.New(t.engine, t.corpus.model, t.store, dims); err != nil {
+		return t.sizeError(err)
+	}
+	t.batch = t.model.NewBatch()
+	if t.resolver, err = bucket.NewResolver(t.store, t.resolverOptions()); err != nil {
+		return DeviceError(err)
+	}
+	return nil
 }
 
 // resolverOptions say how the store's units are resolved.
@@ -272,6 +289,14 @@ func (t *Trainer) Close() {
 
 // release frees what the trainer allocated on the device.
 func (t *Trainer) release() {
+	t.unshape()
+	if t.store != nil {
+		t.store.Release()
+	}
+}
+
+// unshape frees what depends on the rows of a micro-batch.
+func (t *Trainer) unshape() {
 	if t.resolver != nil {
 		t.resolver.Release()
 	}
@@ -281,9 +306,7 @@ func (t *Trainer) release() {
 	if t.model != nil {
 		t.model.Release()
 	}
-	if t.store != nil {
-		t.store.Release()
-	}
+	t.resolver, t.batch, t.model = nil, nil, nil
 }
 
 // divergence turns a non-finite gradient into ErrDiverged.

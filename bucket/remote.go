@@ -1,0 +1,420 @@
+package bucket
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"unsafe"
+
+	"gonum.org/v1/gonum/mat"
+
+	"concord/bucket/exchange"
+	"concord/gpu"
+	"concord/tensor"
+)
+
+// SharedSolver is a Solver whose state travels with the units: the owner of a
+// unit solves, all others import what came of it, and any of them may own the
+// unit next.
+type SharedSolver interface {
+	Solver
+	// Counted tells what a unit's rows were computed from, before Fixed and Solve:
+	// supervised tokens and sums of losses by row.
+	Counted(unit int, tokens []int, losses []float64)
+	// Export is the unit's state behind the step, Import sets it.
+	Export(unit int) ([]byte, error)
+	Import(unit int, state []byte) error
+}
+
+// remote is a step on many machines: rows leave for their owners as soon as the
+// backward pass has written them, and their memory is free again.
+type remote struct {
+	x      exchange.Exchange
+	losses func() ([]float64, error) // sums by row, of this machine's part
+	job    *exchange.Event           // a unit of this machine whose Gram is on its way
+	arena  []*gpu.Buffer             // rows of the unit being resolved, one buffer for each of its parameters
+	final  bool
+	wg     sync.WaitGroup
+}
+
+// BeginExchange starts a step like Begin, whose gradients are those of all
+// machines of x. losses gives the sums of the losses by gradient row over this
+// machine's part of the batch; it is called from other goroutines, once the
+// first unit is complete. Ghost and MayFix must be off.
+func (r *Resolver) BeginExchange(micro int, x exchange.Exchange, losses func() ([]float64, error)) error {
+	if _, ok := r.opt.Solver.(SharedSolver); !ok || r.opt.Ghost != nil || r.opt.MayFix {
+		return errors.New("bucket: a step on many machines needs rows of every parameter and a solver that can be shared")
+	}
+	r.remote.x, r.remote.losses, r.remote.job, r.remote.final = x, losses, nil, false
+	r.Begin(micro)
+	return nil
+}
+
+// Interrupted waits for what a step that failed has started, so that its buffers
+// may be released.
+func (r *Resolver) Interrupted() { r.remote.wg.Wait() }
+
+// push sends unit i's rows of this machine on their way.
+func (r *Resolver) push(i int) {
+	rows := r.remote.x.Rows()
+	var reads []rowRead
+	base := 0
+	for _, b := range r.store.Layout.Units[i].Buckets {
+		bk := r.store.Layout.Buckets[b]
+		for _, p := range bk.Params {
+			reads = append(reads, r.read(p, base+p.Offset, rows)...)
+		}
+		base += bk.Size
+	}
+	size, losses, x := base, r.remote.losses, r.remote.x
+	r.remote.wg.Go(func() {
+		out, err := collect(reads, len(rows), size)
+		if err != nil {
+			x.Abort(err)
+			return
+		}
+		all, err := losses()
+		if err != nil {
+			x.Abort(err)
+			return
+		}
+		own := make([]float64, len(rows))
+		for k, m := range rows {
+			own[k] = all[m]
+		}
+		x.Push(i, out, own)
+	})
+}
+
+// rowRead is a part of one row's values of one parameter on its way to the host.
+type rowRead struct {
+	row, at int // index in Rows, element of the unit
+	n       int
+	from    *gpu.Readback
+}
+
+// readBytes bounds one read: the device copies larger ones piece by piece and
+// would make the backward pass wait.
+const readBytes = 8 << 20
+
+// read starts reading p's rows, which stand at element at of the unit.
+func (r *Resolver) read(p Place, at int, rows []int) (out []rowRead) {
+	from, n := r.memory.rows(r, p), p.R*p.LD()
+	for k, m := range rows {
+		for lo := 0; lo < n; lo += readBytes / 4 {
+			part := min(n-lo, readBytes/4)
+			v := gpu.View{Buf: from.Buf, Offset: from.Offset + int64(m*from.Stride+lo)*4, Size: int64(part) * 4}
+			out = append(out, rowRead{row: k, at: at + lo, n: part, from: r.store.Engine.Dev.Read(v)})
+		}
+	}
+	return out
+}
+
+// collect waits for reads and lays them out as vectors of the unit.
+func collect(reads []rowRead, rows, size int) ([][]float32, error) {
+	out := make([][]float32, rows)
+	for k := range out {
+		out[k] = make([]float32, size)
+	}
+	for _, x := range reads {
+		b, err := x.from.Wait()
+		if err != nil {
+			return nil, err
+		}
+		copy(out[x.row][x.at:x.at+x.n], floats(b))
+	}
+	return out, nil
+}
+
+// floats views bytes of the device as its values; all systems that WebGPU runs
+// on are little-endian.
+func floats(b []byte) []float32 {
+	if len(b) == 0 {
+		return nil
+	}
+	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/4)
+}
+
+func bytesOf(x []float32) []byte {
+	if len(x) == 0 {
+		return nil
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), len(x)*4)
+}
+
+// drain does what the other machines have made possible; with wait until the
+// step is committed. While the backward pass runs, a unit's Gram is started in
+// one call and its result awaited in the next, so that the device has both.
+func (r *Resolver) drain(wait bool) {
+	for r.err == nil && !r.remote.final {
+		e, err := r.remote.x.Next(wait && r.remote.job == nil)
+		switch {
+		case err != nil:
+			r.fail(err)
+		case e.Kind == exchange.Sum:
+			r.finishJob()
+			r.startJob(e)
+		case e.Kind == exchange.Gradient:
+			if err := r.take(e); err != nil {
+				r.fail(fmt.Errorf("bucket: %q as its owner sent it: %w", r.store.Layout.Units[e.Unit].Name, err))
+			}
+		case e.Kind == exchange.Final:
+			r.remote.final = true
+		case r.remote.job != nil:
+			r.finishJob()
+			if !wait {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// startJob puts a unit's rows on the device and starts its Gram, unless its
+// weights are known without.
+func (r *Resolver) startJob(e exchange.Event) {
+	r.store.Engine.Dev.Span("gram")
+	defer r.store.Engine.Dev.Span("backward")
+	r.upload(e)
+	s := r.opt.Solver.(SharedSolver)
+	s.Counted(e.Unit, e.Tokens, e.Losses)
+	u := &r.units[e.Unit]
+	if u.fixed = rounded(s.Fixed(e.Unit)); u.fixed == nil {
+		u.gram = r.startGram(e.Unit)
+	}
+	r.remote.job = &e
+}
+
+// upload writes a unit's summed rows to the arena.
+func (r *Resolver) upload(e exchange.Event) {
+	base, k, dev := 0, 0, r.store.Engine.Dev
+	for _, b := range r.store.Layout.Units[e.Unit].Buckets {
+		bk := r.store.Layout.Buckets[b]
+		for _, p := range bk.Params {
+			rows := r.arenaRows(p, k)
+			for m, x := range e.Rows {
+				v := gpu.View{Buf: rows.Buf, Offset: int64(m*rows.Stride) * 4, Size: int64(rows.Stride) * 4}
+				if x == nil {
+					dev.Zero(v)
+				} else {
+					dev.Write(v, bytesOf(x[base+p.Offset:base+p.Offset+p.Extent()]))
+				}
+			}
+			k++
+		}
+		base += bk.Size
+	}
+}
+
+// arenaRows is where the k-th parameter of the unit being resolved has its rows.
+func (r *Resolver) arenaRows(p Place, k int) tensor.Rows {
+	size := int64(r.rows()) * int64(p.Extent()) * 4
+	for len(r.remote.arena) <= k {
+		r.remote.arena = append(r.remote.arena, nil)
+	}
+	if old := r.remote.arena[k]; old == nil || old.Size() < size {
+		if old != nil {
+			old.Release()
+		}
+		r.remote.arena[k] = r.store.Engine.Dev.NewBuffer(gpu.RoleRows, "rows to resolve", size)
+	}
+	return tensor.Rows{Buf: r.remote.arena[k], M: r.rows(), Stride: p.Extent(), R: p.R, C: p.C, LD: p.LD()}
+}
+
+// rowsOf is where the rows that are resolved lie.
+func (r *Resolver) rowsOf(p Place) tensor.Rows {
+	if r.remote.x == nil {
+		return r.memory.rows(r, p)
+	}
+	k := 0
+	for _, b := range r.store.Layout.Units[r.unitOf(p)].Buckets {
+		for _, q := range r.store.Layout.Buckets[b].Params {
+			if q.Name == p.Name {
+				return r.arenaRows(p, k)
+			}
+			k++
+		}
+	}
+	panic("bucket: " + p.Name + " is not in its unit")
+}
+
+// finishJob resolves the unit whose Gram was started and tells everyone.
+func (r *Resolver) finishJob() {
+	e := r.remote.job
+	if e == nil || r.err != nil {
+		return
+	}
+	r.remote.job = nil
+	if err := r.finishUnit(e.Unit); err != nil {
+		r.fail(fmt.Errorf("bucket: %q: %w", r.store.Layout.Units[e.Unit].Name, err))
+	}
+}
+
+func (r *Resolver) finishUnit(i int) error {
+	unit := r.store.Layout.Units[i]
+	if w := r.units[i].fixed; w != nil {
+		r.reports[i] = BucketReport{Name: unit.Name, Size: unit.Size, Weights: w}
+		r.combineUnit(unit, Solution{Weights: w})
+	} else if err := r.resolve(i); err != nil {
+		return err
+	}
+	gradient, err := r.gradientOf(unit)
+	if err != nil {
+		return err
+	}
+	var told error
+	applied, err := r.remote.x.Resolved(i, gradient, func(norm2 float64) []byte {
+		r.reports[i].Norm2, r.reports[i].normed = norm2, true
+		b, err := r.exportUnit(i)
+		told = err
+		return b
+	})
+	if err := errors.Join(err, told); err != nil {
+		return err
+	}
+	r.setGradient(unit, applied)
+	return nil
+}
+
+// gradientOf reads a unit's combined gradient.
+func (r *Resolver) gradientOf(u Unit) ([]float32, error) {
+	var reads []rowRead
+	base := 0
+	for _, b := range u.Buckets {
+		v := r.store.Flat(Gradient, b).View()
+		n := r.store.Layout.Buckets[b].Size
+		for lo := 0; lo < n; lo += readBytes / 4 {
+			part := min(n-lo, readBytes/4)
+			reads = append(reads, rowRead{at: base + lo, n: part, from: r.store.Engine.Dev.Read(gpu.View{Buf: v.Buf, Offset: v.Offset + int64(lo)*4, Size: int64(part) * 4})})
+		}
+		base += n
+	}
+	out, err := collect(reads, 1, base)
+	if err != nil {
+		return nil, err
+	}
+	return out[0], nil
+}
+
+// setGradient writes a unit's gradient.
+func (r *Resolver) setGradient(u Unit, x []float32) {
+	for _, b := range u.Buckets {
+		n := r.store.Layout.Buckets[b].Size
+		r.store.Engine.Dev.Write(r.store.Flat(Gradient, b).View(), bytesOf(x[:n]))
+		x = x[n:]
+	}
+}
+
+// take applies what a unit's owner made of it.
+func (r *Resolver) take(e exchange.Event) error {
+	if err := r.importUnit(e.Unit, e.Meta); err != nil {
+		return err
+	}
+	r.setGradient(r.store.Layout.Units[e.Unit], e.Gradient)
+	return r.store.Engine.Dev.Err()
+}
+
+// sharedUnit is what an owner tells of a unit besides its gradient.
+type sharedUnit struct {
+	G         []number        `json:"g,omitempty"` // lower triangle
+	Halves    []number        `json:"halves,omitempty"`
+	Weights   []float64       `json:"weights,omitempty"`
+	Norm2     number          `json:"norm2"`
+	Negative  int             `json:"negative,omitempty"`
+	Pairs     int             `json:"pairs,omitempty"`
+	MinCosine number          `json:"min_cosine,omitempty"`
+	NonFinite []int           `json:"non_finite,omitempty"`
+	State     json.RawMessage `json:"state,omitempty"`
+}
+
+// number is a float64 whose NaN and infinities are null, which reads as NaN.
+type number float64
+
+func (n number) MarshalJSON() ([]byte, error) {
+	if !finite(float64(n)) {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(n))
+}
+
+func (n *number) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		*n = number(math.NaN())
+		return nil
+	}
+	return json.Unmarshal(b, (*float64)(n))
+}
+
+func triangle(g *mat.SymDense) (out []number) {
+	if g == nil {
+		return nil
+	}
+	for i := range g.SymmetricDim() {
+		for j := range i + 1 {
+			out = append(out, number(g.At(i, j)))
+		}
+	}
+	return out
+}
+
+// square is the n×n matrix of a lower triangle, nil for none.
+func square(x []number, n int) (*mat.SymDense, error) {
+	if len(x) == 0 {
+		return nil, nil
+	}
+	if len(x) != n*(n+1)/2 {
+		return nil, fmt.Errorf("%d values for the Gram of %d rows", len(x), n)
+	}
+	g := mat.NewSymDense(n, nil)
+	for i, k := 0, 0; i < n; i++ {
+		for j := range i + 1 {
+			g.SetSym(i, j, float64(x[k]))
+			k++
+		}
+	}
+	return g, nil
+}
+
+func (r *Resolver) exportUnit(i int) ([]byte, error) {
+	state, err := r.opt.Solver.(SharedSolver).Export(i)
+	if err != nil {
+		return nil, err
+	}
+	b := r.reports[i]
+	return json.Marshal(sharedUnit{G: triangle(b.G), Halves: triangle(b.Halves), Weights: b.Weights, Norm2: number(b.Norm2), Negative: b.Negative,
+		Pairs: b.Pairs, MinCosine: number(b.MinCosine), NonFinite: b.NonFinite, State: state})
+}
+
+func (r *Resolver) importUnit(i int, meta []byte) error {
+	var s sharedUnit
+	if err := json.Unmarshal(meta, &s); err != nil {
+		return err
+	}
+	u := r.store.Layout.Units[i]
+	g, err := square(s.G, r.opt.Objectives)
+	if err != nil {
+		return err
+	}
+	h, err := square(s.Halves, 2*r.opt.Objectives)
+	if err != nil {
+		return err
+	}
+	if s.Weights != nil && len(s.Weights) != r.opt.Objectives {
+		return fmt.Errorf("%d weights for %d objectives", len(s.Weights), r.opt.Objectives)
+	}
+	r.reports[i] = BucketReport{Name: u.Name, Size: u.Size, G: g, Halves: h, Weights: s.Weights, Norm2: float64(s.Norm2), Negative: s.Negative,
+		Pairs: s.Pairs, MinCosine: float64(s.MinCosine), NonFinite: s.NonFinite, normed: true}
+	return r.opt.Solver.(SharedSolver).Import(i, s.State)
+}
+
+func (x *remote) release() {
+	x.wg.Wait()
+	for _, b := range x.arena {
+		if b != nil {
+			b.Release()
+		}
+	}
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"concord/internal/cluster"
+	"concord/internal/report"
+	"concord/internal/train"
+)
+
+type workerCmd struct {
+	Join   string `required:"" placeholder:"LINE" help:"The line that concord train --listen prints; nothing else is needed."`
+	Dir    string `placeholder:"DIR" help:"Where to keep the identity and the run's files; by default in the user's cache folder."`
+	Listen string `default:":0" placeholder:"ADDR" help:"UDP address for the other workers; any port by default."`
+	Name   string `help:"This machine's name, as the others see it; by default the host's."`
+	overrides
+	Quiet bool `short:"q" help:"Print errors only."`
+}
+
+func (c *workerCmd) Run() error {
+	ctx, stop := interruptible()
+	defer stop()
+	return train.Work(ctx, train.WorkOptions{Join: c.Join, Dir: c.Dir, Listen: c.Listen, Name: c.Name, Overrides: c.Override}, screen(c.Quiet))
+}
+
+type statusCmd struct {
+	Dir  string `arg:"" help:"The run's folder (runs/NAME) on machine 1."`
+	JSON bool   `help:"As JSON."`
+}
+
+func (c *statusCmd) Run() error {
+	s, err := cluster.ReadStatus(train.ClusterDir(c.Dir))
+	if err != nil {
+		return train.DataError(fmt.Errorf("%s is not the folder of a run on many machines: %w", c.Dir, err))
+	}
+	if c.JSON {
+		return printJSON(s)
+	}
+	printStatus(os.Stdout, s, time.Now(), train.Going(c.Dir))
+	return nil
+}
+
+// printStatus shows who is in, who owns what and who was waited for.
+func printStatus(out io.Writer, s cluster.Status, now time.Time, going bool) {
+	fmt.Fprintf(out, "%d steps committed, epoch %d.%d", s.Step, s.Term, s.Epoch&0xfff)
+	if s.Median > 0 {
+		fmt.Fprintf(out, ", %.2f s a step", s.Median)
+	}
+	if !going {
+		fmt.Fprint(out, "; machine 1 is not running, this is how it stood when it was")
+	}
+	fmt.Fprintf(out, " (%s ago)\n", now.Sub(s.Time).Round(time.Second))
+	if s.Waiting != "" {
+		fmt.Fprintf(out, "waits for %s\n", s.Waiting)
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "WORKER\tNAME\tDEVICE\tSTATE\tSTEP\tROWS\tUNITS\tTOK/S\tSENT\tRECEIVED\tRTT\tLOST\tWAITED\tWAITED ON")
+	for _, m := range s.Members {
+		name := m.Name
+		if m.Addr == "" {
+			name += " (cannot be dialled)"
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%d\t%d\t%.0f\t%s\t%s\t%.1f ms\t%.2f %%\t%.2f s\t%.2f s\n", m.Worker, name, m.Device, m.State, m.Step, m.Rows, m.Units, m.Speed,
+			report.Bytes(m.Sent), report.Bytes(m.Received), 1000*m.RTT, 100*m.Lost, m.Waited, m.WaitedOn)
+	}
+	w.Flush()
+	for _, e := range s.Evicted {
+		fmt.Fprintf(out, "out: worker %d, %s, at %s: %s\n", e.Worker, e.Name, e.Time.Format(time.DateTime), e.Reason)
+	}
+}
+
+type inviteCmd struct {
+	Dir   string  `arg:"" help:"The run's folder (runs/NAME) on machine 1."`
+	Hours float64 `default:"1" help:"How long the line is valid."`
+	Uses  int     `default:"1" help:"Machines that it admits; 0: any number."`
+}
+
+func (c *inviteCmd) Run() error {
+	if c.Hours <= 0 || c.Uses < 0 {
+		return usagef("--hours must be more than 0 and --uses 0 or more")
+	}
+	uses := c.Uses
+	if uses == 0 {
+		uses = -1
+	}
+	l, err := cluster.Invite(train.ClusterDir(c.Dir), time.Duration(c.Hours*float64(time.Hour)), uses)
+	if err != nil {
+		return train.DataError(err)
+	}
+	fmt.Printf("concord worker --join '%s'\n", l)
+	return nil
+}
+
+type revokeCmd struct {
+	Dir    string `arg:"" help:"The run's folder (runs/NAME) on machine 1."`
+	Worker uint32 `arg:"" help:"The worker's number, see concord status."`
+}
+
+func (c *revokeCmd) Run() error {
+	if c.Worker <= 1 {
+		return usagef("worker %d is machine 1 itself", c.Worker)
+	}
+	s, err := cluster.ReadStatus(train.ClusterDir(c.Dir))
+	if err != nil {
+		return train.DataError(fmt.Errorf("%s is not the folder of a run on many machines: %w", c.Dir, err))
+	}
+	secrets, err := cluster.OpenSecrets(train.ClusterDir(c.Dir))
+	if err == nil {
+		err = secrets.Revoke(c.Worker)
+	}
+	if err != nil {
+		return train.DataError(err)
+	}
+	for _, m := range s.Members {
+		if m.Worker == c.Worker {
+			fmt.Printf("worker %d, %s, is put out and cannot come back; if it holds a join line, let that expire or use one for one machine only\n", m.Worker, m.Name)
+			return nil
+		}
+	}
+	fmt.Printf("worker %d is not in the run now, and cannot come back\n", c.Worker)
+	return nil
+}

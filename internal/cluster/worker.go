@@ -1,0 +1,168 @@
+package cluster
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"concord/transport"
+)
+
+// WorkerOptions are what a machine that joins a run needs.
+type WorkerOptions struct {
+	Dir         string // what it keeps: its identity and the run's files
+	Line        transport.Line
+	Listen      string // address, ":0" for any port
+	Member      MemberOptions
+	UploadLimit int64
+	WAN         bool
+}
+
+// Worker is a machine that has joined.
+type Worker struct {
+	Member  *Member
+	Welcome Welcome
+	Hint    string
+	ep      *transport.Endpoint
+}
+
+// StartWorker joins a run, or takes up its place in it again: who has been
+// admitted once keeps its identity in Dir.
+func StartWorker(ctx context.Context, o WorkerOptions) (*Worker, error) {
+	identity, addr, err := identify(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	reset, err := resetKey(filepath.Join(o.Dir, "reset.key"))
+	if err != nil {
+		return nil, err
+	}
+	conn, hint, err := transport.Socket(o.Listen)
+	if err != nil {
+		return nil, err
+	}
+	o.Member.Coordinator = addr
+	w := &Worker{Member: NewMember(o.Member), Hint: hint}
+	w.ep, err = transport.Open(conn, transport.Options{Identity: identity, Services: w.Member.Services(nil), ResetKey: reset, UploadLimit: o.UploadLimit, WAN: o.WAN,
+		Revoked: w.Member.revoked})
+	if err != nil {
+		return nil, err
+	}
+	for _, w.Member.opt.Coordinator = range addrs(o.Line, addr) {
+		if w.Welcome, err = w.Member.Connect(ctx, w.ep); err == nil || errors.Is(err, transport.ErrRefused) {
+			break
+		}
+	}
+	if err != nil {
+		w.ep.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// addrs are the line's addresses, the one that is known to answer first.
+func addrs(l transport.Line, first string) []string {
+	out := []string{}
+	if first != "" {
+		out = append(out, first)
+	}
+	for _, a := range l.Addrs {
+		if a != first {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// identify finds this machine's identity in the run, or joins for one.
+func identify(ctx context.Context, o WorkerOptions) (*transport.Identity, string, error) {
+	path := filepath.Join(o.Dir, "identity.pem")
+	if b, err := os.ReadFile(path); err == nil {
+		id, err := transport.ParseIdentity(b)
+		if err == nil && transport.Fingerprint(id.CA) == o.Line.CA {
+			return id, "", nil
+		}
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, "", err
+	}
+	conn, _, err := transport.Socket(":0")
+	if err != nil {
+		return nil, "", err
+	}
+	defer conn.Close()
+	id, addr, err := transport.Join(ctx, conn, o.Line)
+	if err != nil {
+		return nil, "", fmt.Errorf("cannot join: %w", err)
+	}
+	return id, addr, writeFile(path, id.MarshalPEM())
+}
+
+// Close leaves the run.
+func (w *Worker) Close() {
+	w.Member.Leave()
+	w.ep.Close()
+}
+
+// Fetch brings the run's files into Dir/files and verifies them by their hashes;
+// those that are there already are not sent again.
+func (w *Worker) Fetch(ctx context.Context, dir string, say func(File)) error {
+	for _, f := range w.Welcome.Files {
+		if !filepath.IsLocal(filepath.FromSlash(f.Name)) {
+			return fmt.Errorf("%w: a file called %q", transport.ErrFrame, f.Name)
+		}
+		path := filepath.Join(dir, filepath.FromSlash(f.Name))
+		if sum, err := hashFile(path); err == nil && sum == f.Hash {
+			continue
+		}
+		if say != nil {
+			say(f)
+		}
+		if err := w.fetch(ctx, f, path); err != nil {
+			return fmt.Errorf("%s from the coordinator: %w", f.Name, err)
+		}
+	}
+	return nil
+}
+
+func (w *Worker) fetch(ctx context.Context, f File, path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	h := sha256.New()
+	err = w.Member.Fetch(ctx, f.Name, io.MultiWriter(tmp, h))
+	if err = errors.Join(err, tmp.Close()); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != f.Hash {
+		return fmt.Errorf("%w: SHA-256 %s, not %s: the file has changed on machine 1 since the run began", transport.ErrDamaged, got[:12], f.Hash[:min(12, len(f.Hash))])
+	}
+	return os.Rename(tmp.Name(), path)
+}
+
+func hashFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || st.IsDir() {
+		return "", fs.ErrInvalid
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

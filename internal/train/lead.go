@@ -1,0 +1,163 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"concord/internal/cluster"
+	"concord/internal/config"
+)
+
+// clusterFolder holds what a run on many machines keeps besides its checkpoints:
+// keys, join secrets, the store and the status.
+const clusterFolder = "cluster"
+
+// ClusterDir is the cluster folder of the run in dir.
+func ClusterDir(dir string) string { return filepath.Join(dir, clusterFolder) }
+
+// lead makes this machine the first of a run on many, where the run file asks
+// for it. The function that it returns ends the run for the others.
+func (t *Trainer) lead(ctx context.Context, dir string, ui UI) (end func(error), err error) {
+	if !t.cfg.Clustered() {
+		return func(error) {}, nil
+	}
+	o, err := t.hostOptions(dir, ui)
+	if err != nil {
+		return nil, err
+	}
+	h, err := cluster.StartHost(ctx, o, t.step)
+	if err != nil {
+		return nil, DataError(fmt.Errorf("cannot lead a run on many machines: %w", err))
+	}
+	h.Member.Configure(t.clusterShape())
+	t.team = &team{member: h.Member, dir: filepath.Join(o.Dir, "fetched")}
+	if t.cfg.Probe.Every > 0 {
+		fmt.Fprintln(ui.warn(), "concord: probe.every is for runs on one machine: no probes")
+	}
+	if h.Hint != "" {
+		fmt.Fprintln(ui.warn(), "concord:", h.Hint)
+	}
+	if !ui.Quiet {
+		fmt.Fprintf(ui.Out, " join    concord worker --join '%s'\n", h.Line)
+	}
+	end = func(err error) {
+		e := cluster.End{Text: "the run is finished", Finished: err == nil}
+		if err != nil {
+			e.Text = "machine 1 has stopped: " + err.Error()
+		}
+		t.team = nil
+		h.Close(e)
+	}
+	if h.Coordinator.Step() > t.step {
+		fmt.Fprintf(ui.warn(), "concord: the run has committed step %d, the checkpoint here is of step %d: looking for a machine that holds the newer weights\n", h.Coordinator.Step(), t.step)
+		if err := t.catchUp(ctx); err != nil {
+			end(err)
+			return nil, err
+		}
+	}
+	return end, nil
+}
+
+func (t *Trainer) hostOptions(dir string, ui UI) (cluster.HostOptions, error) {
+	c := t.cfg.Cluster
+	files, open, err := runFiles(t.cfg)
+	if err != nil {
+		return cluster.HostOptions{}, err
+	}
+	forWorkers, err := json.Marshal(portable(t.cfg))
+	if err != nil {
+		return cluster.HostOptions{}, err
+	}
+	shape := t.clusterShape()
+	log := func(format string, args ...any) { fmt.Fprintf(ui.warn(), "concord: "+format+"\n", args...) }
+	uses := c.JoinUses
+	if uses == 0 {
+		uses = -1
+	}
+	return cluster.HostOptions{
+		Dir: ClusterDir(dir), Listen: c.Listen, UploadLimit: uploadLimit(c), WAN: c.WAN, JoinFor: time.Duration(c.JoinHours * float64(time.Hour)), JoinUses: uses,
+		Coordinator: cluster.CoordinatorOptions{Config: forWorkers, Files: files, Open: open, Units: shape.Units, Codec: shape.Codec, SeqLen: t.cfg.Batch.SeqLen, Workers: c.Workers,
+			Silence: silence(c), NoDeadline: !c.Deadline, Log: log,
+			Work: func(step int) cluster.Work { return t.work(t.corpus.sampler.Batch(step)) }},
+		Member: cluster.MemberOptions{Hello: t.hello(), Silence: silence(c), Log: func(string, ...any) {}},
+	}, nil
+}
+
+func silence(c config.Cluster) time.Duration { return time.Duration(c.Silence * float64(time.Second)) }
+
+func uploadLimit(c config.Cluster) int64 {
+	if c.UploadLimit == "" {
+		return 0
+	}
+	n, _ := config.ParseSize(c.UploadLimit) // validated with the run file
+	return n
+}
+
+// hello introduces this machine.
+func (t *Trainer) hello() cluster.Hello {
+	host, _ := os.Hostname()
+	return cluster.Hello{Name: host, Device: t.engine.Dev.Info().Name, Version: BuildVersion().Version}
+}
+
+// modelFiles are what a worker needs of the model's folder: the weights come
+// from another machine's device.
+var modelFiles = []string{"config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"}
+
+// portable is cfg for another machine: paths are names of files of the run, and
+// what concerns this machine alone is left out.
+func portable(cfg *config.Config) *config.Config {
+	c := *cfg
+	c.Model.Path, c.Run.Dir, c.Device = "model", "", config.Default().Device
+	c.Data.Source = slices.Clone(cfg.Data.Source)
+	for i := range c.Data.Source {
+		s := &c.Data.Source[i]
+		s.Path, s.Heldout = dataName("data", i, s.Path), dataName("heldout", i, s.Heldout)
+	}
+	return &c
+}
+
+// dataName is the i-th source's file as the other machines know it.
+func dataName(kind string, i int, path string) string {
+	if path == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s/%d/%s", kind, i, filepath.Base(filepath.FromSlash(path)))
+}
+
+// runFiles lists what workers fetch, and opens it.
+func runFiles(cfg *config.Config) ([]cluster.File, func(string) (io.ReadCloser, error), error) {
+	paths := map[string]string{}
+	var names []string
+	add := func(name, path string) {
+		if name != "" && exists(path) {
+			paths[name] = path
+			names = append(names, name)
+		}
+	}
+	for _, f := range modelFiles {
+		add("model/"+f, filepath.Join(cfg.Resolve(cfg.Model.Path), f))
+	}
+	for i, s := range cfg.Data.Source {
+		add(dataName("data", i, s.Path), cfg.Resolve(s.Path))
+		add(dataName("heldout", i, s.Heldout), cfg.Resolve(s.Heldout))
+	}
+	var out []cluster.File
+	for _, name := range names {
+		sum, err := hashFile(paths[name])
+		if err != nil {
+			return nil, nil, DataError(err)
+		}
+		st, err := os.Stat(paths[name])
+		if err != nil {
+			return nil, nil, DataError(err)
+		}
+		out = append(out, cluster.File{Name: name, Size: st.Size(), Hash: sum})
+	}
+	return out, func(name string) (io.ReadCloser, error) { return os.Open(paths[name]) }, nil
+}

@@ -1,0 +1,86 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Counted implements bucket.SharedSolver: the tokens and losses that a unit's
+// rows are really of take the place of the batch's. A step that is done again
+// starts from the state before it.
+func (o *objective) Counted(unit int, tokens []int, losses []float64) {
+	o.supervised = o.byLang(tokens)
+	sums := make([]float64, len(o.langs))
+	per := len(tokens) / len(o.langs)
+	for row, l := range losses {
+		if tokens[row] > 0 {
+			sums[row/per] += l
+		}
+	}
+	for m, n := range o.supervised {
+		if sums[m] /= float64(n); n == 0 {
+			sums[m] = math.NaN()
+		}
+	}
+	o.now = func() ([]float64, error) { return sums, nil }
+	if o.cfg.Noise.Halves {
+		o.halves = tokens
+	}
+	u := o.saved[unit]
+	u.Signal = slices.Clone(u.Signal) // debias changes it in place
+	o.byUnit[unit] = u
+}
+
+// byLang adds up the rows of each language: one, or two halves.
+func (o *objective) byLang(rows []int) []int {
+	out := make([]int, len(o.langs))
+	per := len(rows) / len(o.langs)
+	for row, n := range rows {
+		out[row/per] += n
+	}
+	return out
+}
+
+// remember keeps the units' states before a step, once.
+func (o *objective) remember(step int64) {
+	if o.saved == nil || o.step != step {
+		o.saved = slices.Clone(o.byUnit)
+	}
+}
+
+// Export implements bucket.SharedSolver.
+func (o *objective) Export(unit int) ([]byte, error) { return json.Marshal(o.byUnit[unit]) }
+
+// Import implements bucket.SharedSolver.
+func (o *objective) Import(unit int, b []byte) error {
+	var u unitState
+	if err := json.Unmarshal(b, &u); err != nil {
+		return err
+	}
+	if err := u.check(len(o.langs)); err != nil {
+		return fmt.Errorf("the method's state: %w", err)
+	}
+	o.byUnit[unit] = u
+	return nil
+}
+
+// check refuses states of another number of languages.
+func (u unitState) check(m int) error {
+	fits := func(n, want int) error {
+		if n != 0 && n != want {
+			return fmt.Errorf("%d values; %d are needed for %d languages", n, want, m)
+		}
+		return nil
+	}
+	err := errors.Join(fits(len(u.Weights), m), fits(len(u.Signal), m))
+	for _, x := range u.State.Objective {
+		err = errors.Join(err, fits(len(x), m))
+	}
+	for _, x := range u.State.Pair {
+		err = errors.Join(err, fits(len(x), m*m))
+	}
+	return err
+}

@@ -1,0 +1,202 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"concord/internal/cluster"
+	"concord/internal/data"
+	"concord/internal/report"
+	"concord/internal/safetensors"
+	"concord/transport"
+)
+
+// team is the trainer's side of a run on many machines.
+type team struct {
+	member *cluster.Member
+	dir    string // for states that are fetched
+	step   *cluster.Step
+	issued chan struct{} // closed when the reads of all losses of the step are under way
+	whole  bool          // they all are
+	once   sync.Once     // closes issued
+	sums   func() ([]float64, error)
+}
+
+// errCaughtUp says that a step was not made because the weights of a later one
+// were fetched.
+var errCaughtUp = errors.New("caught up")
+
+// shape tells a member what the steps of this model look like.
+func (t *Trainer) clusterShape() cluster.Shape {
+	s := cluster.Shape{Segments: t.objective.segments(), Langs: len(t.langs)}
+	for _, u := range t.store.Layout.Units {
+		s.Units = append(s.Units, u.Size)
+	}
+	for m := range s.Segments {
+		s.Names = append(s.Names, t.langs[m*len(t.langs)/s.Segments])
+	}
+	s.Codec, _ = transport.ParseCodec(t.cfg.Cluster.Wire) // validated with the run file
+	return s
+}
+
+// work says what the rows of a batch are.
+func (t *Trainer) work(b *data.Batch) cluster.Work {
+	w := cluster.Work{Lang: b.Lang, Segments: t.objective.segments(), Langs: len(t.langs), Segment: make([]int, b.Rows), Tokens: make([]int, b.Rows)}
+	starts, seg := t.starts(b), 0
+	for r := range b.Rows {
+		for starts[seg+1] <= r*b.SeqLen {
+			seg++
+		}
+		w.Segment[r] = seg
+		for _, label := range b.Labels[r*b.SeqLen : (r+1)*b.SeqLen] {
+			if label != data.Ignore {
+				w.Tokens[r]++
+			}
+		}
+	}
+	return w
+}
+
+// joinStep waits for the plan of the step, and takes this machine's share of b.
+func (t *Trainer) joinStep(ctx context.Context, b *data.Batch) error {
+	s, err := t.team.member.Begin(ctx, t.step, t.work(b))
+	if err != nil {
+		return err
+	}
+	if s.Snapshot {
+		if err := t.offer(); err != nil {
+			return err
+		}
+	}
+	t.team.step, t.part = s, part{}
+	if n := s.Share.Size(); n > 0 {
+		micro := (n + t.cfg.Batch.Rows - 1) / t.cfg.Batch.Rows
+		rows := (n + micro - 1) / micro
+		if err := t.shape(rows); err != nil {
+			return err
+		}
+		from, all := s.Share.From*b.SeqLen, rows*micro*b.SeqLen
+		t.part = part{Batch: b.Part(s.Share.From, s.Share.To, rows*micro), starts: data.Cut(t.starts(b), from, n*b.SeqLen, all), rows: rows, micro: micro}
+	}
+	t.team.expectLosses(t)
+	return t.resolver.BeginExchange(max(1, t.part.micro), s, t.team.sums)
+}
+
+// expectLosses prepares the sums of the losses of this machine's rows. They are
+// asked for from other goroutines, before the last of them has been recorded.
+func (x *team) expectLosses(t *Trainer) {
+	x.issued, x.whole, x.once = make(chan struct{}), false, sync.Once{}
+	issued, step, b := x.issued, x.step, t.part
+	x.sums = sync.OnceValues(func() ([]float64, error) {
+		<-issued
+		if !x.whole {
+			return nil, errors.New("the step was given up")
+		}
+		rows, langs := make([]float64, len(b.starts)-1), make([]float64, len(t.langs))
+		seg := 0
+		err := t.eachLoss(b, t.losses, func(token int, loss float64) {
+			for b.starts[seg+1] <= token {
+				seg++
+			}
+			rows[seg] += loss
+			langs[b.Lang[token/t.cfg.Batch.SeqLen]] += loss
+		})
+		step.Losses(langs)
+		return rows, err
+	})
+}
+
+// lossesIssued says that all losses of the step are on their way, or with !whole
+// that the step ends without.
+func (x *team) lossesIssued(whole bool) {
+	if x == nil || x.issued == nil {
+		return
+	}
+	x.once.Do(func() { x.whole = whole; close(x.issued) })
+}
+
+// outcome is the committed step: its losses by language, NaN where nothing was
+// counted, and b.Supervised becomes the tokens that were.
+func (x *team) outcome(b *data.Batch) []float64 {
+	k := x.step.Outcome()
+	out := unknown(len(b.Supervised))
+	for m := range b.Supervised {
+		b.Supervised[m] = 0
+		if m < len(k.Tokens) && k.Tokens[m] > 0 {
+			b.Supervised[m], out[m] = k.Tokens[m], k.Loss[m]/float64(k.Tokens[m])
+		}
+	}
+	return out
+}
+
+// record is what the step's report tells of the other machines.
+func (x *team) record() *report.Exchange {
+	s := x.step.Timing()
+	r := &report.Exchange{Workers: s.Workers, Rows: x.step.Share.Size(), Seconds: s.Exchange.Seconds(), Exposed: s.Waited.Seconds(), SentBytes: s.Sent, ReceivedBytes: s.Received, Missing: s.Missing}
+	if r.Seconds > 0 {
+		r.Hidden = report.Float(max(0, 1-r.Exposed/r.Seconds))
+	} else {
+		r.Hidden = report.Float(math.NaN())
+	}
+	return r
+}
+
+// offer puts the weights, moments and the methods' state before this step where
+// a newcomer can fetch them.
+func (t *Trainer) offer() error {
+	s, err := json.Marshal(t.bareState())
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if err := safetensors.Encode(&b, t.snapshot(), nil); err != nil {
+		return classify(err)
+	}
+	t.team.member.Offer(t.step, map[string][]byte{stateFile: s, tensorsFile: b.Bytes()})
+	return nil
+}
+
+// bareState is what a checkpoint holds besides the tensors, without the
+// evaluations of this sitting.
+func (t *Trainer) bareState() state {
+	return state{Step: t.step, Tokens: t.tokens, Updates: t.adam.Steps(), Clip: t.clip, Method: t.cfg.Objective.Method, Scope: t.cfg.Objective.Scope,
+		Langs: t.langs, Settings: &t.cfg.Objective, Objective: t.objective.snapshot()}
+}
+
+// catchUp fetches the run's state from another machine, where there is one.
+func (t *Trainer) catchUp(ctx context.Context) error {
+	if err := os.MkdirAll(t.team.dir, 0o700); err != nil {
+		return DataError(err)
+	}
+	fetched := false
+	step, err := t.team.member.State(ctx, t.step, []string{stateFile, tensorsFile}, func(part string) (io.WriteCloser, error) {
+		fetched = true
+		return os.Create(filepath.Join(t.team.dir, part))
+	})
+	if err != nil {
+		return err
+	}
+	if !fetched {
+		return nil // there is nobody else: this machine's weights are the run's
+	}
+	s, err := readState(t.team.dir, t.cfg)
+	if err != nil {
+		return err
+	}
+	if s.Step != step {
+		return DataError(fmt.Errorf("the weights of step %d were sent as those of step %d", s.Step, step))
+	}
+	if err := t.restore(t.team.dir, s); err != nil {
+		return err
+	}
+	t.objective.saved = nil
+	return os.RemoveAll(t.team.dir)
+}

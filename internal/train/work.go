@@ -1,0 +1,194 @@
+package train
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"concord/internal/cluster"
+	"concord/internal/config"
+	"concord/internal/report"
+	"concord/transport"
+)
+
+// WorkOptions are the settings of a machine that joins a run.
+type WorkOptions struct {
+	Join      string   // the join line
+	Dir       string   // where to keep the identity and the run's files; "" the user's cache folder
+	Listen    string   // UDP address for other workers; ":0" any port
+	Name      string   // as the others see it; "" the host's name
+	Overrides []string // of [device]
+}
+
+// Work joins a run and trains until the run ends. Cancelling ctx leaves after
+// the step.
+func Work(ctx context.Context, o WorkOptions, ui UI) error {
+	line, err := transport.ParseLine(o.Join)
+	if err != nil {
+		return &config.Error{Where: "--join", Msg: err.Error()}
+	}
+	dir, release, err := workFolder(o.Dir, line)
+	if err != nil {
+		return err
+	}
+	defer release()
+	w, cfg, err := enlist(ctx, o, line, dir, ui)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	c, err := openCorpus(cfg)
+	if err != nil {
+		return err
+	}
+	t, err := newTrainer(cfg, c, nil, ui.warn(), false)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	w.Member.Configure(t.clusterShape())
+	t.team = &team{member: w.Member, dir: filepath.Join(dir, "fetched")}
+	ui.printf(" device  %s\n", t.engine.Dev.Info().Name)
+	if err := t.catchUp(ctx); err != nil {
+		return ended(err)
+	}
+	ui.printf(" joined  at step %d of %d as worker %d\n", t.step, c.steps, w.Welcome.Worker)
+	return ended(t.follow(ctx, ui))
+}
+
+// enlist joins the run and brings its configuration and files here.
+func enlist(ctx context.Context, o WorkOptions, line transport.Line, dir string, ui UI) (*cluster.Worker, *config.Config, error) {
+	name := o.Name
+	if name == "" {
+		name, _ = os.Hostname()
+	}
+	listen := o.Listen
+	if listen == "" {
+		listen = ":0"
+	}
+	log := func(format string, args ...any) { fmt.Fprintf(ui.warn(), "concord: "+format+"\n", args...) }
+	w, err := cluster.StartWorker(ctx, cluster.WorkerOptions{Dir: dir, Line: line, Listen: listen,
+		Member: cluster.MemberOptions{Hello: cluster.Hello{Name: name, Version: BuildVersion().Version}, Log: log}})
+	if err != nil {
+		return nil, nil, as(ErrCluster, err)
+	}
+	if w.Hint != "" {
+		log("%s", w.Hint)
+	}
+	cfg, err := receive(ctx, w, filepath.Join(dir, "run"), o.Overrides, ui)
+	if err != nil {
+		w.Close()
+		return nil, nil, err
+	}
+	return w, cfg, nil
+}
+
+// receive fetches the run's files and reads its configuration, with this
+// machine's own device.
+func receive(ctx context.Context, w *cluster.Worker, dir string, overrides []string, ui UI) (*config.Config, error) {
+	var stored config.Config
+	if err := json.Unmarshal(w.Welcome.Config, &stored); err != nil {
+		return nil, as(ErrCluster, fmt.Errorf("the run's configuration: %w", err))
+	}
+	err := w.Fetch(ctx, dir, func(f cluster.File) { ui.printf(" fetch   %s (%s)\n", f.Name, report.Bytes(f.Size)) })
+	if err != nil {
+		return nil, as(ErrCluster, err)
+	}
+	cfg := config.Restore(filepath.Join(dir, "run.toml"), &stored)
+	for _, p := range []string{cfg.Model.Path} {
+		if !filepath.IsLocal(p) {
+			return nil, as(ErrCluster, fmt.Errorf("the run's configuration names the path %q", p))
+		}
+	}
+	for _, s := range cfg.Data.Source {
+		for _, p := range []string{s.Path, s.Heldout} {
+			if p != "" && !filepath.IsLocal(filepath.FromSlash(p)) {
+				return nil, as(ErrCluster, fmt.Errorf("the run's configuration names the path %q", p))
+			}
+		}
+	}
+	return cfg, cfg.Override(overrides, []string{"device."}) // and validate
+}
+
+// follow makes steps until the run ends.
+func (t *Trainer) follow(ctx context.Context, ui UI) error {
+	last := time.Now()
+	for t.step < t.corpus.steps {
+		if ctx.Err() != nil {
+			return as(ErrInterrupted, fmt.Errorf("left the run after step %d; join again with the same line", t.step))
+		}
+		r, err := t.advance(ctx)
+		switch {
+		case errors.Is(err, errCaughtUp):
+			ui.printf(" caught up at step %d\n", t.step)
+			continue
+		case errors.Is(err, context.Canceled):
+			continue
+		case err != nil:
+			return err
+		}
+		if r.Step == 1 || r.Step%max(1, t.cfg.Log.Every) == 0 || time.Since(last) > 10*time.Second || r.Step == r.Steps {
+			last = time.Now()
+			ui.printf(" step %5d/%d  loss %.4f  %d rows here  %.2f s, %.2f s for others  %s sent\n", r.Step, r.Steps, float64(r.Loss), r.Exchange.Rows, r.Seconds, r.Exchange.Exposed, report.Bytes(r.Exchange.SentBytes))
+		}
+	}
+	return t.team.member.Wait(ctx)
+}
+
+// ended turns the coordinator's word into the worker's.
+func ended(err error) error {
+	var e *cluster.EndedError
+	switch {
+	case err == nil, errors.As(err, &e) && e.Finished:
+		return nil
+	case errors.As(err, &e):
+		return as(ErrInterrupted, fmt.Errorf("%s\n  join again with the same line when it goes on", e.Text))
+	case errors.Is(err, cluster.ErrLost):
+		return as(ErrCluster, err)
+	}
+	return classify(err)
+}
+
+// workFolder is where a worker of a run keeps its things; of several on one
+// machine each has its own.
+func workFolder(dir string, line transport.Line) (path string, release func(), err error) {
+	if dir != "" {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return "", nil, DataError(err)
+		}
+		release, err := occupy(dir)
+		return dir, release, err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = os.TempDir()
+	}
+	base := filepath.Join(cache, "concord", "workers", hex.EncodeToString(line.CA[:6]))
+	for n := 1; n < 1000; n++ {
+		path := fmt.Sprintf("%s-%d", base, n)
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			return "", nil, DataError(err)
+		}
+		if release, err := occupy(path); err == nil {
+			return path, release, nil
+		}
+	}
+	return "", nil, DataError(fmt.Errorf("%s-1 … are all in use", base))
+}
+
+// printf shows a line unless the user asked for quiet.
+func (ui UI) printf(format string, args ...any) {
+	if !ui.Quiet {
+		out := ui.Out
+		if out == nil {
+			out = io.Discard
+		}
+		fmt.Fprintf(out, format, args...)
+	}
+}
