@@ -35,6 +35,7 @@ type CoordinatorOptions struct {
 	// NoDeadline waits for slow workers instead of doing without them: the result
 	// then does not depend on timing.
 	NoDeadline bool
+	Equal      bool // shares do not follow speed
 	Log        func(format string, args ...any)
 	Changed    func(Status) // after every change worth showing
 	// Probe says whether a worker can be dialled: who cannot owns no buckets.
@@ -63,7 +64,10 @@ type Coordinator struct {
 	planned  time.Time // when the present plan's shares were sent
 	started  bool      // the first step had its workers
 	settled  time.Time // until when a step waits for those who did the last one
+	boot     time.Time // until when the second step waits for those who joined before the first
 	history  history
+	sizes    map[uint32]int // of the last step's shares
+	ended    bool
 	late     map[uint32]string
 	evicted  []Eviction
 	revoked  atomic.Pointer[[]uint32]
@@ -84,11 +88,13 @@ type member struct {
 	holds   int  // with state: the step that its own weights are of
 	state   bool // wants the state of another machine
 	receive int  // first step whose buckets it is sent, -1: none yet
-	speed   float64
-	rows    int   // of the last plan
-	done    *Done // of the present plan's epoch
-	counted bool  // did the last step
-	units   int   // owned, as last shown
+	pace    measured
+	speed   float64 // batch tokens per second, of the last step
+	rows    int     // of the last plan
+	done    *Done   // of the present plan's epoch
+	first   bool    // was there before the first step
+	counted bool    // did the last step
+	units   int     // owned, as last shown
 	out     chan transport.Message
 }
 
@@ -299,7 +305,12 @@ func (c *Coordinator) begin() {
 	if c.waiting = c.lacking(); c.waiting != "" {
 		return
 	}
-	c.started = true
+	if !c.started {
+		c.started, c.boot = true, time.Now().Add(bootFor)
+		for _, m := range c.members {
+			m.first = m.state
+		}
+	}
 	c.late = map[uint32]string{}
 	c.makePlan()
 }
@@ -315,7 +326,7 @@ func (c *Coordinator) lacking() string {
 		if m.current(c.step) || m.state {
 			here++
 		}
-		if m.counted && m.step >= 0 && m.step < c.step {
+		if m.counted && m.step >= 0 && m.step < c.step && (c.opt.NoDeadline || time.Now().Before(c.settled)) || m.first && time.Now().Before(c.boot) && !m.current(c.step) {
 			settling = append(settling, m.hello.Name)
 		}
 	}
@@ -327,7 +338,7 @@ func (c *Coordinator) lacking() string {
 		return fmt.Sprintf("%d more workers", c.opt.Workers-here)
 	case current == 0:
 		return c.hope(local)
-	case len(settling) > 0 && time.Now().Before(c.settled):
+	case len(settling) > 0:
 		return fmt.Sprintf("%v to apply step %d", settling, c.step)
 	}
 	return ""
@@ -336,6 +347,10 @@ func (c *Coordinator) lacking() string {
 // settleLeast is how long the next step waits, at least, for those who did the
 // last one to apply it.
 const settleLeast = 250 * time.Millisecond
+
+// bootFor bounds how long the machines that were there before the first step may
+// take to fetch its weights before the second goes on without them.
+const bootFor = 2 * time.Minute
 
 // hopeFor is how long a restarted coordinator waits for a machine that holds the
 // last committed step.
@@ -370,10 +385,14 @@ func (c *Coordinator) makePlan() {
 	for _, m := range c.sorted() {
 		m.done = nil
 		if m.current(c.step) {
-			candidates = append(candidates, Candidate{Worker: m.id, Speed: m.speed})
+			x := Candidate{Worker: m.id}
+			if !c.opt.Equal {
+				x.Pace = m.pace.pace()
+			}
+			candidates = append(candidates, x)
 		}
 	}
-	p := &Plan{Generation: c.epoch, Step: c.step, Shares: Assign(c.opt.Work(c.step), candidates)}
+	p := &Plan{Generation: c.epoch, Step: c.step, Shares: Assign(c.opt.Work(c.step), candidates, c.sizes)}
 	if !c.opt.NoDeadline {
 		p.Deadline = c.history.deadline()
 	}
@@ -540,6 +559,10 @@ func (c *Coordinator) summary(root transport.Hash) *Commit {
 func (c *Coordinator) advance(k *Commit) {
 	took := time.Since(c.planned)
 	c.history.add(took)
+	c.sizes = map[uint32]int{}
+	for _, s := range c.plan.Shares {
+		c.sizes[s.Worker] = s.Size()
+	}
 	for _, a := range c.plan.Members {
 		m := c.members[a.Worker]
 		if m == nil {
@@ -547,11 +570,10 @@ func (c *Coordinator) advance(k *Commit) {
 		}
 		m.counted = m.done != nil && m.rows > 0
 		if m.counted && m.done.Compute > 0 {
-			speed := float64(m.rows*c.opt.SeqLen) / m.done.Compute.Seconds()
-			if m.speed == 0 {
-				m.speed = speed
+			m.speed = float64(m.rows*c.opt.SeqLen) / m.done.Compute.Seconds()
+			if !m.done.Cold {
+				m.pace.add(m.rows, m.done.Compute.Seconds())
 			}
-			m.speed = 0.7*m.speed + 0.3*speed
 		}
 		c.tell(m, transport.Pack(msgCommit, k))
 	}
@@ -572,6 +594,9 @@ func (c *Coordinator) evict(m *member, reason string) {
 	}
 	delete(c.members, m.id)
 	m.conn.Close(reason)
+	if c.ended {
+		return
+	}
 	c.opt.Log("%s (worker %d) is out: %s", m.hello.Name, m.id, reason)
 	c.evicted = append(c.evicted, Eviction{Time: time.Now(), Worker: m.id, Name: m.hello.Name, Reason: reason})
 	if p := c.plan; p != nil {
@@ -589,15 +614,26 @@ func (c *Coordinator) fail(err error) {
 	c.changed()
 }
 
-// Close tells everyone how the run ended and stops.
+// goodbye is how long machines may take to hear how the run ended.
+const goodbye = 2 * time.Second
+
+// Close tells everyone how the run ended, and stops when they have heard it.
 func (c *Coordinator) Close(e End) {
 	c.do(func() {
+		c.ended = true
 		for _, m := range c.members {
 			if m.id != c.opt.Local {
-				m.conn.Send(transport.Pack(msgEnd, e))
+				c.tell(m, transport.Pack(msgEnd, e))
 			}
 		}
 	})
+	for limit := time.Now().Add(goodbye); time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
+		left := 0
+		c.do(func() { left = len(c.members) })
+		if left <= 1 {
+			break
+		}
+	}
 	c.stop()
 	c.wg.Wait()
 }

@@ -47,6 +47,7 @@ type Shape struct {
 	Segments, Langs int
 	Names           []string // of the segments, for messages
 	Codec           transport.Codec
+	Device          string // the adapter
 }
 
 // Member is a worker's side of the run. Begin, State and the Step that Begin

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"cmp"
-	"math"
 	"slices"
 )
 
@@ -26,74 +25,157 @@ func (s Share) Size() int { return s.To - s.From }
 // Candidate is a worker that may be given rows.
 type Candidate struct {
 	Worker uint32
-	Speed  float64 // batch tokens per second; 0: not known yet
+	Pace   Pace
 }
+
+// Pace is how long a worker computes: Base + Row·rows seconds. Row 0: not known.
+type Pace struct{ Base, Row float64 }
+
+// Seconds is the time for so many rows.
+func (p Pace) Seconds(rows int) float64 { return p.Base + p.Row*float64(rows) }
 
 // snapSlack is how much longer than proportional a worker's share may become so
 // that a language need not be split: a language more costs it a whole gradient
 // on the wire.
 const snapSlack = 0.15
 
+// keepSlack is how much longer the last shares may take than new ones would
+// before shares change: another size of share means other buffers on the device.
+const keepSlack = 0.1
+
 // Assign cuts the batch's rows, which are sorted by language, into one contiguous
-// share per candidate, in proportion to speed. Contiguous shares split at most
-// W−1 languages, so that W workers send M+W−1 rows at most, near the W of plain
-// data parallelism; a cut moves to the next border between languages where that
-// costs neither neighbour more than snapSlack of its share. The result is a pure
-// function of its arguments.
-func Assign(w Work, candidates []Candidate) []Share {
+// share per candidate, such that all take the same time. Contiguous shares split
+// at most W−1 languages, so that W workers send M+W−1 rows at most, near the W of
+// plain data parallelism; a cut moves to the next border between languages where
+// that costs neither neighbour more than snapSlack of its share. last are the
+// sizes of the last shares by worker, which are kept while they are nearly as
+// good. The result is a pure function of its arguments.
+func Assign(w Work, candidates []Candidate, last map[uint32]int) []Share {
 	c := slices.Clone(candidates)
 	slices.SortFunc(c, func(a, b Candidate) int { return cmp.Compare(a.Worker, b.Worker) })
 	if len(c) == 0 {
 		return nil
 	}
-	rows, speeds := len(w.Lang), speedsOf(c)
-	total := 0.0
-	for _, s := range speeds {
-		total += s
+	rows := len(w.Lang)
+	sizes := balance(paces(c), rows)
+	if kept := keep(c, last, rows); kept != nil && slowest(c, kept) <= (1+keepSlack)*slowest(c, sizes) {
+		sizes = kept
 	}
-	out := make([]Share, len(c))
-	from, done := 0, 0.0
+	out, from := make([]Share, len(c)), 0
 	for i := range c {
-		done += speeds[i]
-		to := int(math.Round(done / total * float64(rows)))
+		to := rows
 		if i < len(c)-1 {
-			if len(c) <= rows { // nobody gets nothing: the speed of who has no rows is never measured again
-				to = min(max(to, from+1), rows-(len(c)-1-i))
-			}
-			exact := speeds[i] / total * float64(rows)
-			next := speeds[i+1] / total * float64(rows)
-			if at := snap(w.Lang, max(from, to), snapSlack*min(exact, next)); at > from && rows-at >= len(c)-1-i {
+			to = min(from+sizes[i], rows)
+			if at := snap(w.Lang, to, snapSlack*float64(min(sizes[i], sizes[i+1]))); at > from && rows-at >= len(c)-1-i {
 				to = at
 			}
-		} else {
-			to = rows
 		}
-		out[i] = Share{Worker: c[i].Worker, From: from, To: max(from, to)}
-		from = out[i].To
+		out[i] = Share{Worker: c[i].Worker, From: from, To: to}
+		from = to
 	}
 	return out
 }
 
-// speedsOf gives workers of unknown speed the mean of the others.
-func speedsOf(c []Candidate) []float64 {
-	sum, n := 0.0, 0
+// keep is the last shares' sizes where the same workers have the same rows.
+func keep(c []Candidate, last map[uint32]int, rows int) []int {
+	sum, out := 0, make([]int, len(c))
+	for i, x := range c {
+		n, ok := last[x.Worker]
+		if !ok || n == 0 {
+			return nil
+		}
+		out[i], sum = n, sum+n
+	}
+	if len(last) != len(c) || sum != rows {
+		return nil
+	}
+	return out
+}
+
+// slowest is the time of the worker that takes longest.
+func slowest(c []Candidate, sizes []int) float64 {
+	p, most := paces(c), 0.0
+	for i, n := range sizes {
+		most = max(most, p[i].Seconds(n))
+	}
+	return most
+}
+
+// paces gives workers of unknown pace the mean of the others.
+func paces(c []Candidate) []Pace {
+	var mean Pace
+	n := 0.0
 	for _, x := range c {
-		if x.Speed > 0 {
-			sum, n = sum+x.Speed, n+1
+		if x.Pace.Row > 0 {
+			mean.Base, mean.Row, n = mean.Base+x.Pace.Base, mean.Row+x.Pace.Row, n+1
 		}
 	}
-	out := make([]float64, len(c))
+	if n == 0 {
+		mean, n = Pace{Row: 1}, 1
+	}
+	out := make([]Pace, len(c))
 	for i, x := range c {
-		switch {
-		case x.Speed > 0:
-			out[i] = x.Speed
-		case n > 0:
-			out[i] = sum / float64(n)
-		default:
-			out[i] = 1
+		if out[i] = x.Pace; x.Pace.Row == 0 {
+			out[i] = Pace{mean.Base / n, mean.Row / n}
 		}
 	}
 	return out
+}
+
+// balance gives one row after another to the worker that is done first with it.
+// Where there are enough, everyone has one: the pace of who has none is never
+// measured again.
+func balance(p []Pace, rows int) []int {
+	out := make([]int, len(p))
+	if rows >= len(p) {
+		for i := range out {
+			out[i]++
+		}
+		rows -= len(p)
+	}
+	for range rows {
+		best := 0
+		for i := range p {
+			if p[i].Seconds(out[i]+1) < p[best].Seconds(out[best]+1) {
+				best = i
+			}
+		}
+		out[best]++
+	}
+	return out
+}
+
+// paceSteps is how many measured steps a pace is fitted to.
+const paceSteps = 16
+
+// measured are the last steps of a worker.
+type measured struct{ rows, seconds []float64 }
+
+func (m *measured) add(rows int, seconds float64) {
+	m.rows, m.seconds = append(m.rows, float64(rows)), append(m.seconds, seconds)
+	if n := len(m.rows) - paceSteps; n > 0 {
+		m.rows, m.seconds = m.rows[n:], m.seconds[n:]
+	}
+}
+
+// pace fits Base + Row·rows by least squares; where the sizes do not differ, or
+// the fit is nonsense, everything is put down to the rows.
+func (m *measured) pace() Pace {
+	n := float64(len(m.rows))
+	if n == 0 {
+		return Pace{}
+	}
+	var sr, st, srr, srt float64
+	for i, r := range m.rows {
+		sr, st, srr, srt = sr+r, st+m.seconds[i], srr+r*r, srt+r*m.seconds[i]
+	}
+	if d := n*srr - sr*sr; d > 0 {
+		row := (n*srt - sr*st) / d
+		if base := (st - row*sr) / n; row > 0 && base >= 0 {
+			return Pace{base, row}
+		}
+	}
+	return Pace{Row: st / sr}
 }
 
 // snap moves a cut to the nearest border between languages within slack rows.

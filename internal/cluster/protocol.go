@@ -57,6 +57,8 @@ type File struct {
 type Ready struct {
 	Step  int  `json:"step"`
 	State bool `json:"state,omitempty"`
+	// Device is the adapter, which a worker does not know when it says hello.
+	Device string `json:"device,omitempty"`
 }
 
 // Plan is how a step is done. A later plan of the same step (a machine died)
@@ -100,6 +102,7 @@ type Done struct {
 	Loss     []float64          `json:"loss"`   // sums by language, of the worker's own rows
 	Tokens   []int              `json:"tokens"` // that they are over
 	Compute  time.Duration      `json:"compute"`
+	Cold     bool               `json:"cold,omitempty"`      // with buffers and kernels made anew: says nothing of the next steps
 	Waited   time.Duration      `json:"waited"`              // for others, behind the backward pass
 	Exchange time.Duration      `json:"exchange"`            // from the first bucket to the last
 	Sent     int64              `json:"sent"`                // bytes

@@ -50,7 +50,7 @@ func (c *Coordinator) admit(conn *transport.Conn, h Hello) (any, error) {
 		m.addr = c.addrOf(conn)
 	}
 	if id != c.opt.Local {
-		c.opt.Log("%s (worker %d, %s) has joined from %s", h.Name, id, h.Device, conn.Remote())
+		c.opt.Log("%s (worker %d) has joined from %s", h.Name, id, conn.Remote())
 	}
 	return Welcome{Worker: id, Config: c.opt.Config, Files: c.opt.Files, Last: c.last}, nil
 }
@@ -114,6 +114,9 @@ func (c *Coordinator) hear(m *member, msg transport.Message) error {
 // ready notes where a member stands. Who comes with another step than the run's
 // and was not sent what lies between takes the state of another machine.
 func (c *Coordinator) ready(m *member, r Ready) error {
+	if r.Device != "" && len(r.Device) <= 200 {
+		m.hello.Device = r.Device
+	}
 	if r.State {
 		m.step, m.holds, m.state, m.receive = -1, r.Step, true, -1
 		return nil

@@ -100,7 +100,7 @@ func (m *Member) source(ctx context.Context, holds int) (step int, source uint32
 	}
 	m.boxes, m.boxed = map[int]map[int]*resolved{}, 0
 	m.mu.Unlock()
-	m.tell(transport.Pack(msgReady, Ready{Step: holds, State: true}))
+	m.tell(transport.Pack(msgReady, Ready{Step: holds, State: true, Device: m.shape.Device}))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for {

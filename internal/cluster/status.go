@@ -50,7 +50,7 @@ func (c *Coordinator) status() Status {
 		switch {
 		case m.step < 0:
 			x.State = "joining"
-		case m.state || m.step < c.step:
+		case m.state || m.step < c.step-1:
 			x.State = "catching up"
 		}
 		x.add(m, c)

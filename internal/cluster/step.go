@@ -31,6 +31,7 @@ type Step struct {
 	commit   *Commit
 	redo     bool
 	aborted  error
+	cold     bool
 	toldDone uint32 // epoch
 	missing  map[uint32]string
 
@@ -336,7 +337,7 @@ func (s *Step) root() transport.Hash {
 
 func (s *Step) report(root transport.Hash) Done {
 	now := s.m.ep.Stats()
-	d := Done{Epoch: s.plan.Epoch, Step: s.n, Root: root, Loss: s.lossSum, Tokens: make([]int, s.work.Langs), Waited: s.waited,
+	d := Done{Epoch: s.plan.Epoch, Step: s.n, Root: root, Loss: s.lossSum, Tokens: make([]int, s.work.Langs), Waited: s.waited, Cold: s.cold,
 		Sent: now.SentBytes - s.stats.SentBytes, Received: now.ReceivedBytes - s.stats.ReceivedBytes, Missing: s.missing, WaitedOn: map[uint32]float64{}}
 	for r := s.Share.From; r < s.Share.To; r++ {
 		d.Tokens[s.work.Lang[r]] += s.work.Tokens[r]
@@ -359,6 +360,14 @@ func (s *Step) report(root transport.Hash) Done {
 		}
 	}
 	return d
+}
+
+// Cold says that this step's time on this machine tells nothing of the next:
+// buffers and kernels were made anew.
+func (s *Step) Cold() {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	s.cold = true
 }
 
 // Losses tells the sums of this machine's losses by language, before the step's

@@ -162,6 +162,7 @@ type Cluster struct {
 	Listen      string  `toml:"listen"`       // address of machine 1, such as ":4433"
 	Workers     int     `toml:"workers"`      // machines that the first step waits for, this one included
 	Wire        string  `toml:"wire"`         // how gradients travel: "bf16", "f32", "int8" with error feedback
+	Shares      string  `toml:"shares"`       // "speed": rows by measured speed; "equal": with f32 and no deadline the same bits every time
 	Deadline    bool    `toml:"deadline"`     // do without the rows of machines that are much later than the last steps let expect
 	Silence     float64 `toml:"silence"`      // seconds without a sign of life after which a machine is out
 	UploadLimit string  `toml:"upload_limit"` // bytes per second that a machine sends, e.g. "2MB"; "" no limit
@@ -188,7 +189,7 @@ func Default() *Config {
 		Checkpoint: Checkpoint{Every: 100, Keep: 2, Best: true},
 		Log:        Log{Every: 10},
 		Device:     Device{Autotune: true, ReadTimeout: 120},
-		Cluster:    Cluster{Workers: 1, Wire: "bf16", Deadline: true, Silence: 3, JoinHours: 24},
+		Cluster:    Cluster{Workers: 1, Wire: "bf16", Shares: "speed", Deadline: true, Silence: 3, JoinHours: 24},
 	}
 }
 

@@ -193,6 +193,7 @@ func (c *Config) cluster() error {
 	x := c.Cluster
 	for _, err := range []error{
 		c.oneOf("cluster.wire", x.Wire, "bf16", "f32", "int8"),
+		c.oneOf("cluster.shares", x.Shares, "speed", "equal"),
 		c.inRange("cluster.workers", float64(x.Workers), 1, 4096, "workers = 1"),
 		c.inRange("cluster.silence", x.Silence, 1, 3600, "silence = 3.0"),
 		c.inRange("cluster.join_hours", x.JoinHours, 0.01, 24*365, "join_hours = 24.0"),

@@ -22,6 +22,7 @@ import (
 // team is the trainer's side of a run on many machines.
 type team struct {
 	member *cluster.Member
+	warm   bool   // a step was computed
 	dir    string // for states that are fetched
 	step   *cluster.Step
 	issued chan struct{} // closed when the reads of all losses of the step are under way
@@ -36,7 +37,7 @@ var errCaughtUp = errors.New("caught up")
 
 // shape tells a member what the steps of this model look like.
 func (t *Trainer) clusterShape() cluster.Shape {
-	s := cluster.Shape{Segments: t.objective.segments(), Langs: len(t.langs)}
+	s := cluster.Shape{Device: t.engine.Dev.Info().Name, Segments: t.objective.segments(), Langs: len(t.langs)}
 	for _, u := range t.store.Layout.Units {
 		s.Units = append(s.Units, u.Size)
 	}
@@ -80,6 +81,10 @@ func (t *Trainer) joinStep(ctx context.Context, b *data.Batch) error {
 	if n := s.Share.Size(); n > 0 {
 		micro := (n + t.cfg.Batch.Rows - 1) / t.cfg.Batch.Rows
 		rows := (n + micro - 1) / micro
+		if t.model == nil || t.model.Dims.Rows != rows || !t.team.warm {
+			s.Cold()
+		}
+		t.team.warm = true
 		if err := t.shape(rows); err != nil {
 			return err
 		}

@@ -187,7 +187,7 @@ func (t *Trainer) bucketParams() []bucket.Param {
 		p := &out[i]
 		p.Group = t.objective.group(p.Name)
 		r := t.objective.rule(p.Group)
-		p.Single = t.objective.folded() || known(r) || ghost != nil && ghost(*p)
+		p.Single = t.objective.folded() || known(r) && !t.objective.shared || ghost != nil && ghost(*p)
 	}
 	return out
 }

@@ -96,7 +96,11 @@ func receive(ctx context.Context, w *cluster.Worker, dir string, overrides []str
 	if err := json.Unmarshal(w.Welcome.Config, &stored); err != nil {
 		return nil, as(ErrCluster, fmt.Errorf("the run's configuration: %w", err))
 	}
-	err := w.Fetch(ctx, dir, func(f cluster.File) { ui.printf(" fetch   %s (%s)\n", f.Name, report.Bytes(f.Size)) })
+	files, bytes := 0, int64(0)
+	err := w.Fetch(ctx, dir, func(f cluster.File) { files, bytes = files+1, bytes+f.Size })
+	if files > 0 {
+		ui.printf(" fetched %d files of the run, %s, verified by their hashes\n", files, report.Bytes(bytes))
+	}
 	if err != nil {
 		return nil, as(ErrCluster, err)
 	}

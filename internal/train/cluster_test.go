@@ -1,0 +1,282 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"concord/bucket"
+	"concord/internal/config"
+	"concord/internal/train/traintest"
+	"concord/transport"
+)
+
+// gang is a run on many machines within the test's process: real devices, real
+// QUIC over loopback.
+type gang struct {
+	t     testing.TB
+	all   []*Trainer // all[0] leads
+	end   func(error)
+	close []func()
+	line  transport.Line
+}
+
+// exact are the settings under which a run's bits do not depend on timing.
+var exact = []string{"cluster.listen=127.0.0.1:0", "cluster.wire=f32", "cluster.shares=equal", "cluster.deadline=false", "cluster.silence=20"}
+
+// lead starts a run of n machines; the first step waits for all of them.
+func newGang(t testing.TB, cfg *config.Config, n int) *gang {
+	t.Helper()
+	g := &gang{t: t}
+	c := *cfg
+	c.Cluster.Workers = n
+	first, err := Open(&c, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(first.Close)
+	var out bytes.Buffer
+	end, err := first.lead(t.Context(), t.TempDir(), UI{Out: &out, Warn: &out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.all, g.end = []*Trainer{first}, end
+	if g.line, err = transport.ParseLine(regexp.MustCompile(`concord1/[^']*`).FindString(out.String())); err != nil {
+		t.Fatal(err, out.String())
+	}
+	for range n - 1 {
+		g.join()
+	}
+	return g
+}
+
+// join adds a machine. It has the run's weights once somebody makes a step.
+func (g *gang) join() *Trainer {
+	g.t.Helper()
+	dir := g.t.TempDir()
+	w, cfg, err := enlist(g.t.Context(), WorkOptions{}, g.line, dir, UI{Out: io.Discard, Warn: io.Discard, Quiet: true})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	cfg.Device = g.all[0].cfg.Device
+	c, err := openCorpus(cfg)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	tr, err := newTrainer(cfg, c, nil, io.Discard, false)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.t.Cleanup(tr.Close)
+	w.Member.Configure(tr.clusterShape())
+	tr.team = &team{member: w.Member, dir: filepath.Join(dir, "fetched")}
+	g.all = append(g.all, tr)
+	g.close = append(g.close, func() { tr.team = nil; w.Close() })
+	return tr
+}
+
+// steps makes every machine do what is left up to step n.
+func (g *gang) steps(n int) {
+	g.t.Helper()
+	var wg sync.WaitGroup
+	for i, tr := range g.all {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(g.t.Context(), time.Minute)
+			defer cancel()
+			if i > 0 && tr.step == 0 && tr.team.step == nil {
+				if err := tr.catchUp(ctx); err != nil {
+					g.t.Errorf("machine %d: %v", i+1, err)
+					return
+				}
+			}
+			for tr.step < n {
+				if _, err := tr.advance(ctx); err != nil && err != errCaughtUp {
+					g.t.Errorf("machine %d, step %d: %v", i+1, tr.step+1, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if g.t.Failed() {
+		g.t.FailNow()
+	}
+}
+
+// stop ends the run.
+func (g *gang) stop() {
+	for _, f := range g.close {
+		f()
+	}
+	g.end(nil)
+}
+
+// replicas checks that all machines hold the same bits.
+func (g *gang) replicas(what string) {
+	g.t.Helper()
+	for _, s := range states {
+		first := values(g.t, g.all[0], s)
+		for i, tr := range g.all[1:] {
+			if !slices.Equal(values(g.t, tr, s), first) {
+				g.t.Errorf("%s: %s of machine %d is not that of machine 1", what, s, i+2)
+			}
+		}
+	}
+}
+
+// However many machines, every method resolves the same batch to the same
+// gradients, up to the rounding of sums in another order.
+func TestManyMachinesAreOne(t *testing.T) {
+	for _, method := range methods() {
+		t.Run(method, func(t *testing.T) {
+			cfg := withMethod(t, tiny(t, append(exact, "schedule.warmup=0")...), method)
+			alone := *cfg
+			alone.Cluster.Listen = ""
+			plain := open(t, &alone)
+			steps(t, plain, 1)
+			want := values(t, plain, bucket.Gradient)
+			var second []float32
+			for _, n := range []int{1, 2, 3} {
+				g := newGang(t, cfg, n)
+				g.steps(1)
+				if e := traintest.NMSE(values(t, g.all[0], bucket.Gradient), want); e > 1e-9 {
+					t.Errorf("%d machines: the first gradient differs from one machine's alone: NMSE %.3g", n, e)
+				}
+				g.steps(2) // the first that all take part in
+				got := values(t, g.all[0], bucket.Gradient)
+				if second == nil {
+					second = got
+				}
+				if e := traintest.NMSE(got, second); e > 1e-9 {
+					t.Errorf("%d machines: the second gradient differs: NMSE %.3g", n, e)
+				}
+				g.replicas(fmt.Sprint(n, " machines"))
+				g.stop()
+			}
+		})
+	}
+}
+
+// Eight machines of two rows each, languages split across them; twice, to the
+// same bits.
+func TestEightMachines(t *testing.T) {
+	cfg := tiny(t, append(exact, "batch.rows=16", "schedule.steps=4")...)
+	var first []float32
+	for range 2 {
+		g := newGang(t, cfg, 8)
+		g.steps(3)
+		g.replicas("8 machines")
+		if got := values(t, g.all[0], bucket.Weight); first == nil {
+			first = got
+		} else if !slices.Equal(got, first) {
+			t.Error("the same run twice gave other bits")
+		}
+		g.stop()
+	}
+}
+
+// What a step on one machine can, one on many can: micro-batches, halves, the
+// optimizer's metric, overrides, every scope and wire.
+func TestManyMachinesUnderEverySetting(t *testing.T) {
+	for name, settings := range map[string][]string{
+		"micro-batches": {"batch.rows=2", "batch.accumulate=3"},
+		"halves":        {"objective.noise.halves=true", "objective.noise.debias=true"},
+		"adam metric":   {"objective.metric=adam"},
+		"global":        {"objective.scope=global"},
+		"tensor":        {"objective.scope=tensor"},
+		"every":         {"objective.every=2", "objective.warmup=1"},
+		"bf16":          {"cluster.wire=bf16"},
+		"int8":          {"cluster.wire=int8"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := tiny(t, append(slices.Clone(exact), settings...)...)
+			limit := map[string]float64{"bf16": 1e-4, "int8": 1e-2}[name]
+			var want []float32
+			for _, n := range []int{1, 3} {
+				g := newGang(t, cfg, n)
+				g.steps(3)
+				g.replicas(name)
+				got := values(t, g.all[0], bucket.Gradient)
+				if want == nil {
+					want = got
+				} else if e := traintest.NMSE(got, want); e > max(limit, 1e-5) { // two updates lie between
+					t.Errorf("NMSE %.3g", e)
+				}
+				g.stop()
+			}
+		})
+	}
+}
+
+// A machine that joins later holds the run's bits from then on, and one that
+// leaves costs nobody anything.
+func TestJoinAndLeaveARun(t *testing.T) {
+	cfg := tiny(t, append(exact, "schedule.steps=20")...)
+	g := newGang(t, cfg, 1)
+	g.steps(2)
+	late := g.join()
+	g.steps(5)
+	if late.step != 5 {
+		t.Errorf("the late machine is at step %d", late.step)
+	}
+	g.replicas("joined")
+	g.close[0]()
+	g.all, g.close = g.all[:1], nil
+	g.steps(7)
+	g.stop()
+}
+
+// The committed steps and the samples of a run that goes on with another number
+// of machines are those of one that did not stop.
+func TestResumeOnOtherMachines(t *testing.T) {
+	cfg := tiny(t, append(exact, "schedule.steps=6", "checkpoint.every=3", "eval.every=0")...)
+	whole := newGang(t, cfg, 1)
+	whole.steps(6)
+	want := values(t, whole.all[0], bucket.Weight)
+	whole.stop()
+	dir := t.TempDir()
+	g := newGang(t, cfg, 2)
+	g.steps(3)
+	if err := g.all[0].save(dir, g.all[0].bareState()); err != nil {
+		t.Fatal(err)
+	}
+	g.stop()
+	path, err := latest(dir, os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := readState(path, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, cfg)
+	if err := again.restore(path, s); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	end, err := again.lead(t.Context(), t.TempDir(), UI{Out: &out, Warn: &out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &gang{t: t, all: []*Trainer{again}, end: end}
+	r.line, err = transport.ParseLine(regexp.MustCompile(`concord1/[^']*`).FindString(out.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.join()
+	r.join()
+	r.steps(6)
+	r.replicas("resumed on three")
+	if e := traintest.NMSE(values(t, again, bucket.Weight), want); e > 1e-5 {
+		t.Errorf("weights differ: NMSE %.3g", e)
+	}
+	r.stop()
+}
