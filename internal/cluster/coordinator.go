@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +37,7 @@ type CoordinatorOptions struct {
 	// then does not depend on timing.
 	NoDeadline bool
 	Equal      bool // shares do not follow speed
+	CheckEvery int  // steps between comparisons of the replicas; 0: never
 	Log        func(format string, args ...any)
 	Changed    func(Status) // after every change worth showing
 	// Probe says whether a worker can be dialled: who cannot owns no buckets.
@@ -68,8 +70,11 @@ type Coordinator struct {
 	history  history
 	sizes    map[uint32]int // of the last step's shares
 	ended    bool
+	told     string       // whose shares were last explained
+	traffic  Alternatives // of those
 	late     map[uint32]string
 	evicted  []Eviction
+	banned   map[uint32]string // workers put out for a fault of theirs, with the reason
 	revoked  atomic.Pointer[[]uint32]
 	waiting  string
 	rollback time.Time // when to give up hoping for a machine with newer state
@@ -96,6 +101,8 @@ type member struct {
 	counted bool    // did the last step
 	units   int     // owned, as last shown
 	out     chan transport.Message
+	hashes  *Hashes
+	drifts  int // times that its weights were not those of the others
 }
 
 // current says that the member can work on step s.
@@ -156,7 +163,7 @@ func NewCoordinator(ctx context.Context, o CoordinatorOptions, start int) (*Coor
 	if o.Silence == 0 {
 		o.Silence = 3 * time.Second
 	}
-	c := &Coordinator{opt: o, events: make(chan func(), 64), done: make(chan struct{}), members: map[uint32]*member{}, late: map[uint32]string{}, step: start}
+	c := &Coordinator{opt: o, events: make(chan func(), 64), done: make(chan struct{}), members: map[uint32]*member{}, late: map[uint32]string{}, banned: map[uint32]string{}, step: start}
 	if err := c.takeOffice(ctx); err != nil {
 		return nil, err
 	}
@@ -326,7 +333,7 @@ func (c *Coordinator) lacking() string {
 		if m.current(c.step) || m.state {
 			here++
 		}
-		if m.counted && m.step >= 0 && m.step < c.step && (c.opt.NoDeadline || time.Now().Before(c.settled)) || m.first && time.Now().Before(c.boot) && !m.current(c.step) {
+		if m.counted && m.step >= 0 && m.step < c.step && (c.opt.NoDeadline || time.Now().Before(c.settled)) || m.first && !m.state && time.Now().Before(c.boot) && !m.current(c.step) {
 			settling = append(settling, m.hello.Name)
 		}
 	}
@@ -393,6 +400,7 @@ func (c *Coordinator) makePlan() {
 		}
 	}
 	p := &Plan{Generation: c.epoch, Step: c.step, Shares: Assign(c.opt.Work(c.step), candidates, c.sizes)}
+	p.Check = c.opt.CheckEvery > 0 && c.step > 0 && c.step%c.opt.CheckEvery == 0
 	if !c.opt.NoDeadline {
 		p.Deadline = c.history.deadline()
 	}
@@ -405,7 +413,7 @@ func (c *Coordinator) makePlan() {
 // done again by those who are there.
 func (c *Coordinator) replan(old *Plan) {
 	w := c.opt.Work(c.step)
-	p := &Plan{Generation: old.Generation, Step: old.Step, Deadline: old.Deadline}
+	p := &Plan{Generation: old.Generation, Step: old.Step, Deadline: old.Deadline, Check: old.Check}
 	alive := map[int]bool{}
 	for _, s := range old.Shares {
 		if c.members[s.Worker] != nil {
@@ -459,6 +467,7 @@ func (c *Coordinator) send(p, old *Plan) {
 			p.Sources[m.id] = source
 		}
 	}
+	defer c.explain(p)
 	p.Owners, p.Revoked = c.owners(old, owners), c.revocations()
 	for u := range p.Owners {
 		since := c.epoch
@@ -471,6 +480,32 @@ func (c *Coordinator) send(p, old *Plan) {
 	for _, a := range p.Members {
 		c.tell(c.members[a.Worker], transport.Pack(msgPlan, p))
 	}
+}
+
+// explain tells the user what a step sends, whenever other machines take part.
+func (c *Coordinator) explain(p *Plan) {
+	if len(p.Shares) < 2 {
+		return
+	}
+	who, sizes := "", []string{}
+	for _, s := range p.Shares {
+		who += fmt.Sprint(s.Worker, " ")
+		sizes = append(sizes, fmt.Sprint(s.Size()))
+	}
+	if who == c.told {
+		return
+	}
+	c.told = who
+	w := c.opt.Work(c.step)
+	var members []uint32
+	for _, m := range p.Members {
+		members = append(members, m.Worker)
+	}
+	a := Compare(w, p.Shares, p.Owners, func(u int) int64 { return int64(c.opt.Codec.Size(c.opt.Units[u])) }, members)
+	c.traffic = a
+	const mb = 1e6
+	c.opt.Log("step %d: %d machines with %s rows, %v languages each; %.1f MB a step, %.1f MB from the busiest. Every language everywhere: %.1f MB; plain data parallelism: %.1f MB",
+		c.step+1, len(p.Shares), strings.Join(sizes, "+"), w.Languages(p.Shares), float64(a.Chosen.Total())/mb, float64(a.Chosen.Most())/mb, float64(a.Dealt.Total())/mb, float64(a.Plain.Total())/mb)
 }
 
 // owners keeps the units of those who are still there where they are.
@@ -577,6 +612,7 @@ func (c *Coordinator) advance(k *Commit) {
 		}
 		c.tell(m, transport.Pack(msgCommit, k))
 	}
+	c.repair()
 	for _, m := range c.members {
 		if m.receive < 0 && m.step >= 0 { // came during the step and was not sent its buckets
 			c.resync(m)
@@ -606,6 +642,12 @@ func (c *Coordinator) evict(m *member, reason string) {
 		}
 	}
 	c.changed()
+}
+
+// ban evicts a member whose machine is at fault: it may not come back.
+func (c *Coordinator) ban(m *member, reason string) {
+	c.banned[m.id] = reason
+	c.evict(m, reason)
 }
 
 func (c *Coordinator) fail(err error) {

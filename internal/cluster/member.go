@@ -23,6 +23,8 @@ var (
 	ErrState = errors.New("this machine's weights are not the run's")
 	// ErrLost: the coordinator did not come back.
 	ErrLost = errors.New("the coordinator is gone")
+	// ErrBanned: the coordinator has put this machine out for a fault.
+	ErrBanned = errors.New("this machine was put out of the run")
 )
 
 // EndedError says that the coordinator has ended the run.
@@ -153,6 +155,10 @@ func (m *Member) dialCoordinator(ctx context.Context) (Welcome, error) {
 	if err != nil {
 		return w, err
 	}
+	if w.Banned != "" {
+		c.Close("put out")
+		return w, fmt.Errorf("%w: %s", ErrBanned, w.Banned)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.coord, m.heard = c, time.Now()
@@ -261,7 +267,7 @@ func (m *Member) reconnect(why error) {
 			m.returned(w)
 			return
 		}
-		if errors.Is(err, transport.ErrProof) {
+		if errors.Is(err, transport.ErrProof) || errors.Is(err, ErrBanned) {
 			m.giveUp(err)
 			return
 		}

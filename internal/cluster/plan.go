@@ -275,3 +275,39 @@ func Cost(w Work, shares []Share, owners []uint32, up, down func(unit int) int64
 	}
 	return t
 }
+
+// Alternatives are what a step sends under the shares that were chosen and under
+// those that were not.
+type Alternatives struct {
+	Chosen Traffic // shares of neighbouring rows, few languages each
+	Dealt  Traffic // rows dealt out one by one: every worker has nearly every language
+	Plain  Traffic // one gradient per worker, as in plain data parallelism
+}
+
+// Compare computes what a step sends in the ways to divide its rows. unit is the
+// bytes of a unit on the wire.
+func Compare(w Work, shares []Share, owners []uint32, unit func(int) int64, members []uint32) Alternatives {
+	one := Work{Segments: 1, Langs: 1, Segment: make([]int, len(w.Lang)), Lang: make([]int, len(w.Lang)), Tokens: w.Tokens}
+	dealt := Work{Segments: w.Segments, Langs: w.Langs}
+	for k := range len(shares) { // row k, k+W, … go to the k-th worker
+		for r := k; r < len(w.Lang); r += len(shares) {
+			dealt.Segment, dealt.Lang, dealt.Tokens = append(dealt.Segment, w.Segment[r]), append(dealt.Lang, w.Lang[r]), append(dealt.Tokens, w.Tokens[r])
+		}
+	}
+	var even []Share
+	from := 0
+	for k, s := range shares {
+		n := (len(w.Lang) - k + len(shares) - 1) / len(shares)
+		even = append(even, Share{Worker: s.Worker, From: from, To: from + n})
+		from += n
+	}
+	return Alternatives{Chosen: Cost(w, shares, owners, unit, unit, members), Dealt: Cost(dealt, even, owners, unit, unit, members), Plain: Cost(one, shares, owners, unit, unit, members)}
+}
+
+// Languages is how many gradient rows each share sends.
+func (w Work) Languages(shares []Share) (out []int) {
+	for _, s := range shares {
+		out = append(out, len(w.segments(s)))
+	}
+	return out
+}

@@ -19,6 +19,7 @@ const (
 	msgDone
 	msgBeat
 	msgProblem
+	msgHashes
 	msgLeave
 
 	msgPlan
@@ -42,7 +43,8 @@ type Welcome struct {
 	Worker uint32          `json:"worker"`
 	Config json.RawMessage `json:"config"` // run file with defaults; data, never code
 	Files  []File          `json:"files"`
-	Last   *Commit         `json:"last,omitempty"` // the last committed step
+	Last   *Commit         `json:"last,omitempty"`   // the last committed step
+	Banned string          `json:"banned,omitempty"` // why this worker was put out for good; then the rest is empty
 }
 
 // File is what the run reads, by content.
@@ -75,6 +77,7 @@ type Plan struct {
 	Deadline   time.Duration     `json:"deadline"`
 	Sources    map[uint32]uint32 `json:"sources,omitempty"` // who gets the state before this step, from whom
 	Revoked    []uint32          `json:"revoked,omitempty"`
+	Check      bool              `json:"check,omitempty"` // everyone tells the hashes of its weights before the step
 }
 
 // Address is where a member is found.
@@ -118,6 +121,12 @@ type Commit struct {
 	Root   transport.Hash `json:"root"`
 	Loss   []float64      `json:"loss"`   // sums by language over the rows that were counted
 	Tokens []int          `json:"tokens"` // supervised tokens of those rows, by language
+}
+
+// Hashes are a worker's weights and moments before a step, by unit.
+type Hashes struct {
+	Step int              `json:"step"`
+	Unit []transport.Hash `json:"unit"`
 }
 
 // Problem is what a worker tells of another.

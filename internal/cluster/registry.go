@@ -35,6 +35,9 @@ func (c *Coordinator) admit(conn *transport.Conn, h Hello) (any, error) {
 	if c.Revoked(id) {
 		return nil, fmt.Errorf("worker %d is revoked", id)
 	}
+	if why := c.banned[id]; why != "" {
+		return Welcome{Banned: why}, nil
+	}
 	if old := c.members[id]; old != nil {
 		if old.hello.Incarnation != h.Incarnation && time.Since(old.heard) < c.opt.Silence/2 {
 			return nil, fmt.Errorf("the identity of worker %d is in use from %s (%s): every machine needs a join of its own", id, old.conn.Remote(), old.hello.Name)
@@ -103,6 +106,12 @@ func (c *Coordinator) hear(m *member, msg transport.Message) error {
 			return err
 		}
 		c.problem(m, p)
+	case msgHashes:
+		h := new(Hashes)
+		if err := msg.Unpack(h); err != nil {
+			return err
+		}
+		m.hashes = h
 	case msgLeave:
 		c.evict(m, "left")
 	default:
@@ -121,7 +130,7 @@ func (c *Coordinator) ready(m *member, r Ready) error {
 		m.step, m.holds, m.state, m.receive = -1, r.Step, true, -1
 		return nil
 	}
-	m.step = r.Step
+	m.step, m.first = r.Step, m.first && r.Step < c.step
 	switch {
 	case r.Step > c.step && m.id == c.opt.Local && len(c.members) == 1:
 		return fmt.Errorf("it holds step %d, the store only %d", r.Step, c.step)
@@ -149,7 +158,7 @@ func (c *Coordinator) finished(m *member, d Done) {
 func (c *Coordinator) problem(m *member, p Problem) {
 	c.opt.Log("%s: %s", m.hello.Name, p.Text)
 	if bad := c.members[p.Worker]; bad != nil && p.Evict {
-		c.evict(bad, p.Text)
+		c.ban(bad, p.Text)
 	}
 }
 

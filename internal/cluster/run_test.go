@@ -1,12 +1,15 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"concord/transport"
 )
 
 // reference is the run by one machine.
@@ -120,4 +123,54 @@ func TestCoordinatorComesBack(t *testing.T) {
 	same(t, "survivor", one, b)
 	same(t, "machine 1", one, a)
 	w.close(a, b)
+}
+
+// A replica that drifted is found and repaired; the second time its machine is
+// put out.
+func TestDriftIsRepaired(t *testing.T) {
+	w := newWorld(t, 40)
+	w.min, w.check = 3, 5
+	w.slow = func(uint32, int, int) { time.Sleep(time.Millisecond) }
+	flipped := map[int]bool{}
+	w.drift = func(n *node) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if n.id == 2 && (n.step == 12 || n.step == 27) && !flipped[n.step] {
+			flipped[n.step] = true
+			n.weights[3][7] += 1e-3 // a bit of bad memory
+		}
+	}
+	a, b, c := w.start(1), w.start(2), w.start(3)
+	w.at(20)
+	w.mu.Lock()
+	log := strings.Join(w.logged, "\n")
+	w.mu.Unlock()
+	if !strings.Contains(log, "the weights of w2 differ from those of w1 in 1 of 5 units (the first: 3)") {
+		t.Errorf("log: %s", log)
+	}
+	if e := w.evictions(1); e[0].Worker != 2 || !strings.Contains(e[0].Reason, "second time") {
+		t.Errorf("%+v", e)
+	}
+	w.wait(a, c)
+	if err := <-b.done; !errors.Is(err, ErrBanned) {
+		t.Errorf("the drifting machine: %v", err)
+	}
+	same(t, "those who did not drift", a, c)
+	w.close(a, b, c)
+}
+
+func TestPopular(t *testing.T) {
+	x, y := []transport.Hash{{1}, {2}}, []transport.Hash{{1}, {3}}
+	for _, c := range []struct {
+		told map[uint32][]transport.Hash
+		want uint32
+	}{
+		{map[uint32][]transport.Hash{1: x, 2: y}, 1},
+		{map[uint32][]transport.Hash{1: x, 2: y, 3: y}, 2},
+		{map[uint32][]transport.Hash{2: x, 3: x, 1: y}, 2},
+	} {
+		if got := popular(c.told, 1); got != c.want {
+			t.Errorf("%v: %d, want %d", c.told, got, c.want)
+		}
+	}
 }

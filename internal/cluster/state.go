@@ -149,3 +149,9 @@ func (m *Member) fetchState(ctx context.Context, source uint32, step int, parts 
 	}
 	return nil
 }
+
+// Compare tells the coordinator the hashes of the weights and moments before
+// step n, by unit.
+func (m *Member) Compare(n int, units []transport.Hash) {
+	m.tell(transport.Pack(msgHashes, Hashes{Step: n, Unit: units}))
+}

@@ -16,6 +16,7 @@ import (
 // by the member's mutex.
 type Step struct {
 	Share    Share
+	Check    bool // the weights are to be compared: call Member.Compare
 	Snapshot bool // somebody needs the weights as they are before this step: call Member.Offer
 
 	m        *Member
@@ -120,6 +121,7 @@ func (m *Member) open(n int, w Work, p *Plan) *Step {
 	if m.commits[n] != nil {
 		s.Share = Share{Worker: m.id} // the others did it without this machine
 	}
+	s.Check = p.Check
 	s.tokens = w.segments(s.Share)
 	s.rows = slices.Sorted(maps.Keys(s.tokens))
 	for _, source := range p.Sources {

@@ -55,7 +55,7 @@ func StartWorker(ctx context.Context, o WorkerOptions) (*Worker, error) {
 		return nil, err
 	}
 	for _, w.Member.opt.Coordinator = range addrs(o.Line, addr) {
-		if w.Welcome, err = w.Member.Connect(ctx, w.ep); err == nil || errors.Is(err, transport.ErrRefused) {
+		if w.Welcome, err = w.Member.Connect(ctx, w.ep); err == nil || errors.Is(err, transport.ErrRefused) || errors.Is(err, ErrBanned) {
 			break
 		}
 	}

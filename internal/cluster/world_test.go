@@ -37,6 +37,8 @@ type world struct {
 	codec    transport.Codec
 	min      int
 	deadline bool
+	check    int
+	drift    func(n *node) // before a step
 	listen   func(i int) net.PacketConn
 	logf     func(format string, args ...any)
 	slow     func(worker uint32, step, unit int) // before a worker pushes
@@ -146,7 +148,7 @@ func (w *world) start(id uint32) *node {
 
 func (w *world) coordinate(n *node) *Coordinator {
 	c, err := NewCoordinator(context.Background(), CoordinatorOptions{Store: w.store, Local: 1, Port: n.conn.LocalAddr().(*net.UDPAddr).Port, Units: w.units, Work: w.work, Codec: w.codec,
-		SeqLen: 8, Workers: w.min, Log: w.log, Silence: 2 * time.Second, NoDeadline: !w.deadline, Changed: func(s Status) { w.mu.Lock(); w.status = s; w.mu.Unlock() }}, 0)
+		SeqLen: 8, Workers: w.min, Log: w.log, Silence: 2 * time.Second, NoDeadline: !w.deadline, CheckEvery: w.check, Changed: func(s Status) { w.mu.Lock(); w.status = s; w.mu.Unlock() }}, 0)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -215,6 +217,9 @@ func (*buffer) Close() error { return nil }
 
 // advance does one step.
 func (n *node) advance() error {
+	if n.w.drift != nil {
+		n.w.drift(n)
+	}
 	k := n.w.work(n.step)
 	s, err := n.m.Begin(n.ctx, n.step, k)
 	if err != nil {
@@ -226,6 +231,15 @@ func (n *node) advance() error {
 			binary.Write(&b, binary.LittleEndian, x)
 		}
 		n.m.Offer(n.step, map[string][]byte{"weights": b.Bytes()})
+	}
+	if s.Check {
+		var units []transport.Hash
+		for _, x := range n.weights {
+			var b bytes.Buffer
+			binary.Write(&b, binary.LittleEndian, x)
+			units = append(units, transport.Sum(b.Bytes()))
+		}
+		n.m.Compare(n.step, units)
 	}
 	for u := range n.w.units {
 		if len(s.Rows()) > 0 {

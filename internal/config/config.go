@@ -164,6 +164,7 @@ type Cluster struct {
 	Wire        string  `toml:"wire"`         // how gradients travel: "bf16", "f32", "int8" with error feedback
 	Shares      string  `toml:"shares"`       // "speed": rows by measured speed; "equal": with f32 and no deadline the same bits every time
 	Deadline    bool    `toml:"deadline"`     // do without the rows of machines that are much later than the last steps let expect
+	CheckEvery  int     `toml:"check_every"`  // steps between comparisons of all machines' weights; 0: never
 	Silence     float64 `toml:"silence"`      // seconds without a sign of life after which a machine is out
 	UploadLimit string  `toml:"upload_limit"` // bytes per second that a machine sends, e.g. "2MB"; "" no limit
 	WAN         bool    `toml:"wan"`          // links over the internet: more patience
@@ -189,7 +190,7 @@ func Default() *Config {
 		Checkpoint: Checkpoint{Every: 100, Keep: 2, Best: true},
 		Log:        Log{Every: 10},
 		Device:     Device{Autotune: true, ReadTimeout: 120},
-		Cluster:    Cluster{Workers: 1, Wire: "bf16", Shares: "speed", Deadline: true, Silence: 3, JoinHours: 24},
+		Cluster:    Cluster{Workers: 1, Wire: "bf16", Shares: "speed", Deadline: true, CheckEvery: 100, Silence: 3, JoinHours: 24},
 	}
 }
 

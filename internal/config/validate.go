@@ -195,6 +195,7 @@ func (c *Config) cluster() error {
 		c.oneOf("cluster.wire", x.Wire, "bf16", "f32", "int8"),
 		c.oneOf("cluster.shares", x.Shares, "speed", "equal"),
 		c.inRange("cluster.workers", float64(x.Workers), 1, 4096, "workers = 1"),
+		c.inRange("cluster.check_every", float64(x.CheckEvery), 0, 1e12, "check_every = 100"),
 		c.inRange("cluster.silence", x.Silence, 1, 3600, "silence = 3.0"),
 		c.inRange("cluster.join_hours", x.JoinHours, 0.01, 24*365, "join_hours = 24.0"),
 		c.inRange("cluster.join_uses", float64(x.JoinUses), 0, 4096, "join_uses = 0"),

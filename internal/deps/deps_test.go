@@ -18,35 +18,41 @@ const root = "../.."
 // It is a statement of policy: change it in a commit of its own, with a reason.
 // Test files are not checked.
 var allowed = map[string][]string{
-	"shaders":              {},
-	"gpu":                  {},
-	"moo":                  {},
-	"moo/internal/jac":     {},
-	"moo/mootest":          {"moo", "moo/internal/jac"},
-	"tensor":               {"gpu", "shaders"},
-	"bucket":               {"gpu", "tensor", "moo"},
-	"internal/ref":         {},
-	"internal/optest":      {},
-	"internal/report":      {},
-	"internal/htmlreport":  {"moo", "internal/report"},
-	"internal/analyze":     {},
-	"internal/live":        {"internal/report"},
-	"internal/config":      {},
-	"internal/safetensors": {},
-	"internal/checkpoint":  {},
-	"internal/tokenizer":   {},
-	"internal/data":        {"internal/tokenizer"},
-	"internal/model":       {"gpu", "tensor", "internal/safetensors"},
-	"internal/optim":       {"gpu", "bucket", "tensor"},
-	"internal/doctor":      {"gpu", "shaders", "tensor", "internal/ref", "internal/optest"},
+	"shaders":                {},
+	"gpu":                    {},
+	"moo":                    {},
+	"moo/internal/jac":       {},
+	"moo/mootest":            {"moo", "moo/internal/jac"},
+	"tensor":                 {"gpu", "shaders"},
+	"bucket":                 {"gpu", "tensor", "moo", "bucket/exchange"},
+	"bucket/exchange":        {}, // what bucket and internal/cluster agree on: neither imports the other
+	"transport":              {},
+	"internal/cluster":       {"transport", "bucket/exchange", "internal/cluster/store"}, // no device: it compiles and is tested everywhere
+	"internal/cluster/store": {},
+	"internal/cluster/scale": {"internal/cluster"},
+	"internal/faultproxy":    {},
+	"internal/ref":           {},
+	"internal/optest":        {},
+	"internal/report":        {},
+	"internal/htmlreport":    {"moo", "internal/report"},
+	"internal/analyze":       {},
+	"internal/live":          {"internal/report"},
+	"internal/config":        {},
+	"internal/safetensors":   {},
+	"internal/checkpoint":    {},
+	"internal/tokenizer":     {},
+	"internal/data":          {"internal/tokenizer"},
+	"internal/model":         {"gpu", "tensor", "internal/safetensors"},
+	"internal/optim":         {"gpu", "bucket", "tensor"},
+	"internal/doctor":        {"gpu", "shaders", "tensor", "internal/ref", "internal/optest"},
 	"internal/train": {
 		"gpu", "tensor", "bucket", "moo", "internal/model", "internal/data", "internal/tokenizer", "internal/config",
-		"internal/optim", "internal/checkpoint", "internal/safetensors", "internal/report",
+		"internal/optim", "internal/checkpoint", "internal/safetensors", "internal/report", "internal/cluster", "transport",
 	},
 	"internal/train/traintest": {"gpu", "internal/model", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
 	"internal/compare":         {"moo", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},
 	"internal/bench":           {"gpu", "tensor", "bucket", "moo", "internal/train", "internal/config"},
-	"cmd/concord":              {"gpu", "tensor", "moo", "internal/train", "internal/report", "internal/config", "internal/doctor", "internal/bench", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/live", "internal/safetensors"},
+	"cmd/concord":              {"gpu", "tensor", "moo", "internal/train", "internal/report", "internal/config", "internal/doctor", "internal/bench", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/live", "internal/safetensors", "internal/cluster"},
 	"cmd/prepare":              {"internal/tokenizer"},
 }
 
@@ -60,6 +66,11 @@ var owners = map[string][]string{
 	"golang.org/x/text":             {"internal/tokenizer"},
 	"github.com/alecthomas/kong":    {"cmd/concord"},
 	"golang.org/x/term":             {"cmd/concord"},
+	"github.com/quic-go/quic-go":    {"transport"},
+	"golang.org/x/time":             {"transport"},
+	"golang.org/x/sys":              {"transport"},
+	"go.etcd.io/etcd":               {"internal/cluster/store"},
+	"go.uber.org/zap":               {"internal/cluster/store"}, // to silence etcd
 }
 
 func TestImportPolicy(t *testing.T) {

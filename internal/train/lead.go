@@ -83,7 +83,7 @@ func (t *Trainer) hostOptions(dir string, ui UI) (cluster.HostOptions, error) {
 	return cluster.HostOptions{
 		Dir: ClusterDir(dir), Listen: c.Listen, UploadLimit: uploadLimit(c), WAN: c.WAN, JoinFor: time.Duration(c.JoinHours * float64(time.Hour)), JoinUses: uses,
 		Coordinator: cluster.CoordinatorOptions{Config: forWorkers, Files: files, Open: open, Units: shape.Units, Codec: shape.Codec, SeqLen: t.cfg.Batch.SeqLen, Workers: c.Workers,
-			Silence: silence(c), NoDeadline: !c.Deadline, Equal: c.Shares == "equal", Log: log,
+			Silence: silence(c), NoDeadline: !c.Deadline, Equal: c.Shares == "equal", CheckEvery: c.CheckEvery, Log: log,
 			Work: func(step int) cluster.Work { return t.work(t.corpus.sampler.Batch(step)) }},
 		Member: cluster.MemberOptions{Hello: t.hello(), Silence: silence(c), Log: func(string, ...any) {}},
 	}, nil

@@ -72,6 +72,11 @@ func (t *Trainer) joinStep(ctx context.Context, b *data.Batch) error {
 	if err != nil {
 		return err
 	}
+	if s.Check {
+		if err := t.compare(); err != nil {
+			return err
+		}
+	}
 	if s.Snapshot {
 		if err := t.offer(); err != nil {
 			return err
@@ -166,6 +171,26 @@ func (t *Trainer) offer() error {
 		return classify(err)
 	}
 	t.team.member.Offer(t.step, map[string][]byte{stateFile: s, tensorsFile: b.Bytes()})
+	return nil
+}
+
+// compare tells the hashes of weights and moments, by unit.
+func (t *Trainer) compare() error {
+	var units []transport.Hash
+	for _, u := range t.store.Layout.Units {
+		var parts [][]byte
+		for _, b := range u.Buckets {
+			for _, s := range states {
+				x, err := t.engine.Dev.Read(t.store.Flat(s, b).View()).Wait()
+				if err != nil {
+					return classify(err)
+				}
+				parts = append(parts, x)
+			}
+		}
+		units = append(units, transport.Sum(parts...))
+	}
+	t.team.member.Compare(t.step, units)
 	return nil
 }
 

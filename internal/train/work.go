@@ -153,7 +153,7 @@ func ended(err error) error {
 		return nil
 	case errors.As(err, &e):
 		return as(ErrInterrupted, fmt.Errorf("%s\n  join again with the same line when it goes on", e.Text))
-	case errors.Is(err, cluster.ErrLost):
+	case errors.Is(err, cluster.ErrLost), errors.Is(err, cluster.ErrBanned), errors.Is(err, transport.ErrProof):
 		return as(ErrCluster, err)
 	}
 	return classify(err)
