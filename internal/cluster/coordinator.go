@@ -612,14 +612,14 @@ func (c *Coordinator) advance(k *Commit) {
 		}
 		c.tell(m, transport.Pack(msgCommit, k))
 	}
-	c.repair()
+	c.settled = time.Now().Add(max(settleLeast, took/4))
+	c.step, c.last, c.plan, c.waiting = c.step+1, k, nil, ""
+	c.repair(k.Step)
 	for _, m := range c.members {
 		if m.receive < 0 && m.step >= 0 { // came during the step and was not sent its buckets
 			c.resync(m)
 		}
 	}
-	c.settled = time.Now().Add(max(settleLeast, took/4))
-	c.step, c.last, c.plan, c.waiting = c.step+1, k, nil, ""
 	c.changed()
 }
 

@@ -10,14 +10,14 @@ import (
 // drift: once is a flipped bit, twice is a bad machine.
 const mostDrifts = 1
 
-// repair compares the replicas that told their hashes for the step that is just
-// committed. Who is not like most others, or with no majority like machine 1,
+// repair compares the replicas that told their hashes before a step that is
+// committed now. Who is not like most others, or with no majority like machine 1,
 // fetches the weights of another machine; of those who hold the right ones, in
 // gradients mode, everyone stays right.
-func (c *Coordinator) repair() {
+func (c *Coordinator) repair(step int) {
 	told := map[uint32][]transport.Hash{}
 	for _, m := range c.sorted() {
-		if m.hashes != nil && m.hashes.Step == c.step && len(m.hashes.Unit) == len(c.opt.Units) {
+		if m.hashes != nil && m.hashes.Step == step && len(m.hashes.Unit) == len(c.opt.Units) {
 			told[m.id] = m.hashes.Unit
 		}
 	}

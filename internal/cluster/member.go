@@ -387,6 +387,9 @@ func (m *Member) take(p *Plan) {
 		return
 	}
 	m.plan = p
+	if m.commits[p.Step] != nil && m.plans[p.Step] != nil {
+		return // the step is final under the plan that is known
+	}
 	m.plans[p.Step] = p
 	if m.cur != nil && m.cur.n == p.Step {
 		m.cur.replan(p)
