@@ -5,11 +5,15 @@ RUN ?= examples/names8/run.toml
 # Extra flags of the demo, e.g. make demo FLAGS='-o schedule.steps=20'
 FLAGS ?=
 
-.PHONY: demo test build driver check lint bench clean
+.PHONY: demo demo3 soak test build driver check lint bench clean
 
 ## demo: fine-tune the shipped model in eight languages (at most 5 minutes on two CPU cores)
 demo: driver
 	$(BIN) train $(RUN) $(FLAGS)
+
+## demo3: one run on three workers of this machine, over QUIC (about a minute on two CPU cores)
+demo3: driver
+	$(BIN) train examples/three/run.toml --spawn 2 $(FLAGS)
 
 ## test: every test, on the preferred adapter
 test: driver

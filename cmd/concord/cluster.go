@@ -13,7 +13,7 @@ import (
 )
 
 type workerCmd struct {
-	Join   string `required:"" placeholder:"LINE" help:"The line that concord train --listen prints; nothing else is needed."`
+	Join   string `required:"" env:"CONCORD_JOIN" placeholder:"LINE" help:"The line that concord train --listen prints; nothing else is needed."`
 	Dir    string `placeholder:"DIR" help:"Where to keep the identity and the run's files; by default in the user's cache folder."`
 	Listen string `default:":0" placeholder:"ADDR" help:"UDP address for the other workers; any port by default."`
 	Name   string `help:"This machine's name, as the others see it; by default the host's."`

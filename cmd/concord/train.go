@@ -55,12 +55,19 @@ func (s showing) during(f func(ctx context.Context, ui train.UI) (*train.Summary
 // leading is how train and resume lead a run on many machines.
 type leading struct {
 	Listen  string `placeholder:"ADDR" help:"Lead a run on many machines: UDP address for the others, such as :4433. Short for -o cluster.listen=ADDR."`
+	Spawn   int    `placeholder:"N" help:"Start N more workers on this machine, one process each: to try it out, or for several GPUs."`
 	Workers int    `placeholder:"N" help:"Machines that the first step waits for, this one included. Short for -o cluster.workers=N."`
 }
 
 // overrides are what the flags stand for.
 func (l leading) overrides(o []string) []string {
 	o = slices.Clone(o)
+	if l.Spawn > 0 && l.Listen == "" {
+		o = append(o, "cluster.listen=127.0.0.1:0")
+	}
+	if l.Spawn > 0 && l.Workers == 0 {
+		o = append(o, fmt.Sprintf("cluster.workers=%d", l.Spawn+1))
+	}
 	if l.Listen != "" {
 		o = append(o, "cluster.listen="+l.Listen)
 	}
@@ -82,7 +89,10 @@ func (c *trainCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	return c.during(func(ctx context.Context, ui train.UI) (*train.Summary, error) { return train.Run(ctx, cfg, ui) })
+	return c.during(func(ctx context.Context, ui train.UI) (*train.Summary, error) {
+		defer c.leading.spawn(&ui, c.Override)()
+		return train.Run(ctx, cfg, ui)
+	})
 }
 
 type resumeCmd struct {
@@ -94,6 +104,7 @@ type resumeCmd struct {
 
 func (c *resumeCmd) Run() error {
 	return c.during(func(ctx context.Context, ui train.UI) (*train.Summary, error) {
+		defer c.leading.spawn(&ui, c.Override)()
 		return train.Resume(ctx, c.Dir, c.leading.overrides(c.Override), ui)
 	})
 }

@@ -324,11 +324,14 @@ func (c *Coordinator) begin() {
 
 // lacking says what the next step waits for, "" for nothing.
 func (c *Coordinator) lacking() string {
-	here, current := 0, 0
+	here, current, dialled := 0, 0, 0
 	var settling []string
 	for _, m := range c.sorted() {
 		if m.current(c.step) {
 			current++
+			if m.addr != "" {
+				dialled++
+			}
 		}
 		if m.current(c.step) || m.state {
 			here++
@@ -345,6 +348,8 @@ func (c *Coordinator) lacking() string {
 		return fmt.Sprintf("%d more workers", c.opt.Workers-here)
 	case current == 0:
 		return c.hope(local)
+	case dialled == 0: // who owns buckets must be dialled by the others
+		return "a machine that the others can reach"
 	case len(settling) > 0:
 		return fmt.Sprintf("%v to apply step %d", settling, c.step)
 	}
@@ -392,6 +397,7 @@ func (c *Coordinator) makePlan() {
 	for _, m := range c.sorted() {
 		m.done = nil
 		if m.current(c.step) {
+			m.first = false
 			x := Candidate{Worker: m.id}
 			if !c.opt.Equal {
 				x.Pace = m.pace.pace()
@@ -454,10 +460,6 @@ func (c *Coordinator) send(p, old *Plan) {
 			}
 		}
 		m.rows, m.done = p.share(m.id).Size(), nil
-	}
-	if len(owners) == 0 { // nobody can be dialled: whoever is ready owns, its peers dial machine 1
-		c.plan, c.waiting = nil, "a machine that others can reach"
-		return
 	}
 	for _, m := range c.sorted() {
 		if m.receive == c.step && m.step < 0 {
@@ -637,7 +639,7 @@ func (c *Coordinator) evict(m *member, reason string) {
 	c.evicted = append(c.evicted, Eviction{Time: time.Now(), Worker: m.id, Name: m.hello.Name, Reason: reason})
 	if p := c.plan; p != nil {
 		c.plan = nil
-		if slices.ContainsFunc(c.sorted(), func(x *member) bool { return x.current(c.step) }) {
+		if slices.ContainsFunc(c.sorted(), func(x *member) bool { return x.current(c.step) && x.addr != "" }) {
 			c.replan(p)
 		}
 	}

@@ -37,6 +37,7 @@ type Host struct {
 	Hint        string         // about the socket, "" for none
 	ep          *transport.Endpoint
 	store       store.Store
+	flush       func() // the status
 }
 
 // localWorker is the worker number of machine 1.
@@ -74,7 +75,7 @@ func StartHost(ctx context.Context, o HostOptions, start int) (h *Host, err erro
 	h.Hint = hint
 	c := o.Coordinator
 	c.Store, c.Local, c.Port, c.Secrets, c.Probe = h.store, localWorker, port, secrets, h.probe
-	c.Changed = statusWriter(filepath.Join(o.Dir, statusFile))
+	c.Changed, h.flush = statusWriter(filepath.Join(o.Dir, statusFile))
 	if h.Coordinator, err = NewCoordinator(ctx, c, start); err != nil {
 		conn.Close()
 		return h, err
@@ -105,6 +106,7 @@ func StartHost(ctx context.Context, o HostOptions, start int) (h *Host, err erro
 func (h *Host) Close(e End) {
 	if h.Coordinator != nil {
 		h.Coordinator.Close(e)
+		h.flush()
 	}
 	if h.Member != nil && h.ep != nil {
 		h.Member.Leave()

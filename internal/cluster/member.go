@@ -294,7 +294,7 @@ func (m *Member) returned(w Welcome) {
 		return // and Begin says where it stands
 	}
 	if step >= 0 {
-		m.tell(transport.Pack(msgReady, Ready{Step: step}))
+		m.tell(transport.Pack(msgReady, Ready{Step: step, Device: m.shape.Device}))
 	} else {
 		m.tell(transport.Pack(msgReady, Ready{State: true}))
 	}

@@ -130,7 +130,7 @@ func (c *Coordinator) ready(m *member, r Ready) error {
 		m.step, m.holds, m.state, m.receive = -1, r.Step, true, -1
 		return nil
 	}
-	m.step, m.first = r.Step, m.first && r.Step < c.step
+	m.step = r.Step
 	switch {
 	case r.Step > c.step && m.id == c.opt.Local && len(c.members) == 1:
 		return fmt.Errorf("it holds step %d, the store only %d", r.Step, c.step)

@@ -95,21 +95,26 @@ func (c *Coordinator) changed() {
 // statusFile is where a coordinator leaves its Status for concord status.
 const statusFile = "status.json"
 
-// statusWriter writes what it is given, at most four times a second.
-func statusWriter(path string) func(Status) {
+// statusWriter writes what change is given to path, at most four times a second;
+// flush writes the latest if it was not.
+func statusWriter(path string) (change func(Status), flush func()) {
 	var mu sync.Mutex
 	var last time.Time
-	return func(s Status) {
-		mu.Lock()
-		defer mu.Unlock()
-		if time.Since(last) < 250*time.Millisecond {
-			return
-		}
-		last = time.Now()
-		if b, err := json.Marshal(s); err == nil {
+	var pending *Status
+	write := func() {
+		if b, err := json.Marshal(pending); err == nil && pending != nil {
 			writeFile(path, b)
 		}
+		last, pending = time.Now(), nil
 	}
+	change = func(s Status) {
+		mu.Lock()
+		defer mu.Unlock()
+		if pending = &s; time.Since(last) >= 250*time.Millisecond {
+			write()
+		}
+	}
+	return change, func() { mu.Lock(); defer mu.Unlock(); write() }
 }
 
 // ReadStatus reads the status of the run whose cluster folder is dir.

@@ -77,7 +77,7 @@ func (m *Member) Begin(ctx context.Context, n int, w Work) (*Step, error) {
 	m.forget(n)
 	m.changed.Broadcast()
 	m.mu.Unlock()
-	m.tell(transport.Pack(msgReady, Ready{Step: n}))
+	m.tell(transport.Pack(msgReady, Ready{Step: n, Device: m.shape.Device}))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for {

@@ -194,6 +194,8 @@ type UI struct {
 	// the report.End; Commands are the keys of whoever watches.
 	Watch    func(record any)
 	Commands <-chan Command
+	// Joined, if not nil, is called with the join line of a run on many machines.
+	Joined func(line string)
 }
 
 func (u UI) warn() io.Writer {

@@ -43,8 +43,14 @@ func (t *Trainer) lead(ctx context.Context, dir string, ui UI) (end func(error),
 	if h.Hint != "" {
 		fmt.Fprintln(ui.warn(), "concord:", h.Hint)
 	}
-	if !ui.Quiet {
+	switch {
+	case ui.Watch != nil || ui.Quiet: // Out belongs to the screen, or to JSON
+		fmt.Fprintf(ui.warn(), "join with: concord worker --join '%s'\n", h.Line)
+	default:
 		fmt.Fprintf(ui.Out, " join    concord worker --join '%s'\n", h.Line)
+	}
+	if ui.Joined != nil {
+		ui.Joined(h.Line.String())
 	}
 	end = func(err error) {
 		e := cluster.End{Text: "the run is finished", Finished: err == nil}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"concord/internal/checkpoint"
 	"concord/internal/config"
 	"concord/internal/model"
 	"concord/internal/report"
@@ -126,11 +127,7 @@ func Resume(ctx context.Context, dir string, overrides []string, ui UI) (*Summar
 		return nil, err
 	}
 	defer release()
-	path, err := latest(dir, ui.warn())
-	if err != nil {
-		return nil, err
-	}
-	s, err := readState(path, cfg)
+	path, s, err := resumeFrom(dir, cfg, ui)
 	if err != nil {
 		return nil, err
 	}
@@ -147,13 +144,32 @@ func Resume(ctx context.Context, dir string, overrides []string, ui UI) (*Summar
 		return nil, err
 	}
 	defer t.Close()
-	if err := t.restore(path, s); err != nil {
+	if path == "" {
+		err = t.loadBase()
+	} else {
+		err = t.restore(path, s)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := trimMetrics(filepath.Join(dir, metricsFile), s); err != nil {
 		return nil, DataError(fmt.Errorf("%s: %w", metricsFile, err))
 	}
 	return t.together(ctx, dir, s, ui)
+}
+
+// resumeFrom is the newest whole checkpoint of the run in dir with its state. A
+// run on many machines may go on without one, path "": the others hold what was
+// trained, and where they do not the run begins again.
+func resumeFrom(dir string, cfg *config.Config, ui UI) (path string, s state, err error) {
+	path, err = latest(dir, ui.warn())
+	if errors.Is(err, checkpoint.ErrNone) && cfg.Clustered() {
+		return "", state{}, nil
+	}
+	if err == nil {
+		s, err = readState(path, cfg)
+	}
+	return path, s, err
 }
 
 // together is loop, at the head of the other machines where the run has any.

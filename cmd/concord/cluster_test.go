@@ -1,0 +1,209 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"concord/internal/cluster"
+	"concord/internal/report"
+	"concord/internal/train/traintest"
+)
+
+// machines is a run by several processes of this machine: real devices, real
+// QUIC.
+type machines struct {
+	t       *testing.T
+	dir     string // the run's
+	first   *child
+	line    string
+	workers []*child
+}
+
+// clusterRun writes a tiny run that takes long enough to be disturbed.
+func clusterRun(t *testing.T, steps int) string {
+	t.Helper()
+	traintest.RequireAdapter(t)
+	return traintest.Run(t, map[string]string{"schedule": fmt.Sprintf("steps = %d", steps), "eval": "every = 0", "checkpoint": "every = 10\nkeep = 2", "log": "every = 5"})
+}
+
+// freePort is a UDP port of this machine that nobody uses.
+func freePort(t *testing.T) string {
+	t.Helper()
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.LocalAddr().String()
+}
+
+// lead starts machine 1 and n−1 workers.
+func startMachines(t *testing.T, runFile, listen string, n int, more ...string) *machines {
+	t.Helper()
+	m := &machines{t: t, dir: filepath.Join(filepath.Dir(runFile), "runs", "tiny")}
+	m.first = start(t, append([]string{"train", runFile, "--listen", listen, "--workers", fmt.Sprint(n)}, more...)...)
+	m.line = m.awaitLine()
+	for i := range n - 1 {
+		m.join(fmt.Sprintf("w%d", i+2))
+	}
+	return m
+}
+
+// awaitLine waits for the join line of machine 1.
+func (m *machines) awaitLine() string {
+	m.t.Helper()
+	for line := range m.first.lines {
+		if l := regexp.MustCompile(`concord1/[^']*`).FindString(line); l != "" {
+			return l
+		}
+	}
+	_, errs := m.first.end()
+	m.t.Fatal("no join line: " + errs)
+	return ""
+}
+
+// join starts a worker.
+func (m *machines) join(name string) *child {
+	m.t.Helper()
+	w := start(m.t, "worker", "--join", m.line, "--name", name, "--dir", filepath.Join(m.t.TempDir(), name))
+	m.workers = append(m.workers, w)
+	return w
+}
+
+// status reads the coordinator's status.
+func (m *machines) status() cluster.Status {
+	s, _ := cluster.ReadStatus(filepath.Join(m.dir, "cluster"))
+	return s
+}
+
+// at waits until so many steps are committed and so many machines work.
+func (m *machines) at(step, workers int) {
+	m.t.Helper()
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(5 * time.Millisecond) {
+		s, working := m.status(), 0
+		for _, x := range s.Members {
+			if x.State == "working" && x.Rows > 0 {
+				working++
+			}
+		}
+		if s.Step >= step && working >= workers {
+			return
+		}
+	}
+	m.t.Fatalf("not at step %d with %d machines: %+v", step, workers, m.status())
+}
+
+// records are machine 1's steps.
+func (m *machines) records() (steps []report.Step) {
+	m.t.Helper()
+	b, err := os.ReadFile(filepath.Join(m.dir, "metrics.jsonl"))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		var s report.Step
+		if json.Unmarshal([]byte(line), &s) == nil && s.Kind == "step" {
+			steps = append(steps, s)
+		}
+	}
+	return steps
+}
+
+// finish waits for machine 1 and then for the workers: all must say that the run
+// is finished.
+func (m *machines) finish(workers ...*child) {
+	m.t.Helper()
+	if code, errs := m.first.end(); code != 0 {
+		m.t.Fatalf("machine 1 ended with %d: %s", code, errs)
+	}
+	for i, w := range workers {
+		if code, errs := w.end(); code != 0 {
+			m.t.Errorf("worker %d ended with %d: %s", i, code, errs)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(m.dir, "model", "model.safetensors")); err != nil {
+		m.t.Error(err)
+	}
+}
+
+// One command, three processes.
+func TestSpawn(t *testing.T) {
+	run := clusterRun(t, 12)
+	code, out, errs := concord(t, "", "train", run, "--spawn", "2", "-o", "cluster.deadline=false")
+	if code != 0 {
+		t.Fatal(errs)
+	}
+	if !strings.Contains(out, "concord worker --join") || !strings.Contains(errs, "worker-3: joined") {
+		t.Errorf("%s\n%s", out, errs)
+	}
+	m := &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
+	steps := m.records()
+	last := steps[len(steps)-1].Exchange
+	if len(steps) != 12 || last == nil || last.Workers != 3 || last.Rows >= 6 || last.SentBytes == 0 || last.ReceivedBytes == 0 {
+		t.Errorf("%d steps, the last: %+v", len(steps), last)
+	}
+	code, out, _ = concord(t, "", "status", m.dir)
+	if code != 0 || !strings.Contains(out, "12 steps committed") || !strings.Contains(out, "worker-2") || !strings.Contains(out, "not running") {
+		t.Errorf("status: %d\n%s", code, out)
+	}
+}
+
+// kill -9 of a worker, which owns buckets too: the others go on, and the status
+// says who was put out and why.
+func TestKillWorker(t *testing.T) {
+	m := startMachines(t, clusterRun(t, 150), "127.0.0.1:0", 3, "-o", "cluster.silence=2")
+	m.at(10, 3)
+	before := m.status().Step
+	m.workers[0].Process.Kill()
+	killed := time.Now()
+	for m.status().Step <= before+2 && time.Since(killed) < patience {
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Logf("kill -9 of a worker and owner to the next commit: about %.2f s", time.Since(killed).Seconds())
+	m.finish(m.workers[1])
+	s := m.status()
+	if len(s.Evicted) == 0 || !strings.Contains(s.Evicted[0].Reason, "heard") && !strings.Contains(s.Evicted[0].Reason, "closed") {
+		t.Errorf("evictions: %+v", s.Evicted)
+	}
+	if steps := m.records(); len(steps) != 150 {
+		t.Errorf("%d steps recorded", len(steps))
+	}
+}
+
+// kill -9 of machine 1 in the middle: the workers wait, it comes back with its
+// store, takes the newer weights from them, and no committed step is lost.
+func TestKillCoordinator(t *testing.T) {
+	run, listen := clusterRun(t, 150), freePort(t)
+	m := startMachines(t, run, listen, 3, "-o", "cluster.silence=2", "-o", "checkpoint.every=1000")
+	m.at(20, 3)
+	m.first.Process.Kill()
+	m.first.end()
+	committed := m.status().Step
+	killed := time.Now()
+	// There is no checkpoint yet: only the workers hold what was trained.
+	m.first = start(t, "resume", m.dir, "--listen", listen)
+	for m.status().Step <= committed && time.Since(killed) < patience {
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Logf("kill -9 of machine 1, restart, to the next commit: about %.2f s", time.Since(killed).Seconds())
+	code, errs := m.first.end()
+	if code != 0 || !strings.Contains(errs, "looking for a machine that holds the newer weights") {
+		t.Fatalf("resumed: %d\n%s", code, errs)
+	}
+	for _, w := range m.workers {
+		if code, errs := w.end(); code != 0 {
+			t.Errorf("a worker ended with %d: %s", code, errs)
+		}
+	}
+	steps := m.records()
+	if first := steps[0].Step; first <= committed || first > committed+3 || steps[len(steps)-1].Step != 150 {
+		t.Errorf("%d steps were committed, the resumed run began with step %d", committed, first)
+	}
+}
