@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 
+	"concord/internal/cluster"
 	"concord/internal/config"
 	"concord/internal/train"
 )
@@ -81,10 +82,14 @@ type trainCmd struct {
 	RunFile string `arg:"" help:"Run file (TOML)."`
 	overrides
 	leading
+	Coordinator string `placeholder:"etcd://A,B,C" help:"Be one of several equal machines that share an etcd cluster: start the same command on all of them. One leads; when it dies another takes over."`
 	showing
 }
 
 func (c *trainCmd) Run() error {
+	if c.Coordinator != "" {
+		return c.runAt()
+	}
 	cfg, err := config.Load(c.RunFile, c.leading.overrides(c.Override))
 	if err != nil {
 		return err
@@ -92,6 +97,32 @@ func (c *trainCmd) Run() error {
 	return c.during(func(ctx context.Context, ui train.UI) (*train.Summary, error) {
 		defer c.leading.spawn(&ui, c.Override)()
 		return train.Run(ctx, cfg, ui)
+	})
+}
+
+// runAt is train on one of several equal machines.
+func (c *trainCmd) runAt() error {
+	endpoints, err := cluster.ParseEtcd(c.Coordinator)
+	if err != nil {
+		return usagef("--coordinator: %v", err)
+	}
+	if c.Spawn > 0 {
+		return usagef("--spawn and --coordinator do not go together: start the command several times")
+	}
+	l := c.leading
+	if l.Listen == "" {
+		l.Listen = ":4433"
+	}
+	cfg, err := config.Load(c.RunFile, l.overrides(c.Override))
+	if err != nil {
+		return err
+	}
+	return c.during(func(ctx context.Context, ui train.UI) (*train.Summary, error) {
+		sum, err := train.RunAt(ctx, cfg, endpoints, ui)
+		if err == nil && sum == nil {
+			return &train.Summary{}, nil // another machine led, and has the results
+		}
+		return sum, err
 	})
 }
 

@@ -39,7 +39,7 @@ type CoordinatorOptions struct {
 	Equal      bool // shares do not follow speed
 	CheckEvery int  // steps between comparisons of the replicas; 0: never
 	Log        func(format string, args ...any)
-	Changed    func(Status) // after every change worth showing
+	Changed    func(s Status, last bool) // after every change worth showing
 	// Probe says whether a worker can be dialled: who cannot owns no buckets.
 	Probe   func(ctx context.Context, addr string, worker uint32) error
 	Secrets *Secrets // for revocations; nil: none
@@ -652,9 +652,19 @@ func (c *Coordinator) ban(m *member, reason string) {
 	c.evict(m, reason)
 }
 
+// fail ends this coordinator: the worker of its own process ends with it, the
+// others look for another one.
 func (c *Coordinator) fail(err error) {
 	c.err, c.waiting = err, err.Error()
 	c.opt.Log("%v", err)
+	for _, m := range c.members {
+		if m.id == c.opt.Local {
+			c.tell(m, transport.Pack(msgEnd, End{Text: err.Error()}))
+		} else {
+			m.conn.Close("the coordinator has stopped")
+		}
+	}
+	c.plan = nil
 	c.changed()
 }
 
@@ -671,6 +681,9 @@ func (c *Coordinator) Close(e End) {
 			}
 		}
 	})
+	if c.opt.Changed != nil {
+		c.do(func() { c.opt.Changed(c.status(), true) })
+	}
 	for limit := time.Now().Add(goodbye); time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
 		left := 0
 		c.do(func() { left = len(c.members) })
@@ -678,6 +691,18 @@ func (c *Coordinator) Close(e End) {
 			break
 		}
 	}
+	c.stop()
+	c.wg.Wait()
+}
+
+// Abandon stops without a word: the machines look for another coordinator.
+func (c *Coordinator) Abandon() {
+	c.do(func() {
+		c.ended = true
+		for _, m := range c.members {
+			m.conn.Close("the coordinator has stopped")
+		}
+	})
 	c.stop()
 	c.wg.Wait()
 }

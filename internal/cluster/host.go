@@ -37,7 +37,6 @@ type Host struct {
 	Hint        string         // about the socket, "" for none
 	ep          *transport.Endpoint
 	store       store.Store
-	flush       func() // the status
 }
 
 // localWorker is the worker number of machine 1.
@@ -75,7 +74,7 @@ func StartHost(ctx context.Context, o HostOptions, start int) (h *Host, err erro
 	h.Hint = hint
 	c := o.Coordinator
 	c.Store, c.Local, c.Port, c.Secrets, c.Probe = h.store, localWorker, port, secrets, h.probe
-	c.Changed, h.flush = statusWriter(filepath.Join(o.Dir, statusFile))
+	c.Changed = StatusTo(o.Dir)
 	if h.Coordinator, err = NewCoordinator(ctx, c, start); err != nil {
 		conn.Close()
 		return h, err
@@ -106,7 +105,6 @@ func StartHost(ctx context.Context, o HostOptions, start int) (h *Host, err erro
 func (h *Host) Close(e End) {
 	if h.Coordinator != nil {
 		h.Coordinator.Close(e)
-		h.flush()
 	}
 	if h.Member != nil && h.ep != nil {
 		h.Member.Leave()
@@ -119,18 +117,8 @@ func (h *Host) Close(e End) {
 	}
 }
 
-// probe dials a worker.
 func (h *Host) probe(ctx context.Context, addr string, worker uint32) error {
-	c, err := h.ep.Dial(ctx, addr, serviceWorker, nil, nil, (*workerService)(h.Member))
-	if err != nil {
-		return err
-	}
-	if c.Peer.Worker != worker {
-		c.Close("another worker was meant")
-		return fmt.Errorf("it is worker %d", c.Peer.Worker)
-	}
-	h.Member.addConn(c)
-	return nil
+	return h.Member.probe(ctx, h.ep, addr, worker)
 }
 
 // policy admits by the secrets in the run's folder, and numbers the workers in

@@ -36,7 +36,9 @@ func (e *EndedError) Error() string { return "the run has ended: " + e.Text }
 type MemberOptions struct {
 	Hello       Hello
 	Coordinator string // address
-	Silence     time.Duration
+	// Find, if not nil, looks the address up anew before every connection.
+	Find    func(ctx context.Context) (string, error)
+	Silence time.Duration
 	// Patience is how long to wait for a coordinator that is gone; 0 means 10 min.
 	Patience time.Duration
 	Link     float64 // bytes per second that a link should carry, for striping; 0: 100 Mbit/s
@@ -131,11 +133,28 @@ func NewMember(o MemberOptions) *Member {
 // Services are what the endpoint of a machine offers: its worker, and c where
 // it is the coordinator too.
 func (m *Member) Services(c *Coordinator) map[string]transport.Handler {
-	s := map[string]transport.Handler{serviceWorker: (*workerService)(m)}
-	if c != nil {
-		s[serviceCoordinator] = c
+	if c == nil {
+		return map[string]transport.Handler{serviceWorker: (*workerService)(m)}
 	}
-	return s
+	return m.services(c)
+}
+
+func (m *Member) services(coordinator transport.Handler) map[string]transport.Handler {
+	return map[string]transport.Handler{serviceWorker: (*workerService)(m), serviceCoordinator: coordinator}
+}
+
+// probe finds out whether a worker can be dialled.
+func (m *Member) probe(ctx context.Context, ep *transport.Endpoint, addr string, worker uint32) error {
+	c, err := ep.Dial(ctx, addr, serviceWorker, nil, nil, (*workerService)(m))
+	if err != nil {
+		return err
+	}
+	if c.Peer.Worker != worker {
+		c.Close("another worker was meant")
+		return fmt.Errorf("it is worker %d", c.Peer.Worker)
+	}
+	m.addConn(c)
+	return nil
 }
 
 // Connect introduces this machine to the coordinator.
@@ -151,6 +170,15 @@ func (m *Member) Connect(ctx context.Context, ep *transport.Endpoint) (Welcome, 
 
 func (m *Member) dialCoordinator(ctx context.Context) (Welcome, error) {
 	var w Welcome
+	if m.opt.Find != nil {
+		addr, err := m.opt.Find(ctx)
+		if err != nil {
+			return w, err
+		}
+		m.mu.Lock()
+		m.opt.Coordinator = addr
+		m.mu.Unlock()
+	}
 	c, err := m.ep.Dial(ctx, m.opt.Coordinator, serviceCoordinator, m.opt.Hello, &w, (*coordinatorLink)(m))
 	if err != nil {
 		return w, err

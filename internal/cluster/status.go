@@ -88,33 +88,29 @@ func (x *MemberStatus) add(m *member, c *Coordinator) {
 
 func (c *Coordinator) changed() {
 	if c.opt.Changed != nil {
-		c.opt.Changed(c.status())
+		c.opt.Changed(c.status(), false)
 	}
 }
 
 // statusFile is where a coordinator leaves its Status for concord status.
 const statusFile = "status.json"
 
-// statusWriter writes what change is given to path, at most four times a second;
-// flush writes the latest if it was not.
-func statusWriter(path string) (change func(Status), flush func()) {
+// StatusTo writes the status to the cluster folder dir, at most four times a
+// second unless it is the last.
+func StatusTo(dir string) func(s Status, last bool) {
 	var mu sync.Mutex
-	var last time.Time
-	var pending *Status
-	write := func() {
-		if b, err := json.Marshal(pending); err == nil && pending != nil {
-			writeFile(path, b)
-		}
-		last, pending = time.Now(), nil
-	}
-	change = func(s Status) {
+	var written time.Time
+	return func(s Status, last bool) {
 		mu.Lock()
 		defer mu.Unlock()
-		if pending = &s; time.Since(last) >= 250*time.Millisecond {
-			write()
+		if !last && time.Since(written) < 250*time.Millisecond {
+			return
+		}
+		written = time.Now()
+		if b, err := json.Marshal(s); err == nil {
+			writeFile(filepath.Join(dir, statusFile), b)
 		}
 	}
-	return change, func() { mu.Lock(); defer mu.Unlock(); write() }
 }
 
 // ReadStatus reads the status of the run whose cluster folder is dir.

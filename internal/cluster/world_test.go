@@ -148,7 +148,7 @@ func (w *world) start(id uint32) *node {
 
 func (w *world) coordinate(n *node) *Coordinator {
 	c, err := NewCoordinator(context.Background(), CoordinatorOptions{Store: w.store, Local: 1, Port: n.conn.LocalAddr().(*net.UDPAddr).Port, Units: w.units, Work: w.work, Codec: w.codec,
-		SeqLen: 8, Workers: w.min, Log: w.log, Silence: 2 * time.Second, NoDeadline: !w.deadline, CheckEvery: w.check, Changed: func(s Status) { w.mu.Lock(); w.status = s; w.mu.Unlock() }}, 0)
+		SeqLen: 8, Workers: w.min, Log: w.log, Silence: 2 * time.Second, NoDeadline: !w.deadline, CheckEvery: w.check, Changed: func(s Status, _ bool) { w.mu.Lock(); w.status = s; w.mu.Unlock() }}, 0)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -72,27 +72,33 @@ func (t *Trainer) lead(ctx context.Context, dir string, ui UI) (end func(error),
 
 func (t *Trainer) hostOptions(dir string, ui UI) (cluster.HostOptions, error) {
 	c := t.cfg.Cluster
-	files, open, err := runFiles(t.cfg)
-	if err != nil {
-		return cluster.HostOptions{}, err
-	}
-	forWorkers, err := json.Marshal(portable(t.cfg))
-	if err != nil {
-		return cluster.HostOptions{}, err
-	}
-	shape := t.clusterShape()
-	log := func(format string, args ...any) { fmt.Fprintf(ui.warn(), "concord: "+format+"\n", args...) }
+	o, err := t.coordinatorOptions(ui)
 	uses := c.JoinUses
 	if uses == 0 {
 		uses = -1
 	}
 	return cluster.HostOptions{
 		Dir: ClusterDir(dir), Listen: c.Listen, UploadLimit: uploadLimit(c), WAN: c.WAN, JoinFor: time.Duration(c.JoinHours * float64(time.Hour)), JoinUses: uses,
-		Coordinator: cluster.CoordinatorOptions{Config: forWorkers, Files: files, Open: open, Units: shape.Units, Codec: shape.Codec, SeqLen: t.cfg.Batch.SeqLen, Workers: c.Workers,
-			Silence: silence(c), NoDeadline: !c.Deadline, Equal: c.Shares == "equal", CheckEvery: c.CheckEvery, Log: log,
-			Work: func(step int) cluster.Work { return t.work(t.corpus.sampler.Batch(step)) }},
-		Member: cluster.MemberOptions{Hello: t.hello(), Silence: silence(c), Log: func(string, ...any) {}},
-	}, nil
+		Coordinator: o, Member: cluster.MemberOptions{Hello: t.hello(), Silence: silence(c), Log: func(string, ...any) {}},
+	}, err
+}
+
+// coordinatorOptions tell a coordinator of this run.
+func (t *Trainer) coordinatorOptions(ui UI) (cluster.CoordinatorOptions, error) {
+	c := t.cfg.Cluster
+	files, open, err := runFiles(t.cfg)
+	if err != nil {
+		return cluster.CoordinatorOptions{}, err
+	}
+	forWorkers, err := json.Marshal(portable(t.cfg))
+	if err != nil {
+		return cluster.CoordinatorOptions{}, err
+	}
+	shape := t.clusterShape()
+	return cluster.CoordinatorOptions{Config: forWorkers, Files: files, Open: open, Units: shape.Units, Codec: shape.Codec, SeqLen: t.cfg.Batch.SeqLen, Workers: c.Workers,
+		Silence: silence(c), NoDeadline: !c.Deadline, Equal: c.Shares == "equal", CheckEvery: c.CheckEvery,
+		Log:  func(format string, args ...any) { fmt.Fprintf(ui.warn(), "concord: "+format+"\n", args...) },
+		Work: func(step int) cluster.Work { return t.work(t.corpus.sampler.Batch(step)) }}, nil
 }
 
 func silence(c config.Cluster) time.Duration { return time.Duration(c.Silence * float64(time.Second)) }

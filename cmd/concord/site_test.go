@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/zap"
+)
+
+// startEtcd runs an etcd server that other processes can reach, and returns the
+// address that concord is given.
+func startEtcd(t *testing.T) string {
+	t.Helper()
+	free := func() url.URL {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		return url.URL{Scheme: "http", Host: l.Addr().String()}
+	}
+	c := embed.NewConfig()
+	peer, client := free(), free()
+	c.Dir, c.ListenPeerUrls, c.AdvertisePeerUrls = t.TempDir(), []url.URL{peer}, []url.URL{peer}
+	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
+	c.InitialCluster = c.InitialClusterFromName(c.Name)
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
+	e, err := embed.StartEtcd(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	<-e.Server.ReadyNotify()
+	return "etcd://" + client.Host
+}
+
+// Equal machines around an etcd cluster: the one that leads is killed, another
+// takes over with the weights it has, and the run comes to its end.
+func TestLeaderIsKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("an election takes its time")
+	}
+	run, etcd := clusterRun(t, 150), startEtcd(t)
+	dir := filepath.Join(filepath.Dir(run), "runs", "tiny")
+	m := &machines{t: t, dir: dir}
+	var all []*child
+	for range 3 {
+		all = append(all, start(t, "train", run, "--coordinator", etcd, "--listen", "127.0.0.1:0", "--workers", "3", "--plain", "-o", "cluster.silence=2"))
+	}
+	leader := -1
+	for began := time.Now(); leader < 0 && time.Since(began) < patience; time.Sleep(20 * time.Millisecond) {
+		for i, c := range all {
+			select {
+			case line := <-c.lines:
+				if strings.Contains(line, " leads ") {
+					leader = i
+				}
+			default:
+			}
+		}
+	}
+	if leader < 0 {
+		t.Fatal("nobody leads")
+	}
+	m.at(15, 3)
+	all[leader].Process.Kill()
+	killed, before := time.Now(), m.status().Step
+	for m.status().Step <= before+1 && time.Since(killed) < patience {
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Logf("kill -9 of the leader to the next commit: about %.1f s", time.Since(killed).Seconds())
+	took := 0
+	for i, c := range all {
+		if i == leader {
+			continue
+		}
+		var out strings.Builder
+		for line := range c.lines {
+			fmt.Fprintln(&out, line)
+		}
+		if code, errs := c.end(); code != 0 {
+			t.Errorf("machine %d ended with %d: %s\n%s", i, code, errs, out.String())
+		}
+		if strings.Contains(out.String(), " leads ") {
+			took++
+		}
+	}
+	if took != 1 {
+		t.Errorf("%d machines took over", took)
+	}
+	if s := m.status(); s.Step != 150 || s.Term != 2 {
+		t.Errorf("%d steps in term %d", s.Step, s.Term)
+	}
+	if code, _, errs := concord(t, "", "train", run, "--coordinator", "etcd:/x"); code != exitUsage || !strings.Contains(errs, "etcd://HOST:PORT") {
+		t.Errorf("a bad address: %d %s", code, errs)
+	}
+}

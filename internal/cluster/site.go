@@ -1,0 +1,246 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"concord/internal/cluster/store"
+	"concord/transport"
+)
+
+// SiteOptions are what one of several equal machines needs that share an etcd
+// cluster. Who can write to that is trusted: it holds the run's authority.
+type SiteOptions struct {
+	Endpoints   []string // of etcd
+	Run         string   // name that all machines of the run give it
+	Listen      string
+	Member      MemberOptions
+	UploadLimit int64
+	WAN         bool
+}
+
+// Site is a machine that may lead and, while another one does, works for it.
+// When the leader dies one of the others takes over with the weights it has.
+type Site struct {
+	Member *Member
+	Hint   string
+	store  store.Store
+	ep     *transport.Endpoint
+	office office
+	addr   string
+
+	won    chan struct{} // closed when this machine leads
+	lost   <-chan struct{}
+	resign func()
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// OpenSite connects to etcd and stands for election.
+func OpenSite(ctx context.Context, o SiteOptions) (*Site, error) {
+	st, err := store.External(o.Endpoints, o.Run)
+	if err != nil {
+		return nil, err
+	}
+	s := &Site{store: st, won: make(chan struct{})}
+	identity, err := siteIdentity(ctx, st)
+	if err != nil {
+		st.Close()
+		return nil, err
+	}
+	conn, hint, err := transport.Socket(o.Listen)
+	if err != nil {
+		st.Close()
+		return nil, err
+	}
+	s.Hint, s.addr = hint, reachable(conn.LocalAddr())[0]
+	o.Member.Find = s.find
+	s.Member = NewMember(o.Member)
+	s.ep, err = transport.Open(conn, transport.Options{Identity: identity, Services: s.Member.services(&s.office), UploadLimit: o.UploadLimit, WAN: o.WAN, Revoked: s.Member.revoked})
+	if err != nil {
+		st.Close()
+		return nil, err
+	}
+	ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	s.wg.Go(func() { s.stand(ctx, o.Member.Log) })
+	return s, nil
+}
+
+// siteIdentity takes a certificate of the authority in the store, and makes that
+// where this machine is the first.
+func siteIdentity(ctx context.Context, st store.Store) (*transport.Identity, error) {
+	var ca *transport.CA
+	for {
+		b, rev, err := st.Get(ctx, "ca")
+		if err != nil {
+			return nil, err
+		}
+		if rev > 0 {
+			if ca, err = transport.ParseCA(b); err != nil {
+				return nil, err
+			}
+			break
+		}
+		fresh, err := transport.NewCA()
+		if err != nil {
+			return nil, err
+		}
+		if _, err := st.Put(ctx, "ca", fresh.MarshalPEM(), 0); err != nil && !errors.Is(err, store.ErrConflict) {
+			return nil, err
+		}
+	}
+	n, err := nextWorker(st)
+	if err != nil {
+		return nil, err
+	}
+	return ca.NewIdentity(n)
+}
+
+// stand campaigns until this machine leads.
+func (s *Site) stand(ctx context.Context, log func(string, ...any)) {
+	b, _ := json.Marshal(s.addr)
+	for ctx.Err() == nil {
+		lost, resign, err := s.store.Lead(ctx, b)
+		if err == nil {
+			s.lost, s.resign = lost, resign
+			close(s.won)
+			return
+		}
+		if ctx.Err() == nil {
+			log("the election in etcd: %v; trying again", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+	}
+}
+
+// Won is closed when this machine leads: it must then call Lead.
+func (s *Site) Won() <-chan struct{} { return s.won }
+
+// find is where the leader is.
+func (s *Site) find(ctx context.Context) (string, error) {
+	b, err := s.store.Leader(ctx)
+	if err != nil {
+		return "", err
+	}
+	if b == nil {
+		return "", errors.New("nobody leads")
+	}
+	var addr string
+	return addr, json.Unmarshal(b, &addr)
+}
+
+// Connect introduces this machine to whoever leads, and waits until somebody
+// does.
+func (s *Site) Connect(ctx context.Context) error {
+	for {
+		_, err := s.Member.Connect(ctx, s.ep)
+		if err == nil || errors.Is(err, transport.ErrProof) || errors.Is(err, ErrBanned) || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(beat):
+		}
+	}
+}
+
+// Lead opens the coordinator's office here; the member of this machine, if it is
+// connected to another, finds it by itself. start is the step of this machine's
+// weights, for a run that has committed none.
+func (s *Site) Lead(ctx context.Context, o CoordinatorOptions, start int) (*Coordinator, error) {
+	o.Store, o.Local, o.Port = s.store, s.ep.Identity().Worker, s.ep.Addr().(*net.UDPAddr).Port
+	o.Probe = s.probe
+	c, err := NewCoordinator(ctx, o, start)
+	if err != nil {
+		return nil, err
+	}
+	s.office.held.Store(c)
+	s.wg.Go(func() {
+		select {
+		case <-s.lost:
+			c.post(func() { c.fail(errors.New("this machine's lease in etcd is gone: another one leads now")) })
+		case <-c.done:
+		}
+	})
+	return c, nil
+}
+
+func (s *Site) probe(ctx context.Context, addr string, worker uint32) error {
+	return s.Member.probe(ctx, s.ep, addr, worker)
+}
+
+// Close leaves the run; a leader hands over.
+func (s *Site) Close() {
+	s.cancel()
+	s.Member.Leave()
+	s.ep.Close()
+	if s.resign != nil {
+		s.resign()
+	}
+	s.wg.Wait()
+	s.store.Close()
+}
+
+// office is the coordinator's service of a machine that may come to lead.
+type office struct{ held atomic.Pointer[Coordinator] }
+
+var errOffice = errors.New("this machine does not lead (yet)")
+
+func (o *office) Connected(c *transport.Conn, hello json.RawMessage) (any, error) {
+	if k := o.held.Load(); k != nil {
+		return k.Connected(c, hello)
+	}
+	return nil, errOffice
+}
+
+func (o *office) Message(c *transport.Conn, m transport.Message) {
+	if k := o.held.Load(); k != nil {
+		k.Message(c, m)
+	}
+}
+
+func (o *office) Disconnected(c *transport.Conn, err error) {
+	if k := o.held.Load(); k != nil {
+		k.Disconnected(c, err)
+	}
+}
+
+func (o *office) Offer(*transport.Conn, transport.Header) (transport.Verdict, string) {
+	return transport.Refuse, "this is the coordinator's service"
+}
+
+func (o *office) Deliver(*transport.Conn, transport.Header, []byte, []byte) error { return errOffice }
+
+func (o *office) Fetch(c *transport.Conn, request json.RawMessage) (int64, io.ReadCloser, error) {
+	if k := o.held.Load(); k != nil {
+		return k.Fetch(c, request)
+	}
+	return 0, nil, errOffice
+}
+
+// ParseEtcd reads "etcd://a:2379,b:2379".
+func ParseEtcd(s string) ([]string, error) {
+	const scheme = "etcd://"
+	if len(s) <= len(scheme) || s[:len(scheme)] != scheme {
+		return nil, fmt.Errorf("%q is not of the form etcd://HOST:PORT,HOST:PORT,…", s)
+	}
+	var out []string
+	for _, h := range strings.Split(s[len(scheme):], ",") {
+		if _, _, err := net.SplitHostPort(h); err != nil {
+			return nil, fmt.Errorf("%q: %w", h, err)
+		}
+		out = append(out, "http://"+h)
+	}
+	return out, nil
+}

@@ -1,0 +1,151 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"concord/internal/cluster"
+	"concord/internal/config"
+)
+
+// RunAt trains as one of several equal machines that share an etcd cluster: all
+// are started alike, with the run file and its data at hand. One of them leads:
+// it plans, evaluates, saves and exports. When it dies another takes over, with
+// the weights that it has.
+func RunAt(ctx context.Context, cfg *config.Config, endpoints []string, ui UI) (*Summary, error) {
+	c, err := openCorpus(cfg)
+	if err != nil {
+		return nil, err
+	}
+	t, err := newTrainer(cfg, c, nil, ui.warn(), false)
+	if err != nil {
+		return nil, err
+	}
+	defer t.Close()
+	s, err := t.begin0(ui)
+	if err != nil {
+		return nil, err
+	}
+	log := func(format string, args ...any) { fmt.Fprintf(ui.warn(), "concord: "+format+"\n", args...) }
+	site, err := cluster.OpenSite(ctx, cluster.SiteOptions{Endpoints: endpoints, Run: cfg.Run.Name, Listen: cfg.Cluster.Listen, UploadLimit: uploadLimit(cfg.Cluster), WAN: cfg.Cluster.WAN,
+		Member: cluster.MemberOptions{Hello: t.hello(), Silence: silence(cfg.Cluster), Log: log}})
+	if err != nil {
+		return nil, as(ErrCluster, err)
+	}
+	defer site.Close()
+	if site.Hint != "" {
+		log("%s", site.Hint)
+	}
+	site.Member.Configure(t.clusterShape())
+	fetched, err := os.MkdirTemp("", "concord-*")
+	if err != nil {
+		return nil, DataError(err)
+	}
+	defer os.RemoveAll(fetched)
+	t.team = &team{member: site.Member, dir: filepath.Join(fetched, "state")}
+	led, following := t.standBy(ctx, site, ui)
+	if err := site.Connect(ctx); err != nil {
+		return nil, as(ErrCluster, err)
+	}
+	ui.printf(" joined  the run %q at %s\n", cfg.Run.Name, cfg.Cluster.Listen)
+	err = t.follow(following, ui)
+	select {
+	case l := <-led:
+		if l.err != nil {
+			return nil, as(ErrCluster, l.err)
+		}
+		if ctx.Err() == nil && (err == nil || errors.Is(err, ErrInterrupted)) { // the wait for others was ended by the election
+			return t.govern(ctx, l.office, s, ui)
+		}
+		l.office.Abandon()
+	default:
+	}
+	return nil, ended(err)
+}
+
+// begin0 gives every machine the same weights: those of the newest checkpoint in
+// the run's folder, where this machine sees one, or the base model's.
+func (t *Trainer) begin0(ui UI) (state, error) {
+	if exists(filepath.Join(t.cfg.OutDir(), checkpointFolder)) {
+		path, s, err := resumeFrom(t.cfg.OutDir(), t.cfg, ui)
+		if err != nil {
+			return s, err
+		}
+		if path != "" {
+			return s, t.restore(path, s)
+		}
+	}
+	return state{}, t.loadBase()
+}
+
+// ledBy is the outcome of winning the election.
+type ledBy struct {
+	office *cluster.Coordinator
+	err    error
+}
+
+// standBy opens the coordinator's office when this machine wins the election; the
+// context that it returns ends then, or with ctx.
+func (t *Trainer) standBy(ctx context.Context, site *cluster.Site, ui UI) (<-chan ledBy, context.Context) {
+	following, stop := context.WithCancel(ctx)
+	led := make(chan ledBy, 1)
+	start := t.step
+	o, err := t.coordinatorOptions(ui)
+	o.Changed = nil
+	go func() {
+		defer stop()
+		select {
+		case <-ctx.Done():
+			return
+		case <-site.Won():
+		}
+		if err != nil {
+			led <- ledBy{err: err}
+			return
+		}
+		dir := ClusterDir(t.cfg.OutDir())
+		if err := os.MkdirAll(dir, 0o755); err == nil {
+			o.Changed = cluster.StatusTo(dir)
+		}
+		office, err := site.Lead(ctx, o, start)
+		led <- ledBy{office, err}
+	}()
+	return led, following
+}
+
+// govern is machine 1's part, on whichever machine it falls.
+func (t *Trainer) govern(ctx context.Context, office *cluster.Coordinator, s state, ui UI) (*Summary, error) {
+	dir := t.cfg.OutDir()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, DataError(err)
+	}
+	if !exists(filepath.Join(dir, lockFile)) {
+		files, err := fileHashes(t.cfg)
+		if err != nil {
+			return nil, err
+		}
+		if err := writeLock(dir, lock{Version: BuildVersion(), RunFile: mustAbs(t.cfg.Path()), Config: t.cfg, Files: files}); err != nil {
+			return nil, DataError(err)
+		}
+	}
+	os.Remove(filepath.Join(dir, inUseFile)) // whoever led before has lost its lease in etcd, and with it the right to write here
+	release, err := occupy(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	ui.printf(" leads   from step %d of %d on, in %s\n", t.step, t.corpus.steps, dir)
+	if path, newer, err := resumeFrom(dir, t.cfg, UI{}); err == nil && path != "" { // what the last leader evaluated
+		s = newer
+	}
+	sum, err := t.loop(ctx, dir, s, ui)
+	if err == nil {
+		office.Close(cluster.End{Text: "the run is finished", Finished: true})
+	} else {
+		office.Abandon() // and another machine takes over
+	}
+	return sum, err
+}
