@@ -178,7 +178,7 @@ func (c *Conn) serveFetch(s *quic.Stream, request json.RawMessage) error {
 			return err
 		}
 		left -= int64(n)
-		if err := writeBody(s, buf[:n], func(n int) error { return c.ready(s, n) }); err != nil {
+		if err := writeBody(s, buf[:n], new([]byte), func(n int) error { return c.ready(s, n) }); err != nil {
 			return err
 		}
 	}
@@ -234,7 +234,7 @@ func (c *Conn) Fetch(ctx context.Context, request any, patience time.Duration, o
 	buf := make([]byte, ChunkSize)
 	for left := f.Size; left > 0; {
 		chunk := buf[:min(left, ChunkSize)]
-		if err := readBody(s, chunk, func() { s.SetReadDeadline(time.Now().Add(c.e.opt.Stall)) }); err != nil {
+		if _, err := readBody(s, chunk, func() { s.SetReadDeadline(time.Now().Add(c.e.opt.Stall)) }); err != nil {
 			return err
 		}
 		if _, err := w.Write(chunk); err != nil {

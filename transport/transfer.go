@@ -60,11 +60,13 @@ func (c *Conn) receive(s *quic.Stream) error {
 func (c *Conn) receiveBody(s *quic.Stream, h Header) error {
 	body := make([]byte, uint64(h.Meta)+h.Payload)
 	answer := byte(ansGrant)
+	var sums []byte
 	for try := 0; ; try++ {
 		if err := c.answer(s, []byte{answer}); err != nil {
 			return err
 		}
-		err := readBody(s, body, func() { s.SetReadDeadline(time.Now().Add(c.e.opt.Stall)) })
+		var err error
+		sums, err = readBody(s, body, func() { s.SetReadDeadline(time.Now().Add(c.e.opt.Stall)) })
 		if err == nil {
 			break
 		}
@@ -78,7 +80,7 @@ func (c *Conn) receiveBody(s *quic.Stream, h Header) error {
 		return c.explain(s, ansRefuse, err.Error())
 	}
 	c.e.count(func(st *Stats) { st.ReceivedBytes += int64(len(body)); st.ReceivedTransfers++ })
-	sum := Sum(body)
+	sum := Sum(sums)
 	return c.answer(s, append([]byte{ansAck}, sum[:]...))
 }
 
@@ -145,38 +147,42 @@ func (c *Conn) transfer(s *quic.Stream, t Outgoing) error {
 		patience = c.e.opt.Stall
 	}
 	var sum Hash
+	var sums []byte // of the chunks' checksums
 	for {
 		s.SetReadDeadline(time.Now().Add(patience))
-		switch a, err := readAnswer(s, &sum); {
+		a, err := readAnswer(s, &sum)
+		switch {
 		case err != nil:
 			return err
 		case a == ansHave:
 			return nil
 		case a == ansAck:
-			if sum != Sum(t.Metadata, t.Data) {
+			if sum != Sum(sums) {
 				return fmt.Errorf("%w: the receiver acknowledged other bytes", ErrDamaged)
 			}
 			c.e.count(func(st *Stats) { st.SentBytes += int64(len(t.Metadata) + len(t.Data)); st.SentTransfers++ })
 			return nil
 		}
-		if err := c.sendBody(s, t); err != nil {
+		if sums, err = c.sendBody(s, t); err != nil {
 			return err
 		}
 	}
 }
 
-// sendBody writes the chunks of metadata and payload as one sequence.
-func (c *Conn) sendBody(s *quic.Stream, t Outgoing) error {
+// sendBody writes the chunks of metadata and payload as one sequence, and returns
+// their checksums.
+func (c *Conn) sendBody(s *quic.Stream, t Outgoing) (sums []byte, err error) {
 	body := t.Data
+	wait := func(n int) error { return c.ready(s, n) }
 	if len(t.Metadata) > 0 {
 		first := min(len(t.Data), ChunkSize-len(t.Metadata)%ChunkSize)
 		head := append(append(make([]byte, 0, len(t.Metadata)+first), t.Metadata...), t.Data[:first]...)
-		if err := writeBody(s, head, func(n int) error { return c.ready(s, n) }); err != nil {
-			return err
+		if err := writeBody(s, head, &sums, wait); err != nil {
+			return nil, err
 		}
 		body = t.Data[first:]
 	}
-	return writeBody(s, body, func(n int) error { return c.ready(s, n) })
+	return sums, writeBody(s, body, &sums, wait)
 }
 
 // readAnswer reads one answer: grant and again mean that the body is wanted.
