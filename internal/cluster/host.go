@@ -27,6 +27,18 @@ type HostOptions struct {
 	WAN         bool
 	JoinFor     time.Duration // how long the printed join line is valid
 	JoinUses    int           // −1: any number
+	Socket      SocketFunc    // nil: transport.Socket
+}
+
+// SocketFunc opens a UDP socket as transport.Socket does; tests put links of
+// their own in its place.
+type SocketFunc func(addr string) (conn net.PacketConn, hint string, err error)
+
+func (f SocketFunc) open(addr string) (net.PacketConn, string, error) {
+	if f == nil {
+		f = transport.Socket
+	}
+	return f(addr)
 }
 
 // Host is machine 1: the coordinator and a worker in one process, on one socket.
@@ -62,7 +74,7 @@ func StartHost(ctx context.Context, o HostOptions, start int) (h *Host, err erro
 			h.Close(End{Text: err.Error()})
 		}
 	}()
-	conn, hint, err := transport.Socket(o.Listen)
+	conn, hint, err := o.Socket.open(o.Listen)
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ type WorkerOptions struct {
 	Member      MemberOptions
 	UploadLimit int64
 	WAN         bool
+	Socket      SocketFunc // nil: transport.Socket
 }
 
 // Worker is a machine that has joined.
@@ -43,7 +44,7 @@ func StartWorker(ctx context.Context, o WorkerOptions) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, hint, err := transport.Socket(o.Listen)
+	conn, hint, err := o.Socket.open(o.Listen)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,9 @@ const clusterFolder = "cluster"
 // ClusterDir is the cluster folder of the run in dir.
 func ClusterDir(dir string) string { return filepath.Join(dir, clusterFolder) }
 
+// socket is nil but in tests, which simulate links.
+var socket cluster.SocketFunc
+
 // lead makes this machine the first of a run on many, where the run file asks
 // for it. The function that it returns ends the run for the others.
 func (t *Trainer) lead(ctx context.Context, dir string, ui UI) (end func(error), err error) {
@@ -79,7 +82,7 @@ func (t *Trainer) hostOptions(dir string, ui UI) (cluster.HostOptions, error) {
 	}
 	return cluster.HostOptions{
 		Dir: ClusterDir(dir), Listen: c.Listen, UploadLimit: uploadLimit(c), WAN: c.WAN, JoinFor: time.Duration(c.JoinHours * float64(time.Hour)), JoinUses: uses,
-		Coordinator: o, Member: cluster.MemberOptions{Hello: t.hello(), Silence: silence(c), Log: func(string, ...any) {}},
+		Socket: socket, Coordinator: o, Member: cluster.MemberOptions{Hello: t.hello(), Silence: silence(c), Log: func(string, ...any) {}},
 	}, err
 }
 

@@ -73,7 +73,7 @@ func enlist(ctx context.Context, o WorkOptions, line transport.Line, dir string,
 		listen = ":0"
 	}
 	log := func(format string, args ...any) { fmt.Fprintf(ui.warn(), "concord: "+format+"\n", args...) }
-	w, err := cluster.StartWorker(ctx, cluster.WorkerOptions{Dir: dir, Line: line, Listen: listen,
+	w, err := cluster.StartWorker(ctx, cluster.WorkerOptions{Dir: dir, Line: line, Listen: listen, Socket: socket,
 		Member: cluster.MemberOptions{Hello: cluster.Hello{Name: name, Version: BuildVersion().Version}, Log: log}})
 	if err != nil {
 		return nil, nil, as(ErrCluster, err)
