@@ -15,6 +15,10 @@ demo: driver
 demo3: driver
 	$(BIN) train examples/three/run.toml --spawn 2 $(FLAGS)
 
+## soak: half an hour in which workers and coordinators are killed and join all the time
+soak:
+	CONCORD_SOAK=30m $(GO) test ./internal/cluster -run TestSoak -v -timeout 60m
+
 ## test: every test, on the preferred adapter
 test: driver
 	REQUIRE_GPU=1 $(GO) test ./...

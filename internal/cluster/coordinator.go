@@ -33,8 +33,8 @@ type CoordinatorOptions struct {
 	Workers int // how many the first step waits for
 	// Silence is how long a worker may not be heard of; 0 means 3 s.
 	Silence time.Duration
-	// NoDeadline waits for slow workers instead of doing without them: the result
-	// then does not depend on timing.
+	// NoDeadline waits for slow workers instead of doing without their rows, and
+	// does a step again that lost a machine: the result depends on neither.
 	NoDeadline bool
 	Equal      bool // shares do not follow speed
 	CheckEvery int  // steps between comparisons of the replicas; 0: never
@@ -415,9 +415,14 @@ func (c *Coordinator) makePlan() {
 }
 
 // replan goes on with a step after a machine was lost. Rows that are computed
-// stay valid, unless a language has nobody left to compute it: then the step is
-// done again by those who are there.
+// stay valid, unless a language has nobody left to compute it, or the result may
+// not depend on who was lost: then the step is done again by those who are there.
 func (c *Coordinator) replan(old *Plan) {
+	if c.opt.NoDeadline && slices.ContainsFunc(old.Shares, func(s Share) bool { return s.Size() > 0 && c.members[s.Worker] == nil }) {
+		c.opt.Log("step %d is done again, as one of its machines was lost", c.step+1)
+		c.makePlan()
+		return
+	}
 	w := c.opt.Work(c.step)
 	p := &Plan{Generation: old.Generation, Step: old.Step, Deadline: old.Deadline, Check: old.Check}
 	alive := map[int]bool{}

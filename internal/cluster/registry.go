@@ -7,7 +7,9 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"concord/transport"
 )
@@ -21,10 +23,21 @@ func (c *Coordinator) Connected(conn *transport.Conn, raw json.RawMessage) (any,
 	if len(h.Name) > 100 || len(h.Device) > 200 {
 		return nil, errors.New("a name too long")
 	}
+	h.Name, h.Device = plain(h.Name), plain(h.Device)
 	var reply any
 	var err error
 	c.do(func() { reply, err = c.admit(conn, h) })
 	return reply, err
+}
+
+// plain is text from another machine without what a terminal might obey.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
 }
 
 func (c *Coordinator) admit(conn *transport.Conn, h Hello) (any, error) {
@@ -124,7 +137,7 @@ func (c *Coordinator) hear(m *member, msg transport.Message) error {
 // and was not sent what lies between takes the state of another machine.
 func (c *Coordinator) ready(m *member, r Ready) error {
 	if r.Device != "" && len(r.Device) <= 200 {
-		m.hello.Device = r.Device
+		m.hello.Device = plain(r.Device)
 	}
 	if r.State {
 		m.step, m.holds, m.state, m.receive = -1, r.Step, true, -1
@@ -148,14 +161,15 @@ func (c *Coordinator) finished(m *member, d Done) {
 	m.done = &d
 	for w, why := range d.Missing {
 		if c.late[w] == "" && c.members[w] != nil {
-			c.late[w] = why
-			c.opt.Log("step %d goes on without rows of %s: %s", c.step+1, c.members[w].hello.Name, why)
+			c.late[w] = plain(why)
+			c.opt.Log("step %d goes on without rows of %s: %s", c.step+1, c.members[w].hello.Name, plain(why))
 		}
 	}
 }
 
 // problem is what one member tells of another.
 func (c *Coordinator) problem(m *member, p Problem) {
+	p.Text = plain(p.Text)
 	c.opt.Log("%s: %s", m.hello.Name, p.Text)
 	if bad := c.members[p.Worker]; bad != nil && p.Evict {
 		c.ban(bad, p.Text)

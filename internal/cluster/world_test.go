@@ -182,7 +182,7 @@ func (n *node) run() error {
 			return err
 		}
 	}
-	for n.step < n.w.steps {
+	for n.step < n.w.length() {
 		err := n.advance()
 		switch {
 		case errors.Is(err, ErrState):
@@ -449,4 +449,18 @@ func (w *world) evictions(n int) []Eviction {
 	}
 	w.t.Fatalf("no %d evictions after 5 s: %+v", n, w.status)
 	return nil
+}
+
+// length is how many steps the run has.
+func (w *world) length() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.steps
+}
+
+// committed is how many steps some worker has applied.
+func (w *world) committed() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.roots)
 }

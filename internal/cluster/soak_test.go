@@ -1,0 +1,120 @@
+package cluster
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// Workers are killed and join all the time, and now and then the coordinator is,
+// for as long as CONCORD_SOAK says (make soak: 30 minutes). No committed step is
+// lost, every step has one root, the weights are those of a run without faults,
+// and neither memory nor goroutines grow.
+func TestSoak(t *testing.T) {
+	d, err := time.ParseDuration(os.Getenv("CONCORD_SOAK"))
+	if err != nil {
+		t.Skip("set CONCORD_SOAK to a duration, such as 30m")
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	s := &soak{w: newWorld(t, 1<<30), r: rand.New(rand.NewPCG(seed, 0)), next: 2}
+	s.w.slow = func(uint32, int, int) { time.Sleep(2 * time.Millisecond) }
+	s.first = s.w.start(1)
+	s.join()
+	s.join()
+	var early, late [2]float64 // MB and goroutines
+	began := time.Now()
+	for time.Since(began) < d {
+		s.disturb()
+		mb, n := footprint()
+		if early[0] == 0 && time.Since(began) > d/6 {
+			early = [2]float64{mb, n}
+		}
+		late = [2]float64{mb, n}
+	}
+	steps := s.w.committed()
+	t.Logf("%v: %d steps committed, %d workers killed, %d left, %d joined, %d coordinators killed; %.1f MB and %.0f goroutines early, %.1f MB and %.0f late",
+		d, steps, s.kills, s.leaves, s.next-2, s.coordinators, early[0], early[1], late[0], late[1])
+	if late[0] > 2*early[0]+20 || late[1] > early[1]+100 {
+		t.Errorf("memory or goroutines grew: %v, then %v", early, late)
+	}
+	s.finish(steps + 20)
+}
+
+// soak is a run that is disturbed.
+type soak struct {
+	w                           *world
+	r                           *rand.Rand
+	first                       *node
+	others                      []*node
+	next                        uint32
+	kills, leaves, coordinators int
+}
+
+func (s *soak) join() {
+	s.others = append(s.others, s.w.start(s.next))
+	s.next++
+}
+
+// disturb does one thing to the run and waits for it to go on.
+func (s *soak) disturb() {
+	at := s.w.committed()
+	switch n := s.r.IntN(20); {
+	case n == 0:
+		port := s.first.conn.LocalAddr()
+		s.w.coord.stop()
+		s.first.die()
+		time.Sleep(50 * time.Millisecond)
+		s.w.rebind(port)
+		s.first = s.w.start(1)
+		s.coordinators++
+	case n < 8 && len(s.others) > 1:
+		s.take().die()
+		s.kills++
+	case n < 11 && len(s.others) > 1:
+		s.take().leave()
+		s.leaves++
+	case len(s.others) < 5:
+		s.join()
+	}
+	s.w.at(at + 1 + s.r.IntN(8))
+}
+
+// take picks a worker that is not the first.
+func (s *soak) take() *node {
+	i := s.r.IntN(len(s.others))
+	n := s.others[i]
+	s.others = append(s.others[:i], s.others[i+1:]...)
+	return n
+}
+
+// finish lets the run end at step n and compares it with one without faults.
+func (s *soak) finish(n int) {
+	s.w.mu.Lock()
+	s.w.steps = n
+	s.w.mu.Unlock()
+	s.w.wait(append(s.others, s.first)...)
+	w := newWorld(s.w.t, n)
+	one := w.start(1)
+	w.wait(one)
+	for _, x := range append(s.others, s.first) {
+		same(s.w.t, fmt.Sprint("worker ", x.id), one, x)
+	}
+	for step := range n {
+		if s.w.roots[step] == [32]byte{} {
+			s.w.t.Fatalf("step %d was never committed", step)
+		}
+	}
+	s.w.close(append(s.others, s.first)...)
+	w.close(one)
+}
+
+func footprint() (mb, goroutines float64) {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc) / 1e6, float64(runtime.NumGoroutine())
+}
