@@ -1,32 +1,15 @@
 package bucket
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"unsafe"
-
-	"gonum.org/v1/gonum/mat"
 
 	"concord/bucket/exchange"
 	"concord/gpu"
 	"concord/tensor"
 )
-
-// SharedSolver is a Solver whose state travels with the units: the owner of a
-// unit solves, all others import what came of it, and any of them may own the
-// unit next.
-type SharedSolver interface {
-	Solver
-	// Counted tells what a unit's rows were computed from, before Fixed and Solve:
-	// supervised tokens and sums of losses by row.
-	Counted(unit int, tokens []int, losses []float64)
-	// Export is the unit's state behind the step, Import sets it.
-	Export(unit int) ([]byte, error)
-	Import(unit int, state []byte) error
-}
 
 // remote is a step on many machines: rows leave for their owners as soon as the
 // backward pass has written them, and their memory is free again.
@@ -315,99 +298,6 @@ func (r *Resolver) take(e exchange.Event) error {
 	}
 	r.setGradient(r.store.Layout.Units[e.Unit], e.Gradient)
 	return r.store.Engine.Dev.Err()
-}
-
-// sharedUnit is what an owner tells of a unit besides its gradient.
-type sharedUnit struct {
-	G         []number        `json:"g,omitempty"` // lower triangle
-	Halves    []number        `json:"halves,omitempty"`
-	Weights   []float64       `json:"weights,omitempty"`
-	Norm2     number          `json:"norm2"`
-	Negative  int             `json:"negative,omitempty"`
-	Pairs     int             `json:"pairs,omitempty"`
-	MinCosine number          `json:"min_cosine,omitempty"`
-	NonFinite []int           `json:"non_finite,omitempty"`
-	State     json.RawMessage `json:"state,omitempty"`
-}
-
-// number is a float64 whose NaN and infinities are null, which reads as NaN.
-type number float64
-
-func (n number) MarshalJSON() ([]byte, error) {
-	if !finite(float64(n)) {
-		return []byte("null"), nil
-	}
-	return json.Marshal(float64(n))
-}
-
-func (n *number) UnmarshalJSON(b []byte) error {
-	if string(b) == "null" {
-		*n = number(math.NaN())
-		return nil
-	}
-	return json.Unmarshal(b, (*float64)(n))
-}
-
-func triangle(g *mat.SymDense) (out []number) {
-	if g == nil {
-		return nil
-	}
-	for i := range g.SymmetricDim() {
-		for j := range i + 1 {
-			out = append(out, number(g.At(i, j)))
-		}
-	}
-	return out
-}
-
-// square is the n×n matrix of a lower triangle, nil for none.
-func square(x []number, n int) (*mat.SymDense, error) {
-	if len(x) == 0 {
-		return nil, nil
-	}
-	if len(x) != n*(n+1)/2 {
-		return nil, fmt.Errorf("%d values for the Gram of %d rows", len(x), n)
-	}
-	g := mat.NewSymDense(n, nil)
-	for i, k := 0, 0; i < n; i++ {
-		for j := range i + 1 {
-			g.SetSym(i, j, float64(x[k]))
-			k++
-		}
-	}
-	return g, nil
-}
-
-func (r *Resolver) exportUnit(i int) ([]byte, error) {
-	state, err := r.opt.Solver.(SharedSolver).Export(i)
-	if err != nil {
-		return nil, err
-	}
-	b := r.reports[i]
-	return json.Marshal(sharedUnit{G: triangle(b.G), Halves: triangle(b.Halves), Weights: b.Weights, Norm2: number(b.Norm2), Negative: b.Negative,
-		Pairs: b.Pairs, MinCosine: number(b.MinCosine), NonFinite: b.NonFinite, State: state})
-}
-
-func (r *Resolver) importUnit(i int, meta []byte) error {
-	var s sharedUnit
-	if err := json.Unmarshal(meta, &s); err != nil {
-		return err
-	}
-	u := r.store.Layout.Units[i]
-	g, err := square(s.G, r.opt.Objectives)
-	if err != nil {
-		return err
-	}
-	h, err := square(s.Halves, 2*r.opt.Objectives)
-	if err != nil {
-		return err
-	}
-	if s.Weights != nil && len(s.Weights) != r.opt.Objectives {
-		return fmt.Errorf("%d weights for %d objectives", len(s.Weights), r.opt.Objectives)
-	}
-	r.reports[i] = BucketReport{Name: u.Name, Size: u.Size, G: g, Halves: h, Weights: s.Weights, Norm2: float64(s.Norm2), Negative: s.Negative,
-		Pairs: s.Pairs, MinCosine: float64(s.MinCosine), NonFinite: s.NonFinite, normed: true}
-	return r.opt.Solver.(SharedSolver).Import(i, s.State)
 }
 
 func (x *remote) release() {

@@ -17,7 +17,7 @@ import (
 )
 
 // patience is how long a child may take for what it takes a moment.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // child is a running program.
 type child struct {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"concord/transport"
@@ -271,9 +270,4 @@ func (w *workerService) Fetch(c *transport.Conn, request json.RawMessage) (int64
 	defer m.mu.Unlock()
 	b, err := m.states.take(m, q)
 	return int64(len(b)), io.NopCloser(bytes.NewReader(b)), err
-}
-
-// member says that a worker takes part.
-func (p *Plan) member(worker uint32) bool {
-	return slices.ContainsFunc(p.Members, func(a Address) bool { return a.Worker == worker })
 }

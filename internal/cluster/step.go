@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"time"
 
@@ -36,11 +35,11 @@ type Step struct {
 	toldDone uint32 // epoch
 	missing  map[uint32]string
 
-	began, computed, first, last time.Time
-	waited                       time.Duration
-	arrivals                     map[uint32]time.Time // last row of each worker
-	lossSum                      []float64
-	stats                        transport.Stats
+	began, computed, first time.Time
+	waited                 time.Duration
+	arrivals               map[uint32]time.Time // last row of each worker
+	lossSum                []float64
+	stats                  transport.Stats
 }
 
 // outRow is a row on its way to its owner, kept until the step is committed.
@@ -298,116 +297,4 @@ func (s *Step) Next(wait bool) (exchange.Event, error) {
 		m.changed.Wait()
 		s.waited += time.Since(began)
 	}
-}
-
-// final tells the coordinator that this machine has everything, and ends the
-// step when it is committed.
-func (s *Step) final() (exchange.Event, bool, error) {
-	m := s.m
-	if len(s.have) < len(s.plan.Owners) {
-		return exchange.Event{}, false, nil
-	}
-	root := s.root()
-	if k := m.commits[s.n]; k != nil {
-		if k.Root != root {
-			m.opt.Log("step %d was committed with other buckets than this machine has: fetching the weights", s.n+1)
-			m.resync = true
-			return exchange.Event{}, false, ErrState
-		}
-		s.commit = k
-		return exchange.Event{Kind: exchange.Final}, true, nil
-	}
-	if s.toldDone != s.plan.Epoch {
-		s.toldDone = s.plan.Epoch
-		d := s.report(root)
-		m.mu.Unlock()
-		m.tell(transport.Pack(msgDone, d))
-		m.mu.Lock()
-	}
-	return exchange.Event{}, false, nil
-}
-
-// root is one hash of all resolved buckets.
-func (s *Step) root() transport.Hash {
-	var all []byte
-	for u := range s.plan.Owners {
-		h := s.have[u]
-		all = append(all, h[:]...)
-	}
-	return transport.Sum(all)
-}
-
-func (s *Step) report(root transport.Hash) Done {
-	now := s.m.ep.Stats()
-	d := Done{Epoch: s.plan.Epoch, Step: s.n, Root: root, Loss: s.lossSum, Tokens: make([]int, s.work.Langs), Waited: s.waited, Cold: s.cold,
-		Sent: now.SentBytes - s.stats.SentBytes, Received: now.ReceivedBytes - s.stats.ReceivedBytes, Missing: s.missing, WaitedOn: map[uint32]float64{}}
-	for r := s.Share.From; r < s.Share.To; r++ {
-		d.Tokens[s.work.Lang[r]] += s.work.Tokens[r]
-	}
-	if !s.computed.IsZero() && s.Share.Size() > 0 {
-		d.Compute = s.computed.Sub(s.began)
-	}
-	if !s.first.IsZero() {
-		d.Exchange = time.Since(s.first)
-	}
-	var earliest time.Time
-	for _, at := range s.arrivals {
-		if earliest.IsZero() || at.Before(earliest) {
-			earliest = at
-		}
-	}
-	for w, at := range s.arrivals {
-		if behind := at.Sub(earliest).Seconds(); behind > 0 {
-			d.WaitedOn[w] = behind
-		}
-	}
-	return d
-}
-
-// Cold says that this step's time on this machine tells nothing of the next:
-// buffers and kernels were made anew.
-func (s *Step) Cold() {
-	s.m.mu.Lock()
-	defer s.m.mu.Unlock()
-	s.cold = true
-}
-
-// Losses tells the sums of this machine's losses by language, before the step's
-// end.
-func (s *Step) Losses(sums []float64) {
-	s.m.mu.Lock()
-	defer s.m.mu.Unlock()
-	for i, v := range sums {
-		if !math.IsNaN(v) && !math.IsInf(v, 0) {
-			s.lossSum[i] = v
-		}
-	}
-}
-
-// Outcome is the committed step: the sums of the losses and the tokens that were
-// counted, by language.
-func (s *Step) Outcome() Commit { return *s.commit }
-
-// Timing is how the step's time went for this machine.
-type Timing struct {
-	Exchange, Waited time.Duration // first row to the last bucket; of that, behind the backward pass
-	Sent, Received   int64
-	Workers          int
-	Missing          []string
-}
-
-// Timing reports on a step whose Next returned Final.
-func (s *Step) Timing() Timing {
-	s.m.mu.Lock()
-	defer s.m.mu.Unlock()
-	now := s.m.ep.Stats()
-	t := Timing{Waited: s.waited, Sent: now.SentBytes - s.stats.SentBytes, Received: now.ReceivedBytes - s.stats.ReceivedBytes, Workers: len(s.plan.Members)}
-	if !s.first.IsZero() {
-		t.Exchange = time.Since(s.first)
-	}
-	for _, why := range s.missing {
-		t.Missing = append(t.Missing, why)
-	}
-	slices.Sort(t.Missing)
-	return t
 }

@@ -40,7 +40,6 @@ type world struct {
 	check    int
 	drift    func(n *node) // before a step
 	listen   func(i int) net.PacketConn
-	logf     func(format string, args ...any)
 	slow     func(worker uint32, step, unit int) // before a worker pushes
 	tamper   func(worker uint32, step, unit int, x [][]float32)
 

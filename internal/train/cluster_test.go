@@ -133,9 +133,10 @@ func (g *gang) replicas(what string) {
 }
 
 // However many machines, every method resolves the same batch to the same
-// gradients, up to the rounding of sums in another order.
+// gradients, up to the rounding of sums in another order. The first step is
+// machine 1's, from whose weights the others start; all take part in the second.
 func TestManyMachinesAreOne(t *testing.T) {
-	for _, method := range methods() {
+	for i, method := range methods() {
 		t.Run(method, func(t *testing.T) {
 			cfg := withMethod(t, tiny(t, append(exact, "schedule.warmup=0")...), method)
 			alone := *cfg
@@ -144,13 +145,17 @@ func TestManyMachinesAreOne(t *testing.T) {
 			steps(t, plain, 1)
 			want := values(t, plain, bucket.Gradient)
 			var second []float32
-			for _, n := range []int{1, 2, 3} {
+			machines := []int{1, 3}
+			if i%4 == 0 {
+				machines = []int{1, 2, 3}
+			}
+			for _, n := range machines {
 				g := newGang(t, cfg, n)
 				g.steps(1)
 				if e := traintest.NMSE(values(t, g.all[0], bucket.Gradient), want); e > 1e-9 {
 					t.Errorf("%d machines: the first gradient differs from one machine's alone: NMSE %.3g", n, e)
 				}
-				g.steps(2) // the first that all take part in
+				g.steps(2)
 				got := values(t, g.all[0], bucket.Gradient)
 				if second == nil {
 					second = got

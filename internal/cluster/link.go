@@ -1,0 +1,169 @@
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"concord/transport"
+)
+
+// reconnect looks for the coordinator until it is back.
+func (m *Member) reconnect(why error) {
+	began := time.Now()
+	m.opt.Log("the coordinator at %s is gone (%v): looking for it", m.opt.Coordinator, why)
+	for time.Since(began) < m.opt.Patience && m.ctx.Err() == nil {
+		w, err := m.dialCoordinator(m.ctx)
+		if err == nil {
+			m.opt.Log("the coordinator is back after %.1f s", time.Since(began).Seconds())
+			m.returned(w)
+			return
+		}
+		if errors.Is(err, transport.ErrProof) || errors.Is(err, ErrBanned) {
+			m.giveUp(err)
+			return
+		}
+		select {
+		case <-m.ctx.Done():
+		case <-time.After(beat):
+		}
+	}
+	m.giveUp(fmt.Errorf("%w: not back after %v", ErrLost, m.opt.Patience))
+}
+
+// returned takes up the thread: a step that was committed while the coordinator
+// was away, and where this machine stands.
+func (m *Member) returned(w Welcome) {
+	m.mu.Lock()
+	if w.Last != nil && w.Last.Step >= m.applied {
+		m.commits[w.Last.Step] = w.Last
+	}
+	step := m.applied
+	finishing := w.Last != nil && m.cur != nil && m.cur.n == w.Last.Step
+	m.changed.Broadcast()
+	m.mu.Unlock()
+	if finishing && m.finishes(step) {
+		return // and Begin says where it stands
+	}
+	if step >= 0 {
+		m.tell(transport.Pack(msgReady, Ready{Step: step, Device: m.shape.Device}))
+	} else {
+		m.tell(transport.Pack(msgReady, Ready{State: true}))
+	}
+}
+
+// finishes waits for the committed step to be applied: all of its buckets may be
+// here, or on their way.
+func (m *Member) finishes(step int) bool {
+	limit := time.Now().Add(5 * time.Second)
+	timer := time.AfterFunc(5*time.Second, func() { m.mu.Lock(); m.changed.Broadcast(); m.mu.Unlock() })
+	defer timer.Stop()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for m.applied == step && !m.resync && m.over() == nil && time.Now().Before(limit) {
+		m.changed.Wait()
+	}
+	return m.applied > step
+}
+
+func (m *Member) giveUp(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lost = err
+	m.changed.Broadcast()
+}
+
+// coordinatorLink hears the coordinator.
+type coordinatorLink Member
+
+func (l *coordinatorLink) Connected(*transport.Conn, json.RawMessage) (any, error) {
+	return nil, errors.New("not a service")
+}
+
+func (l *coordinatorLink) Message(c *transport.Conn, msg transport.Message) {
+	m := (*Member)(l)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	defer m.changed.Broadcast()
+	m.heard = time.Now()
+	switch msg.Type {
+	case msgPlan:
+		p := new(Plan)
+		if err := msg.Unpack(p); err != nil || p.check(m.shape) != nil {
+			m.opt.Log("a plan that cannot be: %v", errors.Join(err, p.check(m.shape)))
+			return
+		}
+		m.take(p)
+	case msgCommit:
+		k := new(Commit)
+		if msg.Unpack(k) == nil && k.Step >= m.applied {
+			m.commits[k.Step] = k
+		}
+	case msgResync:
+		m.resync = true
+	case msgEnd:
+		e := new(End)
+		msg.Unpack(e)
+		m.ended = e
+	}
+}
+
+// check refuses plans that do not fit the model.
+func (p *Plan) check(s Shape) error {
+	if s.Units == nil {
+		return nil // kept until the model is known; checked again then
+	}
+	if len(p.Owners) != len(s.Units) || len(p.Since) != len(s.Units) || p.Step < 0 {
+		return fmt.Errorf("owners of %d units; the model has %d: the machines do not run the same configuration or version", len(p.Owners), len(s.Units))
+	}
+	return nil
+}
+
+// take makes p the plan of its step, unless a later one is known: that is the
+// fence against a coordinator that does not know that it is none any more.
+func (m *Member) take(p *Plan) {
+	if m.plan != nil && p.Epoch < m.plan.Epoch {
+		return
+	}
+	m.plan = p
+	if m.commits[p.Step] != nil && m.plans[p.Step] != nil {
+		return // the step is final under the plan that is known
+	}
+	m.plans[p.Step] = p
+	if m.cur != nil && m.cur.n == p.Step {
+		m.cur.replan(p)
+	}
+	for _, owner := range p.Owners {
+		if owner != m.id && len(p.Members) > 1 {
+			m.spawn(func() { m.peer(m.ctx, owner) }) // what cannot be dialled receives over this
+		}
+	}
+}
+
+func (l *coordinatorLink) Offer(*transport.Conn, transport.Header) (transport.Verdict, string) {
+	return transport.Refuse, "a coordinator sends no buckets"
+}
+
+func (l *coordinatorLink) Deliver(*transport.Conn, transport.Header, []byte, []byte) error {
+	return errors.New("a coordinator sends no buckets")
+}
+
+func (l *coordinatorLink) Disconnected(c *transport.Conn, err error) {
+	m := (*Member)(l)
+	m.mu.Lock()
+	mine := m.coord == c
+	if mine {
+		m.coord = nil
+	}
+	ended := m.over() != nil
+	m.mu.Unlock()
+	if mine && !ended {
+		m.spawn(func() { m.reconnect(err) })
+	}
+}
+
+func (l *coordinatorLink) Fetch(*transport.Conn, json.RawMessage) (int64, io.ReadCloser, error) {
+	return 0, nil, errors.New("nothing to fetch here")
+}

@@ -1,0 +1,128 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"concord/transport"
+)
+
+// probe finds out whether a worker can be dialled.
+func (m *Member) probe(ctx context.Context, ep *transport.Endpoint, addr string, worker uint32) error {
+	c, err := ep.Dial(ctx, addr, serviceWorker, nil, nil, (*workerService)(m))
+	if err != nil {
+		return err
+	}
+	if c.Peer.Worker != worker {
+		c.Close("another worker was meant")
+		return fmt.Errorf("it is worker %d", c.Peer.Worker)
+	}
+	m.addConn(c)
+	return nil
+}
+
+// peer is the connections to another worker, dialled where there are none.
+func (m *Member) peer(ctx context.Context, worker uint32) (*transport.Peer, error) {
+	m.mu.Lock()
+	p, lock := m.peers[worker], m.dialing[worker]
+	if lock == nil {
+		lock = new(sync.Mutex)
+		m.dialing[worker] = lock
+	}
+	m.mu.Unlock()
+	if p != nil && len(p.Conns()) > 0 {
+		return p, nil
+	}
+	lock.Lock() // one dials, the others wait for it
+	defer lock.Unlock()
+	m.mu.Lock()
+	p, addr := m.peers[worker], m.address(worker)
+	m.mu.Unlock()
+	if p != nil && len(p.Conns()) > 0 {
+		return p, nil
+	}
+	if addr == "" {
+		return nil, fmt.Errorf("worker %d cannot be dialled and has not dialled", worker)
+	}
+	return m.dialPeer(ctx, worker, addr)
+}
+
+func (m *Member) dialPeer(ctx context.Context, worker uint32, addr string) (*transport.Peer, error) {
+	c, err := m.ep.Dial(ctx, addr, serviceWorker, nil, nil, (*workerService)(m))
+	if err != nil {
+		return nil, err
+	}
+	if c.Peer.Worker != worker {
+		c.Close("another worker was meant")
+		return nil, fmt.Errorf("at %s is worker %d, not %d", addr, c.Peer.Worker, worker)
+	}
+	return m.addConn(c), nil
+}
+
+func (m *Member) addConn(c *transport.Conn) *transport.Peer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.peers[c.Peer.Worker]
+	if p == nil {
+		p = new(transport.Peer)
+		m.peers[c.Peer.Worker] = p
+	}
+	p.Add(c)
+	m.changed.Broadcast()
+	return p
+}
+
+// address is where a worker is dialled: a port alone is at the coordinator's
+// machine.
+func (m *Member) address(worker uint32) string {
+	if m.plan == nil {
+		return ""
+	}
+	i := slices.IndexFunc(m.plan.Members, func(a Address) bool { return a.Worker == worker })
+	if i < 0 {
+		return ""
+	}
+	host, port, err := net.SplitHostPort(m.plan.Members[i].Addr)
+	if err != nil || host != "" {
+		return m.plan.Members[i].Addr
+	}
+	host, _, _ = net.SplitHostPort(m.opt.Coordinator)
+	return net.JoinHostPort(host, port)
+}
+
+// stripes keeps as many connections to each owner as its losses call for.
+func (m *Member) stripes() {
+	t := time.NewTicker(2 * time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-m.ctx.Done():
+			return
+		case <-t.C:
+		}
+		m.mu.Lock()
+		type target struct {
+			worker uint32
+			addr   string
+			conns  []*transport.Conn
+		}
+		var all []target
+		for w, p := range m.peers {
+			all = append(all, target{w, m.address(w), p.Conns()})
+		}
+		m.mu.Unlock()
+		for _, x := range all {
+			want := 1
+			for _, c := range x.conns {
+				want = max(want, transport.Stripes(c.Stats(), m.opt.Link))
+			}
+			if x.addr != "" && len(x.conns) > 0 && len(x.conns) < want {
+				m.dialPeer(m.ctx, x.worker, x.addr)
+			}
+		}
+	}
+}

@@ -1,0 +1,233 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"concord/transport"
+)
+
+// begin plans the next step when enough machines are ready for it.
+func (c *Coordinator) begin() {
+	if c.waiting = c.lacking(); c.waiting != "" {
+		return
+	}
+	if !c.started {
+		c.started, c.boot = true, time.Now().Add(bootFor)
+		for _, m := range c.members {
+			m.first = m.state
+		}
+	}
+	c.late = map[uint32]string{}
+	c.makePlan()
+}
+
+// lacking says what the next step waits for, "" for nothing.
+func (c *Coordinator) lacking() string {
+	here, current, dialled := 0, 0, 0
+	var settling []string
+	for _, m := range c.sorted() {
+		if m.current(c.step) {
+			current++
+			if m.addr != "" {
+				dialled++
+			}
+		}
+		if m.current(c.step) || m.state {
+			here++
+		}
+		if m.counted && m.step >= 0 && m.step < c.step && (c.opt.NoDeadline || time.Now().Before(c.settled)) || m.first && !m.state && time.Now().Before(c.boot) && !m.current(c.step) {
+			settling = append(settling, m.hello.Name)
+		}
+	}
+	local := c.members[c.opt.Local]
+	switch {
+	case c.opt.Local != 0 && (local == nil || !local.current(c.step) && !local.state):
+		return "machine 1"
+	case !c.started && here < c.opt.Workers:
+		return fmt.Sprintf("%d more workers", c.opt.Workers-here)
+	case current == 0:
+		return c.hope(local)
+	case dialled == 0: // who owns buckets must be dialled by the others
+		return "a machine that the others can reach"
+	case len(settling) > 0:
+		return fmt.Sprintf("%v to apply step %d", settling, c.step)
+	}
+	return ""
+}
+
+// settleLeast is how long the next step waits, at least, for those who did the
+// last one to apply it.
+const settleLeast = 250 * time.Millisecond
+
+// bootFor bounds how long the machines that were there before the first step may
+// take to fetch its weights before the second goes on without them.
+const bootFor = 2 * time.Minute
+
+// hopeFor is how long a restarted coordinator waits for a machine that holds the
+// last committed step.
+const hopeFor = 20 * time.Second
+
+// hope waits for somebody with the committed state. When nobody comes, the run
+// goes back to machine 1's checkpoint: everything later is lost with the
+// machines that held it.
+func (c *Coordinator) hope(local *member) string {
+	if local == nil {
+		return "a machine that holds the weights"
+	}
+	if c.rollback.IsZero() {
+		c.rollback = time.Now().Add(hopeFor)
+	}
+	if time.Now().Before(c.rollback) {
+		return fmt.Sprintf("a machine that holds the weights of step %d", c.step)
+	}
+	c.opt.Log("no machine holds the weights of the committed step %d any more: going on from machine 1's checkpoint of step %d", c.step, local.holds)
+	c.step, c.last, local.step, local.state, c.rollback = local.holds, nil, local.holds, false, time.Time{}
+	if err := c.write(committed{Next: c.step}); err != nil {
+		c.fail(err)
+	}
+	c.tell(local, transport.Pack(msgResync, Ready{Step: local.step}))
+	return "machine 1"
+}
+
+// makePlan plans the step anew, shares and all.
+func (c *Coordinator) makePlan() {
+	c.epoch++
+	var candidates []Candidate
+	for _, m := range c.sorted() {
+		m.done = nil
+		if m.current(c.step) {
+			m.first = false
+			x := Candidate{Worker: m.id}
+			if !c.opt.Equal {
+				x.Pace = m.pace.pace()
+			}
+			candidates = append(candidates, x)
+		}
+	}
+	p := &Plan{Generation: c.epoch, Step: c.step, Shares: Assign(c.opt.Work(c.step), candidates, c.sizes)}
+	p.Check = c.opt.CheckEvery > 0 && c.step > 0 && c.step%c.opt.CheckEvery == 0
+	if !c.opt.NoDeadline {
+		p.Deadline = c.history.deadline()
+	}
+	c.planned = time.Now()
+	c.send(p, nil)
+}
+
+// replan goes on with a step after a machine was lost. Rows that are computed
+// stay valid, unless a language has nobody left to compute it, or the result may
+// not depend on who was lost: then the step is done again by those who are there.
+func (c *Coordinator) replan(old *Plan) {
+	if c.opt.NoDeadline && slices.ContainsFunc(old.Shares, func(s Share) bool { return s.Size() > 0 && c.members[s.Worker] == nil }) {
+		c.opt.Log("step %d is done again, as one of its machines was lost", c.step+1)
+		c.makePlan()
+		return
+	}
+	w := c.opt.Work(c.step)
+	p := &Plan{Generation: old.Generation, Step: old.Step, Deadline: old.Deadline, Check: old.Check}
+	alive := map[int]bool{}
+	for _, s := range old.Shares {
+		if c.members[s.Worker] != nil {
+			p.Shares = append(p.Shares, s)
+			for seg := range w.segments(s) {
+				alive[seg] = true
+			}
+		}
+	}
+	for seg := range w.segments(Share{From: 0, To: len(w.Lang)}) {
+		if !alive[seg] {
+			c.opt.Log("step %d is done again: nobody else has rows of language %d", c.step+1, seg)
+			c.makePlan()
+			return
+		}
+	}
+	c.epoch++
+	c.send(p, old)
+}
+
+// send completes a plan with owners, members and sources, and sends it.
+func (c *Coordinator) send(p, old *Plan) {
+	p.Epoch = c.epoch
+	var owners []uint32
+	var source uint32
+	for _, m := range c.sorted() {
+		if m.current(c.step) || m.state || m.receive >= 0 {
+			if m.receive < 0 {
+				m.receive = c.step
+			}
+			m.state = false
+			p.Members = append(p.Members, Address{Worker: m.id, Name: m.hello.Name, Addr: m.addr})
+		}
+		if m.current(c.step) && m.addr != "" {
+			owners = append(owners, m.id)
+			if source == 0 || m.id == c.opt.Local {
+				source = m.id
+			}
+		}
+		m.rows, m.done = p.share(m.id).Size(), nil
+	}
+	for _, m := range c.sorted() {
+		if m.receive == c.step && m.step < 0 {
+			if p.Sources == nil {
+				p.Sources = map[uint32]uint32{}
+			}
+			p.Sources[m.id] = source
+		}
+	}
+	defer c.explain(p)
+	p.Owners, p.Revoked = c.owners(old, owners), c.revocations()
+	for u := range p.Owners {
+		since := c.epoch
+		if old != nil && old.Generation == p.Generation && old.Owners[u] == p.Owners[u] {
+			since = old.Since[u]
+		}
+		p.Since = append(p.Since, since)
+	}
+	c.plan = p
+	for _, a := range p.Members {
+		c.tell(c.members[a.Worker], transport.Pack(msgPlan, p))
+	}
+}
+
+// explain tells the user what a step sends, whenever other machines take part.
+func (c *Coordinator) explain(p *Plan) {
+	if len(p.Shares) < 2 {
+		return
+	}
+	who, sizes := "", []string{}
+	for _, s := range p.Shares {
+		who += fmt.Sprint(s.Worker, " ")
+		sizes = append(sizes, fmt.Sprint(s.Size()))
+	}
+	if who == c.told {
+		return
+	}
+	c.told = who
+	w := c.opt.Work(c.step)
+	var members []uint32
+	for _, m := range p.Members {
+		members = append(members, m.Worker)
+	}
+	a := Compare(w, p.Shares, p.Owners, func(u int) int64 { return int64(c.opt.Codec.Size(c.opt.Units[u])) }, members)
+	c.traffic = a
+	const mb = 1e6
+	c.opt.Log("step %d: %d machines with %s rows, %v languages each; %.1f MB a step, %.1f MB from the busiest. Every language everywhere: %.1f MB; plain data parallelism: %.1f MB",
+		c.step+1, len(p.Shares), strings.Join(sizes, "+"), w.Languages(p.Shares), float64(a.Chosen.Total())/mb, float64(a.Chosen.Most())/mb, float64(a.Dealt.Total())/mb, float64(a.Plain.Total())/mb)
+}
+
+// owners keeps the units of those who are still there where they are.
+func (c *Coordinator) owners(old *Plan, workers []uint32) []uint32 {
+	fresh := Owners(c.opt.Units, workers)
+	if old == nil {
+		return fresh
+	}
+	out := slices.Clone(old.Owners)
+	for u, w := range out {
+		if !slices.Contains(workers, w) {
+			out[u] = fresh[u]
+		}
+	}
+	return out
+}
