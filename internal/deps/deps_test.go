@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"transport":              {},
 	"internal/cluster":       {"transport", "bucket/exchange", "internal/cluster/store"}, // no device: it compiles and is tested everywhere
 	"internal/cluster/store": {},
+	"internal/cluster/scale": {"internal/cluster"},
 	"internal/ref":           {},
 	"internal/optest":        {},
 	"internal/report":        {},
