@@ -130,7 +130,7 @@ func (h *Host) Close(e End) {
 }
 
 func (h *Host) probe(ctx context.Context, addr string, worker uint32) error {
-	return h.Member.probe(ctx, h.ep, addr, worker)
+	return h.Member.probe(ctx, addr, worker)
 }
 
 // policy admits by the secrets in the run's folder, and numbers the workers in

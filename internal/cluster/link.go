@@ -167,3 +167,23 @@ func (l *coordinatorLink) Disconnected(c *transport.Conn, err error) {
 func (l *coordinatorLink) Fetch(*transport.Conn, json.RawMessage) (int64, io.ReadCloser, error) {
 	return 0, nil, errors.New("nothing to fetch here")
 }
+
+// pingService answers a coordinator that wants to know whether this machine can be
+// dialled.
+type pingService coordinatorLink
+
+func (*pingService) Connected(*transport.Conn, json.RawMessage) (any, error) { return nil, nil }
+func (*pingService) Message(c *transport.Conn, _ transport.Message)          { c.Close("nothing to say") }
+func (*pingService) Disconnected(*transport.Conn, error)                     {}
+
+func (p *pingService) Offer(c *transport.Conn, h transport.Header) (transport.Verdict, string) {
+	return (*coordinatorLink)(p).Offer(c, h)
+}
+
+func (p *pingService) Deliver(c *transport.Conn, h transport.Header, meta, payload []byte) error {
+	return (*coordinatorLink)(p).Deliver(c, h, meta, payload)
+}
+
+func (p *pingService) Fetch(c *transport.Conn, request json.RawMessage) (int64, io.ReadCloser, error) {
+	return (*coordinatorLink)(p).Fetch(c, request)
+}

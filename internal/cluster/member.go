@@ -132,13 +132,13 @@ func NewMember(o MemberOptions) *Member {
 // it is the coordinator too.
 func (m *Member) Services(c *Coordinator) map[string]transport.Handler {
 	if c == nil {
-		return map[string]transport.Handler{serviceWorker: (*workerService)(m)}
+		return map[string]transport.Handler{serviceWorker: (*workerService)(m), servicePing: (*pingService)(m)}
 	}
 	return m.services(c)
 }
 
 func (m *Member) services(coordinator transport.Handler) map[string]transport.Handler {
-	return map[string]transport.Handler{serviceWorker: (*workerService)(m), serviceCoordinator: coordinator}
+	return map[string]transport.Handler{serviceWorker: (*workerService)(m), servicePing: (*pingService)(m), serviceCoordinator: coordinator}
 }
 
 // Connect introduces this machine to the coordinator.

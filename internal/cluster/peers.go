@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -11,17 +12,26 @@ import (
 	"concord/transport"
 )
 
-// probe finds out whether a worker can be dialled.
-func (m *Member) probe(ctx context.Context, ep *transport.Endpoint, addr string, worker uint32) error {
-	c, err := ep.Dial(ctx, addr, serviceWorker, nil, nil, (*workerService)(m))
+// probe finds out whether others can dial a worker. It asks from a socket of its
+// own: through the one that the worker has dialled a router would let it pass, and
+// nobody else.
+func (m *Member) probe(ctx context.Context, addr string, worker uint32) error {
+	conn, _, err := transport.Socket(":0")
+	if err != nil {
+		return err
+	}
+	ep, err := transport.Open(conn, transport.Options{Identity: m.ep.Identity()})
+	if err != nil {
+		return err
+	}
+	defer ep.Close()
+	c, err := ep.Dial(ctx, addr, servicePing, nil, nil, (*coordinatorLink)(m))
 	if err != nil {
 		return err
 	}
 	if c.Peer.Worker != worker {
-		c.Close("another worker was meant")
 		return fmt.Errorf("it is worker %d", c.Peer.Worker)
 	}
-	m.addConn(c)
 	return nil
 }
 
@@ -48,7 +58,11 @@ func (m *Member) peer(ctx context.Context, worker uint32) (*transport.Peer, erro
 	if addr == "" {
 		return nil, fmt.Errorf("worker %d cannot be dialled and has not dialled", worker)
 	}
-	return m.dialPeer(ctx, worker, addr)
+	p, err := m.dialPeer(ctx, worker, addr)
+	if err != nil && ctx.Err() == nil && !errors.Is(err, transport.ErrRefused) {
+		m.tell(transport.Pack(msgProblem, Problem{Worker: worker, Text: fmt.Sprintf("cannot dial worker %d: %v", worker, err), Unreachable: true}))
+	}
+	return p, err
 }
 
 func (m *Member) dialPeer(ctx context.Context, worker uint32, addr string) (*transport.Peer, error) {

@@ -11,6 +11,7 @@ import (
 const (
 	serviceCoordinator = "coordinator"
 	serviceWorker      = "worker"
+	servicePing        = "ping" // only says that it is there
 )
 
 // Control messages. Those to the coordinator first.
@@ -134,6 +135,8 @@ type Problem struct {
 	Worker uint32 `json:"worker"`
 	Text   string `json:"text"`
 	Evict  bool   `json:"evict,omitempty"`
+	// Unreachable: the sender cannot dial the worker, which then owns no buckets.
+	Unreachable bool `json:"unreachable,omitempty"`
 }
 
 // End closes the run for everybody.

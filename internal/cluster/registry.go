@@ -171,8 +171,18 @@ func (c *Coordinator) finished(m *member, d Done) {
 func (c *Coordinator) problem(m *member, p Problem) {
 	p.Text = plain(p.Text)
 	c.opt.Log("%s: %s", m.hello.Name, p.Text)
-	if bad := c.members[p.Worker]; bad != nil && p.Evict {
+	bad := c.members[p.Worker]
+	switch {
+	case bad == nil:
+	case p.Evict:
 		c.ban(bad, p.Text)
+	case p.Unreachable && bad.id != c.opt.Local && bad.addr != "":
+		c.opt.Log("%s cannot be dialled by %s: it computes, but owns no buckets", bad.hello.Name, m.hello.Name)
+		bad.addr = ""
+		if old := c.plan; old != nil && slices.Contains(old.Owners, bad.id) {
+			c.plan = nil
+			c.replan(old)
+		}
 	}
 }
 

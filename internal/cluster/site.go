@@ -177,7 +177,7 @@ func (s *Site) Lead(ctx context.Context, o CoordinatorOptions, start int) (*Coor
 }
 
 func (s *Site) probe(ctx context.Context, addr string, worker uint32) error {
-	return s.Member.probe(ctx, s.ep, addr, worker)
+	return s.Member.probe(ctx, addr, worker)
 }
 
 // Close leaves the run; a leader hands over.

@@ -40,7 +40,8 @@ type world struct {
 	check    int
 	drift    func(n *node) // before a step
 	listen   func(i int) net.PacketConn
-	slow     func(worker uint32, step, unit int) // before a worker pushes
+	slow     func(worker uint32, step, unit int)         // before a worker pushes
+	perRow   func(worker uint32, rows int) time.Duration // how long a share takes
 	tamper   func(worker uint32, step, unit int, x [][]float32)
 
 	mu     sync.Mutex
@@ -106,13 +107,14 @@ type node struct {
 // cable is a socket that can be cut, as by kill -9.
 type cable struct {
 	net.PacketConn
-	mu  sync.Mutex
-	cut bool
+	mu   sync.Mutex
+	cut  bool
+	deny string // an address that packets do not reach
 }
 
 func (c *cable) WriteTo(b []byte, to net.Addr) (int, error) {
 	c.mu.Lock()
-	cut := c.cut
+	cut := c.cut || c.deny == to.String()
 	c.mu.Unlock()
 	if cut {
 		return len(b), nil
@@ -147,7 +149,7 @@ func (w *world) start(id uint32) *node {
 
 func (w *world) coordinate(n *node) *Coordinator {
 	c, err := NewCoordinator(context.Background(), CoordinatorOptions{Store: w.store, Local: 1, Port: n.conn.LocalAddr().(*net.UDPAddr).Port, Units: w.units, Work: w.work, Codec: w.codec,
-		SeqLen: 8, Workers: w.min, Log: w.log, Silence: 2 * time.Second, NoDeadline: !w.deadline, CheckEvery: w.check, Changed: func(s Status, _ bool) { w.mu.Lock(); w.status = s; w.mu.Unlock() }}, 0)
+		SeqLen: 8, Workers: w.min, Log: w.log, Silence: 2 * time.Second, NoDeadline: !w.deadline, CheckEvery: w.check, Probe: func(ctx context.Context, addr string, id uint32) error { return n.m.probe(ctx, addr, id) }, Changed: func(s Status, _ bool) { w.mu.Lock(); w.status = s; w.mu.Unlock() }}, 0)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -239,6 +241,9 @@ func (n *node) advance() error {
 			units = append(units, transport.Sum(b.Bytes()))
 		}
 		n.m.Compare(n.step, units)
+	}
+	if n.w.perRow != nil {
+		time.Sleep(n.w.perRow(n.id, s.Share.Size()))
 	}
 	for u := range n.w.units {
 		if len(s.Rows()) > 0 {

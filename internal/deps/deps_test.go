@@ -30,6 +30,7 @@ var allowed = map[string][]string{
 	"internal/cluster":       {"transport", "bucket/exchange", "internal/cluster/store"}, // no device: it compiles and is tested everywhere
 	"internal/cluster/store": {},
 	"internal/cluster/scale": {"internal/cluster"},
+	"internal/faultproxy":    {}, // only tests import it
 	"internal/ref":           {},
 	"internal/optest":        {},
 	"internal/report":        {},
