@@ -21,14 +21,14 @@ type Conn struct {
 	e       *Endpoint
 	handler Handler
 
-	mu      sync.Mutex // one control message at a time
+	sending chan struct{} // one control message at a time
 	control *quic.Stream
 	load    loads
 }
 
 func (e *Endpoint) newConn(q *quic.Conn, control *quic.Stream, peer Claims, h Handler) *Conn {
 	control.SetReadDeadline(time.Time{})
-	c := &Conn{Peer: peer, q: q, e: e, control: control, handler: h}
+	c := &Conn{Peer: peer, q: q, e: e, control: control, handler: h, sending: make(chan struct{}, 1)}
 	e.mu.Lock()
 	e.conns[c] = struct{}{}
 	e.mu.Unlock()
@@ -56,8 +56,12 @@ type LinkStats struct {
 // Send sends one control message. A peer that does not take it in time loses the
 // connection.
 func (c *Conn) Send(m Message) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	select {
+	case c.sending <- struct{}{}:
+		defer func() { <-c.sending }()
+	case <-c.q.Context().Done():
+		return ErrClosed
+	}
 	c.control.SetWriteDeadline(time.Now().Add(c.e.opt.Stall))
 	if err := writeMessage(c.control, m); err != nil {
 		c.q.CloseWithError(codeStalled, "control stream stalled")

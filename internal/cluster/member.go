@@ -75,7 +75,7 @@ type Member struct {
 	ended   *End
 	lost    error
 	peers   map[uint32]*transport.Peer
-	dialing map[uint32]*sync.Mutex
+	dialing map[uint32]chan struct{}
 	states  stateShelf
 	residue map[residueKey][]float32 // of int8, what rounding left behind
 	closed  bool
@@ -121,7 +121,7 @@ func NewMember(o MemberOptions) *Member {
 		o.Hello.Incarnation = rand.Uint64()
 	}
 	m := &Member{opt: o, plans: map[int]*Plan{}, commits: map[int]*Commit{}, boxes: map[int]map[int]*resolved{}, applied: -1,
-		peers: map[uint32]*transport.Peer{}, dialing: map[uint32]*sync.Mutex{}, residue: map[residueKey][]float32{}}
+		peers: map[uint32]*transport.Peer{}, dialing: map[uint32]chan struct{}{}, residue: map[residueKey][]float32{}}
 	m.changed = sync.NewCond(&m.mu)
 	m.states.changed = m.changed
 	m.ctx, m.stop = context.WithCancel(context.Background())

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"sync"
 	"time"
 
 	"concord/transport"
@@ -40,15 +39,19 @@ func (m *Member) peer(ctx context.Context, worker uint32) (*transport.Peer, erro
 	m.mu.Lock()
 	p, lock := m.peers[worker], m.dialing[worker]
 	if lock == nil {
-		lock = new(sync.Mutex)
+		lock = make(chan struct{}, 1)
 		m.dialing[worker] = lock
 	}
 	m.mu.Unlock()
 	if p != nil && len(p.Conns()) > 0 {
 		return p, nil
 	}
-	lock.Lock() // one dials, the others wait for it
-	defer lock.Unlock()
+	select { // one dials, the others wait for it
+	case lock <- struct{}{}:
+		defer func() { <-lock }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	m.mu.Lock()
 	p, addr := m.peers[worker], m.address(worker)
 	m.mu.Unlock()

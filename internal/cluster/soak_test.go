@@ -52,6 +52,7 @@ type soak struct {
 	others                      []*node
 	next                        uint32
 	kills, leaves, coordinators int
+	noCoordinator               bool // is never killed
 }
 
 func (s *soak) join() {
@@ -63,7 +64,7 @@ func (s *soak) join() {
 func (s *soak) disturb() {
 	at := s.w.committed()
 	switch n := s.r.IntN(20); {
-	case n == 0:
+	case n == 0 && !s.noCoordinator:
 		port := s.first.conn.LocalAddr()
 		s.w.coord.stop()
 		s.first.die()

@@ -27,22 +27,23 @@ import (
 // weights and rows, whose resolution is a sum, and whose optimizer is a
 // subtraction. What the protocol does to them is everything that can differ.
 type world struct {
-	t        testing.TB
-	ca       *transport.CA
-	store    store.Store
-	units    []int
-	langs    int
-	rows     int
-	steps    int
-	codec    transport.Codec
-	min      int
-	deadline bool
-	check    int
-	drift    func(n *node) // before a step
-	listen   func(i int) net.PacketConn
-	slow     func(worker uint32, step, unit int)         // before a worker pushes
-	perRow   func(worker uint32, rows int) time.Duration // how long a share takes
-	tamper   func(worker uint32, step, unit int, x [][]float32)
+	t         testing.TB
+	ca        *transport.CA
+	store     store.Store
+	units     []int
+	langs     int
+	rows      int
+	steps     int
+	codec     transport.Codec
+	min       int
+	deadline  bool
+	simulated bool // in virtual time: no real sockets
+	check     int
+	drift     func(n *node) // before a step
+	listen    func(i int) net.PacketConn
+	slow      func(worker uint32, step, unit int)         // before a worker pushes
+	perRow    func(worker uint32, rows int) time.Duration // how long a share takes
+	tamper    func(worker uint32, step, unit int, x [][]float32)
 
 	mu     sync.Mutex
 	roots  map[int]transport.Hash // by step
@@ -148,8 +149,12 @@ func (w *world) start(id uint32) *node {
 }
 
 func (w *world) coordinate(n *node) *Coordinator {
-	c, err := NewCoordinator(context.Background(), CoordinatorOptions{Store: w.store, Local: 1, Port: n.conn.LocalAddr().(*net.UDPAddr).Port, Units: w.units, Work: w.work, Codec: w.codec,
-		SeqLen: 8, Workers: w.min, Log: w.log, Silence: 2 * time.Second, NoDeadline: !w.deadline, CheckEvery: w.check, Probe: func(ctx context.Context, addr string, id uint32) error { return n.m.probe(ctx, addr, id) }, Changed: func(s Status, _ bool) { w.mu.Lock(); w.status = s; w.mu.Unlock() }}, 0)
+	o := CoordinatorOptions{Store: w.store, Local: 1, Port: n.conn.LocalAddr().(*net.UDPAddr).Port, Units: w.units, Work: w.work, Codec: w.codec,
+		SeqLen: 8, Workers: w.min, Log: w.log, Silence: 2 * time.Second, NoDeadline: !w.deadline, CheckEvery: w.check, Probe: func(ctx context.Context, addr string, id uint32) error { return n.m.probe(ctx, addr, id) }, Changed: func(s Status, _ bool) { w.mu.Lock(); w.status = s; w.mu.Unlock() }}
+	if w.simulated {
+		o.Probe = nil
+	}
+	c, err := NewCoordinator(context.Background(), o, 0)
 	if err != nil {
 		w.t.Fatal(err)
 	}

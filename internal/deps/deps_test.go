@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"internal/cluster/store": {},
 	"internal/cluster/scale": {"internal/cluster"},
 	"internal/faultproxy":    {}, // only tests import it
+	"internal/simrouter":     {}, // likewise
 	"internal/ref":           {},
 	"internal/optest":        {},
 	"internal/report":        {},
@@ -66,7 +67,7 @@ var owners = map[string][]string{
 	"golang.org/x/text":             {"internal/tokenizer"},
 	"github.com/alecthomas/kong":    {"cmd/concord"},
 	"golang.org/x/term":             {"cmd/concord"},
-	"github.com/quic-go/quic-go":    {"transport"},
+	"github.com/quic-go/quic-go":    {"transport", "internal/simrouter"},
 	"golang.org/x/time":             {"transport"},
 	"golang.org/x/sys":              {"transport"},
 	"go.etcd.io/etcd":               {"internal/cluster/store"},
