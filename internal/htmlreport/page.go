@@ -22,10 +22,11 @@ type Figures struct {
 	Before   *report.Eval       `json:"before"`
 	After    *report.Eval       `json:"after"`
 	Evals    []report.Eval      `json:"evals"`
-	Steps    []int              `json:"steps"` // of the series below
-	Every    int                `json:"every"` // steps that one point of them averages
-	Loss     [][]report.Float   `json:"loss"`  // by language
-	Rate     []report.Float     `json:"rate"`  // tokens per second
+	Steps    []int              `json:"steps"`              // of the series below
+	Every    int                `json:"every"`              // steps that one point of them averages
+	Loss     [][]report.Float   `json:"loss"`               // by language
+	Rate     []report.Float     `json:"rate"`               // tokens per second
+	Machines *Machines          `json:"machines,omitempty"` // of a run on many
 	Buckets  []string           `json:"buckets"`
 	Conflict [][]report.Float   `json:"conflict"` // by bucket: share of pairs, 0 … 1
 	Weights  [][][]report.Float `json:"weights"`  // by bucket and language
@@ -96,12 +97,50 @@ func bucketNames(steps []report.Step) []string {
 	return out
 }
 
+// Machines is how the exchange of a run on many machines went, by point of Steps.
+type Machines struct {
+	Workers  []report.Float `json:"workers"`
+	Exchange []report.Float `json:"exchange"` // seconds from the first row sent to the last bucket received
+	Exposed  []report.Float `json:"exposed"`  // of those, with nothing else to do
+	Sent     []report.Float `json:"sent"`     // bytes, by machine 1
+	Missing  int            `json:"missing"`  // steps that were made without some rows
+}
+
+// machines adds one point of the exchange, where the steps have any.
+func (f *Figures) machines(steps []report.Step) {
+	of := func(value func(*report.Exchange) float64) func(report.Step) float64 {
+		return func(s report.Step) float64 {
+			if s.Exchange == nil {
+				return math.NaN()
+			}
+			return value(s.Exchange)
+		}
+	}
+	if f.Machines == nil {
+		f.Machines = &Machines{}
+	}
+	m := f.Machines
+	m.Workers = append(m.Workers, mean(steps, 2, of(func(x *report.Exchange) float64 { return float64(x.Workers) })))
+	m.Exchange = append(m.Exchange, mean(steps, 4, of(func(x *report.Exchange) float64 { return x.Seconds })))
+	m.Exposed = append(m.Exposed, mean(steps, 4, of(func(x *report.Exchange) float64 { return x.Exposed })))
+	m.Sent = append(m.Sent, mean(steps, 0, of(func(x *report.Exchange) float64 { return float64(x.SentBytes) })))
+	for _, s := range steps {
+		if s.Exchange != nil && len(s.Exchange.Missing) > 0 {
+			m.Missing++
+		}
+	}
+}
+
 // series averages the step records over Every steps a point.
 func (f *Figures) series(steps []report.Step) {
 	per := max(1, len(f.Buckets)*len(f.Langs))
 	f.Every = max(1, (len(steps)+points(per)-1)/points(per))
+	together := slices.ContainsFunc(steps, func(s report.Step) bool { return s.Exchange != nil })
 	for first := 0; first < len(steps); first += f.Every {
 		f.point(steps[first:min(first+f.Every, len(steps))])
+		if together {
+			f.machines(steps[first:min(first+f.Every, len(steps))])
+		}
 	}
 }
 

@@ -196,6 +196,12 @@ func (r *Reporter) line(s Step, languages bool) string {
 		fmt.Fprintf(&b, "  not finite, left out: %s", strings.Join(s.Masked, " "))
 	}
 	fmt.Fprintf(&b, "  %s tok/s", Count(int64(r.rate)))
+	if x := s.Exchange; x != nil {
+		fmt.Fprintf(&b, "  %d machines", x.Workers)
+		if h := float64(x.Hidden); !math.IsNaN(h) {
+			fmt.Fprintf(&b, ", %.0f%% hidden", 100*h)
+		}
+	}
 	if left := s.Steps - s.Step; left > 0 && r.rate > 0 {
 		fmt.Fprintf(&b, "  ETA %s", Duration(time.Duration(float64(left*s.Tokens)/r.rate*float64(time.Second))))
 	}

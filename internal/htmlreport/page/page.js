@@ -153,6 +153,17 @@ function cost() {
   if (t.length) s.append(el("p", { class: "note" }, "Supervised tokens trained on, by language:"), bars(t.map(e => ({ name: e[0], parts: [{ name: "tokens", value: e[1] }] })), v => Math.round(v).toLocaleString("en"), "tokens by language"));
 }
 
+function machines() {
+  const m = DATA.machines;
+  if (!m) return; // a run on one machine has no such section
+  const s = section("machines", "Many machines", "As machine 1 saw it. Exchange: from the first row of gradients sent to the last resolved bucket received. Exposed: what of it was spent with nothing else to do; the rest was hidden behind computation.");
+  const sum = a => a.filter(ok).reduce((p, v) => p + v, 0), all = sum(m.exchange);
+  s.append(el("p", { class: "note" }, (all > 0 ? (100 * (1 - sum(m.exposed) / all)).toFixed(0) + " % of the exchange was hidden. " : "") + (m.missing ? m.missing + " steps were made without the rows of a machine that was late or lost." : "No step was made without any machine's rows.")));
+  s.append(lines([{ name: "exchange", x: DATA.steps, y: m.exchange, index: 0 }, { name: "exposed", x: DATA.steps, y: m.exposed, index: 1 }], { title: "seconds of the exchange over steps", yLabel: "↑ seconds", zero: true }));
+  s.append(lines([{ name: "machines", x: DATA.steps, y: m.workers, index: 0 }], { title: "machines over steps", yLabel: "↑ machines", zero: true }));
+  s.append(lines([{ name: "sent", x: DATA.steps, y: m.sent.map(v => ok(v) ? v / 1e6 : null), index: 0 }], { title: "megabytes sent by machine 1 over steps", yLabel: "↑ MB a step", zero: true }));
+}
+
 function representation() {
   const s = section("representation", "Representation"), a = DATA.analysis;
   if (!a) { missing(s, "Not analysed: concord analyze separability RUN measures how separable the languages are in the hidden states, and adds it here."); return; }
@@ -161,7 +172,7 @@ function representation() {
   for (const t of a.tables || []) s.append(el("p", { class: "note" }, [t.title, t.note].filter(Boolean).join(". ")), table([t.columns || [], ...(t.rows || []).map(r => r.map(c => typeof c === "number" ? num(c) : c === null ? "–" : String(c)))]));
 }
 
-for (const f of [summary, loss, heldout, cosines, conflicts, weights, distance, probes, gaps, noise, cost, representation]) f();
+for (const f of [summary, loss, heldout, cosines, conflicts, weights, distance, probes, gaps, noise, cost, machines, representation]) f();
 if (has(DATA.warnings)) main.append(el("section", {}, el("h2", {}, "Left out"), ...DATA.warnings.slice(0, 20).map(w => el("p", { class: "note" }, w))));
 document.getElementById("foot").textContent = "Made by concord " + H.version + ". This file needs no network.";
 document.documentElement.dataset.ready = String(drawn);
