@@ -207,3 +207,37 @@ func TestKillCoordinator(t *testing.T) {
 		t.Errorf("%d steps were committed, the resumed run began with step %d", committed, first)
 	}
 }
+
+// What a user may get wrong is said, with what to do, and leaves nothing behind.
+func TestClusterMistakes(t *testing.T) {
+	run := clusterRun(t, 2)
+	busy, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	runs := filepath.Join(filepath.Dir(run), "runs")
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"train", run, "--listen", busy.LocalAddr().String()}, exitUsage, "address already in use"},
+		{[]string{"train", run, "--listen", "4433"}, exitUsage, `listen = ":4433"`},
+		{[]string{"train", run, "--listen", ":0", "-o", "cluster.wire=fp4"}, exitUsage, "cluster.wire"},
+		{[]string{"worker", "--join", "hello"}, exitUsage, "concord train --listen"},
+		{[]string{"worker", "--join", "concord1/127.0.0.1:9/" + strings.Repeat("A", 43) + "/id/" + strings.Repeat("A", 22) + "/1"}, exitCluster, "expired"},
+		{[]string{"status", filepath.Dir(run)}, exitData, "not the folder of a run on many machines"},
+		{[]string{"invite", filepath.Dir(run)}, exitData, "no coordinator"},
+		{[]string{"revoke", filepath.Dir(run), "1"}, exitUsage, "machine 1 itself"},
+		{[]string{"revoke", filepath.Dir(run), "7"}, exitData, "not the folder"},
+	} {
+		code, _, errs := concord(t, "", c.args...)
+		if code != c.code || !strings.Contains(errs, c.want) || strings.Contains(errs, "goroutine") {
+			t.Errorf("%v: %d, want %d with %q:\n%s", c.args, code, c.code, c.want, errs)
+		}
+	}
+	if _, err := os.Stat(runs); err == nil {
+		t.Error("a run's folder was left behind")
+	}
+}

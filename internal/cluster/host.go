@@ -55,62 +55,62 @@ type Host struct {
 const localWorker = 1
 
 // StartHost starts machine 1, whose weights are those before step start.
-func StartHost(ctx context.Context, o HostOptions, start int) (h *Host, err error) {
+func StartHost(ctx context.Context, o HostOptions, start int) (*Host, error) {
+	h := &Host{}
+	if err := h.start(ctx, o, start); err != nil {
+		h.Close(End{Text: err.Error()})
+		return nil, err
+	}
+	return h, nil
+}
+
+func (h *Host) start(ctx context.Context, o HostOptions, start int) error {
 	secrets, err := OpenSecrets(o.Dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	ca, err := openCA(filepath.Join(o.Dir, "ca.pem"))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	reset, err := resetKey(filepath.Join(o.Dir, "reset.key"))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	h = &Host{}
-	defer func() {
-		if err != nil {
-			h.Close(End{Text: err.Error()})
-		}
-	}()
+	identity, err := ca.NewIdentity(localWorker)
+	if err != nil {
+		return err
+	}
+	if h.store, err = store.Embedded(o.Dir); err != nil {
+		return err
+	}
 	conn, hint, err := o.Socket.open(o.Listen)
 	if err != nil {
-		return nil, err
-	}
-	port := conn.LocalAddr().(*net.UDPAddr).Port
-	if h.store, err = store.Embedded(o.Dir); err != nil {
-		conn.Close()
-		return h, err
+		return err
 	}
 	h.Hint = hint
 	c := o.Coordinator
-	c.Store, c.Local, c.Port, c.Secrets, c.Probe = h.store, localWorker, port, secrets, h.probe
+	c.Store, c.Local, c.Port, c.Secrets, c.Probe = h.store, localWorker, conn.LocalAddr().(*net.UDPAddr).Port, secrets, h.probe
 	c.Changed = StatusTo(o.Dir)
 	if h.Coordinator, err = NewCoordinator(ctx, c, start); err != nil {
 		conn.Close()
-		return h, err
+		return err
 	}
 	o.Member.Coordinator = localAddr(conn.LocalAddr())
 	h.Member = NewMember(o.Member)
-	identity, err := ca.NewIdentity(localWorker)
-	if err != nil {
-		conn.Close()
-		return h, err
-	}
 	h.ep, err = transport.Open(conn, transport.Options{Identity: identity, Services: h.Member.Services(h.Coordinator), Join: h.policy(ca, secrets, o.Coordinator.Log),
 		Revoked: h.Coordinator.Revoked, ResetKey: reset, UploadLimit: o.UploadLimit, WAN: o.WAN})
 	if err != nil {
-		return h, err
+		return err
 	}
 	if _, err = h.Member.Connect(ctx, h.ep); err != nil {
-		return h, err
+		return err
 	}
 	h.Line, err = newLine(ca, secrets, conn.LocalAddr(), o.JoinFor, o.JoinUses)
 	if err == nil {
 		err = rememberAddr(o.Dir, conn.LocalAddr())
 	}
-	return h, err
+	return err
 }
 
 // Close ends the run for everybody.

@@ -9,9 +9,17 @@ import (
 	"concord/transport"
 )
 
+// waitLocal is said while the machine that leads is not ready itself: it loads,
+// evaluates or saves.
+const waitLocal = "machine 1"
+
 // begin plans the next step when enough machines are ready for it.
 func (c *Coordinator) begin() {
+	before := c.waiting
 	if c.waiting = c.lacking(); c.waiting != "" {
+		if !c.started && c.waiting != before && c.waiting != waitLocal {
+			c.opt.Log("the first step waits for %s", c.waiting)
+		}
 		return
 	}
 	if !c.started {
@@ -45,9 +53,9 @@ func (c *Coordinator) lacking() string {
 	local := c.members[c.opt.Local]
 	switch {
 	case c.opt.Local != 0 && (local == nil || !local.current(c.step) && !local.state):
-		return "machine 1"
+		return waitLocal
 	case !c.started && here < c.opt.Workers:
-		return fmt.Sprintf("%d more workers", c.opt.Workers-here)
+		return fmt.Sprintf("%d of %d machines to join", c.opt.Workers-here, c.opt.Workers)
 	case current == 0:
 		return c.hope(local)
 	case dialled == 0: // who owns buckets must be dialled by the others
@@ -89,7 +97,7 @@ func (c *Coordinator) hope(local *member) string {
 		c.fail(err)
 	}
 	c.tell(local, transport.Pack(msgResync, Ready{Step: local.step}))
-	return "machine 1"
+	return waitLocal
 }
 
 // makePlan plans the step anew, shares and all.

@@ -12,6 +12,7 @@ import (
 
 	"concord/internal/cluster"
 	"concord/internal/config"
+	"concord/transport"
 )
 
 // clusterFolder holds what a run on many machines keeps besides its checkpoints:
@@ -23,6 +24,18 @@ func ClusterDir(dir string) string { return filepath.Join(dir, clusterFolder) }
 
 // socket is nil but in tests, which simulate links.
 var socket cluster.SocketFunc
+
+// canListen says before anything else is done that the address cannot be had.
+func canListen(cfg *config.Config) error {
+	if !cfg.Clustered() {
+		return nil
+	}
+	conn, _, err := transport.Socket(cfg.Cluster.Listen)
+	if err != nil {
+		return &config.Error{Where: cfg.Where("cluster.listen"), Msg: err.Error(), Fix: `another port, such as --listen :4434; or --listen :0 for any`}
+	}
+	return conn.Close()
+}
 
 // lead makes this machine the first of a run on many, where the run file asks
 // for it. The function that it returns ends the run for the others.

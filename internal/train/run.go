@@ -80,6 +80,9 @@ func Check(cfg *config.Config) (Plan, error) {
 // Run trains as the run file says. Cancelling ctx finishes the step, saves and
 // returns ErrInterrupted.
 func Run(ctx context.Context, cfg *config.Config, ui UI) (*Summary, error) {
+	if err := canListen(cfg); err != nil {
+		return nil, err
+	}
 	c, err := openCorpus(cfg)
 	if err != nil {
 		return nil, err
@@ -120,6 +123,9 @@ func Resume(ctx context.Context, dir string, overrides []string, ui UI) (*Summar
 	}
 	cfg := config.Restore(l.RunFile, l.Config)
 	if err := cfg.Override(overrides, []string{"eval.every", "eval.last", "checkpoint.", "log.", "device.", "cluster.", "model.save_dtype"}); err != nil {
+		return nil, err
+	}
+	if err := canListen(cfg); err != nil {
 		return nil, err
 	}
 	release, err := occupy(dir)
