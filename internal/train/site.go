@@ -25,7 +25,7 @@ func RunAt(ctx context.Context, cfg *config.Config, endpoints []string, ui UI) (
 		return nil, err
 	}
 	defer t.Close()
-	s, err := t.begin0(ui)
+	s, err := t.sameStart(ui)
 	if err != nil {
 		return nil, err
 	}
@@ -66,9 +66,9 @@ func RunAt(ctx context.Context, cfg *config.Config, endpoints []string, ui UI) (
 	return nil, ended(err)
 }
 
-// begin0 gives every machine the same weights: those of the newest checkpoint in
+// sameStart gives every machine the same weights: those of the newest checkpoint in
 // the run's folder, where this machine sees one, or the base model's.
-func (t *Trainer) begin0(ui UI) (state, error) {
+func (t *Trainer) sameStart(ui UI) (state, error) {
 	if exists(filepath.Join(t.cfg.OutDir(), checkpointFolder)) {
 		path, s, err := resumeFrom(t.cfg.OutDir(), t.cfg, ui)
 		if err != nil {

@@ -97,6 +97,7 @@ func receive(ctx context.Context, w *cluster.Worker, dir string, overrides []str
 		return nil, as(ErrCluster, fmt.Errorf("the run's configuration: %w", err))
 	}
 	files, bytes := 0, int64(0)
+	stored.Device, stored.Run.Dir = config.Default().Device, "" // nothing from outside says where this machine writes
 	err := w.Fetch(ctx, dir, func(f cluster.File) { files, bytes = files+1, bytes+f.Size })
 	if files > 0 {
 		ui.printf(" fetched %d files of the run, %s, verified by their hashes\n", files, report.Bytes(bytes))
@@ -153,6 +154,8 @@ func ended(err error) error {
 		return nil
 	case errors.As(err, &e):
 		return as(ErrInterrupted, fmt.Errorf("%s\n  join again with the same line when it goes on", e.Text))
+	case errors.Is(err, context.Canceled):
+		return as(ErrInterrupted, errors.New("left the run; join again with the same line"))
 	case errors.Is(err, cluster.ErrLost), errors.Is(err, cluster.ErrBanned), errors.Is(err, transport.ErrProof):
 		return as(ErrCluster, err)
 	}
