@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,30 +42,64 @@ func (c *Coordinator) commit() {
 		c.waiting = fmt.Sprintf("step %d: %v", c.step+1, waits)
 		return
 	}
-	k := c.summary(*root)
-	if err := c.write(committed{Next: c.step + 1, Last: k}); err != nil {
-		if errors.Is(err, store.ErrConflict) {
-			c.fail(fmt.Errorf("cluster: another coordinator has taken over: %w", err))
-			return
-		}
-		c.waiting = fmt.Sprintf("the store, to commit step %d: %v", c.step+1, err)
-		c.changed()
-		return // tried again with the next event
-	}
-	c.advance(k)
+	c.pending = c.summary(*root)
+	c.record()
 }
 
-// write stores what is committed, in this coordinator's term only.
-func (c *Coordinator) write(k committed) error {
+// storeRetry is how long to wait before a commit is tried again.
+const storeRetry = 500 * time.Millisecond
+
+// record writes the pending commit, beside the loop: a store without a quorum
+// takes its time, and the machines must hear of this one meanwhile. Until it is
+// known whether the step is committed it is not planned anew.
+func (c *Coordinator) record() {
+	next, rev := committed{Next: c.step + 1, Last: c.pending}, c.commitRev
+	go func() {
+		rev, err := c.write(next, rev)
+		c.post(func() { c.recorded(rev, err) })
+	}()
+}
+
+// recorded goes on behind an attempt to commit.
+func (c *Coordinator) recorded(rev int64, err error) {
+	switch {
+	case errors.Is(err, store.ErrConflict):
+		c.fail(fmt.Errorf("cluster: another coordinator has taken over: %w", err))
+	case err != nil:
+		waiting := fmt.Sprintf("the store, to commit step %d: %v", c.step+1, err)
+		if c.waiting != waiting {
+			c.opt.Log("waiting for %s", waiting)
+		}
+		c.waiting = waiting
+		c.changed()
+		time.AfterFunc(storeRetry, func() { c.post(c.record) })
+	default:
+		k := c.pending
+		c.commitRev, c.pending = rev, nil
+		c.advance(k)
+	}
+}
+
+// write stores what is committed, in this coordinator's term only, and returns its
+// revision. An attempt whose answer was lost may have succeeded: then the same
+// value is there.
+func (c *Coordinator) write(k committed, rev int64) (int64, error) {
 	b, err := json.Marshal(k)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	rev, err := c.opt.Store.Put(context.Background(), keyCommitted, b, c.commitRev, store.Guard{Key: keyTerm, Rev: c.termRev})
-	if err == nil {
-		c.commitRev = rev
+	now, err := c.opt.Store.Put(context.Background(), keyCommitted, b, rev, store.Guard{Key: keyTerm, Rev: c.termRev})
+	if !errors.Is(err, store.ErrConflict) {
+		return now, err
 	}
-	return err
+	there, at, getErr := c.opt.Store.Get(context.Background(), keyCommitted)
+	switch {
+	case getErr != nil:
+		return 0, getErr
+	case bytes.Equal(there, b):
+		return at, nil
+	}
+	return 0, err
 }
 
 // summary adds up what the workers computed, in the order of their numbers.

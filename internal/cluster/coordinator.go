@@ -61,6 +61,7 @@ type Coordinator struct {
 	last     *Commit // nil before the first
 	epoch    uint32
 	plan     *Plan
+	pending  *Commit   // being written to the store
 	planned  time.Time // when the present plan's shares were sent
 	started  bool      // the first step had its workers
 	settled  time.Time // until when a step waits for those who did the last one
@@ -294,10 +295,13 @@ func (c *Coordinator) proceed() {
 	if c.plan == nil {
 		c.begin()
 	}
-	if c.plan != nil {
+	if c.plan != nil && c.pending == nil {
 		c.commit()
 	}
 }
+
+// keepEvictions is how many the status shows.
+const keepEvictions = 50
 
 // evict takes a member out of the run and tells everyone why.
 func (c *Coordinator) evict(m *member, reason string) {
@@ -311,7 +315,8 @@ func (c *Coordinator) evict(m *member, reason string) {
 	}
 	c.opt.Log("%s (worker %d) is out: %s", m.hello.Name, m.id, reason)
 	c.evicted = append(c.evicted, Eviction{Time: time.Now(), Worker: m.id, Name: m.hello.Name, Reason: reason})
-	if p := c.plan; p != nil {
+	c.evicted = c.evicted[max(0, len(c.evicted)-keepEvictions):]
+	if p := c.plan; p != nil && c.pending == nil {
 		c.plan = nil
 		if slices.ContainsFunc(c.sorted(), func(x *member) bool { return x.current(c.step) && x.addr != "" }) {
 			c.replan(p)

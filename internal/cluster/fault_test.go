@@ -1,11 +1,16 @@
 package cluster
 
 import (
+	"context"
+	"errors"
 	"math"
+	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"concord/internal/cluster/store"
 	"concord/internal/faultproxy"
 )
 
@@ -180,4 +185,44 @@ func TestWorkersThatCannotReachEachOther(t *testing.T) {
 		t.Error(w.text())
 	}
 	w.close(a, b, c)
+}
+
+// unsteady is a store whose answers get lost: some requests are done all the same.
+type unsteady struct {
+	store.Store
+	mu sync.Mutex
+	r  *rand.Rand
+}
+
+func (u *unsteady) Put(ctx context.Context, key string, value []byte, rev int64, guards ...store.Guard) (int64, error) {
+	u.mu.Lock()
+	n := u.r.IntN(6)
+	u.mu.Unlock()
+	if key != keyCommitted || n > 1 {
+		return u.Store.Put(ctx, key, value, rev, guards...)
+	}
+	if n == 0 {
+		u.Store.Put(ctx, key, value, rev, guards...)
+	}
+	return 0, errors.New("no answer")
+}
+
+// A store that does not answer holds up commits, and nothing else: nobody is put
+// out, no step has two roots, whatever was done unseen (reference case 9). A worker
+// that dies meanwhile is no reason to plan a step anew that may be committed.
+func TestUnsteadyStore(t *testing.T) {
+	one := reference(t, 25)
+	w := newWorld(t, 25)
+	w.min, w.store = 3, &unsteady{Store: store.NewMemory(), r: rand.New(rand.NewPCG(5, 5))}
+	w.slow = func(uint32, int, int) { time.Sleep(2 * time.Millisecond) }
+	a, b, c := w.start(1), w.start(2), w.start(3)
+	w.at(10)
+	c.die()
+	w.wait(a, b)
+	same(t, "worker 1", one, a)
+	same(t, "worker 2", one, b)
+	if !strings.Contains(w.text(), "waiting for the store") {
+		t.Error(w.text())
+	}
+	w.close(a, b)
 }

@@ -93,9 +93,12 @@ func (c *Coordinator) hope(local *member) string {
 	}
 	c.opt.Log("no machine holds the weights of the committed step %d any more: going on from machine 1's checkpoint of step %d", c.step, local.holds)
 	c.step, c.last, local.step, local.state, c.rollback = local.holds, nil, local.holds, false, time.Time{}
-	if err := c.write(committed{Next: c.step}); err != nil {
+	rev, err := c.write(committed{Next: c.step}, c.commitRev)
+	if err != nil {
 		c.fail(err)
+		return err.Error()
 	}
+	c.commitRev = rev
 	c.tell(local, transport.Pack(msgResync, Ready{Step: local.step}))
 	return waitLocal
 }

@@ -179,7 +179,7 @@ func (c *Coordinator) problem(m *member, p Problem) {
 	case p.Unreachable && bad.id != c.opt.Local && bad.addr != "":
 		c.opt.Log("%s cannot be dialled by %s: it computes, but owns no buckets", bad.hello.Name, m.hello.Name)
 		bad.addr = ""
-		if old := c.plan; old != nil && slices.Contains(old.Owners, bad.id) {
+		if old := c.plan; old != nil && c.pending == nil && slices.Contains(old.Owners, bad.id) {
 			c.plan = nil
 			c.replan(old)
 		}

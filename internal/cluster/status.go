@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -96,19 +97,33 @@ func (c *Coordinator) changed() {
 const statusFile = "status.json"
 
 // StatusTo writes the status to the cluster folder dir, at most four times a
-// second unless it is the last.
+// second and beside the caller, but for the last one, which is there when the
+// function returns.
 func StatusTo(dir string) func(s Status, last bool) {
-	var mu sync.Mutex
+	var file, mu sync.Mutex
 	var written time.Time
+	var newest time.Time // on disk
+	write := func(s Status) {
+		file.Lock()
+		defer file.Unlock()
+		if s.Time.Before(newest) {
+			return
+		}
+		newest = s.Time
+		if b, err := json.Marshal(s); err == nil {
+			writeFile(filepath.Join(dir, statusFile), b)
+		}
+	}
 	return func(s Status, last bool) {
 		mu.Lock()
 		defer mu.Unlock()
-		if !last && time.Since(written) < 250*time.Millisecond {
-			return
-		}
-		written = time.Now()
-		if b, err := json.Marshal(s); err == nil {
-			writeFile(filepath.Join(dir, statusFile), b)
+		switch {
+		case last:
+			write(s)
+		case time.Since(written) >= 250*time.Millisecond:
+			written = time.Now()
+			s.Evicted = slices.Clone(s.Evicted)
+			go write(s)
 		}
 	}
 }
