@@ -1,6 +1,7 @@
 package bucket
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -19,6 +20,8 @@ type remote struct {
 	job    *exchange.Event           // a unit of this machine whose Gram is on its way
 	arena  []*gpu.Buffer             // rows of the unit being resolved, one buffer for each of its parameters
 	final  bool
+	local  bool    // units are resolved here before they are sent
+	share  float32 // local: what this machine's gradient counts for
 	wg     sync.WaitGroup
 }
 
@@ -30,9 +33,67 @@ func (r *Resolver) BeginExchange(micro int, x exchange.Exchange, losses func() (
 	if _, ok := r.opt.Solver.(SharedSolver); !ok || r.opt.Ghost != nil || r.opt.MayFix {
 		return errors.New("bucket: a step on many machines needs rows of every parameter and a solver that can be shared")
 	}
-	r.remote.x, r.remote.losses, r.remote.job, r.remote.final = x, losses, nil, false
+	r.remote.x, r.remote.losses, r.remote.job, r.remote.final, r.remote.local = x, losses, nil, false, false
 	r.Begin(micro)
 	return nil
+}
+
+// BeginLocal is BeginExchange for links that are too slow for a row of every
+// language: each machine resolves the languages that it has rows of, by
+// themselves, and the owner adds up the machines' gradients, this one's times
+// share. That is an approximation: conflicts between languages of different
+// machines are averaged, not resolved, and the methods' state stays on each
+// machine.
+func (r *Resolver) BeginLocal(micro int, x exchange.Exchange, losses func() ([]float64, error), share float64) error {
+	if err := r.BeginExchange(micro, x, losses); err != nil {
+		return err
+	}
+	r.remote.local, r.remote.share = true, float32(share)
+	return nil
+}
+
+// pushLocal sends unit i's gradient, which was resolved here.
+func (r *Resolver) pushLocal(i int) {
+	reads, size := r.readGradient(r.store.Layout.Units[i])
+	share, losses, x := r.remote.share, r.remote.losses, r.remote.x
+	r.remote.wg.Go(func() {
+		out, err := collect(reads, 1, size)
+		if err != nil {
+			x.Abort(err)
+			return
+		}
+		all, err := losses()
+		if err != nil {
+			x.Abort(err)
+			return
+		}
+		for k := range out[0] {
+			out[0][k] *= share
+		}
+		x.Push(i, out, all)
+	})
+}
+
+// takeSum makes the sum of the machines' gradients a unit's gradient.
+func (r *Resolver) takeSum(e exchange.Event) error {
+	u := r.store.Layout.Units[e.Unit]
+	sum := e.Rows[0]
+	if sum == nil {
+		sum = make([]float32, u.Size)
+	}
+	r.reports[e.Unit] = BucketReport{Name: u.Name, Size: u.Size}
+	var told error
+	applied, err := r.remote.x.Resolved(e.Unit, sum, func(norm2 float64) []byte {
+		r.reports[e.Unit].Norm2, r.reports[e.Unit].normed = norm2, true
+		b, err := json.Marshal(sharedUnit{Norm2: number(norm2)})
+		told = err
+		return b
+	})
+	if err := errors.Join(err, told); err != nil {
+		return err
+	}
+	r.setGradient(u, applied)
+	return r.store.Engine.Dev.Err()
 }
 
 // Interrupted waits for what a step that failed has started, so that its buffers
@@ -136,6 +197,10 @@ func (r *Resolver) drain(wait bool) {
 		switch {
 		case err != nil:
 			r.fail(err)
+		case e.Kind == exchange.Sum && r.remote.local:
+			if err := r.takeSum(e); err != nil {
+				r.fail(fmt.Errorf("bucket: %q: %w", r.store.Layout.Units[e.Unit].Name, err))
+			}
 		case e.Kind == exchange.Sum:
 			r.finishJob()
 			r.startJob(e)
@@ -209,7 +274,7 @@ func (r *Resolver) arenaRows(p Place, k int) tensor.Rows {
 
 // rowsOf is where the rows that are resolved lie.
 func (r *Resolver) rowsOf(p Place) tensor.Rows {
-	if r.remote.x == nil {
+	if r.remote.x == nil || r.remote.local {
 		return r.memory.rows(r, p)
 	}
 	k := 0
@@ -264,22 +329,26 @@ func (r *Resolver) finishUnit(i int) error {
 
 // gradientOf reads a unit's combined gradient.
 func (r *Resolver) gradientOf(u Unit) ([]float32, error) {
-	var reads []rowRead
-	base := 0
+	reads, size := r.readGradient(u)
+	out, err := collect(reads, 1, size)
+	if err != nil {
+		return nil, err
+	}
+	return out[0], nil
+}
+
+// readGradient starts reading a unit's combined gradient, of so many values.
+func (r *Resolver) readGradient(u Unit) (reads []rowRead, size int) {
 	for _, b := range u.Buckets {
 		v := r.store.Flat(Gradient, b).View()
 		n := r.store.Layout.Buckets[b].Size
 		for lo := 0; lo < n; lo += readBytes / 4 {
 			part := min(n-lo, readBytes/4)
-			reads = append(reads, rowRead{at: base + lo, n: part, from: r.store.Engine.Dev.Read(gpu.View{Buf: v.Buf, Offset: v.Offset + int64(lo)*4, Size: int64(part) * 4})})
+			reads = append(reads, rowRead{at: size + lo, n: part, from: r.store.Engine.Dev.Read(gpu.View{Buf: v.Buf, Offset: v.Offset + int64(lo)*4, Size: int64(part) * 4})})
 		}
-		base += n
+		size += n
 	}
-	out, err := collect(reads, 1, base)
-	if err != nil {
-		return nil, err
-	}
-	return out[0], nil
+	return reads, size
 }
 
 // setGradient writes a unit's gradient.

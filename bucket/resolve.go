@@ -17,6 +17,10 @@ func (r *Resolver) resolveOldest() {
 	}
 	if err := r.resolve(i); err != nil {
 		r.fail(fmt.Errorf("bucket: %q: %w", r.store.Layout.Units[i].Name, err))
+		return
+	}
+	if r.remote.local {
+		r.pushLocal(i)
 	}
 }
 
@@ -26,9 +30,14 @@ func (r *Resolver) resolve(i int) error {
 	if err != nil {
 		return err
 	}
-	s, err := r.solve(p)
-	if err != nil {
-		return err
+	s := Solution{}
+	if r.remote.local {
+		s.Weights = rounded(r.opt.Solver.Fixed(i)) // known without looking at the Gram
+	}
+	if s.Weights == nil {
+		if s, err = r.solve(p); err != nil {
+			return err
+		}
 	}
 	r.combineUnit(r.store.Layout.Units[i], s)
 	r.reports[i] = newBucketReport(r.store.Layout.Units[i], p, s, r.opt.Metric == nil)

@@ -285,7 +285,7 @@ func (r *Resolver) done(p Place) {
 	if u.left--; u.left > 0 || r.direct() {
 		return
 	}
-	if r.remote.x != nil {
+	if r.remote.x != nil && !r.remote.local {
 		r.push(i)
 		r.drain(false)
 		return
@@ -296,6 +296,9 @@ func (r *Resolver) done(p Place) {
 		r.store.Engine.Dev.Span("backward")
 	}
 	r.pending = append(r.pending, i)
+	if r.remote.local {
+		r.drain(false)
+	}
 }
 
 // startGram starts the Gram of unit i: the sum over its parameters.

@@ -111,5 +111,8 @@ func (r *Resolver) importUnit(i int, meta []byte) error {
 	}
 	r.reports[i] = BucketReport{Name: u.Name, Size: u.Size, G: g, Halves: h, Weights: s.Weights, Norm2: float64(s.Norm2), Negative: s.Negative,
 		Pairs: s.Pairs, MinCosine: float64(s.MinCosine), NonFinite: s.NonFinite, normed: true}
+	if s.State == nil { // resolved on each machine by itself
+		return nil
+	}
 	return r.opt.Solver.(SharedSolver).Import(i, s.State)
 }

@@ -49,6 +49,10 @@ func (s *Step) complete(unit int) {
 	for row, sum := range o.sums {
 		counted[lang[row]] += sum.tokens
 	}
+	if s.work.Local {
+		planned, counted = []int{total(planned)}, []int{total(counted)}
+		lang = []int{0}
+	}
 	for row := range e.Losses {
 		e.Losses[row] = math.NaN()
 	}
@@ -59,6 +63,13 @@ func (s *Step) complete(unit int) {
 	o.sums = nil
 	s.queue = append(s.queue, e)
 	s.m.changed.Broadcast()
+}
+
+func total(x []int) (sum int) {
+	for _, n := range x {
+		sum += n
+	}
+	return sum
 }
 
 // loss adds up a row's losses in the order of the workers, so that the order of

@@ -11,6 +11,9 @@ import (
 type Work struct {
 	Segment, Lang, Tokens []int
 	Segments, Langs       int
+	// Local: every machine resolves its own languages and sends one gradient, in
+	// the one segment that there is. What was counted is then told by all tokens.
+	Local bool
 }
 
 // Share is the rows [From, To) of a step's batch that a worker computes.

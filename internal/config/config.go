@@ -162,6 +162,7 @@ type Cluster struct {
 	Listen      string  `toml:"listen"`       // address of machine 1, such as ":4433"
 	Workers     int     `toml:"workers"`      // machines that the first step waits for, this one included
 	Wire        string  `toml:"wire"`         // how gradients travel: "bf16", "f32", "int8" with error feedback
+	Resolve     string  `toml:"resolve"`      // "exact", or "local": each machine resolves its own languages and sends one gradient, an approximation for slow links
 	Shares      string  `toml:"shares"`       // "speed": rows by measured speed; "equal": with f32 and no deadline the same bits every time
 	Deadline    bool    `toml:"deadline"`     // do without the rows of machines that are much later than the last steps let expect
 	CheckEvery  int     `toml:"check_every"`  // steps between comparisons of all machines' weights; 0: never
@@ -174,6 +175,9 @@ type Cluster struct {
 
 // Clustered says that the run is one on many machines.
 func (c *Config) Clustered() bool { return c.Cluster.Listen != "" }
+
+// Local says that machines resolve their languages by themselves.
+func (c Cluster) Local() bool { return c.Resolve == "local" }
 
 // Default is the configuration of an empty run file.
 func Default() *Config {
@@ -190,7 +194,7 @@ func Default() *Config {
 		Checkpoint: Checkpoint{Every: 100, Keep: 2, Best: true},
 		Log:        Log{Every: 10},
 		Device:     Device{Autotune: true, ReadTimeout: 120},
-		Cluster:    Cluster{Workers: 1, Wire: "bf16", Shares: "speed", Deadline: true, CheckEvery: 100, Silence: 3, JoinHours: 24},
+		Cluster:    Cluster{Workers: 1, Wire: "bf16", Resolve: "exact", Shares: "speed", Deadline: true, CheckEvery: 100, Silence: 3, JoinHours: 24},
 	}
 }
 

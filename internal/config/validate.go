@@ -193,6 +193,7 @@ func (c *Config) cluster() error {
 	x := c.Cluster
 	for _, err := range []error{
 		c.oneOf("cluster.wire", x.Wire, "bf16", "f32", "int8"),
+		c.oneOf("cluster.resolve", x.Resolve, "exact", "local"),
 		c.oneOf("cluster.shares", x.Shares, "speed", "equal"),
 		c.inRange("cluster.workers", float64(x.Workers), 1, 4096, "workers = 1"),
 		c.inRange("cluster.check_every", float64(x.CheckEvery), 0, 1e12, "check_every = 100"),

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"concord/bucket"
+	"concord/internal/cluster"
 	"concord/internal/config"
 	"concord/internal/train/traintest"
 	"concord/transport"
@@ -284,4 +285,35 @@ func TestResumeOnOtherMachines(t *testing.T) {
 		t.Errorf("weights differ: NMSE %.3g", e)
 	}
 	r.stop()
+}
+
+// resolve = "local": on one machine it is exact; machines with a language each have
+// nothing to resolve, and average; all hold the same weights.
+func TestLocalResolution(t *testing.T) {
+	gradient := func(n int, settings ...string) []float32 {
+		g := newGang(t, tiny(t, append(slices.Clone(exact), append(settings, "data.temperature=1000000", "schedule.warmup=0")...)...), n)
+		defer g.stop()
+		g.steps(2)
+		g.replicas(fmt.Sprint(settings))
+		if n == 3 {
+			for i, tr := range g.all {
+				if langs := len(tr.work(tr.corpus.sampler.Batch(1)).Languages([]cluster.Share{tr.team.step.Share})); langs != 1 {
+					t.Fatalf("machine %d has %d languages", i+1, langs)
+				}
+			}
+		}
+		return values(t, g.all[0], bucket.Gradient)
+	}
+	alone := gradient(1, "cluster.resolve=local")
+	if e := traintest.NMSE(alone, gradient(1)); e > 1e-9 {
+		t.Errorf("one machine: NMSE %.3g", e)
+	}
+	mean := gradient(3, "objective.method=mean")
+	if e := traintest.NMSE(gradient(3, "objective.method=mean", "cluster.resolve=local"), mean); e > 1e-9 {
+		t.Errorf("the mean of three machines: NMSE %.3g", e)
+	}
+	exactly, locally := gradient(3, "objective.method=mgda"), gradient(3, "objective.method=mgda", "cluster.resolve=local")
+	if e := traintest.NMSE(locally, exactly); e < 1e-6 {
+		t.Errorf("mgda on machines of a language each is exact: NMSE %.3g", e)
+	}
 }

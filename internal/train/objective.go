@@ -152,6 +152,8 @@ func (o *objective) check(cfg *config.Config) error {
 	}
 	solves := func(n moo.Needs) bool { return slices.ContainsFunc(o.rules, func(r rule) bool { return r.needs == n }) }
 	switch {
+	case cfg.Clustered() && cfg.Cluster.Local() && o.cfg.Noise.Halves:
+		return fail("objective.noise.halves", "with cluster.resolve = \"local\" a machine has too little of a language to halve", "halves = false")
 	case !o.folded() && len(o.langs) > most:
 		return fail("objective.method", fmt.Sprintf("%d languages; method %q takes up to %d", len(o.langs), o.rules[0].name, most), `method = "mean"`)
 	case o.cfg.Noise.Halves && solves(moo.NeedsRows):

@@ -48,6 +48,9 @@ func (o *objective) byLang(rows []int) []int {
 func (o *objective) remember(step int64) {
 	if o.saved == nil || o.step != step {
 		o.saved = slices.Clone(o.byUnit)
+		for i := range o.saved { // debias changes it in place
+			o.saved[i].Signal = slices.Clone(o.saved[i].Signal)
+		}
 	}
 }
 

@@ -38,11 +38,18 @@ var errCaughtUp = errors.New("caught up")
 // shape tells a member what the steps of this model look like.
 func (t *Trainer) clusterShape() cluster.Shape {
 	s := cluster.Shape{Device: t.engine.Dev.Info().Name, Segments: t.objective.segments(), Langs: len(t.langs)}
+	if t.cfg.Cluster.Local() {
+		s.Segments = 1
+	}
 	for _, u := range t.store.Layout.Units {
 		s.Units = append(s.Units, u.Size)
 	}
 	for m := range s.Segments {
-		s.Names = append(s.Names, t.langs[m*len(t.langs)/s.Segments])
+		name := "gradient"
+		if !t.cfg.Cluster.Local() {
+			name = t.langs[m*len(t.langs)/s.Segments]
+		}
+		s.Names = append(s.Names, name)
 	}
 	s.Codec, _ = transport.ParseCodec(t.cfg.Cluster.Wire) // validated with the run file
 	return s
@@ -52,6 +59,9 @@ func (t *Trainer) clusterShape() cluster.Shape {
 func (t *Trainer) work(b *data.Batch) cluster.Work {
 	w := cluster.Work{Lang: b.Lang, Segments: t.objective.segments(), Langs: len(t.langs), Segment: make([]int, b.Rows), Tokens: make([]int, b.Rows)}
 	starts, seg := t.starts(b), 0
+	if w.Local = t.cfg.Cluster.Local(); w.Local {
+		w.Segments, starts = 1, []int{0, len(b.IDs)}
+	}
 	for r := range b.Rows {
 		for starts[seg+1] <= r*b.SeqLen {
 			seg++
@@ -97,7 +107,32 @@ func (t *Trainer) joinStep(ctx context.Context, b *data.Batch) error {
 		t.part = part{Batch: b.Part(s.Share.From, s.Share.To, rows*micro), starts: data.Cut(t.starts(b), from, n*b.SeqLen, all), rows: rows, micro: micro}
 	}
 	t.team.expectLosses(t)
+	if t.cfg.Cluster.Local() {
+		return t.joinLocally(b)
+	}
 	return t.resolver.BeginExchange(max(1, t.part.micro), s, t.team.sums)
+}
+
+// joinLocally has this machine resolve the languages of its rows by themselves:
+// losses are means over its own tokens, and its gradient counts for its share of
+// the languages, a part of one where others have tokens of it too.
+func (t *Trainer) joinLocally(b *data.Batch) (err error) {
+	share, present := 0.0, 0
+	own := make([]int, len(t.langs))
+	if t.part.Batch != nil {
+		own = t.part.Supervised
+	}
+	for m, n := range b.Supervised {
+		if n > 0 {
+			share, present = share+float64(own[m])/float64(n), present+1
+		}
+	}
+	copy(t.objective.byUnit, t.objective.saved) // a step that is done again starts from the state before it
+	t.objective.supervised, t.objective.now = own, t.byLang
+	if t.scales, err = t.objective.scales(own); err != nil {
+		return err
+	}
+	return t.resolver.BeginLocal(max(1, t.part.micro), t.team.step, t.team.sums, share/float64(max(1, present)))
 }
 
 // expectLosses prepares the sums of the losses of this machine's rows. They are
@@ -120,6 +155,13 @@ func (x *team) expectLosses(t *Trainer) {
 			langs[b.Lang[token/t.cfg.Batch.SeqLen]] += loss
 		})
 		step.Losses(langs)
+		if t.cfg.Cluster.Local() {
+			sum := 0.0
+			for _, l := range rows {
+				sum += l
+			}
+			rows = []float64{sum}
+		}
 		return rows, err
 	})
 }
