@@ -191,8 +191,8 @@ func (c *Conn) serveFetch(s *quic.Stream, request json.RawMessage) error {
 
 // ready waits for the upload limit and renews the write deadline.
 func (c *Conn) ready(s *quic.Stream, n int) error {
-	if c.e.limit != nil {
-		if err := c.e.limit.WaitN(c.q.Context(), n); err != nil {
+	if l := c.e.limit.Load(); l != nil {
+		if err := l.WaitN(c.q.Context(), n); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -72,7 +73,7 @@ type Endpoint struct {
 	tr     *quic.Transport
 	ln     *quic.Listener
 	grants chan struct{}
-	limit  *rate.Limiter
+	limit  atomic.Pointer[rate.Limiter] // nil: none
 	cancel context.CancelFunc
 	ctx    context.Context
 	wg     sync.WaitGroup
@@ -122,9 +123,7 @@ func Open(conn net.PacketConn, o Options) (*Endpoint, error) {
 		o.Stall = 10 * time.Second
 	}
 	e := &Endpoint{opt: o, grants: make(chan struct{}, o.Grants), conns: map[*Conn]struct{}{}}
-	if o.UploadLimit > 0 {
-		e.limit = rate.NewLimiter(rate.Limit(o.UploadLimit), max(ChunkSize, int(min(o.UploadLimit/4, 16<<20))))
-	}
+	e.SetUploadLimit(o.UploadLimit)
 	handshakes := rate.NewLimiter(50, 100)
 	e.tr = &quic.Transport{Conn: conn, StatelessResetKey: (*quic.StatelessResetKey)(&o.ResetKey),
 		VerifySourceAddress: func(net.Addr) bool { return !handshakes.Allow() }} // under a flood, addresses must prove themselves first
@@ -136,6 +135,15 @@ func Open(conn net.PacketConn, o Options) (*Endpoint, error) {
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.wg.Go(e.accept)
 	return e, nil
+}
+
+// SetUploadLimit changes Options.UploadLimit for what is sent from now on.
+func (e *Endpoint) SetUploadLimit(n int64) {
+	if n <= 0 {
+		e.limit.Store(nil)
+		return
+	}
+	e.limit.Store(rate.NewLimiter(rate.Limit(n), max(ChunkSize, int(min(n/4, 16<<20)))))
 }
 
 // Addr is the local address.

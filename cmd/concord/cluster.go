@@ -17,6 +17,7 @@ type workerCmd struct {
 	Dir    string `placeholder:"DIR" help:"Where to keep the identity and the run's files; by default in the user's cache folder."`
 	Listen string `default:":0" placeholder:"ADDR" help:"UDP address for the other workers; any port by default."`
 	Name   string `help:"This machine's name, as the others see it; by default the host's."`
+	WAN    bool   `name:"wan" help:"More patience with outages, for a link over the internet; machine 1 needs cluster.wan = true."`
 	overrides
 	Quiet bool `short:"q" help:"Print errors only."`
 }
@@ -24,7 +25,7 @@ type workerCmd struct {
 func (c *workerCmd) Run() error {
 	ctx, stop := interruptible()
 	defer stop()
-	return train.Work(ctx, train.WorkOptions{Join: c.Join, Dir: c.Dir, Listen: c.Listen, Name: c.Name, Overrides: c.Override}, screen(c.Quiet))
+	return train.Work(ctx, train.WorkOptions{Join: c.Join, Dir: c.Dir, Listen: c.Listen, Name: c.Name, WAN: c.WAN, Overrides: c.Override}, screen(c.Quiet))
 }
 
 type statusCmd struct {

@@ -10,19 +10,19 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"concord/transport"
 )
 
 // WorkerOptions are what a machine that joins a run needs.
 type WorkerOptions struct {
-	Dir         string // what it keeps: its identity and the run's files
-	Line        transport.Line
-	Listen      string // address, ":0" for any port
-	Member      MemberOptions
-	UploadLimit int64
-	WAN         bool
-	Socket      SocketFunc // nil: transport.Socket
+	Dir    string // what it keeps: its identity and the run's files
+	Line   transport.Line
+	Listen string // address, ":0" for any port
+	Member MemberOptions
+	WAN    bool
+	Socket SocketFunc // nil: transport.Socket
 }
 
 // Worker is a machine that has joined.
@@ -50,7 +50,7 @@ func StartWorker(ctx context.Context, o WorkerOptions) (*Worker, error) {
 	}
 	o.Member.Coordinator = addr
 	w := &Worker{Member: NewMember(o.Member), Hint: hint}
-	w.ep, err = transport.Open(conn, transport.Options{Identity: identity, Services: w.Member.Services(nil), ResetKey: reset, UploadLimit: o.UploadLimit, WAN: o.WAN,
+	w.ep, err = transport.Open(conn, transport.Options{Identity: identity, Services: w.Member.Services(nil), ResetKey: reset, WAN: o.WAN,
 		Revoked: w.Member.revoked})
 	if err != nil {
 		return nil, err
@@ -103,6 +103,14 @@ func identify(ctx context.Context, o WorkerOptions) (*transport.Identity, string
 		return nil, "", fmt.Errorf("cannot join: %w", err)
 	}
 	return id, addr, writeFile(path, id.MarshalPEM())
+}
+
+// Tune takes over what the run's configuration says of every machine.
+func (w *Worker) Tune(silence time.Duration, uploadLimit int64) {
+	w.Member.mu.Lock()
+	w.Member.opt.Silence = silence
+	w.Member.mu.Unlock()
+	w.ep.SetUploadLimit(uploadLimit)
 }
 
 // Close leaves the run.

@@ -23,7 +23,8 @@ type WorkOptions struct {
 	Dir       string   // where to keep the identity and the run's files; "" the user's cache folder
 	Listen    string   // UDP address for other workers; ":0" any port
 	Name      string   // as the others see it; "" the host's name
-	Overrides []string // of [device]
+	Overrides []string // of [device], and cluster.upload_limit
+	WAN       bool     // the link is one over the internet
 }
 
 // Work joins a run and trains until the run ends. Cancelling ctx leaves after
@@ -73,7 +74,7 @@ func enlist(ctx context.Context, o WorkOptions, line transport.Line, dir string,
 		listen = ":0"
 	}
 	log := func(format string, args ...any) { fmt.Fprintf(ui.warn(), "concord: "+format+"\n", args...) }
-	w, err := cluster.StartWorker(ctx, cluster.WorkerOptions{Dir: dir, Line: line, Listen: listen, Socket: socket,
+	w, err := cluster.StartWorker(ctx, cluster.WorkerOptions{Dir: dir, Line: line, Listen: listen, Socket: socket, WAN: o.WAN,
 		Member: cluster.MemberOptions{Hello: cluster.Hello{Name: name, Version: BuildVersion().Version}, Log: log}})
 	if err != nil {
 		return nil, nil, as(ErrCluster, err)
@@ -86,6 +87,7 @@ func enlist(ctx context.Context, o WorkOptions, line transport.Line, dir string,
 		w.Close()
 		return nil, nil, err
 	}
+	w.Tune(silence(cfg.Cluster), uploadLimit(cfg.Cluster))
 	return w, cfg, nil
 }
 
@@ -118,7 +120,7 @@ func receive(ctx context.Context, w *cluster.Worker, dir string, overrides []str
 			}
 		}
 	}
-	return cfg, cfg.Override(overrides, []string{"device."}) // and validate
+	return cfg, cfg.Override(overrides, []string{"device.", "cluster.upload_limit"}) // and validate
 }
 
 // follow makes steps until the run ends.
