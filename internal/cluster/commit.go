@@ -25,7 +25,7 @@ func (c *Coordinator) commit() {
 	var root *transport.Hash
 	for _, m := range c.sorted() {
 		if m.done == nil {
-			if c.plan.share(m.id).Size() > 0 && c.late[m.id] == "" || m.id == c.opt.Local || slices.Contains(c.plan.Owners, m.id) {
+			if c.plan.share(m.id).Size() > 0 && c.late[m.id] == "" || m.id == c.opt.Local || slices.Contains(c.plan.Owners, m.id) || slices.Contains(c.plan.Backups, m.id) {
 				waits = append(waits, m.hello.Name)
 			}
 			continue

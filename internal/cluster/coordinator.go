@@ -35,6 +35,7 @@ type CoordinatorOptions struct {
 	// does a step again that lost a machine: the result depends on neither.
 	NoDeadline bool
 	Equal      bool // shares do not follow speed
+	Parameters bool // see Shape
 	CheckEvery int  // steps between comparisons of the replicas; 0: never
 	Log        func(format string, args ...any)
 	Changed    func(s Status, last bool) // after every change worth showing
@@ -77,6 +78,7 @@ type Coordinator struct {
 	revoked  atomic.Pointer[[]uint32]
 	waiting  string
 	rollback time.Time // when to give up hoping for a machine with newer state
+	hoped    time.Time // since when units' moments are missing
 	err      error
 }
 
@@ -101,6 +103,7 @@ type member struct {
 	units   int     // owned, as last shown
 	out     chan transport.Message
 	hashes  *Hashes
+	moments string // by unit, as Ready told it
 	drifts  int // times that its weights were not those of the others
 }
 

@@ -9,22 +9,32 @@ import (
 	"concord/transport"
 )
 
-// final tells the coordinator that this machine has everything, and ends the
-// step when it is committed.
+// final says that the step's gradients are final: committed, or in parameters
+// mode all there.
 func (s *Step) final() (exchange.Event, bool, error) {
-	m := s.m
 	if len(s.have) < len(s.plan.Owners) {
 		return exchange.Event{}, false, nil
 	}
+	if s.m.shape.Parameters {
+		return exchange.Event{Kind: exchange.Final}, true, nil
+	}
+	ok, err := s.settled()
+	return exchange.Event{Kind: exchange.Final}, ok, err
+}
+
+// settled tells the coordinator that this machine has everything, and says
+// whether the step is committed.
+func (s *Step) settled() (bool, error) {
+	m := s.m
 	root := s.root()
 	if k := m.commits[s.n]; k != nil {
 		if k.Root != root {
 			m.opt.Log("step %d was committed with other buckets than this machine has: fetching the weights", s.n+1)
 			m.resync = true
-			return exchange.Event{}, false, ErrState
+			return false, ErrState
 		}
 		s.commit = k
-		return exchange.Event{Kind: exchange.Final}, true, nil
+		return true, nil
 	}
 	if s.toldDone != s.plan.Epoch {
 		s.toldDone = s.plan.Epoch
@@ -33,15 +43,19 @@ func (s *Step) final() (exchange.Event, bool, error) {
 		m.tell(transport.Pack(msgDone, d))
 		m.mu.Lock()
 	}
-	return exchange.Event{}, false, nil
+	return false, nil
 }
 
-// root is one hash of all resolved buckets.
+// root is one hash of all resolved buckets, in parameters mode with their weights.
 func (s *Step) root() transport.Hash {
 	var all []byte
 	for u := range s.plan.Owners {
 		h := s.have[u]
 		all = append(all, h[:]...)
+		if s.m.shape.Parameters {
+			h = s.updated[u]
+			all = append(all, h[:]...)
+		}
 	}
 	return transport.Sum(all)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"concord/transport"
@@ -48,7 +49,7 @@ func (m *Member) returned(w Welcome) {
 		return // and Begin says where it stands
 	}
 	if step >= 0 {
-		m.tell(transport.Pack(msgReady, Ready{Step: step, Device: m.shape.Device}))
+		m.tell(m.ready(step))
 	} else {
 		m.tell(transport.Pack(msgReady, Ready{State: true}))
 	}
@@ -118,6 +119,9 @@ func (p *Plan) check(s Shape) error {
 	if len(p.Owners) != len(s.Units) || len(p.Since) != len(s.Units) || p.Step < 0 {
 		return fmt.Errorf("owners of %d units; the model has %d: the machines do not run the same configuration or version", len(p.Owners), len(s.Units))
 	}
+	if s.Parameters && (len(p.Backups) != len(s.Units) || len(p.Holders) != len(s.Units)) {
+		return fmt.Errorf("backups of %d units, holders of %d; the model has %d", len(p.Backups), len(p.Holders), len(s.Units))
+	}
 	return nil
 }
 
@@ -132,14 +136,32 @@ func (m *Member) take(p *Plan) {
 		return // the step is final under the plan that is known
 	}
 	m.plans[p.Step] = p
-	if m.cur != nil && m.cur.n == p.Step {
-		m.cur.replan(p)
+	if s := m.cur; s != nil && s.n == p.Step {
+		s.replan(p)
+	} else if s != nil && s.n < p.Step && s.orphaned(p) {
+		m.opt.Log("step %d was committed, and who had the rest of it for this machine is gone: fetching the weights", s.n+1)
+		m.resync = true
 	}
 	for _, owner := range p.Owners {
 		if owner != m.id && len(p.Members) > 1 {
 			m.spawn(func() { m.peer(m.ctx, owner) }) // what cannot be dialled receives over this
 		}
 	}
+}
+
+// orphaned says that the step, which is committed, lacks something here whose
+// owner is not a member of the later plan p any more.
+func (s *Step) orphaned(p *Plan) bool {
+	for u, owner := range s.plan.Owners {
+		_, resolved := s.have[u]
+		_, updated := s.updated[u]
+		boxed := s.m.boxes[s.n][slot{transport.Gradient, u}]
+		here := (resolved || boxed != nil && boxed.epoch == s.plan.Since[u]) && (updated || !s.m.shape.Parameters)
+		if !here && !slices.ContainsFunc(p.Members, func(a Address) bool { return a.Worker == owner }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *coordinatorLink) Offer(*transport.Conn, transport.Header) (transport.Verdict, string) {

@@ -50,6 +50,9 @@ type Shape struct {
 	Names           []string // of the segments, for messages
 	Codec           transport.Codec
 	Device          string // the adapter
+	// Parameters: owners keep the optimizer's moments and send updated weights, all
+	// others get no gradients (ZeRO-1; Rajbhandari et al., SC 2020).
+	Parameters bool
 }
 
 // Member is a worker's side of the run. Begin, State and the Step that Begin
@@ -67,7 +70,8 @@ type Member struct {
 	plan    *Plan         // the latest
 	plans   map[int]*Plan // the latest of each step that is not applied
 	commits map[int]*Commit
-	boxes   map[int]map[int]*resolved // by step and unit: what owners sent
+	boxes   map[int]map[slot]*resolved // by step: what owners sent
+	shelf   map[int]moments            // by unit
 	boxed   int64                     // bytes
 	cur     *Step
 	applied int // next step; -1: no state
@@ -96,7 +100,13 @@ func (m *Member) spawn(f func()) {
 	}
 }
 
-// resolved is a unit's gradient as its owner sent it.
+// slot is a place for what an owner sends of a unit: its gradient, its weights.
+type slot struct {
+	kind transport.Kind
+	unit int
+}
+
+// resolved is a unit's gradient, or its updated weights, as its owner sent it.
 type resolved struct {
 	epoch   uint32
 	meta    []byte
@@ -120,7 +130,7 @@ func NewMember(o MemberOptions) *Member {
 	if o.Hello.Incarnation == 0 {
 		o.Hello.Incarnation = rand.Uint64()
 	}
-	m := &Member{opt: o, plans: map[int]*Plan{}, commits: map[int]*Commit{}, boxes: map[int]map[int]*resolved{}, applied: -1,
+	m := &Member{opt: o, plans: map[int]*Plan{}, commits: map[int]*Commit{}, boxes: map[int]map[slot]*resolved{}, shelf: map[int]moments{}, applied: -1,
 		peers: map[uint32]*transport.Peer{}, dialing: map[uint32]chan struct{}{}, residue: map[residueKey][]float32{}}
 	m.changed = sync.NewCond(&m.mu)
 	m.states.changed = m.changed

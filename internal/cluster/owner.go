@@ -136,18 +136,32 @@ func (s *Step) Resolved(unit int, gradient []float32, meta func(norm2 float64) [
 	info := meta(norm2)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s.have[unit] = transport.Sum(info, data)
 	t := transport.Outgoing{Header: transport.Header{Kind: transport.Gradient, Codec: codec, Step: uint64(s.n), Epoch: s.plan.Since[unit],
 		Bucket: uint32(unit), Elements: uint64(len(gradient)), Norm2: norm2}, Metadata: info, Data: data, Urgency: 3, Patience: time.Minute}
+	s.have[unit] = m.shape.hash(transport.Gradient, info, data)
 	if s.first.IsZero() {
 		s.first = time.Now()
 	}
 	for _, a := range s.plan.Members {
-		if a.Worker != m.id {
-			m.spawn(func() { m.broadcast(s.n, a, t) })
+		if a.Worker == m.id {
+			continue
 		}
+		t := t
+		if m.shape.Parameters && a.Worker != s.plan.Backups[unit] { // the others get the weights
+			t.Data, t.Elements = nil, 0
+		}
+		m.spawn(func() { m.broadcast(s.n, a, t) })
 	}
 	return gradient, nil
+}
+
+// hash is what a step's root has of a transfer of an owner. In parameters mode
+// only a unit's backup sees its gradient.
+func (s Shape) hash(k transport.Kind, meta, payload []byte) transport.Hash {
+	if s.Parameters && k == transport.Gradient {
+		return transport.Sum(meta)
+	}
+	return transport.Sum(meta, payload)
 }
 
 // broadcast sends a resolved unit to one member until it has it or is none any
@@ -178,7 +192,7 @@ func (s *Step) arrived(unit int) {
 	if s.plan.Owners[unit] == s.m.id {
 		return
 	}
-	r := s.m.boxes[s.n][unit]
+	r := s.m.boxes[s.n][slot{transport.Gradient, unit}]
 	if _, has := s.have[unit]; has || r == nil || r.epoch != s.plan.Since[unit] {
 		return
 	}
@@ -187,10 +201,13 @@ func (s *Step) arrived(unit int) {
 			return
 		}
 	}
-	x := make([]float32, s.m.shape.Units[unit])
-	if err := s.m.shape.Codec.Decode(x, r.payload); err != nil {
-		s.m.opt.Log("step %d: unit %d: %v", s.n+1, unit, err)
-		return
+	var x []float32
+	if !s.m.shape.Parameters {
+		x = make([]float32, s.m.shape.Units[unit])
+		if err := s.m.shape.Codec.Decode(x, r.payload); err != nil {
+			s.m.opt.Log("step %d: unit %d: %v", s.n+1, unit, err)
+			return
+		}
 	}
 	s.queue = append(s.queue, exchange.Event{Kind: exchange.Gradient, Unit: unit, Gradient: x, Meta: r.meta})
 	s.m.changed.Broadcast()

@@ -259,8 +259,9 @@ func (t Traffic) Most() int64 {
 
 // Cost computes what a step sends under shares and owners: every worker one row
 // per language (segment) that it has tokens of to each unit's owner, each owner
-// its units to all others. bytes are a unit's, up and down.
-func Cost(w Work, shares []Share, owners []uint32, up, down func(unit int) int64, members []uint32) Traffic {
+// its units to all others. up are the bytes of a unit's row, down those of what its
+// owner sends to so many others.
+func Cost(w Work, shares []Share, owners []uint32, up func(unit int) int64, down func(unit, others int) int64, members []uint32) Traffic {
 	t := Traffic{Up: map[uint32]int64{}}
 	for _, s := range shares {
 		rows := int64(len(w.segments(s)))
@@ -272,7 +273,7 @@ func Cost(w Work, shares []Share, owners []uint32, up, down func(unit int) int64
 		}
 	}
 	for u, owner := range owners {
-		n := down(u) * int64(len(members)-1)
+		n := down(u, len(members)-1)
 		t.Up[owner] += n
 		t.Down += n
 	}
@@ -287,9 +288,9 @@ type Alternatives struct {
 	Plain  Traffic // one gradient per worker, as in plain data parallelism
 }
 
-// Compare computes what a step sends in the ways to divide its rows. unit is the
-// bytes of a unit on the wire.
-func Compare(w Work, shares []Share, owners []uint32, unit func(int) int64, members []uint32) Alternatives {
+// Compare computes what a step sends in the ways to divide its rows, with up and
+// down as Cost has them.
+func Compare(w Work, shares []Share, owners []uint32, up func(int) int64, down func(unit, others int) int64, members []uint32) Alternatives {
 	one := Work{Segments: 1, Langs: 1, Segment: make([]int, len(w.Lang)), Lang: make([]int, len(w.Lang)), Tokens: w.Tokens}
 	dealt := Work{Segments: w.Segments, Langs: w.Langs}
 	for k := range len(shares) { // row k, k+W, … go to the k-th worker
@@ -304,7 +305,8 @@ func Compare(w Work, shares []Share, owners []uint32, unit func(int) int64, memb
 		even = append(even, Share{Worker: s.Worker, From: from, To: from + n})
 		from += n
 	}
-	return Alternatives{Chosen: Cost(w, shares, owners, unit, unit, members), Dealt: Cost(dealt, even, owners, unit, unit, members), Plain: Cost(one, shares, owners, unit, unit, members)}
+	plain := func(u, others int) int64 { return up(u) * int64(others) }
+	return Alternatives{Chosen: Cost(w, shares, owners, up, down, members), Dealt: Cost(dealt, even, owners, up, down, members), Plain: Cost(one, shares, owners, up, plain, members)}
 }
 
 // Languages is how many gradient rows each share sends.

@@ -63,7 +63,7 @@ func (c *Coordinator) lacking() string {
 	case len(settling) > 0:
 		return fmt.Sprintf("%v to apply step %d", settling, c.step)
 	}
-	return ""
+	return c.scattered(local)
 }
 
 // settleLeast is how long the next step waits, at least, for those who did the
@@ -76,7 +76,7 @@ const bootFor = 2 * time.Minute
 
 // hopeFor is how long a restarted coordinator waits for a machine that holds the
 // last committed step.
-const hopeFor = 20 * time.Second
+var hopeFor = 20 * time.Second
 
 // hope waits for somebody with the committed state. When nobody comes, the run
 // goes back to machine 1's checkpoint: everything later is lost with the
@@ -91,15 +91,26 @@ func (c *Coordinator) hope(local *member) string {
 	if time.Now().Before(c.rollback) {
 		return fmt.Sprintf("a machine that holds the weights of step %d", c.step)
 	}
-	c.opt.Log("no machine holds the weights of the committed step %d any more: going on from machine 1's checkpoint of step %d", c.step, local.holds)
-	c.step, c.last, local.step, local.state, c.rollback = local.holds, nil, local.holds, false, time.Time{}
+	return c.goBack(local)
+}
+
+// goBack has the run go on from machine 1's checkpoint.
+func (c *Coordinator) goBack(local *member) string {
+	c.opt.Log("no machine holds the state of the committed step %d any more: going on from machine 1's checkpoint of step %d", c.step, local.holds)
+	c.step, c.last, local.step, local.state = local.holds, nil, -1, false
+	c.rollback, c.hoped = time.Time{}, time.Time{}
 	rev, err := c.write(committed{Next: c.step}, c.commitRev)
 	if err != nil {
 		c.fail(err)
 		return err.Error()
 	}
 	c.commitRev = rev
-	c.tell(local, transport.Pack(msgResync, Ready{Step: local.step}))
+	c.tell(local, transport.Pack(msgResync, Ready{Step: c.step}))
+	for _, m := range c.members {
+		if m.step > c.step {
+			c.resync(m)
+		}
+	}
 	return waitLocal
 }
 
@@ -129,8 +140,16 @@ func (c *Coordinator) makePlan() {
 
 // replan goes on with a step after a machine was lost. Rows that are computed
 // stay valid, unless a language has nobody left to compute it, or the result may
-// not depend on who was lost: then the step is done again by those who are there.
+// not depend on who was lost, or moments went with it: then the step is done again
+// by those who are there.
 func (c *Coordinator) replan(old *Plan) {
+	gone := func(w uint32) bool { return c.members[w] == nil || c.members[w].addr == "" }
+	if c.opt.Parameters && slices.ContainsFunc(old.Owners, gone) {
+		c.opt.Log("step %d is done again, as an owner was lost", c.step+1)
+		c.plan = nil
+		c.begin()
+		return
+	}
 	if c.opt.NoDeadline && slices.ContainsFunc(old.Shares, func(s Share) bool { return s.Size() > 0 && c.members[s.Worker] == nil }) {
 		c.opt.Log("step %d is done again, as one of its machines was lost", c.step+1)
 		c.makePlan()
@@ -189,6 +208,13 @@ func (c *Coordinator) send(p, old *Plan) {
 	}
 	defer c.explain(p)
 	p.Owners, p.Revoked = c.owners(old, owners), c.revocations()
+	if c.opt.Parameters {
+		p.Holders = c.holders()
+		p.Owners, p.Backups = Place(c.opt.Units, owners, p.Holders)
+		if old != nil && old.Generation == p.Generation {
+			p.Owners, p.Backups, p.Holders = old.Owners, old.Backups, old.Holders
+		}
+	}
 	for u := range p.Owners {
 		since := c.epoch
 		if old != nil && old.Generation == p.Generation && old.Owners[u] == p.Owners[u] {
@@ -221,11 +247,22 @@ func (c *Coordinator) explain(p *Plan) {
 	for _, m := range p.Members {
 		members = append(members, m.Worker)
 	}
-	a := Compare(w, p.Shares, p.Owners, func(u int) int64 { return int64(c.opt.Codec.Size(c.opt.Units[u])) }, members)
+	a := Compare(w, p.Shares, p.Owners, c.upBytes, c.downBytes, members)
 	c.traffic = a
 	const mb = 1e6
 	c.opt.Log("step %d: %d machines with %s rows, %v languages each; %.1f MB a step, %.1f MB from the busiest. Every language everywhere: %.1f MB; plain data parallelism: %.1f MB",
 		c.step+1, len(p.Shares), strings.Join(sizes, "+"), w.Languages(p.Shares), float64(a.Chosen.Total())/mb, float64(a.Chosen.Most())/mb, float64(a.Dealt.Total())/mb, float64(a.Plain.Total())/mb)
+}
+
+// upBytes is a unit's row on the wire.
+func (c *Coordinator) upBytes(unit int) int64 { return int64(c.opt.Codec.Size(c.opt.Units[unit])) }
+
+// downBytes is what a unit's owner sends to so many others.
+func (c *Coordinator) downBytes(unit, others int) int64 {
+	if c.opt.Parameters && others > 0 { // and the gradient, to the backup
+		return int64(transport.F32.Size(c.opt.Units[unit])*others) + c.upBytes(unit)
+	}
+	return c.upBytes(unit) * int64(others)
 }
 
 // owners keeps the units of those who are still there where they are.

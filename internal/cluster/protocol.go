@@ -62,6 +62,9 @@ type Ready struct {
 	State bool `json:"state,omitempty"`
 	// Device is the adapter, which a worker does not know when it says hello.
 	Device string `json:"device,omitempty"`
+	// Moments is, in parameters mode, one of holds… for each unit: whose moments
+	// before Step are here.
+	Moments string `json:"moments,omitempty"`
 }
 
 // Plan is how a step is done. A later plan of the same step (a machine died)
@@ -79,6 +82,11 @@ type Plan struct {
 	Sources    map[uint32]uint32 `json:"sources,omitempty"` // who gets the state before this step, from whom
 	Revoked    []uint32          `json:"revoked,omitempty"`
 	Check      bool              `json:"check,omitempty"` // everyone tells the hashes of its weights before the step
+
+	// In parameters mode, by unit: who can take over from the owner, 0 for nobody,
+	// and where owner and backup get the moments before the step if they have not.
+	Backups []uint32 `json:"backups,omitempty"`
+	Holders []uint32 `json:"holders,omitempty"`
 }
 
 // Address is where a member is found.

@@ -143,7 +143,7 @@ func (c *Coordinator) ready(m *member, r Ready) error {
 		m.step, m.holds, m.state, m.receive = -1, r.Step, true, -1
 		return nil
 	}
-	m.step = r.Step
+	m.step, m.moments = r.Step, r.Moments
 	switch {
 	case r.Step > c.step && m.id == c.opt.Local && len(c.members) == 1:
 		return fmt.Errorf("it holds step %d, the store only %d", r.Step, c.step)

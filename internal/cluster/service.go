@@ -93,8 +93,8 @@ func (w *workerService) Offer(c *transport.Conn, h transport.Header) (transport.
 	switch h.Kind {
 	case transport.Rows:
 		return m.offerRows(h)
-	case transport.Gradient:
-		return m.offerGradient(h)
+	case transport.Gradient, transport.Parameters:
+		return m.offerResolved(h)
 	}
 	return transport.Refuse, fmt.Sprintf("kind %d is not taken here", h.Kind)
 }
@@ -106,11 +106,13 @@ func (m *Member) fits(h transport.Header) (transport.Verdict, string) {
 		return transport.Later, "this machine is still joining"
 	case int(h.Bucket) >= len(m.shape.Units):
 		return transport.Refuse, fmt.Sprintf("unit %d of %d", h.Bucket, len(m.shape.Units))
-	case h.Elements != uint64(m.shape.Units[h.Bucket]):
+	case h.Elements != uint64(m.shape.Units[h.Bucket]) && !(m.shape.Parameters && h.Kind == transport.Gradient && h.Elements == 0):
 		return transport.Refuse, fmt.Sprintf("unit %d has %d values, not %d", h.Bucket, m.shape.Units[h.Bucket], h.Elements)
 	case int(h.Row) >= max(1, m.shape.Segments):
 		return transport.Refuse, fmt.Sprintf("row %d of %d", h.Row, m.shape.Segments)
-	case h.Codec != m.shape.Codec:
+	case h.Kind == transport.Parameters && (!m.shape.Parameters || h.Codec != transport.F32):
+		return transport.Refuse, fmt.Sprintf("weights as %s are not taken here", h.Codec)
+	case h.Kind != transport.Parameters && h.Codec != m.shape.Codec:
 		return transport.Refuse, fmt.Sprintf("wire format %s; the run's is %s", h.Codec, m.shape.Codec)
 	case h.Step > 1<<40:
 		return transport.Refuse, fmt.Sprintf("step %d", h.Step)
@@ -174,9 +176,9 @@ func (m *Member) awaitStep(step int, epoch uint32) *Step {
 	}
 }
 
-// offerGradient decides on a resolved unit: of the present step, or of a later
-// one while this machine catches up.
-func (m *Member) offerGradient(h transport.Header) (transport.Verdict, string) {
+// offerResolved decides on a resolved unit, or on its weights: of the present
+// step, or of a later one while this machine catches up.
+func (m *Member) offerResolved(h transport.Header) (transport.Verdict, string) {
 	step, unit := int(h.Step), int(h.Bucket)
 	p := m.awaitPlan(step, h.Epoch)
 	switch {
@@ -188,8 +190,10 @@ func (m *Member) offerGradient(h transport.Header) (transport.Verdict, string) {
 		return transport.Have, "" // of an owner that was replaced
 	case h.Sender != p.Owners[unit] || h.Epoch > p.Since[unit]:
 		return transport.Refuse, fmt.Sprintf("unit %d belongs to worker %d", unit, p.Owners[unit])
+	case h.Elements == 0 && p.Backups[unit] == m.id:
+		return transport.Refuse, fmt.Sprintf("unit %d without values for its backup", unit)
 	}
-	if r := m.boxes[step][unit]; r != nil && r.epoch == h.Epoch {
+	if r := m.boxes[step][slot{h.Kind, unit}]; r != nil && r.epoch == h.Epoch {
 		return transport.Have, ""
 	}
 	if m.boxed+int64(h.Payload) > boxLimit {
@@ -219,11 +223,14 @@ func (m *Member) awaitPlan(step int, epoch uint32) *Plan {
 // Deliver implements transport.Handler.
 func (w *workerService) Deliver(c *transport.Conn, h transport.Header, meta, payload []byte) error {
 	m := (*Member)(w)
-	if h.Kind == transport.Gradient {
-		r := &resolved{epoch: h.Epoch, meta: meta, payload: payload, hash: transport.Sum(meta, payload), sender: h.Sender}
+	if h.Kind != transport.Rows {
+		m.mu.Lock()
+		shape := m.shape
+		m.mu.Unlock()
+		r := &resolved{epoch: h.Epoch, meta: meta, payload: payload, hash: shape.hash(h.Kind, meta, payload), sender: h.Sender}
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		return m.box(int(h.Step), int(h.Bucket), r)
+		return m.box(int(h.Step), slot{h.Kind, int(h.Bucket)}, r)
 	}
 	x := make([]float32, h.Elements)
 	if err := h.Codec.Decode(x, payload); err != nil {
@@ -238,23 +245,24 @@ func (w *workerService) Deliver(c *transport.Conn, h transport.Header, meta, pay
 	return s.count(int(h.Bucket), contribution{h.Sender, int(h.Row)}, outRow{unit: int(h.Bucket), row: int(h.Row), values: x, tokens: int(h.Tokens), loss: h.Loss, norm2: h.Norm2})
 }
 
-func (m *Member) box(step, unit int, r *resolved) error {
+func (m *Member) box(step int, at slot, r *resolved) error {
 	if step < m.applied {
 		return nil
 	}
 	if m.boxes[step] == nil {
-		m.boxes[step] = map[int]*resolved{}
+		m.boxes[step] = map[slot]*resolved{}
 	}
-	if old := m.boxes[step][unit]; old != nil {
+	if old := m.boxes[step][at]; old != nil {
 		if old.epoch > r.epoch {
 			return nil
 		}
 		m.boxed -= int64(len(old.payload))
 	}
-	m.boxes[step][unit] = r
+	m.boxes[step][at] = r
 	m.boxed += int64(len(r.payload))
 	if m.cur != nil && m.cur.n == step {
-		m.cur.arrived(unit)
+		m.cur.arrived(at.unit)
+		m.cur.landed(at.unit)
 	}
 	return nil
 }
@@ -268,6 +276,10 @@ func (w *workerService) Fetch(c *transport.Conn, request json.RawMessage) (int64
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if q.Unit != nil {
+		b, err := m.takeMoments(q)
+		return int64(len(b)), io.NopCloser(bytes.NewReader(b)), err
+	}
 	b, err := m.states.take(m, q)
 	return int64(len(b)), io.NopCloser(bytes.NewReader(b)), err
 }

@@ -46,15 +46,23 @@ func TestSimulatedLoss(t *testing.T) {
 	}
 }
 
+// seeds is how many are tried.
+func seeds(t *testing.T, usual uint64) uint64 {
+	if s := os.Getenv("CONCORD_SEEDS"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	return usual
+}
+
 // Workers join, leave and are killed at random moments, seed by seed: every step
 // has one root and the weights are those of a run without faults (invariants 1 to
 // 3, 6 and 7; reference case 32). CONCORD_SEEDS says how many seeds are tried.
 func TestSimulatedChurn(t *testing.T) {
-	seeds, err := strconv.ParseUint(os.Getenv("CONCORD_SEEDS"), 10, 64)
-	if err != nil {
-		seeds = 4
-	}
-	for seed := range seeds {
+	for seed := range seeds(t, 4) {
 		var steps int
 		var survivors []*node
 		simulate(t, 100+seed, 1<<30, simrouter.Line{Rate: 125e6, Delay: time.Millisecond, Loss: 0.001}, func(w *world, _ *simrouter.Router) {

@@ -14,6 +14,7 @@ import (
 type stateRequest struct {
 	Step int    `json:"step"`
 	Part string `json:"part"`
+	Unit *int   `json:"unit,omitempty"` // instead: the unit's moments
 }
 
 // stateShelf holds the parts of one step's state for those who join there.
@@ -78,6 +79,7 @@ func (m *Member) State(ctx context.Context, holds int, parts []string, open func
 		if err == nil {
 			m.mu.Lock()
 			m.applied = step
+			clear(m.shelf)
 			m.mu.Unlock()
 			return step, nil
 		}
@@ -98,7 +100,7 @@ func (m *Member) source(ctx context.Context, holds int) (step int, source uint32
 	if m.plan != nil {
 		after = m.plan.Epoch
 	}
-	m.boxes, m.boxed = map[int]map[int]*resolved{}, 0
+	m.boxes, m.boxed = map[int]map[slot]*resolved{}, 0
 	m.mu.Unlock()
 	m.tell(transport.Pack(msgReady, Ready{Step: holds, State: true, Device: m.shape.Device}))
 	m.mu.Lock()

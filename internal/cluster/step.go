@@ -28,6 +28,8 @@ type Step struct {
 	owned    map[int]*owned
 	out      map[int][]*outRow
 	have     map[int]transport.Hash // units whose gradient was handed over or resolved here
+	updated  map[int]transport.Hash // units whose weights are here, in parameters mode
+	weights  map[int][]float32      // of this machine's units, in parameters mode
 	commit   *Commit
 	redo     bool
 	aborted  error
@@ -76,9 +78,10 @@ func (m *Member) Begin(ctx context.Context, n int, w Work) (*Step, error) {
 	m.forget(n)
 	m.changed.Broadcast()
 	m.mu.Unlock()
-	m.tell(transport.Pack(msgReady, Ready{Step: n, Device: m.shape.Device}))
+	m.tell(m.ready(n))
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	failed := 0 // times that moments could not be fetched
 	for {
 		switch err := m.over(); {
 		case err != nil:
@@ -91,6 +94,12 @@ func (m *Member) Begin(ctx context.Context, n int, w Work) (*Step, error) {
 		if p := m.plans[n]; p != nil {
 			if err := p.check(m.shape); err != nil {
 				return nil, err
+			}
+			if lacking := m.lacking(p); len(lacking) > 0 {
+				if err := m.collect(ctx, p, lacking, &failed); err != nil {
+					return nil, err
+				}
+				continue
 			}
 			return m.open(n, w, p), nil
 		}
@@ -115,7 +124,7 @@ func (m *Member) forget(n int) {
 // open starts the step under plan p.
 func (m *Member) open(n int, w Work, p *Plan) *Step {
 	s := &Step{m: m, n: n, work: w, plan: p, Share: p.share(m.id), owned: map[int]*owned{}, out: map[int][]*outRow{},
-		have: map[int]transport.Hash{}, missing: map[uint32]string{}, arrivals: map[uint32]time.Time{}, began: time.Now(),
+		have: map[int]transport.Hash{}, updated: map[int]transport.Hash{}, weights: map[int][]float32{}, missing: map[uint32]string{}, arrivals: map[uint32]time.Time{}, began: time.Now(),
 		lossSum: make([]float64, w.Langs), stats: m.ep.Stats()}
 	if m.commits[n] != nil {
 		s.Share = Share{Worker: m.id} // the others did it without this machine
@@ -130,6 +139,7 @@ func (m *Member) open(n int, w Work, p *Plan) *Step {
 	s.own()
 	for u := range p.Owners {
 		s.arrived(u)
+		s.landed(u)
 	}
 	if p.Deadline > 0 {
 		time.AfterFunc(p.Deadline, func() { s.late(p.Deadline, false) })
@@ -260,6 +270,21 @@ func (s *Step) live() bool {
 	return s.m.cur == s && !s.redo && s.m.commits[s.n] == nil && s.m.over() == nil
 }
 
+// interrupted is why the step cannot go on, nil while it can.
+func (s *Step) interrupted() error {
+	switch err := s.m.over(); {
+	case err != nil:
+		return err
+	case s.aborted != nil:
+		return s.aborted
+	case s.m.resync:
+		return ErrState
+	case s.redo:
+		return ErrRedo
+	}
+	return nil
+}
+
 // Next implements exchange.Exchange.
 func (s *Step) Next(wait bool) (exchange.Event, error) {
 	m := s.m
@@ -269,21 +294,14 @@ func (s *Step) Next(wait bool) (exchange.Event, error) {
 		s.computed = time.Now()
 	}
 	for {
-		switch err := m.over(); {
-		case err != nil:
+		if err := s.interrupted(); err != nil {
 			return exchange.Event{}, err
-		case s.aborted != nil:
-			return exchange.Event{}, s.aborted
-		case m.resync:
-			return exchange.Event{}, ErrState
-		case s.redo:
-			return exchange.Event{}, ErrRedo
 		}
 		if len(s.queue) > 0 {
 			e := s.queue[0]
 			s.queue = s.queue[1:]
 			if e.Kind == exchange.Gradient {
-				s.have[e.Unit] = m.boxes[s.n][e.Unit].hash
+				s.have[e.Unit] = m.boxes[s.n][slot{transport.Gradient, e.Unit}].hash
 			}
 			return e, nil
 		}

@@ -39,6 +39,7 @@ type world struct {
 	deadline  bool
 	simulated bool // in virtual time: no real sockets
 	check     int
+	params    bool // owners keep the momentum and send weights
 	drift     func(n *node) // before a step
 	listen    func(i int) net.PacketConn
 	slow      func(worker uint32, step, unit int)         // before a worker pushes
@@ -103,6 +104,9 @@ type node struct {
 	kill    context.CancelFunc
 	ctx     context.Context
 	conn    *cable
+
+	restored *saved             // what it starts from, nil: step 0
+	before   func(n *node) error // every step
 }
 
 // cable is a socket that can be cut, as by kill -9.
@@ -126,12 +130,15 @@ func (c *cable) WriteTo(b []byte, to net.Addr) (int, error) {
 func (c *cable) sever() { c.mu.Lock(); c.cut = true; c.mu.Unlock(); c.PacketConn.Close() }
 
 // start starts worker id; 1 brings the coordinator with it.
-func (w *world) start(id uint32) *node {
+func (w *world) start(id uint32) *node { return w.startFrom(id, nil, nil) }
+
+// startFrom is start from what was saved, with before called before every step.
+func (w *world) startFrom(id uint32, k *saved, before func(*node) error) *node {
 	identity, err := w.ca.NewIdentity(id)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	n := &node{w: w, id: id, done: make(chan error, 1)}
+	n := &node{w: w, id: id, restored: k, before: before, done: make(chan error, 1)}
 	n.ctx, n.kill = context.WithCancel(context.Background())
 	n.conn = &cable{PacketConn: w.listen(int(id))}
 	var c *Coordinator
@@ -150,7 +157,7 @@ func (w *world) start(id uint32) *node {
 
 func (w *world) coordinate(n *node) *Coordinator {
 	o := CoordinatorOptions{Store: w.store, Local: 1, Port: n.conn.LocalAddr().(*net.UDPAddr).Port, Units: w.units, Work: w.work, Codec: w.codec,
-		SeqLen: 8, Workers: w.min, Log: w.log, Silence: 2 * time.Second, NoDeadline: !w.deadline, CheckEvery: w.check, Probe: func(ctx context.Context, addr string, id uint32) error { return n.m.probe(ctx, addr, id) }, Changed: func(s Status, _ bool) { w.mu.Lock(); w.status = s; w.mu.Unlock() }}
+		SeqLen: 8, Workers: w.min, Log: w.log, Silence: 2 * time.Second, NoDeadline: !w.deadline, Parameters: w.params, CheckEvery: w.check, Probe: func(ctx context.Context, addr string, id uint32) error { return n.m.probe(ctx, addr, id) }, Changed: func(s Status, _ bool) { w.mu.Lock(); w.status = s; w.mu.Unlock() }}
 	if w.simulated {
 		o.Probe = nil
 	}
@@ -181,9 +188,18 @@ func (n *node) run() error {
 	if _, err := n.m.Connect(n.ctx, n.ep); err != nil {
 		return err
 	}
-	n.m.Configure(Shape{Units: n.w.units, Segments: n.w.langs, Langs: n.w.langs, Codec: n.w.codec})
+	n.m.Configure(Shape{Units: n.w.units, Segments: n.w.langs, Langs: n.w.langs, Codec: n.w.codec, Parameters: n.w.params})
 	n.reset()
-	if n.id != 1 {
+	switch zeros := map[int][]byte{}; {
+	case n.restored != nil:
+		n.restore()
+	case n.id == 1:
+		for u := range n.w.units {
+			zeros[u] = nil
+		}
+		n.m.Hold(0, zeros)
+	}
+	if n.id != 1 || n.restored != nil && n.w.coord.Step() > n.step {
 		if err := n.fetch(); err != nil {
 			return err
 		}
@@ -225,6 +241,11 @@ func (*buffer) Close() error { return nil }
 func (n *node) advance() error {
 	if n.w.drift != nil {
 		n.w.drift(n)
+	}
+	if n.before != nil {
+		if err := n.before(n); err != nil {
+			return err
+		}
 	}
 	k := n.w.work(n.step)
 	s, err := n.m.Begin(n.ctx, n.step, k)
@@ -320,7 +341,15 @@ func (n *node) resolve(s *Step) error {
 
 // apply takes the committed step, and checks that there is one root for each.
 func (n *node) apply(s *Step, got [][]float32) error {
+	if n.w.params {
+		if err := n.share(s, got); err != nil {
+			return err
+		}
+	}
 	for u, d := range got {
+		if n.w.params {
+			break
+		}
 		if d == nil {
 			return fmt.Errorf("step %d is final without unit %d", n.step, u)
 		}
@@ -337,6 +366,83 @@ func (n *node) apply(s *Step, got [][]float32) error {
 	n.w.roots[n.step] = root
 	n.step++
 	return nil
+}
+
+// share is apply in parameters mode: owners subtract a momentum that nobody else
+// has, but for the backups that recompute it.
+func (n *node) share(s *Step, got [][]float32) error {
+	after := map[int][]byte{}
+	for _, u := range s.Mine() {
+		state := momentum(s.Moments(u), got[u])
+		x := slices.Clone(n.weights[u])
+		for i := range x {
+			x[i] -= 0.1 * state[2*i]
+		}
+		after[u] = transport.F32.Encode(state)
+		s.Updated(u, x)
+	}
+	if err := s.Settle(); err != nil {
+		return err
+	}
+	for u := range n.weights {
+		x, err := s.Weights(u)
+		if err != nil {
+			return err
+		}
+		copy(n.weights[u], x)
+	}
+	for _, u := range s.Backed() {
+		g, err := s.Gradient(u)
+		if err != nil {
+			return err
+		}
+		after[u] = transport.F32.Encode(momentum(s.Moments(u), g))
+	}
+	s.Keep(after)
+	return nil
+}
+
+// momentum is the state behind a step: the momentum, and as much that stays zero.
+func momentum(before []byte, g []float32) []float32 {
+	x := make([]float32, 2*len(g))
+	if before != nil {
+		if err := transport.F32.Decode(x, before); err != nil {
+			panic(err)
+		}
+	}
+	for i, v := range g {
+		x[2*i] = 0.5*x[2*i] + v
+	}
+	return x
+}
+
+// saved is what a machine needs to go on from a step.
+type saved struct {
+	step    int
+	weights [][]float32
+	moments map[int][]byte
+}
+
+// save gathers a checkpoint, between two steps.
+func (n *node) save() (*saved, error) {
+	k := &saved{step: n.step, moments: map[int][]byte{}}
+	for u, x := range n.weights {
+		b, err := n.m.Moments(n.ctx, n.step, u)
+		if err != nil {
+			return nil, err
+		}
+		k.weights, k.moments[u] = append(k.weights, slices.Clone(x)), b
+	}
+	return k, nil
+}
+
+// restore starts from what was saved.
+func (n *node) restore() {
+	n.step = n.restored.step
+	for u, x := range n.restored.weights {
+		n.weights[u] = slices.Clone(x)
+	}
+	n.m.Hold(n.step, n.restored.moments)
 }
 
 // stopNode ends a worker as its user would.

@@ -77,7 +77,8 @@ func simulate(m model, n net, workers, langs int, seed uint64) result {
 	shares := cluster.Assign(w, c, nil)
 	owners := cluster.Owners(slices.Repeat([]int{int(m.params) / m.units}, m.units), members)
 	unit := func(int) int64 { return int64(m.params / float64(m.units) * bytesEach) }
-	t := cluster.Cost(w, shares, owners, unit, unit, members)
+	down := func(u, others int) int64 { return unit(u) * int64(others) }
+	t := cluster.Cost(w, shares, owners, unit, down, members)
 	res := result{up: float64(t.Total()) / float64(workers), down: float64(t.Total()) / float64(workers), most: float64(t.Most())}
 	wire := wireTimes(w, shares, owners, unit, n, workers)
 	res.control = control(owners, shares, members, n)

@@ -1,0 +1,210 @@
+package cluster
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"concord/internal/simrouter"
+)
+
+// sharded is a world in which owners keep the momentum and send weights.
+func sharded(t testing.TB, steps int) *world {
+	w := newWorld(t, steps)
+	w.params = true
+	return w
+}
+
+// alone is a sharded run by one machine.
+func alone(t *testing.T, steps int) *node {
+	w := sharded(t, steps)
+	n := w.start(1)
+	w.wait(n)
+	w.close(n)
+	return n
+}
+
+// However many machines share the optimizer's state, the weights are those of one.
+func TestParametersOfAnyNumberOfWorkers(t *testing.T) {
+	one := alone(t, 8)
+	for _, n := range []int{2, 3, 8} {
+		w := sharded(t, 8)
+		w.min = n
+		var nodes []*node
+		for i := range n {
+			nodes = append(nodes, w.start(uint32(i+1)))
+		}
+		w.wait(nodes...)
+		for _, x := range nodes {
+			same(t, fmt.Sprintf("%d machines, worker %d", n, x.id), one, x)
+			for u, k := range x.m.shelf {
+				if k.step != 8 {
+					t.Errorf("worker %d holds unit %d of step %d", x.id, u, k.step)
+				}
+			}
+			if n == 8 && len(x.m.shelf) == len(w.units) {
+				t.Errorf("worker %d of %d holds all units", x.id, n)
+			}
+		}
+		w.close(nodes...)
+	}
+}
+
+// A machine that owns buckets is killed, others join: the momentum moves, to the
+// same bits.
+func TestOwnerOfMomentsDies(t *testing.T) {
+	one := alone(t, 40)
+	w := sharded(t, 40)
+	w.min = 3
+	w.slow = func(uint32, int, int) { time.Sleep(4 * time.Millisecond) }
+	a, b, c := w.start(1), w.start(2), w.start(3)
+	w.at(10)
+	b.die()
+	w.at(15)
+	d := w.start(4)
+	w.at(25)
+	c.leave()
+	w.wait(a, d)
+	same(t, "machine 1", one, a)
+	same(t, "the one that joined", one, d)
+	w.close(a, d)
+}
+
+// Machine 1 dies with the moments that it owned; its backups have them.
+func TestCoordinatorWithMomentsComesBack(t *testing.T) {
+	one := alone(t, 30)
+	w := sharded(t, 30)
+	w.min = 3
+	w.slow = func(uint32, int, int) { time.Sleep(5 * time.Millisecond) }
+	a, b, c := w.start(1), w.start(2), w.start(3)
+	w.at(7)
+	port := a.conn.LocalAddr()
+	w.coord.stop()
+	a.die()
+	time.Sleep(100 * time.Millisecond)
+	w.rebind(port)
+	a = w.start(1)
+	w.wait(a, b, c)
+	for _, n := range []*node{a, b, c} {
+		same(t, fmt.Sprint("worker ", n.id), one, n)
+	}
+	w.close(a, b, c)
+}
+
+// An owner and its backup die together: the run says what is lost, and machine 1
+// goes on from its checkpoint, with everybody else, to the same bits.
+func TestMomentsAreLost(t *testing.T) {
+	before := hopeFor
+	hopeFor = 2 * time.Second
+	defer func() { hopeFor = before }()
+	one := alone(t, 30)
+	w := sharded(t, 30)
+	w.min = 4
+	w.slow = func(uint32, int, int) { time.Sleep(5 * time.Millisecond) }
+	var k *saved
+	a := w.startFrom(1, nil, func(n *node) (err error) {
+		if n.step == 6 {
+			k, err = n.save()
+		}
+		return err
+	})
+	b, c, d := w.start(2), w.start(3), w.start(4)
+	w.at(12)
+	b.die()
+	c.die()
+	var err error
+	select {
+	case err = <-a.done:
+	case <-time.After(20 * time.Second):
+		a.dump()
+		t.Fatalf("machine 1 goes on without the moments; the coordinator waits for %q", w.status.Waiting)
+	}
+	if err == nil || !strings.Contains(err.Error(), "optimizer's state") || !strings.Contains(err.Error(), "resume") {
+		t.Fatalf("machine 1 ended with %v", err)
+	}
+	w.mu.Lock()
+	for n := 6; n < 30; n++ { // are made again: the others' roots need not be those of the run that was lost
+		delete(w.roots, n)
+	}
+	w.mu.Unlock()
+	port := a.conn.LocalAddr()
+	w.coord.stop()
+	a.die()
+	time.Sleep(100 * time.Millisecond)
+	w.rebind(port)
+	a = w.startFrom(1, k, nil)
+	w.wait(a, d)
+	same(t, "machine 1", one, a)
+	same(t, "the survivor", one, d)
+	w.close(a, d)
+}
+
+// TestSimulatedChurn in parameters mode.
+func TestSimulatedChurnOfMoments(t *testing.T) {
+	for seed := range seeds(t, 3) {
+		var steps int
+		var survivors []*node
+		simulate(t, 200+seed, 1<<30, simrouter.Line{Rate: 125e6, Delay: time.Millisecond, Loss: 0.001}, func(w *world, _ *simrouter.Router) {
+			w.params = true
+			s := &soak{w: w, r: rand.New(rand.NewPCG(seed, 9)), next: 2, noCoordinator: true}
+			w.slow = func(uint32, int, int) { time.Sleep(4 * time.Millisecond) }
+			s.first = w.start(1)
+			s.join()
+			for range 20 {
+				s.disturb()
+			}
+			steps = w.committed() + 10
+			w.mu.Lock()
+			w.steps = steps
+			w.mu.Unlock()
+			survivors = append(s.others, s.first)
+			w.wait(survivors...)
+			t.Logf("%d steps, %d killed, %d left, %d joined", steps, s.kills, s.leaves, s.next-2)
+			w.close(survivors...)
+			time.Sleep(30 * time.Second)
+		})
+		one := alone(t, steps)
+		for _, n := range survivors {
+			same(t, fmt.Sprint("seed ", seed, ", worker ", n.id), one, n)
+		}
+	}
+}
+
+func TestPlace(t *testing.T) {
+	sizes := []int{10, 20, 30, 40, 5, 5, 10}
+	workers := []uint32{1, 2, 3}
+	owners, backups := Place(sizes, workers, []uint32{1, 1, 1, 1, 1, 1, 1})
+	load := map[uint32]int{}
+	for u, w := range owners {
+		load[w] += sizes[u]
+		if backups[u] == w || !slices.Contains(workers, backups[u]) {
+			t.Errorf("unit %d of worker %d has the backup %d", u, w, backups[u])
+		}
+	}
+	if len(load) != 3 || slices.Max([]int{load[1], load[2], load[3]}) > 50 {
+		t.Errorf("loads %v", load)
+	}
+	if again, _ := Place(sizes, workers, owners); !slices.Equal(again, owners) {
+		t.Errorf("%v moved to %v for nothing", owners, again)
+	}
+	moved := 0
+	for u, w := range ownersOf(Place(sizes, []uint32{1, 2, 3, 4}, owners)) {
+		if w != owners[u] {
+			if moved++; w != 4 {
+				t.Errorf("unit %d moved to worker %d", u, w)
+			}
+		}
+	}
+	if moved == 0 || moved > 3 {
+		t.Errorf("%d units moved to the newcomer", moved)
+	}
+	if _, backups := Place(sizes, []uint32{1}, owners); slices.Max(backups) != 0 {
+		t.Errorf("backups %v on one machine", backups)
+	}
+}
+
+// ownersOf is the owners alone.
+func ownersOf(owners, _ []uint32) []uint32 { return owners }
