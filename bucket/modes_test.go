@@ -218,7 +218,7 @@ func TestAdamMetric(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := NewStore(e, l, true)
+		s, err := NewStore(e, l, Training...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -365,7 +365,9 @@ func (r *Resolver) take(e exchange.Event) error {
 	if err := r.importUnit(e.Unit, e.Meta); err != nil {
 		return err
 	}
-	r.setGradient(r.store.Layout.Units[e.Unit], e.Gradient)
+	if e.Gradient != nil {
+		r.setGradient(r.store.Layout.Units[e.Unit], e.Gradient)
+	}
 	return r.store.Engine.Dev.Err()
 }
 

@@ -50,7 +50,7 @@ func (m *model) store(scope string) *Store {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	s, err := NewStore(m.e, l, true)
+	s, err := NewStore(m.e, l, Training...)
 	if err != nil {
 		m.t.Fatal(err)
 	}

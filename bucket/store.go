@@ -28,15 +28,16 @@ type Store struct {
 	flat   map[State][]tensor.Tensor // per bucket (1, Size)
 }
 
-// NewStore allocates zeros for the weights and, when training, the gradients
-// and moments. It fails when the device or the memory budget refuses.
-func NewStore(e *tensor.Engine, l Layout, training bool) (*Store, error) {
+// Training are the states of training on one machine besides the weights.
+var Training = []State{Gradient, First, Second}
+
+// NewStore allocates zeros for the weights and the other states named. It fails
+// when the device or the memory budget refuses.
+func NewStore(e *tensor.Engine, l Layout, states ...State) (*Store, error) {
 	s := &Store{Engine: e, Layout: l, flat: map[State][]tensor.Tensor{}}
 	s.allocate(Weight, gpu.RoleWeights)
-	if training {
-		s.allocate(Gradient, gpu.RoleGradients)
-		s.allocate(First, gpu.RoleOptimizer)
-		s.allocate(Second, gpu.RoleOptimizer)
+	for _, state := range states {
+		s.allocate(state, map[State]gpu.Role{Gradient: gpu.RoleGradients, First: gpu.RoleOptimizer, Second: gpu.RoleOptimizer}[state])
 	}
 	if err := e.Dev.Err(); err != nil {
 		s.Release()
@@ -61,8 +62,11 @@ func (s *Store) Release() {
 	clear(s.flat)
 }
 
+// Holds says that the store has a state.
+func (s *Store) Holds(state State) bool { return s.flat[state] != nil }
+
 // Flat is a state of bucket b as one (1, Size) tensor. It panics when the store
-// was not made for training and state is not Weight.
+// has no such state.
 func (s *Store) Flat(state State, b int) tensor.Tensor {
 	flat := s.flat[state]
 	if flat == nil {

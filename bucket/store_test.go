@@ -56,7 +56,7 @@ func TestStoreRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := NewStore(e, l, false)
+	s, err := NewStore(e, l)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestStoreOutOfMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewStore(tensor.NewEngine(dev, tensor.Options{NoAutotune: true}), l, true); !errors.Is(err, gpu.ErrOutOfMemory) {
+	if _, err := NewStore(tensor.NewEngine(dev, tensor.Options{NoAutotune: true}), l, Training...); !errors.Is(err, gpu.ErrOutOfMemory) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -104,7 +104,7 @@ func TestReadWithinBudget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := NewStore(tensor.NewEngine(dev, tensor.Options{NoAutotune: true}), l, false)
+	s, err := NewStore(tensor.NewEngine(dev, tensor.Options{NoAutotune: true}), l)
 	if err != nil {
 		t.Fatal(err)
 	}

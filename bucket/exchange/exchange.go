@@ -10,7 +10,7 @@ const (
 	None     Kind = iota // nothing yet
 	Sum                  // this machine owns the unit: resolve its rows
 	Gradient             // the unit's owner has resolved it: take its gradient
-	Final                // the step is committed and every unit's gradient was handed over
+	Final                // every unit's gradient was handed over, and where each machine applies them the step is committed
 )
 
 // Event is what comes from the other machines.
@@ -23,8 +23,8 @@ type Event struct {
 	Rows   [][]float32
 	Tokens []int
 	Losses []float64
-	// Gradient: the values, laid out as the unit's buckets one after the other, and
-	// what the owner tells of them.
+	// Gradient: the values, laid out as the unit's buckets one after the other, nil
+	// where the owner updates the weights itself, and what the owner tells of them.
 	Gradient []float32
 	Meta     []byte
 }

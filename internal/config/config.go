@@ -163,6 +163,7 @@ type Cluster struct {
 	Workers     int     `toml:"workers"`      // machines that the first step waits for, this one included
 	Wire        string  `toml:"wire"`         // how gradients travel: "bf16", "f32", "int8" with error feedback
 	Resolve     string  `toml:"resolve"`      // "exact", or "local": each machine resolves its own languages and sends one gradient, an approximation for slow links
+	Sync        string  `toml:"sync"`         // "gradients": everyone updates its weights; "parameters": owners do, and keep the optimizer's state (ZeRO-1)
 	Shares      string  `toml:"shares"`       // "speed": rows by measured speed; "equal": with f32 and no deadline the same bits every time
 	Deadline    bool    `toml:"deadline"`     // do without the rows of machines that are much later than the last steps let expect
 	CheckEvery  int     `toml:"check_every"`  // steps between comparisons of all machines' weights; 0: never
@@ -179,6 +180,9 @@ func (c *Config) Clustered() bool { return c.Cluster.Listen != "" }
 // Local says that machines resolve their languages by themselves.
 func (c Cluster) Local() bool { return c.Resolve == "local" }
 
+// Sharded says that the optimizer's state is divided among the machines.
+func (c *Config) Sharded() bool { return c.Clustered() && c.Cluster.Sync == "parameters" }
+
 // Default is the configuration of an empty run file.
 func Default() *Config {
 	return &Config{
@@ -194,7 +198,7 @@ func Default() *Config {
 		Checkpoint: Checkpoint{Every: 100, Keep: 2, Best: true},
 		Log:        Log{Every: 10},
 		Device:     Device{Autotune: true, ReadTimeout: 120},
-		Cluster:    Cluster{Workers: 1, Wire: "bf16", Resolve: "exact", Shares: "speed", Deadline: true, CheckEvery: 100, Silence: 3, JoinHours: 24},
+		Cluster:    Cluster{Workers: 1, Wire: "bf16", Resolve: "exact", Sync: "gradients", Shares: "speed", Deadline: true, CheckEvery: 100, Silence: 3, JoinHours: 24},
 	}
 }
 

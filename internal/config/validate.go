@@ -194,6 +194,7 @@ func (c *Config) cluster() error {
 	for _, err := range []error{
 		c.oneOf("cluster.wire", x.Wire, "bf16", "f32", "int8"),
 		c.oneOf("cluster.resolve", x.Resolve, "exact", "local"),
+		c.oneOf("cluster.sync", x.Sync, "gradients", "parameters"),
 		c.oneOf("cluster.shares", x.Shares, "speed", "equal"),
 		c.inRange("cluster.workers", float64(x.Workers), 1, 4096, "workers = 1"),
 		c.inRange("cluster.check_every", float64(x.CheckEvery), 0, 1e12, "check_every = 100"),
@@ -215,6 +216,9 @@ func (c *Config) cluster() error {
 	}
 	if _, _, err := net.SplitHostPort(x.Listen); err != nil {
 		return c.fail("cluster.listen", `listen = ":4433"`, "%q is not an address: %v", x.Listen, err)
+	}
+	if c.Sharded() && c.Objective.Metric == "adam" {
+		return c.fail("cluster.sync", `sync = "gradients"`, `with sync = "parameters" a machine has the second moments of its own units only, which metric = "adam" needs of all`)
 	}
 	return nil
 }

@@ -97,21 +97,16 @@ func (o *AdamW) SetSteps(n int64) { o.steps = n }
 // reports on, and returns the factor by which clipping scaled them. A gradient
 // that is not finite is a *NonFiniteError and changes nothing.
 func (o *AdamW) Step(r bucket.Report, lr float64) (scale float64, err error) {
-	if math.IsNaN(r.Norm) || math.IsInf(r.Norm, 0) {
-		return 0, &NonFiniteError{Step: o.steps + 1, Norm: r.Norm, Bucket: firstBad(r)}
+	if scale, err = o.clip(r); err != nil {
+		return 0, err
 	}
-	scale = 1
-	if o.config.Clip > 0 && r.Norm > o.config.Clip {
-		scale = o.config.Clip / r.Norm
-	}
+	p := o.params(lr, scale)
 	o.steps++
 	o.store.Engine.Dev.Span("optimizer")
-	c := o.config
-	p := tensor.AdamWParams{LR: lr, Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.Eps, Step: o.steps, GradScale: scale}
 	for _, run := range o.runs {
 		p.WeightDecay = 0
 		if run.decay {
-			p.WeightDecay = c.WeightDecay
+			p.WeightDecay = o.config.WeightDecay
 		}
 		o.store.Engine.AdamW(o.part(bucket.Weight, run), o.part(bucket.First, run), o.part(bucket.Second, run), o.part(bucket.Gradient, run), p)
 	}

@@ -42,7 +42,7 @@ func newStore(t testing.TB, e *tensor.Engine, scope string) *bucket.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := bucket.NewStore(e, l, true)
+	s, err := bucket.NewStore(e, l, bucket.Training...)
 	if err != nil {
 		t.Fatal(err)
 	}

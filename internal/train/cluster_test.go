@@ -123,7 +123,7 @@ func (g *gang) stop() {
 // replicas checks that all machines hold the same bits.
 func (g *gang) replicas(what string) {
 	g.t.Helper()
-	for _, s := range states {
+	for _, s := range g.all[0].kept() {
 		first := values(g.t, g.all[0], s)
 		for i, tr := range g.all[1:] {
 			if !slices.Equal(values(g.t, tr, s), first) {
@@ -225,7 +225,13 @@ func TestManyMachinesUnderEverySetting(t *testing.T) {
 // A machine that joins later holds the run's bits from then on, and one that
 // leaves costs nobody anything.
 func TestJoinAndLeaveARun(t *testing.T) {
-	cfg := tiny(t, append(exact, "schedule.steps=20")...)
+	for _, sync := range []string{"gradients", "parameters"} {
+		t.Run(sync, func(t *testing.T) { joinAndLeave(t, "cluster.sync="+sync) })
+	}
+}
+
+func joinAndLeave(t *testing.T, setting string) {
+	cfg := tiny(t, append(slices.Clone(exact), "schedule.steps=20", setting)...)
 	g := newGang(t, cfg, 1)
 	g.steps(2)
 	late := g.join()
@@ -243,7 +249,13 @@ func TestJoinAndLeaveARun(t *testing.T) {
 // The committed steps and the samples of a run that goes on with another number
 // of machines are those of one that did not stop.
 func TestResumeOnOtherMachines(t *testing.T) {
-	cfg := tiny(t, append(exact, "schedule.steps=6", "checkpoint.every=3", "eval.every=0")...)
+	for _, sync := range []string{"gradients", "parameters"} {
+		t.Run(sync, func(t *testing.T) { resumeOnOthers(t, "cluster.sync="+sync) })
+	}
+}
+
+func resumeOnOthers(t *testing.T, setting string) {
+	cfg := tiny(t, append(slices.Clone(exact), "schedule.steps=6", "checkpoint.every=3", "eval.every=0", setting)...)
 	whole := newGang(t, cfg, 1)
 	whole.steps(6)
 	want := values(t, whole.all[0], bucket.Weight)

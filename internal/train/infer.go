@@ -42,7 +42,7 @@ func openInference(dir string, d config.Device, rows, seqLen int, warn io.Writer
 }
 
 func (x *inference) load(dir string, rows, seqLen int) (err error) {
-	if x.store, err = newStore(x.engine, params(x.config), "layer", 1, false); err != nil {
+	if x.store, err = newStore(x.engine, params(x.config), "layer", 1); err != nil {
 		return err
 	}
 	x.model, err = model.New(x.engine, x.config, x.store, model.Dims{Rows: rows, SeqLen: seqLen, LogitsChunk: logitsChunk(x.engine.Dev, x.config.Vocab), ForwardOnly: true})

@@ -175,7 +175,7 @@ func (x *session) save() error {
 
 // unsaved says what to do when a file of the run cannot be written.
 func (x *session) unsaved(err error) error {
-	if err == nil || errors.Is(err, ErrDevice) {
+	if err == nil || errors.Is(err, ErrDevice) || errors.Is(err, ErrCluster) {
 		return err
 	}
 	if pe := (*fs.PathError)(nil); !errors.As(err, &pe) { // not the disk: an overflow in f16, say

@@ -128,13 +128,13 @@ func params(c model.Config) []bucket.Param {
 }
 
 // newStore lays the parameters out and allocates them.
-func newStore(e *tensor.Engine, params []bucket.Param, scope string, objectives int, training bool) (*bucket.Store, error) {
+func newStore(e *tensor.Engine, params []bucket.Param, scope string, objectives int, states ...bucket.State) (*bucket.Store, error) {
 	lim := e.Dev.Info().Limits
 	layout, err := bucket.Partition(params, scope, bucket.Limits{Objectives: objectives, BindingBytes: lim.MaxStorageBufferBindingSize, BufferBytes: lim.MaxBufferSize})
 	if err != nil {
 		return nil, DeviceError(err)
 	}
-	s, err := bucket.NewStore(e, layout, training)
+	s, err := bucket.NewStore(e, layout, states...)
 	if err != nil {
 		return nil, DeviceError(err)
 	}

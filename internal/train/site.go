@@ -46,6 +46,7 @@ func RunAt(ctx context.Context, cfg *config.Config, endpoints []string, ui UI) (
 	}
 	defer os.RemoveAll(fetched)
 	t.team = &team{member: site.Member, dir: filepath.Join(fetched, "state")}
+	t.entrust()
 	led, following := t.standBy(ctx, site, ui)
 	if err := site.Connect(ctx); err != nil {
 		return nil, as(ErrCluster, err)

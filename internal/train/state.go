@@ -101,7 +101,7 @@ func (t *Trainer) save(dir string, s state) error {
 	path := filepath.Join(dir, checkpointFolder)
 	saved, err := checkpoint.Save(path, s.Step, []checkpoint.File{
 		{Name: stateFile, Write: func(w io.Writer) error { return json.NewEncoder(w).Encode(s) }},
-		{Name: tensorsFile, Write: func(w io.Writer) error { return safetensors.Encode(w, t.snapshot(), nil) }},
+		{Name: tensorsFile, Write: func(w io.Writer) error { return safetensors.Encode(w, t.snapshot(states, t.reader()), nil) }},
 	})
 	if err != nil {
 		return classify(err)
@@ -116,13 +116,13 @@ func (t *Trainer) save(dir string, s state) error {
 // states are the values saved per parameter.
 var states = []bucket.State{bucket.Weight, bucket.First, bucket.Second}
 
-// snapshot lists weights and moments, to be read from the device one by one.
-func (t *Trainer) snapshot() []safetensors.Entry {
+// snapshot lists states of all parameters, to be read one by one by read.
+func (t *Trainer) snapshot(states []bucket.State, read func(bucket.State, string) ([]float32, error)) []safetensors.Entry {
 	var out []safetensors.Entry
 	for _, p := range params(t.corpus.model) {
 		for _, s := range states {
 			out = append(out, safetensors.Entry{Name: string(s) + "/" + p.Name, DType: safetensors.F32, Shape: []int{p.R, p.C},
-				Data: func() ([]float32, error) { return t.store.Read(s, p.Name) }})
+				Data: func() ([]float32, error) { return read(s, p.Name) }})
 		}
 	}
 	return out
@@ -136,7 +136,12 @@ func (t *Trainer) restore(path string, s state) error {
 	}
 	defer f.Close()
 	for _, st := range states {
-		if err := t.load(f, st); err != nil {
+		if t.store.Holds(st) {
+			err = t.load(f, st)
+		} else if st == bucket.First && t.team == nil { // of another machine there are no moments in the file
+			err = t.restoreMoments(f)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -67,17 +67,10 @@ func (t *Trainer) attempt(ctx context.Context) (report.Step, error) {
 	if err != nil {
 		return report.Step{}, classify(err)
 	}
-	byLang, err := t.settle(batch)
-	if err != nil {
-		return report.Step{}, classify(err)
-	}
-	if err := t.diverged(batch, resolved); err != nil {
-		return report.Step{}, err
-	}
 	lr := t.schedule.At(int64(t.step))
-	clip, err := t.adam.Step(resolved, lr)
+	byLang, clip, err := t.update(batch, resolved, lr)
 	if err != nil {
-		return report.Step{}, divergence(err)
+		return report.Step{}, err
 	}
 	if err := t.engine.Dev.Sync(); err != nil { // so that Seconds is the step's own time
 		return report.Step{}, classify(err)

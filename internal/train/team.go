@@ -37,7 +37,7 @@ var errCaughtUp = errors.New("caught up")
 
 // shape tells a member what the steps of this model look like.
 func (t *Trainer) clusterShape() cluster.Shape {
-	s := cluster.Shape{Device: t.engine.Dev.Info().Name, Segments: t.objective.segments(), Langs: len(t.langs)}
+	s := cluster.Shape{Device: t.engine.Dev.Info().Name, Segments: t.objective.segments(), Langs: len(t.langs), Parameters: t.cfg.Sharded()}
 	if t.cfg.Cluster.Local() {
 		s.Segments = 1
 	}
@@ -209,7 +209,7 @@ func (t *Trainer) offer() error {
 		return err
 	}
 	var b bytes.Buffer
-	if err := safetensors.Encode(&b, t.snapshot(), nil); err != nil {
+	if err := safetensors.Encode(&b, t.snapshot(t.kept(), t.store.Read), nil); err != nil {
 		return classify(err)
 	}
 	t.team.member.Offer(t.step, map[string][]byte{stateFile: s, tensorsFile: b.Bytes()})
@@ -222,7 +222,7 @@ func (t *Trainer) compare() error {
 	for _, u := range t.store.Layout.Units {
 		var parts [][]byte
 		for _, b := range u.Buckets {
-			for _, s := range states {
+			for _, s := range t.kept() {
 				x, err := t.engine.Dev.Read(t.store.Flat(s, b).View()).Wait()
 				if err != nil {
 					return classify(err)

@@ -36,7 +36,9 @@ type Trainer struct {
 	schedule  optim.Schedule
 	langs     []string // trained on, in the order of a batch's segments
 
-	team *team // on many machines; nil on one
+	team     *team          // on many machines; nil on one
+	shard    *optim.Shard   // of a sharded run, whose moments are not in the store
+	restored map[int][]byte // its moments, by unit, until there is a team
 
 	ownRows bool // gradient rows never lie in activations' memory
 
@@ -111,7 +113,7 @@ func newTrainer(cfg *config.Config, c *corpus, choices map[string]string, warn i
 
 func (t *Trainer) allocate() (err error) {
 	cfg := t.cfg
-	if t.store, err = newStore(t.engine, t.bucketParams(), cfg.Objective.Scope, t.objective.segments(), true); err != nil {
+	if t.store, err = newStore(t.engine, t.bucketParams(), cfg.Objective.Scope, t.objective.segments(), slices.Concat(t.kept()[1:], []bucket.State{bucket.Gradient})...); err != nil {
 		return err
 	}
 	t.objective.attach(t.store.Layout.Units)
@@ -126,6 +128,9 @@ func (t *Trainer) allocate() (err error) {
 	t.adam, err = optim.New(t.store, optim.Config{Beta1: o.Betas[0], Beta2: o.Betas[1], Eps: o.Eps, WeightDecay: o.WeightDecay, Clip: o.Clip})
 	if err != nil {
 		return err
+	}
+	if cfg.Sharded() {
+		t.shard = t.adam.NewShard()
 	}
 	t.schedule = optim.Schedule{Kind: cfg.Schedule.Kind, LR: o.LR, MinRatio: cfg.Schedule.MinRatio, Warmup: warmup(cfg, t.corpus.steps), Total: int64(t.corpus.steps)}
 	if err := t.schedule.Check(); err != nil {
@@ -290,6 +295,9 @@ func (t *Trainer) Close() {
 // release frees what the trainer allocated on the device.
 func (t *Trainer) release() {
 	t.unshape()
+	if t.shard != nil {
+		t.shard.Release()
+	}
 	if t.store != nil {
 		t.store.Release()
 	}
