@@ -15,14 +15,16 @@ import (
 // remote is a step on many machines: rows leave for their owners as soon as the
 // backward pass has written them, and their memory is free again.
 type remote struct {
-	x      exchange.Exchange
-	losses func() ([]float64, error) // sums by row, of this machine's part
-	job    *exchange.Event           // a unit of this machine whose Gram is on its way
-	arena  []*gpu.Buffer             // rows of the unit being resolved, one buffer for each of its parameters
-	final  bool
-	local  bool    // units are resolved here before they are sent
-	share  float32 // local: what this machine's gradient counts for
-	wg     sync.WaitGroup
+	x       exchange.Exchange
+	losses  func() ([]float64, error) // sums by row, of this machine's part
+	job     *exchange.Event           // a unit of this machine whose Gram is on its way
+	arena   []*gpu.Buffer             // rows of the unit being resolved, one buffer for each of its parameters
+	final   bool
+	local   bool    // units are resolved here before they are sent
+	share   float32 // local: what this machine's gradient counts for
+	changes bool    // the rows are changes of the weights, see ResolveChanges
+	length  float64 // changes: of the mean of the unit's rows
+	wg      sync.WaitGroup
 }
 
 // BeginExchange starts a step like Begin, whose gradients are those of all
@@ -33,7 +35,7 @@ func (r *Resolver) BeginExchange(micro int, x exchange.Exchange, losses func() (
 	if _, ok := r.opt.Solver.(SharedSolver); !ok || r.opt.Ghost != nil || r.opt.MayFix {
 		return errors.New("bucket: a step on many machines needs rows of every parameter and a solver that can be shared")
 	}
-	r.remote.x, r.remote.losses, r.remote.job, r.remote.final, r.remote.local = x, losses, nil, false, false
+	r.remote.x, r.remote.losses, r.remote.job, r.remote.final, r.remote.local, r.remote.changes = x, losses, nil, false, false, false
 	r.Begin(micro)
 	return nil
 }
@@ -227,6 +229,9 @@ func (r *Resolver) startJob(e exchange.Event) {
 	r.store.Engine.Dev.Span("gram")
 	defer r.store.Engine.Dev.Span("backward")
 	r.upload(e)
+	if r.remote.changes {
+		r.remote.length = meanLength(e.Rows, r.store.Layout.Units[e.Unit].Size)
+	}
 	s := r.opt.Solver.(SharedSolver)
 	s.Counted(e.Unit, e.Tokens, e.Losses)
 	u := &r.units[e.Unit]
@@ -312,6 +317,9 @@ func (r *Resolver) finishUnit(i int) error {
 	gradient, err := r.gradientOf(unit)
 	if err != nil {
 		return err
+	}
+	if r.remote.changes {
+		scaleTo(gradient, r.remote.length)
 	}
 	var told error
 	applied, err := r.remote.x.Resolved(i, gradient, func(norm2 float64) []byte {

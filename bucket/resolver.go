@@ -340,6 +340,11 @@ func (r *Resolver) Finish() (Report, error) {
 			return Report{}, fmt.Errorf("bucket: finish: %q lacks %d of its %d gradient writes", r.store.Layout.Units[i].Name, u.left, u.sites*r.micro)
 		}
 	}
+	return r.finish()
+}
+
+// finish waits for what is under way.
+func (r *Resolver) finish() (Report, error) {
 	for len(r.pending) > 0 {
 		r.resolveOldest()
 	}

@@ -158,7 +158,13 @@ func TestSpawn(t *testing.T) {
 // kill -9 of a worker, which owns buckets too: the others go on, and the status
 // says who was put out and why.
 func TestKillWorker(t *testing.T) {
-	m := startMachines(t, clusterRun(t, 150), "127.0.0.1:0", 3, "-o", "cluster.silence=2")
+	for _, sync := range []string{"gradients", "parameters"} {
+		t.Run(sync, func(t *testing.T) { killWorker(t, sync) })
+	}
+}
+
+func killWorker(t *testing.T, sync string) {
+	m := startMachines(t, clusterRun(t, 150), "127.0.0.1:0", 3, "-o", "cluster.silence=2", "-o", "cluster.sync="+sync, "-o", "checkpoint.every=70")
 	m.at(10, 3)
 	before := m.status().Step
 	m.workers[0].Process.Kill()
@@ -180,8 +186,14 @@ func TestKillWorker(t *testing.T) {
 // kill -9 of machine 1 in the middle: the workers wait, it comes back with its
 // store, takes the newer weights from them, and no committed step is lost.
 func TestKillCoordinator(t *testing.T) {
+	for _, sync := range []string{"gradients", "parameters"} {
+		t.Run(sync, func(t *testing.T) { killCoordinator(t, sync) })
+	}
+}
+
+func killCoordinator(t *testing.T, sync string) {
 	run, listen := clusterRun(t, 150), freePort(t)
-	m := startMachines(t, run, listen, 3, "-o", "cluster.silence=2", "-o", "checkpoint.every=1000")
+	m := startMachines(t, run, listen, 3, "-o", "cluster.silence=2", "-o", "checkpoint.every=1000", "-o", "cluster.sync="+sync)
 	m.at(20, 3)
 	m.first.Process.Kill()
 	m.first.end()

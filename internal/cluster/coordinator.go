@@ -104,7 +104,7 @@ type member struct {
 	out     chan transport.Message
 	hashes  *Hashes
 	moments string // by unit, as Ready told it
-	drifts  int // times that its weights were not those of the others
+	drifts  int    // times that its weights were not those of the others
 }
 
 // current says that the member can work on step s.

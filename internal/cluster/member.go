@@ -72,7 +72,7 @@ type Member struct {
 	commits map[int]*Commit
 	boxes   map[int]map[slot]*resolved // by step: what owners sent
 	shelf   map[int]moments            // by unit
-	boxed   int64                     // bytes
+	boxed   int64                      // bytes
 	cur     *Step
 	applied int // next step; -1: no state
 	resync  bool

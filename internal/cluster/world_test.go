@@ -39,7 +39,7 @@ type world struct {
 	deadline  bool
 	simulated bool // in virtual time: no real sockets
 	check     int
-	params    bool // owners keep the momentum and send weights
+	params    bool          // owners keep the momentum and send weights
 	drift     func(n *node) // before a step
 	listen    func(i int) net.PacketConn
 	slow      func(worker uint32, step, unit int)         // before a worker pushes
@@ -105,7 +105,7 @@ type node struct {
 	ctx     context.Context
 	conn    *cable
 
-	restored *saved             // what it starts from, nil: step 0
+	restored *saved              // what it starts from, nil: step 0
 	before   func(n *node) error // every step
 }
 

@@ -159,11 +159,14 @@ type Device struct {
 
 // Cluster is a run on many machines. It is one when Listen is given.
 type Cluster struct {
-	Listen      string  `toml:"listen"`       // address of machine 1, such as ":4433"
-	Workers     int     `toml:"workers"`      // machines that the first step waits for, this one included
-	Wire        string  `toml:"wire"`         // how gradients travel: "bf16", "f32", "int8" with error feedback
-	Resolve     string  `toml:"resolve"`      // "exact", or "local": each machine resolves its own languages and sends one gradient, an approximation for slow links
-	Sync        string  `toml:"sync"`         // "gradients": everyone updates its weights; "parameters": owners do, and keep the optimizer's state (ZeRO-1)
+	Listen      string  `toml:"listen"`   // address of machine 1, such as ":4433"
+	Workers     int     `toml:"workers"`  // machines that the first step waits for, this one included
+	Wire        string  `toml:"wire"`     // how gradients travel: "bf16", "f32", "int8" with error feedback; "" is int8 with outer steps, else bf16
+	Resolve     string  `toml:"resolve"`  // "exact", or "local": each machine resolves its own languages and sends one gradient, an approximation for slow links
+	Sync        string  `toml:"sync"`     // "gradients": everyone updates its weights; "parameters": owners do, and keep the optimizer's state (ZeRO-1)
+	Outer       int     `toml:"outer"`    // H > 0: machines make H steps by themselves, then the languages' changes are resolved (DiLoCo), for the internet
+	OuterLR     float64 `toml:"outer_lr"` // of the outer step: Nesterov momentum
+	OuterMoment float64 `toml:"outer_momentum"`
 	Shares      string  `toml:"shares"`       // "speed": rows by measured speed; "equal": with f32 and no deadline the same bits every time
 	Deadline    bool    `toml:"deadline"`     // do without the rows of machines that are much later than the last steps let expect
 	CheckEvery  int     `toml:"check_every"`  // steps between comparisons of all machines' weights; 0: never
@@ -179,6 +182,26 @@ func (c *Config) Clustered() bool { return c.Cluster.Listen != "" }
 
 // Local says that machines resolve their languages by themselves.
 func (c Cluster) Local() bool { return c.Resolve == "local" }
+
+// Format is the wire format in use.
+func (c Cluster) Format() string {
+	switch {
+	case c.Wire != "":
+		return c.Wire
+	case c.Outer > 0:
+		return "int8"
+	}
+	return "bf16"
+}
+
+// OuterSteps is how many steps machines make by themselves between two exchanges; 0
+// where every step is one.
+func (c *Config) OuterSteps() int {
+	if c.Clustered() {
+		return c.Cluster.Outer
+	}
+	return 0
+}
 
 // Sharded says that the optimizer's state is divided among the machines.
 func (c *Config) Sharded() bool { return c.Clustered() && c.Cluster.Sync == "parameters" }
@@ -198,7 +221,7 @@ func Default() *Config {
 		Checkpoint: Checkpoint{Every: 100, Keep: 2, Best: true},
 		Log:        Log{Every: 10},
 		Device:     Device{Autotune: true, ReadTimeout: 120},
-		Cluster:    Cluster{Workers: 1, Wire: "bf16", Resolve: "exact", Sync: "gradients", Shares: "speed", Deadline: true, CheckEvery: 100, Silence: 3, JoinHours: 24},
+		Cluster:    Cluster{Workers: 1, Resolve: "exact", Sync: "gradients", OuterLR: 0.7, OuterMoment: 0.9, Shares: "speed", Deadline: true, CheckEvery: 100, Silence: 3, JoinHours: 24},
 	}
 }
 

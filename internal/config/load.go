@@ -262,7 +262,7 @@ func Restore(path string, stored *Config) *Config {
 		o := &c.Objective
 		o.Normalise, o.Every, o.Metric, o.Gram, o.Noise = d.Normalise, d.Every, d.Metric, d.Gram, d.Noise
 	}
-	if c.Cluster.Wire == "" { // stored before there were runs on many machines
+	if c.Cluster.Sync == "" { // stored before there were runs on many machines
 		c.Cluster = Default().Cluster
 	}
 	return &c

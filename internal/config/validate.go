@@ -192,7 +192,10 @@ func (c *Config) memory() error {
 func (c *Config) cluster() error {
 	x := c.Cluster
 	for _, err := range []error{
-		c.oneOf("cluster.wire", x.Wire, "bf16", "f32", "int8"),
+		c.oneOf("cluster.wire", x.Format(), "bf16", "f32", "int8"),
+		c.inRange("cluster.outer", float64(x.Outer), 0, 1e6, "outer = 50"),
+		c.inRange("cluster.outer_lr", x.OuterLR, 1e-6, 10, "outer_lr = 0.7"),
+		c.inRange("cluster.outer_momentum", x.OuterMoment, 0, 0.9999, "outer_momentum = 0.9"),
 		c.oneOf("cluster.resolve", x.Resolve, "exact", "local"),
 		c.oneOf("cluster.sync", x.Sync, "gradients", "parameters"),
 		c.oneOf("cluster.shares", x.Shares, "speed", "equal"),
@@ -217,10 +220,33 @@ func (c *Config) cluster() error {
 	if _, _, err := net.SplitHostPort(x.Listen); err != nil {
 		return c.fail("cluster.listen", `listen = ":4433"`, "%q is not an address: %v", x.Listen, err)
 	}
+	if err := c.outer(); err != nil {
+		return err
+	}
 	if c.Sharded() && c.Objective.Metric == "adam" {
 		return c.fail("cluster.sync", `sync = "gradients"`, `with sync = "parameters" a machine has the second moments of its own units only, which metric = "adam" needs of all`)
 	}
 	return nil
+}
+
+// outer refuses what outer steps cannot be together with.
+func (c *Config) outer() error {
+	x, key, fix := c.Cluster, "", ""
+	switch {
+	case x.Outer == 0:
+		return nil
+	case x.Local():
+		key, fix = "cluster.resolve", `resolve = "exact"`
+	case x.Sync == "parameters":
+		key, fix = "cluster.sync", `sync = "gradients"`
+	case c.Objective.Metric == "adam":
+		key, fix = "objective.metric", `metric = "euclidean"`
+	case c.Objective.Noise.Halves:
+		key, fix = "objective.noise.halves", "halves = false"
+	default:
+		return nil
+	}
+	return c.fail(key, fix+", or cluster.outer = 0", "with cluster.outer = %d there are changes of %d steps to resolve, which this cannot be done with", x.Outer, x.Outer)
 }
 
 func (c *Config) modelPath() error {

@@ -1,6 +1,9 @@
 package data
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Ignore is the label of a token that carries no loss.
 const Ignore = 0xffffffff
@@ -63,21 +66,73 @@ func newBatch(rows []row, numRows, seqLen, numLangs int) *Batch {
 // these: what is missing is padding of the last of them. Languages keep their
 // numbers. Bytes and Tokens are not counted.
 func (b *Batch) Part(from, to, rows int) *Batch {
-	s := b.SeqLen
-	lo, n := from*s, (to-from)*s
-	p := newBatch(nil, rows, s, len(b.Supervised))
-	copy(p.IDs, b.IDs[lo:lo+n])
-	copy(p.Labels, b.Labels[lo:lo+n])
-	copy(p.Pos, b.Pos[lo:lo+n])
-	for i := range n {
-		p.DocStart[i], p.DocEnd[i] = b.DocStart[lo+i]-uint32(lo), b.DocEnd[lo+i]-uint32(lo)
-		if p.Labels[i] != Ignore {
-			p.Supervised[b.Lang[from+i/s]]++
+	p := newBatch(nil, rows, b.SeqLen, len(b.Supervised))
+	for r := from; r < to; r++ {
+		p.take(r-from, b, r)
+	}
+	p.Starts = Cut(b.Starts, from*b.SeqLen, (to-from)*b.SeqLen, rows*b.SeqLen)
+	return p
+}
+
+// Pick is the rows of b that are named, ascending, as a batch of so many rows like
+// Part's.
+func (b *Batch) Pick(picked []int, rows int) *Batch {
+	p := newBatch(nil, rows, b.SeqLen, len(b.Supervised))
+	for i, r := range picked {
+		p.take(i, b, r)
+	}
+	p.border(len(picked))
+	return p
+}
+
+// Join is batches of one shape as one, whose rows are sorted by language and then
+// such that neighbours come from different batches: of any range of rows, every
+// batch has about as many. of is the batch that each row is from.
+func Join(batches []*Batch) (all *Batch, of []int) {
+	first := batches[0]
+	all = newBatch(nil, first.Rows*len(batches), first.SeqLen, len(first.Supervised))
+	at := 0
+	for m := range first.Supervised {
+		for i, left := 0, true; left; i++ {
+			left = false
+			for k, b := range batches {
+				if r := slices.Index(b.Lang, m); r >= 0 && r+i < b.Rows && b.Lang[r+i] == m {
+					all.take(at, b, r+i)
+					of, at, left = append(of, k), at+1, true
+				}
+			}
 		}
 	}
-	copy(p.Lang, b.Lang[from:to])
-	p.Starts = Cut(b.Starts, lo, n, rows*s)
-	return p
+	all.border(at)
+	return all, of
+}
+
+// take copies row r of from to row at.
+func (b *Batch) take(at int, from *Batch, r int) {
+	s := b.SeqLen
+	lo, src := at*s, r*s
+	copy(b.IDs[lo:lo+s], from.IDs[src:])
+	copy(b.Labels[lo:lo+s], from.Labels[src:])
+	copy(b.Pos[lo:lo+s], from.Pos[src:])
+	b.Lang[at] = from.Lang[r]
+	for i := range s {
+		b.DocStart[lo+i], b.DocEnd[lo+i] = from.DocStart[src+i]-uint32(src)+uint32(lo), from.DocEnd[src+i]-uint32(src)+uint32(lo)
+		if b.Labels[lo+i] != Ignore {
+			b.Supervised[b.Lang[at]]++
+		}
+	}
+}
+
+// border finds the languages' first tokens in so many rows; what is behind them
+// belongs to the last.
+func (b *Batch) border(rows int) {
+	last := len(b.Starts) - 1
+	for r := range rows {
+		for m := b.Lang[r] + 1; m < last; m++ {
+			b.Starts[m] = (r + 1) * b.SeqLen
+		}
+	}
+	b.Starts[last] = len(b.IDs)
 }
 
 // Cut is borders of segments, as seen by the n tokens from lo on; what is behind

@@ -47,7 +47,7 @@ func (t *Trainer) lead(ctx context.Context, dir string, ui UI) (end func(error),
 	if err != nil {
 		return nil, err
 	}
-	h, err := cluster.StartHost(ctx, o, t.step)
+	h, err := cluster.StartHost(ctx, o, t.exchanges())
 	if err != nil {
 		return nil, DataError(fmt.Errorf("cannot lead a run on many machines: %w", err))
 	}
@@ -77,8 +77,8 @@ func (t *Trainer) lead(ctx context.Context, dir string, ui UI) (end func(error),
 		t.team = nil
 		h.Close(e)
 	}
-	if h.Coordinator.Step() > t.step {
-		fmt.Fprintf(ui.warn(), "concord: the run has committed step %d, the checkpoint here is of step %d: looking for a machine that holds the newer weights\n", h.Coordinator.Step(), t.step)
+	if committed := h.Coordinator.Step(); committed > t.exchanges() {
+		fmt.Fprintf(ui.warn(), "concord: the run has committed step %d, the checkpoint here is of step %d: looking for a machine that holds the newer weights\n", t.behind(committed), t.step)
 		if err := t.catchUp(ctx); err != nil {
 			end(err)
 			return nil, err
@@ -115,7 +115,7 @@ func (t *Trainer) coordinatorOptions(ui UI) (cluster.CoordinatorOptions, error) 
 	return cluster.CoordinatorOptions{Config: forWorkers, Files: files, Open: open, Units: shape.Units, Codec: shape.Codec, SeqLen: t.cfg.Batch.SeqLen, Workers: c.Workers,
 		Silence: silence(c), NoDeadline: !c.Deadline, Equal: c.Shares == "equal", Parameters: t.cfg.Sharded(), CheckEvery: c.CheckEvery,
 		Log:  func(format string, args ...any) { fmt.Fprintf(ui.warn(), "concord: "+format+"\n", args...) },
-		Work: func(step int) cluster.Work { return t.work(t.corpus.sampler.Batch(step)) }}, nil
+		Work: func(step int) cluster.Work { return t.work(t.exchangeBatch(step)) }}, nil
 }
 
 func silence(c config.Cluster) time.Duration { return time.Duration(c.Silence * float64(time.Second)) }

@@ -125,6 +125,9 @@ func Resume(ctx context.Context, dir string, overrides []string, ui UI) (*Summar
 	if err := cfg.Override(overrides, []string{"eval.every", "eval.last", "checkpoint.", "log.", "device.", "cluster.", "model.save_dtype"}); err != nil {
 		return nil, err
 	}
+	if now, then := cfg.OuterSteps(), config.Restore(l.RunFile, l.Config).OuterSteps(); now != then {
+		return nil, &config.Error{Where: "cluster.outer", Msg: fmt.Sprintf("the run has outer steps of %d steps, not %d (0: none): they are counted from its start", then, now), Fix: "resume without -o cluster.outer; or start a new run from this one's model"}
+	}
 	if err := canListen(cfg); err != nil {
 		return nil, err
 	}

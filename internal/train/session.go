@@ -41,7 +41,7 @@ func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summar
 	defer metrics.Close()
 	forget(dir)
 	x := &session{Trainer: t, dir: dir, state: s, started: time.Now(), ui: ui,
-		report: report.New(report.Options{Out: ui.Out, Terminal: ui.Terminal, Width: ui.Width, Quiet: ui.Quiet, JSONL: metrics, LogEvery: t.cfg.Log.Every, Watch: ui.Watch})}
+		report: report.New(report.Options{Out: ui.Out, Terminal: ui.Terminal, Width: ui.Width, Quiet: ui.Quiet, JSONL: metrics, LogEvery: t.logEvery(), Watch: ui.Watch})}
 	defer x.report.Close()
 	if x.eval, err = newEvaluator(t.corpus, t.cfg.Batch.Rows, t.cfg.Batch.SeqLen, t.cfg.Eval.Rows); err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func (x *session) advance(ctx context.Context) error {
 		}
 		x.report.Step(r)
 	}
-	if (x.step-1)%x.gramEvery() == 0 {
+	if (x.step-1)%x.gramEvery() == 0 || x.outer != nil {
 		if g, ok := x.grams(); ok {
 			x.report.Record(g)
 		}
@@ -123,7 +123,7 @@ func (x *session) after(ctx context.Context) error {
 	if err := x.report.Err(); err != nil {
 		return x.unsaved(err)
 	}
-	if every := x.cfg.Checkpoint.Every; improved || every > 0 && x.step%every == 0 && x.step < x.corpus.steps {
+	if every := x.cfg.Checkpoint.Every; improved || every > 0 && x.crossed(every) && x.step < x.corpus.steps {
 		return x.save()
 	}
 	return nil
@@ -133,7 +133,7 @@ func (x *session) after(ctx context.Context) error {
 // The first and the last measurement are not meant.
 func (x *session) evalDue() bool {
 	every := x.cfg.Eval.Every
-	return every > 0 && x.step > 0 && x.step < x.corpus.steps && x.step%every == 0 && !x.measured() && len(x.eval.batches) > 0
+	return every > 0 && x.step > 0 && x.step < x.corpus.steps && x.crossed(every) && !x.measured() && len(x.eval.batches) > 0
 }
 
 // measured says that the model as it stands was evaluated.

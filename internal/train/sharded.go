@@ -76,7 +76,7 @@ func (t *Trainer) updateShared(b *data.Batch, resolved bucket.Report, lr float64
 		if err != nil {
 			return 0, as(ErrCluster, err)
 		}
-		t.setWeights(u, w)
+		t.setUnit(bucket.Weight, u, w)
 	}
 	for _, u := range s.Backed() {
 		g, err := s.Gradient(u)
@@ -104,15 +104,6 @@ func (t *Trainer) moments(b []byte, u int) ([]float32, error) {
 		return nil, as(ErrCluster, fmt.Errorf("the optimizer's state of %q: %w", t.store.Layout.Units[u].Name, err))
 	}
 	return x, nil
-}
-
-// setWeights writes a unit's weights.
-func (t *Trainer) setWeights(u int, x []float32) {
-	for _, b := range t.store.Layout.Units[u].Buckets {
-		n := t.store.Layout.Buckets[b].Size
-		t.engine.Upload(t.store.Flat(bucket.Weight, b), x[:n])
-		x = x[n:]
-	}
 }
 
 // entrust hands the moments that this machine has from the beginning, or from a
@@ -145,9 +136,7 @@ func (t *Trainer) restoreMoments(f *safetensors.Reader) error {
 				if len(v) != p.R*p.C {
 					return DataError(fmt.Errorf("%s of %s: %d values, not %d×%d", s, p.Name, len(v), p.R, p.C))
 				}
-				for r := range p.R {
-					copy(x[k*unit.Size+p.at+r*p.LD():], v[r*p.C:(r+1)*p.C])
-				}
+				pad(x[k*unit.Size+p.at:], v, p.R, p.C, p.LD())
 			}
 		}
 		t.restored[u] = transport.F32.Encode(x)
@@ -211,6 +200,13 @@ func (t *Trainer) reader() func(bucket.State, string) ([]float32, error) {
 	}
 }
 
+// pad writes r rows of c values each to rows of ld values.
+func pad(to, x []float32, r, c, ld int) {
+	for i := range r {
+		copy(to[i*ld:], x[i*c:(i+1)*c])
+	}
+}
+
 // unpad is r rows of c values each, of rows of ld values.
 func unpad(x []float32, r, c, ld int) []float32 {
 	out := make([]float32, 0, r*c)
@@ -219,4 +215,3 @@ func unpad(x []float32, r, c, ld int) []float32 {
 	}
 	return out
 }
-

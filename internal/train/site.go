@@ -93,7 +93,7 @@ type ledBy struct {
 func (t *Trainer) standBy(ctx context.Context, site *cluster.Site, ui UI) (<-chan ledBy, context.Context) {
 	following, stop := context.WithCancel(ctx)
 	led := make(chan ledBy, 1)
-	start := t.step
+	start := t.exchanges()
 	o, err := t.coordinatorOptions(ui)
 	o.Changed = nil
 	go func() {

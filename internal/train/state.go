@@ -51,6 +51,7 @@ type state struct {
 	Langs     []string          `json:"languages"`
 	Settings  *config.Objective `json:"objective_settings,omitempty"`
 	Objective objectiveState    `json:"objective_state"`
+	Outer     *objectiveState   `json:"outer_objective_state,omitempty"` // of outer steps
 	Choices   map[string]string `json:"kernel_variants"`
 	Baseline  *report.Eval      `json:"baseline,omitempty"` // before the first step
 	Last      *report.Eval      `json:"last,omitempty"`     // the latest evaluation
@@ -125,6 +126,9 @@ func (t *Trainer) snapshot(states []bucket.State, read func(bucket.State, string
 				Data: func() ([]float32, error) { return read(s, p.Name) }})
 		}
 	}
+	if t.outer != nil {
+		out = append(out, t.outer.entries(t)...)
+	}
 	return out
 }
 
@@ -147,6 +151,11 @@ func (t *Trainer) restore(path string, s state) error {
 	}
 	t.step, t.tokens, t.clip = s.Step, s.Tokens, s.Clip
 	t.adam.SetSteps(s.Updates)
+	if t.outer != nil {
+		if err := t.outer.restore(t, f, s.Outer); err != nil {
+			return err
+		}
+	}
 	return t.objective.restore(s.Objective)
 }
 

@@ -43,6 +43,9 @@ func (t *Trainer) advance(ctx context.Context) (report.Step, error) {
 }
 
 func (t *Trainer) attempt(ctx context.Context) (report.Step, error) {
+	if t.outer != nil {
+		return t.round(ctx)
+	}
 	start := time.Now()
 	batch := t.corpus.sampler.Batch(t.step) // rows of ids, labels and a language, sorted by language
 	if err := t.begin(batch); err != nil {
@@ -51,17 +54,8 @@ func (t *Trainer) attempt(ctx context.Context) (report.Step, error) {
 	if err := t.takePart(ctx, batch); err != nil { // this machine's rows of it: all, on one machine
 		return report.Step{}, err
 	}
-	for micro := range t.part.micro {
-		if err := t.batch.Upload(t.tokens2device(t.part, micro, t.scales)); err != nil {
-			return report.Step{}, DataError(err)
-		}
-		t.model.Forward(t.batch)
-		t.model.BackwardHead(t.batch, t.resolver)
-		t.losses = append(t.losses, t.engine.Dev.Read(t.model.Loss.View()))
-		if micro == t.part.micro-1 {
-			t.team.lossesIssued(true)
-		}
-		t.model.BackwardLayers(t.batch, t.resolver) // units are resolved as they become ready
+	if err := t.compute(); err != nil {
+		return report.Step{}, err
 	}
 	resolved, err := t.resolver.Finish()
 	if err != nil {
@@ -85,6 +79,23 @@ func (t *Trainer) attempt(ctx context.Context) (report.Step, error) {
 	}
 	r.ClipScale, r.LR, r.Seconds = report.Float(clip), report.Float(lr), time.Since(start).Seconds()
 	return r, nil
+}
+
+// compute is the part's losses and gradients.
+func (t *Trainer) compute() error {
+	for micro := range t.part.micro {
+		if err := t.batch.Upload(t.tokens2device(t.part, micro, t.scales)); err != nil {
+			return DataError(err)
+		}
+		t.model.Forward(t.batch)
+		t.model.BackwardHead(t.batch, t.resolver)
+		t.losses = append(t.losses, t.engine.Dev.Read(t.model.Loss.View()))
+		if micro == t.part.micro-1 {
+			t.team.lossesIssued(true)
+		}
+		t.model.BackwardLayers(t.batch, t.resolver) // units are resolved as they become ready
+	}
+	return nil
 }
 
 // begin prepares everything that a step's resolution depends on.

@@ -37,7 +37,7 @@ var errCaughtUp = errors.New("caught up")
 
 // shape tells a member what the steps of this model look like.
 func (t *Trainer) clusterShape() cluster.Shape {
-	s := cluster.Shape{Device: t.engine.Dev.Info().Name, Segments: t.objective.segments(), Langs: len(t.langs), Parameters: t.cfg.Sharded()}
+	s := cluster.Shape{Device: t.engine.Dev.Info().Name, Segments: t.exchanged().segments(), Langs: len(t.langs), Parameters: t.cfg.Sharded()}
 	if t.cfg.Cluster.Local() {
 		s.Segments = 1
 	}
@@ -51,14 +51,17 @@ func (t *Trainer) clusterShape() cluster.Shape {
 		}
 		s.Names = append(s.Names, name)
 	}
-	s.Codec, _ = transport.ParseCodec(t.cfg.Cluster.Wire) // validated with the run file
+	s.Codec, _ = transport.ParseCodec(t.cfg.Cluster.Format()) // validated with the run file
 	return s
 }
 
 // work says what the rows of a batch are.
 func (t *Trainer) work(b *data.Batch) cluster.Work {
-	w := cluster.Work{Lang: b.Lang, Segments: t.objective.segments(), Langs: len(t.langs), Segment: make([]int, b.Rows), Tokens: make([]int, b.Rows)}
-	starts, seg := t.starts(b), 0
+	w := cluster.Work{Lang: b.Lang, Segments: t.exchanged().segments(), Langs: len(t.langs), Segment: make([]int, b.Rows), Tokens: make([]int, b.Rows)}
+	starts, seg := b.Starts, 0
+	if t.outer == nil {
+		starts = t.starts(b)
+	}
 	if w.Local = t.cfg.Cluster.Local(); w.Local {
 		w.Segments, starts = 1, []int{0, len(b.IDs)}
 	}
@@ -76,23 +79,56 @@ func (t *Trainer) work(b *data.Batch) cluster.Work {
 	return w
 }
 
-// joinStep waits for the plan of the step, and takes this machine's share of b.
-func (t *Trainer) joinStep(ctx context.Context, b *data.Batch) error {
-	s, err := t.team.member.Begin(ctx, t.step, t.work(b))
-	if err != nil {
-		return err
+// exchanges is how many exchanges lie before the trainer's next step: what the
+// other machines call a step.
+func (t *Trainer) exchanges() int {
+	if h := t.cfg.OuterSteps(); h > 0 {
+		return (t.step + h - 1) / h
 	}
+	return t.step
+}
+
+// behind is the step that comes behind so many exchanges.
+func (t *Trainer) behind(exchanges int) int {
+	return min(exchanges*max(1, t.cfg.OuterSteps()), t.corpus.steps)
+}
+
+// exchangeBatch is what all machines compute for an exchange: a step's batch, or
+// those of an outer step.
+func (t *Trainer) exchangeBatch(exchange int) *data.Batch {
+	if t.outer != nil {
+		b, _ := t.roundBatch(t.behind(exchange))
+		return b
+	}
+	return t.corpus.sampler.Batch(exchange)
+}
+
+// enter waits for the plan of the exchange in which b is computed, and does what it
+// asks for first.
+func (t *Trainer) enter(ctx context.Context, b *data.Batch) (*cluster.Step, error) {
+	s, err := t.team.member.Begin(ctx, t.exchanges(), t.work(b))
+	if err != nil {
+		return nil, err
+	}
+	t.team.step = s
 	if s.Check {
 		if err := t.compare(); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if s.Snapshot {
-		if err := t.offer(); err != nil {
-			return err
-		}
+		return s, t.offer()
 	}
-	t.team.step, t.part = s, part{}
+	return s, nil
+}
+
+// joinStep waits for the plan of the step, and takes this machine's share of b.
+func (t *Trainer) joinStep(ctx context.Context, b *data.Batch) error {
+	s, err := t.enter(ctx, b)
+	if err != nil {
+		return err
+	}
+	t.part = part{}
 	if n := s.Share.Size(); n > 0 {
 		micro := (n + t.cfg.Batch.Rows - 1) / t.cfg.Batch.Rows
 		rows := (n + micro - 1) / micro
@@ -212,17 +248,24 @@ func (t *Trainer) offer() error {
 	if err := safetensors.Encode(&b, t.snapshot(t.kept(), t.store.Read), nil); err != nil {
 		return classify(err)
 	}
-	t.team.member.Offer(t.step, map[string][]byte{stateFile: s, tensorsFile: b.Bytes()})
+	t.team.member.Offer(t.exchanges(), map[string][]byte{stateFile: s, tensorsFile: b.Bytes()})
 	return nil
 }
 
-// compare tells the hashes of weights and moments, by unit.
+// compare tells the hashes of what all machines hold alike, by unit.
 func (t *Trainer) compare() error {
+	alike := t.kept()
+	if t.outer != nil {
+		alike = alike[:1]
+	}
 	var units []transport.Hash
-	for _, u := range t.store.Layout.Units {
+	for i, u := range t.store.Layout.Units {
 		var parts [][]byte
+		if t.outer != nil {
+			parts = append(parts, transport.F32.Encode(t.outer.velocity[i]))
+		}
 		for _, b := range u.Buckets {
-			for _, s := range t.kept() {
+			for _, s := range alike {
 				x, err := t.engine.Dev.Read(t.store.Flat(s, b).View()).Wait()
 				if err != nil {
 					return classify(err)
@@ -232,15 +275,20 @@ func (t *Trainer) compare() error {
 		}
 		units = append(units, transport.Sum(parts...))
 	}
-	t.team.member.Compare(t.step, units)
+	t.team.member.Compare(t.exchanges(), units)
 	return nil
 }
 
 // bareState is what a checkpoint holds besides the tensors, without the
 // evaluations of this sitting.
 func (t *Trainer) bareState() state {
-	return state{Step: t.step, Tokens: t.tokens, Updates: t.adam.Steps(), Clip: t.clip, Method: t.cfg.Objective.Method, Scope: t.cfg.Objective.Scope,
+	s := state{Step: t.step, Tokens: t.tokens, Updates: t.adam.Steps(), Clip: t.clip, Method: t.cfg.Objective.Method, Scope: t.cfg.Objective.Scope,
 		Langs: t.langs, Settings: &t.cfg.Objective, Objective: t.objective.snapshot()}
+	if t.outer != nil {
+		o := t.outer.objective.snapshot()
+		s.Outer = &o
+	}
+	return s
 }
 
 // catchUp fetches the run's state from another machine, where there is one.
@@ -249,7 +297,7 @@ func (t *Trainer) catchUp(ctx context.Context) error {
 		return DataError(err)
 	}
 	fetched := false
-	step, err := t.team.member.State(ctx, t.step, []string{stateFile, tensorsFile}, func(part string) (io.WriteCloser, error) {
+	step, err := t.team.member.State(ctx, t.exchanges(), []string{stateFile, tensorsFile}, func(part string) (io.WriteCloser, error) {
 		fetched = true
 		return os.Create(filepath.Join(t.team.dir, part))
 	})
@@ -263,12 +311,12 @@ func (t *Trainer) catchUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.Step != step {
-		return DataError(fmt.Errorf("the weights of step %d were sent as those of step %d", s.Step, step))
+	if s.Step != t.behind(step) {
+		return DataError(fmt.Errorf("the weights of step %d were sent as those of step %d", s.Step, t.behind(step)))
 	}
 	if err := t.restore(t.team.dir, s); err != nil {
 		return err
 	}
-	t.objective.saved = nil
+	t.exchanged().saved = nil
 	return os.RemoveAll(t.team.dir)
 }

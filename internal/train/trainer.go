@@ -37,6 +37,7 @@ type Trainer struct {
 	langs     []string // trained on, in the order of a batch's segments
 
 	team     *team          // on many machines; nil on one
+	outer    *outer         // with outer steps
 	shard    *optim.Shard   // of a sharded run, whose moments are not in the store
 	restored map[int][]byte // its moments, by unit, until there is a team
 
@@ -95,6 +96,13 @@ func newTrainer(cfg *config.Config, c *corpus, choices map[string]string, warn i
 	if t.objective, err = newObjective(cfg, t.langs, c.trainTokens(t.langs)); err != nil {
 		return nil, err
 	}
+	if cfg.OuterSteps() > 0 {
+		t.outer = &outer{objective: t.objective}
+		if t.objective, err = newObjective(cfg, t.langs, c.trainTokens(t.langs)); err != nil {
+			return nil, err
+		}
+		t.objective.shared = false
+	}
 	if err := fitsModel(cfg, c.model); err != nil {
 		return nil, err
 	}
@@ -113,11 +121,16 @@ func newTrainer(cfg *config.Config, c *corpus, choices map[string]string, warn i
 
 func (t *Trainer) allocate() (err error) {
 	cfg := t.cfg
-	if t.store, err = newStore(t.engine, t.bucketParams(), cfg.Objective.Scope, t.objective.segments(), slices.Concat(t.kept()[1:], []bucket.State{bucket.Gradient})...); err != nil {
+	if t.store, err = newStore(t.engine, t.bucketParams(), cfg.Objective.Scope, t.exchanged().segments(), slices.Concat(t.kept()[1:], []bucket.State{bucket.Gradient})...); err != nil {
 		return err
 	}
 	t.objective.attach(t.store.Layout.Units)
 	t.objective.now = t.byLang
+	if t.outer != nil {
+		if err := t.outer.attach(t); err != nil {
+			return err
+		}
+	}
 	if err := t.shape(cfg.Batch.Rows); err != nil {
 		return err
 	}
@@ -186,13 +199,16 @@ func (t *Trainer) resolverOptions() bucket.Options {
 // bucketParams lists the model's parameters with the groups that the overrides
 // make of them.
 func (t *Trainer) bucketParams() []bucket.Param {
-	ghost := t.ghost()
+	ghost, o := t.ghost(), t.exchanged()
+	if o.shared {
+		ghost = nil
+	}
 	out := params(t.corpus.model)
 	for i := range out {
 		p := &out[i]
-		p.Group = t.objective.group(p.Name)
-		r := t.objective.rule(p.Group)
-		p.Single = t.objective.folded() || known(r) && !t.objective.shared || ghost != nil && ghost(*p)
+		p.Group = o.group(p.Name)
+		r := o.rule(p.Group)
+		p.Single = o.folded() || known(r) && !o.shared || ghost != nil && ghost(*p)
 	}
 	return out
 }
@@ -295,6 +311,9 @@ func (t *Trainer) Close() {
 // release frees what the trainer allocated on the device.
 func (t *Trainer) release() {
 	t.unshape()
+	if t.outer != nil && t.outer.resolver != nil {
+		t.outer.resolver.Release()
+	}
 	if t.shard != nil {
 		t.shard.Release()
 	}

@@ -1,0 +1,155 @@
+package train
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+
+	"concord/bucket"
+	"concord/internal/train/traintest"
+)
+
+var outerSteps = append(slices.Clone(exact), "cluster.outer=3", "schedule.steps=7", "schedule.warmup=0", "eval.every=0")
+
+// One machine whose outer optimizer takes the change as it is makes the steps of a
+// run without outer steps, whatever the method makes of languages that agree.
+func TestOuterStepsOfOneMachine(t *testing.T) {
+	for _, method := range methods() {
+		cfg := withMethod(t, tiny(t, append(slices.Clone(outerSteps), "cluster.outer_lr=1", "cluster.outer_momentum=0", "objective.gram=rows")...), method)
+		alone := *cfg
+		alone.Cluster.Listen = ""
+		plain := open(t, &alone)
+		steps(t, plain, 7)
+		g := newGang(t, cfg, 1)
+		g.steps(7)
+		if n := g.all[0].exchanges(); n != 3 {
+			t.Errorf("%d exchanges", n)
+		}
+		for _, s := range states {
+			if e := traintest.NMSE(values(t, g.all[0], s), values(t, plain, s)); e > 1e-9 {
+				t.Errorf("%s: %s differs from plain training's: NMSE %.3g", method, s, e)
+			}
+		}
+		g.stop()
+	}
+}
+
+// Three machines hold the same weights after every round, learn, and do the same
+// twice; a fourth that joins holds them too.
+func TestOuterStepsOfManyMachines(t *testing.T) {
+	var first []float32
+	for range 2 {
+		g := newGang(t, tiny(t, append(slices.Clone(outerSteps), "objective.method=pcgrad", "cluster.wire=int8", "schedule.steps=24", "optim.lr=0.003")...), 3)
+		g.steps(3)
+		before := g.all[0].team.step.Outcome()
+		g.steps(18)
+		g.replicas("3 machines")
+		after := g.all[0].team.step.Outcome()
+		for m := range after.Loss {
+			was, is := before.Loss[m]/float64(before.Tokens[m]), after.Loss[m]/float64(after.Tokens[m])
+			if is > 0.95*was {
+				t.Errorf("the loss of language %d was %.3f and is %.3f", m, was, is)
+			}
+		}
+		if got := values(t, g.all[0], bucket.Weight); first == nil {
+			first = got
+		} else if !slices.Equal(got, first) {
+			t.Error("the same run twice gave other bits")
+		}
+		late := g.join()
+		g.steps(24)
+		if late.step != 24 {
+			t.Errorf("the late machine is at step %d", late.step)
+		}
+		g.replicas("with one more")
+		g.stop()
+	}
+}
+
+// Conflicts between changes are resolved: methods differ, and mgda's change is not
+// at odds with any language's.
+func TestOuterStepsResolve(t *testing.T) {
+	change := func(method string) []float32 {
+		g := newGang(t, tiny(t, append(slices.Clone(outerSteps), "objective.method="+method, "data.temperature=1000000")...), 3)
+		defer g.stop()
+		g.steps(6)
+		if b := g.all[0].resolved.Buckets[0]; b.G == nil && method != "mean" {
+			t.Errorf("%s: no Gram of the changes", method)
+		}
+		return values(t, g.all[0], bucket.Gradient)
+	}
+	if e := traintest.NMSE(change("mgda"), change("mean")); e < 1e-4 {
+		t.Errorf("mgda changed what mean did: NMSE %.3g", e)
+	}
+}
+
+// A round that is done again starts from what was before it, and one that is
+// resumed from what was saved, to the same bits.
+func TestOuterStepsAgain(t *testing.T) {
+	cfg := tiny(t, append(slices.Clone(outerSteps), "objective.method=pcgrad", "objective.ema=0.5")...)
+	whole := newGang(t, cfg, 1)
+	whole.steps(7)
+	want := values(t, whole.all[0], bucket.Weight)
+	whole.stop()
+
+	g := newGang(t, cfg, 1)
+	g.steps(3)
+	tr, dir := g.all[0], t.TempDir()
+	if err := tr.save(dir, tr.bareState()); err != nil {
+		t.Fatal(err)
+	}
+	batch, of := tr.roundBatch(3)
+	if err := tr.outer.remember(tr); err != nil { // a round that comes to nothing
+		t.Fatal(err)
+	}
+	if _, err := tr.localSteps(batch, of, 3); err != nil {
+		t.Fatal(err)
+	}
+	g.steps(7)
+	if !slices.Equal(values(t, tr, bucket.Weight), want) {
+		t.Error("a round that was done again left traces")
+	}
+	g.stop()
+
+	path, err := latest(dir, os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := readState(path, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, cfg)
+	if err := again.restore(path, s); err != nil {
+		t.Fatal(err)
+	}
+	end, err := again.lead(t.Context(), t.TempDir(), UI{Quiet: true, Warn: t.Output()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &gang{t: t, all: []*Trainer{again}, end: end}
+	r.steps(7)
+	if !slices.Equal(values(t, again, bucket.Weight), want) {
+		t.Error("the resumed run has other bits")
+	}
+	r.stop()
+}
+
+func TestOuterStepsCount(t *testing.T) {
+	tr := open(t, tiny(t, append(slices.Clone(outerSteps), "batch.rows=2")...))
+	for _, c := range []struct{ step, exchanges int }{{0, 0}, {3, 1}, {6, 2}, {7, 3}} {
+		if tr.step = c.step; tr.exchanges() != c.exchanges || tr.behind(c.exchanges) != c.step {
+			t.Errorf("step %d: %d exchanges, behind which is step %d", c.step, tr.exchanges(), tr.behind(c.exchanges))
+		}
+	}
+	var saved []int
+	for _, tr.step = range []int{3, 6, 7} {
+		if tr.crossed(4) {
+			saved = append(saved, tr.step)
+		}
+	}
+	if fmt.Sprint(saved) != "[6]" {
+		t.Errorf("multiples of 4 were passed at %v", saved)
+	}
+}
