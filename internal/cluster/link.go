@@ -132,6 +132,9 @@ func (m *Member) take(p *Plan) {
 		return
 	}
 	m.plan = p
+	if p.Prelude {
+		return
+	}
 	if m.commits[p.Step] != nil && m.plans[p.Step] != nil {
 		return // the step is final under the plan that is known
 	}

@@ -81,6 +81,7 @@ type Member struct {
 	peers   map[uint32]*transport.Peer
 	dialing map[uint32]chan struct{}
 	states  stateShelf
+	offer   func() error // calls Offer with the state before the next step
 	residue map[residueKey][]float32 // of int8, what rounding left behind
 	closed  bool
 	stop    context.CancelFunc
@@ -188,11 +189,13 @@ func (m *Member) dialCoordinator(ctx context.Context) (Welcome, error) {
 	return w, nil
 }
 
-// Configure tells the shape of the steps, before the first Begin or State.
-func (m *Member) Configure(s Shape) {
+// Configure tells the shape of the steps, before the first Begin or State. offer
+// calls Offer with the state as it is: Begin calls it for machines that come before
+// the run's first step.
+func (m *Member) Configure(s Shape, offer func() error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.shape = s
+	m.shape, m.offer = s, offer
 }
 
 // Fetch copies a file of the run to w.

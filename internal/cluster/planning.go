@@ -24,12 +24,43 @@ func (c *Coordinator) begin() {
 	}
 	if !c.started {
 		c.started, c.boot = true, time.Now().Add(bootFor)
-		for _, m := range c.members {
-			m.first = m.state
+		if c.prelude() {
+			return
 		}
 	}
 	c.late = map[uint32]string{}
 	c.makePlan()
+}
+
+// prelude has the machines that are there before the first step fetch its weights,
+// so that all of them take part in it.
+func (c *Coordinator) prelude() bool {
+	none := make([]uint32, len(c.opt.Units))
+	p := &Plan{Prelude: true, Step: c.step, Sources: map[uint32]uint32{}, Owners: none, Since: none, Backups: none, Holders: none}
+	for _, m := range c.sorted() {
+		p.Members = append(p.Members, Address{Worker: m.id, Name: m.hello.Name, Addr: m.addr})
+	}
+	source := uint32(0)
+	for _, m := range c.sorted() {
+		if m.current(c.step) && m.addr != "" && (source == 0 || m.id == c.opt.Local) {
+			source = m.id
+		}
+	}
+	for _, m := range c.members {
+		if m.state && m.id != c.opt.Local {
+			m.first, m.state, m.receive = true, false, c.step
+			p.Sources[m.id] = source
+		}
+	}
+	if len(p.Sources) == 0 {
+		return false
+	}
+	c.epoch++
+	p.Epoch, p.Generation = c.epoch, c.epoch
+	for _, m := range c.members {
+		c.tell(m, transport.Pack(msgPlan, p))
+	}
+	return true
 }
 
 // lacking says what the next step waits for, "" for nothing.
@@ -61,6 +92,9 @@ func (c *Coordinator) lacking() string {
 	case dialled == 0: // who owns buckets must be dialled by the others
 		return "a machine that the others can reach"
 	case len(settling) > 0:
+		if c.step == 0 || c.last == nil {
+			return fmt.Sprintf("%v to fetch the weights", settling)
+		}
 		return fmt.Sprintf("%v to apply step %d", settling, c.step)
 	}
 	return c.scattered(local)
@@ -71,7 +105,7 @@ func (c *Coordinator) lacking() string {
 const settleLeast = 250 * time.Millisecond
 
 // bootFor bounds how long the machines that were there before the first step may
-// take to fetch its weights before the second goes on without them.
+// take to fetch its weights before it begins without them.
 const bootFor = 2 * time.Minute
 
 // hopeFor is how long a restarted coordinator waits for a machine that holds the

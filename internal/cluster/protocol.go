@@ -83,6 +83,9 @@ type Plan struct {
 	Revoked    []uint32          `json:"revoked,omitempty"`
 	Check      bool              `json:"check,omitempty"` // everyone tells the hashes of its weights before the step
 
+	// Prelude: only Sources and Members count; the step's own plan follows.
+	Prelude bool `json:"prelude,omitempty"`
+
 	// In parameters mode, by unit: who can take over from the owner, 0 for nobody,
 	// and where owner and backup get the moments before the step if they have not.
 	Backups []uint32 `json:"backups,omitempty"`
@@ -94,6 +97,16 @@ type Address struct {
 	Worker uint32 `json:"worker"`
 	Name   string `json:"name"`
 	Addr   string `json:"addr,omitempty"` // "": cannot be dialled, dials itself
+}
+
+// source says that somebody gets the state before the step from a worker.
+func (p *Plan) source(worker uint32) bool {
+	for _, w := range p.Sources {
+		if w == worker {
+			return true
+		}
+	}
+	return false
 }
 
 // share is a worker's, empty where it has none.

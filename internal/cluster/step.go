@@ -81,7 +81,7 @@ func (m *Member) Begin(ctx context.Context, n int, w Work) (*Step, error) {
 	m.tell(m.ready(n))
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	failed := 0 // times that moments could not be fetched
+	failed, preluded := 0, uint32(0) // times that moments could not be fetched; epoch
 	for {
 		switch err := m.over(); {
 		case err != nil:
@@ -90,6 +90,15 @@ func (m *Member) Begin(ctx context.Context, n int, w Work) (*Step, error) {
 			return nil, ctx.Err()
 		case m.resync:
 			return nil, ErrState
+		}
+		if p := m.plan; p != nil && p.Prelude && p.Step == n && p.Epoch != preluded && m.offer != nil && p.source(m.id) {
+			preluded = p.Epoch
+			m.mu.Unlock()
+			err := m.offer()
+			if m.mu.Lock(); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		if p := m.plans[n]; p != nil {
 			if err := p.check(m.shape); err != nil {
@@ -132,9 +141,7 @@ func (m *Member) open(n int, w Work, p *Plan) *Step {
 	s.Check = p.Check
 	s.tokens = w.segments(s.Share)
 	s.rows = slices.Sorted(maps.Keys(s.tokens))
-	for _, source := range p.Sources {
-		s.Snapshot = s.Snapshot || source == m.id
-	}
+	s.Snapshot = p.source(m.id)
 	m.cur = s
 	s.own()
 	for u := range p.Owners {

@@ -188,7 +188,7 @@ func (n *node) run() error {
 	if _, err := n.m.Connect(n.ctx, n.ep); err != nil {
 		return err
 	}
-	n.m.Configure(Shape{Units: n.w.units, Segments: n.w.langs, Langs: n.w.langs, Codec: n.w.codec, Parameters: n.w.params})
+	n.m.Configure(Shape{Units: n.w.units, Segments: n.w.langs, Langs: n.w.langs, Codec: n.w.codec, Parameters: n.w.params}, n.offer)
 	n.reset()
 	switch zeros := map[int][]byte{}; {
 	case n.restored != nil:
@@ -253,11 +253,7 @@ func (n *node) advance() error {
 		return err
 	}
 	if s.Snapshot {
-		var b bytes.Buffer
-		for _, x := range n.weights {
-			binary.Write(&b, binary.LittleEndian, x)
-		}
-		n.m.Offer(n.step, map[string][]byte{"weights": b.Bytes()})
+		n.offer()
 	}
 	if s.Check {
 		var units []transport.Hash
@@ -284,6 +280,15 @@ func (n *node) advance() error {
 		}
 	}
 	return n.resolve(s)
+}
+
+func (n *node) offer() error {
+	var b bytes.Buffer
+	for _, x := range n.weights {
+		binary.Write(&b, binary.LittleEndian, x)
+	}
+	n.m.Offer(n.step, map[string][]byte{"weights": b.Bytes()})
+	return nil
 }
 
 // rows are this worker's gradient rows of a unit: every batch row adds values

@@ -77,7 +77,7 @@ func (g *gang) join() *Trainer {
 		g.t.Fatal(err)
 	}
 	g.t.Cleanup(tr.Close)
-	w.Member.Configure(tr.clusterShape())
+	w.Member.Configure(tr.clusterShape(), tr.offer)
 	tr.team = &team{member: w.Member, dir: filepath.Join(dir, "fetched")}
 	g.all = append(g.all, tr)
 	g.close = append(g.close, func() { tr.team = nil; w.Close() })
@@ -145,8 +145,7 @@ func (g *gang) replicas(what string) {
 }
 
 // However many machines, every method resolves the same batch to the same
-// gradients, up to the rounding of sums in another order. The first step is
-// machine 1's, from whose weights the others start; all take part in the second.
+// gradients, up to the rounding of sums in another order.
 func TestManyMachinesAreOne(t *testing.T) {
 	for i, method := range methods() {
 		t.Run(method, func(t *testing.T) {
@@ -189,6 +188,12 @@ func TestEightMachines(t *testing.T) {
 	var first []float32
 	for range 2 {
 		g := newGang(t, cfg, 8)
+		g.steps(1)
+		for i, tr := range g.all {
+			if n := tr.team.step.Share.Size(); n != 2 {
+				t.Errorf("machine %d had %d rows of the first step", i+1, n)
+			}
+		}
 		g.steps(3)
 		g.replicas("8 machines")
 		if got := values(t, g.all[0], bucket.Weight); first == nil {

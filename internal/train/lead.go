@@ -51,7 +51,7 @@ func (t *Trainer) lead(ctx context.Context, dir string, ui UI) (end func(error),
 	if err != nil {
 		return nil, DataError(fmt.Errorf("cannot lead a run on many machines: %w", err))
 	}
-	h.Member.Configure(t.clusterShape())
+	h.Member.Configure(t.clusterShape(), t.offer)
 	t.team = &team{member: h.Member, dir: filepath.Join(o.Dir, "fetched")}
 	t.entrust()
 	if t.cfg.Probe.Every > 0 {

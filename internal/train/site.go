@@ -39,7 +39,7 @@ func RunAt(ctx context.Context, cfg *config.Config, endpoints []string, ui UI) (
 	if site.Hint != "" {
 		log("%s", site.Hint)
 	}
-	site.Member.Configure(t.clusterShape())
+	site.Member.Configure(t.clusterShape(), t.offer)
 	fetched, err := os.MkdirTemp("", "concord-*")
 	if err != nil {
 		return nil, DataError(err)

@@ -53,7 +53,7 @@ func Work(ctx context.Context, o WorkOptions, ui UI) error {
 		return err
 	}
 	defer t.Close()
-	w.Member.Configure(t.clusterShape())
+	w.Member.Configure(t.clusterShape(), t.offer)
 	t.team = &team{member: w.Member, dir: filepath.Join(dir, "fetched")}
 	ui.printf(" device  %s\n", t.engine.Dev.Info().Name)
 	if err := t.catchUp(ctx); err != nil {
