@@ -47,7 +47,7 @@ func (c *statusCmd) Run() error {
 
 // printStatus shows who is in, who owns what and who was waited for.
 func printStatus(out io.Writer, s cluster.Status, now time.Time, going bool) {
-	fmt.Fprintf(out, "%d steps committed, epoch %d.%d", s.Step, s.Term, s.Epoch&0xfff)
+	fmt.Fprintf(out, "%d steps committed, term %d", s.Step, s.Term)
 	if s.Median > 0 {
 		fmt.Fprintf(out, ", %.2f s a step", s.Median)
 	}

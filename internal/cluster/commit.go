@@ -15,8 +15,9 @@ import (
 
 // committed is what the store holds.
 type committed struct {
-	Next int     `json:"next"` // step
-	Last *Commit `json:"last,omitempty"`
+	Next  int     `json:"next"` // step
+	Last  *Commit `json:"last,omitempty"`
+	Epoch uint32  `json:"epoch"` // of the coordinator's latest plan
 }
 
 // commit commits the step when everyone who is waited for has all of it.
@@ -53,7 +54,7 @@ const storeRetry = 500 * time.Millisecond
 // takes its time, and the machines must hear of this one meanwhile. Until it is
 // known whether the step is committed it is not planned anew.
 func (c *Coordinator) record() {
-	next, rev := committed{Next: c.step + 1, Last: c.pending}, c.commitRev
+	next, rev := committed{Next: c.step + 1, Last: c.pending, Epoch: c.epoch}, c.commitRev
 	go func() {
 		rev, err := c.write(next, rev)
 		c.post(func() { c.recorded(rev, err) })

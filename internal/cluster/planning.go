@@ -133,7 +133,7 @@ func (c *Coordinator) goBack(local *member) string {
 	c.opt.Log("no machine holds the state of the committed step %d any more: going on from machine 1's checkpoint of step %d", c.step, local.holds)
 	c.step, c.last, local.step, local.state = local.holds, nil, -1, false
 	c.rollback, c.hoped = time.Time{}, time.Time{}
-	rev, err := c.write(committed{Next: c.step}, c.commitRev)
+	rev, err := c.write(committed{Next: c.step, Epoch: c.epoch}, c.commitRev)
 	if err != nil {
 		c.fail(err)
 		return err.Error()

@@ -125,6 +125,8 @@ func TestCoordinatorComesBack(t *testing.T) {
 	w.min = 2
 	w.slow = func(uint32, int, int) { time.Sleep(5 * time.Millisecond) }
 	a, b := w.start(1), w.start(2)
+	w.at(4)
+	w.coord.do(func() { w.coord.epoch += 1 << 20 }) // as after a million plans: who comes next must not be taken for an old one
 	w.at(7)
 	port := a.conn.LocalAddr()
 	w.coord.stop()
