@@ -41,6 +41,7 @@ type world struct {
 	check     int
 	params    bool          // owners keep the momentum and send weights
 	drift     func(n *node) // before a step
+	crash     func(n *node, where string) error // non-nil: n was killed there
 	listen    func(i int) net.PacketConn
 	slow      func(worker uint32, step, unit int)         // before a worker pushes
 	perRow    func(worker uint32, rows int) time.Duration // how long a share takes
@@ -219,9 +220,17 @@ func (n *node) run() error {
 	return nil
 }
 
+// at is a place where a test may kill the machine.
+func (n *node) at(where string) error {
+	if n.w.crash == nil {
+		return nil
+	}
+	return n.w.crash(n, where)
+}
+
 func (n *node) fetch() error {
 	var b buffer
-	step, err := n.m.State(n.ctx, n.step, []string{"weights"}, func(string) (io.WriteCloser, error) { b.Reset(); return &b, nil })
+	step, err := n.m.State(n.ctx, n.step, []string{"weights"}, func(string) (io.WriteCloser, error) { b.Reset(); return &b, n.at("fetching") })
 	if err != nil || b.Len() == 0 {
 		n.step = step
 		return err
@@ -248,8 +257,14 @@ func (n *node) advance() error {
 		}
 	}
 	k := n.w.work(n.step)
+	if err := n.at("not ready"); err != nil {
+		return err
+	}
 	s, err := n.m.Begin(n.ctx, n.step, k)
 	if err != nil {
+		return err
+	}
+	if err := n.at("planned"); err != nil {
 		return err
 	}
 	if s.Snapshot {
@@ -277,6 +292,9 @@ func (n *node) advance() error {
 				n.w.tamper(n.id, n.step, u, rows)
 			}
 			s.Push(u, rows, losses)
+			if err := n.at(fmt.Sprint("pushed ", u)); err != nil {
+				return err
+			}
 		}
 	}
 	return n.resolve(s)
@@ -336,9 +354,15 @@ func (n *node) resolve(s *Step) error {
 			if got[e.Unit], err = s.Resolved(e.Unit, d, func(norm2 float64) []byte { return []byte(fmt.Sprint(norm2)) }); err != nil {
 				return err
 			}
+			if err := n.at("resolved one"); err != nil {
+				return err
+			}
 		case exchange.Gradient:
 			got[e.Unit] = e.Gradient
 		case exchange.Final:
+			if err := n.at("all is there"); err != nil {
+				return err
+			}
 			return n.apply(s, got)
 		}
 	}
@@ -385,8 +409,17 @@ func (n *node) share(s *Step, got [][]float32) error {
 		}
 		after[u] = transport.F32.Encode(state)
 		s.Updated(u, x)
+		if err := n.at("updated one"); err != nil {
+			return err
+		}
+	}
+	if err := n.at("updated all"); err != nil {
+		return err
 	}
 	if err := s.Settle(); err != nil {
+		return err
+	}
+	if err := n.at("settled"); err != nil {
 		return err
 	}
 	for u := range n.weights {
