@@ -312,7 +312,7 @@ func (e *Endpoint) introduce(ctx context.Context, q *quic.Conn, service string, 
 // certificate tells it only after the handshake.
 func proofOf(err error) error {
 	if t := (*quic.TransportError)(nil); errors.As(err, &t) && t.ErrorCode.IsCryptoError() && !errors.Is(err, ErrProof) {
-		return fmt.Errorf("%w: %w", ErrProof, err)
+		return clockHint(err)
 	}
 	return err
 }

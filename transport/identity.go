@@ -84,6 +84,9 @@ func serial() *big.Int {
 	return new(big.Int).SetBytes(b)
 }
 
+// Expires is when the certificate is worth nothing any more.
+func (id *Identity) Expires() time.Time { return id.cert.Leaf.NotAfter }
+
 // MarshalPEM returns the certificate and the secret key.
 func (ca *CA) MarshalPEM() []byte { return appendKey(pemCert(ca.cert.Raw), ca.key) }
 

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -35,6 +36,42 @@ func TestStripesFillALossyLink(t *testing.T) {
 			t.Errorf("%s: %d stripes for %+v", name, n, stats)
 		}
 	}
+}
+
+// A certificate is good on machines whose clocks differ by an hour; one that has
+// run out is refused with a word about the clock (reference case 30).
+func TestClocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca, network := newCA(t), simrouter.New(1)
+		start := time.Now()
+		end := func(n int) *Endpoint {
+			id, err := ca.NewIdentity(uint32(n))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if id.cert.Leaf.NotBefore.After(start.Add(-time.Hour)) || id.Expires().Before(start.Add(time.Hour)) {
+				t.Errorf("a clock that is an hour off refuses a certificate of %v to %v", id.cert.Leaf.NotBefore, id.Expires())
+			}
+			e, err := Open(network.Listen(n, simrouter.Line{}), Options{Identity: id, Services: map[string]Handler{"test": newService()}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return e
+		}
+		a, b := end(1), end(2)
+		defer a.Close()
+		defer b.Close()
+		c, err := a.Dial(t.Context(), b.Addr().String(), "test", nil, nil, newService())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close("enough")
+		time.Sleep(certValidity + time.Hour)
+		_, err = a.Dial(t.Context(), b.Addr().String(), "test", nil, nil, newService())
+		if err == nil || !strings.Contains(err.Error(), "clock") {
+			t.Errorf("after the certificates' time: %v", err)
+		}
+	})
 }
 
 // simulated sends 24 buckets of 1 MiB over so many connections and returns

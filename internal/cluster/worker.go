@@ -81,15 +81,31 @@ func addrs(l transport.Line, first string) []string {
 	return out
 }
 
+// renewBefore is how long before its certificate's end a machine joins anew.
+const renewBefore = 7 * 24 * time.Hour
+
 // identify finds this machine's identity in the run, or joins for one.
 func identify(ctx context.Context, o WorkerOptions) (*transport.Identity, string, error) {
 	path := filepath.Join(o.Dir, "identity.pem")
+	var old *transport.Identity
 	if b, err := os.ReadFile(path); err == nil {
 		id, err := transport.ParseIdentity(b)
 		if err == nil && transport.Fingerprint(id.CA) == o.Line.CA {
-			return id, "", nil
+			if time.Until(id.Expires()) > renewBefore {
+				return id, "", nil
+			}
+			old = id
 		}
 	}
+	id, addr, err := enrol(ctx, o, path)
+	if err != nil && old != nil && time.Until(old.Expires()) > 0 {
+		return old, "", nil // the line admits nobody any more, the certificate still does
+	}
+	return id, addr, err
+}
+
+// enrol joins the run.
+func enrol(ctx context.Context, o WorkerOptions, path string) (*transport.Identity, string, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, "", err
 	}
