@@ -229,18 +229,20 @@ func (o *office) Fetch(c *transport.Conn, request json.RawMessage) (int64, io.Re
 	return 0, nil, errOffice
 }
 
-// ParseEtcd reads "etcd://a:2379,b:2379".
+// ParseEtcd reads "etcd://a:2379,b:2379"; with etcds:// the cluster is spoken to over
+// TLS.
 func ParseEtcd(s string) ([]string, error) {
-	const scheme = "etcd://"
-	if len(s) <= len(scheme) || s[:len(scheme)] != scheme {
-		return nil, fmt.Errorf("%q is not of the form etcd://HOST:PORT,HOST:PORT,…", s)
+	scheme, hosts, ok := strings.Cut(s, "://")
+	to := map[string]string{"etcd": "http://", "etcds": "https://"}[scheme]
+	if !ok || to == "" || hosts == "" {
+		return nil, fmt.Errorf("%q is not of the form etcd://HOST:PORT,HOST:PORT,… (etcds:// for TLS)", s)
 	}
 	var out []string
-	for _, h := range strings.Split(s[len(scheme):], ",") {
+	for _, h := range strings.Split(hosts, ",") {
 		if _, _, err := net.SplitHostPort(h); err != nil {
 			return nil, fmt.Errorf("%q: %w", h, err)
 		}
-		out = append(out, "http://"+h)
+		out = append(out, to+h)
 	}
 	return out, nil
 }

@@ -2,11 +2,14 @@ package store
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -60,9 +63,22 @@ func Embedded(dir string) (Store, error) {
 	return &etcd{client: v3client.New(server.Server), prefix: "/concord/", stop: server.Close}, nil
 }
 
-// External connects to an etcd cluster; run keeps the runs in it apart.
+// External connects to an etcd cluster; run keeps the runs in it apart. The
+// environment says how, in the variables of etcdctl: ETCDCTL_USER is name:password,
+// and for addresses that begin with https ETCDCTL_CACERT, ETCDCTL_CERT and
+// ETCDCTL_KEY are files of the cluster's authority and of this client.
 func External(endpoints []string, run string) (Store, error) {
-	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: opTimeout, Logger: zap.NewNop()})
+	config := clientv3.Config{Endpoints: endpoints, DialTimeout: opTimeout, Logger: zap.NewNop()}
+	if user := os.Getenv("ETCDCTL_USER"); user != "" {
+		config.Username, config.Password, _ = strings.Cut(user, ":")
+	}
+	if strings.HasPrefix(endpoints[0], "https://") {
+		var err error
+		if config.TLS, err = clientTLS(); err != nil {
+			return nil, fmt.Errorf("store: etcd at %v: %w", endpoints, err)
+		}
+	}
+	c, err := clientv3.New(config)
 	if err != nil {
 		return nil, fmt.Errorf("store: etcd at %v: %w", endpoints, err)
 	}
@@ -72,6 +88,30 @@ func External(endpoints []string, run string) (Store, error) {
 		return nil, fmt.Errorf("store: etcd at %v does not answer: %w", endpoints, err)
 	}
 	return s, nil
+}
+
+// clientTLS is what the environment says of certificates; the system's authorities
+// where it names none.
+func clientTLS() (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if path := os.Getenv("ETCDCTL_CACERT"); path != "" {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("ETCDCTL_CACERT: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(b) {
+			return nil, fmt.Errorf("ETCDCTL_CACERT: %s holds no certificate", path)
+		}
+	}
+	if cert, key := os.Getenv("ETCDCTL_CERT"), os.Getenv("ETCDCTL_KEY"); cert != "" {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return nil, fmt.Errorf("ETCDCTL_CERT and ETCDCTL_KEY: %w", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
 }
 
 func (s *etcd) Get(ctx context.Context, key string) ([]byte, int64, error) {
