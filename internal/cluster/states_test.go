@@ -176,3 +176,63 @@ func TestKilledWhileJoining(t *testing.T) {
 		})
 	}
 }
+
+// kill -9 of a worker that owns nothing and whose languages others have too costs
+// the rest of the deadline: the next commit is at most 1.3 usual steps behind the
+// last (reference case 1).
+func TestKilledWorkerCostsLittle(t *testing.T) {
+	synctestWorld(t, func(w *world) {
+		w.steps, w.min, w.deadline, w.langs = 30, 3, true, 2
+		w.unreachable = 3
+		w.perRow = func(uint32, int) time.Duration { return time.Second }
+		var mu sync.Mutex
+		var commits []time.Time
+		w.committedAt = func(int) {
+			mu.Lock()
+			defer mu.Unlock()
+			commits = append(commits, time.Now())
+		}
+		nodes := []*node{w.start(1), w.start(2), w.start(3)}
+		w.at(20)
+		if owned := nodes[2].owns(); owned != 0 {
+			t.Fatalf("worker 3 owns %d units", owned)
+		}
+		time.Sleep(300 * time.Millisecond)
+		nodes[2].die()
+		killed := time.Now()
+		w.wait(nodes[0], nodes[1])
+		var usual []time.Duration
+		for i := 5; i < 19; i++ {
+			usual = append(usual, commits[i].Sub(commits[i-1]))
+		}
+		for i, at := range commits {
+			if at.After(killed) {
+				took := at.Sub(commits[i-1])
+				t.Logf("a usual step takes %v; the one in which a worker was killed %v", median(usual), took)
+				if took > median(usual)*13/10 {
+					t.Errorf("more than 1.3 usual steps")
+				}
+				break
+			}
+		}
+		w.close(nodes[:2]...)
+		time.Sleep(30 * time.Second)
+	})
+}
+
+// synctestWorld is simulate on a fast network.
+func synctestWorld(t *testing.T, f func(w *world)) {
+	simulate(t, 1, 1, simrouter.Line{Rate: 125e6, Delay: time.Millisecond}, func(w *world, _ *simrouter.Router) { f(w) })
+}
+
+// owns is how many units a machine owns.
+func (n *node) owns() (units int) {
+	n.m.mu.Lock()
+	defer n.m.mu.Unlock()
+	for _, w := range n.m.plan.Owners {
+		if w == n.id {
+			units++
+		}
+	}
+	return units
+}

@@ -27,25 +27,27 @@ import (
 // weights and rows, whose resolution is a sum, and whose optimizer is a
 // subtraction. What the protocol does to them is everything that can differ.
 type world struct {
-	t         testing.TB
-	ca        *transport.CA
-	store     store.Store
-	units     []int
-	langs     int
-	rows      int
-	steps     int
-	codec     transport.Codec
-	min       int
-	deadline  bool
-	simulated bool // in virtual time: no real sockets
-	check     int
-	params    bool          // owners keep the momentum and send weights
-	drift     func(n *node) // before a step
-	crash     func(n *node, where string) error // non-nil: n was killed there
-	listen    func(i int) net.PacketConn
-	slow      func(worker uint32, step, unit int)         // before a worker pushes
-	perRow    func(worker uint32, rows int) time.Duration // how long a share takes
-	tamper    func(worker uint32, step, unit int, x [][]float32)
+	t           testing.TB
+	ca          *transport.CA
+	store       store.Store
+	units       []int
+	langs       int
+	rows        int
+	steps       int
+	codec       transport.Codec
+	min         int
+	deadline    bool
+	simulated   bool // in virtual time: no real sockets
+	check       int
+	params      bool                              // owners keep the momentum and send weights
+	drift       func(n *node)                     // before a step
+	unreachable uint32                            // a worker that cannot be dialled
+	committedAt func(step int)                    // machine 1 has applied it
+	crash       func(n *node, where string) error // non-nil: n was killed there
+	listen      func(i int) net.PacketConn
+	slow        func(worker uint32, step, unit int)         // before a worker pushes
+	perRow      func(worker uint32, rows int) time.Duration // how long a share takes
+	tamper      func(worker uint32, step, unit int, x [][]float32)
 
 	mu     sync.Mutex
 	roots  map[int]transport.Hash // by step
@@ -161,6 +163,14 @@ func (w *world) coordinate(n *node) *Coordinator {
 		SeqLen: 8, Workers: w.min, Log: w.log, Silence: 2 * time.Second, NoDeadline: !w.deadline, Parameters: w.params, CheckEvery: w.check, Probe: func(ctx context.Context, addr string, id uint32) error { return n.m.probe(ctx, addr, id) }, Changed: func(s Status, _ bool) { w.mu.Lock(); w.status = s; w.mu.Unlock() }}
 	if w.simulated {
 		o.Probe = nil
+	}
+	if w.unreachable != 0 {
+		o.Probe = func(_ context.Context, _ string, id uint32) error {
+			if id == w.unreachable {
+				return errors.New("cannot be dialled")
+			}
+			return nil
+		}
 	}
 	c, err := NewCoordinator(context.Background(), o, 0)
 	if err != nil {
@@ -393,6 +403,9 @@ func (n *node) apply(s *Step, got [][]float32) error {
 		return fmt.Errorf("step %d has two roots", n.step)
 	}
 	n.w.roots[n.step] = root
+	if n.id == 1 && n.w.committedAt != nil {
+		n.w.committedAt(n.step)
+	}
 	n.step++
 	return nil
 }
