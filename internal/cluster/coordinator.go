@@ -36,7 +36,10 @@ type CoordinatorOptions struct {
 	NoDeadline bool
 	Equal      bool // shares do not follow speed
 	Parameters bool // see Shape
-	CheckEvery int  // steps between comparisons of the replicas; 0: never
+	// Behind is the trainer's step behind so many of the coordinator's, for the
+	// status; nil: they are the same.
+	Behind     func(steps int) int
+	CheckEvery int // steps between comparisons of the replicas; 0: never
 	Log        func(format string, args ...any)
 	Changed    func(s Status, last bool) // after every change worth showing
 	// Probe says whether a worker can be dialled: who cannot owns no buckets.
@@ -158,6 +161,9 @@ const (
 func NewCoordinator(ctx context.Context, o CoordinatorOptions, start int) (*Coordinator, error) {
 	if o.Silence == 0 {
 		o.Silence = 3 * time.Second
+	}
+	if o.Behind == nil {
+		o.Behind = func(steps int) int { return steps }
 	}
 	c := &Coordinator{opt: o, events: make(chan func(), 64), done: make(chan struct{}), members: map[uint32]*member{}, late: map[uint32]string{}, banned: map[uint32]string{}, step: start}
 	if err := c.takeOffice(ctx); err != nil {

@@ -81,7 +81,7 @@ type Member struct {
 	peers   map[uint32]*transport.Peer
 	dialing map[uint32]chan struct{}
 	states  stateShelf
-	offer   func() error // calls Offer with the state before the next step
+	offer   func() error             // calls Offer with the state before the next step
 	residue map[residueKey][]float32 // of int8, what rounding left behind
 	closed  bool
 	stop    context.CancelFunc

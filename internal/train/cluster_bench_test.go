@@ -77,7 +77,7 @@ func TestStepUnderLinks(t *testing.T) {
 		name  string
 		rate  float64
 		delay time.Duration
-	}{{"loopback", 0, 0}, {"1 Gbit/s, 1 ms", 125e6, 500 * time.Microsecond}, {"100 Mbit/s, 40 ms", 12.5e6, 20 * time.Millisecond}} {
+	}{{"loopback", 0, 0}, {"1 Gbit/s, 1 ms", 125e6, 500 * time.Microsecond}, {"100 Mbit/s, 40 ms", 12.5e6, 20 * time.Millisecond}, {"20 Mbit/s, 40 ms", 2.5e6, 20 * time.Millisecond}} {
 		socket = nil
 		if l.rate > 0 {
 			socket = func(addr string) (net.PacketConn, string, error) {
@@ -89,21 +89,25 @@ func TestStepUnderLinks(t *testing.T) {
 			}
 		}
 		for _, n := range []int{2, 3} {
-			measureLink(t, l.name, n)
+			measureLink(t, l.name, n, 12, "cluster.sync=gradients")
+			measureLink(t, l.name, n, 12, "cluster.sync=parameters")
 		}
+		measureLink(t, l.name, 3, 12, "cluster.resolve=local")
+		measureLink(t, l.name, 3, 3, "cluster.outer=10", "cluster.wire=int8")
 	}
 }
 
-func measureLink(t *testing.T, name string, n int) {
-	cfg := load(t, "../../examples/three/run.toml", "cluster.wire=bf16", "cluster.shares=equal", "cluster.deadline=false", "cluster.silence=20", "schedule.steps=100", "device.cache_dir="+t.TempDir())
+func measureLink(t *testing.T, name string, n, exchanges int, settings ...string) {
+	cfg := load(t, "../../examples/three/run.toml", append([]string{"cluster.wire=bf16", "cluster.shares=equal", "cluster.deadline=false", "cluster.silence=20", "schedule.steps=100", "device.cache_dir=" + t.TempDir()}, settings...)...)
 	g := newGang(t, cfg, n)
-	g.steps(4)
+	h := max(1, cfg.OuterSteps())
+	g.steps(max(4, h))
 	var mu sync.Mutex
 	var steps []report.Step
 	var wg sync.WaitGroup
 	for i, tr := range g.all {
 		wg.Go(func() {
-			for range 12 {
+			for range exchanges {
 				r, err := tr.advance(t.Context())
 				if err != nil {
 					t.Error(err)
@@ -127,7 +131,8 @@ func measureLink(t *testing.T, name string, n int) {
 		return x[len(x)/2]
 	}
 	exchange, exposed := med(func(s report.Step) float64 { return s.Exchange.Seconds }), med(func(s report.Step) float64 { return s.Exchange.Exposed })
-	t.Logf("%-18s W=%d: %.2f s a step; exchange %.2f s, of which %.2f s exposed: %.0f %% hidden; %.1f MB sent by a worker", name, n,
-		med(func(s report.Step) float64 { return s.Seconds }), exchange, exposed, 100*(1-exposed/exchange), med(func(s report.Step) float64 { return float64(s.Exchange.SentBytes) / 1e6 }))
+	per := float64(h)
+	t.Logf("%-18s W=%d %-25s %.2f s a step; exchange %.2f s, of which %.2f s exposed: %.0f %% hidden; %.2f MB sent by a worker", name, n, settings[0],
+		med(func(s report.Step) float64 { return s.Seconds })/per, exchange/per, exposed/per, 100*(1-exposed/exchange), med(func(s report.Step) float64 { return float64(s.Exchange.SentBytes) / 1e6 })/per)
 	g.stop()
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"concord/internal/cluster"
@@ -114,8 +115,19 @@ func (t *Trainer) coordinatorOptions(ui UI) (cluster.CoordinatorOptions, error) 
 	shape := t.clusterShape()
 	return cluster.CoordinatorOptions{Config: forWorkers, Files: files, Open: open, Units: shape.Units, Codec: shape.Codec, SeqLen: t.cfg.Batch.SeqLen, Workers: c.Workers,
 		Silence: silence(c), NoDeadline: !c.Deadline, Equal: c.Shares == "equal", Parameters: t.cfg.Sharded(), CheckEvery: c.CheckEvery,
-		Log:  func(format string, args ...any) { fmt.Fprintf(ui.warn(), "concord: "+format+"\n", args...) },
+		Log: t.logTo(ui), Behind: t.behind,
 		Work: func(step int) cluster.Work { return t.work(t.exchangeBatch(step)) }}, nil
+}
+
+// logTo shows what the run's machines tell; with outer steps what they call a step
+// is a round.
+func (t *Trainer) logTo(ui UI) func(string, ...any) {
+	return func(format string, args ...any) {
+		if t.outer != nil {
+			format = strings.ReplaceAll(format, "step %d", "round %d")
+		}
+		fmt.Fprintf(ui.warn(), "concord: "+format+"\n", args...)
+	}
 }
 
 func silence(c config.Cluster) time.Duration { return time.Duration(c.Silence * float64(time.Second)) }

@@ -65,6 +65,9 @@ func (t *Trainer) roundBatch(step int) (*data.Batch, []int) {
 // round makes the steps of a round and exchanges what they have changed: the path
 // of its batches, top to bottom.
 func (t *Trainer) round(ctx context.Context) (report.Step, error) {
+	if t.team == nil {
+		return report.Step{}, errors.New("train: cluster.outer needs the run's machines")
+	}
 	start := time.Now()
 	o := t.outer
 	if err := o.undo(t); err != nil { // the round is done again
