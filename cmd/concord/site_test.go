@@ -47,27 +47,8 @@ func TestLeaderIsKilled(t *testing.T) {
 		t.Skip("an election takes its time")
 	}
 	run, etcd := clusterRun(t, 150), startEtcd(t)
-	dir := filepath.Join(filepath.Dir(run), "runs", "tiny")
-	m := &machines{t: t, dir: dir}
-	var all []*child
-	for range 3 {
-		all = append(all, start(t, "train", run, "--coordinator", etcd, "--listen", "127.0.0.1:0", "--workers", "3", "--plain", "-o", "cluster.silence=2"))
-	}
-	leader := -1
-	for began := time.Now(); leader < 0 && time.Since(began) < patience; time.Sleep(20 * time.Millisecond) {
-		for i, c := range all {
-			select {
-			case line := <-c.lines:
-				if strings.Contains(line, " leads ") {
-					leader = i
-				}
-			default:
-			}
-		}
-	}
-	if leader < 0 {
-		t.Fatal("nobody leads")
-	}
+	m := &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
+	all, leader := startSite(t, run, etcd)
 	m.at(15, 3)
 	all[leader].Process.Kill()
 	killed, before := time.Now(), m.status().Step
@@ -100,4 +81,28 @@ func TestLeaderIsKilled(t *testing.T) {
 	if code, _, errs := concord(t, "", "train", run, "--coordinator", "etcd:/x"); code != exitUsage || !strings.Contains(errs, "etcd://HOST:PORT") {
 		t.Errorf("a bad address: %d %s", code, errs)
 	}
+}
+
+// startSite starts three equal machines and says which of them leads.
+func startSite(t *testing.T, run, etcd string) (all []*child, leader int) {
+	t.Helper()
+	for range 3 {
+		all = append(all, start(t, "train", run, "--coordinator", etcd, "--listen", "127.0.0.1:0", "--workers", "3", "--plain", "-o", "cluster.silence=2"))
+	}
+	leader = -1
+	for began := time.Now(); leader < 0 && time.Since(began) < patience; time.Sleep(20 * time.Millisecond) {
+		for i, c := range all {
+			select {
+			case line := <-c.lines:
+				if strings.Contains(line, " leads ") {
+					leader = i
+				}
+			default:
+			}
+		}
+	}
+	if leader < 0 {
+		t.Fatal("nobody leads")
+	}
+	return all, leader
 }

@@ -53,6 +53,7 @@ type Coordinator struct {
 	opt    CoordinatorOptions
 	events chan func()
 	done   chan struct{}
+	failed chan struct{} // closed by fail
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
 
@@ -165,7 +166,7 @@ func NewCoordinator(ctx context.Context, o CoordinatorOptions, start int) (*Coor
 	if o.Behind == nil {
 		o.Behind = func(steps int) int { return steps }
 	}
-	c := &Coordinator{opt: o, events: make(chan func(), 64), done: make(chan struct{}), members: map[uint32]*member{}, late: map[uint32]string{}, banned: map[uint32]string{}, step: start}
+	c := &Coordinator{opt: o, events: make(chan func(), 64), done: make(chan struct{}), failed: make(chan struct{}), members: map[uint32]*member{}, late: map[uint32]string{}, banned: map[uint32]string{}, step: start}
 	if err := c.takeOffice(ctx); err != nil {
 		return nil, err
 	}
@@ -225,6 +226,9 @@ func (c *Coordinator) Err() (err error) {
 	c.do(func() { err = c.err })
 	return err
 }
+
+// Failed is closed when the coordinator gives up.
+func (c *Coordinator) Failed() <-chan struct{} { return c.failed }
 
 // do runs f in the loop and waits for it.
 func (c *Coordinator) do(f func()) {
@@ -354,7 +358,11 @@ func (c *Coordinator) ban(m *member, reason string) {
 // fail ends this coordinator: the worker of its own process ends with it, the
 // others look for another one.
 func (c *Coordinator) fail(err error) {
+	if c.err != nil {
+		return
+	}
 	c.err, c.waiting = err, err.Error()
+	close(c.failed)
 	c.opt.Log("%v", err)
 	for _, m := range c.members {
 		if m.id == c.opt.Local {

@@ -13,6 +13,7 @@ import (
 
 	"concord/bucket"
 	"concord/internal/checkpoint"
+	"concord/internal/cluster"
 	"concord/internal/model"
 	"concord/internal/report"
 	"concord/internal/safetensors"
@@ -161,8 +162,20 @@ func (x *session) evaluate(ctx context.Context) (report.Eval, error) {
 	return x.eval.run(ctx, x.engine, x.model, x.batch, x.step)
 }
 
+// deposed is why this machine must not write to the run's folder any more: another
+// one leads, and writes there.
+func (x *session) deposed() error {
+	if x.team == nil || x.team.leads == nil {
+		return nil
+	}
+	return x.team.leads()
+}
+
 // save writes a checkpoint.
 func (x *session) save() error {
+	if err := x.deposed(); err != nil {
+		return err
+	}
 	b := x.bareState()
 	x.state.Step, x.state.Tokens, x.state.Updates, x.state.Clip = b.Step, b.Tokens, b.Updates, b.Clip
 	x.state.Method, x.state.Scope, x.state.Langs, x.state.Settings, x.state.Objective = b.Method, b.Scope, b.Langs, b.Settings, b.Objective
@@ -186,6 +199,9 @@ func (x *session) unsaved(err error) error {
 
 // failed adds to a step's error what is left of the run.
 func (x *session) failed(err error) error {
+	if e := (*cluster.EndedError)(nil); errors.As(err, &e) { // of this machine's own coordinator
+		err = as(ErrCluster, errors.New(e.Text))
+	}
 	path, step, _, none := checkpoint.Latest(filepath.Join(x.dir, checkpointFolder))
 	if none != nil {
 		return err
@@ -196,6 +212,9 @@ func (x *session) failed(err error) error {
 // stopped saves after an interruption and says how to go on; other errors pass.
 func (x *session) stopped(ctx context.Context, err error) error {
 	if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+		return err
+	}
+	if err := x.deposed(); err != nil {
 		return err
 	}
 	if err := x.save(); err != nil {

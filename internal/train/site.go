@@ -142,6 +142,23 @@ func (t *Trainer) govern(ctx context.Context, office *cluster.Coordinator, s sta
 	if path, newer, err := resumeFrom(dir, t.cfg, UI{}); err == nil && path != "" { // what the last leader evaluated
 		s = newer
 	}
+	ctx, depose := context.WithCancelCause(ctx)
+	defer depose(nil)
+	t.team.leads = func() error {
+		select {
+		case <-office.Failed():
+			return as(ErrCluster, fmt.Errorf("%w\n  start the same command again to take part", office.Err()))
+		default:
+			return nil
+		}
+	}
+	go func() {
+		select {
+		case <-office.Failed():
+			depose(t.team.leads())
+		case <-ctx.Done():
+		}
+	}()
 	sum, err := t.loop(ctx, dir, s, ui)
 	if err == nil {
 		office.Close(cluster.End{Text: "the run is finished", Finished: true})

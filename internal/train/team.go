@@ -22,8 +22,9 @@ import (
 // team is the trainer's side of a run on many machines.
 type team struct {
 	member *cluster.Member
-	warm   bool   // a step was computed
-	dir    string // for states that are fetched
+	warm   bool         // a step was computed
+	leads  func() error // why this machine, which led equal ones, leads no more; nil elsewhere
+	dir    string       // for states that are fetched
 	step   *cluster.Step
 	issued chan struct{} // closed when the reads of all losses of the step are under way
 	whole  bool          // they all are
