@@ -7,13 +7,16 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"concord/internal/cluster"
+	"concord/internal/faultproxy"
 	"concord/internal/report"
 	"concord/internal/train/traintest"
+	"concord/transport"
 )
 
 // machines is a run by several processes of this machine: real devices, real
@@ -219,6 +222,42 @@ func killCoordinator(t *testing.T, sync string) {
 	steps := m.records()
 	if first := steps[0].Step; first <= committed || first > committed+3 || steps[len(steps)-1].Step != 150 {
 		t.Errorf("%d steps were committed, the resumed run began with step %d", committed, first)
+	}
+}
+
+// Three processes whose packets are lost, doubled, damaged and late, which come from
+// other ports in the middle, and for a while not at all: the run ends as any other,
+// with nobody put out.
+func TestProcessesOnABadNetwork(t *testing.T) {
+	m := &machines{t: t}
+	run := clusterRun(t, 100)
+	m.dir = filepath.Join(filepath.Dir(run), "runs", "tiny")
+	m.first = start(t, "train", run, "--listen", "127.0.0.1:0", "--workers", "3", "-o", "cluster.silence=5", "-o", "cluster.deadline=false")
+	line, err := transport.ParseLine(m.awaitLine())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := faultproxy.New(line.Addrs[0], 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	faults := faultproxy.Faults{Loss: 0.01, Duplicate: 0.05, Corrupt: 0.01, Reorder: 0.05, Delay: time.Millisecond}
+	p.Set(faults)
+	line.Addrs = []string{p.Addr()}
+	m.line = line.String()
+	a, b := m.join("w2"), m.join("w3")
+	m.at(20, 3)
+	if err := p.Rebind(); err != nil {
+		t.Fatal(err)
+	}
+	m.at(40, 3)
+	p.Set(faultproxy.Faults{Loss: 1})
+	time.Sleep(1500 * time.Millisecond)
+	p.Set(faults)
+	m.finish(a, b)
+	if s := m.status(); s.Step != 100 || slices.ContainsFunc(s.Evicted, func(e cluster.Eviction) bool { return e.Reason != "left" }) {
+		t.Errorf("%d steps; out: %+v", s.Step, s.Evicted)
 	}
 }
 
