@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"concord/bucket"
+	"concord/internal/cluster"
 	"concord/internal/data"
 	"concord/internal/safetensors"
 	"concord/transport"
@@ -78,20 +79,28 @@ func (t *Trainer) updateShared(b *data.Batch, resolved bucket.Report, lr float64
 		}
 		t.setUnit(bucket.Weight, u, w)
 	}
-	for _, u := range s.Backed() {
-		g, err := s.Gradient(u)
-		if err != nil {
-			return 0, as(ErrCluster, err)
-		}
-		before, err := t.moments(s.Moments(u), u)
-		if err != nil {
-			return 0, err
-		}
-		after[u] = transport.F32.Encode(t.shard.Moments(before, g))
+	if err := t.backUp(s, after); err != nil {
+		return 0, err
 	}
 	s.Keep(after)
 	t.shard.Done()
 	return clip, nil
+}
+
+// backUp recomputes the moments of the units that this machine is the backup of.
+func (t *Trainer) backUp(s *cluster.Step, after map[int][]byte) error {
+	for _, u := range s.Backed() {
+		g, err := s.Gradient(u)
+		if err != nil {
+			return as(ErrCluster, err)
+		}
+		before, err := t.moments(s.Moments(u), u)
+		if err != nil {
+			return err
+		}
+		after[u] = transport.F32.Encode(t.shard.Moments(before, g))
+	}
+	return nil
 }
 
 // moments decodes those of unit u; nil is zeros.

@@ -142,8 +142,21 @@ func (t *Trainer) govern(ctx context.Context, office *cluster.Coordinator, s sta
 	if path, newer, err := resumeFrom(dir, t.cfg, UI{}); err == nil && path != "" { // what the last leader evaluated
 		s = newer
 	}
+	ctx, done := t.whileLeading(ctx, office)
+	defer done()
+	sum, err := t.loop(ctx, dir, s, ui)
+	if err == nil {
+		office.Close(cluster.End{Text: "the run is finished", Finished: true})
+	} else {
+		office.Abandon() // and another machine takes over
+	}
+	return sum, err
+}
+
+// whileLeading is ctx for as long as this machine leads. From then on it writes
+// nothing to the run's folder any more, where its successor does.
+func (t *Trainer) whileLeading(ctx context.Context, office *cluster.Coordinator) (context.Context, func()) {
 	ctx, depose := context.WithCancelCause(ctx)
-	defer depose(nil)
 	t.team.leads = func() error {
 		select {
 		case <-office.Failed():
@@ -159,11 +172,5 @@ func (t *Trainer) govern(ctx context.Context, office *cluster.Coordinator, s sta
 		case <-ctx.Done():
 		}
 	}()
-	sum, err := t.loop(ctx, dir, s, ui)
-	if err == nil {
-		office.Close(cluster.End{Text: "the run is finished", Finished: true})
-	} else {
-		office.Abandon() // and another machine takes over
-	}
-	return sum, err
+	return ctx, func() { depose(nil) }
 }
