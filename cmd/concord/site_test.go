@@ -46,9 +46,15 @@ func TestLeaderIsKilled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("an election takes its time")
 	}
+	for _, sync := range []string{"gradients", "parameters"} {
+		t.Run(sync, func(t *testing.T) { killLeader(t, sync) })
+	}
+}
+
+func killLeader(t *testing.T, sync string) {
 	run, etcd := clusterRun(t, 150), startEtcd(t)
 	m := &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
-	all, leader := startSite(t, run, etcd)
+	all, leader := startSite(t, run, etcd, "-o", "cluster.sync="+sync)
 	m.at(15, 3)
 	all[leader].Process.Kill()
 	killed, before := time.Now(), m.status().Step
@@ -84,10 +90,10 @@ func TestLeaderIsKilled(t *testing.T) {
 }
 
 // startSite starts three equal machines and says which of them leads.
-func startSite(t *testing.T, run, etcd string) (all []*child, leader int) {
+func startSite(t *testing.T, run, etcd string, more ...string) (all []*child, leader int) {
 	t.Helper()
 	for range 3 {
-		all = append(all, start(t, "train", run, "--coordinator", etcd, "--listen", "127.0.0.1:0", "--workers", "3", "--plain", "-o", "cluster.silence=2"))
+		all = append(all, start(t, append([]string{"train", run, "--coordinator", etcd, "--listen", "127.0.0.1:0", "--workers", "3", "--plain", "-o", "cluster.silence=2"}, more...)...))
 	}
 	leader = -1
 	for began := time.Now(); leader < 0 && time.Since(began) < patience; time.Sleep(20 * time.Millisecond) {
