@@ -90,8 +90,8 @@ func (s *soak) disturb() {
 func (s *soak) otherHolds() bool {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	for _, m := range s.w.status.Members {
-		if m.Worker != 1 && m.Step == s.w.status.Step && slices.ContainsFunc(s.others, func(n *node) bool { return n.id == m.Worker }) {
+	for _, m := range s.w.status.Members { // who has rows of the present step has all before it
+		if m.Worker != 1 && m.Rows > 0 && m.Step >= s.w.status.Step-1 && slices.ContainsFunc(s.others, func(n *node) bool { return n.id == m.Worker }) {
 			return true
 		}
 	}
@@ -113,6 +113,7 @@ func (s *soak) finish(n int) {
 	s.w.mu.Unlock()
 	s.w.wait(append(s.others, s.first)...)
 	w := newWorld(s.w.t, n)
+	w.patience = 20 * time.Minute
 	one := w.start(1)
 	w.wait(one)
 	for _, x := range append(s.others, s.first) {

@@ -40,6 +40,7 @@ type world struct {
 	simulated   bool // in virtual time: no real sockets
 	check       int
 	params      bool                              // owners keep the momentum and send weights
+	patience    time.Duration                     // of wait; 0: 20 s
 	drift       func(n *node)                     // before a step
 	unreachable uint32                            // a worker that cannot be dialled
 	committedAt func(step int)                    // machine 1 has applied it
@@ -520,7 +521,7 @@ func (w *world) wait(nodes ...*node) {
 			if err != nil {
 				w.t.Errorf("worker %d at step %d: %v", n.id, n.step, err)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(max(w.patience, 20*time.Second)):
 			w.mu.Lock()
 			s := w.status
 			w.mu.Unlock()
