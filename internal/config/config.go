@@ -221,7 +221,7 @@ func Default() *Config {
 		Checkpoint: Checkpoint{Every: 100, Keep: 2, Best: true},
 		Log:        Log{Every: 10},
 		Device:     Device{Autotune: true, ReadTimeout: 120},
-		Cluster:    Cluster{Workers: 1, Resolve: "exact", Sync: "gradients", OuterLR: 0.7, OuterMoment: 0.9, Shares: "speed", Deadline: true, CheckEvery: 100, Silence: 3, JoinHours: 24},
+		Cluster:    Cluster{Workers: 1, Resolve: "exact", Sync: "gradients", OuterLR: 0.7, OuterMoment: 0.5, Shares: "speed", Deadline: true, CheckEvery: 100, Silence: 3, JoinHours: 24},
 	}
 }
 

@@ -195,7 +195,7 @@ func (c *Config) cluster() error {
 		c.oneOf("cluster.wire", x.Format(), "bf16", "f32", "int8"),
 		c.inRange("cluster.outer", float64(x.Outer), 0, 2000, "outer = 50"),
 		c.inRange("cluster.outer_lr", x.OuterLR, 1e-6, 10, "outer_lr = 0.7"),
-		c.inRange("cluster.outer_momentum", x.OuterMoment, 0, 0.9999, "outer_momentum = 0.9"),
+		c.inRange("cluster.outer_momentum", x.OuterMoment, 0, 0.9999, "outer_momentum = 0.5"),
 		c.oneOf("cluster.resolve", x.Resolve, "exact", "local"),
 		c.oneOf("cluster.sync", x.Sync, "gradients", "parameters"),
 		c.oneOf("cluster.shares", x.Shares, "speed", "equal"),
