@@ -102,12 +102,14 @@ func (c *Coordinator) holders() []uint32 {
 // goes back to machine 1's checkpoint, or ends.
 func (c *Coordinator) scattered(local *member) string {
 	lost := 0
-	for _, w := range c.holders() {
-		if w == 0 {
-			lost++
+	if c.opt.Parameters {
+		for _, w := range c.holders() {
+			if w == 0 {
+				lost++
+			}
 		}
 	}
-	if !c.opt.Parameters || lost == 0 {
+	if lost == 0 {
 		c.hoped = time.Time{}
 		return ""
 	}
