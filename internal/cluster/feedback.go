@@ -5,12 +5,18 @@ import "concord/transport"
 // residueKey names a row of a unit; row −1 is the resolved gradient.
 type residueKey struct{ unit, row int }
 
+// wholeRow is the row that is all of a machine's, whichever number it is sent by.
+const wholeRow = -2
+
 // round encodes r.values and sets them to what the receiver decodes. What int8
 // rounds away is kept and added to the same row of the next step: error feedback
 // (Seide et al., Interspeech 2014; Karimireddy et al., ICML 2019).
 func (m *Member) round(r *outRow, c transport.Codec) {
 	x := r.values
 	key := residueKey{r.unit, r.row}
+	if r.losses != nil {
+		key.row = wholeRow
+	}
 	if c == transport.Int8 {
 		m.mu.Lock()
 		rest := m.residue[key]

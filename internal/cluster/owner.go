@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -16,23 +18,58 @@ func (s *Step) count(unit int, c contribution, r outRow) error {
 	if _, wanted := o.expect[c]; !wanted {
 		return nil // counted already, or too late
 	}
-	sum := o.sums[c.row]
-	if sum == nil {
-		sum = &partial{}
-	}
-	if err := sum.add(r.values, r.tokens); err != nil {
+	r.of = s.segmentsOf(c, r.tokens)
+	if err := o.add(s.work, r); err != nil {
 		delete(o.expect, c)
 		name := s.m.segment(c.row)
 		s.missing[c.worker] = fmt.Sprintf("unit %d, %s of worker %d: %v", unit, name, c.worker, err)
 		s.complete(unit)
 		return fmt.Errorf("unit %d, %s: %w", unit, name, err)
 	}
-	o.sums[c.row] = sum
 	delete(o.expect, c)
 	r.values, r.data = nil, nil
 	o.counted[c] = r
 	s.arrivals[c.worker] = time.Now()
 	s.complete(unit)
+	return nil
+}
+
+// segmentsOf is what a contribution counts for: its row, or where that is its
+// machine's whole every segment of the machine's share, with their tokens.
+func (s *Step) segmentsOf(c contribution, tokens int) map[int]int {
+	if !s.work.Whole {
+		return map[int]int{c.row: tokens}
+	}
+	return s.work.segments(s.plan.share(c.worker))
+}
+
+// add adds a row to the sums of its segments, all or nothing.
+func (o *owned) add(w Work, r outRow) error {
+	var lang, planned []int
+	if w.Whole {
+		if err := summable(r.values); err != nil {
+			return err
+		}
+		lang, planned = w.langOf(), w.langTokens()
+	}
+	for seg, tokens := range r.of {
+		sum := o.sums[seg]
+		if sum == nil {
+			sum = &partial{}
+		}
+		x := r.values
+		if w.Whole { // rows of gradients were scaled by who computed them
+			x = make([]float32, len(r.values))
+			f := float64(tokens) / float64(planned[lang[seg]])
+			for i, v := range r.values {
+				x[i] = float32(f * float64(v))
+			}
+		}
+		if err := sum.add(x, tokens); err != nil {
+			return err
+		}
+		o.sums[seg] = sum
+	}
 	return nil
 }
 
@@ -45,7 +82,7 @@ func (s *Step) complete(unit int) {
 	o.ready = true
 	e := exchange.Event{Kind: exchange.Sum, Unit: unit, Rows: make([][]float32, s.work.Segments), Tokens: make([]int, s.work.Segments), Losses: make([]float64, s.work.Segments)}
 	planned, counted := s.work.langTokens(), make([]int, s.work.Langs)
-	lang := s.langOf()
+	lang := s.work.langOf()
 	for row, sum := range o.sums {
 		counted[lang[row]] += sum.tokens
 	}
@@ -58,7 +95,7 @@ func (s *Step) complete(unit int) {
 	}
 	for row, sum := range o.sums {
 		e.Rows[row], e.Tokens[row] = sum.values(planned[lang[row]], counted[lang[row]]), sum.tokens
-		e.Losses[row] = o.loss(row)
+		e.Losses[row] = o.loss(row, lang[row])
 	}
 	o.sums = nil
 	s.queue = append(s.queue, e)
@@ -74,28 +111,53 @@ func total(x []int) (sum int) {
 
 // loss adds up a row's losses in the order of the workers, so that the order of
 // arrival does not matter.
-func (o *owned) loss(row int) float64 {
-	var from []uint32
-	for c := range o.counted {
-		if c.row == row {
-			from = append(from, c.worker)
+func (o *owned) loss(row, lang int) float64 {
+	var from []contribution
+	for c, r := range o.counted {
+		if _, of := r.of[row]; of {
+			from = append(from, c)
 		}
 	}
-	slices.Sort(from)
+	slices.SortFunc(from, func(a, b contribution) int { return cmp.Compare(a.worker, b.worker) })
 	total := 0.0
-	for _, w := range from {
-		total += o.counted[contribution{w, row}].loss
+	for _, c := range from {
+		if r := o.counted[c]; r.losses != nil {
+			total += r.losses[lang]
+		} else {
+			total += r.loss
+		}
 	}
 	return total
 }
 
 // langOf is the language of every segment.
-func (s *Step) langOf() []int {
-	out := make([]int, s.work.Segments)
-	for r, seg := range s.work.Segment {
-		out[seg] = s.work.Lang[r]
+func (w Work) langOf() []int {
+	out := make([]int, w.Segments)
+	for r, seg := range w.Segment {
+		out[seg] = w.Lang[r]
 	}
 	return out
+}
+
+// packLosses is what a row that is its machine's whole has before its values.
+func packLosses(losses []float64) []byte {
+	if losses == nil {
+		return nil
+	}
+	b, _ := json.Marshal(losses) // finite, as Losses takes no others
+	return b
+}
+
+// lossesIn reads it.
+func (s *Step) lossesIn(meta []byte) ([]float64, error) {
+	if !s.work.Whole {
+		return nil, nil
+	}
+	var losses []float64
+	if err := json.Unmarshal(meta, &losses); err != nil || len(losses) != s.work.Langs {
+		return nil, fmt.Errorf("%w: losses of %d languages, not %d", transport.ErrFrame, len(losses), s.work.Langs)
+	}
+	return losses, nil
 }
 
 // late does without the rows that are not there at the deadline, where their
@@ -109,7 +171,7 @@ func (s *Step) late(after time.Duration, all bool) {
 	}
 	for u, o := range s.owned {
 		for c := range o.expect {
-			if c.worker == m.id || !all && o.sums[c.row] == nil {
+			if c.worker == m.id || !all && o.lacks(s.segmentsOf(c, 0)) {
 				continue
 			}
 			delete(o.expect, c)
@@ -117,6 +179,16 @@ func (s *Step) late(after time.Duration, all bool) {
 		}
 		s.complete(u)
 	}
+}
+
+// lacks says that of some of the segments nothing is there yet.
+func (o *owned) lacks(segments map[int]int) bool {
+	for seg := range segments {
+		if o.sums[seg] == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // Resolved implements exchange.Exchange.

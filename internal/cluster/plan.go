@@ -14,6 +14,9 @@ type Work struct {
 	// Local: every machine resolves its own languages and sends one gradient, in
 	// the one segment that there is. What was counted is then told by all tokens.
 	Local bool
+	// Whole: a machine has one row for all of its segments, what its steps have
+	// changed. It is sent once and counts for each by its part of the tokens.
+	Whole bool
 }
 
 // Share is the rows [From, To) of a step's batch that a worker computes.
@@ -204,6 +207,20 @@ func (w Work) segments(s Share) map[int]int {
 	return out
 }
 
+// parts are the gradient rows that a share's machine sends, with the tokens that
+// they are of: its segments, or one for all of them, which has the first's number.
+func (w Work) parts(s Share) map[int]int {
+	segments := w.segments(s)
+	if !w.Whole || len(segments) == 0 {
+		return segments
+	}
+	first, sum := len(w.Segment), 0
+	for seg, tokens := range segments {
+		first, sum = min(first, seg), sum+tokens
+	}
+	return map[int]int{first: sum}
+}
+
 // langTokens are the supervised tokens by language.
 func (w Work) langTokens() []int {
 	out := make([]int, w.Langs)
@@ -264,7 +281,7 @@ func (t Traffic) Most() int64 {
 func Cost(w Work, shares []Share, owners []uint32, up func(unit int) int64, down func(unit, others int) int64, members []uint32) Traffic {
 	t := Traffic{Up: map[uint32]int64{}}
 	for _, s := range shares {
-		rows := int64(len(w.segments(s)))
+		rows := int64(len(w.parts(s)))
 		for u, owner := range owners {
 			if owner != s.Worker {
 				t.Up[s.Worker] += rows * up(u)
@@ -292,7 +309,7 @@ type Alternatives struct {
 // down as Cost has them.
 func Compare(w Work, shares []Share, owners []uint32, up func(int) int64, down func(unit, others int) int64, members []uint32) Alternatives {
 	one := Work{Segments: 1, Langs: 1, Segment: make([]int, len(w.Lang)), Lang: make([]int, len(w.Lang)), Tokens: w.Tokens}
-	dealt := Work{Segments: w.Segments, Langs: w.Langs}
+	dealt := Work{Segments: w.Segments, Langs: w.Langs, Whole: w.Whole}
 	for k := range len(shares) { // row k, k+W, … go to the k-th worker
 		for r := k; r < len(w.Lang); r += len(shares) {
 			dealt.Segment, dealt.Lang, dealt.Tokens = append(dealt.Segment, w.Segment[r]), append(dealt.Lang, w.Lang[r]), append(dealt.Tokens, w.Tokens[r])

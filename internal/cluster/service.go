@@ -145,7 +145,7 @@ func (m *Member) offerRows(h transport.Header) (transport.Verdict, string) {
 	}
 	tokens, wanted := o.expect[c]
 	switch {
-	case !wanted && s.work.segments(s.plan.share(h.Sender))[c.row] == 0:
+	case !wanted && s.work.parts(s.plan.share(h.Sender))[c.row] == 0:
 		return transport.Refuse, fmt.Sprintf("%s is not in the share of worker %d", m.segment(c.row), h.Sender)
 	case !wanted:
 		return transport.Have, "" // the deadline has passed
@@ -242,7 +242,11 @@ func (w *workerService) Deliver(c *transport.Conn, h transport.Header, meta, pay
 	if s == nil || s.n != int(h.Step) || s.redo || s.owned[int(h.Bucket)] == nil || s.plan.Generation != h.Epoch {
 		return nil // the step has ended meanwhile
 	}
-	return s.count(int(h.Bucket), contribution{h.Sender, int(h.Row)}, outRow{unit: int(h.Bucket), row: int(h.Row), values: x, tokens: int(h.Tokens), loss: h.Loss, norm2: h.Norm2})
+	losses, err := s.lossesIn(meta)
+	if err != nil {
+		return err
+	}
+	return s.count(int(h.Bucket), contribution{h.Sender, int(h.Row)}, outRow{unit: int(h.Bucket), row: int(h.Row), values: x, tokens: int(h.Tokens), loss: h.Loss, losses: losses, norm2: h.Norm2})
 }
 
 func (m *Member) box(step int, at slot, r *resolved) error {

@@ -51,6 +51,8 @@ type outRow struct {
 	values    []float32 // as the receiver decodes them
 	tokens    int
 	loss      float64
+	losses    []float64   // of a row that is its machine's whole, by language
+	of        map[int]int // of one that was counted: its segments' tokens
 	norm2     float64
 	sent      uint32 // epoch in which its owner was told
 }
@@ -139,7 +141,7 @@ func (m *Member) open(n int, w Work, p *Plan) *Step {
 		s.Share = Share{Worker: m.id} // the others did it without this machine
 	}
 	s.Check = p.Check
-	s.tokens = w.segments(s.Share)
+	s.tokens = w.parts(s.Share)
 	s.rows = slices.Sorted(maps.Keys(s.tokens))
 	s.Snapshot = p.source(m.id)
 	m.cur = s
@@ -164,7 +166,7 @@ func (s *Step) own() {
 		}
 		o := &owned{expect: map[contribution]int{}, counted: map[contribution]outRow{}, sums: map[int]*partial{}}
 		for _, sh := range s.plan.Shares {
-			for row, tokens := range s.work.segments(sh) {
+			for row, tokens := range s.work.parts(sh) {
 				o.expect[contribution{sh.Worker, row}] = tokens
 			}
 		}
@@ -210,6 +212,11 @@ func (s *Step) Push(unit int, rows [][]float32, losses []float64) {
 	codec := s.m.shape.Codec
 	for i, x := range rows {
 		r := &outRow{unit: unit, row: s.rows[i], tokens: s.tokens[s.rows[i]], loss: losses[i]}
+		if s.work.Whole {
+			s.m.mu.Lock()
+			r.losses = slices.Clone(s.lossSum)
+			s.m.mu.Unlock()
+		}
 		r.values = x
 		if !codec.Lossless() {
 			s.m.round(r, codec)
@@ -260,7 +267,7 @@ func (s *Step) push(r *outRow) {
 		m.mu.Unlock()
 		err := m.send(m.ctx, owner, transport.Outgoing{Header: transport.Header{Kind: transport.Rows, Codec: m.shape.Codec, Step: uint64(s.n),
 			Epoch: generation, Bucket: uint32(r.unit), Row: uint16(r.row), Elements: uint64(m.shape.Units[r.unit]),
-			Tokens: uint64(r.tokens), Loss: r.loss, Norm2: r.norm2}, Data: r.data, Urgency: 2, Patience: time.Minute})
+			Tokens: uint64(r.tokens), Loss: r.loss, Norm2: r.norm2}, Metadata: packLosses(r.losses), Data: r.data, Urgency: 2, Patience: time.Minute})
 		m.mu.Lock()
 		if err == nil {
 			r.sent = epoch

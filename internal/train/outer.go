@@ -88,7 +88,7 @@ func (t *Trainer) round(ctx context.Context) (report.Step, error) {
 		return report.Step{}, err
 	}
 	s.Losses(sums)
-	if err := t.pushChanges(batch, sums); err != nil {
+	if err := t.pushChanges(sums); err != nil {
 		return report.Step{}, err
 	}
 	resolved, err := o.resolver.ResolveChanges(s)
@@ -190,40 +190,25 @@ func total(x []int) (sum int) {
 	return sum
 }
 
-// pushChanges sends what this machine's steps have changed on its way: for each of
-// its languages the same, weighted by its part of the language's tokens.
-func (t *Trainer) pushChanges(batch *data.Batch, sums []float64) error {
-	s := t.team.step
-	own := make([]int, len(t.langs))
-	for r := s.Share.From; r < s.Share.To; r++ {
-		for _, label := range batch.Labels[r*batch.SeqLen : (r+1)*batch.SeqLen] {
-			if label != data.Ignore {
-				own[batch.Lang[r]]++
-			}
-		}
-	}
-	losses := make([]float64, len(s.Rows()))
-	for k, m := range s.Rows() {
-		losses[k] = sums[m]
-	}
-	if len(losses) == 0 {
+// pushChanges sends what this machine's steps have changed on its way, once for all
+// of its languages.
+func (t *Trainer) pushChanges(sums []float64) error {
+	s, loss := t.team.step, 0.0
+	if len(s.Rows()) == 0 {
 		return nil
+	}
+	for _, l := range sums {
+		loss += l
 	}
 	for u := range t.store.Layout.Units {
 		now, err := t.readUnit(bucket.Weight, u)
 		if err != nil {
 			return err
 		}
-		var rows [][]float32
-		for _, m := range s.Rows() {
-			f := float64(own[m]) / float64(batch.Supervised[m])
-			row := make([]float32, len(now))
-			for i, w := range t.outer.before.states[bucket.Weight][u] {
-				row[i] = float32(f * (float64(w) - float64(now[i])))
-			}
-			rows = append(rows, row)
+		for i, w := range t.outer.before.states[bucket.Weight][u] {
+			now[i] = w - now[i]
 		}
-		s.Push(u, rows, losses)
+		s.Push(u, [][]float32{now}, []float64{loss})
 	}
 	return nil
 }

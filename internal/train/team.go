@@ -60,7 +60,7 @@ func (t *Trainer) clusterShape() cluster.Shape {
 func (t *Trainer) work(b *data.Batch) cluster.Work {
 	w := cluster.Work{Lang: b.Lang, Segments: t.exchanged().segments(), Langs: len(t.langs), Segment: make([]int, b.Rows), Tokens: make([]int, b.Rows)}
 	starts, seg := b.Starts, 0
-	if t.outer == nil {
+	if w.Whole = t.outer != nil; !w.Whole {
 		starts = t.starts(b)
 	}
 	if w.Local = t.cfg.Cluster.Local(); w.Local {
