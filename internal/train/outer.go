@@ -56,7 +56,7 @@ func (t *Trainer) exchanged() *objective {
 // of them each row is from.
 func (t *Trainer) roundBatch(step int) (*data.Batch, []int) {
 	var all []*data.Batch
-	for k := range min(t.cfg.Cluster.Outer, t.corpus.steps-step) {
+	for k := range max(1, min(t.cfg.Cluster.Outer, t.corpus.steps-step)) {
 		all = append(all, t.corpus.sampler.Batch(step+k))
 	}
 	return data.Join(all)
