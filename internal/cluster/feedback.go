@@ -1,6 +1,10 @@
 package cluster
 
-import "concord/transport"
+import (
+	"maps"
+
+	"concord/transport"
+)
 
 // residueKey names a row of a unit; row −1 is the resolved gradient.
 type residueKey struct{ unit, row int }
@@ -42,7 +46,17 @@ func (m *Member) round(r *outRow, c transport.Codec) {
 			}
 		}
 		m.mu.Lock()
-		m.residue[key] = rest
+		m.rounded[key] = rest
 		m.mu.Unlock()
 	}
+}
+
+// turn begins step n, with the mutex: what the step before rounded away counts from
+// now on; where n is done again what its first attempt did is forgotten.
+func (m *Member) turn(n int) {
+	if n > m.roundedIn {
+		maps.Copy(m.residue, m.rounded)
+	}
+	clear(m.rounded)
+	m.roundedIn = n
 }

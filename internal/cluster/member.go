@@ -62,30 +62,32 @@ type Member struct {
 	ep  *transport.Endpoint
 	id  uint32
 
-	mu      sync.Mutex
-	changed *sync.Cond
-	coord   *transport.Conn // nil while there is none
-	heard   time.Time
-	shape   Shape
-	plan    *Plan         // the latest
-	plans   map[int]*Plan // the latest of each step that is not applied
-	commits map[int]*Commit
-	boxes   map[int]map[slot]*resolved // by step: what owners sent
-	shelf   map[int]moments            // by unit
-	boxed   int64                      // bytes
-	cur     *Step
-	applied int // next step; -1: no state
-	resync  bool
-	ended   *End
-	lost    error
-	peers   map[uint32]*transport.Peer
-	dialing map[uint32]chan struct{}
-	states  stateShelf
-	offer   func() error             // calls Offer with the state before the next step
-	residue map[residueKey][]float32 // of int8, what rounding left behind
-	closed  bool
-	stop    context.CancelFunc
-	ctx     context.Context
+	mu        sync.Mutex
+	changed   *sync.Cond
+	coord     *transport.Conn // nil while there is none
+	heard     time.Time
+	shape     Shape
+	plan      *Plan         // the latest
+	plans     map[int]*Plan // the latest of each step that is not applied
+	commits   map[int]*Commit
+	boxes     map[int]map[slot]*resolved // by step: what owners sent
+	shelf     map[int]moments            // by unit
+	boxed     int64                      // bytes
+	cur       *Step
+	applied   int // next step; -1: no state
+	resync    bool
+	ended     *End
+	lost      error
+	peers     map[uint32]*transport.Peer
+	dialing   map[uint32]chan struct{}
+	states    stateShelf
+	offer     func() error             // calls Offer with the state before the next step
+	residue   map[residueKey][]float32 // of int8, what rounding left behind
+	rounded   map[residueKey][]float32 // the same of the present step, which may be done again
+	roundedIn int                      // that step
+	closed    bool
+	stop      context.CancelFunc
+	ctx       context.Context
 
 	life sync.Mutex // guards dead; apart from mu, as goroutines are started with and without it
 	dead bool
@@ -132,7 +134,7 @@ func NewMember(o MemberOptions) *Member {
 		o.Hello.Incarnation = rand.Uint64()
 	}
 	m := &Member{opt: o, plans: map[int]*Plan{}, commits: map[int]*Commit{}, boxes: map[int]map[slot]*resolved{}, shelf: map[int]moments{}, applied: -1,
-		peers: map[uint32]*transport.Peer{}, dialing: map[uint32]chan struct{}{}, residue: map[residueKey][]float32{}}
+		peers: map[uint32]*transport.Peer{}, dialing: map[uint32]chan struct{}{}, residue: map[residueKey][]float32{}, rounded: map[residueKey][]float32{}, roundedIn: -1}
 	m.changed = sync.NewCond(&m.mu)
 	m.states.changed = m.changed
 	m.ctx, m.stop = context.WithCancel(context.Background())

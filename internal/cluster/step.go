@@ -78,6 +78,7 @@ func (m *Member) Begin(ctx context.Context, n int, w Work) (*Step, error) {
 	m.mu.Lock()
 	m.applied, m.cur = n, nil
 	m.forget(n)
+	m.turn(n)
 	m.changed.Broadcast()
 	m.mu.Unlock()
 	m.tell(m.ready(n))
