@@ -121,6 +121,21 @@ func (c *Coordinator) summary(root transport.Hash) *Commit {
 	return k
 }
 
+// lack counts the steps in a row in which nothing was counted of a language that the
+// batch has, and tells the user.
+func (c *Coordinator) lack(k *Commit) {
+	lacking := false
+	for lang, planned := range c.opt.Work(k.Step).langTokens() {
+		if planned > 0 && (lang >= len(k.Tokens) || k.Tokens[lang] == 0) {
+			c.opt.Log("step %d was made without language %d", k.Step+1, lang)
+			lacking = true
+		}
+	}
+	if c.lacked++; !lacking {
+		c.lacked = 0
+	}
+}
+
 // advance tells everyone that the step is committed and learns from it.
 func (c *Coordinator) advance(k *Commit) {
 	took := time.Since(c.planned)
@@ -143,6 +158,7 @@ func (c *Coordinator) advance(k *Commit) {
 		}
 		c.tell(m, transport.Pack(msgCommit, k))
 	}
+	c.lack(k)
 	c.settled = time.Now().Add(max(settleLeast, took/4))
 	c.step, c.last, c.plan, c.waiting = c.step+1, k, nil, ""
 	c.repair(k.Step)

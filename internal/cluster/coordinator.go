@@ -76,6 +76,7 @@ type Coordinator struct {
 	ended    bool
 	told     string       // whose shares were last explained
 	traffic  Alternatives // of those
+	lacked   int          // steps in a row without some language
 	late     map[uint32]string
 	evicted  []Eviction
 	banned   map[uint32]string // workers put out for a fault of theirs, with the reason

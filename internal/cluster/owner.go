@@ -161,7 +161,8 @@ func (s *Step) lossesIn(meta []byte) ([]float64, error) {
 }
 
 // late does without the rows that are not there at the deadline, where their
-// language has others; with all, without any that are still missing.
+// language has others or the plan allows that it has none; with all, without any
+// that are still missing.
 func (s *Step) late(after time.Duration, all bool) {
 	m := s.m
 	m.mu.Lock()
@@ -171,7 +172,7 @@ func (s *Step) late(after time.Duration, all bool) {
 	}
 	for u, o := range s.owned {
 		for c := range o.expect {
-			if c.worker == m.id || !all && o.lacks(s.segmentsOf(c, 0)) {
+			if c.worker == m.id || !all && !s.plan.MayLack && o.lacks(s.segmentsOf(c, 0)) {
 				continue
 			}
 			delete(o.expect, c)

@@ -166,14 +166,15 @@ func (c *Coordinator) makePlan() {
 	p := &Plan{Generation: c.epoch, Step: c.step, Shares: Assign(c.opt.Work(c.step), candidates, c.sizes)}
 	p.Check = c.opt.CheckEvery > 0 && c.step > 0 && c.step%c.opt.CheckEvery == 0
 	if !c.opt.NoDeadline {
-		p.Deadline = c.history.deadline()
+		p.Deadline, p.MayLack = c.history.deadline(), c.lacked < mostLacking
 	}
 	c.planned = time.Now()
 	c.send(p, nil)
 }
 
 // replan goes on with a step after a machine was lost. Rows that are computed
-// stay valid, unless a language has nobody left to compute it, or the result may
+// stay valid, unless a language has nobody left to compute it (and had not in the last
+// steps either), or the result may
 // not depend on who was lost, or moments went with it: then the step is done again
 // by those who are there.
 func (c *Coordinator) replan(old *Plan) {
@@ -190,7 +191,7 @@ func (c *Coordinator) replan(old *Plan) {
 		return
 	}
 	w := c.opt.Work(c.step)
-	p := &Plan{Generation: old.Generation, Step: old.Step, Deadline: old.Deadline, Check: old.Check}
+	p := &Plan{Generation: old.Generation, Step: old.Step, Deadline: old.Deadline, MayLack: old.MayLack, Check: old.Check}
 	alive := map[int]bool{}
 	for _, s := range old.Shares {
 		if c.members[s.Worker] != nil {
@@ -201,7 +202,11 @@ func (c *Coordinator) replan(old *Plan) {
 		}
 	}
 	for seg := range w.segments(Share{From: 0, To: len(w.Lang)}) {
-		if !alive[seg] {
+		switch {
+		case alive[seg]:
+		case p.MayLack && len(alive) > 0:
+			c.opt.Log("step %d goes on without language %d: nobody else has rows of it", c.step+1, seg)
+		default:
 			c.opt.Log("step %d is done again: nobody else has rows of language %d", c.step+1, seg)
 			c.makePlan()
 			return
@@ -210,6 +215,10 @@ func (c *Coordinator) replan(old *Plan) {
 	c.epoch++
 	c.send(p, old)
 }
+
+// mostLacking is for how many steps in a row there may be languages that nothing was
+// counted of.
+const mostLacking = 3
 
 // send completes a plan with owners, members and sources, and sends it.
 func (c *Coordinator) send(p, old *Plan) {

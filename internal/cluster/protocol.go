@@ -79,7 +79,8 @@ type Plan struct {
 	Since      []uint32          `json:"since"`   // epoch in which the unit came to its owner
 	Shares     []Share           `json:"shares"`  // of those whose rows are waited for
 	Deadline   time.Duration     `json:"deadline"`
-	Sources    map[uint32]uint32 `json:"sources,omitempty"` // who gets the state before this step, from whom
+	MayLack    bool              `json:"may_lack,omitempty"` // of a language that nobody else has rows of, too, the step may do without
+	Sources    map[uint32]uint32 `json:"sources,omitempty"`  // who gets the state before this step, from whom
 	Revoked    []uint32          `json:"revoked,omitempty"`
 	Check      bool              `json:"check,omitempty"` // everyone tells the hashes of its weights before the step
 

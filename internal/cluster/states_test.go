@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -177,14 +178,23 @@ func TestKilledWhileJoining(t *testing.T) {
 	}
 }
 
-// kill -9 of a worker that owns nothing and whose languages others have too costs
-// the rest of the deadline: the next commit is at most 1.3 usual steps behind the
-// last (reference case 1).
+// kill -9 of a worker that owns nothing costs the rest of the deadline: the next
+// commit is at most 1.3 usual steps behind the last (reference case 1). A language
+// that nobody else has rows of is missing from that step, which is said, and there
+// again in the next.
 func TestKilledWorkerCostsLittle(t *testing.T) {
+	for _, langs := range []int{2, 4} {
+		for _, pace := range []time.Duration{time.Second, 20 * time.Second} {
+			t.Run(fmt.Sprint(langs, " languages, steps of ", pace), func(t *testing.T) { killCheaply(t, langs, pace) })
+		}
+	}
+}
+
+func killCheaply(t *testing.T, langs int, pace time.Duration) {
 	synctestWorld(t, func(w *world) {
-		w.steps, w.min, w.deadline, w.langs = 30, 3, true, 2
+		w.steps, w.min, w.deadline, w.langs, w.patience = 30, 3, true, langs, time.Hour
 		w.unreachable = 3
-		w.perRow = func(uint32, int) time.Duration { return time.Second }
+		w.perRow = func(uint32, int) time.Duration { return pace }
 		var mu sync.Mutex
 		var commits []time.Time
 		w.committedAt = func(int) {
@@ -197,7 +207,7 @@ func TestKilledWorkerCostsLittle(t *testing.T) {
 		if owned := nodes[2].owns(); owned != 0 {
 			t.Fatalf("worker 3 owns %d units", owned)
 		}
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(pace / 3)
 		nodes[2].die()
 		killed := time.Now()
 		w.wait(nodes[0], nodes[1])
@@ -215,6 +225,10 @@ func TestKilledWorkerCostsLittle(t *testing.T) {
 				break
 			}
 		}
+		if n := strings.Count(w.text(), "was made without language"); n != langs/4 {
+			t.Errorf("%d times without a language", n)
+		}
+		same(t, "survivors", nodes[0], nodes[1])
 		w.close(nodes[:2]...)
 		time.Sleep(30 * time.Second)
 	})

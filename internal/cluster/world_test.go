@@ -537,7 +537,7 @@ func (w *world) wait(nodes ...*node) {
 // at waits until step is committed.
 func (w *world) at(step int) {
 	w.t.Helper()
-	for range 6000 {
+	for range int(max(w.patience, time.Minute) / (10 * time.Millisecond)) {
 		w.mu.Lock()
 		n := len(w.roots)
 		w.mu.Unlock()
