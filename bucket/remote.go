@@ -59,12 +59,7 @@ func (r *Resolver) pushLocal(i int) {
 	reads, size := r.readGradient(r.store.Layout.Units[i])
 	share, losses, x := r.remote.share, r.remote.losses, r.remote.x
 	r.remote.wg.Go(func() {
-		out, err := collect(reads, 1, size)
-		if err != nil {
-			x.Abort(err)
-			return
-		}
-		all, err := losses()
+		out, all, err := withLosses(reads, 1, size, losses)
 		if err != nil {
 			x.Abort(err)
 			return
@@ -116,12 +111,7 @@ func (r *Resolver) push(i int) {
 	}
 	size, losses, x := base, r.remote.losses, r.remote.x
 	r.remote.wg.Go(func() {
-		out, err := collect(reads, len(rows), size)
-		if err != nil {
-			x.Abort(err)
-			return
-		}
-		all, err := losses()
+		out, all, err := withLosses(reads, len(rows), size, losses)
 		if err != nil {
 			x.Abort(err)
 			return
@@ -156,6 +146,16 @@ func (r *Resolver) read(p Place, at int, rows []int) (out []rowRead) {
 		}
 	}
 	return out
+}
+
+// withLosses is collect, with the step's losses.
+func withLosses(reads []rowRead, rows, size int, losses func() ([]float64, error)) ([][]float32, []float64, error) {
+	out, err := collect(reads, rows, size)
+	if err != nil {
+		return nil, nil, err
+	}
+	all, err := losses()
+	return out, all, err
 }
 
 // collect waits for reads and lays them out as vectors of the unit.
