@@ -125,7 +125,7 @@ func (c *Coordinator) summary(root transport.Hash) *Commit {
 // batch has, and tells the user.
 func (c *Coordinator) lack(k *Commit) {
 	lacking := false
-	for lang, planned := range c.opt.Work(k.Step).langTokens() {
+	for lang, planned := range c.work.langTokens() {
 		if planned > 0 && (lang >= len(k.Tokens) || k.Tokens[lang] == 0) {
 			c.opt.Log("step %d was made without language %d", k.Step+1, lang)
 			lacking = true

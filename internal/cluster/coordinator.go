@@ -66,6 +66,7 @@ type Coordinator struct {
 	last     *Commit // nil before the first
 	epoch    uint32
 	plan     *Plan
+	work     Work      // of its step
 	pending  *Commit   // being written to the store
 	planned  time.Time // when the present plan's shares were sent
 	started  bool      // the first step had its workers

@@ -163,7 +163,8 @@ func (c *Coordinator) makePlan() {
 			candidates = append(candidates, x)
 		}
 	}
-	p := &Plan{Generation: c.epoch, Step: c.step, Shares: Assign(c.opt.Work(c.step), candidates, c.sizes)}
+	c.work = c.opt.Work(c.step)
+	p := &Plan{Generation: c.epoch, Step: c.step, Shares: Assign(c.work, candidates, c.sizes)}
 	p.Check = c.opt.CheckEvery > 0 && c.step > 0 && c.step%c.opt.CheckEvery == 0
 	if !c.opt.NoDeadline {
 		p.Deadline, p.MayLack = c.history.deadline(), c.lacked < mostLacking
@@ -190,7 +191,7 @@ func (c *Coordinator) replan(old *Plan) {
 		c.makePlan()
 		return
 	}
-	w := c.opt.Work(c.step)
+	w := c.work
 	p := &Plan{Generation: old.Generation, Step: old.Step, Deadline: old.Deadline, MayLack: old.MayLack, Check: old.Check}
 	alive := map[int]bool{}
 	for _, s := range old.Shares {
@@ -285,7 +286,7 @@ func (c *Coordinator) explain(p *Plan) {
 		return
 	}
 	c.told = who
-	w := c.opt.Work(c.step)
+	w := c.work
 	var members []uint32
 	for _, m := range p.Members {
 		members = append(members, m.Worker)
