@@ -2,13 +2,10 @@ package cluster
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"concord/internal/simrouter"
 )
 
 // sharded is a world in which owners keep the momentum and send weights.
@@ -145,31 +142,7 @@ func TestMomentsAreLost(t *testing.T) {
 // TestSimulatedChurn in parameters mode.
 func TestSimulatedChurnOfMoments(t *testing.T) {
 	for seed := range seeds(t, 3) {
-		var steps int
-		var survivors []*node
-		simulate(t, 200+seed, 1<<30, simrouter.Line{Rate: 125e6, Delay: time.Millisecond, Loss: 0.001}, func(w *world, _ *simrouter.Router) {
-			w.params = true
-			s := &soak{w: w, r: rand.New(rand.NewPCG(seed, 9)), next: 2, noCoordinator: true}
-			w.slow = func(uint32, int, int) { time.Sleep(4 * time.Millisecond) }
-			s.first = w.start(1)
-			s.join()
-			for range 20 {
-				s.disturb()
-			}
-			steps = w.committed() + 100 // who has just joined takes part before the end
-			w.mu.Lock()
-			w.steps = steps
-			w.mu.Unlock()
-			survivors = append(s.others, s.first)
-			w.wait(survivors...)
-			t.Logf("%d steps, %d killed, %d left, %d joined", steps, s.kills, s.leaves, s.next-2)
-			w.close(survivors...)
-			time.Sleep(30 * time.Second)
-		})
-		one := alone(t, steps)
-		for _, n := range survivors {
-			same(t, fmt.Sprint("seed ", seed, ", worker ", n.id), one, n)
-		}
+		churn(t, seed, 200+seed, 20, true)
 	}
 }
 

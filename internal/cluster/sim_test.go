@@ -63,29 +63,39 @@ func seeds(t *testing.T, usual uint64) uint64 {
 // 3, 6 and 7; reference case 32). CONCORD_SEEDS says how many seeds are tried.
 func TestSimulatedChurn(t *testing.T) {
 	for seed := range seeds(t, 4) {
-		var steps int
-		var survivors []*node
-		simulate(t, 100+seed, 1<<30, simrouter.Line{Rate: 125e6, Delay: time.Millisecond, Loss: 0.001}, func(w *world, _ *simrouter.Router) {
-			s := &soak{w: w, r: rand.New(rand.NewPCG(seed, 9)), next: 2, noCoordinator: true}
-			w.slow = func(uint32, int, int) { time.Sleep(4 * time.Millisecond) }
-			s.first = w.start(1)
-			s.join()
-			for range 25 {
-				s.disturb()
-			}
-			steps = w.committed() + 100 // who has just joined takes part before the end
-			w.mu.Lock()
-			w.steps = steps
-			w.mu.Unlock()
-			survivors = append(s.others, s.first)
-			w.wait(survivors...)
-			t.Logf("%d steps, %d killed, %d left, %d joined", steps, s.kills, s.leaves, s.next-2)
-			w.close(survivors...)
-			time.Sleep(30 * time.Second) // for what killed workers leave behind
-		})
-		one := reference(t, steps)
-		for _, n := range survivors {
-			same(t, fmt.Sprint("seed ", seed, ", worker ", n.id), one, n)
+		churn(t, seed, 100+seed, 25, false)
+	}
+}
+
+// churn disturbs a simulated run so many times and compares it with one machine's.
+func churn(t *testing.T, seed, network uint64, times int, params bool) {
+	t.Helper()
+	var steps int
+	var survivors []*node
+	simulate(t, network, 1<<30, simrouter.Line{Rate: 125e6, Delay: time.Millisecond, Loss: 0.001}, func(w *world, _ *simrouter.Router) {
+		w.params = params
+		s := &soak{w: w, r: rand.New(rand.NewPCG(seed, 9)), next: 2, noCoordinator: true}
+		w.slow = func(uint32, int, int) { time.Sleep(4 * time.Millisecond) }
+		s.first = w.start(1)
+		s.join()
+		for range times {
+			s.disturb()
 		}
+		steps = w.committed() + 100 // who has just joined takes part before the end
+		w.mu.Lock()
+		w.steps = steps
+		w.mu.Unlock()
+		survivors = append(s.others, s.first)
+		w.wait(survivors...)
+		t.Logf("%d steps, %d killed, %d left, %d joined", steps, s.kills, s.leaves, s.next-2)
+		w.close(survivors...)
+		time.Sleep(30 * time.Second) // for what killed workers leave behind
+	})
+	one := reference(t, steps)
+	if params {
+		one = alone(t, steps)
+	}
+	for _, n := range survivors {
+		same(t, fmt.Sprint("seed ", seed, ", worker ", n.id), one, n)
 	}
 }
