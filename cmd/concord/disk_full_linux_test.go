@@ -3,9 +3,11 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"concord/internal/checkpoint"
 	"concord/internal/train/traintest"
@@ -28,14 +30,7 @@ func TestDiskFull(t *testing.T) {
 	if err := os.Mkdir(runs, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mount("none", runs, "tmpfs", 0, "size=180k"); err != nil {
-		t.Skipf("cannot mount a small disk: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(runs, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	smallDisk(t, runs, "180k")
 	dir := filepath.Join(runs, "tiny")
 	code, _, errs := concord(t, "", "train", runFile)
 	if code != exitData {
@@ -49,13 +44,125 @@ func TestDiskFull(t *testing.T) {
 	if _, step, skipped, err := checkpoint.Latest(filepath.Join(dir, "checkpoints")); err != nil || len(skipped) > 0 || step != 1 {
 		t.Errorf("last checkpoint is of step %d: %v %v", step, skipped, err)
 	}
-	if err := syscall.Mount("none", runs, "tmpfs", syscall.MS_REMOUNT, "size=10m"); err != nil {
-		t.Fatal(err)
-	}
+	enlarge(t, runs)
 	if code, _, errs := concord(t, "", "resume", dir); code != 0 {
 		t.Fatalf("exit code %d:\n%s", code, errs)
 	}
 	if d := want.Differ(traintest.OutcomeOf(t, dir)); d != "" {
 		t.Error(d)
+	}
+}
+
+// smallDisk mounts one at dir.
+func smallDisk(t *testing.T, dir, size string) {
+	t.Helper()
+	if err := syscall.Mount("none", dir, "tmpfs", 0, "size="+size); err != nil {
+		t.Skipf("cannot mount a small disk: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// enlarge makes room on a small disk.
+func enlarge(t *testing.T, dir string) {
+	t.Helper()
+	if err := syscall.Mount("none", dir, "tmpfs", syscall.MS_REMOUNT, "size=200m"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// exact are the settings under which a run's bits do not depend on timing.
+var exact = []string{"-o", "cluster.wire=f32", "-o", "cluster.shares=equal", "-o", "cluster.deadline=false", "-o", "cluster.silence=20"}
+
+// Machine 1's disk fills up in the middle of a run on two machines, once so far that
+// no step can be committed, once so far that no checkpoint can be saved: both wait
+// and say for what, and with room the run ends with the bits of one that had it
+// (reference case 31).
+func TestDiskFullOnManyMachines(t *testing.T) {
+	outcome := func(m *machines) traintest.Outcome { m.finish(m.workers...); return traintest.OutcomeOf(t, m.dir) }
+	want := outcome(startMachines(t, clusterRun(t, 60), "127.0.0.1:0", 2, exact...))
+
+	run := clusterRun(t, 60)
+	runs := filepath.Join(filepath.Dir(run), "runs")
+	if err := os.Mkdir(runs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	smallDisk(t, runs, "60m")
+	m := startMachines(t, run, "127.0.0.1:0", 2, exact...)
+	m.at(12, 2)
+	fill := filepath.Join(runs, "fill")
+	var free syscall.Statfs_t
+	if err := syscall.Statfs(runs, &free); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(fill, make([]byte, int64(free.Bavail)*free.Bsize-8<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if !m.first.await(m.first.stderr, "waiting for the store, to commit step") {
+		t.Fatal("machine 1 ended")
+	}
+	waiting := ""
+	for began := time.Now(); !strings.Contains(waiting, "MB are free in") && time.Since(began) < patience; time.Sleep(50 * time.Millisecond) {
+		waiting = m.status().Waiting
+	}
+	if !strings.Contains(waiting, "make room") {
+		t.Errorf("the status says %q", waiting)
+	}
+	os.Remove(fill)
+	if d := want.Differ(outcome(m)); d != "" {
+		t.Errorf("commits had no room: %s", d)
+	}
+
+	run = clusterRun(t, 60)
+	m = &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
+	m.first = start(t, slices.Concat([]string{"train", run, "--listen", "127.0.0.1:0", "--workers", "2"}, exact)...)
+	m.line = m.awaitLine() // and it waits for another machine
+	checkpoints := filepath.Join(m.dir, "checkpoints")
+	if err := os.MkdirAll(checkpoints, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	smallDisk(t, checkpoints, "60k")
+	m.join("w2")
+	if !m.first.await(m.first.stderr, "step 10 cannot be saved") || !m.first.await(m.first.stderr, "make room for the run's files in "+m.dir) {
+		t.Fatal("machine 1 ended")
+	}
+	enlarge(t, checkpoints)
+	if d := want.Differ(outcome(m)); d != "" {
+		t.Errorf("checkpoints had no room: %s", d)
+	}
+}
+
+// A record of machine 1 that cannot be written ends it, and not the others: they
+// hold the steps that are not saved until it is resumed.
+func TestMetricsDiskFullOnManyMachines(t *testing.T) {
+	run, listen := clusterRun(t, 100), freePort(t)
+	m := startMachines(t, run, listen, 2, "-o", "cluster.silence=2", "-o", "checkpoint.every=1000")
+	m.at(20, 2)
+	m.first.Process.Kill()
+	m.first.end()
+	committed := m.status().Step
+	metrics := filepath.Join(m.dir, "metrics.jsonl")
+	if err := os.Rename(metrics, metrics+".old"); err != nil {
+		t.Fatal(err)
+	}
+	full := t.TempDir()
+	smallDisk(t, full, "4k")
+	os.WriteFile(filepath.Join(full, "fill"), make([]byte, 4096), 0o644)
+	if err := os.Symlink(filepath.Join(full, "metrics.jsonl"), metrics); err != nil {
+		t.Fatal(err)
+	}
+	m.first = start(t, "resume", m.dir, "--listen", listen)
+	if code, errs := m.first.end(); code != exitData || !strings.Contains(errs, "no space left on device") || !strings.Contains(errs, "the other machines wait") {
+		t.Fatalf("%d: %s", code, errs)
+	}
+	os.Remove(metrics)
+	m.first = start(t, "resume", m.dir, "--listen", listen)
+	m.finish(m.workers...)
+	steps := m.records()
+	if first := steps[0].Step; first <= committed || steps[len(steps)-1].Step != 100 {
+		t.Errorf("%d steps were committed, the resumed run began with step %d", committed, first)
 	}
 }

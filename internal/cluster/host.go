@@ -118,6 +118,16 @@ func (h *Host) Close(e End) {
 	if h.Coordinator != nil {
 		h.Coordinator.Close(e)
 	}
+	h.close()
+}
+
+// Abandon stops without a word: the machines look for another coordinator.
+func (h *Host) Abandon() {
+	h.Coordinator.Abandon()
+	h.close()
+}
+
+func (h *Host) close() {
 	if h.Member != nil && h.ep != nil {
 		h.Member.Leave()
 	}

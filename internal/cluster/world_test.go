@@ -75,9 +75,15 @@ func newWorld(t testing.TB, steps int) *world {
 	return w
 }
 
+// keepLogged bounds what a long test remembers.
+const keepLogged = 2000
+
 func (w *world) log(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if len(w.logged) == keepLogged {
+		w.logged = slices.Delete(w.logged, 0, keepLogged/2)
+	}
 	w.logged = append(w.logged, fmt.Sprintf(format, args...))
 	if testing.Verbose() {
 		w.t.Logf(format, args...)

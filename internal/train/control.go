@@ -134,7 +134,7 @@ func (x *session) orders() []Command {
 func (x *session) do(ctx context.Context, c Command) error {
 	switch c {
 	case CommandCheckpoint:
-		if err := x.save(); err != nil {
+		if err := x.save(ctx); err != nil {
 			return err
 		}
 		x.say("checkpoint of step %d saved", x.step)
@@ -152,7 +152,7 @@ func (x *session) do(ctx context.Context, c Command) error {
 		x.paused = !x.paused
 		x.say(map[bool]string{true: "paused after step %d", false: "going on after step %d"}[x.paused], x.step)
 	case CommandQuit:
-		if err := x.save(); err != nil {
+		if err := x.save(ctx); err != nil {
 			return err
 		}
 		return interrupted(x.dir, x.step)

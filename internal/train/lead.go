@@ -76,6 +76,10 @@ func (t *Trainer) lead(ctx context.Context, dir string, ui UI) (end func(error),
 			e.Text = "machine 1 has stopped: " + err.Error()
 		}
 		t.team = nil
+		if onDisk(err) { // what is not saved is with the others: they look for concord resume
+			h.Abandon()
+			return
+		}
 		h.Close(e)
 	}
 	if committed := h.Coordinator.Step(); committed > t.exchanges() {

@@ -125,7 +125,7 @@ func (x *session) after(ctx context.Context) error {
 		return x.unsaved(err)
 	}
 	if every := x.cfg.Checkpoint.Every; improved || every > 0 && x.crossed(every) && x.step < x.corpus.steps {
-		return x.save()
+		return x.save(ctx)
 	}
 	return nil
 }
@@ -171,8 +171,42 @@ func (x *session) deposed() error {
 	return x.team.leads()
 }
 
-// save writes a checkpoint.
-func (x *session) save() error {
+// save writes a checkpoint. On many machines it waits for a disk that takes none,
+// so that the steps since the last one are not lost: the others hold them.
+func (x *session) save(ctx context.Context) error {
+	err := x.trySave()
+	if x.team == nil || !onDisk(err) {
+		return x.unsaved(err)
+	}
+	fmt.Fprintf(x.ui.warn(), "concord: step %d cannot be saved: %v\n  all machines wait for %v; fix: make room for the run's files in %s\n", x.step, err, diskPatience, x.dir)
+	for began := time.Now(); onDisk(err) && time.Since(began) < diskPatience; err = x.trySave() {
+		select {
+		case <-ctx.Done():
+			return x.unsaved(err)
+		case <-time.After(diskRetry):
+		}
+	}
+	if err == nil {
+		x.say("step %d is saved: going on", x.step)
+	}
+	return x.unsaved(err)
+}
+
+// diskPatience is how long a run on many machines waits for a disk, and diskRetry
+// between two attempts.
+const (
+	diskPatience = 10 * time.Minute
+	diskRetry    = 5 * time.Second
+)
+
+// onDisk says that err is of a file: what a user can mend, and go on.
+func onDisk(err error) bool {
+	pe := (*fs.PathError)(nil)
+	return errors.As(err, &pe) && !errors.Is(err, ErrDevice) && !errors.Is(err, ErrCluster)
+}
+
+// trySave is save, once.
+func (x *session) trySave() error {
 	if err := x.deposed(); err != nil {
 		return err
 	}
@@ -183,7 +217,7 @@ func (x *session) save() error {
 	now := time.Now()
 	x.state.Seconds += now.Sub(x.started).Seconds()
 	x.started = now
-	return x.unsaved(x.Trainer.save(x.dir, x.state))
+	return x.Trainer.save(x.dir, x.state)
 }
 
 // unsaved says what to do when a file of the run cannot be written.
@@ -191,8 +225,11 @@ func (x *session) unsaved(err error) error {
 	if err == nil || errors.Is(err, ErrDevice) || errors.Is(err, ErrCluster) {
 		return err
 	}
-	if pe := (*fs.PathError)(nil); !errors.As(err, &pe) { // not the disk: an overflow in f16, say
+	switch {
+	case !onDisk(err): // an overflow in f16, say
 		return DataError(fmt.Errorf("%w\n  the run is saved; fix: concord resume %s -o model.save_dtype=bf16", err, x.dir))
+	case x.team != nil:
+		return DataError(fmt.Errorf("%w\n  fix: make room for the run's files, then: concord resume %s; the other machines wait 10 minutes for a coordinator", err, x.dir))
 	}
 	return DataError(fmt.Errorf("%w\n  fix: make room for the run's files, then: concord resume %s", err, x.dir))
 }
@@ -217,7 +254,7 @@ func (x *session) stopped(ctx context.Context, err error) error {
 	if err := x.deposed(); err != nil {
 		return err
 	}
-	if err := x.save(); err != nil {
+	if err := x.save(ctx); err != nil {
 		return err
 	}
 	return interrupted(x.dir, x.step)
@@ -230,7 +267,7 @@ func (x *session) finish(ctx context.Context) (*Summary, error) {
 			return nil, x.stopped(ctx, err)
 		}
 	}
-	if err := x.save(); err != nil {
+	if err := x.save(ctx); err != nil {
 		return nil, err
 	}
 	out := filepath.Join(x.dir, modelFolder)

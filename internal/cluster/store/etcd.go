@@ -6,17 +6,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
-	"go.etcd.io/etcd/server/v3/embed"
-	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.uber.org/zap"
 )
 
@@ -31,36 +27,6 @@ type etcd struct {
 	client *clientv3.Client
 	prefix string
 	stop   func()
-}
-
-// Embedded starts an etcd of one member with its data in dir and no listener
-// that others could reach.
-func Embedded(dir string) (Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	c := embed.NewConfig()
-	c.Dir, c.Name, c.Logger, c.LogLevel = filepath.Join(dir, "etcd"), "concord", "zap", "fatal"
-	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
-	local := url.URL{Scheme: "http", Host: "127.0.0.1:0"}
-	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{local}, []url.URL{local}
-	c.ListenClientUrls, c.AdvertiseClientUrls = nil, []url.URL{local}
-	c.InitialCluster = c.InitialClusterFromName(c.Name)
-	c.UnsafeNoFsync = false
-	server, err := embed.StartEtcd(c)
-	if err != nil {
-		return nil, fmt.Errorf("store: start etcd in %s: %w", dir, err)
-	}
-	select {
-	case <-server.Server.ReadyNotify():
-	case err := <-server.Err():
-		server.Close()
-		return nil, fmt.Errorf("store: etcd in %s: %w", dir, err)
-	case <-time.After(20 * time.Second):
-		server.Close()
-		return nil, fmt.Errorf("store: etcd in %s is not ready after 20 s", dir)
-	}
-	return &etcd{client: v3client.New(server.Server), prefix: "/concord/", stop: server.Close}, nil
 }
 
 // External connects to an etcd cluster; run keeps the runs in it apart. The

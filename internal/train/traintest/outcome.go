@@ -38,7 +38,7 @@ func OutcomeOf(t testing.TB, dir string) Outcome {
 	}
 	for _, r := range Records(t, dir) {
 		if r["kind"] == "step" || r["kind"] == "eval" {
-			for _, measured := range []string{"seconds", "memory_bytes", "peak_bytes"} {
+			for _, measured := range []string{"seconds", "memory_bytes", "peak_bytes", "exchange"} {
 				delete(r, measured)
 			}
 			if n, ok := r["negative_pairs"].(float64); ok {
