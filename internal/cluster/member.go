@@ -217,6 +217,7 @@ func (m *Member) Leave() {
 	m.mu.Lock()
 	c := m.coord
 	m.closed = true
+	m.states.clear()
 	m.changed.Broadcast()
 	m.mu.Unlock()
 	if c != nil {

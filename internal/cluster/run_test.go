@@ -189,3 +189,26 @@ func TestPopular(t *testing.T) {
 		}
 	}
 }
+
+// What is offered to newcomers is three times as large as the weights: it is let go
+// when they have it.
+func TestOfferedStateIsLetGo(t *testing.T) {
+	w := newWorld(t, 40)
+	w.slow = func(uint32, int, int) { time.Sleep(2 * time.Millisecond) }
+	a := w.start(1)
+	w.at(3)
+	b, c := w.start(2), w.start(3)
+	w.wait(a, b, c)
+	same(t, "who came later", a, c)
+	for _, n := range []*node{a, b, c} {
+		n.m.mu.Lock()
+		if n.m.states.parts != nil {
+			t.Errorf("worker %d still keeps the state before step %d for %v", n.id, n.m.states.step+1, n.m.states.waits)
+		}
+		if n == a && !n.m.states.gone {
+			t.Error("machine 1 has given nothing")
+		}
+		n.m.mu.Unlock()
+	}
+	w.close(a, b, c)
+}

@@ -285,5 +285,5 @@ func (w *workerService) Fetch(c *transport.Conn, request json.RawMessage) (int64
 		return int64(len(b)), io.NopCloser(bytes.NewReader(b)), err
 	}
 	b, err := m.states.take(m, q)
-	return int64(len(b)), io.NopCloser(bytes.NewReader(b)), err
+	return int64(len(b)), &sentPart{bytes.NewReader(b), m, q.Step, c.Peer.Worker}, err
 }

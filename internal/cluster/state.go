@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -22,6 +23,9 @@ type stateShelf struct {
 	changed *sync.Cond
 	step    int
 	parts   map[string][]byte
+	waits   map[uint32]int // parts that newcomers are still to be sent
+	gone    bool           // it was there
+	drop    *time.Timer
 }
 
 // take waits, for a while, for the state to be there.
@@ -30,6 +34,9 @@ func (s *stateShelf) take(m *Member, q stateRequest) ([]byte, error) {
 	timer := time.AfterFunc(stateWait, func() { m.mu.Lock(); s.changed.Broadcast(); m.mu.Unlock() })
 	defer timer.Stop()
 	for s.parts == nil || s.step < q.Step {
+		if s.gone && s.step >= q.Step {
+			return nil, fmt.Errorf("no state of step %d here any more", q.Step)
+		}
 		if m.over() != nil || time.Now().After(limit) {
 			return nil, fmt.Errorf("no state of step %d here", q.Step)
 		}
@@ -47,22 +54,66 @@ func (s *stateShelf) take(m *Member, q stateRequest) ([]byte, error) {
 const stateWait = time.Minute
 
 // Offer puts the state before step n on the shelf, in named parts, for those who
-// join there. It stays for stateKeep.
+// join there. It stays until they have it, at most for stateKeep.
 func (m *Member) Offer(n int, parts map[string][]byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.states.step, m.states.parts = n, parts
-	m.changed.Broadcast()
-	time.AfterFunc(stateKeep, func() {
+	s := &m.states
+	s.clear()
+	s.step, s.parts, s.waits, s.gone = n, parts, map[uint32]int{}, false
+	if p := m.plan; p != nil && p.Step == n {
+		for newcomer, source := range p.Sources {
+			if source == m.id {
+				s.waits[newcomer] = len(parts)
+			}
+		}
+	}
+	s.drop = time.AfterFunc(stateKeep, func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if m.states.step == n {
-			m.states.parts = nil
+		if s.step == n {
+			s.clear()
 		}
 	})
+	m.changed.Broadcast()
 }
 
-// stateKeep is how long an offered state is kept.
+// clear empties the shelf, with the mutex.
+func (s *stateShelf) clear() {
+	if s.drop != nil {
+		s.drop.Stop()
+	}
+	s.parts, s.gone = nil, true
+	s.changed.Broadcast()
+}
+
+// sentPart is a part on its way to a newcomer.
+type sentPart struct {
+	*bytes.Reader
+	m    *Member
+	step int
+	to   uint32
+}
+
+// Close implements io.Closer: a state that everybody has is let go, as it is three
+// times as large as the weights.
+func (r *sentPart) Close() error {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	s := &r.m.states
+	if r.Len() > 0 || s.step != r.step || s.waits[r.to] == 0 {
+		return nil
+	}
+	if s.waits[r.to]--; s.waits[r.to] == 0 {
+		delete(s.waits, r.to)
+		if len(s.waits) == 0 {
+			s.clear()
+		}
+	}
+	return nil
+}
+
+// stateKeep is how long an offered state is kept for those who do not come for it.
 const stateKeep = 10 * time.Minute
 
 // State fetches the run's state from a machine that has it: it calls open for
