@@ -74,9 +74,6 @@ func enlarge(t *testing.T, dir string) {
 	}
 }
 
-// exact are the settings under which a run's bits do not depend on timing.
-var exact = []string{"-o", "cluster.wire=f32", "-o", "cluster.shares=equal", "-o", "cluster.deadline=false", "-o", "cluster.silence=20"}
-
 // Machine 1's disk fills up in the middle of a run on two machines, once so far that
 // no step can be committed, once so far that no checkpoint can be saved: both wait
 // and say for what, and with room the run ends with the bits of one that had it

@@ -29,6 +29,8 @@ type CoordinatorOptions struct {
 	Codec   transport.Codec
 	SeqLen  int
 	Workers int // how many the first step waits for
+	// Gather has the first step of this coordinator, too, wait for so many.
+	Gather bool
 	// Silence is how long a worker may not be heard of; 0 means 3 s.
 	Silence time.Duration
 	// NoDeadline waits for slow workers instead of doing without their rows, and
@@ -74,6 +76,7 @@ type Coordinator struct {
 	boot     time.Time // until when the second step waits for those who joined before the first
 	history  history
 	sizes    map[uint32]int // of the last step's shares
+	saved    int            // the step before which machine 1 last saved, -1: none
 	ended    bool
 	told     string       // whose shares were last explained
 	traffic  Alternatives // of those
@@ -163,7 +166,7 @@ func NewCoordinator(ctx context.Context, o CoordinatorOptions, start int) (*Coor
 	if o.Behind == nil {
 		o.Behind = func(steps int) int { return steps }
 	}
-	c := &Coordinator{opt: o, events: make(chan func(), 64), done: make(chan struct{}), failed: make(chan struct{}), members: map[uint32]*member{}, late: map[uint32]string{}, banned: map[uint32]string{}, step: start}
+	c := &Coordinator{opt: o, events: make(chan func(), 64), done: make(chan struct{}), failed: make(chan struct{}), members: map[uint32]*member{}, late: map[uint32]string{}, banned: map[uint32]string{}, step: start, saved: -1}
 	if err := c.takeOffice(ctx); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"maps"
 
 	"concord/transport"
@@ -48,6 +49,40 @@ func (m *Member) round(r *outRow, c transport.Codec) {
 		m.mu.Lock()
 		m.rounded[key] = rest
 		m.mu.Unlock()
+	}
+}
+
+// Remainder is what int8 has rounded away before step n, by name: what must be kept
+// besides the weights to go on to the same bits. The values are not copies.
+func (m *Member) Remainder(n int) map[string][]float32 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := map[string][]float32{}
+	add := func(from map[residueKey][]float32) {
+		for k, x := range from {
+			out[fmt.Sprintf("%d/%d", k.unit, k.row)] = x
+		}
+	}
+	add(m.residue)
+	if n > m.roundedIn {
+		add(m.rounded)
+	}
+	return out
+}
+
+// SetRemainder has the next step begin with what Remainder returned. Names and
+// sizes that are not of this run are passed over.
+func (m *Member) SetRemainder(r map[string][]float32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.residue)
+	clear(m.rounded)
+	m.roundedIn = -1
+	for name, x := range r {
+		var k residueKey
+		if n, _ := fmt.Sscanf(name, "%d/%d", &k.unit, &k.row); n == 2 && k.unit >= 0 && k.unit < len(m.shape.Units) && len(x) == m.shape.Units[k.unit] {
+			m.residue[k] = x
+		}
 	}
 }
 

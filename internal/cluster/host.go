@@ -90,7 +90,7 @@ func (h *Host) start(ctx context.Context, o HostOptions, start int) error {
 	}
 	h.Hint = hint
 	c := o.Coordinator
-	c.Store, c.Local, c.Port, c.Secrets, c.Probe = h.store, localWorker, conn.LocalAddr().(*net.UDPAddr).Port, secrets, h.probe
+	c.Store, c.Local, c.Port, c.Secrets, c.Probe = h.store, localWorker, conn.LocalAddr().(*net.UDPAddr).Port, secrets, probeAs(identity)
 	c.Changed = StatusTo(o.Dir)
 	if h.Coordinator, err = NewCoordinator(ctx, c, start); err != nil {
 		conn.Close()
@@ -137,10 +137,6 @@ func (h *Host) close() {
 	if h.store != nil {
 		h.store.Close()
 	}
-}
-
-func (h *Host) probe(ctx context.Context, addr string, worker uint32) error {
-	return h.Member.probe(ctx, addr, worker)
 }
 
 // policy admits by the secrets in the run's folder, and numbers the workers in

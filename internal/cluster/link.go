@@ -156,15 +156,34 @@ func (m *Member) take(p *Plan) {
 // owner is not a member of the later plan p any more.
 func (s *Step) orphaned(p *Plan) bool {
 	for u, owner := range s.plan.Owners {
-		_, resolved := s.have[u]
-		_, updated := s.updated[u]
-		boxed := s.m.boxes[s.n][slot{transport.Gradient, u}]
-		here := (resolved || boxed != nil && boxed.epoch == s.plan.Since[u]) && (updated || !s.m.shape.Parameters)
-		if !here && !slices.ContainsFunc(p.Members, func(a Address) bool { return a.Worker == owner }) {
+		if !s.here(u) && !slices.ContainsFunc(p.Members, func(a Address) bool { return a.Worker == owner }) {
 			return true
 		}
 	}
 	return false
+}
+
+// here says that this machine has what the step makes of a unit.
+func (s *Step) here(u int) bool {
+	_, resolved := s.have[u]
+	_, updated := s.updated[u]
+	boxed := s.m.boxes[s.n][slot{transport.Gradient, u}]
+	return (resolved || boxed != nil && boxed.epoch == s.plan.Since[u]) && (updated || !s.m.shape.Parameters)
+}
+
+// lasts says that the run has ended with this step, which is committed and all here:
+// it is still to be applied.
+func (s *Step) lasts() bool {
+	m := s.m
+	if m.ended == nil || m.lost != nil || m.closed || m.commits[s.n] == nil {
+		return false
+	}
+	for u := range s.plan.Owners {
+		if !s.here(u) {
+			return false
+		}
+	}
+	return true
 }
 
 func (l *coordinatorLink) Offer(*transport.Conn, transport.Header) (transport.Verdict, string) {
@@ -195,20 +214,20 @@ func (l *coordinatorLink) Fetch(*transport.Conn, json.RawMessage) (int64, io.Rea
 
 // pingService answers a coordinator that wants to know whether this machine can be
 // dialled.
-type pingService coordinatorLink
+type pingService struct{}
 
-func (*pingService) Connected(*transport.Conn, json.RawMessage) (any, error) { return nil, nil }
-func (*pingService) Message(c *transport.Conn, _ transport.Message)          { c.Close("nothing to say") }
-func (*pingService) Disconnected(*transport.Conn, error)                     {}
+func (pingService) Connected(*transport.Conn, json.RawMessage) (any, error) { return nil, nil }
+func (pingService) Message(c *transport.Conn, _ transport.Message)          { c.Close("nothing to say") }
+func (pingService) Disconnected(*transport.Conn, error)                     {}
 
-func (p *pingService) Offer(c *transport.Conn, h transport.Header) (transport.Verdict, string) {
-	return (*coordinatorLink)(p).Offer(c, h)
+func (pingService) Offer(*transport.Conn, transport.Header) (transport.Verdict, string) {
+	return transport.Refuse, "this is only to say that it is there"
 }
 
-func (p *pingService) Deliver(c *transport.Conn, h transport.Header, meta, payload []byte) error {
-	return (*coordinatorLink)(p).Deliver(c, h, meta, payload)
+func (pingService) Deliver(*transport.Conn, transport.Header, []byte, []byte) error {
+	return errors.New("this is only to say that it is there")
 }
 
-func (p *pingService) Fetch(c *transport.Conn, request json.RawMessage) (int64, io.ReadCloser, error) {
-	return (*coordinatorLink)(p).Fetch(c, request)
+func (pingService) Fetch(*transport.Conn, json.RawMessage) (int64, io.ReadCloser, error) {
+	return 0, nil, errors.New("nothing to fetch here")
 }

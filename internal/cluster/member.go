@@ -85,6 +85,7 @@ type Member struct {
 	residue   map[residueKey][]float32 // of int8, what rounding left behind
 	rounded   map[residueKey][]float32 // the same of the present step, which may be done again
 	roundedIn int                      // that step
+	saved     int                      // see Saved
 	closed    bool
 	stop      context.CancelFunc
 	ctx       context.Context
@@ -145,13 +146,13 @@ func NewMember(o MemberOptions) *Member {
 // it is the coordinator too.
 func (m *Member) Services(c *Coordinator) map[string]transport.Handler {
 	if c == nil {
-		return map[string]transport.Handler{serviceWorker: (*workerService)(m), servicePing: (*pingService)(m)}
+		return map[string]transport.Handler{serviceWorker: (*workerService)(m), servicePing: pingService{}}
 	}
 	return m.services(c)
 }
 
 func (m *Member) services(coordinator transport.Handler) map[string]transport.Handler {
-	return map[string]transport.Handler{serviceWorker: (*workerService)(m), servicePing: (*pingService)(m), serviceCoordinator: coordinator}
+	return map[string]transport.Handler{serviceWorker: (*workerService)(m), servicePing: pingService{}, serviceCoordinator: coordinator}
 }
 
 // Connect introduces this machine to the coordinator.
@@ -198,6 +199,14 @@ func (m *Member) Configure(s Shape, offer func() error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.shape, m.offer = s, offer
+}
+
+// Saved says that the state before step n, the next, is in a checkpoint: the other
+// machines keep what only they have of it.
+func (m *Member) Saved(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.saved = n
 }
 
 // Fetch copies a file of the run to w.

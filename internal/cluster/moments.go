@@ -49,7 +49,7 @@ func (m *Member) Hold(n int, data map[int][]byte) {
 func (m *Member) ready(n int) transport.Message {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r := Ready{Step: n, Device: m.shape.Device}
+	r := Ready{Step: n, Device: m.shape.Device, Saved: n > 0 && n == m.saved}
 	if m.shape.Parameters {
 		var b strings.Builder
 		for u := range m.shape.Units {

@@ -11,27 +11,30 @@ import (
 	"concord/transport"
 )
 
-// probe finds out whether others can dial a worker. It asks from a socket of its
+// probeAs finds out whether others can dial a worker. It asks from a socket of its
 // own: through the one that the worker has dialled a router would let it pass, and
 // nobody else.
-func (m *Member) probe(ctx context.Context, addr string, worker uint32) error {
-	conn, _, err := transport.Socket(":0")
-	if err != nil {
-		return err
+func probeAs(identity *transport.Identity) func(ctx context.Context, addr string, worker uint32) error {
+	return func(ctx context.Context, addr string, worker uint32) error {
+		conn, _, err := transport.Socket(":0")
+		if err != nil {
+			return err
+		}
+		ep, err := transport.Open(conn, transport.Options{Identity: identity})
+		if err != nil {
+			conn.Close()
+			return err
+		}
+		defer ep.Close()
+		c, err := ep.Dial(ctx, addr, servicePing, nil, nil, pingService{})
+		if err != nil {
+			return err
+		}
+		if c.Peer.Worker != worker {
+			return fmt.Errorf("it is worker %d", c.Peer.Worker)
+		}
+		return nil
 	}
-	ep, err := transport.Open(conn, transport.Options{Identity: m.ep.Identity()})
-	if err != nil {
-		return err
-	}
-	defer ep.Close()
-	c, err := ep.Dial(ctx, addr, servicePing, nil, nil, (*coordinatorLink)(m))
-	if err != nil {
-		return err
-	}
-	if c.Peer.Worker != worker {
-		return fmt.Errorf("it is worker %d", c.Peer.Worker)
-	}
-	return nil
 }
 
 // peer is the connections to another worker, dialled where there are none.

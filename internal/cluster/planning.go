@@ -18,7 +18,11 @@ func (c *Coordinator) begin() {
 	before := c.waiting
 	if c.waiting = c.lacking(); c.waiting != "" {
 		if !c.started && c.waiting != before && c.waiting != waitLocal {
-			c.opt.Log("the first step waits for %s", c.waiting)
+			which := "first"
+			if c.step > 0 {
+				which = "next"
+			}
+			c.opt.Log("the %s step waits for %s", which, c.waiting)
 		}
 		return
 	}
@@ -164,7 +168,7 @@ func (c *Coordinator) makePlan() {
 		}
 	}
 	c.work = c.opt.Work(c.step)
-	p := &Plan{Generation: c.epoch, Step: c.step, Shares: Assign(c.work, candidates, c.sizes)}
+	p := &Plan{Generation: c.epoch, Step: c.step, Saved: c.saved == c.step, Shares: Assign(c.work, candidates, c.sizes)}
 	p.Check = c.opt.CheckEvery > 0 && c.step > 0 && c.step%c.opt.CheckEvery == 0
 	if !c.opt.NoDeadline {
 		p.Deadline, p.MayLack = c.history.deadline(), c.lacked < mostLacking
@@ -192,7 +196,7 @@ func (c *Coordinator) replan(old *Plan) {
 		return
 	}
 	w := c.work
-	p := &Plan{Generation: old.Generation, Step: old.Step, Deadline: old.Deadline, MayLack: old.MayLack, Check: old.Check}
+	p := &Plan{Generation: old.Generation, Step: old.Step, Deadline: old.Deadline, MayLack: old.MayLack, Check: old.Check, Saved: old.Saved}
 	alive := map[int]bool{}
 	for _, s := range old.Shares {
 		if c.members[s.Worker] != nil {

@@ -62,6 +62,8 @@ type Ready struct {
 	State bool `json:"state,omitempty"`
 	// Device is the adapter, which a worker does not know when it says hello.
 	Device string `json:"device,omitempty"`
+	// Saved says, from the machine that leads, that it has saved its state before Step.
+	Saved bool `json:"saved,omitempty"`
 	// Moments is, in parameters mode, one of holds… for each unit: whose moments
 	// before Step are here.
 	Moments string `json:"moments,omitempty"`
@@ -83,6 +85,10 @@ type Plan struct {
 	Sources    map[uint32]uint32 `json:"sources,omitempty"`  // who gets the state before this step, from whom
 	Revoked    []uint32          `json:"revoked,omitempty"`
 	Check      bool              `json:"check,omitempty"` // everyone tells the hashes of its weights before the step
+
+	// Saved: machine 1 has saved its state before the step; the others keep what only
+	// they have.
+	Saved bool `json:"saved,omitempty"`
 
 	// Prelude: only Sources and Members count; the step's own plan follows.
 	Prelude bool `json:"prelude,omitempty"`

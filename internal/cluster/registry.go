@@ -144,6 +144,9 @@ func (c *Coordinator) ready(m *member, r Ready) error {
 		return nil
 	}
 	m.step, m.moments = r.Step, r.Moments
+	if r.Saved && m.id == c.opt.Local {
+		c.saved = r.Step
+	}
 	switch {
 	case r.Step > c.step && m.id == c.opt.Local && len(c.members) == 1:
 		return fmt.Errorf("it holds step %d, the store only %d", r.Step, c.step)

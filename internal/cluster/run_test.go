@@ -212,3 +212,48 @@ func TestOfferedStateIsLetGo(t *testing.T) {
 	}
 	w.close(a, b, c)
 }
+
+// A run that ends, with the word on its way right behind the last commit, ends for
+// everybody behind that step: what they keep of it is of the same state.
+func TestEndBehindACommit(t *testing.T) {
+	stop := errors.New("stop")
+	for _, params := range []bool{false, true} {
+		for range 10 {
+			w := newWorld(t, 1<<30)
+			w.min, w.params = 2, params
+			a := w.startFrom(1, nil, func(n *node) error {
+				if n.step == 4 {
+					go w.coord.Close(End{Text: "machine 1 has stopped"})
+					return stop
+				}
+				return nil
+			})
+			b := w.start(2)
+			if err := <-a.done; err != stop {
+				t.Fatal(err)
+			}
+			e := (*EndedError)(nil)
+			if err := <-b.done; !errors.As(err, &e) || b.step != 4 {
+				t.Errorf("worker 2 ends with %v before step %d", err, b.step+1)
+			}
+			a.leave()
+			b.leave()
+		}
+	}
+}
+
+// Workers that look for a machine 1 that comes back find it before its own worker
+// has connected.
+func TestWorkersComeFirst(t *testing.T) {
+	w := newWorld(t, 5)
+	w.crash = func(n *node, where string) error {
+		if n.id == 1 && where == "not connected" {
+			time.Sleep(300 * time.Millisecond)
+		}
+		return nil
+	}
+	a, b := w.start(1), w.start(2)
+	w.wait(a, b)
+	same(t, "who came first", a, b)
+	w.close(a, b)
+}

@@ -160,7 +160,7 @@ func (s *Site) Connect(ctx context.Context) error {
 // weights, for a run that has committed none.
 func (s *Site) Lead(ctx context.Context, o CoordinatorOptions, start int) (*Coordinator, error) {
 	o.Store, o.Local, o.Port = s.store, s.ep.Identity().Worker, s.ep.Addr().(*net.UDPAddr).Port
-	o.Probe = s.probe
+	o.Probe = probeAs(s.ep.Identity())
 	c, err := NewCoordinator(ctx, o, start)
 	if err != nil {
 		return nil, err
@@ -174,10 +174,6 @@ func (s *Site) Lead(ctx context.Context, o CoordinatorOptions, start int) (*Coor
 		}
 	})
 	return c, nil
-}
-
-func (s *Site) probe(ctx context.Context, addr string, worker uint32) error {
-	return s.Member.probe(ctx, addr, worker)
 }
 
 // Close leaves the run; a leader hands over.

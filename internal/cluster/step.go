@@ -16,6 +16,7 @@ import (
 type Step struct {
 	Share    Share
 	Check    bool // the weights are to be compared: call Member.Compare
+	Saved    bool // machine 1 has saved the state before this step
 	Snapshot bool // somebody needs the weights as they are before this step: call Member.Offer
 
 	m        *Member
@@ -141,7 +142,7 @@ func (m *Member) open(n int, w Work, p *Plan) *Step {
 	if m.commits[n] != nil {
 		s.Share = Share{Worker: m.id} // the others did it without this machine
 	}
-	s.Check = p.Check
+	s.Check, s.Saved = p.Check, p.Saved
 	s.tokens = w.parts(s.Share)
 	s.rows = slices.Sorted(maps.Keys(s.tokens))
 	s.Snapshot = p.source(m.id)
@@ -288,7 +289,7 @@ func (s *Step) live() bool {
 // interrupted is why the step cannot go on, nil while it can.
 func (s *Step) interrupted() error {
 	switch err := s.m.over(); {
-	case err != nil:
+	case err != nil && !s.lasts():
 		return err
 	case s.aborted != nil:
 		return s.aborted

@@ -154,7 +154,7 @@ func (w *world) startFrom(id uint32, k *saved, before func(*node) error) *node {
 	var c *Coordinator
 	if id == 1 {
 		w.addr = n.conn.LocalAddr().String()
-		c = w.coordinate(n)
+		c = w.coordinate(n, identity)
 	}
 	n.m = NewMember(MemberOptions{Hello: Hello{Name: fmt.Sprintf("w%d", id)}, Coordinator: w.addr, Log: w.log, Patience: 20 * time.Second})
 	n.ep, err = transport.Open(n.conn, transport.Options{Identity: identity, Services: n.m.Services(c), ResetKey: [32]byte{byte(id)}, Stall: 2 * time.Second})
@@ -165,9 +165,9 @@ func (w *world) startFrom(id uint32, k *saved, before func(*node) error) *node {
 	return n
 }
 
-func (w *world) coordinate(n *node) *Coordinator {
+func (w *world) coordinate(n *node, identity *transport.Identity) *Coordinator {
 	o := CoordinatorOptions{Store: w.store, Local: 1, Port: n.conn.LocalAddr().(*net.UDPAddr).Port, Units: w.units, Work: w.work, Codec: w.codec,
-		SeqLen: 8, Workers: w.min, Log: w.log, Silence: 2 * time.Second, NoDeadline: !w.deadline, Parameters: w.params, CheckEvery: w.check, Probe: func(ctx context.Context, addr string, id uint32) error { return n.m.probe(ctx, addr, id) }, Changed: func(s Status, _ bool) { w.mu.Lock(); w.status = s; w.mu.Unlock() }}
+		SeqLen: 8, Workers: w.min, Log: w.log, Silence: 2 * time.Second, NoDeadline: !w.deadline, Parameters: w.params, CheckEvery: w.check, Probe: probeAs(identity), Changed: func(s Status, _ bool) { w.mu.Lock(); w.status = s; w.mu.Unlock() }}
 	if w.simulated {
 		o.Probe = nil
 	}
@@ -203,6 +203,9 @@ func (n *node) reset() {
 
 // run is a worker's life.
 func (n *node) run() error {
+	if err := n.at("not connected"); err != nil {
+		return err
+	}
 	if _, err := n.m.Connect(n.ctx, n.ep); err != nil {
 		return err
 	}

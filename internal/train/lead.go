@@ -55,6 +55,8 @@ func (t *Trainer) lead(ctx context.Context, dir string, ui UI) (end func(error),
 	h.Member.Configure(t.clusterShape(), t.offer)
 	t.team = &team{member: h.Member, dir: filepath.Join(o.Dir, "fetched")}
 	t.entrust()
+	h.Member.SetRemainder(t.remainder)
+	t.remainder = nil
 	if t.cfg.Probe.Every > 0 {
 		fmt.Fprintln(ui.warn(), "concord: probe.every is for runs on one machine: no probes")
 	}
@@ -118,7 +120,7 @@ func (t *Trainer) coordinatorOptions(ui UI) (cluster.CoordinatorOptions, error) 
 	}
 	shape := t.clusterShape()
 	return cluster.CoordinatorOptions{Config: forWorkers, Files: files, Open: open, Units: shape.Units, Codec: shape.Codec, SeqLen: t.cfg.Batch.SeqLen, Workers: c.Workers,
-		Silence: silence(c), NoDeadline: !c.Deadline, Equal: c.Shares == "equal", Parameters: t.cfg.Sharded(), CheckEvery: c.CheckEvery,
+		Silence: silence(c), NoDeadline: !c.Deadline, Equal: c.Shares == "equal", Parameters: t.cfg.Sharded(), Gather: t.gather, CheckEvery: c.CheckEvery,
 		Log: t.logTo(ui), Behind: t.behind,
 		Work: func(step int) cluster.Work { return t.work(t.exchangeBatch(step)) }}, nil
 }

@@ -95,7 +95,7 @@ func (t *Trainer) round(ctx context.Context) (report.Step, error) {
 	if err != nil {
 		return report.Step{}, classify(err)
 	}
-	byLang := t.team.outcome(batch)
+	byLang := t.outcome(batch)
 	if err := t.diverged(batch, resolved); err != nil {
 		return report.Step{}, err
 	}

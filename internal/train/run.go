@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"concord/internal/checkpoint"
 	"concord/internal/config"
@@ -121,12 +123,9 @@ func Resume(ctx context.Context, dir string, overrides []string, ui UI) (*Summar
 	if err != nil {
 		return nil, err
 	}
-	cfg := config.Restore(l.RunFile, l.Config)
-	if err := cfg.Override(overrides, []string{"eval.every", "eval.last", "checkpoint.", "log.", "device.", "cluster.", "model.save_dtype"}); err != nil {
+	cfg, err := l.resumed(overrides)
+	if err != nil {
 		return nil, err
-	}
-	if now, then := cfg.OuterSteps(), config.Restore(l.RunFile, l.Config).OuterSteps(); now != then {
-		return nil, &config.Error{Where: "cluster.outer", Msg: fmt.Sprintf("the run has outer steps of %d steps, not %d (0: none): they are counted from its start", then, now), Fix: "resume without -o cluster.outer; or start a new run from this one's model"}
 	}
 	if err := canListen(cfg); err != nil {
 		return nil, err
@@ -153,6 +152,7 @@ func Resume(ctx context.Context, dir string, overrides []string, ui UI) (*Summar
 		return nil, err
 	}
 	defer t.Close()
+	t.gather = slices.ContainsFunc(overrides, func(o string) bool { return strings.HasPrefix(o, "cluster.workers=") })
 	if path == "" {
 		err = t.loadBase()
 	} else {
@@ -165,6 +165,19 @@ func Resume(ctx context.Context, dir string, overrides []string, ui UI) (*Summar
 		return nil, DataError(fmt.Errorf("%s: %w", metricsFile, err))
 	}
 	return t.together(ctx, dir, s, ui)
+}
+
+// resumed is the run's configuration with what a resume may change.
+func (l lock) resumed(overrides []string) (*config.Config, error) {
+	cfg := config.Restore(l.RunFile, l.Config)
+	then := cfg.OuterSteps()
+	if err := cfg.Override(overrides, []string{"eval.every", "eval.last", "checkpoint.", "log.", "device.", "cluster.", "model.save_dtype"}); err != nil {
+		return nil, err
+	}
+	if now := cfg.OuterSteps(); now != then {
+		return nil, &config.Error{Where: "cluster.outer", Msg: fmt.Sprintf("the run has outer steps of %d steps, not %d (0: none): they are counted from its start", then, now), Fix: "resume without -o cluster.outer; or start a new run from this one's model"}
+	}
+	return cfg, nil
 }
 
 // resumeFrom is the newest whole checkpoint of the run in dir with its state. A

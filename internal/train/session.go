@@ -210,14 +210,18 @@ func (x *session) trySave() error {
 	if err := x.deposed(); err != nil {
 		return err
 	}
-	b := x.bareState()
-	x.state.Step, x.state.Tokens, x.state.Updates, x.state.Clip = b.Step, b.Tokens, b.Updates, b.Clip
-	x.state.Method, x.state.Scope, x.state.Langs, x.state.Settings, x.state.Objective = b.Method, b.Scope, b.Langs, b.Settings, b.Objective
+	sitting := x.state
+	x.state = x.bareState()
+	x.state.Seconds, x.state.Baseline, x.state.Last, x.state.Best, x.state.BestStep = sitting.Seconds, sitting.Baseline, sitting.Last, sitting.Best, sitting.BestStep
 	x.state.Choices = x.engine.TuneChoices()
 	now := time.Now()
 	x.state.Seconds += now.Sub(x.started).Seconds()
 	x.started = now
-	return x.Trainer.save(x.dir, x.state)
+	err := x.Trainer.save(x.dir, x.state)
+	if err == nil && x.team != nil {
+		x.team.member.Saved(x.exchanges())
+	}
+	return err
 }
 
 // unsaved says what to do when a file of the run cannot be written.

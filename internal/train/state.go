@@ -52,6 +52,7 @@ type state struct {
 	Settings  *config.Objective `json:"objective_settings,omitempty"`
 	Objective objectiveState    `json:"objective_state"`
 	Outer     *objectiveState   `json:"outer_objective_state,omitempty"` // of outer steps
+	Root      string            `json:"root,omitempty"`                  // on many machines, of the last exchange's resolved buckets
 	Choices   map[string]string `json:"kernel_variants"`
 	Baseline  *report.Eval      `json:"baseline,omitempty"` // before the first step
 	Last      *report.Eval      `json:"last,omitempty"`     // the latest evaluation
@@ -102,7 +103,9 @@ func (t *Trainer) save(dir string, s state) error {
 	path := filepath.Join(dir, checkpointFolder)
 	saved, err := checkpoint.Save(path, s.Step, []checkpoint.File{
 		{Name: stateFile, Write: func(w io.Writer) error { return json.NewEncoder(w).Encode(s) }},
-		{Name: tensorsFile, Write: func(w io.Writer) error { return safetensors.Encode(w, t.snapshot(states, t.reader()), nil) }},
+		{Name: tensorsFile, Write: func(w io.Writer) error {
+			return safetensors.Encode(w, append(t.snapshot(states, t.reader()), t.remainders()...), nil)
+		}},
 	})
 	if err != nil {
 		return classify(err)
@@ -149,12 +152,15 @@ func (t *Trainer) restore(path string, s state) error {
 			return err
 		}
 	}
-	t.step, t.tokens, t.clip = s.Step, s.Tokens, s.Clip
+	t.step, t.tokens, t.clip, t.root = s.Step, s.Tokens, s.Clip, s.Root
 	t.adam.SetSteps(s.Updates)
 	if t.outer != nil {
 		if err := t.outer.restore(t, f, s.Outer); err != nil {
 			return err
 		}
+	}
+	if t.remainder, err = readRemainders(f); err != nil {
+		return err
 	}
 	return t.objective.restore(s.Objective)
 }

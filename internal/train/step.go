@@ -129,7 +129,7 @@ func (t *Trainer) takePart(ctx context.Context, b *data.Batch) error {
 // of the batch.
 func (t *Trainer) settle(b *data.Batch) ([]float64, error) {
 	if t.team != nil {
-		t.lossByLang = t.team.outcome(b)
+		t.lossByLang = t.outcome(b)
 	}
 	return t.byLang()
 }

@@ -3,6 +3,7 @@ package train
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +26,8 @@ type team struct {
 	warm   bool         // a step was computed
 	leads  func() error // why this machine, which led equal ones, leads no more; nil elsewhere
 	dir    string       // for states that are fetched
+	apart  string       // for what only this machine holds; "" where it is in the run's checkpoints
+	log    func(format string, args ...any)
 	step   *cluster.Step
 	issued chan struct{} // closed when the reads of all losses of the step are under way
 	whole  bool          // they all are
@@ -112,6 +115,9 @@ func (t *Trainer) enter(ctx context.Context, b *data.Batch) (*cluster.Step, erro
 		return nil, err
 	}
 	t.team.step = s
+	if s.Saved {
+		t.keepApart()
+	}
 	if s.Check {
 		if err := t.compare(); err != nil {
 			return nil, err
@@ -214,8 +220,9 @@ func (x *team) lossesIssued(whole bool) {
 
 // outcome is the committed step: its losses by language, NaN where nothing was
 // counted, and b.Supervised becomes the tokens that were.
-func (x *team) outcome(b *data.Batch) []float64 {
-	k := x.step.Outcome()
+func (t *Trainer) outcome(b *data.Batch) []float64 {
+	k := t.team.step.Outcome()
+	t.root = hex.EncodeToString(k.Root[:])
 	out := unknown(len(b.Supervised))
 	for m := range b.Supervised {
 		b.Supervised[m] = 0
@@ -283,7 +290,7 @@ func (t *Trainer) compare() error {
 // bareState is what a checkpoint holds besides the tensors, without the
 // evaluations of this sitting.
 func (t *Trainer) bareState() state {
-	s := state{Step: t.step, Tokens: t.tokens, Updates: t.adam.Steps(), Clip: t.clip, Method: t.cfg.Objective.Method, Scope: t.cfg.Objective.Scope,
+	s := state{Step: t.step, Root: t.root, Tokens: t.tokens, Updates: t.adam.Steps(), Clip: t.clip, Method: t.cfg.Objective.Method, Scope: t.cfg.Objective.Scope,
 		Langs: t.langs, Settings: &t.cfg.Objective, Objective: t.objective.snapshot()}
 	if t.outer != nil {
 		o := t.outer.objective.snapshot()
@@ -319,5 +326,8 @@ func (t *Trainer) catchUp(ctx context.Context) error {
 		return err
 	}
 	t.exchanged().saved = nil
+	if err := t.takeApart(); err != nil {
+		return err
+	}
 	return os.RemoveAll(t.team.dir)
 }

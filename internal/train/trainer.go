@@ -41,6 +41,10 @@ type Trainer struct {
 	shard    *optim.Shard   // of a sharded run, whose moments are not in the store
 	restored map[int][]byte // its moments, by unit, until there is a team
 
+	root      string               // on many machines, of the last exchange
+	remainder map[string][]float32 // as restored, until there is a team; see apart
+	gather    bool                 // the first step waits for as many machines as if it were the run's first
+
 	ownRows bool // gradient rows never lie in activations' memory
 
 	// The current step's.

@@ -54,13 +54,18 @@ func Work(ctx context.Context, o WorkOptions, ui UI) error {
 	}
 	defer t.Close()
 	w.Member.Configure(t.clusterShape(), t.offer)
-	t.team = &team{member: w.Member, dir: filepath.Join(dir, "fetched")}
+	t.team = &team{member: w.Member, dir: filepath.Join(dir, "fetched"), apart: filepath.Join(dir, "apart"), log: warner(ui)}
 	ui.printf(" device  %s\n", t.engine.Dev.Info().Name)
 	if err := t.catchUp(ctx); err != nil {
 		return ended(err)
 	}
 	ui.printf(" joined  at step %d of %d as worker %d\n", t.step, c.steps, w.Welcome.Worker)
 	return ended(t.follow(ctx, ui))
+}
+
+// warner shows what a machine has to tell.
+func warner(ui UI) func(format string, args ...any) {
+	return func(format string, args ...any) { fmt.Fprintf(ui.warn(), "concord: "+format+"\n", args...) }
 }
 
 // enlist joins the run and brings its configuration and files here.
@@ -73,7 +78,7 @@ func enlist(ctx context.Context, o WorkOptions, line transport.Line, dir string,
 	if listen == "" {
 		listen = ":0"
 	}
-	log := func(format string, args ...any) { fmt.Fprintf(ui.warn(), "concord: "+format+"\n", args...) }
+	log := warner(ui)
 	w, err := cluster.StartWorker(ctx, cluster.WorkerOptions{Dir: dir, Line: line, Listen: listen, Socket: socket, WAN: o.WAN,
 		Member: cluster.MemberOptions{Hello: cluster.Hello{Name: name, Version: BuildVersion().Version}, Log: log}})
 	if err != nil {
@@ -138,6 +143,9 @@ func (t *Trainer) follow(ctx context.Context, ui UI) error {
 		case errors.Is(err, context.Canceled):
 			continue
 		case err != nil:
+			if e := (*cluster.EndedError)(nil); errors.As(err, &e) && !e.Finished {
+				t.keepApart() // machine 1 has saved, and the run may be resumed
+			}
 			return err
 		}
 		if r.Step == 1 || r.Step%max(1, t.cfg.Log.Every) == 0 || t.outer != nil || time.Since(last) > 10*time.Second || r.Step == r.Steps {

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"concord/internal/train/traintest"
+)
+
+// exact are the settings under which a run's bits do not depend on timing.
+var exact = []string{"-o", "cluster.wire=f32", "-o", "cluster.shares=equal", "-o", "cluster.deadline=false", "-o", "cluster.silence=20"}
+
+// A run of three processes that is interrupted, or all of whose processes are killed,
+// and goes on with the same ones ends with the bits of one that was not: where each
+// machine holds something of its own, too.
+func TestResumeIsExactOnManyMachines(t *testing.T) {
+	int8Outer := []string{"cluster.outer=2", "cluster.wire=int8", "objective.ema=0.5"}
+	for name, c := range map[string]struct {
+		settings []string
+		how      os.Signal
+	}{
+		"gradients, interrupted": {nil, os.Interrupt},
+		"int8, killed":           {[]string{"cluster.wire=int8"}, os.Kill},
+		"outer, interrupted":     {int8Outer, os.Interrupt},
+		"outer, killed":          {int8Outer, os.Kill},
+		"local, interrupted":     {[]string{"cluster.resolve=local", "objective.ema=0.5", "objective.every=2"}, os.Interrupt},
+	} {
+		t.Run(name, func(t *testing.T) { t.Parallel(); resumeExactly(t, c.settings, c.how) })
+	}
+}
+
+func resumeExactly(t *testing.T, settings []string, how os.Signal) {
+	more := slices.Clone(exact)
+	for _, s := range append(slices.Clone(settings), "objective.method=pcgrad") {
+		more = append(more, "-o", s)
+	}
+	whole := startMachines(t, clusterRun(t, 40), "127.0.0.1:0", 3, more...)
+	whole.finish(whole.workers...)
+
+	run, listen := clusterRun(t, 40), freePort(t)
+	m := startMachines(t, run, listen, 3, more...)
+	m.at(22, 3)
+	m.first.Process.Signal(how)
+	m.first.end()
+	for _, w := range m.workers {
+		if how == os.Kill {
+			w.Process.Kill()
+		}
+		w.end()
+	}
+	m.first = start(t, "resume", m.dir, "--listen", listen, "--workers", "3")
+	for i, w := range m.workers {
+		dir := w.Args[slices.Index(w.Args, "--dir")+1]
+		if saved, _ := filepath.Glob(filepath.Join(dir, "apart", "step-*")); (len(saved) > 0) != (settings != nil) {
+			t.Errorf("saved apart: %v", saved)
+		}
+		m.workers[i] = start(t, "worker", "--join", m.line, "--name", fmt.Sprint("w", i+2), "--dir", dir)
+	}
+	m.finish(m.workers...)
+	if d := traintest.OutcomeOf(t, whole.dir).Differ(traintest.OutcomeOf(t, m.dir)); d != "" {
+		t.Error(d)
+	}
+}

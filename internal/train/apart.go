@@ -1,0 +1,154 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"concord/bucket"
+	"concord/internal/checkpoint"
+	"concord/internal/safetensors"
+)
+
+// A run's checkpoints are machine 1's. Where the others hold something that it does
+// not (with outer steps their moments, with those and resolve = "local" what their
+// methods carry, with int8 what rounding left behind), each saves it in its own
+// folder whenever machine 1 saves, and takes it up again when the run goes on from
+// there: so a run resumes to the same bits with the same machines.
+
+// apart says that machines of this run hold what others do not.
+func (t *Trainer) apart() bool {
+	return t.outer != nil || t.cfg.Cluster.Local() || t.rounds()
+}
+
+// rounds says that what machines send is rounded, with error feedback.
+func (t *Trainer) rounds() bool { return t.cfg.Clustered() && t.cfg.Cluster.Format() == "int8" }
+
+// remainderName is the name in a file of what rounding left behind of a row.
+const remainderName = "remainder/"
+
+// remainders are what rounding left behind before the next step.
+func (t *Trainer) remainders() (out []safetensors.Entry) {
+	if t.team == nil || !t.rounds() {
+		return nil
+	}
+	r := t.team.member.Remainder(t.exchanges())
+	for _, name := range slices.Sorted(maps.Keys(r)) {
+		out = append(out, safetensors.Entry{Name: remainderName + name, DType: safetensors.F32, Shape: []int{len(r[name])},
+			Data: func() ([]float32, error) { return r[name], nil }})
+	}
+	return out
+}
+
+// readRemainders reads them from a file that may have none.
+func readRemainders(f *safetensors.Reader) (map[string][]float32, error) {
+	out := map[string][]float32{}
+	for _, name := range f.Names() {
+		row, ok := strings.CutPrefix(name, remainderName)
+		if !ok {
+			continue
+		}
+		x, err := f.ReadFloat32(name)
+		if err != nil {
+			return nil, DataError(err)
+		}
+		out[row] = x
+	}
+	return out, nil
+}
+
+// keepApart saves what only this machine, which has joined a run, holds before the
+// next step. That it cannot be saved is told, and no more: the run does not depend
+// on it.
+func (t *Trainer) keepApart() {
+	if t.team.apart == "" || !t.apart() {
+		return
+	}
+	if err := t.saveApart(); err != nil {
+		t.team.log("cannot save this machine's part of the state before step %d: %v; a resume from there will not be exact", t.step+1, err)
+	}
+}
+
+func (t *Trainer) saveApart() error {
+	switch { // a step that was begun has not been
+	case t.outer != nil:
+		if err := t.outer.undo(t); err != nil {
+			return err
+		}
+	case t.objective.step == int64(t.step):
+		copy(t.objective.byUnit, t.objective.saved)
+	}
+	entries := t.remainders()
+	if t.outer != nil {
+		entries = append(entries, t.snapshot([]bucket.State{bucket.First, bucket.Second}, t.store.Read)...)
+	}
+	path, err := checkpoint.Save(t.team.apart, t.step, []checkpoint.File{
+		{Name: stateFile, Write: func(w io.Writer) error { return json.NewEncoder(w).Encode(t.bareState()) }},
+		{Name: tensorsFile, Write: func(w io.Writer) error { return safetensors.Encode(w, entries, nil) }},
+	})
+	if err != nil {
+		return err
+	}
+	return checkpoint.Prune(t.team.apart, t.cfg.Checkpoint.Keep, path)
+}
+
+// takeApart takes up what keepApart saved before the next step, if that was of this
+// very state of the run.
+func (t *Trainer) takeApart() error {
+	t.team.member.SetRemainder(nil) // of other steps
+	if t.team.apart == "" || !t.apart() {
+		return nil
+	}
+	path, err := checkpoint.At(t.team.apart, t.step)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, checkpoint.ErrNone) {
+		return nil
+	}
+	var s state
+	if err == nil {
+		s, err = readState(path, t.cfg)
+	}
+	if err == nil && s.Root != t.root {
+		return nil // the run has gone back and come another way
+	}
+	if err == nil {
+		err = t.restoreApart(path, s)
+	}
+	if err != nil {
+		return fmt.Errorf("this machine's part of the state before step %d: %w\n  fix: remove %s, to go on without", t.step+1, err, t.team.apart)
+	}
+	return nil
+}
+
+func (t *Trainer) restoreApart(path string, s state) error {
+	f, err := safetensors.Open(filepath.Join(path, tensorsFile))
+	if err != nil {
+		return DataError(err)
+	}
+	defer f.Close()
+	r, err := readRemainders(f)
+	if err != nil {
+		return err
+	}
+	if t.outer != nil {
+		for _, m := range []bucket.State{bucket.First, bucket.Second} {
+			if err := t.load(f, m); err != nil {
+				return err
+			}
+		}
+		t.adam.SetSteps(s.Updates)
+		t.clip = s.Clip
+	}
+	if t.outer != nil || t.cfg.Cluster.Local() {
+		if err := t.objective.restore(s.Objective); err != nil {
+			return err
+		}
+	}
+	t.team.member.SetRemainder(r)
+	return nil
+}
