@@ -57,7 +57,7 @@ func (s showing) during(f func(ctx context.Context, ui train.UI) (*train.Summary
 type leading struct {
 	Listen  string `placeholder:"ADDR" help:"Lead a run on many machines: UDP address for the others, such as :4433. Short for -o cluster.listen=ADDR."`
 	Spawn   int    `placeholder:"N" help:"Start N more workers on this machine, one process each, to try it out."`
-	Workers int    `placeholder:"N" help:"Machines that the first step waits for, this one included. Short for -o cluster.workers=N."`
+	Workers int    `placeholder:"N" help:"Machines that the first step waits for, this one included; of a resume, too. Short for -o cluster.workers=N."`
 }
 
 // overrides are what the flags stand for.

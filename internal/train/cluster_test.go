@@ -60,10 +60,10 @@ func newGang(t testing.TB, cfg *config.Config, n int) *gang {
 }
 
 // join adds a machine. It has the run's weights once somebody makes a step.
-func (g *gang) join() *Trainer {
+func (g *gang) join(overrides ...string) *Trainer {
 	g.t.Helper()
 	dir := g.t.TempDir()
-	w, cfg, err := enlist(g.t.Context(), WorkOptions{}, g.line, dir, UI{Out: io.Discard, Warn: io.Discard, Quiet: true})
+	w, cfg, err := enlist(g.t.Context(), WorkOptions{Overrides: overrides}, g.line, dir, UI{Out: io.Discard, Warn: io.Discard, Quiet: true})
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -339,5 +339,28 @@ func TestLocalResolution(t *testing.T) {
 	exactly, locally := gradient(3, "objective.method=mgda"), gradient(3, "objective.method=mgda", "cluster.resolve=local")
 	if e := traintest.NMSE(locally, exactly); e < 1e-6 {
 		t.Errorf("mgda on machines of a language each is exact: NMSE %.3g", e)
+	}
+}
+
+// upload_limit holds for machine 1 and for those who join, and a worker may have its
+// own: nobody sends more than it allows, but for what may be sent at once.
+func TestUploadLimit(t *testing.T) {
+	const limit, steps = 200_000, 16
+	for _, c := range []struct{ run, worker string }{{"200kB", "10MB"}, {"", "200kB"}} {
+		g := newGang(t, tiny(t, append(slices.Clone(exact), "cluster.upload_limit="+c.run, fmt.Sprint("schedule.steps=", 3+steps))...), 1)
+		g.join("cluster.upload_limit=" + c.worker)
+		g.steps(3)
+		began := time.Now()
+		g.steps(3 + steps)
+		took := time.Since(began).Seconds()
+		sent := g.all[1].team.step.Timing().Sent * steps // and as much from machine 1
+		least := float64(sent-transport.ChunkSize) / limit
+		if least < 1 {
+			t.Fatalf("a machine sends only %d bytes", sent)
+		}
+		if took < 0.9*least {
+			t.Errorf("%+v: %d bytes in %.2f s", c, sent, took)
+		}
+		g.stop()
 	}
 }
