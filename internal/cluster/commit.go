@@ -129,7 +129,7 @@ func (c *Coordinator) lack(k *Commit) {
 	lacking := false
 	for lang, planned := range c.work.langTokens() {
 		if planned > 0 && (lang >= len(k.Tokens) || k.Tokens[lang] == 0) {
-			c.opt.Log("step %d was made without language %d", k.Step+1, lang)
+			c.opt.Log("step %d was made without language %s", k.Step+1, c.language(lang))
 			lacking = true
 		}
 	}

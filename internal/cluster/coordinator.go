@@ -41,7 +41,9 @@ type CoordinatorOptions struct {
 	// Behind is the trainer's step behind so many of the coordinator's, for the
 	// status; nil: they are the same.
 	Behind     func(steps int) int
-	CheckEvery int // steps between comparisons of the replicas; 0: never
+	Rounds     bool     // what is called a step here is a round of the trainer's
+	Langs      []string // names, for messages; nil: numbers
+	CheckEvery int      // steps between comparisons of the replicas; 0: never
 	Log        func(format string, args ...any)
 	Changed    func(s Status, last bool) // after every change worth showing
 	// Probe says whether a worker can be dialled: who cannot owns no buckets.
@@ -292,6 +294,7 @@ func (c *Coordinator) evict(m *member, reason string) {
 	if c.members[m.id] != m {
 		return
 	}
+	reason = c.worded(reason)
 	delete(c.members, m.id)
 	m.conn.Close(reason)
 	if c.ended {

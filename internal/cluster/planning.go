@@ -210,9 +210,9 @@ func (c *Coordinator) replan(old *Plan) {
 		switch {
 		case alive[seg]:
 		case p.MayLack && len(alive) > 0:
-			c.opt.Log("step %d goes on without language %d: nobody else has rows of it", c.step+1, seg)
+			c.opt.Log("step %d goes on without language %s: nobody else has rows of it", c.step+1, c.language(w.language(seg)))
 		default:
-			c.opt.Log("step %d is done again: nobody else has rows of language %d", c.step+1, seg)
+			c.opt.Log("step %d is done again: nobody else has rows of language %s", c.step+1, c.language(w.language(seg)))
 			c.makePlan()
 			return
 		}

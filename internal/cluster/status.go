@@ -2,9 +2,11 @@ package cluster
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -42,7 +44,7 @@ type MemberStatus struct {
 
 // status is a snapshot; called in the loop.
 func (c *Coordinator) status() Status {
-	s := Status{Time: time.Now(), Step: c.opt.Behind(c.step), Term: c.term, Epoch: c.epoch, Waiting: c.waiting, Evicted: c.evicted}
+	s := Status{Time: time.Now(), Step: c.opt.Behind(c.step), Term: c.term, Epoch: c.epoch, Waiting: c.worded(c.waiting), Evicted: c.evicted}
 	if len(c.history.steps) > 0 {
 		s.Median = median(c.history.steps).Seconds()
 	}
@@ -85,6 +87,22 @@ func (x *MemberStatus) add(m *member, c *Coordinator) {
 			x.WaitedOn = max(x.WaitedOn, o.done.WaitedOn[m.id])
 		}
 	}
+}
+
+// worded is what a user is told, who may know steps as rounds.
+func (c *Coordinator) worded(text string) string {
+	if c.opt.Rounds {
+		return strings.ReplaceAll(text, "step ", "round ")
+	}
+	return text
+}
+
+// language is a language's name.
+func (c *Coordinator) language(i int) string {
+	if i < len(c.opt.Langs) {
+		return c.opt.Langs[i]
+	}
+	return fmt.Sprint("number ", i)
 }
 
 func (c *Coordinator) changed() {

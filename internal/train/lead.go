@@ -121,7 +121,7 @@ func (t *Trainer) coordinatorOptions(ui UI) (cluster.CoordinatorOptions, error) 
 	shape := t.clusterShape()
 	return cluster.CoordinatorOptions{Config: forWorkers, Files: files, Open: open, Units: shape.Units, Codec: shape.Codec, SeqLen: t.cfg.Batch.SeqLen, Workers: c.Workers,
 		Silence: silence(c), NoDeadline: !c.Deadline, Equal: c.Shares == "equal", Parameters: t.cfg.Sharded(), Gather: t.gather, CheckEvery: c.CheckEvery,
-		Log: t.logTo(ui), Behind: t.behind,
+		Log: t.logTo(ui), Behind: t.behind, Rounds: t.outer != nil, Langs: t.langs,
 		Work: func(step int) cluster.Work { return t.work(t.exchangeBatch(step)) }}, nil
 }
 
