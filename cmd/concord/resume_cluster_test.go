@@ -54,7 +54,7 @@ func resumeExactly(t *testing.T, settings []string, how os.Signal) {
 	m.first = start(t, "resume", m.dir, "--listen", listen, "--workers", "3")
 	for i, w := range m.workers {
 		dir := w.Args[slices.Index(w.Args, "--dir")+1]
-		if saved, _ := filepath.Glob(filepath.Join(dir, "apart", "step-*")); (len(saved) > 0) != (settings != nil) {
+		if saved, _ := filepath.Glob(filepath.Join(dir, "apart", "*", "step-*")); (len(saved) > 0) != (settings != nil) {
 			t.Errorf("saved apart: %v", saved)
 		}
 		m.workers[i] = start(t, "worker", "--join", m.line, "--name", fmt.Sprint("w", i+2), "--dir", dir)

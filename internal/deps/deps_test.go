@@ -69,7 +69,7 @@ var owners = map[string][]string{
 	"golang.org/x/term":             {"cmd/concord"},
 	"github.com/quic-go/quic-go":    {"transport", "internal/simrouter"},
 	"golang.org/x/time":             {"transport"},
-	"golang.org/x/sys":              {"transport"},
+	"golang.org/x/sys":              {"transport", "internal/cluster/store"}, // socket buffers; free disk space
 	"go.etcd.io/etcd":               {"internal/cluster/store"},
 	"go.uber.org/zap":               {"internal/cluster/store"}, // to silence etcd
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -33,7 +32,7 @@ type gang struct {
 // exact are the settings under which a run's bits do not depend on timing.
 var exact = []string{"cluster.listen=127.0.0.1:0", "cluster.wire=f32", "cluster.shares=equal", "cluster.deadline=false", "cluster.silence=20"}
 
-// lead starts a run of n machines; the first step waits for all of them.
+// newGang starts a run of n machines; the first step waits for all of them.
 func newGang(t testing.TB, cfg *config.Config, n int) *gang {
 	t.Helper()
 	g := &gang{t: t}
@@ -44,19 +43,49 @@ func newGang(t testing.TB, cfg *config.Config, n int) *gang {
 		t.Fatal(err)
 	}
 	t.Cleanup(first.Close)
-	var out bytes.Buffer
-	end, err := first.lead(t.Context(), t.TempDir(), UI{Out: &out, Warn: &out})
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.all, g.end = []*Trainer{first}, end
-	if g.line, err = transport.ParseLine(regexp.MustCompile(`concord1/[^']*`).FindString(out.String())); err != nil {
-		t.Fatal(err, out.String())
-	}
+	g.lead(first)
 	for range n - 1 {
 		g.join()
 	}
 	return g
+}
+
+// resumeGang starts a run of one machine from the newest checkpoint in dir.
+func resumeGang(t testing.TB, cfg *config.Config, dir string) *gang {
+	t.Helper()
+	path, err := latest(dir, t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := readState(path, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := Open(cfg, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(first.Close)
+	if err := first.restore(path, s); err != nil {
+		t.Fatal(err)
+	}
+	g := &gang{t: t}
+	g.lead(first)
+	return g
+}
+
+// lead starts machine 1.
+func (g *gang) lead(first *Trainer) {
+	g.t.Helper()
+	var out bytes.Buffer
+	end, err := first.lead(g.t.Context(), g.t.TempDir(), UI{Out: &out, Warn: &out})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.all, g.end = []*Trainer{first}, end
+	if g.line, err = transport.ParseLine(regexp.MustCompile(`concord1/[^']*`).FindString(out.String())); err != nil {
+		g.t.Fatal(err, out.String())
+	}
 }
 
 // join adds a machine. It has the run's weights once somebody makes a step.
@@ -279,33 +308,12 @@ func resumeOnOthers(t *testing.T, setting string) {
 		t.Fatal(err)
 	}
 	g.stop()
-	path, err := latest(dir, os.Stderr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := readState(path, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again := open(t, cfg)
-	if err := again.restore(path, s); err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	end, err := again.lead(t.Context(), t.TempDir(), UI{Out: &out, Warn: &out})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &gang{t: t, all: []*Trainer{again}, end: end}
-	r.line, err = transport.ParseLine(regexp.MustCompile(`concord1/[^']*`).FindString(out.String()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := resumeGang(t, cfg, dir)
 	r.join()
 	r.join()
 	r.steps(6)
 	r.replicas("resumed on three")
-	if e := traintest.NMSE(values(t, again, bucket.Weight), want); e > 1e-5 {
+	if e := traintest.NMSE(values(t, r.all[0], bucket.Weight), want); e > 1e-5 {
 		t.Errorf("weights differ: NMSE %.3g", e)
 	}
 	r.stop()

@@ -2,7 +2,6 @@ package train
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"testing"
 
@@ -112,25 +111,9 @@ func TestOuterStepsAgain(t *testing.T) {
 	}
 	g.stop()
 
-	path, err := latest(dir, os.Stderr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := readState(path, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again := open(t, cfg)
-	if err := again.restore(path, s); err != nil {
-		t.Fatal(err)
-	}
-	end, err := again.lead(t.Context(), t.TempDir(), UI{Quiet: true, Warn: t.Output()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &gang{t: t, all: []*Trainer{again}, end: end}
+	r := resumeGang(t, cfg, dir)
 	r.steps(7)
-	if !slices.Equal(values(t, again, bucket.Weight), want) {
+	if !slices.Equal(values(t, r.all[0], bucket.Weight), want) {
 		t.Error("the resumed run has other bits")
 	}
 	r.stop()

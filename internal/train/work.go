@@ -54,7 +54,7 @@ func Work(ctx context.Context, o WorkOptions, ui UI) error {
 	}
 	defer t.Close()
 	w.Member.Configure(t.clusterShape(), t.offer)
-	t.team = &team{member: w.Member, dir: filepath.Join(dir, "fetched"), apart: filepath.Join(dir, "apart"), log: warner(ui)}
+	t.team = &team{member: w.Member, dir: filepath.Join(dir, "fetched"), apart: filepath.Join(dir, "apart", hex.EncodeToString(line.CA[:6])), log: warner(ui)}
 	ui.printf(" device  %s\n", t.engine.Dev.Info().Name)
 	if err := t.catchUp(ctx); err != nil {
 		return ended(err)
