@@ -362,11 +362,11 @@ func TestUploadLimit(t *testing.T) {
 		g.steps(3 + steps)
 		took := time.Since(began).Seconds()
 		sent := g.all[1].team.step.Timing().Sent * steps // and as much from machine 1
-		least := float64(sent-transport.ChunkSize) / limit
+		least := (0.8*float64(sent) - transport.ChunkSize) / limit // packets' headers and acknowledgements are sent besides
 		if least < 1 {
 			t.Fatalf("a machine sends only %d bytes", sent)
 		}
-		if took < 0.9*least {
+		if took < least {
 			t.Errorf("%+v: %d bytes in %.2f s", c, sent, took)
 		}
 		g.stop()
