@@ -361,7 +361,7 @@ func TestUploadLimit(t *testing.T) {
 		began := time.Now()
 		g.steps(3 + steps)
 		took := time.Since(began).Seconds()
-		sent := g.all[1].team.step.Timing().Sent * steps // and as much from machine 1
+		sent := g.all[1].team.step.Timing().Sent * steps           // and as much from machine 1
 		least := (0.8*float64(sent) - transport.ChunkSize) / limit // packets' headers and acknowledgements are sent besides
 		if least < 1 {
 			t.Fatalf("a machine sends only %d bytes", sent)

@@ -60,18 +60,7 @@ func (t *Trainer) lead(ctx context.Context, dir string, ui UI) (end func(error),
 	if t.cfg.Probe.Every > 0 {
 		fmt.Fprintln(ui.warn(), "concord: probe.every is for runs on one machine: no probes")
 	}
-	if h.Hint != "" {
-		fmt.Fprintln(ui.warn(), "concord:", h.Hint)
-	}
-	switch {
-	case ui.Watch != nil || ui.Quiet: // Out belongs to the screen, or to JSON
-		fmt.Fprintf(ui.warn(), "join with: concord worker --join '%s'\n", h.Line)
-	default:
-		fmt.Fprintf(ui.Out, " join    concord worker --join '%s'\n", h.Line)
-	}
-	if ui.Joined != nil {
-		ui.Joined(h.Line.String())
-	}
+	announce(h, ui)
 	end = func(err error) {
 		e := cluster.End{Text: "the run is finished", Finished: err == nil}
 		if err != nil {
@@ -92,6 +81,22 @@ func (t *Trainer) lead(ctx context.Context, dir string, ui UI) (end func(error),
 		}
 	}
 	return end, nil
+}
+
+// announce says how others join.
+func announce(h *cluster.Host, ui UI) {
+	if h.Hint != "" {
+		fmt.Fprintln(ui.warn(), "concord:", h.Hint)
+	}
+	switch {
+	case ui.Watch != nil || ui.Quiet: // Out belongs to the screen, or to JSON
+		fmt.Fprintf(ui.warn(), "join with: concord worker --join '%s'\n", h.Line)
+	default:
+		fmt.Fprintf(ui.Out, " join    concord worker --join '%s'\n", h.Line)
+	}
+	if ui.Joined != nil {
+		ui.Joined(h.Line.String())
+	}
 }
 
 func (t *Trainer) hostOptions(dir string, ui UI) (cluster.HostOptions, error) {
