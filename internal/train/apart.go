@@ -64,19 +64,47 @@ func readRemainders(f *safetensors.Reader) (map[string][]float32, error) {
 }
 
 // keepApart saves what only this machine, which has joined a run, holds before the
-// next step. That it cannot be saved is told, and no more: the run does not depend
-// on it.
+// present step. It is written while the step goes on, from memory; that it cannot be
+// is told, and no more: the run does not depend on it.
 func (t *Trainer) keepApart() {
-	if t.team.apart == "" || !t.apart() {
+	x := t.team
+	if x.apart == "" || !t.apart() {
 		return
 	}
-	if err := t.saveApart(); err != nil {
-		t.team.log("cannot save this machine's part of the state before step %d: %v; a resume from there will not be exact", t.step+1, err)
+	x.saves.Wait() // the last one
+	step := t.step
+	failed := func(err error) {
+		x.log("cannot save this machine's part of the state before step %d: %v; a resume from there will not be exact", step+1, err)
 	}
+	s, err := json.Marshal(t.bareState())
+	entries := t.remainders()
+	if t.outer != nil && err == nil {
+		var more []safetensors.Entry
+		more, err = t.outer.moments(t)
+		entries = append(entries, more...)
+	}
+	if err != nil {
+		failed(err)
+		return
+	}
+	x.saves.Go(func() {
+		path, err := checkpoint.Save(x.apart, step, []checkpoint.File{
+			{Name: stateFile, Write: func(w io.Writer) error { _, err := w.Write(s); return err }},
+			{Name: tensorsFile, Write: func(w io.Writer) error { return safetensors.Encode(w, entries, nil) }},
+		})
+		if err == nil {
+			err = checkpoint.Prune(x.apart, t.cfg.Checkpoint.Keep, path)
+		}
+		if err != nil {
+			failed(err)
+		}
+	})
 }
 
-func (t *Trainer) saveApart() error {
-	switch { // a step that was begun has not been
+// leaveApart is keepApart for a machine whose run ends: machine 1 has saved the state
+// before the step that was begun here or comes next, and the run may be resumed.
+func (t *Trainer) leaveApart() error {
+	switch {
 	case t.outer != nil:
 		if err := t.outer.undo(t); err != nil {
 			return err
@@ -84,18 +112,9 @@ func (t *Trainer) saveApart() error {
 	case t.objective.step == int64(t.step):
 		copy(t.objective.byUnit, t.objective.saved)
 	}
-	entries := t.remainders()
-	if t.outer != nil {
-		entries = append(entries, t.snapshot([]bucket.State{bucket.First, bucket.Second}, t.store.Read)...)
-	}
-	path, err := checkpoint.Save(t.team.apart, t.step, []checkpoint.File{
-		{Name: stateFile, Write: func(w io.Writer) error { return json.NewEncoder(w).Encode(t.bareState()) }},
-		{Name: tensorsFile, Write: func(w io.Writer) error { return safetensors.Encode(w, entries, nil) }},
-	})
-	if err != nil {
-		return err
-	}
-	return checkpoint.Prune(t.team.apart, t.cfg.Checkpoint.Keep, path)
+	t.keepApart()
+	t.team.saves.Wait()
+	return nil
 }
 
 // takeApart takes up what keepApart saved before the next step, if that was of this

@@ -83,6 +83,9 @@ func (t *Trainer) round(ctx context.Context) (report.Step, error) {
 	if err := o.remember(t); err != nil {
 		return report.Step{}, err
 	}
+	if s.Saved {
+		t.keepApart()
+	}
 	sums, err := t.localSteps(batch, of, n)
 	if err != nil {
 		return report.Step{}, err
@@ -298,6 +301,28 @@ func (o *outer) entries(t *Trainer) (out []safetensors.Entry) {
 		}
 	}
 	return out
+}
+
+// moments are those of AdamW before the round: of the memento, or of now where none
+// is under way.
+func (o *outer) moments(t *Trainer) (out []safetensors.Entry, err error) {
+	k := o.before
+	if k == nil {
+		if err := o.remember(t); err != nil {
+			return nil, err
+		}
+		k, o.before = o.before, nil
+	}
+	for _, s := range []bucket.State{bucket.First, bucket.Second} {
+		for u := range t.store.Layout.Units {
+			x := k.states[s][u]
+			for _, p := range t.placesOf(u) {
+				out = append(out, safetensors.Entry{Name: string(s) + "/" + p.Name, DType: safetensors.F32, Shape: []int{p.R, p.C},
+					Data: func() ([]float32, error) { return unpad(x[p.at:], p.R, p.C, p.LD()), nil }})
+			}
+		}
+	}
+	return out, nil
 }
 
 // restore reads it, where the file has it, and the state of the objective.

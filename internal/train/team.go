@@ -23,10 +23,11 @@ import (
 // team is the trainer's side of a run on many machines.
 type team struct {
 	member *cluster.Member
-	warm   bool         // a step was computed
-	leads  func() error // why this machine, which led equal ones, leads no more; nil elsewhere
-	dir    string       // for states that are fetched
-	apart  string       // for what only this machine holds; "" where it is in the run's checkpoints
+	warm   bool           // a step was computed
+	leads  func() error   // why this machine, which led equal ones, leads no more; nil elsewhere
+	dir    string         // for states that are fetched
+	apart  string         // for what only this machine holds; "" where it is in the run's checkpoints
+	saves  sync.WaitGroup // of what goes there
 	log    func(format string, args ...any)
 	step   *cluster.Step
 	issued chan struct{} // closed when the reads of all losses of the step are under way
@@ -115,9 +116,6 @@ func (t *Trainer) enter(ctx context.Context, b *data.Batch) (*cluster.Step, erro
 		return nil, err
 	}
 	t.team.step = s
-	if s.Saved {
-		t.keepApart()
-	}
 	if s.Check {
 		if err := t.compare(); err != nil {
 			return nil, err
@@ -134,6 +132,9 @@ func (t *Trainer) joinStep(ctx context.Context, b *data.Batch) error {
 	s, err := t.enter(ctx, b)
 	if err != nil {
 		return err
+	}
+	if s.Saved {
+		t.keepApart()
 	}
 	t.part = part{}
 	if n := s.Share.Size(); n > 0 {

@@ -55,6 +55,7 @@ func Work(ctx context.Context, o WorkOptions, ui UI) error {
 	defer t.Close()
 	w.Member.Configure(t.clusterShape(), t.offer)
 	t.team = &team{member: w.Member, dir: filepath.Join(dir, "fetched"), apart: filepath.Join(dir, "apart", hex.EncodeToString(line.CA[:6])), log: warner(ui)}
+	defer t.team.saves.Wait()
 	ui.printf(" device  %s\n", t.engine.Dev.Info().Name)
 	if err := t.catchUp(ctx); err != nil {
 		return ended(err)
@@ -144,7 +145,7 @@ func (t *Trainer) follow(ctx context.Context, ui UI) error {
 			continue
 		case err != nil:
 			if e := (*cluster.EndedError)(nil); errors.As(err, &e) && !e.Finished {
-				t.keepApart() // machine 1 has saved, and the run may be resumed
+				err = errors.Join(err, t.leaveApart())
 			}
 			return err
 		}
