@@ -21,7 +21,7 @@ soak:
 
 ## test: every test, on the preferred adapter
 test: driver
-	REQUIRE_GPU=1 $(GO) test ./...
+	REQUIRE_GPU=1 $(GO) test -timeout 20m ./...
 
 ## build: the one binary
 build:
