@@ -33,7 +33,8 @@ type gang struct {
 var exact = []string{"cluster.listen=127.0.0.1:0", "cluster.wire=f32", "cluster.shares=equal", "cluster.deadline=false", "cluster.silence=20"}
 
 // newGang starts a run of n machines; the first step waits for all of them.
-func newGang(t testing.TB, cfg *config.Config, n int) *gang {
+// The overrides are of those who join.
+func newGang(t testing.TB, cfg *config.Config, n int, overrides ...string) *gang {
 	t.Helper()
 	g := &gang{t: t}
 	c := *cfg
@@ -45,7 +46,7 @@ func newGang(t testing.TB, cfg *config.Config, n int) *gang {
 	t.Cleanup(first.Close)
 	g.lead(first)
 	for range n - 1 {
-		g.join()
+		g.join(overrides...)
 	}
 	return g
 }
@@ -355,11 +356,10 @@ func TestLocalResolution(t *testing.T) {
 func TestUploadLimit(t *testing.T) {
 	const limit, steps = 200_000, 16
 	for _, c := range []struct{ run, worker string }{{"200kB", "10MB"}, {"", "200kB"}} {
-		g := newGang(t, tiny(t, append(slices.Clone(exact), "cluster.upload_limit="+c.run, fmt.Sprint("schedule.steps=", 3+steps))...), 1)
-		g.join("cluster.upload_limit=" + c.worker)
-		g.steps(3)
+		g := newGang(t, tiny(t, append(slices.Clone(exact), "cluster.upload_limit="+c.run, fmt.Sprint("schedule.steps=", 1+steps))...), 2, "cluster.upload_limit="+c.worker)
+		g.steps(1)
 		began := time.Now()
-		g.steps(3 + steps)
+		g.steps(1 + steps)
 		took := time.Since(began).Seconds()
 		sent := g.all[1].team.step.Timing().Sent * steps           // and as much from machine 1
 		least := (0.8*float64(sent) - transport.ChunkSize) / limit // packets' headers and acknowledgements are sent besides
