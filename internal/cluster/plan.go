@@ -19,9 +19,6 @@ type Work struct {
 	Whole bool
 }
 
-// language is the one that a segment is of.
-func (w Work) language(segment int) int { return segment * w.Langs / w.Segments }
-
 // Share is the rows [From, To) of a step's batch that a worker computes.
 type Share struct {
 	Worker   uint32 `json:"worker"`

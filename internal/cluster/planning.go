@@ -210,9 +210,9 @@ func (c *Coordinator) replan(old *Plan) {
 		switch {
 		case alive[seg]:
 		case p.MayLack && len(alive) > 0:
-			c.opt.Log("step %d goes on without language %s: nobody else has rows of it", c.step+1, c.language(w.language(seg)))
+			c.opt.Log("step %d goes on without language %s: nobody else has rows of it", c.step+1, c.segment(seg))
 		default:
-			c.opt.Log("step %d is done again: nobody else has rows of language %s", c.step+1, c.language(w.language(seg)))
+			c.opt.Log("step %d is done again: nobody else has rows of language %s", c.step+1, c.segment(seg))
 			c.makePlan()
 			return
 		}

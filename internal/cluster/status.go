@@ -105,6 +105,15 @@ func (c *Coordinator) language(i int) string {
 	return fmt.Sprint("number ", i)
 }
 
+// segment is the language that a segment is of; with resolve = "local" there is one
+// segment for all.
+func (c *Coordinator) segment(i int) string {
+	if c.work.Local {
+		return "any"
+	}
+	return c.language(i * c.work.Langs / c.work.Segments)
+}
+
 func (c *Coordinator) changed() {
 	if c.opt.Changed != nil {
 		c.opt.Changed(c.status(), false)
