@@ -29,7 +29,7 @@ func RunAt(ctx context.Context, cfg *config.Config, endpoints []string, ui UI) (
 	if err != nil {
 		return nil, err
 	}
-	log := func(format string, args ...any) { fmt.Fprintf(ui.warn(), "concord: "+format+"\n", args...) }
+	log := warner(ui)
 	site, err := cluster.OpenSite(ctx, cluster.SiteOptions{Endpoints: endpoints, Run: cfg.Run.Name, Listen: cfg.Cluster.Listen, UploadLimit: uploadLimit(cfg.Cluster), WAN: cfg.Cluster.WAN,
 		Member: cluster.MemberOptions{Hello: t.hello(), Silence: silence(cfg.Cluster), Log: log}})
 	if err != nil {
