@@ -28,11 +28,7 @@ type Conn struct {
 
 func (e *Endpoint) newConn(q *quic.Conn, control *quic.Stream, peer Claims, h Handler) *Conn {
 	control.SetReadDeadline(time.Time{})
-	c := &Conn{Peer: peer, q: q, e: e, control: control, handler: h, sending: make(chan struct{}, 1)}
-	e.mu.Lock()
-	e.conns[c] = struct{}{}
-	e.mu.Unlock()
-	return c
+	return &Conn{Peer: peer, q: q, e: e, control: control, handler: h, sending: make(chan struct{}, 1)}
 }
 
 // Remote is the peer's address as seen from here.
@@ -62,6 +58,11 @@ func (c *Conn) Send(m Message) error {
 	case <-c.q.Context().Done():
 		return ErrClosed
 	}
+	return c.write(m)
+}
+
+// write is Send for who holds sending.
+func (c *Conn) write(m Message) error {
 	c.control.SetWriteDeadline(time.Now().Add(c.e.opt.Stall))
 	if err := writeMessage(c.control, m); err != nil {
 		c.q.CloseWithError(codeStalled, "control stream stalled")
@@ -75,6 +76,9 @@ func (c *Conn) Close(reason string) { c.q.CloseWithError(codeClosing, reason) }
 
 // serve reads control messages and streams until the connection ends.
 func (c *Conn) serve() {
+	c.e.mu.Lock()
+	c.e.conns[c] = struct{}{}
+	c.e.mu.Unlock()
 	var wg sync.WaitGroup
 	wg.Go(c.streams)
 	var err error

@@ -215,24 +215,7 @@ func (e *Endpoint) greet(q *quic.Conn) {
 		q.CloseWithError(codeStalled, "no hello")
 		return
 	}
-	s.SetReadDeadline(time.Now().Add(5 * time.Second))
-	m, err := readMessage(s, 64<<10)
-	var h hello
-	if err == nil && m.Type == msgHello {
-		err = m.Unpack(&h)
-	}
-	c := e.newConn(q, s, claims, e.opt.Services[h.Service])
-	var reply any
-	switch {
-	case err != nil || m.Type != msgHello:
-		err = fmt.Errorf("%w: no hello", ErrFrame)
-	case h.Wire != wireVersion:
-		err = fmt.Errorf("it speaks wire version %d, this machine %d: use the same version of concord on all machines", h.Wire, wireVersion)
-	case c.handler == nil:
-		err = fmt.Errorf("no service %q here", h.Service)
-	default:
-		reply, err = c.handler.Connected(c, h.Body)
-	}
+	c, reply, err := e.welcome(q, s, claims)
 	if err != nil {
 		writeMessage(s, Pack(msgRefused, refusal{err.Error()}))
 		s.Close()
@@ -243,11 +226,36 @@ func (e *Endpoint) greet(q *quic.Conn) {
 		q.CloseWithError(codeRefused, "refused")
 		return
 	}
-	if err := c.Send(Pack(msgHelloOK, reply)); err != nil {
+	err = c.write(Pack(msgHelloOK, reply))
+	<-c.sending
+	if err != nil {
 		c.handler.Disconnected(c, err)
 		return
 	}
 	c.serve()
+}
+
+// welcome hears a peer's hello and asks the service for its reply. The connection
+// that it returns sends nothing until that is written: it is what the peer waits for.
+func (e *Endpoint) welcome(q *quic.Conn, s *quic.Stream, claims Claims) (*Conn, any, error) {
+	s.SetReadDeadline(time.Now().Add(5 * time.Second))
+	m, err := readMessage(s, 64<<10)
+	var h hello
+	if err == nil && m.Type == msgHello {
+		err = m.Unpack(&h)
+	}
+	switch {
+	case err != nil || m.Type != msgHello:
+		return nil, nil, fmt.Errorf("%w: no hello", ErrFrame)
+	case h.Wire != wireVersion:
+		return nil, nil, fmt.Errorf("it speaks wire version %d, this machine %d: use the same version of concord on all machines", h.Wire, wireVersion)
+	case e.opt.Services[h.Service] == nil:
+		return nil, nil, fmt.Errorf("no service %q here", h.Service)
+	}
+	c := e.newConn(q, s, claims, e.opt.Services[h.Service])
+	c.sending <- struct{}{}
+	reply, err := c.handler.Connected(c, h.Body)
+	return c, reply, err
 }
 
 // Dial connects to a machine of the run and greets its service. Until the answer

@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -283,6 +284,46 @@ func TestMessagesKeepTheirOrder(t *testing.T) {
 	}
 	if len(s.messages) != 100 {
 		t.Errorf("%d messages", len(s.messages))
+	}
+}
+
+// eager has something to say before it has answered the hello.
+type eager struct{ *service }
+
+func (s eager) Connected(c *Conn, hello json.RawMessage) (any, error) {
+	for i := range 3 {
+		go c.Send(Pack(20, i))
+	}
+	time.Sleep(20 * time.Millisecond)
+	return s.service.Connected(c, hello)
+}
+
+// What a service tells a peer that it has not answered yet comes behind the answer,
+// and behind a refusal not at all; who was refused is forgotten.
+func TestTheAnswerComesFirst(t *testing.T) {
+	ca, s, mine := newCA(t), eager{newService()}, newService()
+	a, b := open(t, ca, 1, newService(), nil), open(t, ca, 2, s, nil)
+	var reply map[string]string
+	if _, err := a.Dial(t.Context(), b.Addr().String(), "test", "hi", &reply, mine); err != nil || reply["welcome"] != `"hi"` {
+		t.Fatalf("%v, %v", reply, err)
+	}
+	within(t, 2*time.Second, "what it had to say", func(ctx context.Context) {
+		for n := 0; n < 3 && ctx.Err() == nil; time.Sleep(time.Millisecond) {
+			mine.mu.Lock()
+			n = len(mine.messages)
+			mine.mu.Unlock()
+		}
+	})
+	s.refuse = errors.New("full")
+	if _, err := a.Dial(t.Context(), b.Addr().String(), "test", "hi", nil, mine); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "full") {
+		t.Error(err)
+	}
+	for _, e := range []*Endpoint{a, b} {
+		e.mu.Lock()
+		if len(e.conns) != 1 {
+			t.Errorf("%d connections are kept", len(e.conns))
+		}
+		e.mu.Unlock()
 	}
 }
 

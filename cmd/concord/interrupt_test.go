@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -81,7 +82,11 @@ func (c *child) await(lines chan string, text string) bool {
 func (c *child) end() (int, string) {
 	c.t.Helper()
 	var said strings.Builder
-	deadline := time.AfterFunc(patience, func() { c.Process.Kill() })
+	deadline := time.AfterFunc(patience, func() {
+		c.Process.Signal(syscall.SIGQUIT) // and it says what its goroutines wait for
+		time.Sleep(5 * time.Second)
+		c.Process.Kill()
+	})
 	defer deadline.Stop()
 	for range c.lines {
 	}

@@ -56,7 +56,8 @@ type CoordinatorOptions struct {
 type Coordinator struct {
 	opt    CoordinatorOptions
 	events chan func()
-	done   chan struct{}
+	done   chan struct{} // closed behind the last of loop
+	after  sync.Mutex    // guards the state from then on
 	failed chan struct{} // closed by fail
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
@@ -80,6 +81,7 @@ type Coordinator struct {
 	sizes    map[uint32]int // of the last step's shares
 	saved    int            // the step before which machine 1 last saved, -1: none
 	ended    bool
+	end      *End         // how, where machines are told
 	told     string       // whose shares were last explained
 	traffic  Alternatives // of those
 	lacked   int          // steps in a row without some language
@@ -192,14 +194,24 @@ func (c *Coordinator) Err() (err error) {
 // Failed is closed when the coordinator gives up.
 func (c *Coordinator) Failed() <-chan struct{} { return c.failed }
 
-// do runs f in the loop and waits for it.
+// do runs f in the loop and waits for it; behind the loop's end, here.
 func (c *Coordinator) do(f func()) {
 	ran := make(chan struct{})
 	select {
 	case c.events <- func() { f(); close(ran) }:
-		<-ran
 	case <-c.done:
-		f() // nobody else is there any more
+	}
+	select {
+	case <-ran:
+		return
+	case <-c.done: // what was still waiting for the loop is never run by it
+	}
+	select {
+	case <-ran: // it was the last that ran
+	default:
+		c.after.Lock()
+		defer c.after.Unlock()
+		f()
 	}
 }
 
@@ -344,7 +356,7 @@ const goodbye = 2 * time.Second
 // Close tells everyone how the run ended, and stops when they have heard it.
 func (c *Coordinator) Close(e End) {
 	c.do(func() {
-		c.ended = true
+		c.ended, c.end = true, &e
 		for _, m := range c.members {
 			if m.id != c.opt.Local {
 				c.tell(m, transport.Pack(msgEnd, e))

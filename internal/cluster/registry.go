@@ -45,6 +45,9 @@ func (c *Coordinator) admit(conn *transport.Conn, h Hello) (any, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
+	if c.ended && c.end == nil {
+		return nil, errors.New("the coordinator has stopped")
+	}
 	if c.Revoked(id) {
 		return nil, fmt.Errorf("worker %d is revoked", id)
 	}
@@ -62,6 +65,9 @@ func (c *Coordinator) admit(conn *transport.Conn, h Hello) (any, error) {
 	c.members[id] = m
 	conn.Value = m
 	go m.mail()
+	if c.end != nil { // it was not there to hear it
+		c.tell(m, transport.Pack(msgEnd, *c.end))
+	}
 	if c.reach(m); id == c.opt.Local {
 		m.addr = c.addrOf(conn)
 	}

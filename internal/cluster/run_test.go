@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"concord/internal/cluster/store"
 	"concord/transport"
 )
 
@@ -256,4 +258,70 @@ func TestWorkersComeFirst(t *testing.T) {
 	w.wait(a, b)
 	same(t, "who came first", a, b)
 	w.close(a, b)
+}
+
+// Who asks a coordinator something while it stops is answered all the same: a
+// connection whose greeting waits for ever is one that its machine waits for.
+func TestQuestionsAtTheEnd(t *testing.T) {
+	var asking sync.WaitGroup
+	for range 200 {
+		c, err := NewCoordinator(context.Background(), CoordinatorOptions{Store: store.NewMemory(), Log: func(string, ...any) {}}, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			asking.Go(func() {
+				for range 20 {
+					if c.Step() != 3 {
+						t.Error("it answers with another step")
+					}
+				}
+			})
+		}
+		c.Abandon()
+	}
+	answered := make(chan struct{})
+	go func() { asking.Wait(); close(answered) }()
+	select {
+	case <-answered:
+	case <-time.After(20 * time.Second):
+		t.Fatal("some still wait")
+	}
+}
+
+// A machine that comes while the others are told of the run's end is told too.
+func TestJoinAtTheEnd(t *testing.T) {
+	w := newWorld(t, 1<<30)
+	w.min = 2
+	a, b := w.start(1), w.start(2)
+	w.at(3)
+	go w.coord.Close(End{Text: "the run is finished", Finished: true})
+	e := (*EndedError)(nil)
+	if err := <-b.done; !errors.As(err, &e) {
+		t.Fatal(err)
+	}
+	c := w.start(3) // b, which has not left yet, has the coordinator wait
+	if err := <-c.done; !errors.As(err, &e) || !e.Finished {
+		t.Errorf("who comes then hears: %v", err)
+	}
+	for _, n := range []*node{a, b, c} {
+		n.leave()
+	}
+}
+
+// A coordinator that was paused does not write over the status of the one that has
+// taken over; the term of an earlier run in the same folder is no obstacle.
+func TestStatusOfTheLatestTerm(t *testing.T) {
+	dir := t.TempDir()
+	StatusTo(dir)(Status{Time: time.Now(), Term: 5}, true)
+	old := StatusTo(dir)
+	old(Status{Time: time.Now(), Term: 1, Step: 7}, true)
+	if s, err := ReadStatus(dir); err != nil || s.Term != 1 || s.Step != 7 {
+		t.Fatalf("a run of its own: %+v, %v", s, err)
+	}
+	StatusTo(dir)(Status{Time: time.Now(), Term: 2, Step: 9}, true)
+	old(Status{Time: time.Now(), Term: 1, Step: 7}, true)
+	if s, err := ReadStatus(dir); err != nil || s.Term != 2 || s.Step != 9 {
+		t.Errorf("the paused one wrote %+v, %v", s, err)
+	}
 }

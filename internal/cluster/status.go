@@ -125,8 +125,10 @@ const statusFile = "status.json"
 
 // StatusTo writes the status to the cluster folder dir, at most four times a
 // second and beside the caller, but for the last one, which is there when the
-// function returns.
+// function returns. A later term's is left alone: that coordinator has taken over
+// from this one, in the same folder.
 func StatusTo(dir string) func(s Status, last bool) {
+	began := time.Now()
 	var file, mu sync.Mutex
 	var written time.Time
 	var newest time.Time // on disk
@@ -137,6 +139,9 @@ func StatusTo(dir string) func(s Status, last bool) {
 			return
 		}
 		newest = s.Time
+		if old, err := ReadStatus(dir); err == nil && old.Term > s.Term && old.Time.After(began) {
+			return
+		}
 		if b, err := json.Marshal(s); err == nil {
 			writeFile(filepath.Join(dir, statusFile), b)
 		}
