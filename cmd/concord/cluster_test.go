@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -136,6 +137,9 @@ func (m *machines) finish(workers ...*child) {
 	}
 }
 
+// inOrder compares for slices.IsSortedFunc: each step once.
+func inOrder(a, b report.Step) int { return cmp.Compare(a.Step, b.Step+1) }
+
 // One command, three processes.
 func TestSpawn(t *testing.T) {
 	run := clusterRun(t, 12)
@@ -219,9 +223,9 @@ func killCoordinator(t *testing.T, sync string) {
 			t.Errorf("a worker ended with %d: %s", code, errs)
 		}
 	}
-	steps := m.records()
-	if first := steps[0].Step; first <= committed || first > committed+3 || steps[len(steps)-1].Step != 150 {
-		t.Errorf("%d steps were committed, the resumed run began with step %d", committed, first)
+	// The step that was being written may be missing; all others are there once.
+	if steps := m.records(); len(steps) < 149 || !slices.IsSortedFunc(steps, inOrder) || steps[len(steps)-1].Step != 150 {
+		t.Errorf("%d steps are on record, behind a kill at step %d", len(steps), committed)
 	}
 }
 

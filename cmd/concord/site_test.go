@@ -5,12 +5,15 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
+
+	"concord/internal/train/traintest"
 )
 
 // startEtcd runs an etcd server that other processes can reach, and returns the
@@ -92,8 +95,15 @@ func killLeader(t *testing.T, sync string) {
 // startSite starts three equal machines and says which of them leads.
 func startSite(t *testing.T, run, etcd string, more ...string) (all []*child, leader int) {
 	t.Helper()
-	for range 3 {
-		all = append(all, start(t, append([]string{"train", run, "--coordinator", etcd, "--listen", "127.0.0.1:0", "--workers", "3", "--plain", "-o", "cluster.silence=2"}, more...)...))
+	return startSiteIn(t, t.TempDir(), run, etcd, more...)
+}
+
+// startSiteIn is startSite with the machines' folders in dir.
+func startSiteIn(t *testing.T, dir, run, etcd string, more ...string) (all []*child, leader int) {
+	t.Helper()
+	for i := range 3 {
+		all = append(all, start(t, append([]string{"train", run, "--coordinator", etcd, "--listen", "127.0.0.1:0", "--dir", filepath.Join(dir, fmt.Sprint(i)),
+			"--workers", "3", "--plain", "-o", "cluster.silence=2"}, more...)...))
 	}
 	leader = -1
 	for began := time.Now(); leader < 0 && time.Since(began) < patience; time.Sleep(20 * time.Millisecond) {
@@ -111,4 +121,57 @@ func startSite(t *testing.T, run, etcd string, more ...string) (all []*child, le
 		t.Fatal("nobody leads")
 	}
 	return all, leader
+}
+
+// All equal machines are killed, as a cluster does that wants its nodes back, and
+// started again: the run goes on from its last checkpoint, whoever leads now, and
+// ends with the bits of one that was left alone, where each machine holds something
+// of its own, too.
+func TestAllEqualMachinesAreKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("an election takes its time")
+	}
+	for name, settings := range map[string][]string{
+		"parameters": {"cluster.sync=parameters"},
+		"outer":      {"cluster.outer=2", "cluster.wire=int8", "objective.ema=0.5"},
+	} {
+		t.Run(name, func(t *testing.T) { t.Parallel(); killAll(t, settings) })
+	}
+}
+
+func killAll(t *testing.T, settings []string) {
+	more := slices.Clone(exact)
+	for _, s := range append(slices.Clone(settings), "objective.method=pcgrad") {
+		more = append(more, "-o", s)
+	}
+	finish := func(all []*child) {
+		for i, c := range all {
+			if code, errs := c.end(); code != 0 {
+				t.Errorf("machine %d ended with %d: %s", i, code, errs)
+			}
+		}
+	}
+	calm := clusterRun(t, 40)
+	all, _ := startSite(t, calm, startEtcd(t), more...)
+	finish(all)
+
+	run, etcd, dir := clusterRun(t, 40), startEtcd(t), t.TempDir()
+	m := &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
+	all, _ = startSiteIn(t, dir, run, etcd, more...)
+	m.at(22, 3)
+	for _, c := range all {
+		c.Process.Kill()
+	}
+	for _, c := range all {
+		c.end()
+	}
+	all, _ = startSiteIn(t, dir, run, etcd, more...)
+	finish(all)
+	before := &machines{t: t, dir: filepath.Join(filepath.Dir(calm), "runs", "tiny")}
+	if d := traintest.OutcomeOf(t, before.dir).Model().Differ(traintest.OutcomeOf(t, m.dir).Model()); d != "" {
+		t.Error(d)
+	}
+	if a, b := before.records(), m.records(); len(a) != len(b) || !slices.IsSortedFunc(b, inOrder) {
+		t.Errorf("%d steps on record without the kill, %d with it", len(a), len(b))
+	}
 }

@@ -83,12 +83,16 @@ type trainCmd struct {
 	overrides
 	leading
 	Coordinator string `placeholder:"etcd://A,B,C" help:"Be one of several equal machines that share an etcd cluster: start the same command on all of them. One leads; when it dies another takes over."`
+	Dir         string `placeholder:"DIR" help:"With --coordinator: where this machine keeps its identity and what only it holds of the run; by default in the user's cache folder."`
 	showing
 }
 
 func (c *trainCmd) Run() error {
 	if c.Coordinator != "" {
 		return c.runAt()
+	}
+	if c.Dir != "" {
+		return usagef("--dir is for --coordinator; a run's folder is run.dir in the run file, or -o run.dir=DIR")
 	}
 	cfg, err := config.Load(c.RunFile, c.leading.overrides(c.Override))
 	if err != nil {
@@ -118,7 +122,7 @@ func (c *trainCmd) runAt() error {
 		return err
 	}
 	return c.during(func(ctx context.Context, ui train.UI) (*train.Summary, error) {
-		sum, err := train.RunAt(ctx, cfg, endpoints, ui)
+		sum, err := train.RunAt(ctx, cfg, endpoints, c.Dir, ui)
 		if err == nil && sum == nil {
 			return &train.Summary{}, nil // another machine led, and has the results
 		}

@@ -29,8 +29,9 @@ type CoordinatorOptions struct {
 	Codec   transport.Codec
 	SeqLen  int
 	Workers int // how many the first step waits for
-	// Gather has the first step of this coordinator, too, wait for so many.
-	Gather bool
+	// Gather has the first step of this coordinator, too, wait for so many; Regather
+	// only where the run has to go back, as all of its machines were lost.
+	Gather, Regather bool
 	// Silence is how long a worker may not be heard of; 0 means 3 s.
 	Silence time.Duration
 	// NoDeadline waits for slow workers instead of doing without their rows, and

@@ -41,7 +41,7 @@ func (m *Member) returned(w Welcome) {
 	if w.Last != nil && w.Last.Step >= m.applied {
 		m.commits[w.Last.Step] = w.Last
 	}
-	step := m.applied
+	step, holds := m.applied, m.holds
 	finishing := w.Last != nil && m.cur != nil && m.cur.n == w.Last.Step
 	m.changed.Broadcast()
 	m.mu.Unlock()
@@ -51,7 +51,7 @@ func (m *Member) returned(w Welcome) {
 	if step >= 0 {
 		m.tell(m.ready(step))
 	} else {
-		m.tell(transport.Pack(msgReady, Ready{State: true}))
+		m.tell(m.astray(holds))
 	}
 }
 

@@ -74,7 +74,8 @@ type Member struct {
 	shelf     map[int]moments            // by unit
 	boxed     int64                      // bytes
 	cur       *Step
-	applied   int // next step; -1: no state
+	applied   int // next step; -1: the state of another machine is wanted
+	holds     int // meanwhile: the next step of this machine's own
 	resync    bool
 	ended     *End
 	lost      error

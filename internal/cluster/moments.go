@@ -49,6 +49,21 @@ func (m *Member) Hold(n int, data map[int][]byte) {
 func (m *Member) ready(n int) transport.Message {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return transport.Pack(msgReady, m.stands(n))
+}
+
+// astray is the message that it wants the state of another machine, while its own is
+// of the step before n.
+func (m *Member) astray(n int) transport.Message {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.stands(n)
+	r.State, r.Saved = true, false
+	return transport.Pack(msgReady, r)
+}
+
+// stands says what this machine holds, with the mutex.
+func (m *Member) stands(n int) Ready {
 	r := Ready{Step: n, Device: m.shape.Device, Saved: n > 0 && n == m.saved}
 	if m.shape.Parameters {
 		var b strings.Builder
@@ -65,7 +80,7 @@ func (m *Member) ready(n int) transport.Message {
 		}
 		r.Moments = b.String()
 	}
-	return transport.Pack(msgReady, r)
+	return r
 }
 
 // lacking lists the units whose moments this machine needs for a plan and has

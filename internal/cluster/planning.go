@@ -51,7 +51,7 @@ func (c *Coordinator) prelude() bool {
 		}
 	}
 	for _, m := range c.members {
-		if m.state && m.id != c.opt.Local {
+		if m.state {
 			m.first, m.state, m.receive = true, false, c.step
 			p.Sources[m.id] = source
 		}
@@ -116,9 +116,9 @@ const bootFor = 2 * time.Minute
 // last committed step.
 var hopeFor = 20 * time.Second
 
-// hope waits for somebody with the committed state. When nobody comes, the run
-// goes back to machine 1's checkpoint: everything later is lost with the
-// machines that held it.
+// hope waits for somebody with the committed state. When nobody comes, or where the
+// run's machines are all here without it, the run goes back: everything later is lost
+// with the machines that held it.
 func (c *Coordinator) hope(local *member) string {
 	if local == nil {
 		return "a machine that holds the weights"
@@ -126,16 +126,23 @@ func (c *Coordinator) hope(local *member) string {
 	if c.rollback.IsZero() {
 		c.rollback = time.Now().Add(hopeFor)
 	}
-	if time.Now().Before(c.rollback) {
+	complete := c.opt.Regather && len(c.members) >= c.opt.Workers && !slices.ContainsFunc(c.sorted(), func(m *member) bool { return !m.state })
+	if time.Now().Before(c.rollback) && !complete {
 		return fmt.Sprintf("a machine that holds the weights of step %d", c.step)
 	}
 	return c.goBack(local)
 }
 
-// goBack has the run go on from machine 1's checkpoint.
+// goBack has the run go on from the latest state that a machine has: machine 1's
+// checkpoint, as a rule.
 func (c *Coordinator) goBack(local *member) string {
-	c.opt.Log("no machine holds the state of the committed step %d any more: going on from machine 1's checkpoint of step %d", c.step, local.holds)
-	c.step, c.last, local.step, local.state = local.holds, nil, -1, false
+	from, what := c.furthest(local), "machine 1's checkpoint"
+	if from != local {
+		what = "the weights of " + from.hello.Name
+	}
+	c.opt.Log("no machine holds the state of the committed step %d any more: going on from %s of step %d", c.step, what, from.holds)
+	c.step, c.last, from.step, from.state = from.holds, nil, -1, false
+	c.started = c.started && !c.opt.Regather
 	c.rollback, c.hoped = time.Time{}, time.Time{}
 	rev, err := c.write(committed{Next: c.step, Epoch: c.epoch}, c.commitRev)
 	if err != nil {
@@ -143,13 +150,26 @@ func (c *Coordinator) goBack(local *member) string {
 		return err.Error()
 	}
 	c.commitRev = rev
-	c.tell(local, transport.Pack(msgResync, Ready{Step: c.step}))
+	c.tell(from, transport.Pack(msgResync, Ready{Step: c.step}))
 	for _, m := range c.members {
 		if m.step > c.step {
 			c.resync(m)
 		}
 	}
-	return waitLocal
+	return from.hello.Name
+}
+
+// furthest is the machine whose own state is of the latest step, machine 1 among
+// equals: others may have come with nothing.
+func (c *Coordinator) furthest(local *member) *member {
+	best := local
+	for _, m := range c.sorted() {
+		whole := !c.opt.Parameters || len(m.moments) == len(c.opt.Units) && !strings.ContainsRune(m.moments, holdsNone)
+		if m.state && m.holds > best.holds && m.addr != "" && whole {
+			best = m
+		}
+	}
+	return best
 }
 
 // makePlan plans the step anew, shares and all.

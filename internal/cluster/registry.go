@@ -145,11 +145,12 @@ func (c *Coordinator) ready(m *member, r Ready) error {
 	if r.Device != "" && len(r.Device) <= 200 {
 		m.hello.Device = plain(r.Device)
 	}
+	m.moments = r.Moments
 	if r.State {
 		m.step, m.holds, m.state, m.receive = -1, r.Step, true, -1
 		return nil
 	}
-	m.step, m.moments = r.Step, r.Moments
+	m.step = r.Step
 	if r.Saved && m.id == c.opt.Local {
 		c.saved = r.Step
 	}

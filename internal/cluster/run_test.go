@@ -142,6 +142,43 @@ func TestCoordinatorComesBack(t *testing.T) {
 	w.close(a, b)
 }
 
+// All machines die with the last steps, and a worker comes back with a later state
+// than machine 1's checkpoint: the run goes on from that.
+func TestGoesBackAsLittleAsItCan(t *testing.T) {
+	before := hopeFor
+	hopeFor = 2 * time.Second
+	defer func() { hopeFor = before }()
+	one := reference(t, 30)
+	w := newWorld(t, 30)
+	w.min = 2
+	w.slow = func(uint32, int, int) { time.Sleep(5 * time.Millisecond) }
+	kept := [3]*saved{}
+	keep := func(step int) func(*node) error {
+		return func(n *node) (err error) {
+			if n.step == step {
+				kept[n.id], err = n.save()
+			}
+			return err
+		}
+	}
+	a, b := w.startFrom(1, nil, keep(6)), w.startFrom(2, nil, keep(9))
+	w.at(12)
+	port := a.conn.LocalAddr()
+	w.coord.stop()
+	a.die()
+	b.die()
+	time.Sleep(100 * time.Millisecond)
+	w.rebind(port)
+	a, b = w.startFrom(1, kept[1], nil), w.startFrom(2, kept[2], nil)
+	w.wait(a, b)
+	same(t, "machine 1", one, a)
+	same(t, "worker 2", one, b)
+	if text := w.text(); !strings.Contains(text, "going on from the weights of w2 of step 9") {
+		t.Error(text)
+	}
+	w.close(a, b)
+}
+
 // A replica that drifted is found and repaired; the second time its machine is
 // put out.
 func TestDriftIsRepaired(t *testing.T) {

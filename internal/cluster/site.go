@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,9 +20,12 @@ import (
 // SiteOptions are what one of several equal machines needs that share an etcd
 // cluster. Who can write to that is trusted: it holds the run's authority.
 type SiteOptions struct {
-	Endpoints   []string // of etcd
-	Run         string   // name that all machines of the run give it
-	Listen      string
+	Endpoints []string // of etcd
+	Run       string   // name that all machines of the run give it
+	Listen    string
+	// Folder is where this machine keeps its identity in the run with this authority,
+	// see transport.Fingerprint.
+	Folder      func(ca [32]byte) (string, error)
 	Member      MemberOptions
 	UploadLimit int64
 	WAN         bool
@@ -51,21 +55,7 @@ func OpenSite(ctx context.Context, o SiteOptions) (*Site, error) {
 		return nil, err
 	}
 	s := &Site{store: st, won: make(chan struct{})}
-	identity, err := siteIdentity(ctx, st)
-	if err != nil {
-		st.Close()
-		return nil, err
-	}
-	conn, hint, err := transport.Socket(o.Listen)
-	if err != nil {
-		st.Close()
-		return nil, err
-	}
-	s.Hint, s.addr = hint, reachable(conn.LocalAddr())[0]
-	o.Member.Find = s.find
-	s.Member = NewMember(o.Member)
-	s.ep, err = transport.Open(conn, transport.Options{Identity: identity, Services: s.Member.services(&s.office), UploadLimit: o.UploadLimit, WAN: o.WAN, Revoked: s.Member.revoked})
-	if err != nil {
+	if err := s.open(ctx, o); err != nil {
 		st.Close()
 		return nil, err
 	}
@@ -74,20 +64,66 @@ func OpenSite(ctx context.Context, o SiteOptions) (*Site, error) {
 	return s, nil
 }
 
-// siteIdentity takes a certificate of the authority in the store, and makes that
-// where this machine is the first.
-func siteIdentity(ctx context.Context, st store.Store) (*transport.Identity, error) {
-	var ca *transport.CA
+// open takes this machine's identity in the run and opens its endpoint.
+func (s *Site) open(ctx context.Context, o SiteOptions) error {
+	ca, err := siteAuthority(ctx, s.store)
+	if err != nil {
+		return err
+	}
+	dir, err := o.Folder(transport.Fingerprint(ca.Certificate()))
+	if err != nil {
+		return err
+	}
+	identity, err := siteIdentity(s.store, ca, filepath.Join(dir, identityFile))
+	if err != nil {
+		return err
+	}
+	reset, err := resetKey(filepath.Join(dir, "reset.key"))
+	if err != nil {
+		return err
+	}
+	conn, hint, err := transport.Socket(o.Listen)
+	if err != nil {
+		return err
+	}
+	s.Hint, s.addr = hint, reachable(conn.LocalAddr())[0]
+	o.Member.Find = s.find
+	s.Member = NewMember(o.Member)
+	s.ep, err = transport.Open(conn, transport.Options{Identity: identity, Services: s.Member.services(&s.office), ResetKey: reset, UploadLimit: o.UploadLimit, WAN: o.WAN, Revoked: s.Member.revoked})
+	return err
+}
+
+// siteIdentity is this machine's identity: the one in the file, so that it has the
+// same number whenever it comes, or a new one. Who holds the authority renews what
+// runs out.
+func siteIdentity(st store.Store, ca *transport.CA, path string) (*transport.Identity, error) {
+	old := readIdentity(path, transport.Fingerprint(ca.Certificate()))
+	if old != nil && time.Until(old.Expires()) > renewBefore {
+		return old, nil
+	}
+	var n uint32
+	var err error
+	if old != nil {
+		n = old.Worker
+	} else if n, err = nextWorker(st); err != nil {
+		return nil, err
+	}
+	id, err := ca.NewIdentity(n)
+	if err != nil {
+		return nil, err
+	}
+	return id, writeFile(path, id.MarshalPEM())
+}
+
+// siteAuthority is the authority in the store; the first machine makes it.
+func siteAuthority(ctx context.Context, st store.Store) (*transport.CA, error) {
 	for {
 		b, rev, err := st.Get(ctx, "ca")
 		if err != nil {
 			return nil, err
 		}
 		if rev > 0 {
-			if ca, err = transport.ParseCA(b); err != nil {
-				return nil, err
-			}
-			break
+			return transport.ParseCA(b)
 		}
 		fresh, err := transport.NewCA()
 		if err != nil {
@@ -97,11 +133,6 @@ func siteIdentity(ctx context.Context, st store.Store) (*transport.Identity, err
 			return nil, err
 		}
 	}
-	n, err := nextWorker(st)
-	if err != nil {
-		return nil, err
-	}
-	return ca.NewIdentity(n)
 }
 
 // stand campaigns until this machine leads.

@@ -118,8 +118,8 @@ const stateKeep = 10 * time.Minute
 
 // State fetches the run's state from a machine that has it: it calls open for
 // each of the named parts and returns the step that comes next. holds is the step
-// of this machine's own weights, which the run goes back to when there is no
-// other machine any more: then State returns it without having opened anything.
+// of this machine's own weights, which the run goes back to when no machine has later
+// ones any more: then State returns it without having opened anything.
 func (m *Member) State(ctx context.Context, holds int, parts []string, open func(part string) (io.WriteCloser, error)) (step int, err error) {
 	for try := 0; ; try++ {
 		step, source, err := m.source(ctx, holds)
@@ -146,14 +146,14 @@ func (m *Member) source(ctx context.Context, holds int) (step int, source uint32
 	stop := context.AfterFunc(ctx, func() { m.mu.Lock(); m.changed.Broadcast(); m.mu.Unlock() })
 	defer stop()
 	m.mu.Lock()
-	m.resync, m.cur, m.applied = false, nil, -1
+	m.resync, m.cur, m.applied, m.holds = false, nil, -1, holds
 	after := uint32(0) // plans from before the question do not count
 	if m.plan != nil {
 		after = m.plan.Epoch
 	}
 	m.boxes, m.boxed = map[int]map[slot]*resolved{}, 0
 	m.mu.Unlock()
-	m.tell(transport.Pack(msgReady, Ready{Step: holds, State: true, Device: m.shape.Device}))
+	m.tell(m.astray(holds))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for {

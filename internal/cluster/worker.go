@@ -86,22 +86,32 @@ const renewBefore = 7 * 24 * time.Hour
 
 // identify finds this machine's identity in the run, or joins for one.
 func identify(ctx context.Context, o WorkerOptions) (*transport.Identity, string, error) {
-	path := filepath.Join(o.Dir, "identity.pem")
-	var old *transport.Identity
-	if b, err := os.ReadFile(path); err == nil {
-		id, err := transport.ParseIdentity(b)
-		if err == nil && transport.Fingerprint(id.CA) == o.Line.CA {
-			if time.Until(id.Expires()) > renewBefore {
-				return id, "", nil
-			}
-			old = id
-		}
+	path := filepath.Join(o.Dir, identityFile)
+	old := readIdentity(path, o.Line.CA)
+	if old != nil && time.Until(old.Expires()) > renewBefore {
+		return old, "", nil
 	}
 	id, addr, err := enrol(ctx, o, path)
 	if err != nil && old != nil && time.Until(old.Expires()) > 0 {
 		return old, "", nil // the line admits nobody any more, the certificate still does
 	}
 	return id, addr, err
+}
+
+// identityFile is where a machine keeps its identity.
+const identityFile = "identity.pem"
+
+// readIdentity is the identity in a file, nil where there is none of this authority.
+func readIdentity(path string, ca [32]byte) *transport.Identity {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	id, err := transport.ParseIdentity(b)
+	if err != nil || transport.Fingerprint(id.CA) != ca {
+		return nil
+	}
+	return id
 }
 
 // enrol joins the run.

@@ -488,11 +488,15 @@ type saved struct {
 func (n *node) save() (*saved, error) {
 	k := &saved{step: n.step, moments: map[int][]byte{}}
 	for u, x := range n.weights {
+		k.weights = append(k.weights, slices.Clone(x))
+		if !n.w.params {
+			continue
+		}
 		b, err := n.m.Moments(n.ctx, n.step, u)
 		if err != nil {
 			return nil, err
 		}
-		k.weights, k.moments[u] = append(k.weights, slices.Clone(x)), b
+		k.moments[u] = b
 	}
 	return k, nil
 }

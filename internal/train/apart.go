@@ -1,6 +1,7 @@
 package train
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,7 +21,13 @@ import (
 // not (with outer steps their moments, with those and resolve = "local" what their
 // methods carry, with int8 what rounding left behind), each saves it in its own
 // folder whenever machine 1 saves, and takes it up again when the run goes on from
-// there: so a run resumes to the same bits with the same machines.
+// there: so a run resumes to the same bits with the same machines. Of equal machines
+// the one that leads saves its own, too: it may not be the one that leads then.
+
+// apartFolder is where in a machine's folder it keeps that, by run.
+func apartFolder(dir string, ca [32]byte) string {
+	return filepath.Join(dir, "apart", hex.EncodeToString(ca[:6]))
+}
 
 // apart says that machines of this run hold what others do not.
 func (t *Trainer) apart() bool {

@@ -161,9 +161,6 @@ func Resume(ctx context.Context, dir string, overrides []string, ui UI) (*Summar
 	if err != nil {
 		return nil, err
 	}
-	if err := trimMetrics(filepath.Join(dir, metricsFile), s); err != nil {
-		return nil, DataError(fmt.Errorf("%s: %w", metricsFile, err))
-	}
 	return t.together(ctx, dir, s, ui)
 }
 

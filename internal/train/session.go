@@ -35,6 +35,9 @@ type session struct {
 
 // loop trains to the end.
 func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summary, error) {
+	if err := trimMetrics(filepath.Join(dir, metricsFile), t.step, s.Last); err != nil {
+		return nil, DataError(fmt.Errorf("%s: %w", metricsFile, err))
+	}
 	metrics, err := os.OpenFile(filepath.Join(dir, metricsFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, DataError(fmt.Errorf("cannot write metrics: %w", err))

@@ -14,8 +14,9 @@ import (
 // RunAt trains as one of several equal machines that share an etcd cluster: all
 // are started alike, with the run file and its data at hand. One of them leads:
 // it plans, evaluates, saves and exports. When it dies another takes over, with
-// the weights that it has.
-func RunAt(ctx context.Context, cfg *config.Config, endpoints []string, ui UI) (*Summary, error) {
+// the weights that it has. dir is where this machine keeps its identity and what only
+// it holds of the run, "" the user's cache folder.
+func RunAt(ctx context.Context, cfg *config.Config, endpoints []string, dir string, ui UI) (*Summary, error) {
 	c, err := openCorpus(cfg)
 	if err != nil {
 		return nil, err
@@ -29,24 +30,11 @@ func RunAt(ctx context.Context, cfg *config.Config, endpoints []string, ui UI) (
 	if err != nil {
 		return nil, err
 	}
-	log := warner(ui)
-	site, err := cluster.OpenSite(ctx, cluster.SiteOptions{Endpoints: endpoints, Run: cfg.Run.Name, Listen: cfg.Cluster.Listen, UploadLimit: uploadLimit(cfg.Cluster), WAN: cfg.Cluster.WAN,
-		Member: cluster.MemberOptions{Hello: t.hello(), Silence: silence(cfg.Cluster), Log: log}})
+	site, leave, err := t.takePlace(ctx, endpoints, dir, ui)
 	if err != nil {
-		return nil, as(ErrCluster, err)
+		return nil, err
 	}
-	defer site.Close()
-	if site.Hint != "" {
-		log("%s", site.Hint)
-	}
-	site.Member.Configure(t.clusterShape(), t.offer)
-	fetched, err := os.MkdirTemp("", "concord-*")
-	if err != nil {
-		return nil, DataError(err)
-	}
-	defer os.RemoveAll(fetched)
-	t.team = &team{member: site.Member, dir: filepath.Join(fetched, "state")}
-	t.entrust()
+	defer leave()
 	led, following := t.standBy(ctx, site, ui)
 	if err := site.Connect(ctx); err != nil {
 		return nil, as(ErrCluster, err)
@@ -65,6 +53,37 @@ func RunAt(ctx context.Context, cfg *config.Config, endpoints []string, ui UI) (
 	default:
 	}
 	return nil, ended(err)
+}
+
+// takePlace makes this machine one of the equal ones, until leave is called.
+func (t *Trainer) takePlace(ctx context.Context, endpoints []string, dir string, ui UI) (site *cluster.Site, leave func(), err error) {
+	log, release, apart := warner(ui), func() {}, ""
+	site, err = cluster.OpenSite(ctx, cluster.SiteOptions{Endpoints: endpoints, Run: t.cfg.Run.Name, Listen: t.cfg.Cluster.Listen, UploadLimit: uploadLimit(t.cfg.Cluster), WAN: t.cfg.Cluster.WAN,
+		Member: cluster.MemberOptions{Hello: t.hello(), Silence: silence(t.cfg.Cluster), Log: log},
+		Folder: func(ca [32]byte) (string, error) {
+			own, free, err := workFolder(dir, ca)
+			if err == nil {
+				dir, release, apart = own, free, apartFolder(own, ca)
+			}
+			return own, err
+		}})
+	if err != nil {
+		release()
+		return nil, nil, as(ErrCluster, err)
+	}
+	if site.Hint != "" {
+		log("%s", site.Hint)
+	}
+	site.Member.Configure(t.clusterShape(), t.offer)
+	t.team = &team{member: site.Member, dir: filepath.Join(dir, "fetched"), apart: apart, log: log}
+	leave = func() { t.team.saves.Wait(); site.Close(); release() }
+	t.entrust()
+	t.remainder = nil // of the machine that has saved it
+	if err := t.takeApart(); err != nil {
+		leave()
+		return nil, nil, err
+	}
+	return site, leave, nil
 }
 
 // sameStart gives every machine the same weights: those of the newest checkpoint in
@@ -95,7 +114,7 @@ func (t *Trainer) standBy(ctx context.Context, site *cluster.Site, ui UI) (<-cha
 	led := make(chan ledBy, 1)
 	start := t.exchanges()
 	o, err := t.coordinatorOptions(ui)
-	o.Changed = nil
+	o.Changed, o.Regather = nil, true
 	go func() {
 		defer stop()
 		select {

@@ -238,9 +238,9 @@ func latest(dir string, warn io.Writer) (path string, err error) {
 	return path, err
 }
 
-// trimMetrics removes what is about to be recorded again, all that came after
-// the checkpoint with state s, and a last line cut short.
-func trimMetrics(path string, s state) error {
+// trimMetrics removes what is about to be recorded again by a run that goes on behind
+// a step, whose latest evaluation that is known is last, and a last line cut short.
+func trimMetrics(path string, step int, last *report.Eval) error {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -248,10 +248,7 @@ func trimMetrics(path string, s state) error {
 	if err != nil {
 		return err
 	}
-	evaluated := -1
-	if s.Last != nil {
-		evaluated = s.Last.Step
-	}
+	measured := last != nil && last.Step == step
 	var kept []byte
 	for line := range bytes.Lines(b) {
 		var r struct {
@@ -259,7 +256,7 @@ func trimMetrics(path string, s state) error {
 			Step int    `json:"step"`
 		}
 		line = bytes.TrimSuffix(line, []byte("\n"))
-		if json.Unmarshal(line, &r) != nil || r.Step > s.Step || r.Kind == "end" || r.Kind == "eval" && r.Step > evaluated {
+		if json.Unmarshal(line, &r) != nil || r.Step > step || r.Kind == "end" || r.Kind == "eval" && r.Step == step && !measured {
 			continue
 		}
 		kept = append(append(kept, line...), '\n')

@@ -34,7 +34,7 @@ func Work(ctx context.Context, o WorkOptions, ui UI) error {
 	if err != nil {
 		return &config.Error{Where: "--join", Msg: err.Error()}
 	}
-	dir, release, err := workFolder(o.Dir, line)
+	dir, release, err := workFolder(o.Dir, line.CA)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func Work(ctx context.Context, o WorkOptions, ui UI) error {
 	}
 	defer t.Close()
 	w.Member.Configure(t.clusterShape(), t.offer)
-	t.team = &team{member: w.Member, dir: filepath.Join(dir, "fetched"), apart: filepath.Join(dir, "apart", hex.EncodeToString(line.CA[:6])), log: warner(ui)}
+	t.team = &team{member: w.Member, dir: filepath.Join(dir, "fetched"), apart: apartFolder(dir, line.CA), log: warner(ui)}
 	defer t.team.saves.Wait()
 	ui.printf(" device  %s\n", t.engine.Dev.Info().Name)
 	if err := t.catchUp(ctx); err != nil {
@@ -173,9 +173,9 @@ func ended(err error) error {
 	return classify(err)
 }
 
-// workFolder is where a worker of a run keeps its things; of several on one
-// machine each has its own.
-func workFolder(dir string, line transport.Line) (path string, release func(), err error) {
+// workFolder is where a machine keeps its things of the run with this authority; of
+// several processes on one machine each has its own.
+func workFolder(dir string, ca [32]byte) (path string, release func(), err error) {
 	if dir != "" {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return "", nil, DataError(err)
@@ -187,7 +187,7 @@ func workFolder(dir string, line transport.Line) (path string, release func(), e
 	if err != nil {
 		cache = os.TempDir()
 	}
-	base := filepath.Join(cache, "concord", "workers", hex.EncodeToString(line.CA[:6]))
+	base := filepath.Join(cache, "concord", "workers", hex.EncodeToString(ca[:6]))
 	for n := 1; n < 1000; n++ {
 		path := fmt.Sprintf("%s-%d", base, n)
 		if err := os.MkdirAll(path, 0o700); err != nil {

@@ -76,6 +76,12 @@ func Records(t testing.TB, dir string) []map[string]any {
 // buckets.
 func (o Outcome) Conflicts() int { return o.pairs }
 
+// Model is the model alone: the rest may be of the machine that led, with what only
+// that one holds.
+func (o Outcome) Model() Outcome {
+	return Outcome{files: map[string]string{"model": o.files["model"], "config": o.files["config"]}}
+}
+
 // Differ says how two outcomes differ, "" if they do not.
 func (o Outcome) Differ(p Outcome) string {
 	for name, b := range o.files {
