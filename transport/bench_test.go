@@ -24,7 +24,7 @@ func TestWireThroughput(t *testing.T) {
 	const size, pairs = 25 << 20, 15
 	data := randomBytes(size)
 	ca, s := newCA(t), newService()
-	s.deliver = func(Header, []byte) error { return nil }
+	s.set(func() { s.deliver = func(Header, []byte) error { return nil } })
 	a, b := open(t, ca, 1, newService(), nil), open(t, ca, 2, s, nil)
 	c := dial(t, a, b, newService())
 	bare := bareConn(t, ca)

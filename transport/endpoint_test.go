@@ -11,7 +11,9 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -40,7 +42,7 @@ func TestTransferArrives(t *testing.T) {
 			if err := c.Transfer(t.Context(), outgoing(name, data)); err != nil {
 				t.Fatalf("%d bytes: %v", n, err)
 			}
-			if !bytes.Equal(s.got[name], data) {
+			if !bytes.Equal(s.body(name), data) {
 				t.Errorf("%d bytes with %d of metadata arrived otherwise", n, len(name))
 			}
 		}
@@ -66,10 +68,10 @@ func TestAcceptedConnectionSends(t *testing.T) {
 	ca, s, back := newCA(t), newService(), newService()
 	a, b := open(t, ca, 1, newService(), nil), open(t, ca, 2, s, nil)
 	dial(t, a, b, back)
-	if err := s.conns[0].Transfer(t.Context(), outgoing("down", randomBytes(1<<20))); err != nil {
+	if err := when(s, func() *Conn { return s.conns[0] }).Transfer(t.Context(), outgoing("down", randomBytes(1<<20))); err != nil {
 		t.Fatal(err)
 	}
-	if len(back.got["down"]) != 1<<20 {
+	if len(back.body("down")) != 1<<20 {
 		t.Error("nothing came back")
 	}
 }
@@ -78,16 +80,16 @@ func TestOfferIsAnswered(t *testing.T) {
 	ca, s := newCA(t), newService()
 	a, b := open(t, ca, 1, newService(), nil), open(t, ca, 2, s, nil)
 	c := dial(t, a, b, newService())
-	s.offer = func(Header) (Verdict, string) { return Have, "" }
-	if err := c.Transfer(t.Context(), outgoing("a", randomBytes(4))); err != nil || len(s.got) != 0 {
-		t.Errorf("what is there already: %v, %d taken", err, len(s.got))
+	s.set(func() { s.offer = func(Header) (Verdict, string) { return Have, "" } })
+	if err := c.Transfer(t.Context(), outgoing("a", randomBytes(4))); err != nil || s.bodies() != 0 {
+		t.Errorf("what is there already: %v, %d taken", err, s.bodies())
 	}
-	s.offer = func(Header) (Verdict, string) { return Refuse, "language 9 of 3" }
+	s.set(func() { s.offer = func(Header) (Verdict, string) { return Refuse, "language 9 of 3" } })
 	if err := c.Transfer(t.Context(), outgoing("a", randomBytes(4))); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "language 9 of 3") {
 		t.Errorf("refused: %v", err)
 	}
-	s.offer = nil
-	s.deliver = func(Header, []byte) error { return errors.New("value 7 is NaN") }
+	s.set(func() { s.offer = nil })
+	s.set(func() { s.deliver = func(Header, []byte) error { return errors.New("value 7 is NaN") } })
 	if err := c.Transfer(t.Context(), outgoing("a", randomBytes(4))); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "value 7 is NaN") {
 		t.Errorf("not deliverable: %v", err)
 	}
@@ -188,8 +190,8 @@ func TestStalledSenderIsGivenUp(t *testing.T) {
 			}
 		})
 	}
-	if len(s.got) != 1 {
-		t.Errorf("%d bodies counted", len(s.got))
+	if s.bodies() != 1 {
+		t.Errorf("%d bodies counted", s.bodies())
 	}
 }
 
@@ -225,11 +227,11 @@ func TestHeaderLies(t *testing.T) {
 // Streams that ended give their credit back: a connection carries any number.
 func TestManyTransfersOnOneConnection(t *testing.T) {
 	ca, s := newCA(t), newService()
-	s.files["f"] = randomBytes(10)
+	s.set(func() { s.files["f"] = randomBytes(10) })
 	a, b := open(t, ca, 1, newService(), nil), open(t, ca, 2, s, nil)
 	c := dial(t, a, b, newService())
 	answers := []Verdict{Take, Have, Refuse, Later}
-	s.offer = func(h Header) (Verdict, string) { return answers[h.Step%4], "why" }
+	s.set(func() { s.offer = func(h Header) (Verdict, string) { return answers[h.Step%4], "why" } })
 	within(t, 10*time.Second, "1,200 streams", func(ctx context.Context) {
 		for i := range 1000 {
 			o := outgoing("", randomBytes(8))
@@ -251,7 +253,7 @@ func TestFetch(t *testing.T) {
 	ca, s := newCA(t), newService()
 	a, b := open(t, ca, 1, newService(), nil), open(t, ca, 2, s, nil)
 	c := dial(t, a, b, newService())
-	s.files["weights"] = randomBytes(3*ChunkSize + 5)
+	s.set(func() { s.files["weights"] = randomBytes(3*ChunkSize + 5) })
 	var got bytes.Buffer
 	err := c.Fetch(t.Context(), "weights", time.Second, func(int64) (io.Writer, error) { return &got, nil })
 	if err != nil || !bytes.Equal(got.Bytes(), s.files["weights"]) {
@@ -314,7 +316,7 @@ func TestTheAnswerComesFirst(t *testing.T) {
 			mine.mu.Unlock()
 		}
 	})
-	s.refuse = errors.New("full")
+	s.set(func() { s.refuse = errors.New("full") })
 	if _, err := a.Dial(t.Context(), b.Addr().String(), "test", "hi", nil, mine); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "full") {
 		t.Error(err)
 	}
@@ -344,7 +346,7 @@ func TestOnlyTheRunsMachinesGetIn(t *testing.T) {
 	if err := try(member); err != nil {
 		t.Fatal(err)
 	}
-	before := len(s.conns)
+	before := s.connections()
 	if err := try(stranger); !errors.Is(err, ErrProof) {
 		t.Errorf("another run's certificate: %v", err)
 	}
@@ -364,7 +366,7 @@ func TestOnlyTheRunsMachinesGetIn(t *testing.T) {
 			t.Errorf("certificate %s: %v", name, err)
 		}
 	}
-	if len(s.conns) != before {
+	if s.connections() != before {
 		t.Error("the service heard of a stranger")
 	}
 }
@@ -456,17 +458,19 @@ func TestUploadLimitHolds(t *testing.T) {
 }
 
 // joining opens a coordinator that admits by one secret and its join line.
-func joining(t *testing.T, ca *CA) (Line, *[]string, *Endpoint) {
+func joining(t *testing.T, ca *CA) (l Line, refused func() []string, e *Endpoint) {
 	id, secret := NewSecret()
-	var refused []string
+	var mu sync.Mutex
+	var reasons []string
 	used := false
-	e := open(t, ca, 1, newService(), func(o *Options) {
+	e = open(t, ca, 1, newService(), func(o *Options) {
 		o.Join = &JoinPolicy{CA: ca,
-			Secret:  func(x string) ([]byte, bool) { return secret, x == id && !used },
-			Admit:   func(string, net.Addr) (uint32, error) { used = true; return 42, nil },
-			Refused: func(_ net.Addr, reason string) { refused = append(refused, reason) }}
+			Secret:  func(x string) ([]byte, bool) { mu.Lock(); defer mu.Unlock(); return secret, x == id && !used },
+			Admit:   func(string, net.Addr) (uint32, error) { mu.Lock(); defer mu.Unlock(); used = true; return 42, nil },
+			Refused: func(_ net.Addr, reason string) { mu.Lock(); defer mu.Unlock(); reasons = append(reasons, reason) }}
 	})
-	return Line{Addrs: []string{e.Addr().String()}, CA: Fingerprint(ca.Certificate()), ID: id, Secret: secret, Expires: time.Now().Add(time.Hour)}, &refused, e
+	refused = func() []string { mu.Lock(); defer mu.Unlock(); return slices.Clone(reasons) }
+	return Line{Addrs: []string{e.Addr().String()}, CA: Fingerprint(ca.Certificate()), ID: id, Secret: secret, Expires: time.Now().Add(time.Hour)}, refused, e
 }
 
 func TestJoin(t *testing.T) {
@@ -498,8 +502,8 @@ func TestJoin(t *testing.T) {
 	if _, _, err := Join(t.Context(), udp(t), parsed); !errors.Is(err, ErrRefused) {
 		t.Errorf("a secret that is used up: %v", err)
 	}
-	if len(*refused) != 1 {
-		t.Errorf("refusals: %v", *refused)
+	if len(refused()) != 1 {
+		t.Errorf("refusals: %v", refused())
 	}
 }
 
@@ -512,8 +516,8 @@ func TestJoinRefuses(t *testing.T) {
 	expired.Expires = time.Now().Add(-time.Minute)
 	_, _, err1 := Join(t.Context(), udp(t), wrong)
 	_, _, err2 := Join(t.Context(), udp(t), unknown)
-	if !errors.Is(err1, ErrRefused) || !errors.Is(err2, ErrRefused) || err1.Error() != err2.Error() || len(*refused) != 2 {
-		t.Errorf("%v\n%v\n%v", err1, err2, *refused)
+	if !errors.Is(err1, ErrRefused) || !errors.Is(err2, ErrRefused) || err1.Error() != err2.Error() || len(refused()) != 2 {
+		t.Errorf("%v\n%v\n%v", err1, err2, refused())
 	}
 	if _, _, err := Join(t.Context(), udp(t), expired); !errors.Is(err, ErrProof) || !strings.Contains(err.Error(), "expired") {
 		t.Error(err)
@@ -529,8 +533,8 @@ func TestJoinFindsTheManInTheMiddle(t *testing.T) {
 	if !errors.Is(err, ErrProof) {
 		t.Error(err)
 	}
-	if len(*heard) != 0 {
-		t.Errorf("something was sent to it: %v", *heard)
+	if len(heard()) != 0 {
+		t.Errorf("something was sent to it: %v", heard())
 	}
 }
 
@@ -554,7 +558,7 @@ func TestJoinProofIsBoundToItsConnection(t *testing.T) {
 	s, _ := second.OpenStream()
 	writeMessage(s, Pack(msgJoin, joinRequest{ID: l.ID, CSR: csr, Proof: recorded}))
 	m, err := readMessage(s, 1<<16)
-	if err != nil || m.Type != msgRefused || len(*refused) != 1 {
+	if err != nil || m.Type != msgRefused || len(refused()) != 1 {
 		t.Errorf("replayed: message %d, %v", m.Type, err)
 	}
 }

@@ -35,7 +35,7 @@ func TestTransferThroughABadNetwork(t *testing.T) {
 		if err := c.Transfer(t.Context(), outgoing("x", data)); err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(s.got["x"], data) {
+		if !bytes.Equal(s.body("x"), data) {
 			t.Fatal("other bytes arrived")
 		}
 	}
@@ -67,14 +67,14 @@ func TestTransferOutlivesOutageAndRebinding(t *testing.T) {
 	}
 	select {
 	case err := <-done:
-		if err != nil || !bytes.Equal(s.got["x"], data) {
+		if err != nil || !bytes.Equal(s.body("x"), data) {
 			t.Errorf("%v", err)
 		}
 	case <-time.After(30 * time.Second):
 		t.Error("hangs")
 	}
-	if len(s.conns) != 1 {
-		t.Errorf("%d connections", len(s.conns))
+	if s.connections() != 1 {
+		t.Errorf("%d connections", s.connections())
 	}
 }
 

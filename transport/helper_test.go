@@ -43,15 +43,17 @@ func (s *service) Message(c *Conn, m Message) {
 }
 
 func (s *service) Offer(c *Conn, h Header) (Verdict, string) {
-	if s.offer != nil {
-		return s.offer(h)
+	offer := when(s, func() func(Header) (Verdict, string) { return s.offer })
+	if offer != nil {
+		return offer(h)
 	}
 	return Take, ""
 }
 
 func (s *service) Deliver(c *Conn, h Header, meta, payload []byte) error {
-	if s.deliver != nil {
-		return s.deliver(h, payload)
+	deliver := when(s, func() func(Header, []byte) error { return s.deliver })
+	if deliver != nil {
+		return deliver(h, payload)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,11 +61,35 @@ func (s *service) Deliver(c *Conn, h Header, meta, payload []byte) error {
 	return nil
 }
 
+// when is what f returns, with the service's mutex: what a test does to it and what
+// connections do have nothing between them but the network.
+func when[T any](s *service, f func() T) T {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return f()
+}
+
+// set changes what it does from now on.
+func (s *service) set(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+}
+
+// body is what came by that name.
+func (s *service) body(name string) []byte { return when(s, func() []byte { return s.got[name] }) }
+
+// bodies is how much came.
+func (s *service) bodies() int { return when(s, func() int { return len(s.got) }) }
+
+// connections is how many peers have connected.
+func (s *service) connections() int { return when(s, func() int { return len(s.conns) }) }
+
 func (s *service) Fetch(c *Conn, request json.RawMessage) (int64, io.ReadCloser, error) {
 	var name string
 	json.Unmarshal(request, &name)
-	b, ok := s.files[name]
-	if !ok {
+	b := when(s, func() []byte { return s.files[name] })
+	if b == nil {
 		return 0, nil, errors.New("no such file")
 	}
 	return int64(len(b)), io.NopCloser(bytes.NewReader(b)), nil
