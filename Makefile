@@ -5,7 +5,7 @@ RUN ?= examples/names8/run.toml
 # Extra flags of the demo, e.g. make demo FLAGS='-o schedule.steps=20'
 FLAGS ?=
 
-.PHONY: demo demo3 soak test build driver check lint bench clean
+.PHONY: demo demo3 soak test race build driver check lint bench clean
 
 ## demo: fine-tune the shipped model in eight languages (at most 5 minutes on two CPU cores)
 demo: driver
@@ -22,6 +22,10 @@ soak:
 ## test: every test, on the preferred adapter
 test: driver
 	REQUIRE_GPU=1 $(GO) test -timeout 20m ./...
+
+## race: the exchange under the race detector, but for what simulates days
+race:
+	$(GO) test -race ./transport ./internal/cluster -run 'Transfer|Offer|Grants|Stalled|Messages|Answer|Join|Restart|Question|ComesBack|AnyNumber|EndBehind|WorkersCome'
 
 ## build: the one binary
 build:
