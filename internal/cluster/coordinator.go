@@ -30,7 +30,7 @@ type CoordinatorOptions struct {
 	SeqLen  int
 	Workers int // how many the first step waits for
 	// Gather has the first step of this coordinator, too, wait for so many; Regather
-	// only where the run has to go back, as all of its machines were lost.
+	// only where no machine is left that was in the run.
 	Gather, Regather bool
 	// Silence is how long a worker may not be heard of; 0 means 3 s.
 	Silence time.Duration
@@ -118,6 +118,7 @@ type member struct {
 	out     chan transport.Message
 	hashes  *Hashes
 	moments string // by unit, as Ready told it
+	trained bool   // likewise
 	drifts  int    // times that its weights were not those of the others
 }
 

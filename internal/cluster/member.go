@@ -74,8 +74,9 @@ type Member struct {
 	shelf     map[int]moments            // by unit
 	boxed     int64                      // bytes
 	cur       *Step
-	applied   int // next step; -1: the state of another machine is wanted
-	holds     int // meanwhile: the next step of this machine's own
+	applied   int  // next step; -1: the state of another machine is wanted
+	holds     int  // meanwhile: the next step of this machine's own
+	trained   bool // a step was applied here
 	resync    bool
 	ended     *End
 	lost      error

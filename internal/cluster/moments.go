@@ -64,7 +64,7 @@ func (m *Member) astray(n int) transport.Message {
 
 // stands says what this machine holds, with the mutex.
 func (m *Member) stands(n int) Ready {
-	r := Ready{Step: n, Device: m.shape.Device, Saved: n > 0 && n == m.saved}
+	r := Ready{Step: n, Device: m.shape.Device, Saved: n > 0 && n == m.saved, Trained: m.trained}
 	if m.shape.Parameters {
 		var b strings.Builder
 		for u := range m.shape.Units {

@@ -28,12 +28,18 @@ func (c *Coordinator) begin() {
 	}
 	if !c.started {
 		c.started, c.boot = true, time.Now().Add(bootFor)
-		if c.prelude() {
+		if !c.survived() && c.prelude() {
 			return
 		}
 	}
 	c.late = map[uint32]string{}
 	c.makePlan()
+}
+
+// survived says that a machine is here that was in the run before this coordinator:
+// with Regather it goes on without waiting for others.
+func (c *Coordinator) survived() bool {
+	return c.opt.Regather && slices.ContainsFunc(c.sorted(), func(m *member) bool { return m.trained })
 }
 
 // prelude has the machines that are there before the first step fetch its weights,
@@ -89,7 +95,7 @@ func (c *Coordinator) lacking() string {
 	switch {
 	case c.opt.Local != 0 && (local == nil || !local.current(c.step) && !local.state):
 		return waitLocal
-	case !c.started && here < c.opt.Workers:
+	case !c.started && here < c.opt.Workers && !c.survived():
 		return fmt.Sprintf("%d of %d machines to join", c.opt.Workers-here, c.opt.Workers)
 	case current == 0:
 		return c.hope(local)
@@ -126,7 +132,7 @@ func (c *Coordinator) hope(local *member) string {
 	if c.rollback.IsZero() {
 		c.rollback = time.Now().Add(hopeFor)
 	}
-	complete := c.opt.Regather && len(c.members) >= c.opt.Workers && !slices.ContainsFunc(c.sorted(), func(m *member) bool { return !m.state })
+	complete := c.opt.Regather && len(c.members) >= c.opt.Workers && !c.survived() && !slices.ContainsFunc(c.sorted(), func(m *member) bool { return !m.state })
 	if time.Now().Before(c.rollback) && !complete {
 		return fmt.Sprintf("a machine that holds the weights of step %d", c.step)
 	}

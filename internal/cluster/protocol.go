@@ -62,6 +62,9 @@ type Ready struct {
 	State bool `json:"state,omitempty"`
 	// Device is the adapter, which a worker does not know when it says hello.
 	Device string `json:"device,omitempty"`
+	// Trained says that this process has made steps of the run: it survived whatever
+	// became of the coordinator.
+	Trained bool `json:"trained,omitempty"`
 	// Saved says, from the machine that leads, that it has saved its state before Step.
 	Saved bool `json:"saved,omitempty"`
 	// Moments is, in parameters mode, one of holds… for each unit: whose moments

@@ -145,7 +145,7 @@ func (c *Coordinator) ready(m *member, r Ready) error {
 	if r.Device != "" && len(r.Device) <= 200 {
 		m.hello.Device = plain(r.Device)
 	}
-	m.moments = r.Moments
+	m.moments, m.trained = r.Moments, r.Trained
 	if r.State {
 		m.step, m.holds, m.state, m.receive = -1, r.Step, true, -1
 		return nil

@@ -124,15 +124,16 @@ func TestChurn(t *testing.T) {
 func TestCoordinatorComesBack(t *testing.T) {
 	one := reference(t, 30)
 	w := newWorld(t, 30)
-	w.min = 2
+	w.min, w.regather = 3, true // but as b is left, nothing waits for c
 	w.slow = func(uint32, int, int) { time.Sleep(5 * time.Millisecond) }
-	a, b := w.start(1), w.start(2)
+	a, b, c := w.start(1), w.start(2), w.start(3)
 	w.at(4)
 	w.coord.do(func() { w.coord.epoch += 1 << 20 }) // as after a million plans: who comes next must not be taken for an old one
 	w.at(7)
 	port := a.conn.LocalAddr()
 	w.coord.stop()
 	a.die()
+	c.die()
 	time.Sleep(100 * time.Millisecond)
 	w.rebind(port)
 	a = w.start(1)
@@ -177,6 +178,48 @@ func TestGoesBackAsLittleAsItCan(t *testing.T) {
 		t.Error(text)
 	}
 	w.close(a, b)
+}
+
+// Equal machines that were all lost begin together again, those with a state and
+// those without; where one of them is left it does not wait for the others.
+func TestEqualMachinesBeginTogether(t *testing.T) {
+	one := reference(t, 12)
+	w := newWorld(t, 12)
+	w.min, w.regather = 3, true
+	stop, kept := errors.New("stop"), [4]*saved{}
+	last := func(n *node) (err error) {
+		if n.step != 6 {
+			return nil
+		}
+		if kept[n.id], err = n.save(); err != nil {
+			return err
+		}
+		return stop
+	}
+	gone := []*node{w.startFrom(1, nil, last), w.startFrom(2, nil, last), w.startFrom(3, nil, last)}
+	port := gone[0].conn.LocalAddr()
+	for _, n := range gone {
+		if err := <-n.done; err != stop {
+			t.Fatal(err)
+		}
+	}
+	w.coord.stop()
+	for _, n := range gone {
+		n.die()
+	}
+	time.Sleep(100 * time.Millisecond)
+	w.rebind(port)
+	a := w.startFrom(1, kept[1], nil)
+	time.Sleep(300 * time.Millisecond)
+	b, c := w.startFrom(2, kept[2], nil), w.start(3)
+	w.wait(a, b, c)
+	for _, n := range []*node{a, b, c} {
+		same(t, fmt.Sprint("worker ", n.id), one, n)
+	}
+	if text := w.text(); strings.Count(text, "step 7: 3 machines") != 1 || strings.Contains(text, "step 7: 2") {
+		t.Error(text)
+	}
+	w.close(a, b, c)
 }
 
 // A replica that drifted is found and repaired; the second time its machine is

@@ -36,10 +36,10 @@ type SiteOptions struct {
 type Site struct {
 	Member *Member
 	Hint   string
+	Addr   string // where the others find it
 	store  store.Store
 	ep     *transport.Endpoint
 	office office
-	addr   string
 
 	won    chan struct{} // closed when this machine leads
 	lost   <-chan struct{}
@@ -86,7 +86,7 @@ func (s *Site) open(ctx context.Context, o SiteOptions) error {
 	if err != nil {
 		return err
 	}
-	s.Hint, s.addr = hint, reachable(conn.LocalAddr())[0]
+	s.Hint, s.Addr = hint, reachable(conn.LocalAddr())[0]
 	o.Member.Find = s.find
 	s.Member = NewMember(o.Member)
 	s.ep, err = transport.Open(conn, transport.Options{Identity: identity, Services: s.Member.services(&s.office), ResetKey: reset, UploadLimit: o.UploadLimit, WAN: o.WAN, Revoked: s.Member.revoked})
@@ -137,7 +137,7 @@ func siteAuthority(ctx context.Context, st store.Store) (*transport.CA, error) {
 
 // stand campaigns until this machine leads.
 func (s *Site) stand(ctx context.Context, log func(string, ...any)) {
-	b, _ := json.Marshal(s.addr)
+	b, _ := json.Marshal(s.Addr)
 	for ctx.Err() == nil {
 		lost, resign, err := s.store.Lead(ctx, b)
 		if err == nil {

@@ -77,6 +77,7 @@ func (m *Member) Begin(ctx context.Context, n int, w Work) (*Step, error) {
 	stop := context.AfterFunc(ctx, func() { m.mu.Lock(); m.changed.Broadcast(); m.mu.Unlock() })
 	defer stop()
 	m.mu.Lock()
+	m.trained = m.trained || m.cur != nil && n == m.cur.n+1
 	m.applied, m.cur = n, nil
 	m.forget(n)
 	m.turn(n)

@@ -40,6 +40,7 @@ type world struct {
 	simulated   bool // in virtual time: no real sockets
 	check       int
 	params      bool                              // owners keep the momentum and send weights
+	regather    bool                              // of equal machines
 	patience    time.Duration                     // of wait; 0: 20 s
 	drift       func(n *node)                     // before a step
 	unreachable uint32                            // a worker that cannot be dialled
@@ -167,7 +168,7 @@ func (w *world) startFrom(id uint32, k *saved, before func(*node) error) *node {
 
 func (w *world) coordinate(n *node, identity *transport.Identity) *Coordinator {
 	o := CoordinatorOptions{Store: w.store, Local: 1, Port: n.conn.LocalAddr().(*net.UDPAddr).Port, Units: w.units, Work: w.work, Codec: w.codec,
-		SeqLen: 8, Workers: w.min, Log: w.log, Silence: 2 * time.Second, NoDeadline: !w.deadline, Parameters: w.params, CheckEvery: w.check, Probe: probeAs(identity), Changed: func(s Status, _ bool) { w.mu.Lock(); w.status = s; w.mu.Unlock() }}
+		SeqLen: 8, Workers: w.min, Log: w.log, Silence: 2 * time.Second, NoDeadline: !w.deadline, Parameters: w.params, Regather: w.regather, CheckEvery: w.check, Probe: probeAs(identity), Changed: func(s Status, _ bool) { w.mu.Lock(); w.status = s; w.mu.Unlock() }}
 	if w.simulated {
 		o.Probe = nil
 	}

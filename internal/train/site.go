@@ -39,7 +39,7 @@ func RunAt(ctx context.Context, cfg *config.Config, endpoints []string, dir stri
 	if err := site.Connect(ctx); err != nil {
 		return nil, as(ErrCluster, err)
 	}
-	ui.printf(" joined  the run %q at %s\n", cfg.Run.Name, cfg.Cluster.Listen)
+	ui.printf(" joined  the run %q at %s\n", cfg.Run.Name, site.Addr)
 	err = t.follow(following, ui)
 	select {
 	case l := <-led:
