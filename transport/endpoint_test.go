@@ -309,16 +309,18 @@ func TestTheAnswerComesFirst(t *testing.T) {
 	if _, err := a.Dial(t.Context(), b.Addr().String(), "test", "hi", &reply, mine); err != nil || reply["welcome"] != `"hi"` {
 		t.Fatalf("%v, %v", reply, err)
 	}
-	within(t, 2*time.Second, "what it had to say", func(ctx context.Context) {
-		for n := 0; n < 3 && ctx.Err() == nil; time.Sleep(time.Millisecond) {
-			mine.mu.Lock()
-			n = len(mine.messages)
-			mine.mu.Unlock()
-		}
-	})
+	heard := func() int { return when(mine, func() int { return len(mine.messages) }) }
+	for limit := time.Now().Add(2 * time.Second); heard() < 3 && time.Now().Before(limit); time.Sleep(time.Millisecond) {
+	}
+	if heard() != 3 {
+		t.Errorf("%d of the 3 messages came", heard())
+	}
 	s.set(func() { s.refuse = errors.New("full") })
 	if _, err := a.Dial(t.Context(), b.Addr().String(), "test", "hi", nil, mine); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "full") {
 		t.Error(err)
+	}
+	if heard() != 3 {
+		t.Errorf("%d messages came to who was refused", heard()-3)
 	}
 	for _, e := range []*Endpoint{a, b} {
 		e.mu.Lock()
