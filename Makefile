@@ -23,7 +23,7 @@ soak:
 test: driver
 	REQUIRE_GPU=1 $(GO) test -timeout 20m ./...
 
-## race: the exchange under the race detector, but for what simulates days
+## race: the quicker tests of the exchange under the race detector
 race:
 	$(GO) test -race ./transport ./internal/cluster -run 'Transfer|Offer|Grants|Stalled|Messages|Answer|Join|Restart|Question|ComesBack|AnyNumber|EndBehind|WorkersCome'
 

@@ -78,11 +78,7 @@ func TestCoordinatorWithMomentsComesBack(t *testing.T) {
 	w.slow = func(uint32, int, int) { time.Sleep(5 * time.Millisecond) }
 	a, b, c := w.start(1), w.start(2), w.start(3)
 	w.at(7)
-	port := a.conn.LocalAddr()
-	w.coord.stop()
-	a.die()
-	time.Sleep(100 * time.Millisecond)
-	w.rebind(port)
+	w.lose(a)
 	a = w.start(1)
 	w.wait(a, b, c)
 	for _, n := range []*node{a, b, c} {
@@ -94,9 +90,7 @@ func TestCoordinatorWithMomentsComesBack(t *testing.T) {
 // An owner and its backup die together: the run says what is lost, and machine 1
 // goes on from its checkpoint, with everybody else, to the same bits.
 func TestMomentsAreLost(t *testing.T) {
-	before := hopeFor
-	hopeFor = 2 * time.Second
-	defer func() { hopeFor = before }()
+	hopeLittle(t)
 	one := alone(t, 30)
 	w := sharded(t, 30)
 	w.min = 4
@@ -127,11 +121,7 @@ func TestMomentsAreLost(t *testing.T) {
 		delete(w.roots, n)
 	}
 	w.mu.Unlock()
-	port := a.conn.LocalAddr()
-	w.coord.stop()
-	a.die()
-	time.Sleep(100 * time.Millisecond)
-	w.rebind(port)
+	w.lose(a)
 	a = w.startFrom(1, k, nil)
 	w.wait(a, d)
 	same(t, "machine 1", one, a)

@@ -132,11 +132,17 @@ func (c *Coordinator) hope(local *member) string {
 	if c.rollback.IsZero() {
 		c.rollback = time.Now().Add(hopeFor)
 	}
-	complete := c.opt.Regather && len(c.members) >= c.opt.Workers && !c.survived() && !slices.ContainsFunc(c.sorted(), func(m *member) bool { return !m.state })
-	if time.Now().Before(c.rollback) && !complete {
+	if time.Now().Before(c.rollback) && !c.allAstray() {
 		return fmt.Sprintf("a machine that holds the weights of step %d", c.step)
 	}
 	return c.goBack(local)
+}
+
+// allAstray says that no machine is left that was in the run, and that as many as it
+// waits for are here and want the state of another.
+func (c *Coordinator) allAstray() bool {
+	return c.opt.Regather && !c.survived() && len(c.members) >= c.opt.Workers &&
+		!slices.ContainsFunc(c.sorted(), func(m *member) bool { return !m.state })
 }
 
 // goBack has the run go on from the latest state that a machine has: machine 1's

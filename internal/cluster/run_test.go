@@ -130,12 +130,7 @@ func TestCoordinatorComesBack(t *testing.T) {
 	w.at(4)
 	w.coord.do(func() { w.coord.epoch += 1 << 20 }) // as after a million plans: who comes next must not be taken for an old one
 	w.at(7)
-	port := a.conn.LocalAddr()
-	w.coord.stop()
-	a.die()
-	c.die()
-	time.Sleep(100 * time.Millisecond)
-	w.rebind(port)
+	w.lose(a, c)
 	a = w.start(1)
 	w.wait(a, b)
 	same(t, "survivor", one, b)
@@ -146,9 +141,7 @@ func TestCoordinatorComesBack(t *testing.T) {
 // All machines die with the last steps, and a worker comes back with a later state
 // than machine 1's checkpoint: the run goes on from that.
 func TestGoesBackAsLittleAsItCan(t *testing.T) {
-	before := hopeFor
-	hopeFor = 2 * time.Second
-	defer func() { hopeFor = before }()
+	hopeLittle(t)
 	one := reference(t, 30)
 	w := newWorld(t, 30)
 	w.min = 2
@@ -164,12 +157,7 @@ func TestGoesBackAsLittleAsItCan(t *testing.T) {
 	}
 	a, b := w.startFrom(1, nil, keep(6)), w.startFrom(2, nil, keep(9))
 	w.at(12)
-	port := a.conn.LocalAddr()
-	w.coord.stop()
-	a.die()
-	b.die()
-	time.Sleep(100 * time.Millisecond)
-	w.rebind(port)
+	w.lose(a, b)
 	a, b = w.startFrom(1, kept[1], nil), w.startFrom(2, kept[2], nil)
 	w.wait(a, b)
 	same(t, "machine 1", one, a)
@@ -197,18 +185,12 @@ func TestEqualMachinesBeginTogether(t *testing.T) {
 		return stop
 	}
 	gone := []*node{w.startFrom(1, nil, last), w.startFrom(2, nil, last), w.startFrom(3, nil, last)}
-	port := gone[0].conn.LocalAddr()
 	for _, n := range gone {
 		if err := <-n.done; err != stop {
 			t.Fatal(err)
 		}
 	}
-	w.coord.stop()
-	for _, n := range gone {
-		n.die()
-	}
-	time.Sleep(100 * time.Millisecond)
-	w.rebind(port)
+	w.lose(gone[0], gone[1:]...)
 	a := w.startFrom(1, kept[1], nil)
 	time.Sleep(300 * time.Millisecond)
 	b, c := w.startFrom(2, kept[2], nil), w.start(3)

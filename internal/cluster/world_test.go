@@ -526,6 +526,26 @@ func (n *node) die() {
 	go n.ep.Close()
 }
 
+// lose kills machine 1, with its coordinator, and others; it may be started again at
+// the same address.
+func (w *world) lose(first *node, others ...*node) {
+	port := first.conn.LocalAddr()
+	w.coord.stop()
+	first.die()
+	for _, n := range others {
+		n.die()
+	}
+	time.Sleep(100 * time.Millisecond)
+	w.rebind(port)
+}
+
+// hopeLittle shortens hopeFor for a test.
+func hopeLittle(t *testing.T) {
+	before := hopeFor
+	hopeFor = 2 * time.Second
+	t.Cleanup(func() { hopeFor = before })
+}
+
 // wait waits for workers to finish the run and closes the world.
 func (w *world) wait(nodes ...*node) {
 	w.t.Helper()
