@@ -13,6 +13,16 @@ import (
 // exact are the settings under which a run's bits do not depend on timing.
 var exact = []string{"-o", "cluster.wire=f32", "-o", "cluster.shares=equal", "-o", "cluster.deadline=false", "-o", "cluster.silence=20"}
 
+// exactly are the flags of a run with these settings whose bits do not depend on
+// timing.
+func exactly(settings []string) []string {
+	flags := slices.Clone(exact)
+	for _, s := range append(slices.Clone(settings), "objective.method=pcgrad") {
+		flags = append(flags, "-o", s)
+	}
+	return flags
+}
+
 // A run of three processes that is interrupted, or all of whose processes are killed,
 // and goes on with the same ones ends with the bits of one that was not: where each
 // machine holds something of its own, too.
@@ -33,10 +43,7 @@ func TestResumeIsExactOnManyMachines(t *testing.T) {
 }
 
 func resumeExactly(t *testing.T, settings []string, how os.Signal) {
-	more := slices.Clone(exact)
-	for _, s := range append(slices.Clone(settings), "objective.method=pcgrad") {
-		more = append(more, "-o", s)
-	}
+	more := exactly(settings)
 	whole := startMachines(t, clusterRun(t, 40), "127.0.0.1:0", 3, more...)
 	whole.finish(whole.workers...)
 

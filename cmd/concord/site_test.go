@@ -140,10 +140,7 @@ func TestAllEqualMachinesAreKilled(t *testing.T) {
 }
 
 func killAll(t *testing.T, settings []string) {
-	more := slices.Clone(exact)
-	for _, s := range append(slices.Clone(settings), "objective.method=pcgrad") {
-		more = append(more, "-o", s)
-	}
+	more := exactly(settings)
 	finish := func(all []*child) {
 		for i, c := range all {
 			if code, errs := c.end(); code != 0 {
