@@ -24,7 +24,7 @@ func (f *fixing) allocate(r *Resolver) {
 	for _, b := range r.store.Layout.Buckets {
 		for _, p := range b.Params {
 			width = max(width, min(p.R, p.C))
-			if p.R == 1 || p.sites() > 1 {
+			if p.Kind.Vector() || p.Shared() {
 				width = max(width, p.C) // factors of norms and embeddings have the model's width
 			}
 		}

@@ -23,7 +23,7 @@ const ghostScratchBytes = 4 << 20
 
 // isGhost says that p's Gram is computed without rows.
 func (r *Resolver) isGhost(p Param) bool {
-	return r.opt.Ghost != nil && p.sites() == 1 && r.opt.Ghost(p)
+	return r.opt.Ghost != nil && !p.Shared() && r.opt.Ghost(p)
 }
 
 // align256 rounds up to what a binding's offset needs.

@@ -21,19 +21,17 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"concord/internal/param"
 )
 
 // align is the alignment of a parameter in its bucket in elements: 256 bytes,
 // WebGPU's default storage offset alignment.
 const align = 64
 
-// Param is a parameter, as the model declares it.
+// Param is a parameter, as the model declares it, and how it is resolved.
 type Param struct {
-	Name string // Hugging Face name
-	R, C int    // Hugging Face shape; a vector has R = 1
-	// Sites is how many places of the backward pass write its gradient; 0
-	// means 1. Embeddings tied to the head have 2.
-	Sites int
+	param.Spec
 	// Group names the set of parameters that one method resolves; "" is the
 	// default one. Buckets do not cross groups.
 	Group string
@@ -42,16 +40,13 @@ type Param struct {
 	Single bool
 }
 
-// Size is the number of values without padding.
-func (p Param) Size() int { return p.R * p.C }
-
 // LD is the row stride in elements: C rounded up to 4.
 func (p Param) LD() int { return (p.C + 3) &^ 3 }
 
 // Extent is the number of elements it takes in a bucket.
 func (p Param) Extent() int { return (p.R*p.LD() + align - 1) / align * align }
 
-func (p Param) sites() int { return max(p.Sites, 1) }
+func (p Param) uses() int { return max(p.Uses, 1) }
 
 // Place is a parameter's place in its bucket.
 type Place struct {
@@ -94,10 +89,7 @@ func (l Layout) Place(name string) (Place, bool) {
 	return p, ok
 }
 
-var (
-	layerName = regexp.MustCompile(`(?:^|\.)layers\.(\d+)\.`)
-	sizeScope = regexp.MustCompile(`^([1-9][0-9]{0,6})MB$`)
-)
+var sizeScope = regexp.MustCompile(`^([1-9][0-9]{0,6})MB$`)
 
 // ErrScope is in the chain of the error for a scope that does not exist.
 var ErrScope = errors.New("unknown scope")
@@ -114,8 +106,7 @@ func CheckScope(scope string) error {
 // completes them, into buckets:
 //
 //   - "tensor": every parameter is a bucket;
-//   - "layer": the parameters of a decoder layer ("layers.N." in the name) are a
-//     bucket, any other matrix is one of its own, and a vector outside the
+//   - "layer": the parameters of a decoder layer are a bucket, any other matrix is one of its own, and a vector outside the
 //     layers (the final norm) joins the bucket that completes after it, as a
 //     bucket of its own would cost a Gram for a few hundred values;
 //   - "<n>MB": consecutive parameters up to n·2²⁰ bytes of one float32 gradient;
@@ -150,11 +141,11 @@ func Partition(params []Param, scope string, lim Limits) (Layout, error) {
 func checkParams(params []Param) error {
 	seen := map[string]bool{}
 	for _, p := range params {
-		if p.R < 1 || p.C < 1 {
-			return fmt.Errorf("bucket: parameter %s has the shape (%d,%d)", p.Name, p.R, p.C)
+		if err := p.Check(); err != nil {
+			return fmt.Errorf("bucket: %w", err)
 		}
 		if seen[p.Name] {
-			return fmt.Errorf("bucket: parameter %s is given twice; a shared parameter is one Param with Sites > 1", p.Name)
+			return fmt.Errorf("bucket: parameter %s is given twice; a shared parameter is one Param with Uses > 1", p.Name)
 		}
 		seen[p.Name] = true
 	}
@@ -261,14 +252,13 @@ func byLayer(params []Param) [][]Param {
 	at := map[string]int{} // index in out
 	var loose []Param      // vectors waiting for the next bucket
 	for _, p := range params {
-		m := layerName.FindStringSubmatch(p.Name)
-		if m == nil && p.R == 1 {
+		if p.Layer == param.NoLayer && p.Kind.Vector() {
 			loose = append(loose, p)
 			continue
 		}
 		key := p.Name // a matrix outside the layers
-		if m != nil {
-			key = "layer " + m[1]
+		if p.Layer != param.NoLayer {
+			key = layerName(p.Layer)
 		}
 		i, ok := at[key]
 		if !ok {
@@ -292,7 +282,7 @@ func byLayer(params []Param) [][]Param {
 // add lays out one bucket, matrices before vectors.
 func (l *Layout) add(params []Param) {
 	ordered := slices.Clone(params)
-	slices.SortStableFunc(ordered, func(a, b Param) int { return boolInt(a.R == 1) - boolInt(b.R == 1) })
+	slices.SortStableFunc(ordered, func(a, b Param) int { return boolInt(a.Kind.Vector()) - boolInt(b.Kind.Vector()) })
 	b := Bucket{Name: bucketName(params)}
 	if len(params) > 1 {
 		b.Name = grouped(b.Name, params[0].Group)
@@ -312,22 +302,23 @@ func bucketName(params []Param) string {
 	if len(params) == 1 {
 		return params[0].Name
 	}
-	layer := ""
+	layer := param.NoLayer
 	for _, p := range params {
-		m := layerName.FindStringSubmatch(p.Name)
 		switch {
-		case m == nil && p.R == 1: // a guest
-		case m == nil || layer != "" && m[1] != layer:
+		case p.Layer == param.NoLayer && p.Kind.Vector(): // a guest
+		case p.Layer == param.NoLayer || layer != param.NoLayer && p.Layer != layer:
 			return params[0].Name + " … " + params[len(params)-1].Name
 		default:
-			layer = m[1]
+			layer = p.Layer
 		}
 	}
-	if layer == "" {
+	if layer == param.NoLayer {
 		return params[0].Name + " … " + params[len(params)-1].Name
 	}
-	return "layer " + layer
+	return layerName(layer)
 }
+
+func layerName(i int) string { return "layer " + strconv.Itoa(i) }
 
 func boolInt(b bool) int {
 	if b {

@@ -2,9 +2,12 @@ package bucket
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	"concord/internal/param"
 )
 
 // llama lists parameters of a small model with odd shapes, as the backward pass
@@ -12,22 +15,59 @@ import (
 func llama(layers int, tied bool) []Param {
 	var out []Param
 	if !tied {
-		out = append(out, Param{Name: "lm_head.weight", R: 37, C: 10})
+		out = append(out, declare("lm_head.weight", param.Head, param.NoLayer, 37, 10))
 	}
-	out = append(out, Param{Name: "model.norm.weight", R: 1, C: 10})
+	out = append(out, declare("model.norm.weight", param.Norm, param.NoLayer, 1, 10))
 	for l := layers - 1; l >= 0; l-- {
 		pre := "model.layers." + string(rune('0'+l)) + "."
 		out = append(out,
-			Param{Name: pre + "mlp.down_proj.weight", R: 10, C: 21},
-			Param{Name: pre + "post_attention_layernorm.weight", R: 1, C: 10},
-			Param{Name: pre + "self_attn.q_proj.weight", R: 10, C: 10},
-			Param{Name: pre + "input_layernorm.weight", R: 1, C: 10})
+			declare(pre+"mlp.down_proj.weight", param.Linear, l, 10, 21),
+			declare(pre+"post_attention_layernorm.weight", param.Norm, l, 1, 10),
+			declare(pre+"self_attn.q_proj.weight", param.Linear, l, 10, 10),
+			declare(pre+"input_layernorm.weight", param.Norm, l, 1, 10))
 	}
-	sites := 1
-	if tied {
-		sites = 2
+	embed := declare("model.embed_tokens.weight", param.Embedding, param.NoLayer, 37, 10)
+	if embed.Uses = 1; tied {
+		embed.Uses = 2
 	}
-	return append(out, Param{Name: "model.embed_tokens.weight", R: 37, C: 10, Sites: sites})
+	return append(out, embed)
+}
+
+func declare(name string, kind param.Kind, layer, r, c int) Param {
+	return Param{Spec: param.Spec{Name: name, Kind: kind, Layer: layer, R: r, C: c}}
+}
+
+// A layout goes by kind and layer: with names that say nothing it is the same.
+func TestNamesSayNothing(t *testing.T) {
+	for _, scope := range []string{"tensor", "layer", "1MB", "global"} {
+		named, unnamed := llama(3, true), llama(3, true)
+		for i := range unnamed {
+			unnamed[i].Name = fmt.Sprintf("p%d", len(unnamed)-i)
+		}
+		a, err := Partition(named, scope, Limits{Objectives: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := Partition(unnamed, scope, Limits{Objectives: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(a.Buckets) != len(b.Buckets) {
+			t.Fatalf("%s: %d buckets, %d when the names say nothing", scope, len(a.Buckets), len(b.Buckets))
+		}
+		for i := range a.Buckets {
+			for k, p := range a.Buckets[i].Params {
+				q := b.Buckets[i].Params[k]
+				q.Name = p.Name
+				if p != q {
+					t.Errorf("%s, bucket %d: %+v, %+v when the names say nothing", scope, i, p, q)
+				}
+			}
+		}
+		if scope == "layer" && b.Buckets[0].Name != "layer 2" {
+			t.Errorf("the first bucket is called %q", b.Buckets[0].Name)
+		}
+	}
 }
 
 func TestPartition(t *testing.T) {
@@ -112,10 +152,10 @@ func TestFinalNormJoinsLastLayer(t *testing.T) {
 	}
 	vectors := false
 	for _, p := range l.Buckets[norm.Bucket].Params {
-		if vectors && p.R > 1 {
+		if vectors && !p.Kind.Vector() {
 			t.Error("a matrix lies behind a vector")
 		}
-		vectors = vectors || p.R == 1
+		vectors = vectors || p.Kind.Vector()
 	}
 }
 
@@ -138,7 +178,7 @@ func TestPartitionLimits(t *testing.T) {
 		}
 	}
 	// One tensor that is too large is named, with the limit and what can be done.
-	params = []Param{{Name: "small", R: 4, C: 64}, {Name: "large", R: 1024, C: 512}} // 2 MiB
+	params = []Param{declare("small", param.Embedding, param.NoLayer, 4, 64), declare("large", param.Embedding, param.NoLayer, 1024, 512)} // 2 MiB
 	for _, c := range []struct {
 		lim  Limits
 		want []string
@@ -174,7 +214,19 @@ func TestPartitionRefuses(t *testing.T) {
 	if _, err := Partition(twice, "layer", Limits{}); err == nil {
 		t.Error("a parameter given twice is accepted")
 	}
-	if _, err := Partition([]Param{{Name: "x", R: 0, C: 4}}, "layer", Limits{}); err == nil {
-		t.Error("an empty parameter is accepted")
+	for _, c := range []struct {
+		p    Param
+		want string
+	}{
+		{declare("x", param.Linear, 0, 0, 4), "shape (0,4)"},
+		{declare("x", 0, 0, 4, 4), "without a kind"},
+		{declare("x", param.Head+1, 0, 4, 4), "without a kind"},
+		{declare("x", param.Norm, 0, 4, 4), "a norm, a vector"},
+		{declare("x", param.Linear, param.NoLayer, 4, 4), "outside the layers"},
+		{declare("x", param.Bias, -2, 1, 4), "layer -2"},
+	} {
+		if _, err := Partition([]Param{c.p}, "layer", Limits{}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("error %v, want %q", err, c.want)
+		}
 	}
 }

@@ -26,7 +26,7 @@ func (m *memory) planFor(r *Resolver, micro int) memoryPlan {
 	var needs []need
 	for _, name := range r.store.Layout.order {
 		p := r.store.place(name)
-		needs = append(needs, need{name: name, unit: r.unitOf(p), bytes: r.spotBytes(p), sites: p.sites()})
+		needs = append(needs, need{name: name, unit: r.unitOf(p), bytes: r.spotBytes(p), uses: p.uses()})
 	}
 	keep := r.store.Layout.Global || micro > 1
 	lends := map[string][]int64{}
@@ -81,8 +81,8 @@ func (m *memory) begin(r *Resolver) {
 // makes its memory ready.
 func (m *memory) written(r *Resolver, p Place) bool {
 	n := m.writes[p.Name]
-	if n >= p.sites()*r.micro {
-		panic("bucket: " + p.Name + " is written more often than it has sites and micro-batches")
+	if n >= p.uses()*r.micro {
+		panic("bucket: " + p.Name + " is written more often than it has uses and micro-batches")
 	}
 	if n == 0 && !r.direct() {
 		m.open(r, p)

@@ -9,6 +9,7 @@ import (
 
 	"concord/gpu"
 	"concord/internal/optest"
+	"concord/internal/param"
 	"concord/internal/ref"
 	"concord/moo"
 	"concord/tensor"
@@ -93,7 +94,7 @@ func TestGhostResolve(t *testing.T) {
 			want := finish(t, rows)
 			gradient := gradients(t, s)
 			rows.Release()
-			ghost := m.resolverWith(s, Options{Solver: solver(testSolver), Tokens: 16, Ghost: func(p Param) bool { return p.R > 1 && p.C != 5 }})
+			ghost := m.resolverWith(s, Options{Solver: solver(testSolver), Tokens: 16, Ghost: func(p Param) bool { return !p.Kind.Vector() && p.C != 5 }})
 			for range 2 {
 				m.backward(ghost, 1)
 				got := finish(t, ghost)
@@ -212,7 +213,7 @@ func TestAdamMetric(t *testing.T) {
 	const n = 4
 	rows := [][]float32{{10, 1, 0, 0}, {10, -0.5, 0, 0}}
 	second := []float32{1e6, 1e-2, 1e-2, 1e-2}
-	params := []Param{{Name: "w", R: 1, C: n}}
+	params := []Param{declare("w", param.Norm, 0, 1, n)}
 	change := func(metric bool) []float64 { // of each language's loss, to first order
 		l, err := Partition(params, "tensor", Limits{Objectives: 2})
 		if err != nil {
@@ -247,7 +248,7 @@ func TestAdamMetric(t *testing.T) {
 		x, dy, seg := e.New(gpu.RoleScratch, "x", 2, n), e.New(gpu.RoleScratch, "dy", 2, 1), e.NewSegments(gpu.RoleData, []int{0, 1, 2})
 		e.Upload(x, slices.Concat(rows...))
 		e.Upload(dy, []float32{1, 1})
-		r.Site("w", x, seg, func(x tensor.Tensor, to tensor.Target) { e.MatMulSegmented(to.Rows, dy, x, to.Segments, to.Accumulate) })
+		r.Use("w", x, seg, func(x tensor.Tensor, to tensor.Target) { e.MatMulSegmented(to.Rows, dy, x, to.Segments, to.Accumulate) })
 		finish(t, r)
 		e.AdamW(s.Flat(Weight, 0), s.Flat(First, 0), s.Flat(Second, 0), s.Flat(Gradient, 0), tensor.AdamWParams{LR: 1, Beta1: 0, Beta2: beta2, Eps: eps, Step: step, GradScale: 1})
 		moved, err := s.Read(Weight, "w") // the weights were zero: what they are is Δθ

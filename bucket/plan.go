@@ -42,7 +42,7 @@ type need struct {
 	name  string
 	unit  int
 	bytes int64
-	sites int
+	uses  int
 }
 
 // planner simulates a step's life of units.
@@ -63,7 +63,7 @@ type planner struct {
 type span struct{ start, end int64 }
 
 // planMemory places needs, which are given in the order of their last write;
-// parameters with several sites are written first of all. lends is the memory
+// parameters with several uses are written first of all. lends is the memory
 // lent by parameter. limit bounds an arena, 0 = none.
 func planMemory(needs []need, lends map[string][]int64, inFlight int, keep bool, limit int64) memoryPlan {
 	p := &planner{limit: limit, inFlight: inFlight, keep: keep,
@@ -74,18 +74,18 @@ func planMemory(needs []need, lends map[string][]int64, inFlight int, keep bool,
 	}
 	for _, n := range needs {
 		p.left[n.unit]++
-		p.held[n.unit] = p.held[n.unit] || n.sites > 1
+		p.held[n.unit] = p.held[n.unit] || n.uses > 1
 	}
 	for _, n := range needs { // their sizes are known before anything is lent, so regions of lent memory come first
 		p.lend(n.name, lends[n.name])
 	}
 	for _, n := range needs {
-		if n.sites > 1 {
+		if n.uses > 1 {
 			p.place(n)
 		}
 	}
 	for _, n := range needs {
-		if n.sites <= 1 {
+		if n.uses <= 1 {
 			p.place(n)
 		}
 		if p.left[n.unit]--; p.left[n.unit] == 0 {

@@ -78,7 +78,7 @@ type Options struct {
 }
 
 // Resolver takes a step's gradients as the backward pass writes them. Per step:
-// Begin, then Linear or Site once for each site of each parameter and
+// Begin, then Linear or Use once for each use of each parameter and
 // micro-batch, in the order of the layout's parameters, then Finish.
 type Resolver struct {
 	store   *Store
@@ -100,7 +100,7 @@ type Resolver struct {
 // unit is the state of a unit in the current step.
 type unit struct {
 	left  int // writes to come
-	sites int // writes per micro-batch
+	uses  int // writes per micro-batch
 	held  bool
 	fixed []float64 // weights known before the step
 	gram  *tensor.GramSum
@@ -122,8 +122,8 @@ func NewResolver(s *Store, o Options) (*Resolver, error) {
 	for _, b := range s.Layout.Buckets {
 		u := &r.units[b.Unit]
 		for _, p := range b.Params {
-			u.sites += p.sites()
-			u.held = u.held || p.sites() > 1
+			u.uses += p.uses()
+			u.held = u.held || p.Shared()
 		}
 	}
 	r.sums = s.Engine.SumSquaresScratch(r.gradients()...)
@@ -201,7 +201,7 @@ func (r *Resolver) Begin(micro int) {
 	r.fix.begin()
 	for i := range r.units {
 		u := &r.units[i]
-		u.left, u.gram, u.fixed = u.sites*micro, nil, nil
+		u.left, u.gram, u.fixed = u.uses*micro, nil, nil
 		if r.opt.MayFix && !r.direct() {
 			u.fixed = rounded(r.opt.Solver.Fixed(i))
 		}
@@ -237,7 +237,7 @@ func (r *Resolver) Linear(name string, dy, x tensor.Tensor, seg tensor.Segments)
 	if dy.C < x.C {
 		narrow = dy
 	}
-	r.Site(name, narrow, seg, func(factor tensor.Tensor, to tensor.Target) {
+	r.Use(name, narrow, seg, func(factor tensor.Tensor, to tensor.Target) {
 		a, b := dy, factor
 		if dy.C < x.C {
 			a, b = factor, x
@@ -246,12 +246,12 @@ func (r *Resolver) Linear(name string, dy, x tensor.Tensor, seg tensor.Segments)
 	})
 }
 
-// Site records any other gradient of the parameter called name. It calls write
+// Use records any other gradient of the parameter called name. It calls write
 // once with where the gradients go and with factor (N, K), an operand of which
 // the gradient is a linear function token by token, possibly scaled: the scaled
 // copy is what write must use for the gradient. Errors are sticky and surface in
 // Finish.
-func (r *Resolver) Site(name string, factor tensor.Tensor, seg tensor.Segments, write func(factor tensor.Tensor, to tensor.Target)) {
+func (r *Resolver) Use(name string, factor tensor.Tensor, seg tensor.Segments, write func(factor tensor.Tensor, to tensor.Target)) {
 	p := r.store.place(name)
 	u := &r.units[r.unitOf(p)]
 	to := tensor.Target{Segments: seg, Accumulate: r.memory.written(r, p)}
@@ -337,7 +337,7 @@ func (r *Resolver) Finish() (Report, error) {
 	follows := r.remote.x != nil && len(r.remote.x.Rows()) == 0
 	for i, u := range r.units {
 		if u.left > 0 && !follows {
-			return Report{}, fmt.Errorf("bucket: finish: %q lacks %d of its %d gradient writes", r.store.Layout.Units[i].Name, u.left, u.sites*r.micro)
+			return Report{}, fmt.Errorf("bucket: finish: %q lacks %d of its %d gradient writes", r.store.Layout.Units[i].Name, u.left, u.uses*r.micro)
 		}
 	}
 	return r.finish()

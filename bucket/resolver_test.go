@@ -12,6 +12,7 @@ import (
 
 	"concord/gpu"
 	"concord/internal/optest"
+	"concord/internal/param"
 	"concord/tensor"
 )
 
@@ -57,25 +58,25 @@ func (m *model) store(scope string) *Store {
 	return s
 }
 
-// operands are the activations of a site, scaled so that layers differ in size.
-func (m *model) operands(p Param, site, micro int) (a, b []float32) {
+// operands are the activations of a use, scaled so that layers differ in size.
+func (m *model) operands(p Param, use, micro int) (a, b []float32) {
 	n := m.starts[m.objectives()]
-	seed := uint64(len(p.Name)*1000+p.R*p.C*7+site*31+micro*17) + uint64(p.Name[len(p.Name)/2])
+	seed := uint64(len(p.Name)*1000+p.R*p.C*7+use*31+micro*17) + uint64(p.Name[len(p.Name)/2])
 	a, b = optest.Random(n*p.R, seed), optest.Random(n*p.C, seed+1)
 	for obj, v := range m.poison {
-		if p.R > 1 {
+		if !p.Kind.Vector() {
 			a[(m.starts[obj+1]-1)*p.R] = v
 		}
 	}
 	return a, b
 }
 
-// sites lists the writes of a backward pass: those of a tied parameter come
+// uses lists the writes of a backward pass: those of a tied parameter come
 // first and last.
-func (m *model) sites() []Param {
+func (m *model) uses() []Param {
 	var out []Param
 	for _, p := range m.params {
-		if p.Sites > 1 {
+		if p.Shared() {
 			out = append(out, p)
 		}
 	}
@@ -95,16 +96,16 @@ func (m *model) backward(r *Resolver, micro int) {
 	seg := m.e.NewSegments(gpu.RoleData, starts)
 	for k := range micro {
 		count := map[string]int{}
-		for _, p := range m.sites() {
+		for _, p := range m.uses() {
 			ha, hb := m.operands(p, count[p.Name], k)
 			count[p.Name]++
 			a, b := m.e.New(gpu.RoleActivations, "a", starts[len(starts)-1], p.R), m.e.New(gpu.RoleActivations, "b", starts[len(starts)-1], p.C)
 			m.e.Upload(a, ha)
 			m.e.Upload(b, hb)
-			if p.R > 1 && p.sites() == 1 {
+			if p.Kind == param.Linear {
 				r.Linear(p.Name, a, b, seg)
 			} else {
-				r.Site(p.Name, b, seg, func(b tensor.Tensor, to tensor.Target) {
+				r.Use(p.Name, b, seg, func(b tensor.Tensor, to tensor.Target) {
 					m.e.MatMulSegmented(to.Rows, a, b, to.Segments, to.Accumulate)
 				})
 			}
@@ -136,7 +137,7 @@ func (m *model) jacobian(micro int) map[string][][]float64 {
 	}
 	for k := range micro {
 		count := map[string]int{}
-		for _, p := range m.sites() {
+		for _, p := range m.uses() {
 			a, b := m.operands(p, count[p.Name], k)
 			count[p.Name]++
 			for obj := range m.objectives() {
@@ -249,7 +250,7 @@ func llamaNames(s *Store) []string {
 }
 
 // TestResolve compares a step in every scope with float64 on the CPU: Grams,
-// combined gradients and norms, with tied sites and micro-batches summed first.
+// combined gradients and norms, with tied uses and micro-batches summed first.
 func TestResolve(t *testing.T) {
 	e := testEngine(t)
 	for _, tied := range []bool{true, false} {

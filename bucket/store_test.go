@@ -8,6 +8,7 @@ import (
 
 	"concord/gpu"
 	"concord/internal/optest"
+	"concord/internal/param"
 	"concord/tensor"
 )
 
@@ -82,7 +83,7 @@ func TestStoreOutOfMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dev.Close()
-	l, err := Partition([]Param{{Name: "w", R: 1024, C: 1024}}, "layer", Limits{})
+	l, err := Partition([]Param{declare("w", param.Linear, 0, 1024, 1024)}, "layer", Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +101,7 @@ func TestReadWithinBudget(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dev.Close()
-	l, err := Partition([]Param{{Name: "w", R: 1024, C: 1024}}, "layer", Limits{})
+	l, err := Partition([]Param{declare("w", param.Linear, 0, 1024, 1024)}, "layer", Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func (m *Llama) BackwardLayers(b *Batch, g Gradients) {
 		m.backwardMLP(i, b, g)
 		m.backwardAttention(i, b, g)
 	}
-	g.Site(embedName, m.back.dx, b.Segments, func(dx tensor.Tensor, to tensor.Target) {
+	g.Use(embedName, m.back.dx, b.Segments, func(dx tensor.Tensor, to tensor.Target) {
 		m.e.EmbeddingBackward(to.Rows, dx, b.tokens(to.Segments.M()), to.Accumulate)
 	})
 }
@@ -67,7 +67,7 @@ func (m *Llama) backwardHead(b *Batch, g Gradients) {
 	if m.Config.TieWordEmbeddings {
 		name = embedName
 	}
-	g.Site(name, m.s.norm, b.Segments, func(x tensor.Tensor, to tensor.Target) {
+	g.Use(name, m.s.norm, b.Segments, func(x tensor.Tensor, to tensor.Target) {
 		m.loss.Run(m.s.norm, m.head, b.labels, b.scale, m.Loss, &tensor.HeadGradients{DX: s.dnorm, X: x, DWeight: to})
 	})
 	m.normWeight(normName, s.dnorm, last, b, g)
@@ -118,7 +118,7 @@ func (m *Llama) linearWeight(name string, dy, x tensor.Tensor, b *Batch, g Gradi
 
 // normWeight is the gradient of a norm's weight; m.s.rstd is x's.
 func (m *Llama) normWeight(name string, dnorm, x tensor.Tensor, b *Batch, g Gradients) {
-	g.Site(name, dnorm, b.Segments, func(dnorm tensor.Tensor, to tensor.Target) {
+	g.Use(name, dnorm, b.Segments, func(dnorm tensor.Tensor, to tensor.Target) {
 		m.e.RMSNormBackwardWeight(to.Rows, dnorm, x, m.s.rstd, to.Segments, to.Accumulate)
 	})
 }

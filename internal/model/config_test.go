@@ -162,12 +162,12 @@ func TestConfigRefusals(t *testing.T) {
 func TestParamSpecsOrder(t *testing.T) {
 	c, _ := ParseConfig([]byte(llama32))
 	specs := ParamSpecs(c)
-	if first, last := specs[0], specs[len(specs)-1]; first.Name != normName || last.Name != embedName || last.Sites != 2 {
+	if first, last := specs[0], specs[len(specs)-1]; first.Name != normName || last.Name != embedName || last.Uses != 2 {
 		t.Errorf("tied: first %+v, last %+v", first, last)
 	}
 	c.TieWordEmbeddings = false
 	specs = ParamSpecs(c)
-	if first, last := specs[0], specs[len(specs)-1]; first.Name != headName || last.Name != embedName || last.Sites != 1 {
+	if first, last := specs[0], specs[len(specs)-1]; first.Name != headName || last.Name != embedName || last.Uses != 1 {
 		t.Errorf("untied: first %+v, last %+v", first, last)
 	}
 	if len(specs) != 16*9+3 {

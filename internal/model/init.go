@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math"
-	"strings"
 
+	"concord/internal/param"
 	"concord/tensor"
 )
 
@@ -15,7 +15,7 @@ import (
 func InitRandom(e *tensor.Engine, c Config, w Weights, seed uint64) error {
 	for _, s := range ParamSpecs(c) {
 		data := make([]float32, s.R*s.C)
-		if strings.HasSuffix(s.Name, "norm.weight") {
+		if s.Kind == param.Norm {
 			for i := range data {
 				data[i] = 1
 			}

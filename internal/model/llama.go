@@ -30,16 +30,16 @@ type Weights interface {
 }
 
 // Gradients receives the parameters' gradients during Backward, one call per
-// site and in the order of ParamSpecs, sites of tied embeddings first and last.
+// use and in the order of ParamSpecs, uses of tied embeddings first and last.
 type Gradients interface {
 	// Linear takes the gradient of a linear map's weight: objective m's is
 	// dy_mᵀ x_m over the tokens of segment m, dy (N, R), x (N, C). Both may be
 	// overwritten once it returns.
 	Linear(name string, dy, x tensor.Tensor, seg tensor.Segments)
-	// Site takes any other gradient. It calls write, once, with where the gradient
+	// Use takes any other gradient. It calls write, once, with where the gradient
 	// goes, in seg's or one segment, and with factor, (N, K), in which the gradient
 	// is linear token by token: what write gets may be scaled and must be used.
-	Site(name string, factor tensor.Tensor, seg tensor.Segments, write func(factor tensor.Tensor, to tensor.Target))
+	Use(name string, factor tensor.Tensor, seg tensor.Segments, write func(factor tensor.Tensor, to tensor.Target))
 }
 
 // Dims are the sizes a model's buffers are made for.

@@ -66,8 +66,8 @@ func checkNames(r *safetensors.Reader, dir string, c Config, specs []Spec) error
 			return fmt.Errorf("model: %s has no %s: if head and embeddings are one matrix, set tie_word_embeddings to true in %s", dir, s.Name, ConfigFile)
 		case !ok:
 			return fmt.Errorf("model: %s has no tensor %s, which %s asks for", dir, s.Name, ConfigFile)
-		case !slices.Equal(t.Shape, s.shape()):
-			return fmt.Errorf("model: %s: %s has the shape %v, %s asks for %v", t.File, s.Name, t.Shape, ConfigFile, s.shape())
+		case !slices.Equal(t.Shape, s.Dims()):
+			return fmt.Errorf("model: %s: %s has the shape %v, %s asks for %v", t.File, s.Name, t.Shape, ConfigFile, s.Dims())
 		}
 	}
 	for _, name := range r.Names() {

@@ -63,7 +63,7 @@ func TestSaveAndLoad(t *testing.T) {
 func entriesOf(c Config) []safetensors.Entry {
 	var out []safetensors.Entry
 	for _, s := range ParamSpecs(c) {
-		out = append(out, entry(s.Name, s.shape(), 0.5))
+		out = append(out, entry(s.Name, s.Dims(), 0.5))
 	}
 	return out
 }

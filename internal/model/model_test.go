@@ -44,7 +44,7 @@ type gradients struct {
 	t       testing.TB
 	e       *tensor.Engine
 	rows    map[string]tensor.Rows
-	left    map[string]int // sites to come
+	left    map[string]int // uses to come
 	written map[string]bool
 	done    []string
 }
@@ -61,18 +61,18 @@ func newGradients(t testing.TB, e *tensor.Engine, c Config, m int) *gradients {
 		}
 		e.Dev.Write(gpu.View{Buf: buf, Size: buf.Size()}, junk)
 		g.rows[s.Name] = tensor.Rows{Buf: buf, M: m, Stride: stride, R: s.R, C: s.C, LD: ld}
-		g.left[s.Name] = s.Sites
+		g.left[s.Name] = s.Uses
 	}
 	return g
 }
 
 func (g *gradients) Linear(name string, dy, x tensor.Tensor, seg tensor.Segments) {
-	g.Site(name, dy, seg, func(dy tensor.Tensor, to tensor.Target) {
+	g.Use(name, dy, seg, func(dy tensor.Tensor, to tensor.Target) {
 		g.e.MatMulSegmented(to.Rows, dy, x, to.Segments, to.Accumulate)
 	})
 }
 
-func (g *gradients) Site(name string, factor tensor.Tensor, seg tensor.Segments, write func(tensor.Tensor, tensor.Target)) {
+func (g *gradients) Use(name string, factor tensor.Tensor, seg tensor.Segments, write func(tensor.Tensor, tensor.Target)) {
 	r, ok := g.rows[name]
 	if !ok {
 		g.t.Fatalf("gradient of unknown parameter %s", name)

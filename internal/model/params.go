@@ -2,17 +2,12 @@ package model
 
 import (
 	"fmt"
-	"strings"
+
+	"concord/internal/param"
 )
 
-// Spec is one parameter, by its Hugging Face name.
-type Spec struct {
-	Name string
-	R, C int // (out, in) of a linear map; a norm's weight has R = 1
-	// Sites is how many places of the backward pass add to its gradient: 2 for
-	// embeddings tied to the head, else 1.
-	Sites int
-}
+// Spec declares one parameter, by its Hugging Face name.
+type Spec = param.Spec
 
 const (
 	embedName = "model.embed_tokens.weight"
@@ -39,27 +34,28 @@ func layerName(i int, name string) string { return fmt.Sprintf("model.layers.%d.
 // their gradients: head, final norm, layers from last to first, embedding.
 func ParamSpecs(c Config) []Spec {
 	var out []Spec
-	add := func(name string, r, cols, sites int) { out = append(out, Spec{name, r, cols, sites}) }
+	add := func(name string, kind param.Kind, layer, r, cols int) {
+		out = append(out, Spec{Name: name, Kind: kind, Layer: layer, R: r, C: cols, Uses: 1})
+	}
 	if !c.TieWordEmbeddings {
-		add(headName, c.Vocab, c.Hidden, 1)
+		add(headName, param.Head, param.NoLayer, c.Vocab, c.Hidden)
 	}
-	add(normName, 1, c.Hidden, 1)
+	add(normName, param.Norm, param.NoLayer, 1, c.Hidden)
 	for i := c.Layers - 1; i >= 0; i-- {
-		add(layerName(i, downProj), c.Hidden, c.FFN, 1)
-		add(layerName(i, gateProj), c.FFN, c.Hidden, 1)
-		add(layerName(i, upProj), c.FFN, c.Hidden, 1)
-		add(layerName(i, postNorm), 1, c.Hidden, 1)
-		add(layerName(i, oProj), c.Hidden, c.Heads*c.HeadDim, 1)
-		add(layerName(i, qProj), c.Heads*c.HeadDim, c.Hidden, 1)
-		add(layerName(i, kProj), c.KVHeads*c.HeadDim, c.Hidden, 1)
-		add(layerName(i, vProj), c.KVHeads*c.HeadDim, c.Hidden, 1)
-		add(layerName(i, inputNorm), 1, c.Hidden, 1)
+		add(layerName(i, downProj), param.Linear, i, c.Hidden, c.FFN)
+		add(layerName(i, gateProj), param.Linear, i, c.FFN, c.Hidden)
+		add(layerName(i, upProj), param.Linear, i, c.FFN, c.Hidden)
+		add(layerName(i, postNorm), param.Norm, i, 1, c.Hidden)
+		add(layerName(i, oProj), param.Linear, i, c.Hidden, c.Heads*c.HeadDim)
+		add(layerName(i, qProj), param.Linear, i, c.Heads*c.HeadDim, c.Hidden)
+		add(layerName(i, kProj), param.Linear, i, c.KVHeads*c.HeadDim, c.Hidden)
+		add(layerName(i, vProj), param.Linear, i, c.KVHeads*c.HeadDim, c.Hidden)
+		add(layerName(i, inputNorm), param.Norm, i, 1, c.Hidden)
 	}
-	sites := 1
+	add(embedName, param.Embedding, param.NoLayer, c.Vocab, c.Hidden)
 	if c.TieWordEmbeddings {
-		sites = 2
+		out[len(out)-1].Uses = 2
 	}
-	add(embedName, c.Vocab, c.Hidden, sites)
 	return out
 }
 
@@ -70,12 +66,4 @@ func (c Config) Parameters() int64 {
 		n += int64(s.R) * int64(s.C)
 	}
 	return n
-}
-
-// shape is the tensor's shape in a file: norms are vectors.
-func (s Spec) shape() []int {
-	if strings.HasSuffix(s.Name, "norm.weight") {
-		return []int{s.C}
-	}
-	return []int{s.R, s.C}
 }

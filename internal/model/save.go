@@ -73,7 +73,7 @@ func CarryOver(dir, from string) error {
 func Entries(e *tensor.Engine, c Config, w Weights, dtype safetensors.DType) []safetensors.Entry {
 	var out []safetensors.Entry
 	for _, s := range ParamSpecs(c) {
-		out = append(out, safetensors.Entry{Name: s.Name, Shape: s.shape(), DType: dtype, Data: func() ([]float32, error) {
+		out = append(out, safetensors.Entry{Name: s.Name, Shape: s.Dims(), DType: dtype, Data: func() ([]float32, error) {
 			data, err := e.Download(w.Weight(s.Name))
 			if err != nil {
 				return nil, err

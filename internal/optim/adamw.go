@@ -76,7 +76,7 @@ func decayRuns(l bucket.Layout) []run {
 	var out []run
 	for b, bk := range l.Buckets {
 		for _, p := range bk.Params {
-			decay := p.R > 1
+			decay := !p.Kind.Vector()
 			if n := len(out) - 1; n >= 0 && out[n].bucket == b && out[n].decay == decay {
 				out[n].end = p.Offset + p.Extent()
 				continue

@@ -10,6 +10,7 @@ import (
 	"concord/bucket"
 	"concord/gpu"
 	"concord/internal/optest"
+	"concord/internal/param"
 	"concord/internal/ref"
 	"concord/tensor"
 )
@@ -28,10 +29,14 @@ func testEngine(t testing.TB) *tensor.Engine {
 }
 
 var params = []bucket.Param{
-	{Name: "norm", R: 1, C: 10},
-	{Name: "layers.1.w", R: 7, C: 10}, {Name: "layers.1.b", R: 1, C: 7},
-	{Name: "layers.0.b", R: 1, C: 7}, {Name: "layers.0.w", R: 7, C: 10},
-	{Name: "embedding", R: 70, C: 10},
+	declare("norm", param.Norm, param.NoLayer, 1, 10),
+	declare("layers.1.w", param.Linear, 1, 7, 10), declare("layers.1.b", param.Bias, 1, 1, 7),
+	declare("layers.0.b", param.Bias, 0, 1, 7), declare("layers.0.w", param.Linear, 0, 7, 10),
+	declare("embedding", param.Embedding, param.NoLayer, 70, 10),
+}
+
+func declare(name string, kind param.Kind, layer, r, c int) bucket.Param {
+	return bucket.Param{Spec: param.Spec{Name: name, Kind: kind, Layer: layer, R: r, C: c}}
 }
 
 var config = Config{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.3, Clip: 2}
@@ -126,7 +131,7 @@ func TestStep(t *testing.T) {
 			}
 			for i, p := range params {
 				decay := config.WeightDecay
-				if p.R == 1 {
+				if p.Kind.Vector() {
 					decay = 0
 				}
 				ref.AdamW(want[0][i], want[1][i], want[2][i], gradient(p, i, k), 0.01, config.Beta1, config.Beta2, config.Eps, decay, int64(k+1), scale)

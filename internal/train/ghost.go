@@ -1,9 +1,8 @@
 package train
 
 import (
-	"strings"
-
 	"concord/bucket"
+	"concord/internal/param"
 	"concord/tensor"
 )
 
@@ -14,7 +13,7 @@ func (t *Trainer) ghost() func(bucket.Param) bool {
 	if t.objective.shared || t.objective.folded() || o.Gram == "rows" || o.Metric == "adam" || t.cfg.Batch.Accumulate > 1 || t.objective.elementwise() || t.cfg.Batch.Rows*t.cfg.Batch.SeqLen > tensor.GhostTokens {
 		return nil
 	}
-	return func(p bucket.Param) bool { return isLinear(p) && (o.Gram == "ghost" || t.ghostPays(p)) }
+	return func(p bucket.Param) bool { return p.Kind == param.Linear && (o.Gram == "ghost" || t.ghostPays(p)) }
 }
 
 // ghostPays says that p's Gram costs less without rows, or that its rows fit no
@@ -38,10 +37,6 @@ func (t *Trainer) flopsPerByte() float64 {
 	}
 	return 10
 }
-
-// isLinear says that p is the weight of a layer's linear map, whose gradient is
-// recorded by Gradients.Linear.
-func isLinear(p bucket.Param) bool { return p.R > 1 && strings.Contains(p.Name, ".layers.") }
 
 // adamMetric is the metric of the update being made.
 func (t *Trainer) adamMetric() tensor.AdamMetric {

@@ -122,7 +122,7 @@ func params(c model.Config) []bucket.Param {
 	specs := model.ParamSpecs(c)
 	out := make([]bucket.Param, len(specs))
 	for i, s := range specs {
-		out[i] = bucket.Param{Name: s.Name, R: s.R, C: s.C, Sites: s.Sites}
+		out[i] = bucket.Param{Spec: s}
 	}
 	return out
 }

@@ -16,6 +16,7 @@ import (
 
 	"concord/gpu"
 	"concord/internal/model"
+	"concord/internal/param"
 	"concord/internal/safetensors"
 	"concord/internal/tokenizer"
 )
@@ -146,18 +147,14 @@ func Base(t testing.TB, dir string, change func(name string, values []float32)) 
 		for i := range values {
 			state = state*6364136223846793005 + 1442695040888963407 // Knuth's MMIX generator
 			values[i] = float32(float64(state>>11)/(1<<53)-0.5) * 0.2
-			if s.R == 1 {
+			if s.Kind == param.Norm {
 				values[i] = 1
 			}
 		}
 		if change != nil {
 			change(s.Name, values)
 		}
-		shape := []int{s.R, s.C}
-		if s.R == 1 {
-			shape = shape[1:]
-		}
-		entries = append(entries, safetensors.Entry{Name: s.Name, Shape: shape, DType: safetensors.F32, Data: func() ([]float32, error) { return values, nil }})
+		entries = append(entries, safetensors.Entry{Name: s.Name, Shape: s.Dims(), DType: safetensors.F32, Data: func() ([]float32, error) { return values, nil }})
 	}
 	if err := safetensors.WriteModel(dir, entries, nil, 0); err != nil {
 		t.Fatal(err)
