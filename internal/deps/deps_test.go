@@ -24,7 +24,8 @@ var allowed = map[string][]string{
 	"moo/internal/jac":       {},
 	"moo/mootest":            {"moo", "moo/internal/jac"},
 	"tensor":                 {"gpu", "shaders"},
-	"bucket":                 {"gpu", "tensor", "moo", "bucket/exchange"},
+	"internal/param":         {},
+	"bucket":                 {"gpu", "tensor", "moo", "bucket/exchange", "internal/param"},
 	"bucket/exchange":        {}, // what bucket and internal/cluster agree on: neither imports the other
 	"transport":              {},
 	"internal/cluster":       {"transport", "bucket/exchange", "internal/cluster/store"}, // no device: it compiles and is tested everywhere
@@ -43,15 +44,15 @@ var allowed = map[string][]string{
 	"internal/checkpoint":    {},
 	"internal/tokenizer":     {},
 	"internal/data":          {"internal/tokenizer"},
-	"internal/model":         {"gpu", "tensor", "internal/safetensors"},
+	"internal/model":         {"gpu", "tensor", "internal/param", "internal/safetensors"},
 	"internal/optim":         {"gpu", "bucket", "tensor"},
 	"internal/samebits":      {"internal/safetensors"}, // compares two binaries from outside
 	"internal/doctor":        {"gpu", "tensor", "internal/ref", "internal/optest"},
 	"internal/train": {
 		"gpu", "tensor", "bucket", "moo", "internal/model", "internal/data", "internal/tokenizer", "internal/config",
-		"internal/optim", "internal/checkpoint", "internal/safetensors", "internal/report", "internal/cluster", "transport",
+		"internal/optim", "internal/param", "internal/checkpoint", "internal/safetensors", "internal/report", "internal/cluster", "transport",
 	},
-	"internal/train/traintest": {"gpu", "internal/model", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
+	"internal/train/traintest": {"gpu", "internal/model", "internal/param", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
 	"internal/compare":         {"moo", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},
 	"internal/bench":           {"gpu", "tensor", "moo", "internal/train", "internal/config"},
 	"cmd/concord":              {"gpu", "moo", "internal/train", "internal/report", "internal/config", "internal/doctor", "internal/bench", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/live", "internal/safetensors", "internal/cluster"},
