@@ -31,23 +31,16 @@ func (m *Llama) newBackScratch() *backScratch {
 // gradient of Σ Scale·Loss over each objective's tokens by every parameter. The
 // gradients of the activations are computed once for all objectives; only those
 // of the parameters are split. Parameters complete in the order of ParamSpecs.
-func (m *Llama) Backward(b *Batch, g Gradients) {
-	m.BackwardHead(b, g)
-	m.BackwardLayers(b, g)
-}
-
-// BackwardHead is Backward's first part: the losses, and the gradients of the
-// head and the final norm.
-func (m *Llama) BackwardHead(b *Batch, g Gradients) {
+//
+// losses, if not nil, is called once, when the losses have been recorded and before
+// any gradient is complete: from then on they can be read, which whoever resolves
+// the head's gradient may need at once.
+func (m *Llama) Backward(b *Batch, g Gradients, losses func()) {
 	if m.back == nil {
 		panic("model: backward on a forward-only model")
 	}
 	m.e.Dev.Span("backward")
-	m.backwardHead(b, g)
-}
-
-// BackwardLayers is the rest of Backward: the layers and the embedding.
-func (m *Llama) BackwardLayers(b *Batch, g Gradients) {
+	m.backwardHead(b, g, losses)
 	for i := len(m.layers) - 1; i >= 0; i-- {
 		m.backwardMLP(i, b, g)
 		m.backwardAttention(i, b, g)
@@ -59,7 +52,7 @@ func (m *Llama) BackwardLayers(b *Batch, g Gradients) {
 
 // backwardHead runs the fused head and loss, then the final norm: dx becomes
 // the gradient of the last layer's output.
-func (m *Llama) backwardHead(b *Batch, g Gradients) {
+func (m *Llama) backwardHead(b *Batch, g Gradients, losses func()) {
 	e, s := m.e, m.back
 	last := m.stream(len(m.layers))
 	e.RMSNorm(m.s.norm, m.s.rstd, last, m.norm, float32(m.Config.RMSNormEps))
@@ -69,6 +62,9 @@ func (m *Llama) backwardHead(b *Batch, g Gradients) {
 	}
 	g.Use(name, m.s.norm, b.Segments, func(x tensor.Tensor, to tensor.Target) {
 		m.loss.Run(m.s.norm, m.head, b.labels, b.scale, m.Loss, &tensor.HeadGradients{DX: s.dnorm, X: x, DWeight: to})
+		if losses != nil {
+			losses()
+		}
 	})
 	m.normWeight(normName, s.dnorm, last, b, g)
 	e.RMSNormBackward(s.dx, s.dnorm, last, m.norm, m.s.rstd, false)

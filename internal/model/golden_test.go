@@ -91,7 +91,7 @@ func goldenGradients(t *testing.T, m *Llama, golden map[string][]float32) {
 		t.Fatal(err)
 	}
 	m.Forward(b)
-	m.Backward(b, g)
+	m.Backward(b, g, nil)
 	nll, err := m.e.Download(m.Loss)
 	if err != nil {
 		t.Fatal(err)

@@ -233,7 +233,7 @@ func (s *setup) step(t testing.TB, tokens Tokens) (loss []float32, g *gradients)
 	}
 	g = newGradients(t, s.e, s.c, s.m.Dims.Objectives)
 	s.m.Forward(s.b)
-	s.m.Backward(s.b, g)
+	s.m.Backward(s.b, g, nil)
 	loss, err := s.e.Download(s.m.Loss)
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"concord/bucket"
 	"concord/internal/cluster"
 	"concord/internal/config"
+	"concord/internal/report"
 	"concord/internal/train/traintest"
 	"concord/transport"
 )
@@ -27,6 +28,7 @@ type gang struct {
 	end   func(error)
 	close []func()
 	line  transport.Line
+	last  []report.Step // by machine: its latest step
 }
 
 // exact are the settings under which a run's bits do not depend on timing.
@@ -118,6 +120,7 @@ func (g *gang) join(overrides ...string) *Trainer {
 func (g *gang) steps(n int) {
 	g.t.Helper()
 	var wg sync.WaitGroup
+	g.last = make([]report.Step, len(g.all))
 	for i, tr := range g.all {
 		wg.Go(func() {
 			ctx, cancel := context.WithTimeout(g.t.Context(), time.Minute)
@@ -129,10 +132,12 @@ func (g *gang) steps(n int) {
 				}
 			}
 			for tr.step < n {
-				if _, err := tr.advance(ctx); err != nil && err != errCaughtUp {
+				r, err := tr.advance(ctx)
+				if err != nil && err != errCaughtUp {
 					g.t.Errorf("machine %d, step %d: %v", i+1, tr.step+1, err)
 					return
 				}
+				g.last[i] = r
 			}
 		})
 	}

@@ -98,7 +98,7 @@ func (s *Separate) backward(m int) error {
 		return err
 	}
 	t.resolver.Begin(1)
-	t.model.Backward(t.batch, t.resolver)
+	t.model.Backward(t.batch, t.resolver, nil)
 	for i, all := range s.all {
 		row := gpu.View{Buf: all.Buf, Offset: int64(m) * int64(all.LD) * 4, Size: int64(all.LD) * 4}
 		t.engine.Dev.Copy(row, t.store.Flat(bucket.Gradient, i).View())

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"time"
 
@@ -88,12 +89,12 @@ func (t *Trainer) compute() error {
 			return DataError(err)
 		}
 		t.model.Forward(t.batch)
-		t.model.BackwardHead(t.batch, t.resolver)
-		t.losses = append(t.losses, t.engine.Dev.Read(t.model.Loss.View()))
-		if micro == t.part.micro-1 {
-			t.team.lossesIssued(true)
-		}
-		t.model.BackwardLayers(t.batch, t.resolver) // units are resolved as they become ready
+		t.model.Backward(t.batch, t.resolver, func() { // units are resolved as they become ready
+			t.losses = append(t.losses, t.engine.Dev.Read(t.model.Loss.View()))
+			if micro == t.part.micro-1 {
+				t.team.lossesIssued(true)
+			}
+		})
 	}
 	return nil
 }
@@ -137,6 +138,9 @@ func (t *Trainer) settle(b *data.Batch) ([]float64, error) {
 // byLang is the step's loss by language, from the readbacks of its micro-batches.
 func (t *Trainer) byLang() ([]float64, error) {
 	if t.lossByLang == nil {
+		if len(t.losses) < t.part.micro {
+			return nil, fmt.Errorf("train: losses of %d of %d micro-batches were read when a method asked for them", len(t.losses), t.part.micro)
+		}
 		var err error
 		if t.lossByLang, err = t.meanLosses(t.part, t.losses); err != nil {
 			return nil, err

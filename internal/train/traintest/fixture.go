@@ -52,6 +52,19 @@ func Run(t testing.TB, settings map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	Base(t, filepath.Join(dir, "base"), nil)
+	return runIn(t, dir, settings)
+}
+
+// UntiedRun is Run with a base model whose head has a weight of its own.
+func UntiedRun(t testing.TB, settings map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	base(t, filepath.Join(dir, "base"), strings.Replace(configJSON, `"tie_word_embeddings": true`, `"tie_word_embeddings": false`, 1), nil)
+	return runIn(t, dir, settings)
+}
+
+func runIn(t testing.TB, dir string, settings map[string]string) string {
+	t.Helper()
 	for i, lang := range append(slices.Clone(Langs), Unseen) {
 		WriteFile(t, filepath.Join(dir, lang+".jsonl"), Examples(i, 0, 18))
 		WriteFile(t, filepath.Join(dir, lang+".heldout.jsonl"), Examples(i, 18, 24))
@@ -134,7 +147,12 @@ func Examples(lang, from, to int) string {
 // where given, may alter each tensor's values before they are written.
 func Base(t testing.TB, dir string, change func(name string, values []float32)) {
 	t.Helper()
-	WriteFile(t, filepath.Join(dir, model.ConfigFile), configJSON)
+	base(t, dir, configJSON, change)
+}
+
+func base(t testing.TB, dir, config string, change func(name string, values []float32)) {
+	t.Helper()
+	WriteFile(t, filepath.Join(dir, model.ConfigFile), config)
 	Tokenizer(t, dir)
 	c, err := model.ReadConfig(dir)
 	if err != nil {
