@@ -19,7 +19,7 @@ type dbMTL struct{ mean bool }
 func dbMTLEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "db-mtl", Needs: NeedsGram, UsesPreference: true, Rule: "w_m = M u_m max|y|/(|y_m| L_m), y_m = g_m/L_m",
+			Name: "db-mtl", Needs: NeedsGram, UsesLosses: true, UsesPreference: true, Rule: "w_m = M u_m max|y|/(|y_m| L_m), y_m = g_m/L_m",
 			Paper:      "Lin et al. 2023, arXiv:2308.12029 (β = 0)",
 			Guarantees: "all objectives pull with one length; may oppose single objectives",
 			Options:    []Option{rescaleOption("scales the weights to sum to one")},

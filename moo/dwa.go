@@ -17,11 +17,11 @@ type dwa struct {
 func dwaEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "dwa", Needs: NeedsLosses, UsesPreference: true, Rule: "w = M² u ⊙ softmax(r/τ), r = mean loss of the last window over that of the one before",
+			Name: "dwa", Needs: NeedsLosses, UsesLosses: true, UsesPreference: true, Rule: "w = M² u ⊙ softmax(r/τ), r = mean loss of the last window over that of the one before",
 			Paper:      "Liu et al. 2019, arXiv:1803.10704",
 			Guarantees: "descends a weighted mean loss; may oppose single objectives",
 			Options: []Option{
-				{Name: "window", Default: 20.0, Min: 1, Max: 1e9, Doc: "steps per window"},
+				{Name: "window", Default: 20.0, Integer: true, Min: 1, Max: 1e9, Doc: "steps per window"},
 				{Name: "tau", Default: 2.0, Min: 1e-3, Max: 1e9, Doc: "temperature; large values even the weights out"},
 				rescaleOption("divides by M"),
 			},

@@ -57,7 +57,7 @@ func trimmedMeanEntry() entry {
 			Name: "trimmed-mean", Needs: NeedsRows, Rule: "per element: mean of the values without the trim largest and smallest",
 			Paper:      "Yin et al. 2018, arXiv:1803.01498",
 			Guarantees: "robust against trim outliers per element; invariant to permutation; may oppose single objectives; ignores the preference",
-			Options:    []Option{{Name: "trim", Default: 1.0, Min: 0, Max: 31, Doc: "values left out at either end"}},
+			Options:    []Option{{Name: "trim", Default: 1.0, Integer: true, Min: 0, Max: 31, Doc: "values left out at either end"}},
 		},
 		build: func(v values) (Method, error) { return trimmedMean{int(v.number("trim"))}, nil },
 	}

@@ -18,7 +18,7 @@ type famo struct{ lr, decay, floor float64 }
 func famoEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "famo", Needs: NeedsLosses, UsesPreference: true, Rule: "w ∝ u ⊙ softmax(ξ)/(L − b); ξ ← Adam(ξ, (∂softmax/∂ξ)ᵀ (log L_before − log L_now))",
+			Name: "famo", Needs: NeedsLosses, UsesLosses: true, UsesPreference: true, Rule: "w ∝ u ⊙ softmax(ξ)/(L − b); ξ ← Adam(ξ, (∂softmax/∂ξ)ᵀ (log L_before − log L_now))",
 			Paper:      "Liu et al. 2023, arXiv:2306.03792",
 			Guarantees: "evens out the objectives' rates of improvement over time; may oppose single objectives in a step",
 			Options: []Option{

@@ -14,7 +14,7 @@ type gls struct{ mean bool }
 func glsEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "gls", Needs: NeedsLosses, UsesPreference: true, Rule: "w_m = u_m GLS/L_m, GLS = Π L_m^{u_m}",
+			Name: "gls", Needs: NeedsLosses, UsesLosses: true, UsesPreference: true, Rule: "w_m = u_m GLS/L_m, GLS = Π L_m^{u_m}",
 			Paper:      "Chennupati et al. 2019, arXiv:1904.08325",
 			Guarantees: "descends the geometric mean of the losses; may oppose single objectives",
 			Options:    []Option{rescaleOption("scales the weights to sum to one")},

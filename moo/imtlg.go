@@ -2,25 +2,27 @@ package moo
 
 import "math"
 
-// imtlG: w = v/(1ᵀv), v = G⁺(M u ⊙ n), n the gradients' norms: d has the same
-// projection on every gradient's direction, in proportion to the preference.
+// imtlG: w = v/(1ᵀv), v = N⁻¹ K⁺ (M u), K the gradients' cosines, N their norms: d has
+// the same projection on every gradient's direction, in proportion to the preference.
 //
-// Paper: Liu et al., Towards Impartial Multi-task Learning, ICLR 2021. The
-// pseudo-inverse has float32's tolerance. No
-// hyper-parameters. Equal gradients give back that gradient. Where 1ᵀv vanishes,
-// there is no such direction and the weights are 0.
-// Guarantees: equal projections where the gradients are independent; weights may
-// be negative and d may ascend objectives (rows 1 and −2 in one dimension give
-// −5). Direction invariant to the scaling of single gradients and to
-// permutation.
+// Paper: Liu et al., Towards Impartial Multi-task Learning, ICLR 2021, whose
+// v = G⁺ (M u ⊙ n) this is: G = N K N. On the cosines the tolerance of the pseudo-inverse
+// (float32's) does not depend on the norms; on G itself the projections were no longer
+// equal where norms differed by more than 3,000. No hyper-parameters. Equal gradients
+// give back that gradient. Where 1ᵀv vanishes, there is no such direction and the
+// weights are 0.
+// Guarantees: equal projections where the gradients are independent, whatever their
+// norms; where they are not, equal cosines in the sense of least squares (opposed
+// gradients give 0). Weights may be negative and d may ascend objectives. Direction
+// invariant to the scaling of single gradients and to permutation.
 type imtlG struct{}
 
 func imtlGEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "imtl-g", Needs: NeedsGram, UsesPreference: true, Rule: "w = v/(1ᵀv), v = G⁺(M u ⊙ n), n = √diag G",
+			Name: "imtl-g", Needs: NeedsGram, UsesPreference: true, Rule: "w = v/(1ᵀv), v = N⁻¹ K⁺ (M u), K = N⁻¹ G N⁻¹ the cosines",
 			Paper:      "Liu et al. 2021 (IMTL, ICLR)",
-			Guarantees: "equal projections on independent gradients; weights may be negative and d may oppose objectives",
+			Guarantees: "equal projections on independent gradients of any norms; weights may be negative and d may oppose objectives",
 		},
 		build: func(values) (Method, error) { return imtlG{}, nil },
 	}
@@ -29,26 +31,24 @@ func imtlGEntry() entry {
 func (imtlG) Name() string { return "imtl-g" }
 
 func (imtlG) Weights(in Input) (Result, error) {
-	n := in.G.SymmetricDim()
-	s, err := newSpectrum(dense(in.G))
+	k, norm := cosines(in.G)
+	n := len(norm)
+	s, err := newSpectrum(k)
 	if err != nil {
 		return Result{}, err
 	}
-	want := make([]float64, n)
-	for i, u := range in.Preference {
-		want[i] = float64(n) * u * root(in.G.At(i, i))
-	}
-	v, ok := s.inverse(want)
+	v, ok := s.inverse(scale(in.Preference, float64(n)))
 	if !ok {
 		return Result{Weights: make([]float64, n)}, nil
 	}
 	total, size := 0.0, 0.0
 	for i := range v {
+		v[i] /= norm[i]
 		total += v[i]
 		size += math.Abs(v[i])
 	}
-	if math.Abs(total) <= float64(len(v))*epsilon32*size { // cancels
-		return Result{Weights: make([]float64, len(v))}, nil
+	if math.Abs(total) <= float64(n)*epsilon32*size { // cancels
+		return Result{Weights: make([]float64, n)}, nil
 	}
 	return Result{Weights: scale(v, 1/total)}, nil
 }

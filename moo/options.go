@@ -8,12 +8,13 @@ import (
 )
 
 // Option documents one hyper-parameter of a method. It is a choice between
-// words, a list of numbers, or a number in [Min, Max].
+// words, a list of numbers, or a number, perhaps a whole one, in [Min, Max].
 type Option struct {
 	Name    string   `json:"name"`
 	Default any      `json:"default"`           // float64 or string; nil for a list that is not given
 	Choices []string `json:"choices,omitempty"` // not empty: one of these words
 	List    bool     `json:"list,omitempty"`    // a list of numbers, each in [Min, Max]
+	Integer bool     `json:"integer,omitempty"` // a whole number
 	Min     float64  `json:"min"`
 	Max     float64  `json:"max"`
 	Doc     string   `json:"doc"`
@@ -92,6 +93,9 @@ func (o Option) parseNumber(value any) (any, error) {
 	if !(x >= o.Min && x <= o.Max) { // NaN too
 		return nil, fmt.Errorf("%v is outside %g … %g", x, o.Min, o.Max)
 	}
+	if o.Integer && x != math.Trunc(x) {
+		return nil, fmt.Errorf("want a whole number, got %v", x)
+	}
 	return x, nil
 }
 
@@ -145,5 +149,9 @@ func (o Option) Values() string {
 	case o.List:
 		return fmt.Sprintf("a list of numbers, each in %g … %g", o.Min, o.Max)
 	}
-	return fmt.Sprintf("a number in %g … %g; default %v", o.Min, o.Max, o.Default)
+	kind := "a number"
+	if o.Integer {
+		kind = "a whole number"
+	}
+	return fmt.Sprintf("%s in %g … %g; default %v", kind, o.Min, o.Max, o.Default)
 }

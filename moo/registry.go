@@ -53,11 +53,13 @@ type Info struct {
 	Needs Needs  `json:"needs"`
 	// UsesPreference says that the method has a meaning of its own for the
 	// preference; Wrap gives the others one.
-	UsesPreference bool     `json:"uses_preference"`
-	Rule           string   `json:"rule"`       // the update rule, in the package's notation
-	Paper          string   `json:"paper"`      // where it comes from; empty for folklore
-	Guarantees     string   `json:"guarantees"` // what holds for every Gram, and what does not
-	Options        []Option `json:"options"`
+	UsesPreference bool `json:"uses_preference"`
+	// UsesLosses says that the weights depend on the losses, which must be given then.
+	UsesLosses bool     `json:"uses_losses"`
+	Rule       string   `json:"rule"`       // the update rule, in the package's notation
+	Paper      string   `json:"paper"`      // where it comes from; empty for folklore
+	Guarantees string   `json:"guarantees"` // what holds for every Gram, and what does not
+	Options    []Option `json:"options"`
 }
 
 // Methods documents every method that New knows.

@@ -21,6 +21,8 @@ func TestNewErrors(t *testing.T) {
 		{"cagrad", map[string]any{"c": "NaN"}, `option "c": NaN is outside`},
 		{"pcgrad", map[string]any{"order": "ascendin"}, `got "ascendin", did you mean "ascending"?`},
 		{"pcgrad", map[string]any{"order": int64(1)}, `want one of "random", "ascending", "descending", got 1 (int64)`},
+		{"trimmed-mean", map[string]any{"trim": 1.9}, `option "trim": want a whole number, got 1.9`},
+		{"trimmed-mean", map[string]any{"trim": "0.5"}, `option "trim": want a whole number, got 0.5`},
 		{"static", map[string]any{"weights": []any{1.0, "x"}}, `option "weights": value 2: want a number, got "x"`},
 		{"static", map[string]any{"weights": []any{0.0}}, `all are zero`},
 		{"static", map[string]any{"weights": []any{}}, `empty`},

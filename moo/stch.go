@@ -20,12 +20,12 @@ type stch struct {
 func stchEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "stch", Needs: NeedsLosses, UsesPreference: true, Rule: "w_m = M u_m s_m/L_m, s = softmax(log(L/nadir)/μ)",
+			Name: "stch", Needs: NeedsLosses, UsesLosses: true, UsesPreference: true, Rule: "w_m = M u_m s_m/L_m, s = softmax(log(L/nadir)/μ)",
 			Paper:      "Lin et al. 2024, arXiv:2402.19078",
 			Guarantees: "descends a smooth maximum of the losses relative to their start; may oppose the objectives that are well off",
 			Options: []Option{
 				{Name: "mu", Default: 1.0, Min: 1e-6, Max: 1e6, Doc: "smoothness; towards 0 only the worst objective counts"},
-				{Name: "warmup", Default: 20.0, Min: 1, Max: 1e9, Doc: "steps whose mean loss is the nadir"},
+				{Name: "warmup", Default: 20.0, Integer: true, Min: 1, Max: 1e9, Doc: "steps whose mean loss is the nadir"},
 				rescaleOption("scales the weights to sum to one"),
 			},
 		},

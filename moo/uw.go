@@ -29,7 +29,7 @@ func imtlLEntry() entry {
 func scaleEntry(name string, imtl bool, rule, paper string) entry {
 	return entry{
 		Info: Info{
-			Name: name, Needs: NeedsLosses, UsesPreference: true, Rule: rule, Paper: paper,
+			Name: name, Needs: NeedsLosses, UsesLosses: true, UsesPreference: true, Rule: rule, Paper: paper,
 			Guarantees: "descends a weighted mean loss, in the end of relative changes (w ∝ 1/L); may oppose single objectives",
 			Options: []Option{
 				{Name: "lr", Default: 0.025, Min: 0, Max: 10, Doc: "learning rate of s"},

@@ -39,8 +39,10 @@ func loadVectors(t testing.TB) []vectorCase {
 // purpose, by "case" or "case method", with the reason. What Solve does there is
 // TestSolveEdges's business.
 var policy = map[string]string{
-	"single":   "one objective left: its gradient itself, whatever the method's scale",
-	"zero_row": "a zero row is dropped before the method sees it",
+	"single":             "one objective left: its gradient itself, whatever the method's scale",
+	"zero_row":           "a zero row is dropped before the method sees it",
+	"four_lowrank imtlg": "dependent gradients, where no direction has equal projections: least squares on the cosines, not on G",
+	"antiparallel imtlg": "likewise: opposed gradients give 0, and no longer ascend the shorter one",
 	"scaled_small gradvac_beta0.5_order_ascending": "the reference's absolute epsilon makes it a no-op on short gradients",
 }
 
@@ -83,7 +85,7 @@ func TestVectors(t *testing.T) {
 			}
 		}
 	}
-	if compared != 122 || departed != 27 { // so that none is left out unseen
+	if compared != 120 || departed != 29 { // so that none is left out unseen
 		t.Errorf("%d comparisons, %d departures", compared, departed)
 	}
 }

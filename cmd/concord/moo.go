@@ -59,6 +59,9 @@ func (c *mooSolveCmd) solve(in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := p.checkLosses(c.Method); err != nil {
+		return err
+	}
 	problem := moo.Input{G: p.gram, Losses: p.losses, Tokens: p.tokens, Preference: p.preference, Seed: c.Seed, Step: c.Step, Bucket: c.Bucket}
 	if _, ok := method.(moo.Elementwise); ok && p.jacobian != nil {
 		return c.elementwise(method, problem, p, out)

@@ -8,6 +8,8 @@ import (
 	"math"
 
 	"gonum.org/v1/gonum/mat"
+
+	"concord/moo"
 )
 
 // mooProblem is the input of moo solve, checked.
@@ -124,8 +126,25 @@ func (p *mooProblem) setGram(g [][]float64) error {
 			if math.Abs(g[i][j]-g[j][i]) > 1e-6*max(bound, math.Abs(g[i][j])) {
 				return usagef("moo solve: G is not symmetric: row %d column %d is %v, row %d column %d is %v", i+1, j+1, g[i][j], j+1, i+1, g[j][i])
 			}
+			if bound == 0 && g[i][j] != 0 {
+				return usagef("moo solve: G is not a Gram matrix: row %d column %d is %v, but a gradient of length 0 has no such inner product", i+1, j+1, g[i][j])
+			}
 			p.gram.SetSym(i, j, g[i][j]/2+g[j][i]/2)
 		}
+	}
+	return nil
+}
+
+// checkLosses refuses losses that are not positive, for which no method is defined, and
+// losses that the method needs and that were not given.
+func (p *mooProblem) checkLosses(method string) error {
+	for i, l := range p.losses {
+		if !(l > 0) {
+			return usagef("moo solve: loss %d is %v: losses are numbers above 0", i+1, l)
+		}
+	}
+	if info, ok := moo.Lookup(method); ok && info.UsesLosses && p.losses == nil {
+		return usagef(`moo solve: %s depends on the losses: give "losses", one number above 0 for each gradient`, method)
 	}
 	return nil
 }

@@ -43,6 +43,12 @@ func TestMooSolveErrors(t *testing.T) {
 		in, want string
 	}{
 		{mooSolveCmd{Method: "cagard"}, fine, `did you mean "cagrad"?`},
+		{mooSolveCmd{Method: "famo"}, `{"preference": [1,1]}`, `famo depends on the losses: give "losses"`},
+		{mooSolveCmd{Method: "db-mtl"}, `{"J": [[1],[2]]}`, `db-mtl depends on the losses`},
+		{mooSolveCmd{Method: "dwa"}, `{"losses": [1,-2]}`, `loss 2 is -2: losses are numbers above 0`},
+		{mooSolveCmd{Method: "mgda"}, `{"J": [[1],[2]], "losses": [0,1]}`, `loss 1 is 0: losses are numbers above 0`},
+		{mooSolveCmd{Method: "mgda"}, `{"G": [[0,5],[5,1]]}`, `a gradient of length 0 has no such inner product`},
+		{mooSolveCmd{Method: "trimmed-mean", Option: []string{"trim=1.9"}}, fine, `want a whole number, got 1.9`},
 		{mooSolveCmd{Method: "cagrad", Option: []string{"d=1"}}, fine, `unknown option "d"`},
 		{mooSolveCmd{Method: "cagrad", Option: []string{"c"}}, fine, `want KEY=VALUE`},
 		{mooSolveCmd{Method: "cagrad", Option: []string{"c=1", "c=2"}}, fine, `given twice`},
