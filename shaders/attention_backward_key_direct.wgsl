@@ -25,48 +25,11 @@ override VALUES: u32 = 0;
 override WG: u32 = 32;
 const NEG: f32 = -3.0e38; // exp gives 0
 
-struct Params {
-  rows: u32,
-  first: u32, // tiles first .. end-1, head by head
-  end: u32,
-  group: u32,   // query heads per key head
-  q_ld: u32,    // vec4, as all leading dimensions but lse_ld, delta_ld
-  k_ld: u32,
-  v_ld: u32,
-  dout_ld: u32,
-  grad_ld: u32,
-  lse_ld: u32,  // f32
-  delta_ld: u32,
-  first_query: u32,
-  queries: u32, // a multiple of 4
-  scale: f32,
-}
+//#include attention_backward_key
 
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> end: array<u32>;
-@group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> v: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> dout: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> lse: array<f32>;
-@group(0) @binding(7) var<storage, read> delta: array<f32>;
-@group(0) @binding(8) var<storage, read_write> grad: array<vec4<f32>>;
+//#include attention_splat
 
-fn splat(x: u32) -> vec4<u32> {
-  return vec4<u32>(x, x, x, x);
-}
-
-fn q4(at: vec4<u32>, d: u32) -> mat4x4<f32> {
-  return mat4x4<f32>(q[at.x + d], q[at.y + d], q[at.z + d], q[at.w + d]);
-}
-
-fn k4(at: vec4<u32>, d: u32) -> mat4x4<f32> {
-  return mat4x4<f32>(k[at.x + d], k[at.y + d], k[at.z + d], k[at.w + d]);
-}
-
-fn v4(at: vec4<u32>, d: u32) -> mat4x4<f32> {
-  return mat4x4<f32>(v[at.x + d], v[at.y + d], v[at.z + d], v[at.w + d]);
-}
+//#include attention_rows
 
 fn dout4(at: vec4<u32>, d: u32) -> mat4x4<f32> {
   return mat4x4<f32>(dout[at.x + d], dout[at.y + d], dout[at.z + d], dout[at.w + d]);

@@ -27,88 +27,14 @@ override VALUES: u32 = 0;
 const MAX_NC: u32 = 8;    // chunks of 32 floats of the largest head
 const NEG: f32 = -3.0e38; // exp gives 0
 
-struct Params {
-  rows: u32,
-  first: u32, // tiles first .. end-1, head by head
-  end: u32,
-  group: u32,   // query heads per key head
-  q_ld: u32,    // vec4, as all leading dimensions but lse_ld, delta_ld
-  k_ld: u32,
-  v_ld: u32,
-  dout_ld: u32,
-  grad_ld: u32,
-  lse_ld: u32,  // f32
-  delta_ld: u32,
-  first_query: u32,
-  queries: u32, // a multiple of 32
-  scale: f32,
-}
-
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> end: array<u32>;
-@group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> v: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> dout: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> lse: array<f32>;
-@group(0) @binding(7) var<storage, read> delta: array<f32>;
-@group(0) @binding(8) var<storage, read_write> grad: array<vec4<f32>>;
+//#include attention_backward_key
 
 var<workgroup> xs: array<vec4<f32>, 256>; // [32 d][8 queries/4]; then P or slopes [32 queries][8 keys/4]
 var<workgroup> ys: array<vec4<f32>, 256>; // [32 d][8 keys/4]; then dout or q [32 queries][8 d/4]
 
-fn splat(x: u32) -> vec4<u32> {
-  return vec4<u32>(x, x, x, x);
-}
+//#include attention_splat
 
-fn inside(c: u32) -> u32 {
-  return min(c, HEAD_DIM / 4u - 1u);
-}
-
-fn kept(x: vec4<f32>, c: u32) -> vec4<f32> { // 0 beyond the head
-  return select(vec4<f32>(0.0, 0.0, 0.0, 0.0), x, c < HEAD_DIM / 4u);
-}
-
-fn q4(at: vec4<u32>, c: u32) -> mat4x4<f32> { // transposed: column = d
-  return transpose(mat4x4<f32>(kept(q[at.x + inside(c)], c), kept(q[at.y + inside(c)], c), kept(q[at.z + inside(c)], c), kept(q[at.w + inside(c)], c)));
-}
-
-fn k4(at: vec4<u32>, c: u32) -> mat4x4<f32> { // transposed: column = d
-  return transpose(mat4x4<f32>(kept(k[at.x + inside(c)], c), kept(k[at.y + inside(c)], c), kept(k[at.z + inside(c)], c), kept(k[at.w + inside(c)], c)));
-}
-
-fn v4(at: vec4<u32>, c: u32) -> mat4x4<f32> { // transposed: column = d
-  return transpose(mat4x4<f32>(kept(v[at.x + inside(c)], c), kept(v[at.y + inside(c)], c), kept(v[at.z + inside(c)], c), kept(v[at.w + inside(c)], c)));
-}
-
-fn dout4(at: vec4<u32>, c: u32) -> mat4x4<f32> { // transposed: column = d
-  return transpose(mat4x4<f32>(kept(dout[at.x + inside(c)], c), kept(dout[at.y + inside(c)], c), kept(dout[at.z + inside(c)], c), kept(dout[at.w + inside(c)], c)));
-}
-
-fn put_x(at: u32, a: mat4x4<f32>) {
-  xs[at] = a[0];
-  xs[at + 8u] = a[1];
-  xs[at + 16u] = a[2];
-  xs[at + 24u] = a[3];
-}
-
-fn put_y(at: u32, a: mat4x4<f32>) {
-  ys[at] = a[0];
-  ys[at + 8u] = a[1];
-  ys[at + 16u] = a[2];
-  ys[at + 24u] = a[3];
-}
-
-// product adds 32 outer products: column i gains xs[.][x].i * ys[.][y].
-fn product(a: mat4x4<f32>, x: u32, y: u32) -> mat4x4<f32> {
-  var s = a;
-  for (var d = 0u; d < 32u; d++) {
-    let f = xs[d * 8u + x];
-    let g = ys[d * 8u + y];
-    s = s + mat4x4<f32>(f.x * g, f.y * g, f.z * g, f.w * g);
-  }
-  return s;
-}
+//#include attention_backward_tile
 
 fn source(row: u32, head: u32, c: u32) -> vec4<f32> {
   if (VALUES == 1u) {

@@ -20,60 +20,17 @@ override HEAD_DIM: u32 = 64;
 override WG: u32 = 32;
 const NEG: f32 = -3.0e38; // exp gives 0
 
-struct Params {
-  rows: u32,
-  first: u32, // tiles first .. end-1, head by head
-  end: u32,
-  group: u32,   // query heads per key head
-  q_ld: u32,    // vec4, as all leading dimensions but lse_ld, delta_ld
-  k_ld: u32,
-  v_ld: u32,
-  dout_ld: u32,
-  dq_ld: u32,
-  lse_ld: u32,  // f32
-  delta_ld: u32,
-  first_key: u32,
-  keys: u32,    // a multiple of 4
-  scale: f32,
-}
+//#include attention_backward_query
 
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> start: array<u32>;
-@group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> v: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> dout: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read> lse: array<f32>;
-@group(0) @binding(7) var<storage, read> delta: array<f32>;
-@group(0) @binding(8) var<storage, read_write> dq: array<vec4<f32>>;
+//#include attention_splat
 
-fn splat(x: u32) -> vec4<u32> {
-  return vec4<u32>(x, x, x, x);
-}
-
-fn q4(at: vec4<u32>, d: u32) -> mat4x4<f32> {
-  return mat4x4<f32>(q[at.x + d], q[at.y + d], q[at.z + d], q[at.w + d]);
-}
-
-fn k4(at: vec4<u32>, d: u32) -> mat4x4<f32> {
-  return mat4x4<f32>(k[at.x + d], k[at.y + d], k[at.z + d], k[at.w + d]);
-}
-
-fn v4(at: vec4<u32>, d: u32) -> mat4x4<f32> {
-  return mat4x4<f32>(v[at.x + d], v[at.y + d], v[at.z + d], v[at.w + d]);
-}
+//#include attention_rows
 
 fn dout4(at: vec4<u32>, d: u32) -> mat4x4<f32> {
   return mat4x4<f32>(dout[at.x + d], dout[at.y + d], dout[at.z + d], dout[at.w + d]);
 }
 
-// slope is scale * P * (dP - delta) of query row against 4 keys.
-fn slope(s: vec4<f32>, dp: vec4<f32>, row: u32, lo: u32, head: u32, keys: vec4<u32>) -> vec4<f32> {
-  let le = lse[head * p.lse_ld + row];
-  let de = delta[head * p.delta_ld + row];
-  let x = select(vec4<f32>(NEG, NEG, NEG, NEG), s * p.scale - vec4<f32>(le, le, le, le), (keys >= splat(lo)) & (keys <= splat(row)));
-  return exp(x) * (dp - vec4<f32>(de, de, de, de)) * p.scale;
-}
+//#include attention_slope
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) n: vec3<u32>, @builtin(local_invocation_index) t: u32) {

@@ -24,45 +24,11 @@ override HEAD_DIM: u32 = 64;
 override WG: u32 = 32;
 const NEG: f32 = -3.0e38; // below every score
 
-struct Params {
-  nq: u32,
-  first: u32, // tiles first .. end-1, head by head
-  end: u32,
-  group: u32,  // query heads per key head
-  offset: u32, // row of k of query 0
-  q_ld: u32,   // vec4, as all leading dimensions but lse_ld
-  k_ld: u32,
-  v_ld: u32,
-  out_ld: u32,
-  lse_ld: u32, // f32
-  first_key: u32,
-  keys: u32,   // a multiple of 4
-  scale: f32,
-}
+//#include attention_forward
 
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> start: array<u32>;
-@group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> v: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> lse: array<f32>;
+//#include attention_splat
 
-fn splat(x: u32) -> vec4<u32> {
-  return vec4<u32>(x, x, x, x);
-}
-
-fn q4(at: vec4<u32>, d: u32) -> mat4x4<f32> {
-  return mat4x4<f32>(q[at.x + d], q[at.y + d], q[at.z + d], q[at.w + d]);
-}
-
-fn k4(at: vec4<u32>, d: u32) -> mat4x4<f32> {
-  return mat4x4<f32>(k[at.x + d], k[at.y + d], k[at.z + d], k[at.w + d]);
-}
-
-fn v4(at: vec4<u32>, d: u32) -> mat4x4<f32> {
-  return mat4x4<f32>(v[at.x + d], v[at.y + d], v[at.z + d], v[at.w + d]);
-}
+//#include attention_rows
 
 fn out4(at: vec4<u32>, d: u32) -> mat4x4<f32> {
   return mat4x4<f32>(out[at.x + d], out[at.y + d], out[at.z + d], out[at.w + d]);
@@ -75,20 +41,7 @@ fn store(at: vec4<u32>, d: u32, y: mat4x4<f32>) {
   out[at.w + d] = y[3];
 }
 
-// score scales one query's scores of keys, NEG outside [lo, hi].
-fn score(s: vec4<f32>, keys: vec4<u32>, lo: u32, hi: u32) -> vec4<f32> {
-  return select(vec4<f32>(NEG, NEG, NEG, NEG), s * p.scale, (keys >= splat(lo)) & (keys <= splat(hi)));
-}
-
-fn weigh(s: vec4<f32>, top: f32) -> vec4<f32> {
-  let none = vec4<f32>(NEG, NEG, NEG, NEG);
-  return select(exp(s - vec4<f32>(top, top, top, top)), vec4<f32>(0.0, 0.0, 0.0, 0.0), s == none);
-}
-
-// columns scales the columns of a, one per query, by f.
-fn columns(a: mat4x4<f32>, f: vec4<f32>) -> mat4x4<f32> {
-  return mat4x4<f32>(a[0] * f.x, a[1] * f.y, a[2] * f.z, a[3] * f.w);
-}
+//#include attention_scores
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) n: vec3<u32>, @builtin(local_invocation_index) t: u32) {

@@ -23,84 +23,22 @@ override HEAD_DIM: u32 = 64;
 const MAX_NC: u32 = 8;    // chunks of 32 floats of the largest head
 const NEG: f32 = -3.0e38; // below every score
 
-struct Params {
-  nq: u32,
-  first: u32, // tiles first .. end-1, head by head
-  end: u32,
-  group: u32,  // query heads per key head
-  offset: u32, // row of k of query 0
-  q_ld: u32,   // vec4, as all leading dimensions but lse_ld
-  k_ld: u32,
-  v_ld: u32,
-  out_ld: u32,
-  lse_ld: u32, // f32
-  first_key: u32,
-  keys: u32,   // a multiple of 32
-  scale: f32,
-}
-
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> start: array<u32>;
-@group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> v: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> lse: array<f32>;
+//#include attention_forward
 
 var<workgroup> xs: array<vec4<f32>, 256>; // [32 d][8 queries/4] of q; then weights [32 keys][8 queries/4]
 var<workgroup> ys: array<vec4<f32>, 256>; // [32 d][8 keys/4] of k; then v [32 keys][8 d/4]
 var<workgroup> red: array<f32, 256>;      // [32 queries][8 thread columns]
 
-fn splat(x: u32) -> vec4<u32> {
-  return vec4<u32>(x, x, x, x);
-}
+//#include attention_splat
 
-fn load_q(row: u32, head: u32, c: u32) -> vec4<f32> {
-  if (c >= HEAD_DIM / 4u) {
-    return vec4<f32>(0.0, 0.0, 0.0, 0.0);
-  }
-  return q[row * p.q_ld + head * (HEAD_DIM / 4u) + c];
-}
-
-fn load_k(row: u32, last: u32, head: u32, c: u32) -> vec4<f32> {
-  if (row > last || c >= HEAD_DIM / 4u) {
-    return vec4<f32>(0.0, 0.0, 0.0, 0.0);
-  }
-  return k[row * p.k_ld + head * (HEAD_DIM / 4u) + c];
-}
-
-fn load_v(row: u32, last: u32, head: u32, c: u32) -> vec4<f32> {
-  if (row > last || c >= HEAD_DIM / 4u) {
-    return vec4<f32>(0.0, 0.0, 0.0, 0.0);
-  }
-  return v[row * p.v_ld + head * (HEAD_DIM / 4u) + c];
-}
-
-fn put_x(at: u32, a: mat4x4<f32>) {
-  xs[at] = a[0];
-  xs[at + 8u] = a[1];
-  xs[at + 16u] = a[2];
-  xs[at + 24u] = a[3];
-}
+//#include attention_forward_tile
 
 // outer: column i is x[i] * y.
 fn outer(x: vec4<f32>, y: vec4<f32>) -> mat4x4<f32> {
   return mat4x4<f32>(x.x * y, x.y * y, x.z * y, x.w * y);
 }
 
-fn columns(a: mat4x4<f32>, f: vec4<f32>) -> mat4x4<f32> {
-  return mat4x4<f32>(a[0] * f.x, a[1] * f.y, a[2] * f.z, a[3] * f.w);
-}
-
-// score scales one query's scores of keys, NEG outside [lo, hi].
-fn score(s: vec4<f32>, keys: vec4<u32>, lo: u32, hi: u32) -> vec4<f32> {
-  return select(vec4<f32>(NEG, NEG, NEG, NEG), s * p.scale, (keys >= splat(lo)) & (keys <= splat(hi)));
-}
-
-fn weigh(s: vec4<f32>, top: f32) -> vec4<f32> {
-  let none = vec4<f32>(NEG, NEG, NEG, NEG);
-  return select(exp(s - vec4<f32>(top, top, top, top)), vec4<f32>(0.0, 0.0, 0.0, 0.0), s == none);
-}
+//#include attention_scores
 
 fn reduced(tr: u32, j: u32) -> vec4<f32> { // column j of red, this thread's 4 queries
   return vec4<f32>(red[tr * 32u + j], red[tr * 32u + 8u + j], red[tr * 32u + 16u + j], red[tr * 32u + 24u + j]);

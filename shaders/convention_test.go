@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,14 +15,6 @@ const (
 	maxInvocations    = 256
 	maxWorkgroupBytes = 16 << 10
 )
-
-// longer lists kernels above maxLines with their ceilings: the tiled attention
-// kernels, whose parts share their registers and cannot be two dispatches.
-var longer = map[string]int{
-	"attention_forward_flash":        190,
-	"attention_backward_key_flash":   170,
-	"attention_backward_query_flash": 155,
-}
 
 func source(t *testing.T, name string) string {
 	t.Helper()
@@ -75,37 +66,37 @@ func TestHeader(t *testing.T) {
 	}
 }
 
-func TestLayout(t *testing.T) {
-	for _, name := range Names() {
-		src := source(t, name)
-		limit := maxLines
-		if n, ok := longer[name]; ok {
-			limit = n
-		}
+// TestLines bounds the files, kernels and includes, and what they are indented with.
+func TestLines(t *testing.T) {
+	for path, text := range rawFiles(t) {
 		lines := 0
-		for line := range strings.Lines(src) {
+		for line := range strings.Lines(text) {
 			line = strings.TrimSuffix(line, "\n")
 			if strings.TrimSpace(code(line)) != "" {
 				lines++
 			}
 			if strings.ContainsAny(line, "\t\r") || strings.TrimRight(line, " ") != line {
-				t.Errorf("%s: tab, carriage return or trailing blank in %q", name, line)
+				t.Errorf("%s: tab, carriage return or trailing blank in %q", path, line)
 			}
 		}
-		if lines > limit {
-			t.Errorf("%s: %d lines of code, at most %d", name, lines, limit)
+		if lines > maxLines {
+			t.Errorf("%s: %d lines of code, at most %d", path, lines, maxLines)
 		}
+		if !strings.HasSuffix(text, "}\n") && !strings.HasSuffix(text, ";\n") {
+			t.Errorf("%s: does not end with a line of code", path)
+		}
+	}
+}
+
+func TestLayout(t *testing.T) {
+	for _, name := range Names() {
+		src := source(t, name)
 		if n := strings.Count(src, "\nstruct Params {"); n != 1 {
 			t.Errorf("%s: %d lines that begin 'struct Params {', want 1", name, n)
 		}
 		entries := regexp.MustCompile(`@(compute|vertex|fragment)\b[^{]*?\bfn\s+(\w+)`).FindAllStringSubmatch(code(src), -1)
 		if len(entries) != 1 || entries[0][1] != "compute" || entries[0][2] != "main" {
 			t.Errorf("%s: entry points %q, want one compute shader called main", name, entries)
-		}
-	}
-	for name := range longer {
-		if !slices.Contains(Names(), name) {
-			t.Errorf("the list of long kernels names %s, which does not exist", name)
 		}
 	}
 }
@@ -201,7 +192,7 @@ func TestForbidden(t *testing.T) {
 func TestWorkgroupLimits(t *testing.T) {
 	size := regexp.MustCompile(`@workgroup_size\(([^)]*)\)`)
 	for _, name := range Names() {
-		text, err := Specialize(source(t, name), nil)
+		text, err := Specialize(name, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

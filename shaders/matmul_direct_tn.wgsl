@@ -16,27 +16,10 @@
 override ACCUMULATE: u32 = 0;
 override WG: u32 = 32;
 
-struct Params {
-  m: u32, n: u32,           // shape of out
-  k_begin: u32, k_end: u32, // terms of the sum, k_begin a multiple of 4 (NN, NT)
-  lda4: u32, ldb4: u32, ldc4: u32, // row strides in vec4
-  segmented: u32,           // 1: grid z is an objective, its range of k in segments
-  k_per: u32,               // terms per slice of grid z, a multiple of 4
-  out_stride4: u32,         // vec4 between the matrices of grid z
-}
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> segments: array<u32>;
-@group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
+//#include matmul
+//#include matmul_terms
 
-// put writes output row r, vec4 column c of the matrix that starts at base.
-fn put(base: u32, r: u32, c: u32, v: vec4<f32>) {
-  if (r < p.m && c * 4u < p.n) {
-    let i = base + r * p.ldc4 + c;
-    if (ACCUMULATE != 0u) { out[i] = out[i] + v; } else { out[i] = v; }
-  }
-}
+//#include matmul_put
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -46,12 +29,8 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) groups: ve
   let m0 = (id / tiles) * 16u;
   let c0 = (id % tiles) * 4u;
   if (m0 >= p.m) { return; }
-  var begin = p.k_begin + w.z * p.k_per;
-  var end = min(p.k_end, begin + p.k_per);
-  if (p.segmented != 0u) {
-    begin = segments[w.z];
-    end = segments[w.z + 1u];
-  }
+  let range = terms(w.z);
+  let begin = range.x; let end = range.y;
   let r = m0 / 4u;
   let i0 = min(r, (p.m - 1u) / 4u); let i1 = min(r + 1u, (p.m - 1u) / 4u); let i2 = min(r + 2u, (p.m - 1u) / 4u); let i3 = min(r + 3u, (p.m - 1u) / 4u);
   let j0 = min(c0, (p.n - 1u) / 4u); let j1 = min(c0 + 1u, (p.n - 1u) / 4u); let j2 = min(c0 + 2u, (p.n - 1u) / 4u); let j3 = min(c0 + 3u, (p.n - 1u) / 4u);
@@ -78,21 +57,5 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) groups: ve
     s[56] += x3.z * y0; s[57] += x3.z * y1; s[58] += x3.z * y2; s[59] += x3.z * y3;
     s[60] += x3.w * y0; s[61] += x3.w * y1; s[62] += x3.w * y2; s[63] += x3.w * y3;
   }
-  let base = w.z * p.out_stride4;
-  put(base, m0 + 0u, c0, s[0]); put(base, m0 + 0u, c0 + 1u, s[1]); put(base, m0 + 0u, c0 + 2u, s[2]); put(base, m0 + 0u, c0 + 3u, s[3]);
-  put(base, m0 + 1u, c0, s[4]); put(base, m0 + 1u, c0 + 1u, s[5]); put(base, m0 + 1u, c0 + 2u, s[6]); put(base, m0 + 1u, c0 + 3u, s[7]);
-  put(base, m0 + 2u, c0, s[8]); put(base, m0 + 2u, c0 + 1u, s[9]); put(base, m0 + 2u, c0 + 2u, s[10]); put(base, m0 + 2u, c0 + 3u, s[11]);
-  put(base, m0 + 3u, c0, s[12]); put(base, m0 + 3u, c0 + 1u, s[13]); put(base, m0 + 3u, c0 + 2u, s[14]); put(base, m0 + 3u, c0 + 3u, s[15]);
-  put(base, m0 + 4u, c0, s[16]); put(base, m0 + 4u, c0 + 1u, s[17]); put(base, m0 + 4u, c0 + 2u, s[18]); put(base, m0 + 4u, c0 + 3u, s[19]);
-  put(base, m0 + 5u, c0, s[20]); put(base, m0 + 5u, c0 + 1u, s[21]); put(base, m0 + 5u, c0 + 2u, s[22]); put(base, m0 + 5u, c0 + 3u, s[23]);
-  put(base, m0 + 6u, c0, s[24]); put(base, m0 + 6u, c0 + 1u, s[25]); put(base, m0 + 6u, c0 + 2u, s[26]); put(base, m0 + 6u, c0 + 3u, s[27]);
-  put(base, m0 + 7u, c0, s[28]); put(base, m0 + 7u, c0 + 1u, s[29]); put(base, m0 + 7u, c0 + 2u, s[30]); put(base, m0 + 7u, c0 + 3u, s[31]);
-  put(base, m0 + 8u, c0, s[32]); put(base, m0 + 8u, c0 + 1u, s[33]); put(base, m0 + 8u, c0 + 2u, s[34]); put(base, m0 + 8u, c0 + 3u, s[35]);
-  put(base, m0 + 9u, c0, s[36]); put(base, m0 + 9u, c0 + 1u, s[37]); put(base, m0 + 9u, c0 + 2u, s[38]); put(base, m0 + 9u, c0 + 3u, s[39]);
-  put(base, m0 + 10u, c0, s[40]); put(base, m0 + 10u, c0 + 1u, s[41]); put(base, m0 + 10u, c0 + 2u, s[42]); put(base, m0 + 10u, c0 + 3u, s[43]);
-  put(base, m0 + 11u, c0, s[44]); put(base, m0 + 11u, c0 + 1u, s[45]); put(base, m0 + 11u, c0 + 2u, s[46]); put(base, m0 + 11u, c0 + 3u, s[47]);
-  put(base, m0 + 12u, c0, s[48]); put(base, m0 + 12u, c0 + 1u, s[49]); put(base, m0 + 12u, c0 + 2u, s[50]); put(base, m0 + 12u, c0 + 3u, s[51]);
-  put(base, m0 + 13u, c0, s[52]); put(base, m0 + 13u, c0 + 1u, s[53]); put(base, m0 + 13u, c0 + 2u, s[54]); put(base, m0 + 13u, c0 + 3u, s[55]);
-  put(base, m0 + 14u, c0, s[56]); put(base, m0 + 14u, c0 + 1u, s[57]); put(base, m0 + 14u, c0 + 2u, s[58]); put(base, m0 + 14u, c0 + 3u, s[59]);
-  put(base, m0 + 15u, c0, s[60]); put(base, m0 + 15u, c0 + 1u, s[61]); put(base, m0 + 15u, c0 + 2u, s[62]); put(base, m0 + 15u, c0 + 3u, s[63]);
+  //#include matmul_direct_store
 }

@@ -21,19 +21,8 @@ override TRANS_B: u32 = 0;
 override ACCUMULATE: u32 = 0;
 override WG: u32 = 32;
 
-struct Params {
-  m: u32, n: u32,           // shape of out
-  k_begin: u32, k_end: u32, // terms of the sum, k_begin a multiple of 4 (NN, NT)
-  lda4: u32, ldb4: u32, ldc4: u32, // row strides in vec4
-  segmented: u32,           // 1: grid z is an objective, its range of k in segments
-  k_per: u32,               // terms per slice of grid z, a multiple of 4
-  out_stride4: u32,         // vec4 between the matrices of grid z
-}
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> segments: array<u32>;
-@group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
+//#include matmul
+//#include matmul_terms
 
 // rows4 is four terms of k (in x, y, z, w) of four rows of a, the transpose of a block of (K, M).
 fn rows4(m4: u32, k: u32, end: u32) -> mat4x4<f32> {
@@ -73,12 +62,8 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) groups: ve
   let m0 = (id / tiles) * ROWS;
   let c0 = (id % tiles) * COLS;
   if (m0 >= p.m) { return; }
-  var begin = p.k_begin + w.z * p.k_per;
-  var end = min(p.k_end, begin + p.k_per);
-  if (p.segmented != 0u) {
-    begin = segments[w.z];
-    end = segments[w.z + 1u];
-  }
+  let range = terms(w.z);
+  let begin = range.x; let end = range.y;
   var s: array<vec4<f32>, 16>;
   var x: array<vec4<f32>, 8>;
   for (var k = begin; k < end; k += 4u) {

@@ -1,26 +1,29 @@
 // Package shaders holds the WGSL kernels and turns one into the text of a
 // pipeline-ready module.
 //
-// Every file is valid WGSL as it stands. Variation is by pipeline-overridable
-// constants, declared one per line at column 0 as
+// A kernel is a file of this folder; text that several kernels share is a file of
+// include/, see expand. Variation is by pipeline-overridable constants, declared one per line at
+// column 0 as
 //
 //	override NAME: u32 = 64;
 //
 // which Specialize lowers to const, because the WebGPU binding cannot set
-// overrides at run time. The package knows nothing of the GPU; all functions
-// are pure and safe for concurrent use.
+// overrides at run time. What Source and Specialize return is plain WGSL. The
+// package knows nothing of the GPU; all functions are pure and safe for
+// concurrent use.
 package shaders
 
 import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
 )
 
-//go:embed *.wgsl
+//go:embed *.wgsl include/*.wgsl
 var files embed.FS
 
 // overrideDecl matches a pipeline-overridable constant: one per line, at column 0.
@@ -43,18 +46,34 @@ func Names() []string {
 	return names
 }
 
-// Source returns the WGSL text of the kernel called name, overrides included.
-func Source(name string) (string, error) {
-	b, err := files.ReadFile(name + ".wgsl")
+// Source returns the WGSL text of the kernel called name: includes resolved, choices
+// at their defaults, overrides kept.
+func Source(name string) (string, error) { return expand(files, name, nil) }
+
+// Specialize returns the text of the kernel called name with every override turned
+// into a const. A value replaces the default of the override, or of the choice of
+// an include, that its key names; a key that the kernel does not declare is an error.
+func Specialize(name string, values map[string]string) (string, error) {
+	used := map[string]bool{}
+	src, err := expand(files, name, func(key string) (string, bool) {
+		v, ok := values[key]
+		used[key] = ok
+		return v, ok
+	})
 	if err != nil {
-		return "", fmt.Errorf("shaders: no kernel named %q", name)
+		return "", err
 	}
-	return string(b), nil
+	constants := maps.Clone(values)
+	maps.DeleteFunc(constants, func(key, _ string) bool { return used[key] })
+	text, err := lower(src, constants)
+	if err != nil {
+		return "", fmt.Errorf("shaders: %s: %w", name, err)
+	}
+	return text, nil
 }
 
-// Specialize returns src with every override turned into a const. A name in
-// values replaces the default; a name that src does not declare is an error.
-func Specialize(src string, values map[string]string) (string, error) {
+// lower turns the overrides of src into constants.
+func lower(src string, values map[string]string) (string, error) {
 	seen := map[string]bool{}
 	out := overrideDecl.ReplaceAllStringFunc(src, func(decl string) string {
 		m := overrideDecl.FindStringSubmatch(decl)
@@ -67,11 +86,11 @@ func Specialize(src string, values map[string]string) (string, error) {
 	})
 	for name := range values {
 		if !seen[name] {
-			return "", fmt.Errorf("shaders: no override named %q", name)
+			return "", fmt.Errorf("no override or choice named %q", name)
 		}
 	}
 	if overrideLeft.MatchString(out) {
-		return "", fmt.Errorf("shaders: override not of the form 'override NAME: TYPE = DEFAULT;' at column 0")
+		return "", fmt.Errorf("override not of the form 'override NAME: TYPE = DEFAULT;' at column 0")
 	}
 	return out, nil
 }

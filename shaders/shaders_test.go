@@ -21,7 +21,7 @@ func TestNamesAndSource(t *testing.T) {
 	}
 }
 
-func TestSpecialize(t *testing.T) {
+func TestLower(t *testing.T) {
 	const src = "override WG: u32 = 64;\noverride SCALE: f32 = 0.5; // unit\nfn main() { let x = WG; }\n"
 	tests := []struct {
 		name   string
@@ -48,7 +48,7 @@ func TestSpecialize(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := Specialize(test.src, test.values)
+			got, err := lower(test.src, test.values)
 			switch {
 			case test.fail && (err == nil || got != "" || !strings.Contains(err.Error(), test.want)):
 				t.Errorf("text %q, error %v; want an error with %q", got, err, test.want)
@@ -61,7 +61,7 @@ func TestSpecialize(t *testing.T) {
 
 func TestSpecializeLowersEveryKernel(t *testing.T) {
 	for _, name := range Names() {
-		text, err := Specialize(source(t, name), nil)
+		text, err := Specialize(name, nil)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -220,9 +220,9 @@ func (e *Engine) kernel(name string, consts map[string]string, params any) *gpu.
 	if err := matchParams(src, params); err != nil {
 		panic("tensor: " + name + ": " + err.Error())
 	}
-	text, err := shaders.Specialize(src, consts)
+	text, err := shaders.Specialize(name, consts)
 	if err != nil {
-		panic("tensor: " + name + ": " + err.Error())
+		panic("tensor: " + err.Error())
 	}
 	k := e.Dev.NewKernel(key, text)
 	e.kernels[key] = k

@@ -120,7 +120,7 @@ func shaderTexts(t *testing.T) map[string]string {
 		texts[name] = shaderSource(t, name)
 	}
 	for _, s := range specialisations() {
-		text, err := shaders.Specialize(shaderSource(t, s.kernel), s.consts)
+		text, err := shaders.Specialize(s.kernel, s.consts)
 		if err != nil {
 			t.Fatalf("%s: %v", s.kernel, err)
 		}
