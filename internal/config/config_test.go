@@ -35,6 +35,25 @@ lr = 1e-3
 steps = 10
 `
 
+// files makes a folder with files of these names, "NAME=CONTENT" or empty objects.
+func files(t *testing.T, dir string, names ...string) string {
+	t.Helper()
+	for _, name := range names {
+		name, text, ok := strings.Cut(name, "=")
+		if !ok {
+			text = "{}"
+		}
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
 // write puts text and the files it names into a folder.
 func write(t *testing.T, text string) string {
 	t.Helper()
@@ -44,9 +63,7 @@ func write(t *testing.T, text string) string {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Mkdir(filepath.Join(dir, "base"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	files(t, filepath.Join(dir, "base"), "config.json", "tokenizer.json", "model.safetensors")
 	return filepath.Join(dir, "run.toml")
 }
 

@@ -50,6 +50,9 @@ func Parse(path, text string, overrides []string) (*Config, error) {
 			return nil, err
 		}
 	}
+	if err := c.expandPaths(); err != nil {
+		return nil, err
+	}
 	c.derive()
 	if err := c.validate(); err != nil {
 		return nil, err
@@ -213,7 +216,11 @@ func decodeError(path string, places map[string]int, err error) error {
 		if msg == "" {
 			msg = pe.Error()
 		}
-		return &Error{Where: where, Msg: msg}
+		fix := ""
+		if strings.Contains(msg, "escape") {
+			fix = `write a path with / ("data/sw.jsonl"), or in single quotes ('data\sw.jsonl'): a backslash in double quotes is an escape`
+		}
+		return &Error{Where: where, Msg: msg, Fix: fix}
 	}
 	msg := err.Error()
 	where := path
@@ -286,6 +293,9 @@ func (c *Config) Override(overrides, allowed []string) error {
 		if err := c.override(o); err != nil {
 			return err
 		}
+	}
+	if err := c.expandPaths(); err != nil {
+		return err
 	}
 	return c.validate()
 }

@@ -122,6 +122,7 @@ func (c *Config) validate() error {
 		c.inRange("device.read_timeout", float64(c.Device.ReadTimeout), 1, 86400, "read_timeout = 120"),
 		c.memory(),
 		c.cluster(),
+		c.paths(),
 		c.modelPath(),
 		c.sources(),
 	}
@@ -249,16 +250,6 @@ func (c *Config) outer() error {
 	return c.fail(key, fix+", or cluster.outer = 0", "with cluster.outer = %d there are changes of %d steps to resolve, which this cannot be done with", x.Outer, x.Outer)
 }
 
-func (c *Config) modelPath() error {
-	if c.Model.Path == "" {
-		return c.fail("model.path", `path = "../base"  # in [model]`, "no base model given")
-	}
-	if st, err := os.Stat(c.Resolve(c.Model.Path)); err != nil || !st.IsDir() {
-		return c.fail("model.path", "path = the folder with config.json, model.safetensors and tokenizer.json", "%s is not a folder (paths are relative to the run file)", c.Resolve(c.Model.Path))
-	}
-	return nil
-}
-
 func (c *Config) sources() error {
 	if len(c.Data.Source) == 0 {
 		return c.fail("data.source", "[[data.source]]\n       lang = \"sw\"\n       path = \"data/sw.jsonl\"", "no data given")
@@ -315,7 +306,7 @@ func (c *Config) source(i int, s Source) error {
 			continue
 		}
 		if st, err := os.Stat(c.Resolve(f.path)); err != nil || st.IsDir() {
-			return c.fail(key(f.key), f.key+" = a file, relative to the run file", "%s is not a file", c.Resolve(f.path))
+			return c.fail(key(f.key), f.key+" = a file, relative to the run file", "%s is not a file%s", c.Resolve(f.path), pathHint(f.path))
 		}
 	}
 	return nil

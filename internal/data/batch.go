@@ -1,6 +1,7 @@
 package data
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -23,6 +24,9 @@ type Batch struct {
 	Supervised            []int // labels that are not Ignore, per language
 	Tokens                []int // positions that are not padding, per language
 	Bytes                 []int // of supervised text, per language
+	// Err, if not nil, says that examples could not be read. The batch must not be
+	// trained or measured on.
+	Err error
 }
 
 // row is one row's content.
@@ -91,6 +95,9 @@ func (b *Batch) Pick(picked []int, rows int) *Batch {
 func Join(batches []*Batch) (all *Batch, of []int) {
 	first := batches[0]
 	all = newBatch(nil, first.Rows*len(batches), first.SeqLen, len(first.Supervised))
+	for _, b := range batches {
+		all.Err = cmp.Or(all.Err, b.Err)
+	}
 	at := 0
 	for m := range first.Supervised {
 		for i, left := 0, true; left; i++ {

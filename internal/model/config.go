@@ -31,7 +31,7 @@ type Config struct {
 	RopeScaling       tensor.RoPEScaling
 	TieWordEmbeddings bool              // tie_word_embeddings
 	InitializerRange  float64           // initializer_range, default 0.02
-	DType             safetensors.DType // dtype or torch_dtype; "" when absent
+	DType             safetensors.DType // dtype or torch_dtype; ReadConfig: else that of most weights; "" when unknown
 	BOS, EOS          []int             // bos_token_id, eos_token_id: an id, a list or null
 
 	raw []field // the file's keys in their order, for writing it back
@@ -53,6 +53,9 @@ func ReadConfig(dir string) (Config, error) {
 	c, err := ParseConfig(text)
 	if err != nil {
 		return Config{}, fmt.Errorf("model: %s: %w", path, err)
+	}
+	if c.DType == "" {
+		c.DType = weightsDType(dir)
 	}
 	return c, nil
 }

@@ -28,6 +28,9 @@ func readHeader(r io.ReaderAt, file string, length int64) ([]Info, map[string]st
 		return fail("read bytes 0..8: %w", err)
 	}
 	n := binary.LittleEndian.Uint64(head[:])
+	if string(head[:]) == "version " {
+		return fail("a git-lfs pointer, not the weights: the repository was cloned without git-lfs\n  fix: git lfs install; git lfs pull")
+	}
 	if n > MaxHeader {
 		return fail("bytes 0..8 give a header of %d bytes, over the limit of %d: not a safetensors file", n, MaxHeader)
 	}

@@ -397,3 +397,14 @@ func FuzzHeader(f *testing.F) {
 		}
 	})
 }
+
+// A pointer of git-lfs in the place of the weights is said by its name.
+func TestOpenPointer(t *testing.T) {
+	path := filepath.Join(t.TempDir(), SingleFile)
+	if err := os.WriteFile(path, []byte("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 269062936\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), "git-lfs pointer") || !strings.Contains(err.Error(), "git lfs pull") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -74,6 +74,9 @@ func (t *Trainer) round(ctx context.Context) (report.Step, error) {
 		return report.Step{}, err
 	}
 	batch, of := t.roundBatch(t.step)
+	if batch.Err != nil {
+		return report.Step{}, DataError(batch.Err)
+	}
 	n := slices.Max(of) + 1
 	s, err := t.enter(ctx, batch)
 	if err != nil {

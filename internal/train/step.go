@@ -101,6 +101,9 @@ func (t *Trainer) compute() error {
 
 // begin prepares everything that a step's resolution depends on.
 func (t *Trainer) begin(b *data.Batch) (err error) {
+	if b.Err != nil {
+		return DataError(b.Err)
+	}
 	t.objective.begin(int64(t.step), b.Supervised)
 	t.objective.halves = t.halfTokens(b)
 	t.losses, t.lossByLang = nil, nil

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"concord/internal/cluster"
@@ -83,7 +85,7 @@ func enlist(ctx context.Context, o WorkOptions, line transport.Line, dir string,
 	w, err := cluster.StartWorker(ctx, cluster.WorkerOptions{Dir: dir, Line: line, Listen: listen, Socket: socket, WAN: o.WAN,
 		Member: cluster.MemberOptions{Hello: cluster.Hello{Name: name, Version: BuildVersion().Version}, Log: log}})
 	if err != nil {
-		return nil, nil, as(ErrCluster, err)
+		return nil, nil, as(ErrCluster, unreachable(line, err))
 	}
 	if w.Hint != "" {
 		log("%s", w.Hint)
@@ -95,6 +97,15 @@ func enlist(ctx context.Context, o WorkOptions, line transport.Line, dir string,
 	}
 	w.Tune(silence(cfg.Cluster), uploadLimit(cfg.Cluster))
 	return w, cfg, nil
+}
+
+// unreachable adds to a failed join without any answer a list of things to look at.
+func unreachable(line transport.Line, err error) error {
+	var n net.Error
+	if !errors.As(err, &n) || !n.Timeout() {
+		return err
+	}
+	return fmt.Errorf("%w\n  nothing answered at %s. Is machine 1 still running? Is it reachable there from this machine (same network, or its router forwards the port)? Does a firewall let the UDP port through, here and there?", err, strings.Join(line.Addrs, ", "))
 }
 
 // receive fetches the run's files and reads its configuration, with this
