@@ -20,6 +20,7 @@ func registry() []entry {
 		sumEntry(),
 		staticEntry(),
 		mgdaEntry(),
+		cappedEntry(),
 		pcgradEntry(),
 		cagradEntry(),
 		upgradEntry(),
@@ -32,6 +33,7 @@ func registry() []entry {
 		configEntry(),
 		dbMTLEntry(),
 		gradnormEntry(),
+		pcdEntry(),
 
 		graddropEntry(),
 		trimmedMeanEntry(),
