@@ -1,7 +1,9 @@
 package moo
 
 import (
+	"encoding/json"
 	"math"
+	"os"
 	"slices"
 	"testing"
 
@@ -203,6 +205,43 @@ func TestPCDMovingAverage(t *testing.T) {
 		want := math.Sqrt(mean / correction)
 		if got := state.Objective["pcd.norm"][1]; math.Abs(got/want-1) > 1e-12 {
 			t.Errorf("step %d: root mean square %g, want %g", step, got, want)
+		}
+	}
+}
+
+// TestPCDVectors compares with TorchJD's implementation, two calls each, so that the
+// moving average counts.
+func TestPCDVectors(t *testing.T) {
+	raw, err := os.ReadFile("testdata/pcd.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Cases []struct {
+			Tau, Beta float64
+			J         []jacobian
+			Weights   [][]float64
+		}
+	}
+	if err := json.Unmarshal(raw, &file); err != nil {
+		t.Fatal(err)
+	}
+	if len(file.Cases) != 16 {
+		t.Fatalf("%d cases", len(file.Cases))
+	}
+	for i, c := range file.Cases {
+		m := must(t, "pcd", map[string]any{"tau": c.Tau, "beta": c.Beta})
+		state := State{}
+		for call, j := range c.J {
+			r, err := Solve(m, Input{G: j.Gram(), State: state})
+			if err != nil {
+				t.Fatal(err)
+			}
+			state = r.State
+			got, want := j.Combine(r.Weights), j.Combine(c.Weights[call])
+			if far(got, want) > 1e-7*max(1, length(want)) {
+				t.Errorf("case %d, call %d: d %v, want %v", i, call+1, got, want)
+			}
 		}
 	}
 }
