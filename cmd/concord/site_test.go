@@ -2,17 +2,13 @@ package main
 
 import (
 	"fmt"
-	"net"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"go.etcd.io/etcd/server/v3/embed"
-	"go.uber.org/zap"
-
+	"concord/internal/cluster/etcd/etcdtest"
 	"concord/internal/train/traintest"
 )
 
@@ -20,27 +16,7 @@ import (
 // address that concord is given.
 func startEtcd(t *testing.T) string {
 	t.Helper()
-	free := func() url.URL {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		return url.URL{Scheme: "http", Host: l.Addr().String()}
-	}
-	c := embed.NewConfig()
-	peer, client := free(), free()
-	c.Dir, c.ListenPeerUrls, c.AdvertisePeerUrls = t.TempDir(), []url.URL{peer}, []url.URL{peer}
-	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
-	c.InitialCluster = c.InitialClusterFromName(c.Name)
-	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
-	e, err := embed.StartEtcd(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(e.Close)
-	<-e.Server.ReadyNotify()
-	return "etcd://" + client.Host
+	return etcdtest.Start(t, 1, "http", nil).Flag()
 }
 
 // Equal machines around an etcd cluster: the one that leads is killed, another

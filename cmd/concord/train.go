@@ -7,7 +7,8 @@ import (
 	"os"
 	"slices"
 
-	"concord/internal/cluster"
+	"concord/internal/cluster/etcd"
+	"concord/internal/cluster/store"
 	"concord/internal/config"
 	"concord/internal/train"
 )
@@ -106,7 +107,7 @@ func (c *trainCmd) Run() error {
 
 // runAt is train on one of several equal machines.
 func (c *trainCmd) runAt() error {
-	endpoints, err := cluster.ParseEtcd(c.Coordinator)
+	endpoints, err := etcd.Parse(c.Coordinator)
 	if err != nil {
 		return usagef("--coordinator: %v", err)
 	}
@@ -122,7 +123,8 @@ func (c *trainCmd) runAt() error {
 		return err
 	}
 	return c.during(func(ctx context.Context, ui train.UI) (*train.Summary, error) {
-		sum, err := train.RunAt(ctx, cfg, endpoints, c.Dir, ui)
+		open := func(run string) (store.Store, error) { return etcd.Open(endpoints, run) }
+		sum, err := train.RunAt(ctx, cfg, open, c.Dir, ui)
 		if err == nil && sum == nil {
 			return &train.Summary{}, nil // another machine led, and has the results
 		}

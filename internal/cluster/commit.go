@@ -66,8 +66,6 @@ func (c *Coordinator) recorded(rev int64, err error) {
 	switch {
 	case errors.Is(err, store.ErrConflict):
 		c.fail(fmt.Errorf("cluster: another coordinator has taken over: %w", err))
-	case errors.Is(err, store.ErrBroken):
-		c.fail(fmt.Errorf("cluster: commit step %d: %w", c.step+1, err))
 	case err != nil:
 		waiting := fmt.Sprintf("the store, to commit step %d: %v", c.step+1, err)
 		if c.waiting != waiting {

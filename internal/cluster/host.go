@@ -19,8 +19,9 @@ import (
 
 // HostOptions are what machine 1 needs to lead a run.
 type HostOptions struct {
-	Dir         string // the run's cluster folder: keys, secrets, etcd, status
-	Listen      string // address, e.g. ":4433"
+	Dir         string                                // the run's cluster folder: keys, secrets, store, status
+	Store       func(dir string) (store.Store, error) // opens the store in Dir
+	Listen      string                                // address, e.g. ":4433"
 	Coordinator CoordinatorOptions
 	Member      MemberOptions
 	UploadLimit int64
@@ -81,7 +82,7 @@ func (h *Host) start(ctx context.Context, o HostOptions, start int) error {
 	if err != nil {
 		return err
 	}
-	if h.store, err = store.Embedded(o.Dir); err != nil {
+	if h.store, err = o.Store(o.Dir); err != nil {
 		return err
 	}
 	conn, hint, err := o.Socket.open(o.Listen)

@@ -4,11 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,12 +15,11 @@ import (
 	"concord/transport"
 )
 
-// SiteOptions are what one of several equal machines needs that share an etcd
-// cluster. Who can write to that is trusted: it holds the run's authority.
+// SiteOptions are what one of several equal machines needs that share a store.
+// Whoever can write to that is trusted: it holds the run's authority.
 type SiteOptions struct {
-	Endpoints []string // of etcd
-	Run       string   // name that all machines of the run give it
-	Listen    string
+	Store  store.Store // the run's; Close closes it
+	Listen string
 	// Folder is where this machine keeps its identity in the run with this authority,
 	// see transport.Fingerprint.
 	Folder      func(ca [32]byte) (string, error)
@@ -48,15 +45,11 @@ type Site struct {
 	wg     sync.WaitGroup
 }
 
-// OpenSite connects to etcd and stands for election.
+// OpenSite takes this machine's place in the run and stands for election.
 func OpenSite(ctx context.Context, o SiteOptions) (*Site, error) {
-	st, err := store.External(o.Endpoints, o.Run)
-	if err != nil {
-		return nil, err
-	}
-	s := &Site{store: st, won: make(chan struct{})}
+	s := &Site{store: o.Store, won: make(chan struct{})}
 	if err := s.open(ctx, o); err != nil {
-		st.Close()
+		o.Store.Close()
 		return nil, err
 	}
 	ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -254,22 +247,4 @@ func (o *office) Fetch(c *transport.Conn, request json.RawMessage) (int64, io.Re
 		return k.Fetch(c, request)
 	}
 	return 0, nil, errOffice
-}
-
-// ParseEtcd reads "etcd://a:2379,b:2379"; with etcds:// the cluster is spoken to over
-// TLS.
-func ParseEtcd(s string) ([]string, error) {
-	scheme, hosts, ok := strings.Cut(s, "://")
-	to := map[string]string{"etcd": "http://", "etcds": "https://"}[scheme]
-	if !ok || to == "" || hosts == "" {
-		return nil, fmt.Errorf("%q is not of the form etcd://HOST:PORT,HOST:PORT,… (etcds:// for TLS)", s)
-	}
-	var out []string
-	for _, h := range strings.Split(hosts, ",") {
-		if _, _, err := net.SplitHostPort(h); err != nil {
-			return nil, fmt.Errorf("%q: %w", h, err)
-		}
-		out = append(out, to+h)
-	}
-	return out, nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"concord/internal/cluster"
+	"concord/internal/cluster/store/file"
 	"concord/internal/config"
 	"concord/transport"
 )
@@ -107,7 +108,7 @@ func (t *Trainer) hostOptions(dir string, ui UI) (cluster.HostOptions, error) {
 		uses = -1
 	}
 	return cluster.HostOptions{
-		Dir: ClusterDir(dir), Listen: c.Listen, UploadLimit: uploadLimit(c), WAN: c.WAN, JoinFor: time.Duration(c.JoinHours * float64(time.Hour)), JoinUses: uses,
+		Dir: ClusterDir(dir), Store: file.Open, Listen: c.Listen, UploadLimit: uploadLimit(c), WAN: c.WAN, JoinFor: time.Duration(c.JoinHours * float64(time.Hour)), JoinUses: uses,
 		Socket: socket, Coordinator: o, Member: cluster.MemberOptions{Hello: t.hello(), Silence: silence(c), Log: func(string, ...any) {}},
 	}, err
 }

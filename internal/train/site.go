@@ -8,15 +8,16 @@ import (
 	"path/filepath"
 
 	"concord/internal/cluster"
+	"concord/internal/cluster/store"
 	"concord/internal/config"
 )
 
-// RunAt trains as one of several equal machines that share an etcd cluster: all
-// are started alike, with the run file and its data at hand. One of them leads:
+// RunAt trains as one of several equal machines that share a store, which open opens
+// for a run of that name: all are started alike, with the run file and its data at hand. One of them leads:
 // it plans, evaluates, saves and exports. When it dies another takes over, with
 // the weights that it has. dir is where this machine keeps its identity and what only
 // it holds of the run, "" the user's cache folder.
-func RunAt(ctx context.Context, cfg *config.Config, endpoints []string, dir string, ui UI) (*Summary, error) {
+func RunAt(ctx context.Context, cfg *config.Config, open func(run string) (store.Store, error), dir string, ui UI) (*Summary, error) {
 	c, err := openCorpus(cfg)
 	if err != nil {
 		return nil, err
@@ -30,7 +31,7 @@ func RunAt(ctx context.Context, cfg *config.Config, endpoints []string, dir stri
 	if err != nil {
 		return nil, err
 	}
-	site, leave, err := t.takePlace(ctx, endpoints, dir, ui)
+	site, leave, err := t.takePlace(ctx, open, dir, ui)
 	if err != nil {
 		return nil, err
 	}
@@ -56,9 +57,13 @@ func RunAt(ctx context.Context, cfg *config.Config, endpoints []string, dir stri
 }
 
 // takePlace makes this machine one of the equal ones, until leave is called.
-func (t *Trainer) takePlace(ctx context.Context, endpoints []string, dir string, ui UI) (site *cluster.Site, leave func(), err error) {
+func (t *Trainer) takePlace(ctx context.Context, open func(run string) (store.Store, error), dir string, ui UI) (site *cluster.Site, leave func(), err error) {
 	log, release, apart := warner(ui), func() {}, ""
-	site, err = cluster.OpenSite(ctx, cluster.SiteOptions{Endpoints: endpoints, Run: t.cfg.Run.Name, Listen: t.cfg.Cluster.Listen, UploadLimit: uploadLimit(t.cfg.Cluster), WAN: t.cfg.Cluster.WAN,
+	st, err := open(t.cfg.Run.Name)
+	if err != nil {
+		return nil, nil, as(ErrCluster, err)
+	}
+	site, err = cluster.OpenSite(ctx, cluster.SiteOptions{Store: st, Listen: t.cfg.Cluster.Listen, UploadLimit: uploadLimit(t.cfg.Cluster), WAN: t.cfg.Cluster.WAN,
 		Member: cluster.MemberOptions{Hello: t.hello(), Silence: silence(t.cfg.Cluster), Log: log},
 		Folder: func(ca [32]byte) (string, error) {
 			own, free, err := workFolder(dir, ca)

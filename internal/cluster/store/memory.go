@@ -9,11 +9,10 @@ import (
 
 // Memory is a Store within a process.
 type Memory struct {
+	*Election
 	mu     sync.Mutex
 	values map[string]entry
 	rev    int64
-	lead   chan struct{} // holds a token while nobody leads
-	leader []byte
 }
 
 type entry struct {
@@ -22,11 +21,7 @@ type entry struct {
 }
 
 // NewMemory returns an empty store.
-func NewMemory() *Memory {
-	m := &Memory{values: map[string]entry{}, lead: make(chan struct{}, 1)}
-	m.lead <- struct{}{}
-	return m
-}
+func NewMemory() *Memory { return &Memory{Election: NewElection(), values: map[string]entry{}} }
 
 // Get implements Store.
 func (m *Memory) Get(_ context.Context, key string) ([]byte, int64, error) {
@@ -71,32 +66,48 @@ func (m *Memory) Delete(_ context.Context, key string) error {
 	return nil
 }
 
+// Close implements Store.
+func (m *Memory) Close() error { return nil }
+
+// Election is the election of a store that one process has to itself.
+type Election struct {
+	mu     sync.Mutex
+	vacant chan struct{} // holds a token while nobody leads
+	leader []byte
+}
+
+// NewElection returns one in which nobody leads.
+func NewElection() *Election {
+	e := &Election{vacant: make(chan struct{}, 1)}
+	e.vacant <- struct{}{}
+	return e
+}
+
 // Lead implements Store.
-func (m *Memory) Lead(ctx context.Context, value []byte) (<-chan struct{}, func(), error) {
+func (e *Election) Lead(ctx context.Context, value []byte) (<-chan struct{}, func(), error) {
 	select {
-	case <-m.lead:
+	case <-e.vacant:
 	case <-ctx.Done():
 		return nil, nil, ctx.Err()
 	}
-	m.mu.Lock()
-	m.leader = bytes.Clone(value)
-	m.mu.Unlock()
+	e.announce(value)
 	lost := make(chan struct{})
 	return lost, sync.OnceFunc(func() {
-		m.mu.Lock()
-		m.leader = nil
-		m.mu.Unlock()
+		e.announce(nil)
 		close(lost)
-		m.lead <- struct{}{}
+		e.vacant <- struct{}{}
 	}), nil
 }
 
-// Leader implements Store.
-func (m *Memory) Leader(context.Context) ([]byte, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return bytes.Clone(m.leader), nil
+func (e *Election) announce(value []byte) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.leader = bytes.Clone(value)
 }
 
-// Close implements Store.
-func (m *Memory) Close() error { return nil }
+// Leader implements Store.
+func (e *Election) Leader(context.Context) ([]byte, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return bytes.Clone(e.leader), nil
+}

@@ -1,10 +1,10 @@
-// Package store keeps what a run's coordinator must not forget: the committed
-// step, the term of its leader, members, secrets and revocations. It is small and
-// rarely written; checkpoints and gradients never go through it.
+// Package store is what a run's coordinator must not forget: the committed step,
+// the term of its leader, the workers' numbers, the authority of equal machines. It
+// is small and written once a step; checkpoints and gradients never go through it.
 //
-// Memory is for a run on one machine and for tests, Embedded is a one-member
-// etcd inside the coordinator, External an etcd cluster. All three pass the same
-// tests. Everything is safe for concurrent use.
+// Memory is for tests, store/file is a transactional file in the run's folder,
+// internal/cluster/etcd an etcd cluster. All pass the tests of store/storetest.
+// Everything is safe for concurrent use.
 package store
 
 import (
@@ -27,7 +27,7 @@ type Store interface {
 	Get(ctx context.Context, key string) (value []byte, rev int64, err error)
 	// Put sets the value if the key still has revision rev (0: does not exist) and
 	// all guards hold, in one transaction, and returns the new revision; otherwise
-	// ErrConflict.
+	// ErrConflict. After any other error it may have happened or not: read the key.
 	Put(ctx context.Context, key string, value []byte, rev int64, guards ...Guard) (int64, error)
 	// List returns all values whose keys begin with prefix.
 	List(ctx context.Context, prefix string) (map[string][]byte, error)

@@ -1,4 +1,5 @@
-package store
+// Package storetest checks what store.Store promises, of every implementation.
+package storetest
 
 import (
 	"bytes"
@@ -6,10 +7,13 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"concord/internal/cluster/store"
 )
 
-// conform checks what the interface promises, of every implementation.
-func conform(t *testing.T, s Store) {
+// Conform checks s, which must be empty; afterwards the key "step" holds "3".
+func Conform(t *testing.T, s store.Store) {
+	t.Helper()
 	ctx := t.Context()
 	if v, rev, err := s.Get(ctx, "step"); v != nil || rev != 0 || err != nil {
 		t.Fatalf("nothing there: %q, %d, %v", v, rev, err)
@@ -18,14 +22,14 @@ func conform(t *testing.T, s Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Put(ctx, "step", []byte("x"), 0); !errors.Is(err, ErrConflict) {
+	if _, err := s.Put(ctx, "step", []byte("x"), 0); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("created twice: %v", err)
 	}
 	two, err := s.Put(ctx, "step", []byte("2"), one)
 	if err != nil || two == one {
 		t.Fatal(two, err)
 	}
-	if _, err := s.Put(ctx, "step", []byte("x"), one); !errors.Is(err, ErrConflict) {
+	if _, err := s.Put(ctx, "step", []byte("x"), one); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("from an old revision: %v", err)
 	}
 	if v, rev, err := s.Get(ctx, "step"); string(v) != "2" || rev != two || err != nil {
@@ -35,14 +39,14 @@ func conform(t *testing.T, s Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	three, err := s.Put(ctx, "step", []byte("3"), two, Guard{"term", term})
+	three, err := s.Put(ctx, "step", []byte("3"), two, store.Guard{Key: "term", Rev: term})
 	if err != nil {
 		t.Errorf("with a guard that holds: %v", err)
 	}
 	if _, err := s.Put(ctx, "term", []byte("2"), term); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Put(ctx, "step", []byte("x"), three, Guard{"term", term}); !errors.Is(err, ErrConflict) {
+	if _, err := s.Put(ctx, "step", []byte("x"), three, store.Guard{Key: "term", Rev: term}); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("a leader of an old term commits: %v", err)
 	}
 	s.Put(ctx, "member/1", []byte("a"), 0)
@@ -60,7 +64,7 @@ func conform(t *testing.T, s Store) {
 }
 
 // leads checks the election.
-func leads(t *testing.T, s Store) {
+func leads(t *testing.T, s store.Store) {
 	ctx := t.Context()
 	if v, err := s.Leader(ctx); v != nil || err != nil {
 		t.Errorf("nobody leads: %q, %v", v, err)
@@ -91,26 +95,4 @@ func leads(t *testing.T, s Store) {
 		t.Errorf("leader %q", v)
 	}
 	resign()
-}
-
-func TestMemory(t *testing.T) { conform(t, NewMemory()) }
-
-func TestEmbedded(t *testing.T) {
-	dir := t.TempDir()
-	s, err := Embedded(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conform(t, s)
-	if err := s.Close(); err != nil {
-		t.Error(err)
-	}
-	again, err := Embedded(dir)
-	if err != nil {
-		t.Fatal("started again:", err)
-	}
-	defer again.Close()
-	if v, _, err := again.Get(t.Context(), "step"); string(v) != "3" || err != nil {
-		t.Errorf("after a restart: %q, %v", v, err)
-	}
 }

@@ -1,4 +1,4 @@
-package store
+package etcd
 
 import (
 	"crypto/ecdsa"
@@ -7,10 +7,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"fmt"
 	"math/big"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,104 +19,38 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
+
+	"concord/internal/cluster/etcd/etcdtest"
+	"concord/internal/cluster/store"
+	"concord/internal/cluster/store/storetest"
 )
-
-// members are an etcd cluster in this process.
-type members struct {
-	t      *testing.T
-	config []*embed.Config
-	run    []*embed.Etcd
-}
-
-func free(t *testing.T, scheme string) url.URL {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return url.URL{Scheme: scheme, Host: l.Addr().String()}
-}
-
-// startMembers starts n members; change may change their settings.
-func startMembers(t *testing.T, n int, scheme string, change func(*embed.Config)) *members {
-	m := &members{t: t, run: make([]*embed.Etcd, n)}
-	var all []string
-	for i := range n {
-		c := embed.NewConfig()
-		peer, client := free(t, "http"), free(t, scheme)
-		c.Name, c.Dir, c.ListenPeerUrls, c.AdvertisePeerUrls = fmt.Sprint("m", i), t.TempDir(), []url.URL{peer}, []url.URL{peer}
-		c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
-		c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
-		if change != nil {
-			change(c)
-		}
-		all = append(all, c.Name+"="+peer.String())
-		m.config = append(m.config, c)
-	}
-	for i, c := range m.config {
-		c.InitialCluster = strings.Join(all, ",")
-		m.start(i)
-	}
-	for _, e := range m.run {
-		<-e.Server.ReadyNotify()
-	}
-	t.Cleanup(func() {
-		for i := range m.run {
-			m.stop(i)
-		}
-	})
-	return m
-}
-
-func (m *members) start(i int) {
-	e, err := embed.StartEtcd(m.config[i])
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	m.run[i] = e
-}
-
-func (m *members) stop(i int) {
-	if m.run[i] != nil {
-		m.run[i].Close()
-		m.run[i] = nil
-	}
-}
-
-func (m *members) endpoints() (out []string) {
-	for _, c := range m.config {
-		out = append(out, c.ListenClientUrls[0].String())
-	}
-	return out
-}
 
 // With one of three members gone nothing changes; with two, requests fail in
 // bounded time and change nothing; when one is back all goes on (reference case 9).
 func TestMembersAreLost(t *testing.T) {
-	m := startMembers(t, 3, "http", nil)
-	s, err := External(m.endpoints(), "r")
+	m := etcdtest.Start(t, 3, "http", nil)
+	s, err := Open(m.Endpoints(), "r")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	conform(t, s)
+	storetest.Conform(t, s)
 	rev, err := s.Put(t.Context(), "k", []byte("1"), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.stop(0)
+	m.Stop(0)
 	if rev, err = persistent(t, s, "2", rev); err != nil {
 		t.Fatal("with two of three:", err)
 	}
-	m.stop(1)
+	m.Stop(1)
 	began := time.Now()
 	if _, err := s.Put(t.Context(), "k", []byte("3"), rev); err == nil {
 		t.Error("one of three members commits")
 	} else if time.Since(began) > 2*opTimeout {
 		t.Errorf("it takes %v to say %v", time.Since(began), err)
 	}
-	m.config[0].ClusterState = embed.ClusterStateFlagExisting
-	m.start(0)
+	m.Restart(0)
 	if _, err = persistent(t, s, "3", rev); err != nil {
 		t.Fatal("with two of three again:", err)
 	}
@@ -129,7 +61,7 @@ func TestMembersAreLost(t *testing.T) {
 
 // persistent puts as a coordinator does: again and again, until there is an answer;
 // an attempt whose answer was lost may have been heard.
-func persistent(t *testing.T, s Store, value string, rev int64) (int64, error) {
+func persistent(t *testing.T, s store.Store, value string, rev int64) (int64, error) {
 	var err error
 	for began := time.Now(); time.Since(began) < 30*time.Second; time.Sleep(200 * time.Millisecond) {
 		var now int64
@@ -149,10 +81,10 @@ func TestSecuredCluster(t *testing.T) {
 	dir := t.TempDir()
 	ca, cert, key := filepath.Join(dir, "ca"), filepath.Join(dir, "cert"), filepath.Join(dir, "key")
 	certificate(t, ca, cert, key)
-	m := startMembers(t, 1, "https", func(c *embed.Config) {
+	m := etcdtest.Start(t, 1, "https", func(c *embed.Config) {
 		c.ClientTLSInfo = transport.TLSInfo{CertFile: cert, KeyFile: key, TrustedCAFile: ca, ClientCertAuth: true}
 	})
-	if _, err := External(m.endpoints(), "r"); err == nil {
+	if _, err := Open(m.Endpoints(), "r"); err == nil {
 		t.Fatal("without certificates")
 	}
 	t.Setenv("ETCDCTL_CACERT", ca)
@@ -162,12 +94,12 @@ func TestSecuredCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	withPassword(t, m.endpoints(), config)
-	if _, err := External(m.endpoints(), "r"); err == nil {
+	withPassword(t, m.Endpoints(), config)
+	if _, err := Open(m.Endpoints(), "r"); err == nil {
 		t.Fatal("without a password")
 	}
 	t.Setenv("ETCDCTL_USER", "root:secret")
-	s, err := External(m.endpoints(), "r")
+	s, err := Open(m.Endpoints(), "r")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +108,7 @@ func TestSecuredCluster(t *testing.T) {
 		t.Error(err)
 	}
 	t.Setenv("ETCDCTL_CACERT", key)
-	if _, err := External(m.endpoints(), "r"); err == nil || !strings.Contains(err.Error(), "ETCDCTL_CACERT") {
+	if _, err := Open(m.Endpoints(), "r"); err == nil || !strings.Contains(err.Error(), "ETCDCTL_CACERT") {
 		t.Errorf("a file without certificates: %v", err)
 	}
 }

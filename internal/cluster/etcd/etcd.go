@@ -1,4 +1,6 @@
-package store
+// Package etcd is the store of equal machines: an etcd cluster, spoken to by its
+// client. Only what is started with --coordinator imports it.
+package etcd
 
 import (
 	"context"
@@ -6,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"sync"
@@ -14,6 +17,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.uber.org/zap"
+
+	"concord/internal/cluster/store"
 )
 
 // leaseSeconds is how long a leader that died keeps others waiting.
@@ -26,14 +31,13 @@ const opTimeout = 5 * time.Second
 type etcd struct {
 	client *clientv3.Client
 	prefix string
-	stop   func()
 }
 
-// External connects to an etcd cluster; run keeps the runs in it apart. The
+// Open connects to an etcd cluster; run keeps the runs in it apart. The
 // environment says how, in the variables of etcdctl: ETCDCTL_USER is name:password,
 // and for addresses that begin with https ETCDCTL_CACERT, ETCDCTL_CERT and
 // ETCDCTL_KEY are files of the cluster's authority and of this client.
-func External(endpoints []string, run string) (Store, error) {
+func Open(endpoints []string, run string) (store.Store, error) {
 	config := clientv3.Config{Endpoints: endpoints, DialTimeout: opTimeout, Logger: zap.NewNop()}
 	if user := os.Getenv("ETCDCTL_USER"); user != "" {
 		config.Username, config.Password, _ = strings.Cut(user, ":")
@@ -48,7 +52,7 @@ func External(endpoints []string, run string) (Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: etcd at %v: %w", endpoints, err)
 	}
-	s := &etcd{client: c, prefix: "/concord/" + run + "/", stop: func() {}}
+	s := &etcd{client: c, prefix: "/concord/" + run + "/"}
 	if _, _, err := s.Get(context.Background(), "term"); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("store: etcd at %v does not answer: %w", endpoints, err)
@@ -90,11 +94,11 @@ func (s *etcd) Get(ctx context.Context, key string) ([]byte, int64, error) {
 	return r.Kvs[0].Value, r.Kvs[0].ModRevision, nil
 }
 
-func (s *etcd) Put(ctx context.Context, key string, value []byte, rev int64, guards ...Guard) (int64, error) {
+func (s *etcd) Put(ctx context.Context, key string, value []byte, rev int64, guards ...store.Guard) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	var conds []clientv3.Cmp
-	for _, g := range append(guards, Guard{key, rev}) {
+	for _, g := range append(guards, store.Guard{Key: key, Rev: rev}) {
 		conds = append(conds, clientv3.Compare(clientv3.ModRevision(s.prefix+g.Key), "=", g.Rev))
 	}
 	r, err := s.client.Txn(ctx).If(conds...).Then(clientv3.OpPut(s.prefix+key, string(value))).Commit()
@@ -102,7 +106,7 @@ func (s *etcd) Put(ctx context.Context, key string, value []byte, rev int64, gua
 	case err != nil:
 		return 0, err
 	case !r.Succeeded:
-		return 0, ErrConflict
+		return 0, store.ErrConflict
 	}
 	return r.Header.Revision, nil
 }
@@ -153,9 +157,26 @@ func (s *etcd) Leader(ctx context.Context) ([]byte, error) {
 
 func (s *etcd) Close() error {
 	err := s.client.Close()
-	s.stop()
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return err
+}
+
+// Parse reads "etcd://a:2379,b:2379"; with etcds:// the cluster is spoken to over
+// TLS.
+func Parse(s string) ([]string, error) {
+	scheme, hosts, ok := strings.Cut(s, "://")
+	to := map[string]string{"etcd": "http://", "etcds": "https://"}[scheme]
+	if !ok || to == "" || hosts == "" {
+		return nil, fmt.Errorf("%q is not of the form etcd://HOST:PORT,HOST:PORT,… (etcds:// for TLS)", s)
+	}
+	var out []string
+	for _, h := range strings.Split(hosts, ",") {
+		if _, _, err := net.SplitHostPort(h); err != nil {
+			return nil, fmt.Errorf("%q: %w", h, err)
+		}
+		out = append(out, to+h)
+	}
+	return out, nil
 }
