@@ -6,6 +6,7 @@ import (
 	"go/build"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,44 +19,48 @@ const root = "../.."
 // It is a statement of policy: change it in a commit of its own, with a reason.
 // Test files are not checked.
 var allowed = map[string][]string{
-	"shaders":                {},
-	"gpu":                    {},
-	"moo":                    {},
-	"moo/internal/jac":       {},
-	"moo/mootest":            {"moo", "moo/internal/jac"},
-	"tensor":                 {"gpu", "shaders"},
-	"internal/param":         {},
-	"bucket":                 {"gpu", "tensor", "moo", "bucket/exchange", "internal/param"},
-	"bucket/exchange":        {}, // what bucket and internal/cluster agree on: neither imports the other
-	"transport":              {},
-	"internal/cluster":       {"transport", "bucket/exchange", "internal/cluster/store"}, // no device: it compiles and is tested everywhere
-	"internal/cluster/store": {},
-	"internal/cluster/scale": {"internal/cluster"},
-	"internal/faultproxy":    {}, // only tests import it
-	"internal/simrouter":     {}, // likewise
-	"internal/ref":           {},
-	"internal/optest":        {},
-	"internal/report":        {},
-	"internal/htmlreport":    {"moo", "internal/report"},
-	"internal/analyze":       {},
-	"internal/live":          {"internal/report"},
-	"internal/config":        {},
-	"internal/safetensors":   {},
-	"internal/checkpoint":    {},
-	"internal/tokenizer":     {},
-	"internal/data":          {"internal/tokenizer"},
-	"internal/model":         {"gpu", "tensor", "internal/param", "internal/safetensors"},
-	"internal/optim":         {"gpu", "bucket", "tensor"},
-	"internal/samebits":      {"internal/safetensors"}, // compares two binaries from outside
-	"internal/doctor":        {"gpu", "tensor", "internal/ref", "internal/optest"},
+	"shaders":                          {},
+	"gpu":                              {},
+	"moo":                              {},
+	"moo/internal/jac":                 {},
+	"moo/mootest":                      {"moo", "moo/internal/jac"},
+	"tensor":                           {"gpu", "shaders"},
+	"internal/param":                   {},
+	"bucket":                           {"gpu", "tensor", "moo", "bucket/exchange", "internal/param"},
+	"bucket/exchange":                  {}, // what bucket and internal/cluster agree on: neither imports the other
+	"transport":                        {},
+	"internal/cluster":                 {"transport", "bucket/exchange", "internal/cluster/store"}, // no device: it compiles and is tested everywhere
+	"internal/cluster/store":           {},
+	"internal/cluster/store/storetest": {"internal/cluster/store"}, // only tests import it
+	"internal/cluster/store/file":      {"internal/cluster/store"},
+	"internal/cluster/etcd":            {"internal/cluster/store"},
+	"internal/cluster/etcd/etcdtest":   {}, // only tests import it: it is the etcd server
+	"internal/cluster/scale":           {"internal/cluster"},
+	"internal/faultproxy":              {}, // only tests import it
+	"internal/simrouter":               {}, // likewise
+	"internal/ref":                     {},
+	"internal/optest":                  {},
+	"internal/report":                  {},
+	"internal/htmlreport":              {"moo", "internal/report"},
+	"internal/analyze":                 {},
+	"internal/live":                    {"internal/report"},
+	"internal/config":                  {},
+	"internal/safetensors":             {},
+	"internal/checkpoint":              {},
+	"internal/tokenizer":               {},
+	"internal/data":                    {"internal/tokenizer"},
+	"internal/model":                   {"gpu", "tensor", "internal/param", "internal/safetensors"},
+	"internal/optim":                   {"gpu", "bucket", "tensor"},
+	"internal/samebits":                {"internal/safetensors"}, // compares two binaries from outside
+	"internal/doctor":                  {"gpu", "tensor", "internal/ref", "internal/optest"},
 	"internal/train": {
 		"gpu", "tensor", "bucket", "moo", "internal/model", "internal/data", "internal/tokenizer", "internal/config",
-		"internal/optim", "internal/param", "internal/checkpoint", "internal/safetensors", "internal/report", "internal/cluster", "transport",
+		"internal/optim", "internal/param", "internal/checkpoint", "internal/safetensors", "internal/report", "internal/cluster", "internal/cluster/store", "internal/cluster/store/file", "transport",
 	},
 	"internal/train/traintest": {"gpu", "internal/model", "internal/param", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
 	"internal/compare":         {"moo", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},
 	"internal/bench":           {"gpu", "tensor", "moo", "internal/train", "internal/config"},
-	"cmd/concord":              {"gpu", "moo", "internal/train", "internal/report", "internal/config", "internal/doctor", "internal/bench", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/live", "internal/safetensors", "internal/cluster"},
+	"cmd/concord":              {"gpu", "moo", "internal/train", "internal/report", "internal/config", "internal/doctor", "internal/bench", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/live", "internal/safetensors", "internal/cluster", "internal/cluster/store", "internal/cluster/etcd"},
 	"cmd/prepare":              {"internal/tokenizer"},
 }
 
@@ -72,9 +77,10 @@ var owners = map[string][]string{
 	"golang.org/x/term":             {"cmd/concord"},
 	"github.com/quic-go/quic-go":    {"transport", "internal/simrouter"},
 	"golang.org/x/time":             {"transport"},
-	"golang.org/x/sys":              {"transport", "internal/cluster/store"}, // socket buffers; free disk space
-	"go.etcd.io/etcd":               {"internal/cluster/store"},
-	"go.uber.org/zap":               {"internal/cluster/store"}, // to silence etcd
+	"golang.org/x/sys":              {"transport", "internal/cluster/store/file"}, // socket buffers; free disk space
+	"go.etcd.io/bbolt":              {"internal/cluster/store/file"},
+	"go.etcd.io/etcd":               {"internal/cluster/etcd", "internal/cluster/etcd/etcdtest"},
+	"go.uber.org/zap":               {"internal/cluster/etcd", "internal/cluster/etcd/etcdtest"}, // to silence etcd
 }
 
 // TestImportPolicy holds that every import is allowed, and that every permission is
@@ -195,4 +201,34 @@ func modulePath(t *testing.T) string {
 	}
 	t.Fatal("go.mod has no module line")
 	return ""
+}
+
+// TestWorkerWithoutEtcd holds that what a machine is made of that joins a run or leads
+// one alone, in this module and in others, is free of etcd and grpc: the engine of
+// equal machines is chosen in cmd/concord.
+func TestWorkerWithoutEtcd(t *testing.T) {
+	for _, pkg := range []string{"./internal/cluster", "./internal/train", "./transport"} {
+		out, err := exec.Command("go", "-C", root, "list", "-deps", pkg).Output()
+		if err != nil {
+			t.Fatalf("go list %s: %v", pkg, err)
+		}
+		for dep := range strings.Lines(string(out)) {
+			for _, not := range []string{"go.etcd.io/etcd/", "google.golang.org/", "go.uber.org/"} {
+				if strings.HasPrefix(dep, not) {
+					t.Errorf("%s imports %s", pkg, strings.TrimSpace(dep))
+				}
+			}
+		}
+	}
+}
+
+// TestServersStayInTests holds that the program contains no etcd server.
+func TestServersStayInTests(t *testing.T) {
+	out, err := exec.Command("go", "-C", root, "list", "-deps", "./cmd/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(out), "go.etcd.io/etcd/server") {
+		t.Error("cmd imports an etcd server")
+	}
 }
