@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 
@@ -23,6 +24,11 @@ import (
 
 // name is the file in the folder that Open is given.
 const name = "store.db"
+
+// room is what must be free on the disk before a change is made. The file takes some
+// kB; the rest is for the run's records, which end the run when they cannot be written.
+// A commit is tried again.
+const room = 16 << 20
 
 // lockWait is how long another process may take to close the file.
 const lockWait = 2 * time.Second
@@ -40,14 +46,17 @@ type file struct {
 }
 
 // Open opens the store in dir, or makes it. A change is on the disk before it is
-// acknowledged; one that the disk has no room for is refused, can be tried again, and
-// leaves everything as it was.
+// acknowledged. While less than 16 MB of the disk are free, changes are refused and
+// what is there can be read; one that meets a full disk leaves everything as it was.
 func Open(dir string) (store.Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(filepath.Join(dir, "etcd")); err == nil {
 		return nil, fmt.Errorf("store: %s was written by a version of concord that kept an etcd in it\n  fix: finish the run with that version, or begin a new one from its last checkpoint's model", dir)
+	}
+	if err := space(dir); err != nil {
+		return nil, err
 	}
 	s := &file{path: filepath.Join(dir, name), Election: store.NewElection()}
 	_, missing := os.Stat(s.path)
@@ -70,6 +79,15 @@ func Open(dir string) (store.Store, error) {
 		os.Remove(s.path) // half a file would not be taken up again
 	}
 	return nil, err
+}
+
+// space is why nothing may be put into a store in dir now, nil if there is room.
+func space(dir string) error {
+	free, err := freeBytes(dir)
+	if err != nil || free >= room {
+		return nil // what cannot be measured must show itself
+	}
+	return fmt.Errorf("store: %.1f MB are free in %s, %d MB are needed: make room", float64(free)/1e6, dir, room/1_000_000)
 }
 
 // guard runs f and says of an error which file it concerns and how to mend it. Damage
@@ -119,10 +137,18 @@ func split(b []byte) (value []byte, rev int64) {
 
 // Put implements store.Store.
 func (s *file) Put(_ context.Context, key string, value []byte, rev int64, guards ...store.Guard) (now int64, err error) {
+	if err := space(filepath.Dir(s.path)); err != nil {
+		return 0, err
+	}
+	return s.put(key, value, rev, guards)
+}
+
+// put is Put however little of the disk is free.
+func (s *file) put(key string, value []byte, rev int64, guards []store.Guard) (now int64, err error) {
 	err = s.guard(func() error {
 		return s.db.Update(func(tx *bbolt.Tx) error {
 			b := tx.Bucket(values)
-			for _, g := range append(guards, store.Guard{Key: key, Rev: rev}) {
+			for _, g := range append(slices.Clone(guards), store.Guard{Key: key, Rev: rev}) {
 				if _, at := split(b.Get([]byte(g.Key))); at != g.Rev {
 					return store.ErrConflict
 				}
@@ -158,6 +184,9 @@ func (s *file) List(_ context.Context, prefix string) (map[string][]byte, error)
 
 // Delete implements store.Store.
 func (s *file) Delete(_ context.Context, key string) error {
+	if err := space(filepath.Dir(s.path)); err != nil {
+		return err
+	}
 	return s.guard(func() error {
 		return s.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(values).Delete([]byte(key)) })
 	})
