@@ -53,9 +53,11 @@ var allowed = map[string][]string{
 	"internal/optim":                   {"gpu", "bucket", "tensor"},
 	"internal/samebits":                {"internal/safetensors"}, // compares two binaries from outside
 	"internal/doctor":                  {"gpu", "tensor", "internal/ref", "internal/optest"},
+	"internal/fault":                   {"gpu"},
+	"internal/objective":               {"bucket", "moo", "tensor", "internal/config", "internal/fault", "internal/report"},
 	"internal/train": {
 		"gpu", "tensor", "bucket", "moo", "internal/model", "internal/data", "internal/tokenizer", "internal/config",
-		"internal/optim", "internal/param", "internal/checkpoint", "internal/safetensors", "internal/report", "internal/cluster", "internal/cluster/store", "internal/cluster/store/file", "transport",
+		"internal/fault", "internal/objective", "internal/optim", "internal/param", "internal/checkpoint", "internal/safetensors", "internal/report", "internal/cluster", "internal/cluster/store", "internal/cluster/store/file", "transport",
 	},
 	"internal/train/traintest": {"gpu", "internal/model", "internal/param", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
 	"internal/compare":         {"moo", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},
@@ -69,7 +71,7 @@ var allowed = map[string][]string{
 var owners = map[string][]string{
 	"github.com/cogentcore/webgpu":  {"gpu"},
 	"gonum.org/v1/plot":             {"internal/htmlreport"},
-	"gonum.org/v1/gonum":            {"moo", "internal/htmlreport", "internal/analyze", "moo/internal/jac", "bucket", "internal/train", "internal/compare", "cmd/concord"}, // compare: quantiles of Student's t
+	"gonum.org/v1/gonum":            {"moo", "internal/htmlreport", "internal/analyze", "moo/internal/jac", "bucket", "internal/objective", "internal/train", "internal/compare", "cmd/concord"}, // compare: quantiles of Student's t
 	"github.com/BurntSushi/toml":    {"internal/config"},
 	"github.com/dlclark/regexp2/v2": {"internal/tokenizer"},
 	"golang.org/x/text":             {"internal/tokenizer"},

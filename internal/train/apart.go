@@ -116,8 +116,8 @@ func (t *Trainer) leaveApart() error {
 		if err := t.outer.undo(t); err != nil {
 			return err
 		}
-	case t.objective.step == int64(t.step):
-		copy(t.objective.byUnit, t.objective.saved)
+	default:
+		t.objective.Undo(int64(t.step))
 	}
 	t.keepApart()
 	t.team.saves.Wait()
@@ -171,7 +171,7 @@ func (t *Trainer) restoreApart(path string, s state) error {
 		t.clip = s.Clip
 	}
 	if t.outer != nil || t.cfg.Cluster.Local() {
-		if err := t.objective.restore(s.Objective); err != nil {
+		if err := t.objective.Restore(s.Objective); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"concord/internal/checkpoint"
 	"concord/internal/config"
+	"concord/internal/objective"
 )
 
 // What internal/compare needs of a run beyond Run, Resume and Check.
@@ -50,6 +51,6 @@ func Hashes(cfg *config.Config) (map[string]string, error) {
 
 // CheckObjective checks [objective] for the languages trained on, as Run does.
 func CheckObjective(cfg *config.Config, langs []string) error {
-	_, err := newObjective(cfg, langs, slices.Repeat([]float64{1}, len(langs)))
+	_, err := objective.New(cfg, langs, slices.Repeat([]float64{1}, len(langs)), cfg.Clustered())
 	return err
 }

@@ -1,38 +1,30 @@
 package train
 
 import (
-	"errors"
 	"fmt"
+
+	"concord/internal/fault"
 )
 
 // The kinds of failure that a caller tells apart, with errors.Is; cmd/concord
 // gives each its exit code. Configuration errors are *config.Error.
 var (
-	ErrData        = errors.New("data or model file")
-	ErrDevice      = errors.New("device")
-	ErrDiverged    = errors.New("diverged")
-	ErrInterrupted = errors.New("interrupted")
-	ErrCluster     = errors.New("the other machines of the run")
+	ErrData        = fault.ErrData
+	ErrDevice      = fault.ErrDevice
+	ErrDiverged    = fault.ErrDiverged
+	ErrInterrupted = fault.ErrInterrupted
+	ErrCluster     = fault.ErrCluster
 )
 
-// kindError gives err a kind without changing its message.
-type kindError struct{ kind, err error }
+func as(kind, err error) error { return fault.As(kind, err) }
 
-func (e *kindError) Error() string   { return e.err.Error() }
-func (e *kindError) Unwrap() []error { return []error{e.kind, e.err} }
-
-func as(kind, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &kindError{kind, err}
-}
+func classify(err error) error { return fault.Classify(err) }
 
 // DataError marks err as the fault of a data or model file.
-func DataError(err error) error { return as(ErrData, err) }
+func DataError(err error) error { return fault.Data(err) }
 
 // DeviceError marks err as the device's fault.
-func DeviceError(err error) error { return as(ErrDevice, err) }
+func DeviceError(err error) error { return fault.Device(err) }
 
 // interrupted says how to go on.
 func interrupted(dir string, step int) error {

@@ -9,6 +9,7 @@ import (
 	"concord/bucket"
 	"concord/gpu"
 	"concord/internal/config"
+	"concord/internal/objective"
 	"concord/internal/train/traintest"
 	"concord/moo"
 )
@@ -151,7 +152,7 @@ func TestNoise(t *testing.T) {
 	if m := len(traintest.Langs); !ok || len(g.Buckets[0].SelfCosine) != m || len(g.Buckets[0].Contrast) != m*m {
 		t.Fatalf("snapshot %+v", g)
 	}
-	for _, u := range tr.objective.byUnit {
+	for _, u := range tr.objective.Snapshot().Units {
 		for _, s := range u.Signal {
 			if s > 1+1e-6 {
 				t.Errorf("signal %v of the squared norm", s)
@@ -238,7 +239,7 @@ func TestObjectiveRefuses(t *testing.T) {
 	} {
 		c := *withMethod(t, cfg, "pcgrad")
 		change(&c.Objective)
-		if _, err := newObjective(&c, traintest.Langs, []float64{1, 1, 1}); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := objective.New(&c, traintest.Langs, []float64{1, 1, 1}, false); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("error %v, want %q", err, name)
 		}
 	}

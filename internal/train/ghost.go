@@ -10,7 +10,7 @@ import (
 // of rows; nil means none.
 func (t *Trainer) ghost() func(bucket.Param) bool {
 	o := t.cfg.Objective
-	if t.objective.shared || t.objective.folded() || o.Gram == "rows" || o.Metric == "adam" || t.cfg.Batch.Accumulate > 1 || t.objective.elementwise() || t.cfg.Batch.Rows*t.cfg.Batch.SeqLen > tensor.GhostTokens {
+	if t.objective.Shared() || t.objective.Static() || o.Gram == "rows" || o.Metric == "adam" || t.cfg.Batch.Accumulate > 1 || t.objective.Elementwise() || t.cfg.Batch.Rows*t.cfg.Batch.SeqLen > tensor.GhostTokens {
 		return nil
 	}
 	return func(p bucket.Param) bool { return p.Kind == param.Linear && (o.Gram == "ghost" || t.ghostPays(p)) }
@@ -20,7 +20,7 @@ func (t *Trainer) ghost() func(bucket.Param) bool {
 // buffer: the few tokens of a step against the width of the layer and the number
 // of languages.
 func (t *Trainer) ghostPays(p bucket.Param) bool {
-	m := t.objective.segments()
+	m := t.objective.Segments()
 	if rows := int64(m) * int64(p.Extent()) * 4; rows > t.engine.Dev.Info().Limits.MaxBufferSize {
 		return true
 	}
@@ -45,7 +45,7 @@ func (t *Trainer) adamMetric() tensor.AdamMetric {
 	if t.clip > 0 {
 		m.GradScale = t.clip
 	}
-	for _, u := range t.objective.spread(t.objective.normalised(t.objective.preference)) {
+	for _, u := range t.objective.Mean() {
 		m.Mean = append(m.Mean, float32(u))
 		if t.cfg.Objective.Noise.Halves {
 			m.Mean = append(m.Mean, float32(u))

@@ -13,6 +13,7 @@ import (
 	"concord/bucket"
 	"concord/gpu"
 	"concord/internal/config"
+	"concord/internal/objective"
 	"concord/internal/train/traintest"
 	"concord/moo"
 )
@@ -219,12 +220,12 @@ func contradiction(t *testing.T, overrides ...string) *config.Config {
 // watched notes by how much a solution harms a language, relative to the
 // gradients' size.
 type watched struct {
-	*objective
+	*objective.Objective
 	harmed *float64
 }
 
 func (w watched) Solve(p bucket.Problem) (bucket.Solution, error) {
-	s, err := w.objective.Solve(p)
+	s, err := w.Objective.Solve(p)
 	if err == nil {
 		for i := range s.Weights {
 			along := p.G.At(i, 0)*s.Weights[0] + p.G.At(i, 1)*s.Weights[1] // ⟨gᵢ, d⟩

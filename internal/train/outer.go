@@ -8,6 +8,7 @@ import (
 
 	"concord/bucket"
 	"concord/internal/data"
+	"concord/internal/objective"
 	"concord/internal/report"
 	"concord/internal/safetensors"
 )
@@ -21,7 +22,7 @@ import (
 // What the outer optimizer does, every machine does alike on the CPU in float32,
 // to the same bits. AdamW's moments belong to each machine alone.
 type outer struct {
-	objective *objective // resolves the changes; the trainer's own is of the steps
+	objective *objective.Objective // resolves the changes; the trainer's own is of the steps
 	resolver  *bucket.Resolver
 	velocity  [][]float32 // by unit, of the outer optimizer
 	before    *memento    // while a round is under way
@@ -32,11 +33,11 @@ type memento struct {
 	states    map[bucket.State][][]float32 // by unit
 	updates   int64
 	clip      float64
-	objective objectiveState
+	objective objective.State
 }
 
 func (o *outer) attach(t *Trainer) (err error) {
-	o.objective.attach(t.store.Layout.Units)
+	o.objective.Attach(t.store.Layout.Units)
 	for _, u := range t.store.Layout.Units {
 		o.velocity = append(o.velocity, make([]float32, u.Size))
 	}
@@ -45,7 +46,7 @@ func (o *outer) attach(t *Trainer) (err error) {
 }
 
 // exchanged is the objective whose rows go to other machines.
-func (t *Trainer) exchanged() *objective {
+func (t *Trainer) exchanged() *objective.Objective {
 	if t.outer != nil {
 		return t.outer.objective
 	}
@@ -82,7 +83,7 @@ func (t *Trainer) round(ctx context.Context) (report.Step, error) {
 	if err != nil {
 		return report.Step{}, err
 	}
-	o.objective.begin(int64(t.step), batch.Supervised)
+	o.objective.Begin(int64(t.step), batch.Supervised, nil, nil)
 	if err := o.remember(t); err != nil {
 		return report.Step{}, err
 	}
@@ -108,7 +109,7 @@ func (t *Trainer) round(ctx context.Context) (report.Step, error) {
 	if err := t.outerUpdate(); err != nil {
 		return report.Step{}, err
 	}
-	o.objective.learned(byLang)
+	o.objective.RecordLosses(byLang)
 	t.resolved = resolved
 	t.step += n
 	t.tokens += int64(len(batch.IDs))
@@ -156,10 +157,10 @@ func (t *Trainer) localStep(step int, sums []float64) error {
 	if total(t.part.Supervised) == 0 {
 		return nil
 	}
-	t.objective.begin(int64(step), t.part.Supervised)
+	t.objective.Begin(int64(step), t.part.Supervised, nil, t.byLang)
 	t.losses, t.lossByLang = nil, nil
 	var err error
-	if t.scales, err = t.objective.scales(t.part.Supervised); err != nil {
+	if t.scales, err = t.objective.Scales(t.part.Supervised); err != nil {
 		return err
 	}
 	t.resolver.Begin(t.part.micro)
@@ -180,7 +181,7 @@ func (t *Trainer) localStep(step int, sums []float64) error {
 	if t.clip, err = t.adam.Step(resolved, t.schedule.At(int64(step))); err != nil {
 		return divergence(err)
 	}
-	t.objective.learned(means)
+	t.objective.RecordLosses(means)
 	for m, n := range t.part.Supervised {
 		if n > 0 {
 			sums[m] += means[m] * float64(n)
@@ -240,7 +241,7 @@ func (t *Trainer) outerUpdate() error {
 
 // remember keeps what this machine holds before a round.
 func (o *outer) remember(t *Trainer) error {
-	k := &memento{states: map[bucket.State][][]float32{}, updates: t.adam.Steps(), clip: t.clip, objective: t.objective.snapshot()}
+	k := &memento{states: map[bucket.State][][]float32{}, updates: t.adam.Steps(), clip: t.clip, objective: t.objective.Snapshot()}
 	for _, s := range states {
 		for u := range t.store.Layout.Units {
 			x, err := t.readUnit(s, u)
@@ -267,7 +268,7 @@ func (o *outer) undo(t *Trainer) error {
 	}
 	t.adam.SetSteps(k.updates)
 	t.clip, o.before = k.clip, nil
-	return t.objective.restore(k.objective)
+	return t.objective.Restore(k.objective)
 }
 
 // readUnit is a state of a unit, as its buckets lie one after the other.
@@ -329,7 +330,7 @@ func (o *outer) moments(t *Trainer) (out []safetensors.Entry, err error) {
 }
 
 // restore reads it, where the file has it, and the state of the objective.
-func (o *outer) restore(t *Trainer, f *safetensors.Reader, s *objectiveState) error {
+func (o *outer) restore(t *Trainer, f *safetensors.Reader, s *objective.State) error {
 	o.before = nil
 	if s == nil {
 		return nil // of a run that had no outer steps
@@ -346,7 +347,7 @@ func (o *outer) restore(t *Trainer, f *safetensors.Reader, s *objectiveState) er
 			pad(o.velocity[u][p.at:], v, p.R, p.C, p.LD())
 		}
 	}
-	return o.objective.restore(*s)
+	return o.objective.Restore(*s)
 }
 
 // logEvery is how many steps lie between two lines on the screen.

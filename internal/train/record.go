@@ -5,6 +5,7 @@ import (
 
 	"concord/bucket"
 	"concord/internal/data"
+	"concord/internal/objective"
 	"concord/internal/report"
 )
 
@@ -64,14 +65,14 @@ func (t *Trainer) grams() (report.Gram, bool) {
 		if b.G == nil {
 			continue
 		}
-		x := report.GramBucket{Name: b.Name, Size: b.Size, Method: t.objective.rule(t.store.Layout.Units[i].Group).name, Weights: b.Weights}
+		x := report.GramBucket{Name: b.Name, Size: b.Size, Method: t.objective.Method(t.store.Layout.Units[i].Group), Weights: b.Weights}
 		for j := range b.G.SymmetricDim() {
 			for k := range j + 1 {
 				x.G = append(x.G, report.Float(b.G.At(j, k)))
 			}
 		}
 		if b.Halves != nil {
-			x.SelfCosine, x.Contrast = selfCosines(b.Halves), contrasts(b.Halves, t.objective.halves)
+			x.SelfCosine, x.Contrast = objective.SelfCosines(b.Halves), objective.Contrasts(b.Halves, t.objective.Halves())
 		}
 		r.Buckets = append(r.Buckets, x)
 	}

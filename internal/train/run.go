@@ -14,6 +14,7 @@ import (
 	"concord/internal/checkpoint"
 	"concord/internal/config"
 	"concord/internal/model"
+	"concord/internal/objective"
 	"concord/internal/report"
 	"concord/internal/safetensors"
 )
@@ -65,7 +66,7 @@ func Check(cfg *config.Config) (Plan, error) {
 		return Plan{}, err
 	}
 	langs := c.sampler.Languages()
-	if _, err := newObjective(cfg, langs, c.trainTokens(langs)); err != nil {
+	if _, err := objective.New(cfg, langs, c.trainTokens(langs), cfg.Clustered()); err != nil {
 		return Plan{}, err
 	}
 	if cfg.Model.Init != "random" {

@@ -29,8 +29,8 @@ type Separate struct {
 // NewSeparate makes t, which must have been opened with method "mean", ready
 // for steps of the named Gram method. Close frees what it allocates.
 func NewSeparate(t *Trainer, method string) (*Separate, error) {
-	if !t.objective.folded() {
-		return nil, fmt.Errorf("separate backward passes need a trainer of method mean, not %s", t.objective.rules[0].name)
+	if !t.objective.Static() {
+		return nil, fmt.Errorf("separate backward passes need a trainer of method mean, not %s", t.objective.Method(""))
 	}
 	m, err := moo.New(method, moo.ForTraining(method, nil))
 	if err != nil {

@@ -2,7 +2,6 @@ package train
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -168,18 +167,4 @@ func fileHashes(cfg *config.Config) (map[string]string, error) {
 		out[mustAbs(p)] = h
 	}
 	return out, nil
-}
-
-// classify gives errors of the packages below their kind.
-func classify(err error) error {
-	switch {
-	case err == nil, errors.Is(err, ErrData), errors.Is(err, ErrDevice), errors.Is(err, ErrDiverged), errors.Is(err, ErrInterrupted):
-		return err
-	}
-	for _, device := range []error{gpu.ErrDevice, gpu.ErrNoAdapter} {
-		if errors.Is(err, device) {
-			return DeviceError(err)
-		}
-	}
-	return err
 }

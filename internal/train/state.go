@@ -15,6 +15,7 @@ import (
 	"concord/bucket"
 	"concord/internal/checkpoint"
 	"concord/internal/config"
+	"concord/internal/objective"
 	"concord/internal/report"
 	"concord/internal/safetensors"
 )
@@ -50,8 +51,8 @@ type state struct {
 	Scope     string            `json:"scope"`
 	Langs     []string          `json:"languages"`
 	Settings  *config.Objective `json:"objective_settings,omitempty"`
-	Objective objectiveState    `json:"objective_state"`
-	Outer     *objectiveState   `json:"outer_objective_state,omitempty"` // of outer steps
+	Objective objective.State   `json:"objective_state"`
+	Outer     *objective.State  `json:"outer_objective_state,omitempty"` // of outer steps
 	Root      string            `json:"root,omitempty"`                  // on many machines, of the last exchange's resolved buckets
 	Choices   map[string]string `json:"kernel_variants"`
 	Baseline  *report.Eval      `json:"baseline,omitempty"` // before the first step
@@ -162,7 +163,7 @@ func (t *Trainer) restore(path string, s state) error {
 	if t.remainder, err = readRemainders(f); err != nil {
 		return err
 	}
-	return t.objective.restore(s.Objective)
+	return t.objective.Restore(s.Objective)
 }
 
 // load reads one state of every parameter.

@@ -71,7 +71,7 @@ func (t *Trainer) attempt(ctx context.Context) (report.Step, error) {
 		return report.Step{}, classify(err)
 	}
 	t.clip, t.resolved = clip, resolved
-	t.objective.learned(byLang)
+	t.objective.RecordLosses(byLang)
 	t.step++
 	t.tokens += int64(len(batch.IDs))
 	r := t.record(batch, resolved, byLang)
@@ -104,10 +104,9 @@ func (t *Trainer) begin(b *data.Batch) (err error) {
 	if b.Err != nil {
 		return DataError(b.Err)
 	}
-	t.objective.begin(int64(t.step), b.Supervised)
-	t.objective.halves = t.halfTokens(b)
+	t.objective.Begin(int64(t.step), b.Supervised, t.halfTokens(b), t.byLang)
 	t.losses, t.lossByLang = nil, nil
-	t.scales, err = t.objective.scales(b.Supervised)
+	t.scales, err = t.objective.Scales(b.Supervised)
 	return err
 }
 
@@ -194,7 +193,7 @@ func (t *Trainer) tokens2device(b part, micro int, scales []float32) model.Token
 func (t *Trainer) starts(b *data.Batch) []int {
 	s := t.cfg.Batch.SeqLen
 	switch {
-	case t.objective.folded():
+	case t.objective.Static():
 		return []int{0, len(b.IDs)}
 	case !t.cfg.Objective.Noise.Halves:
 		return b.Starts
@@ -209,7 +208,7 @@ func (t *Trainer) starts(b *data.Batch) []int {
 
 // halfTokens counts the supervised tokens of every half-language.
 func (t *Trainer) halfTokens(b *data.Batch) []int {
-	if t.objective.folded() || !t.cfg.Objective.Noise.Halves {
+	if t.objective.Static() || !t.cfg.Objective.Noise.Halves {
 		return nil
 	}
 	starts := t.starts(b)

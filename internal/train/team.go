@@ -15,6 +15,7 @@ import (
 
 	"concord/internal/cluster"
 	"concord/internal/data"
+	"concord/internal/objective"
 	"concord/internal/report"
 	"concord/internal/safetensors"
 	"concord/transport"
@@ -42,7 +43,7 @@ var errCaughtUp = errors.New("caught up")
 
 // shape tells a member what the steps of this model look like.
 func (t *Trainer) clusterShape() cluster.Shape {
-	s := cluster.Shape{Device: t.engine.Dev.Info().Name, Segments: t.exchanged().segments(), Langs: len(t.langs), Parameters: t.cfg.Sharded()}
+	s := cluster.Shape{Device: t.engine.Dev.Info().Name, Segments: t.exchanged().Segments(), Langs: len(t.langs), Parameters: t.cfg.Sharded()}
 	if t.cfg.Cluster.Local() {
 		s.Segments = 1
 	}
@@ -62,7 +63,7 @@ func (t *Trainer) clusterShape() cluster.Shape {
 
 // work says what the rows of a batch are.
 func (t *Trainer) work(b *data.Batch) cluster.Work {
-	w := cluster.Work{Lang: b.Lang, Segments: t.exchanged().segments(), Langs: len(t.langs), Segment: make([]int, b.Rows), Tokens: make([]int, b.Rows)}
+	w := cluster.Work{Lang: b.Lang, Segments: t.exchanged().Segments(), Langs: len(t.langs), Segment: make([]int, b.Rows), Tokens: make([]int, b.Rows)}
 	starts, seg := b.Starts, 0
 	if w.Whole = t.outer != nil; !w.Whole {
 		starts = t.starts(b)
@@ -171,9 +172,8 @@ func (t *Trainer) joinLocally(b *data.Batch) (err error) {
 			share, present = share+float64(own[m])/float64(n), present+1
 		}
 	}
-	copy(t.objective.byUnit, t.objective.saved) // a step that is done again starts from the state before it
-	t.objective.supervised, t.objective.now = own, t.byLang
-	if t.scales, err = t.objective.scales(own); err != nil {
+	t.objective.Restart(own, t.byLang)
+	if t.scales, err = t.objective.Scales(own); err != nil {
 		return err
 	}
 	return t.resolver.BeginLocal(max(1, t.part.micro), t.team.step, t.team.sums, share/float64(max(1, present)))
@@ -224,7 +224,7 @@ func (x *team) lossesIssued(whole bool) {
 func (t *Trainer) outcome(b *data.Batch) []float64 {
 	k := t.team.step.Outcome()
 	t.root = hex.EncodeToString(k.Root[:])
-	out := unknown(len(b.Supervised))
+	out := objective.Unknown(len(b.Supervised))
 	for m := range b.Supervised {
 		b.Supervised[m] = 0
 		if m < len(k.Tokens) && k.Tokens[m] > 0 {
@@ -292,9 +292,9 @@ func (t *Trainer) compare() error {
 // evaluations of this sitting.
 func (t *Trainer) bareState() state {
 	s := state{Step: t.step, Root: t.root, Tokens: t.tokens, Updates: t.adam.Steps(), Clip: t.clip, Method: t.cfg.Objective.Method, Scope: t.cfg.Objective.Scope,
-		Langs: t.langs, Settings: &t.cfg.Objective, Objective: t.objective.snapshot()}
+		Langs: t.langs, Settings: &t.cfg.Objective, Objective: t.objective.Snapshot()}
 	if t.outer != nil {
-		o := t.outer.objective.snapshot()
+		o := t.outer.objective.Snapshot()
 		s.Outer = &o
 	}
 	return s
@@ -326,7 +326,6 @@ func (t *Trainer) catchUp(ctx context.Context) error {
 	if err := t.restore(t.team.dir, s); err != nil {
 		return err
 	}
-	t.exchanged().saved = nil
 	if err := t.takeApart(); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"concord/gpu"
 	"concord/internal/config"
 	"concord/internal/model"
+	"concord/internal/objective"
 	"concord/internal/optim"
 	"concord/internal/report"
 	"concord/tensor"
@@ -30,7 +31,7 @@ type Trainer struct {
 	store     *bucket.Store
 	model     *model.Llama
 	batch     *model.Batch
-	objective *objective
+	objective *objective.Objective
 	resolver  *bucket.Resolver
 	adam      *optim.AdamW
 	schedule  optim.Schedule
@@ -97,15 +98,14 @@ func (t *Trainer) Device() *gpu.Device { return t.engine.Dev }
 func newTrainer(cfg *config.Config, c *corpus, choices map[string]string, warn io.Writer, ownRows bool) (*Trainer, error) {
 	t := &Trainer{cfg: cfg, corpus: c, langs: c.sampler.Languages(), ownRows: ownRows}
 	var err error
-	if t.objective, err = newObjective(cfg, t.langs, c.trainTokens(t.langs)); err != nil {
+	if t.objective, err = objective.New(cfg, t.langs, c.trainTokens(t.langs), cfg.Clustered()); err != nil {
 		return nil, err
 	}
 	if cfg.OuterSteps() > 0 {
 		t.outer = &outer{objective: t.objective}
-		if t.objective, err = newObjective(cfg, t.langs, c.trainTokens(t.langs)); err != nil {
+		if t.objective, err = objective.New(cfg, t.langs, c.trainTokens(t.langs), false); err != nil {
 			return nil, err
 		}
-		t.objective.shared = false
 	}
 	if err := fitsModel(cfg, c.model); err != nil {
 		return nil, err
@@ -113,7 +113,7 @@ func newTrainer(cfg *config.Config, c *corpus, choices map[string]string, warn i
 	if t.engine, err = openDevice(cfg.Device, choices, warn); err != nil {
 		return nil, err
 	}
-	if cfg.Batch.SeqLen%32 != 0 && !t.objective.folded() { // attention's tiles then hold two rows
+	if cfg.Batch.SeqLen%32 != 0 && !t.objective.Static() { // attention's tiles then hold two rows
 		fmt.Fprintf(warn, "concord: batch.seq_len = %d is not a multiple of 32: should one language's values become non-finite, its neighbour's in the batch may too\n", cfg.Batch.SeqLen)
 	}
 	if err := t.allocate(); err != nil {
@@ -125,11 +125,10 @@ func newTrainer(cfg *config.Config, c *corpus, choices map[string]string, warn i
 
 func (t *Trainer) allocate() (err error) {
 	cfg := t.cfg
-	if t.store, err = newStore(t.engine, t.bucketParams(), cfg.Objective.Scope, t.exchanged().segments(), slices.Concat(t.kept()[1:], []bucket.State{bucket.Gradient})...); err != nil {
+	if t.store, err = newStore(t.engine, t.bucketParams(), cfg.Objective.Scope, t.exchanged().Segments(), slices.Concat(t.kept()[1:], []bucket.State{bucket.Gradient})...); err != nil {
 		return err
 	}
-	t.objective.attach(t.store.Layout.Units)
-	t.objective.now = t.byLang
+	t.objective.Attach(t.store.Layout.Units)
 	if t.outer != nil {
 		if err := t.outer.attach(t); err != nil {
 			return err
@@ -166,10 +165,10 @@ func (t *Trainer) shape(rows int) (err error) {
 		t.unshape()
 	}
 	cfg := t.cfg
-	dims := model.Dims{Rows: rows, SeqLen: cfg.Batch.SeqLen, LogitsChunk: cfg.Batch.LogitsChunk, Objectives: t.objective.segments()}
+	dims := model.Dims{Rows: rows, SeqLen: cfg.Batch.SeqLen, LogitsChunk: cfg.Batch.LogitsChunk, Objectives: t.objective.Segments()}
 	if dims.LogitsChunk == 0 {
 		dims.LogitsChunk = logitsChunk(t.engine.Dev, t.corpus.model.Vocab)
-		if !t.objective.folded() { // a tied embedding's rows exist at the same time: the chunk makes room
+		if !t.objective.Static() { // a tied embedding's rows exist at the same time: the chunk makes room
 			dims.LogitsChunk = max(64, dims.LogitsChunk/2/64*64)
 		}
 	}
@@ -186,11 +185,11 @@ func (t *Trainer) shape(rows int) (err error) {
 // resolverOptions say how the store's units are resolved.
 func (t *Trainer) resolverOptions() bucket.Options {
 	o := t.objective
-	if o.folded() {
+	if o.Static() {
 		return bucket.Options{Objectives: 1}
 	}
 	opt := bucket.Options{Objectives: len(t.langs), Solver: o, InFlight: t.cfg.Objective.InFlight, Tokens: t.cfg.Batch.Rows * t.cfg.Batch.SeqLen,
-		MayFix: o.mayFix(), Halves: t.cfg.Objective.Noise.Halves, Ghost: t.ghost()}
+		MayFix: o.MayBeStatic(), Halves: t.cfg.Objective.Noise.Halves, Ghost: t.ghost()}
 	if !t.ownRows {
 		opt.Lend = t.model.Lendable()
 	}
@@ -204,15 +203,14 @@ func (t *Trainer) resolverOptions() bucket.Options {
 // make of them.
 func (t *Trainer) bucketParams() []bucket.Param {
 	ghost, o := t.ghost(), t.exchanged()
-	if o.shared {
+	if o.Shared() {
 		ghost = nil
 	}
 	out := params(t.corpus.model)
 	for i := range out {
 		p := &out[i]
-		p.Group = o.group(p.Name)
-		r := o.rule(p.Group)
-		p.Single = o.folded() || known(r) && !o.shared || ghost != nil && ghost(*p)
+		p.Group = o.Group(p.Name)
+		p.Single = o.Static() || o.StaticRule(p.Group) || ghost != nil && ghost(*p)
 	}
 	return out
 }

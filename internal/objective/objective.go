@@ -1,4 +1,8 @@
-package train
+// Package objective is how the tasks' gradients become one: it makes the run
+// file's [objective] the solver of a bucket.Resolver, with methods of package moo,
+// and keeps what they carry from step to step. A task is a language. Start reading
+// at Objective; solve.go is a step. Nothing in it is safe for concurrent use.
+package objective
 
 import (
 	"fmt"
@@ -11,9 +15,10 @@ import (
 	"concord/tensor"
 )
 
-// objective is how the languages' gradients become one: a rule for most
-// parameters, and others for those that [[objective.override]] names.
-type objective struct {
+// Objective is how the languages' gradients become one: a rule for most
+// parameters, and others for those that [[objective.override]] names. It implements
+// bucket.SharedSolver.
+type Objective struct {
 	cfg        config.Objective
 	langs      []string
 	rules      []rule // rules[0] is the run's, the others are the overrides' in their order
@@ -24,13 +29,13 @@ type objective struct {
 	step       int64 // the current step, keys the methods' randomness
 	supervised []int // its tokens by language
 
-	units  []bucket.Unit
-	byUnit []unitState
-	losses []float64                 // of the latest step that had the language, NaN before; for weights known before a step
-	now    func() ([]float64, error) // this step's losses, for methods that solve within it
-	shared bool                      // the run is on many machines: the units' owners solve
-	saved  []unitState               // shared: the units' states before the step
-	halves []int                     // supervised tokens of this step by half-language, with noise.halves
+	groups  []bucket.Unit
+	byGroup []groupState
+	losses  []float64                 // of the latest step that had the language, NaN before; for static weights
+	now     func() ([]float64, error) // this step's losses, for methods that solve within it
+	shared  bool                      // the groups' owners on many machines solve
+	saved   []groupState              // shared: the groups' states before the step
+	halves  []int                     // supervised tokens of this step by half-language, with noise.halves
 }
 
 // rule is one method with what the run file wraps around it.
@@ -41,17 +46,19 @@ type rule struct {
 	needs  moo.Needs
 }
 
-// unitState is what a unit carries from step to step.
-type unitState struct {
+// groupState is what a resolve group carries from step to step.
+type groupState struct {
 	State   moo.State `json:"state"`
 	Weights []float64 `json:"weights,omitempty"` // as last solved, for objective.every
 	Signal  []float64 `json:"signal,omitempty"`  // by language: share of |g|² that is not noise; 0 = not known
 }
 
-// newObjective checks the run file's [objective]. tokens are the languages'
-// supervised training tokens.
-func newObjective(cfg *config.Config, langs []string, tokens []float64) (*objective, error) {
-	o := &objective{cfg: cfg.Objective, langs: langs, tokens: tokens, seed: cfg.Run.Seed, losses: unknown(len(langs)), shared: cfg.Clustered()}
+// New checks the run file's [objective]. tokens are the languages' supervised
+// training tokens. With shared the groups' owners on many machines solve, and rows
+// exist of every parameter, one per language: what arrived of each is then known,
+// and the rest can be made up for. Errors are *config.Error.
+func New(cfg *config.Config, langs []string, tokens []float64, shared bool) (*Objective, error) {
+	o := &Objective{cfg: cfg.Objective, langs: langs, tokens: tokens, seed: cfg.Run.Seed, losses: Unknown(len(langs)), shared: shared}
 	if err := bucket.CheckScope(cfg.Objective.Scope); err != nil {
 		return nil, &config.Error{Where: cfg.Where("objective.scope"), Msg: err.Error(), Fix: `scope = "layer"`}
 	}
@@ -69,7 +76,7 @@ func newObjective(cfg *config.Config, langs []string, tokens []float64) (*object
 }
 
 // addRules makes the run's rule and those of the overrides.
-func (o *objective) addRules(cfg *config.Config) error {
+func (o *Objective) addRules(cfg *config.Config) error {
 	r, err := o.newRule(cfg, "objective", cfg.Objective.Method, cfg.Objective.Options)
 	if err != nil {
 		return err
@@ -89,7 +96,7 @@ func (o *objective) addRules(cfg *config.Config) error {
 }
 
 // newRule makes a method from the settings under key.
-func (o *objective) newRule(cfg *config.Config, key, name string, options map[string]any) (rule, error) {
+func (o *Objective) newRule(cfg *config.Config, key, name string, options map[string]any) (rule, error) {
 	options = maps.Clone(options)
 	if name == "static" && key == "objective" {
 		weights, err := o.staticWeights(cfg)
@@ -123,7 +130,7 @@ func (o *objective) newRule(cfg *config.Config, key, name string, options map[st
 }
 
 // staticWeights are [objective.weights] in the order of the languages.
-func (o *objective) staticWeights(cfg *config.Config) ([]float64, error) {
+func (o *Objective) staticWeights(cfg *config.Config) ([]float64, error) {
 	sum := 0.0
 	out := make([]float64, len(o.langs))
 	for i, l := range o.langs {
@@ -144,7 +151,7 @@ func (o *objective) staticWeights(cfg *config.Config) ([]float64, error) {
 }
 
 // check refuses settings that do not go together.
-func (o *objective) check(cfg *config.Config) error {
+func (o *Objective) check(cfg *config.Config) error {
 	fail := func(key, msg, fix string) error { return &config.Error{Where: cfg.Where(key), Msg: msg, Fix: fix} }
 	most, tokens := bucket.MaxObjectives, cfg.Batch.Rows*cfg.Batch.SeqLen
 	if o.cfg.Noise.Halves {
@@ -154,7 +161,7 @@ func (o *objective) check(cfg *config.Config) error {
 	switch {
 	case cfg.Clustered() && cfg.Cluster.Local() && o.cfg.Noise.Halves:
 		return fail("objective.noise.halves", "with cluster.resolve = \"local\" a machine has too little of a language to halve", "halves = false")
-	case !o.folded() && len(o.langs) > most:
+	case !o.Static() && len(o.langs) > most:
 		return fail("objective.method", fmt.Sprintf("%d languages; method %q takes up to %d", len(o.langs), o.rules[0].name, most), `method = "mean"`)
 	case o.cfg.Noise.Halves && solves(moo.NeedsRows):
 		return fail("objective.noise.halves", "element-wise methods have no Gram to measure noise in", "halves = false")
@@ -172,28 +179,35 @@ func (o *objective) check(cfg *config.Config) error {
 	return nil
 }
 
-// folded says that the weights of all parameters are the same and known before
-// a step: they are folded into the loss, and no rows exist.
-//
-// On many machines rows always exist, one per language: what arrived of each is
-// then known, and the rest can be made up for.
-func (o *objective) folded() bool { return !o.shared && len(o.rules) == 1 && known(o.rules[0]) }
+// Static says that all parameters have the same static weights: they are part of
+// the loss's scale, and no rows exist.
+func (o *Objective) Static() bool { return !o.shared && len(o.rules) == 1 && o.rules[0].static() }
 
-// known says that a rule's weights are known before a step.
-func known(r rule) bool { return r.needs == moo.NeedsNothing || r.needs == moo.NeedsLosses }
+// static says that a rule's weights are known before a step's gradients are.
+func (r rule) static() bool { return r.needs == moo.NeedsNothing || r.needs == moo.NeedsLosses }
 
-// elementwise says that some parameters are combined element by element.
-func (o *objective) elementwise() bool {
+// StaticRule says that the rule of a group of parameters has static weights, where
+// each machine resolves by itself.
+func (o *Objective) StaticRule(group string) bool { return !o.shared && o.rule(group).static() }
+
+// Shared says that the groups' owners on many machines solve.
+func (o *Objective) Shared() bool { return o.shared }
+
+// Method is the name of the method that resolves a group of parameters.
+func (o *Objective) Method(group string) string { return o.rule(group).name }
+
+// Elementwise says that some parameters are combined element by element.
+func (o *Objective) Elementwise() bool {
 	return slices.ContainsFunc(o.rules, func(r rule) bool { return r.needs == moo.NeedsRows })
 }
 
 // rule is the rule of a group of parameters.
-func (o *objective) rule(group string) rule {
+func (o *Objective) rule(group string) rule {
 	return o.rules[slices.IndexFunc(o.rules, func(r rule) bool { return r.group == group })]
 }
 
-// group is the group of the parameter called name: the first override that fits.
-func (o *objective) group(name string) string {
+// Group is the group of the parameter called name: the first override that fits.
+func (o *Objective) Group(name string) string {
 	for _, v := range o.cfg.Override {
 		if v.Matches(name) {
 			return v.Match
@@ -202,32 +216,27 @@ func (o *objective) group(name string) string {
 	return ""
 }
 
-// objectives is the number of gradient rows per language set: M, or 1 when the
-// weights are folded into the loss.
-func (o *objective) objectives() int {
-	if o.folded() {
+// Segments is how many segments a batch is cut into, one per gradient row: one per
+// language or half-language, or 1 without rows.
+func (o *Objective) Segments() int {
+	switch {
+	case o.Static():
 		return 1
+	case o.cfg.Noise.Halves:
+		return 2 * len(o.langs)
 	}
 	return len(o.langs)
 }
 
-// segments is how many segments a batch is cut into.
-func (o *objective) segments() int {
-	if !o.folded() && o.cfg.Noise.Halves {
-		return 2 * len(o.langs)
-	}
-	return o.objectives()
+// MayBeStatic says that some group of a run with rows has static weights in some step.
+func (o *Objective) MayBeStatic() bool {
+	return !o.shared && (o.cfg.Warmup > 0 || o.cfg.Every > 1 || slices.ContainsFunc(o.rules, rule.static))
 }
 
-// mayFix says that some unit of a run with rows has known weights in some step.
-func (o *objective) mayFix() bool {
-	return !o.shared && (o.cfg.Warmup > 0 || o.cfg.Every > 1 || slices.ContainsFunc(o.rules, known))
-}
-
-// attach tells the objective which units there are.
-func (o *objective) attach(units []bucket.Unit) {
-	o.units, o.byUnit = units, make([]unitState, len(units))
-	if o.folded() {
-		o.byUnit = make([]unitState, 1)
+// Attach tells the objective which groups are resolved, before the first step.
+func (o *Objective) Attach(groups []bucket.Unit) {
+	o.groups, o.byGroup = groups, make([]groupState, len(groups))
+	if o.Static() {
+		o.byGroup = make([]groupState, 1)
 	}
 }

@@ -1,4 +1,4 @@
-package train
+package objective
 
 import (
 	"math"
@@ -17,7 +17,7 @@ import (
 
 // debias returns p.G with its diagonal multiplied by each language's share of
 // signal, an exponential mean over the steps, at least noise.floor.
-func (o *objective) debias(p bucket.Problem, u *unitState) *mat.SymDense {
+func (o *Objective) debias(p bucket.Problem, u *groupState) *mat.SymDense {
 	m := p.G.SymmetricDim()
 	if u.Signal == nil {
 		u.Signal = make([]float64, m)
@@ -41,7 +41,7 @@ func (o *objective) debias(p bucket.Problem, u *unitState) *mat.SymDense {
 // signal is ⟨ḡ_a, ḡ_b⟩/|g|² of language i, ḡ the mean gradients of its halves:
 // rows a and b are sums over the halves' shares of the tokens. false where a
 // half has no tokens or the gradient is zero or not finite.
-func (o *objective) signal(p bucket.Problem, i int) (float64, bool) {
+func (o *Objective) signal(p bucket.Problem, i int) (float64, bool) {
 	a, b := o.halves[2*i], o.halves[2*i+1]
 	if a == 0 || b == 0 || !(p.G.At(i, i) > 0) {
 		return 0, false
@@ -51,9 +51,9 @@ func (o *objective) signal(p bucket.Problem, i int) (float64, bool) {
 	return s, !math.IsNaN(s) && !math.IsInf(s, 0) && s != 0
 }
 
-// selfCosines is the cosine between the halves of every language, NaN where one
+// SelfCosines is the cosine between the halves of every language, NaN where one
 // of them is empty.
-func selfCosines(halves *mat.SymDense) []report.Float {
+func SelfCosines(halves *mat.SymDense) []report.Float {
 	var out []report.Float
 	for i := range halves.SymmetricDim() / 2 {
 		a, b := halves.At(2*i, 2*i), halves.At(2*i+1, 2*i+1)
@@ -63,7 +63,7 @@ func selfCosines(halves *mat.SymDense) []report.Float {
 	return out
 }
 
-// contrasts is ⟨d_i, g_j⟩, M·M values row by row, where d_i is the difference of
+// Contrasts is ⟨d_i, g_j⟩, M·M values row by row, where d_i is the difference of
 // language i's halves in shares such that what they have in common cancels and
 // d_i has the variance of g_i: with n_a and n_b tokens,
 // d = √(n_b/n_a) a − √(n_a/n_b) b. NaN where a half is empty.
@@ -71,7 +71,7 @@ func selfCosines(halves *mat.SymDense) []report.Float {
 // ⟨g_i, g_j⟩ over draws of the tokens has the variance μ_jᵀΣ_iμ_j + μ_iᵀΣ_jμ_i +
 // tr Σ_iΣ_j, and ⟨d_i, g_j⟩² + ⟨g_i, d_j⟩² estimates it with the trace twice: an
 // error of the cosine that is rather too large than too small.
-func contrasts(halves *mat.SymDense, tokens []int) []report.Float {
+func Contrasts(halves *mat.SymDense, tokens []int) []report.Float {
 	m := halves.SymmetricDim() / 2
 	out := make([]report.Float, 0, m*m)
 	for i := range m {

@@ -1,4 +1,4 @@
-package train
+package objective
 
 import (
 	"fmt"
@@ -10,8 +10,8 @@ import (
 	"concord/moo"
 )
 
-// unknown is NaN for every language.
-func unknown(n int) []float64 {
+// Unknown is NaN for every language.
+func Unknown(n int) []float64 {
 	out := make([]float64, n)
 	for i := range out {
 		out[i] = math.NaN()
@@ -19,17 +19,25 @@ func unknown(n int) []float64 {
 	return out
 }
 
-// begin starts a step with so many supervised tokens by language.
-func (o *objective) begin(step int64, supervised []int) {
+// Begin starts a step with so many supervised tokens by language, and by
+// half-language where there are halves. losses gives the step's losses by language; it
+// is called when a method asks for them.
+func (o *Objective) Begin(step int64, supervised, halves []int, losses func() ([]float64, error)) {
 	if o.shared {
 		o.remember(step)
 	}
-	o.step, o.supervised = step, supervised
+	o.step, o.supervised, o.halves, o.now = step, supervised, halves, losses
 }
+
+// Halves are the step's supervised tokens by half-language, nil without halves.
+func (o *Objective) Halves() []int { return o.halves }
+
+// Mean is the weights by language of a plain mean over the step's languages.
+func (o *Objective) Mean() []float64 { return o.spread(o.normalised(o.preference)) }
 
 // spread moves the weights of languages without tokens in this step to the
 // others, in proportion: the sum stays.
-func (o *objective) spread(w []float64) []float64 {
+func (o *Objective) spread(w []float64) []float64 {
 	all, present := 0.0, 0.0
 	for m, x := range w {
 		all += x
@@ -48,17 +56,17 @@ func (o *objective) spread(w []float64) []float64 {
 
 // Fixed implements bucket.Solver: a unit's weights where they are known before
 // the step.
-func (o *objective) Fixed(unit int) []float64 {
-	r, u := o.rule(o.units[unit].Group), &o.byUnit[unit]
+func (o *Objective) Fixed(unit int) []float64 {
+	r, u := o.rule(o.groups[unit].Group), &o.byGroup[unit]
 	switch {
-	case known(r):
+	case r.static():
 		w, err := o.before(r, u, unit)
 		if err != nil {
 			return nil // Solve will say it
 		}
 		return o.spread(w)
 	case o.step < int64(o.cfg.Warmup):
-		return o.spread(o.normalised(o.preference))
+		return o.Mean()
 	case o.step%int64(o.cfg.Every) != 0 && u.Weights != nil:
 		return u.Weights // languages without tokens in this step have no gradient to weigh
 	}
@@ -66,7 +74,7 @@ func (o *objective) Fixed(unit int) []float64 {
 }
 
 // before asks a rule for weights that need no gradients.
-func (o *objective) before(r rule, u *unitState, unit int) ([]float64, error) {
+func (o *Objective) before(r rule, u *groupState, unit int) ([]float64, error) {
 	res, err := moo.Solve(r.method, moo.Input{Losses: o.losses, Tokens: o.tokens, Preference: o.preference,
 		Seed: o.seed, Step: o.step, Bucket: unit, State: u.State})
 	if err != nil {
@@ -77,7 +85,7 @@ func (o *objective) before(r rule, u *unitState, unit int) ([]float64, error) {
 }
 
 // normalised scales weights to sum to one.
-func (*objective) normalised(w []float64) []float64 {
+func (*Objective) normalised(w []float64) []float64 {
 	sum := 0.0
 	for _, x := range w {
 		sum += x
@@ -90,9 +98,9 @@ func (*objective) normalised(w []float64) []float64 {
 }
 
 // Solve implements bucket.Solver.
-func (o *objective) Solve(p bucket.Problem) (bucket.Solution, error) {
-	r, u := o.rule(o.units[p.Unit].Group), &o.byUnit[p.Unit]
-	if known(r) { // Fixed failed
+func (o *Objective) Solve(p bucket.Problem) (bucket.Solution, error) {
+	r, u := o.rule(o.groups[p.Unit].Group), &o.byGroup[p.Unit]
+	if r.static() { // Fixed failed
 		_, err := o.before(r, u, p.Unit)
 		return bucket.Solution{}, err
 	}
@@ -130,19 +138,15 @@ func active(g *mat.SymDense) []int {
 	return out
 }
 
-// folds is the weights by language of a step whose weights are folded into the
-// loss.
-func (o *objective) folds() ([]float64, error) { return o.before(o.rules[0], &o.byUnit[0], 0) }
-
-// scales is ∂objective/∂loss of a token, by language: 1/n for rows, whose
-// combination comes later, and weight/n where the weights are folded into the
-// loss; they keep their sum over the languages that have tokens in the step.
-func (o *objective) scales(supervised []int) ([]float32, error) {
+// Scales is ∂objective/∂loss of a token, by language: 1/n for rows, whose
+// combination comes later, and weight/n where the weights are part of the loss;
+// they keep their sum over the languages that have tokens in the step.
+func (o *Objective) Scales(supervised []int) ([]float32, error) {
 	out := make([]float32, len(supervised))
 	var weights []float64
-	if o.folded() {
+	if o.Static() {
 		var err error
-		if weights, err = o.folds(); err != nil {
+		if weights, err = o.before(o.rules[0], &o.byGroup[0], 0); err != nil {
 			return nil, err
 		}
 	}
@@ -161,8 +165,8 @@ func (o *objective) scales(supervised []int) ([]float32, error) {
 	return out, nil
 }
 
-// learned remembers a step's losses for the weights of later steps.
-func (o *objective) learned(losses []float64) {
+// RecordLosses remembers a step's losses for the weights of later steps.
+func (o *Objective) RecordLosses(losses []float64) {
 	for m, l := range losses {
 		if !math.IsNaN(l) && !math.IsInf(l, 0) {
 			o.losses[m] = l

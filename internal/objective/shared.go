@@ -1,4 +1,4 @@
-package train
+package objective
 
 import (
 	"encoding/json"
@@ -11,7 +11,7 @@ import (
 // Counted implements bucket.SharedSolver: the tokens and losses that a unit's
 // rows are really of take the place of the batch's. A step that is done again
 // starts from the state before it.
-func (o *objective) Counted(unit int, tokens []int, losses []float64) {
+func (o *Objective) Counted(unit int, tokens []int, losses []float64) {
 	o.supervised = o.byLang(tokens)
 	sums := make([]float64, len(o.langs))
 	per := len(tokens) / len(o.langs)
@@ -31,11 +31,11 @@ func (o *objective) Counted(unit int, tokens []int, losses []float64) {
 	}
 	u := o.saved[unit]
 	u.Signal = slices.Clone(u.Signal) // debias changes it in place
-	o.byUnit[unit] = u
+	o.byGroup[unit] = u
 }
 
 // byLang adds up the rows of each language: one, or two halves.
-func (o *objective) byLang(rows []int) []int {
+func (o *Objective) byLang(rows []int) []int {
 	out := make([]int, len(o.langs))
 	per := len(rows) / len(o.langs)
 	for row, n := range rows {
@@ -44,10 +44,24 @@ func (o *objective) byLang(rows []int) []int {
 	return out
 }
 
-// remember keeps the units' states before a step, once.
-func (o *objective) remember(step int64) {
+// Restart begins the step again for a machine that resolves the languages of its own
+// rows by itself: supervised are their tokens, losses their losses.
+func (o *Objective) Restart(supervised []int, losses func() ([]float64, error)) {
+	copy(o.byGroup, o.saved)
+	o.supervised, o.now = supervised, losses
+}
+
+// Undo takes back what step, if it was begun, has changed.
+func (o *Objective) Undo(step int64) {
+	if o.step == step {
+		copy(o.byGroup, o.saved)
+	}
+}
+
+// remember keeps the groups' states before a step, once.
+func (o *Objective) remember(step int64) {
 	if o.saved == nil || o.step != step {
-		o.saved = slices.Clone(o.byUnit)
+		o.saved = slices.Clone(o.byGroup)
 		for i := range o.saved { // debias changes it in place
 			o.saved[i].Signal = slices.Clone(o.saved[i].Signal)
 		}
@@ -55,23 +69,23 @@ func (o *objective) remember(step int64) {
 }
 
 // Export implements bucket.SharedSolver.
-func (o *objective) Export(unit int) ([]byte, error) { return json.Marshal(o.byUnit[unit]) }
+func (o *Objective) Export(unit int) ([]byte, error) { return json.Marshal(o.byGroup[unit]) }
 
 // Import implements bucket.SharedSolver.
-func (o *objective) Import(unit int, b []byte) error {
-	var u unitState
+func (o *Objective) Import(unit int, b []byte) error {
+	var u groupState
 	if err := json.Unmarshal(b, &u); err != nil {
 		return err
 	}
 	if err := u.check(len(o.langs)); err != nil {
 		return fmt.Errorf("the method's state: %w", err)
 	}
-	o.byUnit[unit] = u
+	o.byGroup[unit] = u
 	return nil
 }
 
 // check refuses states of another number of languages.
-func (u unitState) check(m int) error {
+func (u groupState) check(m int) error {
 	fits := func(n, want int) error {
 		if n != 0 && n != want {
 			return fmt.Errorf("%d values; %d are needed for %d languages", n, want, m)

@@ -1,4 +1,4 @@
-package train
+package objective
 
 import (
 	"math"
@@ -36,7 +36,7 @@ func TestContrasts(t *testing.T) {
 			}
 			h := mat.NewSymDense(4, nil)
 			h.SymOuterK(1, rows)
-			d := contrasts(h, []int{na, nb, na, nb})
+			d := Contrasts(h, []int{na, nb, na, nb})
 			e := float64(d[1]*d[1] + d[2]*d[2])
 			g := h.At(0, 2) + h.At(0, 3) + h.At(1, 2) + h.At(1, 3)
 			products, estimate = append(products, g), estimate+e/draws
@@ -53,7 +53,7 @@ func TestContrasts(t *testing.T) {
 			t.Errorf("mean %v, noise %v, cosine %v: estimated error %.2f times the spread; %.2f beyond two errors, want %v … %v", c.mean, c.noise, c.cos, ratio, share, c.low, c.high)
 		}
 	}
-	if d := contrasts(mat.NewSymDense(4, nil), []int{3, 0, 1, 1}); !math.IsNaN(float64(d[1])) || math.IsNaN(float64(d[2])) {
+	if d := Contrasts(mat.NewSymDense(4, nil), []int{3, 0, 1, 1}); !math.IsNaN(float64(d[1])) || math.IsNaN(float64(d[2])) {
 		t.Errorf("contrasts %v with an empty half", d)
 	}
 }
