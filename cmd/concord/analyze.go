@@ -73,7 +73,7 @@ func (c *separabilityCmd) config() (*config.Config, error) {
 	}
 	if c.Tuned == "" {
 		c.Tuned = c.Folder
-		if err := train.FinishedModel(c.Folder); err != nil {
+		if _, err := train.ModelDir(c.Folder); err != nil {
 			return nil, err
 		}
 	}

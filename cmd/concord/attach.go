@@ -47,7 +47,7 @@ func (c *attachCmd) Run() error {
 		going := train.Going(c.Dir)
 		v.change(func(s *live.State) {
 			if s.End == nil && !going && !s.Gone {
-				s.Say("nobody makes this run any more; to go on: concord resume " + c.Dir)
+				s.Say("nobody makes this run any more; to go on: " + report.Command("resume", c.Dir))
 			}
 			s.Gone = !going
 		})
@@ -93,7 +93,7 @@ func (c *attachCmd) plain(done <-chan struct{}, f *follower) error {
 			return nil
 		}
 		if !going {
-			fmt.Printf("concord: nobody makes this run any more; to go on: concord resume %s\n", c.Dir)
+			fmt.Printf("concord: nobody makes this run any more; to go on: %s\n", report.Command("resume", c.Dir))
 			return nil
 		}
 		select {

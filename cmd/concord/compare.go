@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"concord/internal/compare"
 	"concord/internal/config"
+	"concord/internal/report"
 	"concord/internal/train"
 )
 
@@ -45,13 +45,13 @@ func (c *compareCmd) Run() error {
 	}
 	ctx, stop := interruptible()
 	defer stop()
-	rep, err := compare.Run(ctx, compare.Options{RunFile: c.RunFile, Overrides: c.Override, Out: c.Out, Jobs: c.Jobs, KeepModels: c.KeepModels, Command: commandLine(os.Args),
+	rep, err := compare.Run(ctx, compare.Options{RunFile: c.RunFile, Overrides: c.Override, Out: c.Out, Jobs: c.Jobs, KeepModels: c.KeepModels, Command: report.Command(os.Args[1:]...),
 		Grid: compare.Grid{Methods: c.Methods, Scopes: c.Scopes, LRs: c.LRs, Temperatures: c.Temperatures, StaticSweep: c.StaticSweep, StaticBudget: c.StaticBudget, Seeds: c.Seeds, TuneSeeds: c.TuneSeeds}}, screen(c.JSON))
 	if usage := (*compare.UsageError)(nil); errors.As(err, &usage) {
 		return usagef("%v", err)
 	}
 	if errors.Is(err, train.ErrInterrupted) {
-		return fmt.Errorf("%w:\n  %s\n  what there is so far: %s", err, commandLine(os.Args), filepath.Join(c.Out, "report.md"))
+		return fmt.Errorf("%w:\n  %s\n  what there is so far: %s", err, report.Command(os.Args[1:]...), filepath.Join(c.Out, "report.md"))
 	}
 	if err != nil {
 		return err
@@ -65,16 +65,4 @@ func (c *compareCmd) Run() error {
 	}
 	fmt.Printf("\n report in %s (also .html, .csv, .json)\n", filepath.Join(c.Out, "report.md"))
 	return nil
-}
-
-// commandLine is what the user typed, quoted where a shell needs it.
-func commandLine(args []string) string {
-	out := []string{"concord"}
-	for _, a := range args[1:] {
-		if a == "" || strings.ContainsAny(a, " \t\n\"'\\$&|;<>()*?[]{}!#~`") {
-			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
-		}
-		out = append(out, a)
-	}
-	return strings.Join(out, " ")
 }

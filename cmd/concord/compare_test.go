@@ -69,9 +69,3 @@ func TestCompareUsage(t *testing.T) {
 		}
 	}
 }
-
-func TestCommandLine(t *testing.T) {
-	if got, want := commandLine([]string{"/bin/concord", "compare", "a b.toml", "-o", "x=it's", "--seeds", "3"}), `concord compare 'a b.toml' -o 'x=it'\''s' --seeds 3`; got != want {
-		t.Errorf("%s, want %s", got, want)
-	}
-}

@@ -30,6 +30,7 @@ const (
 var cli struct {
 	Train    trainCmd    `cmd:"" help:"Fine-tune the model of a run file."`
 	Resume   resumeCmd   `cmd:"" help:"Continue an interrupted run, bit for bit."`
+	Export   exportCmd   `cmd:"" help:"Make the model folder of any checkpoint, also of a stopped or running run."`
 	Worker   workerCmd   `cmd:"" help:"Join a run on many machines."`
 	Status   statusCmd   `cmd:"" help:"Who is in a run on many machines, and what it waits for."`
 	Invite   inviteCmd   `cmd:"" help:"Make another join line for a run on many machines."`

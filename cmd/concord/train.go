@@ -133,7 +133,8 @@ func (c *trainCmd) runAt() error {
 }
 
 type resumeCmd struct {
-	Dir string `arg:"" help:"The run's folder (runs/NAME)."`
+	Dir     string `arg:"" help:"The run's folder (runs/NAME)."`
+	RunFile string `placeholder:"FILE" help:"Where the run file is now, if the project has moved and the run does not find it: paths are taken from it, the files must be the same."`
 	overrides
 	leading
 	showing
@@ -142,7 +143,7 @@ type resumeCmd struct {
 func (c *resumeCmd) Run() error {
 	return c.during(func(ctx context.Context, ui train.UI) (*train.Summary, error) {
 		defer c.leading.spawn(&ui, c.Override)()
-		return train.Resume(ctx, c.Dir, c.leading.overrides(c.Override), ui)
+		return train.ResumeMoved(ctx, c.Dir, c.RunFile, c.leading.overrides(c.Override), ui)
 	})
 }
 

@@ -25,7 +25,7 @@ type lock struct {
 	RunFile  string            `json:"run_file"` // absolute
 	Grid     Grid              `json:"grid"`
 	Settings map[string]any    `json:"settings"` // the run file's with overrides, by key
-	Files    map[string]string `json:"files"`    // SHA-256 by absolute path
+	Files    map[string]string `json:"files"`    // SHA-256 by name in the run file
 }
 
 // free are the settings that a comparison sets itself or that change nothing of

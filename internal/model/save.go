@@ -24,6 +24,11 @@ var carried = []string{
 // Each file is replaced atomically, the weights last. Weights that are not
 // finite are refused: such a folder would be of no use.
 func Save(e *tensor.Engine, dir, from string, c Config, w Weights, dtype safetensors.DType) error {
+	return Write(dir, from, c, dtype, func(name string) ([]float32, error) { return e.Download(w.Weight(name)) })
+}
+
+// Write is Save of weights that read returns by name, each asked for once.
+func Write(dir, from string, c Config, dtype safetensors.DType, read func(name string) ([]float32, error)) error {
 	if dtype == "" {
 		dtype = c.DType
 	}
@@ -45,7 +50,7 @@ func Save(e *tensor.Engine, dir, from string, c Config, w Weights, dtype safeten
 	if err := safetensors.WriteFile(filepath.Join(dir, ConfigFile), text); err != nil {
 		return fmt.Errorf("model: %w", err)
 	}
-	if err := safetensors.WriteModel(dir, Entries(e, c, w, dtype), nil, 0); err != nil {
+	if err := safetensors.WriteModel(dir, entries(c, dtype, read), nil, 0); err != nil {
 		return fmt.Errorf("model: %w", err)
 	}
 	return nil
@@ -68,13 +73,12 @@ func CarryOver(dir, from string) error {
 	return nil
 }
 
-// Entries are the parameters as safetensors entries, each read from the device
-// when it is written.
-func Entries(e *tensor.Engine, c Config, w Weights, dtype safetensors.DType) []safetensors.Entry {
+// entries are the parameters as safetensors entries, each read when it is written.
+func entries(c Config, dtype safetensors.DType, read func(name string) ([]float32, error)) []safetensors.Entry {
 	var out []safetensors.Entry
 	for _, s := range ParamSpecs(c) {
 		out = append(out, safetensors.Entry{Name: s.Name, Shape: s.Dims(), DType: dtype, Data: func() ([]float32, error) {
-			data, err := e.Download(w.Weight(s.Name))
+			data, err := read(s.Name)
 			if err != nil {
 				return nil, err
 			}

@@ -263,7 +263,7 @@ func (r *Reporter) End(e End) {
 	if e.Output != "" {
 		fmt.Fprintf(r.opt.Out, " model in %s\n", e.Output)
 		if r.header.Dir != "" {
-			fmt.Fprintf(r.opt.Out, " as a page: concord report %s\n", r.header.Dir)
+			fmt.Fprintf(r.opt.Out, " as a page: %s\n", Command("report", r.header.Dir))
 		}
 	}
 	if e.Best != "" {

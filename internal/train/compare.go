@@ -31,22 +31,22 @@ func Leftovers(dir string) (model string, rest []string) {
 // Metrics is the path of the metrics of the run in dir.
 func Metrics(dir string) string { return filepath.Join(dir, metricsFile) }
 
-// Hashes are the SHA-256, by absolute path, of every file that decides what a
-// run comes to: those that a run's lock has and the base model's weights.
+// Hashes are the SHA-256 of every file that decides what a run comes to, by its
+// name in the run file: those that a run's lock has and the base model's weights.
 func Hashes(cfg *config.Config) (map[string]string, error) {
-	out, err := fileHashes(cfg)
+	l, err := newLock(cfg, "")
 	if err != nil || cfg.Model.Init == "random" {
-		return out, err
+		return l.Files, err
 	}
 	weights, _ := filepath.Glob(filepath.Join(cfg.Resolve(cfg.Model.Path), "*.safetensors")) // the pattern is fixed
 	for _, p := range weights {
-		h, err := hashFile(p)
+		h, _, err := hashFile(p)
 		if err != nil {
 			return nil, DataError(err)
 		}
-		out[mustAbs(p)] = h
+		l.Files[filepath.ToSlash(filepath.Join(cfg.Model.Path, filepath.Base(p)))] = h
 	}
-	return out, nil
+	return l.Files, nil
 }
 
 // CheckObjective checks [objective] for the languages trained on, as Run does.

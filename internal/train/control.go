@@ -37,7 +37,7 @@ const controlFolder = "control"
 // fails when no process is.
 func Ask(dir string, c Command) error {
 	if !Going(dir) {
-		return DataError(fmt.Errorf("%s is not going: there is nobody to ask\n  fix: concord resume %s", dir, dir))
+		return DataError(fmt.Errorf("%s is not going: there is nobody to ask\n  fix: %s", dir, report.Command("resume", dir)))
 	}
 	folder := filepath.Join(dir, controlFolder)
 	if err := os.MkdirAll(folder, 0o755); err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"concord/internal/fault"
+	"concord/internal/report"
 )
 
 // The kinds of failure that a caller tells apart, with errors.Is; cmd/concord
@@ -28,5 +29,5 @@ func DeviceError(err error) error { return fault.Device(err) }
 
 // interrupted says how to go on.
 func interrupted(dir string, step int) error {
-	return as(ErrInterrupted, fmt.Errorf("interrupted after step %d; everything is saved. Continue with:\n  concord resume %s", step, dir))
+	return as(ErrInterrupted, fmt.Errorf("interrupted after step %d; everything is saved. Continue with:\n  %s\nor take the model as it is:\n  %s", step, report.Command("resume", dir), report.Command("export", dir)))
 }

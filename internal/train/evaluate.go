@@ -127,7 +127,10 @@ func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (repor
 	if dir == "" {
 		dir = cfg.Resolve(cfg.Model.Path)
 	}
-	dir = ModelDir(dir)
+	dir, err := ModelDir(dir)
+	if err != nil {
+		return report.Eval{}, err
+	}
 	cp := *cfg
 	cp.Model.Path, cp.Model.Init = mustAbs(dir), "pretrained"
 	c, err := openCorpus(&cp)
@@ -155,16 +158,6 @@ func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (repor
 		return out, as(ErrInterrupted, fmt.Errorf("evaluation interrupted; nothing was changed"))
 	}
 	return out, err
-}
-
-// ModelDir is the model folder that dir means: the final model of a run's
-// folder, or dir itself.
-func ModelDir(dir string) string {
-	final := filepath.Join(dir, modelFolder)
-	if exists(filepath.Join(final, model.ConfigFile)) && !exists(filepath.Join(dir, model.ConfigFile)) {
-		return final
-	}
-	return dir
 }
 
 func mustAbs(p string) string {

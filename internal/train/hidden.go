@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash/fnv"
 	"path/filepath"
 
@@ -31,7 +30,10 @@ func HiddenStates(ctx context.Context, cfg *config.Config, dir string, limit int
 	if dir == "" {
 		dir = cfg.Resolve(cfg.Model.Path)
 	}
-	dir = ModelDir(dir)
+	dir, err := ModelDir(dir)
+	if err != nil {
+		return nil, err
+	}
 	cp := *cfg
 	cp.Model.Path, cp.Model.Init = mustAbs(dir), "pretrained"
 	c, err := openCorpus(&cp)
@@ -152,16 +154,8 @@ func RunConfig(dir string) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return config.Restore(l.RunFile, l.Config), nil
+	return l.find(dir, "")
 }
 
 // IsRun says that dir is the folder of a run.
 func IsRun(dir string) bool { return exists(filepath.Join(dir, lockFile)) }
-
-// FinishedModel is an error unless the run in dir has its final model.
-func FinishedModel(dir string) error {
-	if ModelDir(dir) == dir {
-		return DataError(fmt.Errorf("%s has no final model yet\n  fix: concord resume %s", dir, dir))
-	}
-	return nil
-}

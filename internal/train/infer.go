@@ -69,7 +69,10 @@ func (x *inference) Close() {
 // Score returns, for each sequence of n token ids, the n−1 negative
 // log-likelihoods in nats of ids[1:] given what stands before each.
 func Score(dir string, sequences [][]uint32, d config.Device, warn io.Writer) ([][]float32, error) {
-	dir = ModelDir(dir)
+	dir, err := ModelDir(dir)
+	if err != nil {
+		return nil, err
+	}
 	longest := 2
 	for i, s := range sequences {
 		if len(s) < 2 {
@@ -128,7 +131,10 @@ type Generated struct {
 
 // Generate samples a continuation of the prompt with a key-value cache.
 func Generate(dir string, g Generation, d config.Device, warn io.Writer) (*Generated, error) {
-	dir = ModelDir(dir)
+	dir, err := ModelDir(dir)
+	if err != nil {
+		return nil, err
+	}
 	switch {
 	case !(g.Temperature >= 0) || g.Temperature > 100:
 		return nil, &config.Error{Where: "--temperature", Msg: fmt.Sprintf("%v is outside 0 … 100", g.Temperature)}

@@ -202,15 +202,11 @@ func runFiles(cfg *config.Config) ([]cluster.File, func(string) (io.ReadCloser, 
 	}
 	var out []cluster.File
 	for _, name := range names {
-		sum, err := hashFile(paths[name])
+		sum, size, err := hashFile(paths[name])
 		if err != nil {
 			return nil, nil, DataError(err)
 		}
-		st, err := os.Stat(paths[name])
-		if err != nil {
-			return nil, nil, DataError(err)
-		}
-		out = append(out, cluster.File{Name: name, Size: st.Size(), Hash: sum})
+		out = append(out, cluster.File{Name: name, Size: size, Hash: sum})
 	}
 	return out, func(name string) (io.ReadCloser, error) { return os.Open(paths[name]) }, nil
 }

@@ -90,7 +90,7 @@ func Run(ctx context.Context, cfg *config.Config, ui UI) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, err := fileHashes(cfg)
+	l, err := newLock(cfg, cfg.OutDir()) // before the first step: later edits of the files are noticed
 	if err != nil {
 		return nil, err
 	}
@@ -106,8 +106,8 @@ func Run(ctx context.Context, cfg *config.Config, ui UI) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := writeLock(dir, lock{Version: BuildVersion(), RunFile: mustAbs(cfg.Path()), Config: cfg, Files: files}); err != nil {
-		return nil, DataError(fmt.Errorf("cannot write to %s: %w", dir, err))
+	if err := l.stand(dir).write(dir); err != nil {
+		return nil, err
 	}
 	release, err := occupy(dir)
 	if err != nil {
@@ -120,12 +120,22 @@ func Run(ctx context.Context, cfg *config.Config, ui UI) (*Summary, error) {
 // Resume continues the run in dir from its newest whole checkpoint, to the same
 // bits as if it had not stopped.
 func Resume(ctx context.Context, dir string, overrides []string, ui UI) (*Summary, error) {
+	return ResumeMoved(ctx, dir, "", overrides, ui)
+}
+
+// ResumeMoved is Resume of a run whose run file is now at runFile, "" where the
+// run itself leads to it.
+func ResumeMoved(ctx context.Context, dir, runFile string, overrides []string, ui UI) (*Summary, error) {
 	l, err := readLock(dir)
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := l.resumed(overrides)
+	cfg, err := l.find(dir, runFile)
 	if err != nil {
+		return nil, err
+	}
+	found := l.moved(cfg, dir)
+	if err := l.resumed(cfg, overrides); err != nil {
 		return nil, err
 	}
 	if err := canListen(cfg); err != nil {
@@ -136,6 +146,11 @@ func Resume(ctx context.Context, dir string, overrides []string, ui UI) (*Summar
 		return nil, err
 	}
 	defer release()
+	if found.RunFile != l.RunFile {
+		if err := found.write(dir); err != nil {
+			return nil, err
+		}
+	}
 	path, s, err := resumeFrom(dir, cfg, ui)
 	if err != nil {
 		return nil, err
@@ -165,17 +180,16 @@ func Resume(ctx context.Context, dir string, overrides []string, ui UI) (*Summar
 	return t.together(ctx, dir, s, ui)
 }
 
-// resumed is the run's configuration with what a resume may change.
-func (l lock) resumed(overrides []string) (*config.Config, error) {
-	cfg := config.Restore(l.RunFile, l.Config)
+// resumed applies to cfg, the run's configuration, what a resume may change.
+func (l lock) resumed(cfg *config.Config, overrides []string) error {
 	then := cfg.OuterSteps()
 	if err := cfg.Override(overrides, []string{"eval.every", "eval.last", "checkpoint.", "log.", "device.", "cluster.", "model.save_dtype"}); err != nil {
-		return nil, err
+		return err
 	}
 	if now := cfg.OuterSteps(); now != then {
-		return nil, &config.Error{Where: "cluster.outer", Msg: fmt.Sprintf("the run has outer steps of %d steps, not %d (0: none): they are counted from its start", then, now), Fix: "resume without -o cluster.outer; or start a new run from this one's model"}
+		return &config.Error{Where: "cluster.outer", Msg: fmt.Sprintf("the run has outer steps of %d steps, not %d (0: none): they are counted from its start", then, now), Fix: "resume without -o cluster.outer; or start a new run from this one's model"}
 	}
-	return cfg, nil
+	return nil
 }
 
 // resumeFrom is the newest whole checkpoint of the run in dir with its state. A
@@ -218,7 +232,7 @@ func newRunDir(cfg *config.Config, warn io.Writer) (string, error) {
 		}
 		if errors.Is(err, fs.ErrExist) && isDir(dir) {
 			if exists(filepath.Join(dir, checkpointFolder)) && !exists(filepath.Join(dir, modelFolder)) {
-				fmt.Fprintf(warn, "concord: %s is an unfinished run; continue it with: concord resume %s\n", dir, dir)
+				fmt.Fprintf(warn, "concord: %s is an unfinished run; continue it with: %s\n", dir, report.Command("resume", dir))
 			}
 			continue
 		}

@@ -1,7 +1,6 @@
 package train
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +15,6 @@ import (
 	"concord/internal/cluster"
 	"concord/internal/model"
 	"concord/internal/report"
-	"concord/internal/safetensors"
 	"concord/internal/tokenizer"
 )
 
@@ -234,11 +232,11 @@ func (x *session) unsaved(err error) error {
 	}
 	switch {
 	case !onDisk(err): // an overflow in f16, say
-		return DataError(fmt.Errorf("%w\n  the run is saved; fix: concord resume %s -o model.save_dtype=bf16", err, x.dir))
+		return DataError(fmt.Errorf("%w\n  the run is saved; fix: %s", err, report.Command("resume", x.dir, "-o", "model.save_dtype=bf16")))
 	case x.team != nil:
-		return DataError(fmt.Errorf("%w\n  fix: make room for the run's files, then: concord resume %s; the other machines wait 10 minutes for a coordinator", err, x.dir))
+		return DataError(fmt.Errorf("%w\n  fix: make room for the run's files, then: %s; the other machines wait 10 minutes for a coordinator", err, report.Command("resume", x.dir)))
 	}
-	return DataError(fmt.Errorf("%w\n  fix: make room for the run's files, then: concord resume %s", err, x.dir))
+	return DataError(fmt.Errorf("%w\n  fix: make room for the run's files, then: %s", err, report.Command("resume", x.dir)))
 }
 
 // failed adds to a step's error what is left of the run.
@@ -278,7 +276,7 @@ func (x *session) finish(ctx context.Context) (*Summary, error) {
 		return nil, err
 	}
 	out := filepath.Join(x.dir, modelFolder)
-	if err := model.Save(x.engine, out, x.cfg.Resolve(x.cfg.Model.Path), x.corpus.model, x.store, x.saveDType()); err != nil {
+	if err := x.saveModel(out); err != nil {
 		return nil, x.unsaved(classify(err))
 	}
 	best, err := x.saveBest()
@@ -308,13 +306,16 @@ func (x *session) saveBest() (string, error) {
 		return "", err
 	}
 	out := filepath.Join(x.dir, bestFolder)
-	return out, model.Save(x.engine, out, x.cfg.Resolve(x.cfg.Model.Path), x.corpus.model, x.store, x.saveDType())
+	return out, x.saveModel(out)
 }
 
-// saveDType is model.save_dtype, by default the base model's.
-func (x *session) saveDType() safetensors.DType {
-	names := map[string]safetensors.DType{"bf16": safetensors.BF16, "f16": safetensors.F16, "f32": safetensors.F32}
-	return cmp.Or(names[x.cfg.Model.SaveDtype], x.corpus.model.DType, safetensors.F32)
+// saveModel writes the model as it stands to the folder out.
+func (x *session) saveModel(out string) error {
+	dtype, err := saveDType(x.cfg.Model.SaveDtype, x.corpus.model)
+	if err != nil {
+		return err
+	}
+	return model.Save(x.engine, out, x.cfg.Resolve(x.cfg.Model.Path), x.corpus.model, x.store, dtype)
 }
 
 func (x *session) header() report.Header {

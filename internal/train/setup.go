@@ -6,7 +6,6 @@ import (
 	"io"
 	"math"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"concord/bucket"
@@ -138,33 +137,4 @@ func newStore(e *tensor.Engine, params []bucket.Param, scope string, objectives 
 		return nil, DeviceError(err)
 	}
 	return s, nil
-}
-
-// fileHashes are the SHA-256, by absolute path, of the files that decide what a
-// run's steps see. The base model's weights are not among them: a checkpoint
-// has its own.
-func fileHashes(cfg *config.Config) (map[string]string, error) {
-	dir := cfg.Resolve(cfg.Model.Path)
-	paths := []string{filepath.Join(dir, "config.json"), filepath.Join(dir, "tokenizer.json")}
-	for _, optional := range []string{"tokenizer_config.json", "generation_config.json"} { // BOS and EOS
-		if p := filepath.Join(dir, optional); exists(p) {
-			paths = append(paths, p)
-		}
-	}
-	for _, s := range cfg.Data.Source {
-		for _, p := range []string{s.Path, s.Heldout} {
-			if p != "" && !slices.Contains(paths, cfg.Resolve(p)) {
-				paths = append(paths, cfg.Resolve(p))
-			}
-		}
-	}
-	out := map[string]string{}
-	for _, p := range paths {
-		h, err := hashFile(p)
-		if err != nil {
-			return nil, DataError(err)
-		}
-		out[mustAbs(p)] = h
-	}
-	return out, nil
 }

@@ -148,12 +148,12 @@ func (t *Trainer) govern(ctx context.Context, office *cluster.Coordinator, s sta
 		return nil, DataError(err)
 	}
 	if !exists(filepath.Join(dir, lockFile)) {
-		files, err := fileHashes(t.cfg)
+		l, err := newLock(t.cfg, dir)
+		if err == nil {
+			err = l.write(dir)
+		}
 		if err != nil {
 			return nil, err
-		}
-		if err := writeLock(dir, lock{Version: BuildVersion(), RunFile: mustAbs(t.cfg.Path()), Config: t.cfg, Files: files}); err != nil {
-			return nil, DataError(err)
 		}
 	}
 	os.Remove(filepath.Join(dir, inUseFile)) // whoever led before has lost its lease in etcd, and with it the right to write here

@@ -2,8 +2,6 @@ package train
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,14 +28,6 @@ const (
 	tensorsFile      = "tensors.safetensors"
 )
 
-// lock is what a run is: written once, checked by resume.
-type lock struct {
-	Version Version           `json:"version"`
-	RunFile string            `json:"run_file"` // absolute, for the paths in Config
-	Config  *config.Config    `json:"config"`
-	Files   map[string]string `json:"files"` // SHA-256, see fileHashes
-}
-
 // state is everything of a checkpoint but the tensors. Data order and
 // randomness are pure functions of (seed, step), so step is their state; what
 // the methods of package moo carry is in Objective.
@@ -59,44 +49,6 @@ type state struct {
 	Last      *report.Eval      `json:"last,omitempty"`     // the latest evaluation
 	Best      float64           `json:"best,omitempty"`     // mean bits per byte of the trained languages
 	BestStep  int               `json:"best_step,omitempty"`
-}
-
-// writeLock stores l atomically.
-func writeLock(dir string, l lock) error {
-	b, err := json.MarshalIndent(l, "", " ")
-	if err != nil {
-		return err
-	}
-	return safetensors.WriteFile(filepath.Join(dir, lockFile), b)
-}
-
-// readLock reads a run folder's lock and checks that its files are unchanged.
-func readLock(dir string) (lock, error) {
-	var l lock
-	b, err := os.ReadFile(filepath.Join(dir, lockFile))
-	if errors.Is(err, os.ErrNotExist) {
-		err = fmt.Errorf("%s is not the folder of a run (it has no %s)", dir, lockFile)
-		if known := knownRuns(filepath.Dir(dir)); known != "" {
-			err = fmt.Errorf("%w; runs here: %s", err, known)
-		}
-		return l, DataError(err)
-	}
-	if err != nil {
-		return l, DataError(err)
-	}
-	if err := json.Unmarshal(b, &l); err != nil || l.Config == nil {
-		return l, DataError(fmt.Errorf("%s: not a lock file of this program: %v", filepath.Join(dir, lockFile), err))
-	}
-	for path, want := range l.Files {
-		got, err := hashFile(path)
-		if err != nil {
-			return l, DataError(fmt.Errorf("resume needs the files the run was started with: %w", err))
-		}
-		if got != want {
-			return l, DataError(fmt.Errorf("%s has changed since the run was started: resuming would mix two data sets; restore the file or start a new run", path))
-		}
-	}
-	return l, nil
 }
 
 // save writes a checkpoint of the trainer as it stands and removes old ones.
@@ -274,19 +226,6 @@ func lastEnd(path string) (end report.End, ok bool) {
 	b = bytes.TrimSuffix(b, []byte("\n"))
 	err = json.Unmarshal(b[bytes.LastIndexByte(b, '\n')+1:], &end)
 	return end, err == nil && end.Kind == "end"
-}
-
-func hashFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 func isDir(path string) bool {

@@ -1,0 +1,178 @@
+package train
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"concord/bucket"
+	"concord/internal/checkpoint"
+	"concord/internal/config"
+	"concord/internal/model"
+	"concord/internal/report"
+	"concord/internal/safetensors"
+)
+
+// Export says which model of a run to write, and where.
+type Export struct {
+	Checkpoint string // "last", "best" (of the evaluations so far), or a step
+	Out        string // folder to make; "" = model-step-N in the run's folder
+	DType      string // "f32", "f16", "bf16"; "" = as the run would save it
+	RunFile    string // the run file's present path, "" = where the run leads to it
+}
+
+// Exported is the result of an export.
+type Exported struct {
+	Model string `json:"model"`
+	Step  int    `json:"step"`
+	DType string `json:"dtype"`
+}
+
+// Write makes the Hugging Face folder of a checkpoint of the run in dir, which may
+// be stopped, finished, or going in another process. It needs no device.
+func (x Export) Write(dir string) (Exported, error) {
+	l, err := readLock(dir)
+	if err != nil {
+		return Exported{}, err
+	}
+	cfg, err := l.findBase(dir, x.RunFile)
+	if err != nil {
+		return Exported{}, err
+	}
+	for range 3 { // a run that is going may remove the checkpoint that was just found
+		var path string
+		var step int
+		if path, step, err = x.choose(dir); err != nil {
+			return Exported{}, err
+		}
+		out := Exported{Step: step, Model: cmp.Or(x.Out, filepath.Join(dir, fmt.Sprintf("%s-step-%d", modelFolder, step)))}
+		if err = x.from(path, cfg, &out); !errors.Is(err, fs.ErrNotExist) {
+			return out, err
+		}
+	}
+	return Exported{}, err
+}
+
+// choose finds the checkpoint that is meant.
+func (x Export) choose(dir string) (path string, step int, err error) {
+	folder := filepath.Join(dir, checkpointFolder)
+	path, step, _, err = checkpoint.Latest(folder)
+	if err != nil {
+		return "", 0, DataError(fmt.Errorf("%w\n  the run saves every checkpoint.every steps, when it is stopped, and on the key c in its view", err))
+	}
+	switch x.Checkpoint {
+	case "", "last":
+		return path, step, nil
+	case "best":
+		var s state
+		b, err := os.ReadFile(filepath.Join(path, stateFile))
+		if err == nil {
+			err = json.Unmarshal(b, &s)
+		}
+		if err != nil {
+			return "", 0, DataError(err)
+		}
+		if s.BestStep == 0 {
+			return "", 0, DataError(fmt.Errorf("%s has no best checkpoint: nothing was evaluated on the way (eval.every = 0, no held-out examples, or checkpoint.best = false)\n  fix: %s", dir, report.Command("export", dir, "--checkpoint", "last")))
+		}
+		step = s.BestStep
+	default:
+		if step, err = strconv.Atoi(x.Checkpoint); err != nil || step < 0 {
+			return "", 0, &config.Error{Where: "--checkpoint", Msg: fmt.Sprintf("%q is not best, last or a step", x.Checkpoint), Fix: "--checkpoint last"}
+		}
+	}
+	if path, err = checkpoint.At(folder, step); err != nil {
+		return "", 0, DataError(fmt.Errorf("%s has no whole checkpoint of step %d; there are: %s\n  the newest checkpoint.keep are kept, and the best", dir, step, checkpoints(folder)))
+	}
+	return path, step, nil
+}
+
+// checkpoints lists the folders of checkpoints.
+func checkpoints(folder string) string {
+	found, _ := filepath.Glob(filepath.Join(folder, "step-*")) // the pattern is fixed
+	names := ""
+	for _, f := range found {
+		names += filepath.Base(f) + " "
+	}
+	return names
+}
+
+// from writes the model of the checkpoint at path to out.Model, all or nothing.
+func (x Export) from(path string, cfg *config.Config, out *Exported) error {
+	if exists(out.Model) {
+		return DataError(fmt.Errorf("%s exists already\n  fix: --out with another folder, or delete it", out.Model))
+	}
+	base := cfg.Resolve(cfg.Model.Path)
+	c, err := model.ReadConfig(base)
+	if err != nil {
+		return DataError(err)
+	}
+	dtype, err := saveDType(cmp.Or(x.DType, cfg.Model.SaveDtype), c)
+	if err != nil {
+		return &config.Error{Where: "--dtype", Msg: err.Error(), Fix: "--dtype bf16"}
+	}
+	r, err := safetensors.Open(filepath.Join(path, tensorsFile))
+	if err != nil {
+		return DataError(err)
+	}
+	defer r.Close()
+	if err := os.MkdirAll(filepath.Dir(out.Model), 0o755); err != nil {
+		return DataError(err)
+	}
+	temp, err := os.MkdirTemp(filepath.Dir(out.Model), ".export-")
+	if err != nil {
+		return DataError(err)
+	}
+	defer os.RemoveAll(temp) // after the rename there is nothing left to remove
+	out.DType = dtype.Torch()
+	err = model.Write(temp, base, c, dtype, func(name string) ([]float32, error) {
+		return r.ReadFloat32(string(bucket.Weight) + "/" + name)
+	})
+	if err == nil {
+		err = os.Chmod(temp, 0o755)
+	}
+	if err == nil {
+		err = os.Rename(temp, out.Model)
+	}
+	if err != nil {
+		return DataError(fmt.Errorf("cannot write the model: %w", err))
+	}
+	return nil
+}
+
+// saveDType is the element type of a saved model: name's, by default the base
+// model's.
+func saveDType(name string, base model.Config) (safetensors.DType, error) {
+	if name == "" {
+		return cmp.Or(base.DType, safetensors.F32), nil
+	}
+	return safetensors.ParseDType(name)
+}
+
+// ModelDir is the model folder that dir means: dir itself, or the final model of
+// the run in dir. A run or a checkpoint without one is an error with the command
+// that makes it.
+func ModelDir(dir string) (string, error) {
+	if exists(filepath.Join(dir, model.ConfigFile)) {
+		return dir, nil
+	}
+	final := filepath.Join(dir, modelFolder)
+	if exists(filepath.Join(final, model.ConfigFile)) {
+		return final, nil
+	}
+	if IsRun(dir) {
+		return "", DataError(fmt.Errorf("%s has no final model yet\n  fix: %s   makes one of its last checkpoint; or go on with: %s", dir, report.Command("export", dir), report.Command("resume", dir)))
+	}
+	if run := filepath.Dir(filepath.Dir(filepath.Clean(dir))); exists(filepath.Join(dir, tensorsFile)) && IsRun(run) {
+		s := state{}
+		if b, err := os.ReadFile(filepath.Join(dir, stateFile)); err == nil && json.Unmarshal(b, &s) == nil {
+			return "", DataError(fmt.Errorf("%s is a checkpoint, not a model folder\n  fix: %s   makes its model", dir, report.Command("export", run, "--checkpoint", strconv.Itoa(s.Step))))
+		}
+	}
+	return dir, nil
+}

@@ -1,0 +1,139 @@
+package train
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"concord/internal/config"
+	"concord/internal/safetensors"
+)
+
+// lock pins what a run is made from. It is written at the start and checked by
+// resume. Files are known by their content and by their names in the run file, so
+// that a project may move.
+type lock struct {
+	Version Version        `json:"version"`
+	RunFile string         `json:"run_file"`           // absolute, as it was at the start
+	Near    string         `json:"run_file_from_here"` // the same, relative to the run's folder, with slashes; "" on another drive
+	Config  *config.Config `json:"config"`
+	// Files are SHA-256 by name: the path as the run file has it.
+	Files map[string]string `json:"files"`
+	Sizes map[string]int64  `json:"sizes"` // bytes, by name
+}
+
+// newLock pins cfg and the files that it names, for the run in dir.
+func newLock(cfg *config.Config, dir string) (lock, error) {
+	l := lock{Version: BuildVersion(), RunFile: mustAbs(cfg.Path()), Config: cfg, Files: map[string]string{}, Sizes: map[string]int64{}}
+	l = l.stand(dir)
+	for _, f := range inputFiles(cfg) {
+		if _, done := l.Files[f.name]; done || f.optional && !exists(f.path) {
+			continue
+		}
+		hash, size, err := hashFile(f.path)
+		if err != nil {
+			return l, DataError(err)
+		}
+		l.Files[f.name], l.Sizes[f.name] = hash, size
+	}
+	return l, nil
+}
+
+// stand is l with the place of the run file as seen from dir.
+func (l lock) stand(dir string) lock {
+	l.Near = ""
+	if near, err := filepath.Rel(mustAbs(dir), l.RunFile); err == nil {
+		l.Near = filepath.ToSlash(near)
+	}
+	return l
+}
+
+// write stores l in dir atomically.
+func (l lock) write(dir string) error {
+	b, err := json.MarshalIndent(l, "", " ")
+	if err == nil {
+		err = safetensors.WriteFile(filepath.Join(dir, lockFile), b)
+	}
+	if err != nil {
+		return DataError(fmt.Errorf("cannot write to %s: %w", dir, err))
+	}
+	return nil
+}
+
+// readLock reads a run folder's lock.
+func readLock(dir string) (lock, error) {
+	var l lock
+	path := filepath.Join(dir, lockFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		err = fmt.Errorf("%s is not the folder of a run (it has no %s)", dir, lockFile)
+		if known := knownRuns(filepath.Dir(dir)); known != "" {
+			err = fmt.Errorf("%w; runs here: %s", err, known)
+		}
+		return l, DataError(err)
+	}
+	if err != nil {
+		return l, DataError(err)
+	}
+	if err := json.Unmarshal(b, &l); err != nil || l.Config == nil {
+		return l, DataError(fmt.Errorf("%s: not a lock file of this program: %v", path, err))
+	}
+	for _, f := range inputFiles(config.Restore(l.RunFile, l.Config)) { // locks once had absolute paths for names
+		if hash, ok := l.Files[mustAbs(f.path)]; ok && l.Files[f.name] == "" {
+			delete(l.Files, mustAbs(f.path))
+			l.Files[f.name] = hash
+		}
+	}
+	return l, nil
+}
+
+// inputFile is a file that decides the steps of a run: its name in the run file and
+// its present path.
+type inputFile struct {
+	name, path string
+	optional   bool
+}
+
+// inputFiles lists the files that decide the steps of a run with cfg. Their number
+// and order depend on the sources' alone.
+func inputFiles(cfg *config.Config) []inputFile {
+	out := baseFiles(cfg)
+	for _, s := range cfg.Data.Source {
+		for _, name := range []string{s.Path, s.Heldout} {
+			if name != "" {
+				out = append(out, inputFile{name: name, path: cfg.Resolve(name)})
+			}
+		}
+	}
+	return out
+}
+
+// baseFiles are the base model's part of inputFiles. Its weights are not among them:
+// a checkpoint has its own.
+func baseFiles(cfg *config.Config) []inputFile {
+	var out []inputFile
+	for i, f := range []string{"config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"} { // the last two: BOS and EOS
+		name := filepath.ToSlash(filepath.Join(cfg.Model.Path, f))
+		out = append(out, inputFile{name: name, path: filepath.Join(cfg.Resolve(cfg.Model.Path), f), optional: i >= 2})
+	}
+	return out
+}
+
+// hashFile is the SHA-256 and the size of the file at path.
+func hashFile(path string) (hash string, size int64, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", 0, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if size, err = io.Copy(h, f); err != nil {
+		return "", 0, fmt.Errorf("%s: %w", path, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), size, nil
+}
