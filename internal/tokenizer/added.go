@@ -48,10 +48,7 @@ func newAddedTokens(tokens []addedToken, norm []normalizer) *addedTokens {
 			a.exact.add(t.content, t)
 			continue
 		}
-		content := t.content
-		for _, n := range norm {
-			content = n.normalize(content)
-		}
+		content := normalizeAll(view{text: t.content}, norm).text
 		if content != t.content {
 			a.spelling[id] = content
 		}
@@ -67,10 +64,6 @@ func sortedIDs(m map[uint32]addedToken) []uint32 {
 	}
 	slices.Sort(ids)
 	return ids
-}
-
-func (a *addedTokens) special() []uint32 {
-	return slices.DeleteFunc(sortedIDs(a.byID), func(id uint32) bool { return !a.byID[id].special })
 }
 
 // matcher finds added tokens, leftmost-longest, with a byte trie. Trying the
@@ -126,20 +119,21 @@ func (m *matcher) longest(s string, i int) (token *addedToken, end int) {
 
 // segment is a stretch of text, or an added token.
 type segment struct {
-	text  string
+	view
 	token uint32 // noToken: text
 	first bool   // begins at the beginning of the text that was cut
 }
 
-// cut divides s into added tokens and the text between them. Empty text is
+// cut divides v into added tokens and the text between them. Empty text is
 // left out. A match that single_word rejects is passed over whole, as in the
 // reference implementation.
-func (m *matcher) cut(s string) []segment {
+func (m *matcher) cut(v view) []segment {
+	s := v.text
 	if len(s) == 0 {
 		return nil
 	}
 	if len(m.nodes) == 1 {
-		return []segment{{text: s, token: noToken, first: true}}
+		return []segment{{view: v, token: noToken, first: true}}
 	}
 	var out []segment
 	done := 0
@@ -165,13 +159,13 @@ func (m *matcher) cut(s string) []segment {
 			end = len(s) - len(strings.TrimLeftFunc(s[end:], unicode.IsSpace))
 		}
 		if done < start {
-			out = append(out, segment{text: s[done:start], token: noToken, first: done == 0})
+			out = append(out, segment{view: v.cut(done, start), token: noToken, first: done == 0})
 		}
-		out = append(out, segment{token: t.id})
+		out = append(out, segment{view: v.cut(start, end), token: t.id})
 		done = end
 	}
 	if done < len(s) {
-		out = append(out, segment{text: s[done:], token: noToken, first: done == 0})
+		out = append(out, segment{view: v.cut(done, len(s)), token: noToken, first: done == 0})
 	}
 	return out
 }

@@ -37,7 +37,14 @@ type bpe struct {
 	fallback  [256]uint32       // byteFallback: the tokens <0x00> … <0xFF>
 
 	mu    sync.RWMutex
-	cache map[string][]uint32
+	cache map[string][]symbol
+}
+
+// symbol is a token in the making, and the number of bytes of the piece that it
+// stands for.
+type symbol struct {
+	id    uint32
+	width int32
 }
 
 const (
@@ -49,7 +56,7 @@ const (
 // index builds the lookup tables once vocab, merges and options are set.
 func (m *bpe) index(byteLevel bool) {
 	m.byteLevel = byteLevel
-	m.cache = map[string][]uint32{}
+	m.cache = map[string][]symbol{}
 	m.runeIDs = map[rune]uint32{}
 	for i := range 256 {
 		m.byteIDs[i] = m.lookup(string(byteRunes[i]))
@@ -80,37 +87,41 @@ func (m *bpe) lookup(token string) uint32 {
 	return noToken
 }
 
-// encode appends the tokens of one pre-tokenized piece. With byteLevel, piece
-// is raw text; its byte spelling is implied. It fails only for text that the
+// encode adds the tokens of one pre-tokenized piece. With byteLevel, it is raw
+// text; its byte spelling is implied. It fails only for text that the
 // vocabulary cannot express.
-func (m *bpe) encode(dst []uint32, piece string) ([]uint32, error) {
+func (m *bpe) encode(out *output, v view) error {
+	piece := v.text
 	if m.ignoreMerges {
 		if id, ok := m.whole[piece]; ok {
-			return append(dst, id), nil
+			out.token(id, v)
+			return nil
 		}
 	}
 	short := len(piece) <= maxCachePiece
 	if short {
 		m.mu.RLock()
-		ids, ok := m.cache[piece]
+		symbols, ok := m.cache[piece]
 		m.mu.RUnlock()
 		if ok {
-			return append(dst, ids...), nil
+			out.symbols(v, symbols)
+			return nil
 		}
 	}
 	symbols, err := m.symbols(piece)
 	if err != nil {
-		return dst, err
+		return err
 	}
-	ids := m.mergeAll(symbols)
+	symbols = m.mergeAll(symbols)
 	if short {
 		m.mu.Lock()
 		if len(m.cache) < maxCacheEntries {
-			m.cache[strings.Clone(piece)] = append([]uint32(nil), ids...)
+			m.cache[strings.Clone(piece)] = append([]symbol(nil), symbols...)
 		}
 		m.mu.Unlock()
 	}
-	return append(dst, ids...), nil
+	out.symbols(v, symbols)
+	return nil
 }
 
 // symbols returns the token of every character of a piece. A character that
@@ -118,9 +129,9 @@ func (m *bpe) encode(dst []uint32, piece string) ([]uint32, error) {
 // and all exist, else the unknown token. As in the reference implementation an
 // unknown token waits for the next known character, so it moves behind byte
 // tokens that come in between.
-func (m *bpe) symbols(piece string) ([]uint32, error) {
-	out := make([]uint32, 0, len(piece))
-	waiting := noToken
+func (m *bpe) symbols(piece string) ([]symbol, error) {
+	out := make([]symbol, 0, len(piece))
+	waiting := symbol{id: noToken}
 	for i, w := 0, 1; i < len(piece); i += w {
 		id := noToken
 		if m.byteLevel {
@@ -134,37 +145,38 @@ func (m *bpe) symbols(piece string) ([]uint32, error) {
 			}
 		}
 		if id != noToken {
-			if waiting != noToken {
-				out, waiting = append(out, waiting), noToken
+			if waiting.id != noToken {
+				out, waiting = append(out, waiting), symbol{id: noToken}
 			}
-			out = append(out, id)
+			out = append(out, symbol{id, int32(w)})
 			continue
 		}
 		char := piece[i : i+w]
 		if m.byteLevel {
 			char = string(byteRunes[piece[i]])
 		}
-		if ids, ok := m.fallbackBytes(out, char); ok {
-			out = ids
+		if with, ok := m.fallbackBytes(out, char, w); ok {
+			out = with
 			continue
 		}
 		unk, ok := m.vocab[m.unk]
 		if m.unk == "" || !ok {
 			return nil, fmt.Errorf("%q is not in the vocabulary and there is no unknown token", char)
 		}
-		if waiting != noToken && !m.fuseUnk {
-			out = append(out, waiting)
+		if waiting.id != noToken && !m.fuseUnk {
+			out, waiting = append(out, waiting), symbol{}
 		}
-		waiting = unk
+		waiting = symbol{unk, waiting.width + int32(w)}
 	}
-	if waiting != noToken {
+	if waiting.id != noToken {
 		out = append(out, waiting)
 	}
 	return out, nil
 }
 
-// fallbackBytes appends the byte tokens of char, if enabled and all present.
-func (m *bpe) fallbackBytes(dst []uint32, char string) ([]uint32, bool) {
+// fallbackBytes appends the byte tokens of char, which is width bytes of the
+// piece, if enabled and all present.
+func (m *bpe) fallbackBytes(dst []symbol, char string, width int) ([]symbol, bool) {
 	if !m.byteFallback {
 		return dst, false
 	}
@@ -174,13 +186,13 @@ func (m *bpe) fallbackBytes(dst []uint32, char string) ([]uint32, bool) {
 		if id == noToken {
 			return dst[:n], false
 		}
-		dst = append(dst, id)
+		dst = append(dst, symbol{id, int32(min(1, max(0, width-i)))})
 	}
 	return dst, true
 }
 
 // mergeAll merges symbols in place and returns what is left.
-func (m *bpe) mergeAll(symbols []uint32) []uint32 {
+func (m *bpe) mergeAll(symbols []symbol) []symbol {
 	if len(symbols) <= scanSymbols {
 		return m.mergeScan(symbols)
 	}
@@ -188,18 +200,18 @@ func (m *bpe) mergeAll(symbols []uint32) []uint32 {
 }
 
 // mergeScan looks for the best pair again after each merge: O(n²), for words.
-func (m *bpe) mergeScan(s []uint32) []uint32 {
+func (m *bpe) mergeScan(s []symbol) []symbol {
 	for len(s) > 1 {
 		best, at := merge{rank: noToken}, -1
 		for i := range len(s) - 1 {
-			if c, ok := m.merges[pairOf(s[i], s[i+1])]; ok && c.rank < best.rank {
+			if c, ok := m.merges[pairOf(s[i].id, s[i+1].id)]; ok && c.rank < best.rank {
 				best, at = c, i
 			}
 		}
 		if at < 0 {
 			break
 		}
-		s[at] = best.id
+		s[at] = symbol{best.id, s[at].width + s[at+1].width}
 		s = append(s[:at+1], s[at+2:]...)
 	}
 	return s
@@ -233,21 +245,21 @@ func (h *candidates) Pop() any {
 // mergeHeap is O(n log n): sentencepiece-style models have no word split, so a
 // piece may be a whole document. Symbols form a linked list in s; a merged-away
 // symbol is noToken.
-func (m *bpe) mergeHeap(s []uint32) []uint32 {
+func (m *bpe) mergeHeap(s []symbol) []symbol {
 	n := int32(len(s))
 	next, prev := make([]int32, n), make([]int32, n)
 	h := make(candidates, 0, n)
 	for i := range n {
 		next[i], prev[i] = i+1, i-1
 		if i+1 < n {
-			if c, ok := m.merges[pairOf(s[i], s[i+1])]; ok {
+			if c, ok := m.merges[pairOf(s[i].id, s[i+1].id)]; ok {
 				h = append(h, candidate{c, i})
 			}
 		}
 	}
 	heap.Init(&h)
 	offer := func(i, j int32) {
-		if c, ok := m.merges[pairOf(s[i], s[j])]; ok {
+		if c, ok := m.merges[pairOf(s[i].id, s[j].id)]; ok {
 			heap.Push(&h, candidate{c, i})
 		}
 	}
@@ -255,14 +267,14 @@ func (m *bpe) mergeHeap(s []uint32) []uint32 {
 		top := heap.Pop(&h).(candidate)
 		i := top.pos
 		j := next[i]
-		if s[i] == noToken || j >= n {
+		if s[i].id == noToken || j >= n {
 			continue
 		}
 		// The entry is stale when either symbol has changed since.
-		if c, ok := m.merges[pairOf(s[i], s[j])]; !ok || c != top.merge {
+		if c, ok := m.merges[pairOf(s[i].id, s[j].id)]; !ok || c != top.merge {
 			continue
 		}
-		s[i], s[j] = top.id, noToken
+		s[i], s[j] = symbol{top.id, s[i].width + s[j].width}, symbol{id: noToken}
 		next[i] = next[j]
 		if next[i] < n {
 			prev[next[i]] = i
@@ -273,9 +285,9 @@ func (m *bpe) mergeHeap(s []uint32) []uint32 {
 		}
 	}
 	out := s[:0]
-	for _, id := range s {
-		if id != noToken {
-			out = append(out, id)
+	for _, x := range s {
+		if x.id != noToken {
+			out = append(out, x)
 		}
 	}
 	return out

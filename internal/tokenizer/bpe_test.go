@@ -35,7 +35,7 @@ func TestMergeScanIsMergeHeap(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := append([]uint32(nil), a...)
+			c := append([]symbol(nil), a...)
 			scan, heap := m.mergeScan(a), m.mergeHeap(c)
 			if len(scan) != len(heap) {
 				t.Fatalf("%s: %q: %v and %v", name, text, scan, heap)

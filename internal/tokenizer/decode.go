@@ -203,7 +203,7 @@ func (s strip) decode(tokens []string) []string {
 func (r replace) decode(tokens []string) []string {
 	out := make([]string, len(tokens))
 	for i, t := range tokens {
-		out[i] = r.normalize(t)
+		out[i] = strings.ReplaceAll(t, r.old, r.new)
 	}
 	return out
 }

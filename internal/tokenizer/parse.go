@@ -24,11 +24,7 @@ func Parse(data []byte) (*Tokenizer, error) {
 	if version != "" && version != "1.0" {
 		o.fail(".version: %q is not 1.0", version)
 	}
-	for _, key := range []string{"truncation", "padding"} {
-		if o.take(key) != nil {
-			o.fail(".%s: not implemented: set it to null (lengths are decided by the training data's options)", key)
-		}
-	}
+	o.ignore("truncation", "padding") // for batches of other tools; transformers ignores them too unless asked
 	stages := map[string]json.RawMessage{}
 	for _, key := range []string{"added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder", "model"} {
 		stages[key] = o.take(key)

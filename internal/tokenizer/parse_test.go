@@ -62,8 +62,6 @@ func TestParseRefuses(t *testing.T) {
 	}{
 		{"version", member("version", `"2.0"`), []string{"version", "2.0"}},
 		{"top-level key", member("extra", `1`), []string{"extra"}},
-		{"truncation", member("truncation", `{"max_length":5}`), []string{"truncation", "null"}},
-		{"padding", member("padding", `{"strategy":"BatchLongest"}`), []string{"padding"}},
 		{"normalizer type", member("normalizer", `{"type":"Lowercase"}`), []string{"normalizer", `"Lowercase"`}},
 		{"nested normalizer type", member("normalizer", `{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Precompiled","precompiled_charsmap":""}]}`), []string{"normalizer.normalizers[1]", `"Precompiled"`}},
 		{"normalizer regex", member("normalizer", `{"type":"Replace","pattern":{"Regex":" +"},"content":" "}`), []string{"normalizer", "Regex"}},

@@ -19,7 +19,7 @@ func (t template) apply(ids []uint32) []uint32 {
 }
 
 // parseTemplate reads the post-processor: at most one template. ByteLevel only
-// trims offsets, which we do not compute.
+// trims offsets.
 func parseTemplate(raw json.RawMessage, t *Tokenizer) (template, error) {
 	steps, err := parseComponent("post_processor", raw, "processors", 0, func(kind string, o *object) (template, bool) {
 		switch kind {
@@ -125,13 +125,4 @@ func (t *Tokenizer) named(name, fallback string) (uint32, bool) {
 	}
 	id, ok := t.added.ids[fallback]
 	return id, ok && t.IsSpecial(id)
-}
-
-// String describes the tokenizer in one line.
-func (t *Tokenizer) String() string {
-	kind := "byte fallback"
-	if t.byteLevel {
-		kind = "byte-level"
-	}
-	return fmt.Sprintf("BPE (%s), %d ids, %d merges, %d added tokens", kind, t.VocabSize(), len(t.model.merges), len(t.added.byID))
 }

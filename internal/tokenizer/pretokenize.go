@@ -7,10 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// splitter cuts pieces into smaller pieces. first: the first piece begins at
-// the beginning of the input. The result holds no empty piece.
+// splitter cuts a piece into smaller pieces, none of them empty, and hands them
+// on in order. first: v begins at the beginning of the input. It returns the
+// first error, its own or that of next.
 type splitter interface {
-	split(pieces []string, first bool) ([]string, error)
+	split(v view, first bool, next func(view) error) error
 }
 
 // oneSplitter reads a pre-tokenizer other than a Sequence.
@@ -20,7 +21,7 @@ func oneSplitter(kind string, o *object) (splitter, bool) {
 		b := byteLevel{addPrefixSpace: true, useRegex: true}
 		o.get("add_prefix_space", &b.addPrefixSpace, true)
 		o.get("use_regex", &b.useRegex, false)
-		o.ignore("trim_offsets") // offsets are not computed
+		o.ignore("trim_offsets") // spans are never trimmed
 		return b, true
 	case "Split":
 		return parseSplit(o), true
@@ -86,6 +87,9 @@ func parseSplit(o *object) splitter {
 		return c
 	}
 	if scan := scannerFor(text); scan != nil {
+		if c.behavior == "Isolated" && !c.invert {
+			return scan
+		}
 		c.find = findScan(scan)
 		return c
 	}
@@ -96,28 +100,33 @@ func parseSplit(o *object) splitter {
 	return c
 }
 
-func (c cutter) split(pieces []string, _ bool) ([]string, error) {
-	out := make([]string, 0, 2*len(pieces))
-	for _, p := range pieces {
-		if p == "" {
-			continue
-		}
-		spans, err := c.find(p)
-		if err != nil {
-			return nil, err
-		}
-		if c.invert {
-			for i := range spans {
-				spans[i].match = !spans[i].match
-			}
-		}
-		out = cut(out, p, spans, c.behavior)
+func (c cutter) split(v view, _ bool, next func(view) error) error {
+	spans, err := c.find(v.text)
+	if err != nil {
+		return err
 	}
-	return out, nil
+	if c.invert {
+		for i := range spans {
+			spans[i].match = !spans[i].match
+		}
+	}
+	return cut(v, spans, c.behavior, next)
 }
 
-// cut appends the pieces of s that spans and behavior give.
-func cut(out []string, s string, spans []span, behavior string) []string {
+// split hands on the matches, which tile v.
+func (scan scanner) split(v view, _ bool, next func(view) error) error {
+	for i := 0; i < len(v.text); {
+		end := scan(v.text, i)
+		if err := next(v.cut(i, end)); err != nil {
+			return err
+		}
+		i = end
+	}
+	return nil
+}
+
+// cut hands on the pieces of v that spans and behavior give.
+func cut(v view, spans []span, behavior string, next func(view) error) error {
 	kept := spans[:0]
 	previous := false // whether the span before was a match
 	for i, sp := range spans {
@@ -134,11 +143,11 @@ func cut(out []string, s string, spans []span, behavior string) []string {
 		previous = sp.match
 	}
 	for _, sp := range kept {
-		if sp.start < sp.end {
-			out = append(out, s[sp.start:sp.end])
+		if err := next(v.cut(sp.start, sp.end)); err != nil {
+			return err
 		}
 	}
-	return out
+	return nil
 }
 
 // findScan tiles with a hand-written scanner: everything matches.
@@ -193,25 +202,16 @@ func findDigits(s string) ([]span, error) {
 // to the model, which takes raw bytes.
 type byteLevel struct{ addPrefixSpace, useRegex bool }
 
-func (b byteLevel) split(pieces []string, _ bool) ([]string, error) {
-	out := make([]string, 0, len(pieces))
-	for _, p := range pieces {
-		if b.addPrefixSpace && p != "" && p[0] != ' ' {
-			p = " " + p
-		}
-		if !b.useRegex {
-			if p != "" {
-				out = append(out, p)
-			}
-			continue
-		}
-		for i := 0; i < len(p); {
-			end := scanGPT2(p, i)
-			out = append(out, p[i:end])
-			i = end
-		}
+func (b byteLevel) split(v view, first bool, next func(view) error) error {
+	if b.addPrefixSpace && v.text[0] != ' ' {
+		e := editor{src: v}
+		e.insert(" ")
+		v = e.view()
 	}
-	return out, nil
+	if !b.useRegex {
+		return next(v)
+	}
+	return scanner(scanGPT2).split(v, first, next)
 }
 
 // metaspace is sentencepiece's: spaces become replacement, one is put before
@@ -241,22 +241,20 @@ func parseMetaspace(o *object) metaspace {
 	return m
 }
 
-func (m metaspace) split(pieces []string, first bool) ([]string, error) {
-	out := make([]string, 0, len(pieces))
-	for i, p := range pieces {
-		p = strings.ReplaceAll(p, " ", m.replacement)
-		if (m.scheme == "always" || m.scheme == "first" && first && i == 0) && !strings.HasPrefix(p, m.replacement) {
-			p = m.replacement + p
-		}
-		if !m.words {
-			out = append(out, p)
-			continue
-		}
-		spans, err := findLiteral(m.replacement)(p)
-		if err != nil {
-			return nil, err
-		}
-		out = cut(out, p, spans, "MergedWithNext")
+func (m metaspace) split(v view, first bool, next func(view) error) error {
+	e := editor{src: v}
+	begins := strings.HasPrefix(v.text, m.replacement) || strings.HasPrefix(v.text, " ")
+	if !begins && (m.scheme == "always" || m.scheme == "first" && first) {
+		e.insert(m.replacement)
 	}
-	return out, nil
+	replaceAll(&e, " ", m.replacement)
+	v = e.view()
+	if !m.words {
+		return next(v)
+	}
+	spans, err := findLiteral(m.replacement)(v.text)
+	if err != nil {
+		return err
+	}
+	return cut(v, spans, "MergedWithNext", next)
 }

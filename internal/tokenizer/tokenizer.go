@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -85,9 +86,6 @@ func (t *Tokenizer) IsSpecial(id uint32) bool {
 	return ok && a.special
 }
 
-// Special lists the ids of the special added tokens in increasing order.
-func (t *Tokenizer) Special() []uint32 { return t.added.special() }
-
 // Encode returns the token ids of text, with the post-processor's special
 // tokens (BOS …) when addSpecial is set. Added tokens that occur in the text,
 // special ones included, become their ids in either case.
@@ -96,61 +94,60 @@ func (t *Tokenizer) Special() []uint32 { return t.added.special() }
 // express where the file names no unknown token, or a regular expression of
 // the file that takes unreasonably long.
 func (t *Tokenizer) Encode(text string, addSpecial bool) ([]uint32, error) {
-	if i := invalidUTF8(text); i >= 0 {
-		return nil, fmt.Errorf("tokenizer: text is not valid UTF-8 at byte %d (0x%02x): convert it first", i, text[i])
-	}
-	ids, err := t.encodeText(make([]uint32, 0, len(text)/3+4), text)
-	if err != nil {
+	out := output{ids: make([]uint32, 0, len(text)/3+4)}
+	if err := t.encodeText(&out, text); err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
 	if addSpecial {
-		ids = t.template.apply(ids)
+		return t.template.apply(out.ids), nil
 	}
-	return ids, nil
+	return out.ids, nil
+}
+
+// EncodeSpans is Encode without special tokens, and the bytes of text that each
+// token stands for. Spans are those of the text as given, whatever normalizers
+// and pre-tokenizers make of it: a token that holds a part of a character spans
+// that part where the character was not changed, else the whole character; a
+// token of inserted text (a prepended "▁") spans the character after it.
+func (t *Tokenizer) EncodeSpans(text string) (ids []uint32, spans []Span, err error) {
+	room := len(text)/3 + 4
+	out := output{ids: make([]uint32, 0, room), spans: make([]Span, 0, room), track: true}
+	if err := t.encodeText(&out, text); err != nil {
+		return nil, nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	return out.ids, out.spans, nil
 }
 
 // encodeText is stages 1 to 5 of the package comment.
-func (t *Tokenizer) encodeText(ids []uint32, text string) ([]uint32, error) {
-	var err error
-	for _, raw := range t.added.exact.cut(text) {
+func (t *Tokenizer) encodeText(out *output, text string) error {
+	if i := invalidUTF8(text); i >= 0 {
+		return fmt.Errorf("text is not valid UTF-8 at byte %d (0x%02x): convert it first", i, text[i])
+	}
+	for _, raw := range t.added.exact.cut(view{text: text}) {
 		if raw.token != noToken {
-			ids = append(ids, raw.token)
+			out.token(raw.token, raw.view)
 			continue
 		}
-		normal := raw.text
-		for _, n := range t.normalize {
-			normal = n.normalize(normal)
-		}
-		for _, s := range t.added.normal.cut(normal) {
+		for _, s := range t.added.normal.cut(normalizeAll(raw.view, t.normalize)) {
 			if s.token != noToken {
-				ids = append(ids, s.token)
-				continue
-			}
-			first := raw.first && s.first
-			if ids, err = t.encodeSegment(ids, s.text, first); err != nil {
-				return nil, err
+				out.token(s.token, s.view)
+			} else if err := t.encodeSegment(out, s.view, raw.first && s.first); err != nil {
+				return err
 			}
 		}
 	}
-	return ids, nil
+	return nil
 }
 
 // encodeSegment splits text between added tokens into pieces and encodes them.
 // first: text begins at the beginning of the input.
-func (t *Tokenizer) encodeSegment(ids []uint32, text string, first bool) ([]uint32, error) {
-	pieces := []string{text}
-	var err error
-	for _, s := range t.split {
-		if pieces, err = s.split(pieces, first); err != nil {
-			return nil, err
-		}
+func (t *Tokenizer) encodeSegment(out *output, text view, first bool) error {
+	step := func(v view) error { return t.model.encode(out, v) }
+	for _, s := range slices.Backward(t.split) {
+		next := step
+		step = func(v view) error { return s.split(v, first, next) }
 	}
-	for _, p := range pieces {
-		if ids, err = t.model.encode(ids, p); err != nil {
-			return nil, err
-		}
-	}
-	return ids, nil
+	return step(text)
 }
 
 // invalidUTF8 returns the offset of the first byte that is not UTF-8, or −1.

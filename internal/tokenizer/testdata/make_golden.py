@@ -12,8 +12,12 @@ Per tokenizer: golden/NAME.json (a tokenizer.json) and golden/NAME.vectors.json:
     ids              per text of texts.json, without special tokens
     decoded          {index: text} where decoding ids does not give the text back
     skipped          {index: text} where skip_special_tokens=True changes that
+
+golden/spans.json.gz holds, per tokenizer and text, the start and the end of each
+token in characters of the text: [s0, e0, s1, e1, ...].
 """
 
+import gzip
 import json
 import pathlib
 import random
@@ -69,6 +73,9 @@ HAND = [
     # NFC: marks newer than Unicode 9, and characters that share low 16 bits with composing ones.
     "a\u0345\u1df6b", "a\u1ac1\u0301", "\U00011935\U00011930", "\U00020041\u0301", "\U00010061\u0301x", "\U00011099\U000110ba", "\U0001d15e\u0334", "q\u0307\u0323", "\uac00\u11a8",
     "freedom", "free dom", "dignity and rights", "zzfreedomzz",
+    # NFC beyond 30 marks in a row: out of order, composing at a distance, without a starter, of two classes, and in Hangul.
+    "a" + "\u0301" * 31, "x" + "\u0323\u0301" * 20 + "y", "e" + "\u0323" * 33 + "\u0302 o", "\u0301" * 40, "a" + "\u05b0" * 16 + "\u0316" * 20 + "\u0301" * 3,
+    "\u1100\u1161\u11a8" + "\u0301" * 31, "q" + "\u0344" * 12 + "z", "a" + "\u0301" * 15 + "\u1df6" + "\u0323" * 20,
 ]
 
 
@@ -269,6 +276,10 @@ def vectors(t, texts):
             "skipped": {i: k for i, (d, k) in enumerate(zip(decoded, skipped)) if d != k}}
 
 
+def spans(t, texts):
+    return [[x for pair in t.encode(s, add_special_tokens=False).offsets for x in pair] for s in texts]
+
+
 def dump(path, value):
     path.write_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8", newline="")
 
@@ -278,14 +289,19 @@ def main():
     out.mkdir(exist_ok=True)
     texts = HAND + random_texts(random.Random(7), 150)
     dump(out / "texts.json", texts)
+    all_spans = {}
     for name, make in KINDS.items():
         t = make()
         d = json.loads(t.to_str())
         if name == "llama2":
             strings(d)
         dump(out / f"{name}.json", d)
-        dump(out / f"{name}.vectors.json", vectors(Tokenizer.from_file(str(out / f"{name}.json")), texts))
+        t = Tokenizer.from_file(str(out / f"{name}.json"))
+        dump(out / f"{name}.vectors.json", vectors(t, texts))
+        all_spans[name] = spans(t, texts)
         print(name, t.get_vocab_size())
+    with gzip.GzipFile(out / "spans.json.gz", "wb", mtime=0) as f:
+        f.write(json.dumps(all_spans, separators=(",", ":")).encode())
 
 
 if __name__ == "__main__":
