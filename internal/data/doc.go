@@ -19,8 +19,10 @@
 // # Tokens
 //
 // An example is BOS (if the tokenizer puts one before a text), then the
-// document, then EOS (if it names one), which is learnt. Prompt and completion are encoded separately, so the
-// border between them is exact. The first token of an example is never a
+// document, then EOS (if it names one), which is learnt; neither is added where
+// the document has its own. Prompt and completion are one text with one encoding, as
+// whoever uses the model will encode them. A token is learnt if all of its bytes are
+// learnt: one across the border is not, and is counted. The first token of an example is never a
 // target: nothing predicts it. An example of n tokens therefore has n−1
 // positions, each predicting the next token, and that is the length that
 // MaxLen and the batch's rows bound: the last token is only ever a target.

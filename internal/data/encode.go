@@ -54,7 +54,7 @@ func (e *encoder) examples(docs []document, n *Stats, seen, other map[digest]boo
 			n.Empty++
 			continue
 		}
-		x, err := e.example(d)
+		x, err := e.example(d, n)
 		if err != nil {
 			return nil, err
 		}
@@ -87,37 +87,84 @@ func (d *document) empty(all bool) bool {
 	return learnt
 }
 
-// example encodes one document, whatever its length.
-func (e *encoder) example(d *document) (Example, error) {
+// example encodes one document, whatever its length, and counts in n. The parts
+// up to an EOS are one text with one encoding, as whoever uses the model will
+// encode them: what is learnt follows from the bytes that each token stands for.
+func (e *encoder) example(d *document, n *Stats) (Example, error) {
 	var x Example
-	add := func(learn bool, ids ...uint32) {
-		x.IDs = append(x.IDs, ids...)
-		for range ids {
-			x.Mask = append(x.Mask, learn)
+	for parts := d.parts; len(parts) > 0; {
+		end := 0
+		for end < len(parts)-1 && !parts[end].eos {
+			end++
 		}
-	}
-	if e.useBOS {
-		add(false, e.bos)
-	}
-	for _, p := range d.parts {
-		ids, err := e.tok.Encode(p.text, false)
-		if err != nil {
+		if err := e.text(&x, parts[:end+1], n); err != nil {
 			return x, &Error{d.file, d.line, err.Error()}
 		}
-		learn := p.learn || e.all
-		add(learn, ids...)
-		if learn {
-			x.Bytes += len(p.text)
-		}
-		if p.eos && e.useEOS {
-			add(learn, e.eos)
-		}
-	}
-	if len(x.Mask) > 0 && x.Mask[0] { // nothing predicts the first token
-		x.Mask[0] = false
-		x.Bytes = max(0, x.Bytes-len(e.tok.Decode(x.IDs[:1], true)))
+		parts = parts[end+1:]
 	}
 	return x, nil
+}
+
+// text appends the tokens of parts, after BOS if they begin the example, and EOS
+// if the last one asks for it; neither is added to a text that has it.
+func (e *encoder) text(x *Example, parts []part, n *Stats) error {
+	var text strings.Builder
+	var learnt []tokenizer.Span // disjoint, in order
+	for _, p := range parts {
+		start := text.Len()
+		text.WriteString(p.text)
+		if !p.learn && !e.all {
+			continue
+		}
+		if last := len(learnt) - 1; last >= 0 && learnt[last].End == start {
+			learnt[last].End = text.Len()
+		} else {
+			learnt = append(learnt, tokenizer.Span{Start: start, End: text.Len()})
+		}
+	}
+	ids, spans, err := e.tok.EncodeSpans(text.String())
+	if err != nil {
+		return err
+	}
+	switch {
+	case !e.useBOS || len(x.IDs) > 0:
+	case len(ids) > 0 && ids[0] == e.bos:
+		n.OwnMarks++
+	default:
+		x.IDs, x.Mask = append(x.IDs, e.bos), append(x.Mask, false)
+	}
+	e.label(x, ids, spans, learnt, n)
+	last := parts[len(parts)-1]
+	switch {
+	case !last.eos || !e.useEOS:
+	case len(ids) > 0 && ids[len(ids)-1] == e.eos:
+		n.OwnMarks++
+	default:
+		x.IDs, x.Mask = append(x.IDs, e.eos), append(x.Mask, len(x.IDs) > 0 && (last.learn || e.all))
+	}
+	return nil
+}
+
+// label appends tokens, those learnt that lie within a learnt span. A token that
+// lies across a border is not learnt, and counted: it begins with text that is
+// given. Nothing predicts the first token of an example: it is not learnt either.
+func (e *encoder) label(x *Example, ids []uint32, spans, learnt []tokenizer.Span, n *Stats) {
+	done := 0 // bytes counted
+	for i, s := range spans {
+		for len(learnt) > 0 && learnt[0].End <= s.Start {
+			learnt = learnt[1:]
+		}
+		learn := len(learnt) > 0 && learnt[0].Start <= s.Start && s.End <= learnt[0].End
+		if !learn && len(learnt) > 0 && learnt[0].Start < s.End {
+			n.Straddling++
+		}
+		learn = learn && len(x.IDs) > 0
+		if learn && !e.tok.IsSpecial(ids[i]) {
+			x.Bytes += max(0, s.End-max(done, s.Start))
+		}
+		done = max(done, s.End)
+		x.IDs, x.Mask = append(x.IDs, ids[i]), append(x.Mask, learn)
+	}
 }
 
 // fit makes the document's example fit MaxLen, or leaves it out.

@@ -65,6 +65,8 @@ type Stats struct {
 	FullyMasked int // documents without a target: left out
 	Duplicates  int // documents equal to an earlier one: kept
 	Shared      int // held-out documents that are also trained on: kept, and worth a warning
+	Straddling  int // tokens across the border between given and learnt text: not learnt
+	OwnMarks    int // BOS and EOS that the documents carried themselves: not added again
 }
 
 // add accumulates o into s.
@@ -80,6 +82,8 @@ func (s *Stats) add(o Stats) {
 	s.FullyMasked += o.FullyMasked
 	s.Duplicates += o.Duplicates
 	s.Shared += o.Shared
+	s.Straddling += o.Straddling
+	s.OwnMarks += o.OwnMarks
 }
 
 // Set is one language's examples.

@@ -174,6 +174,8 @@ type Data struct {
 	Masked     int    `json:"fully_masked"`
 	Duplicates int    `json:"duplicates"` // training documents equal to an earlier one
 	Shared     int    `json:"shared"`     // held-out documents that are also trained on
+	Straddling int    `json:"straddling"` // tokens across the border of prompt and answer
+	OwnMarks   int    `json:"own_marks"`  // BOS and EOS that the documents carried themselves
 }
 
 // Header opens a run.

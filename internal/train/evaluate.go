@@ -206,7 +206,8 @@ func dataRecords(c *corpus, overlong string) []report.Data {
 		out[i] = report.Data{Lang: s.Lang, Seen: c.seen[i], Examples: all.Examples, Heldout: s.HeldoutStats.Examples,
 			Tokens: all.Tokens, Supervised: all.Supervised, Bytes: all.Bytes,
 			TooLong: all.TooLong + s.HeldoutStats.TooLong, Empty: all.Empty + s.HeldoutStats.Empty,
-			Masked: all.FullyMasked + s.HeldoutStats.FullyMasked, Pieces: all.Pieces + s.HeldoutStats.Pieces, Overlong: fate(overlong, all.Pieces+s.HeldoutStats.Pieces), Shared: s.HeldoutStats.Shared, Duplicates: all.Duplicates}
+			Masked: all.FullyMasked + s.HeldoutStats.FullyMasked, Pieces: all.Pieces + s.HeldoutStats.Pieces, Overlong: fate(overlong, all.Pieces+s.HeldoutStats.Pieces), Shared: s.HeldoutStats.Shared, Duplicates: all.Duplicates,
+			Straddling: all.Straddling + s.HeldoutStats.Straddling, OwnMarks: all.OwnMarks + s.HeldoutStats.OwnMarks}
 	}
 	return out
 }
