@@ -48,6 +48,7 @@ var allowed = map[string][]string{
 	"internal/safetensors":             {},
 	"internal/checkpoint":              {},
 	"internal/tokenizer":               {},
+	"internal/chat":                    {},
 	"internal/data":                    {"internal/tokenizer"},
 	"internal/model":                   {"gpu", "tensor", "internal/param", "internal/safetensors"},
 	"internal/optim":                   {"gpu", "bucket", "tensor"},
