@@ -122,7 +122,7 @@ type Schedule struct {
 	Epochs   float64 `toml:"epochs"`    // passes over the training tokens
 	Tokens   int     `toml:"tokens"`    // batch tokens, padding included
 	Warmup   float64 `toml:"warmup"`    // steps, or a fraction of the run when below 1
-	MinRatio float64 `toml:"min_ratio"` // the last learning rate over the peak
+	MinRatio float64 `toml:"min_ratio"` // the learning rate that the decay ends at, after the last step, over the peak
 }
 
 // Eval says when to measure every language.

@@ -154,6 +154,29 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+// A number outside its range is refused, on both sides.
+func TestRanges(t *testing.T) {
+	path := write(t, good)
+	for key, outside := range map[string][]string{
+		"schedule.min_ratio": {"2", "-0.1", "1.0001"}, "schedule.warmup": {"-1"}, "optim.clip": {"-1"}, "optim.eps": {"0", "2"}, "optim.weight_decay": {"-1"},
+		"optim.betas": {"[0.9, 1.0]", "[-0.1, 0.9]"}, "data.temperature": {"0", "-1", "nan"}, "data.max_len": {"1", "100000"}, "batch.rows": {"0"}, "batch.seq_len": {"1"},
+		"batch.accumulate": {"0"}, "batch.logits_chunk": {"-1"}, "eval.rows": {"-1"}, "eval.every": {"-1"}, "checkpoint.every": {"-1"}, "checkpoint.keep": {"0"},
+		"log.every": {"0"}, "log.gram_every": {"-1"}, "probe.every": {"-1"}, "device.read_timeout": {"0"}, "objective.in_flight": {"-1", "65"},
+	} {
+		for _, v := range outside {
+			_, err := Load(path, []string{key + "=" + v})
+			if e := (*Error)(nil); !errors.As(err, &e) || !strings.Contains(err.Error(), "-o "+key) {
+				t.Errorf("%s=%s: %v", key, v, err)
+			}
+		}
+	}
+	for _, fine := range []string{"schedule.min_ratio=0", "schedule.min_ratio=1"} {
+		if _, err := Load(path, []string{fine}); err != nil {
+			t.Errorf("%s: %v", fine, err)
+		}
+	}
+}
+
 func TestParseSize(t *testing.T) {
 	for s, want := range map[string]int64{"512MB": 512 << 20, "6 GiB": 6 << 30, "1.5GB": 3 << 29, "4000000": 4000000, "4kb": 4096} {
 		if got, err := ParseSize(s); err != nil || got != want {

@@ -10,7 +10,8 @@ import (
 var Schedules = []string{"cosine", "linear", "constant"}
 
 // Schedule is a learning rate as a pure function of the step: a linear warm-up
-// to LR, then Kind down to MinRatio*LR at the last step.
+// to LR, then Kind down to MinRatio*LR, which the step after the last would have,
+// as in transformers: no step of the run is made with a rate of 0.
 type Schedule struct {
 	Kind     string  // one of Schedules
 	LR       float64 // the peak, ≥ 0
@@ -35,7 +36,8 @@ func (s Schedule) Check() error {
 }
 
 // At is the learning rate of step, counted from 0. The first warm-up step has
-// LR/Warmup and the last LR; the run's last step has MinRatio*LR. Steps beyond Total keep the last value.
+// LR/Warmup and the last LR; n steps of decay have the parts 0/n … (n−1)/n of the
+// way to MinRatio*LR. Steps from Total on have that.
 func (s Schedule) At(step int64) float64 {
 	if step < s.Warmup {
 		return s.LR * float64(step+1) / float64(s.Warmup)
@@ -43,9 +45,9 @@ func (s Schedule) At(step int64) float64 {
 	if s.Kind == "constant" {
 		return s.LR
 	}
-	progress := 0.0 // a run of one step after warm-up stays at the peak
-	if last := s.Total - 1 - s.Warmup; last > 0 {
-		progress = min(1, float64(step-s.Warmup)/float64(last))
+	progress := 1.0
+	if step < s.Total {
+		progress = float64(step-s.Warmup) / float64(s.Total-s.Warmup)
 	}
 	shape := 1 - progress // linear
 	if s.Kind == "cosine" {

@@ -15,15 +15,17 @@ func TestSchedule(t *testing.T) {
 		{"constant", 0, 104, 0.5}, // a quarter of the warm-up
 		{"constant", 3, 104, 2},
 		{"constant", 1000, 104, 2},
-		{"linear", 4, 105, 2},
-		{"linear", 54, 105, 1.1},
-		{"linear", 104, 105, 0.2},
-		{"linear", 500, 105, 0.2},
-		{"cosine", 4, 105, 2},
-		{"cosine", 54, 105, 1.1},
-		{"cosine", 29, 105, 0.2 + 1.8*(1+math.Sqrt2/2)/2},
-		{"cosine", 104, 105, 0.2},
+		{"linear", 4, 104, 2},
+		{"linear", 54, 104, 1.1},
+		{"linear", 103, 104, 0.2 + 1.8*0.01}, // the last step is one part above the end
+		{"linear", 104, 104, 0.2},
+		{"linear", 500, 104, 0.2},
+		{"cosine", 4, 104, 2},
+		{"cosine", 54, 104, 1.1},
+		{"cosine", 29, 104, 0.2 + 1.8*(1+math.Sqrt2/2)/2},
+		{"cosine", 104, 104, 0.2},
 		{"cosine", 4, 5, 2}, // one step after warm-up
+		{"cosine", 5, 6, 1.1},
 		{"cosine", 2, 3, 1.5},
 	} {
 		s := Schedule{Kind: c.kind, LR: 2, MinRatio: 0.1, Warmup: 4, Total: c.total}
@@ -36,6 +38,31 @@ func TestSchedule(t *testing.T) {
 	}
 	if got := (Schedule{Kind: "cosine", LR: 1, Total: 1}).At(0); got != 1 {
 		t.Errorf("a single step has %v", got)
+	}
+}
+
+// As transformers' get_linear_schedule_with_warmup and
+// get_cosine_schedule_with_warmup after warm-up: two steps are 1 and 1/2, and no step
+// has rate 0.
+func TestNoStepIsThrownAway(t *testing.T) {
+	for kind, want := range map[string][]float64{"linear": {1, 0.75, 0.5, 0.25}, "cosine": {1, 0.8535533905932737, 0.5, 0.14644660940672624}, "constant": {1, 1, 1, 1}} {
+		for i, w := range want {
+			if got := (Schedule{Kind: kind, LR: 1, Total: 4}).At(int64(i)); math.Abs(got-w) > 1e-12 {
+				t.Errorf("%s, step %d of 4: %v, want %v", kind, i, got, w)
+			}
+		}
+		if got := (Schedule{Kind: kind, LR: 1, Total: 2}).At(1); got < 0.4999 {
+			t.Errorf("%s, step 1 of 2: %v", kind, got)
+		}
+		for _, warmup := range []int64{0, 1, 3, 9} {
+			for total := range int64(8) {
+				for step := range total {
+					if s := (Schedule{Kind: kind, LR: 1, Warmup: warmup, Total: total}); !(s.At(step) > 0) {
+						t.Errorf("%+v has rate %v in step %d", s, s.At(step), step)
+					}
+				}
+			}
+		}
 	}
 }
 
