@@ -220,7 +220,7 @@ func (r *run) step(measured bool) error {
 	if measured {
 		r.seconds = append(r.seconds, time.Since(start).Seconds())
 	}
-	r.tokens = s.Tokens
+	r.tokens = s.Positions
 	mark(dev, phaseIdle)
 	return nil
 }

@@ -120,7 +120,7 @@ type Schedule struct {
 	Kind     string  `toml:"kind"`      // "cosine", "linear", "constant"
 	Steps    int     `toml:"steps"`     // exactly one of steps, epochs, tokens
 	Epochs   float64 `toml:"epochs"`    // passes over the training tokens
-	Tokens   int     `toml:"tokens"`    // batch tokens, padding included
+	Tokens   int     `toml:"tokens"`    // tokens read, padding not counted
 	Warmup   float64 `toml:"warmup"`    // steps, or a fraction of the run when below 1
 	MinRatio float64 `toml:"min_ratio"` // the learning rate that the decay ends at, after the last step, over the peak
 }

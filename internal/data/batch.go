@@ -24,9 +24,17 @@ type Batch struct {
 	Supervised            []int // labels that are not Ignore, per language
 	Tokens                []int // positions that are not padding, per language
 	Bytes                 []int // of supervised text, per language
+	Docs                  []Doc // one by one, in their order
 	// Err, if not nil, says that examples could not be read. The batch must not be
 	// trained or measured on.
 	Err error
+}
+
+// Doc is one document of a batch.
+type Doc struct {
+	Lang  int
+	Start int // its first token of the flattened batch
+	Bytes int // of supervised text
 }
 
 // row is one row's content.
@@ -68,7 +76,7 @@ func newBatch(rows []row, numRows, seqLen, numLangs int) *Batch {
 
 // Part is rows [from, to) of b as a batch of so many rows, at least as many as
 // these: what is missing is padding of the last of them. Languages keep their
-// numbers. Bytes and Tokens are not counted.
+// numbers. Bytes are not counted, Docs not listed.
 func (b *Batch) Part(from, to, rows int) *Batch {
 	p := newBatch(nil, rows, b.SeqLen, len(b.Supervised))
 	for r := from; r < to; r++ {
@@ -127,6 +135,9 @@ func (b *Batch) take(at int, from *Batch, r int) {
 		if b.Labels[lo+i] != Ignore {
 			b.Supervised[b.Lang[at]]++
 		}
+		if b.Labels[lo+i] != Ignore || b.DocEnd[lo+i]-b.DocStart[lo+i] > 1 {
+			b.Tokens[b.Lang[at]]++
+		}
 	}
 }
 
@@ -158,6 +169,7 @@ func (b *Batch) fill(r int, content row) {
 	at := r * b.SeqLen
 	for _, e := range content.examples {
 		start, n := at, e.Positions()
+		b.Docs = append(b.Docs, Doc{content.lang, start, e.Bytes})
 		for i := range n {
 			b.IDs[at] = e.IDs[i]
 			if e.Mask[i+1] {

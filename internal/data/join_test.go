@@ -21,7 +21,7 @@ func TestJoinAndPick(t *testing.T) {
 	}
 	for k, want := range batches {
 		got := all.Pick(rowsOf(of, 0, 36, k), want.Rows)
-		got.Bytes, got.Tokens = want.Bytes, want.Tokens // are not counted
+		got.Bytes, got.Docs = want.Bytes, want.Docs // are not counted
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("batch %d did not come out as it went in:\n%+v\n%+v", k, got, want)
 		}

@@ -176,6 +176,25 @@ func (s *Sampler) rowsBefore(step int) []int {
 	return n
 }
 
+// StepRows is the number of rows of each language in a step's batch.
+func (s *Sampler) StepRows(step int) []int {
+	n, before := s.rowsBefore(step+1), s.rowsBefore(step)
+	for m := range n {
+		n[m] -= before[m]
+	}
+	return n
+}
+
+// TokensIn is how many tokens the first steps hold, padding not counted; within an
+// epoch, as if all rows of a language were equally full.
+func (s *Sampler) TokensIn(steps int) float64 {
+	sum := 0.0
+	for m, n := range s.rowsBefore(steps) {
+		sum += float64(n) * float64(s.streams[m].packing.tokens) / float64(len(s.streams[m].packing.bins))
+	}
+	return sum
+}
+
 // Languages lists the languages trained on, in the order of a batch's segments.
 func (s *Sampler) Languages() []string {
 	var out []string

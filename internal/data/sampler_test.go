@@ -162,7 +162,7 @@ func TestBatchLayout(t *testing.T) {
 		DocEnd:   []uint32{4, 4, 4, 4, 6, 6, 7, 9, 9, 10, 11, 12, 13, 14},
 		Pos:      []uint32{0, 1, 2, 3, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0},
 		Lang:     []int{0, 1}, Starts: []int{0, 7, 14},
-		Supervised: []int{4, 2}, Tokens: []int{6, 2}, Bytes: []int{2, 1},
+		Supervised: []int{4, 2}, Tokens: []int{6, 2}, Bytes: []int{2, 1}, Docs: []Doc{{0, 0, 1}, {0, 4, 1}, {1, 7, 1}},
 	}
 	if got := s.Batch(3); !reflect.DeepEqual(got, want) {
 		t.Errorf("batch %+v\nwant  %+v", got, want)
@@ -272,5 +272,30 @@ func TestSamplerErrors(t *testing.T) {
 	}
 	if _, err := EvalBatches([][]Example{set.Train}, 1, 8); err == nil {
 		t.Error("evaluation of an example that does not fit a row")
+	}
+}
+
+// What is told of steps without making them is true of them.
+func TestStepsUnmade(t *testing.T) {
+	s := newSampler(t, SamplerOptions{Rows: 3, SeqLen: 16, Seed: 4}, makeSet("a", lengths(1, 40, 16)...), makeSet("b", lengths(2, 11, 6)...), makeSet("c", lengths(3, 3, 16)...))
+	tokens := 0
+	for step := range 60 {
+		b := s.Batch(step)
+		rows := make([]int, 3)
+		for _, m := range b.Lang {
+			rows[m]++
+		}
+		if got := s.StepRows(step); !slices.Equal(got, rows) {
+			t.Errorf("step %d has rows %v, told %v", step, rows, got)
+		}
+		for m, n := range b.Tokens {
+			tokens += n
+			if n > rows[m]*16 {
+				t.Errorf("step %d: %d tokens in %d rows", step, n, rows[m])
+			}
+		}
+	}
+	if told := s.TokensIn(60); math.Abs(told-float64(tokens)) > 3*16 {
+		t.Errorf("60 steps have %d tokens, told %v", tokens, told)
 	}
 }

@@ -195,7 +195,7 @@ func (s *State) weights(w int) string {
 
 func (s *State) device(w int) string {
 	text := fmt.Sprintf(" %s, %s  memory %s of %s (peak %s)  %s tok/s  %.2f s/step", s.Header.Device, s.Header.Backend, report.Bytes(s.Last.MemoryBytes), report.Bytes(s.Header.Budget),
-		report.Bytes(s.Last.PeakBytes), report.Count(int64(s.rate)), s.Last.Seconds)
+		report.Bytes(s.Last.PeakBytes), report.Count(int64(s.pace.Tokens)), s.pace.Seconds)
 	return fit(text, w)
 }
 

@@ -6,7 +6,6 @@ package live
 import (
 	"fmt"
 	"math"
-	"time"
 
 	"concord/internal/report"
 )
@@ -29,7 +28,7 @@ type State struct {
 	steps    []int
 	loss     map[string][]float64
 	evals    []int
-	rate     float64
+	pace     report.Pace
 	messages []string
 }
 
@@ -41,6 +40,7 @@ func (s *State) Add(record any) {
 	switch r := record.(type) {
 	case report.Header:
 		s.Header, s.End, s.Gone, s.Paused = r, nil, false, false
+		s.pace.Start(r.Start)
 		if r.Start == 0 {
 			s.steps, s.loss, s.evals = nil, nil, nil
 		}
@@ -92,13 +92,7 @@ func (s *State) step(r report.Step) {
 			s.loss[l] = halve(s.loss[l])
 		}
 	}
-	if r.Seconds > 0 {
-		now := float64(r.Tokens) / r.Seconds
-		if s.rate == 0 {
-			s.rate = now
-		}
-		s.rate += 0.1 * (now - s.rate)
-	}
+	s.pace.Add(r)
 	s.Last = r
 }
 
@@ -136,9 +130,8 @@ func (s *State) Key(key string) bool {
 
 // eta is the time that the steps to come will take, "" when it cannot be told.
 func (s *State) eta() string {
-	left := s.Last.Steps - s.Last.Step
-	if left <= 0 || s.rate <= 0 {
-		return ""
+	if left := s.pace.Left(s.Last); left > 0 {
+		return report.Duration(left)
 	}
-	return report.Duration(time.Duration(float64(left*s.Last.Tokens) / s.rate * float64(time.Second)))
+	return ""
 }

@@ -40,6 +40,10 @@ func Count(n int64) string {
 // Duration writes "42s", "3m10s", "1h24m".
 func Duration(d time.Duration) string {
 	switch {
+	case d < 100*time.Millisecond:
+		return fmt.Sprintf("%dms", d.Milliseconds())
+	case d < time.Second:
+		return fmt.Sprintf("%.2fs", d.Seconds())
 	case d < 10*time.Second:
 		return fmt.Sprintf("%.1fs", d.Seconds())
 	case d < time.Minute:

@@ -32,26 +32,28 @@ func (f *Float) UnmarshalJSON(b []byte) error {
 
 // Step is everything known about one training step.
 type Step struct {
-	Kind          string           `json:"kind"` // "step"
-	Step          int              `json:"step"` // 1 is the first
-	Steps         int              `json:"steps"`
-	Loss          Float            `json:"loss"`           // mean over the languages, nats per supervised token
-	LossByLang    map[string]Float `json:"loss_by_lang"`   // languages without tokens in this step are absent
-	TokensByLang  map[string]int   `json:"tokens_by_lang"` // supervised tokens
-	GradNorm      Float            `json:"grad_norm"`      // of the resolved gradient, before clipping
-	ClipScale     Float            `json:"clip_scale"`     // 1: not clipped
-	LR            Float            `json:"lr"`
-	NegativePairs int              `json:"negative_pairs"` // language pairs with ⟨gᵢ,gⱼ⟩ < 0, summed over buckets
-	Pairs         int              `json:"pairs"`          // 0: the method computes no Gram
-	Masked        []string         `json:"masked,omitempty"`
-	Buckets       []Bucket         `json:"buckets,omitempty"`
-	Tokens        int              `json:"tokens"` // of the batch, padding included
-	Seconds       float64          `json:"seconds"`
-	TotalTokens   int64            `json:"total_tokens"`
-	Cosines       []Float          `json:"cosines,omitempty"`      // of the languages' whole gradients: lower triangle row by row, without the diagonal
-	MemoryBytes   int64            `json:"memory_bytes,omitempty"` // device memory in use behind the step
-	PeakBytes     int64            `json:"peak_bytes,omitempty"`
-	Exchange      *Exchange        `json:"exchange,omitempty"` // on many machines
+	Kind            string           `json:"kind"` // "step"
+	Step            int              `json:"step"` // 1 is the first
+	Steps           int              `json:"steps"`
+	Loss            Float            `json:"loss"`           // mean over the languages, nats per supervised token
+	LossByLang      map[string]Float `json:"loss_by_lang"`   // languages without tokens in this step are absent
+	TokensByLang    map[string]int   `json:"tokens_by_lang"` // supervised tokens
+	GradNorm        Float            `json:"grad_norm"`      // of the resolved gradient, before clipping
+	ClipScale       Float            `json:"clip_scale"`     // 1: not clipped
+	LR              Float            `json:"lr"`
+	NegativePairs   int              `json:"negative_pairs"` // language pairs with ⟨gᵢ,gⱼ⟩ < 0, summed over buckets
+	Pairs           int              `json:"pairs"`          // 0: the method computes no Gram
+	Masked          []string         `json:"masked,omitempty"`
+	Buckets         []Bucket         `json:"buckets,omitempty"`
+	Tokens          int              `json:"tokens"`    // of the batch, padding not counted
+	Positions       int              `json:"positions"` // of the batch, padding included
+	Seconds         float64          `json:"seconds"`
+	TotalTokens     int64            `json:"total_tokens"`           // read so far, padding not counted
+	TotalSupervised int64            `json:"total_supervised"`       // of those, with a loss
+	Cosines         []Float          `json:"cosines,omitempty"`      // of the languages' whole gradients: lower triangle row by row, without the diagonal
+	MemoryBytes     int64            `json:"memory_bytes,omitempty"` // device memory in use behind the step
+	PeakBytes       int64            `json:"peak_bytes,omitempty"`
+	Exchange        *Exchange        `json:"exchange,omitempty"` // on many machines
 }
 
 // Exchange is how a step on many machines went, as the machine saw it that
@@ -211,7 +213,8 @@ type End struct {
 	Kind        string           `json:"kind"` // "end"
 	Steps       int              `json:"steps"`
 	Seconds     float64          `json:"seconds"`
-	Tokens      int64            `json:"tokens"`
+	Tokens      int64            `json:"tokens"`     // read, padding not counted
+	Supervised  int64            `json:"supervised"` // of those, with a loss
 	PeakBytes   int64            `json:"peak_bytes"`
 	BytesByRole map[string]int64 `json:"bytes_by_role"` // at the peak
 	Output      string           `json:"output"`

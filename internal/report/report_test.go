@@ -58,7 +58,7 @@ func TestPlainLines(t *testing.T) {
 		r.Step(s)
 	}
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
-	want := []string{"step 4/25  loss 2.500 (sw 2.10 … zu 2.90)  |g| 1.23  conflict 33%  4,096 tok/s  ETA 10s", "step 10/25", "step 20/25", "step 25/25"}
+	want := []string{"step 4/25  loss 2.500 (sw 2.10 … zu 2.90)  |g| 1.23  conflict 33%  4,096 tok/s  0.50s/step  ETA 10s", "step 10/25", "step 20/25", "step 25/25"}
 	if len(lines) != len(want) {
 		t.Fatalf("printed\n%s", out.String())
 	}
@@ -195,7 +195,7 @@ const table = `
  de       unseen     4.000 →    4.100    +2.5%
  mean     unseen     4.000 →    4.100    +2.5%
 
- 200 steps, 258,048 tokens in 3m10s; peak GPU memory 63.4 MiB (activations 40.0 MiB, weights 23.4 MiB)
+ 200 steps, 258,048 tokens, 100,000 of them trained on, in 3m10s; peak GPU memory 63.4 MiB (activations 40.0 MiB, weights 23.4 MiB)
  model in runs/names8/model
 `
 
@@ -204,7 +204,7 @@ func TestClosingTable(t *testing.T) {
 	r := New(Options{Out: &out})
 	before, after := eval(0, 3, 4), eval(200, 1.5, 4.1)
 	r.Compare(&before, &after)
-	end := End{Steps: 200, Tokens: 258048, Seconds: 190, PeakBytes: 66479718, Output: "runs/names8/model",
+	end := End{Steps: 200, Tokens: 258048, Supervised: 100_000, Seconds: 190, PeakBytes: 66479718, Output: "runs/names8/model",
 		BytesByRole: map[string]int64{"weights": 24536678, "activations": 41943040, "rows": 0}}
 	r.End(end)
 	if out.String() != table {

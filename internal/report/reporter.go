@@ -28,7 +28,7 @@ type Reporter struct {
 	opt    Options
 	header Header
 	live   bool    // a live line is on the screen
-	rate   float64 // tokens per second, exponential mean
+	pace   Pace
 	first  *Eval
 	last   *Eval
 	err    error
@@ -91,6 +91,7 @@ func (r *Reporter) clear() {
 func (r *Reporter) Begin(h Header) {
 	h.Kind = "header"
 	r.header = h
+	r.pace.Start(h.Start)
 	r.json(h)
 	device := h.Device
 	if h.Software {
@@ -145,13 +146,7 @@ func DataTable(w io.Writer, data []Data) {
 func (r *Reporter) Step(s Step) {
 	s.Kind = "step"
 	r.json(s)
-	if s.Seconds > 0 {
-		now := float64(s.Tokens) / s.Seconds
-		if r.rate == 0 {
-			r.rate = now
-		}
-		r.rate += 0.1 * (now - r.rate)
-	}
+	r.pace.Add(s)
 	if r.silent() {
 		return
 	}
@@ -198,15 +193,15 @@ func (r *Reporter) line(s Step, languages bool) string {
 	if len(s.Masked) > 0 {
 		fmt.Fprintf(&b, "  not finite, left out: %s", strings.Join(s.Masked, " "))
 	}
-	fmt.Fprintf(&b, "  %s tok/s", Count(int64(r.rate)))
+	fmt.Fprintf(&b, "  %s tok/s  %s/step", Count(int64(r.pace.Tokens)), Duration(time.Duration(r.pace.Seconds*float64(time.Second))))
 	if x := s.Exchange; x != nil {
 		fmt.Fprintf(&b, "  %d machines", x.Workers)
 		if h := float64(x.Hidden); !math.IsNaN(h) {
 			fmt.Fprintf(&b, ", %.0f%% hidden", 100*h)
 		}
 	}
-	if left := s.Steps - s.Step; left > 0 && r.rate > 0 {
-		fmt.Fprintf(&b, "  ETA %s", Duration(time.Duration(float64(left*s.Tokens)/r.rate*float64(time.Second))))
+	if left := r.pace.Left(s); left > 0 {
+		fmt.Fprintf(&b, "  ETA %s", Duration(left))
 	}
 	return b.String()
 }
@@ -262,7 +257,7 @@ func (r *Reporter) End(e End) {
 	case r.first == nil && r.last != nil:
 		fmt.Fprint(r.opt.Out, "\n", EvalTable(*r.last))
 	}
-	fmt.Fprintf(r.opt.Out, "\n %d steps, %s tokens in %s; peak GPU memory %s (%s)\n", e.Steps, Count(e.Tokens), Duration(time.Duration(e.Seconds*float64(time.Second))), Bytes(e.PeakBytes), roles(e.BytesByRole))
+	fmt.Fprintf(r.opt.Out, "\n %d steps, %s tokens, %s of them trained on, in %s; peak GPU memory %s (%s)\n", e.Steps, Count(e.Tokens), Count(e.Supervised), Duration(time.Duration(e.Seconds*float64(time.Second))), Bytes(e.PeakBytes), roles(e.BytesByRole))
 	if e.Output != "" {
 		fmt.Fprintf(r.opt.Out, " model in %s\n", e.Output)
 		if r.header.Dir != "" {

@@ -112,7 +112,7 @@ func (t *Trainer) round(ctx context.Context) (report.Step, error) {
 	o.objective.RecordLosses(byLang)
 	t.resolved = resolved
 	t.step += n
-	t.tokens += int64(len(batch.IDs))
+	t.count(batch)
 	r := t.record(batch, resolved, byLang)
 	r.Exchange = t.team.record()
 	r.ClipScale, r.LR, r.Seconds = report.Float(t.clip), report.Float(t.schedule.At(int64(t.step-1))), time.Since(start).Seconds()

@@ -9,11 +9,17 @@ import (
 	"concord/internal/report"
 )
 
+// count adds a step's batch to the run's sums.
+func (t *Trainer) count(b *data.Batch) {
+	t.tokens += int64(total(b.Tokens))
+	t.supervised += int64(total(b.Supervised))
+}
+
 // record tells what the step did.
 func (t *Trainer) record(b *data.Batch, resolved bucket.Report, loss []float64) report.Step {
 	r := report.Step{Step: t.step, Steps: t.corpus.steps, LossByLang: map[string]report.Float{}, TokensByLang: map[string]int{},
 		GradNorm: report.Float(resolved.Norm), NegativePairs: resolved.Negative, Pairs: resolved.Pairs,
-		Tokens: len(b.IDs), TotalTokens: t.tokens}
+		Tokens: total(b.Tokens), Positions: len(b.IDs), TotalTokens: t.tokens, TotalSupervised: t.supervised}
 	mem := t.engine.Dev.Memory()
 	r.MemoryBytes, r.PeakBytes, r.Cosines = mem.Current, mem.Peak, wholeCosines(resolved, len(t.langs))
 	masked := map[int]bool{}

@@ -84,7 +84,7 @@ func (s *Separate) Step() (report.Step, error) {
 		return report.Step{}, classify(err)
 	}
 	t.step++
-	return report.Step{Step: t.step, Tokens: len(b.IDs), GradNorm: report.Float(resolved.Norm), Seconds: time.Since(start).Seconds()}, nil
+	return report.Step{Step: t.step, Tokens: total(b.Tokens), Positions: len(b.IDs), GradNorm: report.Float(resolved.Norm), Seconds: time.Since(start).Seconds()}, nil
 }
 
 // backward is one pass for language m alone; its gradient becomes row m.

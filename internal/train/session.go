@@ -284,7 +284,7 @@ func (x *session) finish(ctx context.Context) (*Summary, error) {
 		return nil, x.unsaved(classify(err))
 	}
 	m := x.engine.Dev.Memory()
-	end := report.End{Kind: "end", Steps: x.step, Seconds: x.state.Seconds, Tokens: x.tokens, PeakBytes: m.Peak, BytesByRole: map[string]int64{}, Output: out, Best: best}
+	end := report.End{Kind: "end", Steps: x.step, Seconds: x.state.Seconds, Tokens: x.tokens, Supervised: x.supervised, PeakBytes: m.Peak, BytesByRole: map[string]int64{}, Output: out, Best: best}
 	for role, r := range m.Roles {
 		end.BytesByRole[string(role)] = r.AtPeak
 	}

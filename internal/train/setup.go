@@ -92,7 +92,12 @@ func numSteps(cfg *config.Config, s *data.Sampler) int {
 	case sc.Epochs > 0:
 		return max(1, int(math.Ceil(sc.Epochs*s.StepsPerEpoch())))
 	default:
-		return max(1, sc.Tokens/(cfg.Batch.Rows*cfg.Batch.Accumulate*cfg.Batch.SeqLen))
+		want := float64(sc.Tokens)
+		n := max(1, int(want/float64(cfg.Batch.Rows*cfg.Batch.Accumulate*cfg.Batch.SeqLen))) // if no row had padding
+		for n < math.MaxInt32 && s.TokensIn(n) < want {
+			n += max(1, int((want-s.TokensIn(n))/s.TokensIn(n)*float64(n)/2))
+		}
+		return n
 	}
 }
 

@@ -73,7 +73,7 @@ func (t *Trainer) attempt(ctx context.Context) (report.Step, error) {
 	t.clip, t.resolved = clip, resolved
 	t.objective.RecordLosses(byLang)
 	t.step++
-	t.tokens += int64(len(batch.IDs))
+	t.count(batch)
 	r := t.record(batch, resolved, byLang)
 	if t.team != nil {
 		r.Exchange = t.team.record()

@@ -291,7 +291,7 @@ func (t *Trainer) compare() error {
 // bareState is what a checkpoint holds besides the tensors, without the
 // evaluations of this sitting.
 func (t *Trainer) bareState() state {
-	s := state{Step: t.step, Root: t.root, Tokens: t.tokens, Updates: t.adam.Steps(), Clip: t.clip, Method: t.cfg.Objective.Method, Scope: t.cfg.Objective.Scope,
+	s := state{Step: t.step, Root: t.root, Tokens: t.tokens, Supervised: t.supervised, Updates: t.adam.Steps(), Clip: t.clip, Method: t.cfg.Objective.Method, Scope: t.cfg.Objective.Scope,
 		Langs: t.langs, Settings: &t.cfg.Objective, Objective: t.objective.Snapshot()}
 	if t.outer != nil {
 		o := t.outer.objective.Snapshot()

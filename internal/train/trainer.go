@@ -56,8 +56,9 @@ type Trainer struct {
 	resolved   bucket.Report
 	clip       float64 // the last step's clipping factor
 
-	step   int   // steps done
-	tokens int64 // batch tokens done, padding included
+	step       int   // steps done
+	tokens     int64 // read, padding not counted
+	supervised int64 // of those, with a loss
 }
 
 // Open prepares a run without starting it or writing anything: for benchmarks
