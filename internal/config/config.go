@@ -23,8 +23,9 @@ type Config struct {
 	Device     Device     `toml:"device"`
 	Cluster    Cluster    `toml:"cluster"`
 
-	path    string            // the run file
-	origins map[string]string // key path → "file:line", "-o" or absent for a default
+	path     string            // the run file
+	restored bool              // of a run that goes on: it has weights of its own
+	origins  map[string]string // key path → "file:line", "-o" or absent for a default
 }
 
 // Run names the run and where its output goes.

@@ -264,7 +264,7 @@ func reason(err error) string {
 // run, with the run file's path for resolving the paths in it.
 func Restore(path string, stored *Config) *Config {
 	c := *stored
-	c.path, c.origins = path, map[string]string{}
+	c.path, c.origins, c.restored = path, map[string]string{}, true
 	if d := Default().Objective; c.Objective.Every == 0 { // stored before these settings existed
 		o := &c.Objective
 		o.Normalise, o.Every, o.Metric, o.Gram, o.Noise = d.Normalise, d.Every, d.Metric, d.Gram, d.Noise

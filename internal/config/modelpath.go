@@ -16,7 +16,8 @@ import (
 var weightFiles = []string{"model.safetensors", "model.safetensors.index.json"}
 
 // modelPath checks that model.path is a Hugging Face folder with configuration,
-// tokenizer and (unless the weights are random) safetensors weights. What is there
+// tokenizer and (unless the weights are random, or those of a run that goes on)
+// safetensors weights. What is there
 // instead is said by what it is, with the line that helps.
 func (c *Config) modelPath() error {
 	if c.Model.Path == "" {
@@ -32,7 +33,7 @@ func (c *Config) modelPath() error {
 		msg, fix := modelFile(dir)
 		return c.fail("model.path", fix, "%s", msg)
 	}
-	if msg, fix := modelFolder(dir, c.Model.Init != "random"); msg != "" {
+	if msg, fix := modelFolder(dir, c.Model.Init != "random" && !c.restored); msg != "" {
 		return c.fail("model.path", fix, "%s", msg)
 	}
 	return nil

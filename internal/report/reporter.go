@@ -27,7 +27,7 @@ type Options struct {
 type Reporter struct {
 	opt    Options
 	header Header
-	live   bool    // a live line is on the screen
+	live   bool // a live line is on the screen
 	pace   Pace
 	first  *Eval
 	last   *Eval

@@ -71,6 +71,12 @@ func TestResumeOfAMovedProject(t *testing.T) {
 			edit(t, filepath.Join(project, "run.toml"), `"base"`, `"models/base"`)
 			return filepath.Join(project, "runs", "tiny"), ""
 		}},
+		"the base model's weights deleted": {move: func(t *testing.T, project, to string) (string, string) {
+			if err := os.Remove(filepath.Join(project, "base", "model.safetensors")); err != nil {
+				t.Fatal(err)
+			}
+			return filepath.Join(project, "runs", "tiny"), ""
+		}},
 		"edited after the move": {refused: "bb.jsonl has changed", move: func(t *testing.T, project, to string) (string, string) {
 			rename(t, project, to)
 			edit(t, filepath.Join(to, "bb.jsonl"), "A", "B")
