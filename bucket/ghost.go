@@ -31,7 +31,7 @@ func align256(n int64) int64 { return (n + 255) / 256 * 256 }
 
 // ghostBytes is the memory of a copy of dy (N, R) and x (N, C).
 func (r *Resolver) ghostBytes(p Param) int64 {
-	n := int64(r.opt.Tokens) * 4
+	n := tensor.F32.Bytes(int64(r.opt.Tokens))
 	return align256(n*int64((p.R+3)&^3)) + align256(n*int64(p.LD()))
 }
 

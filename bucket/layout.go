@@ -23,6 +23,7 @@ import (
 	"strings"
 
 	"concord/internal/param"
+	"concord/tensor"
 )
 
 // align is the alignment of a parameter in its bucket in elements: 256 bytes,
@@ -220,7 +221,7 @@ func group(params []Param, scope string, lim Limits) [][]Param {
 	}
 	if m := sizeScope.FindStringSubmatch(scope); m != nil {
 		mb, _ := strconv.Atoi(m[1]) // at most 7 digits
-		return bySize(params, min(mb<<20/4, lim.elements()))
+		return bySize(params, min(int(tensor.F32.Elements(int64(mb)<<20)), lim.elements()))
 	}
 	layers := byLayer(params)
 	if scope == "layer" {

@@ -3,6 +3,8 @@ package bucket
 import (
 	"fmt"
 	"math"
+
+	"concord/tensor"
 )
 
 // Limits bound a bucket by what the device can hold.
@@ -21,7 +23,7 @@ func (lim Limits) elements() int {
 	if lim.BufferBytes > 0 {
 		most = min(most, lim.BufferBytes)
 	}
-	return int(most / 4 / align * align)
+	return int(tensor.F32.Elements(most) / align * align)
 }
 
 func (lim Limits) check(b Bucket) error {
@@ -35,17 +37,17 @@ func (lim Limits) check(b Bucket) error {
 		return nil
 	}
 	fix := "use scope = \"tensor\" or \"global\""
-	if mb := most * 4 >> 20; mb > 0 {
+	if mb := tensor.F32.Bytes(int64(most)) >> 20; mb > 0 {
 		fix = fmt.Sprintf("use scope = \"tensor\", \"%dMB\" or \"global\"", mb)
 	}
 	return fmt.Errorf("bucket: the gradient of %q takes %s; the device holds %s in one piece at most: %s",
-		b.Name, mib(int64(b.Size)*4), mib(int64(most)*4), fix)
+		b.Name, mib(tensor.F32.Bytes(int64(b.Size))), mib(tensor.F32.Bytes(int64(most))), fix)
 }
 
 // checkParam says why a parameter does not fit the device even in a bucket of its
 // own, or returns nil.
 func (lim Limits) checkParam(p Param) error {
-	size := int64(p.Extent()) * 4
+	size := tensor.F32.Bytes(int64(p.Extent()))
 	const cannot = "this adapter cannot hold the model: choose one with larger limits ('concord doctor' lists them) or a smaller model"
 	m := int64(max(lim.Objectives, 1))
 	if p.Single {

@@ -49,7 +49,7 @@ func (r *Resolver) spotBytes(p Place) int64 {
 	case p.Single:
 		return 0
 	}
-	return int64(r.rows()) * int64(p.Extent()) * 4
+	return tensor.F32.Bytes(int64(r.rows()) * int64(p.Extent()))
 }
 
 // missing is what the arenas of a step of micro micro-batches take beyond those

@@ -135,13 +135,16 @@ type rowRead struct {
 // would make the backward pass wait.
 const readBytes = 8 << 20
 
+// readValues is readBytes in float32.
+var readValues = int(tensor.F32.Elements(readBytes))
+
 // read starts reading p's rows, which stand at element at of the unit.
 func (r *Resolver) read(p Place, at int, rows []int) (out []rowRead) {
 	from, n := r.memory.rows(r, p), p.R*p.LD()
 	for k, m := range rows {
-		for lo := 0; lo < n; lo += readBytes / 4 {
-			part := min(n-lo, readBytes/4)
-			v := gpu.View{Buf: from.Buf, Offset: from.Offset + int64(m*from.Stride+lo)*4, Size: int64(part) * 4}
+		for lo := 0; lo < n; lo += readValues {
+			part := min(n-lo, readValues)
+			v := gpu.View{Buf: from.Buf, Offset: from.Offset + tensor.F32.Bytes(int64(m*from.Stride+lo)), Size: tensor.F32.Bytes(int64(part))}
 			out = append(out, rowRead{row: k, at: at + lo, n: part, from: r.store.Engine.Dev.Read(v)})
 		}
 	}
@@ -180,14 +183,14 @@ func floats(b []byte) []float32 {
 	if len(b) == 0 {
 		return nil
 	}
-	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/4)
+	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(b))), tensor.F32.Elements(int64(len(b))))
 }
 
 func bytesOf(x []float32) []byte {
 	if len(x) == 0 {
 		return nil
 	}
-	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), len(x)*4)
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), tensor.F32.Bytes(int64(len(x))))
 }
 
 // drain does what the other machines have made possible; with wait until the
@@ -249,7 +252,7 @@ func (r *Resolver) upload(e exchange.Event) {
 		for _, p := range bk.Params {
 			rows := r.arenaRows(p, k)
 			for m, x := range e.Rows {
-				v := gpu.View{Buf: rows.Buf, Offset: int64(m*rows.Stride) * 4, Size: int64(rows.Stride) * 4}
+				v := gpu.View{Buf: rows.Buf, Offset: tensor.F32.Bytes(int64(m * rows.Stride)), Size: tensor.F32.Bytes(int64(rows.Stride))}
 				if x == nil {
 					dev.Zero(v)
 				} else {
@@ -264,7 +267,7 @@ func (r *Resolver) upload(e exchange.Event) {
 
 // arenaRows is where the k-th parameter of the unit being resolved has its rows.
 func (r *Resolver) arenaRows(p Place, k int) tensor.Rows {
-	size := int64(r.rows()) * int64(p.Extent()) * 4
+	size := tensor.F32.Bytes(int64(r.rows()) * int64(p.Extent()))
 	for len(r.remote.arena) <= k {
 		r.remote.arena = append(r.remote.arena, nil)
 	}
@@ -350,9 +353,9 @@ func (r *Resolver) readGradient(u Unit) (reads []rowRead, size int) {
 	for _, b := range u.Buckets {
 		v := r.store.Flat(Gradient, b).View()
 		n := r.store.Layout.Buckets[b].Size
-		for lo := 0; lo < n; lo += readBytes / 4 {
-			part := min(n-lo, readBytes/4)
-			reads = append(reads, rowRead{at: size + lo, n: part, from: r.store.Engine.Dev.Read(gpu.View{Buf: v.Buf, Offset: v.Offset + int64(lo)*4, Size: int64(part) * 4})})
+		for lo := 0; lo < n; lo += readValues {
+			part := min(n-lo, readValues)
+			reads = append(reads, rowRead{at: size + lo, n: part, from: r.store.Engine.Dev.Read(gpu.View{Buf: v.Buf, Offset: v.Offset + tensor.F32.Bytes(int64(lo)), Size: tensor.F32.Bytes(int64(part))})})
 		}
 		size += n
 	}

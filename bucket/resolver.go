@@ -270,7 +270,7 @@ func (r *Resolver) Use(name string, factor tensor.Tensor, seg tensor.Segments, w
 
 // inPlace is the parameter's one gradient.
 func (r *Resolver) inPlace(p Place) tensor.Rows {
-	return tensor.Rows{Buf: r.store.Flat(Gradient, p.Bucket).Buf, Offset: int64(p.Offset) * 4, M: 1,
+	return tensor.Rows{Buf: r.store.Flat(Gradient, p.Bucket).Buf, Offset: tensor.F32.Bytes(int64(p.Offset)), M: 1,
 		Stride: p.Extent(), R: p.R, C: p.C, LD: p.LD()}
 }
 
@@ -315,7 +315,7 @@ func (r *Resolver) startGram(i int) *tensor.GramSum {
 				g.Add(rows, *r.gram)
 				continue
 			}
-			v := tensor.Tensor{Buf: r.store.Flat(Second, p.Bucket).Buf, Offset: int64(p.Offset) * 4, R: 1, C: rows.C, LD: rows.LD}
+			v := tensor.Tensor{Buf: r.store.Flat(Second, p.Bucket).Buf, Offset: tensor.F32.Bytes(int64(p.Offset)), R: 1, C: rows.C, LD: rows.LD}
 			g.AddAdam(rows, v, r.opt.Metric(), *r.gram)
 		}
 	}

@@ -79,7 +79,7 @@ func (s *Store) Flat(state State, b int) tensor.Tensor {
 // when there is no such parameter.
 func (s *Store) Tensor(state State, name string) tensor.Tensor {
 	p := s.place(name)
-	return tensor.Tensor{Buf: s.Flat(state, p.Bucket).Buf, Offset: int64(p.Offset) * 4, R: p.R, C: p.C, LD: p.LD()}
+	return tensor.Tensor{Buf: s.Flat(state, p.Bucket).Buf, Offset: tensor.F32.Bytes(int64(p.Offset)), R: p.R, C: p.C, LD: p.LD()}
 }
 
 // Weight is the weights of the parameter called name, in place.

@@ -28,6 +28,7 @@ type group struct {
 var (
 	comments    = regexp.MustCompile(`(?s)//[^\n]*|/\*.*?\*/`)
 	storageDecl = regexp.MustCompile(`@group\(\s*0\s*\)\s*@binding\(\s*(\d+)\s*\)\s*var<\s*storage\s*(?:,\s*(read_write|read)\s*)?,?\s*>\s*\w+\s*:\s*([^;]+);`)
+	aliasDecl   = regexp.MustCompile(`\balias\s+(\w+)\s*=\s*([^;]+);`)
 	vecType     = regexp.MustCompile(`^array<\s*vec([234])<`)
 )
 
@@ -58,7 +59,11 @@ func (d *Device) NewKernel(name, wgsl string) *Kernel {
 
 // parse reads the storage bindings off the text.
 func (k *Kernel) parse(wgsl string, lim Limits) error {
-	found := storageDecl.FindAllStringSubmatch(comments.ReplaceAllString(wgsl, " "), -1)
+	text := comments.ReplaceAllString(wgsl, " ")
+	for _, m := range aliasDecl.FindAllStringSubmatch(text, -1) {
+		text = strings.ReplaceAll(text, "array<"+m[1]+">", "array<"+m[2]+">")
+	}
+	found := storageDecl.FindAllStringSubmatch(text, -1)
 	if len(found) > lim.MaxStorageBuffersPerStage {
 		return fmt.Errorf("%d storage buffers, the device has %d", len(found), lim.MaxStorageBuffersPerStage)
 	}

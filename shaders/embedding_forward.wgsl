@@ -1,7 +1,7 @@
 // embedding_forward: out[i, c] = table[ids[i], c]
 //
 // ids   (n) u32, read
-// table (vocab, C) f32 as rows of table_ld4 vec4, read
+// table (vocab, C) of element type TABLE as rows of table_ld4 vec4, read
 // out   (n, C) f32 as rows of out_ld4 vec4, write
 //
 // One invocation per vec4 of out; c4 = ceil(C / 4). An id >= vocab gives a row
@@ -10,6 +10,7 @@
 // Dispatch: ceil(n * c4 / WG) workgroups folded over (x, y).
 // Reference: internal/ref/embedding.go
 override WG: u32 = 64;
+//#include load4_{TABLE=f32} table
 
 struct Params {
   n: u32,
@@ -21,7 +22,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> ids: array<u32>;
-@group(0) @binding(2) var<storage, read> table: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> table: array<Packed_table>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
 
 @compute @workgroup_size(WG)
@@ -33,6 +34,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
   let c = i - r * p.c4;
   let id = ids[r];
   var v = vec4<f32>(0.0, 0.0, 0.0, 0.0);
-  if (id < p.vocab) { v = table[id * p.table_ld4 + c]; }
+  if (id < p.vocab) { v = load4_table(id * p.table_ld4 + c); }
   out[r * p.out_ld4 + c] = v;
 }

@@ -1,7 +1,7 @@
 // matmul_direct: out (+)= a · b (NN) or a · bᵀ (NT), by the registers of one invocation
 //
 // a         (M, K) f32, row stride lda4 vec4, read
-// b         (K, N) f32 for NN, (N, K) for NT, row stride ldb4 vec4, read
+// b         (K, N) for NN, (N, K) for NT, of element type B, row stride ldb4 vec4, read
 // segments  unused here; the binding keeps all products alike
 // out       (M, N) f32, row stride ldc4 vec4, read and write
 //
@@ -26,13 +26,13 @@ override WG: u32 = 32;
 fn block(c: u32, k: u32, last: u32) -> mat4x4<f32> {
   if (TRANS_B == 0u) {
     let j = min(c, (p.n - 1u) / 4u);
-    return mat4x4<f32>(b[k * p.ldb4 + j], b[min(k + 1u, last) * p.ldb4 + j],
-      b[min(k + 2u, last) * p.ldb4 + j], b[min(k + 3u, last) * p.ldb4 + j]);
+    return mat4x4<f32>(load4_b(k * p.ldb4 + j), load4_b(min(k + 1u, last) * p.ldb4 + j),
+      load4_b(min(k + 2u, last) * p.ldb4 + j), load4_b(min(k + 3u, last) * p.ldb4 + j));
   }
   let end = p.n - 1u;
   let q = k / 4u;
-  return transpose(mat4x4<f32>(b[min(c * 4u, end) * p.ldb4 + q], b[min(c * 4u + 1u, end) * p.ldb4 + q],
-    b[min(c * 4u + 2u, end) * p.ldb4 + q], b[min(c * 4u + 3u, end) * p.ldb4 + q]));
+  return transpose(mat4x4<f32>(load4_b(min(c * 4u, end) * p.ldb4 + q), load4_b(min(c * 4u + 1u, end) * p.ldb4 + q),
+    load4_b(min(c * 4u + 2u, end) * p.ldb4 + q), load4_b(min(c * 4u + 3u, end) * p.ldb4 + q)));
 }
 
 // dot4 adds four terms of k, in order, to four columns.

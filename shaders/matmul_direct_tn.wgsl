@@ -1,7 +1,7 @@
 // matmul_direct_tn: out[z] (+)= a[range z]ᵀ · b[range z], by the registers of one invocation
 //
 // a         (K, M) f32, row stride lda4 vec4, read
-// b         (K, N) f32, row stride ldb4 vec4, read
+// b         (K, N) of element type B, row stride ldb4 vec4, read
 // segments  (objectives + 1) u32: objective z sums rows segments[z] .. segments[z+1]-1, read
 // out       (M, N) f32 per z, row stride ldc4 vec4, matrices out_stride4 apart, read and write
 //
@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) groups: ve
     let ka = k * p.lda4;
     let kb = k * p.ldb4;
     let x0 = a[ka + i0]; let x1 = a[ka + i1]; let x2 = a[ka + i2]; let x3 = a[ka + i3];
-    let y0 = b[kb + j0]; let y1 = b[kb + j1]; let y2 = b[kb + j2]; let y3 = b[kb + j3];
+    let y0 = load4_b(kb + j0); let y1 = load4_b(kb + j1); let y2 = load4_b(kb + j2); let y3 = load4_b(kb + j3);
     s[0] += x0.x * y0; s[1] += x0.x * y1; s[2] += x0.x * y2; s[3] += x0.x * y3;
     s[4] += x0.y * y0; s[5] += x0.y * y1; s[6] += x0.y * y2; s[7] += x0.y * y3;
     s[8] += x0.z * y0; s[9] += x0.z * y1; s[10] += x0.z * y2; s[11] += x0.z * y3;

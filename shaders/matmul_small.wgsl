@@ -1,7 +1,7 @@
 // matmul_small: out[z] (+)= op(a) · op(b), a ROWS x 4*COLS tile per invocation
 //
 // a         (M, K) f32, or (K, M) with TRANS_A, row stride lda4 vec4, read
-// b         (K, N) f32, or (N, K) with TRANS_B, row stride ldb4 vec4, read
+// b         (K, N) of element type B, or (N, K) with TRANS_B, row stride ldb4 vec4, read
 // segments  (objectives + 1) u32: objective z sums k = segments[z] .. segments[z+1]-1, read
 // out       (M, N) f32 per z, row stride ldc4 vec4, matrices out_stride4 apart, read and write
 //
@@ -40,13 +40,13 @@ fn block(c: u32, k: u32, end: u32) -> mat4x4<f32> {
   let last = end - 1u;
   if (TRANS_B == 0u) {
     let j = min(c, (p.n - 1u) / 4u);
-    return mat4x4<f32>(b[k * p.ldb4 + j], b[min(k + 1u, last) * p.ldb4 + j],
-      b[min(k + 2u, last) * p.ldb4 + j], b[min(k + 3u, last) * p.ldb4 + j]);
+    return mat4x4<f32>(load4_b(k * p.ldb4 + j), load4_b(min(k + 1u, last) * p.ldb4 + j),
+      load4_b(min(k + 2u, last) * p.ldb4 + j), load4_b(min(k + 3u, last) * p.ldb4 + j));
   }
   let n = p.n - 1u;
   let q = k / 4u;
-  return transpose(mat4x4<f32>(b[min(c * 4u, n) * p.ldb4 + q], b[min(c * 4u + 1u, n) * p.ldb4 + q],
-    b[min(c * 4u + 2u, n) * p.ldb4 + q], b[min(c * 4u + 3u, n) * p.ldb4 + q]));
+  return transpose(mat4x4<f32>(load4_b(min(c * 4u, n) * p.ldb4 + q), load4_b(min(c * 4u + 1u, n) * p.ldb4 + q),
+    load4_b(min(c * 4u + 2u, n) * p.ldb4 + q), load4_b(min(c * 4u + 3u, n) * p.ldb4 + q)));
 }
 
 // edge zeroes the columns past N, where block of NT repeats row N-1.

@@ -1,7 +1,7 @@
 // matmul_tiled64: out[z] (+)= op(a) · op(b), 64x64 tiles in workgroup memory
 //
 // a         (M, K) f32, or (K, M) with TRANS_A, row stride lda4 vec4, read
-// b         (K, N) f32, or (N, K) with TRANS_B, row stride ldb4 vec4, read
+// b         (K, N) of element type B, or (N, K) with TRANS_B, row stride ldb4 vec4, read
 // segments  (objectives + 1) u32: objective z sums k = segments[z] .. segments[z+1]-1, read
 // out       (M, N) f32 per z, row stride ldc4 vec4, matrices out_stride4 apart, read and write
 //

@@ -22,7 +22,7 @@ func sameLayout(op string, ts ...Tensor) int {
 			panic(fmt.Sprintf("tensor: %s: shapes %v differ (leading dimensions %d and %d)", op, ts, ts[0].LD, t.LD))
 		}
 	}
-	return ts[0].R * ts[0].LD / 4
+	return int(vec4s(ts[0].R * ts[0].LD))
 }
 
 // Add is out = a + b, all (R, C) with one leading dimension. out may be a itself
@@ -32,7 +32,7 @@ func (e *Engine) Add(out, a, b Tensor) {
 	if n4 == 0 {
 		return
 	}
-	c := call{kernel: "add_forward", params: flatParams{uint32(n4)}, groups: grid(ceilDiv(n4, elementwiseWG)), work: e.moving(int64(n4)*48, int64(n4)*4)}
+	c := call{kernel: "add_forward", params: flatParams{uint32(n4)}, groups: grid(ceilDiv(n4, elementwiseWG)), work: e.moving(3*f32Bytes(elements(n4)), elements(n4))}
 	switch out {
 	case a:
 		c.kernel, c.binds = "add_inplace", []gpu.View{b.View(), out.View()}

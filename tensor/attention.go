@@ -66,7 +66,7 @@ func (s AttentionShape) Validate() error {
 // addressable in 32-bit vec4 units and, by the device's largest buffer, in the
 // bytes of one binding, which allocation checks.
 func MaxDocument(s AttentionShape) int {
-	return int(min((1<<32-1)/int64(max(1, s.Heads*s.HeadDim/4)), math.MaxInt32))
+	return int(min((1<<32-1)/int64(max(1, s.Heads*int(vec4s(s.HeadDim)))), math.MaxInt32))
 }
 
 // span is how many keys (or queries, for the gradient of keys) one dispatch of
@@ -146,7 +146,7 @@ func (e *Engine) Attention(out, lse, q, k, v Tensor, docs Docs, s AttentionShape
 		e.runTiles(c, s, n, s.Heads, func(first, end uint32) any {
 			return attentionForwardParams{
 				NQ: uint32(n), First: first, End: end, Group: uint32(s.Heads / s.KVHeads), Offset: uint32(s.QueryOffset),
-				QLD: uint32(q.LD / 4), KLD: uint32(k.LD / 4), VLD: uint32(v.LD / 4), OutLD: uint32(out.LD / 4), LseLD: uint32(lse.LD),
+				QLD: vec4s(q.LD), KLD: vec4s(k.LD), VLD: vec4s(v.LD), OutLD: vec4s(out.LD), LseLD: uint32(lse.LD),
 				FirstKey: uint32(from), Keys: uint32(span), Scale: s.Scale,
 			}
 		})
@@ -238,7 +238,7 @@ func (e *Engine) AttentionBackward(dq, dk, dv, dout, out, q, k, v, lse, delta Te
 	const wg = 64 // attention_delta's default
 	e.run(call{
 		kernel: "attention_delta",
-		params: attentionDeltaParams{uint32(n), uint32(s.Heads), uint32(s.HeadDim / 4), uint32(dout.LD / 4), uint32(out.LD / 4), uint32(delta.LD)},
+		params: attentionDeltaParams{uint32(n), uint32(s.Heads), vec4s(s.HeadDim), vec4s(dout.LD), vec4s(out.LD), uint32(delta.LD)},
 		binds:  []gpu.View{dout.View(), out.View(), delta.View()},
 		groups: grid(ceilDiv(n*s.Heads, wg)),
 		work:   e.moving(8*int64(n)*int64(q.C), 0),
@@ -262,7 +262,7 @@ func (e *Engine) attentionBackwardQuery(dq, dout, q, k, v, lse, delta Tensor, do
 		e.runTiles(c, s, n, s.Heads, func(first, end uint32) any {
 			return attentionQueryParams{
 				Rows: uint32(n), First: first, End: end, Group: uint32(s.Heads / s.KVHeads),
-				QLD: uint32(q.LD / 4), KLD: uint32(k.LD / 4), VLD: uint32(v.LD / 4), DoutLD: uint32(dout.LD / 4), DQLD: uint32(dq.LD / 4),
+				QLD: vec4s(q.LD), KLD: vec4s(k.LD), VLD: vec4s(v.LD), DoutLD: vec4s(dout.LD), DQLD: vec4s(dq.LD),
 				LseLD: uint32(lse.LD), DeltaLD: uint32(delta.LD), FirstKey: uint32(from), Keys: uint32(span), Scale: s.Scale,
 			}
 		})
@@ -284,7 +284,7 @@ func (e *Engine) attentionBackwardKey(grad Tensor, values int, dout, q, k, v, ls
 		e.runTiles(c, s, n, s.KVHeads, func(first, end uint32) any {
 			return attentionKeyParams{
 				Rows: uint32(n), First: first, End: end, Group: uint32(group),
-				QLD: uint32(q.LD / 4), KLD: uint32(k.LD / 4), VLD: uint32(v.LD / 4), DoutLD: uint32(dout.LD / 4), GradLD: uint32(grad.LD / 4),
+				QLD: vec4s(q.LD), KLD: vec4s(k.LD), VLD: vec4s(v.LD), DoutLD: vec4s(dout.LD), GradLD: vec4s(grad.LD),
 				LseLD: uint32(lse.LD), DeltaLD: uint32(delta.LD), FirstQuery: uint32(from), Queries: uint32(span), Scale: s.Scale,
 			}
 		})

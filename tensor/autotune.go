@@ -21,7 +21,7 @@ type Options struct {
 }
 
 // tuner picks a variant per shape class: the operation with M, N and K rounded
-// up to powers of two. In order of precedence: Options.Variant, Options.Choices,
+// up to powers of two and the type of b. In order of precedence: Options.Variant, Options.Choices,
 // the choice made earlier by this engine, then the built-in table (NoAutotune),
 // or the cache on disk, or a measurement.
 //
@@ -61,6 +61,9 @@ func shapeClass(p product) string {
 	c := fmt.Sprintf("%s %dx%dx%d", p.op, up(p.m), up(p.n), up(p.kEnd-p.kBegin))
 	if p.op == "SEG" {
 		c += fmt.Sprintf("/%d", up(p.objectives))
+	}
+	if p.bType != F32 {
+		c += " " + p.bType.String()
 	}
 	return c
 }

@@ -138,7 +138,7 @@ func (t *tuner) try(x trial, v variant) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := len(b) / 4
+	n := int(F32.Elements(int64(len(b))))
 	return Unpack(b, 1, n, n), nil
 }
 
@@ -175,7 +175,7 @@ func (t *tuner) trialShape(p product) (m, n, k int) {
 
 // operandBytes is the memory of a trial of p with this shape.
 func operandBytes(p product, m, n, k int) int64 {
-	return 4 * (int64(m)*int64(k) + int64(n)*int64(k) + int64(m)*int64(n)*int64(p.objectives))
+	return f32Bytes(int64(m)*int64(k)+int64(m)*int64(n)*int64(p.objectives)) + p.bType.Bytes(int64(n)*int64(k))
 }
 
 // newTrial allocates operands for p's shape class, filled with a fixed pattern.
@@ -185,7 +185,7 @@ func (t *tuner) newTrial(p product) (trial, bool) {
 	if mem := t.e.Dev.Memory(); k == 0 || mem.Budget-mem.Current < 4*size {
 		return trial{}, false // the slices of a split sum need room too
 	}
-	x := trial{p: product{op: p.op, m: m, n: n, kEnd: k, objectives: p.objectives}}
+	x := trial{p: product{op: p.op, m: m, n: n, kEnd: k, bType: p.bType, objectives: p.objectives}}
 	ar, ac, br, bc := m, k, k, n
 	switch p.op {
 	case "NT":
@@ -193,12 +193,12 @@ func (t *tuner) newTrial(p product) (trial, bool) {
 	case "TN", "SEG":
 		ar, ac = k, m
 	}
-	a, b := t.scratch(&x, ar, ac), t.scratch(&x, br, bc)
-	x.p.stride = m * ((n + 3) &^ 3)
+	a, b := t.scratch(&x, F32, ar, ac), t.scratch(&x, p.bType, br, bc)
+	x.p.stride = m * F32.LD(n)
 	out := t.e.New(gpu.RoleScratch, "autotune", p.objectives, x.p.stride)
 	x.buffers = append(x.buffers, out.Buf)
-	x.p.a, x.p.b, x.p.out = a.View(), b.View(), out.View()
-	x.p.lda, x.p.ldb, x.p.ldc = a.LD, b.LD, (n+3)&^3
+	x.p.a, x.p.b, x.p.out = a.View(), b.RawView(), out.View()
+	x.p.lda, x.p.ldb, x.p.ldc = a.LD, b.LD, F32.LD(n)
 	if p.op == "SEG" {
 		starts := make([]int, p.objectives+1)
 		for i := range starts {
@@ -211,8 +211,8 @@ func (t *tuner) newTrial(p product) (trial, bool) {
 	return x, t.e.Dev.Err() == nil
 }
 
-func (t *tuner) scratch(x *trial, r, c int) Tensor {
-	v := t.e.New(gpu.RoleScratch, "autotune", r, c)
+func (t *tuner) scratch(x *trial, d DType, r, c int) Tensor {
+	v := t.e.NewTyped(gpu.RoleScratch, "autotune", d, r, c)
 	x.buffers = append(x.buffers, v.Buf)
 	data := make([]float32, r*c)
 	for i := range data {

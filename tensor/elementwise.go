@@ -26,7 +26,7 @@ func (e *Engine) GradDrop(out Tensor, rows Rows, used []int, leak float32, key [
 	e.eachPiece("graddrop", out, rows, used, func(x piece) {
 		e.run(call{kernel: "graddrop", params: gradDropParams{First: uint32(x.first), N: uint32(x.n), Cols: uint32(rows.C), LD: uint32(rows.LD), Stride: uint32(x.stride), M: uint32(x.m),
 			Mask0: x.mask[0], Mask1: x.mask[1], Key0: key[0], Key1: key[1], Base: base, Leak: leak, Share: 1 / float32(len(used))},
-			binds: []gpu.View{x.rows, x.out}, groups: grid(ceilDiv(x.n, 64)), work: e.moving(int64(x.n)*4*int64(len(used)+1), int64(x.n)*int64(4*len(used)))})
+			binds: []gpu.View{x.rows, x.out}, groups: grid(ceilDiv(x.n, 64)), work: e.moving(f32Bytes(x.n)*int64(len(used)+1), int64(x.n)*int64(4*len(used)))})
 	})
 }
 
@@ -38,9 +38,9 @@ func (e *Engine) TrimmedMean(out Tensor, rows Rows, used []int, trim int) {
 	k := len(used)
 	trim = max(0, min(trim, (k-1)/2))
 	e.eachPiece("trimmed mean", out, rows, used, func(x piece) {
-		e.run(call{kernel: "trimmed_mean", params: trimmedMeanParams{N4: uint32(x.n / 4), Stride4: uint32(x.stride / 4), M: uint32(x.m), Mask0: x.mask[0], Mask1: x.mask[1],
+		e.run(call{kernel: "trimmed_mean", params: trimmedMeanParams{N4: vec4s(x.n), Stride4: vec4s(x.stride), M: uint32(x.m), Mask0: x.mask[0], Mask1: x.mask[1],
 			Trim: float32(trim), Top: float32(k - trim), Share: 1 / float32(k-2*trim)},
-			binds: []gpu.View{x.rows, x.out}, groups: grid(ceilDiv(x.n/4, 64)), work: e.moving(int64(x.n)*4*int64(k*k), int64(x.n)*int64(3*k*k))})
+			binds: []gpu.View{x.rows, x.out}, groups: grid(ceilDiv(int(vec4s(x.n)), 64)), work: e.moving(f32Bytes(x.n)*int64(k*k), int64(x.n)*int64(3*k*k))})
 	})
 }
 
@@ -72,15 +72,15 @@ func (e *Engine) eachPiece(what string, out Tensor, rows Rows, used []int, f fun
 		f(p)
 		return
 	}
-	step := max(64, int(min(e.tune.limit, packBytes)/4)/len(used)&^63)
+	step := max(64, int(F32.Elements(min(e.tune.limit, packBytes)))/len(used)&^63)
 	for lo := 0; lo < total; lo += step {
 		p := piece{first: lo, n: min(step, total-lo), stride: step, m: len(used)}
-		p.rows = e.tune.workspace(int64(len(used)*step) * 4)
-		p.out = gpu.View{Buf: out.Buf, Offset: out.Offset + int64(lo)*4, Size: int64(p.n) * 4}
+		p.rows = e.tune.workspace(f32Bytes(len(used) * step))
+		p.out = f32View(out, lo, p.n)
 		for k, m := range used {
 			p.mask[k/32] |= 1 << (k % 32)
-			e.Dev.Copy(gpu.View{Buf: p.rows.Buf, Offset: p.rows.Offset + int64(k*step)*4, Size: p.out.Size},
-				gpu.View{Buf: rows.Buf, Offset: rows.Offset + (int64(m)*int64(rows.Stride)+int64(lo))*4, Size: p.out.Size})
+			e.Dev.Copy(gpu.View{Buf: p.rows.Buf, Offset: p.rows.Offset + f32Bytes(k*step), Size: p.out.Size},
+				gpu.View{Buf: rows.Buf, Offset: rows.Offset + f32Bytes(int64(m)*int64(rows.Stride)+int64(lo)), Size: p.out.Size})
 		}
 		f(p)
 	}

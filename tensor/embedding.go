@@ -10,11 +10,11 @@ import (
 
 type embeddingParams struct{ N, C4, Vocab, TableLD4, OutLD4 uint32 }
 
-// Embedding copies row ids[i] of table, (V, C), to row i of out, (N, C). ids is
-// (1, N) uint32; an id >= V gives a row of zeros. out lies in another buffer
-// than table.
+// Embedding copies row ids[i] of table, (V, C) of any element type, to row i of out,
+// (N, C). ids is (1, N) uint32; an id >= V gives a row of zeros. out lies in another
+// buffer than table.
 func (e *Engine) Embedding(out, table Tensor, ids Tensor) {
-	if ids.R*ids.C != out.R || table.C != out.C {
+	if ids.R*ids.C != out.R || table.C != out.C || out.DType != F32 {
 		panic(fmt.Sprintf("tensor: embedding: out %v, table %v, ids %v", out, table, ids))
 	}
 	c4 := vec4s(out.C)
@@ -23,9 +23,9 @@ func (e *Engine) Embedding(out, table Tensor, ids Tensor) {
 		return
 	}
 	e.run(call{
-		kernel: "embedding_forward",
+		kernel: "embedding_forward", consts: choose("TABLE", table.DType),
 		params: embeddingParams{N: uint32(out.R), C4: c4, Vocab: uint32(table.R), TableLD4: vec4s(table.LD), OutLD4: vec4s(out.LD)},
-		binds:  []gpu.View{ids.View(), table.View(), out.View()},
+		binds:  []gpu.View{ids.View(), table.RawView(), out.View()},
 		groups: grid(ceilDiv(n, elementwiseWG)),
 		work:   e.moving(int64(n)*32, 0),
 	})
@@ -56,13 +56,16 @@ type TokenIndex struct {
 // row Row of objective Objective.
 type tokenRun struct{ Objective, Row, Begin, End uint32 }
 
+// runWords is the number of uint32 of a tokenRun.
+const runWords = 4
+
 // NewTokenIndex allocates an index for batches of up to n rows in up to m
 // objectives: about 20 bytes per row.
 func (e *Engine) NewTokenIndex(n, m int) *TokenIndex {
 	pieces := maxPieces(n)
 	return &TokenIndex{e: e, n: n, m: m,
 		perm: e.New(gpu.RoleData, "token order", 1, n+pieces),
-		runs: e.New(gpu.RoleData, "token runs", 1, 4*max(1, n+pieces)),
+		runs: e.New(gpu.RoleData, "token runs", 1, runWords*max(1, n+pieces)),
 	}
 }
 
@@ -94,13 +97,13 @@ func (x *TokenIndex) Update(ids []uint32, seg Segments) {
 	if len(x.host) == 0 {
 		return
 	}
-	flat := make([]uint32, 0, 4*len(x.host))
+	flat := make([]uint32, 0, runWords*len(x.host))
 	for _, r := range x.host {
 		flat = append(flat, r.Objective, r.Row, r.Begin, r.End)
 	}
 	e := x.e
-	e.Dev.Write(gpu.View{Buf: x.perm.Buf, Size: int64(len(x.order)) * 4}, byteView(x.order))
-	e.Dev.Write(gpu.View{Buf: x.runs.Buf, Size: int64(len(flat)) * 4}, byteView(flat))
+	e.Dev.Write(gpu.View{Buf: x.perm.Buf, Size: f32Bytes(len(x.order))}, byteView(x.order))
+	e.Dev.Write(gpu.View{Buf: x.runs.Buf, Size: f32Bytes(len(flat))}, byteView(flat))
 }
 
 // sort fills x.order, the rows sorted by (objective, id, row) and behind them
@@ -198,7 +201,7 @@ func (e *Engine) embeddingRuns(out Rows, x Tensor, idx *TokenIndex, runs [2]int,
 			Stride4: vec4s(out.Stride), Base: uint32(base), Rows: uint32(out.R), Accumulate: asU32(accumulate)},
 		binds:  []gpu.View{idx.runs.View(), idx.perm.View(), x.View(), out.View()},
 		groups: grid(ceilDiv(n*int(c4), elementwiseWG)),
-		work:   e.moving(int64(x.R)*int64(c4)*48, int64(x.R)*int64(c4)*4),
+		work:   e.moving(int64(x.R)*int64(c4)*48, int64(x.R)*elements(c4)),
 	})
 }
 

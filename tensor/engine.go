@@ -1,4 +1,4 @@
-// Package tensor holds float32 matrices in GPU buffers and the operations of a
+// Package tensor holds matrices in GPU buffers and the operations of a
 // decoder-only transformer's training step on them, forward and backward.
 //
 // There is no autograd tape: an operation and its backward are two methods of
@@ -13,7 +13,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -49,22 +48,35 @@ func NewEngine(dev *gpu.Device, opt Options) *Engine {
 // software rasterizer instead of a GPU.
 func (e *Engine) CPU() bool { return e.cpu }
 
-// Tensor is an (R, C) row-major matrix of float32 (or uint32) in a GPU buffer.
-// Row r starts at element r*LD behind Offset. LD is a multiple of 4; columns
-// C..LD-1 are padding, which holds zeros and which every operation keeps zero.
-// A vector has R = 1. Copying a Tensor copies the reference, not the data.
+// Tensor is an (R, C) row-major matrix in a GPU buffer, of float32 (or uint32)
+// unless DType says otherwise: an operation takes other types only where its
+// comment says so. Row r starts r*LD elements after Offset. LD is a multiple of 4,
+// and of the type's block; columns C..LD-1 are padding, which holds zeros and which
+// every operation keeps zero. A vector has R = 1. Copying a Tensor copies the
+// reference, not the data.
 type Tensor struct {
 	Buf    *gpu.Buffer
 	Offset int64 // bytes, a multiple of 256
 	R, C   int
 	LD     int // elements
+	DType  DType
 }
 
 // Bytes is the extent of the tensor in its buffer.
-func (t Tensor) Bytes() int64 { return int64(t.R) * int64(t.LD) * 4 }
+func (t Tensor) Bytes() int64 { return t.DType.Bytes(int64(t.R) * int64(t.LD)) }
 
-// View is the byte range of the tensor, as a kernel binding.
-func (t Tensor) View() gpu.View { return gpu.View{Buf: t.Buf, Offset: t.Offset, Size: t.Bytes()} }
+// View is the byte range of a tensor of float32 or uint32, as a kernel binding. It
+// panics for other types, which a kernel would take for float32: they reach kernels
+// by the operations that decode them.
+func (t Tensor) View() gpu.View {
+	if t.DType != F32 {
+		panic(fmt.Sprintf("tensor: %v %v where only f32 is computed with", t.DType, t))
+	}
+	return t.RawView()
+}
+
+// RawView is the byte range of a tensor of any type, to copy it.
+func (t Tensor) RawView() gpu.View { return gpu.View{Buf: t.Buf, Offset: t.Offset, Size: t.Bytes()} }
 
 func (t Tensor) String() string { return fmt.Sprintf("(%d,%d)", t.R, t.C) }
 
@@ -82,12 +94,12 @@ type Rows struct {
 
 // View is the byte range from objective 0's first element to objective M-1's last.
 func (r Rows) View() gpu.View {
-	return gpu.View{Buf: r.Buf, Offset: r.Offset, Size: (int64(r.M-1)*int64(r.Stride) + int64(r.R)*int64(r.LD)) * 4}
+	return gpu.View{Buf: r.Buf, Offset: r.Offset, Size: f32Bytes(int64(r.M-1)*int64(r.Stride) + int64(r.R)*int64(r.LD))}
 }
 
 // Objective is objective m's matrix alone.
 func (r Rows) Objective(m int) Tensor {
-	return Tensor{Buf: r.Buf, Offset: r.Offset + int64(m)*int64(r.Stride)*4, R: r.R, C: r.C, LD: r.LD}
+	return Tensor{Buf: r.Buf, Offset: r.Offset + f32Bytes(int64(m)*int64(r.Stride)), R: r.R, C: r.C, LD: r.LD}
 }
 
 // Segments cuts the N token rows of a batch into M consecutive ranges, one per
@@ -116,42 +128,63 @@ func (e *Engine) NewSegments(role gpu.Role, starts []int) Segments {
 // budget or the device refuses, the device's sticky error is set and the
 // returned tensor must not be used.
 func (e *Engine) New(role gpu.Role, label string, r, c int) Tensor {
-	ld := (c + 3) &^ 3
-	return Tensor{Buf: e.Dev.NewBuffer(role, label, int64(r)*int64(ld)*4), R: r, C: c, LD: ld}
+	return e.NewTyped(role, label, F32, r, c)
 }
 
-// Upload writes data, R*C values in row-major order, into t.
+// NewTyped is New for elements of type d, with LD = d.LD(c). A block type holds
+// zeros too.
+func (e *Engine) NewTyped(role gpu.Role, label string, d DType, r, c int) Tensor {
+	ld := d.LD(c)
+	return Tensor{Buf: e.Dev.NewBuffer(role, label, d.Bytes(int64(r)*int64(ld))), R: r, C: c, LD: ld, DType: d}
+}
+
+// Upload writes data, R*C values in row-major order, into t, rounded to the
+// nearest values of its type.
 func (e *Engine) Upload(t Tensor, data []float32) {
 	if len(data) != t.R*t.C {
 		panic(fmt.Sprintf("tensor: upload of %d values into %v", len(data), t))
 	}
-	e.Dev.Write(t.View(), byteView(pad(data, t.R, t.C, t.LD)))
+	data = pad(data, t.R, t.C, t.LD)
+	if t.DType == F32 {
+		e.Dev.Write(t.View(), byteView(data))
+		return
+	}
+	e.Dev.Write(t.RawView(), t.DType.Encode(data))
 }
 
 // UploadU32 is Upload for ids, labels and indices.
 func (e *Engine) UploadU32(t Tensor, data []uint32) {
-	if len(data) != t.R*t.C {
+	if len(data) != t.R*t.C || t.DType != F32 {
 		panic(fmt.Sprintf("tensor: upload of %d values into %v", len(data), t))
 	}
 	e.Dev.Write(t.View(), byteView(pad(data, t.R, t.C, t.LD)))
 }
 
-// Download waits for all recorded work and returns t's R*C values.
+// Download waits for all recorded work and returns t's R*C values as float32.
 func (e *Engine) Download(t Tensor) ([]float32, error) {
-	b, err := e.Dev.Read(t.View()).Wait()
+	b, err := e.Dev.Read(t.RawView()).Wait()
 	if err != nil {
 		return nil, err
 	}
-	return Unpack(b, t.R, t.C, t.LD), nil
+	if t.DType == F32 {
+		return Unpack(b, t.R, t.C, t.LD), nil
+	}
+	return unpad(t.DType.Decode(b), t.R, t.C, t.LD), nil
 }
 
 // Unpack decodes little-endian float32 rows of stride ld into r*c values.
 func Unpack(b []byte, r, c, ld int) []float32 {
-	out := make([]float32, r*c)
+	return unpad(F32.Decode(b[:f32Bytes(r*ld)]), r, c, ld)
+}
+
+// unpad is the first c of every ld values, of r rows.
+func unpad(data []float32, r, c, ld int) []float32 {
+	if c == ld {
+		return data[:r*c]
+	}
+	out := make([]float32, 0, r*c)
 	for i := range r {
-		for j := range c {
-			out[i*c+j] = math.Float32frombits(binary.LittleEndian.Uint32(b[(i*ld+j)*4:]))
-		}
+		out = append(out, data[i*ld:i*ld+c]...)
 	}
 	return out
 }
@@ -172,7 +205,7 @@ func byteView[T float32 | uint32](data []T) []byte {
 	if len(data) == 0 {
 		return nil
 	}
-	return unsafe.Slice((*byte)(unsafe.Pointer(&data[0])), len(data)*4)
+	return unsafe.Slice((*byte)(unsafe.Pointer(&data[0])), f32Bytes(len(data)))
 }
 
 // call is one dispatch of a kernel of package shaders.

@@ -28,7 +28,7 @@ type GhostScratch struct {
 // limitBytes bounds the inner products that exist at a time; 16 tokens' are
 // always allowed.
 func (e *Engine) NewGhostScratch(n, m int, limitBytes int64) GhostScratch {
-	ld := alignUp(n, 4)
+	ld := F32.LD(n)
 	chunk := max(int(limitBytes/8)/max(ld, 1)/chunkRows, 1) * chunkRows
 	size := min(chunk, alignUp(n, chunkRows)) * ld
 	return GhostScratch{n: n, m: m,
@@ -46,7 +46,9 @@ func (s GhostScratch) Release() {
 }
 
 // GhostSums is what a ghost Gram over m segments takes of a GramSums.
-func (e *Engine) GhostSums(m int) int64 { return int64(alignUp(m*m*ghostOuts*4, 256)) }
+func (e *Engine) GhostSums(m int) int64 {
+	return int64(alignUp(int(f32Bytes(m*m*ghostOuts)), bindAlign))
+}
 
 // AddGhost adds the Gram of dW_m = dy_mᵀ x_m, M matrices (R, C), from the inner
 // products between tokens: ⟨dW_i, dW_j⟩ = Σ (dy_s·dy_t)(x_s·x_t) over s of segment
@@ -62,16 +64,16 @@ func (g *GramSum) AddGhost(dy, x Tensor, seg Segments, s GhostScratch) {
 		panic(fmt.Sprintf("tensor: ghost gram: dy %v, x %v, segments %v, scratch for %d tokens in %d segments", dy, x, seg.Starts, s.n, s.m))
 	}
 	e := g.e
-	part := gpu.View{Buf: s.part.Buf, Size: int64(n*g.m) * 4}
+	part := gpu.View{Buf: s.part.Buf, Size: f32Bytes(n * g.m)}
 	for lo := 0; lo < n; {
 		ld := 0
 		hi := lo
 		for next := lo + chunkRows; hi < n; next += chunkRows { // as many tokens as fit; later chunks are wider
 			end := min(next, n)
-			if hi > lo && (end-lo)*alignUp(end, 4) > s.a.LD {
+			if hi > lo && (end-lo)*F32.LD(end) > s.a.LD {
 				break
 			}
-			hi, ld = end, alignUp(end, 4)
+			hi, ld = end, F32.LD(end)
 		}
 		a := Tensor{Buf: s.a.Buf, R: hi - lo, C: hi, LD: ld}
 		b := Tensor{Buf: s.b.Buf, R: hi - lo, C: hi, LD: ld}
@@ -79,22 +81,23 @@ func (g *GramSum) AddGhost(dy, x Tensor, seg Segments, s GhostScratch) {
 		e.MatMul(b, x.rows(lo, hi), x.rows(0, hi), NT, false)
 		e.run(call{kernel: "ghost_gram", params: ghostGramParams{uint32(lo), uint32(hi), uint32(ld), uint32(g.m)},
 			binds:  []gpu.View{a.View(), b.View(), seg.Dev.View(), part},
-			groups: grid(ceilDiv((hi-lo)*g.m, 64)), work: e.moving(int64(hi-lo)*int64(hi)*8, int64(hi-lo)*int64(hi)*4)})
+			groups: grid(ceilDiv((hi-lo)*g.m, 64)), work: e.moving(2*f32Bytes((hi-lo)*hi), 4*int64((hi-lo)*hi))})
 		lo = hi
 	}
-	out := gpu.View{Buf: g.to.t.Buf, Offset: g.at, Size: int64(g.m*g.m*ghostOuts) * 4}
+	out := gpu.View{Buf: g.to.t.Buf, Offset: g.at, Size: f32Bytes(g.m * g.m * ghostOuts)}
 	e.run(call{kernel: "ghost_fold", params: ghostFoldParams{uint32(g.m)}, consts: map[string]string{"OUTS": strconv.Itoa(ghostOuts)},
-		binds: []gpu.View{part, seg.Dev.View(), out}, groups: grid(ceilDiv(g.m*g.m*ghostOuts, 64)), work: e.moving(int64(n*g.m)*4, int64(n*g.m))})
+		binds: []gpu.View{part, seg.Dev.View(), out}, groups: grid(ceilDiv(g.m*g.m*ghostOuts, 64)), work: e.moving(f32Bytes(n*g.m), int64(n*g.m))})
 	g.add(gramPart{bytes: e.GhostSums(g.m)})
 }
 
 // addGhost adds the Gram whose partial sums, (m, m, ghostOuts), are in b: its
 // lower triangle, as tokens are paired with earlier ones.
 func addGhost(out []float64, b []byte, m int) {
+	size := int(f32Bytes(ghostOuts))
 	for i := range m {
 		for j := range i + 1 {
-			at := (i*m + j) * ghostOuts * 4
-			v := sumFloats(b[at : at+ghostOuts*4])
+			at := (i*m + j) * size
+			v := sumFloats(b[at : at+size])
 			out[i*m+j] += v
 			if i != j {
 				out[j*m+i] += v
@@ -114,7 +117,8 @@ type Cost struct{ FLOPs, Bytes float64 }
 func GhostCost(n, r, c, m int) (ghost, rows Cost) {
 	nf, rf, cf, mf := float64(n), float64(r), float64(c), float64(m)
 	product := 2 * nf * rf * cf
-	ghost = Cost{FLOPs: nf*nf*(rf+cf) + product, Bytes: 4 * (2*nf*nf + 4*nf*(rf+cf))}
-	rows = Cost{FLOPs: product + mf*(mf+1)*rf*cf + 2*mf*rf*cf, Bytes: 4 * 3 * mf * rf * cf}
+	size := float64(F32.Bytes(1))
+	ghost = Cost{FLOPs: nf*nf*(rf+cf) + product, Bytes: size * (2*nf*nf + 4*nf*(rf+cf))}
+	rows = Cost{FLOPs: product + mf*(mf+1)*rf*cf + 2*mf*rf*cf, Bytes: size * 3 * mf * rf * cf}
 	return ghost, rows
 }

@@ -31,7 +31,7 @@ type GramScratch struct {
 
 // NewGramScratch allocates for Grams of up to m rows of up to n elements.
 func (e *Engine) NewGramScratch(m, n int) GramScratch {
-	n = alignUp(n, 4)
+	n = F32.LD(n)
 	h := gramHeight(Rows{M: m, Stride: alignUp(n, 64), R: 1, LD: n}, e.Dev.Info().Limits.MaxStorageBufferBindingSize)
 	return e.gramScratch(m, n, h)
 }
@@ -107,10 +107,10 @@ func (e *Engine) gramRecord(rows Rows, s GramScratch, h int, root Tensor) gpu.Vi
 	for i := range ceilDiv(rows.M, h) {
 		for j := range i + 1 {
 			pairs := pairsOf(rows.M, h, i, j)
-			to := gpu.View{Buf: s.out.Buf, Offset: s.out.Offset + int64(first*outs)*4, Size: int64(pairs*outs) * 4}
+			to := gpu.View{Buf: s.out.Buf, Offset: s.out.Offset + f32Bytes(first*outs), Size: f32Bytes(pairs * outs)}
 			part := to
 			if slots > outs {
-				part = gpu.View{Buf: s.part.Buf, Size: int64(pairs*slots) * 4}
+				part = gpu.View{Buf: s.part.Buf, Size: f32Bytes(pairs * slots)}
 			}
 			e.gramBlock(part, rows, root, h, i, j, slots)
 			if slots > outs {
@@ -119,7 +119,7 @@ func (e *Engine) gramRecord(rows Rows, s GramScratch, h int, root Tensor) gpu.Vi
 			first += pairs
 		}
 	}
-	return gpu.View{Buf: s.out.Buf, Offset: s.out.Offset, Size: int64(first*outs) * 4}
+	return gpu.View{Buf: s.out.Buf, Offset: s.out.Offset, Size: f32Bytes(first * outs)}
 }
 
 // gramBlock sums block (i, j) of G, j ≤ i, into part (pairs, slots).
@@ -130,10 +130,10 @@ func (e *Engine) gramBlock(part gpu.View, rows Rows, root Tensor, h, i, j, slots
 	if root.Buf != nil {
 		weights, consts["WEIGHTED"] = root.View(), "1"
 	}
-	c := call{kernel: "gram", params: gramParams{uint32(n / 4), uint32(rows.Stride / 4), uint32(slots)},
+	c := call{kernel: "gram", params: gramParams{vec4s(n), vec4s(rows.Stride), uint32(slots)},
 		binds:  []gpu.View{blockView(rows, h, i), weights, part},
 		consts: consts,
-		groups: grid(slots / 64), work: e.moving(int64(n)*4*int64(min(rows.M, 2*h)), int64(n)*int64(pairsOf(rows.M, h, i, j))*2)}
+		groups: grid(slots / 64), work: e.moving(f32Bytes(n)*int64(min(rows.M, 2*h)), int64(n)*int64(pairsOf(rows.M, h, i, j))*2)}
 	if i != j { // block j is full, block i may be short
 		c.kernel, c.binds = "gram_cross", []gpu.View{blockView(rows, h, j), blockView(rows, h, i), weights, part}
 		c.consts["HEIGHT"] = strconv.Itoa(h)
@@ -143,7 +143,7 @@ func (e *Engine) gramBlock(part gpu.View, rows Rows, root Tensor, h, i, j, slots
 
 func (e *Engine) gramFold(to, part gpu.View, pairs, slots, outs int) {
 	e.run(call{kernel: "gram_fold", params: gramFoldParams{uint32(pairs), uint32(slots), uint32(outs)},
-		binds: []gpu.View{part, to}, groups: grid(ceilDiv(pairs*outs, 64)), work: e.moving(int64(pairs*slots)*4, int64(pairs*slots))})
+		binds: []gpu.View{part, to}, groups: grid(ceilDiv(pairs*outs, 64)), work: e.moving(f32Bytes(pairs*slots), int64(pairs*slots))})
 }
 
 // Wait returns G as M*M values in row-major order, both triangles filled.
@@ -233,7 +233,7 @@ func gramHeight(rows Rows, bindingBytes int64) int {
 // what is read, and on a GPU fewer for short rows, so that it is busy.
 func (e *Engine) stripOf(n int) int {
 	strip := maxStrip
-	for !e.cpu && strip > minStrip && n/4 < strip*stripSlots {
+	for !e.cpu && strip > minStrip && int(vec4s(n)) < strip*stripSlots {
 		strip /= 2
 	}
 	return strip
@@ -244,14 +244,14 @@ func (e *Engine) stripOf(n int) int {
 func (e *Engine) mostSlots(n int) int {
 	most := slotsOf(n, e.stripOf(n))
 	for strip := minStrip * 2; strip <= maxStrip; strip *= 2 {
-		below := min(n, strip*stripSlots*4-4) // the longest below this strip's range
+		below := min(n, vec4*(strip*stripSlots-1)) // the longest below this strip's range
 		most = max(most, slotsOf(below, e.stripOf(below)))
 	}
 	return most
 }
 
 // slotsOf is the number of invocations that share n values per row.
-func slotsOf(n, strip int) int { return 64 * max(1, ceilDiv(ceilDiv(n, 4), 64*strip)) }
+func slotsOf(n, strip int) int { return 64 * max(1, ceilDiv(int(vec4s(n)), 64*strip)) }
 
 func alignUp(n, a int) int { return (n + a - 1) / a * a }
 

@@ -53,7 +53,7 @@ func (g *GramSum) AddAdam(rows Rows, v Tensor, metric AdamMetric, s GramScratch)
 // adamRoot writes √D to root.
 func (e *Engine) adamRoot(root Tensor, rows Rows, v Tensor, m AdamMetric) {
 	e.Combine(root, rows, m.Mean, false)
-	n4 := root.LD / 4
+	n4 := int(vec4s(root.LD))
 	e.run(call{kernel: "adam_root",
 		params: adamRootParams{N4: uint32(n4), Beta2: float32(m.Beta2), Fresh: float32((1 - m.Beta2) * m.GradScale * m.GradScale),
 			Correction: float32(1 / (1 - math.Pow(m.Beta2, float64(m.Step)))), Eps: float32(m.Eps)},

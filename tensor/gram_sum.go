@@ -29,14 +29,14 @@ type GramSums struct{ t Tensor }
 
 // NewGramSums allocates bytes, which GramSumBytes and GhostSums add up to.
 func (e *Engine) NewGramSums(bytes int64) GramSums {
-	return GramSums{e.New(gpu.RoleScratch, "gram sums", 1, int(max(bytes/4, 4)))}
+	return GramSums{e.New(gpu.RoleScratch, "gram sums", 1, int(max(F32.Elements(bytes), vec4)))}
 }
 
 // GramSumBytes is what the Gram of m rows of n elements takes of a GramSums.
 func (e *Engine) GramSumBytes(m, n int) int64 {
-	n = alignUp(n, 4)
+	n = F32.LD(n)
 	h := gramHeight(Rows{M: m, Stride: alignUp(n, 64), R: 1, LD: n}, e.Dev.Info().Limits.MaxStorageBufferBindingSize)
-	return int64(totalPairs(m, h)) * int64(min(slotsOf(n, e.stripOf(n)), gramFold)) * 4
+	return f32Bytes(int64(totalPairs(m, h)) * int64(min(slotsOf(n, e.stripOf(n)), gramFold)))
 }
 
 // Release frees the memory.
@@ -59,7 +59,7 @@ func (g *GramSum) add(p gramPart) { g.parts, g.at = append(g.parts, p), g.at+p.b
 func (g *GramSum) place(s GramScratch) GramScratch {
 	s.out = g.to.t
 	s.out.Offset += g.at
-	s.out.LD -= int(g.at / 4)
+	s.out.LD -= int(F32.Elements(g.at))
 	s.out.C = s.out.LD
 	return s
 }

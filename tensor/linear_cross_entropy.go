@@ -146,7 +146,7 @@ func (l *LinearCrossEntropy) clip(i int, starts []int) Segments {
 	if slices.Equal(c.Starts, starts) {
 		return *c
 	}
-	if need := int64(vec4s(len(starts))) * 16; c.Dev.Buf == nil || c.Dev.Buf.Size() < need {
+	if need := f32Bytes(F32.LD(len(starts))); c.Dev.Buf == nil || c.Dev.Buf.Size() < need {
 		if c.Dev.Buf != nil {
 			c.Dev.Buf.Release()
 		}
@@ -154,7 +154,7 @@ func (l *LinearCrossEntropy) clip(i int, starts []int) Segments {
 		return *c
 	}
 	c.Starts = slices.Clone(starts)
-	c.Dev.C, c.Dev.LD = len(starts), int(vec4s(len(starts)))*4
+	c.Dev.C, c.Dev.LD = len(starts), F32.LD(len(starts))
 	u := make([]uint32, len(starts))
 	for j, s := range starts {
 		u[j] = uint32(s)
@@ -165,7 +165,7 @@ func (l *LinearCrossEntropy) clip(i int, starts []int) Segments {
 
 // rows is rows lo .. hi-1 of t; lo·LD must be a multiple of 64.
 func (t Tensor) rows(lo, hi int) Tensor {
-	t.Offset += int64(lo) * int64(t.LD) * 4
+	t.Offset += t.DType.Bytes(int64(lo) * int64(t.LD))
 	t.R = hi - lo
 	return t
 }

@@ -15,6 +15,7 @@ type product struct {
 	m, n         int
 	kBegin, kEnd int
 	a, b, out    gpu.View
+	bType        DType // of b; a and out are F32
 	lda, ldb     int
 	ldc          int
 	segments     gpu.View // SEG: the starts
@@ -97,12 +98,15 @@ func parseVariant(name, op string) (variant, error) {
 }
 
 // consts are the override values of v's kernel for op, and the tiles per workgroup.
-func (v variant) consts(op string, accumulate, cpu bool) (kernel string, c map[string]string, perGroup int) {
+func (v variant) consts(op string, b DType, accumulate, cpu bool) (kernel string, c map[string]string, perGroup int) {
 	c = map[string]string{}
 	transA := op == "TN" || op == "SEG"
 	kernel, perGroup = v.kernel, v.perGroup
 	if accumulate {
 		c["ACCUMULATE"] = "1"
+	}
+	if b != F32 {
+		c["B"] = b.String()
 	}
 	if perGroup == 0 {
 		// A CPU rasterizer runs 8 invocations side by side and balances better
@@ -113,7 +117,7 @@ func (v variant) consts(op string, accumulate, cpu bool) (kernel string, c map[s
 		c["WG"] = strconv.Itoa(perGroup)
 	}
 	if v.sized {
-		c["ROWS"], c["COLS"] = strconv.Itoa(v.rows), strconv.Itoa(v.cols/4)
+		c["ROWS"], c["COLS"] = strconv.Itoa(v.rows), strconv.Itoa(v.cols/vec4)
 	}
 	if transA && v.kernelT != "" {
 		return v.kernelT, c, perGroup
@@ -139,8 +143,8 @@ func (e *Engine) launch(p product) {
 // below 64 terms a slice, never into a padded block of a larger matrix.
 func (v variant) split(p product, bindingLimit int64) int {
 	s := min(v.slices, (p.kEnd-p.kBegin)/blockUnit)
-	part := int64(p.m) * int64(p.ldc) * 4
-	if p.op == "SEG" || p.ldc != (p.n+3)&^3 || s < 2 || int64(s)*part > bindingLimit {
+	part := f32Bytes(int64(p.m) * int64(p.ldc))
+	if p.op == "SEG" || p.ldc != F32.LD(p.n) || s < 2 || int64(s)*part > bindingLimit {
 		return 1
 	}
 	return s
@@ -153,16 +157,16 @@ func (e *Engine) runVariant(p product, v variant) {
 	terms := p.kEnd - p.kBegin
 	n := v.split(p, e.tune.limit)
 	if n < 2 {
-		e.runPieces(p, v, p.objectives, (terms+3)&^3)
+		e.runPieces(p, v, p.objectives, alignUp(terms, vec4))
 		return
 	}
-	kPer := (ceilDiv(terms, n) + 3) &^ 3
+	kPer := alignUp(ceilDiv(terms, n), vec4)
 	n = ceilDiv(terms, kPer)
 	parts := p
 	parts.stride, parts.accumulate = p.m*p.ldc, false
-	parts.out = e.tune.workspace(int64(n) * int64(parts.stride) * 4)
+	parts.out = e.tune.workspace(f32Bytes(int64(n) * int64(parts.stride)))
 	e.runPieces(parts, v, n, kPer)
-	n4 := p.m * p.ldc / 4
+	n4 := int(vec4s(p.m * p.ldc))
 	e.run(call{kernel: "splitk_reduce", params: splitParams{uint32(n4), uint32(n), asU32(p.accumulate)},
 		binds: []gpu.View{parts.out, p.out}, groups: grid(ceilDiv(n4, 64)), work: e.moving(int64(n4)*16*int64(n+2), 0)})
 }
@@ -178,37 +182,47 @@ func (e *Engine) runPieces(p product, v variant, z, kPer int) {
 // work or is one block. Every element's sum stays what it was, so the bits do not
 // depend on the limit.
 func (p product) cut(limit int64) []product {
-	mid, ok := half(0, max(p.m, p.n))
-	if !ok || p.work() <= limit {
+	if p.work() <= limit {
 		return []product{p}
 	}
+	rowUnit, columnUnit := blockUnit, blockUnit
+	if p.op != "NT" {
+		columnUnit = p.bType.columnUnit()
+	}
+	mid, byRows := half(0, p.m, rowUnit)
+	midColumn, byColumns := half(0, p.n, columnUnit)
 	low, high := p, p
-	if p.m >= p.n {
+	switch {
+	case byRows && (p.m >= p.n || !byColumns):
 		low.m, high.m = mid, p.m-mid
-		high.a = behind(p.a, mid*p.lda)
+		high.a = after(p.a, F32, mid*p.lda)
 		if p.op == "TN" || p.op == "SEG" {
-			high.a = behind(p.a, mid)
+			high.a = after(p.a, F32, mid)
 		}
-		high.out = behind(p.out, mid*p.ldc)
-	} else {
+		high.out = after(p.out, F32, mid*p.ldc)
+	case byColumns:
+		mid = midColumn
 		low.n, high.n = mid, p.n-mid
-		high.b = behind(p.b, mid)
+		high.b = after(p.b, p.bType, mid)
 		if p.op == "NT" {
-			high.b = behind(p.b, mid*p.ldb)
+			high.b = after(p.b, p.bType, mid*p.ldb)
 		}
-		high.out = behind(p.out, mid)
+		high.out = after(p.out, F32, mid)
+	default:
+		return []product{p}
 	}
 	return append(low.cut(limit), high.cut(limit)...)
 }
 
-// behind is v without its first elements.
-func behind(v gpu.View, elements int) gpu.View {
-	return gpu.View{Buf: v.Buf, Offset: v.Offset + int64(elements)*4, Size: v.Size - int64(elements)*4}
+// after is v without its first n elements, of type d.
+func after(v gpu.View, d DType, n int) gpu.View {
+	size := d.Bytes(int64(n))
+	return gpu.View{Buf: v.Buf, Offset: v.Offset + size, Size: v.Size - size}
 }
 
 // runPiece is one dispatch of v's kernel for z objectives or slices of kPer terms.
 func (e *Engine) runPiece(p product, v variant, z, kPer int) {
-	kernel, consts, perGroup := v.consts(p.op, p.accumulate, e.cpu)
+	kernel, consts, perGroup := v.consts(p.op, p.bType, p.accumulate, e.cpu)
 	segments := p.segments
 	if segments.Buf == nil {
 		segments = e.tune.placeholder()
@@ -217,7 +231,7 @@ func (e *Engine) runPiece(p product, v variant, z, kPer int) {
 	g[2] = z
 	e.run(call{kernel: kernel, consts: consts, params: matmulParams{
 		M: uint32(p.m), N: uint32(p.n), KBegin: uint32(p.kBegin), KEnd: uint32(p.kEnd),
-		LDA4: uint32(p.lda / 4), LDB4: uint32(p.ldb / 4), LDC4: uint32(p.ldc / 4),
-		Segmented: asU32(p.op == "SEG"), KPer: uint32(kPer), OutStride4: uint32(p.stride / 4)},
+		LDA4: vec4s(p.lda), LDB4: vec4s(p.ldb), LDC4: vec4s(p.ldc),
+		Segmented: asU32(p.op == "SEG"), KPer: uint32(kPer), OutStride4: vec4s(p.stride)},
 		binds: []gpu.View{p.a, p.b, segments, p.out}, groups: g, work: p.work()})
 }

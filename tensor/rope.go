@@ -93,7 +93,7 @@ func (e *Engine) RoPE(x Tensor, heads int, pos Tensor, cos, sin Tensor, inverse 
 		panic(fmt.Sprintf("tensor: rope: x %v with %d heads, pos %v, cos %v, sin %v", x, heads, pos, cos, sin))
 	}
 	const wg = 64 // rope_apply's default
-	pairs := x.R * x.C / 4
+	pairs := x.R * int(vec4s(x.C))
 	sign := float32(1)
 	if inverse {
 		sign = -1
@@ -103,7 +103,7 @@ func (e *Engine) RoPE(x Tensor, heads int, pos Tensor, cos, sin Tensor, inverse 
 	}
 	e.run(call{
 		kernel: "rope_apply",
-		params: ropeParams{Pairs: uint32(pairs), Heads: uint32(heads), Half: uint32(d / 4), XLD: uint32(x.LD / 2), TableLD: uint32(cos.LD / 2), Sign: sign},
+		params: ropeParams{Pairs: uint32(pairs), Heads: uint32(heads), Half: vec4s(d), XLD: uint32(x.LD / 2), TableLD: uint32(cos.LD / 2), Sign: sign},
 		binds:  []gpu.View{pos.View(), cos.View(), sin.View(), x.View()},
 		groups: grid(ceilDiv(pairs, wg)),
 		work:   e.moving(int64(pairs)*32, int64(pairs)*12),

@@ -12,7 +12,7 @@ type Target struct {
 // one storage binding. Rows that lie far apart, as in a bucket of the whole
 // model, exceed it together but not one by one.
 func (e *Engine) bindable(r Rows) [][2]int {
-	limit := e.Dev.Info().Limits.MaxStorageBufferBindingSize / 4 // elements
+	limit := F32.Elements(e.Dev.Info().Limits.MaxStorageBufferBindingSize)
 	fit := 1
 	if spare := limit - int64(r.R)*int64(r.LD); spare > 0 && r.Stride > 0 {
 		fit = int(min(spare/int64(r.Stride), int64(r.M))) + 1
@@ -26,13 +26,10 @@ func (e *Engine) bindable(r Rows) [][2]int {
 
 // slice is the rows of objectives first .. end-1.
 func (r Rows) slice(first, end int) Rows {
-	r.Offset += int64(first) * int64(r.Stride) * 4
+	r.Offset += f32Bytes(int64(first) * int64(r.Stride))
 	r.M = end - first
 	return r
 }
-
-// vec4s is the number of vec4s that hold n elements.
-func vec4s(n int) uint32 { return uint32(ceilDiv(n, 4)) }
 
 // asU32 is b as a kernel parameter.
 func asU32(b bool) uint32 {

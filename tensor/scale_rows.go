@@ -21,10 +21,10 @@ func (e *Engine) ScaleRows(out, a, scale Tensor) {
 	}
 	e.run(call{
 		kernel: "scale_rows",
-		params: scaleRowsParams{uint32(n4), uint32(a.LD / 4)},
+		params: scaleRowsParams{uint32(n4), vec4s(a.LD)},
 		binds:  []gpu.View{a.View(), scale.View(), out.View()},
 		groups: grid(ceilDiv(n4, elementwiseWG)),
-		work:   e.moving(int64(n4)*32, int64(n4)*4),
+		work:   e.moving(int64(n4)*32, elements(n4)),
 	})
 }
 
@@ -33,15 +33,15 @@ func (e *Engine) ScaleRowsInPlace(a, scale Tensor) {
 	if scale.R*scale.C < a.R {
 		panic(fmt.Sprintf("tensor: scale rows: %v by %v", a, scale))
 	}
-	n4 := a.R * a.LD / 4
+	n4 := int(vec4s(a.R * a.LD))
 	if n4 == 0 {
 		return
 	}
 	e.run(call{
 		kernel: "scale_rows_inplace",
-		params: scaleRowsParams{uint32(n4), uint32(a.LD / 4)},
+		params: scaleRowsParams{uint32(n4), vec4s(a.LD)},
 		binds:  []gpu.View{scale.View(), a.View()},
 		groups: grid(ceilDiv(n4, elementwiseWG)),
-		work:   e.moving(int64(n4)*32, int64(n4)*4),
+		work:   e.moving(int64(n4)*32, elements(n4)),
 	})
 }

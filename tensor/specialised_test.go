@@ -166,9 +166,19 @@ func specialisations() []specialisation {
 	for _, v := range variants {
 		for _, op := range []string{"NN", "NT", "TN", "SEG"} {
 			for i := range 4 {
-				kernel, consts, _ := v.consts(op, i&1 != 0, i&2 != 0)
-				list = append(list, specialisation{kernel, consts})
+				for _, d := range DTypes() {
+					kernel, consts, _ := v.consts(op, d, i&1 != 0, i&2 != 0)
+					list = append(list, specialisation{kernel, consts})
+				}
 			}
+		}
+	}
+	for _, x := range DTypes() {
+		list = append(list, specialisation{"embedding_forward", choose("TABLE", x)})
+		for _, out := range []DType{F32, BF16, F16} {
+			consts := choose("X", x)
+			maps.Copy(consts, choose("OUT", out))
+			list = append(list, specialisation{"convert", consts})
 		}
 	}
 	for _, d := range []int{4, 12, 32, 64, 128, maxHeadDim} {
@@ -231,11 +241,14 @@ func checkSpecialisations(t testing.TB, e *Engine) {
 }
 
 // TestSpecialisationsExist guards the list itself: its kernels and overrides are
-// those of the files, and its values are numbers.
+// those of the files and its values numbers, or choices of includes.
 func TestSpecialisationsExist(t *testing.T) {
 	for _, s := range specialisations() {
 		src := shaderSource(t, s.kernel)
 		for c, v := range s.consts {
+			if _, err := ParseDType(v); err == nil {
+				continue // a choice that does not exist does not specialise
+			}
 			if _, err := strconv.Atoi(v); err != nil || !strings.Contains(src, "\noverride "+c+": u32 = ") {
 				t.Errorf("%s: no override %s: u32 for the value %q", s.kernel, c, v)
 			}

@@ -37,14 +37,14 @@ func (e *Engine) SumSquares(scratch Tensor, xs ...Tensor) *PendingSums {
 		if at+slots > scratch.LD {
 			panic(fmt.Sprintf("tensor: sum squares: scratch %v is too small for %v", scratch, x))
 		}
-		e.run(call{kernel: "sum_squares", params: sumSquaresParams{uint32(n / 4), uint32(slots)},
+		e.run(call{kernel: "sum_squares", params: sumSquaresParams{vec4s(n), uint32(slots)},
 			consts: map[string]string{"STRIP": strconv.Itoa(e.stripOf(n))},
-			binds:  []gpu.View{x.View(), {Buf: scratch.Buf, Offset: scratch.Offset + int64(at)*4, Size: int64(slots) * 4}},
-			groups: grid(slots / 64), work: e.moving(int64(n)*4, int64(n)*2)})
+			binds:  []gpu.View{x.View(), f32View(scratch, at, slots)},
+			groups: grid(slots / 64), work: e.moving(f32Bytes(n), int64(n)*2)})
 		at += slots
 		p.ends = append(p.ends, at)
 	}
-	p.read = e.Dev.Read(gpu.View{Buf: scratch.Buf, Offset: scratch.Offset, Size: int64(at) * 4})
+	p.read = e.Dev.Read(f32View(scratch, 0, at))
 	return p
 }
 
@@ -57,7 +57,7 @@ func (p *PendingSums) Wait() ([]float64, error) {
 	out := make([]float64, len(p.ends))
 	start := 0
 	for i, end := range p.ends {
-		out[i] = sumFloats(b[start*4 : end*4])
+		out[i] = sumFloats(b[f32Bytes(start):f32Bytes(end)])
 		start = end
 	}
 	return out, nil

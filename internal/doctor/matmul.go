@@ -57,13 +57,24 @@ func matmulTests() []Test {
 	}})
 }
 
+// sameText are variants whose loads are those of direct-8x2.
+var sameText = []string{"direct-8x1", "direct-4x2", "direct-4x1", "direct-1x1", "direct-4x1-k2"}
+
 // checkVariant runs ops, and with TN the product per objective too.
 func checkVariant(e *tensor.Engine, variant string, ops []tensor.Trans) error {
 	forced := tensor.NewEngine(e.Dev, tensor.Options{Variant: variant})
 	for _, op := range ops {
 		for _, s := range [][3]int{{1, 1, 1}, {33, 70, 17}, {67, 29, 131}} {
-			if err := checkMatMul(forced, op, s[0], s[1], s[2]); err != nil {
+			if err := checkMatMul(forced, op, tensor.F32, s[0], s[1], s[2]); err != nil {
 				return fmt.Errorf("%s %v %dx%dx%d: %w", variant, op, s[0], s[1], s[2], err)
+			}
+		}
+		if op == tensor.TN || slices.Contains(sameText, variant) {
+			continue // weights are not multiplied so; or the same text as another variant
+		}
+		for _, d := range tensor.DTypes()[1:] {
+			if err := checkMatMul(forced, op, d, 33, 70, 67); err != nil {
+				return fmt.Errorf("%s %v by %v weights: %w", variant, op, d, err)
 			}
 		}
 	}
@@ -75,8 +86,8 @@ func checkVariant(e *tensor.Engine, variant string, ops []tensor.Trans) error {
 	return nil
 }
 
-// checkMatMul overwrites, then accumulates.
-func checkMatMul(e *tensor.Engine, op tensor.Trans, m, n, k int) error {
+// checkMatMul overwrites, then accumulates. b is of type d.
+func checkMatMul(e *tensor.Engine, op tensor.Trans, d tensor.DType, m, n, k int) error {
 	ar, ac, br, bc := m, k, k, n
 	switch op {
 	case tensor.NT:
@@ -85,11 +96,15 @@ func checkMatMul(e *tensor.Engine, op tensor.Trans, m, n, k int) error {
 		ar, ac = k, m
 	}
 	ah, bh := optest.Random(ar*ac, 1), optest.Random(br*bc, 2)
-	a, b := e.New(gpu.RoleScratch, "doctor", ar, ac), e.New(gpu.RoleScratch, "doctor", br, bc)
+	a, b := e.New(gpu.RoleScratch, "doctor", ar, ac), e.NewTyped(gpu.RoleScratch, "doctor", d, br, bc)
 	out := e.New(gpu.RoleScratch, "doctor", m, n)
 	defer release(a, b, out)
 	e.Upload(a, ah)
 	e.Upload(b, bh)
+	bh, err := e.Download(b) // what the type has left of it
+	if err != nil {
+		return err
+	}
 	want := make([]float32, m*n)
 	for _, accumulate := range []bool{false, true} {
 		e.MatMul(out, a, b, op, accumulate)

@@ -97,7 +97,7 @@ func (d *Decoder) Append(ids ...uint32) ([]float32, error) {
 		x = d.run(ids[:n])
 		ids = ids[n:]
 	}
-	e, rowBytes := d.m.e, int64(x.LD)*4
+	e, rowBytes := d.m.e, tensor.F32.Bytes(int64(x.LD))
 	row := gpu.View{Buf: x.Buf, Offset: x.Offset + int64(x.R-1)*rowBytes, Size: rowBytes}
 	e.Dev.Copy(d.last.View(), row)
 	e.RMSNorm(d.norm, d.rstd, d.last, d.m.norm, float32(d.m.Config.RMSNormEps))
@@ -142,7 +142,7 @@ func (d *Decoder) run(ids []uint32) tensor.Tensor {
 // at multiples of 256 bytes only.
 func (d *Decoder) store(cache, fresh tensor.Tensor) {
 	v := fresh.View()
-	d.m.e.Dev.Copy(gpu.View{Buf: cache.Buf, Offset: cache.Offset + int64(d.n)*int64(cache.LD)*4, Size: v.Size}, v)
+	d.m.e.Dev.Copy(gpu.View{Buf: cache.Buf, Offset: cache.Offset + tensor.F32.Bytes(int64(d.n)*int64(cache.LD)), Size: v.Size}, v)
 }
 
 // rows is the first n rows of t, columns the first n values of a vector.

@@ -115,7 +115,7 @@ func (o *AdamW) Step(r bucket.Report, lr float64) (scale float64, err error) {
 
 func (o *AdamW) part(s bucket.State, r run) tensor.Tensor {
 	n := r.end - r.start
-	return tensor.Tensor{Buf: o.store.Flat(s, r.bucket).Buf, Offset: int64(r.start) * 4, R: 1, C: n, LD: n}
+	return tensor.Tensor{Buf: o.store.Flat(s, r.bucket).Buf, Offset: tensor.F32.Bytes(int64(r.start)), R: 1, C: n, LD: n}
 }
 
 func firstBad(r bucket.Report) string {

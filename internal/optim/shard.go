@@ -105,7 +105,7 @@ func (s *Shard) run(r run) {
 	}
 	n := r.end - r.start
 	of := func(t tensor.Tensor) tensor.Tensor {
-		return tensor.Tensor{Buf: t.Buf, Offset: int64(r.start) * 4, R: 1, C: n, LD: n}
+		return tensor.Tensor{Buf: t.Buf, Offset: tensor.F32.Bytes(int64(r.start)), R: 1, C: n, LD: n}
 	}
 	s.o.store.Engine.AdamW(of(s.weight), of(s.m), of(s.v), s.o.part(bucket.Gradient, r), p)
 }

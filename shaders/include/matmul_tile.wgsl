@@ -11,7 +11,7 @@ fn at_a(r: u32, c: u32, rows: u32, cols: u32) -> vec4<f32> {
 
 // at_b is at_a for b.
 fn at_b(r: u32, c: u32, rows: u32, cols: u32) -> vec4<f32> {
-  if (r < rows && c * 4u < cols) { return b[r * p.ldb4 + c]; }
+  if (r < rows && c * 4u < cols) { return load4_b(r * p.ldb4 + c); }
   return vec4<f32>();
 }
 

@@ -1,0 +1,97 @@
+package tensor
+
+import (
+	"fmt"
+
+	"concord/gpu"
+)
+
+// DType is the element type of a tensor. Kernels compute in float32 whatever the
+// type: it says how values lie in memory.
+type DType uint8
+
+// The element types. Int8 and NF4 are for weights that do not change: they are
+// written by Upload and read by products and Embedding. A row of them is a whole
+// number of blocks, each a float32 scale followed by the codes of its values.
+const (
+	F32  DType = iota // float32; ids, labels and indices, which are uint32, have this type too
+	BF16              // upper half of a float32: 8 bits of exponent, 7 of fraction
+	F16               // IEEE 754 binary16: up to 65504, 10 bits of fraction
+	Int8              // blocks of 32: value = scale · code, code in -127 .. 127, scale = largest magnitude / 127
+	NF4               // blocks of 64: value = scale · level[code], the 16 levels of QLoRA's 4-bit NormalFloat (Dettmers et al. 2023), scale = largest magnitude
+)
+
+// layout is how an element type lies in memory.
+type layout struct {
+	name  string // also the value of the choice of an include: shaders/include/load4_NAME.wgsl
+	block int    // elements that are addressed as a whole
+	bytes int64  // of a block
+}
+
+var layouts = [...]layout{
+	F32:  {"f32", 1, 4},
+	BF16: {"bf16", 1, 2},
+	F16:  {"f16", 1, 2},
+	Int8: {"int8", 32, 4 + 32},
+	NF4:  {"nf4", 64, 4 + 32},
+}
+
+// DTypes lists the element types.
+func DTypes() []DType { return []DType{F32, BF16, F16, Int8, NF4} }
+
+// ParseDType finds the element type called name: f32, bf16, f16, int8 or nf4.
+func ParseDType(name string) (DType, error) {
+	for d, l := range layouts {
+		if l.name == name {
+			return DType(d), nil
+		}
+	}
+	return F32, fmt.Errorf("tensor: no element type named %q: use f32, bf16, f16, int8 or nf4", name)
+}
+
+func (d DType) String() string { return layouts[d].name }
+
+// Bytes is the size in bytes of n elements, blocks counted whole.
+func (d DType) Bytes(n int64) int64 {
+	l := layouts[d]
+	return (n + int64(l.block) - 1) / int64(l.block) * l.bytes
+}
+
+// Elements is how many elements size bytes hold.
+func (d DType) Elements(size int64) int64 {
+	l := layouts[d]
+	return size / l.bytes * int64(l.block)
+}
+
+// LD is the leading dimension of rows of c elements: whole vec4s, and whole blocks.
+func (d DType) LD(c int) int { return alignUp(c, max(vec4, layouts[d].block)) }
+
+// bindAlign is the alignment of the offset of a binding in bytes.
+const bindAlign = 256
+
+// columnUnit is the least multiple of blockUnit elements after which a part of a
+// row can be bound.
+func (d DType) columnUnit() int {
+	for n := blockUnit; ; n += blockUnit {
+		if n%layouts[d].block == 0 && d.Bytes(int64(n))%bindAlign == 0 {
+			return n
+		}
+	}
+}
+
+// vec4 is the number of elements that kernels load and store at once.
+const vec4 = 4
+
+// vec4s is the number of vec4s that hold n elements.
+func vec4s(n int) uint32 { return uint32(ceilDiv(n, vec4)) }
+
+// elements is the number of elements of n4 vec4s.
+func elements[N int | uint32](n4 N) int64 { return vec4 * int64(n4) }
+
+// f32Bytes is the size in bytes of n float32 or uint32.
+func f32Bytes[N int | int64](n N) int64 { return F32.Bytes(int64(n)) }
+
+// f32View is count float32 of b from the first one on.
+func f32View[N int | int64](v Tensor, first, count N) gpu.View {
+	return gpu.View{Buf: v.Buf, Offset: v.Offset + f32Bytes(first), Size: f32Bytes(count)}
+}
