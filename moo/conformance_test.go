@@ -2,12 +2,14 @@ package moo_test
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
 	"gonum.org/v1/gonum/mat"
 
 	"concord/moo"
+	"concord/moo/internal/jac"
 	"concord/moo/mootest"
 )
 
@@ -26,6 +28,8 @@ var conformance = []struct {
 	{"capped-mgda", nil, props{PermutationInvariant: true, IdenticalRows: true, Simplex: true}},
 	{"capped-mgda", map[string]any{"cap": 1.0}, props{NonConflicting: true, PermutationInvariant: true, IdenticalRows: true, Simplex: true}},
 	{"capped-mgda", map[string]any{"cap": 0.3}, props{PermutationInvariant: true, IdenticalRows: true, Simplex: true}},
+	{"random", nil, props{Simplex: true, IdenticalRows: true}},
+	{"token-mean", nil, props{PermutationInvariant: true, LinearUnderScaling: true, StronglyStationary: true, IdenticalRows: true, Simplex: true}},
 	{"pcd", nil, props{IdenticalRows: true}},
 	{"pcd", map[string]any{"tau": 0.5, "beta": 0.0}, props{IdenticalRows: true}},
 	{"pcgrad", nil, props{}},
@@ -102,6 +106,95 @@ func TestWrappedConformance(t *testing.T) {
 				p = props{NonConflicting: true, PermutationInvariant: true, IdenticalRows: true, Tolerance: 1e-7}
 			}
 			t.Run(name+" "+kind, func(t *testing.T) { mootest.Run(t, m, p) })
+		}
+	}
+}
+
+// TestControl holds that a control has the direction of one vector and the length of
+// the other, for gradients of any norms, and is nothing where the method vanishes.
+func TestControl(t *testing.T) {
+	for _, name := range []string{"mgda", "pcgrad", "cagrad", "imtl-g"} {
+		for seed := range uint64(20) {
+			j := jac.Gaussian(jac.RNG(seed), 4, 9).Scale(1, 10, 0.1, 3, 1)
+			norm, direction, own, mean := controlled(t, name, "norm", j), controlled(t, name, "direction", j), controlled(t, name, "", j), controlled(t, "mean", "", j)
+			for _, c := range []struct{ got, along, long []float64 }{{norm, mean, own}, {direction, own, mean}} {
+				cos := jac.Dot(c.got, c.along) / jac.Length(c.got) / jac.Length(c.along)
+				if math.Abs(cos-1) > 1e-9 || math.Abs(jac.Length(c.got)/jac.Length(c.long)-1) > 1e-9 {
+					t.Errorf("%s, seed %d: cosine %g, length %g of %g", name, seed, cos, jac.Length(c.got), jac.Length(c.long))
+				}
+			}
+		}
+	}
+	opposed := jac.Jacobian{{1, 2}, {-1, -2}}
+	if d := controlled(t, "mgda", "direction", opposed); d[0] != 0 || d[1] != 0 {
+		t.Errorf("of a method that returns 0: %v", d)
+	}
+	for _, name := range []string{"famo", "mean", "graddrop"} {
+		m, err := moo.New(name, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := moo.Wrap(m, moo.Wrapping{Control: "norm"}); err == nil {
+			t.Errorf("%s has a control", name)
+		}
+	}
+	if _, err := moo.Control(shortest{}, "length"); err == nil {
+		t.Error("an unknown control is taken")
+	}
+}
+
+func controlled(t *testing.T, name, kind string, j jac.Jacobian) []float64 {
+	t.Helper()
+	m, err := moo.New(name, moo.ForTraining(name, nil))
+	if err == nil {
+		m, err = moo.Wrap(m, moo.Wrapping{Control: kind})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := moo.Solve(m, moo.Input{G: j.Gram(), Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j.Combine(r.Weights)
+}
+
+// TestTokenMean: weights are the step's tokens, and not the sizes of the data.
+func TestTokenMean(t *testing.T) {
+	m, err := moo.New("token-mean", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := moo.Solve(m, moo.Input{Tokens: []float64{9, 9, 9}, StepTokens: []float64{1, 3, 0}})
+	if err != nil || !slices.Equal(r.Weights, []float64{0.25, 0.75, 0}) {
+		t.Errorf("%v, %v", r.Weights, err)
+	}
+	if _, err := moo.Solve(m, moo.Input{Preference: []float64{1, 1}}); err == nil {
+		t.Error("no tokens, and no error")
+	}
+}
+
+// TestRandomByBucket: weights differ by bucket and step, and are the same again.
+func TestRandomByBucket(t *testing.T) {
+	m, err := moo.New("random", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mean := make([]float64, 3)
+	seen := map[string]bool{}
+	for bucket := range 2000 {
+		r, err := moo.Solve(m, moo.Input{G: mat.NewSymDense(3, []float64{1, 0, 0, 0, 1, 0, 0, 0, 1}), Seed: 5, Step: int64(bucket % 7), Bucket: bucket})
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[fmt.Sprint(r.Weights)] = true
+		for i, w := range r.Weights {
+			mean[i] += w / 2000
+		}
+	}
+	for _, x := range mean { // standard error √(1/18/2000) = 0.0053
+		if len(seen) != 2000 || math.Abs(x-1.0/3) > 0.025 {
+			t.Errorf("%d different weights, mean %v", len(seen), mean)
 		}
 	}
 }

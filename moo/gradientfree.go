@@ -28,7 +28,7 @@ func solveWithoutGram(m Method, in Input) (Result, error) {
 	if !isGradientFree(m) {
 		return Result{}, errors.New("moo: the Gram is empty")
 	}
-	n := max(len(in.Losses), len(in.Tokens), len(in.Preference))
+	n := max(len(in.Losses), len(in.Tokens), len(in.StepTokens), len(in.Preference))
 	if n == 0 {
 		return Result{}, errors.New("moo: neither a Gram nor losses, sizes or a preference: how many objectives are there?")
 	}
@@ -62,6 +62,8 @@ func (in Input) checkLengths(n int) error {
 		return fmt.Errorf("moo: %d losses for %d objectives", len(in.Losses), n)
 	case in.Tokens != nil && len(in.Tokens) != n:
 		return fmt.Errorf("moo: %d sizes for %d objectives", len(in.Tokens), n)
+	case in.StepTokens != nil && len(in.StepTokens) != n:
+		return fmt.Errorf("moo: the step's tokens of %d objectives for %d", len(in.StepTokens), n)
 	}
 	return nil
 }

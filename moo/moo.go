@@ -25,6 +25,7 @@ type Input struct {
 	G          *mat.SymDense // (M, M) Gram; rows may be zero or non-finite, Solve sees to them
 	Losses     []float64     // the objectives' latest losses (M, > 0; NaN where not known), or nil
 	Tokens     []float64     // size of the objectives' training data (M), or nil
+	StepTokens []float64     // supervised tokens of this step (M), or nil
 	Preference []float64     // u, M values > 0, scaled to sum to 1 by Solve; nil means 1/M each
 	Seed       uint64        // Seed, Step and Bucket key the counter-based randomness
 	Step       int64

@@ -19,6 +19,7 @@ func registry() []entry {
 		meanEntry(),
 		sumEntry(),
 		staticEntry(),
+		tokenMeanEntry(),
 		mgdaEntry(),
 		cappedEntry(),
 		pcgradEntry(),
@@ -34,6 +35,7 @@ func registry() []entry {
 		dbMTLEntry(),
 		gradnormEntry(),
 		pcdEntry(),
+		randomEntry(),
 
 		graddropEntry(),
 		trimmedMeanEntry(),

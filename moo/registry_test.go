@@ -11,7 +11,7 @@ func TestNewErrors(t *testing.T) {
 		options map[string]any
 		want    string
 	}{
-		{"pcgard", nil, `unknown method "pcgard", did you mean "pcgrad"?; the methods are mean, sum, static, mgda`},
+		{"pcgard", nil, `unknown method "pcgard", did you mean "pcgrad"?; the methods are mean, sum, static, token-mean, mgda`},
 		{"zzzzzzzz", nil, `unknown method "zzzzzzzz"; the methods`},
 		{"mgda", map[string]any{"c": 1.0}, `mgda: unknown option "c"; it has none`},
 		{"cagrad", map[string]any{"rescal": "mean"}, `did you mean "rescale"?; its options are c, rescale`},

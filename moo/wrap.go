@@ -19,13 +19,14 @@ type wrapper interface {
 type Wrapping struct {
 	Normalise string  // "none" or "", "l2", "loss", "loss+": see Normalise
 	EMA       float64 // α of EMA; 0 is none
+	Control   string  // "norm", "direction", "" neither: see Control
 }
 
 // Wrap puts around m, from the inside to the outside: the preference, for
-// methods that make no use of it themselves; Normalise; EMA. It fails on values
+// methods that make no use of it themselves; Normalise; EMA; Control. It fails on values
 // out of range and on element-wise methods, which have no weights to work on.
 func Wrap(m Method, w Wrapping) (Method, error) {
-	plain := (w.Normalise == "" || w.Normalise == normaliseNone) && w.EMA == 0
+	plain := (w.Normalise == "" || w.Normalise == normaliseNone) && w.EMA == 0 && w.Control == ""
 	if err := hasWeights(m); err != nil {
 		if plain {
 			return m, nil
@@ -39,7 +40,10 @@ func Wrap(m Method, w Wrapping) (Method, error) {
 	if err != nil {
 		return nil, err
 	}
-	return EMA(m, w.EMA)
+	if m, err = EMA(m, w.EMA); err != nil {
+		return nil, err
+	}
+	return Control(m, w.Control)
 }
 
 // Prefer gives a meaning to the preference for a method that makes none: the

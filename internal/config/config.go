@@ -80,6 +80,7 @@ type Objective struct {
 	EMA         float64            `toml:"ema"`         // CR-MOGM: share of the last step's weights in this step's
 	Every       int                `toml:"every"`       // weights are solved every so many steps and kept in between
 	Warmup      int                `toml:"warmup"`      // steps of mean before the method
+	Control     string             `toml:"control"`     // "norm", "direction", "" neither: only the length, or only the direction, of what the method gives
 	Metric      string             `toml:"metric"`      // "euclidean", or "adam": the Gram in the optimizer's metric
 	Gram        string             `toml:"gram"`        // "auto", "rows" or "ghost": how linear layers' Grams are computed
 	InFlight    int                `toml:"in_flight"`   // units whose rows may exist at one time; 0: 1 on a CPU adapter, 2 otherwise

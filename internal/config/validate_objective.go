@@ -12,6 +12,7 @@ func (c *Config) objective() error {
 	o := c.Objective
 	checks := []error{
 		c.oneOf("objective.normalise", o.Normalise, "none", "l2", "loss", "loss+"),
+		c.oneOf("objective.control", o.Control, "", "norm", "direction"),
 		c.oneOf("objective.metric", o.Metric, "euclidean", "adam"),
 		c.oneOf("objective.gram", o.Gram, "auto", "rows", "ghost"),
 		c.inRange("objective.ema", o.EMA, 0, 1, "ema = 0.9"),

@@ -119,12 +119,12 @@ func (o *Objective) newRule(cfg *config.Config, key, name string, options map[st
 		return rule{}, e
 	}
 	info, _ := moo.Lookup(name)
-	w := moo.Wrapping{Normalise: o.cfg.Normalise, EMA: o.cfg.EMA}
+	w := moo.Wrapping{Normalise: o.cfg.Normalise, EMA: o.cfg.EMA, Control: o.cfg.Control}
 	if info.Needs != moo.NeedsGram && info.Needs != moo.NeedsRows {
-		w.Normalise = "" // it looks at no gradients; check refuses where no rule does
+		w.Normalise, w.Control = "", "" // it looks at no gradients; check refuses where no rule does
 	}
 	if m, err = moo.Wrap(m, w); err != nil {
-		return rule{}, &config.Error{Where: cfg.Where(key + ".method"), Msg: err.Error(), Fix: "remove objective.normalise and objective.ema"}
+		return rule{}, &config.Error{Where: cfg.Where(key + ".method"), Msg: err.Error(), Fix: "remove objective.normalise, objective.control and objective.ema"}
 	}
 	return rule{name: name, method: m, needs: info.Needs}, nil
 }
@@ -173,6 +173,8 @@ func (o *Objective) check(cfg *config.Config) error {
 		return fail("objective.gram", fmt.Sprintf("\"ghost\" takes up to %d tokens a step; batch.rows times batch.seq_len are %d", tensor.GhostTokens, tokens), `gram = "rows"`)
 	case o.cfg.Gram == "ghost" && solves(moo.NeedsRows):
 		return fail("objective.gram", "element-wise methods need the gradients' single values", `gram = "rows"`)
+	case o.cfg.Control != "" && !solves(moo.NeedsGram):
+		return fail("objective.control", fmt.Sprintf("method %q computes no Gram", o.rules[0].name), `control = ""`)
 	case o.cfg.Normalise != "none" && !solves(moo.NeedsGram):
 		return fail("objective.normalise", fmt.Sprintf("method %q computes no Gram", o.rules[0].name), `normalise = "none"`)
 	}

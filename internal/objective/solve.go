@@ -75,13 +75,21 @@ func (o *Objective) Fixed(unit int) []float64 {
 
 // before asks a rule for weights that need no gradients.
 func (o *Objective) before(r rule, u *groupState, unit int) ([]float64, error) {
-	res, err := moo.Solve(r.method, moo.Input{Losses: o.losses, Tokens: o.tokens, Preference: o.preference,
+	res, err := moo.Solve(r.method, moo.Input{Losses: o.losses, Tokens: o.tokens, StepTokens: floats(o.supervised), Preference: o.preference,
 		Seed: o.seed, Step: o.step, Bucket: unit, State: u.State})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.name, err)
 	}
 	u.State = res.State
 	return res.Weights, nil
+}
+
+func floats(n []int) []float64 {
+	out := make([]float64, len(n))
+	for i, x := range n {
+		out[i] = float64(x)
+	}
+	return out
 }
 
 // normalised scales weights to sum to one.
@@ -115,7 +123,7 @@ func (o *Objective) Solve(p bucket.Problem) (bucket.Solution, error) {
 	if o.cfg.Noise.Debias {
 		g = o.debias(p, u)
 	}
-	res, err := moo.Solve(r.method, moo.Input{G: g, Losses: losses, Tokens: o.tokens, Preference: o.preference,
+	res, err := moo.Solve(r.method, moo.Input{G: g, Losses: losses, Tokens: o.tokens, StepTokens: floats(o.supervised), Preference: o.preference,
 		Seed: o.seed, Step: o.step, Bucket: p.Unit, State: u.State})
 	if err != nil {
 		return bucket.Solution{}, fmt.Errorf("%s: %w", r.name, err)
