@@ -121,3 +121,22 @@ func TestBackslashPath(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestStoredNeedsNoWeights: a machine that joins a run, and a run that is resumed, get
+// the weights from elsewhere.
+func TestStoredNeedsNoWeights(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"config.json", "tokenizer.json"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("{}"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := Default()
+	c.Model.Path = dir
+	if err := c.modelPath(); err == nil {
+		t.Error("a new run without weights is taken")
+	}
+	if err := Restore(filepath.Join(dir, "run.toml"), c).modelPath(); err != nil {
+		t.Error(err)
+	}
+}
