@@ -33,24 +33,41 @@ type Batch struct {
 	Segments tensor.Segments
 
 	ids, labels, pos, start, end, scale tensor.Tensor
-	longest                             int                // tokens of the longest document
-	index                               *tensor.TokenIndex // by objective
-	whole                               *tensor.TokenIndex // all tokens in one; the same as index for one objective
-	m                                   *Llama
+
+	spans map[int]tensor.Docs     // by window: what of its document a token sees, and who sees it
+	split map[int]tensor.Segments // by rows a token: Segments of such rows; all in one if negative
+	index *tensor.TokenIndex      // by objective
+	whole *tensor.TokenIndex      // all tokens in one; the same as index for one objective
+	m     *transformer
+	memory
 }
 
-// NewBatch allocates the buffers of a batch for m.
-func (m *Llama) NewBatch() *Batch {
-	row := func(label string) tensor.Tensor { return m.new(gpu.RoleData, label, 1, m.n) }
-	b := &Batch{m: m, ids: row("ids"), labels: row("labels"), pos: row("pos"), start: row("doc start"), end: row("doc end"), scale: row("scale")}
-	if !m.Dims.ForwardOnly {
-		b.index = m.e.NewTokenIndex(m.n, m.Dims.Objectives)
-		if b.whole = b.index; m.Dims.Objectives > 1 {
+func (m *transformer) NewBatch() *Batch {
+	b := &Batch{m: m, memory: memory{e: m.e}, spans: map[int]tensor.Docs{}, split: map[int]tensor.Segments{}}
+	row := func(label string) tensor.Tensor { return b.new(gpu.RoleData, label, 1, m.n) }
+	b.ids, b.labels, b.pos, b.scale = row("ids"), row("labels"), row("pos"), row("scale")
+	b.start, b.end = row("doc start"), row("doc end")
+	for _, w := range m.config.windows() {
+		if b.spans[w] = (tensor.Docs{Start: b.start, End: b.end}); w > 0 {
+			b.spans[w] = tensor.Docs{Start: row("window start"), End: row("window end")}
+		}
+	}
+	one := oneObjective(m.n, m.dims.Objectives)
+	b.Segments = b.segments(one)
+	if !m.dims.ForwardOnly {
+		b.index = m.e.NewTokenIndex(m.n, m.dims.Objectives)
+		if b.whole = b.index; m.dims.Objectives > 1 {
 			b.whole = m.e.NewTokenIndex(m.n, 1)
 		}
 	}
-	b.Segments = m.e.NewSegments(gpu.RoleData, oneObjective(m.n, m.Dims.Objectives))
 	return b
+}
+
+// segments is starts on the device.
+func (b *Batch) segments(starts []int) tensor.Segments {
+	s := b.e.NewSegments(gpu.RoleData, starts)
+	b.owned = append(b.owned, s.Dev)
+	return s
 }
 
 // oneObjective is segments of which the first holds all n tokens.
@@ -67,7 +84,7 @@ func oneObjective(n, objectives int) []int {
 // position outside of the model's, a document that is not one.
 func (b *Batch) Upload(t Tokens) error {
 	if t.Starts == nil {
-		t.Starts = oneObjective(len(t.IDs), b.m.Dims.Objectives)
+		t.Starts = oneObjective(len(t.IDs), b.m.dims.Objectives)
 	}
 	if t.Scale == nil {
 		t.Scale = make([]float32, len(t.IDs))
@@ -86,16 +103,13 @@ func (b *Batch) Upload(t Tokens) error {
 		e.UploadU32(x.to, x.data)
 	}
 	e.Upload(b.scale, t.Scale)
-	starts := make([]uint32, len(t.Starts))
-	for i, s := range t.Starts {
-		starts[i] = uint32(s)
+	b.Segments = b.upload(b.Segments, t.Starts, 1)
+	for k, s := range b.split {
+		if k > 0 {
+			b.split[k] = b.upload(s, t.Starts, k)
+		}
 	}
-	e.UploadU32(b.Segments.Dev, starts)
-	b.Segments.Starts = append([]int(nil), t.Starts...)
-	b.longest = 1
-	for i := range t.DocStart {
-		b.longest = max(b.longest, int(t.DocEnd[i]-t.DocStart[i]))
-	}
+	b.uploadSpans(t)
 	if b.index != nil {
 		b.index.Update(t.IDs, b.Segments)
 		if b.whole != b.index {
@@ -103,6 +117,60 @@ func (b *Batch) Upload(t Tokens) error {
 		}
 	}
 	return nil
+}
+
+// upload writes starts, in rows of which a token has k, to s.
+func (b *Batch) upload(s tensor.Segments, starts []int, k int) tensor.Segments {
+	dev := make([]uint32, len(starts))
+	s.Starts = make([]int, len(starts))
+	for i, x := range starts {
+		dev[i], s.Starts[i] = uint32(x*k), x*k
+	}
+	b.e.UploadU32(s.Dev, dev)
+	return s
+}
+
+// uploadSpans cuts the documents to the layers' windows: of w tokens, token i
+// sees those from i-w+1 on and is seen by those before i+w.
+func (b *Batch) uploadSpans(t Tokens) {
+	longest := 1
+	for i := range t.DocStart {
+		longest = max(longest, int(t.DocEnd[i]-t.DocStart[i]))
+	}
+	for w, d := range b.spans {
+		if d.Longest = longest; w > 0 {
+			d.Longest = min(longest, w)
+			start, end := make([]uint32, b.m.n), make([]uint32, b.m.n)
+			for i := range b.m.n {
+				start[i] = uint32(max(int(t.DocStart[i]), i-w+1))
+				end[i] = uint32(min(int(t.DocEnd[i]), i+w))
+			}
+			b.e.UploadU32(d.Start, start)
+			b.e.UploadU32(d.End, end)
+		}
+		b.spans[w] = d
+	}
+}
+
+// rows is seg, the batch's segments or all tokens in one, in rows of which a
+// token has k.
+func (b *Batch) rows(seg tensor.Segments, k int) tensor.Segments {
+	if k == 1 {
+		return seg
+	}
+	if seg.M() == 1 && b.Segments.M() > 1 { // all in one: of the batch's there are more
+		k = -k
+	}
+	s, ok := b.split[k]
+	if !ok {
+		starts := make([]int, len(seg.Starts))
+		for i, x := range seg.Starts {
+			starts[i] = x * max(k, -k)
+		}
+		s = b.segments(starts)
+		b.split[k] = s
+	}
+	return s
 }
 
 // tokens is the index of the batch's tokens in so many segments.
@@ -114,7 +182,7 @@ func (b *Batch) tokens(segments int) *tensor.TokenIndex {
 }
 
 func (b *Batch) check(t Tokens) error {
-	n, d := b.m.n, b.m.Dims
+	n, d := b.m.n, b.m.dims
 	for _, x := range []struct {
 		what string
 		n    int
@@ -132,7 +200,7 @@ func (b *Batch) check(t Tokens) error {
 			return fmt.Errorf("segments %v are not ascending", t.Starts)
 		}
 	}
-	vocab := uint32(b.m.Config.Vocab)
+	vocab := uint32(b.m.config.Vocab)
 	for i, id := range t.IDs {
 		switch {
 		case id >= vocab:
@@ -169,14 +237,12 @@ func (t Tokens) checkDocuments() error {
 	return nil
 }
 
-// docs are the batch's documents, for attention.
-func (b *Batch) docs() tensor.Docs {
-	return tensor.Docs{Start: b.start, End: b.end, Longest: b.longest}
-}
+// docs are the batch's documents, for attention with a window; 0 = all of them.
+func (b *Batch) docs(window int) tensor.Docs { return b.spans[window] }
 
-// Release frees what NewBatch allocated beyond the model's own buffers.
+// Release frees what NewBatch allocated.
 func (b *Batch) Release() {
-	b.Segments.Dev.Buf.Release()
+	b.release()
 	if b.index != nil {
 		b.index.Release()
 		if b.whole != b.index {

@@ -116,15 +116,70 @@ func TestConfigGenerations(t *testing.T) {
 	}
 }
 
+// What is written is read again as it was, for every family.
+func TestConfigRoundTrip(t *testing.T) {
+	for name, c := range models() {
+		c.EOS = []int{3, 5}
+		text, err := c.JSON(safetensors.F32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := ParseConfig(text)
+		if err != nil {
+			t.Errorf("%s: %v\n%s", name, err, text)
+			continue
+		}
+		got.raw, got.DType = nil, ""
+		if !reflect.DeepEqual(got, c) {
+			t.Errorf("%s: read back\n%+v, written\n%+v", name, got, c)
+		}
+	}
+}
+
+// Which layers slide, as Hugging Face reads it.
+func TestConfigWindows(t *testing.T) {
+	for _, c := range []struct {
+		modelType, keys string
+		want            []int
+		err             string
+	}{
+		{"llama", `"sliding_window": 7`, nil, ""},
+		{"mistral", `"sliding_window": 7`, []int{7, 7, 7}, ""},
+		{"mistral", `"sliding_window": null`, nil, ""},
+		{"mistral", `"bos_token_id": 1`, []int{4096, 4096, 4096}, ""},
+		{"qwen2", `"sliding_window": 7`, nil, ""},
+		{"qwen2", `"sliding_window": 7, "use_sliding_window": true, "max_window_layers": 1`, []int{0, 7, 7}, ""},
+		{"qwen2", `"sliding_window": 7, "use_sliding_window": true, "max_window_layers": 3`, nil, ""},
+		{"qwen3", `"sliding_window": 7, "use_sliding_window": true, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]`, []int{7, 0, 7}, ""},
+		{"qwen3", `"layer_types": ["full_attention", "full_attention", "full_attention"]`, nil, ""},
+		{"qwen3", `"layer_types": ["full_attention", "sliding_attention", "full_attention"]`, nil, `layer 1 is "sliding_attention"`},
+		{"qwen3", `"use_sliding_window": true, "layer_types": ["full_attention"]`, nil, "names 1 layers"},
+		{"qwen3", `"use_sliding_window": true, "layer_types": ["full_attention", "chunked_attention", "full_attention"]`, nil, "chunked_attention"},
+		{"mistral", `"sliding_window": "x"`, nil, `sliding_window is "x"`},
+	} {
+		text := `{"model_type": "` + c.modelType + `", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 3, "num_attention_heads": 2, "vocab_size": 9, ` + c.keys + "}"
+		got, err := ParseConfig([]byte(text))
+		if c.err != "" {
+			if err == nil || !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%s %s: error %v, want %q", c.modelType, c.keys, err, c.err)
+			}
+			continue
+		}
+		if err != nil || !slices.Equal(got.Windows, c.want) {
+			t.Errorf("%s %s: windows %v, want %v (%v)", c.modelType, c.keys, got.Windows, c.want, err)
+		}
+	}
+}
+
 func TestConfigRefusals(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
-		{`"model_type": "llama"`, `"model_type": "qwen3"`, `model_type "qwen3" is not supported`},
+		{`"model_type": "llama"`, `"model_type": "gemma4"`, `model_type "gemma4" is not supported: supported are llama, mistral`},
+		{`"model_type": "llama"`, `"mlp_bias": true, "model_type": "qwen2"`, `mlp_bias is given twice`},
+		{`"attention_bias": false`, `"sliding_window": 0`, "sliding_window is 0"},
 		{`"llama3"`, `"yarn"`, `unknown type "yarn"`},
 		{`"llama3"`, `"dynamic"`, `"dynamic"`},
 		{`"factor": 32.0`, `"factor": 0`, "factor"},
 		{`"bfloat16"`, `"float8_e4m3fn"`, `dtype "float8_e4m3fn"`},
-		{`"attention_bias": false`, `"attention_bias": true`, "attention_bias"},
-		{`"mlp_bias": false`, `"mlp_bias": true`, "mlp_bias"},
 		{`"attention_dropout": 0.0`, `"attention_dropout": 0.1`, "attention_dropout"},
 		{`"hidden_act": "silu"`, `"hidden_act": "gelu"`, `hidden_act "gelu"`},
 		{`"pretraining_tp": 1`, `"quantization_config": {"bits": 4}`, "quantization_config"},
@@ -162,12 +217,12 @@ func TestConfigRefusals(t *testing.T) {
 func TestParamSpecsOrder(t *testing.T) {
 	c, _ := ParseConfig([]byte(llama32))
 	specs := ParamSpecs(c)
-	if first, last := specs[0], specs[len(specs)-1]; first.Name != normName || last.Name != embedName || last.Uses != 2 {
+	if first, last := specs[0], specs[len(specs)-1]; first.Name != llamaNorm || last.Name != llamaEmbed || last.Uses != 2 {
 		t.Errorf("tied: first %+v, last %+v", first, last)
 	}
 	c.TieWordEmbeddings = false
 	specs = ParamSpecs(c)
-	if first, last := specs[0], specs[len(specs)-1]; first.Name != headName || last.Name != embedName || last.Uses != 1 {
+	if first, last := specs[0], specs[len(specs)-1]; first.Name != llamaHead || last.Name != llamaEmbed || last.Uses != 1 {
 		t.Errorf("untied: first %+v, last %+v", first, last)
 	}
 	if len(specs) != 16*9+3 {

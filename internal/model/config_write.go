@@ -90,16 +90,38 @@ func (c Config) fields() []field {
 		key   string
 		value any
 	}{
-		{"architectures", []string{"LlamaForCausalLM"}}, {"attention_bias", false}, {"bos_token_id", ids(c.BOS)},
+		{"architectures", []string{c.family().architecture}}, {"attention_bias", c.AttentionBias}, {"bos_token_id", ids(c.BOS)},
 		{"eos_token_id", ids(c.EOS)}, {"head_dim", c.HeadDim}, {"hidden_act", "silu"}, {"hidden_size", c.Hidden},
 		{"initializer_range", c.InitializerRange}, {"intermediate_size", c.FFN}, {"max_position_embeddings", c.MaxPositions},
-		{"mlp_bias", false}, {"model_type", c.ModelType}, {"num_attention_heads", c.Heads}, {"num_hidden_layers", c.Layers},
+		{"mlp_bias", c.MLPBias}, {"model_type", c.ModelType}, {"num_attention_heads", c.Heads}, {"num_hidden_layers", c.Layers},
 		{"num_key_value_heads", c.KVHeads}, {"rms_norm_eps", c.RMSNormEps}, {"tie_word_embeddings", c.TieWordEmbeddings},
 		{"vocab_size", c.Vocab},
 	} {
 		out = set(out, f.key, f.value, true)
 	}
-	return out
+	return c.windowFields(out)
+}
+
+// windowFields spells the sliding layers.
+func (c Config) windowFields(out []field) []field {
+	if c.family().slides == neverSlides {
+		return out
+	}
+	var types []string
+	var width any
+	for i := range c.Layers {
+		kind := fullLayer
+		if w := c.window(i); w > 0 {
+			kind, width = slidingLayer, w
+		}
+		types = append(types, kind)
+	}
+	out = set(out, "sliding_window", width, true)
+	if c.family().slides == allSlide {
+		return out
+	}
+	out = set(out, "use_sliding_window", width != nil, true)
+	return set(out, "layer_types", types, true)
 }
 
 func ids(list []int) any {
@@ -128,6 +150,12 @@ func set(fs []field, key string, value any, replace bool) []field {
 		}
 	}
 	return append(fs, field{key, text})
+}
+
+// field is one top-level key of config.json with its value's bytes.
+type field struct {
+	key   string
+	value json.RawMessage
 }
 
 // fields splits a JSON object into its keys in file order. A key given twice is

@@ -17,45 +17,43 @@ var ErrContextFull = errors.New("the context is full")
 // Decoder runs a model token by token with a key-value cache. It shares the
 // model's weights, not its activations.
 type Decoder struct {
-	m          *Llama
+	m *transformer
+	memory
 	max, n     int // capacity and length of the context
 	chunk      int
-	rope       ropeTables
+	ropes      []ropeTables
 	keys, vals []tensor.Tensor // per layer (max, KV·D)
-	a          activations
-	s          scratch
+	a          *activations
+	s          *scratch
 	x          [2]tensor.Tensor
-	ids, pos   tensor.Tensor // (1, chunk)
-	start      tensor.Tensor // (1, chunk) zeros: one document
-	last, norm tensor.Tensor // (1, C)
-	rstd       tensor.Tensor // (1, 1)
-	logits     tensor.Tensor // (1, V)
-	owned      []tensor.Tensor
+	ids, pos   tensor.Tensor         // (1, chunk)
+	starts     map[int]tensor.Tensor // by window, (1, chunk): the first key that a token sees
+	last, norm tensor.Tensor         // (1, C)
+	rstd       tensor.Tensor         // (1, 1)
+	logits     tensor.Tensor         // (1, V)
 }
 
-// NewDecoder allocates a cache for contexts of up to maxLen tokens.
-func (m *Llama) NewDecoder(maxLen int) (*Decoder, error) {
-	c := m.Config
+func (m *transformer) NewDecoder(maxLen int) (*Decoder, error) {
+	c := m.config
 	if maxLen < 1 || maxLen > c.MaxPositions {
 		return nil, fmt.Errorf("model: a context of %d tokens: max_position_embeddings is %d", maxLen, c.MaxPositions)
 	}
-	before := len(m.owned)
-	d := &Decoder{m: m, max: maxLen, chunk: min(maxLen, prefillTokens)}
-	d.rope = m.newRope(maxLen)
+	d := &Decoder{m: m, memory: memory{e: m.e}, max: maxLen, chunk: min(maxLen, prefillTokens), starts: map[int]tensor.Tensor{}}
+	d.ropes = newRopes(&d.memory, c, maxLen)
 	for range c.Layers {
-		d.keys = append(d.keys, m.new(gpu.RoleActivations, "key cache", maxLen, c.KVHeads*c.HeadDim))
-		d.vals = append(d.vals, m.new(gpu.RoleActivations, "value cache", maxLen, c.KVHeads*c.HeadDim))
+		d.keys = append(d.keys, d.new(gpu.RoleActivations, "key cache", maxLen, c.KVHeads*c.HeadDim))
+		d.vals = append(d.vals, d.new(gpu.RoleActivations, "value cache", maxLen, c.KVHeads*c.HeadDim))
 	}
-	d.a, d.s = m.newActivations(gpu.RoleActivations, d.chunk), m.newScratch(d.chunk)
+	d.a, d.s = newActivations(&d.memory, c, d.chunk), newScratch(&d.memory, c, d.chunk)
 	for i := range d.x {
-		d.x[i] = m.new(gpu.RoleActivations, "residual", d.chunk, c.Hidden)
+		d.x[i] = d.new(gpu.RoleActivations, "residual", d.chunk, c.Hidden)
 	}
-	d.ids, d.pos = m.new(gpu.RoleData, "ids", 1, d.chunk), m.new(gpu.RoleData, "pos", 1, d.chunk)
-	d.start = m.new(gpu.RoleData, "doc start", 1, d.chunk)
-	d.last, d.norm = m.new(gpu.RoleScratch, "last", 1, c.Hidden), m.new(gpu.RoleScratch, "last norm", 1, c.Hidden)
-	d.rstd, d.logits = m.new(gpu.RoleScratch, "rstd", 1, 1), m.new(gpu.RoleScratch, "logits", 1, c.Vocab)
-	d.owned = append(d.owned, m.owned[before:]...)
-	m.owned = m.owned[:before]
+	d.ids, d.pos = d.new(gpu.RoleData, "ids", 1, d.chunk), d.new(gpu.RoleData, "pos", 1, d.chunk)
+	for _, w := range c.windows() {
+		d.starts[w] = d.new(gpu.RoleData, "first keys", 1, d.chunk)
+	}
+	d.last, d.norm = d.new(gpu.RoleScratch, "last", 1, c.Hidden), d.new(gpu.RoleScratch, "last norm", 1, c.Hidden)
+	d.rstd, d.logits = d.new(gpu.RoleScratch, "rstd", 1, 1), d.new(gpu.RoleScratch, "logits", 1, c.Vocab)
 	if err := m.e.Dev.Err(); err != nil {
 		d.Release()
 		return nil, fmt.Errorf("model: key-value cache for %d tokens: %w", maxLen, err)
@@ -64,12 +62,7 @@ func (m *Llama) NewDecoder(maxLen int) (*Decoder, error) {
 }
 
 // Release frees the cache.
-func (d *Decoder) Release() {
-	for _, t := range d.owned {
-		t.Buf.Release()
-	}
-	d.owned = nil
-}
+func (d *Decoder) Release() { d.release() }
 
 // Len is the number of tokens in the context.
 func (d *Decoder) Len() int { return d.n }
@@ -78,7 +71,7 @@ func (d *Decoder) Len() int { return d.n }
 func (d *Decoder) Truncate(n int) { d.n = max(0, min(n, d.n)) }
 
 // Append adds tokens to the context, a prompt or one generated token, waits and
-// returns the logits behind the last of them: what the next token is drawn from.
+// returns the logits after the last of them: what the next token is drawn from.
 func (d *Decoder) Append(ids ...uint32) ([]float32, error) {
 	if len(ids) == 0 {
 		return nil, errors.New("model: decode: no tokens: a prompt needs at least one")
@@ -87,8 +80,8 @@ func (d *Decoder) Append(ids ...uint32) ([]float32, error) {
 		return nil, fmt.Errorf("model: decode: %d tokens and %d more, room for %d: %w", d.n, len(ids), d.max, ErrContextFull)
 	}
 	for _, id := range ids {
-		if int(id) >= d.m.Config.Vocab {
-			return nil, fmt.Errorf("model: decode: id %d, the vocabulary is %d: tokenizer and model do not belong together", id, d.m.Config.Vocab)
+		if int(id) >= d.m.config.Vocab {
+			return nil, fmt.Errorf("model: decode: id %d, the vocabulary is %d: tokenizer and model do not belong together", id, d.m.config.Vocab)
 		}
 	}
 	var x tensor.Tensor
@@ -97,11 +90,11 @@ func (d *Decoder) Append(ids ...uint32) ([]float32, error) {
 		x = d.run(ids[:n])
 		ids = ids[n:]
 	}
-	e, rowBytes := d.m.e, tensor.F32.Bytes(int64(x.LD))
+	e, rowBytes := d.e, tensor.F32.Bytes(int64(x.LD))
 	row := gpu.View{Buf: x.Buf, Offset: x.Offset + int64(x.R-1)*rowBytes, Size: rowBytes}
 	e.Dev.Copy(d.last.View(), row)
-	e.RMSNorm(d.norm, d.rstd, d.last, d.m.norm, float32(d.m.Config.RMSNormEps))
-	e.MatMul(d.logits, d.norm, d.m.head, tensor.NT, false)
+	d.m.norm.forward(e, d.norm, d.last, stats{d.rstd})
+	d.m.head.logits(e, d.logits, d.norm)
 	out, err := e.Download(d.logits)
 	if err != nil {
 		return nil, fmt.Errorf("model: decode: %w", err)
@@ -109,67 +102,71 @@ func (d *Decoder) Append(ids ...uint32) ([]float32, error) {
 	return out, nil
 }
 
-// run appends at most chunk tokens and returns their residual stream behind the
+// cached is a layer's key-value cache with the tokens that are being appended.
+type cached struct {
+	keys, values tensor.Tensor // (max, KV·D)
+	offset       int           // rows in use
+	pos          tensor.Tensor
+	starts       map[int]tensor.Tensor
+	ropes        []ropeTables
+	dev          *gpu.Device
+}
+
+// store copies the new rows after those in the cache and returns the cache with
+// them. A copy, as kernels bind at multiples of 256 bytes only.
+func (c *cached) store(k, v tensor.Tensor) (keys, values tensor.Tensor) {
+	put := func(to, fresh tensor.Tensor) tensor.Tensor {
+		from := fresh.View()
+		c.dev.Copy(gpu.View{Buf: to.Buf, Offset: to.Offset + tensor.F32.Bytes(int64(c.offset)*int64(to.LD)), Size: from.Size}, from)
+		return rows(to, c.offset+fresh.R)
+	}
+	return put(c.keys, k), put(c.values, v)
+}
+
+// run appends at most chunk tokens and returns their residual stream after the
 // last layer.
 func (d *Decoder) run(ids []uint32) tensor.Tensor {
-	e, m, n := d.m.e, d.m, len(ids)
+	e, m, n := d.e, d.m, len(ids)
 	pos := make([]uint32, n)
 	for i := range pos {
 		pos[i] = uint32(d.n + i)
 	}
-	devIDs, devPos, start := columns(d.ids, n), columns(d.pos, n), columns(d.start, n)
+	devIDs := columns(d.ids, n)
+	c := cached{offset: d.n, pos: columns(d.pos, n), starts: d.uploadStarts(n), ropes: d.ropes, dev: e.Dev}
 	e.UploadU32(devIDs, ids)
-	e.UploadU32(devPos, pos)
-	a, s := d.a.first(n), scratch{norm: rows(d.s.norm, n), rstd: columns(d.s.rstd, n), act: rows(d.s.act, n)}
-	shape := m.Config.attention()
-	shape.QueryOffset = d.n
-	x := rows(d.x[0], n)
-	e.Embedding(x, m.embed, devIDs)
-	for i, w := range m.layers {
+	e.UploadU32(c.pos, pos)
+	m.prepare(e)
+	a, s, x := d.a.first(n, m.config), d.s.first(n), rows(d.x[0], n)
+	m.embedding.forward(e, x, devIDs)
+	for i, l := range m.blocks {
 		out := rows(d.x[(i+1)%2], n)
-		m.project(w, a, s, x, devPos, d.rope)
-		d.store(d.keys[i], a.k)
-		d.store(d.vals[i], a.v)
-		e.Attention(a.att, a.lse, a.q, rows(d.keys[i], d.n+n), rows(d.vals[i], d.n+n), tensor.Docs{Start: start, End: start}, shape)
-		m.mix(w, a, s, x, out)
+		c.keys, c.values = d.keys[i], d.vals[i]
+		l.forward(e, out, x, a, s, func(y, x tensor.Tensor) { l.attention.decode(e, y, x, &c, a) })
 		x = out
 	}
 	d.n += n
 	return x
 }
 
-// store copies the new rows behind those in the cache. A copy, as kernels bind
-// at multiples of 256 bytes only.
-func (d *Decoder) store(cache, fresh tensor.Tensor) {
-	v := fresh.View()
-	d.m.e.Dev.Copy(gpu.View{Buf: cache.Buf, Offset: cache.Offset + tensor.F32.Bytes(int64(d.n)*int64(cache.LD)), Size: v.Size}, v)
+// uploadStarts tells, by window, the first key that each of n new tokens sees.
+func (d *Decoder) uploadStarts(n int) map[int]tensor.Tensor {
+	out := map[int]tensor.Tensor{}
+	for w, t := range d.starts {
+		first := make([]uint32, n)
+		for i := range first {
+			if w > 0 {
+				first[i] = uint32(max(0, d.n+i-w+1))
+			}
+		}
+		out[w] = columns(t, n)
+		d.e.UploadU32(out[w], first)
+	}
+	return out
 }
 
-// rows is the first n rows of t, columns the first n values of a vector.
-func rows(t tensor.Tensor, n int) tensor.Tensor {
-	t.R = n
-	return t
-}
-
-func columns(t tensor.Tensor, n int) tensor.Tensor {
-	t.C = n
-	t.LD = (n + 3) &^ 3
-	return t
-}
-
-func (a activations) first(n int) activations {
-	lse := a.lse
-	lse.C = n
-	return activations{q: rows(a.q, n), k: rows(a.k, n), v: rows(a.v, n), att: rows(a.att, n), lse: lse,
-		mid: rows(a.mid, n), gate: rows(a.gate, n), up: rows(a.up, n)}
-}
-
-// Score returns the negative log-likelihood, in nats, of each of ids[1:] given
-// the ids before it: len(ids)-1 values, independent of the model's batch size.
-// It overwrites what Forward saved. At most Dims.SeqLen ids.
-func (m *Llama) Score(ids []uint32) ([]float32, error) {
-	if len(ids) > m.Dims.SeqLen {
-		return nil, fmt.Errorf("model: score: %d ids, the model is made for sequences of %d", len(ids), m.Dims.SeqLen)
+func (m *transformer) Score(ids []uint32) ([]float32, error) {
+	if len(ids) > m.dims.SeqLen {
+		return nil, fmt.Errorf("model: score: %d ids, the model is made for sequences of %d", len(ids), m.dims.SeqLen)
 	}
 	if len(ids) < 2 {
 		return nil, nil
@@ -193,7 +190,7 @@ func (m *Llama) Score(ids []uint32) ([]float32, error) {
 		return nil, err
 	}
 	m.EvalLoss(m.scoring)
-	nll, err := m.e.Download(m.Loss)
+	nll, err := m.e.Download(m.loss)
 	if err != nil {
 		return nil, fmt.Errorf("model: score: %w", err)
 	}

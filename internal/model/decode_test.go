@@ -11,8 +11,8 @@ import (
 )
 
 // oneDocument is ids as a reference batch.
-func oneDocument(ids []uint32) ref.LlamaBatch {
-	var b ref.LlamaBatch
+func oneDocument(ids []uint32) ref.DecoderBatch {
+	var b ref.DecoderBatch
 	for i, id := range ids {
 		label := -1
 		if i+1 < len(ids) {
@@ -25,7 +25,12 @@ func oneDocument(ids []uint32) ref.LlamaBatch {
 }
 
 func TestDecoder(t *testing.T) {
-	s := newSetup(t, true, 1)
+	for name, c := range models() {
+		t.Run(name, func(t *testing.T) { checkDecoder(t, newSetupOf(t, c, 1)) })
+	}
+}
+
+func checkDecoder(t *testing.T, s *setup) {
 	ids := []uint32{3, 1, 36, 7, 7, 0, 12, 5, 30}
 	l := reference(s.c, s.params)
 	logits := float32s(l.Logits(oneDocument(ids)))

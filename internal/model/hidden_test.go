@@ -16,7 +16,7 @@ func TestForwardEach(t *testing.T) {
 	c := tiny(false)
 	w := newWeights(e, c)
 	host := fill(t, e, c, w)
-	m, err := New(e, c, w, Dims{Rows: 2, SeqLen: 8, ForwardOnly: true})
+	m, err := newTransformer(e, c, w, Dims{Rows: 2, SeqLen: 8, ForwardOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,13 +44,13 @@ func TestForwardEach(t *testing.T) {
 	}
 	for i, id := range k.IDs {
 		for j := range c.Hidden {
-			if got, want := states[0][i*c.Hidden+j], float32(host[embedName][int(id)*c.Hidden+j]); got != want {
+			if got, want := states[0][i*c.Hidden+j], float32(host[llamaEmbed][int(id)*c.Hidden+j]); got != want {
 				t.Fatalf("embedding of token %d: %v, want %v", i, got, want)
 			}
 		}
 	}
 	m.EvalLoss(b)
-	got, err := e.Download(m.Loss)
+	got, err := e.Download(m.loss)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func lossOf(c Config, host map[string][]float64, x []float32, label int) float64
 	for v := range c.Vocab {
 		z := 0.0
 		for j := range x {
-			z += host[headName][v*c.Hidden+j] * float64(x[j]) * scale * host[normName][j]
+			z += host[llamaHead][v*c.Hidden+j] * float64(x[j]) * scale * host[llamaNorm][j]
 		}
 		if sum += math.Exp(z); v == label {
 			picked = z

@@ -5,24 +5,23 @@ import (
 	"hash/fnv"
 	"math"
 
-	"concord/internal/param"
 	"concord/tensor"
 )
 
-// InitRandom fills w as Hugging Face initialises a Llama: matrices from
-// N(0, initializer_range²), norms 1. Value i of a parameter is a function of
+// InitRandom fills w as Hugging Face initialises a model: matrices from
+// N(0, initializer_range²), norms the identity, biases 0. Value i of a parameter is a function of
 // (seed, name, i) alone.
 func InitRandom(e *tensor.Engine, c Config, w Weights, seed uint64) error {
-	for _, s := range ParamSpecs(c) {
-		data := make([]float32, s.R*s.C)
-		if s.Kind == param.Norm {
+	for _, p := range newNetwork(c).params() {
+		data := make([]float32, p.Size())
+		if p.Kind.Vector() {
 			for i := range data {
-				data[i] = 1
+				data[i] = p.initial
 			}
 		} else {
-			normal(data, seed, s.Name, c.InitializerRange)
+			normal(data, seed, p.Name, c.InitializerRange)
 		}
-		e.Upload(w.Weight(s.Name), data)
+		e.Upload(w.Weight(p.Name), data)
 	}
 	if err := e.Dev.Err(); err != nil {
 		return fmt.Errorf("model: random weights: %w", err)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"concord/internal/param"
 	"concord/internal/safetensors"
 	"concord/tensor"
 )
@@ -19,24 +20,26 @@ func Load(e *tensor.Engine, dir string, c Config, w Weights) error {
 		return fmt.Errorf("model: %w", err)
 	}
 	defer r.Close()
-	specs := ParamSpecs(c)
-	if err := checkNames(r, dir, c, specs); err != nil {
+	tensors := storedTensors(c)
+	if err := checkNames(r, dir, c, tensors); err != nil {
 		return err
 	}
-	for _, s := range specs {
-		data, err := r.ReadFloat32(s.Name)
+	for _, s := range tensors {
+		data, err := r.ReadFloat32(s.name)
 		if err != nil {
 			return fmt.Errorf("model: %w", err)
 		}
-		if err := safetensors.CheckFinite(s.Name, data); err != nil {
+		if err := safetensors.CheckFinite(s.name, data); err != nil {
 			return fmt.Errorf("model: %s: %w", dir, err)
 		}
-		if s.Name == embedName {
-			if err := checkTied(r, dir, c, data); err != nil {
+		if s.parts[0].Kind == param.Embedding && s.parts[0].Shared() {
+			if err := checkTied(r, dir, c, s.name, data); err != nil {
 				return err
 			}
 		}
-		e.Upload(w.Weight(s.Name), data)
+		for i, part := range s.split(data) {
+			e.Upload(w.Weight(s.parts[i].Name), part)
+		}
 	}
 	if err := e.Dev.Err(); err != nil {
 		return fmt.Errorf("model: upload of the weights: %w", err)
@@ -52,26 +55,29 @@ func Check(dir string, c Config) error {
 		return fmt.Errorf("model: %w", err)
 	}
 	defer r.Close()
-	return checkNames(r, dir, c, ParamSpecs(c))
+	return checkNames(r, dir, c, storedTensors(c))
 }
 
+// headName is the tensor of c's head, where it is not the embedding's.
+func (c Config) headName() string { return c.family().names.head + ".weight" }
+
 // checkNames compares the file's tensors with the model's before any is read.
-func checkNames(r *safetensors.Reader, dir string, c Config, specs []Spec) error {
+func checkNames(r *safetensors.Reader, dir string, c Config, tensors []stored) error {
 	known := map[string]bool{}
-	for _, s := range specs {
-		known[s.Name] = true
-		t, ok := r.Tensor(s.Name)
+	for _, s := range tensors {
+		known[s.name] = true
+		t, ok := r.Tensor(s.name)
 		switch {
-		case !ok && s.Name == headName:
-			return fmt.Errorf("model: %s has no %s: if head and embeddings are one matrix, set tie_word_embeddings to true in %s", dir, s.Name, ConfigFile)
+		case !ok && s.parts[0].Kind == param.Head:
+			return fmt.Errorf("model: %s has no %s: if head and embeddings are one matrix, set tie_word_embeddings to true in %s", dir, s.name, ConfigFile)
 		case !ok:
-			return fmt.Errorf("model: %s has no tensor %s, which %s asks for", dir, s.Name, ConfigFile)
-		case !slices.Equal(t.Shape, s.Dims()):
-			return fmt.Errorf("model: %s: %s has the shape %v, %s asks for %v", t.File, s.Name, t.Shape, ConfigFile, s.Dims())
+			return fmt.Errorf("model: %s has no tensor %s, which %s asks for", dir, s.name, ConfigFile)
+		case !slices.Equal(t.Shape, s.shape()):
+			return fmt.Errorf("model: %s: %s has the shape %v, %s asks for %v", t.File, s.name, t.Shape, ConfigFile, s.shape())
 		}
 	}
 	for _, name := range r.Names() {
-		if !known[name] && !strings.HasSuffix(name, ".rotary_emb.inv_freq") && !(c.TieWordEmbeddings && name == headName) {
+		if !known[name] && !strings.HasSuffix(name, ".rotary_emb.inv_freq") && !(c.TieWordEmbeddings && name == c.headName()) {
 			return fmt.Errorf("model: %s: tensor %s is not part of a %s model: it would be lost", dir, name, c.ModelType)
 		}
 	}
@@ -79,8 +85,9 @@ func checkNames(r *safetensors.Reader, dir string, c Config, specs []Spec) error
 }
 
 // checkTied refuses a tied model whose file holds another head.
-func checkTied(r *safetensors.Reader, dir string, c Config, embed []float32) error {
-	if _, ok := r.Tensor(headName); !ok || !c.TieWordEmbeddings {
+func checkTied(r *safetensors.Reader, dir string, c Config, name string, embed []float32) error {
+	headName := c.headName()
+	if _, ok := r.Tensor(headName); !ok {
 		return nil
 	}
 	head, err := r.ReadFloat32(headName)
@@ -88,7 +95,7 @@ func checkTied(r *safetensors.Reader, dir string, c Config, embed []float32) err
 		return fmt.Errorf("model: %w", err)
 	}
 	if !slices.Equal(head, embed) {
-		return fmt.Errorf("model: %s: tie_word_embeddings is true, but %s differs from %s: set it to false in %s, or remove the tensor", dir, headName, embedName, ConfigFile)
+		return fmt.Errorf("model: %s: tie_word_embeddings is true, but %s differs from %s: set it to false in %s, or remove the tensor", dir, headName, name, ConfigFile)
 	}
 	return nil
 }

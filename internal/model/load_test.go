@@ -59,11 +59,17 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 }
 
+const (
+	llamaEmbed = "model.embed_tokens.weight"
+	llamaNorm  = "model.norm.weight"
+	llamaHead  = "lm_head.weight"
+)
+
 // entriesOf is a tiny model's tensors, to be damaged.
 func entriesOf(c Config) []safetensors.Entry {
 	var out []safetensors.Entry
-	for _, s := range ParamSpecs(c) {
-		out = append(out, entry(s.Name, s.Dims(), 0.5))
+	for _, s := range storedTensors(c) {
+		out = append(out, entry(s.name, s.shape(), 0.5))
 	}
 	return out
 }
@@ -102,13 +108,13 @@ func TestLoadRefusals(t *testing.T) {
 	}{
 		{"unchanged", false, func(a []safetensors.Entry) []safetensors.Entry { return a }, ""},
 		{"rotary buffer", false, replace(entry("model.layers.0.self_attn.rotary_emb.inv_freq", []int{4}, 1)), ""},
-		{"repeated head", false, replace(entry(headName, []int{37, 20}, 0.5)), ""},
-		{"another head", false, replace(entry(headName, []int{37, 20}, 0.25)), "tie_word_embeddings is true, but lm_head.weight differs"},
+		{"repeated head", false, replace(entry(llamaHead, []int{37, 20}, 0.5)), ""},
+		{"another head", false, replace(entry(llamaHead, []int{37, 20}, 0.25)), "tie_word_embeddings is true, but lm_head.weight differs"},
 		{"no head", true, func(a []safetensors.Entry) []safetensors.Entry { return a }, "set tie_word_embeddings to true"},
 		{"missing", false, func(a []safetensors.Entry) []safetensors.Entry { return a[1:] }, "no tensor model.norm.weight"},
 		{"bias", false, replace(entry("model.layers.0.self_attn.q_proj.bias", []int{32}, 1)), "q_proj.bias is not part"},
-		{"shape", false, replace(entry(embedName, []int{38, 20}, 1)), "has the shape [38 20], config.json asks for [37 20]"},
-		{"NaN", false, replace(entry(layerName(1, upProj), []int{28, 20}, nan)), `"model.layers.1.mlp.up_proj.weight": value 559 of 560 is NaN`},
+		{"shape", false, replace(entry(llamaEmbed, []int{38, 20}, 1)), "has the shape [38 20], config.json asks for [37 20]"},
+		{"NaN", false, replace(entry("model.layers.1.mlp.up_proj.weight", []int{28, 20}, nan)), `"model.layers.1.mlp.up_proj.weight": value 559 of 560 is NaN`},
 	} {
 		dir := t.TempDir()
 		if err := safetensors.WriteModel(dir, c.change(entriesOf(s.c)), nil, 0); err != nil {
@@ -138,7 +144,7 @@ func TestSaveRefusesNaN(t *testing.T) {
 	before, _ := os.ReadFile(filepath.Join(dir, safetensors.SingleFile))
 	bad := make([]float32, 20)
 	bad[3] = float32(math.Inf(1))
-	s.e.Upload(s.w[normName], bad)
+	s.e.Upload(s.w[llamaNorm], bad)
 	if err := Save(s.e, dir, "", s.c, s.w, safetensors.F32); err == nil || !strings.Contains(err.Error(), "model.norm.weight") {
 		t.Errorf("error %v does not name the tensor", err)
 	}

@@ -110,7 +110,7 @@ func fill(t testing.TB, e *tensor.Engine, c Config, w weights) map[string][]floa
 	}
 	out := map[string][]float64{}
 	for i, s := range ParamSpecs(c) {
-		if s.R == 1 {
+		if s.Kind.Vector() {
 			v := optest.Random(s.C, uint64(i))
 			for j := range v {
 				v[j] = 1 + v[j]/2
@@ -165,23 +165,80 @@ func packed(c Config) Tokens {
 	return t
 }
 
-func reference(c Config, params map[string][]float64) *ref.Llama {
-	l := &ref.Llama{Hidden: c.Hidden, FFN: c.FFN, Layers: c.Layers, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim,
-		Vocab: c.Vocab, Eps: c.RMSNormEps, Tied: c.TieWordEmbeddings, Params: params}
-	for j := range c.HeadDim / 2 {
+// reference is the float64 twin of c's model with params, by Hugging Face name.
+func reference(c Config, params map[string][]float64) *twin {
+	d := &ref.Decoder{Hidden: c.Hidden, FFN: c.FFN, Layers: c.Layers, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim,
+		Vocab: c.Vocab, Eps: c.RMSNormEps, QKNorm: c.ModelType == "qwen3", Window: c.Windows, Params: map[string][]float64{}}
+	d.InvFreq = [][]float64{make([]float64, c.HeadDim/2)}
+	for j := range d.InvFreq[0] {
 		f := math.Pow(c.RopeTheta, -2*float64(j)/float64(c.HeadDim))
 		if s := c.RopeScaling; s.Type == "llama3" {
 			blend := (s.OriginalMaxPosition*f/(2*math.Pi) - s.LowFreqFactor) / (s.HighFreqFactor - s.LowFreqFactor)
 			blend = min(max(blend, 0), 1) // 0: all scaled, 1: kept
 			f = (1-blend)*f/s.Factor + blend*f
 		}
-		l.InvFreq = append(l.InvFreq, f)
+		d.InvFreq[0][j] = f
 	}
-	return l
+	w := &twin{Decoder: d, parts: parts(newNetwork(c))}
+	for part, name := range w.parts {
+		d.Params[part] = params[name]
+	}
+	return w
 }
 
-func refBatch(t Tokens) ref.LlamaBatch {
-	var b ref.LlamaBatch
+// twin is a ref.Decoder that calls parameters by their Hugging Face names.
+type twin struct {
+	*ref.Decoder
+	parts map[string]string // ref's name: ours
+}
+
+func (w *twin) Backward(b ref.DecoderBatch, starts []int) []map[string][]float64 {
+	var out []map[string][]float64
+	for _, g := range w.Decoder.Backward(b, starts) {
+		named := map[string][]float64{}
+		for part, name := range w.parts {
+			named[name] = g[part]
+		}
+		out = append(out, named)
+	}
+	return out
+}
+
+// parts is the part that every parameter plays, as ref.Decoder calls it.
+func parts(n *network) map[string]string {
+	out := map[string]string{"embed": n.embedding.table.Name}
+	put := func(part string, ps []*parameter) {
+		for i, p := range ps {
+			if i > 0 {
+				part += ".bias"
+			}
+			out[part] = p.Name
+		}
+	}
+	put("head", n.head.params())
+	put("norm", n.norm.params())
+	for i, b := range n.blocks {
+		at := func(name string) string { return fmt.Sprintf("%d.%s", i, name) }
+		put(at("attention_norm"), b.attentionNorm.params())
+		for k, name := range []string{"q", "k", "v"} {
+			put(at(name), b.attention.in[k].params())
+		}
+		put(at("o"), b.attention.out.params())
+		if b.attention.qNorm != nil {
+			put(at("q_norm"), b.attention.qNorm.params())
+			put(at("k_norm"), b.attention.kNorm.params())
+		}
+		put(at("mlp_norm"), b.mlpNorm.params())
+		for k, name := range []string{"gate", "up"} {
+			put(at(name), b.mlp.in[k].params())
+		}
+		put(at("down"), b.mlp.out.params())
+	}
+	return out
+}
+
+func refBatch(t Tokens) ref.DecoderBatch {
+	var b ref.DecoderBatch
 	for i := range t.IDs {
 		label := int(t.Labels[i])
 		if t.Labels[i] == Ignore {
@@ -207,18 +264,23 @@ type setup struct {
 	c      Config
 	w      weights
 	params map[string][]float64
-	m      *Llama
+	m      *transformer
 	b      *Batch
 	tokens Tokens
 }
 
 func newSetup(t testing.TB, tied bool, objectives int) *setup {
 	t.Helper()
-	s := &setup{e: testEngine(t), c: tiny(tied)}
+	return newSetupOf(t, tiny(tied), objectives)
+}
+
+func newSetupOf(t testing.TB, c Config, objectives int) *setup {
+	t.Helper()
+	s := &setup{e: testEngine(t), c: c}
 	s.w = newWeights(s.e, s.c)
 	s.params = fill(t, s.e, s.c, s.w)
 	var err error
-	s.m, err = New(s.e, s.c, s.w, Dims{Rows: 3, SeqLen: 11, LogitsChunk: 16, Objectives: objectives})
+	s.m, err = newTransformer(s.e, s.c, s.w, Dims{Rows: 3, SeqLen: 11, LogitsChunk: 16, Objectives: objectives})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,10 +293,10 @@ func (s *setup) step(t testing.TB, tokens Tokens) (loss []float32, g *gradients)
 	if err := s.b.Upload(tokens); err != nil {
 		t.Fatal(err)
 	}
-	g = newGradients(t, s.e, s.c, s.m.Dims.Objectives)
+	g = newGradients(t, s.e, s.c, s.m.dims.Objectives)
 	s.m.Forward(s.b)
 	s.m.Backward(s.b, g, nil)
-	loss, err := s.e.Download(s.m.Loss)
+	loss, err := s.e.Download(s.m.loss)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,11 +307,31 @@ func (s *setup) step(t testing.TB, tokens Tokens) (loss []float32, g *gradients)
 // reference: rounding of 2 layers, 1e-7 each op, squared, with a margin.
 const tolerance = 1e-10
 
+// models are tiny ones of every family, in which every setting of the table of
+// differences comes up.
+func models() map[string]Config {
+	all := map[string]Config{"llama, untied": tiny(false), "llama, tied": tiny(true)}
+	add := func(name, modelType string, change func(c *Config)) {
+		c := tiny(len(all)%2 == 0)
+		c.ModelType = modelType
+		change(&c)
+		all[name] = c
+	}
+	add("llama, biases", "llama", func(c *Config) { c.AttentionBias, c.MLPBias = true, true })
+	add("mistral, window", "mistral", func(c *Config) { c.Windows = []int{4, 4} })
+	add("mistral", "mistral", func(c *Config) {})
+	add("qwen2", "qwen2", func(c *Config) {})
+	add("qwen2, one layer slides", "qwen2", func(c *Config) { c.Windows = []int{0, 3} })
+	add("qwen3", "qwen3", func(c *Config) {})
+	add("qwen3, biases", "qwen3", func(c *Config) { c.AttentionBias = true })
+	return all
+}
+
 // Loss and the gradient of every parameter, per objective.
 func TestWholeModel(t *testing.T) {
-	for _, tied := range []bool{false, true} {
-		t.Run(fmt.Sprintf("tied=%v", tied), func(t *testing.T) {
-			s := newSetup(t, tied, 3)
+	for name, c := range models() {
+		t.Run(name, func(t *testing.T) {
+			s := newSetupOf(t, c, 3)
 			loss, g := s.step(t, s.tokens)
 			l, b := reference(s.c, s.params), refBatch(s.tokens)
 			if err := optest.Compare(loss, float32s(l.Loss(b)), tolerance); err != nil {
@@ -281,7 +363,7 @@ func TestSegmentedBackward(t *testing.T) {
 	_, again := s.step(t, s.tokens)
 	single := *s
 	var err error
-	single.m, err = New(s.e, s.c, s.w, Dims{Rows: 3, SeqLen: 11})
+	single.m, err = newTransformer(s.e, s.c, s.w, Dims{Rows: 3, SeqLen: 11})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,14 +387,19 @@ func TestSegmentedBackward(t *testing.T) {
 
 // Finite differences of the GPU's own loss along random directions.
 func TestDirectionalDerivative(t *testing.T) {
-	s := newSetup(t, false, 3)
+	for name, c := range models() {
+		t.Run(name, func(t *testing.T) { checkDirections(t, newSetupOf(t, c, 3)) })
+	}
+}
+
+func checkDirections(t *testing.T, s *setup) {
 	_, g := s.step(t, s.tokens)
 	objective := func(m int) float64 {
 		if err := s.b.Upload(s.tokens); err != nil {
 			t.Fatal(err)
 		}
 		s.m.EvalLoss(s.b)
-		loss, err := s.e.Download(s.m.Loss)
+		loss, err := s.e.Download(s.m.loss)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -352,17 +439,17 @@ func TestDirectionalDerivative(t *testing.T) {
 func TestEvalLoss(t *testing.T) {
 	s := newSetup(t, true, 3)
 	loss, _ := s.step(t, s.tokens)
-	thin, err := New(s.e, s.c, s.w, Dims{Rows: 3, SeqLen: 11, LogitsChunk: 16, Objectives: 3, ForwardOnly: true})
+	thin, err := newTransformer(s.e, s.c, s.w, Dims{Rows: 3, SeqLen: 11, LogitsChunk: 16, Objectives: 3, ForwardOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, m := range map[string]*Llama{"training buffers": s.m, "forward only": thin} {
+	for name, m := range map[string]*transformer{"training buffers": s.m, "forward only": thin} {
 		b := m.NewBatch()
 		if err := b.Upload(s.tokens); err != nil {
 			t.Fatal(err)
 		}
 		m.EvalLoss(b)
-		got, err := s.e.Download(m.Loss)
+		got, err := s.e.Download(m.loss)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -73,16 +73,22 @@ func CarryOver(dir, from string) error {
 	return nil
 }
 
-// entries are the parameters as safetensors entries, each read when it is written.
+// entries are the tensors of c's files as safetensors entries; each of their
+// parameters is read when it is written.
 func entries(c Config, dtype safetensors.DType, read func(name string) ([]float32, error)) []safetensors.Entry {
 	var out []safetensors.Entry
-	for _, s := range ParamSpecs(c) {
-		out = append(out, safetensors.Entry{Name: s.Name, Shape: s.Dims(), DType: dtype, Data: func() ([]float32, error) {
-			data, err := read(s.Name)
-			if err != nil {
-				return nil, err
+	for _, s := range storedTensors(c) {
+		out = append(out, safetensors.Entry{Name: s.name, Shape: s.shape(), DType: dtype, Data: func() ([]float32, error) {
+			var parts [][]float32
+			for _, p := range s.parts {
+				data, err := read(p.Name)
+				if err != nil {
+					return nil, err
+				}
+				parts = append(parts, data)
 			}
-			return data, safetensors.CheckFinite(s.Name, data)
+			data := s.join(parts)
+			return data, safetensors.CheckFinite(s.name, data)
 		}})
 	}
 	return out

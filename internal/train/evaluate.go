@@ -55,7 +55,7 @@ func newEvaluator(c *corpus, rows, seqLen, limit int) (*evaluator, error) {
 }
 
 // run measures the model as it stands. m and b have the evaluator's shape.
-func (v *evaluator) run(ctx context.Context, e *tensor.Engine, m *model.Llama, b *model.Batch, step int) (report.Eval, error) {
+func (v *evaluator) run(ctx context.Context, e *tensor.Engine, m model.Model, b *model.Batch, step int) (report.Eval, error) {
 	start := time.Now()
 	nll := make([]float64, len(v.langs))
 	tokens, bytes := make([]int, len(v.langs)), make([]int, len(v.langs))
@@ -66,11 +66,11 @@ func (v *evaluator) run(ctx context.Context, e *tensor.Engine, m *model.Llama, b
 		}
 		var next *gpu.Readback
 		if i < len(v.batches) {
-			if err := b.Upload(evalTokens(v.batches[i], m.Dims.Objectives)); err != nil {
+			if err := b.Upload(evalTokens(v.batches[i], m.Dims().Objectives)); err != nil {
 				return report.Eval{}, DataError(err)
 			}
 			m.EvalLoss(b)
-			next = e.Dev.Read(m.Loss.View())
+			next = e.Dev.Read(m.Loss().View())
 		}
 		if pending != nil {
 			if err := v.add(v.batches[i-1], pending, nll, tokens, bytes); err != nil {

@@ -85,7 +85,7 @@ func (h *Hidden) collect(ctx context.Context, inf *inference, batches []*data.Ba
 		if ctx.Err() != nil {
 			return as(ErrInterrupted, errors.New("analysis interrupted; nothing was changed"))
 		}
-		if err := b.Upload(evalTokens(batch, inf.model.Dims.Objectives)); err != nil {
+		if err := b.Upload(evalTokens(batch, inf.model.Dims().Objectives)); err != nil {
 			return DataError(err)
 		}
 		if err := binary.Write(text, binary.LittleEndian, batch.IDs); err != nil {

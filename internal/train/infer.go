@@ -21,7 +21,7 @@ type inference struct {
 	config model.Config
 	engine *tensor.Engine
 	store  *bucket.Store
-	model  *model.Llama
+	model  model.Model
 }
 
 // openInference loads the model in dir for batches of rows × seqLen tokens.

@@ -134,7 +134,7 @@ func (t *Trainer) localSteps(batch *data.Batch, of []int, n int) (sums []float64
 	}
 	micro := (most + t.cfg.Batch.Rows - 1) / t.cfg.Batch.Rows
 	rows := (most + micro - 1) / micro
-	if t.model == nil || t.model.Dims.Rows != rows || !t.team.warm {
+	if t.model == nil || t.model.Dims().Rows != rows || !t.team.warm {
 		t.team.step.Cold()
 	}
 	t.team.warm = true

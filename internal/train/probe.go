@@ -112,7 +112,7 @@ func (t *Trainer) evaluateStep() ([]float64, error) {
 			return nil, err
 		}
 		t.model.EvalLoss(t.batch)
-		losses = append(losses, t.engine.Dev.Read(t.model.Loss.View()))
+		losses = append(losses, t.engine.Dev.Read(t.model.Loss().View()))
 	}
 	return t.meanLosses(t.part, losses)
 }

@@ -90,7 +90,7 @@ func (t *Trainer) compute() error {
 		}
 		t.model.Forward(t.batch)
 		t.model.Backward(t.batch, t.resolver, func() { // units are resolved as they become ready
-			t.losses = append(t.losses, t.engine.Dev.Read(t.model.Loss.View()))
+			t.losses = append(t.losses, t.engine.Dev.Read(t.model.Loss().View()))
 			if micro == t.part.micro-1 {
 				t.team.lossesIssued(true)
 			}

@@ -141,7 +141,7 @@ func (t *Trainer) joinStep(ctx context.Context, b *data.Batch) error {
 	if n := s.Share.Size(); n > 0 {
 		micro := (n + t.cfg.Batch.Rows - 1) / t.cfg.Batch.Rows
 		rows := (n + micro - 1) / micro
-		if t.model == nil || t.model.Dims.Rows != rows || !t.team.warm {
+		if t.model == nil || t.model.Dims().Rows != rows || !t.team.warm {
 			s.Cold()
 		}
 		t.team.warm = true

@@ -29,7 +29,7 @@ type Trainer struct {
 	corpus    *corpus
 	engine    *tensor.Engine
 	store     *bucket.Store
-	model     *model.Llama
+	model     model.Model
 	batch     *model.Batch
 	objective *objective.Objective
 	resolver  *bucket.Resolver
@@ -160,7 +160,7 @@ func (t *Trainer) allocate() (err error) {
 // many machines a machine's share changes with its speed.
 func (t *Trainer) shape(rows int) (err error) {
 	if t.batch != nil {
-		if t.model.Dims.Rows == rows {
+		if t.model.Dims().Rows == rows {
 			return nil
 		}
 		t.unshape()

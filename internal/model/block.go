@@ -1,0 +1,144 @@
+package model
+
+import (
+	"concord/gpu"
+	"concord/tensor"
+)
+
+// block is a decoder layer:
+//
+//	mid = x + post(attention(norm(x)));   out = mid + post(mlp(norm(mid)))
+//
+// post is a norm in some families only. The normalised inputs and the gated
+// product are cheap and are computed again in the backward.
+type block struct {
+	attentionNorm, mlpNorm norm
+	attention              attention
+	mlp                    gatedMLP
+}
+
+func (l *block) norms() []norm { return []norm{l.attentionNorm, l.mlpNorm} }
+
+func (l *block) params() []*parameter {
+	out := append(l.mlp.params(), l.mlpNorm.params()...)
+	return append(append(out, l.attention.params()...), l.attentionNorm.params()...)
+}
+
+// activations are what a block's forward leaves for its backward. N is the tokens.
+type activations struct {
+	q, k, v        tensor.Tensor // (N, H·D), (N, KV·D): q and k rotated
+	rawQ, rawK     tensor.Tensor // before their norms
+	qStats, kStats stats         // (1, N·H), (1, N·KV)
+	att            tensor.Tensor // (N, H·D) attention's output
+	lse            tensor.Tensor // (H, N)
+	mid            tensor.Tensor // (N, C) residual stream after attention
+	gate, up       tensor.Tensor // (N, F)
+}
+
+func newActivations(m *memory, c Config, n int) *activations {
+	t := func(label string, rows, cols int) tensor.Tensor { return m.new(gpu.RoleActivations, label, rows, cols) }
+	hd, kvd := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
+	a := &activations{
+		q: t("q", n, hd), k: t("k", n, kvd), v: t("v", n, kvd),
+		att: t("attention", n, hd), lse: t("lse", c.Heads, n), mid: t("mid", n, c.Hidden),
+		gate: t("gate", n, c.FFN), up: t("up", n, c.FFN),
+	}
+	if c.family().qkNorm {
+		a.rawQ, a.rawK = t("q before its norm", n, hd), t("k before its norm", n, kvd)
+		a.qStats, a.kStats = stats{t("q rstd", 1, n*c.Heads)}, stats{t("k rstd", 1, n*c.KVHeads)}
+	}
+	return a
+}
+
+// first is the activations of the first n tokens.
+func (a *activations) first(n int, c Config) *activations {
+	lse := a.lse
+	lse.C = n
+	out := &activations{q: rows(a.q, n), k: rows(a.k, n), v: rows(a.v, n), att: rows(a.att, n), lse: lse,
+		mid: rows(a.mid, n), gate: rows(a.gate, n), up: rows(a.up, n)}
+	if a.rawQ.Buf != nil {
+		out.rawQ, out.rawK = rows(a.rawQ, n), rows(a.rawK, n)
+		out.qStats, out.kStats = stats{columns(a.qStats.rstd, n*c.Heads)}, stats{columns(a.kStats.rstd, n*c.KVHeads)}
+	}
+	return out
+}
+
+// scratch is shared by all blocks.
+type scratch struct {
+	norm  tensor.Tensor // (N, C) normalised input, or what is added to the residual stream
+	stats stats         // (1, N) of the last norm
+	act   tensor.Tensor // (N, F) the MLP's hidden values
+}
+
+func newScratch(m *memory, c Config, n int) *scratch {
+	return &scratch{
+		norm:  m.new(gpu.RoleScratch, "norm", n, c.Hidden),
+		stats: stats{m.new(gpu.RoleScratch, "rstd", 1, n)},
+		act:   m.new(gpu.RoleScratch, "mlp", n, c.FFN),
+	}
+}
+
+func (s *scratch) first(n int) *scratch {
+	return &scratch{norm: rows(s.norm, n), stats: stats{columns(s.stats.rstd, n)}, act: rows(s.act, n)}
+}
+
+// backScratch is the backward pass's memory, shared by all blocks.
+type backScratch struct {
+	dx         tensor.Tensor // (N, C) gradient of the residual stream
+	dnorm      tensor.Tensor // (N, C) gradient of a normalised input
+	dgate, dup tensor.Tensor // (N, F)
+	dact       tensor.Tensor // (N, F) gradient of the MLP's hidden values
+	dq, datt   tensor.Tensor // (N, H·D)
+	dk, dv     tensor.Tensor // (N, KV·D)
+	dkRaw      tensor.Tensor // (N, KV·D) of the keys before their norm
+	delta      tensor.Tensor // (H, N)
+}
+
+func newBackScratch(m *memory, c Config, n int) *backScratch {
+	t := func(label string, cols int) tensor.Tensor { return m.new(gpu.RoleScratch, label, n, cols) }
+	hd, kvd := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
+	s := &backScratch{
+		dx: t("dx", c.Hidden), dnorm: t("dnorm", c.Hidden), dgate: t("dgate", c.FFN), dup: t("dup", c.FFN), dact: t("dact", c.FFN),
+		dq: t("dq", hd), datt: t("dattention", hd), dk: t("dk", kvd), dv: t("dv", kvd),
+		delta: m.new(gpu.RoleScratch, "delta", c.Heads, n),
+	}
+	if c.family().qkNorm {
+		s.dkRaw = t("dk before its norm", kvd)
+	}
+	return s
+}
+
+// rows is the first n rows of t, columns the first n values of a vector.
+func rows(t tensor.Tensor, n int) tensor.Tensor {
+	t.R = n
+	return t
+}
+
+func columns(t tensor.Tensor, n int) tensor.Tensor {
+	t.C = n
+	t.LD = (n + 3) &^ 3
+	return t
+}
+
+// forward takes the residual stream from x to out. attend is attention's forward
+// or decode, from the normalised x.
+func (l *block) forward(e *tensor.Engine, out, x tensor.Tensor, a *activations, s *scratch, attend func(y, x tensor.Tensor)) {
+	l.attentionNorm.forward(e, s.norm, x, s.stats)
+	attend(s.norm, s.norm)
+	e.Add(a.mid, x, s.norm)
+	l.mlpNorm.forward(e, s.norm, a.mid, s.stats)
+	l.mlp.forward(e, s.norm, s.norm, a, s)
+	e.Add(out, a.mid, s.norm)
+}
+
+// backward takes b.dx from the block's output to its input x.
+func (l *block) backward(p backPass, x tensor.Tensor, ropes []ropeTables, a *activations, s *scratch, b *backScratch) {
+	l.mlpNorm.forward(p.e, s.norm, a.mid, s.stats)
+	l.mlp.backward(p, b.dnorm, b.dx, s.norm, a, s, b)
+	l.mlpNorm.backward(p, b.dx, b.dnorm, a.mid, s.stats, true)
+
+	l.attention.backwardHeads(p, b.dx, ropes, a, b)
+	l.attentionNorm.forward(p.e, s.norm, x, s.stats)
+	l.attention.backwardProjections(p, b.dnorm, s.norm, b)
+	l.attentionNorm.backward(p, b.dx, b.dnorm, x, s.stats, true)
+}

@@ -1,0 +1,68 @@
+package model
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// family is a row of the table of differences: how a model type departs from
+// Llama's decoder. What a family leaves to each config.json stands in Config.
+type family struct {
+	architecture string
+	names        *names
+	biases       biases // of the linear maps
+	qkNorm       bool   // queries and keys are normalised by head before RoPE
+	headDim      int    // head_dim where config.json has none; 0 = hidden_size / num_attention_heads
+	slides       slides // which layers see a window only
+}
+
+// biases says which linear maps have one.
+type biases int
+
+const (
+	keyed     biases = iota // attention_bias: q, k, v, o; mlp_bias: gate, up, down
+	qkvBiases               // q, k, v always, others never
+	noBiases                // none, and config.json has no key for it
+)
+
+// slides says how config.json tells the layers with a sliding window.
+type slides int
+
+const (
+	neverSlides slides = iota
+	allSlide           // sliding_window, all layers; absent means 4096
+	qwenSlides         // layer_types, or use_sliding_window with the layers from max_window_layers on
+)
+
+var families = map[string]family{
+	"llama":   {architecture: "LlamaForCausalLM", names: &llamaNames},
+	"mistral": {architecture: "MistralForCausalLM", names: &llamaNames, biases: noBiases, slides: allSlide},
+	"qwen2":   {architecture: "Qwen2ForCausalLM", names: &llamaNames, biases: qkvBiases, slides: qwenSlides},
+	"qwen3":   {architecture: "Qwen3ForCausalLM", names: &llamaNames, qkNorm: true, headDim: 128, slides: qwenSlides},
+}
+
+// names are a family's names of parameters, without ".weight" or ".bias".
+type names struct {
+	embedding, norm, head                   string
+	layer                                   string // before the following, with the layer's number
+	attentionNorm, q, k, v, o, qNorm, kNorm string
+	mlpNorm, gate, up, down                 string
+}
+
+var llamaNames = names{
+	embedding: "model.embed_tokens", norm: "model.norm", head: "lm_head",
+	layer:         "model.layers.%d.",
+	attentionNorm: "input_layernorm", q: "self_attn.q_proj", k: "self_attn.k_proj", v: "self_attn.v_proj", o: "self_attn.o_proj",
+	qNorm: "self_attn.q_norm", kNorm: "self_attn.k_norm",
+	mlpNorm: "post_attention_layernorm", gate: "mlp.gate_proj", up: "mlp.up_proj", down: "mlp.down_proj",
+}
+
+// family is the row of c's model type; Validate refuses others.
+func (c Config) family() family { return families[c.ModelType] }
+
+// unsupported refuses a model type, with those that are supported.
+func unsupported(modelType string) error {
+	return fmt.Errorf("model_type %q is not supported: supported are %s", modelType, strings.Join(slices.Sorted(maps.Keys(families)), ", "))
+}

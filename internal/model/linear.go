@@ -1,0 +1,72 @@
+package model
+
+import "concord/tensor"
+
+// linear is a linear map, with a bias in some families:
+//
+//	y = x Wᵀ + b,   x (N, in), W (out, in), y (N, out)
+//	dx = dy W,   dW_m = dy_mᵀ x_m,   db_m = Σ dy_m
+type linear struct{ weight, bias *parameter }
+
+func (l linear) params() []*parameter {
+	if l.bias == nil {
+		return []*parameter{l.weight}
+	}
+	return []*parameter{l.weight, l.bias}
+}
+
+func (l linear) forward(e *tensor.Engine, y, x tensor.Tensor) {
+	e.MatMul(y, x, l.weight.t, tensor.NT, false)
+	if l.bias != nil {
+		e.AddBias(y, l.bias.t)
+	}
+}
+
+// gradient takes the parameters' gradients; dy and x may be overwritten then.
+func (l linear) gradient(p backPass, dy, x tensor.Tensor) {
+	p.linear(l.weight, dy, x)
+	if l.bias != nil {
+		biasGradient(p, l.bias, dy)
+	}
+}
+
+// backward is dx = dy W, added to what is there if accumulate.
+func (l linear) backward(p backPass, dx, dy tensor.Tensor, accumulate bool) {
+	p.e.MatMul(dx, dy, l.weight.t, tensor.NN, accumulate)
+}
+
+// biasGradient takes the gradient of an additive vector: the sum of dy's rows.
+func biasGradient(p backPass, bias *parameter, dy tensor.Tensor) {
+	p.use(bias, dy, func(dy tensor.Tensor, to tensor.Target) {
+		p.e.BiasBackward(to.Rows, dy, to.Segments, to.Accumulate)
+	})
+}
+
+// projections are linear maps of one input:
+//
+//	y_k = x W_kᵀ + b_k,   dx = Σ_k dy_k W_k
+type projections []linear
+
+func (l projections) params() []*parameter {
+	var out []*parameter
+	for _, m := range l {
+		out = append(out, m.params()...)
+	}
+	return out
+}
+
+func (l projections) forward(e *tensor.Engine, x tensor.Tensor, y ...tensor.Tensor) {
+	for k, m := range l {
+		m.forward(e, y[k], x)
+	}
+}
+
+// backward overwrites dx. It may not lie in one of the dy.
+func (l projections) backward(p backPass, dx, x tensor.Tensor, dy ...tensor.Tensor) {
+	for k, m := range l {
+		m.gradient(p, dy[k], x)
+	}
+	for k, m := range l {
+		m.backward(p, dx, dy[k], k > 0)
+	}
+}

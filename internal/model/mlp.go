@@ -1,0 +1,45 @@
+package model
+
+import "concord/tensor"
+
+// gatedMLP is the gated feed-forward network (arXiv:2002.05202):
+//
+//	y = (act(x Gᵀ) ⊙ x Uᵀ) Dᵀ
+//
+// act is computed again in the backward.
+type gatedMLP struct {
+	in  projections // gate, up
+	out linear      // down
+	act activation
+}
+
+func (l *gatedMLP) params() []*parameter { return append(l.out.params(), l.in.params()...) }
+
+func (l *gatedMLP) forward(e *tensor.Engine, y, x tensor.Tensor, a *activations, s *scratch) {
+	l.in.forward(e, x, a.gate, a.up)
+	l.act.forward(e, s.act, a.gate, a.up)
+	l.out.forward(e, y, s.act)
+}
+
+func (l *gatedMLP) backward(p backPass, dx, dy, x tensor.Tensor, a *activations, s *scratch, b *backScratch) {
+	l.act.forward(p.e, s.act, a.gate, a.up)
+	l.out.gradient(p, dy, s.act)
+	l.out.backward(p, b.dact, dy, false)
+	l.act.backward(p.e, b.dgate, b.dup, b.dact, a.gate, a.up)
+	l.in.backward(p, dx, x, b.dgate, b.dup)
+}
+
+// activation is the non-linearity of a gated network, out = act(gate) ⊙ up.
+type activation interface {
+	forward(e *tensor.Engine, out, gate, up tensor.Tensor)
+	backward(e *tensor.Engine, dgate, dup, dout, gate, up tensor.Tensor)
+}
+
+// silu is act(g) = g/(1+exp(−g)).
+type silu struct{}
+
+func (silu) forward(e *tensor.Engine, out, gate, up tensor.Tensor) { e.SwiGLU(out, gate, up) }
+
+func (silu) backward(e *tensor.Engine, dgate, dup, dout, gate, up tensor.Tensor) {
+	e.SwiGLUBackward(dgate, dup, dout, gate, up)
+}

@@ -1,0 +1,150 @@
+package model
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"concord/internal/param"
+	"concord/tensor"
+)
+
+// network is a model's layers, composed by its configuration. Nothing in it
+// depends on a batch; its parameters lie nowhere until bind.
+type network struct {
+	embedding embedding
+	blocks    []*block
+	norm      norm
+	head      head
+}
+
+// params lists the parameters in the order in which the backward pass completes
+// their gradients.
+func (n *network) params() []*parameter {
+	out := append(n.head.params(), n.norm.params()...)
+	for i := len(n.blocks) - 1; i >= 0; i-- {
+		out = append(out, n.blocks[i].params()...)
+	}
+	return append(out, n.embedding.params()...)
+}
+
+// prepare must precede the forward passes after a change of the weights.
+func (n *network) prepare(e *tensor.Engine) {
+	for _, b := range n.blocks {
+		for _, x := range b.norms() {
+			x.prepare(e)
+		}
+	}
+	n.norm.prepare(e)
+}
+
+// newNetwork composes c's network.
+func newNetwork(c Config) *network {
+	d := declarer{c: c, family: c.family(), layer: param.NoLayer}
+	names := d.family.names
+	n := &network{embedding: embedding{d.matrix(names.embedding, param.Embedding, c.Vocab, c.Hidden)}, norm: d.norm(names.norm)}
+	n.head = head{weight: n.embedding.table, tied: c.TieWordEmbeddings}
+	if n.head.tied {
+		n.embedding.table.Uses = 2
+	} else {
+		n.head.weight = d.matrix(names.head, param.Head, c.Vocab, c.Hidden)
+	}
+	for i := range c.Layers {
+		d.layer, d.prefix = i, fmt.Sprintf(names.layer, i)
+		n.blocks = append(n.blocks, d.block())
+	}
+	return n
+}
+
+// declarer makes the layers of one decoder layer, or those outside.
+type declarer struct {
+	c      Config
+	family family
+	layer  int
+	prefix string // of the layer's names
+}
+
+func (d declarer) block() *block {
+	c, names := d.c, d.family.names
+	return &block{
+		attentionNorm: d.norm(names.attentionNorm),
+		attention:     d.attention(),
+		mlpNorm:       d.norm(names.mlpNorm),
+		mlp: gatedMLP{
+			in:  projections{d.linear(names.gate, c.FFN, c.Hidden, c.MLPBias), d.linear(names.up, c.FFN, c.Hidden, c.MLPBias)},
+			out: d.linear(names.down, c.Hidden, c.FFN, c.MLPBias), act: silu{},
+		},
+	}
+}
+
+func (d declarer) attention() attention {
+	c, names := d.c, d.family.names
+	hd, kvd := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
+	bias := c.AttentionBias || d.family.biases == qkvBiases
+	a := attention{
+		in:    projections{d.linear(names.q, hd, c.Hidden, bias), d.linear(names.k, kvd, c.Hidden, bias), d.linear(names.v, kvd, c.Hidden, bias)},
+		out:   d.linear(names.o, c.Hidden, hd, c.AttentionBias),
+		shape: c.attention(), window: c.window(d.layer),
+	}
+	if d.family.qkNorm {
+		a.qNorm, a.kNorm = d.rmsNorm(names.qNorm, c.HeadDim, c.Heads), d.rmsNorm(names.kNorm, c.HeadDim, c.KVHeads)
+	}
+	return a
+}
+
+func (d declarer) norm(name string) norm { return d.rmsNorm(name, d.c.Hidden, 1) }
+
+func (d declarer) rmsNorm(name string, width, heads int) *rmsNorm {
+	p := d.declare(name+".weight", param.Norm, 1, width)
+	p.initial = 1
+	return &rmsNorm{weight: p, eps: float32(d.c.RMSNormEps), heads: heads}
+}
+
+func (d declarer) linear(name string, out, in int, bias bool) linear {
+	l := linear{weight: d.matrix(name, param.Linear, out, in)}
+	if bias {
+		l.bias = d.declare(name+".bias", param.Bias, 1, out)
+	}
+	return l
+}
+
+func (d declarer) matrix(name string, kind param.Kind, r, c int) *parameter {
+	return d.declare(name+".weight", kind, r, c)
+}
+
+func (d declarer) declare(name string, kind param.Kind, r, c int) *parameter {
+	s := Spec{Name: d.prefix + name, Kind: kind, Layer: d.layer, R: r, C: c, Uses: 1}
+	return &parameter{Spec: s, file: s.Name}
+}
+
+// attention is the model's attention geometry.
+func (c Config) attention() tensor.AttentionShape {
+	return tensor.AttentionShape{Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim, Scale: float32(1 / math.Sqrt(float64(c.HeadDim)))}
+}
+
+// window is how many tokens layer i sees, 0 = all.
+func (c Config) window(i int) int {
+	if i < len(c.Windows) {
+		return c.Windows[i]
+	}
+	return 0
+}
+
+// windows are the different ones among the layers', ascending.
+func (c Config) windows() []int {
+	seen := map[int]bool{}
+	for i := range c.Layers {
+		seen[c.window(i)] = true
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
+// rope is the rotary embedding of some layers.
+type rope struct {
+	Theta   float64
+	Scaling tensor.RoPEScaling
+}
+
+// ropes are the model's rotary embeddings; attention.rope is an index of them.
+func (c Config) ropes() []rope { return []rope{{c.RopeTheta, c.RopeScaling}} }

@@ -1,0 +1,91 @@
+package model
+
+import (
+	"fmt"
+
+	"concord/gpu"
+	"concord/internal/param"
+	"concord/tensor"
+)
+
+// Spec declares one parameter, by its Hugging Face name.
+type Spec = param.Spec
+
+// parameter is a declared parameter; t is where it lies once the model is bound.
+type parameter struct {
+	Spec
+	t tensor.Tensor
+	// file is the tensor of the family's files that holds it: of its own name, or
+	// of several parameters' rows one after the other.
+	file       string
+	transposed bool    // in the file, (in, out)
+	initial    float32 // of a norm or bias in a model with random weights
+}
+
+// ParamSpecs lists the parameters in the order in which Backward completes
+// their gradients: head, final norm, layers from last to first, embedding.
+func ParamSpecs(c Config) []Spec {
+	var out []Spec
+	for _, p := range newNetwork(c).params() {
+		out = append(out, p.Spec)
+	}
+	return out
+}
+
+// Parameters is the number of trained values; tied ones count once.
+func (c Config) Parameters() int64 {
+	n := int64(0)
+	for _, s := range ParamSpecs(c) {
+		n += int64(s.R) * int64(s.C)
+	}
+	return n
+}
+
+// bind looks the parameters up in w and checks their shapes.
+func bind(ps []*parameter, w Weights) error {
+	for _, p := range ps {
+		t := w.Weight(p.Name)
+		if t.R != p.R || t.C != p.C {
+			return fmt.Errorf("model: %s is %v, %s asks for (%d,%d)", p.Name, t, ConfigFile, p.R, p.C)
+		}
+		p.t = t
+	}
+	return nil
+}
+
+// backPass is what the layers' backward works with: where operations are
+// recorded, the batch, and where parameters' gradients go.
+type backPass struct {
+	e *tensor.Engine
+	b *Batch
+	g Gradients
+}
+
+// linear takes the gradient of a linear map's weight: dW_m = dY_mᵀ X_m.
+func (p backPass) linear(w *parameter, dy, x tensor.Tensor) {
+	p.g.Linear(w.Name, dy, x, p.b.Segments)
+}
+
+// use takes any other gradient, see Gradients.Use.
+func (p backPass) use(w *parameter, factor tensor.Tensor, write func(factor tensor.Tensor, to tensor.Target)) {
+	p.g.Use(w.Name, factor, p.b.Segments, write)
+}
+
+// memory allocates what a model or a decoder owns.
+type memory struct {
+	e     *tensor.Engine
+	owned []tensor.Tensor
+}
+
+func (m *memory) new(role gpu.Role, label string, r, c int) tensor.Tensor {
+	t := m.e.New(role, label, r, c)
+	m.owned = append(m.owned, t)
+	return t
+}
+
+func (m *memory) release() {
+	for _, t := range m.owned {
+		t.Buf.Release()
+	}
+	m.owned = nil
+}

@@ -1,0 +1,260 @@
+// Package model is the decoder-only transformer of several families: its
+// configuration, its parameters under their Hugging Face names, forward and
+// backward on a tensor.Engine, scoring and generation with a key-value cache,
+// and reading and writing the Hugging Face folder layout.
+//
+// A layer is an object with its forward and backward side by side and the
+// formula above them: linear.go, norm.go, attention.go, mlp.go, embedding.go,
+// composed by block.go. A family is a row of the table of differences in
+// families.go; network.go makes the layers of a configuration. Others know a
+// model by the interface Model.
+//
+// The model does not own its parameters: Weights says where they lie, Gradients
+// where their gradients go (package bucket implements both; a test can do it in
+// a few lines). A batch is N tokens sorted by objective (language); one backward
+// pass gives the gradient of each objective separately, because the rows of
+// dY and X of one objective alone make its weight gradient: dW_m = dY_mᵀ X_m.
+//
+// The path of a batch: Batch.Upload, Model.Forward, Model.Backward; or
+// Model.EvalLoss. Nothing here may be used from two goroutines at a time. Start
+// reading at Model and block.
+package model
+
+import (
+	"fmt"
+	"math"
+
+	"concord/gpu"
+	"concord/tensor"
+)
+
+// Weights says where the parameters are.
+type Weights interface {
+	// Weight is the parameter of that name, shaped as its Spec.
+	Weight(name string) tensor.Tensor
+}
+
+// Gradients receives the parameters' gradients during Backward, one call per
+// use and in the order of ParamSpecs, uses of tied embeddings first and last.
+type Gradients interface {
+	// Linear takes the gradient of a linear map's weight: objective m's is
+	// dy_mᵀ x_m over the tokens of segment m, dy (N, R), x (N, C). Both may be
+	// overwritten once it returns.
+	Linear(name string, dy, x tensor.Tensor, seg tensor.Segments)
+	// Use takes any other gradient. It calls write, once, with where the gradient
+	// goes, in seg's or one segment, and with factor, (N, K), in which the gradient
+	// is linear token by token: what write gets may be scaled and must be used.
+	Use(name string, factor tensor.Tensor, seg tensor.Segments, write func(factor tensor.Tensor, to tensor.Target))
+}
+
+// Dims are the sizes a model's buffers are made for.
+type Dims struct {
+	Rows, SeqLen int // N = Rows·SeqLen tokens per batch
+	LogitsChunk  int // tokens per chunk of logits; 0 = as many as fit (see tensor.NewLinearCrossEntropy)
+	Objectives   int // M, 0 = 1
+	// ForwardOnly saves no activations: EvalLoss, Score and decoding work in the
+	// memory of one layer, Backward panics.
+	ForwardOnly bool
+}
+
+// Model is a model with its activations for batches of one size.
+type Model interface {
+	Dims() Dims
+	// Loss (1, N) float32 holds the tokens' negative log-likelihoods in nats,
+	// 0 where the label is ignored, after Backward or EvalLoss.
+	Loss() tensor.Tensor
+	// NewBatch allocates the buffers of a batch.
+	NewBatch() *Batch
+	// Forward records the layers of a batch: from token ids to the input of the
+	// final norm, leaving the activations that Backward needs. The loss is
+	// Backward's or EvalLoss's business, where the head is fused with it.
+	Forward(b *Batch)
+	// ForwardEach is Forward that shows the residual stream, (N, C): layer 0 is the
+	// embedding, layer i the output of the i-th decoder layer. What visit does with
+	// x must be recorded when it returns, as the next layers may overwrite it. nil
+	// shows nothing.
+	ForwardEach(b *Batch, visit func(layer int, x tensor.Tensor))
+	// Backward records the losses of the batch that Forward saw, into Loss, and the
+	// gradient of Σ Scale·Loss over each objective's tokens by every parameter. The
+	// gradients of the activations are computed once for all objectives; only those
+	// of the parameters are split. Parameters complete in the order of ParamSpecs.
+	//
+	// losses, if not nil, is called once, when the losses have been recorded and before
+	// any gradient is complete: from then on they can be read, which whoever resolves
+	// the head's gradient may need at once.
+	Backward(b *Batch, g Gradients, losses func())
+	// EvalLoss records the forward pass and the losses of a batch into Loss. It
+	// overwrites what Forward saved.
+	EvalLoss(b *Batch)
+	// Score returns the negative log-likelihood, in nats, of each of ids[1:] given
+	// the ids before it: len(ids)-1 values, independent of the model's batch size.
+	// It overwrites what Forward saved. At most Dims.SeqLen ids.
+	Score(ids []uint32) ([]float32, error)
+	// NewDecoder allocates a key-value cache for contexts of up to maxLen tokens.
+	NewDecoder(maxLen int) (*Decoder, error)
+	// Lendable lists, by parameter, memory that Backward no longer needs from the
+	// moment it asks for that parameter's gradient until the next Forward: the
+	// logits' chunk after the head, and the activations that it is done with.
+	Lendable() map[string][]gpu.View
+	// Release frees the activations, not the weights.
+	Release()
+}
+
+// transformer implements Model.
+type transformer struct {
+	*network
+	memory
+	config Config
+	dims   Dims
+
+	n     int // tokens per batch
+	ropes []ropeTables
+	saved []*activations  // per layer; all the same in a forward-only model
+	x     []tensor.Tensor // L+1 residual streams: x[i] enters layer i; two alternating ones when forward only
+	s     *scratch
+	back  *backScratch // nil when forward only
+	loss  tensor.Tensor
+
+	scoring *Batch // Score's, made on first use
+}
+
+// New allocates a model's activations for batches of d.Rows·d.SeqLen tokens.
+// What w returns must have the shapes of ParamSpecs. The error is the device's
+// (out of memory, say) or says which size does not fit.
+func New(e *tensor.Engine, c Config, w Weights, d Dims) (Model, error) {
+	m, err := newTransformer(e, c, w, d)
+	if err != nil {
+		return nil, err // not a typed nil
+	}
+	return m, nil
+}
+
+func newTransformer(e *tensor.Engine, c Config, w Weights, d Dims) (*transformer, error) {
+	d.Objectives = max(d.Objectives, 1)
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	if d.Rows < 1 || d.SeqLen < 1 || d.Rows > math.MaxInt32/d.SeqLen {
+		return nil, fmt.Errorf("model: a batch of %d rows of %d tokens is impossible", d.Rows, d.SeqLen)
+	}
+	if d.SeqLen > c.MaxPositions {
+		return nil, fmt.Errorf("model: sequences of %d tokens exceed the model's max_position_embeddings %d", d.SeqLen, c.MaxPositions)
+	}
+	if longest := tensor.MaxDocument(c.attention()); d.SeqLen > longest {
+		return nil, fmt.Errorf("model: sequences of %d tokens exceed the %d that attention can do", d.SeqLen, longest)
+	}
+	m := &transformer{network: newNetwork(c), memory: memory{e: e}, config: c, dims: d, n: d.Rows * d.SeqLen}
+	if err := bind(m.params(), w); err != nil {
+		return nil, err
+	}
+	m.allocate()
+	if err := e.Dev.Err(); err != nil {
+		m.Release()
+		return nil, fmt.Errorf("model: activations of %d x %d tokens: %w", d.Rows, d.SeqLen, err)
+	}
+	return m, nil
+}
+
+func (m *transformer) allocate() {
+	c, n := m.config, m.n
+	m.ropes = newRopes(&m.memory, c, m.dims.SeqLen)
+	sets, streams := c.Layers, c.Layers+1
+	if m.dims.ForwardOnly {
+		sets, streams = 1, 2
+	}
+	for range sets {
+		m.saved = append(m.saved, newActivations(&m.memory, c, n))
+	}
+	for range streams {
+		m.x = append(m.x, m.new(gpu.RoleActivations, "residual", n, c.Hidden))
+	}
+	m.s = newScratch(&m.memory, c, n)
+	m.loss = m.new(gpu.RoleActivations, "loss", 1, n)
+	if !m.dims.ForwardOnly {
+		m.back = newBackScratch(&m.memory, c, n)
+	}
+	m.head.loss = m.e.NewLinearCrossEntropy(n, c.Vocab, m.dims.LogitsChunk)
+}
+
+func (m *transformer) Dims() Dims { return m.dims }
+
+func (m *transformer) Loss() tensor.Tensor { return m.loss }
+
+// stream is the residual stream that enters layer i.
+func (m *transformer) stream(i int) tensor.Tensor { return m.x[i%len(m.x)] }
+
+func (m *transformer) activations(i int) *activations { return m.saved[i%len(m.saved)] }
+
+func (m *transformer) Forward(b *Batch) { m.ForwardEach(b, nil) }
+
+func (m *transformer) ForwardEach(b *Batch, visit func(layer int, x tensor.Tensor)) {
+	m.e.Dev.Span("forward")
+	m.prepare(m.e)
+	m.embedding.forward(m.e, m.x[0], b.ids)
+	if visit != nil {
+		visit(0, m.x[0])
+	}
+	for i, l := range m.blocks {
+		a := m.activations(i)
+		l.forward(m.e, m.stream(i+1), m.stream(i), a, m.s, func(y, x tensor.Tensor) { l.attention.forward(m.e, y, x, b, m.ropes, a) })
+		if visit != nil {
+			visit(i+1, m.stream(i+1))
+		}
+	}
+}
+
+func (m *transformer) EvalLoss(b *Batch) {
+	m.Forward(b)
+	m.norm.forward(m.e, m.s.norm, m.stream(len(m.blocks)), m.s.stats)
+	m.head.forward(m.s.norm, b, m.loss)
+}
+
+func (m *transformer) Backward(b *Batch, g Gradients, losses func()) {
+	if m.back == nil {
+		panic("model: backward on a forward-only model")
+	}
+	m.e.Dev.Span("backward")
+	p, last := backPass{m.e, b, g}, m.stream(len(m.blocks))
+	m.norm.forward(m.e, m.s.norm, last, m.s.stats)
+	m.head.backward(p, m.back.dnorm, m.s.norm, m.loss, losses)
+	m.norm.backward(p, m.back.dx, m.back.dnorm, last, m.s.stats, false)
+	for i := len(m.blocks) - 1; i >= 0; i-- {
+		m.blocks[i].backward(p, m.stream(i), m.ropes, m.activations(i), m.s, m.back)
+	}
+	m.embedding.backward(p, m.back.dx)
+}
+
+func (m *transformer) Lendable() map[string][]gpu.View {
+	out := map[string][]gpu.View{}
+	lend := func(p []*parameter, t ...tensor.Tensor) {
+		for _, x := range t {
+			if x.Buf != nil { // not every family has all
+				out[p[0].Name] = append(out[p[0].Name], x.View())
+			}
+		}
+	}
+	lend(m.norm.params(), m.head.loss.Logits())
+	for i, a := range m.saved {
+		l := m.blocks[i]
+		lend(l.mlp.params(), m.stream(i+1))
+		if i+1 < len(m.saved) {
+			above := m.saved[i+1]
+			lend(l.mlp.params(), above.q, above.k, above.v, above.att, above.rawQ, above.rawK)
+		}
+		lend(l.mlp.in.params(), a.gate, a.up) // the activation's gradient has been taken
+		lend(l.attention.params(), a.mid)
+	}
+	return out
+}
+
+func (m *transformer) Release() {
+	m.release()
+	if m.scoring != nil {
+		m.scoring.Release()
+		m.scoring = nil
+	}
+	if m.head.loss != nil {
+		m.head.loss.Release()
+		m.head.loss = nil
+	}
+}

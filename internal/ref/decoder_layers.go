@@ -1,0 +1,128 @@
+package ref
+
+import "math"
+
+// linear is y = x Wᵀ + b for x (N, cols), W (rows, cols).
+//
+//	dx = dy W,   dW = dyᵀ x,   db = Σ dy
+func (d *Decoder) linear(name string, rows, cols int, x []float64) ([]float64, pullback) {
+	w, n := d.param(name), len(x)/cols
+	bias, biased := d.Params[name+".bias"]
+	y := make([]float64, n*rows)
+	for i := range n {
+		for r := range rows {
+			y[i*rows+r] = dot64(x[i*cols:][:cols], w[r*cols:][:cols])
+			if biased {
+				y[i*rows+r] += bias[r]
+			}
+		}
+	}
+	return y, func(dy []float64, g gradients) []float64 {
+		dx := make([]float64, n*cols)
+		for i := range n {
+			for r := range rows {
+				v := dy[i*rows+r]
+				if v == 0 {
+					continue
+				}
+				axpy64(g[name][r*cols:][:cols], v, x[i*cols:][:cols])
+				axpy64(dx[i*cols:][:cols], v, w[r*cols:][:cols])
+				if biased {
+					g[name+".bias"][r] += v
+				}
+			}
+		}
+		return dx
+	}
+}
+
+// norm is y = w x r, r = 1/√(mean(x²) + eps), for rows of width c.
+//
+//	dx = r (w dy − x r² mean(w dy x)),   dw = Σ dy x r
+func (d *Decoder) norm(name string, c int, x []float64) ([]float64, pullback) {
+	w := d.param(name)
+	y, rstd := make([]float64, len(x)), make([]float64, len(x)/c)
+	for i := range rstd {
+		row := x[i*c:][:c]
+		rstd[i] = 1 / math.Sqrt(dot64(row, row)/float64(c)+d.Eps)
+		for j, v := range row {
+			y[i*c+j] = v * rstd[i] * w[j]
+		}
+	}
+	return y, func(dy []float64, g gradients) []float64 {
+		dx := make([]float64, len(dy))
+		for i, r := range rstd {
+			row, dr, mean := x[i*c:][:c], dy[i*c:][:c], 0.0
+			for j, v := range dr {
+				g[name][j] += v * row[j] * r
+				mean += v * w[j] * row[j] * r / float64(c)
+			}
+			for j, v := range dr {
+				dx[i*c+j] = r * (v*w[j] - row[j]*r*mean)
+			}
+		}
+		return dx
+	}
+}
+
+// mlp is y = (act(x Gᵀ) ⊙ x Uᵀ) Dᵀ.
+func (d *Decoder) mlp(at func(string) string, x []float64) ([]float64, pullback) {
+	gate, backGate := d.linear(at("gate"), d.FFN, d.Hidden, x)
+	up, backUp := d.linear(at("up"), d.FFN, d.Hidden, x)
+	h := make([]float64, len(gate))
+	for j, v := range gate {
+		value, _ := silu64(v)
+		h[j] = value * up[j]
+	}
+	y, backDown := d.linear(at("down"), d.Hidden, d.FFN, h)
+	return y, func(dy []float64, g gradients) []float64 {
+		dh := backDown(dy, g)
+		dgate, dup := make([]float64, len(dh)), make([]float64, len(dh))
+		for j, v := range dh {
+			value, slope := silu64(gate[j])
+			dup[j], dgate[j] = v*value, v*up[j]*slope
+		}
+		return add64(backGate(dgate, g), backUp(dup, g))
+	}
+}
+
+// silu64 is x/(1+exp(−x)) and its derivative.
+func silu64(x float64) (value, slope float64) {
+	s := 1 / (1 + math.Exp(-x))
+	return x * s, s * (1 + x*(1-s))
+}
+
+func logSumExp64(x []float64) float64 {
+	top := math.Inf(-1)
+	for _, v := range x {
+		top = max(top, v)
+	}
+	sum := 0.0
+	for _, v := range x {
+		sum += math.Exp(v - top)
+	}
+	return top + math.Log(sum)
+}
+
+func dot64(a, b []float64) float64 {
+	sum := 0.0
+	for i, v := range a {
+		sum += v * b[i]
+	}
+	return sum
+}
+
+// axpy64 is y += alpha x.
+func axpy64(y []float64, alpha float64, x []float64) {
+	for i, v := range x {
+		y[i] += alpha * v
+	}
+}
+
+func add64(a, b []float64) []float64 {
+	out := make([]float64, len(a))
+	for i := range a {
+		out[i] = a[i] + b[i]
+	}
+	return out
+}
