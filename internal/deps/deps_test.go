@@ -49,6 +49,7 @@ var allowed = map[string][]string{
 	"internal/checkpoint":              {},
 	"internal/tokenizer":               {},
 	"internal/chat":                    {},
+	"internal/jinja":                   {},
 	"internal/data":                    {"internal/tokenizer"},
 	"internal/model":                   {"gpu", "tensor", "internal/param", "internal/safetensors"},
 	"internal/optim":                   {"gpu", "bucket", "tensor"},
