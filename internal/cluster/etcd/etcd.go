@@ -3,6 +3,7 @@
 package etcd
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -17,6 +18,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"concord/internal/cluster/store"
 )
@@ -26,6 +29,10 @@ const leaseSeconds = 5
 
 // opTimeout bounds a single request: without a quorum etcd does not answer.
 const opTimeout = 5 * time.Second
+
+// redial is how long the client waits between attempts to connect: gRPC's two minutes
+// would prolong an outage by as much.
+var redial = backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second}
 
 // etcd is a Store in an etcd cluster, under a prefix.
 type etcd struct {
@@ -38,7 +45,8 @@ type etcd struct {
 // and for addresses that begin with https ETCDCTL_CACERT, ETCDCTL_CERT and
 // ETCDCTL_KEY are files of the cluster's authority and of this client.
 func Open(endpoints []string, run string) (store.Store, error) {
-	config := clientv3.Config{Endpoints: endpoints, DialTimeout: opTimeout, Logger: zap.NewNop()}
+	config := clientv3.Config{Endpoints: endpoints, DialTimeout: opTimeout, Logger: zap.NewNop(), DialOptions: []grpc.DialOption{
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: redial, MinConnectTimeout: opTimeout})}}
 	if user := os.Getenv("ETCDCTL_USER"); user != "" {
 		config.Username, config.Password, _ = strings.Cut(user, ":")
 	}
@@ -132,17 +140,58 @@ func (s *etcd) Delete(ctx context.Context, key string) error {
 	return err
 }
 
+// errLease says that a candidate's lease ran out before it was elected.
+var errLease = errors.New("the lease ran out while waiting: etcd was not reached for a while")
+
+// Lead implements store.Store. A candidate whose lease ran out is none, even where
+// etcd has lost everybody else's key too: it returns an error, and the caller
+// campaigns again.
 func (s *etcd) Lead(ctx context.Context, value []byte) (<-chan struct{}, func(), error) {
-	session, err := concurrency.NewSession(s.client, concurrency.WithTTL(leaseSeconds))
+	session, err := s.session(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("store: lease: %w", err)
 	}
-	e := concurrency.NewElection(session, s.prefix+"leader")
-	if err := e.Campaign(ctx, string(value)); err != nil {
-		session.Close()
+	resign := sync.OnceFunc(func() { session.Close() }) // revokes the lease
+	if err := s.campaign(ctx, session, value); err != nil {
+		resign()
 		return nil, nil, err
 	}
-	return session.Done(), sync.OnceFunc(func() { session.Close() }), nil // revoking the lease resigns
+	return session.Done(), resign, nil
+}
+
+// session takes a lease and keeps it alive.
+func (s *etcd) session(ctx context.Context) (*concurrency.Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	lease, err := s.client.Grant(ctx, leaseSeconds)
+	if err != nil {
+		return nil, err
+	}
+	return concurrency.NewSession(s.client, concurrency.WithLease(lease.ID))
+}
+
+// campaign waits to be elected, and makes sure that etcd holds this candidate's key.
+func (s *etcd) campaign(ctx context.Context, session *concurrency.Session, value []byte) error {
+	waiting, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-session.Done():
+			cancel(errLease)
+		case <-waiting.Done():
+		}
+	}()
+	e := concurrency.NewElection(session, s.prefix+"leader")
+	if err := e.Campaign(waiting, string(value)); err != nil {
+		return cmp.Or(context.Cause(waiting), err)
+	}
+	waiting, stop := context.WithTimeout(waiting, opTimeout)
+	defer stop()
+	r, err := s.client.Get(waiting, e.Key())
+	if err == nil && (len(r.Kvs) == 0 || r.Kvs[0].CreateRevision != e.Rev()) {
+		err = errLease
+	}
+	return err
 }
 
 func (s *etcd) Leader(ctx context.Context) ([]byte, error) {

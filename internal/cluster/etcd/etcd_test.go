@@ -59,6 +59,66 @@ func TestMembersAreLost(t *testing.T) {
 	}
 }
 
+// An outage that outlasts the leases: whoever led is told, an election that a
+// candidate wins with a lease that ran out does not count, and whoever campaigns again
+// leads.
+func TestElectionOutlivesOutage(t *testing.T) {
+	m := etcdtest.Start(t, 1, "http", nil)
+	open := func() store.Store {
+		s, err := Open(m.Endpoints(), "r")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		return s
+	}
+	a, b := open(), open()
+	lost, resign, err := a.Lead(t.Context(), []byte("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	type won struct {
+		lost   <-chan struct{}
+		resign func()
+	}
+	elected := make(chan won, 1)
+	go func() {
+		for t.Context().Err() == nil {
+			lost, resign, err := b.Lead(t.Context(), []byte("b"))
+			if err == nil {
+				elected <- won{lost, resign}
+				return
+			}
+			t.Logf("campaign: %v", err)
+			time.Sleep(100 * time.Millisecond)
+		}
+	}()
+	time.Sleep(500 * time.Millisecond) // b has its key
+	m.Stop(0)
+	select {
+	case <-lost:
+	case <-time.After(3 * leaseSeconds * time.Second):
+		t.Fatal("the leader was not told of the outage")
+	}
+	time.Sleep(time.Second)
+	m.Restart(0)
+	resign()
+	select {
+	case w := <-elected:
+		defer w.resign()
+		select {
+		case <-w.lost:
+			t.Fatal("elected with a lease that had run out")
+		case <-time.After(leaseSeconds * time.Second / 2):
+		}
+	case <-time.After(6 * leaseSeconds * time.Second):
+		t.Fatal("nobody is elected after the outage")
+	}
+	if v, err := b.Leader(t.Context()); string(v) != "b" || err != nil {
+		t.Errorf("leader %q, %v", v, err)
+	}
+}
+
 // persistent puts as a coordinator does: again and again, until there is an answer;
 // an attempt whose answer was lost may have been heard.
 func persistent(t *testing.T, s store.Store, value string, rev int64) (int64, error) {
