@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"internal/cluster/etcd":            {"internal/cluster/store"},
 	"internal/cluster/etcd/etcdtest":   {}, // only tests import it: it is the etcd server
 	"internal/cluster/scale":           {"internal/cluster"},
+	"internal/filelock":                {},
 	"internal/faultproxy":              {}, // only tests import it
 	"internal/simrouter":               {}, // likewise
 	"internal/ref":                     {},
@@ -59,7 +60,7 @@ var allowed = map[string][]string{
 	"internal/objective":               {"bucket", "moo", "tensor", "internal/config", "internal/fault", "internal/report"},
 	"internal/train": {
 		"gpu", "tensor", "bucket", "moo", "internal/model", "internal/data", "internal/tokenizer", "internal/config",
-		"internal/fault", "internal/objective", "internal/optim", "internal/param", "internal/checkpoint", "internal/safetensors", "internal/report", "internal/cluster", "internal/cluster/store", "internal/cluster/store/file", "transport",
+		"internal/fault", "internal/objective", "internal/optim", "internal/param", "internal/checkpoint", "internal/safetensors", "internal/report", "internal/cluster", "internal/cluster/store", "internal/cluster/store/file", "internal/filelock", "transport",
 	},
 	"internal/train/traintest": {"gpu", "internal/model", "internal/param", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
 	"internal/compare":         {"moo", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},
@@ -81,9 +82,10 @@ var owners = map[string][]string{
 	"golang.org/x/term":             {"cmd/concord"},
 	"github.com/quic-go/quic-go":    {"transport", "internal/simrouter"},
 	"golang.org/x/time":             {"transport"},
-	"golang.org/x/sys":              {"transport", "internal/cluster/store/file"}, // socket buffers; free disk space
+	"golang.org/x/sys":              {"transport", "internal/cluster/store/file", "internal/filelock"}, // socket buffers; free disk space; file locks
 	"go.etcd.io/bbolt":              {"internal/cluster/store/file"},
 	"go.etcd.io/etcd":               {"internal/cluster/etcd", "internal/cluster/etcd/etcdtest"},
+	"google.golang.org/grpc":        {"internal/cluster/etcd"},                                   // how it connects again
 	"go.uber.org/zap":               {"internal/cluster/etcd", "internal/cluster/etcd/etcdtest"}, // to silence etcd
 }
 
