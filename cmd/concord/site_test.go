@@ -60,11 +60,57 @@ func killLeader(t *testing.T, sync string) {
 	if took != 1 {
 		t.Errorf("%d machines took over", took)
 	}
+	m.eachStepOnce(150)
 	if s := m.status(); s.Step != 150 || s.Term != 2 {
 		t.Errorf("%d steps in term %d", s.Step, s.Term)
 	}
 	if code, _, errs := concord(t, "", "train", run, "--coordinator", "etcd:/x"); code != exitUsage || !strings.Contains(errs, "etcd://HOST:PORT") {
 		t.Errorf("a bad address: %d %s", code, errs)
+	}
+}
+
+// etcd is gone for longer than leases last: the leader steps down, nobody ends, and
+// when etcd is back the run goes on with every step committed and recorded once.
+func TestEtcdOutage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a lease takes its time")
+	}
+	run, server := clusterRun(t, 150), etcdtest.Start(t, 1, "http", nil)
+	m := &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
+	all, _ := startSite(t, run, server.Flag())
+	m.at(15, 3)
+	server.Stop(0)
+	time.Sleep(8 * time.Second)
+	before := m.status().Step
+	server.Restart(0)
+	back := time.Now()
+	for m.status().Step <= before && time.Since(back) < patience {
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Logf("etcd back to the next commit: about %.1f s", time.Since(back).Seconds())
+	for i, c := range all {
+		if code, errs := c.end(); code != 0 {
+			t.Errorf("machine %d ended with %d: %s", i, code, errs)
+		}
+	}
+	if s := m.status(); s.Step != 150 || s.Term < 2 {
+		t.Errorf("%d steps in term %d", s.Step, s.Term)
+	}
+	m.eachStepOnce(150)
+}
+
+// eachStepOnce checks that the record has each of n steps once, in order.
+func (m *machines) eachStepOnce(n int) {
+	m.t.Helper()
+	var got []int
+	for _, r := range m.records() {
+		got = append(got, r.Step)
+	}
+	for i := range max(n, len(got)) {
+		if i >= n || i >= len(got) || got[i] != i+1 {
+			m.t.Errorf("steps on record: %v", got)
+			return
+		}
 	}
 }
 

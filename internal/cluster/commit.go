@@ -64,8 +64,9 @@ func (c *Coordinator) record() {
 // recorded goes on behind an attempt to commit.
 func (c *Coordinator) recorded(rev int64, err error) {
 	switch {
+	case c.err != nil: // it leads no more: what it wrote meanwhile its successor has read
 	case errors.Is(err, store.ErrConflict):
-		c.fail(fmt.Errorf("cluster: another coordinator has taken over: %w", err))
+		c.fail(fmt.Errorf("%w: another coordinator has taken over: %w", ErrDeposed, err))
 	case err != nil:
 		waiting := fmt.Sprintf("the store, to commit step %d: %v", c.step+1, err)
 		if c.waiting != waiting {

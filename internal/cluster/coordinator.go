@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -38,6 +39,9 @@ type CoordinatorOptions struct {
 	// does a step again that lost a machine: the result depends on neither.
 	NoDeadline bool
 	Equal      bool // shares do not follow speed
+	// Elected: when this coordinator is deposed the worker of its process works on, for
+	// the next one.
+	Elected    bool
 	Parameters bool // see Shape
 	// Behind is the trainer's step behind so many of the coordinator's, for the
 	// status; nil: they are the same.
@@ -162,7 +166,7 @@ type Eviction struct {
 	Reason string    `json:"reason"`
 }
 
-// NewCoordinator takes office: it raises the term in the store, so that an
+// NewCoordinator raises the term in the store, so that an
 // earlier coordinator can commit no more, and goes on behind the last committed
 // step, or at start where there is none.
 func NewCoordinator(ctx context.Context, o CoordinatorOptions, start int) (*Coordinator, error) {
@@ -173,7 +177,7 @@ func NewCoordinator(ctx context.Context, o CoordinatorOptions, start int) (*Coor
 		o.Behind = func(steps int) int { return steps }
 	}
 	c := &Coordinator{opt: o, events: make(chan func(), 64), done: make(chan struct{}), failed: make(chan struct{}), members: map[uint32]*member{}, late: map[uint32]string{}, banned: map[uint32]string{}, step: start, saved: -1}
-	if err := c.takeOffice(ctx); err != nil {
+	if err := c.acquireTerm(ctx); err != nil {
 		return nil, err
 	}
 	ctx, c.stop = context.WithCancel(context.Background())
@@ -332,8 +336,8 @@ func (c *Coordinator) ban(m *member, reason string) {
 	c.evict(m, reason)
 }
 
-// fail ends this coordinator: the worker of its own process ends with it, the
-// others look for another one.
+// fail ends this coordinator: the worker of its own process ends with it, unless
+// another machine leads now; the others look for another one.
 func (c *Coordinator) fail(err error) {
 	if c.err != nil {
 		return
@@ -342,7 +346,7 @@ func (c *Coordinator) fail(err error) {
 	close(c.failed)
 	c.opt.Log("%v", err)
 	for _, m := range c.members {
-		if m.id == c.opt.Local {
+		if m.id == c.opt.Local && !(c.opt.Elected && errors.Is(err, ErrDeposed)) {
 			c.tell(m, transport.Pack(msgEnd, End{Text: err.Error()}))
 		} else {
 			m.conn.Close("the coordinator has stopped")

@@ -158,7 +158,7 @@ func (c *Coordinator) goBack(local *member) string {
 	c.rollback, c.hoped = time.Time{}, time.Time{}
 	rev, err := c.write(committed{Next: c.step, Epoch: c.epoch}, c.commitRev)
 	if err != nil {
-		c.fail(err)
+		c.fail(fmt.Errorf("%w: %w", ErrDeposed, err))
 		return err.Error()
 	}
 	c.commitRev = rev

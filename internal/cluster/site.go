@@ -4,10 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,31 +29,24 @@ type SiteOptions struct {
 }
 
 // Site is a machine that may lead and, while another one does, works for it.
-// When the leader dies one of the others takes over with the weights it has.
+// When the leader dies, or loses its lease, one of the others takes over with the
+// weights that it has.
 type Site struct {
 	Member *Member
 	Hint   string
 	Addr   string // where the others find it
 	store  store.Store
 	ep     *transport.Endpoint
-	office office
-
-	won    chan struct{} // closed when this machine leads
-	lost   <-chan struct{}
-	resign func()
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	lead   elected
 }
 
-// OpenSite takes this machine's place in the run and stands for election.
+// OpenSite takes this machine's place in the run. The run's store is closed with it.
 func OpenSite(ctx context.Context, o SiteOptions) (*Site, error) {
-	s := &Site{store: o.Store, won: make(chan struct{})}
+	s := &Site{store: o.Store}
 	if err := s.open(ctx, o); err != nil {
 		o.Store.Close()
 		return nil, err
 	}
-	ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	s.wg.Go(func() { s.stand(ctx, o.Member.Log) })
 	return s, nil
 }
 
@@ -82,7 +75,7 @@ func (s *Site) open(ctx context.Context, o SiteOptions) error {
 	s.Hint, s.Addr = hint, reachable(conn.LocalAddr())[0]
 	o.Member.Find = s.find
 	s.Member = NewMember(o.Member)
-	s.ep, err = transport.Open(conn, transport.Options{Identity: identity, Services: s.Member.services(&s.office), ResetKey: reset, UploadLimit: o.UploadLimit, WAN: o.WAN, Revoked: s.Member.revoked})
+	s.ep, err = transport.Open(conn, transport.Options{Identity: identity, Services: s.Member.services(&s.lead), ResetKey: reset, UploadLimit: o.UploadLimit, WAN: o.WAN, Revoked: s.Member.revoked})
 	return err
 }
 
@@ -128,28 +121,63 @@ func siteAuthority(ctx context.Context, st store.Store) (*transport.CA, error) {
 	}
 }
 
-// stand campaigns until this machine leads.
-func (s *Site) stand(ctx context.Context, log func(string, ...any)) {
-	b, _ := json.Marshal(s.Addr)
-	for ctx.Err() == nil {
-		lost, resign, err := s.store.Lead(ctx, b)
-		if err == nil {
-			s.lost, s.resign = lost, resign
-			close(s.won)
-			return
+// campaignPause is how long a candidate waits before it campaigns again.
+const campaignPause = time.Second
+
+// ErrDeposed says that a coordinator was elected and is no more.
+var ErrDeposed = errors.New("this machine leads no longer")
+
+// Campaign waits until this machine is elected, however often an election fails, and
+// returns its coordinator, which the members find by themselves. It fails with
+// ErrDeposed when the election is lost; this machine's member then works for whoever
+// leads next. resign hands over, in any case; until it is called this machine is no
+// candidate. start is the step of this machine's weights, for a run that has committed
+// none.
+func (s *Site) Campaign(ctx context.Context, o CoordinatorOptions, start int) (c *Coordinator, resign func(), err error) {
+	o.Store, o.Local, o.Port, o.Elected = s.store, s.ep.Identity().Worker, s.ep.Addr().(*net.UDPAddr).Port, true
+	o.Probe = probeAs(s.ep.Identity())
+	said := ""
+	for {
+		if c, resign, err = s.campaign(ctx, o, start); err == nil || ctx.Err() != nil {
+			return c, resign, err
 		}
-		if ctx.Err() == nil {
-			log("the election in etcd: %v; trying again", err)
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Second):
-			}
+		if err.Error() != said { // an outage takes minutes
+			said = err.Error()
+			o.Log("the election: %v; trying again", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		case <-time.After(campaignPause):
 		}
 	}
 }
 
-// Won is closed when this machine leads: it must then call Lead.
-func (s *Site) Won() <-chan struct{} { return s.won }
+// campaign is Campaign, once.
+func (s *Site) campaign(ctx context.Context, o CoordinatorOptions, start int) (*Coordinator, func(), error) {
+	b, err := json.Marshal(s.Addr)
+	if err != nil {
+		return nil, nil, err
+	}
+	lost, yield, err := s.store.Lead(ctx, b)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := NewCoordinator(ctx, o, start)
+	if err != nil {
+		yield()
+		return nil, nil, err
+	}
+	s.lead.now.Store(c)
+	go func() {
+		select {
+		case <-lost:
+			c.post(func() { c.fail(fmt.Errorf("%w: its lease in the store ran out", ErrDeposed)) })
+		case <-c.done:
+		}
+	}()
+	return c, func() { s.lead.now.CompareAndSwap(c, nil); yield() }, nil
+}
 
 // find is where the leader is.
 func (s *Site) find(ctx context.Context) (string, error) {
@@ -179,72 +207,46 @@ func (s *Site) Connect(ctx context.Context) error {
 	}
 }
 
-// Lead opens the coordinator's office here; the member of this machine, if it is
-// connected to another, finds it by itself. start is the step of this machine's
-// weights, for a run that has committed none.
-func (s *Site) Lead(ctx context.Context, o CoordinatorOptions, start int) (*Coordinator, error) {
-	o.Store, o.Local, o.Port = s.store, s.ep.Identity().Worker, s.ep.Addr().(*net.UDPAddr).Port
-	o.Probe = probeAs(s.ep.Identity())
-	c, err := NewCoordinator(ctx, o, start)
-	if err != nil {
-		return nil, err
-	}
-	s.office.held.Store(c)
-	s.wg.Go(func() {
-		select {
-		case <-s.lost:
-			c.post(func() { c.fail(errors.New("this machine's lease in etcd is gone: another one leads now")) })
-		case <-c.done:
-		}
-	})
-	return c, nil
-}
-
-// Close leaves the run; a leader hands over.
+// Close leaves the run.
 func (s *Site) Close() {
-	s.cancel()
 	s.Member.Leave()
 	s.ep.Close()
-	if s.resign != nil {
-		s.resign()
-	}
-	s.wg.Wait()
 	s.store.Close()
 }
 
-// office is the coordinator's service of a machine that may come to lead.
-type office struct{ held atomic.Pointer[Coordinator] }
+// elected is the coordinator's service of a machine that may come to lead.
+type elected struct{ now atomic.Pointer[Coordinator] }
 
-var errOffice = errors.New("this machine does not lead (yet)")
+var errFollows = errors.New("this machine does not lead (yet)")
 
-func (o *office) Connected(c *transport.Conn, hello json.RawMessage) (any, error) {
-	if k := o.held.Load(); k != nil {
+func (e *elected) Connected(c *transport.Conn, hello json.RawMessage) (any, error) {
+	if k := e.now.Load(); k != nil {
 		return k.Connected(c, hello)
 	}
-	return nil, errOffice
+	return nil, errFollows
 }
 
-func (o *office) Message(c *transport.Conn, m transport.Message) {
-	if k := o.held.Load(); k != nil {
+func (e *elected) Message(c *transport.Conn, m transport.Message) {
+	if k := e.now.Load(); k != nil {
 		k.Message(c, m)
 	}
 }
 
-func (o *office) Disconnected(c *transport.Conn, err error) {
-	if k := o.held.Load(); k != nil {
+func (e *elected) Disconnected(c *transport.Conn, err error) {
+	if k := e.now.Load(); k != nil {
 		k.Disconnected(c, err)
 	}
 }
 
-func (o *office) Offer(*transport.Conn, transport.Header) (transport.Verdict, string) {
+func (e *elected) Offer(*transport.Conn, transport.Header) (transport.Verdict, string) {
 	return transport.Refuse, "this is the coordinator's service"
 }
 
-func (o *office) Deliver(*transport.Conn, transport.Header, []byte, []byte) error { return errOffice }
+func (e *elected) Deliver(*transport.Conn, transport.Header, []byte, []byte) error { return errFollows }
 
-func (o *office) Fetch(c *transport.Conn, request json.RawMessage) (int64, io.ReadCloser, error) {
-	if k := o.held.Load(); k != nil {
+func (e *elected) Fetch(c *transport.Conn, request json.RawMessage) (int64, io.ReadCloser, error) {
+	if k := e.now.Load(); k != nil {
 		return k.Fetch(c, request)
 	}
-	return 0, nil, errOffice
+	return 0, nil, errFollows
 }

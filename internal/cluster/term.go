@@ -3,7 +3,10 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+
+	"concord/internal/cluster/store"
 )
 
 // The keys of the store.
@@ -12,8 +15,19 @@ const (
 	keyCommitted = "committed"
 )
 
-// takeOffice raises the term and takes up what is committed.
-func (c *Coordinator) takeOffice(ctx context.Context) error {
+// acquireTerm raises the term and takes up what is committed. An earlier coordinator
+// may commit a step meanwhile: then it begins anew.
+func (c *Coordinator) acquireTerm(ctx context.Context) error {
+	for range 10 {
+		err := c.tryTerm(ctx)
+		if !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+	return errors.New("cluster: acquire the term: other coordinators write to the store all the time")
+}
+
+func (c *Coordinator) tryTerm(ctx context.Context) error {
 	var o termRecord
 	b, rev, err := c.opt.Store.Get(ctx, keyTerm)
 	if err != nil {
@@ -36,8 +50,8 @@ func (c *Coordinator) takeOffice(ctx context.Context) error {
 	}
 	o = termRecord{Term: o.Term + 1, Epoch: max(o.Epoch, k.Epoch) + termEpochs}
 	b, _ = json.Marshal(o)
-	if c.termRev, err = c.opt.Store.Put(ctx, keyTerm, b, rev); err != nil {
-		return fmt.Errorf("cluster: take office: %w", err)
+	if c.termRev, err = c.opt.Store.Put(ctx, keyTerm, b, rev, store.Guard{Key: keyCommitted, Rev: c.commitRev}); err != nil {
+		return fmt.Errorf("cluster: acquire the term: %w", err)
 	}
 	c.term, c.epoch = o.Term, o.Epoch
 	return nil
@@ -52,3 +66,6 @@ type termRecord struct {
 // termEpochs is how much higher a coordinator's epochs are than the last that is on
 // record: more plans than its predecessor can have made since, of one step.
 const termEpochs = 1 << 16
+
+// Term is the coordinator's: later ones have higher ones.
+func (c *Coordinator) Term() uint32 { return c.term }

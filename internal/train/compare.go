@@ -1,6 +1,7 @@
 package train
 
 import (
+	"io"
 	"path/filepath"
 	"slices"
 
@@ -13,8 +14,8 @@ import (
 
 // Occupy makes this process the only one that writes to dir, which exists,
 // until release is called; another process that tries is refused with the first
-// one's number. What a killed process left behind is taken over.
-func Occupy(dir string) (release func(), err error) { return occupy(dir) }
+// one's number. warn is told where the file system has no locks.
+func Occupy(dir string, warn io.Writer) (release func(), err error) { return occupy(dir, warn) }
 
 // Resumable reports whether the run in dir has a checkpoint to continue from.
 func Resumable(dir string) bool {

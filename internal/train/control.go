@@ -51,18 +51,6 @@ func Ask(dir string, c Command) error {
 	return DataError(safetensors.WriteFile(filepath.Join(folder, name), b))
 }
 
-// Going says that a process of this machine, or one of another that cannot be
-// asked, is making the run in dir.
-func Going(dir string) bool {
-	path := filepath.Join(dir, inUseFile)
-	if !exists(path) {
-		return false
-	}
-	o := readOwner(path)
-	host, _ := os.Hostname()
-	return o.Host != host || o.PID == os.Getpid() || alive(o.PID)
-}
-
 // forget removes commands that were meant for an earlier sitting.
 func forget(dir string) { os.RemoveAll(filepath.Join(dir, controlFolder)) }
 

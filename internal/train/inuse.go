@@ -4,71 +4,132 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"os"
 	"path/filepath"
-	"syscall"
+	"time"
+
+	"concord/internal/filelock"
 )
 
-// inUseFile marks a run's folder as being written to.
+// inUseFile is locked by the process that writes to a run's folder, and names it.
 const inUseFile = "in-use.json"
 
 // owner is the process that writes to a run's folder.
 type owner struct {
 	PID  int    `json:"pid"`
 	Host string `json:"host"`
+	Term uint32 `json:"term,omitempty"` // of the coordinator, where equal machines elect it
 }
 
 // occupy makes this process the only one that writes to the run in dir, until
-// release is called. What a killed process left behind is taken over.
-func occupy(dir string) (release func(), err error) {
+// release is called or the process ends. On file systems without locks it says so and
+// keeps nobody out.
+func occupy(dir string, warn io.Writer) (release func(), err error) { return occupyAs(dir, 0, warn) }
+
+// occupyAs is occupy for the coordinator of a term (0: not elected). It takes the folder
+// from one of an earlier term, whose process may be there still, paused or cut off: that
+// one finds the later term before it writes, see overtaken.
+func occupyAs(dir string, term uint32, warn io.Writer) (release func(), err error) {
 	path := filepath.Join(dir, inUseFile)
-	host, _ := os.Hostname() // "" compares too
-	mine, err := json.Marshal(owner{os.Getpid(), host})
-	if err != nil {
-		return nil, err
-	}
-	for range 2 {
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-		if err == nil {
-			_, err = f.Write(mine)
-			if err = errors.Join(err, f.Close()); err != nil {
-				return nil, DataError(fmt.Errorf("cannot write %s: %w", path, err))
-			}
-			return func() { os.Remove(path) }, nil
-		}
-		if !errors.Is(err, fs.ErrExist) {
+	for try := range 10 {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+		if err != nil {
 			return nil, DataError(fmt.Errorf("cannot write to the run's folder: %w", err))
 		}
-		if o := readOwner(path); o.Host != host || alive(o.PID) {
-			return nil, DataError(fmt.Errorf("%s is being written to by process %d on %q\n  fix: wait for it or stop it; if there is no such process, delete %s", dir, o.PID, o.Host, path))
-		}
-		if err := os.Remove(path); err != nil {
+		switch err := filelock.Try(f); {
+		case errors.Is(err, filelock.ErrHeld):
+			f.Close()
+			if try < 3 { // Going holds it for an instant
+				time.Sleep(20 * time.Millisecond)
+				continue
+			}
+			if o := readOwner(path); o.Term == 0 || o.Term >= term {
+				return nil, DataError(fmt.Errorf("%s is being written to by process %d on %q\n  fix: wait for it or stop it", dir, o.PID, o.Host))
+			}
+			if err := os.Remove(path); err != nil { // a new file, a new lock
+				return nil, DataError(err)
+			}
+			continue
+		case errors.Is(err, errors.ErrUnsupported):
+			fmt.Fprintf(warn, "concord: the file system of %s has no locks (%v): nothing keeps a second process from writing there\n", dir, err)
+		case err != nil:
+			f.Close()
 			return nil, DataError(err)
 		}
+		if !names(path, f) { // removed by its last owner since it was opened
+			f.Close()
+			continue
+		}
+		if err := sign(f, term); err != nil {
+			f.Close()
+			return nil, DataError(fmt.Errorf("cannot write %s: %w", path, err))
+		}
+		return func() { leave(path, f) }, nil
 	}
-	return nil, DataError(fmt.Errorf("%s: another process took it at the same moment", dir))
+	return nil, DataError(fmt.Errorf("%s: other processes take and leave it all the time", dir))
 }
 
-// readOwner reads who occupies a folder; a file cut short by a crash is nobody's.
-func readOwner(path string) owner {
-	o := owner{}
+// names says that path is the open file f.
+func names(path string, f *os.File) bool {
+	there, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	mine, err := f.Stat()
+	return err == nil && os.SameFile(there, mine)
+}
+
+// sign writes to f which process has it.
+func sign(f *os.File, term uint32) error {
+	host, _ := os.Hostname() // "" is told as such
+	b, err := json.Marshal(owner{os.Getpid(), host, term})
+	if err != nil {
+		return err
+	}
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err = f.WriteAt(b, 0)
+	return err
+}
+
+// leave gives the folder back. Removing comes first, so that nobody who opened the file
+// before locks what is about to go; Windows removes no open file.
+func leave(path string, f *os.File) {
+	mine := names(path, f)
+	removed := mine && os.Remove(path) == nil
+	f.Close()
+	if mine && !removed {
+		os.Remove(path)
+	}
+}
+
+// readOwner reads which process occupies a folder; of a file that is not there, or cut
+// short, it knows nothing.
+func readOwner(path string) (o owner) {
 	if b, err := os.ReadFile(path); err != nil || json.Unmarshal(b, &o) != nil {
-		o.Host, _ = os.Hostname()
+		return owner{}
 	}
 	return o
 }
 
-// alive reports whether a process of this machine exists, as far as can be told.
-func alive(pid int) bool {
-	if pid <= 0 || pid == os.Getpid() { // this process starts only now: the number was used before
+// overtaken says that a coordinator of a later term writes to the run in dir.
+func overtaken(dir string, term uint32) bool {
+	return readOwner(filepath.Join(dir, inUseFile)).Term > term
+}
+
+// Going says that a process is making the run in dir.
+func Going(dir string) bool {
+	path := filepath.Join(dir, inUseFile)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrPermission) {
+		f, err = os.Open(path) // another user's
+	}
+	if err != nil {
 		return false
 	}
-	p, err := os.FindProcess(pid)
-	if err != nil {
-		return false // Windows: no such process
-	}
-	defer p.Release()
-	err = p.Signal(syscall.Signal(0))
-	return !errors.Is(err, os.ErrProcessDone) && !errors.Is(err, syscall.ESRCH)
+	defer f.Close()
+	err = filelock.Try(f)
+	return errors.Is(err, filelock.ErrHeld) || errors.Is(err, errors.ErrUnsupported)
 }

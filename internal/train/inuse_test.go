@@ -1,66 +1,131 @@
 package train
 
 import (
-	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
-// A run's folder has one writer. What a killed process left is taken over; a
-// living one, and one on another machine, are respected.
+// A run's folder has one writer, which the error names; whatever file a process left
+// that is no more, on this host or another, it is taken over.
 func TestOccupy(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, inUseFile)
-	leave := func(o owner) {
-		t.Helper()
-		b, err := json.Marshal(o)
-		if err == nil {
-			err = os.WriteFile(path, b, 0o644)
-		}
-		if err != nil {
+	for _, left := range []string{`{"pid":1,"host":"elsewhere"}`, fmt.Sprintf(`{"pid":%d,"host":"elsewhere"}`, os.Getppid()), `{"pi`, ""} {
+		if err := os.WriteFile(path, []byte(left), 0o644); err != nil {
 			t.Fatal(err)
 		}
-	}
-	host, _ := os.Hostname()
-	child := exec.Command(os.Args[0], "-test.run=^$") // a process number that is free again
-	if err := child.Run(); err != nil {
-		t.Fatal(err)
-	}
-	for name, c := range map[string]struct {
-		left  owner
-		taken bool
-	}{
-		"killed":          {owner{child.Process.Pid, host}, true},
-		"alive":           {owner{os.Getppid(), host}, false},
-		"another machine": {owner{child.Process.Pid, host + "-2"}, false},
-	} {
-		leave(c.left)
-		release, err := occupy(dir)
-		if c.taken != (err == nil) {
-			t.Errorf("%s: %v, taken should be %v", name, err, c.taken)
+		if Going(dir) {
+			t.Errorf("%s: a run that nobody makes is going", left)
 		}
-		if err == nil {
-			release()
-			if exists(path) {
-				t.Errorf("%s: release left the file", name)
-			}
-			continue
+		release, err := occupy(dir, io.Discard)
+		if err != nil {
+			t.Fatalf("%s: %v", left, err)
 		}
-		if !errors.Is(err, ErrData) || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: %v, want a data error that names the file", name, err)
+		if !Going(dir) {
+			t.Errorf("%s: a run is not going", left)
 		}
-		os.Remove(path)
+		want := fmt.Sprintf("process %d", os.Getpid())
+		if _, err := occupy(dir, io.Discard); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), dir) {
+			t.Errorf("%s: a second time: %v, want a data error that names the first", left, err)
+		}
+		if _, err := occupyAs(dir, 7, io.Discard); err == nil {
+			t.Errorf("%s: a coordinator takes a folder from a process that no election made", left)
+		}
+		if release(); exists(path) {
+			t.Errorf("%s: release left the file", left)
+		}
 	}
-	if err := os.WriteFile(path, []byte(`{"pi`), 0o644); err != nil { // cut short
-		t.Fatal(err)
-	}
-	release, err := occupy(dir)
+}
+
+// An elected coordinator takes the folder from one of an earlier term whose process is
+// still there; that one sees it, and leaves the folder to its successor.
+func TestOccupyByTerm(t *testing.T) {
+	dir := t.TempDir()
+	old, err := occupyAs(dir, 3, io.Discard)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, term := range []uint32{2, 3} {
+		if _, err := occupyAs(dir, term, io.Discard); err == nil {
+			t.Errorf("term %d takes the folder from term 3", term)
+		}
+	}
+	if overtaken(dir, 3) {
+		t.Error("term 3 is overtaken by nobody")
+	}
+	release, err := occupyAs(dir, 4, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !overtaken(dir, 3) || overtaken(dir, 4) {
+		t.Error("term 4 took over, and it does not show")
+	}
+	if old(); !Going(dir) {
+		t.Error("the old leader's end took its successor's lock away")
+	}
+	release()
+}
+
+// holdFolder occupies the folder in the environment, in a process of its own, until it
+// is killed.
+func holdFolder(t *testing.T) {
+	dir := os.Getenv("OCCUPY_TEST_DIR")
+	if dir == "" {
+		return
+	}
+	if _, err := occupy(dir, io.Discard); err != nil {
+		fmt.Printf("refused %v\n", err)
+	} else {
+		fmt.Printf("holds %d\n", os.Getpid())
+	}
+	time.Sleep(time.Minute)
+	t.FailNow()
+}
+
+// holder starts holdFolder in another process, and returns its first word.
+func holder(t *testing.T, test, dir string, change func(*exec.Cmd)) (c *exec.Cmd, word string) {
+	t.Helper()
+	c = exec.Command(os.Args[0], "-test.run=^"+test+"$")
+	c.Env = append(os.Environ(), "OCCUPY_TEST_DIR="+dir)
+	if change != nil {
+		change(c)
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Skipf("cannot start a process so: %v", err)
+	}
+	t.Cleanup(func() { c.Process.Kill(); c.Wait() })
+	b := make([]byte, 4096)
+	n, _ := out.Read(b)
+	return c, string(b[:n])
+}
+
+// A process that is killed leaves the folder at once.
+func TestOccupierIsKilled(t *testing.T) {
+	holdFolder(t)
+	dir := t.TempDir()
+	c, word := holder(t, "TestOccupierIsKilled", dir, nil)
+	if !strings.HasPrefix(word, "holds") {
+		t.Fatal(word)
+	}
+	if _, err := occupy(dir, io.Discard); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("process %d", c.Process.Pid)) {
+		t.Errorf("while it lives: %v", err)
+	}
+	c.Process.Kill()
+	c.Wait()
+	release, err := occupy(dir, io.Discard)
+	if err != nil {
+		t.Fatal("after kill -9:", err)
 	}
 	release()
 }

@@ -109,7 +109,7 @@ func Run(ctx context.Context, cfg *config.Config, ui UI) (*Summary, error) {
 	if err := l.stand(dir).write(dir); err != nil {
 		return nil, err
 	}
-	release, err := occupy(dir)
+	release, err := occupy(dir, ui.warn())
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func ResumeMoved(ctx context.Context, dir, runFile string, overrides []string, u
 	if err := canListen(cfg); err != nil {
 		return nil, err
 	}
-	release, err := occupy(dir)
+	release, err := occupy(dir, ui.warn())
 	if err != nil {
 		return nil, err
 	}

@@ -99,6 +99,10 @@ func (x *session) advance(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		x.team.remember(r)
+		if err := x.lostLeadership(); err != nil { // its successor records the step
+			return err
+		}
 		x.report.Step(r)
 	}
 	if (x.step-1)%x.gramEvery() == 0 || x.outer != nil {
@@ -163,9 +167,9 @@ func (x *session) evaluate(ctx context.Context) (report.Eval, error) {
 	return x.eval.run(ctx, x.engine, x.model, x.batch, x.step)
 }
 
-// deposed is why this machine must not write to the run's folder any more: another
+// lostLeadership is why this machine must not write to the run's folder any more: another
 // one leads, and writes there.
-func (x *session) deposed() error {
+func (x *session) lostLeadership() error {
 	if x.team == nil || x.team.leads == nil {
 		return nil
 	}
@@ -208,7 +212,7 @@ func onDisk(err error) bool {
 
 // trySave is save, once.
 func (x *session) trySave() error {
-	if err := x.deposed(); err != nil {
+	if err := x.lostLeadership(); err != nil {
 		return err
 	}
 	sitting := x.state
@@ -256,7 +260,7 @@ func (x *session) stopped(ctx context.Context, err error) error {
 	if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
 		return err
 	}
-	if err := x.deposed(); err != nil {
+	if err := x.lostLeadership(); err != nil {
 		return err
 	}
 	if err := x.save(ctx); err != nil {

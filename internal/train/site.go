@@ -1,15 +1,20 @@
 package train
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
 	"concord/internal/cluster"
 	"concord/internal/cluster/store"
 	"concord/internal/config"
+	"concord/internal/report"
 )
 
 // RunAt trains as one of several equal machines that share a store, which open opens
@@ -18,11 +23,11 @@ import (
 // the weights that it has. dir is where this machine keeps its identity and what only
 // it holds of the run, "" the user's cache folder.
 func RunAt(ctx context.Context, cfg *config.Config, open func(run string) (store.Store, error), dir string, ui UI) (*Summary, error) {
-	c, err := openCorpus(cfg)
+	corpus, err := openCorpus(cfg)
 	if err != nil {
 		return nil, err
 	}
-	t, err := newTrainer(cfg, c, nil, ui.warn(), false)
+	t, err := newTrainer(cfg, corpus, nil, ui.warn(), false)
 	if err != nil {
 		return nil, err
 	}
@@ -36,24 +41,30 @@ func RunAt(ctx context.Context, cfg *config.Config, open func(run string) (store
 		return nil, err
 	}
 	defer leave()
-	led, following := t.standBy(ctx, site, ui)
+	o, err := t.electedOptions(ui)
+	if err != nil {
+		return nil, err
+	}
+	c := t.campaign(ctx, site, o)
 	if err := site.Connect(ctx); err != nil {
+		c.end().abandon()
 		return nil, as(ErrCluster, err)
 	}
 	ui.printf(" joined  the run %q at %s\n", cfg.Run.Name, site.Addr)
-	err = t.follow(following, ui)
-	select {
-	case l := <-led:
-		if l.err != nil {
-			return nil, as(ErrCluster, l.err)
+	for {
+		err := t.follow(c.following, ui)
+		l := c.end()
+		if l == nil || ctx.Err() != nil || err != nil && !errors.Is(err, ErrInterrupted) { // ErrInterrupted: the wait for others was ended by the election
+			l.abandon()
+			return nil, ended(err)
 		}
-		if ctx.Err() == nil && (err == nil || errors.Is(err, ErrInterrupted)) { // the wait for others was ended by the election
-			return t.govern(ctx, l.office, s, ui)
+		sum, err := t.runAsLeader(ctx, l, s, ui)
+		if !errors.Is(err, cluster.ErrDeposed) || ctx.Err() != nil {
+			return sum, err
 		}
-		l.office.Abandon()
-	default:
+		fmt.Fprintf(ui.warn(), "concord: %v; it goes on and works for whichever machine leads next\n", err)
+		c = t.campaign(ctx, site, o)
 	}
-	return nil, ended(err)
 }
 
 // takePlace makes this machine one of the equal ones, until leave is called.
@@ -66,7 +77,7 @@ func (t *Trainer) takePlace(ctx context.Context, open func(run string) (store.St
 	site, err = cluster.OpenSite(ctx, cluster.SiteOptions{Store: st, Listen: t.cfg.Cluster.Listen, UploadLimit: uploadLimit(t.cfg.Cluster), WAN: t.cfg.Cluster.WAN,
 		Member: cluster.MemberOptions{Hello: t.hello(), Silence: silence(t.cfg.Cluster), Log: log},
 		Folder: func(ca [32]byte) (string, error) {
-			own, free, err := workFolder(dir, ca)
+			own, free, err := workFolder(dir, ca, ui.warn())
 			if err == nil {
 				dir, release, apart = own, free, apartFolder(own, ca)
 			}
@@ -106,43 +117,73 @@ func (t *Trainer) sameStart(ui UI) (state, error) {
 	return state{}, t.loadBase()
 }
 
-// ledBy is the outcome of winning the election.
-type ledBy struct {
-	office *cluster.Coordinator
-	err    error
-}
-
-// standBy opens the coordinator's office when this machine wins the election; the
-// context that it returns ends then, or with ctx.
-func (t *Trainer) standBy(ctx context.Context, site *cluster.Site, ui UI) (<-chan ledBy, context.Context) {
-	following, stop := context.WithCancel(ctx)
-	led := make(chan ledBy, 1)
-	start := t.exchanges()
+// electedOptions tell the coordinator that this machine may come to be.
+func (t *Trainer) electedOptions(ui UI) (cluster.CoordinatorOptions, error) {
 	o, err := t.coordinatorOptions(ui)
-	o.Changed, o.Regather = nil, true
-	go func() {
-		defer stop()
-		select {
-		case <-ctx.Done():
-			return
-		case <-site.Won():
+	o.Regather = true
+	dir := ClusterDir(t.cfg.OutDir())
+	status := cluster.StatusTo(dir)
+	o.Changed = func(s cluster.Status, last bool) {
+		if os.MkdirAll(dir, 0o755) == nil {
+			status(s, last)
 		}
-		if err != nil {
-			led <- ledBy{err: err}
-			return
-		}
-		dir := ClusterDir(t.cfg.OutDir())
-		if err := os.MkdirAll(dir, 0o755); err == nil {
-			o.Changed = cluster.StatusTo(dir)
-		}
-		office, err := site.Lead(ctx, o, start)
-		led <- ledBy{office, err}
-	}()
-	return led, following
+	}
+	return o, err
 }
 
-// govern is machine 1's part, on whichever machine it falls.
-func (t *Trainer) govern(ctx context.Context, office *cluster.Coordinator, s state, ui UI) (*Summary, error) {
+// leadership is a coordinator that was elected here.
+type leadership struct {
+	*cluster.Coordinator
+	resign func()
+}
+
+// abandon hands over; the machines look for another coordinator. nil has nothing to.
+func (l *leadership) abandon() {
+	if l != nil {
+		l.Abandon()
+		l.resign()
+	}
+}
+
+// campaign is this machine's candidacy while it follows.
+type campaign struct {
+	following context.Context // ends when this machine is elected, or with the run's
+	stop      context.CancelFunc
+	elected   chan *leadership // nil: not
+}
+
+// campaign stands for election until it is ended.
+func (t *Trainer) campaign(ctx context.Context, site *cluster.Site, o cluster.CoordinatorOptions) *campaign {
+	ctx, stop := context.WithCancel(ctx)
+	following, done := context.WithCancel(ctx)
+	c := &campaign{following: following, stop: stop, elected: make(chan *leadership, 1)}
+	start := t.exchanges()
+	go func() {
+		defer done()
+		if k, resign, err := site.Campaign(ctx, o, start); err == nil {
+			c.elected <- &leadership{k, resign}
+		}
+		close(c.elected)
+	}()
+	return c
+}
+
+// end ends the candidacy and returns what was won, or nil.
+func (c *campaign) end() *leadership {
+	c.stop()
+	return <-c.elected
+}
+
+// runAsLeader is machine 1's part, on whichever machine it falls.
+func (t *Trainer) runAsLeader(ctx context.Context, l *leadership, s state, ui UI) (sum *Summary, err error) {
+	defer func() {
+		if err != nil {
+			l.abandon() // and another machine takes over
+			return
+		}
+		l.Close(cluster.End{Text: "the run is finished", Finished: true})
+		l.resign()
+	}()
 	dir := t.cfg.OutDir()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, DataError(err)
@@ -156,45 +197,95 @@ func (t *Trainer) govern(ctx context.Context, office *cluster.Coordinator, s sta
 			return nil, err
 		}
 	}
-	os.Remove(filepath.Join(dir, inUseFile)) // whoever led before has lost its lease in etcd, and with it the right to write here
-	release, err := occupy(dir)
+	release, err := occupyAs(dir, l.Term(), ui.warn())
 	if err != nil {
 		return nil, err
 	}
 	defer release()
+	ctx, done := t.whileLeading(ctx, l.Coordinator, dir)
+	defer done()
+	if l.Step() > t.exchanges() { // before the record of what lies between is cut
+		if err := t.catchUp(ctx); err != nil {
+			return nil, cmp.Or(t.team.leads(), err)
+		}
+	}
 	ui.printf(" leads   from step %d of %d on, in %s\n", t.step, t.corpus.steps, dir)
 	if path, newer, err := resumeFrom(dir, t.cfg, UI{}); err == nil && path != "" { // what the last leader evaluated
 		s = newer
 	}
-	ctx, done := t.whileLeading(ctx, office)
-	defer done()
-	sum, err := t.loop(ctx, dir, s, ui)
-	if err == nil {
-		office.Close(cluster.End{Text: "the run is finished", Finished: true})
-	} else {
-		office.Abandon() // and another machine takes over
+	if err := t.team.fillRecord(filepath.Join(dir, metricsFile), t.step); err != nil {
+		return nil, DataError(err)
 	}
-	return sum, err
+	return t.loop(ctx, dir, s, ui)
 }
 
 // whileLeading is ctx for as long as this machine leads. From then on it writes
 // nothing to the run's folder any more, where its successor does.
-func (t *Trainer) whileLeading(ctx context.Context, office *cluster.Coordinator) (context.Context, func()) {
+func (t *Trainer) whileLeading(ctx context.Context, c *cluster.Coordinator, dir string) (context.Context, func()) {
 	ctx, depose := context.WithCancelCause(ctx)
 	t.team.leads = func() error {
 		select {
-		case <-office.Failed():
-			return as(ErrCluster, fmt.Errorf("%w\n  start the same command again to take part", office.Err()))
+		case <-c.Failed():
+			return as(ErrCluster, c.Err())
 		default:
-			return nil
 		}
+		if overtaken(dir, c.Term()) { // it does not know yet
+			return as(ErrCluster, fmt.Errorf("%w: another machine writes to %s in a later term", cluster.ErrDeposed, dir))
+		}
+		return nil
 	}
 	go func() {
 		select {
-		case <-office.Failed():
-			depose(t.team.leads())
+		case <-c.Failed():
+			depose(c.Err())
 		case <-ctx.Done():
 		}
 	}()
-	return ctx, func() { depose(nil) }
+	return ctx, func() { t.team.leads = nil; depose(nil) }
+}
+
+// keepRecent is how many steps a machine remembers that it has not recorded. A leader
+// records a step as soon as it is committed: its successors lack one or two.
+const keepRecent = 16
+
+// remember keeps a step for the record, in case this machine comes to lead.
+func (x *team) remember(r report.Step) {
+	if x != nil {
+		x.recent = append(x.recent[max(0, len(x.recent)+1-keepRecent):], r)
+	}
+}
+
+// fillRecord adds to the record at path the steps up to step that were committed
+// between the last leader's end and this one's beginning.
+func (x *team) fillRecord(path string, step int) error {
+	recorded := map[int]bool{}
+	b, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for line := range bytes.Lines(b) {
+		var r report.Step
+		if json.Unmarshal(line, &r) == nil && r.Kind == "step" {
+			recorded[r.Step] = true
+		}
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if len(b) > 0 && b[len(b)-1] != '\n' { // cut short
+		if _, err := f.WriteString("\n"); err != nil {
+			return err
+		}
+	}
+	for _, r := range x.recent {
+		if r.Kind = "step"; r.Step <= step && !recorded[r.Step] {
+			recorded[r.Step] = true
+			if err := report.WriteJSON(f, r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

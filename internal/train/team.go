@@ -26,6 +26,7 @@ type team struct {
 	member *cluster.Member
 	warm   bool           // a step was computed
 	leads  func() error   // why this machine, which led equal ones, leads no more; nil elsewhere
+	recent []report.Step  // the latest, of equal machines: whichever leads next records those that nobody has
 	dir    string         // for states that are fetched
 	apart  string         // for what only this machine holds; "" where it is in the run's checkpoints
 	saves  sync.WaitGroup // of what goes there

@@ -36,7 +36,7 @@ func Work(ctx context.Context, o WorkOptions, ui UI) error {
 	if err != nil {
 		return &config.Error{Where: "--join", Msg: err.Error()}
 	}
-	dir, release, err := workFolder(o.Dir, line.CA)
+	dir, release, err := workFolder(o.Dir, line.CA, ui.warn())
 	if err != nil {
 		return err
 	}
@@ -160,6 +160,7 @@ func (t *Trainer) follow(ctx context.Context, ui UI) error {
 			}
 			return err
 		}
+		t.team.remember(r)
 		if r.Step == 1 || r.Step%max(1, t.cfg.Log.Every) == 0 || t.outer != nil || time.Since(last) > 10*time.Second || r.Step == r.Steps {
 			last = time.Now()
 			ui.printf(" step %5d/%d  loss %.4f  %d rows here  %.2f s, %.2f s for others  %s sent\n", r.Step, r.Steps, float64(r.Loss), r.Exchange.Rows, r.Seconds, r.Exchange.Exposed, report.Bytes(r.Exchange.SentBytes))
@@ -186,12 +187,12 @@ func ended(err error) error {
 
 // workFolder is where a machine keeps its things of the run with this authority; of
 // several processes on one machine each has its own.
-func workFolder(dir string, ca [32]byte) (path string, release func(), err error) {
+func workFolder(dir string, ca [32]byte, warn io.Writer) (path string, release func(), err error) {
 	if dir != "" {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return "", nil, DataError(err)
 		}
-		release, err := occupy(dir)
+		release, err := occupy(dir, warn)
 		return dir, release, err
 	}
 	cache, err := os.UserCacheDir()
@@ -204,7 +205,7 @@ func workFolder(dir string, ca [32]byte) (path string, release func(), err error
 		if err := os.MkdirAll(path, 0o700); err != nil {
 			return "", nil, DataError(err)
 		}
-		if release, err := occupy(path); err == nil {
+		if release, err := occupy(path, warn); err == nil {
 			return path, release, nil
 		}
 	}
