@@ -13,7 +13,9 @@ import (
 func TestOccupyInContainers(t *testing.T) {
 	holdFolder(t)
 	dir := t.TempDir()
-	container := func(c *exec.Cmd) { c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS} }
+	container := func(c *exec.Cmd) {
+		c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS}
+	}
 	first, word := holder(t, "TestOccupyInContainers", dir, container)
 	if word != "holds 1\n" {
 		t.Fatalf("the first says %q", word)
