@@ -35,7 +35,7 @@ func (c *separabilityCmd) Run() error {
 	if c.Examples < 10 {
 		return usagef("--examples: at least 10 of each language are needed")
 	}
-	ctx, stop := interruptible()
+	ctx, stop := interruptible(stoppingEval)
 	defer stop()
 	ui := screen(c.JSON)
 	base, err := train.HiddenStates(ctx, cfg, c.Base, c.Examples, ui)

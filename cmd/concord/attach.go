@@ -25,9 +25,9 @@ type attachCmd struct {
 // Run shows a run that another process makes, from its metrics.
 func (c *attachCmd) Run() error {
 	if !train.IsRun(c.Dir) {
-		return train.DataError(fmt.Errorf("%s is not the folder of a run\n  fix: concord attach runs/NAME", c.Dir))
+		return train.NotARun(c.Dir)
 	}
-	ctx, stop := interruptible()
+	ctx, stop := interruptible(stoppingAttach)
 	defer stop()
 	f := &follower{path: filepath.Join(c.Dir, "metrics.jsonl")}
 	if !wantView(c.Plain) {

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"text/tabwriter"
 	"time"
 
@@ -23,26 +22,9 @@ type workerCmd struct {
 }
 
 func (c *workerCmd) Run() error {
-	ctx, stop := interruptible()
+	ctx, stop := interruptible(stoppingWorker)
 	defer stop()
 	return train.Work(ctx, train.WorkOptions{Join: c.Join, Dir: c.Dir, Listen: c.Listen, Name: c.Name, WAN: c.WAN, Overrides: c.Override}, screen(c.Quiet))
-}
-
-type statusCmd struct {
-	Dir  string `arg:"" help:"The run's folder (runs/NAME) on machine 1."`
-	JSON bool   `help:"As JSON."`
-}
-
-func (c *statusCmd) Run() error {
-	s, err := cluster.ReadStatus(train.ClusterDir(c.Dir))
-	if err != nil {
-		return train.DataError(fmt.Errorf("%s is not the folder of a run on many machines: %w", c.Dir, err))
-	}
-	if c.JSON {
-		return printJSON(s)
-	}
-	printStatus(os.Stdout, s, time.Now(), train.Going(c.Dir))
-	return nil
 }
 
 // printStatus shows who is in, who owns what and who was waited for.

@@ -313,7 +313,7 @@ func TestClusterMistakes(t *testing.T) {
 		{[]string{"train", run, "--listen", ":0", "-o", "cluster.outer=5000"}, exitUsage, "cluster.outer"},
 		{[]string{"worker", "--join", "hello"}, exitUsage, "concord train --listen"},
 		{[]string{"worker", "--join", "concord1/127.0.0.1:9/" + strings.Repeat("A", 43) + "/id/" + strings.Repeat("A", 22) + "/1"}, exitCluster, "expired"},
-		{[]string{"status", filepath.Dir(run)}, exitData, "not the folder of a run on many machines"},
+		{[]string{"status", filepath.Dir(run)}, exitUsage, "is not the folder of a run"},
 		{[]string{"invite", filepath.Dir(run)}, exitData, "no coordinator"},
 		{[]string{"revoke", filepath.Dir(run), "1"}, exitUsage, "machine 1 itself"},
 		{[]string{"revoke", filepath.Dir(run), "7"}, exitData, "not the folder"},

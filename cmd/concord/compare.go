@@ -43,7 +43,7 @@ func (c *compareCmd) Run() error {
 	if c.Out == "" {
 		c.Out = cfg.OutDir() + "-compare"
 	}
-	ctx, stop := interruptible()
+	ctx, stop := interruptible(stoppingRun + "; the same command continues")
 	defer stop()
 	rep, err := compare.Run(ctx, compare.Options{RunFile: c.RunFile, Overrides: c.Override, Out: c.Out, Jobs: c.Jobs, KeepModels: c.KeepModels, Command: report.Command(os.Args[1:]...),
 		Grid: compare.Grid{Methods: c.Methods, Scopes: c.Scopes, LRs: c.LRs, Temperatures: c.Temperatures, StaticSweep: c.StaticSweep, StaticBudget: c.StaticBudget, Seeds: c.Seeds, TuneSeeds: c.TuneSeeds}}, screen(c.JSON))

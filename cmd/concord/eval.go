@@ -22,7 +22,7 @@ func (c *evalCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := interruptible()
+	ctx, stop := interruptible(stoppingEval)
 	defer stop()
 	first, err := train.Evaluate(ctx, cfg, c.Model, screen(c.JSON))
 	if err != nil {

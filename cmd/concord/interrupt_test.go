@@ -199,7 +199,7 @@ func TestInterrupt(t *testing.T) {
 		_, errs := again.end()
 		t.Fatal(errs)
 	}
-	if err := again.Process.Signal(terminate); err != nil {
+	if err := again.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	if code, errs := again.end(); code != exitInterrupted {

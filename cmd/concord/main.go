@@ -4,11 +4,9 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
@@ -32,7 +30,7 @@ var cli struct {
 	Resume   resumeCmd   `cmd:"" help:"Continue an interrupted run, bit for bit."`
 	Export   exportCmd   `cmd:"" help:"Make the model folder of any checkpoint, also of a stopped or running run."`
 	Worker   workerCmd   `cmd:"" help:"Join a run on many machines."`
-	Status   statusCmd   `cmd:"" help:"Who is in a run on many machines, and what it waits for."`
+	Status   statusCmd   `cmd:"" help:"How a run stands; of one on many machines, who is in and what it waits for."`
 	Invite   inviteCmd   `cmd:"" help:"Make another join line for a run on many machines."`
 	Revoke   revokeCmd   `cmd:"" help:"Put a worker out of a run for good."`
 	Compare  compareCmd  `cmd:"" help:"The same fine-tune under many methods and tuned baselines: one report."`
@@ -47,6 +45,8 @@ var cli struct {
 	Analyze  analyzeCmd  `cmd:"" help:"What fine-tuning did to a model's representations."`
 	Report   reportCmd   `cmd:"" help:"A run as one HTML page, CSV files and pictures."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
+
+	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
 }
 
 func main() { os.Exit(run(os.Args[1:])) }
@@ -55,7 +55,7 @@ func run(args []string) int {
 	code := -1
 	parser, err := kong.New(&cli, kong.Name("concord"),
 		kong.Description("Fine-tune small language models in many languages at once, on the GPU you own.\nNo telemetry, and no network unless you give --listen or --join. Exit codes: 0 fine, 2 usage or configuration, 3 data or model file, 4 device, 5 diverged, 6 interrupted and resumable, 7 the other machines of a run."),
-		kong.UsageOnError(), kong.Exit(func(c int) { code = c }))
+		kong.UsageOnError(), kong.Vars{"version": train.BuildVersion().Line()}, kong.Exit(func(c int) { code = c }))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "concord:", err)
 		return exitUsage
@@ -104,27 +104,6 @@ type usageError struct{ msg string }
 func (e *usageError) Error() string { return e.msg }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
-
-// interruptible returns a context that the first Ctrl-C cancels: the run then
-// finishes its step and saves. The second Ctrl-C leaves at once; the last
-// checkpoint is whole because saving is a rename.
-func interruptible() (context.Context, func()) {
-	outlivePipes()
-	ctx, cancel := context.WithCancel(context.Background())
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, terminate)
-	go func() {
-		if _, ok := <-signals; !ok {
-			return
-		}
-		fmt.Fprintln(os.Stderr, "\nconcord: finishing the step and saving; press Ctrl-C again to leave at once")
-		cancel()
-		if _, ok := <-signals; ok {
-			os.Exit(exitInterrupted)
-		}
-	}()
-	return ctx, func() { signal.Stop(signals); close(signals); cancel() }
-}
 
 // screen describes standard output.
 func screen(quiet bool) train.UI {

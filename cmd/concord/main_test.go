@@ -99,6 +99,7 @@ func TestExitCodes(t *testing.T) {
 		{"unknown verb", 2, []string{"trian"}, "", "trian"},
 		{"unknown flag", 2, []string{"version", "--frobnicate"}, "", "--frobnicate"},
 		{"version", 0, []string{"version"}, "", "concord "},
+		{"version as a flag", 0, []string{"--version"}, "", "concord "},
 
 		{"train without a file", 2, []string{"train"}, "", "run-file"},
 		{"train a missing file", 2, []string{"train", filepath.Join(dir, "none.toml")}, "", "none.toml: cannot read the run file"},
@@ -110,7 +111,7 @@ func TestExitCodes(t *testing.T) {
 		{"train a diverging model", 5, []string{"train", wild, "-o", "optim.weight_decay=100", "-o", "optim.lr=1e3", "-o", "schedule.steps=30", "-o", "run.name=wild"}, "", "fix: a lower optim.lr"},
 		{"train", 0, []string{"train", runFile}, "", "model in "},
 
-		{"resume nothing", 3, []string{"resume", filepath.Join(dir, "base")}, "", "is not the folder of a run"},
+		{"resume nothing", 2, []string{"resume", filepath.Join(dir, "base")}, "", "is not the folder of a run"},
 		{"resume with another method", 2, []string{"resume", filepath.Join(dir, "runs", "tiny"), "-o", "objective.method=mean"}, "", "cannot change in the middle of a run"},
 		{"resume a finished run", 0, []string{"resume", filepath.Join(dir, "runs", "tiny")}, "", "is finished"},
 

@@ -27,7 +27,7 @@ type showing struct {
 // during calls f with the user's screen: the full-screen view where standard
 // input and output are a terminal that it fits.
 func (s showing) during(f func(ctx context.Context, ui train.UI) (*train.Summary, error)) error {
-	ctx, stop := interruptible()
+	ctx, stop := interruptible(stoppingRun)
 	defer stop()
 	ui := screen(s.JSON)
 	if !s.JSON && wantView(s.Plain) {

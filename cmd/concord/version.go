@@ -15,6 +15,6 @@ func (c *versionCmd) Run() error {
 	if c.JSON {
 		return printJSON(v)
 	}
-	fmt.Printf("concord %s (%s, %s/%s)\n", v.Version, v.Go, v.OS, v.Arch)
+	fmt.Println(v.Line())
 	return nil
 }

@@ -50,34 +50,52 @@ func (s *screenOf) await(t *testing.T, text string) {
 	}
 }
 
+// onTerminal starts the program on a pseudo-terminal of so many columns and lines.
+func onTerminal(t *testing.T, cols, lines uint16, args ...string) (s *screenOf, ended func() int) {
+	t.Helper()
+	c := program(t, args...)
+	c.Env = append(c.Env, "TERM=xterm", "NO_COLOR=")
+	f, err := pty.StartWithSize(c, &pty.Winsize{Cols: cols, Rows: lines})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Process.Kill(); f.Close() })
+	s = &screenOf{f: f}
+	go s.collect()
+	return s, func() int {
+		over := time.AfterFunc(patience, func() { c.Process.Kill() })
+		defer over.Stop()
+		return exitOf(t, c.Wait())
+	}
+}
+
+// The terminal of a run closes, as when a connection drops: the run finishes its
+// step and saves.
+func TestTerminalCloses(t *testing.T) {
+	for _, args := range [][]string{{"train"}, {"train", "--plain"}} {
+		runFile, dir := endless(t)
+		run, ended := onTerminal(t, 100, 30, append(args, runFile)...)
+		run.await(t, "step 2")
+		run.f.Close()
+		if code := ended(); code != exitInterrupted {
+			t.Errorf("%v: exit code %d", args, code)
+		}
+		saved(t, dir)
+	}
+}
+
 // On a terminal a run is a view: keys act between steps, another terminal
 // attaches and asks too, and in the end the terminal is what it was.
 func TestView(t *testing.T) {
 	traintest.RequireAdapter(t)
 	runFile := traintest.Run(t, map[string]string{"schedule": "steps = 100000"})
 	dir := filepath.Join(filepath.Dir(runFile), "runs", "tiny")
-	onTerminal := func(args ...string) (*screenOf, func() int) {
-		c := program(t, args...)
-		c.Env = append(c.Env, "TERM=xterm", "NO_COLOR=")
-		f, err := pty.StartWithSize(c, &pty.Winsize{Cols: 100, Rows: 30})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Process.Kill(); f.Close() })
-		s := &screenOf{f: f}
-		go s.collect()
-		return s, func() int {
-			over := time.AfterFunc(patience, func() { c.Process.Kill() })
-			defer over.Stop()
-			return exitOf(t, c.Wait())
-		}
-	}
-	run, ended := onTerminal("train", runFile)
+	run, ended := onTerminal(t, 100, 30, "train", runFile)
 	run.await(t, "\x1b[?1049h") // the alternate screen
 	run.await(t, "cos·100")
 	run.f.WriteString("c")
 	run.await(t, " saved")
-	attached, left := onTerminal("attach", dir)
+	attached, left := onTerminal(t, 100, 30, "attach", dir)
 	attached.await(t, "cos·100")
 	attached.f.WriteString("p")
 	run.await(t, "PAUSED")
@@ -102,7 +120,7 @@ func TestView(t *testing.T) {
 	if code != 0 || !strings.Contains(out, "nobody makes this run any more") || !strings.Contains(out, "step 1/") {
 		t.Errorf("attach to a stopped run: %d, %q, %q", code, out, errs)
 	}
-	if code, _, errs := concord(t, "", "attach", t.TempDir()); code != exitData || !strings.Contains(errs, "fix:") {
+	if code, _, errs := concord(t, "", "attach", t.TempDir()); code != exitUsage || !strings.Contains(errs, "fix:") {
 		t.Errorf("attach to no run: %d, %q", code, errs)
 	}
 }

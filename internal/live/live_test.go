@@ -158,3 +158,38 @@ func TestKeys(t *testing.T) {
 		t.Error("z is known")
 	}
 }
+
+// Between two frames a fast run may tell more than the screen has lines: the answer
+// to a key is among those that are shown, on the smallest screen too, and until the
+// next answer.
+func TestAnswersAreSeen(t *testing.T) {
+	for _, h := range []int{MinHeight, 24, 40} {
+		s := sample(2, 3)
+		s.Add(report.Note{Text: "paused after step 3", Paused: true})
+		s.Add(report.Note{Text: "going on after step 3"})
+		for step := range 200 {
+			s.Add(report.Eval{Step: step, Rows: []report.EvalRow{{Lang: "l0", Seen: true, BitsPerByte: 2}}})
+			if step%2 == 0 {
+				s.Say(fmt.Sprintf("warning %d", step))
+			}
+			screen := strings.Join(plain(Render(s, MinWidth, h)), "\n")
+			if !strings.Contains(screen, "going on after step 3") || strings.Contains(screen, "going on after step 3") && step > 60 && strings.Contains(screen, "paused after") {
+				t.Fatalf("height %d, after %d evaluations:\n%s", h, step+1, screen)
+			}
+		}
+		if len(s.messages) > 50 {
+			t.Errorf("%d messages are kept", len(s.messages))
+		}
+		s.Add(report.Note{Text: "checkpoint of step 9 saved"})
+		if screen := strings.Join(plain(Render(s, MinWidth, h)), "\n"); !strings.Contains(screen, "checkpoint of step 9") || strings.Contains(screen, "going on") {
+			t.Errorf("the newer answer:\n%s", screen)
+		}
+	}
+	s := sample(2, 3)
+	for step := range 5 {
+		s.Add(report.Eval{Step: step})
+	}
+	if len(s.messages) != 1 {
+		t.Errorf("five evaluations in a row take %d lines", len(s.messages))
+	}
+}

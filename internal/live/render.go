@@ -42,7 +42,7 @@ func Render(s *State, w, h int) []string {
 	}
 	out = append(out, s.legend(w)...)
 	out = append(out, s.weights(w), s.device(w))
-	out = append(out, s.tail(w, h-len(out)-1)...)
+	out = append(out, s.said(w, h-len(out)-1)...)
 	out = append(out, s.keys(w))
 	if s.Help {
 		return overlay(out, w)
@@ -199,11 +199,11 @@ func (s *State) device(w int) string {
 	return fit(text, w)
 }
 
-// tail is the latest messages in n lines.
-func (s *State) tail(w, n int) []string {
+// said is the latest messages in n lines.
+func (s *State) said(w, n int) []string {
 	var out []string
-	for _, m := range s.messages[max(0, len(s.messages)-n):] {
-		out = append(out, paint(faint, fit(" "+m, w)))
+	for _, m := range s.tail(n) {
+		out = append(out, paint(faint, fit(" "+m.text, w)))
 	}
 	for len(out) < n {
 		out = append(out, "")

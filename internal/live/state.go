@@ -6,6 +6,7 @@ package live
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"concord/internal/report"
 )
@@ -29,8 +30,23 @@ type State struct {
 	loss     map[string][]float64
 	evals    []int
 	pace     report.Pace
-	messages []string
+	messages []message
 }
+
+// message is a line for the user.
+type message struct {
+	text string
+	kind kind
+}
+
+// kind says what becomes of a message when others follow.
+type kind int
+
+const (
+	said     kind = iota
+	answer        // of the run to what was asked: it stays until the next
+	evaluate      // replaced by the next evaluation's
+)
 
 // history bounds the points that are kept; beyond it every other one goes.
 const history = 4096
@@ -52,10 +68,10 @@ func (s *State) Add(record any) {
 			s.First = &r
 		}
 		s.evals = append(s.evals, r.Step)
-		s.Say(fmt.Sprintf("evaluated step %d: mean bits per byte, seen %.3f, unseen %.3f", r.Step, r.Mean(true), r.Mean(false)))
+		s.add(evaluate, fmt.Sprintf("evaluated step %d: mean bits per byte, seen %.3f, unseen %.3f", r.Step, r.Mean(true), r.Mean(false)))
 	case report.Note:
 		s.Paused = r.Paused
-		s.Say(r.Text)
+		s.add(answer, r.Text)
 	case report.End:
 		s.End = &r
 		s.Say("finished: model in " + r.Output)
@@ -105,10 +121,44 @@ func halve[T any](x []T) []T {
 }
 
 // Say adds a message; the latest few are shown.
-func (s *State) Say(text string) {
-	if s.messages = append(s.messages, text); len(s.messages) > 50 {
-		s.messages = s.messages[1:]
+func (s *State) Say(text string) { s.add(said, text) }
+
+func (s *State) add(k kind, text string) {
+	if last := len(s.messages) - 1; k == evaluate && last >= 0 && s.messages[last].kind == evaluate {
+		s.messages = s.messages[:last]
 	}
+	s.messages = append(s.messages, message{text, k})
+	if len(s.messages) > 50 {
+		oldest := 0
+		if s.messages[0].kind == answer && lastAnswer(s.messages[1:]) == nil {
+			oldest = 1
+		}
+		s.messages = slices.Delete(s.messages, oldest, oldest+1)
+	}
+}
+
+// lastAnswer is the latest answer among messages, or nothing.
+func lastAnswer(messages []message) []message {
+	for i := len(messages) - 1; i >= 0; i-- {
+		if messages[i].kind == answer {
+			return messages[i : i+1]
+		}
+	}
+	return nil
+}
+
+// tail is the latest n messages, with the latest answer among them: records may come
+// much faster than frames, and who pressed a key must see what it did.
+func (s *State) tail(n int) []message {
+	at := max(0, len(s.messages)-n)
+	shown := s.messages[at:]
+	if n < 1 || at == 0 || lastAnswer(shown) != nil {
+		return shown
+	}
+	if a := lastAnswer(s.messages[:at]); a != nil {
+		return slices.Concat(a, shown[1:])
+	}
+	return shown
 }
 
 // Key changes what is shown: "left", "right", "?" and so on. It says whether it

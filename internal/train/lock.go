@@ -71,11 +71,7 @@ func readLock(dir string) (lock, error) {
 	path := filepath.Join(dir, lockFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		err = fmt.Errorf("%s is not the folder of a run (it has no %s)", dir, lockFile)
-		if known := knownRuns(filepath.Dir(dir)); known != "" {
-			err = fmt.Errorf("%w; runs here: %s", err, known)
-		}
-		return l, DataError(err)
+		return l, NotARun(dir)
 	}
 	if err != nil {
 		return l, DataError(err)

@@ -201,9 +201,9 @@ func TestResumeRefuses(t *testing.T) {
 	}
 	refused("another method", dir, []string{"objective.method=mean"}, nil, "-o objective.method=mean", "cannot change in the middle of a run", "start a new run")
 	refused("a typo", dir, []string{"checkpoint.evry=1"}, nil, "checkpoint.evry")
-	refused("not a run", filepath.Dir(cfg.Path()), nil, ErrData, "is not the folder of a run")
-	refused("the folder of runs", filepath.Dir(dir), nil, ErrData, "is not the folder of a run")
-	refused("no folder", filepath.Join(filepath.Dir(dir), "other"), nil, ErrData, "runs here: "+dir)
+	refused("not a run", filepath.Dir(cfg.Path()), nil, nil, "is not the folder of a run")
+	refused("the folder of runs", filepath.Dir(dir), nil, nil, "is not the folder of a run")
+	refused("no folder", filepath.Join(filepath.Dir(dir), "other"), nil, nil, "runs here: "+dir)
 	for _, name := range []string{"bb.jsonl", "dd.heldout.jsonl", "base/tokenizer.json"} {
 		path := cfg.Resolve(name)
 		was, err := os.ReadFile(path)

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"fmt"
 	"runtime"
 	"runtime/debug"
 )
@@ -29,4 +30,9 @@ func BuildVersion() Version {
 		}
 	}
 	return v
+}
+
+// Line is v for people.
+func (v Version) Line() string {
+	return fmt.Sprintf("concord %s (%s, %s/%s)", v.Version, v.Go, v.OS, v.Arch)
 }

@@ -1,0 +1,61 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"concord/internal/config"
+)
+
+// The status of a run on one machine, too: while it is going, stopped, finished.
+func TestStatusOf(t *testing.T) {
+	cfg := tiny(t, "schedule.steps=0", "schedule.epochs=3", "eval.every=1")
+	dir := cfg.OutDir()
+	plan, err := Check(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	going := Status{}
+	_, err = until("step 3/", func(ctx context.Context, ui UI) error {
+		inner := ui.Out
+		ui.Out = writerFunc(func(p []byte) (int, error) {
+			if strings.Contains(string(p), "step 2/") {
+				going, _ = StatusOf(dir)
+			}
+			return inner.Write(p)
+		})
+		_, err := Run(ctx, cfg, ui)
+		return err
+	})
+	if !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	if going.State != "going" || going.Step != 2 || going.Steps != plan.Steps || !(going.StepTime > 0) || !(going.Left > 0) {
+		t.Errorf("while it is going: %+v", going)
+	}
+	stopped, err := StatusOf(dir)
+	if err != nil || stopped.State != "stopped" || stopped.Step != 3 || stopped.Checkpoint != 3 || stopped.Model != "" || !(stopped.Loss > 0) || stopped.Tokens == 0 || stopped.Method != "pcgrad" {
+		t.Errorf("stopped: %+v, %v", stopped, err)
+	}
+	sum, err := Resume(context.Background(), dir, nil, UI{Out: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := StatusOf(dir)
+	if err != nil || done.State != "finished" || done.Step != plan.Steps || done.Tokens != sum.End.Tokens || done.Model != filepath.Join(dir, modelFolder) || done.Eval == nil || done.Eval.Step != plan.Steps {
+		t.Errorf("finished: %+v, %v", done, err)
+	}
+	os.Remove(filepath.Join(dir, metricsFile))
+	if s, err := StatusOf(dir); err != nil || s.Step != 0 {
+		t.Errorf("without metrics: %+v, %v", s, err)
+	}
+	conf := (*config.Error)(nil)
+	if _, err := StatusOf(filepath.Dir(dir)); !errors.As(err, &conf) || !strings.Contains(err.Error(), "runs here: "+dir) {
+		t.Errorf("the folder of runs: %v", err)
+	}
+}
