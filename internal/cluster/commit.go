@@ -22,28 +22,12 @@ type committed struct {
 
 // commit commits the step when everyone who is waited for has all of it.
 func (c *Coordinator) commit() {
-	var waits []string
-	var root *transport.Hash
-	for _, m := range c.sorted() {
-		if m.done == nil {
-			if c.plan.share(m.id).Size() > 0 && c.late[m.id] == "" || m.id == c.opt.Local || slices.Contains(c.plan.Owners, m.id) || slices.Contains(c.plan.Backups, m.id) {
-				waits = append(waits, m.hello.Name)
-			}
-			continue
-		}
-		if root == nil {
-			root = &m.done.Root
-		}
-		if *root != m.done.Root {
-			c.evict(m, fmt.Sprintf("step %d: its resolved buckets are not those of the others (%x, not %x)", c.step+1, m.done.Root[:4], root[:4]))
-			return
-		}
-	}
-	if len(waits) > 0 || root == nil {
-		c.waiting = fmt.Sprintf("step %d: %v", c.step+1, waits)
+	if len(c.awaited()) > 0 || !slices.ContainsFunc(c.sorted(), func(m *member) bool { return m.done != nil }) {
+		c.waiting = fmt.Sprintf("step %d: %s", c.step+1, c.describe(c.blocking()))
 		return
 	}
-	c.pending = c.summary(*root)
+	c.stopDeadline()
+	c.pending = c.summary(c.vote())
 	c.record()
 }
 
@@ -104,19 +88,20 @@ func (c *Coordinator) write(k committed, rev int64) (int64, error) {
 	return 0, err
 }
 
-// summary adds up what the workers computed, in the order of their numbers.
+// summary adds up what was counted: the plan says which rows, and each worker the
+// losses of its own.
 func (c *Coordinator) summary(root transport.Hash) *Commit {
-	k := &Commit{Step: c.step, Epoch: c.epoch, Root: root}
-	for _, m := range c.sorted() {
-		if m.done == nil || m.rows == 0 || c.late[m.id] != "" {
+	k := &Commit{Step: c.step, Epoch: c.epoch, Root: root, Loss: make([]float64, c.work.Langs), Tokens: make([]int, c.work.Langs)}
+	for _, s := range c.plan.Shares {
+		if s.Size() == 0 {
 			continue
 		}
-		if k.Loss == nil {
-			k.Loss, k.Tokens = make([]float64, len(m.done.Loss)), make([]int, len(m.done.Tokens))
+		k.Shares = append(k.Shares, s)
+		for r := s.From; r < s.To; r++ {
+			k.Tokens[c.work.Lang[r]] += c.work.Tokens[r]
 		}
-		for i := range min(len(k.Loss), len(m.done.Loss), len(m.done.Tokens)) {
-			k.Loss[i] += m.done.Loss[i]
-			k.Tokens[i] += m.done.Tokens[i]
+		for i, l := range c.members[s.Worker].done.Loss {
+			k.Loss[i] += l
 		}
 	}
 	return k
@@ -151,6 +136,13 @@ func (c *Coordinator) advance(k *Commit) {
 			continue
 		}
 		m.counted = m.done != nil && m.rows > 0
+		m.problems = 0
+		if m.done != nil {
+			m.last = m.done
+		}
+		if m.counted {
+			m.shaped = m.rows
+		}
 		if m.counted && m.done.Compute > 0 {
 			m.speed = float64(m.rows*c.opt.SeqLen) / m.done.Compute.Seconds()
 			if !m.done.Cold {
@@ -160,13 +152,24 @@ func (c *Coordinator) advance(k *Commit) {
 		c.tell(m, transport.Pack(msgCommit, k))
 	}
 	c.lack(k)
-	c.settled = time.Now().Add(max(settleLeast, took/4))
+	c.advanced = time.Now()
+	c.settled = c.advanced.Add(max(settleLeast, took/4))
 	c.step, c.last, c.plan, c.waiting = c.step+1, k, nil, ""
+	c.forgetStep()
 	c.repair(k.Step)
-	for _, m := range c.members {
-		if m.receive < 0 && m.step >= 0 { // came during the step and was not sent its buckets
+	for _, m := range c.sorted() {
+		if why := c.banned[m.id]; why != "" {
+			c.evict(m, why)
+		} else if m.receive < 0 && m.step >= 0 { // came during the step and was not sent its buckets
 			c.resync(m)
 		}
 	}
 	c.changed()
+}
+
+// forgetStep drops what was decided for one step.
+func (c *Coordinator) forgetStep() {
+	clear(c.without)
+	clear(c.stalled)
+	clear(c.accusers)
 }

@@ -86,11 +86,19 @@ type Coordinator struct {
 	sizes    map[uint32]int // of the last step's shares
 	saved    int            // the step before which machine 1 last saved, -1: none
 	ended    bool
-	end      *End         // how, where machines are told
-	told     string       // whose shares were last explained
-	traffic  Alternatives // of those
-	lacked   int          // steps in a row without some language
-	late     map[uint32]string
+	end      *End              // how, where machines are told
+	told     string            // whose shares were last explained
+	traffic  Alternatives      // of those
+	lacked   int               // steps in a row without some language
+	without  map[uint32]string // whose rows the present step goes on without, and why
+	stalled  map[uint32]bool   // who does not resolve its units in the present step
+	accusers map[accusation]map[uint32]bool
+	apart    map[pair]*separation
+	given    []Share       // of the present generation, as first planned
+	deadline time.Duration // likewise
+	timer    *time.Timer   // for it
+	asked    time.Time     // when everyone was asked how far it is, zero: not now
+	advanced time.Time     // when the last step was committed
 	evicted  []Eviction
 	banned   map[uint32]string // workers put out for a fault of theirs, with the reason
 	revoked  atomic.Pointer[[]uint32]
@@ -124,6 +132,13 @@ type member struct {
 	moments string // by unit, as Ready told it
 	trained bool   // likewise
 	drifts  int    // times that its weights were not those of the others
+
+	last     *Done     // of the last step that it did
+	shaped   int       // rows of the last share that was counted: kernels are compiled for them
+	progress Progress  // as last reported,
+	reported time.Time // at this time
+	dissents int       // times that its root was not that of most others
+	problems int       // reported since the last commit
 }
 
 // current says that the member can work on step s.
@@ -176,7 +191,7 @@ func NewCoordinator(ctx context.Context, o CoordinatorOptions, start int) (*Coor
 	if o.Behind == nil {
 		o.Behind = func(steps int) int { return steps }
 	}
-	c := &Coordinator{opt: o, events: make(chan func(), 64), done: make(chan struct{}), failed: make(chan struct{}), members: map[uint32]*member{}, late: map[uint32]string{}, banned: map[uint32]string{}, step: start, saved: -1}
+	c := &Coordinator{opt: o, events: make(chan func(), 64), done: make(chan struct{}), failed: make(chan struct{}), members: map[uint32]*member{}, without: map[uint32]string{}, stalled: map[uint32]bool{}, accusers: map[accusation]map[uint32]bool{}, apart: map[pair]*separation{}, banned: map[uint32]string{}, step: start, saved: -1}
 	if err := c.acquireTerm(ctx); err != nil {
 		return nil, err
 	}
@@ -239,6 +254,7 @@ func (c *Coordinator) loop(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			c.stopDeadline()
 			return
 		case f := <-c.events:
 			f()
@@ -264,30 +280,6 @@ func (c *Coordinator) tick() {
 	c.overdue(now)
 	c.revoke()
 	c.changed()
-}
-
-// stuckLimit is how long a step may take in which somebody is done and somebody
-// else is not.
-func (c *Coordinator) stuckLimit() time.Duration {
-	if d := c.history.deadline(); d > 0 {
-		return max(10*d, 30*time.Second)
-	}
-	return 10 * time.Minute
-}
-
-// overdue evicts those who do not come to the end of a step that others finished.
-func (c *Coordinator) overdue(now time.Time) {
-	if c.plan == nil || now.Sub(c.planned) < c.stuckLimit() {
-		return
-	}
-	if !slices.ContainsFunc(c.sorted(), func(m *member) bool { return m.done != nil }) {
-		return
-	}
-	for _, s := range c.plan.Shares {
-		if m := c.members[s.Worker]; m != nil && m.done == nil && m.id != c.opt.Local {
-			c.evict(m, fmt.Sprintf("step %d: not done after %.0f s, others are", c.step+1, now.Sub(c.planned).Seconds()))
-		}
-	}
 }
 
 func (c *Coordinator) sorted() []*member {
@@ -325,6 +317,8 @@ func (c *Coordinator) evict(m *member, reason string) {
 		c.plan = nil
 		if slices.ContainsFunc(c.sorted(), func(x *member) bool { return x.current(c.step) && x.addr != "" }) {
 			c.replan(p)
+		} else {
+			c.stopDeadline()
 		}
 	}
 	c.changed()

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -38,10 +39,8 @@ func (s *Step) settled() (bool, error) {
 	}
 	if s.toldDone != s.plan.Epoch {
 		s.toldDone = s.plan.Epoch
-		d := s.report(root)
-		m.mu.Unlock()
-		m.tell(transport.Pack(msgDone, d))
-		m.mu.Lock()
+		msg := transport.Pack(msgDone, s.report(root))
+		m.spawn(func() { m.tell(msg) }) // the mutex is held here
 	}
 	return false, nil
 }
@@ -62,11 +61,8 @@ func (s *Step) root() transport.Hash {
 
 func (s *Step) report(root transport.Hash) Done {
 	now := s.m.ep.Stats()
-	d := Done{Epoch: s.plan.Epoch, Step: s.n, Root: root, Loss: s.lossSum, Tokens: make([]int, s.work.Langs), Waited: s.waited, Cold: s.cold,
-		Sent: now.SentBytes - s.stats.SentBytes, Received: now.ReceivedBytes - s.stats.ReceivedBytes, Missing: s.missing, WaitedOn: map[uint32]float64{}}
-	for r := s.Share.From; r < s.Share.To; r++ {
-		d.Tokens[s.work.Lang[r]] += s.work.Tokens[r]
-	}
+	d := Done{Epoch: s.plan.Epoch, Step: s.n, Root: root, Loss: slices.Clone(s.lossSum), Waited: s.waited, Cold: s.cold,
+		Sent: now.SentBytes - s.stats.SentBytes, Received: now.ReceivedBytes - s.stats.ReceivedBytes, WaitedOn: map[uint32]float64{}}
 	if !s.computed.IsZero() && s.Share.Size() > 0 {
 		d.Compute = s.computed.Sub(s.began)
 	}
@@ -85,6 +81,28 @@ func (s *Step) report(root transport.Hash) Done {
 		}
 	}
 	return d
+}
+
+// progress is where this machine stands in its step; called with the mutex.
+func (m *Member) progress() Progress {
+	s := m.cur
+	if s == nil || s.redo || m.commits[s.n] != nil {
+		return Progress{}
+	}
+	p := Progress{Epoch: s.plan.Epoch, Computing: len(s.rows) > 0 && len(s.out) < len(s.plan.Owners) && s.plan.share(m.id).Size() > 0}
+	rows, units := map[uint32]bool{}, map[uint32]bool{}
+	for _, o := range s.owned {
+		for c := range o.expect {
+			rows[c.worker] = true
+		}
+	}
+	for u, owner := range s.plan.Owners {
+		if !s.here(u) && (s.owned[u] == nil || s.owned[u].ready) {
+			units[owner] = true
+		}
+	}
+	p.Rows, p.Units = slices.Sorted(maps.Keys(rows)), slices.Sorted(maps.Keys(units))
+	return p
 }
 
 // Cold says that this step's time on this machine tells nothing of the next:
@@ -128,7 +146,7 @@ func (s *Step) Timing() Timing {
 	if !s.first.IsZero() {
 		t.Exchange = time.Since(s.first)
 	}
-	for _, why := range s.missing {
+	for _, why := range s.plan.Without {
 		t.Missing = append(t.Missing, why)
 	}
 	slices.Sort(t.Missing)

@@ -104,6 +104,14 @@ func (l *coordinatorLink) Message(c *transport.Conn, msg transport.Message) {
 		}
 	case msgResync:
 		m.resync = true
+	case msgAsk:
+		answer := transport.Pack(msgBeat, m.progress())
+		m.spawn(func() { c.Send(answer) })
+	case msgReach:
+		var r Reach
+		if msg.Unpack(&r) == nil {
+			m.spawn(func() { c.Send(transport.Pack(msgReached, Reached{Worker: r.Worker, OK: m.reaches(r.Worker)})) })
+		}
 	case msgEnd:
 		e := new(End)
 		msg.Unpack(e)

@@ -276,14 +276,14 @@ func (m *Member) pulse() {
 		case <-t.C:
 		}
 		m.mu.Lock()
-		c, silent := m.coord, time.Since(m.heard) > m.opt.Silence
+		c, silent, p := m.coord, time.Since(m.heard) > m.opt.Silence, m.progress()
 		m.mu.Unlock()
 		switch {
 		case c == nil:
 		case silent:
 			c.Close("not heard of")
 		default:
-			c.Send(transport.Message{Type: msgBeat})
+			c.Send(transport.Pack(msgBeat, p))
 		}
 	}
 }

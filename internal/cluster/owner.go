@@ -12,22 +12,20 @@ import (
 	"concord/transport"
 )
 
-// count adds a contribution to a unit of this machine; called with the mutex.
+// count takes a contribution to a unit of this machine; called with the mutex.
 func (s *Step) count(unit int, c contribution, r outRow) error {
 	o := s.owned[unit]
-	if _, wanted := o.expect[c]; !wanted {
-		return nil // counted already, or too late
+	if o == nil {
+		return nil // the unit has another owner by now
 	}
-	r.of = s.segmentsOf(c, r.tokens)
-	if err := o.add(s.work, r); err != nil {
-		delete(o.expect, c)
-		name := s.m.segment(c.row)
-		s.missing[c.worker] = fmt.Sprintf("unit %d, %s of worker %d: %v", unit, name, c.worker, err)
-		s.complete(unit)
-		return fmt.Errorf("unit %d, %s: %w", unit, name, err)
+	if _, wanted := o.expect[c]; !wanted {
+		return nil // counted already, or of a share that does not count
+	}
+	if err := summable(r.values); err != nil {
+		return fmt.Errorf("unit %d, %s of worker %d: %w", unit, s.m.segment(c.row), c.worker, err)
 	}
 	delete(o.expect, c)
-	r.values, r.data = nil, nil
+	r.of, r.data = s.segmentsOf(c, r.tokens), nil
 	o.counted[c] = r
 	s.arrivals[c.worker] = time.Now()
 	s.complete(unit)
@@ -43,63 +41,57 @@ func (s *Step) segmentsOf(c contribution, tokens int) map[int]int {
 	return s.work.segments(s.plan.share(c.worker))
 }
 
-// add adds a row to the sums of its segments, all or nothing.
-func (o *owned) add(w Work, r outRow) error {
-	var lang, planned []int
-	if w.Whole {
-		if err := summable(r.values); err != nil {
-			return err
-		}
-		lang, planned = w.langOf(), w.langTokens()
-	}
-	for seg, tokens := range r.of {
-		sum := o.sums[seg]
-		if sum == nil {
-			sum = &partial{}
-		}
-		x := r.values
-		if w.Whole { // rows of gradients were scaled by who computed them
-			x = make([]float32, len(r.values))
-			f := float64(tokens) / float64(planned[lang[seg]])
-			for i, v := range r.values {
-				x[i] = float32(f * float64(v))
-			}
-		}
-		if err := sum.add(x, tokens); err != nil {
-			return err
-		}
-		o.sums[seg] = sum
-	}
-	return nil
-}
-
-// complete hands a unit over to be resolved when nothing more is to come.
+// complete has a unit added up, beside the caller, when nothing more is to come.
 func (s *Step) complete(unit int) {
 	o := s.owned[unit]
 	if o.ready || len(o.expect) > 0 {
 		return
 	}
 	o.ready = true
-	e := exchange.Event{Kind: exchange.Sum, Unit: unit, Rows: make([][]float32, s.work.Segments), Tokens: make([]int, s.work.Segments), Losses: make([]float64, s.work.Segments)}
-	planned, counted := s.work.langTokens(), make([]int, s.work.Langs)
-	lang := s.work.langOf()
-	for row, sum := range o.sums {
-		counted[lang[row]] += sum.tokens
+	since := s.plan.Since[unit]
+	s.m.spawn(func() {
+		e := o.sum(s.work, unit)
+		s.m.mu.Lock()
+		defer s.m.mu.Unlock()
+		if s.owned[unit] != o {
+			return // to be added up anew
+		}
+		for c, r := range o.counted { // kept for their names only
+			r.values = nil
+			o.counted[c] = r
+		}
+		s.queue = append(s.queue, queued{e, since})
+		s.m.changed.Broadcast()
+	})
+}
+
+// sum adds up the unit's rows. It needs no lock: nothing is counted any more.
+func (o *owned) sum(w Work, unit int) exchange.Event {
+	e := exchange.Event{Kind: exchange.Sum, Unit: unit, Rows: make([][]float32, w.Segments), Tokens: make([]int, w.Segments), Losses: make([]float64, w.Segments)}
+	lang, planned, counted := w.langOf(), w.langTokens(), make([]int, w.Langs)
+	rows := map[int][]addend{}
+	for c, r := range o.counted {
+		for seg, tokens := range r.of {
+			a := addend{worker: c.worker, values: r.values, scale: 1}
+			if w.Whole { // rows of gradients were scaled by the machine that computed them
+				a.scale = float64(tokens) / float64(planned[lang[seg]])
+			}
+			rows[seg] = append(rows[seg], a)
+			e.Tokens[seg] += tokens
+			counted[lang[seg]] += tokens
+		}
 	}
-	if s.work.Local {
-		planned, counted = []int{total(planned)}, []int{total(counted)}
-		lang = []int{0}
+	if w.Local {
+		planned, counted, lang = []int{total(planned)}, []int{total(counted)}, []int{0}
 	}
-	for row := range e.Losses {
-		e.Losses[row] = math.NaN()
+	for seg := range e.Losses {
+		e.Losses[seg] = math.NaN()
+		if a := rows[seg]; a != nil {
+			e.Rows[seg] = sum(a, planned[lang[seg]], counted[lang[seg]])
+			e.Losses[seg] = o.loss(seg, lang[seg])
+		}
 	}
-	for row, sum := range o.sums {
-		e.Rows[row], e.Tokens[row] = sum.values(planned[lang[row]], counted[lang[row]]), sum.tokens
-		e.Losses[row] = o.loss(row, lang[row])
-	}
-	o.sums = nil
-	s.queue = append(s.queue, e)
-	s.m.changed.Broadcast()
+	return e
 }
 
 func total(x []int) (sum int) {
@@ -160,38 +152,6 @@ func (s *Step) lossesIn(meta []byte) ([]float64, error) {
 	return losses, nil
 }
 
-// late does without the rows that are not there at the deadline, where their
-// language has others or the plan allows that it has none; with all, without any
-// that are still missing.
-func (s *Step) late(after time.Duration, all bool) {
-	m := s.m
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if !s.live() {
-		return
-	}
-	for u, o := range s.owned {
-		for c := range o.expect {
-			if c.worker == m.id || !all && !s.plan.MayLack && o.lacks(s.segmentsOf(c, 0)) {
-				continue
-			}
-			delete(o.expect, c)
-			s.missing[c.worker] = fmt.Sprintf("rows of worker %d not there after %.1f s", c.worker, after.Seconds())
-		}
-		s.complete(u)
-	}
-}
-
-// lacks says that of some of the segments nothing is there yet.
-func (o *owned) lacks(segments map[int]int) bool {
-	for seg := range segments {
-		if o.sums[seg] == nil {
-			return true
-		}
-	}
-	return false
-}
-
 // Resolved implements exchange.Exchange.
 func (s *Step) Resolved(unit int, gradient []float32, meta func(norm2 float64) []byte) ([]float32, error) {
 	m := s.m
@@ -209,6 +169,11 @@ func (s *Step) Resolved(unit int, gradient []float32, meta func(norm2 float64) [
 	info := meta(norm2)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	given := s.given[unit][0]
+	s.given[unit] = s.given[unit][1:]
+	if s.owned[unit] == nil || given != s.plan.Since[unit] {
+		return gradient, nil // of sums that do not count any more: the unit is handed over again
+	}
 	t := transport.Outgoing{Header: transport.Header{Kind: transport.Gradient, Codec: codec, Step: uint64(s.n), Epoch: s.plan.Since[unit],
 		Bucket: uint32(unit), Elements: uint64(len(gradient)), Norm2: norm2}, Metadata: info, Data: data, Urgency: 3, Patience: time.Minute}
 	s.have[unit] = m.shape.hash(transport.Gradient, info, data)
@@ -269,10 +234,8 @@ func (s *Step) arrived(unit int) {
 	if _, has := s.have[unit]; has || r == nil || r.epoch != s.plan.Since[unit] {
 		return
 	}
-	for _, e := range s.queue {
-		if e.Unit == unit {
-			return
-		}
+	if slices.ContainsFunc(s.queue, func(e queued) bool { return e.Unit == unit }) {
+		return
 	}
 	var x []float32
 	if !s.m.shape.Parameters {
@@ -282,6 +245,6 @@ func (s *Step) arrived(unit int) {
 			return
 		}
 	}
-	s.queue = append(s.queue, exchange.Event{Kind: exchange.Gradient, Unit: unit, Gradient: x, Meta: r.meta})
+	s.queue = append(s.queue, queued{exchange.Event{Kind: exchange.Gradient, Unit: unit, Gradient: x, Meta: r.meta}, r.epoch})
 	s.m.changed.Broadcast()
 }

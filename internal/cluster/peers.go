@@ -66,9 +66,24 @@ func (m *Member) peer(ctx context.Context, worker uint32) (*transport.Peer, erro
 	}
 	p, err := m.dialPeer(ctx, worker, addr)
 	if err != nil && ctx.Err() == nil && !errors.Is(err, transport.ErrRefused) {
-		m.tell(transport.Pack(msgProblem, Problem{Worker: worker, Text: fmt.Sprintf("cannot dial worker %d: %v", worker, err), Unreachable: true}))
+		m.tell(transport.Pack(msgProblem, Problem{Worker: worker, Kind: ProblemUnreachable, Text: fmt.Sprintf("cannot dial worker %d: %v", worker, err)}))
 	}
 	return p, err
+}
+
+// reaches says that there is a connection to a worker, or that one can be made.
+func (m *Member) reaches(worker uint32) bool {
+	m.mu.Lock()
+	p, addr := m.peers[worker], m.address(worker)
+	m.mu.Unlock()
+	if p != nil && len(p.Conns()) > 0 {
+		return true
+	}
+	if addr == "" {
+		return false
+	}
+	_, err := m.dialPeer(m.ctx, worker, addr)
+	return err == nil
 }
 
 func (m *Member) dialPeer(ctx context.Context, worker uint32, addr string) (*transport.Peer, error) {

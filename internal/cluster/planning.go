@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -32,7 +33,6 @@ func (c *Coordinator) begin() {
 			return
 		}
 	}
-	c.late = map[uint32]string{}
 	c.makePlan()
 }
 
@@ -154,6 +154,7 @@ func (c *Coordinator) goBack(local *member) string {
 	}
 	c.opt.Log("no machine holds the state of the committed step %d any more: going on from %s of step %d", c.step, what, from.holds)
 	c.step, c.last, from.step, from.state = from.holds, nil, -1, false
+	c.forgetStep()
 	c.started = c.started && !c.opt.Regather
 	c.rollback, c.hoped = time.Time{}, time.Time{}
 	rev, err := c.write(committed{Next: c.step, Epoch: c.epoch}, c.commitRev)
@@ -192,6 +193,8 @@ func (c *Coordinator) makePlan() {
 		m.done = nil
 		if m.current(c.step) {
 			m.first = false
+		}
+		if m.current(c.step) && c.without[m.id] == "" {
 			x := Candidate{Worker: m.id}
 			if !c.opt.Equal {
 				x.Pace = m.pace.pace()
@@ -202,36 +205,43 @@ func (c *Coordinator) makePlan() {
 	c.work = c.opt.Work(c.step)
 	p := &Plan{Generation: c.epoch, Step: c.step, Saved: c.saved == c.step, Shares: Assign(c.work, candidates, c.sizes)}
 	p.Check = c.opt.CheckEvery > 0 && c.step > 0 && c.step%c.opt.CheckEvery == 0
-	if !c.opt.NoDeadline {
-		p.Deadline, p.MayLack = c.history.deadline(), c.lacked < mostLacking
-	}
-	c.planned = time.Now()
+	c.planned, c.given = time.Now(), p.Shares
 	c.send(p, nil)
+	c.stopDeadline()
+	if c.deadline = c.history.deadline(); c.deadline > 0 && !c.opt.NoDeadline {
+		c.armDeadline(c.deadline)
+	}
 }
 
-// replan goes on with a step after a machine was lost. Rows that are computed
-// stay valid, unless a language has nobody left to compute it (and had not in the last
+// replan goes on with a step after a machine was lost, or after it was decided that
+// its rows do not count or that it owns nothing. Rows that are computed stay valid,
+// unless a language has nobody left to compute it (and had not in the last
 // steps either), or the result may
 // not depend on who was lost, or moments went with it: then the step is done again
 // by those who are there.
 func (c *Coordinator) replan(old *Plan) {
-	gone := func(w uint32) bool { return c.members[w] == nil || c.members[w].addr == "" }
-	if c.opt.Parameters && slices.ContainsFunc(old.Owners, gone) {
+	gone := func(w uint32) bool { return c.members[w] == nil || !c.mayOwn(c.members[w]) }
+	counts := func(s Share) bool { return c.members[s.Worker] != nil && c.without[s.Worker] == "" }
+	fewer := slices.ContainsFunc(old.Shares, func(s Share) bool { return s.Size() > 0 && !counts(s) })
+	switch {
+	case c.opt.Parameters && slices.ContainsFunc(old.Owners, gone):
 		c.opt.Log("step %d is done again, as an owner was lost", c.step+1)
 		c.plan = nil
 		c.begin()
 		return
-	}
-	if c.opt.NoDeadline && slices.ContainsFunc(old.Shares, func(s Share) bool { return s.Size() > 0 && c.members[s.Worker] == nil }) {
+	case c.opt.Parameters && fewer, c.opt.NoDeadline && slices.ContainsFunc(old.Shares, func(s Share) bool { return s.Size() > 0 && c.members[s.Worker] == nil }):
 		c.opt.Log("step %d is done again, as one of its machines was lost", c.step+1)
 		c.makePlan()
 		return
+	case !slices.ContainsFunc(c.sorted(), func(m *member) bool { return old.member(m.id) && m.current(c.step) && m.addr != "" }):
+		c.makePlan() // by those who came meanwhile
+		return
 	}
 	w := c.work
-	p := &Plan{Generation: old.Generation, Step: old.Step, Deadline: old.Deadline, MayLack: old.MayLack, Check: old.Check, Saved: old.Saved}
+	p := &Plan{Generation: old.Generation, Step: old.Step, Check: old.Check, Saved: old.Saved}
 	alive := map[int]bool{}
 	for _, s := range old.Shares {
-		if c.members[s.Worker] != nil {
+		if counts(s) {
 			p.Shares = append(p.Shares, s)
 			for seg := range w.segments(s) {
 				alive[seg] = true
@@ -241,7 +251,7 @@ func (c *Coordinator) replan(old *Plan) {
 	for seg := range w.segments(Share{From: 0, To: len(w.Lang)}) {
 		switch {
 		case alive[seg]:
-		case p.MayLack && len(alive) > 0:
+		case !c.opt.NoDeadline && c.lacked < mostLacking && len(alive) > 0:
 			c.opt.Log("step %d goes on without language %s: nobody else has rows of it", c.step+1, c.segment(seg))
 		default:
 			c.opt.Log("step %d is done again: nobody else has rows of language %s", c.step+1, c.segment(seg))
@@ -263,6 +273,9 @@ func (c *Coordinator) send(p, old *Plan) {
 	var owners []uint32
 	var source uint32
 	for _, m := range c.sorted() {
+		if old != nil && !old.member(m.id) { // came in the middle: it was not sent what there is
+			continue
+		}
 		if m.current(c.step) || m.state || m.receive >= 0 {
 			if m.receive < 0 {
 				m.receive = c.step
@@ -271,15 +284,20 @@ func (c *Coordinator) send(p, old *Plan) {
 			p.Members = append(p.Members, Address{Worker: m.id, Name: m.hello.Name, Addr: m.addr})
 		}
 		if m.current(c.step) && m.addr != "" {
-			owners = append(owners, m.id)
+			if c.mayOwn(m) {
+				owners = append(owners, m.id)
+			}
 			if source == 0 || m.id == c.opt.Local {
 				source = m.id
 			}
 		}
 		m.rows, m.done = p.share(m.id).Size(), nil
 	}
+	if len(owners) == 0 {
+		owners = []uint32{source}
+	}
 	for _, m := range c.sorted() {
-		if m.receive == c.step && m.step < 0 {
+		if m.receive == c.step && m.step < 0 && (old == nil || old.member(m.id)) {
 			if p.Sources == nil {
 				p.Sources = map[uint32]uint32{}
 			}
@@ -287,7 +305,8 @@ func (c *Coordinator) send(p, old *Plan) {
 		}
 	}
 	defer c.explain(p)
-	p.Owners, p.Revoked = c.owners(old, owners), c.revocations()
+	p.Owners, p.Revoked, p.Without = c.owners(old, owners), c.revocations(), maps.Clone(c.without)
+	again := old == nil || old.Generation != p.Generation || len(p.Shares) != len(old.Shares) // sums begin again
 	if c.opt.Parameters {
 		p.Holders = c.holders()
 		p.Owners, p.Backups = Place(c.opt.Units, owners, p.Holders)
@@ -297,7 +316,7 @@ func (c *Coordinator) send(p, old *Plan) {
 	}
 	for u := range p.Owners {
 		since := c.epoch
-		if old != nil && old.Generation == p.Generation && old.Owners[u] == p.Owners[u] {
+		if !again && old.Owners[u] == p.Owners[u] {
 			since = old.Since[u]
 		}
 		p.Since = append(p.Since, since)

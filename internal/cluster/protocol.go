@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"concord/transport"
@@ -28,7 +29,12 @@ const (
 	msgAlive
 	msgResync
 	msgEnd
+	msgAsk   // a worker answers with its heartbeat, at once
+	msgReach // a worker answers with Reached
 )
+
+// msgReached answers msgReach.
+const msgReached = msgReach + 1
 
 // Hello is how a worker introduces itself to the coordinator.
 type Hello struct {
@@ -79,13 +85,12 @@ type Plan struct {
 	Epoch      uint32            `json:"epoch"`
 	Generation uint32            `json:"generation"` // epoch in which the shares were made
 	Step       int               `json:"step"`
-	Members    []Address         `json:"members"` // who receives the resolved buckets
-	Owners     []uint32          `json:"owners"`  // by unit
-	Since      []uint32          `json:"since"`   // epoch in which the unit came to its owner
-	Shares     []Share           `json:"shares"`  // of those whose rows are waited for
-	Deadline   time.Duration     `json:"deadline"`
-	MayLack    bool              `json:"may_lack,omitempty"` // of a language that nobody else has rows of, too, the step may do without
-	Sources    map[uint32]uint32 `json:"sources,omitempty"`  // who gets the state before this step, from whom
+	Members    []Address         `json:"members"`           // who receives the resolved buckets
+	Owners     []uint32          `json:"owners"`            // by unit
+	Since      []uint32          `json:"since"`             // epoch in which the unit's owner began to add up its rows
+	Shares     []Share           `json:"shares"`            // that count, for every unit alike
+	Without    map[uint32]string `json:"without,omitempty"` // whose rows the step goes on without, and why
+	Sources    map[uint32]uint32 `json:"sources,omitempty"` // who gets the state before this step, from whom
 	Revoked    []uint32          `json:"revoked,omitempty"`
 	Check      bool              `json:"check,omitempty"` // everyone tells the hashes of its weights before the step
 
@@ -119,6 +124,11 @@ func (p *Plan) source(worker uint32) bool {
 	return false
 }
 
+// member says that a worker receives the resolved buckets.
+func (p *Plan) member(worker uint32) bool {
+	return slices.ContainsFunc(p.Members, func(a Address) bool { return a.Worker == worker })
+}
+
 // share is a worker's, empty where it has none.
 func (p *Plan) share(worker uint32) Share {
 	for _, s := range p.Shares {
@@ -134,15 +144,13 @@ type Done struct {
 	Epoch    uint32             `json:"epoch"`
 	Step     int                `json:"step"`
 	Root     transport.Hash     `json:"root"`
-	Loss     []float64          `json:"loss"`   // sums by language, of the worker's own rows
-	Tokens   []int              `json:"tokens"` // that they are over
+	Loss     []float64          `json:"loss"` // sums by language, of the worker's own rows
 	Compute  time.Duration      `json:"compute"`
 	Cold     bool               `json:"cold,omitempty"`      // with buffers and kernels made anew: says nothing of the next steps
 	Waited   time.Duration      `json:"waited"`              // for others, behind the backward pass
 	Exchange time.Duration      `json:"exchange"`            // from the first bucket to the last
 	Sent     int64              `json:"sent"`                // bytes
 	Received int64              `json:"received"`            //
-	Missing  map[uint32]string  `json:"missing,omitempty"`   // whose rows this owner did without, and why
 	WaitedOn map[uint32]float64 `json:"waited_on,omitempty"` // seconds behind the others' last rows, by worker
 }
 
@@ -153,6 +161,7 @@ type Commit struct {
 	Root   transport.Hash `json:"root"`
 	Loss   []float64      `json:"loss"`   // sums by language over the rows that were counted
 	Tokens []int          `json:"tokens"` // supervised tokens of those rows, by language
+	Shares []Share        `json:"shares"` // the rows that were counted, for every unit alike, and who computed them
 }
 
 // Hashes are a worker's weights and moments before a step, by unit.
@@ -161,13 +170,48 @@ type Hashes struct {
 	Unit []transport.Hash `json:"unit"`
 }
 
-// Problem is what a worker tells of another.
+// Problem is something that a worker reports. A report on another worker is an
+// accusation: it counts only where it is about a transfer between the two.
 type Problem struct {
+	Kind   ProblemKind `json:"kind,omitempty"`
+	Worker uint32      `json:"worker"` // whom it is about, may be the sender
+	Text   string      `json:"text"`
+
+	// The transfer that ProblemValues and ProblemContradiction are about.
+	Step       int    `json:"step,omitempty"`
+	Generation uint32 `json:"generation,omitempty"`
+	Unit       int    `json:"unit,omitempty"`
+	Row        int    `json:"row,omitempty"`
+}
+
+// ProblemKind says what a Problem calls for.
+type ProblemKind string
+
+// The kinds of problems; "" is for the log alone.
+const (
+	ProblemUnreachable   ProblemKind = "unreachable"   // the two have no connection and cannot make one
+	ProblemValues        ProblemKind = "values"        // rows that cannot be added up
+	ProblemContradiction ProblemKind = "contradiction" // the same rows twice, with different values
+)
+
+// Progress is where a worker stands in the step that it works on. It is the body of
+// a heartbeat; Epoch is 0 between steps.
+type Progress struct {
+	Epoch     uint32   `json:"epoch,omitempty"` // of the plan that this is about
+	Computing bool     `json:"computing,omitempty"`
+	Rows      []uint32 `json:"rows,omitempty"`  // workers whose rows this owner lacks
+	Units     []uint32 `json:"units,omitempty"` // owners whose units are not here; itself: not resolved yet
+}
+
+// Reach asks a worker whether it has a connection to another, or can make one.
+type Reach struct {
 	Worker uint32 `json:"worker"`
-	Text   string `json:"text"`
-	Evict  bool   `json:"evict,omitempty"`
-	// Unreachable: the sender cannot dial the worker, which then owns no buckets.
-	Unreachable bool `json:"unreachable,omitempty"`
+}
+
+// Reached is the answer.
+type Reached struct {
+	Worker uint32 `json:"worker"`
+	OK     bool   `json:"ok"`
 }
 
 // End closes the run for everybody.

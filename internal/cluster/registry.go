@@ -107,6 +107,19 @@ func (c *Coordinator) Message(conn *transport.Conn, msg transport.Message) {
 func (c *Coordinator) hear(m *member, msg transport.Message) error {
 	switch msg.Type {
 	case msgBeat:
+		m.progress, m.reported = Progress{}, time.Now()
+		if len(msg.Body) > 0 {
+			if err := msg.Unpack(&m.progress); err != nil {
+				return err
+			}
+		}
+		c.answered()
+	case msgReached:
+		var r Reached
+		if err := msg.Unpack(&r); err != nil {
+			return err
+		}
+		c.reached(m, r)
 	case msgReady:
 		var r Ready
 		if err := msg.Unpack(&r); err != nil {
@@ -118,7 +131,7 @@ func (c *Coordinator) hear(m *member, msg transport.Message) error {
 		if err := msg.Unpack(&d); err != nil {
 			return err
 		}
-		c.finished(m, d)
+		return c.finished(m, d)
 	case msgProblem:
 		var p Problem
 		if err := msg.Unpack(&p); err != nil {
@@ -164,36 +177,16 @@ func (c *Coordinator) ready(m *member, r Ready) error {
 }
 
 // finished notes that a member has the whole step.
-func (c *Coordinator) finished(m *member, d Done) {
-	if c.plan == nil || d.Step != c.step || d.Epoch != c.plan.Epoch {
-		return // of a plan that is no more
+func (c *Coordinator) finished(m *member, d Done) error {
+	if c.plan == nil || d.Step != c.step || d.Epoch != c.plan.Epoch || c.pending != nil {
+		return nil // of a plan that is no more
+	}
+	if len(d.Loss) != c.work.Langs {
+		return fmt.Errorf("it reports losses of %d languages; the run has %d", len(d.Loss), c.work.Langs)
 	}
 	m.done = &d
-	for w, why := range d.Missing {
-		if c.late[w] == "" && c.members[w] != nil {
-			c.late[w] = plain(why)
-			c.opt.Log("step %d goes on without rows of %s: %s", c.step+1, c.members[w].hello.Name, plain(why))
-		}
-	}
-}
-
-// problem is what one member tells of another.
-func (c *Coordinator) problem(m *member, p Problem) {
-	p.Text = plain(p.Text)
-	c.opt.Log("%s: %s", m.hello.Name, p.Text)
-	bad := c.members[p.Worker]
-	switch {
-	case bad == nil:
-	case p.Evict:
-		c.ban(bad, p.Text)
-	case p.Unreachable && bad.id != c.opt.Local && bad.addr != "":
-		c.opt.Log("%s cannot be dialled by %s: it computes, but owns no buckets", bad.hello.Name, m.hello.Name)
-		bad.addr = ""
-		if old := c.plan; old != nil && c.pending == nil && slices.Contains(old.Owners, bad.id) {
-			c.plan = nil
-			c.replan(old)
-		}
-	}
+	c.answered()
+	return nil
 }
 
 // Disconnected implements transport.Handler.

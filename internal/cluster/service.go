@@ -128,7 +128,7 @@ func (m *Member) offerRows(h transport.Header) (transport.Verdict, string) {
 		return transport.Have, "" // the step is over
 	case s == nil:
 		return transport.Later, fmt.Sprintf("step %d is not going on here", h.Step+1)
-	case h.Epoch != s.plan.Generation:
+	case h.Epoch < s.plan.Generation:
 		return transport.Have, "" // of shares that are no more
 	}
 	o := s.owned[int(h.Bucket)]
@@ -138,26 +138,29 @@ func (m *Member) offerRows(h transport.Header) (transport.Verdict, string) {
 	c := contribution{h.Sender, int(h.Row)}
 	if old, counted := o.counted[c]; counted {
 		if old.norm2 != h.Norm2 || uint64(old.tokens) != h.Tokens {
-			m.accuse(h, fmt.Sprintf("step %d: worker %d sent %s of unit %d twice, with |g|² = %g and %g", h.Step+1, h.Sender, m.segment(c.row), h.Bucket, old.norm2, h.Norm2))
+			m.accuse(ProblemContradiction, h, fmt.Sprintf("step %d: worker %d sent %s of unit %d twice, with |g|² = %g and %g", h.Step+1, h.Sender, m.segment(c.row), h.Bucket, old.norm2, h.Norm2))
 			return transport.Refuse, "it was counted with other values"
 		}
 		return transport.Have, ""
 	}
 	tokens, wanted := o.expect[c]
 	switch {
+	case s.plan.share(h.Sender).Size() == 0:
+		return transport.Have, "" // the step goes on without its rows
 	case !wanted && s.work.parts(s.plan.share(h.Sender))[c.row] == 0:
 		return transport.Refuse, fmt.Sprintf("%s is not in the share of worker %d", m.segment(c.row), h.Sender)
 	case !wanted:
-		return transport.Have, "" // the deadline has passed
+		return transport.Have, ""
 	case uint64(tokens) != h.Tokens:
 		return transport.Refuse, fmt.Sprintf("%s has %d tokens in the share of worker %d, not %d", m.segment(c.row), tokens, h.Sender, h.Tokens)
 	}
 	return transport.Take, ""
 }
 
-// accuse has the coordinator evict a worker that contradicts itself.
-func (m *Member) accuse(h transport.Header, text string) {
-	m.spawn(func() { m.tell(transport.Pack(msgProblem, Problem{Worker: h.Sender, Text: text, Evict: true})) })
+// accuse reports the sender of rows of the present step; called with the mutex.
+func (m *Member) accuse(kind ProblemKind, h transport.Header, text string) {
+	p := Problem{Kind: kind, Worker: h.Sender, Text: text, Step: int(h.Step), Generation: m.cur.plan.Generation, Unit: int(h.Bucket), Row: int(h.Row)}
+	m.spawn(func() { m.tell(transport.Pack(msgProblem, p)) })
 }
 
 // awaitStep waits, for a short time, for the plan that a sender already has.
@@ -239,14 +242,18 @@ func (w *workerService) Deliver(c *transport.Conn, h transport.Header, meta, pay
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.cur
-	if s == nil || s.n != int(h.Step) || s.redo || s.owned[int(h.Bucket)] == nil || s.plan.Generation != h.Epoch {
+	if s == nil || s.n != int(h.Step) || s.redo || s.owned[int(h.Bucket)] == nil || h.Epoch < s.plan.Generation {
 		return nil // the step has ended meanwhile
 	}
 	losses, err := s.lossesIn(meta)
 	if err != nil {
 		return err
 	}
-	return s.count(int(h.Bucket), contribution{h.Sender, int(h.Row)}, outRow{unit: int(h.Bucket), row: int(h.Row), values: x, tokens: int(h.Tokens), loss: h.Loss, losses: losses, norm2: h.Norm2})
+	err = s.count(int(h.Bucket), contribution{h.Sender, int(h.Row)}, outRow{unit: int(h.Bucket), row: int(h.Row), values: x, tokens: int(h.Tokens), loss: h.Loss, losses: losses, norm2: h.Norm2})
+	if err != nil {
+		m.accuse(ProblemValues, h, fmt.Sprintf("step %d: %v", h.Step+1, err))
+	}
+	return err
 }
 
 func (m *Member) box(step int, at slot, r *resolved) error {

@@ -25,21 +25,23 @@ type Status struct {
 
 // MemberStatus is one worker.
 type MemberStatus struct {
-	Worker   uint32  `json:"worker"`
-	Name     string  `json:"name"`
-	Device   string  `json:"device"`
-	Addr     string  `json:"addr"`
-	State    string  `json:"state"` // "joining", "catching up", "working"
-	Step     int     `json:"step"`  // steps applied
-	Rows     int     `json:"rows"`  // of its share
-	Units    int     `json:"units"` // owned
-	Speed    float64 `json:"tokens_per_second"`
-	Waited   float64 `json:"waited_seconds"`    // in the last step, for others
-	WaitedOn float64 `json:"waited_on_seconds"` // in the last step, by the owner that waited longest for it
-	Sent     int64   `json:"sent_bytes"`
-	Received int64   `json:"received_bytes"`
-	RTT      float64 `json:"rtt_seconds"`
-	Lost     float64 `json:"lost"` // share of packets
+	Worker uint32 `json:"worker"`
+	Name   string `json:"name"`
+	Device string `json:"device"`
+	Addr   string `json:"addr"`
+	// Apart are the workers that it cannot exchange buckets with, for now: both own none.
+	Apart    []uint32 `json:"apart,omitempty"`
+	State    string   `json:"state"` // "joining", "catching up", "working"
+	Step     int      `json:"step"`  // steps applied
+	Rows     int      `json:"rows"`  // of its share
+	Units    int      `json:"units"` // owned
+	Speed    float64  `json:"tokens_per_second"`
+	Waited   float64  `json:"waited_seconds"`    // in the last step, for others
+	WaitedOn float64  `json:"waited_on_seconds"` // in the last step, by the owner that waited longest for it
+	Sent     int64    `json:"sent_bytes"`
+	Received int64    `json:"received_bytes"`
+	RTT      float64  `json:"rtt_seconds"`
+	Lost     float64  `json:"lost"` // share of packets
 }
 
 // status is a snapshot; called in the loop.
@@ -79,14 +81,15 @@ func (x *MemberStatus) add(m *member, c *Coordinator) {
 		x.Units = m.units
 	}
 	m.units = x.Units
-	if m.done != nil {
-		x.Waited, x.Sent, x.Received = m.done.Waited.Seconds(), m.done.Sent, m.done.Received
+	if d := m.last; d != nil {
+		x.Waited, x.Sent, x.Received = d.Waited.Seconds(), d.Sent, d.Received
 	}
 	for _, o := range c.members {
-		if o.done != nil {
-			x.WaitedOn = max(x.WaitedOn, o.done.WaitedOn[m.id])
+		if o.last != nil {
+			x.WaitedOn = max(x.WaitedOn, o.last.WaitedOn[m.id])
 		}
 	}
+	x.Apart = c.apartFrom(m.id)
 }
 
 // worded is what a user is told, who may know steps as rounds.

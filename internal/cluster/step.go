@@ -25,7 +25,8 @@ type Step struct {
 	plan     *Plan
 	rows     []int
 	tokens   map[int]int // own, by row
-	queue    []exchange.Event
+	queue    []queued
+	given    map[int][]uint32 // by unit, epochs of the sums that are being resolved
 	owned    map[int]*owned
 	out      map[int][]*outRow
 	have     map[int]transport.Hash // units whose gradient was handed over or resolved here
@@ -36,7 +37,6 @@ type Step struct {
 	aborted  error
 	cold     bool
 	toldDone uint32 // epoch
-	missing  map[uint32]string
 
 	began, computed, first time.Time
 	waited                 time.Duration
@@ -62,8 +62,13 @@ type outRow struct {
 type owned struct {
 	expect  map[contribution]int // tokens of what is still to come
 	counted map[contribution]outRow
-	sums    map[int]*partial // by row
-	ready   bool
+	ready   bool // all are there: they are added up, or were
+}
+
+// queued is an event with the epoch in which the unit's owner began to add up rows.
+type queued struct {
+	exchange.Event
+	since uint32
 }
 
 type contribution struct {
@@ -138,7 +143,7 @@ func (m *Member) forget(n int) {
 // open starts the step under plan p.
 func (m *Member) open(n int, w Work, p *Plan) *Step {
 	s := &Step{m: m, n: n, work: w, plan: p, Share: p.share(m.id), owned: map[int]*owned{}, out: map[int][]*outRow{},
-		have: map[int]transport.Hash{}, updated: map[int]transport.Hash{}, weights: map[int][]float32{}, missing: map[uint32]string{}, arrivals: map[uint32]time.Time{}, began: time.Now(),
+		have: map[int]transport.Hash{}, updated: map[int]transport.Hash{}, weights: map[int][]float32{}, given: map[int][]uint32{}, arrivals: map[uint32]time.Time{}, began: time.Now(),
 		lossSum: make([]float64, w.Langs), stats: m.ep.Stats()}
 	if m.commits[n] != nil {
 		s.Share = Share{Worker: m.id} // the others did it without this machine
@@ -153,10 +158,6 @@ func (m *Member) open(n int, w Work, p *Plan) *Step {
 		s.arrived(u)
 		s.landed(u)
 	}
-	if p.Deadline > 0 {
-		time.AfterFunc(p.Deadline, func() { s.late(p.Deadline, false) })
-		time.AfterFunc(3*p.Deadline, func() { s.late(3*p.Deadline, true) })
-	}
 	m.changed.Broadcast()
 	return s
 }
@@ -167,7 +168,7 @@ func (s *Step) own() {
 		if owner != s.m.id || s.owned[u] != nil {
 			continue
 		}
-		o := &owned{expect: map[contribution]int{}, counted: map[contribution]outRow{}, sums: map[int]*partial{}}
+		o := &owned{expect: map[contribution]int{}, counted: map[contribution]outRow{}}
 		for _, sh := range s.plan.Shares {
 			for row, tokens := range s.work.parts(sh) {
 				o.expect[contribution{sh.Worker, row}] = tokens
@@ -178,7 +179,8 @@ func (s *Step) own() {
 	}
 }
 
-// replan goes on under a later plan of the step.
+// replan goes on under a later plan of the step. Units that have another owner, or
+// whose rows are to be added up anew as fewer shares count, begin again.
 func (s *Step) replan(p *Plan) {
 	old := s.plan
 	if p.Generation != old.Generation {
@@ -187,19 +189,14 @@ func (s *Step) replan(p *Plan) {
 	}
 	s.plan = p
 	for u := range p.Owners {
-		if p.Since[u] != old.Since[u] { // the old owner died: what it sent may not have reached everyone
+		if p.Since[u] != old.Since[u] { // what the old owner sent may not have reached everyone
 			delete(s.have, u)
-			s.queue = slices.DeleteFunc(s.queue, func(e exchange.Event) bool { return e.Unit == u })
+			delete(s.owned, u)
+			s.queue = slices.DeleteFunc(s.queue, func(e queued) bool { return e.Unit == u })
 			s.arrived(u)
 		}
 	}
 	s.own()
-	for u, o := range s.owned {
-		maps.DeleteFunc(o.expect, func(c contribution, _ int) bool {
-			return !slices.ContainsFunc(p.Shares, func(sh Share) bool { return sh.Worker == c.worker })
-		})
-		s.complete(u)
-	}
 	for _, rows := range s.out {
 		for _, r := range rows {
 			s.m.spawn(func() { s.push(r) })
@@ -229,12 +226,19 @@ func (s *Step) Push(unit int, rows [][]float32, losses []float64) {
 		for _, v := range r.values {
 			r.norm2 += float64(v) * float64(v)
 		}
+		err := summable(r.values)
 		s.m.mu.Lock()
 		s.out[unit] = append(s.out[unit], r)
 		if s.first.IsZero() {
 			s.first = time.Now()
 		}
+		generation := s.plan.Generation
 		s.m.mu.Unlock()
+		if err != nil {
+			s.m.tell(transport.Pack(msgProblem, Problem{Kind: ProblemValues, Worker: s.m.id, Step: s.n, Generation: generation, Unit: unit, Row: r.row,
+				Text: fmt.Sprintf("step %d: unit %d, %s: %v", s.n+1, unit, s.m.segment(r.row), err)}))
+			continue
+		}
 		s.m.spawn(func() { s.push(r) })
 	}
 }
@@ -252,7 +256,7 @@ func (s *Step) push(r *outRow) {
 	m := s.m
 	for {
 		m.mu.Lock()
-		owner, epoch, over := s.plan.Owners[r.unit], s.plan.Since[r.unit], !s.live()
+		owner, epoch, over := s.plan.Owners[r.unit], s.plan.Since[r.unit], !s.live() || s.plan.share(m.id).Size() == 0
 		if over || r.sent == epoch {
 			m.mu.Unlock()
 			return
@@ -262,14 +266,13 @@ func (s *Step) push(r *outRow) {
 			err := s.count(r.unit, contribution{m.id, r.row}, *r)
 			m.mu.Unlock()
 			if err != nil {
-				m.tell(transport.Pack(msgProblem, Problem{Text: fmt.Sprintf("step %d: own rows: %v", s.n+1, err)}))
+				m.opt.Log("step %d: own rows: %v", s.n+1, err)
 			}
 			return
 		}
-		generation := s.plan.Generation
 		m.mu.Unlock()
 		err := m.send(m.ctx, owner, transport.Outgoing{Header: transport.Header{Kind: transport.Rows, Codec: m.shape.Codec, Step: uint64(s.n),
-			Epoch: generation, Bucket: uint32(r.unit), Row: uint16(r.row), Elements: uint64(m.shape.Units[r.unit]),
+			Epoch: epoch, Bucket: uint32(r.unit), Row: uint16(r.row), Elements: uint64(m.shape.Units[r.unit]),
 			Tokens: uint64(r.tokens), Loss: r.loss, Norm2: r.norm2}, Metadata: packLosses(r.losses), Data: r.data, Urgency: 2, Patience: time.Minute})
 		m.mu.Lock()
 		if err == nil {
@@ -319,8 +322,10 @@ func (s *Step) Next(wait bool) (exchange.Event, error) {
 			s.queue = s.queue[1:]
 			if e.Kind == exchange.Gradient {
 				s.have[e.Unit] = m.boxes[s.n][slot{transport.Gradient, e.Unit}].hash
+			} else {
+				s.given[e.Unit] = append(s.given[e.Unit], e.since)
 			}
-			return e, nil
+			return e.Event, nil
 		}
 		if ev, ok, err := s.final(); ok || err != nil {
 			return ev, err

@@ -1,74 +1,70 @@
 package cluster
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // ErrValue marks a contribution that cannot be added up.
 var ErrValue = errors.New("a value that cannot be summed")
 
-// The fixed point of sums: 64-bit integers of 2⁻⁴⁰. With values up to 2¹⁰ in
-// magnitude 2¹² contributions cannot overflow, and integer addition does not
-// depend on the order: any order of arrival gives the same bits.
-const (
-	fixedScale  = 1 << 40
-	fixedLimit  = 1 << 10
-	maxPartials = 1 << 12
-)
-
-// partial adds up one row of one unit.
-type partial struct {
-	acc    []int64
-	tokens int
-	n      int
-}
-
-// add adds x, all or nothing.
-func (s *partial) add(x []float32, tokens int) error {
-	if s.n >= maxPartials {
-		return fmt.Errorf("%w: more than %d contributions", ErrValue, maxPartials)
-	}
-	if err := summable(x); err != nil {
-		return err
-	}
-	if s.acc == nil {
-		s.acc = make([]int64, len(x))
-	}
-	for i, v := range x {
-		s.acc[i] += fixed(v)
-	}
-	s.tokens += tokens
-	s.n++
-	return nil
-}
-
 // summable says which value cannot be added, if any.
 func summable(x []float32) error {
 	for i, v := range x {
-		if !(math.Abs(float64(v)) <= fixedLimit) {
-			return fmt.Errorf("%w: value %d is %v; up to ±%d is possible", ErrValue, i, v, fixedLimit)
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			return fmt.Errorf("%w: value %d is %v", ErrValue, i, v)
 		}
 	}
 	return nil
 }
 
-// fixed is v in units of 2⁻⁴⁰, to the nearest, ties to even. The product is
-// exact: a float32 has 24 bits.
-func fixed(v float32) int64 { return int64(math.RoundToEven(float64(v) * fixedScale)) }
+// addend is what one contribution adds to a row of a unit: values times scale.
+type addend struct {
+	worker uint32
+	values []float32
+	scale  float64 // 1, but for a contribution that counts for several rows
+}
 
-// values returns the sum times planned/tokens: contributions were scaled for all
-// planned tokens of the row's language, of which counted arrived. It is 1 where
-// all did.
-func (s *partial) values(planned, counted int) []float32 {
-	factor := 1.0 / fixedScale
+// sumBlock is how many values are added up at a time: their sums stay in the cache.
+const sumBlock = 4096
+
+// sum adds up a row's addends in float64, in the order of the workers, which is that
+// of their rows in the batch, whatever the order in which they came; the result is
+// scaled by planned/counted tokens of the row's language: contributions were scaled
+// for all planned tokens. No range is assumed: tiny values keep their bits, and large
+// ones are clipped later, as on one machine.
+func sum(addends []addend, planned, counted int) []float32 {
+	slices.SortFunc(addends, func(a, b addend) int { return cmp.Compare(a.worker, b.worker) })
+	factor := 1.0
 	if planned != counted && counted > 0 {
-		factor = float64(planned) / float64(counted) / fixedScale
+		factor = float64(planned) / float64(counted)
 	}
-	out := make([]float32, len(s.acc))
-	for i, a := range s.acc {
-		out[i] = float32(float64(a) * factor)
+	out := make([]float32, len(addends[0].values))
+	var acc [sumBlock]float64
+	for at := 0; at < len(out); at += sumBlock {
+		block := acc[:min(sumBlock, len(out)-at)]
+		clear(block)
+		for _, a := range addends {
+			x := a.values[at : at+len(block)]
+			for i, v := range x {
+				block[i] += scaled(v, a.scale)
+			}
+		}
+		for i, v := range block {
+			out[at+i] = float32(v * factor)
+		}
 	}
 	return out
+}
+
+// scaled is v times scale, rounded to float32; the conversion keeps compilers from
+// fusing it with an addition: the same bits on every processor.
+func scaled(v float32, scale float64) float64 {
+	if scale == 1 {
+		return float64(v)
+	}
+	return float64(float32(scale * float64(v)))
 }

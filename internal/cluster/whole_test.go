@@ -3,6 +3,7 @@ package cluster
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"concord/transport"
 )
@@ -42,12 +43,25 @@ func TestWholeRows(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if len(s.queue) != 1 {
-			t.Fatalf("%d events", len(s.queue))
-		}
-		e := s.queue[0]
+		e := s.summed(t)
 		if !slices.Equal(e.Rows[0], []float32{8, -8}) || !slices.Equal(e.Rows[1], []float32{6, -2}) || !slices.Equal(e.Tokens, []int{4, 4}) || !slices.Equal(e.Losses, []float64{1, 5}) {
 			t.Errorf("in the order %v: %+v", order, e)
 		}
 	}
+}
+
+// summed waits for the first sum that a step has for its machine.
+func (s *Step) summed(t *testing.T) queued {
+	t.Helper()
+	for range 500 {
+		s.m.mu.Lock()
+		if len(s.queue) > 0 {
+			defer s.m.mu.Unlock()
+			return s.queue[0]
+		}
+		s.m.mu.Unlock()
+		time.Sleep(time.Millisecond)
+	}
+	t.Fatal("nothing was added up")
+	return queued{}
 }

@@ -38,11 +38,13 @@ type world struct {
 	min         int
 	deadline    bool
 	simulated   bool // in virtual time: no real sockets
+	inexact     bool // rows are not rounded: their sums depend on the split, as on a GPU
 	check       int
 	params      bool                              // owners keep the momentum and send weights
 	regather    bool                              // of equal machines
 	patience    time.Duration                     // of wait; 0: 20 s
 	drift       func(n *node)                     // before a step
+	flip        func(n *node, s *Step) bool       // a bit of what it has received of the step
 	unreachable uint32                            // a worker that cannot be dialled
 	committedAt func(step int)                    // machine 1 has applied it
 	crash       func(n *node, where string) error // non-nil: n was killed there
@@ -53,6 +55,7 @@ type world struct {
 
 	mu     sync.Mutex
 	roots  map[int]transport.Hash // by step
+	record map[int]Commit         // likewise
 	logged []string
 	status Status
 	coord  *Coordinator
@@ -65,7 +68,7 @@ func newWorld(t testing.TB, steps int) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, ca: ca, store: store.NewMemory(), units: []int{300, 17, 1000, 64, 129}, langs: 4, rows: 12, steps: steps, min: 1,
-		roots: map[int]transport.Hash{}}
+		roots: map[int]transport.Hash{}, record: map[int]Commit{}}
 	w.listen = func(int) net.PacketConn {
 		c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 		if err != nil {
@@ -303,6 +306,7 @@ func (n *node) advance() error {
 	if n.w.perRow != nil {
 		time.Sleep(n.w.perRow(n.id, s.Share.Size()))
 	}
+	s.Losses(lossesOf(k, n.step, s.Share))
 	for u := range n.w.units {
 		if len(s.Rows()) > 0 {
 			if n.w.slow != nil {
@@ -330,6 +334,15 @@ func (n *node) offer() error {
 	return nil
 }
 
+// lossesOf are the sums of a share's losses by language, exact in any split.
+func lossesOf(k Work, step int, s Share) []float64 {
+	sums := make([]float64, k.Langs)
+	for r := s.From; r < s.To; r++ {
+		sums[k.Lang[r]] += float64(k.Tokens[r]) * float64((step+r)%7+1) / 8
+	}
+	return sums
+}
+
 // rows are this worker's gradient rows of a unit: every batch row adds values
 // that depend on it, on the weights and on nothing else.
 func (n *node) rows(k Work, s *Step, u int) (rows [][]float32, losses []float64) {
@@ -340,7 +353,11 @@ func (n *node) rows(k Work, s *Step, u int) (rows [][]float32, losses []float64)
 			if k.Segment[r] == seg {
 				scale := float32(k.Tokens[r]) / float32(total[k.Lang[r]])
 				for i := range x {
-					x[i] += float32(math.Round(float64(scale*unitNoise(n.step, r, u, i)*(1+n.weights[u][i]))*(1<<20))) / (1 << 20)
+					v := scale * unitNoise(n.step, r, u, i) * (1 + n.weights[u][i])
+					if !n.w.inexact {
+						v = float32(math.Round(float64(v)*(1<<20))) / (1 << 20)
+					}
+					x[i] += v
 				}
 			}
 		}
@@ -379,7 +396,13 @@ func (n *node) resolve(s *Step) error {
 				return err
 			}
 		case exchange.Gradient:
-			got[e.Unit] = e.Gradient
+			if got[e.Unit] = e.Gradient; n.w.flip != nil && n.w.flip(n, s) {
+				n.m.mu.Lock()
+				h := s.have[e.Unit]
+				h[3]++
+				s.have[e.Unit] = h
+				n.m.mu.Unlock()
+			}
 		case exchange.Final:
 			if err := n.at("all is there"); err != nil {
 				return err
@@ -414,6 +437,7 @@ func (n *node) apply(s *Step, got [][]float32) error {
 		return fmt.Errorf("step %d has two roots", n.step)
 	}
 	n.w.roots[n.step] = root
+	n.w.record[n.step] = s.Outcome()
 	if n.id == 1 && n.w.committedAt != nil {
 		n.w.committedAt(n.step)
 	}

@@ -1,0 +1,225 @@
+package cluster
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"concord/internal/simrouter"
+	"concord/transport"
+)
+
+// fastNet is a simulated network that disturbs nothing.
+var fastNet = simrouter.Line{Rate: 125e6, Delay: time.Millisecond}
+
+// Two workers that reach machine 1 but not each other, as behind two routers: both
+// compute and own no buckets, and the run goes on; after a while they are tried again.
+func TestWorkersThatCannotReachEachOther(t *testing.T) {
+	one := reference(t, 400)
+	simulate(t, 1, 400, fastNet, func(w *world, _ *simrouter.Router) {
+		w.min, w.patience = 4, time.Hour
+		w.slow = func(uint32, int, int) { time.Sleep(100 * time.Millisecond) }
+		all := []*node{w.start(1), w.start(2), w.start(3), w.start(4)}
+		deny := func(a, b *node, addr string) {
+			a.conn.mu.Lock()
+			defer a.conn.mu.Unlock()
+			if a.conn.deny = addr; addr == "" {
+				return
+			}
+			a.conn.deny = b.conn.LocalAddr().String()
+		}
+		deny(all[2], all[1], "cut")
+		deny(all[1], all[2], "cut")
+		w.at(20)
+		for i, n := range all {
+			if owns := n.owns() > 0; owns != (i == 0 || i == 3) {
+				t.Errorf("worker %d owns %d units", n.id, n.owns())
+			}
+		}
+		if !strings.Contains(w.text(), "cannot reach each other") {
+			t.Error(w.text())
+		}
+		deny(all[2], all[1], "")
+		deny(all[1], all[2], "")
+		w.wait(all...)
+		for _, n := range all {
+			same(t, "apart", one, n)
+			if n.owns() == 0 {
+				t.Errorf("worker %d owns nothing for the rest of the run", n.id)
+			}
+		}
+		w.close(all...)
+		time.Sleep(30 * time.Second)
+	})
+}
+
+// One worker that says the worst of everybody changes nothing, least of all for the
+// coordinator's own worker: nobody is put out, nobody loses buckets for long.
+func TestOneAccuserIsNotBelieved(t *testing.T) {
+	one := reference(t, 60)
+	for name, lie := range map[string]func(w *world, n *node, about uint32) Problem{
+		"contradiction of nothing": func(_ *world, n *node, about uint32) Problem {
+			return Problem{Kind: ProblemContradiction, Worker: about, Text: "because I say so"}
+		},
+		"unreachable": func(_ *world, n *node, about uint32) Problem {
+			return Problem{Kind: ProblemUnreachable, Worker: about, Text: "because I say so"}
+		},
+		"contradiction in my units": func(w *world, n *node, about uint32) Problem { return ofOwnUnit(n, ProblemContradiction, about) },
+		"values in my units":        func(w *world, n *node, about uint32) Problem { return ofOwnUnit(n, ProblemValues, about) },
+	} {
+		simulate(t, 1, 60, fastNet, func(w *world, _ *simrouter.Router) {
+			w.min, w.patience, w.deadline = 4, time.Hour, true
+			w.slow = func(uint32, int, int) { time.Sleep(10 * time.Millisecond) }
+			evil := func(n *node) error {
+				if n.step > 5 && n.step < 50 {
+					for about := range uint32(6) {
+						n.m.tell(transport.Pack(msgProblem, lie(w, n, about)))
+					}
+				}
+				return nil
+			}
+			all := []*node{w.start(1), w.start(2), w.startFrom(3, nil, evil), w.start(4)}
+			w.wait(all...)
+			for _, n := range all {
+				same(t, name, one, n)
+			}
+			w.mu.Lock()
+			if len(w.status.Evicted) > 0 {
+				t.Errorf("%s: %+v", name, w.status.Evicted)
+			}
+			for step := range w.steps {
+				if total(w.record[step].Tokens) != total(w.work(step).Tokens) {
+					t.Errorf("%s: step %d counts %v", name, step, w.record[step].Shares)
+				}
+			}
+			w.mu.Unlock()
+			w.close(all...)
+			time.Sleep(30 * time.Second)
+		})
+	}
+}
+
+// ofOwnUnit is an accusation that is about a transfer between the two.
+func ofOwnUnit(n *node, kind ProblemKind, about uint32) Problem {
+	n.m.mu.Lock()
+	defer n.m.mu.Unlock()
+	p := Problem{Kind: kind, Worker: about, Text: "because I say so"}
+	if n.m.plan == nil {
+		return p
+	}
+	p.Step, p.Generation = n.m.plan.Step, n.m.plan.Generation
+	for u, w := range n.m.plan.Owners {
+		if w == n.id {
+			p.Unit = u
+		}
+	}
+	for row := range n.w.work(p.Step).parts(n.m.plan.share(about)) {
+		p.Row = row
+	}
+	return p
+}
+
+// A worker that contradicts itself to most others is put out for good.
+func TestMajorityBans(t *testing.T) {
+	simulate(t, 1, 40, fastNet, func(w *world, _ *simrouter.Router) {
+		w.min, w.patience = 4, time.Hour
+		w.slow = func(uint32, int, int) { time.Sleep(20 * time.Millisecond) }
+		accuse := func(n *node) error {
+			if n.step > 10 {
+				time.AfterFunc(10*time.Millisecond, func() { n.m.tell(transport.Pack(msgProblem, ofOwnUnit(n, ProblemContradiction, 4))) })
+			}
+			return nil
+		}
+		a, b, c := w.startFrom(1, nil, accuse), w.startFrom(2, nil, accuse), w.startFrom(3, nil, accuse)
+		d := w.start(4)
+		w.wait(a, b, c)
+		if err := <-d.done; err == nil || !strings.Contains(err.Error(), "because I say so") {
+			t.Errorf("the machine that is put out ends with %v", err)
+		}
+		w.close(a, b, c, d)
+		time.Sleep(30 * time.Second)
+	})
+}
+
+// A machine whose resolved buckets are not those of most others, with whatever
+// number, fetches the weights; the others go on, and after the third time it is out.
+func TestMostRootsCount(t *testing.T) {
+	for _, id := range []uint32{1, 2} {
+		t.Run(fmt.Sprint("machine ", id), func(t *testing.T) {
+			one := reference(t, 40)
+			simulate(t, 1, 40, fastNet, func(w *world, _ *simrouter.Router) {
+				w.min, w.patience = 3, time.Hour
+				w.slow = func(uint32, int, int) { time.Sleep(10 * time.Millisecond) }
+				w.flip = func(n *node, s *Step) bool { return n.id == id && n.step == 12 }
+				all := []*node{w.start(1), w.start(2), w.start(3)}
+				w.wait(all...)
+				for _, n := range all {
+					same(t, fmt.Sprint("worker ", n.id), one, n)
+				}
+				w.mu.Lock()
+				if len(w.status.Evicted) > 0 {
+					t.Errorf("%+v", w.status.Evicted)
+				}
+				w.mu.Unlock()
+				if !strings.Contains(w.text(), fmt.Sprintf("the resolved buckets of w%d are not those of most others", id)) {
+					t.Error(w.text())
+				}
+				w.close(all...)
+				time.Sleep(30 * time.Second)
+			})
+		})
+	}
+}
+
+// A worker that hangs while its heartbeat goes on is named, and put out; the run goes
+// on with the others.
+func TestHungWorkerIsNamed(t *testing.T) {
+	for _, deadline := range []bool{false, true} {
+		for _, where := range []string{"planned", "pushed 2", "all is there"} {
+			t.Run(fmt.Sprint("deadline ", deadline, ", ", where), func(t *testing.T) { hang(t, deadline, where) })
+		}
+	}
+}
+
+func hang(t *testing.T, deadline bool, where string) {
+	simulate(t, 1, 40, fastNet, func(w *world, _ *simrouter.Router) {
+		w.min, w.patience, w.deadline = 4, time.Hour, deadline
+		w.slow = func(uint32, int, int) { time.Sleep(10 * time.Millisecond) }
+		hung := make(chan struct{})
+		w.crash = func(n *node, at string) error {
+			if n.id == 3 && n.step == 20 && at == where {
+				close(hung)
+				<-n.ctx.Done()
+				return n.ctx.Err()
+			}
+			return nil
+		}
+		all := []*node{w.start(1), w.start(2), w.start(3), w.start(4)}
+		<-hung
+		time.Sleep(10 * time.Second)
+		w.mu.Lock()
+		if s := w.status.Waiting; s != "" && s != waitLocal && !strings.Contains(s, "w3") {
+			t.Errorf("the coordinator waits for %q", s)
+		} else if strings.Contains(s, "w3") && (strings.Contains(s, "w1") || strings.Contains(s, "w2") || strings.Contains(s, "w4")) {
+			t.Errorf("innocents are named: %q", s)
+		}
+		w.mu.Unlock()
+		w.wait(all[0], all[1], all[3])
+		w.mu.Lock()
+		e := w.status.Evicted
+		w.mu.Unlock()
+		for _, x := range e {
+			if x.Worker != 3 {
+				t.Errorf("worker %d is put out: %s", x.Worker, x.Reason)
+			}
+		}
+		if len(e) == 0 && !deadline {
+			t.Error("nobody is put out")
+		}
+		same(t, "the others", all[0], all[1])
+		same(t, "the others", all[0], all[3])
+		w.close(all...)
+		time.Sleep(30 * time.Second)
+	})
+}
