@@ -125,13 +125,13 @@ func TestMajorityBans(t *testing.T) {
 	simulate(t, 1, 40, fastNet, func(w *world, _ *simrouter.Router) {
 		w.min, w.patience = 4, time.Hour
 		w.slow = func(uint32, int, int) { time.Sleep(20 * time.Millisecond) }
-		accuse := func(n *node) error {
-			if n.step > 10 {
-				time.AfterFunc(10*time.Millisecond, func() { n.m.tell(transport.Pack(msgProblem, ofOwnUnit(n, ProblemContradiction, 4))) })
+		w.crash = func(n *node, where string) error {
+			if n.step > 10 && n.id != 4 && where == "planned" {
+				n.m.tell(transport.Pack(msgProblem, ofOwnUnit(n, ProblemContradiction, 4)))
 			}
 			return nil
 		}
-		a, b, c := w.startFrom(1, nil, accuse), w.startFrom(2, nil, accuse), w.startFrom(3, nil, accuse)
+		a, b, c := w.start(1), w.start(2), w.start(3)
 		d := w.start(4)
 		w.wait(a, b, c)
 		if err := <-d.done; err == nil || !strings.Contains(err.Error(), "because I say so") {
