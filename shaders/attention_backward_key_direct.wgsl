@@ -35,9 +35,11 @@ fn dout4(at: vec4<u32>, d: u32) -> mat4x4<f32> {
   return mat4x4<f32>(dout[at.x + d], dout[at.y + d], dout[at.z + d], dout[at.w + d]);
 }
 
+//#include softcap
+
 // weigh is P of 4 queries against one key whose document ends at stop.
 fn weigh(s: vec4<f32>, le: vec4<f32>, queries: vec4<u32>, key: u32, stop: u32) -> vec4<f32> {
-  return exp(select(vec4<f32>(NEG, NEG, NEG, NEG), s * p.scale - le, (queries >= splat(key)) & (queries < splat(stop))));
+  return exp(select(vec4<f32>(NEG, NEG, NEG, NEG), capped(s * p.scale) - le, (queries >= splat(key)) & (queries < splat(stop))));
 }
 
 @compute @workgroup_size(WG)
@@ -83,6 +85,10 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) n: vec3<u3
         let ea = rows + splat(h * p.delta_ld);
         let de = vec4<f32>(delta[ea.x], delta[ea.y], delta[ea.z], delta[ea.w]);
         c = mat4x4<f32>(x[0] * (dp[0] - de), x[1] * (dp[1] - de), x[2] * (dp[2] - de), x[3] * (dp[3] - de)) * p.scale;
+        if (SOFTCAP > 0.0) {
+          c = mat4x4<f32>(c[0] * bend(capped(s[0] * p.scale)), c[1] * bend(capped(s[1] * p.scale)),
+            c[2] * bend(capped(s[2] * p.scale)), c[3] * bend(capped(s[3] * p.scale)));
+        }
       }
       let fresh = i == begin && h == kv * p.group && p.first_query == 0u;
       for (var d = 0u; d < D4; d++) {

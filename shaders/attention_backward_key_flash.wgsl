@@ -43,16 +43,19 @@ fn source(row: u32, head: u32, c: u32) -> vec4<f32> {
   return kept(q[row * p.q_ld + head * (HEAD_DIM / 4u) + inside(c)], c);
 }
 
+//#include softcap
+
 // weigh is P, or scale * P * (dP - delta), of query i against 4 keys.
 fn weigh(s: vec4<f32>, dp: vec4<f32>, i: u32, head: u32, keys: vec4<u32>, stop: vec4<u32>) -> vec4<f32> {
   let row = min(i, p.rows - 1u);
   let le = lse[head * p.lse_ld + row];
-  let x = exp(select(vec4<f32>(NEG, NEG, NEG, NEG), s * p.scale - vec4<f32>(le, le, le, le), (splat(i) >= keys) & (splat(i) < stop)));
+  let z = capped(s * p.scale);
+  let x = exp(select(vec4<f32>(NEG, NEG, NEG, NEG), z - vec4<f32>(le, le, le, le), (splat(i) >= keys) & (splat(i) < stop)));
   if (VALUES == 1u) {
     return x;
   }
   let de = delta[head * p.delta_ld + row];
-  return x * (dp - vec4<f32>(de, de, de, de)) * p.scale;
+  return x * (dp - vec4<f32>(de, de, de, de)) * p.scale * bend(z);
 }
 
 @compute @workgroup_size(64)

@@ -1,6 +1,7 @@
 // cross_entropy: with z = logits[r], k = row0 + r, y = labels[k],
 //   loss[k] = log sum_c exp(z[c]) - z[y]
 //   logits[r, c] <- (exp(z[c] - lse) - [c == y]) * scale[k]     if write_grad
+// or with z = SOFTCAP * tanh(logits[r] / SOFTCAP), and its derivative in the gradient
 //
 // labels (*) u32, read; 0xffffffff = ignored: loss 0, gradient 0
 // scale  (*) f32, read only if write_grad: the derivative of the objective by loss[k]
@@ -33,6 +34,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> scale: array<f32>;
 @group(0) @binding(3) var<storage, read_write> logits: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> loss: array<u32>;
+
+//#include softcap
 
 const IGNORED: u32 = 0xffffffffu;
 const NAN_BITS: u32 = 0x7fc00000u;
@@ -71,8 +74,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
     let e = vec4<u32>(0u, 1u, 2u, 3u) + 4u * c;
     let raw = logits[base + c];
     let inside = e < vec4<u32>(p.vocab);
-    let z = select(vec4<f32>(LOWEST), raw, inside);
-    if (any((bitcast<vec4<u32>>(z) & vec4<u32>(INF_BITS)) == vec4<u32>(INF_BITS))) { nonfinite = 1u; }
+    let seen = select(vec4<f32>(LOWEST), raw, inside);
+    let z = select(vec4<f32>(LOWEST), capped(raw), inside);
+    if (any((bitcast<vec4<u32>>(seen) & vec4<u32>(INF_BITS)) == vec4<u32>(INF_BITS))) { nonfinite = 1u; }
     let top = max(max(m, max(z.x, z.y)), max(z.z, z.w));
     let x = exp(z - top);
     s = s * exp(m - top) + ((x.x + x.y) + (x.z + x.w));
@@ -111,7 +115,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
   for (var c = lane; c < p.ld4; c = c + LANES) {
     let e = vec4<u32>(0u, 1u, 2u, 3u) + 4u * c;
     let onehot = select(vec4<f32>(0.0), vec4<f32>(1.0), e == vec4<u32>(y));
-    let d = (exp(logits[base + c] - top) / total - onehot) * g;
+    let z = capped(logits[base + c]);
+    let d = (exp(z - top) / total - onehot) * g * bend(z);
     logits[base + c] = select(d, vec4<f32>(0.0), (e >= vec4<u32>(p.vocab)) | vec4<bool>(ignored));
   }
 }

@@ -31,6 +31,8 @@ struct Params {
 @group(0) @binding(4) var<storage, read> rstd: array<f32>;
 @group(0) @binding(5) var<storage, read_write> dx: array<vec4<f32>>;
 
+//#include norm_factor
+
 var<workgroup> sums: array<f32, WG>;
 
 @compute @workgroup_size(WG)
@@ -42,7 +44,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
   let r = min(row, p.n - 1u);
   var s = 0.0;
   for (var c = lane; c < p.c4; c = c + LANES) {
-    s = s + dot(dout[r * p.dout_ld4 + c] * weight[c], x[r * p.x_ld4 + c]);
+    s = s + dot(dout[r * p.dout_ld4 + c] * factor(c), x[r * p.x_ld4 + c]);
   }
   sums[t] = s;
   for (var d = LANES / 2u; d > 0u; d = d / 2u) {
@@ -55,7 +57,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
   let q = sums[t - lane] * scale * scale / f32(p.c);
   for (var c = lane; c < p.c4; c = c + LANES) {
     let at = r * p.dx_ld4 + c;
-    var g = scale * (weight[c] * dout[r * p.dout_ld4 + c] - q * x[r * p.x_ld4 + c]);
+    var g = scale * (factor(c) * dout[r * p.dout_ld4 + c] - q * x[r * p.x_ld4 + c]);
     if (p.accumulate != 0u) { g = g + dx[at]; }
     dx[at] = g;
   }

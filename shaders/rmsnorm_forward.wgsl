@@ -15,6 +15,8 @@
 override WG: u32 = 64;
 override LANES: u32 = 8;
 
+//#include norm_factor
+
 struct Params {
   n: u32,
   c: u32,
@@ -54,6 +56,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
   let scale = inverseSqrt(sums[t - lane] / f32(p.c) + p.eps);
   if (lane == 0u) { rstd[r] = scale; }
   for (var c = lane; c < p.c4; c = c + LANES) {
-    out[r * p.out_ld4 + c] = weight[c] * (x[r * p.x_ld4 + c] * scale);
+    out[r * p.out_ld4 + c] = factor(c) * (x[r * p.x_ld4 + c] * scale);
   }
 }

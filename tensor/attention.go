@@ -22,6 +22,7 @@ type Docs struct {
 type AttentionShape struct {
 	Heads, KVHeads, HeadDim int     // HeadDim a multiple of 4, at most 256
 	Scale                   float32 // of the scores, usually HeadDim^-½
+	SoftCap                 float32 // c of c·tanh(score/c), 0 = none (arXiv:2408.00118)
 	QueryOffset             int     // 0, or the rows already in a key-value cache
 	// Variant is "direct" (one invocation per 4 rows, no workgroup memory),
 	// "flash" (32x32 tiles in workgroup memory), or "" for direct on CPU
@@ -139,7 +140,7 @@ func (e *Engine) Attention(out, lse, q, k, v Tensor, docs Docs, s AttentionShape
 	for from := 0; from < reach; from += span {
 		c := call{
 			kernel: "attention_forward_" + variant,
-			consts: map[string]string{"HEAD_DIM": strconv.Itoa(s.HeadDim)},
+			consts: map[string]string{"HEAD_DIM": strconv.Itoa(s.HeadDim), "SOFTCAP": wgslFloat(s.SoftCap)},
 			binds:  []gpu.View{docs.Start.View(), q.View(), k.View(), v.View(), out.View(), lse.View()},
 			work:   2 * attentionWork(n, min(span, reach-from), s),
 		}
@@ -255,7 +256,7 @@ func (e *Engine) attentionBackwardQuery(dq, dout, q, k, v, lse, delta Tensor, do
 	for from := 0; from < reach; from += span {
 		c := call{
 			kernel: "attention_backward_query_" + variant,
-			consts: map[string]string{"HEAD_DIM": strconv.Itoa(s.HeadDim)},
+			consts: map[string]string{"HEAD_DIM": strconv.Itoa(s.HeadDim), "SOFTCAP": wgslFloat(s.SoftCap)},
 			binds:  []gpu.View{docs.Start.View(), q.View(), k.View(), v.View(), dout.View(), lse.View(), delta.View(), dq.View()},
 			work:   3 * attentionWork(n, min(span, reach-from), s),
 		}
@@ -277,7 +278,7 @@ func (e *Engine) attentionBackwardKey(grad Tensor, values int, dout, q, k, v, ls
 	for from := 0; from < reach; from += span {
 		c := call{
 			kernel: "attention_backward_key_" + variant,
-			consts: map[string]string{"HEAD_DIM": strconv.Itoa(s.HeadDim), "VALUES": strconv.Itoa(values)},
+			consts: map[string]string{"HEAD_DIM": strconv.Itoa(s.HeadDim), "SOFTCAP": wgslFloat(s.SoftCap), "VALUES": strconv.Itoa(values)},
 			binds:  []gpu.View{docs.End.View(), q.View(), k.View(), v.View(), dout.View(), lse.View(), delta.View(), grad.View()},
 			work:   int64(3-values) * attentionWork(n, min(span, reach-from), s),
 		}

@@ -61,7 +61,7 @@ func newAttentionCase(e *Engine, s AttentionShape, lengths ...int) *attentionCas
 }
 
 func refShape(s AttentionShape) ref.AttentionShape {
-	return ref.AttentionShape{Heads: s.Heads, KVHeads: s.KVHeads, HeadDim: s.HeadDim, Scale: float64(s.Scale), QueryOffset: s.QueryOffset}
+	return ref.AttentionShape{Heads: s.Heads, KVHeads: s.KVHeads, HeadDim: s.HeadDim, Scale: float64(s.Scale), SoftCap: float64(s.SoftCap), QueryOffset: s.QueryOffset}
 }
 
 // run computes forward and backward into guarded tensors and returns out, lse,
@@ -99,6 +99,7 @@ func TestAttention(t *testing.T) {
 		s    AttentionShape
 		docs []int
 	}{
+		{AttentionShape{Heads: 4, KVHeads: 2, HeadDim: 32, SoftCap: 2}, []int{33, 5}},
 		{shape(4, 2, 32), []int{1}},
 		{shape(4, 2, 32), []int{7}},
 		{shape(4, 2, 32), []int{31}},

@@ -18,12 +18,13 @@ type crossEntropyParams struct{ N, Vocab, LD4, Row0, WriteGrad uint32 }
 //	loss[row0+r] = log Σexp(z) - z[label]
 //	logits[r]   ← (softmax(z) - onehot(label))·scale[row0+r]   if writeGrad
 //
+// A softCap c > 0 stands for z = c·tanh(logits/c), with its derivative in the gradient.
 // Without writeGrad the logits stay and scale is not read: it may be the zero
 // Tensor. A token labelled IgnoredLabel has loss 0 and gradient 0; a label outside
 // the vocabulary or a logit that is not finite makes the token's loss NaN. labels,
 // scale, logits and loss lie in different buffers (labels and scale may share
 // one).
-func (e *Engine) CrossEntropy(logits, loss, labels, scale Tensor, row0 int, vocab int, writeGrad bool) {
+func (e *Engine) CrossEntropy(logits, loss, labels, scale Tensor, row0 int, vocab int, softCap float32, writeGrad bool) {
 	if !writeGrad {
 		scale = labels // bound, not read
 	}
@@ -37,7 +38,7 @@ func (e *Engine) CrossEntropy(logits, loss, labels, scale Tensor, row0 int, voca
 	wg, lanes := crossEntropyLanes(vocab)
 	e.run(call{
 		kernel: "cross_entropy",
-		consts: map[string]string{"WG": strconv.Itoa(wg), "LANES": strconv.Itoa(lanes)},
+		consts: map[string]string{"WG": strconv.Itoa(wg), "LANES": strconv.Itoa(lanes), "SOFTCAP": wgslFloat(softCap)},
 		params: crossEntropyParams{N: uint32(logits.R), Vocab: uint32(vocab), LD4: vec4s(logits.LD), Row0: uint32(row0), WriteGrad: asU32(writeGrad)},
 		binds:  []gpu.View{labels.View(), scale.View(), logits.View(), loss.View()},
 		groups: grid(ceilDiv(logits.R, wg/lanes)),

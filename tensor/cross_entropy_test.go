@@ -32,16 +32,17 @@ func TestCrossEntropy(t *testing.T) {
 				labels[row0+2] = uint32(v - 1)
 			}
 			tl, ts := uploadU32(e, labels), upload(e, 1, n, scale)
-			for _, grad := range []bool{false, true} {
+			for i, grad := range []bool{false, true, false, true} {
+				softCap := float32(i/2) * 7
 				loss, z := optest.Random(n, 4), append([]float32(nil), logits...)
 				outs := []output{{r, v, z, logits}, {1, n, loss, append([]float32(nil), loss...)}}
-				ref.CrossEntropy(z, loss, labels, scale, row0, v, grad)
+				ref.CrossEntropy(z, loss, labels, scale, row0, v, float64(softCap), grad)
 				checkOutputs(t, e, outs, func(o []Tensor) {
 					s := ts
 					if !grad {
 						s = Tensor{}
 					}
-					e.CrossEntropy(o[0], o[1], tl, s, row0, v, grad)
+					e.CrossEntropy(o[0], o[1], tl, s, row0, v, softCap, grad)
 				})
 			}
 		})
@@ -58,9 +59,9 @@ func TestCrossEntropyOfConfidentRows(t *testing.T) {
 		labels[i] = uint32(i)
 	}
 	want := append([]float32(nil), logits...)
-	ref.CrossEntropy(want, loss, labels, nil, 0, v, false)
+	ref.CrossEntropy(want, loss, labels, nil, 0, v, 0, false)
 	got := e.New("scratch", "loss", 1, r)
-	e.CrossEntropy(upload(e, r, v, logits), got, uploadU32(e, labels), Tensor{}, 0, v, false)
+	e.CrossEntropy(upload(e, r, v, logits), got, uploadU32(e, labels), Tensor{}, 0, v, 0, false)
 	for i, g := range download(t, e, got) {
 		if d := math.Abs(float64(g - loss[i])); d > 3e-7*(1+float64(loss[i])) {
 			t.Errorf("row %d: loss %v, want %v", i, g, loss[i])
@@ -75,7 +76,7 @@ func TestCrossEntropyOfBrokenRowsIsNaN(t *testing.T) {
 	logits, labels := scaled(r*v, 1, 3), []uint32{1, 2, 3, v, IgnoredLabel, 5}
 	logits[0*v+69], logits[1*v+33], logits[2*v+0], logits[4*v+4] = nan, inf, -inf, nan
 	loss, z := e.New("scratch", "loss", 1, r), upload(e, r, v, logits)
-	e.CrossEntropy(z, loss, uploadU32(e, labels), upload(e, 1, r, make([]float32, r)), 0, v, true)
+	e.CrossEntropy(z, loss, uploadU32(e, labels), upload(e, 1, r, make([]float32, r)), 0, v, 0, true)
 	for i, l := range download(t, e, loss) {
 		if broken := i < 4; broken != math.IsNaN(float64(l)) {
 			t.Errorf("row %d: loss %v", i, l)
@@ -94,6 +95,6 @@ func BenchmarkCrossEntropy(b *testing.B) {
 		n := 2048 * 1024 / v
 		z, loss := upload(e, n, v, scaled(n*v, 1, 5)), e.New("scratch", "loss", 1, n)
 		labels, scale := uploadU32(e, randomIDs(n, v, 2)), upload(e, 1, n, optest.Random(n, 3))
-		benchOp(b, e, fmt.Sprintf("%dx%d", n, v), int64(n)*int64(v)*8, func() { e.CrossEntropy(z, loss, labels, scale, 0, v, true) })
+		benchOp(b, e, fmt.Sprintf("%dx%d", n, v), int64(n)*int64(v)*8, func() { e.CrossEntropy(z, loss, labels, scale, 0, v, 0, true) })
 	}
 }

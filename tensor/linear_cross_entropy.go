@@ -21,6 +21,8 @@ const (
 // so memory is chunk·V instead of N·V, at no extra arithmetic. It owns the
 // scratch; Release frees it.
 type LinearCrossEntropy struct {
+	SoftCap float32 // of the logits, see CrossEntropy; 0 = none
+
 	e      *Engine
 	n      int
 	logits Tensor     // (chunk, V)
@@ -88,7 +90,7 @@ func (l *LinearCrossEntropy) Run(x, weight, labels, scale, loss Tensor, grad *He
 		hi := min(lo+l.logits.R, x.R)
 		z := l.logits.rows(0, hi-lo)
 		e.MatMul(z, x.rows(lo, hi), weight, NT, false)
-		e.CrossEntropy(z, loss, labels, scale, lo, weight.R, grad != nil)
+		e.CrossEntropy(z, loss, labels, scale, lo, weight.R, l.SoftCap, grad != nil)
 		if grad != nil {
 			e.MatMul(grad.DX.rows(lo, hi), z, weight, NN, false)
 			l.weightGradient(grad.DWeight, z, grad.X.rows(lo, hi), i, lo)

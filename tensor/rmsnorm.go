@@ -29,9 +29,9 @@ type rmsnormParams struct {
 }
 
 // RMSNorm normalises each row of x, (N, C): rstd = 1/sqrt(mean(x²)+eps), out =
-// weight·x·rstd. out (N, C), weight (1, C), rstd (1, N), which the backward
+// (offset+weight)·x·rstd. out (N, C), weight (1, C), rstd (1, N), which the backward
 // needs. out and rstd lie in other buffers than x and weight.
-func (e *Engine) RMSNorm(out, rstd, x, weight Tensor, eps float32) {
+func (e *Engine) RMSNorm(out, rstd, x, weight Tensor, eps, offset float32) {
 	if out.R != x.R || out.C != x.C || rstd.R*rstd.C != x.R || weight.R*weight.C != x.C {
 		panic(fmt.Sprintf("tensor: rmsnorm: out %v, rstd %v, x %v, weight %v", out, rstd, x, weight))
 	}
@@ -41,7 +41,7 @@ func (e *Engine) RMSNorm(out, rstd, x, weight Tensor, eps float32) {
 	lanes := e.rmsnormLanes(x.C)
 	e.run(call{
 		kernel: "rmsnorm_forward",
-		consts: map[string]string{"LANES": strconv.Itoa(lanes)},
+		consts: map[string]string{"LANES": strconv.Itoa(lanes), "OFFSET": wgslFloat(offset)},
 		params: rmsnormParams{N: uint32(x.R), C: uint32(x.C), C4: vec4s(x.C), XLD4: vec4s(x.LD), OutLD4: vec4s(out.LD), Eps: eps},
 		binds:  []gpu.View{x.View(), weight.View(), out.View(), rstd.View()},
 		groups: grid(ceilDiv(x.R, rmsnormWG/lanes)),
@@ -54,10 +54,10 @@ type rmsnormBackwardParams struct {
 }
 
 // RMSNormBackward writes to dx, (N, C), the gradient of RMSNorm's x given dout,
-// (N, C), that of its output; with accumulate it adds to what dx holds, the
+// (N, C), that of its output, and its offset; with accumulate it adds to what dx holds, the
 // gradient that came down the residual stream. rstd (1, N) is the forward's. dx
 // lies in another buffer than the inputs.
-func (e *Engine) RMSNormBackward(dx, dout, x, weight, rstd Tensor, accumulate bool) {
+func (e *Engine) RMSNormBackward(dx, dout, x, weight, rstd Tensor, offset float32, accumulate bool) {
 	if dx.R != x.R || dx.C != x.C || dout.R != x.R || dout.C != x.C || rstd.R*rstd.C != x.R || weight.R*weight.C != x.C {
 		panic(fmt.Sprintf("tensor: rmsnorm backward: dx %v, dout %v, x %v, weight %v, rstd %v", dx, dout, x, weight, rstd))
 	}
@@ -67,7 +67,7 @@ func (e *Engine) RMSNormBackward(dx, dout, x, weight, rstd Tensor, accumulate bo
 	lanes := e.rmsnormLanes(x.C)
 	e.run(call{
 		kernel: "rmsnorm_backward",
-		consts: map[string]string{"LANES": strconv.Itoa(lanes)},
+		consts: map[string]string{"LANES": strconv.Itoa(lanes), "OFFSET": wgslFloat(offset)},
 		params: rmsnormBackwardParams{N: uint32(x.R), C: uint32(x.C), C4: vec4s(x.C), DoutLD4: vec4s(dout.LD), XLD4: vec4s(x.LD), DxLD4: vec4s(dx.LD), Accumulate: asU32(accumulate)},
 		binds:  []gpu.View{dout.View(), x.View(), weight.View(), rstd.View(), dx.View()},
 		groups: grid(ceilDiv(x.R, rmsnormWG/lanes)),

@@ -35,13 +35,24 @@ func checkRMSNorm(t *testing.T, e *Engine, n, c int) {
 	if c == 1 {
 		testEps = 0.5 // the two terms of dx cancel but for eps
 	}
-	x, w, dout, before := optest.Random(n*c, 1), optest.Random(c, 2), optest.Random(n*c, 3), optest.Random(n*c, 4)
+	for _, offset := range []float32{0, 1} {
+		checkRMSNormOffset(t, e, n, c, testEps, offset)
+	}
+}
+
+func checkRMSNormOffset(t *testing.T, e *Engine, n, c int, testEps, offset float32) {
+	t.Helper()
+	x, stored, dout, before := optest.Random(n*c, 1), optest.Random(c, 2), optest.Random(n*c, 3), optest.Random(n*c, 4)
+	w := make([]float32, c) // what the twin sees
+	for i := range w {
+		w[i] = stored[i] + offset
+	}
 	out, rstd := make([]float32, n*c), make([]float32, n)
 	ref.RMSNorm(out, rstd, x, w, float64(testEps))
-	tx, tw, td := upload(e, n, c, x), upload(e, 1, c, w), upload(e, n, c, dout)
+	tx, tw, td := upload(e, n, c, x), upload(e, 1, c, stored), upload(e, n, c, dout)
 	checkOutputs(t, e, []output{{n, c, out, nil}, {1, n, rstd, nil}}, func(o []Tensor) {
 		clearPadding(e, o[1])
-		e.RMSNorm(o[0], o[1], tx, tw, testEps)
+		e.RMSNorm(o[0], o[1], tx, tw, testEps, offset)
 	})
 	tr := upload(e, 1, n, rstd)
 	for _, accumulate := range []bool{false, true} {
@@ -50,7 +61,7 @@ func checkRMSNorm(t *testing.T, e *Engine, n, c int) {
 			o.before = before
 		}
 		ref.RMSNormBackward(o.want, dout, x, w, rstd, accumulate)
-		checkOutputs(t, e, []output{o}, func(o []Tensor) { e.RMSNormBackward(o[0], td, tx, tw, tr, accumulate) })
+		checkOutputs(t, e, []output{o}, func(o []Tensor) { e.RMSNormBackward(o[0], td, tx, tw, tr, offset, accumulate) })
 	}
 }
 
@@ -111,8 +122,8 @@ func BenchmarkRMSNorm(b *testing.B) {
 		seg := e.NewSegments(gpu.RoleData, []int{0, 256, 512, 768, 1024, 1280, 1536, 1792, n})
 		rows := guardedRows(e, 8, 1, c, nil)
 		bytes := int64(n) * int64(c) * 4
-		benchOp(b, e, fmt.Sprintf("forward/%dx%d", n, c), 3*bytes, func() { e.RMSNorm(out, rstd, x, w, testEps) })
-		benchOp(b, e, fmt.Sprintf("backward/%dx%d", n, c), 5*bytes, func() { e.RMSNormBackward(out, d, x, w, rstd, false) })
+		benchOp(b, e, fmt.Sprintf("forward/%dx%d", n, c), 3*bytes, func() { e.RMSNorm(out, rstd, x, w, testEps, 0) })
+		benchOp(b, e, fmt.Sprintf("backward/%dx%d", n, c), 5*bytes, func() { e.RMSNormBackward(out, d, x, w, rstd, 0, false) })
 		benchOp(b, e, fmt.Sprintf("weight/%dx%d", n, c), 2*bytes, func() { e.RMSNormBackwardWeight(rows, d, x, rstd, seg, false) })
 	}
 }

@@ -1,5 +1,7 @@
 package tensor
 
+import "strconv"
+
 // Target is where one write of a parameter's gradient goes: matrix m of Rows
 // takes that of the tokens of segment m, added to what is there if Accumulate.
 type Target struct {
@@ -30,6 +32,9 @@ func (r Rows) slice(first, end int) Rows {
 	r.M = end - first
 	return r
 }
+
+// wgslFloat is x as a WGSL constant.
+func wgslFloat(x float32) string { return strconv.FormatFloat(float64(x), 'e', -1, 32) + "f" }
 
 // asU32 is b as a kernel parameter.
 func asU32(b bool) uint32 {

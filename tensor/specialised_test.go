@@ -192,9 +192,15 @@ func specialisations() []specialisation {
 	for _, kernel := range []string{"attention_forward_direct", "attention_backward_query_direct", "attention_backward_key_direct", "attention_delta", "splitk_reduce"} {
 		add(kernel, "WG", 1) // tests of folded grids
 	}
+	for _, kernel := range []string{"attention_forward_direct", "attention_forward_flash", "attention_backward_query_direct",
+		"attention_backward_query_flash", "attention_backward_key_direct", "attention_backward_key_flash"} {
+		add(kernel, "SOFTCAP", wgslFloat(50))
+	}
 	for _, lanes := range []int{8, 32, 64} {
-		add("rmsnorm_forward", "LANES", lanes)
-		add("rmsnorm_backward", "LANES", lanes)
+		for _, offset := range []float32{0, 1} {
+			add("rmsnorm_forward", "LANES", lanes, "OFFSET", wgslFloat(offset))
+			add("rmsnorm_backward", "LANES", lanes, "OFFSET", wgslFloat(offset))
+		}
 	}
 	add("ghost_fold", "OUTS", ghostOuts)
 	for _, strip := range []int{16, 32, 64} {
@@ -214,6 +220,7 @@ func specialisations() []specialisation {
 	for _, vocab := range []int{4096, 16384, 1 << 17} {
 		wg, lanes := crossEntropyLanes(vocab)
 		add("cross_entropy", "WG", wg, "LANES", lanes)
+		add("cross_entropy", "WG", wg, "LANES", lanes, "SOFTCAP", wgslFloat(30))
 	}
 	return list
 }
@@ -249,8 +256,14 @@ func TestSpecialisationsExist(t *testing.T) {
 			if _, err := ParseDType(v); err == nil {
 				continue // a choice that does not exist does not specialise
 			}
-			if _, err := strconv.Atoi(v); err != nil || !strings.Contains(src, "\noverride "+c+": u32 = ") {
-				t.Errorf("%s: no override %s: u32 for the value %q", s.kernel, c, v)
+			kind := "u32"
+			_, err := strconv.Atoi(v)
+			if number, ok := strings.CutSuffix(v, "f"); ok {
+				_, err = strconv.ParseFloat(number, 32)
+				kind = "f32"
+			}
+			if err != nil || !strings.Contains(src, "\noverride "+c+": "+kind+" = ") {
+				t.Errorf("%s: no override %s: %s for the value %q", s.kernel, c, kind, v)
 			}
 		}
 	}

@@ -19,6 +19,7 @@ type attentionCase struct {
 	heads, kv, dim int
 	docs           []int
 	last           int
+	softCap        float32
 	bounded        bool // the kernels are told the longest document
 }
 
@@ -26,7 +27,7 @@ type attentionCase struct {
 // than multiples of a tile.
 var attentionShapes = []attentionCase{
 	{heads: 4, kv: 2, dim: 64, docs: []int{1, 33, 7, 30}},
-	{heads: 3, kv: 1, dim: 80, docs: []int{40, 9}, bounded: true},
+	{heads: 3, kv: 1, dim: 80, docs: []int{40, 9}, bounded: true, softCap: 2},
 	{heads: 2, kv: 2, dim: 32, docs: []int{5, 34}, bounded: true},
 	{heads: 6, kv: 2, dim: 128, docs: []int{3, 33}},
 }
@@ -101,7 +102,7 @@ type attentionProblem struct {
 
 func newAttentionProblem(variant string, c attentionCase) *attentionProblem {
 	p := &attentionProblem{shape: tensor.AttentionShape{Heads: c.heads, KVHeads: c.kv, HeadDim: c.dim,
-		Scale: float32(1 / math.Sqrt(float64(c.dim))), Variant: variant}}
+		Scale: float32(1 / math.Sqrt(float64(c.dim))), Variant: variant, SoftCap: c.softCap}}
 	for _, n := range c.docs {
 		for range n {
 			p.start, p.end = append(p.start, uint32(p.n)), append(p.end, uint32(p.n+n))
@@ -128,7 +129,7 @@ func newAttentionProblem(variant string, c attentionCase) *attentionProblem {
 // log-sum-exps stay 0: whatever they are, their gradient is zero.
 func (p *attentionProblem) solve() {
 	s, n := p.shape, p.n-p.first
-	r := ref.AttentionShape{Heads: s.Heads, KVHeads: s.KVHeads, HeadDim: s.HeadDim, Scale: float64(s.Scale), QueryOffset: p.first}
+	r := ref.AttentionShape{Heads: s.Heads, KVHeads: s.KVHeads, HeadDim: s.HeadDim, Scale: float64(s.Scale), SoftCap: float64(s.SoftCap), QueryOffset: p.first}
 	p.out, p.dq = make([]float32, p.n*p.hd), make([]float32, p.n*p.hd)
 	p.dk, p.dv = make([]float32, p.n*p.kd), make([]float32, p.n*p.kd)
 	lse, delta, start, at := make([]float32, s.Heads*n), make([]float32, s.Heads*n), p.start[p.first:], p.first*p.hd

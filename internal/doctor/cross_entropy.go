@@ -35,8 +35,8 @@ func checkCrossEntropy(e *tensor.Engine) error {
 			labels[1] = ref.Ignored
 		}
 		tz, ts, tl, out := matrix(e, n, v, logits), matrix(e, 1, n, scale), vectorU32(e, labels), matrix(e, 1, n, loss)
-		ref.CrossEntropy(logits, loss, labels, scale, 0, v, true)
-		e.CrossEntropy(tz, out, tl, ts, 0, v, true)
+		ref.CrossEntropy(logits, loss, labels, scale, 0, v, 0, true)
+		e.CrossEntropy(tz, out, tl, ts, 0, v, 0, true)
 		errs = append(errs, same(e, "loss", out, loss), same(e, "dlogits", tz, logits))
 		release(tz, ts, tl, out)
 	}
@@ -50,7 +50,7 @@ func checkBrokenRow(e *tensor.Engine) error {
 	logits[33] = float32(math.NaN())
 	tz, tl, loss := matrix(e, 1, v, logits), vectorU32(e, []uint32{2}), e.New(gpu.RoleScratch, "doctor", 1, 1)
 	defer release(tz, tl, loss)
-	e.CrossEntropy(tz, loss, tl, tensor.Tensor{}, 0, v, false)
+	e.CrossEntropy(tz, loss, tl, tensor.Tensor{}, 0, v, 0, false)
 	got, err := e.Download(loss)
 	if err == nil && !math.IsNaN(float64(got[0])) {
 		err = fmt.Errorf("the loss of logits with a NaN is %v, want NaN", got[0])

@@ -29,10 +29,10 @@ func checkRMSNorm(e *tensor.Engine, backward bool) error {
 		tx, tw, td, tdx := matrix(e, n, c, x), matrix(e, 1, c, w), matrix(e, n, c, dout), matrix(e, n, c, dx)
 		to, tr := matrix(e, n, c, dout), matrix(e, 1, n, rstd)
 		ref.RMSNorm(out, rstd, x, w, rmsnormEps)
-		e.RMSNorm(to, tr, tx, tw, rmsnormEps)
+		e.RMSNorm(to, tr, tx, tw, rmsnormEps, 0)
 		if backward {
 			ref.RMSNormBackward(dx, dout, x, w, rstd, true)
-			e.RMSNormBackward(tdx, td, tx, tw, tr, true)
+			e.RMSNormBackward(tdx, td, tx, tw, tr, 0, true)
 			errs = append(errs, same(e, "dx", tdx, dx))
 		} else {
 			errs = append(errs, same(e, "out", to, out), same(e, "rstd", tr, rstd))

@@ -90,15 +90,16 @@ func (l *attention) backwardProjections(p backPass, dx, x tensor.Tensor, s *back
 	l.in.backward(p, dx, x, dq, dk, s.dv)
 }
 
-// ropeTables are cos and sin, (positions, D/2).
+// ropeTables are cos and sin, (positions, rotated/2).
 type ropeTables struct{ cos, sin tensor.Tensor }
 
 // newRopes makes the rotary tables for so many positions.
 func newRopes(m *memory, c Config, positions int) []ropeTables {
 	var out []ropeTables
 	for _, r := range c.ropes() {
-		cos, sin := tensor.RoPETables(positions, c.HeadDim, r.Theta, r.Scaling)
-		t := ropeTables{m.new(gpu.RoleData, "rope cos", positions, c.HeadDim/2), m.new(gpu.RoleData, "rope sin", positions, c.HeadDim/2)}
+		d := c.rotated()
+		cos, sin := tensor.RoPETables(positions, d, r.Theta, r.Scaling)
+		t := ropeTables{m.new(gpu.RoleData, "rope cos", positions, d/2), m.new(gpu.RoleData, "rope sin", positions, d/2)}
 		if m.e.Dev.Err() == nil {
 			m.e.Upload(t.cos, cos)
 			m.e.Upload(t.sin, sin)

@@ -1,6 +1,8 @@
 package model
 
 import (
+	"slices"
+
 	"concord/gpu"
 	"concord/tensor"
 )
@@ -13,15 +15,17 @@ import (
 // product are cheap and are computed again in the backward.
 type block struct {
 	attentionNorm, mlpNorm norm
+	attentionPost, mlpPost norm // or nil
 	attention              attention
 	mlp                    gatedMLP
 }
 
-func (l *block) norms() []norm { return []norm{l.attentionNorm, l.mlpNorm} }
-
 func (l *block) params() []*parameter {
-	out := append(l.mlp.params(), l.mlpNorm.params()...)
-	return append(append(out, l.attention.params()...), l.attentionNorm.params()...)
+	out := slices.Concat(l.mlp.params(), l.mlpNorm.params())
+	if l.mlpPost != nil {
+		out = slices.Concat(l.mlpPost.params(), out, l.attentionPost.params())
+	}
+	return slices.Concat(out, l.attention.params(), l.attentionNorm.params())
 }
 
 // activations are what a block's forward leaves for its backward. N is the tokens.
@@ -33,6 +37,7 @@ type activations struct {
 	lse            tensor.Tensor // (H, N)
 	mid            tensor.Tensor // (N, C) residual stream after attention
 	gate, up       tensor.Tensor // (N, F)
+	out, down      tensor.Tensor // (N, C) of attention and MLP, before their norms
 }
 
 func newActivations(m *memory, c Config, n int) *activations {
@@ -47,6 +52,9 @@ func newActivations(m *memory, c Config, n int) *activations {
 		a.rawQ, a.rawK = t("q before its norm", n, hd), t("k before its norm", n, kvd)
 		a.qStats, a.kStats = stats{t("q rstd", 1, n*c.Heads)}, stats{t("k rstd", 1, n*c.KVHeads)}
 	}
+	if c.family().postNorms {
+		a.out, a.down = t("attention's output", n, c.Hidden), t("MLP's output", n, c.Hidden)
+	}
 	return a
 }
 
@@ -59,6 +67,9 @@ func (a *activations) first(n int, c Config) *activations {
 	if a.rawQ.Buf != nil {
 		out.rawQ, out.rawK = rows(a.rawQ, n), rows(a.rawK, n)
 		out.qStats, out.kStats = stats{columns(a.qStats.rstd, n*c.Heads)}, stats{columns(a.kStats.rstd, n*c.KVHeads)}
+	}
+	if a.out.Buf != nil {
+		out.out, out.down = rows(a.out, n), rows(a.down, n)
 	}
 	return out
 }
@@ -92,6 +103,7 @@ type backScratch struct {
 	dk, dv     tensor.Tensor // (N, KV·D)
 	dkRaw      tensor.Tensor // (N, KV·D) of the keys before their norm
 	delta      tensor.Tensor // (H, N)
+	dpost      tensor.Tensor // (N, C) gradient before a norm after a layer
 }
 
 func newBackScratch(m *memory, c Config, n int) *backScratch {
@@ -104,6 +116,9 @@ func newBackScratch(m *memory, c Config, n int) *backScratch {
 	}
 	if c.family().qkNorm {
 		s.dkRaw = t("dk before its norm", kvd)
+	}
+	if c.family().postNorms {
+		s.dpost = t("dpost", c.Hidden)
 	}
 	return s
 }
@@ -124,20 +139,43 @@ func columns(t tensor.Tensor, n int) tensor.Tensor {
 // or decode, from the normalised x.
 func (l *block) forward(e *tensor.Engine, out, x tensor.Tensor, a *activations, s *scratch, attend func(y, x tensor.Tensor)) {
 	l.attentionNorm.forward(e, s.norm, x, s.stats)
-	attend(s.norm, s.norm)
+	if l.attentionPost == nil {
+		attend(s.norm, s.norm)
+	} else {
+		attend(a.out, s.norm)
+		l.attentionPost.forward(e, s.norm, a.out, s.stats)
+	}
 	e.Add(a.mid, x, s.norm)
 	l.mlpNorm.forward(e, s.norm, a.mid, s.stats)
-	l.mlp.forward(e, s.norm, s.norm, a, s)
+	if l.mlpPost == nil {
+		l.mlp.forward(e, s.norm, s.norm, a, s)
+	} else {
+		l.mlp.forward(e, a.down, s.norm, a, s)
+		l.mlpPost.forward(e, s.norm, a.down, s.stats)
+	}
 	e.Add(out, a.mid, s.norm)
+}
+
+// postBackward is the gradient of y, that of whose norm is b.dx: b.dx itself
+// where no norm follows.
+func postBackward(p backPass, post norm, y tensor.Tensor, s *scratch, b *backScratch) tensor.Tensor {
+	if post == nil {
+		return b.dx
+	}
+	post.forward(p.e, s.norm, y, s.stats)
+	post.backward(p, b.dpost, b.dx, y, s.stats, false)
+	return b.dpost
 }
 
 // backward takes b.dx from the block's output to its input x.
 func (l *block) backward(p backPass, x tensor.Tensor, ropes []ropeTables, a *activations, s *scratch, b *backScratch) {
+	dy := postBackward(p, l.mlpPost, a.down, s, b)
 	l.mlpNorm.forward(p.e, s.norm, a.mid, s.stats)
-	l.mlp.backward(p, b.dnorm, b.dx, s.norm, a, s, b)
+	l.mlp.backward(p, b.dnorm, dy, s.norm, a, s, b)
 	l.mlpNorm.backward(p, b.dx, b.dnorm, a.mid, s.stats, true)
 
-	l.attention.backwardHeads(p, b.dx, ropes, a, b)
+	dy = postBackward(p, l.attentionPost, a.out, s, b)
+	l.attention.backwardHeads(p, dy, ropes, a, b)
 	l.attentionNorm.forward(p.e, s.norm, x, s.stats)
 	l.attention.backwardProjections(p, b.dnorm, s.norm, b)
 	l.attentionNorm.backward(p, b.dx, b.dnorm, x, s.stats, true)

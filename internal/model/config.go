@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,6 +32,11 @@ type Config struct {
 	RMSNormEps        float64 // rms_norm_eps, default 1e-6
 	RopeTheta         float64 // rope_theta or rope_parameters.rope_theta, default 10000
 	RopeScaling       tensor.RoPEScaling
+	RotaryDim         int               // partial_rotary_factor of HeadDim; 0 = all of it
+	LocalRopeTheta    float64           // rope_local_base_freq, of the layers that slide; 0 = one for all
+	QueryScalar       float64           // query_pre_attn_scalar; 0 = HeadDim
+	AttentionSoftCap  float64           // attn_logit_softcapping; 0 = none
+	FinalSoftCap      float64           // final_logit_softcapping; 0 = none
 	TieWordEmbeddings bool              // tie_word_embeddings
 	InitializerRange  float64           // initializer_range, default 0.02
 	DType             safetensors.DType // dtype or torch_dtype; ReadConfig: else that of most weights; "" when unknown
@@ -80,6 +86,14 @@ func (c Config) Validate() error {
 	}
 	if !(c.RMSNormEps >= 0) || c.RMSNormEps > 1 {
 		return fmt.Errorf("rms_norm_eps is %v, must be 0 to 1", c.RMSNormEps)
+	}
+	if !(c.QueryScalar >= 0) || math.IsInf(c.QueryScalar, 0) {
+		return fmt.Errorf("query_pre_attn_scalar is %v, must be positive", c.QueryScalar)
+	}
+	for key, v := range map[string]float64{"attn_logit_softcapping": c.AttentionSoftCap, "final_logit_softcapping": c.FinalSoftCap} {
+		if v != 0 && !(v >= 1e-3 && v <= 1e6) {
+			return fmt.Errorf("%s is %v, must be null or 0.001 to 1000000", key, v)
+		}
 	}
 	if !(c.InitializerRange >= 0) {
 		return fmt.Errorf("initializer_range is %v, must not be negative", c.InitializerRange)

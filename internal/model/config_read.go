@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"concord/internal/safetensors"
-	"concord/tensor"
 )
 
 // fileConfig mirrors config.json; pointers tell absent from zero.
@@ -30,6 +30,7 @@ type fileConfig struct {
 	InitializerRange *float64        `json:"initializer_range"`
 	DType            *string         `json:"dtype"`
 	TorchDType       *string         `json:"torch_dtype"`
+	null             map[string]bool // keys that are there and null
 	BOS              json.RawMessage `json:"bos_token_id"`
 	EOS              json.RawMessage `json:"eos_token_id"`
 
@@ -38,24 +39,20 @@ type fileConfig struct {
 	MaxWindowLayers *int            `json:"max_window_layers"`
 	LayerTypes      []string        `json:"layer_types"`
 
-	// What the layers do not compute must be absent or switched off.
-	HiddenAct         *string         `json:"hidden_act"`
-	AttentionDropout  float64         `json:"attention_dropout"`
-	PartialRotary     *float64        `json:"partial_rotary_factor"`
-	RopeInterleaved   bool            `json:"rope_interleaved"`
-	Quantization      json.RawMessage `json:"quantization_config"`
-	LogitsSoftcapping *float64        `json:"final_logit_softcapping"`
-}
+	HiddenActivation *string  `json:"hidden_activation"`
+	HiddenAct        *string  `json:"hidden_act"`
+	PartialRotary    *float64 `json:"partial_rotary_factor"`
+	LocalTheta       *float64 `json:"rope_local_base_freq"`
+	QueryScalar      *float64 `json:"query_pre_attn_scalar"`
+	AttentionSoftCap *float64 `json:"attn_logit_softcapping"`
+	FinalSoftCap     *float64 `json:"final_logit_softcapping"`
+	WindowPattern    *int     `json:"sliding_window_pattern"`
 
-type fileRope struct {
-	RopeType     *string  `json:"rope_type"`
-	Type         *string  `json:"type"` // the older spelling
-	Theta        *float64 `json:"rope_theta"`
-	Factor       float64  `json:"factor"`
-	Low          float64  `json:"low_freq_factor"`
-	High         float64  `json:"high_freq_factor"`
-	Original     float64  `json:"original_max_position_embeddings"`
-	PartialRoton *float64 `json:"partial_rotary_factor"`
+	// What the layers do not compute must be absent or switched off.
+	AttentionDropout float64         `json:"attention_dropout"`
+	RopeInterleaved  bool            `json:"rope_interleaved"`
+	Quantization     json.RawMessage `json:"quantization_config"`
+	Bidirectional    bool            `json:"use_bidirectional_attention"`
 }
 
 // ParseConfig parses config.json of a supported family, of both generations
@@ -69,6 +66,10 @@ func ParseConfig(text []byte) (Config, error) {
 	var f fileConfig
 	if err := json.Unmarshal(text, &f); err != nil {
 		return Config{}, err
+	}
+	f.null = map[string]bool{}
+	for _, x := range raw {
+		f.null[x.key] = string(x.value) == "null"
 	}
 	family, ok := families[f.ModelType]
 	if !ok {
@@ -84,7 +85,7 @@ func ParseConfig(text []byte) (Config, error) {
 		AttentionBias:     f.AttentionBias,
 		MLPBias:           f.MLPBias,
 		RMSNormEps:        or(f.RMSNormEps, 1e-6),
-		TieWordEmbeddings: or(f.Tie, false),
+		TieWordEmbeddings: or(f.Tie, family.tied),
 		InitializerRange:  or(f.InitializerRange, 0.02),
 		raw:               raw,
 	}
@@ -94,8 +95,16 @@ func ParseConfig(text []byte) (Config, error) {
 	if c.Windows, err = f.windows(family); err != nil {
 		return Config{}, err
 	}
-	if c.RopeTheta, c.RopeScaling, err = f.rope(); err != nil {
+	if err := f.readRope(&c, family); err != nil {
 		return Config{}, err
+	}
+	if family.scalar {
+		if c.QueryScalar = or(f.QueryScalar, 256); c.QueryScalar == 0 {
+			return Config{}, errors.New("query_pre_attn_scalar is 0, must be positive")
+		}
+	}
+	if family.softCaps {
+		c.AttentionSoftCap, c.FinalSoftCap = f.softCap("attn_logit_softcapping", f.AttentionSoftCap, 50), f.softCap("final_logit_softcapping", f.FinalSoftCap, 30)
 	}
 	if c.DType, err = f.dtype(); err != nil {
 		return Config{}, err
@@ -118,19 +127,8 @@ func or[T any](p *T, absent T) T {
 
 // refuse names the first setting that the layers do not implement.
 func (f *fileConfig) refuse(family family) error {
-	if act := or(f.HiddenAct, "silu"); act != "silu" && act != "swish" {
-		return fmt.Errorf("hidden_act %q is not supported: supported is \"silu\"", act)
-	}
-	partial := []*float64{f.PartialRotary}
-	for _, r := range []*fileRope{f.RopeScaling, f.RopeParameters} {
-		if r != nil {
-			partial = append(partial, r.PartialRoton)
-		}
-	}
-	for _, p := range partial {
-		if or(p, 1) != 1 {
-			return fmt.Errorf("partial_rotary_factor %v is not supported: only 1 is", *p)
-		}
+	if err := f.checkActivation(family); err != nil {
+		return err
 	}
 	switch {
 	case f.AttentionBias && family.biases != keyed:
@@ -141,12 +139,40 @@ func (f *fileConfig) refuse(family family) error {
 		return fmt.Errorf("attention_dropout %v is not supported: set it to 0", f.AttentionDropout)
 	case f.RopeInterleaved:
 		return errors.New("rope_interleaved true is not supported: only the half-split convention is")
-	case f.LogitsSoftcapping != nil:
-		return fmt.Errorf("final_logit_softcapping %v is not supported", *f.LogitsSoftcapping)
+	case f.FinalSoftCap != nil && !family.softCaps:
+		return fmt.Errorf("final_logit_softcapping %v is not supported in a %s model", *f.FinalSoftCap, f.ModelType)
+	case f.AttentionSoftCap != nil && !family.softCaps:
+		return fmt.Errorf("attn_logit_softcapping %v is not supported in a %s model", *f.AttentionSoftCap, f.ModelType)
+	case f.Bidirectional:
+		return errors.New("use_bidirectional_attention true is not supported: attention is causal")
 	case len(f.Quantization) > 0 && string(f.Quantization) != "null":
 		return errors.New("quantization_config: quantized models are not supported: use the float weights")
 	}
 	return nil
+}
+
+// checkActivation refuses an activation other than the family's.
+func (f *fileConfig) checkActivation(family family) error {
+	key, act := "hidden_act", f.HiddenAct
+	if f.HiddenActivation != nil { // Gemma's, which takes precedence
+		key, act = "hidden_activation", f.HiddenActivation
+	}
+	want := []string{"silu", "swish"}
+	if family.gelu {
+		want = []string{"gelu_pytorch_tanh", "gelu_new"}
+	}
+	if act != nil && !slices.Contains(want, *act) {
+		return fmt.Errorf("%s %q is not supported in a %s model: supported is %q", key, *act, f.ModelType, want[0])
+	}
+	return nil
+}
+
+// softCap is a cap that is in the family's models unless null switches it off.
+func (f *fileConfig) softCap(key string, given *float64, absent float64) float64 {
+	if given == nil && !f.null[key] {
+		return absent
+	}
+	return or(given, 0)
 }
 
 func (f *fileConfig) headDim(family family) (int, error) {
@@ -170,6 +196,9 @@ func (f *fileConfig) windows(family family) ([]int, error) {
 		}
 	}
 	null := string(f.Window) == "null"
+	if null && family.localRope {
+		return nil, errors.New("sliding_window null is not supported: layers that slide need a width")
+	}
 	if f.Layers < 1 || f.Layers > maxLayers { // Validate says so
 		return nil, nil
 	}
@@ -179,6 +208,14 @@ func (f *fileConfig) windows(family family) ([]int, error) {
 		return nil, f.checkLayerTypes(func(int) bool { return false })
 	case family.slides == qwenSlides:
 		slide = func(i int) bool { return i >= or(f.MaxWindowLayers, 28) }
+	case family.slides == gemma2Slides:
+		slide = func(i int) bool { return i%2 == 0 }
+	case family.slides == gemma3Slides:
+		pattern := or(f.WindowPattern, 6)
+		if pattern < 1 {
+			return nil, fmt.Errorf("sliding_window_pattern is %d, must be at least 1", pattern)
+		}
+		slide = func(i int) bool { return (i+1)%pattern != 0 }
 	}
 	if family.slides != allSlide && f.LayerTypes != nil {
 		if len(f.LayerTypes) != f.Layers {
@@ -215,42 +252,6 @@ func (f *fileConfig) checkLayerTypes(slide func(int) bool) error {
 		}
 	}
 	return nil
-}
-
-// rope merges the two generations' keys. When both are present they must agree.
-func (f *fileConfig) rope() (theta float64, s tensor.RoPEScaling, err error) {
-	theta = or(f.RopeTheta, 10000)
-	if f.RopeScaling != nil {
-		s = f.RopeScaling.scaling()
-	}
-	if p := f.RopeParameters; p != nil {
-		switch {
-		case p.Theta != nil && f.RopeTheta != nil && *p.Theta != *f.RopeTheta:
-			return 0, s, fmt.Errorf("rope_parameters.rope_theta %v and rope_theta %v disagree", *p.Theta, *f.RopeTheta)
-		case f.RopeScaling != nil && p.scaling() != s:
-			return 0, s, fmt.Errorf("rope_parameters %+v and rope_scaling %+v disagree", p.scaling(), s)
-		}
-		theta, s = or(p.Theta, theta), p.scaling()
-	}
-	if !(theta > 0) {
-		return 0, s, fmt.Errorf("rope_theta %v must be positive", theta)
-	}
-	if err := s.Validate(); err != nil {
-		return 0, s, fmt.Errorf("rope_type: %w", err)
-	}
-	return theta, s, nil
-}
-
-func (r *fileRope) scaling() tensor.RoPEScaling {
-	kind := or(r.RopeType, or(r.Type, "default"))
-	s := tensor.RoPEScaling{Type: kind, Factor: r.Factor, LowFreqFactor: r.Low, HighFreqFactor: r.High, OriginalMaxPosition: r.Original}
-	switch kind {
-	case "default":
-		return tensor.RoPEScaling{}
-	case "linear": // the other fields mean nothing to it
-		return tensor.RoPEScaling{Type: kind, Factor: r.Factor}
-	}
-	return s
 }
 
 func (f *fileConfig) dtype() (safetensors.DType, error) {

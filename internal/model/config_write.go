@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"concord/internal/safetensors"
-	"concord/tensor"
 )
 
 // JSON is the config.json to save next to weights of type dtype. A file that
@@ -24,16 +23,7 @@ func (c Config) JSON(dtype safetensors.DType) ([]byte, error) {
 	for _, key := range []string{"torch_dtype", "dtype"} {
 		out = set(out, key, dtype.Torch(), true)
 	}
-	parameters := map[string]any{"rope_theta": decimal(c.RopeTheta)}
-	for k, v := range scalingKeys(c.RopeScaling) {
-		parameters[k] = v
-	}
-	if c.RopeScaling.Type == "" {
-		parameters["rope_type"] = "default"
-	}
-	out = set(out, "rope_theta", decimal(c.RopeTheta), false)
-	out = set(out, "rope_scaling", scalingKeys(c.RopeScaling), false)
-	out = set(out, "rope_parameters", parameters, false)
+	out = c.ropeFields(out)
 
 	var b bytes.Buffer
 	b.WriteByte('{')
@@ -58,18 +48,6 @@ func (c Config) JSON(dtype safetensors.DType) ([]byte, error) {
 	return indented.Bytes(), nil
 }
 
-// scalingKeys is s as rope_scaling holds it, nil for none.
-func scalingKeys(s tensor.RoPEScaling) map[string]any {
-	switch s.Type {
-	case "", "default":
-		return nil
-	case "linear":
-		return map[string]any{"rope_type": s.Type, "factor": decimal(s.Factor)}
-	}
-	return map[string]any{"rope_type": s.Type, "factor": decimal(s.Factor), "low_freq_factor": decimal(s.LowFreqFactor),
-		"high_freq_factor": decimal(s.HighFreqFactor), "original_max_position_embeddings": int64(s.OriginalMaxPosition)}
-}
-
 // decimal is written with a decimal point or exponent even when whole, as
 // readers in typed languages check that these settings are floats.
 type decimal float64
@@ -91,7 +69,7 @@ func (c Config) fields() []field {
 		value any
 	}{
 		{"architectures", []string{c.family().architecture}}, {"attention_bias", c.AttentionBias}, {"bos_token_id", ids(c.BOS)},
-		{"eos_token_id", ids(c.EOS)}, {"head_dim", c.HeadDim}, {"hidden_act", "silu"}, {"hidden_size", c.Hidden},
+		{"eos_token_id", ids(c.EOS)}, {"head_dim", c.HeadDim}, {"hidden_size", c.Hidden},
 		{"initializer_range", c.InitializerRange}, {"intermediate_size", c.FFN}, {"max_position_embeddings", c.MaxPositions},
 		{"mlp_bias", c.MLPBias}, {"model_type", c.ModelType}, {"num_attention_heads", c.Heads}, {"num_hidden_layers", c.Layers},
 		{"num_key_value_heads", c.KVHeads}, {"rms_norm_eps", c.RMSNormEps}, {"tie_word_embeddings", c.TieWordEmbeddings},
@@ -99,7 +77,28 @@ func (c Config) fields() []field {
 	} {
 		out = set(out, f.key, f.value, true)
 	}
+	if c.family().gelu {
+		out = set(out, "hidden_act", "gelu_pytorch_tanh", true)
+		out = set(out, "hidden_activation", "gelu_pytorch_tanh", true)
+	} else {
+		out = set(out, "hidden_act", "silu", true)
+	}
+	if c.family().scalar {
+		out = set(out, "query_pre_attn_scalar", c.QueryScalar, true)
+	}
+	if c.family().softCaps {
+		out = set(out, "attn_logit_softcapping", orNull(c.AttentionSoftCap), true)
+		out = set(out, "final_logit_softcapping", orNull(c.FinalSoftCap), true)
+	}
 	return c.windowFields(out)
+}
+
+// orNull is x, null for 0.
+func orNull(x float64) any {
+	if x == 0 {
+		return nil
+	}
+	return decimal(x)
 }
 
 // windowFields spells the sliding layers.
@@ -120,7 +119,9 @@ func (c Config) windowFields(out []field) []field {
 	if c.family().slides == allSlide {
 		return out
 	}
-	out = set(out, "use_sliding_window", width != nil, true)
+	if c.family().slides == qwenSlides {
+		out = set(out, "use_sliding_window", width != nil, true)
+	}
 	return set(out, "layer_types", types, true)
 }
 

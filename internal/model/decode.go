@@ -28,6 +28,7 @@ type Decoder struct {
 	x          [2]tensor.Tensor
 	ids, pos   tensor.Tensor         // (1, chunk)
 	starts     map[int]tensor.Tensor // by window, (1, chunk): the first key that a token sees
+	factors    tensor.Tensor         // (1, chunk) of the embedding
 	last, norm tensor.Tensor         // (1, C)
 	rstd       tensor.Tensor         // (1, 1)
 	logits     tensor.Tensor         // (1, V)
@@ -52,6 +53,7 @@ func (m *transformer) NewDecoder(maxLen int) (*Decoder, error) {
 	for _, w := range c.windows() {
 		d.starts[w] = d.new(gpu.RoleData, "first keys", 1, d.chunk)
 	}
+	d.factors = m.embedding.newFactors(&d.memory, d.chunk)
 	d.last, d.norm = d.new(gpu.RoleScratch, "last", 1, c.Hidden), d.new(gpu.RoleScratch, "last norm", 1, c.Hidden)
 	d.rstd, d.logits = d.new(gpu.RoleScratch, "rstd", 1, 1), d.new(gpu.RoleScratch, "logits", 1, c.Vocab)
 	if err := m.e.Dev.Err(); err != nil {
@@ -94,8 +96,7 @@ func (d *Decoder) Append(ids ...uint32) ([]float32, error) {
 	row := gpu.View{Buf: x.Buf, Offset: x.Offset + int64(x.R-1)*rowBytes, Size: rowBytes}
 	e.Dev.Copy(d.last.View(), row)
 	d.m.norm.forward(e, d.norm, d.last, stats{d.rstd})
-	d.m.head.logits(e, d.logits, d.norm)
-	out, err := e.Download(d.logits)
+	out, err := d.m.head.logits(e, d.logits, d.norm)
 	if err != nil {
 		return nil, fmt.Errorf("model: decode: %w", err)
 	}
@@ -135,9 +136,8 @@ func (d *Decoder) run(ids []uint32) tensor.Tensor {
 	c := cached{offset: d.n, pos: columns(d.pos, n), starts: d.uploadStarts(n), ropes: d.ropes, dev: e.Dev}
 	e.UploadU32(devIDs, ids)
 	e.UploadU32(c.pos, pos)
-	m.prepare(e)
 	a, s, x := d.a.first(n, m.config), d.s.first(n), rows(d.x[0], n)
-	m.embedding.forward(e, x, devIDs)
+	m.embedding.forward(e, x, devIDs, columns(d.factors, n))
 	for i, l := range m.blocks {
 		out := rows(d.x[(i+1)%2], n)
 		c.keys, c.values = d.keys[i], d.vals[i]

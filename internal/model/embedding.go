@@ -1,32 +1,66 @@
 package model
 
-import "concord/tensor"
+import (
+	"math"
+
+	"concord/gpu"
+	"concord/tensor"
+)
 
 // embedding looks up the rows of its table:
 //
-//	x_i = E[id_i],   dE_m = Σ of dx_i over the tokens i of objective m, by id
-type embedding struct{ table *parameter }
+//	x_i = f E[id_i],   dE_m = f Σ of dx_i over the tokens i of objective m, by id
+type embedding struct {
+	table  *parameter
+	factor float32 // f; 0 = 1
+}
 
 func (l embedding) params() []*parameter { return []*parameter{l.table} }
 
-func (l embedding) forward(e *tensor.Engine, x, ids tensor.Tensor) { e.Embedding(x, l.table.t, ids) }
+// forward needs factors, (1, N) of them, where there is a factor.
+func (l embedding) forward(e *tensor.Engine, x, ids, factors tensor.Tensor) {
+	e.Embedding(x, l.table.t, ids)
+	if l.factor != 0 {
+		e.ScaleRowsInPlace(x, factors)
+	}
+}
 
-func (l embedding) backward(p backPass, dx tensor.Tensor) {
+// backward overwrites dx.
+func (l embedding) backward(p backPass, dx, factors tensor.Tensor) {
+	if l.factor != 0 {
+		p.e.ScaleRowsInPlace(dx, factors)
+	}
 	p.use(l.table, dx, func(dx tensor.Tensor, to tensor.Target) {
 		p.e.EmbeddingBackward(to.Rows, dx, p.b.tokens(to.Segments.M()), to.Accumulate)
 	})
+}
+
+// newFactors is l's factor for each of n tokens.
+func (l embedding) newFactors(m *memory, n int) tensor.Tensor {
+	if l.factor == 0 {
+		return tensor.Tensor{}
+	}
+	t, values := m.new(gpu.RoleData, "embedding factors", 1, n), make([]float32, n)
+	for i := range values {
+		values[i] = l.factor
+	}
+	if m.e.Dev.Err() == nil {
+		m.e.Upload(t, values)
+	}
+	return t
 }
 
 // head is the language-model head with its loss:
 //
 //	z = x Wᵀ,   loss_i = log Σ exp(z_i) − z_i[label_i]
 //
-// its weight is the embedding's in a tied model. The logits exist for a chunk of
+// with z capped in some families, c tanh(z/c) (arXiv:2408.00118). Its weight is the embedding's in a tied model. The logits exist for a chunk of
 // tokens at a time.
 type head struct {
-	weight *parameter
-	tied   bool
-	loss   *tensor.LinearCrossEntropy
+	weight  *parameter
+	tied    bool
+	softCap float32 // c; 0 = none
+	loss    *tensor.LinearCrossEntropy
 }
 
 func (l *head) params() []*parameter {
@@ -36,9 +70,22 @@ func (l *head) params() []*parameter {
 	return []*parameter{l.weight}
 }
 
-// logits is z, (N, V).
-func (l *head) logits(e *tensor.Engine, z, x tensor.Tensor) {
-	e.MatMul(z, x, l.weight.t, tensor.NT, false)
+// logits waits for z, (1, V), of one token's x; scratch is of its shape.
+func (l *head) logits(e *tensor.Engine, scratch, x tensor.Tensor) ([]float32, error) {
+	e.MatMul(scratch, x, l.weight.t, tensor.NT, false)
+	z, err := e.Download(scratch)
+	if c := float64(l.softCap); c > 0 {
+		for i, v := range z {
+			z[i] = float32(c * math.Tanh(float64(v)/c))
+		}
+	}
+	return z, err
+}
+
+// allocate makes the scratch for n tokens.
+func (l *head) allocate(e *tensor.Engine, n, chunk int) {
+	l.loss = e.NewLinearCrossEntropy(n, l.weight.R, chunk)
+	l.loss.SoftCap = l.softCap
 }
 
 // forward writes the losses.

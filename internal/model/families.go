@@ -12,10 +12,19 @@ import (
 type family struct {
 	architecture string
 	names        *names
-	biases       biases // of the linear maps
-	qkNorm       bool   // queries and keys are normalised by head before RoPE
-	headDim      int    // head_dim where config.json has none; 0 = hidden_size / num_attention_heads
-	slides       slides // which layers see a window only
+	biases       biases  // of the linear maps
+	qkNorm       bool    // queries and keys are normalised by head before RoPE
+	plusOne      bool    // norms keep their weight less 1
+	postNorms    bool    // what attention and MLP add to the residual stream is normalised first
+	scaledEmbed  bool    // embeddings are multiplied by √hidden_size
+	gelu         bool    // the MLP's activation is GELU in its tanh form, else SiLU
+	scalar       bool    // attention is scaled by query_pre_attn_scalar^-½, else head_dim^-½
+	softCaps     bool    // config.json may ask for attn_logit_softcapping and final_logit_softcapping
+	localRope    bool    // layers that slide have a rotary base of their own
+	tied         bool    // tie_word_embeddings where config.json has none
+	theta        float64 // rope_theta where config.json has none; 0 = 10000
+	headDim      int     // head_dim where config.json has none; 0 = hidden_size / num_attention_heads
+	slides       slides  // which layers see a window only
 }
 
 // biases says which linear maps have one.
@@ -31,16 +40,23 @@ const (
 type slides int
 
 const (
-	neverSlides slides = iota
-	allSlide           // sliding_window, all layers; absent means 4096
-	qwenSlides         // layer_types, or use_sliding_window with the layers from max_window_layers on
+	neverSlides  slides = iota
+	allSlide            // sliding_window, all layers; absent means 4096
+	qwenSlides          // layer_types, or use_sliding_window with the layers from max_window_layers on
+	gemma2Slides        // layer_types, or every second layer, the first to begin with
+	gemma3Slides        // layer_types, or all but every sliding_window_pattern-th
 )
 
 var families = map[string]family{
 	"llama":   {architecture: "LlamaForCausalLM", names: &llamaNames},
 	"mistral": {architecture: "MistralForCausalLM", names: &llamaNames, biases: noBiases, slides: allSlide},
 	"qwen2":   {architecture: "Qwen2ForCausalLM", names: &llamaNames, biases: qkvBiases, slides: qwenSlides},
-	"qwen3":   {architecture: "Qwen3ForCausalLM", names: &llamaNames, qkNorm: true, headDim: 128, slides: qwenSlides},
+	"gemma":   {architecture: "GemmaForCausalLM", names: &llamaNames, headDim: 256, plusOne: true, scaledEmbed: true, gelu: true, tied: true},
+	"gemma2": {architecture: "Gemma2ForCausalLM", names: &gemmaNames, headDim: 256, plusOne: true, scaledEmbed: true, gelu: true, tied: true,
+		postNorms: true, scalar: true, softCaps: true, slides: gemma2Slides},
+	"gemma3_text": {architecture: "Gemma3ForCausalLM", names: &gemmaNames, headDim: 256, plusOne: true, scaledEmbed: true, gelu: true, tied: true,
+		postNorms: true, scalar: true, qkNorm: true, slides: gemma3Slides, localRope: true, theta: 1e6},
+	"qwen3": {architecture: "Qwen3ForCausalLM", names: &llamaNames, qkNorm: true, headDim: 128, slides: qwenSlides},
 }
 
 // names are a family's names of parameters, without ".weight" or ".bias".
@@ -48,7 +64,8 @@ type names struct {
 	embedding, norm, head                   string
 	layer                                   string // before the following, with the layer's number
 	attentionNorm, q, k, v, o, qNorm, kNorm string
-	mlpNorm, gate, up, down                 string
+	attentionPost                           string // after attention, before the residual sum
+	mlpNorm, gate, up, down, mlpPost        string
 }
 
 var llamaNames = names{
@@ -58,6 +75,14 @@ var llamaNames = names{
 	qNorm: "self_attn.q_norm", kNorm: "self_attn.k_norm",
 	mlpNorm: "post_attention_layernorm", gate: "mlp.gate_proj", up: "mlp.up_proj", down: "mlp.down_proj",
 }
+
+// gemmaNames are Gemma 2's and 3's, which use post_attention_layernorm for
+// something else than Llama.
+var gemmaNames = func() names {
+	n := llamaNames
+	n.attentionPost, n.mlpNorm, n.mlpPost = "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"
+	return n
+}()
 
 // family is the row of c's model type; Validate refuses others.
 func (c Config) family() family { return families[c.ModelType] }

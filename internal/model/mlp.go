@@ -35,6 +35,15 @@ type activation interface {
 	backward(e *tensor.Engine, dgate, dup, dout, gate, up tensor.Tensor)
 }
 
+// gelu is act(g) = g (1 + tanh(√(2/π) (g + 0.044715 g³))) / 2 (arXiv:1606.08415).
+type gelu struct{}
+
+func (gelu) forward(e *tensor.Engine, out, gate, up tensor.Tensor) { e.GeGLU(out, gate, up) }
+
+func (gelu) backward(e *tensor.Engine, dgate, dup, dout, gate, up tensor.Tensor) {
+	e.GeGLUBackward(dgate, dup, dout, gate, up)
+}
+
 // silu is act(g) = g/(1+exp(−g)).
 type silu struct{}
 

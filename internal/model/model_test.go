@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"concord/gpu"
@@ -108,12 +109,15 @@ func fill(t testing.TB, e *tensor.Engine, c Config, w weights) map[string][]floa
 	if err := InitRandom(e, c, w, 7); err != nil {
 		t.Fatal(err)
 	}
-	out := map[string][]float64{}
+	out, inits := map[string][]float64{}, map[string]float32{}
+	for _, p := range newNetwork(c).params() {
+		inits[p.Name] = p.initial
+	}
 	for i, s := range ParamSpecs(c) {
 		if s.Kind.Vector() {
 			v := optest.Random(s.C, uint64(i))
 			for j := range v {
-				v[j] = 1 + v[j]/2
+				v[j] = inits[s.Name] + v[j]/2
 			}
 			e.Upload(w[s.Name], v)
 		}
@@ -168,16 +172,24 @@ func packed(c Config) Tokens {
 // reference is the float64 twin of c's model with params, by Hugging Face name.
 func reference(c Config, params map[string][]float64) *twin {
 	d := &ref.Decoder{Hidden: c.Hidden, FFN: c.FFN, Layers: c.Layers, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim,
-		Vocab: c.Vocab, Eps: c.RMSNormEps, QKNorm: c.ModelType == "qwen3", Window: c.Windows, Params: map[string][]float64{}}
-	d.InvFreq = [][]float64{make([]float64, c.HeadDim/2)}
-	for j := range d.InvFreq[0] {
-		f := math.Pow(c.RopeTheta, -2*float64(j)/float64(c.HeadDim))
-		if s := c.RopeScaling; s.Type == "llama3" {
-			blend := (s.OriginalMaxPosition*f/(2*math.Pi) - s.LowFreqFactor) / (s.HighFreqFactor - s.LowFreqFactor)
-			blend = min(max(blend, 0), 1) // 0: all scaled, 1: kept
-			f = (1-blend)*f/s.Factor + blend*f
+		Vocab: c.Vocab, Eps: c.RMSNormEps, QKNorm: c.ModelType == "qwen3" || c.ModelType == "gemma3_text", Window: c.Windows, Params: map[string][]float64{}}
+	for _, r := range c.ropes() { // its scalings are tested in package tensor
+		f, turn := r.Scaling.Frequencies(c.rotated(), r.Theta)
+		d.InvFreq = append(d.InvFreq, f)
+		d.Turn = turn
+	}
+	gemma := strings.HasPrefix(c.ModelType, "gemma")
+	if d.GELU = gemma; gemma {
+		d.NormOffset, d.EmbedFactor = 1, math.Sqrt(float64(c.Hidden))
+	}
+	if c.ModelType == "gemma2" || c.ModelType == "gemma3_text" {
+		d.PostNorms, d.Scale = true, 1/math.Sqrt(c.QueryScalar)
+		d.SoftCap, d.LogitCap = c.AttentionSoftCap, c.FinalSoftCap
+	}
+	if c.ModelType == "gemma3_text" {
+		for i := range c.Layers { // the first rotary embedding is the sliding layers'
+			d.Rope = append(d.Rope, 1-min(c.window(i), 1))
 		}
-		d.InvFreq[0][j] = f
 	}
 	w := &twin{Decoder: d, parts: parts(newNetwork(c))}
 	for part, name := range w.parts {
@@ -229,6 +241,10 @@ func parts(n *network) map[string]string {
 			put(at("k_norm"), b.attention.kNorm.params())
 		}
 		put(at("mlp_norm"), b.mlpNorm.params())
+		if b.mlpPost != nil {
+			put(at("attention_post"), b.attentionPost.params())
+			put(at("mlp_post"), b.mlpPost.params())
+		}
 		for k, name := range []string{"gate", "up"} {
 			put(at(name), b.mlp.in[k].params())
 		}
@@ -324,6 +340,16 @@ func models() map[string]Config {
 	add("qwen2, one layer slides", "qwen2", func(c *Config) { c.Windows = []int{0, 3} })
 	add("qwen3", "qwen3", func(c *Config) {})
 	add("qwen3, biases", "qwen3", func(c *Config) { c.AttentionBias = true })
+	add("gemma", "gemma", func(c *Config) {})
+	add("gemma2", "gemma2", func(c *Config) {
+		c.Windows, c.QueryScalar, c.AttentionSoftCap, c.FinalSoftCap = []int{4, 0}, 10, 3, 4
+	})
+	add("gemma2, no caps", "gemma2", func(c *Config) { c.QueryScalar = 8 })
+	add("gemma3", "gemma3_text", func(c *Config) { c.Windows, c.QueryScalar, c.LocalRopeTheta = []int{4, 0}, 10, 100 })
+	add("llama, yarn", "llama", func(c *Config) {
+		c.RopeScaling = tensor.RoPEScaling{Type: "yarn", Factor: 4, OriginalMaxPosition: 16, BetaFast: 2, BetaSlow: 0.5}
+	})
+	add("llama, half of a head", "llama", func(c *Config) { c.RotaryDim = 4 })
 	return all
 }
 
@@ -413,7 +439,7 @@ func checkDirections(t *testing.T, s *setup) {
 		if k%3 != 0 { // every kind of parameter comes up in one of the layers
 			continue
 		}
-		const h = 1e-2
+		const h = 3e-3
 		base := float32s(s.params[spec.Name])
 		dir := optest.Random(len(base), uint64(100+k))
 		want := 0.0

@@ -29,22 +29,15 @@ func (n *network) params() []*parameter {
 	return append(out, n.embedding.params()...)
 }
 
-// prepare must precede the forward passes after a change of the weights.
-func (n *network) prepare(e *tensor.Engine) {
-	for _, b := range n.blocks {
-		for _, x := range b.norms() {
-			x.prepare(e)
-		}
-	}
-	n.norm.prepare(e)
-}
-
 // newNetwork composes c's network.
 func newNetwork(c Config) *network {
 	d := declarer{c: c, family: c.family(), layer: param.NoLayer}
 	names := d.family.names
-	n := &network{embedding: embedding{d.matrix(names.embedding, param.Embedding, c.Vocab, c.Hidden)}, norm: d.norm(names.norm)}
-	n.head = head{weight: n.embedding.table, tied: c.TieWordEmbeddings}
+	n := &network{embedding: embedding{table: d.matrix(names.embedding, param.Embedding, c.Vocab, c.Hidden)}, norm: d.norm(names.norm)}
+	if d.family.scaledEmbed {
+		n.embedding.factor = float32(math.Sqrt(float64(c.Hidden)))
+	}
+	n.head = head{weight: n.embedding.table, tied: c.TieWordEmbeddings, softCap: float32(c.FinalSoftCap)}
 	if n.head.tied {
 		n.embedding.table.Uses = 2
 	} else {
@@ -67,7 +60,7 @@ type declarer struct {
 
 func (d declarer) block() *block {
 	c, names := d.c, d.family.names
-	return &block{
+	l := &block{
 		attentionNorm: d.norm(names.attentionNorm),
 		attention:     d.attention(),
 		mlpNorm:       d.norm(names.mlpNorm),
@@ -76,6 +69,13 @@ func (d declarer) block() *block {
 			out: d.linear(names.down, c.Hidden, c.FFN, c.MLPBias), act: silu{},
 		},
 	}
+	if d.family.gelu {
+		l.mlp.act = gelu{}
+	}
+	if d.family.postNorms {
+		l.attentionPost, l.mlpPost = d.norm(names.attentionPost), d.norm(names.mlpPost)
+	}
+	return l
 }
 
 func (d declarer) attention() attention {
@@ -87,6 +87,9 @@ func (d declarer) attention() attention {
 		out:   d.linear(names.o, c.Hidden, hd, c.AttentionBias),
 		shape: c.attention(), window: c.window(d.layer),
 	}
+	if d.family.localRope && a.window == 0 {
+		a.rope = 1
+	}
 	if d.family.qkNorm {
 		a.qNorm, a.kNorm = d.rmsNorm(names.qNorm, c.HeadDim, c.Heads), d.rmsNorm(names.kNorm, c.HeadDim, c.KVHeads)
 	}
@@ -97,8 +100,12 @@ func (d declarer) norm(name string) norm { return d.rmsNorm(name, d.c.Hidden, 1)
 
 func (d declarer) rmsNorm(name string, width, heads int) *rmsNorm {
 	p := d.declare(name+".weight", param.Norm, 1, width)
-	p.initial = 1
-	return &rmsNorm{weight: p, eps: float32(d.c.RMSNormEps), heads: heads}
+	n := &rmsNorm{weight: p, eps: float32(d.c.RMSNormEps), heads: heads}
+	if d.family.plusOne {
+		n.offset = 1
+	}
+	p.initial = 1 - n.offset
+	return n
 }
 
 func (d declarer) linear(name string, out, in int, bias bool) linear {
@@ -120,7 +127,11 @@ func (d declarer) declare(name string, kind param.Kind, r, c int) *parameter {
 
 // attention is the model's attention geometry.
 func (c Config) attention() tensor.AttentionShape {
-	return tensor.AttentionShape{Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim, Scale: float32(1 / math.Sqrt(float64(c.HeadDim)))}
+	width := c.QueryScalar
+	if width == 0 {
+		width = float64(c.HeadDim)
+	}
+	return tensor.AttentionShape{Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim, Scale: float32(1 / math.Sqrt(width)), SoftCap: float32(c.AttentionSoftCap)}
 }
 
 // window is how many tokens layer i sees, 0 = all.
@@ -147,4 +158,10 @@ type rope struct {
 }
 
 // ropes are the model's rotary embeddings; attention.rope is an index of them.
-func (c Config) ropes() []rope { return []rope{{c.RopeTheta, c.RopeScaling}} }
+// Where layers that slide have one of their own, it is the first.
+func (c Config) ropes() []rope {
+	if c.family().localRope {
+		return []rope{{Theta: c.LocalRopeTheta}, {c.RopeTheta, c.RopeScaling}}
+	}
+	return []rope{{c.RopeTheta, c.RopeScaling}}
+}

@@ -10,8 +10,6 @@ type stats struct{ rstd tensor.Tensor }
 // forward of the same x.
 type norm interface {
 	params() []*parameter
-	// prepare is called before the first forward after the weights may have changed.
-	prepare(e *tensor.Engine)
 	forward(e *tensor.Engine, y, x tensor.Tensor, s stats)
 	backward(p backPass, dx, dy, x tensor.Tensor, s stats, accumulate bool)
 }
@@ -21,27 +19,28 @@ type norm interface {
 //	y = w x r,   r = 1/√(mean(x²) + eps)
 //	dx = r (w dy − x r² mean(w dy x)),   dw_m = Σ dy_m x_m r_m
 //
+// In some families the parameter is w − 1.
+//
 // A token's row may be several rows of w's width, each normalised by itself, as
 // the heads of queries and keys are.
 type rmsNorm struct {
 	weight *parameter
 	eps    float32
-	heads  int // rows of w's width in a token's row
+	offset float32 // w less the parameter
+	heads  int     // rows of w's width in a token's row
 }
 
 func (n *rmsNorm) params() []*parameter { return []*parameter{n.weight} }
 
-func (n *rmsNorm) prepare(*tensor.Engine) {}
-
 func (n *rmsNorm) forward(e *tensor.Engine, y, x tensor.Tensor, s stats) {
-	e.RMSNorm(n.split(y), s.rstd, n.split(x), n.weight.t, n.eps)
+	e.RMSNorm(n.split(y), s.rstd, n.split(x), n.weight.t, n.eps, n.offset)
 }
 
 func (n *rmsNorm) backward(p backPass, dx, dy, x tensor.Tensor, s stats, accumulate bool) {
 	p.use(n.weight, dy, func(dy tensor.Tensor, to tensor.Target) {
 		p.e.RMSNormBackwardWeight(to.Rows, n.split(dy), n.split(x), s.rstd, p.b.rows(to.Segments, n.heads), to.Accumulate)
 	})
-	p.e.RMSNormBackward(n.split(dx), n.split(dy), n.split(x), n.weight.t, s.rstd, accumulate)
+	p.e.RMSNormBackward(n.split(dx), n.split(dy), n.split(x), n.weight.t, s.rstd, n.offset, accumulate)
 }
 
 // split is x (N, heads·D) as (N·heads, D).

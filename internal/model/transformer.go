@@ -107,13 +107,14 @@ type transformer struct {
 	config Config
 	dims   Dims
 
-	n     int // tokens per batch
-	ropes []ropeTables
-	saved []*activations  // per layer; all the same in a forward-only model
-	x     []tensor.Tensor // L+1 residual streams: x[i] enters layer i; two alternating ones when forward only
-	s     *scratch
-	back  *backScratch // nil when forward only
-	loss  tensor.Tensor
+	n       int // tokens per batch
+	ropes   []ropeTables
+	saved   []*activations  // per layer; all the same in a forward-only model
+	x       []tensor.Tensor // L+1 residual streams: x[i] enters layer i; two alternating ones when forward only
+	s       *scratch
+	back    *backScratch // nil when forward only
+	loss    tensor.Tensor
+	factors tensor.Tensor // (1, N) of the embedding, in some families
 
 	scoring *Batch // Score's, made on first use
 }
@@ -158,6 +159,7 @@ func newTransformer(e *tensor.Engine, c Config, w Weights, d Dims) (*transformer
 func (m *transformer) allocate() {
 	c, n := m.config, m.n
 	m.ropes = newRopes(&m.memory, c, m.dims.SeqLen)
+	m.factors = m.embedding.newFactors(&m.memory, n)
 	sets, streams := c.Layers, c.Layers+1
 	if m.dims.ForwardOnly {
 		sets, streams = 1, 2
@@ -173,7 +175,7 @@ func (m *transformer) allocate() {
 	if !m.dims.ForwardOnly {
 		m.back = newBackScratch(&m.memory, c, n)
 	}
-	m.head.loss = m.e.NewLinearCrossEntropy(n, c.Vocab, m.dims.LogitsChunk)
+	m.head.allocate(m.e, n, m.dims.LogitsChunk)
 }
 
 func (m *transformer) Dims() Dims { return m.dims }
@@ -189,8 +191,7 @@ func (m *transformer) Forward(b *Batch) { m.ForwardEach(b, nil) }
 
 func (m *transformer) ForwardEach(b *Batch, visit func(layer int, x tensor.Tensor)) {
 	m.e.Dev.Span("forward")
-	m.prepare(m.e)
-	m.embedding.forward(m.e, m.x[0], b.ids)
+	m.embedding.forward(m.e, m.x[0], b.ids, m.factors)
 	if visit != nil {
 		visit(0, m.x[0])
 	}
@@ -221,7 +222,7 @@ func (m *transformer) Backward(b *Batch, g Gradients, losses func()) {
 	for i := len(m.blocks) - 1; i >= 0; i-- {
 		m.blocks[i].backward(p, m.stream(i), m.ropes, m.activations(i), m.s, m.back)
 	}
-	m.embedding.backward(p, m.back.dx)
+	m.embedding.backward(p, m.back.dx, m.factors)
 }
 
 func (m *transformer) Lendable() map[string][]gpu.View {
@@ -236,13 +237,13 @@ func (m *transformer) Lendable() map[string][]gpu.View {
 	lend(m.norm.params(), m.head.loss.Logits())
 	for i, a := range m.saved {
 		l := m.blocks[i]
-		lend(l.mlp.params(), m.stream(i+1))
+		lend(l.mlp.params(), m.stream(i+1), a.down)
 		if i+1 < len(m.saved) {
 			above := m.saved[i+1]
 			lend(l.mlp.params(), above.q, above.k, above.v, above.att, above.rawQ, above.rawK)
 		}
 		lend(l.mlp.in.params(), a.gate, a.up) // the activation's gradient has been taken
-		lend(l.attention.params(), a.mid)
+		lend(l.attention.params(), a.mid, a.out)
 	}
 	return out
 }

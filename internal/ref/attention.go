@@ -7,6 +7,7 @@ import "math"
 type AttentionShape struct {
 	Heads, KVHeads, HeadDim int
 	Scale                   float64
+	SoftCap                 float64 // c of c·tanh(score/c), 0 = none
 	QueryOffset             int
 }
 
@@ -62,7 +63,7 @@ func AttentionBackward[F float32 | float64](dq, dk, dv, dout, out, q, k, v, lse,
 			for jj, p := range w {
 				j := int(start[i]) + jj
 				kr := attentionHead(k, j, s.KVHeads, kh, d)
-				ds := p * (attentionDot(do, attentionHead(v, j, s.KVHeads, kh, d)) - dl) * s.Scale
+				ds := p * (attentionDot(do, attentionHead(v, j, s.KVHeads, kh, d)) - dl) * s.Scale * softCapSlope(s.Scale*attentionDot(qr, kr), s.SoftCap)
 				gqr := attentionHead(gq, i, s.Heads, h, d)
 				gkr, gvr := attentionHead(gk, j, s.KVHeads, kh, d), attentionHead(gv, j, s.KVHeads, kh, d)
 				for c := range d {
@@ -83,7 +84,7 @@ func attentionRow[F float32 | float64](q, k []F, start []uint32, i, h int, s Att
 	qr := attentionHead(q, i, s.Heads, h, s.HeadDim)
 	top := math.Inf(-1)
 	for j := int(start[i]); j <= s.QueryOffset+i; j++ {
-		x := s.Scale * attentionDot(qr, attentionHead(k, j, s.KVHeads, h*s.KVHeads/s.Heads, s.HeadDim))
+		x := softCap(s.Scale*attentionDot(qr, attentionHead(k, j, s.KVHeads, h*s.KVHeads/s.Heads, s.HeadDim)), s.SoftCap)
 		w = append(w, x)
 		top = max(top, x)
 	}
@@ -96,6 +97,23 @@ func attentionRow[F float32 | float64](q, k []F, start []uint32, i, h int, s Att
 		w[j] /= sum
 	}
 	return w, top + math.Log(sum)
+}
+
+// softCap is c·tanh(x/c), or x for c = 0.
+func softCap(x, c float64) float64 {
+	if c > 0 {
+		return c * math.Tanh(x/c)
+	}
+	return x
+}
+
+// softCapSlope is the derivative of softCap at x.
+func softCapSlope(x, c float64) float64 {
+	if c > 0 {
+		t := math.Tanh(x / c)
+		return 1 - t*t
+	}
+	return 1
 }
 
 // attentionHead is head h of row i of x, a (N, heads*d) matrix.

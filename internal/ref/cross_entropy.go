@@ -10,32 +10,45 @@ const Ignored uint32 = 0xffffffff
 // log Σexp(z) - z[label]. Row r belongs to token row0+r of labels, scale and
 // loss. An ignored token has loss 0 and gradient 0; a label outside the
 // vocabulary or a logit that is not finite makes the loss NaN. scale is not read
-// without writeGrad. The twin of shaders/cross_entropy.wgsl.
-func CrossEntropy[F float32 | float64](logits, loss []F, labels []uint32, scale []F, row0, vocab int, writeGrad bool) {
+// without writeGrad. cap > 0 stands for the logits c·tanh(logits/c). The twin of shaders/cross_entropy.wgsl.
+func CrossEntropy[F float32 | float64](logits, loss []F, labels []uint32, scale []F, row0, vocab int, cap float64, writeGrad bool) {
 	for r := range len(logits) / vocab {
-		z, k := logits[r*vocab:(r+1)*vocab], row0+r
+		row, k := logits[r*vocab:(r+1)*vocab], row0+r
+		z := make([]float64, vocab)
+		for c, x := range row {
+			z[c] = softCap(float64(x), cap)
+		}
 		lse := logSumExp(z)
 		switch y := labels[k]; {
 		case y == Ignored:
 			loss[k] = 0
-		case int(y) >= vocab || math.IsInf(lse, 0):
+		case int(y) >= vocab || notFinite(row):
 			loss[k] = F(math.NaN())
 		default:
-			loss[k] = F(lse - float64(z[y]))
+			loss[k] = F(lse - z[y])
 		}
 		if !writeGrad {
 			continue
 		}
 		for c := range z {
-			g := math.Exp(float64(z[c]) - lse)
+			g := math.Exp(z[c] - lse)
 			if c == int(labels[k]) {
 				g--
 			}
-			if z[c] = F(g * float64(scale[k])); labels[k] == Ignored {
-				z[c] = 0
+			if row[c] = F(g * float64(scale[k]) * softCapSlope(float64(row[c]), cap)); labels[k] == Ignored {
+				row[c] = 0
 			}
 		}
 	}
+}
+
+func notFinite[F float32 | float64](z []F) bool {
+	for _, v := range z {
+		if math.IsInf(float64(v), 0) || math.IsNaN(float64(v)) {
+			return true
+		}
+	}
+	return false
 }
 
 // logSumExp is log Σexp(z), NaN when an element is NaN.
@@ -67,7 +80,7 @@ func LinearCrossEntropy[F float32 | float64](x, weight []F, labels []uint32, sca
 		if scale != nil {
 			g[0] = float64(scale[i])
 		}
-		CrossEntropy(z, one, labels[i:i+1], g, 0, vocab, true)
+		CrossEntropy(z, one, labels[i:i+1], g, 0, vocab, 0, true)
 		loss[i] = F(one[0])
 		m := 0
 		for m+2 < len(starts) && i >= starts[m+1] {

@@ -17,11 +17,19 @@ type Decoder struct {
 	Hidden, FFN, Layers, Heads, KVHeads, HeadDim, Vocab int
 
 	Eps     float64     // of the norms
-	InvFreq [][]float64 // by rotary embedding, HeadDim/2 frequencies, radians per position
+	Scale   float64     // of attention scores; 0 = HeadDim^-½
+	InvFreq [][]float64 // by rotary embedding, as many frequencies as pairs of a head's first values are rotated, radians per position
+	Turn    float64     // factor of cosines and sines; 0 = 1
 	Rope    []int       // by layer, its rotary embedding; nil = the first
 	Window  []int       // by layer, how many tokens it sees, 0 = all; nil = all
+	GELU    bool        // the gate's activation is GELU in its tanh form, else SiLU
 	QKNorm  bool        // queries and keys are normalised by head before they are rotated
 	Params  map[string][]float64
+
+	NormOffset        float64 // of the norms' parameters to their factors: 1 where those are kept less 1
+	EmbedFactor       float64 // of the embeddings; 0 = 1
+	PostNorms         bool    // what attention and MLP add is normalised: attention_post, mlp_post
+	SoftCap, LogitCap float64 // c of c·tanh(x/c), of attention's scores and of the logits; 0 = none
 }
 
 // DecoderBatch is N tokens in packed documents. Token i attends to the tokens
@@ -111,7 +119,8 @@ func (d *Decoder) forward(b DecoderBatch) ([]float64, pullback) {
 		head = "embed"
 	}
 	z, project := d.linear(head, d.Vocab, d.Hidden, x)
-	return z, chain(append(backs, norm, project)...)
+	cap := capLogits(z, d.LogitCap)
+	return z, chain(append(backs, norm, project, cap)...)
 }
 
 // chain is the pullback of layers one after the other.
@@ -124,29 +133,57 @@ func chain(backs ...pullback) pullback {
 	}
 }
 
-// embedding looks up x_i = E[id_i].
+// embedding looks up x_i = factor · E[id_i].
 func (d *Decoder) embedding(b DecoderBatch) ([]float64, pullback) {
-	c, table := d.Hidden, d.param("embed")
+	c, table, factor := d.Hidden, d.param("embed"), 1.0
+	if d.EmbedFactor != 0 {
+		factor = d.EmbedFactor
+	}
 	x := make([]float64, len(b.IDs)*c)
 	for i, id := range b.IDs {
-		copy(x[i*c:(i+1)*c], table[id*c:(id+1)*c])
+		axpy64(x[i*c:(i+1)*c], factor, table[id*c:(id+1)*c])
 	}
 	return x, func(dx []float64, g gradients) []float64 {
 		for i, id := range b.IDs {
-			axpy64(g["embed"][id*c:][:c], 1, dx[i*c:][:c])
+			axpy64(g["embed"][id*c:][:c], factor, dx[i*c:][:c])
 		}
 		return nil
 	}
 }
 
-// block is mid = x + attention(norm(x)); out = mid + mlp(norm(mid)).
+// capLogits replaces z by c·tanh(z/c); c = 0 leaves it.
+func capLogits(z []float64, c float64) pullback {
+	slope := make([]float64, len(z))
+	for i, v := range z {
+		slope[i], z[i] = softCapSlope(v, c), softCap(v, c)
+	}
+	return func(dy []float64, _ gradients) []float64 {
+		dz := make([]float64, len(dy))
+		for i, v := range dy {
+			dz[i] = v * slope[i]
+		}
+		return dz
+	}
+}
+
+// block is mid = x + post(attention(norm(x))); out = mid + post(mlp(norm(mid))).
 func (d *Decoder) block(i int, x []float64, b DecoderBatch) ([]float64, pullback) {
 	at := func(name string) string { return fmt.Sprintf("%d.%s", i, name) }
 	h, norm1 := d.norm(at("attention_norm"), d.Hidden, x)
 	a, attention := d.attention(i, at, h, b)
+	if d.PostNorms {
+		var post pullback
+		a, post = d.norm(at("attention_post"), d.Hidden, a)
+		attention = chain(attention, post)
+	}
 	mid := add64(x, a)
 	h, norm2 := d.norm(at("mlp_norm"), d.Hidden, mid)
 	y, mlp := d.mlp(at, h)
+	if d.PostNorms {
+		var post pullback
+		y, post = d.norm(at("mlp_post"), d.Hidden, y)
+		mlp = chain(mlp, post)
+	}
 	return add64(mid, y), func(dout []float64, g gradients) []float64 {
 		dmid := add64(dout, chain(norm2, mlp)(dout, g))
 		return add64(dmid, chain(norm1, attention)(dmid, g))

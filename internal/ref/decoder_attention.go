@@ -5,7 +5,7 @@ import "math"
 // attention is causal grouped-query attention within documents, of the last
 // Window tokens where a layer slides:
 //
-//	q = RoPE(norm(x Qᵀ)), k = RoPE(norm(x Kᵀ)), v = x Vᵀ,   y = softmax(q kᵀ/√D) v Oᵀ
+//	q = RoPE(norm(x Qᵀ)), k = RoPE(norm(x Kᵀ)), v = x Vᵀ,   y = softmax(cap(scale q kᵀ)) v Oᵀ
 func (d *Decoder) attention(i int, at func(string) string, x []float64, b DecoderBatch) ([]float64, pullback) {
 	hd, kvd := d.Heads*d.HeadDim, d.KVHeads*d.HeadDim
 	q, backQ := d.linear(at("q"), hd, d.Hidden, x)
@@ -49,13 +49,16 @@ func firstKeys(b DecoderBatch, window int) []int {
 
 // rotate applies the half-split rotary embedding in place; sign -1 inverts it.
 func (d *Decoder) rotate(x []float64, heads, rope int, pos []int, sign float64) {
-	half := d.HeadDim / 2
+	half, turn := len(d.InvFreq[rope]), 1.0
+	if d.Turn != 0 {
+		turn = d.Turn
+	}
 	for i, p := range pos {
 		for h := range heads {
 			row := x[(i*heads+h)*d.HeadDim:]
 			for j := range half {
 				sin, cos := math.Sincos(float64(p) * d.InvFreq[rope][j])
-				sin *= sign
+				sin, cos = sin*sign*turn, cos*turn
 				a, b := row[j], row[j+half]
 				row[j], row[j+half] = a*cos-b*sin, b*cos+a*sin
 			}
@@ -66,6 +69,10 @@ func (d *Decoder) rotate(x []float64, heads, rope int, pos []int, sign float64) 
 // attend is the softmax-weighted sum of the values, and its pullback.
 func (d *Decoder) attend(q, k, v []float64, first []int) ([]float64, func(dout []float64) (dq, dk, dv []float64)) {
 	n, w, group := len(first), d.HeadDim, d.Heads/d.KVHeads
+	scale := d.Scale
+	if scale == 0 {
+		scale = 1 / math.Sqrt(float64(w))
+	}
 	query := func(i, h int) int { return (i*d.Heads + h) * w }
 	key := func(j, h int) int { return (j*d.KVHeads + h/group) * w }
 	out := make([]float64, len(q))
@@ -74,7 +81,7 @@ func (d *Decoder) attend(q, k, v []float64, first []int) ([]float64, func(dout [
 		for i := range n {
 			p := make([]float64, i+1-first[i])
 			for t := range p {
-				p[t] = dot64(q[query(i, h):][:w], k[key(first[i]+t, h):][:w]) / math.Sqrt(float64(w))
+				p[t] = softCap(scale*dot64(q[query(i, h):][:w], k[key(first[i]+t, h):][:w]), d.SoftCap)
 			}
 			lse := logSumExp64(p)
 			for t := range p {
@@ -98,7 +105,7 @@ func (d *Decoder) attend(q, k, v []float64, first []int) ([]float64, func(dout [
 				}
 				for t := range p {
 					kv := key(first[i]+t, h)
-					ds := p[t] * (dp[t] - mean) / math.Sqrt(float64(w))
+					ds := p[t] * (dp[t] - mean) * scale * softCapSlope(scale*dot64(q[at:][:w], k[kv:][:w]), d.SoftCap)
 					axpy64(dq[at:][:w], ds, k[kv:][:w])
 					axpy64(dk[kv:][:w], ds, q[at:][:w])
 				}

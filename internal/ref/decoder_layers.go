@@ -1,6 +1,9 @@
 package ref
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // linear is y = x Wᵀ + b for x (N, cols), W (rows, cols).
 //
@@ -40,7 +43,10 @@ func (d *Decoder) linear(name string, rows, cols int, x []float64) ([]float64, p
 //
 //	dx = r (w dy − x r² mean(w dy x)),   dw = Σ dy x r
 func (d *Decoder) norm(name string, c int, x []float64) ([]float64, pullback) {
-	w := d.param(name)
+	w := slices.Clone(d.param(name))
+	for j := range w {
+		w[j] += d.NormOffset
+	}
 	y, rstd := make([]float64, len(x)), make([]float64, len(x)/c)
 	for i := range rstd {
 		row := x[i*c:][:c]
@@ -69,9 +75,13 @@ func (d *Decoder) norm(name string, c int, x []float64) ([]float64, pullback) {
 func (d *Decoder) mlp(at func(string) string, x []float64) ([]float64, pullback) {
 	gate, backGate := d.linear(at("gate"), d.FFN, d.Hidden, x)
 	up, backUp := d.linear(at("up"), d.FFN, d.Hidden, x)
+	act := silu64
+	if d.GELU {
+		act = gelu64
+	}
 	h := make([]float64, len(gate))
 	for j, v := range gate {
-		value, _ := silu64(v)
+		value, _ := act(v)
 		h[j] = value * up[j]
 	}
 	y, backDown := d.linear(at("down"), d.Hidden, d.FFN, h)
@@ -79,7 +89,7 @@ func (d *Decoder) mlp(at func(string) string, x []float64) ([]float64, pullback)
 		dh := backDown(dy, g)
 		dgate, dup := make([]float64, len(dh)), make([]float64, len(dh))
 		for j, v := range dh {
-			value, slope := silu64(gate[j])
+			value, slope := act(gate[j])
 			dup[j], dgate[j] = v*value, v*up[j]*slope
 		}
 		return add64(backGate(dgate, g), backUp(dup, g))

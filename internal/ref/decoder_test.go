@@ -15,7 +15,11 @@ var decoders = map[string]func(*Decoder){
 	"untied":         func(d *Decoder) {},
 	"biases, window": func(d *Decoder) { biased(d, "q", "k", "v"); d.Window = []int{0, 2} },
 	"all biased":     func(d *Decoder) { biased(d, "q", "k", "v", "o", "gate", "up", "down") },
-	"qk-norm":        func(d *Decoder) { d.QKNorm = true; d.Rope = []int{1, 0}; d.Window = []int{3, 0} },
+	"gemma": func(d *Decoder) {
+		d.NormOffset, d.EmbedFactor, d.PostNorms, d.GELU, d.Scale, d.SoftCap, d.LogitCap = 1, 2.5, true, true, 0.4, 2, 3
+	},
+	"yarn, partial": func(d *Decoder) { d.Turn = 1.2; d.InvFreq = [][]float64{{0.3}} },
+	"qk-norm":       func(d *Decoder) { d.QKNorm = true; d.Rope = []int{1, 0}; d.Window = []int{3, 0} },
 }
 
 func biased(d *Decoder, names ...string) {
@@ -66,6 +70,8 @@ func tinyDecoder(change func(*Decoder)) *Decoder {
 		d.fill(at("q_norm"), 4, 1, 0.5)
 		d.fill(at("k_norm"), 4, 1, 0.5)
 		d.fill(at("mlp_norm"), 5, 1, 0.5)
+		d.fill(at("attention_post"), 5, 1, 0.5)
+		d.fill(at("mlp_post"), 5, 1, 0.5)
 		d.fill(at("gate"), 7*5, 0, 1)
 		d.fill(at("up"), 7*5, 0, 1)
 		d.fill(at("down"), 5*7, 0, 1)

@@ -113,7 +113,7 @@ func TestCrossEntropyOfBrokenRowsIsNaN(t *testing.T) {
 	inf := math.Inf(1)
 	logits := []float64{1, math.NaN(), 0, inf, 1, 1, 1, 2, 3}
 	loss := make([]float64, 3)
-	CrossEntropy(logits, loss, []uint32{0, 1, 3}, nil, 0, 3, false)
+	CrossEntropy(logits, loss, []uint32{0, 1, 3}, nil, 0, 3, 0, false)
 	for r, l := range loss {
 		if !math.IsNaN(l) {
 			t.Errorf("row %d has loss %v, want NaN", r, l)

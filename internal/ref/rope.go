@@ -1,11 +1,11 @@
 package ref
 
 // RoPE rotates x, (N, heads*D) row-major, in place by the positions pos (N):
-// half-split form (Hugging Face rotate_half), tables cos and sin of shape
-// (P, D/2) with row = position. inverse applies the transposed rotation, which
+// half-split form (Hugging Face rotate_half) of the first rotated values of a
+// head, tables cos and sin of shape (P, rotated/2) with row = position. inverse applies the transposed rotation, which
 // is the backward. The twin of shaders/rope_apply.wgsl.
-func RoPE[F float32 | float64](x []F, heads int, pos []uint32, cos, sin []F, headDim int, inverse bool) {
-	half := headDim / 2
+func RoPE[F float32 | float64](x []F, heads int, pos []uint32, cos, sin []F, headDim, rotated int, inverse bool) {
+	half := rotated / 2
 	sign := 1.0
 	if inverse {
 		sign = -1

@@ -1,6 +1,8 @@
-// score scales one query's scores of keys, NEG outside [lo, hi].
+//#include softcap
+
+// score scales and caps one query's scores of keys, NEG outside [lo, hi].
 fn score(s: vec4<f32>, keys: vec4<u32>, lo: u32, hi: u32) -> vec4<f32> {
-  return select(vec4<f32>(NEG, NEG, NEG, NEG), s * p.scale, (keys >= splat(lo)) & (keys <= splat(hi)));
+  return select(vec4<f32>(NEG, NEG, NEG, NEG), capped(s * p.scale), (keys >= splat(lo)) & (keys <= splat(hi)));
 }
 
 fn weigh(s: vec4<f32>, top: f32) -> vec4<f32> {

@@ -27,6 +27,9 @@ COMMON = dict(vocab_size=48, max_position_embeddings=64, rms_norm_eps=1e-5, init
 FAMILIES = {
     "mistral": dict(sliding_window=5, tie_word_embeddings=False),
     "qwen2": dict(tie_word_embeddings=True, use_sliding_window=True, sliding_window=6, max_window_layers=1, rope_theta=1e6),
+    "gemma": dict(tie_word_embeddings=True),
+    "gemma2": dict(tie_word_embeddings=True, sliding_window=5, query_pre_attn_scalar=6, attn_logit_softcapping=3.0, final_logit_softcapping=4.0),
+    "gemma3_text": dict(tie_word_embeddings=True, sliding_window=5, query_pre_attn_scalar=6, layer_types=["sliding_attention", "full_attention"]),
     "qwen3": dict(tie_word_embeddings=False, rope_theta=1e6),
 }
 # The head dimension is not a key of these, but hidden_size / num_attention_heads.
@@ -39,6 +42,8 @@ def make(folder, family, number):
         shape["head_dim"] = None
         shape["hidden_size"] = SHAPES[number]["head_dim"] * shape["num_attention_heads"]
     extra = {k: v for k, v in {**COMMON, **shape, **FAMILIES[family]}.items() if not (k == "head_dim" and v is None)}
+    if "layer_types" in extra:
+        extra["layer_types"] = [extra["layer_types"][i % 2] for i in range(extra["num_hidden_layers"])]
     theta = extra.pop("rope_theta", None)
     if theta:
         extra["rope_parameters"] = {"rope_type": "default", "rope_theta": theta}

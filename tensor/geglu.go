@@ -1,0 +1,36 @@
+package tensor
+
+import "concord/gpu"
+
+// GeGLU is out = gelu(gate)·up with the tanh form of GELU, all (N, F) with
+// one leading dimension; out lies in another buffer than gate and up.
+func (e *Engine) GeGLU(out, gate, up Tensor) {
+	n4 := sameLayout("geglu", out, gate, up)
+	if n4 == 0 {
+		return
+	}
+	e.run(call{
+		kernel: "geglu_forward",
+		params: flatParams{uint32(n4)},
+		binds:  []gpu.View{gate.View(), up.View(), out.View()},
+		groups: grid(ceilDiv(n4, elementwiseWG)),
+		work:   e.moving(int64(n4)*48, int64(n4)*40),
+	})
+}
+
+// GeGLUBackward overwrites dgate and dup with the gradients of GeGLU's inputs
+// given dout, that of its output. All are (N, F) with one leading dimension;
+// dgate and dup lie in other buffers than dout, gate and up.
+func (e *Engine) GeGLUBackward(dgate, dup, dout, gate, up Tensor) {
+	n4 := sameLayout("geglu backward", dgate, dup, dout, gate, up)
+	if n4 == 0 {
+		return
+	}
+	e.run(call{
+		kernel: "geglu_backward",
+		params: flatParams{uint32(n4)},
+		binds:  []gpu.View{dout.View(), gate.View(), up.View(), dgate.View(), dup.View()},
+		groups: grid(ceilDiv(n4, elementwiseWG)),
+		work:   e.moving(int64(n4)*80, int64(n4)*60),
+	})
+}
