@@ -1,6 +1,13 @@
 package chat
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"concord/internal/jinja"
+)
 
 // Roles that every template knows. Others (developer, tool, …) are passed to the
 // template as they are.
@@ -29,4 +36,57 @@ type Conversation struct {
 	// Tools are the functions that the assistant may call, as the data has them
 	// (JSON Schema, as OpenAI and Hugging Face write it); nil for none.
 	Tools json.RawMessage
+}
+
+// values are the conversation's messages and tools as a template sees them.
+func (c *Conversation) values() (messages []jinja.Value, tools jinja.Value, err error) {
+	for i := range c.Messages {
+		d, err := c.Messages[i].value()
+		if err != nil {
+			return nil, nil, fmt.Errorf("messages[%d]: %w", i, err)
+		}
+		messages = append(messages, d)
+	}
+	if len(c.Tools) > 0 {
+		if tools, err = jinja.ParseJSON(c.Tools); err != nil {
+			return nil, nil, fmt.Errorf("tools: %w", err)
+		}
+	}
+	return messages, tools, nil
+}
+
+// reasoningNames are the names under which data holds what an assistant thought
+// before it answered; transformers gives templates the first one, and gpt-oss'
+// the second.
+var reasoningNames = []string{"reasoning_content", "thinking", "reasoning"}
+
+func (m *Message) value() (*jinja.Dict, error) {
+	d := jinja.NewDict().Set("role", m.Role).Set("content", m.Content)
+	for _, key := range slices.Sorted(maps.Keys(m.Extra)) {
+		v, err := jinja.ParseJSON(m.Extra[key])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
+		}
+		d.Set(key, v)
+	}
+	for _, name := range reasoningNames {
+		if v, ok := d.Get(name); ok && v != nil {
+			if _, ok := d.Get("thinking"); !ok {
+				d.Set("thinking", v)
+			}
+			d.Set("reasoning_content", v)
+			break
+		}
+	}
+	return d, nil
+}
+
+// assistants are the numbers of the assistant's messages.
+func (c *Conversation) assistants() (at []int) {
+	for i, m := range c.Messages {
+		if m.Role == RoleAssistant {
+			at = append(at, i)
+		}
+	}
+	return at
 }

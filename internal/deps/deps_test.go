@@ -49,7 +49,7 @@ var allowed = map[string][]string{
 	"internal/safetensors":             {},
 	"internal/checkpoint":              {},
 	"internal/tokenizer":               {},
-	"internal/chat":                    {},
+	"internal/chat":                    {"internal/jinja"},
 	"internal/jinja":                   {},
 	"internal/data":                    {"internal/tokenizer"},
 	"internal/model":                   {"gpu", "tensor", "internal/param", "internal/safetensors"},

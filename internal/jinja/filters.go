@@ -25,10 +25,14 @@ func init() {
 			a := c.bind("old", "new", "count")
 			return c.s.text(replaceText(c, str(v), str(a[0]), str(a[1]), c.whole(a[2], -1)), c.line)
 		},
-		"default": otherwise, "d": otherwise, "first": first, "last": last, "list": func(c *call, v Value) Value { return NewList(slices.Clone(iterate(v, c.line))...) },
-		"items": items, "dictsort": dictSort, "join": joinFilter, "map": mapFilter, "indent": indent, "int": intFilter, "float": floatFilter,
-		"select": selecting(false, true), "reject": selecting(false, false), "selectattr": selecting(true, true), "rejectattr": selecting(true, false),
-		"reverse": reverse, "sort": sortFilter, "unique": unique, "abs": absolute, "sum": sum, "max": extreme(1), "min": extreme(-1), "round": round,
+		"default": otherwise, "d": otherwise, "first": first, "last": last,
+		"list":  func(c *call, v Value) Value { return NewList(slices.Clone(iterate(v, c.line))...) },
+		"items": items, "dictsort": dictSort, "join": joinFilter, "map": mapFilter, "indent": indent,
+		"int": intFilter, "float": floatFilter,
+		"select": selecting(false, true), "reject": selecting(false, false), "selectattr": selecting(true, true),
+		"rejectattr": selecting(true, false),
+		"reverse":    reverse, "sort": sortFilter, "unique": unique,
+		"abs": absolute, "sum": sum, "max": extreme(1), "min": extreme(-1), "round": round,
 	}
 }
 

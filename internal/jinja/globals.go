@@ -81,7 +81,8 @@ func strftime(t time.Time, format string, line int) Value {
 			i++
 		}
 		var s string
-		if layout, ok := map[byte]string{'d': "02", 'm': "01", 'Y': "2006", 'y': "06", 'B': "January", 'b': "Jan", 'h': "Jan", 'A': "Monday", 'a': "Mon",
+		if layout, ok := map[byte]string{'d': "02", 'm': "01", 'Y': "2006", 'y': "06", 'B': "January", 'b': "Jan", 'h': "Jan",
+			'A': "Monday", 'a': "Mon",
 			'H': "15", 'I': "03", 'M': "04", 'S': "05", 'p': "PM", 'F': "2006-01-02", 'T': "15:04:05", 'D': "01/02/06"}[format[i]]; ok {
 			s = t.Format(layout)
 		} else if format[i] == 'j' {

@@ -198,7 +198,8 @@ const (
 )
 
 // operators, longest first.
-var operators = []string{"**", "//", "==", "!=", "<=", ">=", "{", "}", "(", ")", "[", "]", ",", ".", ":", "|", "~", "+", "-", "*", "/", "%", "<", ">", "="}
+var operators = []string{"**", "//", "==", "!=", "<=", ">=",
+	"{", "}", "(", ")", "[", "]", ",", ".", ":", "|", "~", "+", "-", "*", "/", "%", "<", ">", "="}
 
 // token reads the next token; the position is at something other than space.
 func (s *scanner) token() token {
@@ -253,7 +254,8 @@ func (s *scanner) number(rest string) token {
 }
 
 // escapes are the one-letter escapes of a string.
-var escapes = map[byte]string{'n': "\n", 't': "\t", 'r': "\r", '\\': "\\", '\'': "'", '"': "\"", 'a': "\a", 'b': "\b", 'f': "\f", 'v': "\v", '0': "\x00", '\n': ""}
+var escapes = map[byte]string{'n': "\n", 't': "\t", 'r': "\r", '\\': "\\", '\'': "'", '"': "\"",
+	'a': "\a", 'b': "\b", 'f': "\f", 'v': "\v", '0': "\x00", '\n': ""}
 
 // quoted reads a string.
 func (s *scanner) quoted(rest string) token {

@@ -1,0 +1,199 @@
+package chat
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Names of files in a model's folder, as transformers writes and reads them.
+const (
+	File      = "chat_template.jinja"
+	more      = "additional_chat_templates"
+	tokenizer = "tokenizer_config.json"
+	legacy    = "chat_template.json"
+	named     = "special_tokens_map.json"
+)
+
+// Find returns the chat template of the model in dir, nil if it has none: that
+// of chat_template.jinja, else of tokenizer_config.json, else of
+// chat_template.json. Where there are several, "default" is used, and "tool_use"
+// for conversations with tools; they may also lie in additional_chat_templates.
+func Find(dir string) (*Template, error) {
+	special, config, err := readConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	from, texts := tokenizer, config
+	if len(texts) == 0 {
+		from = legacy
+		var c struct {
+			Template templates `json:"chat_template"`
+		}
+		if err := readJSON(filepath.Join(dir, legacy), &c); err != nil {
+			return nil, err
+		}
+		texts = c.Template
+	}
+	files, err := readFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(files) > 0 {
+		from, texts = File, files
+	}
+	if len(texts) == 0 {
+		return nil, nil
+	}
+	plain, ok := texts["default"]
+	if !ok {
+		return nil, fmt.Errorf("chat: %s: several chat templates, none of them named \"default\": choose one with data.template = \"FILE.jinja\"",
+			filepath.Join(dir, from))
+	}
+	t, err := newTemplate(from, plain, texts["tool_use"], special)
+	if err != nil {
+		return nil, fmt.Errorf("chat: %s: %w", dir, err)
+	}
+	return t, nil
+}
+
+// Read returns the template in a file of its own, for the model in dir.
+func Read(path, dir string) (*Template, error) {
+	special, _, err := readConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("chat: %w", err)
+	}
+	t, err := newTemplate(path, string(raw), "", special)
+	if err != nil {
+		return nil, fmt.Errorf("chat: %w", err)
+	}
+	return t, nil
+}
+
+// ChatML is the format of OpenAI's ChatML, the most common one.
+const ChatML = `{% if tools %}{{ raise_exception('the built-in chatml has no form for tools') }}{% endif %}` +
+	`{% for message in messages %}{% if message.tool_calls %}{{ raise_exception('the built-in chatml has no form for tool calls') }}{% endif %}{{ '<|im_start|>' + message.role + '\n' }}` +
+	`{% if message.role == 'assistant' %}{% generation %}{{ message.content + '<|im_end|>' }}{% endgeneration %}` +
+	`{% else %}{{ message.content + '<|im_end|>' }}{% endif %}{{ '\n' }}{% endfor %}` +
+	`{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}`
+
+// Builtin returns a template by name: "chatml".
+func Builtin(name string) (*Template, error) {
+	if name != "chatml" {
+		return nil, fmt.Errorf("chat: no built-in template is named %q: there is \"chatml\"", name)
+	}
+	return newTemplate("built-in chatml", ChatML, "", nil)
+}
+
+// templates are sources by name: in a file a string, a list of {name, template}
+// or an object.
+type templates map[string]string
+
+// UnmarshalJSON accepts the three forms and null.
+func (t *templates) UnmarshalJSON(raw []byte) error {
+	*t = templates{}
+	var one *string
+	if json.Unmarshal(raw, &one) == nil {
+		if one != nil {
+			(*t)["default"] = *one
+		}
+		return nil
+	}
+	var list []struct{ Name, Template string }
+	if json.Unmarshal(raw, &list) == nil {
+		for _, x := range list {
+			(*t)[x.Name] = x.Template
+		}
+		return nil
+	}
+	if err := json.Unmarshal(raw, (*map[string]string)(t)); err != nil {
+		return errors.New("chat_template is neither a string nor a list of {name, template}")
+	}
+	return nil
+}
+
+// readConfig reads the special tokens and the templates of tokenizer_config.json;
+// older folders have the tokens in special_tokens_map.json.
+func readConfig(dir string) (special map[string]string, config templates, err error) {
+	special = map[string]string{}
+	for _, name := range []string{named, tokenizer} {
+		keys := map[string]json.RawMessage{}
+		if err := readJSON(filepath.Join(dir, name), &keys); err != nil {
+			return nil, nil, err
+		}
+		for key, raw := range keys {
+			if text, ok := tokenText(raw); ok && strings.HasSuffix(key, "_token") {
+				special[key] = text
+			}
+		}
+		if raw := keys["chat_template"]; raw != nil && name == tokenizer {
+			if err := json.Unmarshal(raw, &config); err != nil {
+				return nil, nil, fmt.Errorf("chat: %s: %w", filepath.Join(dir, name), err)
+			}
+		}
+	}
+	return special, config, nil
+}
+
+// tokenText is a token's text: a string, or an object with its content.
+func tokenText(raw json.RawMessage) (string, bool) {
+	var s *string
+	if json.Unmarshal(raw, &s) == nil {
+		if s == nil {
+			return "", false
+		}
+		return *s, true
+	}
+	var o struct{ Content *string }
+	if json.Unmarshal(raw, &o) == nil && o.Content != nil {
+		return *o.Content, true
+	}
+	return "", false
+}
+
+// readFiles reads chat_template.jinja and those beside it, by name.
+func readFiles(dir string) (templates, error) {
+	out := templates{}
+	raw, err := os.ReadFile(filepath.Join(dir, File))
+	switch {
+	case err == nil:
+		out["default"] = string(raw)
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("chat: %w", err)
+	}
+	paths, err := filepath.Glob(filepath.Join(dir, more, "*.jinja"))
+	if err != nil {
+		return nil, fmt.Errorf("chat: %w", err)
+	}
+	for _, path := range paths {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("chat: %w", err)
+		}
+		out[strings.TrimSuffix(filepath.Base(path), ".jinja")] = string(raw)
+	}
+	return out, nil
+}
+
+// readJSON reads a file into v; a file that does not exist leaves v as it is.
+func readJSON(path string, v any) error {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, v)
+	}
+	if err != nil {
+		return fmt.Errorf("chat: %s: %w", path, err)
+	}
+	return nil
+}
