@@ -66,10 +66,13 @@ func (a AdapterInfo) String() string {
 }
 
 // ErrNoAdapter means that no adapter was found at all. Its text says what to install.
-var ErrNoAdapter = errors.New(noAdapterText(runtime.GOOS))
+var ErrNoAdapter = errors.New(noAdapterText(runtime.GOOS, driverMissing))
 
-func noAdapterText(goos string) string {
+func noAdapterText(goos, missing string) string {
 	const head = "no GPU adapter found: "
+	if missing != "" {
+		return head + missing
+	}
 	switch goos {
 	case "darwin":
 		return head + "macOS 10.14 or later on a machine with Metal is needed (virtual machines often have none)"
@@ -84,7 +87,7 @@ func noAdapterText(goos string) string {
 // Adapters lists the adapters of the Vulkan, Metal and DX12 backends, in the
 // driver's order. None is not an error of the call: it is ErrNoAdapter.
 func Adapters() ([]AdapterInfo, error) {
-	l := listAdapters(bitVulkan | bitMetal | bitDX12)
+	l := defaultDriver.list(bitVulkan | bitMetal | bitDX12)
 	defer l.free()
 	as := describe(l.all())
 	if len(as) == 0 {

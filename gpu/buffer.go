@@ -48,7 +48,7 @@ func (d *Device) newBuffer(role Role, label string, size int64, usage uint32) *B
 	if !d.reserve(role, label, b.size) {
 		return b
 	}
-	b.h = d.n.newBuffer(b.size, usage, label)
+	b.h = d.drv.newBuffer(b.size, usage, label)
 	if !d.check(fmt.Sprintf("allocate %q (%s), %d bytes", label, role, b.size)) || b.h == 0 {
 		d.mem.remove(role, b.size)
 		d.fail(fmt.Errorf("gpu: allocate %q (%s): %w", label, role, ErrOutOfMemory))
@@ -95,7 +95,7 @@ func (d *Device) releaseBuffer(b *Buffer) {
 		return
 	}
 	b.released = true
-	if d.n == nil || b.h == 0 {
+	if d.drv == nil || b.h == 0 {
 		return
 	}
 	if max(b.used, b.written) > d.stream.submitted {
@@ -111,20 +111,20 @@ func (d *Device) releaseBuffer(b *Buffer) {
 
 // reap frees released buffers whose last submit has completed.
 func (d *Device) reap() {
-	done := d.n.completed()
+	done := d.drv.completed()
 	kept := d.zombies[:0]
 	for _, b := range d.zombies {
 		if max(b.used, b.written) > done && d.err == nil {
 			kept = append(kept, b)
 			continue
 		}
-		d.n.freeBuffer(b.h)
+		d.drv.freeBuffer(b.h)
 		b.h = 0
 		d.mem.remove(b.role, b.size)
 	}
 	if len(kept) < len(d.zombies) {
 		clear(d.zombies[len(kept):])
-		d.n.poll() // lets the library drop what was just released
+		d.drv.poll() // lets the library drop what was just released
 	}
 	d.zombies = kept
 }

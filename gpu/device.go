@@ -36,7 +36,7 @@ type Options struct {
 // comment for ownership, order and errors.
 type Device struct {
 	mu     sync.Mutex
-	n      *native // nil after Close
+	drv    driverDevice // nil after Close
 	info   AdapterInfo
 	opt    Options
 	err    error // sticky
@@ -53,7 +53,9 @@ type Device struct {
 
 // Open opens the adapter that o names. It returns ErrNoAdapter when there is
 // none, and a list of the adapters when none matches.
-func Open(o Options) (*Device, error) {
+func Open(o Options) (*Device, error) { return openWith(defaultDriver, o) }
+
+func openWith(drv driver, o Options) (*Device, error) {
 	if o.Log == nil {
 		o.Log = func(string) {}
 	}
@@ -67,7 +69,7 @@ func Open(o Options) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := listAdapters(bits)
+	l := drv.list(bits)
 	defer l.free()
 	as := describe(l.all())
 	i, err := choose(as, o.Adapter)
@@ -79,18 +81,18 @@ func Open(o Options) (*Device, error) {
 	if n == nil {
 		return nil, deviceError{fmt.Errorf("gpu: open %v: %s; update the driver or choose another adapter", info, msg)}
 	}
-	return newDevice(n, info, o)
+	return newDevice(n, info, o, drv.physicalMemory())
 }
 
-func newDevice(n *native, info AdapterInfo, o Options) (*Device, error) {
+func newDevice(n driverDevice, info AdapterInfo, o Options, ram int64) (*Device, error) {
 	if o.SpecLimits {
 		info.Limits = specLimits
 	}
-	d := &Device{n: n, info: info, opt: o, buffers: map[*Buffer]struct{}{}, groups: map[string]*group{}}
+	d := &Device{drv: n, info: info, opt: o, buffers: map[*Buffer]struct{}{}, groups: map[string]*group{}}
 	d.mem = account{budget: o.MemoryBudget, roles: map[Role]RoleMemory{}}
 	if d.mem.budget == 0 {
 		var note string
-		if d.mem.budget, note = defaultBudget(info); note != "" {
+		if d.mem.budget, note = defaultBudget(info, ram); note != "" {
 			o.Log(note)
 		}
 	}
@@ -125,15 +127,15 @@ func (d *Device) Err() error {
 func (d *Device) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.n == nil {
+	if d.drv == nil {
 		return
 	}
 	d.stream.drop()
 	idle := d.waitIdle() == nil
-	if idle && !d.n.lost() {
+	if idle && !d.drv.lost() {
 		d.releaseAll()
 	}
-	d.n = nil
+	d.drv = nil
 	d.buffers, d.zombies, d.kernels, d.groups = nil, nil, nil, nil
 	d.mem.current, d.mem.roles = 0, map[Role]RoleMemory{}
 	d.fail(fmt.Errorf("gpu: %w", ErrClosed))
@@ -142,20 +144,20 @@ func (d *Device) Close() {
 func (d *Device) releaseAll() {
 	d.dropGroups()
 	for _, k := range d.kernels {
-		d.n.freeKernel(k.pipeline, k.layout)
+		d.drv.freeKernel(k.pipeline, k.layout)
 	}
 	d.prof.release(d)
 	d.reads.release(d)
 	for b := range d.buffers {
-		d.n.freeBuffer(b.h)
+		d.drv.freeBuffer(b.h)
 		b.h = 0
 	}
 	for _, b := range d.zombies {
-		d.n.freeBuffer(b.h)
+		d.drv.freeBuffer(b.h)
 		b.h = 0
 	}
-	d.n.poll()
-	d.n.close()
+	d.drv.poll()
+	d.drv.close()
 }
 
 // deviceError puts ErrDevice into the chain of an error without changing its text.
@@ -176,10 +178,10 @@ func (d *Device) fail(err error) {
 // ok reports whether recording may go on. Work given to a lost device would end
 // the process, so a loss becomes the sticky error before anything reaches it.
 func (d *Device) ok() bool {
-	if d.err != nil || d.n == nil {
+	if d.err != nil || d.drv == nil {
 		return false
 	}
-	if d.n.lost() {
+	if d.drv.lost() {
 		d.fail(d.lossError())
 		return false
 	}
@@ -188,7 +190,7 @@ func (d *Device) ok() bool {
 
 // lossError is what the driver said when it gave the device up.
 func (d *Device) lossError() error {
-	_, msg := d.n.takeError()
+	_, msg := d.drv.takeError()
 	if msg == "" {
 		msg = "the driver gave no reason"
 	}
@@ -197,7 +199,7 @@ func (d *Device) lossError() error {
 
 // check turns an error that the driver reported during what into the sticky one.
 func (d *Device) check(what string) bool {
-	kind, msg := d.n.takeError()
+	kind, msg := d.drv.takeError()
 	switch kind {
 	case nativeNone:
 		return true

@@ -3,8 +3,9 @@
 // Device.Run.
 //
 // It knows bytes, not tensors; it has no textures, no second queue and no kernel of
-// its own. Everything that depends on the binding is in native.go and native_*.c;
-// another binding can replace these files and keep the rest.
+// its own. What it needs of a driver is the interface in driver.go. native.go and
+// native_*.c implement it on wgpu-native, driver_none.go stands in for js/wasm and
+// where there is no cgo; conformance_test.go is the test that another one has to pass.
 //
 // # Order and errors
 //

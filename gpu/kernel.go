@@ -47,7 +47,7 @@ func (d *Device) NewKernel(name, wgsl string) *Kernel {
 		d.fail(fmt.Errorf("gpu: kernel %s: %w", name, err))
 		return nil
 	}
-	p, l, ok := d.n.newKernel(name, wgsl, k.access)
+	p, l, ok := d.drv.newKernel(name, wgsl, k.access)
 	if !d.check("kernel "+name) || !ok {
 		d.fail(fmt.Errorf("gpu: kernel %s: the driver returned no pipeline", name))
 		return nil
@@ -145,7 +145,7 @@ func (d *Device) group(k *Kernel, binds []View) handle {
 		d.flush()
 		d.dropGroups()
 	}
-	g := &group{h: d.n.newGroup(k.layout, d.stream.arena.h, binds)}
+	g := &group{h: d.drv.newGroup(k.layout, d.stream.arena.h, bindings(binds))}
 	if !d.check("bind kernel "+k.name) || g.h == 0 {
 		return 0
 	}
@@ -157,6 +157,14 @@ func (d *Device) group(k *Kernel, binds []View) handle {
 	return g.h
 }
 
+func bindings(views []View) []binding {
+	out := make([]binding, len(views))
+	for i, v := range views {
+		out[i] = binding{v.Buf.h, v.Offset, v.Size}
+	}
+	return out
+}
+
 func (d *Device) dropGroup(key string) {
 	g := d.groups[key]
 	if g == nil {
@@ -165,7 +173,7 @@ func (d *Device) dropGroup(key string) {
 	for _, b := range g.bufs {
 		delete(b.groups, key)
 	}
-	d.n.freeGroup(g.h)
+	d.drv.freeGroup(g.h)
 	delete(d.groups, key)
 }
 

@@ -32,7 +32,7 @@ func TestLoss(t *testing.T) {
 			pending := d.Read(b.view())
 			affine(d, k, b, 1, 1) // recorded, not submitted
 			before := d.stream.submitted
-			d.n.lose("")
+			d.drv.lose("")
 			c.do(d, k, b)
 			if _, err := pending.Wait(); !errors.Is(err, ErrDeviceLost) {
 				t.Errorf("a read that was under way: %v", err)
@@ -63,25 +63,25 @@ func TestLoss(t *testing.T) {
 // known between a check in Go and the call.
 func TestNativeGuards(t *testing.T) {
 	for name, do := range map[string]func(d *Device, k *Kernel, b *Buffer) bool{
-		"buffer": func(d *Device, k *Kernel, b *Buffer) bool { return d.n.newBuffer(256, usageStorage, "x") == 0 },
-		"kernel": func(d *Device, k *Kernel, b *Buffer) bool { _, _, ok := d.n.newKernel("k", addWGSL, "w"); return !ok },
+		"buffer": func(d *Device, k *Kernel, b *Buffer) bool { return d.drv.newBuffer(256, usageStorage, "x") == 0 },
+		"kernel": func(d *Device, k *Kernel, b *Buffer) bool { _, _, ok := d.drv.newKernel("k", addWGSL, "w"); return !ok },
 		"group": func(d *Device, k *Kernel, b *Buffer) bool {
-			return d.n.newGroup(k.layout, d.stream.arena.h, []View{b.view()}) == 0
+			return d.drv.newGroup(k.layout, d.stream.arena.h, bindings([]View{b.view()})) == 0
 		},
-		"queries": func(d *Device, k *Kernel, b *Buffer) bool { return d.n.newQueries(4) == 0 },
-		"map":     func(d *Device, k *Kernel, b *Buffer) bool { return d.n.mapStart(b.h, 256).p == nil },
-		"submit":  func(d *Device, k *Kernel, b *Buffer) bool { return !d.n.submit(nil) },
-		"write":   func(d *Device, k *Kernel, b *Buffer) bool { d.n.write(b.h, 0, words(1)); return true },
+		"queries": func(d *Device, k *Kernel, b *Buffer) bool { return d.drv.newQueries(4) == 0 },
+		"map":     func(d *Device, k *Kernel, b *Buffer) bool { return d.drv.mapStart(b.h, 256) == nil },
+		"submit":  func(d *Device, k *Kernel, b *Buffer) bool { return !d.drv.submit(nil) },
+		"write":   func(d *Device, k *Kernel, b *Buffer) bool { d.drv.write(b.h, 0, words(1)); return true },
 	} {
 		d := open(t, Options{})
 		k := d.NewKernel("affine", addWGSL)
 		b := d.NewBuffer(RoleScratch, "x", 256)
-		d.n.lose("")
-		d.n.takeError()
+		d.drv.lose("")
+		d.drv.takeError()
 		if !do(d, k, b) {
 			t.Errorf("%s reached a lost device", name)
 		}
-		if kind, _ := d.n.takeError(); kind != nativeLost {
+		if kind, _ := d.drv.takeError(); kind != nativeLost {
 			t.Errorf("%s: error kind %d, want a loss", name, kind)
 		}
 	}
@@ -93,7 +93,7 @@ func TestLossInValidation(t *testing.T) {
 	for text, lost := range map[string]bool{"Validation Error\n\nCaused by:\n    Parent device is lost\n": true, "Validation Error: too large": false} {
 		d := open(t, Options{})
 		b := d.NewBuffer(RoleScratch, "x", 256)
-		d.n.lose(text)
+		d.drv.lose(text)
 		d.Write(b.view(), words(1))
 		if err := d.Sync(); err == nil || errors.Is(err, ErrDeviceLost) != lost || !errors.Is(err, ErrDevice) {
 			t.Errorf("%q became %v", text, err)

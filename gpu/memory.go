@@ -104,9 +104,8 @@ func (d *Device) ResetPeak() {
 // share it, 80 % of a discrete GPU's own memory. WebGPU cannot say how much that
 // is, so where the system does not either it is a guess of 8 GiB, and note tells
 // the user. Machines of unknown memory count as having 8 GiB.
-func defaultBudget(a AdapterInfo) (n int64, note string) {
+func defaultBudget(a AdapterInfo, ram int64) (n int64, note string) {
 	const gib = 1 << 30
-	ram := physicalMemory()
 	if c := containerMemory(); c > 0 && (ram == 0 || c < ram) {
 		ram = c
 	}

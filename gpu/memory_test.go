@@ -45,7 +45,7 @@ func TestVideoMemory(t *testing.T) {
 func TestGuessIsTold(t *testing.T) {
 	first := open(t, Options{}) // skips without an adapter
 	for budget, lines := range map[int64]int{0: 1, 1 << 30: 0} {
-		l := listAdapters(bitVulkan | bitMetal | bitDX12)
+		l := defaultDriver.list(bitVulkan | bitMetal | bitDX12)
 		n, msg := l.open(first.Info().Index, false, false)
 		l.free()
 		if n == nil {
@@ -53,7 +53,7 @@ func TestGuessIsTold(t *testing.T) {
 		}
 		var log []string
 		info := AdapterInfo{Name: "Test RTX", Type: Discrete, Limits: first.Info().Limits}
-		d, err := newDevice(n, info, Options{MemoryBudget: budget, ReadDeadline: 1e9, Log: func(s string) { log = append(log, s) }})
+		d, err := newDevice(n, info, Options{MemoryBudget: budget, ReadDeadline: 1e9, Log: func(s string) { log = append(log, s) }}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,3 +1,5 @@
+//go:build cgo && !js
+
 // Enumerates adapters and opens a device with limits that are set to the last field.
 
 #include "native_internal.h"

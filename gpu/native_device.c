@@ -1,3 +1,5 @@
+//go:build cgo && !js
+
 // Error sink, buffers, query sets and buffer mapping of one device.
 
 #include "native_internal.h"
@@ -112,7 +114,14 @@ cc_handle cc_queries_new(cc_device *d, uint32_t count) {
 
 void cc_queries_free(cc_handle q) { wgpuQuerySetRelease((WGPUQuerySet)q); }
 
+// A ticket given up before it was ready belongs to the callback, which still comes.
+enum { GIVEN_UP = 100 };
+
 static void on_map(WGPUBufferMapAsyncStatus status, void *ticket) {
+	if (*(int *)ticket == GIVEN_UP) {
+		free(ticket);
+		return;
+	}
 	*(int *)ticket = status == WGPUBufferMapAsyncStatus_Success ? CC_MAP_READY : CC_MAP_FAILED;
 }
 
@@ -126,6 +135,11 @@ void *cc_map_start(cc_device *d, cc_handle b, size_t n) {
 int cc_map_state(const void *ticket) { return *(const int *)ticket; }
 
 void cc_map_finish(cc_handle b, void *ticket, void *dst, size_t n) {
+	if (*(int *)ticket == CC_MAP_PENDING) {
+		*(int *)ticket = GIVEN_UP;
+		wgpuBufferUnmap((WGPUBuffer)b);
+		return;
+	}
 	if (*(int *)ticket == CC_MAP_READY) {
 		const void *src = wgpuBufferGetConstMappedRange((WGPUBuffer)b, 0, n);
 		if (src && dst) memcpy(dst, src, n);

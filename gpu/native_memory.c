@@ -1,3 +1,5 @@
+//go:build cgo && !js
+
 // Physical memory of the machine, by whatever the platform offers, and silence.
 
 #include "native_internal.h"

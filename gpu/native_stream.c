@@ -1,3 +1,5 @@
+//go:build cgo && !js
+
 // Pipelines, bind groups and the encoding and submission of a list of commands.
 
 #include "native_internal.h"

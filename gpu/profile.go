@@ -102,8 +102,8 @@ func (p *profiler) calibrate(d *Device) bool {
 	if p.results.h == 0 {
 		return false
 	}
-	if p.queries = d.n.newQueries(maxMarks); p.queries == 0 {
-		_, msg := d.n.takeError()
+	if p.queries = d.drv.newQueries(maxMarks); p.queries == 0 {
+		_, msg := d.drv.takeError()
 		d.log("gpu: timestamps refused (%s): profiling on the host's clock", msg)
 		return false
 	}
@@ -211,7 +211,7 @@ func (p *profiler) release(d *Device) {
 	if p.queries != 0 {
 		d.flush()
 		if d.waitIdle() == nil {
-			d.n.freeQueries(p.queries)
+			d.drv.freeQueries(p.queries)
 		}
 		p.queries = 0
 	}

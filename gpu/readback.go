@@ -101,8 +101,8 @@ func (d *Device) read(v View) *Readback {
 	if r.err = d.err; r.err != nil {
 		return r
 	}
-	r.m = d.n.mapStart(r.buf.h, v.Size)
-	if !d.check("read from "+v.Buf.label) || r.m.p == nil {
+	r.m = d.drv.mapStart(r.buf.h, v.Size)
+	if !d.check("read from "+v.Buf.label) || r.m == nil {
 		d.fail(fmt.Errorf("gpu: read: cannot map the staging buffer"))
 		r.err = d.err
 		return r
@@ -122,7 +122,7 @@ func (r *Readback) Wait() ([]byte, error) {
 	if r.done {
 		return r.data, r.err
 	}
-	if d.n == nil {
+	if d.drv == nil {
 		return nil, d.err
 	}
 	w := d.newWaiter()
@@ -143,7 +143,7 @@ func (r *Readback) arrived() bool {
 	if r.done {
 		return true
 	}
-	if r.d.n == nil {
+	if r.d.drv == nil {
 		return false
 	}
 	r.d.progress(true)
@@ -158,7 +158,7 @@ func (r *Readback) finish() ([]byte, error) {
 	r.done = true
 	delete(d.reads.pending, r)
 	if r.m.failed() {
-		d.n.mapFinish(r.buf.h, r.m, nil)
+		d.drv.mapFinish(r.buf.h, r.m, nil)
 		d.check("read")
 		d.fail(fmt.Errorf("gpu: read: the driver could not map the staging buffer: %w", ErrDeviceLost))
 		r.data, r.err = nil, d.err
@@ -168,7 +168,7 @@ func (r *Readback) finish() ([]byte, error) {
 	if r.data == nil {
 		r.data = make([]byte, r.size)
 	}
-	d.n.mapFinish(r.buf.h, r.m, r.data)
+	d.drv.mapFinish(r.buf.h, r.m, r.data)
 	d.reads.put(d, r.buf)
 	return r.data, nil
 }
@@ -222,7 +222,7 @@ func (p *readPool) trim(d *Device) {
 // release ends pending reads at Close; the buffers go with the device's others.
 func (p *readPool) release(d *Device) {
 	for r := range p.pending {
-		d.n.mapFinish(r.buf.h, r.m, nil)
+		d.drv.mapFinish(r.buf.h, r.m, nil)
 	}
 	p.pending, p.free = nil, nil
 }

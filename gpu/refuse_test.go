@@ -285,8 +285,8 @@ func TestChoose(t *testing.T) {
 		t.Errorf("error %v, want ErrNoAdapter", err)
 	}
 	for goos, want := range map[string]string{"linux": "mesa-vulkan-drivers", "darwin": "Metal", "windows": "driver"} {
-		if !strings.Contains(noAdapterText(goos), want) {
-			t.Errorf("%s: %s", goos, noAdapterText(goos))
+		if !strings.Contains(noAdapterText(goos, ""), want) {
+			t.Errorf("%s: %s", goos, noAdapterText(goos, ""))
 		}
 	}
 }

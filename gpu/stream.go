@@ -177,9 +177,9 @@ func (d *Device) flush() {
 		return
 	}
 	if len(s.params) > 0 {
-		d.n.write(s.arena.h, 0, s.params)
+		d.drv.write(s.arena.h, 0, s.params)
 	}
-	if !d.n.submit(s.commands) {
+	if !d.drv.submit(s.commands) {
 		d.nameCulprit()
 		return
 	}
@@ -208,13 +208,13 @@ func (s *stream) tooFarAhead(done uint64) bool {
 // nameCulprit sets the sticky error after a refused submit: it encodes the
 // commands one by one to find the one that the driver refuses.
 func (d *Device) nameCulprit() {
-	kind, msg := d.n.takeError()
+	kind, msg := d.drv.takeError()
 	name := "submit"
-	if kind == nativeLost || d.n.lost() {
+	if kind == nativeLost || d.drv.lost() {
 		d.fail(fmt.Errorf("gpu: submit: %w: %s", ErrDeviceLost, msg))
 	}
 	for i := range d.stream.commands {
-		if d.ok() && d.n.invalid(&d.stream.commands[i]) {
+		if d.ok() && d.drv.invalid(&d.stream.commands[i]) {
 			name = d.stream.names[i]
 			break
 		}

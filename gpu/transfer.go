@@ -33,7 +33,7 @@ func (d *Device) Write(v View, data []byte) {
 		if n == 0 {
 			return
 		}
-		d.n.write(v.Buf.h, v.Offset+int64(off), data[off:off+n])
+		d.drv.write(v.Buf.h, v.Offset+int64(off), data[off:off+n])
 		v.Buf.written = d.stream.next()
 		if off += n; d.stream.staged >= uploadChunk {
 			d.flush()

@@ -8,8 +8,8 @@ import (
 // progress polls the driver once and returns the number of completed submits.
 // exact says that the caller looks often, so that the time of a completion is known.
 func (d *Device) progress(exact bool) uint64 {
-	d.n.poll()
-	done := d.n.completed()
+	d.drv.poll()
+	done := d.drv.completed()
 	s := &d.stream
 	if done == s.seen {
 		return done
@@ -62,20 +62,20 @@ type waiter struct {
 const leastPause = 50 * time.Microsecond
 
 func (d *Device) newWaiter() *waiter {
-	return &waiter{d: d, last: time.Now(), seen: d.n.completed(), next: leastPause}
+	return &waiter{d: d, last: time.Now(), seen: d.drv.completed(), next: leastPause}
 }
 
 // check returns why waiting is pointless, or nil.
 func (w *waiter) check() error {
 	d := w.d
-	if d.n == nil {
+	if d.drv == nil {
 		return d.err
 	}
-	if d.n.lost() {
+	if d.drv.lost() {
 		d.ok() // the loss becomes the sticky error
 		return d.err
 	}
-	if c := d.n.completed(); c != w.seen {
+	if c := d.drv.completed(); c != w.seen {
 		w.last, w.seen, w.next = time.Now(), c, leastPause
 	}
 	if time.Since(w.last) > d.opt.ReadDeadline {
