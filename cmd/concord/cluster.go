@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -12,7 +14,7 @@ import (
 )
 
 type workerCmd struct {
-	Join   string `required:"" env:"CONCORD_JOIN" placeholder:"LINE" help:"The line that concord train --listen prints; nothing else is needed."`
+	Join   string `required:"" env:"CONCORD_JOIN" placeholder:"@FILE" help:"The line that concord train --listen prints, or @FILE that holds it; nothing else is needed. In the environment or a file it is not seen in the list of processes."`
 	Dir    string `placeholder:"DIR" help:"Where to keep the identity and the run's files; by default in the user's cache folder."`
 	Listen string `default:":0" placeholder:"ADDR" help:"UDP address for the other workers; any port by default."`
 	Name   string `help:"This machine's name, as the others see it; by default the host's."`
@@ -24,7 +26,24 @@ type workerCmd struct {
 func (c *workerCmd) Run() error {
 	ctx, stop := interruptible(stoppingWorker)
 	defer stop()
-	return train.Work(ctx, train.WorkOptions{Join: c.Join, Dir: c.Dir, Listen: c.Listen, Name: c.Name, WAN: c.WAN, Overrides: c.Override}, screen(c.Quiet))
+	line, err := joinLine(c.Join)
+	if err != nil {
+		return err
+	}
+	return train.Work(ctx, train.WorkOptions{Join: line, Dir: c.Dir, Listen: c.Listen, Name: c.Name, WAN: c.WAN, Overrides: c.Override}, screen(c.Quiet))
+}
+
+// joinLine is the line that --join names: itself, or what is in the file @FILE.
+func joinLine(arg string) (string, error) {
+	path, isFile := strings.CutPrefix(arg, "@")
+	if !isFile {
+		return arg, nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", usagef("--join: %v", err)
+	}
+	return strings.TrimSpace(string(b)), nil
 }
 
 // printStatus shows who is in, who owns what and who was waited for.
@@ -46,6 +65,9 @@ func printStatus(out io.Writer, s cluster.Status, now time.Time, going bool) {
 		name := m.Name
 		if m.Addr == "" {
 			name += " (cannot be dialled)"
+		}
+		if len(m.Apart) > 0 {
+			name += fmt.Sprintf(" (does not reach %d)", m.Apart)
 		}
 		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%d\t%d\t%.0f\t%s\t%s\t%.1f ms\t%.2f %%\t%.2f s\t%.2f s\n", m.Worker, name, m.Device, m.State, m.Step, m.Rows, m.Units, m.Speed,
 			report.Bytes(m.Sent), report.Bytes(m.Received), 1000*m.RTT, 100*m.Lost, m.Waited, m.WaitedOn)
@@ -92,15 +114,19 @@ func (c *revokeCmd) Run() error {
 		return train.DataError(fmt.Errorf("%s is not the folder of a run on many machines: %w", c.Dir, err))
 	}
 	secrets, err := cluster.OpenSecrets(train.ClusterDir(c.Dir))
+	ended := 0
 	if err == nil {
-		err = secrets.Revoke(c.Worker)
+		ended, err = secrets.Revoke(c.Worker)
 	}
 	if err != nil {
 		return train.DataError(err)
 	}
+	if ended > 0 {
+		fmt.Printf("the join line by which it came admits nobody any more; for others, make a new one: %s\n", report.Command("invite", c.Dir))
+	}
 	for _, m := range s.Members {
 		if m.Worker == c.Worker {
-			fmt.Printf("worker %d, %s, is put out and cannot come back; if it holds a join line, let that expire or use one for one machine only\n", m.Worker, m.Name)
+			fmt.Printf("worker %d, %s, is put out and cannot come back\n", m.Worker, m.Name)
 			return nil
 		}
 	}

@@ -327,3 +327,19 @@ func TestClusterMistakes(t *testing.T) {
 		t.Error("a run's folder was left behind")
 	}
 }
+
+// The join line is read from a file, so that it does not stand on the command line.
+func TestJoinLineInAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "line")
+	if err := os.WriteFile(path, []byte(" concord1/a:1/x/y/z/0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for arg, want := range map[string]string{"@" + path: "concord1/a:1/x/y/z/0", "concord1/b:1/x/y/z/0": "concord1/b:1/x/y/z/0"} {
+		if got, err := joinLine(arg); err != nil || got != want {
+			t.Errorf("--join %s: %q, %v", arg, got, err)
+		}
+	}
+	if _, err := joinLine("@" + path + "x"); exitCode(err) != exitUsage {
+		t.Error(err)
+	}
+}

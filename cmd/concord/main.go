@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"concord/internal/config"
+	"concord/internal/report"
 	"concord/internal/train"
 )
 
@@ -69,7 +70,7 @@ func run(args []string) int {
 		return exitUsage
 	}
 	if err := ctx.Run(); err != nil {
-		fmt.Fprintf(os.Stderr, "concord: %v\n", err)
+		fmt.Fprintf(os.Stderr, "concord: %s\n", report.Printable(err.Error()))
 		return exitCode(err)
 	}
 	return 0

@@ -195,6 +195,7 @@ func NewCoordinator(ctx context.Context, o CoordinatorOptions, start int) (*Coor
 	if err := c.acquireTerm(ctx); err != nil {
 		return nil, err
 	}
+	c.revoke()
 	ctx, c.stop = context.WithCancel(context.Background())
 	c.wg.Go(func() { c.loop(ctx) })
 	return c, nil
@@ -244,12 +245,12 @@ func (c *Coordinator) post(f func()) {
 	}
 }
 
-// beat is how often both sides say that they are there.
-const beat = 500 * time.Millisecond
+// heartbeat is how often both sides say that they are there.
+const heartbeat = 500 * time.Millisecond
 
 func (c *Coordinator) loop(ctx context.Context) {
 	defer close(c.done)
-	tick := time.NewTicker(beat)
+	tick := time.NewTicker(heartbeat)
 	defer tick.Stop()
 	for {
 		select {

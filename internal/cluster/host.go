@@ -100,7 +100,7 @@ func (h *Host) start(ctx context.Context, o HostOptions, start int) error {
 	o.Member.Coordinator = localAddr(conn.LocalAddr())
 	h.Member = NewMember(o.Member)
 	h.ep, err = transport.Open(conn, transport.Options{Identity: identity, Services: h.Member.Services(h.Coordinator), Join: h.policy(ca, secrets, o.Coordinator.Log),
-		Revoked: h.Coordinator.Revoked, ResetKey: reset, UploadLimit: o.UploadLimit, WAN: o.WAN})
+		ResetKey: reset, UploadLimit: o.UploadLimit, WAN: o.WAN})
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func (h *Host) policy(ca *transport.CA, secrets *Secrets, log func(string, ...an
 			if err != nil {
 				return 0, err
 			}
-			return n, secrets.Use(id)
+			return n, secrets.Use(id, n)
 		},
 		Refused: func(from net.Addr, reason string) { log("a join from %s was refused: %s", from, reason) }}
 }

@@ -28,7 +28,7 @@ func (m *Member) reconnect(why error) {
 		}
 		select {
 		case <-m.ctx.Done():
-		case <-time.After(beat):
+		case <-time.After(heartbeat):
 		}
 	}
 	m.giveUp(fmt.Errorf("%w: not back after %v", ErrLost, m.opt.Patience))
@@ -96,6 +96,12 @@ func (l *coordinatorLink) Message(c *transport.Conn, msg transport.Message) {
 			m.opt.Log("a plan that cannot be: %v", errors.Join(err, p.check(m.shape)))
 			return
 		}
+		for i := range p.Members {
+			p.Members[i].Name = plain(p.Members[i].Name)
+		}
+		for w, why := range p.Without {
+			p.Without[w] = plain(why)
+		}
 		m.take(p)
 	case msgCommit:
 		k := new(Commit)
@@ -115,6 +121,7 @@ func (l *coordinatorLink) Message(c *transport.Conn, msg transport.Message) {
 	case msgEnd:
 		e := new(End)
 		msg.Unpack(e)
+		e.Text = lines(e.Text)
 		m.ended = e
 	}
 }

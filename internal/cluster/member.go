@@ -180,12 +180,17 @@ func (m *Member) dialCoordinator(ctx context.Context) (Welcome, error) {
 		m.mu.Unlock()
 	}
 	c, err := m.ep.Dial(ctx, m.opt.Coordinator, serviceCoordinator, m.opt.Hello, &w, (*coordinatorLink)(m))
-	if err != nil {
-		return w, err
+	if err == nil {
+		err = checkText("the run's configuration", w.Config)
 	}
-	if w.Banned != "" {
-		c.Close("put out")
-		return w, fmt.Errorf("%w: %s", ErrBanned, w.Banned)
+	if err == nil && w.Banned != "" {
+		err = fmt.Errorf("%w: %s", ErrBanned, plain(w.Banned))
+	}
+	if err != nil {
+		if c != nil {
+			c.Close("not taken")
+		}
+		return w, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -211,15 +216,20 @@ func (m *Member) Saved(n int) {
 	m.saved = n
 }
 
-// Fetch copies a file of the run to w.
-func (m *Member) Fetch(ctx context.Context, name string, w io.Writer) error {
+// Fetch copies a file of the run, of so many bytes, to w.
+func (m *Member) Fetch(ctx context.Context, name string, size int64, w io.Writer) error {
 	m.mu.Lock()
 	c := m.coord
 	m.mu.Unlock()
 	if c == nil {
 		return transport.ErrClosed
 	}
-	return c.Fetch(ctx, name, 10*time.Second, func(int64) (io.Writer, error) { return w, nil })
+	return c.Fetch(ctx, name, 10*time.Second, func(sent int64) (io.Writer, error) {
+		if sent != size {
+			return nil, fmt.Errorf("%w: machine 1 sends %d bytes of it, after it had announced %d", transport.ErrDamaged, sent, size)
+		}
+		return w, nil
+	})
 }
 
 // Leave tells the coordinator that this machine goes, and ends all goroutines.
@@ -267,7 +277,7 @@ func (m *Member) tell(msg transport.Message) {
 
 // pulse says that this side is there, and finds out that the other is not.
 func (m *Member) pulse() {
-	t := time.NewTicker(beat)
+	t := time.NewTicker(heartbeat)
 	defer t.Stop()
 	for {
 		select {

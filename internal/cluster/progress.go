@@ -208,7 +208,7 @@ func (c *Coordinator) decide(generation uint32) {
 	waited := time.Since(c.planned)
 	last := waited >= 3*c.deadline
 	rows := c.lateRows()
-	c.armDeadline(max(c.deadline/2, beat))
+	c.armDeadline(max(c.deadline/2, heartbeat))
 	without := map[uint32]string{}
 	for _, b := range rows {
 		if c.plan.share(b.m.id).Size() > 0 && b.m.id != c.opt.Local && !b.m.compiles() && c.spare(b.m.id, without, last) {

@@ -7,9 +7,7 @@ import (
 	"io"
 	"net"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
 
 	"concord/transport"
 )
@@ -24,23 +22,33 @@ func (c *Coordinator) Connected(conn *transport.Conn, raw json.RawMessage) (any,
 		return nil, errors.New("a name too long")
 	}
 	h.Name, h.Device = plain(h.Name), plain(h.Device)
-	var reply any
-	var err error
-	c.do(func() { reply, err = c.admit(conn, h) })
-	return reply, err
-}
-
-// plain is text from another machine without what a terminal might obey.
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
+	knocked := time.Now()
+	for {
+		var reply any
+		var err error
+		c.do(func() { reply, err = c.admit(conn, h, knocked) })
+		if err != errOccupied {
+			return reply, err
 		}
-		return '?'
-	}, s)
+		select {
+		case <-conn.Context().Done():
+			return nil, err
+		case <-time.After(answerLeast):
+		}
+	}
 }
 
-func (c *Coordinator) admit(conn *transport.Conn, h Hello) (any, error) {
+// errOccupied says that it is not known yet whether the process that had a worker's
+// place is gone.
+var errOccupied = errors.New("this machine's earlier process may still be there")
+
+// goneAfter is how long a process is not heard of that another one with its identity
+// takes the place of: several heartbeats.
+const goneAfter = 3 * heartbeat
+
+// admit makes a worker that has come a member. knocked is when it came: a process with
+// its identity that is heard of since then is another machine's.
+func (c *Coordinator) admit(conn *transport.Conn, h Hello, knocked time.Time) (any, error) {
 	id := conn.Peer.Worker
 	if c.err != nil {
 		return nil, c.err
@@ -49,14 +57,18 @@ func (c *Coordinator) admit(conn *transport.Conn, h Hello) (any, error) {
 		return nil, errors.New("the coordinator has stopped")
 	}
 	if c.Revoked(id) {
-		return nil, fmt.Errorf("worker %d is revoked", id)
+		return Welcome{Banned: revokedText}, nil
 	}
 	if why := c.banned[id]; why != "" {
 		return Welcome{Banned: why}, nil
 	}
 	if old := c.members[id]; old != nil {
-		if old.hello.Incarnation != h.Incarnation && time.Since(old.heard) < c.opt.Silence/2 {
+		switch another := old.hello.Incarnation != h.Incarnation; {
+		case another && old.heard.After(knocked):
 			return nil, fmt.Errorf("the identity of worker %d is in use from %s (%s): every machine needs a join of its own", id, old.conn.Remote(), old.hello.Name)
+		case another && time.Since(old.heard) < goneAfter:
+			c.tell(old, transport.Message{Type: msgAsk})
+			return nil, errOccupied
 		}
 		c.evict(old, "connected anew")
 	}
@@ -242,6 +254,9 @@ func (c *Coordinator) reach(m *member) {
 	}()
 }
 
+// revokedText is told to a worker whose certificate is worth nothing any more.
+const revokedText = "its certificate was revoked on machine 1 (concord revoke)"
+
 // revocations are the workers whose certificates are worth nothing any more.
 func (c *Coordinator) revocations() []uint32 {
 	if p := c.revoked.Load(); p != nil {
@@ -259,7 +274,7 @@ func (c *Coordinator) revoke() {
 	c.revoked.Store(&now)
 	for _, w := range now {
 		if m := c.members[w]; m != nil {
-			c.evict(m, "revoked")
+			c.evict(m, revokedText)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,6 +29,7 @@ type secret struct {
 	Secret  []byte    `json:"secret"`
 	Expires time.Time `json:"expires"` // zero: never
 	Uses    int       `json:"uses"`    // left; −1: any number
+	Workers []uint32  `json:"workers"` // that it has admitted
 }
 
 // OpenSecrets uses the folder dir, which it makes.
@@ -91,24 +93,42 @@ func (s *Secrets) Lookup(id string) ([]byte, bool) {
 	return x.Secret, ok
 }
 
-// Use counts one use.
-func (s *Secrets) Use(id string) error {
+// Use counts one use, by which a worker is admitted.
+func (s *Secrets) Use(id string, worker uint32) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x, ok := s.read(id)
 	if !ok {
 		return fmt.Errorf("%w: secret %q is used up", transport.ErrProof, id)
 	}
-	if x.Uses < 0 {
-		return nil
+	x.Workers = append(x.Workers, worker)
+	if x.Uses > 0 {
+		x.Uses--
 	}
-	x.Uses--
 	return s.write(id, x)
 }
 
-// Revoke marks a worker's certificate as worth nothing.
-func (s *Secrets) Revoke(worker uint32) error {
-	return writeFile(filepath.Join(s.dir, "revoked", strconv.FormatUint(uint64(worker), 10)), nil)
+// Revoke marks a worker's certificate as worth nothing, and ends the join lines by
+// which it came: it could join anew. It returns how many of them could still be used;
+// machines that they have admitted stay.
+func (s *Secrets) Revoke(worker uint32) (ended int, err error) {
+	if err := writeFile(filepath.Join(s.dir, "revoked", strconv.FormatUint(uint64(worker), 10)), nil); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	files, err := filepath.Glob(s.path("*"))
+	for _, f := range files {
+		id := strings.TrimSuffix(filepath.Base(f), ".json")
+		x, usable := s.read(id)
+		if !usable || !slices.Contains(x.Workers, worker) {
+			continue
+		}
+		ended++
+		x.Uses = 0
+		err = errors.Join(err, s.write(id, x))
+	}
+	return ended, err
 }
 
 // Revoked lists the revoked workers.

@@ -64,6 +64,9 @@ func (m *Member) segment(row int) string {
 type workerService Member
 
 func (w *workerService) Connected(c *transport.Conn, _ json.RawMessage) (any, error) {
+	if (*Member)(w).revoked(c.Peer.Worker) {
+		return nil, errors.New(revokedText)
+	}
 	(*Member)(w).addConn(c)
 	return nil, nil
 }

@@ -202,7 +202,7 @@ func (s *Site) Connect(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(beat):
+		case <-time.After(heartbeat):
 		}
 	}
 }

@@ -186,7 +186,10 @@ func (m *Member) fetchState(ctx context.Context, source uint32, step int, parts 
 	}
 	for _, part := range parts {
 		var w io.WriteCloser
-		err := conns[0].Fetch(ctx, stateRequest{Step: step, Part: part}, stateWait+5*time.Second, func(int64) (io.Writer, error) {
+		err := conns[0].Fetch(ctx, stateRequest{Step: step, Part: part}, stateWait+5*time.Second, func(size int64) (io.Writer, error) {
+			if most := m.shape.mostState(); size > most {
+				return nil, fmt.Errorf("%w: worker %d sends %d bytes; the state of this model has %d at most", transport.ErrFrame, source, size, most)
+			}
 			var err error
 			w, err = open(part)
 			return w, err
@@ -202,6 +205,16 @@ func (m *Member) fetchState(ctx context.Context, source uint32, step int, parts 
 	}
 	return nil
 }
+
+// The state before a step has at most so many bytes a value, several of float32, and
+// so many besides.
+const (
+	stateValueBytes = 32
+	stateOtherBytes = 64 << 20
+)
+
+// mostState bounds a part of the state: another machine must not fill the disk.
+func (s Shape) mostState() int64 { return stateValueBytes*int64(total(s.Units)) + stateOtherBytes }
 
 // Compare tells the coordinator the hashes of the weights and moments before
 // step n, by unit.

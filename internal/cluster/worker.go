@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"concord/transport"
@@ -62,9 +64,17 @@ func StartWorker(ctx context.Context, o WorkerOptions) (*Worker, error) {
 	}
 	if err != nil {
 		w.ep.Close()
-		return nil, err
+		return nil, unanswered(err, addrs(o.Line, addr))
 	}
 	return w, nil
+}
+
+// unanswered says what to look at when nothing answers where machine 1 should be.
+func unanswered(err error, addrs []string) error {
+	if t := net.Error(nil); !errors.As(err, &t) || !t.Timeout() {
+		return err
+	}
+	return fmt.Errorf("machine 1 does not answer at %s (UDP)\n  fix: see that the run is going on there, that firewalls and routers on the way pass UDP to this port, and that an address in the join line is right; concord invite on machine 1 prints a new line", strings.Join(addrs, ", "))
 }
 
 // addrs are the line's addresses, the one that is known to answer first.
@@ -126,7 +136,7 @@ func enrol(ctx context.Context, o WorkerOptions, path string) (*transport.Identi
 	defer conn.Close()
 	id, addr, err := transport.Join(ctx, conn, o.Line)
 	if err != nil {
-		return nil, "", fmt.Errorf("cannot join: %w", err)
+		return nil, "", fmt.Errorf("cannot join: %w", unanswered(err, o.Line.Addrs))
 	}
 	return id, addr, writeFile(path, id.MarshalPEM())
 }
@@ -149,8 +159,8 @@ func (w *Worker) Close() {
 // those that are there already are not sent again.
 func (w *Worker) Fetch(ctx context.Context, dir string, say func(File)) error {
 	for _, f := range w.Welcome.Files {
-		if !filepath.IsLocal(filepath.FromSlash(f.Name)) {
-			return fmt.Errorf("%w: a file called %q", transport.ErrFrame, f.Name)
+		if !filepath.IsLocal(filepath.FromSlash(f.Name)) || plain(f.Name) != f.Name || f.Size < 0 {
+			return fmt.Errorf("%w: a file called %q, of %d bytes", transport.ErrFrame, f.Name, f.Size)
 		}
 		path := filepath.Join(dir, filepath.FromSlash(f.Name))
 		if sum, err := hashFile(path); err == nil && sum == f.Hash {
@@ -176,7 +186,7 @@ func (w *Worker) fetch(ctx context.Context, f File, path string) error {
 	}
 	defer os.Remove(tmp.Name())
 	h := sha256.New()
-	err = w.Member.Fetch(ctx, f.Name, io.MultiWriter(tmp, h))
+	err = w.Member.Fetch(ctx, f.Name, f.Size, io.MultiWriter(tmp, h))
 	if err = errors.Join(err, tmp.Close()); err != nil {
 		return err
 	}

@@ -68,7 +68,9 @@ func Work(ctx context.Context, o WorkOptions, ui UI) error {
 
 // warner shows what a machine has to tell.
 func warner(ui UI) func(format string, args ...any) {
-	return func(format string, args ...any) { fmt.Fprintf(ui.warn(), "concord: "+format+"\n", args...) }
+	return func(format string, args ...any) {
+		fmt.Fprintf(ui.warn(), "concord: %s\n", report.Printable(fmt.Sprintf(format, args...)))
+	}
 }
 
 // enlist joins the run and brings its configuration and files here.
