@@ -15,14 +15,18 @@ import (
 type compareCmd struct {
 	RunFile string `arg:"" help:"Run file (TOML)."`
 	overrides
-	Methods      []string  `default:"mean,pcgrad,mgda" help:"Methods to compare; mean is always among them. all: every one." placeholder:"NAME"`
+	Methods      []string  `default:"mean,pcgrad,mgda" help:"Methods to compare; mean and token-mean (plain fine-tuning) are always among them. all: every one." placeholder:"NAME"`
 	Scopes       []string  `help:"Scopes of the methods that resolve gradients; default: the run file's." placeholder:"SCOPE"`
-	StaticSweep  bool      `help:"Also tune static weights: the baseline that a method has to beat."`
-	StaticBudget int       `help:"Weight vectors that the sweep tries; more than its own list are drawn at random." placeholder:"N"`
-	Temperatures []float64 `help:"Also tune data.temperature with method mean." placeholder:"T"`
-	LRs          []float64 `name:"lrs" help:"Peak learning rates to tune every configuration over; default: the run file's." placeholder:"LR"`
-	Seeds        int       `default:"3" help:"Seeds of every configuration, from the run file's on."`
-	TuneSeeds    int       `help:"Tune on the first N seeds, and run only what they choose under the others; default: everything under every seed." placeholder:"N"`
+	Controls     []string  `help:"Also one half of these methods' effect: norm (mean's direction with the method's length), direction (the reverse)." placeholder:"CONTROL"`
+	Options      []string  `help:"More candidates of a method, e.g. cagrad.c=0.2." placeholder:"METHOD.KEY=VALUE"`
+	StaticSweep  bool      `help:"Also tune static weights: a stronger baseline."`
+	StaticBudget int       `help:"Candidates of the sweep; default: as many as a method has." placeholder:"N"`
+	Temperatures []float64 `help:"Sampling temperatures to tune every configuration over; default: the run file's." placeholder:"T"`
+	LRs          []float64 `name:"lrs" help:"Peak learning rates to tune every configuration over; default: half, once and twice the run file's." placeholder:"LR"`
+	Alone        bool      `help:"Also train each language by itself on as many tokens of it: does the mixture help or hurt it?"`
+	TuneSeeds    int       `default:"1" help:"Seeds that choose, from the run file's on; with 2 or more the detectable difference is told before the judging runs." placeholder:"N"`
+	Seeds        int       `default:"3" help:"Seeds that judge what was chosen, after those." placeholder:"N"`
+	Margin       float64   `default:"0.005" help:"Bits per byte below which a difference does not matter." placeholder:"BITS"`
 	Out          string    `help:"The comparison's folder; default: RUN.DIR/NAME-compare. The same command continues there; a larger grid extends it." placeholder:"DIR"`
 	Jobs         int       `default:"1" help:"Runs at one time. More than one make the times worthless."`
 	KeepModels   bool      `help:"Keep every run's model."`
@@ -46,7 +50,8 @@ func (c *compareCmd) Run() error {
 	ctx, stop := interruptible(stoppingRun + "; the same command continues")
 	defer stop()
 	rep, err := compare.Run(ctx, compare.Options{RunFile: c.RunFile, Overrides: c.Override, Out: c.Out, Jobs: c.Jobs, KeepModels: c.KeepModels, Command: report.Command(os.Args[1:]...),
-		Grid: compare.Grid{Methods: c.Methods, Scopes: c.Scopes, LRs: c.LRs, Temperatures: c.Temperatures, StaticSweep: c.StaticSweep, StaticBudget: c.StaticBudget, Seeds: c.Seeds, TuneSeeds: c.TuneSeeds}}, screen(c.JSON))
+		Grid: compare.Grid{Methods: c.Methods, Scopes: c.Scopes, Controls: c.Controls, Options: c.Options, LRs: c.LRs, Temperatures: c.Temperatures, StaticSweep: c.StaticSweep, StaticBudget: c.StaticBudget,
+			Alone: c.Alone, Seeds: c.Seeds, TuneSeeds: c.TuneSeeds, Margin: c.Margin}}, screen(c.JSON))
 	if usage := (*compare.UsageError)(nil); errors.As(err, &usage) {
 		return usagef("%v", err)
 	}

@@ -4,9 +4,10 @@
 //
 // The baseline is not plain training but tuned scalarisation, which the
 // literature finds hard to beat (Kurin et al. 2022, arXiv:2201.04122; Xin et al.
-// 2022): static weights, sampling temperatures and learning rates, tried one by
-// one. Whatever is tuned is chosen on one half of the held-out examples and
-// reported on the other (split.go).
+// 2022): learning rates, sampling temperatures and static weights. Learning rate and
+// temperature are tried under every configuration. Whatever is tuned is chosen on one
+// half of the held-out examples (split.go) and under seeds of its own, and judged on the
+// other half under other seeds, next to a reference that sees the same batches.
 //
 // The way through it: a Grid (grid.go) becomes Specs (plan.go); the runner
 // (runner.go) makes each an ordinary run folder below OUT/runs and keeps its
@@ -51,7 +52,7 @@ func Run(ctx context.Context, o Options, ui train.UI) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := o.Grid.check(cfg.Optim.LR, cfg.Run.Seed); err != nil {
+	if err := o.Grid.check(cfg.Optim.LR, cfg.Data.Temperature, cfg.Run.Seed); err != nil {
 		return nil, err
 	}
 	out := cmp.Or(o.Out, cfg.OutDir()+"-compare")
@@ -99,12 +100,12 @@ func prepare(o Options, cfg *config.Config, out string, warn io.Writer) (*runner
 
 // readData checks the data and takes from it what static weights depend on.
 func (r *runner) readData(cfg *config.Config) error {
-	plain := Spec{Config{Method: familyMean, LR: cfg.Optim.LR}, cfg.Run.Seed} // the run file's own objective may be none of the comparison's
+	plain := Spec{Config{Method: familyMean, LR: cfg.Optim.LR, Temperature: cfg.Data.Temperature}, cfg.Run.Seed} // the run file's own objective may be none of the comparison's
 	plan, err := train.Check(plain.apply(cfg, cfg.Run.Dir, nil))
 	if err != nil {
 		return err
 	}
-	r.facts = facts{tokens: map[string]int{}, seed: cfg.Run.Seed}
+	r.facts = facts{tokens: map[string]int{}, seed: cfg.Run.Seed, steps: plan.Steps}
 	for _, d := range plan.Data {
 		if d.Seen {
 			r.facts.langs, r.facts.tokens[d.Lang] = append(r.facts.langs, d.Lang), d.Tokens
@@ -116,6 +117,7 @@ func (r *runner) readData(cfg *config.Config) error {
 // pin makes the lock, from the one that is there if it may be continued, and the
 // plan.
 func (r *runner) pin(cfg *config.Config, g Grid) error {
+	g.sweepStatic(r.facts.langs)
 	now, err := newLock(cfg, g)
 	if err != nil {
 		return err

@@ -19,7 +19,7 @@ import (
 
 // tinyGrid is two methods, a tuned baseline and two seeds.
 func tinyGrid() Grid {
-	return Grid{Methods: []string{"mean", "pcgrad"}, Scopes: []string{"layer"}, StaticSweep: true, StaticBudget: 2, Seeds: 2}
+	return Grid{Methods: []string{"mean", "pcgrad"}, Scopes: []string{"layer"}, LRs: []float64{1e-2}, StaticSweep: true, StaticBudget: 2, Seeds: 2}
 }
 
 // tinyRun is a run file of three steps.
@@ -63,7 +63,7 @@ func TestInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want.Finished != 8 || len(want.Problems) > 0 || len(want.Failures) > 0 || !strings.Contains(screen, "run 8/8") || !strings.Contains(screen, "ETA") {
+	if want.Finished < 5+2*3 || want.Finished != want.Planned || len(want.Problems) > 0 || len(want.Failures) > 0 || !strings.Contains(screen, fmt.Sprintf("run %d/%[1]d", want.Finished)) || !strings.Contains(screen, "ETA") {
 		t.Errorf("%d runs finished, problems %q, failures %v\n%s", want.Finished, want.Problems, want.Failures, screen)
 	}
 	sittings := 0
@@ -86,7 +86,7 @@ func TestInterrupted(t *testing.T) {
 		t.Errorf("reports differ:\n%s", d)
 	}
 	left, err := filepath.Glob(filepath.Join(broken, "runs", "*", "*"))
-	if err != nil || len(left) != 3*8 {
+	if err != nil || len(left) != 3*want.Finished {
 		t.Errorf("left behind: %v %v", left, err)
 	}
 }
@@ -149,17 +149,17 @@ func TestReal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rep.Tokens != 3*6*16 || rep.Reference != familyStatic || len(rep.Families) != 3 {
-		t.Fatalf("%d tokens, reference %q, %d families", rep.Tokens, rep.Reference, len(rep.Families))
+	if rep.Reference != familyTuned || len(rep.Families) != 4 {
+		t.Fatalf("reference %q, %d families", rep.Reference, len(rep.Families))
 	}
-	for i, name := range []string{familyMean, familyStatic, "pcgrad layer"} {
+	for i, name := range []string{familyMean, familyPlain, familyTuned, "pcgrad layer"} {
 		f := rep.Families[i]
 		if f.Name != name || len(f.Seeds) != 2 || f.Seen.N != 2 || f.PeakBytes <= 0 || f.StepSeconds <= 0 || len(f.Languages) != 4 || len(f.Curve) != 3 {
 			t.Errorf("family %+v", f)
 		}
 	}
-	if f := rep.Families[1]; f.Candidates != 3 {
-		t.Errorf("static weights have %d candidates, want uniform and two", f.Candidates)
+	if f := rep.Families[2]; f.Candidates != 4 {
+		t.Errorf("tuned scalarisation has %d candidates, want mean, token-mean and two", f.Candidates)
 	}
 	for _, r := range rep.Runs {
 		if len(r.Valid) != 4 || len(r.Test) != 4 || r.Valid[0].Examples != 3 || r.Test[0].Examples != 3 || !r.Test[0].Seen || r.Test[3].Seen {
@@ -184,22 +184,24 @@ func TestReal(t *testing.T) {
 // made with may not change.
 func TestExtend(t *testing.T) {
 	runFile, out := tinyRun(t), t.TempDir()
-	small := Grid{Methods: []string{"mean"}, Scopes: []string{"layer"}, Seeds: 1}
+	small := Grid{Methods: []string{"mean"}, Scopes: []string{"layer"}, LRs: []float64{1e-2}, Seeds: 1}
 	if _, _, err := compared(t.Context(), runFile, out, small); err != nil {
 		t.Fatal(err)
 	}
-	first, err := os.ReadFile(filepath.Join(out, "runs", "mean-lr0.01-s3", resultFile))
+	first, err := os.ReadFile(filepath.Join(out, "runs", "mean-t1-lr0.01-s3", resultFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	rep, screen, err := compared(t.Context(), runFile, out, Grid{Methods: []string{"pcgrad"}, Scopes: []string{"tensor"}, Seeds: 2, LRs: []float64{5e-3}, Temperatures: []float64{1, 5}})
+	more := Grid{Methods: []string{"pcgrad"}, Scopes: []string{"tensor"}, Seeds: 2, LRs: []float64{5e-3}, Temperatures: []float64{1, 5}}
+	rep, screen, err := compared(t.Context(), runFile, out, more)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rep.Finished != 12 || !strings.Contains(screen, "1 of 12 runs are done") || len(rep.Problems) > 0 {
-		t.Errorf("%d runs, problems %v\n%s", rep.Finished, rep.Problems, screen)
+	tuned := 3 * 2 * 2 // methods, rates, temperatures
+	if rep.Finished < tuned+2*3 || rep.Finished != rep.Planned || !strings.Contains(screen, " runs are done") || len(rep.Problems) > 0 {
+		t.Errorf("%d runs of %d, problems %v\n%s", rep.Finished, rep.Planned, rep.Problems, screen)
 	}
-	again, err := os.ReadFile(filepath.Join(out, "runs", "mean-lr0.01-s3", resultFile))
+	again, err := os.ReadFile(filepath.Join(out, "runs", "mean-t1-lr0.01-s3", resultFile))
 	if err != nil || !bytes.Equal(first, again) {
 		t.Errorf("the first run was made again: %v", err)
 	}
@@ -211,7 +213,7 @@ func TestExtend(t *testing.T) {
 			t.Errorf("%s: %v", o.override, err)
 		}
 	}
-	if rep, _, err := compared(t.Context(), runFile, out, small, "log.every=7"); err != nil || rep.Finished != 12 {
+	if again, _, err := compared(t.Context(), runFile, out, small, "log.every=7"); err != nil || again.Finished != rep.Finished {
 		t.Errorf("a setting that changes nothing: %v", err)
 	}
 	traintest.WriteFile(t, filepath.Join(filepath.Dir(runFile), "bb.jsonl"), traintest.Examples(1, 0, 17))
@@ -224,12 +226,12 @@ func TestExtend(t *testing.T) {
 // tried again.
 func TestFailing(t *testing.T) {
 	runFile, out := tinyRun(t), t.TempDir()
-	g := Grid{Methods: []string{"mean"}, LRs: []float64{1e-2, 1e3}, Temperatures: []float64{3}, Seeds: 1}
+	g := Grid{Methods: []string{"mean"}, LRs: []float64{1e-2, 1e3}, Seeds: 1}
 	rep, screen, err := compared(t.Context(), runFile, out, g, "optim.clip=0", "schedule.steps=40", "schedule.warmup=0", "optim.weight_decay=100")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rep.Finished != 2 || len(rep.Failures) != 2 || rep.Failures[0].Cause != "diverged" || !strings.Contains(screen, "failed: ") {
+	if rep.Finished != 4 || len(rep.Failures) != 2 || rep.Failures[0].Cause != "diverged" || !strings.Contains(screen, "failed: ") {
 		t.Fatalf("%d finished, failures %+v\n%s", rep.Finished, rep.Failures, screen)
 	}
 	md, err := os.ReadFile(filepath.Join(out, "report.md"))
@@ -237,7 +239,7 @@ func TestFailing(t *testing.T) {
 		t.Errorf("%v\n%s", err, md)
 	}
 	_, screen, err = compared(t.Context(), runFile, out, g, "optim.clip=0", "schedule.steps=40", "schedule.warmup=0", "optim.weight_decay=100")
-	if err != nil || !strings.Contains(screen, "4 of 4 runs are done") {
+	if err != nil || !strings.Contains(screen, "6 of 6 runs are done") {
 		t.Errorf("%v\n%s", err, screen)
 	}
 }
@@ -256,15 +258,15 @@ func TestOccupied(t *testing.T) {
 // kept where they are wanted, optimizer states are not.
 func TestJobs(t *testing.T) {
 	runFile, one, two := tinyRun(t), t.TempDir(), t.TempDir()
-	g := Grid{Methods: []string{"pcgrad"}, Scopes: []string{"layer"}, Seeds: 2}
+	g := Grid{Methods: []string{"pcgrad"}, Scopes: []string{"layer"}, LRs: []float64{1e-2}, Seeds: 1}
 	if _, _, err := compared(t.Context(), runFile, one, g); err != nil {
 		t.Fatal(err)
 	}
 	rep, err := Run(t.Context(), Options{RunFile: runFile, Grid: g, Out: two, Jobs: 2, KeepModels: true, Command: "concord compare"}, train.UI{Quiet: true})
-	if err != nil || rep.Finished != 4 {
+	if err != nil || rep.Finished != 6 {
 		t.Fatal(err)
 	}
-	for dir, want := range map[string][2]int{one: {0, 0}, two: {4, 0}} {
+	for dir, want := range map[string][2]int{one: {0, 0}, two: {6, 0}} {
 		models, _ := filepath.Glob(filepath.Join(dir, "runs", "*", "model", "model.safetensors"))
 		states, _ := filepath.Glob(filepath.Join(dir, "runs", "*", "checkpoints"))
 		if len(models) != want[0] || len(states) != want[1] {
@@ -288,6 +290,11 @@ func TestMistakes(t *testing.T) {
 		"method":  {func(g *Grid) { g.Methods = []string{"meen"} }, nil, `"meen" is not one of`},
 		"scope":   {func(g *Grid) { g.Methods, g.Scopes = []string{"pcgrad"}, []string{"row"} }, nil, "row"},
 		"seeds":   {func(g *Grid) { g.Seeds = 0 }, nil, "--seeds 0"},
+		"tune":    {func(g *Grid) { g.TuneSeeds = -1 }, nil, "--tune-seeds -1"},
+		"margin":  {func(g *Grid) { g.Margin = -1 }, nil, "--margin"},
+		"control": {func(g *Grid) { g.Methods, g.Controls = []string{"pcgrad"}, []string{"length"} }, nil, "--controls"},
+		"options": {func(g *Grid) { g.Options = []string{"cagrad.c=1"} }, nil, "--options"},
+		"value":   {func(g *Grid) { g.Methods, g.Options = []string{"cagrad"}, []string{"cagrad.c=x"} }, nil, `want a number, got "x"`},
 		"budget":  {func(g *Grid) { g.StaticBudget = 3 }, nil, "--static-sweep"},
 		"lr":      {func(g *Grid) { g.LRs = []float64{-1} }, nil, "--lrs"},
 		"heat":    {func(g *Grid) { g.Temperatures = []float64{0} }, nil, "--temperatures"},
@@ -315,25 +322,35 @@ func TestMistakes(t *testing.T) {
 // an interruption in between changes nothing.
 func TestTuneSeeds(t *testing.T) {
 	runFile, calm, broken := tinyRun(t), t.TempDir(), t.TempDir()
-	g := Grid{Methods: []string{"pcgrad"}, Scopes: []string{"layer"}, StaticSweep: true, StaticBudget: 2, LRs: []float64{1e-2, 1e-3}, Seeds: 2, TuneSeeds: 1}
+	g := Grid{Methods: []string{"pcgrad"}, Scopes: []string{"layer"}, Controls: []string{"norm"}, LRs: []float64{1e-2, 1e-3}, Alone: true, Seeds: 1, TuneSeeds: 2}
 	rep, screen, err := compared(t.Context(), runFile, calm, g)
 	if err != nil {
 		t.Fatal(err)
 	}
-	bySeed := map[uint64]int{}
+	bySeed, alone := map[uint64]int{}, 0
 	for _, r := range rep.Runs {
 		bySeed[r.Seed]++
+		if r.Only != "" {
+			alone++
+			if r.Steps != 1 || r.Tokens >= rep.Tokens {
+				t.Errorf("%s: %d steps of %d tokens", r.Slug, r.Steps, r.Tokens)
+			}
+		}
 	}
-	if bySeed[3] != 8 || bySeed[4] < 2 || bySeed[4] > 3 || rep.Finished != rep.Planned || !strings.Contains(screen, "run 1/~11") {
+	tried := 2 * (4 + 3) // rates × (mean, token-mean, pcgrad and its norm; three languages alone)
+	if bySeed[3] != tried || bySeed[4] != tried || bySeed[5] < 4+3 || alone < 2*2*3+3 || rep.Finished != rep.Planned || !strings.Contains(screen, "will tell differences of") {
 		t.Errorf("runs by seed %v, %d of %d\n%s", bySeed, rep.Finished, rep.Planned, screen)
 	}
 	for _, f := range rep.Families {
-		if len(f.Seeds) != 2 || f.Chosen.LR != 1e-2 {
+		if len(f.Seeds) != 1 || f.Seeds[0] != 5 || f.Chosen.LR != 1e-2 || !f.Edge {
 			t.Errorf("%s: seeds %v of %v", f.Name, f.Seeds, f.Chosen)
 		}
 	}
+	if len(rep.Alone) != 3 {
+		t.Errorf("alone: %+v", rep.Alone)
+	}
 	for sittings := 0; ; sittings++ {
-		if _, _, err := compared(&countdown{Context: t.Context(), left: 11}, runFile, broken, g); err == nil {
+		if _, _, err := compared(&countdown{Context: t.Context(), left: 21}, runFile, broken, g); err == nil {
 			break
 		} else if !errors.Is(err, train.ErrInterrupted) || sittings > 30 {
 			t.Fatal(err)

@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strings"
@@ -9,52 +10,86 @@ import (
 )
 
 // fill writes families and configurations into the report.
-func (c *choice) fill(out *Report, g Grid) {
-	out.Reference = reference(g)
-	mean, _, haveMean := c.best(familyMean)
-	ref, _, haveRef := c.best(out.Reference)
-	if !haveMean {
-		mean = Config{Method: "none"}
-	}
-	if !haveRef {
-		ref = Config{Method: "none"}
-	}
+func (c *choice) fill(out *Report) {
+	out.Reference = c.reference()
 	chosen := map[Config][]string{}
-	methods := 0
-	for _, name := range c.families(g) {
+	for _, name := range c.families() {
 		k, candidates, ok := c.best(name)
 		if !ok {
 			continue
 		}
 		chosen[k] = append(chosen[k], name)
-		f := c.family(name, k, c.runs[mean], c.runs[ref])
-		f.Candidates = candidates
-		if f.Resolves {
-			methods++
+		if k.Only != "" {
+			continue
 		}
+		f := c.family(name, k)
+		f.Candidates = candidates
 		out.Families = append(out.Families, f)
 	}
-	level := 1 - (1-confidence)/float64(max(methods, 1))
-	for i := range out.Families {
-		f := &out.Families[i]
-		f.JudgedSeen = versus(c.runs[f.Chosen], c.runs[ref], level, seenTest)
-		f.JudgedUnseen = versus(c.runs[f.Chosen], c.runs[ref], level, unseenTest)
-	}
+	c.compareFamilies(out)
+	out.Alone = c.alone()
 	for _, k := range c.configs {
-		runs := c.runs[k]
+		runs := c.tuning[k]
 		out.Tried = append(out.Tried, Tried{Config: k, Name: k.String(), Families: k.families(), ChosenFor: chosen[k], Valid: c.valid(k),
 			Test: newSpread(each(runs, seenTest)), Unseen: newSpread(each(runs, unseenTest)), Failed: c.failed[k]})
 	}
 }
 
+// compareFamilies fills in the differences from the reference and from mean: the
+// intervals of a column hold together.
+func (c *choice) compareFamilies(out *Report) {
+	var seen, unseen, mean [][]float64
+	for i := range out.Families {
+		f := &out.Families[i]
+		if ref, ok := c.matched(f.Chosen); ok {
+			f.Reference = ref
+		}
+		m, _ := c.meanAt(f.Chosen)
+		seen = append(seen, c.judged(f.Chosen, f.Reference, seenTest))
+		unseen = append(unseen, c.judged(f.Chosen, f.Reference, unseenTest))
+		mean = append(mean, c.judged(f.Chosen, m, seenTest))
+	}
+	a, b, d := together(seen), together(unseen), together(mean)
+	for i := range out.Families {
+		out.Families[i].VsRef, out.Families[i].UnseenVs, out.Families[i].VsMean = a[i], b[i], d[i]
+	}
+}
+
+// judged are the differences between the judging runs of two configurations; none for
+// one from itself.
+func (c *choice) judged(a, b Config, measure func(Result) float64) []float64 {
+	if a == b || len(c.judging) == 0 {
+		return nil
+	}
+	return c.differences(a, b, measure)
+}
+
+// alone compares each language by itself with mean's mixture at the same temperature.
+func (c *choice) alone() (out []Interference) {
+	var effects [][]float64
+	for _, k := range c.configs {
+		best, _, ok := c.best(k.Name())
+		if k.Only == "" || !ok || best != k {
+			continue
+		}
+		mean, _ := c.meanAt(k)
+		of := func(r Result) float64 { return score(r.Test, k.Only) }
+		out = append(out, Interference{Lang: k.Only, Alone: k, ByItself: newSpread(each(c.judging[k], of)), Mixture: newSpread(each(c.judging[mean], of))})
+		effects = append(effects, c.judged(mean, k, of))
+	}
+	for i, d := range together(effects) {
+		out[i].Effect = d
+	}
+	return out
+}
+
 func seenTest(r Result) float64   { return average(r.Test, true) }
 func unseenTest(r Result) float64 { return average(r.Test, false) }
 
-// family is the row of the configuration k, next to the runs of mean and of the
-// reference.
-func (c *choice) family(name string, k Config, mean, ref []Result) Family {
-	runs := c.runs[k]
-	f := Family{Name: name, Chosen: k, Resolves: resolves(k.Method)}
+// family is the row of the configuration k.
+func (c *choice) family(name string, k Config) Family {
+	runs := c.judging[k]
+	f := Family{Name: name, Chosen: k, Resolves: resolves(k.Method), Edge: c.edge(k.LR), AtEqualLoss: c.atEqualLoss(k)}
 	var negative, pairs int64
 	f.PeakBytes = int64(median(each(runs, func(r Result) float64 { return float64(r.PeakBytes) })))
 	for _, r := range runs {
@@ -66,9 +101,8 @@ func (c *choice) family(name string, k Config, mean, ref []Result) Family {
 	f.Conflict = report.Float(float64(negative) / float64(pairs)) // NaN without pairs
 	f.Seen, f.Unseen = newSpread(each(runs, seenTest)), newSpread(each(runs, unseenTest))
 	f.Worst = newSpread(each(runs, func(r Result) float64 { v, _ := worst(r.Test); return v }))
-	f.VsMean, f.VsTuned = versus(runs, mean, confidence, seenTest), versus(runs, ref, confidence, seenTest)
-	f.UnseenVs = versus(runs, ref, confidence, unseenTest)
-	f.Languages, f.Curve = languages(runs, mean), meanCurve(runs)
+	mean, _ := c.meanAt(k)
+	f.Languages, f.Curve = languages(runs, c.judging[mean]), meanCurve(runs)
 	high := math.Inf(-1)
 	for _, l := range f.Languages {
 		if v := float64(l.Test.Mean); l.Seen && v > high {
@@ -76,6 +110,49 @@ func (c *choice) family(name string, k Config, mean, ref []Result) Family {
 		}
 	}
 	return f
+}
+
+// edge says that a learning rate is the smallest or the largest of several tried: a
+// better one may lie beyond.
+func (c *choice) edge(lr float64) bool {
+	return len(c.grid.LRs) > 1 && (lr == slices.Min(c.grid.LRs) || lr == slices.Max(c.grid.LRs))
+}
+
+// atEqualLoss is how the unseen languages of k differ from those of mean at the same
+// temperature, trained at the learning rate at which its trained languages come to the
+// same: a method that learns less also forgets less. Rates in between are interpolated;
+// beyond those tried there is no figure.
+func (c *choice) atEqualLoss(k Config) Spread {
+	var out []float64
+	for _, r := range c.tuning[k] {
+		var frontier [][2]float64 // seen, unseen by learning rate
+		for _, m := range c.configs {
+			if m.Method != familyMean || m.Only != "" || m.Temperature != k.Temperature {
+				continue
+			}
+			for _, o := range c.tuning[m] {
+				if o.Seed == r.Seed {
+					frontier = append(frontier, [2]float64{seenTest(o), unseenTest(o)})
+				}
+			}
+		}
+		if at := interpolate(frontier, seenTest(r)); k.Method != familyMean && !math.IsNaN(at) {
+			out = append(out, unseenTest(r)-at)
+		}
+	}
+	return newSpread(out)
+}
+
+// interpolate is the value at x of a curve through points, NaN outside of them.
+func interpolate(points [][2]float64, x float64) float64 {
+	slices.SortFunc(points, func(a, b [2]float64) int { return cmp.Compare(a[0], b[0]) })
+	for i := 1; i < len(points); i++ {
+		a, b := points[i-1], points[i]
+		if a[0] <= x && x <= b[0] && b[0] > a[0] {
+			return a[1] + (b[1]-a[1])*(x-a[0])/(b[0]-a[0])
+		}
+	}
+	return math.NaN()
 }
 
 // worst is the trained language with the most bits per byte.

@@ -48,7 +48,8 @@ func (d Difference) String() string {
 	return signed(float64(d.Mean), 4) + " [" + signed(float64(d.Lo), 4) + ", " + signed(float64(d.Hi), 4) + "]"
 }
 
-func interval(d Difference) string {
+// span is the interval in words.
+func span(d Difference) string {
 	return signed(float64(d.Lo), 4) + " … " + signed(float64(d.Hi), 4)
 }
 

@@ -3,6 +3,7 @@ package compare
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"concord/moo"
 )
@@ -10,24 +11,30 @@ import (
 // Grid says what is compared: the product of its lists, as far as it makes
 // sense (plan.go). It is stored in the comparison's lock and may only grow.
 type Grid struct {
-	Methods      []string  `json:"methods"`                // moo's names; "mean" is always among them, first
-	Scopes       []string  `json:"scopes"`                 // for the methods that resolve gradients
-	LRs          []float64 `json:"lrs"`                    // peak learning rates, tried under every configuration
-	Temperatures []float64 `json:"temperatures,omitempty"` // of sampling, tried with method mean
-	StaticSweep  bool      `json:"static_sweep"`           // try static weights
-	StaticBudget int       `json:"static_budget"`          // weight vectors of the sweep besides uniform ones; 0: the fixed list
-	FirstSeed    uint64    `json:"first_seed"`             // the run file's
-	Seeds        int       `json:"seeds"`                  // FirstSeed, FirstSeed+1, …
-	TuneSeeds    int       `json:"tune_seeds"`             // candidates are tried under so many, and only what these choose under the rest; 0: all
+	Methods      []string  `json:"methods"`            // moo's names; "mean" and "token-mean" are always among them, first
+	Scopes       []string  `json:"scopes"`             // for the methods that resolve gradients
+	Controls     []string  `json:"controls,omitempty"` // of these methods, besides the method itself: "norm", "direction"
+	Options      []string  `json:"options,omitempty"`  // "method.key=value": more candidates of a method
+	LRs          []float64 `json:"lrs"`                // peak learning rates, tried under every configuration
+	Temperatures []float64 `json:"temperatures"`       // of sampling, tried under every configuration
+	StaticSweep  bool      `json:"static_sweep"`       // try static weights
+	StaticBudget int       `json:"static_budget"`      // candidates of the sweep; 0: as many as a method has
+	Static       []Config  `json:"static,omitempty"`   // these candidates
+	Alone        bool      `json:"alone"`              // also each language by itself, at equal tokens
+	FirstSeed    uint64    `json:"first_seed"`         // the run file's
+	TuneSeeds    int       `json:"tune_seeds"`         // seeds that choose: FirstSeed, FirstSeed+1, …
+	Seeds        int       `json:"seeds"`              // seeds that judge what was chosen, after those
+	Margin       float64   `json:"margin"`             // bits per byte below which a difference does not matter
 }
 
 // all stands for every method that needs nothing but a name.
 const all = "all"
 
-// check completes the grid and refuses what cannot be run. lr and seed are the
-// run file's.
-func (g *Grid) check(lr float64, seed uint64) error {
-	methods := []string{familyMean}
+// check completes the grid and refuses what cannot be run. lr, temperature and seed are
+// the run file's. Where no learning rates are given, half and twice the run file's are
+// tried too: a comparison at one rate measures how well the rate fits each method.
+func (g *Grid) check(lr, temperature float64, seed uint64) error {
+	methods := []string{familyMean, familyPlain}
 	for _, m := range g.Methods {
 		if m == all {
 			for _, info := range moo.Methods() {
@@ -44,13 +51,22 @@ func (g *Grid) check(lr float64, seed uint64) error {
 	}
 	g.FirstSeed = seed
 	if len(g.LRs) == 0 {
-		g.LRs = []float64{lr}
+		g.LRs = []float64{lr / 2, lr, 2 * lr}
 	}
-	g.Methods, g.Scopes = unique(methods), unique(g.Scopes)
+	if len(g.Temperatures) == 0 {
+		g.Temperatures = []float64{temperature}
+	}
+	if g.TuneSeeds == 0 {
+		g.TuneSeeds = 1
+	}
+	if g.Margin == 0 {
+		g.Margin = defaultMargin
+	}
+	g.Methods, g.Scopes, g.Controls, g.Options = unique(methods), unique(g.Scopes), unique(g.Controls), unique(g.Options)
 	g.LRs, g.Temperatures = unique(g.LRs), unique(g.Temperatures)
 	switch some := slices.ContainsFunc(g.Methods, resolves); {
 	case !some:
-		g.Scopes = nil
+		g.Scopes, g.Controls = nil, nil
 	case len(g.Scopes) == 0:
 		g.Scopes = []string{"layer"}
 	}
@@ -62,12 +78,14 @@ func (g *Grid) bounds() error {
 	switch {
 	case g.Seeds < 1 || g.Seeds > 1000:
 		return usage("--seeds %d is outside 1 … 1000", g.Seeds)
-	case g.TuneSeeds < 0 || g.TuneSeeds > g.Seeds:
-		return usage("--tune-seeds %d is outside 0 … --seeds %d", g.TuneSeeds, g.Seeds)
+	case g.TuneSeeds < 1 || g.TuneSeeds > 1000:
+		return usage("--tune-seeds %d is outside 1 … 1000", g.TuneSeeds)
 	case g.StaticBudget < 0 || g.StaticBudget > 1000:
 		return usage("--static-budget %d is outside 0 … 1000", g.StaticBudget)
 	case g.StaticBudget > 0 && !g.StaticSweep:
 		return usage("--static-budget is for --static-sweep: give both")
+	case !(g.Margin > 0) || g.Margin > 10:
+		return usage("--margin %v is outside 0 < bits per byte ≤ 10", g.Margin)
 	}
 	for _, v := range g.LRs {
 		if !(v > 0) || v > 1e3 {
@@ -79,7 +97,29 @@ func (g *Grid) bounds() error {
 			return usage("--temperatures: %v is outside 0.001 … 1e9", v)
 		}
 	}
+	for _, c := range g.Controls {
+		if c != "norm" && c != "direction" {
+			return usage("--controls: %q is not one of norm, direction", c)
+		}
+	}
+	for _, o := range g.Options {
+		method, option, ok := strings.Cut(o, ".")
+		if key, value, eq := strings.Cut(option, "="); !ok || !eq || key == "" || value == "" || !slices.Contains(g.Methods, method) {
+			return usage("--options: %q is not METHOD.KEY=VALUE of one of the methods that are compared", o)
+		}
+	}
 	return nil
+}
+
+// options are the candidates' options of a method: the run file's, and the grid's.
+func (g *Grid) options(method string) []string {
+	out := []string{""}
+	for _, o := range g.Options {
+		if m, option, _ := strings.Cut(o, "."); m == method {
+			out = append(out, option)
+		}
+	}
+	return out
 }
 
 // needs is what the named method needs.
@@ -101,18 +141,22 @@ func resolves(method string) bool {
 	return err == nil && n != moo.NeedsNothing && n != moo.NeedsLosses
 }
 
+// weighs reports whether the method weighs gradients, so that a control can keep their
+// combination's length or direction only.
+func weighs(method string) bool {
+	n, err := needs(method)
+	return err == nil && n == moo.NeedsGram
+}
+
 // merge is the smallest grid that holds both: a comparison that goes on may be
-// extended, and what was asked for before is still done.
+// extended, and what was asked for before is still done. Seeds that chose stay so.
 func merge(old, more Grid) Grid {
-	tune := max(old.TuneSeeds, more.TuneSeeds)
-	if old.TuneSeeds == 0 || more.TuneSeeds == 0 {
-		tune = 0
-	}
+	join := func(a, b []string) []string { return unique(append(slices.Clone(a), b...)) }
 	return Grid{
-		Methods: unique(append(slices.Clone(old.Methods), more.Methods...)), Scopes: unique(append(slices.Clone(old.Scopes), more.Scopes...)),
+		Methods: join(old.Methods, more.Methods), Scopes: join(old.Scopes, more.Scopes), Controls: join(old.Controls, more.Controls), Options: join(old.Options, more.Options),
 		LRs: unique(append(slices.Clone(old.LRs), more.LRs...)), Temperatures: unique(append(slices.Clone(old.Temperatures), more.Temperatures...)),
-		StaticSweep: old.StaticSweep || more.StaticSweep, StaticBudget: max(old.StaticBudget, more.StaticBudget),
-		FirstSeed: old.FirstSeed, Seeds: max(old.Seeds, more.Seeds), TuneSeeds: tune,
+		StaticSweep: old.StaticSweep || more.StaticSweep, StaticBudget: max(old.StaticBudget, more.StaticBudget), Static: unique(append(slices.Clone(old.Static), more.Static...)), Alone: old.Alone || more.Alone,
+		FirstSeed: old.FirstSeed, Seeds: max(old.Seeds, more.Seeds), TuneSeeds: old.TuneSeeds, Margin: more.Margin,
 	}
 }
 

@@ -22,6 +22,8 @@ type page struct {
 	ByMethod, ByLang [][]string
 	Cost             [][]string
 	Costs            string
+	AloneText        string
+	ByItself         [][]string
 	Tried            [][]cell
 }
 
@@ -37,7 +39,7 @@ func (r *Report) html() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compare: %w", err)
 	}
-	p := page{Report: r, Title: r.title(), About: r.about(), Explain: explain, Forest: r.forest(), Curves: r.curves(), ByMethod: r.familyTable(), Cost: r.costTable(), Costs: costs, ByLang: r.languageTable()}
+	p := page{Report: r, Title: r.title(), About: r.about(), Explain: explain, Forest: r.forest(), Curves: r.curves(), ByMethod: r.familyTable(), Cost: r.costTable(), Costs: costs, AloneText: aloneText, ByItself: r.aloneTable(), ByLang: r.languageTable()}
 	for _, row := range r.triedTable() {
 		var cells []cell
 		for _, c := range row {

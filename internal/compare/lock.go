@@ -30,7 +30,7 @@ type lock struct {
 
 // free are the settings that a comparison sets itself or that change nothing of
 // what comes out.
-var free = []string{"run.name", "run.dir", "objective.method", "objective.scope", "optim.lr", "log.", "checkpoint."}
+var free = []string{"run.name", "run.dir", "objective.method", "objective.scope", "objective.control", "optim.lr", "data.temperature", "log.", "checkpoint."}
 
 // newLock pins cfg, the run file's configuration, and the files it names.
 func newLock(cfg *config.Config, g Grid) (*lock, error) {

@@ -2,6 +2,8 @@ package compare
 
 import (
 	"fmt"
+	"hash/fnv"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,22 +13,24 @@ import (
 	"concord/moo"
 )
 
-// Families whose candidates differ in what is tuned; the others are a method,
-// with its scope.
+// Families whose candidates differ in what is tuned; the others are a method, with its
+// scope and control.
 const (
-	familyMean        = "mean"
-	familyStatic      = "tuned static"      // static weights, uniform ones included
-	familyTemperature = "tuned temperature" // of sampling, the run file's included
-	familyTuned       = "tuned scalarisation"
+	familyMean  = "mean"                // the mean over the languages' mean losses
+	familyPlain = "token-mean"          // plain fine-tuning: the mean over the batch's tokens
+	familyTuned = "tuned scalarisation" // static weights, mean and token-mean
 )
 
 // Config is one configuration. Its candidates for a family are told apart on
 // the validation half of the held-out examples.
 type Config struct {
 	Method      string  `json:"method"`
-	Scope       string  `json:"scope,omitempty"`       // where the method resolves gradients
-	Weights     Rule    `json:"weights,omitzero"`      // static weights, where the sweep gives them
-	Temperature float64 `json:"temperature,omitempty"` // of sampling, where it is tried; 0: the run file's
+	Scope       string  `json:"scope,omitempty"`   // where the method resolves gradients
+	Control     string  `json:"control,omitempty"` // "norm" or "direction": one half of the method's effect
+	Option      string  `json:"option,omitempty"`  // "key=value" of the method, besides the run file's
+	Weights     Rule    `json:"weights,omitzero"`  // static weights, where the sweep gives them
+	Only        string  `json:"only,omitempty"`    // the one language that is trained on, at its tokens in the mixture
+	Temperature float64 `json:"temperature"`       // of sampling
 	LR          float64 `json:"lr"`
 }
 
@@ -40,50 +44,71 @@ type Spec struct {
 // as a folder of any file system may be called.
 func (c Config) Slug() string {
 	parts := []string{slug(c.Method)}
-	if c.Scope != "" {
-		parts = append(parts, slug(c.Scope))
+	for _, p := range []string{c.Scope, c.Control, c.Option} {
+		if p != "" {
+			parts = append(parts, slug(p))
+		}
 	}
 	if c.Weights.Kind != "" {
 		parts = append(parts, c.Weights.slug())
 	}
-	if c.Temperature != 0 {
-		parts = append(parts, "t"+slug(number(c.Temperature)))
+	if c.Only != "" {
+		parts = append(parts, fmt.Sprintf("only-%s-%08x", slug(c.Only), hash32(c.Only)))
 	}
-	return strings.Join(append(parts, "lr"+slug(number(c.LR))), "-")
+	return strings.Join(append(parts, "t"+slug(number(c.Temperature)), "lr"+slug(number(c.LR))), "-")
+}
+
+// hash32 tells names apart that have one slug.
+func hash32(s string) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(s))
+	return h.Sum32()
 }
 
 // Slug names the run.
 func (s Spec) Slug() string { return s.Config.Slug() + "-s" + strconv.FormatUint(s.Seed, 10) }
 
-// String is the configuration for people, without the learning rate.
-func (c Config) String() string {
+// Name is the family that the configuration is a candidate of by itself.
+func (c Config) Name() string {
 	s := c.Method
 	if c.Scope != "" {
 		s += " " + c.Scope
 	}
+	switch c.Control {
+	case "norm":
+		s += ", norm only"
+	case "direction":
+		s += ", direction only"
+	}
+	if c.Only != "" {
+		s = c.Only + " alone"
+	}
+	return s
+}
+
+// String is the configuration for people, without learning rate and temperature.
+func (c Config) String() string {
+	s := c.Name()
+	if c.Option != "" {
+		s += " " + c.Option
+	}
 	if c.Weights.Kind != "" {
 		s += " " + c.Weights.String()
-	}
-	if c.Temperature != 0 {
-		s += " T=" + number(c.Temperature)
 	}
 	return s
 }
 
 // families are those that the configuration is a candidate of.
 func (c Config) families() []string {
-	plain := c.Method == familyMean && c.Temperature == 0
 	switch {
-	case plain:
-		return []string{familyMean, familyStatic, familyTemperature, familyTuned}
-	case c.Method == familyMean:
-		return []string{familyTemperature, familyTuned}
+	case c.Only != "":
+		return []string{c.Name()}
 	case c.Weights.Kind != "":
-		return []string{familyStatic, familyTuned}
-	case c.Method == "static": // the run file's weights
-		return []string{c.String(), familyStatic, familyTuned}
+		return []string{familyTuned}
+	case c.Method == familyMean || c.Method == familyPlain || c.Method == "static": // static: the run file's weights
+		return []string{c.Name(), familyTuned}
 	}
-	return []string{c.String()}
+	return []string{c.Name()}
 }
 
 // slug keeps lower-case letters, digits and dots of s and makes the rest
@@ -99,54 +124,99 @@ func slug(s string) string {
 
 func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 
-// configs lists the grid's configurations: every method once per scope where it
-// has one, the sweep of static weights over langs, the temperatures; all of it
-// at every learning rate. temperature is the run file's.
-func (g *Grid) configs(langs []string, temperature float64) []Config {
+// configs lists the grid's configurations: every method once per scope, control and
+// option where it has them, at every learning rate and temperature; the candidates of the
+// sweep of static weights; and each language alone at every learning rate. The first
+// is mean's.
+func (g *Grid) configs(langs []string) []Config {
 	var out []Config
-	for _, lr := range g.LRs {
-		for _, m := range g.Methods {
-			if !resolves(m) {
-				out = append(out, Config{Method: m, LR: lr})
-				continue
-			}
-			for _, s := range g.Scopes {
-				out = append(out, Config{Method: m, Scope: s, LR: lr})
+	for _, t := range g.Temperatures {
+		for _, lr := range g.LRs {
+			for _, m := range g.Methods {
+				out = append(out, g.candidates(m, t, lr)...)
 			}
 		}
-		if g.StaticSweep {
-			for _, r := range sweep(langs, g.StaticBudget) {
-				out = append(out, Config{Method: "static", Weights: r, LR: lr})
-			}
-		}
-		for _, t := range g.Temperatures {
-			if t != temperature { // otherwise it is mean
-				out = append(out, Config{Method: familyMean, Temperature: t, LR: lr})
+	}
+	out = append(out, g.Static...)
+	if g.Alone && len(langs) > 1 {
+		for _, l := range langs {
+			for _, lr := range g.LRs {
+				out = append(out, Config{Method: familyMean, Only: l, Temperature: g.Temperatures[0], LR: lr})
 			}
 		}
 	}
 	return out
 }
 
-// specs lists the runs seed by seed, so that a comparison that is stopped early
-// has tried everything equally often. The first run is mean's.
-func (g *Grid) specs(langs []string, temperature float64) []Spec {
-	var out []Spec
-	configs := g.configs(langs, temperature)
-	for i := range g.Seeds {
-		for _, c := range configs {
-			out = append(out, Spec{c, g.FirstSeed + uint64(i)})
+// candidates are a method's configurations at one temperature and learning rate.
+func (g *Grid) candidates(method string, temperature, lr float64) (out []Config) {
+	scopes, controls := []string{""}, []string{""}
+	if resolves(method) {
+		scopes = g.Scopes
+	}
+	if weighs(method) {
+		controls = append(controls, g.Controls...)
+	}
+	for _, scope := range scopes {
+		for _, control := range controls {
+			for _, o := range g.options(method) {
+				out = append(out, Config{Method: method, Scope: scope, Control: control, Option: o, Temperature: temperature, LR: lr})
+			}
 		}
 	}
 	return out
 }
+
+// sweepStatic makes the candidates of the sweep of static weights over langs. A product
+// with every rate and temperature would give static weights many times the candidates of
+// a method, so rules, rates and temperatures are run through side by side: each rule at
+// one rate and temperature, the next ones at the others.
+func (g *Grid) sweepStatic(langs []string) {
+	if !g.StaticSweep {
+		return
+	}
+	n := g.StaticBudget
+	if n == 0 {
+		n = len(g.LRs) * len(g.Temperatures)
+	}
+	for i, r := range sweep(langs, n) {
+		g.Static = append(g.Static, Config{Method: "static", Weights: r, LR: g.LRs[i%len(g.LRs)], Temperature: g.Temperatures[i/len(g.LRs)%len(g.Temperatures)]})
+	}
+}
+
+// tuning lists the runs that choices are made from, seed by seed. The first is mean's.
+func (g *Grid) tuning(langs []string) []Spec {
+	return g.under(g.configs(langs), g.FirstSeed, g.TuneSeeds)
+}
+
+// judging lists the runs of what was chosen.
+func (g *Grid) judging(chosen []Config) []Spec {
+	return g.under(chosen, g.FirstSeed+uint64(g.TuneSeeds), g.Seeds)
+}
+
+// under runs configurations seed by seed, so that a comparison that is stopped early has
+// tried everything equally often.
+func (g *Grid) under(configs []Config, first uint64, n int) (out []Spec) {
+	for i := range n {
+		for _, c := range configs {
+			out = append(out, Spec{c, first + uint64(i)})
+		}
+	}
+	return out
+}
+
+// judges says that the seed judges, and does not choose.
+func (g *Grid) judges(seed uint64) bool { return seed >= g.FirstSeed+uint64(g.TuneSeeds) }
 
 // apply makes the run's configuration from the comparison's. weights are those
 // of the spec's rule. dir is where runs go.
 func (s Spec) apply(base *config.Config, dir string, weights map[string]float64) *config.Config {
 	c := *base
 	c.Run.Dir, c.Run.Name, c.Run.Seed = dir, s.Slug(), s.Seed
-	c.Objective.Method, c.Objective.Options = s.Method, known(s.Method, base.Objective.Options)
+	c.Objective.Method, c.Objective.Options, c.Objective.Control = s.Method, known(s.Method, base.Objective.Options), s.Control
+	if key, value, ok := strings.Cut(s.Option, "="); ok {
+		c.Objective.Options[key] = value
+	}
 	switch {
 	case s.Weights.Kind != "":
 		c.Objective.Weights = weights
@@ -156,11 +226,28 @@ func (s Spec) apply(base *config.Config, dir string, weights map[string]float64)
 	if s.Scope != "" {
 		c.Objective.Scope = s.Scope
 	}
-	if s.Temperature != 0 {
-		c.Data.Temperature = s.Temperature
-	}
+	c.Data.Temperature = s.Temperature
 	c.Optim.LR = s.LR
 	return &c
+}
+
+// alone makes of a run's configuration that of one language by itself, for as many
+// tokens of it as the mixture of so many steps has: the share of the steps that the
+// mixture gives to the language.
+func (s Spec) alone(c *config.Config, f facts) {
+	all := 0.0
+	for _, l := range f.langs {
+		all += math.Pow(float64(f.tokens[l]), 1/s.Temperature)
+	}
+	share := math.Pow(float64(f.tokens[s.Only]), 1/s.Temperature) / all
+	c.Schedule.Steps, c.Schedule.Epochs, c.Schedule.Tokens = max(1, int(math.Round(share*float64(f.steps)))), 0, 0
+	c.Data.Source = slices.Clone(c.Data.Source)
+	for i := range c.Data.Source {
+		if src := &c.Data.Source[i]; src.Lang != s.Only && src.Train {
+			src.Train, src.Path = false, ""
+		}
+	}
+	c.Data.Source = slices.DeleteFunc(c.Data.Source, func(src config.Source) bool { return !src.Train && src.Heldout == "" })
 }
 
 // known are the run file's options that the method has: they are meant for one
@@ -181,7 +268,7 @@ func known(method string, options map[string]any) map[string]any {
 // does not exist.
 func (g *Grid) checkObjectives(base *config.Config, langs []string) error {
 	used := map[string]bool{}
-	for _, c := range g.configs(langs, base.Data.Temperature) {
+	for _, c := range g.configs(langs) {
 		if c.Weights.Kind != "" {
 			continue // made from langs
 		}
@@ -198,7 +285,7 @@ func (g *Grid) checkObjectives(base *config.Config, langs []string) error {
 			return &config.Error{Where: base.Where("objective.options." + k), Msg: fmt.Sprintf("none of the methods %v has an option %q", g.Methods, k), Fix: "concord moo methods  # lists every option"}
 		}
 	}
-	if dup := duplicate(g.specs(langs, base.Data.Temperature)); dup != "" {
+	if dup := duplicate(g.tuning(langs)); dup != "" {
 		return usage("two configurations would share the folder %s: scopes and rates must differ in more than letter case", dup)
 	}
 	return nil

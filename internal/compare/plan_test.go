@@ -1,6 +1,8 @@
 package compare
 
 import (
+	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,29 +14,80 @@ import (
 
 func wideGrid() Grid {
 	return Grid{Methods: []string{"mean", "pcgrad"}, Scopes: []string{"global", "8MB"}, LRs: []float64{1e-3, 2e-5}, Temperatures: []float64{1, 2.5},
-		StaticSweep: true, FirstSeed: 7, Seeds: 2}
+		StaticSweep: true, FirstSeed: 7, TuneSeeds: 2, Seeds: 2}
 }
 
-// The product, seed by seed; methods without gradients have no scope, and the
-// temperature that mean has anyway is not tried twice.
+// The product, seed by seed; methods without gradients have no scope, and rules of static
+// weights run side by side with rates and temperatures.
 func TestSpecs(t *testing.T) {
 	g := wideGrid()
-	specs := g.specs([]string{"es", "zh_Hant"}, 1)
+	g.Alone = true
+	langs := []string{"es", "zh_Hant"}
+	g.sweepStatic(langs)
+	specs := g.tuning(langs)
 	var got []string
 	for _, s := range specs {
 		got = append(got, s.Slug())
 	}
 	want := []string{
-		"mean-lr0.001-s7", "pcgrad-global-lr0.001-s7", "pcgrad-8mb-lr0.001-s7",
-		"static-tokens1-lr0.001-s7", "static-difficulty1-lr0.001-s7", "static-difficulty-minus1-lr0.001-s7", "static-tokens2-lr0.001-s7", "static-tokens5-lr0.001-s7",
-		"static-favour1-es-lr0.001-s7", "static-favour2-zh-hant-lr0.001-s7", "mean-t2.5-lr0.001-s7",
-		"mean-lr2e-05-s7",
+		"mean-t1-lr0.001-s7", "pcgrad-global-t1-lr0.001-s7", "pcgrad-8mb-t1-lr0.001-s7",
+		"mean-t1-lr2e-05-s7", "pcgrad-global-t1-lr2e-05-s7", "pcgrad-8mb-t1-lr2e-05-s7",
+		"mean-t2.5-lr0.001-s7", "pcgrad-global-t2.5-lr0.001-s7", "pcgrad-8mb-t2.5-lr0.001-s7",
+		"mean-t2.5-lr2e-05-s7", "pcgrad-global-t2.5-lr2e-05-s7", "pcgrad-8mb-t2.5-lr2e-05-s7",
+		"static-tokens1-t1-lr0.001-s7", "static-difficulty1-t1-lr2e-05-s7", "static-difficulty-minus1-t2.5-lr0.001-s7", "static-tokens2-t2.5-lr2e-05-s7",
+		"mean-only-es-" + fmt.Sprintf("%08x", hash32("es")) + "-t1-lr0.001-s7",
 	}
-	if len(got) != 2*2*11 || !slices.Equal(got[:len(want)], want) {
+	if len(got) != 2*(12+4+4) || !slices.Equal(got[:len(want)], want) {
 		t.Errorf("%d runs:\n%s", len(got), strings.Join(got, "\n"))
 	}
-	if specs[22].Seed != 8 || specs[22].Config != specs[0].Config {
-		t.Errorf("the second seed begins with %s", got[22])
+	if specs[20].Seed != 8 || specs[20].Config != specs[0].Config {
+		t.Errorf("the second seed begins with %s", got[20])
+	}
+	if j := g.judging([]Config{specs[0].Config}); len(j) != 2 || j[0].Seed != 9 || !g.judges(9) || g.judges(8) {
+		t.Errorf("judging runs %v", j)
+	}
+}
+
+// TestCandidates holds that every family has the same number of candidates, but for those
+// with options of their own, and that controls are for methods on the Gram only.
+func TestCandidates(t *testing.T) {
+	g := Grid{Methods: []string{"pcgrad", "cagrad", "graddrop", "famo"}, Controls: []string{"norm", "direction"}, Options: []string{"cagrad.c=0.2", "cagrad.c=0.8"},
+		LRs: []float64{1, 2, 3}, Temperatures: []float64{1, 5}, StaticSweep: true, Seeds: 3}
+	if err := g.check(1, 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	g.sweepStatic([]string{"es", "de"})
+	c := newChoice(nil, g, g.configs([]string{"es", "de"}))
+	got := map[string]int{}
+	for _, f := range c.families() {
+		_, got[f], _ = c.best(f)
+	}
+	want := map[string]int{"mean": 6, "token-mean": 6, familyTuned: 18, "pcgrad layer": 6, "pcgrad layer, norm only": 6, "pcgrad layer, direction only": 6,
+		"cagrad layer": 18, "cagrad layer, norm only": 18, "cagrad layer, direction only": 18, "graddrop layer": 6, "famo": 6}
+	if !maps.Equal(got, want) {
+		t.Errorf("candidates %v", got)
+	}
+}
+
+// TestAlone holds that a language by itself sees its share of the mixture's steps, and that
+// the other languages are only measured.
+func TestAlone(t *testing.T) {
+	base := config.Default()
+	base.Data.Source = []config.Source{{Lang: "es", Path: "es", Heldout: "es.h", Train: true}, {Lang: "de", Path: "de", Heldout: "de.h", Train: true}, {Lang: "tr", Path: "tr", Train: true}, {Lang: "pt", Heldout: "pt.h"}}
+	f := facts{langs: []string{"es", "de", "tr"}, tokens: map[string]int{"es": 600, "de": 300, "tr": 100}, steps: 200}
+	s := Spec{Config{Method: "mean", Only: "de", Temperature: 1, LR: 1}, 1}
+	c := s.apply(base, "x", nil)
+	s.alone(c, f)
+	if c.Schedule.Steps != 60 || len(c.Data.Source) != 3 || c.Data.Source[0].Train || c.Data.Source[0].Path != "" || !c.Data.Source[1].Train || c.Data.Source[1].Path != "de" || c.Data.Source[2].Lang != "pt" {
+		t.Errorf("%d steps, sources %+v", c.Schedule.Steps, c.Data.Source)
+	}
+	if !base.Data.Source[0].Train || len(base.Data.Source) != 4 {
+		t.Error("the comparison's configuration has changed")
+	}
+	s.Temperature = 1e9 // languages evened out
+	c = s.apply(base, "x", nil)
+	if s.alone(c, f); c.Schedule.Steps != 67 {
+		t.Errorf("%d steps of 200 for one of three languages", c.Schedule.Steps)
 	}
 }
 
@@ -50,12 +103,13 @@ func TestSlugs(t *testing.T) {
 	g.StaticBudget = 30
 	langs := []string{"es", "ES", "中文", "русский", "con", "a/b:c*?", "..", "x y"}
 	safe := regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*[a-z0-9]$`)
-	specs := g.specs(langs, 1)
+	g.sweepStatic(langs)
+	specs := g.tuning(langs)
 	if d := duplicate(specs); d != "" {
 		t.Errorf("%s twice", d)
 	}
 	for _, s := range specs {
-		if !safe.MatchString(s.Slug()) || len(s.Slug()) > 80 {
+		if !safe.MatchString(s.Slug()) || len(s.Slug()) > 100 {
 			t.Errorf("%q", s.Slug())
 		}
 	}
@@ -65,37 +119,39 @@ func TestSlugs(t *testing.T) {
 func TestMerge(t *testing.T) {
 	langs := []string{"es", "de"}
 	old, more := wideGrid(), Grid{Methods: []string{"mean", "mgda"}, Scopes: []string{"layer"}, LRs: []float64{5e-3}, Seeds: 3, StaticSweep: true, StaticBudget: 9, FirstSeed: 7}
-	old.StaticBudget = 4
+	old.StaticBudget, more.Temperatures, more.TuneSeeds = 4, []float64{1}, 1
+	old.sweepStatic(langs)
+	more.sweepStatic(langs)
 	both := merge(old, more)
 	var names []string
-	for _, s := range both.specs(langs, 1) {
+	for _, s := range both.tuning(langs) {
 		names = append(names, s.Slug())
 	}
 	for _, g := range []Grid{old, more} {
-		for _, s := range g.specs(langs, 1) {
+		for _, s := range g.tuning(langs) {
 			if !slices.Contains(names, s.Slug()) {
 				t.Errorf("%s is lost", s.Slug())
 			}
 		}
 	}
-	if a, b := both.specs(langs, 1)[0], old.specs(langs, 1)[0]; a != b {
+	if a, b := both.tuning(langs)[0], old.tuning(langs)[0]; a != b {
 		t.Errorf("the first run was %v and is %v", b, a)
 	}
 }
 
 func TestCheckGrid(t *testing.T) {
 	g := Grid{Methods: []string{"pcgrad", all, "pcgrad"}, Seeds: 1}
-	if err := g.check(3e-4, 5); err != nil {
+	if err := g.check(3e-4, 2, 5); err != nil {
 		t.Fatal(err)
 	}
-	if g.Methods[0] != "mean" || g.Methods[1] != "pcgrad" || len(g.Methods) != len(moo.Methods())-1 || slices.Contains(g.Methods, "static") {
+	if g.Methods[0] != "mean" || g.Methods[1] != "token-mean" || g.Methods[2] != "pcgrad" || len(g.Methods) != len(moo.Methods())-1 || slices.Contains(g.Methods, "static") {
 		t.Errorf("methods %v", g.Methods)
 	}
-	if !slices.Equal(g.LRs, []float64{3e-4}) || !slices.Equal(g.Scopes, []string{"layer"}) || g.FirstSeed != 5 {
+	if !slices.Equal(g.LRs, []float64{1.5e-4, 3e-4, 6e-4}) || !slices.Equal(g.Temperatures, []float64{2}) || g.TuneSeeds != 1 || !slices.Equal(g.Scopes, []string{"layer"}) || g.FirstSeed != 5 {
 		t.Errorf("%+v", g)
 	}
 	plain := Grid{Methods: []string{"mean"}, Scopes: []string{"layer"}, Seeds: 1}
-	if err := plain.check(1, 1); err != nil || plain.Scopes != nil {
+	if err := plain.check(1, 1, 1); err != nil || plain.Scopes != nil {
 		t.Errorf("nothing resolves gradients, scopes are %v: %v", plain.Scopes, err)
 	}
 }
@@ -107,15 +163,15 @@ func TestApply(t *testing.T) {
 	base.Objective.Options = map[string]any{"c": 0.3, "order": "fixed"}
 	base.Objective.Weights = map[string]float64{"es": 2}
 	base.Data.Temperature = 2
-	s := Spec{Config{Method: "cagrad", Scope: "8MB", LR: 5e-4}, 9}
+	s := Spec{Config{Method: "cagrad", Scope: "8MB", Control: "norm", Option: "rescale=none", Temperature: 2, LR: 5e-4}, 9}
 	c := s.apply(base, "out", nil)
 	if c.Run.Seed != 9 || c.OutDir() != "out/"+s.Slug() && c.OutDir() != `out\`+s.Slug() || c.Objective.Scope != "8MB" || c.Optim.LR != 5e-4 || c.Data.Temperature != 2 {
 		t.Errorf("%+v", c)
 	}
-	if len(c.Objective.Options) != 1 || c.Objective.Options["c"] != 0.3 || c.Objective.Weights != nil {
+	if len(c.Objective.Options) != 2 || c.Objective.Options["c"] != 0.3 || c.Objective.Options["rescale"] != "none" || c.Objective.Control != "norm" || c.Objective.Weights != nil {
 		t.Errorf("options %v, weights %v", c.Objective.Options, c.Objective.Weights)
 	}
-	if c := (Spec{Config{Method: "static", LR: 1}, 1}).apply(base, "out", nil); c.Objective.Weights["es"] != 2 || len(c.Objective.Options) != 0 {
+	if c := (Spec{Config{Method: "static", Temperature: 1, LR: 1}, 1}).apply(base, "out", nil); c.Objective.Weights["es"] != 2 || len(c.Objective.Options) != 0 {
 		t.Errorf("the run file's static weights: %v %v", c.Objective.Weights, c.Objective.Options)
 	}
 	if c := (Spec{Config{Method: "mean", Temperature: 5, LR: 1}, 1}).apply(base, "out", nil); c.Data.Temperature != 5 {

@@ -2,7 +2,7 @@ package compare
 
 import (
 	"fmt"
-	"slices"
+	"math"
 )
 
 // missing is the number of runs to be made.
@@ -25,8 +25,7 @@ func (r *runner) later() int {
 	if r.settled {
 		return 0
 	}
-	families := newChoice(nil, r.configs()).families(r.grid)
-	return (r.grid.Seeds - r.grid.TuneSeeds) * len(families)
+	return r.grid.Seeds * len(newChoice(nil, r.grid, r.configs()).families())
 }
 
 // total is the number of runs for people, about where it is not known yet.
@@ -37,40 +36,60 @@ func (r *runner) total() string {
 	return fmt.Sprint(len(r.specs))
 }
 
-func (r *runner) configs() []Config { return r.grid.configs(r.facts.langs, r.temperature()) }
+func (r *runner) configs() []Config { return r.grid.configs(r.facts.langs) }
 
-// tuning is the number of runs that choices are made from, which come first.
-func (r *runner) tuning() int { return len(r.configs()) * r.grid.TuneSeeds }
-
-// plan lists the runs to be made, as far as it is known: where only the first
-// seeds tune, the other seeds' runs are those of what they have chosen, and
-// nothing before that is settled.
+// plan lists the runs to be made, as far as it is known: those that choices are made
+// from, and once all of them are there, those of what they have chosen.
 func (r *runner) plan() []Spec {
-	all := r.grid.specs(r.facts.langs, r.temperature())
-	if r.settled = r.grid.TuneSeeds == 0; r.settled {
-		return all
-	}
-	out := all[:r.tuning():r.tuning()]
-	var runs []Result
-	for _, s := range out {
-		res := r.results[s.Slug()]
-		if res == nil {
-			return out
-		}
-		runs = append(runs, *res)
+	out := r.grid.tuning(r.facts.langs)
+	r.settled = false
+	c, complete := r.choose()
+	if !complete {
+		return out
 	}
 	r.settled = true
-	c := newChoice(runs, r.configs())
-	var chosen []Config
-	for _, f := range c.families(r.grid) {
-		if k, _, ok := c.best(f); ok {
-			chosen = append(chosen, k)
+	return append(out, r.grid.judging(c.chosen())...)
+}
+
+// choose is the choice by the runs that are there; complete where none is missing.
+func (r *runner) choose() (c *choice, complete bool) {
+	var runs []Result
+	complete = true
+	for _, s := range r.grid.tuning(r.facts.langs) {
+		if res := r.results[s.Slug()]; res != nil {
+			runs = append(runs, *res)
+		} else {
+			complete = false
 		}
 	}
-	for _, s := range all[len(out):] {
-		if slices.Contains(chosen, s.Config) {
-			out = append(out, s)
+	return newChoice(runs, r.grid, r.configs()), complete
+}
+
+// foretell says, before the judging runs are made, which differences they can tell from
+// chance, as far as the tuning seeds let expect.
+func (r *runner) foretell() {
+	if !r.settled || r.grid.TuneSeeds < 2 {
+		return
+	}
+	c, _ := r.choose()
+	var differences [][]float64
+	for _, f := range c.families() {
+		k, _, ok := c.best(f)
+		ref, found := c.matched(k)
+		if ok && found && ref != k && k.Only == "" {
+			differences = append(differences, c.differences(k, ref, seenTest))
 		}
 	}
-	return out
+	sd, degrees := moderated(differences)
+	worst := 0.0
+	for i := range sd {
+		error := sd[i] / math.Sqrt(float64(r.grid.Seeds))
+		if d := float64(interval(0, error, dunnett(confidence, len(sd), degrees[i]), 0).Detectable); d > worst {
+			worst = d
+		}
+	}
+	if worst > 0 {
+		r.printf(" %s will tell differences of %s bits per byte or more (80 %% power, the worst of %s; from %d tuning seeds)",
+			count(r.grid.Seeds, "judging seed"), decimal(worst, 4), count(len(sd), "comparison"), r.grid.TuneSeeds)
+	}
 }

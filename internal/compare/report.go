@@ -1,9 +1,7 @@
 package compare
 
 import (
-	"math"
 	"runtime"
-	"slices"
 
 	"concord/internal/report"
 	"concord/internal/train"
@@ -23,39 +21,44 @@ type Report struct {
 	Languages []string       `json:"languages"` // trained on
 	Jobs      int            `json:"jobs"`
 
-	Planned   int      `json:"runs_planned"` // as far as known, with Grid.TuneSeeds
-	Finished  int      `json:"runs_finished"`
-	Tokens    int64    `json:"tokens"`              // of every run
-	Verdict   []string `json:"verdict"`             // in plain language, from the intervals
-	Problems  []string `json:"problems,omitempty"`  // why runs may not be compared; the verdict is then none
-	Reference string   `json:"reference,omitempty"` // the family that gains are measured from; "": none was tuned
-	Families  []Family `json:"families"`
-	Tried     []Tried  `json:"tried"`    // every configuration
-	Failures  []Failed `json:"failures"` // runs
-	Base      []Score  `json:"base"`     // the base model, test half
-	Runs      []Result `json:"runs"`
+	Planned   int            `json:"runs_planned"` // as far as known
+	Finished  int            `json:"runs_finished"`
+	Tokens    int64          `json:"tokens"`             // of the first run; the others have as many, but for what packing leaves
+	Verdict   []string       `json:"verdict"`            // in plain language, from the intervals
+	Problems  []string       `json:"problems,omitempty"` // why runs may not be compared; the verdict is then none
+	Reference string         `json:"reference"`          // the family that gains are measured from
+	Families  []Family       `json:"families"`
+	Alone     []Interference `json:"alone,omitempty"`
+	Tried     []Tried        `json:"tried"`    // every configuration
+	Failures  []Failed       `json:"failures"` // runs
+	Base      []Score        `json:"base"`     // the base model, test half
+	Runs      []Result       `json:"runs"`
 }
 
 // Family is a row of the comparison: the configuration that the validation half
-// chose among its candidates, measured on the test half.
+// chose among its candidates under the tuning seeds, measured on the test half under the
+// judging seeds.
 type Family struct {
 	Name       string   `json:"name"`
 	Chosen     Config   `json:"chosen"`
 	Resolves   bool     `json:"resolves"` // gradients; the others are scalarisations
 	Candidates int      `json:"candidates"`
-	Seeds      []uint64 `json:"seeds"` // that every figure here is over
+	Seeds      []uint64 `json:"seeds"`     // that every figure here is over
+	Reference  Config   `json:"reference"` // the best scalarisation at the same temperature: it sees the same batches
+	Edge       bool     `json:"edge"`      // the chosen learning rate is the smallest or largest tried
 
-	Seen      Spread     `json:"seen"` // mean of the trained languages
-	Unseen    Spread     `json:"unseen"`
-	Worst     Spread     `json:"worst"` // of the trained languages
-	WorstLang string     `json:"worst_lang"`
-	VsMean    Difference `json:"seen_vs_mean"`
-	VsTuned   Difference `json:"seen_vs_reference"`
-	UnseenVs  Difference `json:"unseen_vs_reference"`
-	// The same differences with intervals widened for the number of methods that
-	// are compared (Bonferroni): what the verdict goes by.
-	JudgedSeen   Difference `json:"judged_seen"`
-	JudgedUnseen Difference `json:"judged_unseen"`
+	Seen      Spread `json:"seen"` // mean of the trained languages
+	Unseen    Spread `json:"unseen"`
+	Worst     Spread `json:"worst"` // of the trained languages
+	WorstLang string `json:"worst_lang"`
+	// Differences paired by seed at equal batches, with intervals that hold for all
+	// families together.
+	VsRef    Difference `json:"seen_vs_reference"`
+	UnseenVs Difference `json:"unseen_vs_reference"`
+	VsMean   Difference `json:"seen_vs_mean"`
+	// AtEqualLoss is the unseen languages' difference from mean trained at the learning
+	// rate at which its trained languages are as good, over the tuning seeds.
+	AtEqualLoss Spread `json:"unseen_at_equal_seen"`
 
 	Seconds     float64      `json:"seconds"`      // of training, mean over seeds
 	StepSeconds float64      `json:"step_seconds"` // median step, mean over seeds
@@ -63,6 +66,16 @@ type Family struct {
 	Conflict    report.Float `json:"conflict"`     // share of pairs with a negative inner product; NaN without Gram
 	Languages   []Language   `json:"languages"`
 	Curve       []Point      `json:"curve"` // mean over seeds
+}
+
+// Interference is what the mixture does to a trained language: its bits per byte by
+// itself and in the mixture, at equal tokens of it, the learning rate tuned for each.
+type Interference struct {
+	Lang     string     `json:"lang"`
+	Alone    Config     `json:"alone"`
+	ByItself Spread     `json:"by_itself"`
+	Mixture  Spread     `json:"mixture"`
+	Effect   Difference `json:"effect"` // mixture − alone: below 0 the other languages help
 }
 
 // Language is one language's row under a family.
@@ -115,97 +128,10 @@ func (r *runner) report(command string) (*Report, error) {
 		}
 	}
 	out.Problems = problems(out.Runs)
-	c := newChoice(out.Runs, r.configs())
-	c.fill(out, r.grid)
+	c := newChoice(out.Runs, r.grid, r.configs())
+	c.fill(out)
 	out.Verdict = out.judge()
 	return out, nil
-}
-
-// temperature is the run file's.
-func (r *runner) temperature() float64 { return r.base.Data.Temperature }
-
-// choice is the results by configuration, and what validation chose.
-type choice struct {
-	configs []Config
-	runs    map[Config][]Result // finished, by seed
-	failed  map[Config]int
-}
-
-func newChoice(runs []Result, configs []Config) *choice {
-	c := &choice{configs: configs, runs: map[Config][]Result{}, failed: map[Config]int{}}
-	for _, r := range runs {
-		if r.Error == "" {
-			c.runs[r.Config] = append(c.runs[r.Config], r)
-		} else {
-			c.failed[r.Config]++
-		}
-	}
-	return c
-}
-
-// best is the candidate of a family with the lowest mean bits per byte of the
-// trained languages on the validation half, over seeds. Candidates that have
-// finished for fewer seeds than another are not eligible. ok is false where
-// none has finished.
-func (c *choice) best(family string) (best Config, candidates int, ok bool) {
-	most, low := 1, math.Inf(1)
-	for _, k := range c.configs {
-		if slices.Contains(k.families(), family) {
-			candidates++
-			most = max(most, len(c.runs[k]))
-		}
-	}
-	for _, k := range c.configs {
-		if !slices.Contains(k.families(), family) || len(c.runs[k]) < most {
-			continue
-		}
-		if v := float64(c.valid(k).Mean); v < low || !ok {
-			best, low, ok = k, v, true
-		}
-	}
-	return best, candidates, ok
-}
-
-// valid is what choices are made by.
-func (c *choice) valid(k Config) Spread {
-	return newSpread(each(c.runs[k], func(r Result) float64 { return average(r.Valid, true) }))
-}
-
-// reference is the family that gains are measured from, "" where nothing but
-// learning rates was tuned.
-func reference(g Grid) string {
-	switch {
-	case g.StaticSweep && len(g.Temperatures) > 0:
-		return familyTuned
-	case g.StaticSweep:
-		return familyStatic
-	case len(g.Temperatures) > 0:
-		return familyTemperature
-	}
-	return ""
-}
-
-// families are the rows of the report, in order: mean, what was tuned, the
-// methods.
-func (c *choice) families(g Grid) []string {
-	out := []string{familyMean}
-	if g.StaticSweep {
-		out = append(out, familyStatic)
-	}
-	if len(g.Temperatures) > 0 {
-		out = append(out, familyTemperature)
-	}
-	if ref := reference(g); ref != "" {
-		out = append(out, ref)
-	}
-	for _, k := range c.configs {
-		for _, f := range k.families() {
-			if !slices.Contains([]string{familyMean, familyStatic, familyTemperature, familyTuned}, f) {
-				out = append(out, f)
-			}
-		}
-	}
-	return unique(out)
 }
 
 func each(runs []Result, f func(Result) float64) []float64 {

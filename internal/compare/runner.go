@@ -39,7 +39,8 @@ func (r *runner) dir(s Spec) string { return filepath.Join(r.out, "runs", s.Slug
 
 // readResults finds what earlier processes have done.
 func (r *runner) readResults() error {
-	for _, s := range r.grid.specs(r.facts.langs, r.temperature()) {
+	known := append(r.grid.tuning(r.facts.langs), r.grid.judging(r.configs())...)
+	for _, s := range known {
 		res, err := readResult(r.dir(s))
 		if err != nil {
 			return err
@@ -79,6 +80,7 @@ func (r *runner) all(ctx context.Context) error {
 	}
 	tuned := len(r.specs)
 	r.specs = r.plan() // now that it is known what the first seeds choose
+	r.foretell()
 	if todo, err = r.todo(r.specs[tuned:]); err != nil {
 		return err
 	}
@@ -185,6 +187,9 @@ func (r *runner) run(ctx context.Context, s Spec, weights map[string]float64) er
 		return train.DataError(err)
 	}
 	cfg := s.apply(r.base, filepath.Dir(dir), weights)
+	if s.Only != "" {
+		s.alone(cfg, r.facts)
+	}
 	cfg.Eval.First = s == r.specs[0]
 	_, err := train.Run(ctx, cfg, quiet)
 	return err
@@ -275,7 +280,11 @@ func (r *runner) cleanUp(res *Result) error {
 
 // heading says which run of how many.
 func (r *runner) heading(n int, s Spec) string {
-	return fmt.Sprintf(" run %d/%s  %s, lr %s, seed %d: ", n, r.total(), s.Config, number(s.LR), s.Seed)
+	heat := ""
+	if len(r.grid.Temperatures) > 1 {
+		heat = ", T " + number(s.Temperature)
+	}
+	return fmt.Sprintf(" run %d/%s  %s, lr %s%s, seed %d: ", n, r.total(), s.Config, number(s.LR), heat, s.Seed)
 }
 
 // begin writes a run's heading at its start; its result follows on the line,

@@ -4,13 +4,19 @@ import (
 	"math"
 	"slices"
 
+	"gonum.org/v1/gonum/mathext"
 	"gonum.org/v1/gonum/stat/distuv"
 
 	"concord/internal/report"
 )
 
-// confidence is the level of every interval in the tables.
-const confidence = 0.95
+const (
+	// confidence is the level of every interval, of those of a table together where
+	// several configurations are compared with one reference.
+	confidence = 0.95
+	// power is the chance with which the smallest detectable difference is found.
+	power = 0.8
+)
 
 // Spread is a mean over seeds with its sample standard deviation; NaN (null in
 // JSON) where there are too few seeds.
@@ -33,22 +39,138 @@ type Difference struct {
 	Lo   report.Float `json:"lo"`
 	Hi   report.Float `json:"hi"`
 	N    int          `json:"n"`
+	// Detectable is the smallest true difference that as many seeds find with a chance
+	// of 80 %, by the same criterion; NaN where it is not known.
+	Detectable report.Float `json:"detectable"`
 }
 
 // paired is the mean of a[i] − b[i] with Student's t interval at the given
 // level: mean ± t(1−(1−level)/2; n−1) · sd/√n. It supposes that the differences
 // over seeds are about normal, which few seeds cannot show.
 func paired(a, b []float64, level float64) Difference {
+	mean, sd := meanSD(minus(a, b))
+	n := float64(len(a))
+	if n < 2 {
+		return interval(mean, math.NaN(), math.NaN(), len(a))
+	}
+	return interval(mean, sd/math.Sqrt(n), tQuantile(1-(1-level)/2, n-1), len(a))
+}
+
+// interval is mean ± critical · error. The detectable difference supposes a normal
+// estimate: (critical + z) · error, z the normal quantile of the power.
+func interval(mean, error, critical float64, n int) Difference {
+	half := critical * error
+	return Difference{Mean: report.Float(mean), Lo: report.Float(mean - half), Hi: report.Float(mean + half), N: n,
+		Detectable: report.Float(half + distuv.UnitNormal.Quantile(power)*error)}
+}
+
+func minus(a, b []float64) []float64 {
 	d := make([]float64, len(a))
 	for i := range a {
 		d[i] = a[i] - b[i]
 	}
-	mean, sd := meanSD(d)
-	half := math.NaN()
-	if n := float64(len(d)); n >= 2 {
-		half = tQuantile(1-(1-level)/2, n-1) * sd / math.Sqrt(n)
+	return d
+}
+
+// together compares several configurations, each by its differences from the reference
+// paired by seed. The variances of the differences are moderated: each is drawn towards
+// the common one, as far as all of them suggest that they are alike (Smyth, Statistical
+// Applications in Genetics and Molecular Biology 3, 2004), which is what makes three to
+// five seeds enough. Intervals hold for all of them at once (Dunnett 1955).
+func together(differences [][]float64) []Difference {
+	sd, degrees := moderated(differences)
+	out := make([]Difference, len(differences))
+	count := 0
+	for _, d := range differences {
+		if len(d) >= 2 {
+			count++
+		}
 	}
-	return Difference{report.Float(mean), report.Float(mean - half), report.Float(mean + half), len(d)}
+	critical := map[float64]float64{} // by degrees of freedom, rounded down
+	for i, d := range differences {
+		mean, _ := meanSD(d)
+		if len(d) < 2 {
+			out[i] = interval(mean, math.NaN(), math.NaN(), len(d))
+			continue
+		}
+		whole := max(1, math.Floor(degrees[i]))
+		c, ok := critical[whole]
+		if !ok {
+			c = dunnett(confidence, count, whole)
+			critical[whole] = c
+		}
+		out[i] = interval(mean, sd[i]/math.Sqrt(float64(len(d))), c, len(d))
+	}
+	return out
+}
+
+// moderated is the standard deviation of each sample drawn towards the common one, and
+// its degrees of freedom. Samples of fewer than two, or without any deviation, have no
+// part in it. The samples are differences from one reference, which correlate by 1/2, and
+// so their squares by 1/4: together they know less of the common deviation than as many
+// independent ones, and have fewer degrees of freedom.
+func moderated(samples [][]float64) (sd, degrees []float64) {
+	sd, degrees = make([]float64, len(samples)), make([]float64, len(samples))
+	var logs []float64
+	spread, total := 0.0, 0.0 // mean ψ'(d/2); Σ d
+	for i, x := range samples {
+		_, sd[i] = meanSD(x)
+		degrees[i] = float64(len(x) - 1)
+		if !(sd[i] > 0) {
+			continue
+		}
+		half := degrees[i] / 2
+		logs = append(logs, 2*math.Log(sd[i])-mathext.Digamma(half)+math.Log(half))
+		spread += trigamma(half)
+		total += degrees[i]
+	}
+	if len(logs) < 2 {
+		return sd, degrees
+	}
+	total /= 1 + float64(len(logs)-1)/4
+	mean, sdLogs := meanSD(logs)
+	prior, common := math.Inf(1), math.Exp(mean) // degrees and variance of what they have in common
+	if excess := sdLogs*sdLogs - spread/float64(len(logs)); excess > 0 {
+		prior = 2 * inverseTrigamma(excess)
+		common = math.Exp(mean + mathext.Digamma(prior/2) - math.Log(prior/2))
+	}
+	for i := range samples {
+		if !(sd[i] > 0) {
+			continue
+		}
+		if math.IsInf(prior, 1) {
+			sd[i], degrees[i] = math.Sqrt(common), total
+			continue
+		}
+		sd[i] = math.Sqrt((prior*common + degrees[i]*sd[i]*sd[i]) / (prior + degrees[i]))
+		degrees[i] = min(prior+degrees[i], total)
+	}
+	return sd, degrees
+}
+
+// trigamma is the derivative of the digamma function, for x > 0: recurrence to large
+// arguments, then the asymptotic series (Abramowitz and Stegun 6.4.12).
+func trigamma(x float64) float64 {
+	sum := 0.0
+	for ; x < 12; x++ {
+		sum += 1 / (x * x)
+	}
+	y := 1 / (x * x)
+	return sum + 1/x + y/2 + y/x*(1.0/6-y*(1.0/30-y*(1.0/42-y/30)))
+}
+
+// inverseTrigamma is the x > 0 with trigamma(x) = y > 0, by bisection on its logarithm.
+func inverseTrigamma(y float64) float64 {
+	lo, hi := math.Log(1e-8), math.Log(1e8)
+	for range 200 {
+		mid := (lo + hi) / 2
+		if trigamma(math.Exp(mid)) > y {
+			lo = mid
+		} else {
+			hi = mid
+		}
+	}
+	return math.Exp((lo + hi) / 2)
 }
 
 // tQuantile is Student's t's.

@@ -43,8 +43,8 @@ func TestCounts(t *testing.T) {
 		d             Difference
 		better, worse bool
 	}{
-		{Difference{-0.01, -0.02, -0.001, 3}, true, false}, {Difference{0.01, 0.001, 0.02, 3}, false, true}, {Difference{-0.01, -0.03, 0.01, 3}, false, false},
-		{Difference{-0.0004, -0.0005, -0.0003, 3}, false, false}, {Difference{0.0004, 0.0003, 0.0005, 3}, false, false}, {paired(nil, nil, 0.95), false, false},
+		{Difference{-0.01, -0.02, -0.001, 3, 0}, true, false}, {Difference{0.01, 0.001, 0.02, 3, 0}, false, true}, {Difference{-0.01, -0.03, 0.01, 3, 0}, false, false},
+		{Difference{-0.0004, -0.0005, -0.0003, 3, 0}, false, false}, {Difference{0.0004, 0.0003, 0.0005, 3, 0}, false, false}, {paired(nil, nil, 0.95), false, false},
 	} {
 		if c.d.better() != c.better || c.d.worse() != c.worse {
 			t.Errorf("%v: better %v, worse %v", c.d, c.d.better(), c.d.worse())
@@ -64,5 +64,118 @@ func TestSpread(t *testing.T) {
 	}
 	if m := median([]float64{5, 1, 3, 9}); m != 3 {
 		t.Errorf("median %v", m)
+	}
+}
+
+// TestTrigamma: ψ'(1) = π²/6, ψ'(1/2) = π²/2, and the inverse.
+func TestTrigamma(t *testing.T) {
+	for x, want := range map[float64]float64{1: math.Pi * math.Pi / 6, 0.5: math.Pi * math.Pi / 2, 2: math.Pi*math.Pi/6 - 1} {
+		if got := trigamma(x); !near(got, want, 1e-12) {
+			t.Errorf("ψ'(%v) = %v, want %v", x, got, want)
+		}
+		if got := inverseTrigamma(want); !near(got, x, 1e-9) {
+			t.Errorf("of %v: %v, want %v", want, got, x)
+		}
+	}
+}
+
+// samples draws n differences of each given deviation.
+func samples(seed uint64, n int, deviations ...float64) (out [][]float64) {
+	k := uint64(0)
+	for _, sd := range deviations {
+		x := make([]float64, n)
+		for i := range x {
+			k++
+			x[i] = sd * normal(seed, 1, k)
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// TestModerated: deviations that are alike are drawn together; one that is far from the
+// others keeps its own.
+func TestModerated(t *testing.T) {
+	raw, drawn := 0.0, 0.0 // mean squared error of the logarithm
+	for seed := range uint64(50) {
+		x := samples(seed, 3, 1, 1, 1, 1, 1, 1, 1, 1)
+		sd, degrees := moderated(x)
+		for i := range sd {
+			_, own := meanSD(x[i])
+			raw += math.Pow(math.Log(own), 2) / 400
+			drawn += math.Pow(math.Log(sd[i]), 2) / 400
+			if degrees[i] < 2 || degrees[i] > 16 {
+				t.Errorf("%v degrees of freedom", degrees[i])
+			}
+		}
+	}
+	if drawn > 0.4*raw {
+		t.Errorf("error of log deviation %.3f, %.3f before", drawn, raw)
+	}
+	sd, _ := moderated(samples(2, 12, 1, 1, 1, 100))
+	if !(sd[3] > 40) || sd[0] > 3 {
+		t.Errorf("one far from the others: %v", sd)
+	}
+	sd, degrees := moderated([][]float64{{1, 2, 4}})
+	if _, own := meanSD([]float64{1, 2, 4}); sd[0] != own || degrees[0] != 2 {
+		t.Errorf("alone: %v, %v", sd, degrees)
+	}
+}
+
+// TestTogetherCovers holds what the intervals promise: of many comparisons without any
+// true difference about one in twenty has an interval that leaves out zero, in any of its
+// rows, and a true difference as large as the detectable one is found in about four of
+// five.
+func TestTogetherCovers(t *testing.T) {
+	const trials, rows, seeds = 250, 5, 4
+	wrong, found := 0, 0
+	for trial := range trials {
+		x := samples(uint64(trial)+10, seeds, 1, 1, 1.5, 0.7, 1, 1) // the last is the reference's own noise
+		var d [][]float64
+		for i := range rows {
+			d = append(d, minus(x[i], x[rows]))
+		}
+		any := false
+		for _, r := range together(d) {
+			any = any || r.Lo > 0 || r.Hi < 0
+		}
+		if any {
+			wrong++
+		}
+		effect := float64(together(d)[0].Detectable)
+		for i := range d[0] {
+			d[0][i] += effect
+		}
+		if together(d)[0].Lo > 0 {
+			found++
+		}
+	}
+	if rate := float64(wrong) / trials; rate > 0.075 {
+		t.Errorf("a difference in %.1f %% of the comparisons without one", 100*rate)
+	}
+	if rate := float64(found) / trials; rate < 0.7 || rate > 0.9 {
+		t.Errorf("the detectable difference was found in %.1f %%", 100*rate)
+	}
+}
+
+// TestEquivalent: an interval within the margin is equivalence; a wide one is not.
+func TestEquivalent(t *testing.T) {
+	if d := (Difference{0.001, -0.002, 0.004, 3, 0}); !d.equivalent(0.005) || d.equivalent(0.003) {
+		t.Error("margin")
+	}
+	if d := paired([]float64{1}, []float64{1}, 0.95); d.equivalent(0.005) {
+		t.Error("of one seed")
+	}
+}
+
+func TestInterpolate(t *testing.T) {
+	points := [][2]float64{{3, 5}, {1, 1}, {2, 2}}
+	for x, want := range map[float64]float64{1: 1, 1.5: 1.5, 2.5: 3.5, 3: 5} {
+		if got := interpolate(points, x); got != want {
+			t.Errorf("at %v: %v, want %v", x, got, want)
+		}
+	}
+	if !math.IsNaN(interpolate(points, 3.1)) || !math.IsNaN(interpolate(nil, 1)) {
+		t.Error("beyond the points")
 	}
 }

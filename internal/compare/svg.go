@@ -17,24 +17,21 @@ const (
 // forest draws each family's difference from the reference with its interval.
 func (r *Report) forest() template.HTML {
 	ref := r.family(r.Reference)
-	of := func(f Family) Difference { return f.VsTuned }
 	if ref == nil {
-		of = func(f Family) Difference { return f.VsMean }
-		if ref = r.family(familyMean); ref == nil {
-			return ""
-		}
+		return ""
 	}
+	of := func(f Family) Difference { return f.VsRef }
 	var rows []Family
 	low, high := 0.0, 0.0
 	families, names := r.distinct()
 	for i, f := range families {
 		d := of(f)
-		if f.Chosen == ref.Chosen || math.IsNaN(float64(d.Mean)) {
+		if f.Chosen == f.Reference || math.IsNaN(float64(d.Mean)) {
 			continue
 		}
 		f.Name = names[i]
 		rows = append(rows, f)
-		for _, v := range []float64{float64(d.Mean), float64(d.Lo), float64(d.Hi), float64(f.JudgedSeen.Lo), float64(f.JudgedSeen.Hi)} {
+		for _, v := range []float64{float64(d.Mean), float64(d.Lo), float64(d.Hi)} {
 			if !math.IsNaN(v) {
 				low, high = min(low, v), max(high, v)
 			}
@@ -66,20 +63,14 @@ func forestSVG(rows []Family, of func(Family) Difference, s scale, ref string) s
 		y, d := float64(forestRow*i+forestRow/2+6), of(f)
 		class := "even"
 		switch { // as the verdict does
-		case f.JudgedSeen.better():
+		case d.better():
 			class = "better"
-		case f.JudgedSeen.worse():
+		case d.worse():
 			class = "worse"
 		}
 		fmt.Fprintf(&b, `<text class="label" x="%d" y="%.1f">%s</text>`, forestLabel-12, y+4, html.EscapeString(f.Name))
-		for _, w := range []struct {
-			kind string
-			Difference
-		}{{"wide", f.JudgedSeen}, {"bar", d}} {
-			if math.IsNaN(float64(w.Lo)) {
-				continue
-			}
-			fmt.Fprintf(&b, `<line class="%s %s" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>`, w.kind, class, s.at(float64(w.Lo)), s.at(float64(w.Hi)), y, y)
+		if !math.IsNaN(float64(d.Lo)) {
+			fmt.Fprintf(&b, `<line class="bar %s" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>`, class, s.at(float64(d.Lo)), s.at(float64(d.Hi)), y, y)
 		}
 		fmt.Fprintf(&b, `<circle class="dot %s" cx="%.1f" cy="%.1f" r="4.5"><title>%s %s</title></circle>`, class, s.at(float64(d.Mean)), y, html.EscapeString(f.Name), d)
 	}

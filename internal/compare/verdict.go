@@ -20,12 +20,21 @@ const fewestSeeds = 3
 // alike the seeds are.
 const smallest = 5e-4
 
+// defaultMargin is the difference in bits per byte below which two configurations count
+// as equivalent.
+const defaultMargin = 5e-3
+
 // better reports whether the interval is below zero, and the mean by an amount
 // that counts.
 func (d Difference) better() bool { return d.Hi < 0 && d.Mean <= -smallest }
 
 // worse is better's opposite.
 func (d Difference) worse() bool { return d.Lo > 0 && d.Mean >= smallest }
+
+// equivalent reports whether the interval lies within the margin on both sides.
+func (d Difference) equivalent(margin float64) bool {
+	return float64(d.Lo) > -margin && float64(d.Hi) < margin
+}
 
 // problems are what makes runs that have finished not comparable: other numbers
 // of tokens, other initial weights, another order of the batches, other devices.
@@ -44,17 +53,22 @@ func problems(runs []Result) []string {
 	}
 	for i, r := range whole {
 		a := whole[0]
-		if r.Tokens != a.Tokens || r.Steps != a.Steps {
-			say("%s trained on %d tokens in %d steps, %s on %d in %d", r.Slug, r.Tokens, r.Steps, a.Slug, a.Tokens, a.Steps)
+		if r.Only != "" { // shorter on purpose
+			continue
+		}
+		if r.Steps != a.Steps {
+			say("%s made %d steps, %s %d", r.Slug, r.Steps, a.Slug, a.Steps)
 		}
 		if r.Machine != a.Machine {
 			say("%s ran on %s, %s on %s: times do not compare", r.Slug, r.Machine.Device, a.Slug, a.Machine.Device)
 		}
-		j := slices.IndexFunc(whole[:i], func(o Result) bool { return o.Seed == r.Seed && o.Temperature == r.Temperature })
+		j := slices.IndexFunc(whole[:i], func(o Result) bool { return o.Only == "" && o.Seed == r.Seed && o.Temperature == r.Temperature })
 		if j < 0 {
 			continue
 		}
-		if b := whole[j]; b.Batches != r.Batches {
+		if b := whole[j]; b.Tokens != r.Tokens {
+			say("%s and %s have one seed and trained on %d and %d tokens", r.Slug, b.Slug, r.Tokens, b.Tokens)
+		} else if b.Batches != r.Batches {
 			say("%s and %s have one seed and saw different batches", r.Slug, b.Slug)
 		} else if lang := differ(r, b); lang != "" {
 			say("%s and %s began with different losses of %s: not the same initial model", r.Slug, b.Slug, lang)
@@ -77,8 +91,7 @@ func differ(a, b Result) string {
 
 // judge says in plain language what the intervals allow to say. A gain is a gain
 // over what was tuned: against untuned training alone nothing is claimed.
-func (r *Report) judge() []string {
-	var out []string
+func (r *Report) judge() (out []string) {
 	if n := r.Planned - r.Finished - len(r.Failures); n > 0 {
 		out = append(out, fmt.Sprintf("Not finished: %d of %d runs are missing. What follows may change.", n, r.Planned))
 	}
@@ -88,62 +101,116 @@ func (r *Report) judge() []string {
 	if len(r.Problems) > 0 {
 		return append(out, "These runs do not compare, so there is no verdict: "+strings.Join(r.Problems, "; ")+".")
 	}
-	var methods []Family
+	var others []Family
 	for _, f := range r.Families {
-		if f.Resolves {
-			methods = append(methods, f)
+		if f.Chosen != f.Reference {
+			others = append(others, f)
 		}
 	}
 	ref := r.family(r.Reference)
 	switch {
-	case len(methods) == 0:
-		return append(out, "No method that resolves gradients has finished a run: there is nothing to judge.")
-	case r.Reference == "":
-		return append(out, "No tuned scalarisation was run (--static-sweep, --temperatures), so no gain is claimed: differences from untuned mean, in the table, are not evidence that a method is worth its place.")
 	case ref == nil:
 		return append(out, "The tuned baseline has not finished a run: no gain is claimed.")
+	case len(ref.Seeds) == 0:
+		return append(out, "No judging seed has finished: there is no verdict yet.")
 	case len(ref.Seeds) < fewestSeeds:
-		return append(out, fmt.Sprintf("%s: too few to tell a difference from the spread over seeds, so there is no verdict. Take --seeds %d or more.", count(len(ref.Seeds), "seed"), fewestSeeds))
+		return append(out, fmt.Sprintf("%s: too few to tell a difference from the spread over seeds, so there is no verdict. Take --seeds %d or more.", count(len(ref.Seeds), "judging seed"), fewestSeeds))
+	case len(others) == 0:
+		return append(out, "No method has finished a run: there is nothing to judge.")
 	}
-	out = append(out, r.sentences("trained languages", methods, func(f Family) Difference { return f.JudgedSeen })...)
+	out = append(out, r.sentences("trained languages", others, func(f Family) Difference { return f.VsRef })...)
 	if !math.IsNaN(float64(ref.Unseen.Mean)) {
-		out = append(out, r.sentences("unseen languages", methods, func(f Family) Difference { return f.JudgedUnseen })...)
+		out = append(out, r.sentences("unseen languages", others, func(f Family) Difference { return f.UnseenVs })...)
 	}
-	if len(ref.Seeds) < 5 {
-		out = append(out, fmt.Sprintf("With %d seeds only large differences show; that none does is not evidence that there is none.", len(ref.Seeds)))
+	return append(append(out, r.interference()...), r.cautions()...)
+}
+
+// sentences judge one mean of languages, family by family.
+func (r *Report) sentences(what string, families []Family, of func(Family) Difference) (out []string) {
+	groups := map[string][]string{}
+	for _, f := range families {
+		d := of(f)
+		text := func(word string) string {
+			return fmt.Sprintf("Mean of the %s: %s is %s than %s by %s bits per byte (interval %s)", what, f.Name, word, r.Reference, decimal(math.Abs(float64(d.Mean)), 4), span(d))
+		}
+		switch {
+		case math.IsNaN(float64(d.Lo)):
+			groups["unknown"] = append(groups["unknown"], f.Name)
+		case d.better():
+			s := text("better") + ", at " + r.price(f)
+			if what == "unseen languages" {
+				s += equalLoss(f)
+			}
+			out = append(out, s+".")
+		case d.worse():
+			out = append(out, text("worse")+".")
+		case d.equivalent(r.Grid.Margin):
+			groups["even"] = append(groups["even"], f.Name)
+		default:
+			groups["open"] = append(groups["open"], fmt.Sprintf("%s (a gain of more than %s is excluded, one of %s or more would show in 4 of 5 such comparisons)", f.Name, decimal(max(0, -float64(d.Lo)), 4), decimal(float64(d.Detectable), 4)))
+		}
+	}
+	if list := groups["even"]; len(list) > 0 {
+		out = append(out, fmt.Sprintf("Mean of the %s: equivalent to %s within ±%s bits per byte: %s.", what, r.Reference, number(r.Grid.Margin), strings.Join(list, ", ")))
+	}
+	if list := groups["open"]; len(list) > 0 {
+		out = append(out, fmt.Sprintf("Mean of the %s: not distinguishable from %s: %s.", what, r.Reference, strings.Join(list, "; ")))
+	}
+	if list := groups["unknown"]; len(list) > 0 {
+		out = append(out, fmt.Sprintf("Mean of the %s: too few seeds to judge %s.", what, strings.Join(list, ", ")))
+	}
+	return append(out, fmt.Sprintf("(Mean of the %s: intervals of differences paired by seed at equal batches, for %s at 95 %% together.)", what, count(len(families), "comparison")))
+}
+
+// equalLoss says what of a gain on unseen languages is left at equal loss on the trained.
+func equalLoss(f Family) string {
+	if f.AtEqualLoss.N == 0 {
+		return "; how much of it comes from learning the trained languages less is not known (no learning rate of mean comes to the same loss)"
+	}
+	return fmt.Sprintf("; against mean at equal loss on the trained languages by %s (%s)", signed(float64(f.AtEqualLoss.Mean), 4), count(f.AtEqualLoss.N, "tuning seed"))
+}
+
+// interference says which languages the mixture helps and hurts.
+func (r *Report) interference() (out []string) {
+	var hurt, helped, open []string
+	for _, l := range r.Alone {
+		text := fmt.Sprintf("%s %s", l.Lang, l.Effect)
+		switch {
+		case math.IsNaN(float64(l.Effect.Lo)):
+		case l.Effect.worse():
+			hurt = append(hurt, text)
+		case l.Effect.better():
+			helped = append(helped, text)
+		default:
+			open = append(open, text)
+		}
+	}
+	for _, g := range []struct {
+		what string
+		list []string
+	}{{"hurt by the others", hurt}, {"helped by the others", helped}, {"not distinguishable from training alone", open}} {
+		if len(g.list) > 0 {
+			out = append(out, fmt.Sprintf("Languages in the mixture (mean), %s, in bits per byte against training alone on as many tokens of them: %s.", g.what, strings.Join(g.list, ", ")))
+		}
 	}
 	return out
 }
 
-// sentences judge one mean of languages, method by method.
-func (r *Report) sentences(what string, methods []Family, of func(Family) Difference) []string {
-	var out, even, unknown []string
-	for _, f := range methods {
-		d := of(f)
-		text := func(word string) string {
-			return fmt.Sprintf("Mean of the %s: %s is %s than %s by %s bits per byte (interval %s)", what, f.Name, word, r.Reference, decimal(math.Abs(float64(d.Mean)), 4), interval(d))
-		}
-		switch {
-		case math.IsNaN(float64(d.Lo)):
-			unknown = append(unknown, f.Name)
-		case d.better():
-			out = append(out, text("better")+", at "+r.price(f)+".")
-		case d.worse():
-			out = append(out, text("worse")+".")
-		default:
-			even = append(even, f.Name)
+// cautions are what a reader should know of the choices.
+func (r *Report) cautions() (out []string) {
+	var edge []string
+	least, most := math.MaxInt, 0
+	for _, f := range r.Families {
+		least, most = min(least, f.Candidates), max(most, f.Candidates)
+		if f.Edge {
+			edge = append(edge, f.Name)
 		}
 	}
-	level := 100 * (1 - (1-confidence)/float64(len(methods)))
-	how := fmt.Sprintf("(%.3g %% intervals of the difference paired by seed, for %s at 95 %% together)", level, count(len(methods), "comparison"))
-	switch {
-	case len(even) == len(methods):
-		out = append(out, fmt.Sprintf("Mean of the %s: no method differs from %s beyond the spread over seeds %s.", what, r.Reference, how))
-	case len(even) > 0:
-		out = append(out, fmt.Sprintf("Mean of the %s: not different from %s beyond the spread over seeds: %s %s.", what, r.Reference, strings.Join(even, ", "), how))
+	if len(edge) > 0 {
+		out = append(out, fmt.Sprintf("The best learning rate was the smallest or largest tried for %s: a better one may lie beyond (--lrs).", strings.Join(edge, ", ")))
 	}
-	if len(unknown) > 0 {
-		out = append(out, fmt.Sprintf("Mean of the %s: too few seeds to judge %s.", what, strings.Join(unknown, ", ")))
+	if least != most {
+		out = append(out, fmt.Sprintf("Families had %d to %d candidates to choose from: the table says how many each.", least, most))
 	}
 	return out
 }

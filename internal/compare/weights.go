@@ -82,6 +82,7 @@ func (r Rule) String() string {
 type facts struct {
 	langs  []string           // trained on
 	tokens map[string]int     // of training data
+	steps  int                // of a run on all languages
 	base   map[string]float64 // the base model's bits per byte on the validation half; nil where not known
 	seed   uint64             // keys the random weights
 }
