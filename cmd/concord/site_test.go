@@ -99,6 +99,19 @@ func TestEtcdOutage(t *testing.T) {
 	m.eachStepOnce(150)
 }
 
+// parts waits until n machines with folders in dir have saved their part of the state
+// before the step after step.
+func (m *machines) parts(dir string, n, step int) {
+	m.t.Helper()
+	var saved []string
+	for began := time.Now(); len(saved) < n && time.Since(began) < patience; time.Sleep(20 * time.Millisecond) {
+		saved, _ = filepath.Glob(filepath.Join(dir, "*", "apart", "*", fmt.Sprintf("step-%08d", step)))
+	}
+	if len(saved) < n {
+		m.t.Fatalf("%d of %d machines have saved their part", len(saved), n)
+	}
+}
+
 // eachStepOnce checks that the record has each of n steps once, in order.
 func (m *machines) eachStepOnce(n int) {
 	m.t.Helper()
@@ -178,6 +191,9 @@ func killAll(t *testing.T, settings []string) {
 	m := &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
 	all, _ = startSiteIn(t, dir, run, etcd, more...)
 	m.at(22, 3)
+	if slices.ContainsFunc(settings, func(s string) bool { return strings.HasPrefix(s, "cluster.outer=") }) {
+		m.parts(dir, 3, 20) // written beside the steps
+	}
 	for _, c := range all {
 		c.Process.Kill()
 	}

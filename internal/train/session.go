@@ -94,7 +94,10 @@ func (x *session) advance(ctx context.Context) error {
 		r, err := x.Trainer.advance(ctx)
 		if errors.Is(err, errCaughtUp) {
 			x.say("took over the weights of step %d from another machine", x.step)
-			return nil
+			if err := x.lostLeadership(); err != nil {
+				return err
+			}
+			return x.unsaved(x.team.fillRecord(filepath.Join(x.dir, metricsFile), x.step))
 		}
 		if err != nil {
 			return err

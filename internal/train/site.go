@@ -1,20 +1,15 @@
 package train
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
 	"concord/internal/cluster"
 	"concord/internal/cluster/store"
 	"concord/internal/config"
-	"concord/internal/report"
 )
 
 // RunAt trains as one of several equal machines that share a store, which open opens
@@ -204,16 +199,12 @@ func (t *Trainer) runAsLeader(ctx context.Context, l *leadership, s state, ui UI
 	defer release()
 	ctx, done := t.whileLeading(ctx, l.Coordinator, dir)
 	defer done()
-	if l.Step() > t.exchanges() { // before the record of what lies between is cut
-		if err := t.catchUp(ctx); err != nil {
-			return nil, cmp.Or(t.team.leads(), err)
-		}
-	}
 	ui.printf(" leads   from step %d of %d on, in %s\n", t.step, t.corpus.steps, dir)
 	if path, newer, err := resumeFrom(dir, t.cfg, UI{}); err == nil && path != "" { // what the last leader evaluated
 		s = newer
 	}
-	if err := t.team.fillRecord(filepath.Join(dir, metricsFile), t.step); err != nil {
+	metrics := filepath.Join(dir, metricsFile)
+	if err := errors.Join(t.team.recall(metrics, t.step), t.team.fillRecord(metrics, t.step)); err != nil {
 		return nil, DataError(err)
 	}
 	return t.loop(ctx, dir, s, ui)
@@ -242,50 +233,4 @@ func (t *Trainer) whileLeading(ctx context.Context, c *cluster.Coordinator, dir 
 		}
 	}()
 	return ctx, func() { t.team.leads = nil; depose(nil) }
-}
-
-// keepRecent is how many steps a machine remembers that it has not recorded. A leader
-// records a step as soon as it is committed: its successors lack one or two.
-const keepRecent = 16
-
-// remember keeps a step for the record, in case this machine comes to lead.
-func (x *team) remember(r report.Step) {
-	if x != nil {
-		x.recent = append(x.recent[max(0, len(x.recent)+1-keepRecent):], r)
-	}
-}
-
-// fillRecord adds to the record at path the steps up to step that were committed
-// between the last leader's end and this one's beginning.
-func (x *team) fillRecord(path string, step int) error {
-	recorded := map[int]bool{}
-	b, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	for line := range bytes.Lines(b) {
-		var r report.Step
-		if json.Unmarshal(line, &r) == nil && r.Kind == "step" {
-			recorded[r.Step] = true
-		}
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if len(b) > 0 && b[len(b)-1] != '\n' { // cut short
-		if _, err := f.WriteString("\n"); err != nil {
-			return err
-		}
-	}
-	for _, r := range x.recent {
-		if r.Kind = "step"; r.Step <= step && !recorded[r.Step] {
-			recorded[r.Step] = true
-			if err := report.WriteJSON(f, r); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
