@@ -11,8 +11,11 @@ import (
 
 type generateCmd struct {
 	Model       string   `required:"" help:"Model folder or run folder." placeholder:"DIR"`
-	Text        *string  `arg:"" optional:"" name:"prompt" help:"Text to continue; - reads standard input."`
+	Text        *string  `arg:"" optional:"" name:"prompt" help:"Question to a model with a chat template, else text to continue; - reads standard input."`
 	Prompt      *string  `placeholder:"TEXT" help:"The same as a flag."`
+	Raw         bool     `help:"Continue the text as it is, without the model's chat template."`
+	System      string   `placeholder:"TEXT" help:"What the system says first, by the chat template."`
+	Template    string   `placeholder:"NAME" help:"Chat template in the place of the model's own: chatml, or a file."`
 	MaxTokens   int      `default:"64" help:"Tokens to sample at most."`
 	Temperature float64  `default:"0" help:"0 takes the likeliest token."`
 	TopP        float64  `name:"top-p" default:"1" help:"Sample from the smallest set of tokens with this probability."`
@@ -31,7 +34,11 @@ func (c *generateCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	g := train.Generation{Prompt: prompt, MaxTokens: c.MaxTokens, Temperature: c.Temperature, TopP: c.TopP, Seed: c.Seed, Stop: c.Stop}
+	if c.Raw && c.System+c.Template != "" {
+		return usagef("--raw uses no chat template: leave --system and --template out")
+	}
+	g := train.Generation{Prompt: prompt, Raw: c.Raw, System: c.System, Template: c.Template,
+		MaxTokens: c.MaxTokens, Temperature: c.Temperature, TopP: c.TopP, Seed: c.Seed, Stop: c.Stop}
 	if !c.JSON {
 		g.Stream = os.Stdout
 	}

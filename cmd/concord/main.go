@@ -38,7 +38,8 @@ var cli struct {
 	Attach   attachCmd   `cmd:"" help:"Watch and steer a run from another terminal."`
 	Eval     evalCmd     `cmd:"" help:"Bits per byte of every language of a run file, on any model."`
 	Score    scoreCmd    `cmd:"" help:"Negative log-likelihood of each of the given token ids."`
-	Generate generateCmd `cmd:"" help:"Sample text."`
+	Generate generateCmd `cmd:"" help:"The model's answer to a question, or the continuation of a text."`
+	Chat     chatCmd     `cmd:"" help:"Talk with a model, by its chat template."`
 	Doctor   doctorCmd   `cmd:"" help:"List adapters and check every kernel against the CPU."`
 	Moo      mooCmd      `cmd:"" help:"Gradient-conflict resolution on given numbers."`
 	Config   configCmd   `cmd:"" help:"Check or show a run file."`

@@ -61,6 +61,18 @@ func Find(dir string) (*Template, error) {
 	return t, nil
 }
 
+// Open returns the template that is asked for, for the model in dir: "" is the
+// model's own (nil if it has none), "chatml" is built in, anything else a file.
+func Open(name, dir string) (*Template, error) {
+	switch name {
+	case "":
+		return Find(dir)
+	case "chatml":
+		return Builtin(name)
+	}
+	return Read(name, dir)
+}
+
 // Read returns the template in a file of its own, for the model in dir.
 func Read(path, dir string) (*Template, error) {
 	special, _, err := readConfig(dir)

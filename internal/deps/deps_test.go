@@ -60,7 +60,7 @@ var allowed = map[string][]string{
 	"internal/objective":               {"bucket", "moo", "tensor", "internal/config", "internal/fault", "internal/report"},
 	"internal/train": {
 		"gpu", "tensor", "bucket", "moo", "internal/model", "internal/data", "internal/tokenizer", "internal/config",
-		"internal/fault", "internal/objective", "internal/optim", "internal/param", "internal/checkpoint", "internal/safetensors", "internal/report", "internal/cluster", "internal/cluster/store", "internal/cluster/store/file", "internal/filelock", "transport",
+		"internal/chat", "internal/fault", "internal/objective", "internal/optim", "internal/param", "internal/checkpoint", "internal/safetensors", "internal/report", "internal/cluster", "internal/cluster/store", "internal/cluster/store/file", "internal/filelock", "transport",
 	},
 	"internal/train/traintest": {"gpu", "internal/model", "internal/param", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
 	"internal/compare":         {"moo", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},

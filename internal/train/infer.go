@@ -2,7 +2,6 @@ package train
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -12,7 +11,6 @@ import (
 	"concord/bucket"
 	"concord/internal/config"
 	"concord/internal/model"
-	"concord/internal/tokenizer"
 	"concord/tensor"
 )
 
@@ -111,12 +109,27 @@ func Score(dir string, sequences [][]uint32, d config.Device, warn io.Writer) ([
 // Generation says what to sample.
 type Generation struct {
 	Prompt      string
+	System      string // what the system says first, where a chat template is used
+	Raw         bool   // continue the prompt as it is, without the model's chat template
+	Template    string // "" is the model's own, "chatml", or a file
 	MaxTokens   int
 	Temperature float64 // 0: the likeliest token
 	TopP        float64 // in (0, 1]
 	Seed        uint64
 	Stop        []string  // texts to stop at, besides the model's stop tokens
 	Stream      io.Writer // the text as it comes, or nil
+}
+
+func (g *Generation) check() error {
+	switch {
+	case !(g.Temperature >= 0) || g.Temperature > 100:
+		return &config.Error{Where: "--temperature", Msg: fmt.Sprintf("%v is outside 0 … 100", g.Temperature)}
+	case !(g.TopP > 0 && g.TopP <= 1):
+		return &config.Error{Where: "--top-p", Msg: fmt.Sprintf("%v is outside 0 < p ≤ 1", g.TopP)}
+	case g.MaxTokens < 1:
+		return &config.Error{Where: "--max-tokens", Msg: "must be 1 or more"}
+	}
+	return nil
 }
 
 // Generated is what was sampled.
@@ -135,72 +148,59 @@ func Generate(dir string, g Generation, d config.Device, warn io.Writer) (*Gener
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case !(g.Temperature >= 0) || g.Temperature > 100:
-		return nil, &config.Error{Where: "--temperature", Msg: fmt.Sprintf("%v is outside 0 … 100", g.Temperature)}
-	case !(g.TopP > 0 && g.TopP <= 1):
-		return nil, &config.Error{Where: "--top-p", Msg: fmt.Sprintf("%v is outside 0 < p ≤ 1", g.TopP)}
-	case g.MaxTokens < 1:
-		return nil, &config.Error{Where: "--max-tokens", Msg: "must be 1 or more"}
+	if err := g.check(); err != nil {
+		return nil, err
 	}
-	_, tok, err := openModelFiles(dir)
+	v, err := openVoice(dir, g, warn)
 	if err != nil {
 		return nil, err
 	}
-	ids, err := promptIDs(tok, g.Prompt)
+	ids, err := v.prompt(g)
 	if err != nil {
 		return nil, err
 	}
-	x, err := openInference(dir, d, 1, len(ids)+g.MaxTokens, warn)
+	x, err := openInference(dir, d, 1, 2, warn)
 	if err != nil {
 		return nil, err
 	}
 	defer x.Close()
-	stop, err := tok.StopTokens(dir)
-	if err != nil {
-		return nil, DataError(err)
-	}
-	out, err := x.generate(tok, ids, g, stop)
-	return out, classify(err)
-}
-
-// promptIDs encodes the prompt as training encodes a document's beginning.
-func promptIDs(tok *tokenizer.Tokenizer, prompt string) ([]uint32, error) {
-	ids, err := tok.Encode(prompt, true)
-	if err != nil {
-		return nil, DataError(err)
-	}
-	if len(ids) > 0 {
-		return ids, nil
-	}
-	if bos, ok := tok.BOS(); ok {
-		return []uint32{bos}, nil
-	}
-	return nil, DataError(errors.New("the prompt is empty and the tokenizer has no BOS token to begin with"))
-}
-
-func (x *inference) generate(tok *tokenizer.Tokenizer, ids []uint32, g Generation, stop []uint32) (*Generated, error) {
-	dec, err := x.model.NewDecoder(len(ids) + g.MaxTokens)
-	if err != nil {
-		if x.engine.Dev.Err() != nil {
-			return nil, DeviceError(err)
-		}
-		return nil, DataError(fmt.Errorf("%w: a shorter prompt or a lower --max-tokens", err))
-	}
-	defer dec.Release()
-	logits, err := dec.Append(ids...)
+	dec, err := x.decoder(len(ids) + g.MaxTokens)
 	if err != nil {
 		return nil, err
 	}
-	if g.Stream != nil {
+	defer dec.Release()
+	if g.Stream != nil && v.template == nil {
 		fmt.Fprint(g.Stream, g.Prompt)
 	}
-	out := &Generated{Prompt: ids, Stopped: "length", IDs: []uint32{}, StopTokens: stop}
-	stream := tok.NewStream(ids, true)
-	w := &stopWriter{stops: g.Stop, out: g.Stream}
+	out, err := v.generate(dec, ids, g)
+	return out, classify(err)
+}
+
+// decoder makes a key-value cache for so many tokens.
+func (x *inference) decoder(tokens int) (*model.Decoder, error) {
+	dec, err := x.model.NewDecoder(tokens)
+	if err == nil {
+		return dec, nil
+	}
+	if x.engine.Dev.Err() != nil {
+		return nil, DeviceError(err)
+	}
+	return nil, DataError(fmt.Errorf("%w: a shorter prompt or a lower --max-tokens", err))
+}
+
+// generate samples what follows ids. Those of them that the cache holds already,
+// at their places, are not computed again.
+func (v *voice) generate(dec *model.Decoder, ids []uint32, g Generation) (*Generated, error) {
+	logits, err := dec.Append(ids[dec.Len():]...)
+	if err != nil {
+		return nil, err
+	}
+	out := &Generated{Prompt: ids, Stopped: "length", IDs: []uint32{}, StopTokens: v.stop}
+	stream := v.tok.NewStream(ids, true)
+	w := &stopWriter{stops: append(slices.Clone(g.Stop), v.stopTexts...), out: g.Stream}
 	for step := range g.MaxTokens {
 		id := sample(logits, g, step)
-		if slices.Contains(stop, id) {
+		if slices.Contains(v.stop, id) {
 			out.Stopped = "eos"
 			break
 		}

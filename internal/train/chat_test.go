@@ -1,0 +1,144 @@
+package train
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"concord/internal/chat"
+)
+
+// short is a chat template that fits the tiny model's context of 64 bytes: "uhi\na".
+const short = `{% for m in messages %}{{ m.role[0] + m.content + '\n' }}{% endfor %}{% if add_generation_prompt %}a{% endif %}`
+
+// withTemplate gives the tiny model a chat template and returns its folder.
+func withTemplate(t *testing.T, source string) (base string, chatting Generation) {
+	t.Helper()
+	base = tiny(t).Resolve("base")
+	if err := os.WriteFile(filepath.Join(base, chat.File), []byte(source), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return base, Generation{MaxTokens: 5, TopP: 1}
+}
+
+// A question is asked with the text that the folder's template makes of it; what
+// is streamed and returned is the answer alone. --raw continues the text.
+func TestGenerateByTemplate(t *testing.T) {
+	base, g := withTemplate(t, short)
+	d := tiny(t).Device
+	_, tok, err := openModelFiles(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, g := range map[string]Generation{
+		"uhi\na":       g,
+		"sbe\nuhi\na":  {System: "be", MaxTokens: 5, TopP: 1},
+		"hi":           {Raw: true, MaxTokens: 5, TopP: 1},
+		"<|im_start|>": {Template: "chatml", MaxTokens: 1, TopP: 1},
+	} {
+		var stream, said strings.Builder
+		g.Prompt, g.Stream = "hi", &stream
+		if strings.HasPrefix(want, "<|im") {
+			g.Prompt, want = "", "<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\n"
+		}
+		out, err := Generate(base, g, d, &said)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids, _ := tok.Encode(want, false)
+		text := out.Text
+		if g.Raw {
+			text = want + text
+		}
+		if !slices.Equal(out.Prompt, ids) || stream.String() != text {
+			t.Errorf("%+v: asked with %q, streamed %q, want %q and %q", g, tok.Decode(out.Prompt, false), stream.String(), want, text)
+		}
+		if says := map[bool]string{true: "no chat template", false: "chat template of"}[g.Raw]; !strings.Contains(said.String(), says) || !strings.Contains(said.String(), "stops at <|eos|> (") {
+			t.Errorf("%+v: said %q", g, said.String())
+		}
+	}
+}
+
+// Each question goes with the whole conversation, and answers are those of a cache
+// that begins anew.
+func TestChat(t *testing.T) {
+	base, g := withTemplate(t, short)
+	d := tiny(t).Device
+	talk, err := OpenChat(base, 0, Generation{System: "be"}, d, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer talk.Close()
+	history := "sbe\n"
+	for _, q := range []string{"one", "two", "three"} {
+		out, err := talk.Ask(q, g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		history += "u" + q + "\na"
+		if got := talk.voice.tok.Decode(out.Prompt, false); got != history {
+			t.Fatalf("asked with %q, want %q", got, history)
+		}
+		fresh, err := talk.x.decoder(64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := talk.voice.generate(fresh, out.Prompt, g)
+		fresh.Release()
+		if err != nil || !slices.Equal(again.IDs, out.IDs) {
+			t.Errorf("%q: %v with the cache kept, %v anew, %v", q, out.IDs, again.IDs, err)
+		}
+		history += out.Text + "\n"
+	}
+	if _, err := talk.Ask(strings.Repeat("x", 60), g); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "/new") {
+		t.Errorf("more than the context: %v", err)
+	}
+	if out, err := talk.Ask("on", g); err != nil || !strings.HasPrefix(talk.voice.tok.Decode(out.Prompt, false), history+"uon") {
+		t.Errorf("after a refused question: %v, %v", out, err)
+	}
+	talk.New()
+	if out, err := talk.Ask("a", g); err != nil || talk.voice.tok.Decode(out.Prompt, false) != "sbe\nua\na" {
+		t.Errorf("a new conversation: %v, %v", out, err)
+	}
+}
+
+// The template's end of a turn ends an answer: a token if it is one, else a text.
+func TestStopsOfTemplate(t *testing.T) {
+	const turn = `{% for m in messages %}{{ m.role + m.content + '<|eos|>' }}{% endfor %}{% if add_generation_prompt %}assistant{% endif %}`
+	for _, c := range []struct {
+		source string
+		texts  []string
+		says   string
+	}{{short, []string{"\n"}, `the text "\n"`}, {turn, nil, "stops at <|eos|> ("}, {chat.ChatML, []string{"<|im_end|>"}, "<|im_end|>"}} {
+		base, g := withTemplate(t, c.source)
+		v, err := openVoice(base, g, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(v.stopTexts, c.texts) || !strings.Contains(v.String(), c.says) {
+			t.Errorf("%q: stops at %q: %s", c.source, v.stopTexts, v)
+		}
+	}
+}
+
+func TestChatRefuses(t *testing.T) {
+	cfg := tiny(t)
+	base := cfg.Resolve("base")
+	if _, err := OpenChat(base, 0, Generation{}, cfg.Device, io.Discard); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "--template chatml") {
+		t.Errorf("no template: %v", err)
+	}
+	if _, err := Generate(base, Generation{Prompt: "a", System: "b", MaxTokens: 1, TopP: 1}, cfg.Device, io.Discard); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "--system") {
+		t.Errorf("a system without a template: %v", err)
+	}
+	if _, err := OpenChat(base, 65, Generation{Template: "chatml"}, cfg.Device, io.Discard); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "64") {
+		t.Errorf("more context than the model knows: %v", err)
+	}
+	base, _ = withTemplate(t, "{{ raise_exception('only in the morning') }}")
+	if _, err := Generate(base, Generation{Prompt: "a", MaxTokens: 1, TopP: 1}, cfg.Device, io.Discard); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "only in the morning") {
+		t.Errorf("a template that refuses: %v", err)
+	}
+}

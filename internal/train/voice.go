@@ -1,0 +1,136 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"concord/internal/chat"
+	"concord/internal/tokenizer"
+)
+
+// voice is how a model is spoken to: its tokenizer, its chat template and where it
+// stops.
+type voice struct {
+	tok       *tokenizer.Tokenizer
+	template  *chat.Template // nil: text is continued as it is
+	stop      []uint32       // tokens that end a generation, from all of the folder's files and the template
+	stopTexts []string       // the same as texts, where the template's end of a turn is no token
+}
+
+// openVoice reads the folder of a model and says on warn what is used.
+func openVoice(dir string, g Generation, warn io.Writer) (*voice, error) {
+	_, tok, err := openModelFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	v := &voice{tok: tok}
+	if !g.Raw {
+		if v.template, err = chat.Open(g.Template, dir); err != nil {
+			return nil, DataError(err)
+		}
+	}
+	if v.template == nil && g.System != "" {
+		return nil, DataError(fmt.Errorf("%s: no chat template that could say what the system says: "+
+			"give --template chatml, or leave --system out", dir))
+	}
+	if err := v.readStops(dir); err != nil {
+		return nil, DataError(err)
+	}
+	fmt.Fprintln(warn, "concord:", v)
+	return v, nil
+}
+
+// readStops collects where a generation ends.
+func (v *voice) readStops(dir string) (err error) {
+	if v.stop, err = v.tok.StopTokens(dir); err != nil || v.template == nil {
+		return err
+	}
+	end := v.template.EndOfTurn()
+	ids, err := v.tok.Encode(end, false)
+	switch {
+	case err != nil:
+		return err
+	case len(ids) > 0 && v.tok.IsSpecial(ids[0]):
+		v.stop = append(v.stop, ids[0])
+		slices.Sort(v.stop)
+		v.stop = slices.Compact(v.stop)
+	case end != "":
+		v.stopTexts = []string{end}
+	}
+	return nil
+}
+
+// String says what is used.
+func (v *voice) String() string {
+	how := "no chat template: the text is continued as it is"
+	if v.template != nil {
+		how = "chat template of " + v.template.From + " (--raw continues the text as it is)"
+	}
+	var stops []string
+	for _, id := range v.stop {
+		name, _ := v.tok.IDToToken(id)
+		stops = append(stops, fmt.Sprintf("%s (%d)", name, id))
+	}
+	for _, text := range v.stopTexts {
+		stops = append(stops, fmt.Sprintf("the text %q", text))
+	}
+	if len(stops) == 0 {
+		return how + "; nothing stops it but --max-tokens: no file names an end-of-text token"
+	}
+	return how + "; stops at " + strings.Join(stops, ", ")
+}
+
+// prompt encodes what is asked: by the template, or as training encodes a
+// document's beginning.
+func (v *voice) prompt(g Generation) ([]uint32, error) {
+	if v.template == nil {
+		return promptIDs(v.tok, g.Prompt)
+	}
+	c := newConversation(g.System)
+	c.Messages = append(c.Messages, chat.Message{Role: chat.RoleUser, Content: g.Prompt})
+	return v.ask(c)
+}
+
+// newConversation begins with what the system says, if it does.
+func newConversation(system string) *chat.Conversation {
+	c := &chat.Conversation{}
+	if system != "" {
+		c.Messages = append(c.Messages, chat.Message{Role: chat.RoleSystem, Content: system})
+	}
+	return c
+}
+
+// ask encodes the text with which the template asks for the next answer. The
+// template has the special tokens in it: none are added.
+func (v *voice) ask(c *chat.Conversation) ([]uint32, error) {
+	text, err := v.template.Prompt(c)
+	if err != nil {
+		return nil, DataError(err)
+	}
+	ids, err := v.tok.Encode(text, false)
+	if err == nil && len(ids) == 0 {
+		err = errors.New("the chat template makes an empty text of the conversation")
+	}
+	if err != nil {
+		return nil, DataError(err)
+	}
+	return ids, nil
+}
+
+// promptIDs encodes the prompt as training encodes a document's beginning.
+func promptIDs(tok *tokenizer.Tokenizer, prompt string) ([]uint32, error) {
+	ids, err := tok.Encode(prompt, true)
+	if err != nil {
+		return nil, DataError(err)
+	}
+	if len(ids) > 0 {
+		return ids, nil
+	}
+	if bos, ok := tok.BOS(); ok {
+		return []uint32{bos}, nil
+	}
+	return nil, DataError(errors.New("the prompt is empty and the tokenizer has no BOS token to begin with"))
+}
