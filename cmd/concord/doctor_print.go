@@ -10,7 +10,10 @@ import (
 // printMachine prints all but the tests.
 func printMachine(r doctorReport) {
 	v := r.Version
-	fmt.Printf("concord %s, %s, %s/%s\n", v.Version, v.Go, v.OS, v.Arch)
+	fmt.Printf("concord %s, %s, %s/%s\n%s\n", v.Version, v.Go, v.OS, v.Arch, r.System)
+	for _, d := range r.Drivers {
+		fmt.Println("driver:", d)
+	}
 	if len(r.Adapters) > 0 {
 		fmt.Println("\nadapters (* is the one that is used):")
 	}
@@ -75,10 +78,31 @@ func featureText(features []string) string {
 
 func printVerdict(v doctor.Verdict) {
 	if v.OK {
-		fmt.Printf("  ok      %-32s %6.2f s\n", v.Kernel, v.Seconds)
+		fmt.Printf("  ok      %-32s %6.2f s   NMSE %-8s of %d values\n", v.Kernel, v.Seconds, errorText(v.NMSE), v.Values)
 		return
 	}
 	fmt.Printf("  FAILED  %-32s   %s\n", v.Kernel, strings.ReplaceAll(v.Error, "\n", "\n          "))
+}
+
+// errorText is a mean square error for people; where it is not a number it is the largest.
+func errorText(nmse float64) string {
+	if nmse == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%.1e", nmse)
+}
+
+// printEnd prints what follows the verdicts of one adapter.
+func printEnd(t adapterTests) {
+	if s := t.Speed; s != nil {
+		fmt.Printf("\nspeed: %.1f GFLOP/s in a %d³ product (n = %d), %.1f GB/s in a copy\n", s.GFLOPS, s.Size, s.Runs, s.CopyGBs)
+	}
+	if len(t.Advice) > 0 {
+		fmt.Println("\nwhat to try, the likeliest first:")
+	}
+	for _, a := range t.Advice {
+		fmt.Println("  -", a)
+	}
 }
 
 func orNone(s string) string {

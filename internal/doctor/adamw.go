@@ -11,7 +11,7 @@ import (
 
 // adamwTests checks three updates.
 func adamwTests() []Test {
-	return []Test{{"adamw", func(e *tensor.Engine) error {
+	return []Test{{"adamw", func(e *Probe) error {
 		const n = 257
 		state := [4][]float32{optest.Random(n, 1), make([]float32, n), make([]float32, n), optest.Random(n, 2)}
 		var x [4]tensor.Tensor
@@ -30,7 +30,7 @@ func adamwTests() []Test {
 			if err != nil {
 				return err
 			}
-			if err := optest.Compare(got, state[i], 1e-10); err != nil {
+			if err := e.compare(got, state[i], 1e-10); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
 		}

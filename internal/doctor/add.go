@@ -5,18 +5,17 @@ import (
 
 	"concord/internal/optest"
 	"concord/internal/ref"
-	"concord/tensor"
 )
 
 // addTests covers the residual connection in both of its forms.
 func addTests() []Test {
 	return []Test{
-		{Kernel: "add_forward", Run: func(e *tensor.Engine) error { return checkAdd(e, false) }},
-		{Kernel: "add_inplace", Run: func(e *tensor.Engine) error { return checkAdd(e, true) }},
+		{Kernel: "add_forward", Run: func(e *Probe) error { return checkAdd(e, false) }},
+		{Kernel: "add_inplace", Run: func(e *Probe) error { return checkAdd(e, true) }},
 	}
 }
 
-func checkAdd(e *tensor.Engine, inplace bool) error {
+func checkAdd(e *Probe, inplace bool) error {
 	var errs []error
 	for _, s := range [][2]int{{1, 1}, {7, 37}, {13, 64}} {
 		r, c := s[0], s[1]

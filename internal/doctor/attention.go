@@ -34,7 +34,7 @@ var attentionShapes = []attentionCase{
 
 // shapesFor leaves head dimensions out where a variant is compiled for seconds
 // each and not used unless a test asks for it: flash on a rasterizer.
-func shapesFor(e *tensor.Engine, variant string) []attentionCase {
+func shapesFor(e *Probe, variant string) []attentionCase {
 	if variant == "flash" && e.Dev.Info().Type == gpu.CPU {
 		return attentionShapes[:2]
 	}
@@ -55,10 +55,10 @@ func attentionTests() []Test {
 	tests := []Test{{Kernel: "attention_delta", Run: backwardTest("", nil, "delta")}}
 	for _, variant := range []string{"direct", "flash"} {
 		tests = append(tests,
-			Test{Kernel: "attention_forward_" + variant, Run: func(e *tensor.Engine) error {
+			Test{Kernel: "attention_forward_" + variant, Run: func(e *Probe) error {
 				return eachCase(append(slices.Clone(shapesFor(e, variant)), decode, longKeys), func(c attentionCase) error { return checkAttention(e, variant, c) })
 			}},
-			Test{Kernel: "attention_backward_query_" + variant, Run: func(e *tensor.Engine) error {
+			Test{Kernel: "attention_backward_query_" + variant, Run: func(e *Probe) error {
 				if e.Dev.Info().Type == gpu.CPU { // longKeys takes seconds
 					return backwardTest(variant, nil, "dq")(e)
 				}
@@ -71,8 +71,8 @@ func attentionTests() []Test {
 }
 
 // backwardTest compares the outputs called names in the usual shapes and in more.
-func backwardTest(variant string, more []attentionCase, names ...string) func(*tensor.Engine) error {
-	return func(e *tensor.Engine) error {
+func backwardTest(variant string, more []attentionCase, names ...string) func(*Probe) error {
+	return func(e *Probe) error {
 		cases := append(slices.Clone(shapesFor(e, variant)), more...)
 		return eachCase(cases, func(c attentionCase) error { return checkAttentionBackward(e, variant, c, names...) })
 	}
@@ -142,7 +142,7 @@ func (p *attentionProblem) solve() {
 	}
 }
 
-func checkAttention(e *tensor.Engine, variant string, c attentionCase) error {
+func checkAttention(e *Probe, variant string, c attentionCase) error {
 	p := newAttentionProblem(variant, c)
 	n, heads, at := p.n-p.first, c.heads, p.first*p.hd
 	q, k, v := matrix(e, n, p.hd, p.q[at:]), matrix(e, p.n, p.kd, p.k), matrix(e, p.n, p.kd, p.v)
@@ -162,7 +162,7 @@ func checkAttention(e *tensor.Engine, variant string, c attentionCase) error {
 
 // checkAttentionBackward compares the outputs called names, given the CPU's
 // forward, so that a wrong forward kernel does not implicate these.
-func checkAttentionBackward(e *tensor.Engine, variant string, c attentionCase, names ...string) error {
+func checkAttentionBackward(e *Probe, variant string, c attentionCase, names ...string) error {
 	p := newAttentionProblem(variant, c)
 	q, k, v, dout := matrix(e, p.n, p.hd, p.q), matrix(e, p.n, p.kd, p.k), matrix(e, p.n, p.kd, p.v), matrix(e, p.n, p.hd, p.dout)
 	out, lse, start, end := matrix(e, p.n, p.hd, p.out), matrix(e, c.heads, p.n, p.lse), vectorU32(e, p.start), vectorU32(e, p.end)

@@ -7,7 +7,6 @@ import (
 	"concord/gpu"
 	"concord/internal/optest"
 	"concord/internal/ref"
-	"concord/tensor"
 )
 
 // biasTests covers the additive vector of a linear map and its gradient.
@@ -15,7 +14,7 @@ func biasTests() []Test {
 	return []Test{{Kernel: "bias_add", Run: checkAddBias}, {Kernel: "bias_backward", Run: checkBiasGradient}}
 }
 
-func checkAddBias(e *tensor.Engine) error {
+func checkAddBias(e *Probe) error {
 	var errs []error
 	for _, s := range [][2]int{{1, 3}, {7, 37}, {13, 64}} {
 		n, c := s[0], s[1]
@@ -30,7 +29,7 @@ func checkAddBias(e *tensor.Engine) error {
 	return errors.Join(errs...)
 }
 
-func checkBiasGradient(e *tensor.Engine) error {
+func checkBiasGradient(e *Probe) error {
 	const n, c = 71, 70
 	starts := []int{0, 5, 5, 40, n}
 	dout, want := optest.Random(n*c, 2), make([]float32, 4*c)

@@ -6,12 +6,11 @@ import (
 	"concord/gpu"
 	"concord/internal/optest"
 	"concord/internal/ref"
-	"concord/tensor"
 )
 
 // combineTests checks the weighted sum of rows, with a row of NaN that has weight 0.
 func combineTests() []Test {
-	return []Test{{"combine", func(e *tensor.Engine) error {
+	return []Test{{"combine", func(e *Probe) error {
 		const m, n = 19, 257
 		rows, host := randomRows(e, m, n)
 		defer rows.Buf.Release()
@@ -30,6 +29,6 @@ func combineTests() []Test {
 		if err != nil {
 			return err
 		}
-		return optest.Compare(got, want, 1e-10)
+		return e.compare(got, want, 1e-10)
 	}}}
 }

@@ -10,7 +10,7 @@ import (
 
 // convertTests stores and loads every element type: the device rounds as the host does.
 func convertTests() []Test {
-	return []Test{{"convert", func(e *tensor.Engine) error {
+	return []Test{{"convert", func(e *Probe) error {
 		const r, c = 5, 70
 		data := optest.Random(r*c, 1)
 		for _, from := range tensor.DTypes() {

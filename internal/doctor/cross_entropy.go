@@ -14,12 +14,12 @@ import (
 // crossEntropyTests covers the loss and its gradient for each split of a row
 // over a workgroup, and that a broken row is seen.
 func crossEntropyTests() []Test {
-	return []Test{{Kernel: "cross_entropy", Run: func(e *tensor.Engine) error {
+	return []Test{{Kernel: "cross_entropy", Run: func(e *Probe) error {
 		return errors.Join(checkCrossEntropy(e), checkBrokenRow(e))
 	}}}
 }
 
-func checkCrossEntropy(e *tensor.Engine) error {
+func checkCrossEntropy(e *Probe) error {
 	var errs []error
 	for _, s := range [][2]int{{1, 1}, {9, 31}, {5, 1021}, {3, 4099}, {2, 16387}} {
 		n, v := s[0], s[1]
@@ -44,7 +44,7 @@ func checkCrossEntropy(e *tensor.Engine) error {
 }
 
 // checkBrokenRow: a NaN among the logits must not vanish in a maximum.
-func checkBrokenRow(e *tensor.Engine) error {
+func checkBrokenRow(e *Probe) error {
 	const v = 70
 	logits := optest.Random(v, 1)
 	logits[33] = float32(math.NaN())

@@ -3,10 +3,8 @@
 // driver. Together with tests it is the only importer of internal/ref.
 package doctor
 
-import "concord/tensor"
-
 // Test checks one kernel.
 type Test struct {
-	Kernel string                       // stem of the WGSL file
-	Run    func(e *tensor.Engine) error // nil when the device computes what the CPU computes
+	Kernel string               // stem of the WGSL file
+	Run    func(e *Probe) error // nil when the device computes what the CPU computes
 }

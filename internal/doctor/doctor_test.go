@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -65,29 +66,40 @@ func TestAllKernels(t *testing.T) {
 		t.Errorf("%d verdicts for %d kernels", len(verdicts), len(shaders.Names()))
 	}
 	for _, v := range verdicts {
-		if !v.OK || v.Error != "" {
+		if !v.OK || v.Error != "" || !v.Repeats {
 			t.Errorf("%s: %s", v.Kernel, v.Error)
+		}
+		if v.Values == 0 || v.NMSE < 0 || v.NMSE > 1e-10 { // every bound is at most this
+			t.Errorf("%s: NMSE %g of %d values", v.Kernel, v.NMSE, v.Values)
 		}
 	}
 }
 
 // Failures of every kind are verdicts, and do not touch the kernels behind them.
 func TestRunSurvives(t *testing.T) {
-	good := func(e *tensor.Engine) error { return checkAdd(e, false) }
+	good := func(e *Probe) error { return checkAdd(e, false) }
+	runs := float32(0)
+	unsteady := func(e *Probe) error { // within the bound, other bits each time
+		runs++
+		x := matrix(e, 1, 4, []float32{1, 2, 3, 4 + runs*1e-6})
+		defer release(x)
+		return same(e, "out", x, []float32{1, 2, 3, 4})
+	}
 	tests := []Test{
 		{"good", good},
-		{"wrong", func(e *tensor.Engine) error {
+		{"wrong", func(e *Probe) error {
 			x := matrix(e, 1, 4, []float32{1, 2, 3, 4})
 			defer release(x)
 			return same(e, "out", x, []float32{1, 2, 3.01, 4})
 		}},
-		{"error", func(*tensor.Engine) error { return errors.New("bad day") }},
-		{"panic", func(*tensor.Engine) error { panic("shape mismatch") }},
-		{"device", func(e *tensor.Engine) error { // sets the device's sticky error and does not look at it
+		{"error", func(*Probe) error { return errors.New("bad day") }},
+		{"panic", func(*Probe) error { panic("shape mismatch") }},
+		{"device", func(e *Probe) error { // sets the device's sticky error and does not look at it
 			e.Dev.NewBuffer(gpu.RoleScratch, "too large", 1<<60)
 			return nil
 		}},
 		{"good again", good},
+		{"unsteady", unsteady},
 		{"good", good},
 		{"wrong", good},
 	}
@@ -96,7 +108,7 @@ func TestRunSurvives(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []struct{ kernel, text string }{{"good", ""}, {"wrong", "index 2"}, {"error", "bad day"}, {"panic", "panic: shape mismatch"}, {"device", "too large"}, {"good again", ""}}
+	want := []struct{ kernel, text string }{{"good", ""}, {"wrong", "index 2"}, {"error", "bad day"}, {"panic", "panic: shape mismatch"}, {"device", "too large"}, {"good again", ""}, {"unsteady", "differ in bits"}}
 	if len(got) != len(want) || !slices.Equal(got, told) {
 		t.Fatalf("verdicts %v, told %v", got, told)
 	}
@@ -117,7 +129,7 @@ func TestComparisonsSeeErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dev.Close()
-	e := tensor.NewEngine(dev, tensor.Options{NoAutotune: true})
+	e := newProbe(tensor.NewEngine(dev, tensor.Options{NoAutotune: true}))
 	const r, c = 7, 37
 	want := optest.Random(r*c, 1)
 	for name, change := range map[string]func([]float32){
@@ -193,5 +205,72 @@ func TestCacheFolder(t *testing.T) {
 	}
 	if f := CacheFolder(); f.Writable || f.Error == "" {
 		t.Errorf("%+v", f)
+	}
+}
+
+// Advice names the cause that the verdicts show, other adapters, and the report.
+func TestAdvise(t *testing.T) {
+	me, other := Adapter{Index: 0, Name: "Card", Vendor: "AMD", Driver: "radv 1"}, Adapter{Index: 1, Name: "Rasterizer", Backend: "vulkan", Software: true}
+	for name, c := range map[string]struct {
+		v             Verdict
+		want, without string
+	}{
+		"fine":     {Verdict{OK: true}, "", "driver"},
+		"memory":   {Verdict{Error: "out of GPU memory", Memory: true}, "--memory", "driver"},
+		"numbers":  {Verdict{Error: "NMSE 0.1 > 1e-10"}, "driver of AMD (now: radv 1)", "overclocking"},
+		"bits":     {Verdict{Error: "two runs: " + ErrNotRepeatable.Error()}, "overclocking", "compiler"},
+		"compiler": {Verdict{Error: "kernel add: Validation Error"}, "another backend", "overclocking"},
+		"lost":     {Verdict{Error: "gpu: " + gpu.ErrDeviceLost.Error()}, "resets it after 2 s", "overclocking"},
+	} {
+		got := strings.Join(Advise(me, []Adapter{me, other}, []Verdict{{OK: true}, c.v}), "\n")
+		if !strings.Contains(got, c.want) || strings.Contains(got, c.without) {
+			t.Errorf("%s: advice %q, want %q in it and not %q", name, got, c.want, c.without)
+		}
+		if serious := c.v.Error != "" && !c.v.Memory; serious != strings.Contains(got, "--adapter 1") || serious != strings.Contains(got, "--out doctor.json") {
+			t.Errorf("%s: advice %q", name, got)
+		}
+	}
+}
+
+func TestSystem(t *testing.T) {
+	if s := System(); s == "" || strings.Contains(s, "\n") {
+		t.Errorf("the system is called %q", s)
+	}
+	path := filepath.Join(t.TempDir(), "os-release")
+	if err := os.WriteFile(path, []byte("ID=x\nPRETTY_NAME=\"Some Linux 12\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := osRelease(path); got != "Some Linux 12" {
+		t.Errorf("the name is %q", got)
+	}
+}
+
+func TestVulkanDrivers(t *testing.T) {
+	const summary = `
+Devices:
+========
+GPU0:
+	apiVersion         = 1.3.230
+	driverVersion      = 0.0.1
+	deviceName         = llvmpipe (LLVM 15.0.6, 256 bits)
+	driverID           = DRIVER_ID_MESA_LLVMPIPE
+	driverName         = llvmpipe
+	driverInfo         = Mesa 22.3.6 (LLVM 15.0.6)
+	conformanceVersion = 1.3.1.1
+GPU1:
+	deviceName         = Some Card
+	driverName         = radv
+	driverInfo         = Mesa 24.0
+`
+	want := []string{"llvmpipe (LLVM 15.0.6, 256 bits), llvmpipe, Mesa 22.3.6 (LLVM 15.0.6)", "Some Card, radv, Mesa 24.0"}
+	if got := vulkanDrivers(summary); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestMeasureSpeed(t *testing.T) {
+	s, err := MeasureSpeed(options(t))
+	if err != nil || !(s.GFLOPS > 0.01) || !(s.CopyGBs > 0.01) || s.Runs < 2 || s.Seconds <= 0 {
+		t.Errorf("%+v, %v", s, err)
 	}
 }

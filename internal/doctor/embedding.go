@@ -6,7 +6,6 @@ import (
 	"concord/gpu"
 	"concord/internal/optest"
 	"concord/internal/ref"
-	"concord/tensor"
 )
 
 // embeddingTests covers the token table's lookup and its per-objective gradient,
@@ -28,7 +27,7 @@ func embeddingIDs(n, vocab int) []uint32 {
 	return ids
 }
 
-func checkEmbedding(e *tensor.Engine) error {
+func checkEmbedding(e *Probe) error {
 	var errs []error
 	for _, s := range [][3]int{{1, 2, 1}, {61, 19, 30}, {65, 5, 64}} {
 		n, v, c := s[0], s[1], s[2]
@@ -42,7 +41,7 @@ func checkEmbedding(e *tensor.Engine) error {
 	return errors.Join(errs...)
 }
 
-func checkEmbeddingBackward(e *tensor.Engine) error {
+func checkEmbeddingBackward(e *Probe) error {
 	const n, v, c = 1501, 11, 30
 	starts := []int{0, 40, 40, n}
 	ids, dout, want := embeddingIDs(n, v-1), optest.Random(n*c, 1), make([]float32, 3*v*c)

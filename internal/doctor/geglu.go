@@ -5,18 +5,17 @@ import (
 
 	"concord/internal/optest"
 	"concord/internal/ref"
-	"concord/tensor"
 )
 
 // gegluTests covers the gated activation and its gradient.
 func gegluTests() []Test {
 	return []Test{
-		{Kernel: "geglu_forward", Run: func(e *tensor.Engine) error { return checkGeGLU(e, false) }},
-		{Kernel: "geglu_backward", Run: func(e *tensor.Engine) error { return checkGeGLU(e, true) }},
+		{Kernel: "geglu_forward", Run: func(e *Probe) error { return checkGeGLU(e, false) }},
+		{Kernel: "geglu_backward", Run: func(e *Probe) error { return checkGeGLU(e, true) }},
 	}
 }
 
-func checkGeGLU(e *tensor.Engine, backward bool) error {
+func checkGeGLU(e *Probe, backward bool) error {
 	var errs []error
 	for _, s := range [][2]int{{1, 3}, {7, 37}, {13, 64}} {
 		r, c := s[0], s[1]

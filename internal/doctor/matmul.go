@@ -36,7 +36,7 @@ func matmulKernel(variant string) (plain, transposed string) {
 func matmulTests() []Test {
 	var tests []Test
 	for _, kernel := range []string{"matmul_direct", "matmul_direct_tn", "matmul_small", "matmul_tiled64", "matmul_tiled32"} {
-		tests = append(tests, Test{Kernel: kernel, Run: func(e *tensor.Engine) error {
+		tests = append(tests, Test{Kernel: kernel, Run: func(e *Probe) error {
 			var errs []error
 			for _, variant := range e.Variants() {
 				var ops []tensor.Trans
@@ -52,7 +52,7 @@ func matmulTests() []Test {
 			return errors.Join(errs...)
 		}})
 	}
-	return append(tests, Test{Kernel: "splitk_reduce", Run: func(e *tensor.Engine) error {
+	return append(tests, Test{Kernel: "splitk_reduce", Run: func(e *Probe) error {
 		return checkVariant(e, "direct-4x1-k2", []tensor.Trans{tensor.NN, tensor.NT, tensor.TN})
 	}})
 }
@@ -61,8 +61,8 @@ func matmulTests() []Test {
 var sameText = []string{"direct-8x1", "direct-4x2", "direct-4x1", "direct-1x1", "direct-4x1-k2"}
 
 // checkVariant runs ops, and with TN the product per objective too.
-func checkVariant(e *tensor.Engine, variant string, ops []tensor.Trans) error {
-	forced := tensor.NewEngine(e.Dev, tensor.Options{Variant: variant})
+func checkVariant(e *Probe, variant string, ops []tensor.Trans) error {
+	forced := e.variant(variant)
 	for _, op := range ops {
 		for _, s := range [][3]int{{1, 1, 1}, {33, 70, 17}, {67, 29, 131}} {
 			if err := checkMatMul(forced, op, tensor.F32, s[0], s[1], s[2]); err != nil {
@@ -87,7 +87,7 @@ func checkVariant(e *tensor.Engine, variant string, ops []tensor.Trans) error {
 }
 
 // checkMatMul overwrites, then accumulates. b is of type d.
-func checkMatMul(e *tensor.Engine, op tensor.Trans, d tensor.DType, m, n, k int) error {
+func checkMatMul(e *Probe, op tensor.Trans, d tensor.DType, m, n, k int) error {
 	ar, ac, br, bc := m, k, k, n
 	switch op {
 	case tensor.NT:
@@ -114,10 +114,10 @@ func checkMatMul(e *tensor.Engine, op tensor.Trans, d tensor.DType, m, n, k int)
 	if err != nil {
 		return err
 	}
-	return optest.Compare(got, want, matmulNMSE)
+	return e.compare(got, want, matmulNMSE)
 }
 
-func checkSegmented(e *tensor.Engine, r, c int, starts []int) error {
+func checkSegmented(e *Probe, r, c int, starts []int) error {
 	n, m := starts[len(starts)-1], len(starts)-1
 	ah, bh := optest.Random(n*r, 1), optest.Random(n*c, 2)
 	a, b := e.New(gpu.RoleScratch, "doctor", n, r), e.New(gpu.RoleScratch, "doctor", n, c)
@@ -140,5 +140,5 @@ func checkSegmented(e *tensor.Engine, r, c int, starts []int) error {
 	}
 	want := make([]float32, m*r*c)
 	ref.MatMulSegmented(want, ah, bh, r, c, starts, false)
-	return optest.Compare(got, want, matmulNMSE)
+	return e.compare(got, want, matmulNMSE)
 }

@@ -6,21 +6,20 @@ import (
 	"concord/gpu"
 	"concord/internal/optest"
 	"concord/internal/ref"
-	"concord/tensor"
 )
 
 // rmsnormTests covers the norm and the gradients of its input and its weight.
 func rmsnormTests() []Test {
 	return []Test{
-		{Kernel: "rmsnorm_forward", Run: func(e *tensor.Engine) error { return checkRMSNorm(e, false) }},
-		{Kernel: "rmsnorm_backward", Run: func(e *tensor.Engine) error { return checkRMSNorm(e, true) }},
+		{Kernel: "rmsnorm_forward", Run: func(e *Probe) error { return checkRMSNorm(e, false) }},
+		{Kernel: "rmsnorm_backward", Run: func(e *Probe) error { return checkRMSNorm(e, true) }},
 		{Kernel: "rmsnorm_backward_weight", Run: checkRMSNormWeight},
 	}
 }
 
 const rmsnormEps = 1e-5
 
-func checkRMSNorm(e *tensor.Engine, backward bool) error {
+func checkRMSNorm(e *Probe, backward bool) error {
 	var errs []error
 	for _, s := range [][2]int{{1, 4}, {9, 31}, {23, 130}} {
 		n, c := s[0], s[1]
@@ -42,7 +41,7 @@ func checkRMSNorm(e *tensor.Engine, backward bool) error {
 	return errors.Join(errs...)
 }
 
-func checkRMSNormWeight(e *tensor.Engine) error {
+func checkRMSNormWeight(e *Probe) error {
 	const n, c = 71, 70
 	starts := []int{0, 5, 5, 40, n}
 	x, dout, rstd, want := optest.Random(n*c, 1), optest.Random(n*c, 2), optest.Random(n, 3), make([]float32, 4*c)

@@ -11,12 +11,12 @@ import (
 
 // ropeTests covers the rotation and its transpose, the backward.
 func ropeTests() []Test {
-	return []Test{{Kernel: "rope_apply", Run: func(e *tensor.Engine) error {
+	return []Test{{Kernel: "rope_apply", Run: func(e *Probe) error {
 		return errors.Join(checkRoPE(e, 1, 1, 12, 12, false), checkRoPE(e, 31, 3, 64, 48, false), checkRoPE(e, 31, 3, 64, 64, true))
 	}}}
 }
 
-func checkRoPE(e *tensor.Engine, n, heads, d, rotated int, inverse bool) error {
+func checkRoPE(e *Probe, n, heads, d, rotated int, inverse bool) error {
 	const maxPos = 64
 	cos, sin := tensor.RoPETables(maxPos, rotated, 10000, tensor.RoPEScaling{})
 	want, pos := optest.Random(n*heads*d, 1), make([]uint32, n)

@@ -16,9 +16,15 @@ type Verdict struct {
 	Error   string  `json:"error,omitempty"`
 	Memory  bool    `json:"out_of_memory,omitempty"` // not wrong: the budget does not allow the test
 	Seconds float64 `json:"seconds"`                 // with the compilation
+	// NMSE is the largest error of a result, Σ(got − want)² / Σwant²; of a Gram, the
+	// mean square of the errors in units of √(GᵢᵢGⱼⱼ). Values counts what was compared.
+	NMSE   float64 `json:"nmse"`
+	Values int     `json:"values"`
+	// Repeats says that a second run gave the same bits.
+	Repeats bool `json:"repeats"`
 }
 
-// Run runs tests on the adapter that o names and returns one verdict per kernel,
+// Run runs tests, each twice, on the adapter that o names and returns one verdict per kernel,
 // in the order of the tests; tell, which may be nil, gets each as soon as it is
 // known. A test that fails, panics or breaks the device is a verdict, never an
 // end: the kernels behind it get a new device. The error is that of opening the
@@ -51,7 +57,7 @@ func Run(o gpu.Options, tests []Test, tell func(Verdict)) ([]Verdict, error) {
 // runner holds the device of the tests that follow.
 type runner struct {
 	options gpu.Options
-	engine  *tensor.Engine // nil: to be opened
+	engine  *Probe // nil: to be opened
 }
 
 func (r *runner) open() error {
@@ -60,7 +66,7 @@ func (r *runner) open() error {
 		return err
 	}
 	// Without measuring: the tests name the variants that they are about.
-	r.engine = tensor.NewEngine(dev, tensor.Options{NoAutotune: true})
+	r.engine = newProbe(tensor.NewEngine(dev, tensor.Options{NoAutotune: true}))
 	return nil
 }
 
@@ -71,18 +77,43 @@ func (r *runner) close() {
 	}
 }
 
-// kernel runs the tests of one kernel.
+// kernel runs the tests of one kernel, twice if they pass.
 func (r *runner) kernel(name string, tests []Test) Verdict {
 	start := time.Now()
-	var errs []error
-	for _, t := range tests {
-		errs = append(errs, r.test(t))
+	v := Verdict{Kernel: name}
+	first, err := r.tests(tests, &v)
+	if err == nil {
+		var second uint64
+		if second, err = r.tests(tests, &v); err == nil && first != second {
+			err = fmt.Errorf("two runs differ in bits, though both are within the bound: %w", ErrNotRepeatable)
+		}
+		v.Repeats = err == nil
 	}
-	v := Verdict{Kernel: name, OK: true, Seconds: time.Since(start).Seconds()}
-	if err := errors.Join(errs...); err != nil {
-		v.OK, v.Error, v.Memory = false, err.Error(), errors.Is(err, gpu.ErrOutOfMemory)
+	v.OK, v.Seconds = err == nil, time.Since(start).Seconds()
+	if err != nil {
+		v.Error, v.Memory = err.Error(), errors.Is(err, gpu.ErrOutOfMemory)
 	}
 	return v
+}
+
+// ErrNotRepeatable means that a device does not give the same bits twice.
+var ErrNotRepeatable = errors.New("the device does not repeat itself")
+
+// tests runs the tests of one kernel once, notes their figures in v and returns the
+// hash of what the device gave back.
+func (r *runner) tests(tests []Test, v *Verdict) (bits uint64, err error) {
+	var errs []error
+	v.NMSE, v.Values = 0, 0
+	for _, t := range tests {
+		errs = append(errs, r.test(t))
+		if r.engine == nil {
+			continue // broken: there are no figures
+		}
+		s := r.engine.seen
+		bits = bits*31 + s.bits.Sum64()
+		v.NMSE, v.Values = max(v.NMSE, s.nmse), v.Values+s.values
+	}
+	return bits, errors.Join(errs...)
 }
 
 // test runs one test. The device is waited for, so that an error which the
@@ -100,6 +131,7 @@ func (r *runner) test(t Test) (err error) {
 			r.close() // what the test recorded or left allocated is unknown
 		}
 	}()
+	r.engine.begin()
 	err = t.Run(r.engine)
 	if late := r.engine.Dev.Sync(); late != nil {
 		r.close()

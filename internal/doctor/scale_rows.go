@@ -5,18 +5,17 @@ import (
 
 	"concord/internal/optest"
 	"concord/internal/ref"
-	"concord/tensor"
 )
 
 // scaleRowsTests checks both forms, with a row of NaN that is scaled by 0.
 func scaleRowsTests() []Test {
 	return []Test{
-		{Kernel: "scale_rows", Run: func(e *tensor.Engine) error { return checkScaleRows(e, false) }},
-		{Kernel: "scale_rows_inplace", Run: func(e *tensor.Engine) error { return checkScaleRows(e, true) }},
+		{Kernel: "scale_rows", Run: func(e *Probe) error { return checkScaleRows(e, false) }},
+		{Kernel: "scale_rows_inplace", Run: func(e *Probe) error { return checkScaleRows(e, true) }},
 	}
 }
 
-func checkScaleRows(e *tensor.Engine, inPlace bool) error {
+func checkScaleRows(e *Probe, inPlace bool) error {
 	const r, c = 13, 37
 	a, scale := optest.Random(r*c, 1), optest.Random(r, 2)
 	scale[5], a[5*c+3] = 0, float32(math.NaN())

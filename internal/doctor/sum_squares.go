@@ -7,12 +7,11 @@ import (
 	"concord/gpu"
 	"concord/internal/optest"
 	"concord/internal/ref"
-	"concord/tensor"
 )
 
 // sumSquaresTests checks the norm of a gradient.
 func sumSquaresTests() []Test {
-	return []Test{{"sum_squares", func(e *tensor.Engine) error {
+	return []Test{{"sum_squares", func(e *Probe) error {
 		const n = 20011
 		host := optest.Random(n, 1)
 		x := e.New(gpu.RoleScratch, "self-test values", 1, n)
@@ -24,7 +23,10 @@ func sumSquaresTests() []Test {
 		if err != nil {
 			return err
 		}
-		if want := ref.SumSquares(host); !(math.Abs(got[0]-want) <= 1e-6*want) {
+		want := ref.SumSquares(host)
+		keep(e, got)
+		e.note(math.Pow((got[0]-want)/want, 2))
+		if !(math.Abs(got[0]-want) <= 1e-6*want) {
 			return fmt.Errorf("sum of %d squares is %v, want %v", n, got[0], want)
 		}
 		return nil

@@ -5,18 +5,17 @@ import (
 
 	"concord/internal/optest"
 	"concord/internal/ref"
-	"concord/tensor"
 )
 
 // swigluTests covers the gated activation and its gradient.
 func swigluTests() []Test {
 	return []Test{
-		{Kernel: "swiglu_forward", Run: func(e *tensor.Engine) error { return checkSwiGLU(e, false) }},
-		{Kernel: "swiglu_backward", Run: func(e *tensor.Engine) error { return checkSwiGLU(e, true) }},
+		{Kernel: "swiglu_forward", Run: func(e *Probe) error { return checkSwiGLU(e, false) }},
+		{Kernel: "swiglu_backward", Run: func(e *Probe) error { return checkSwiGLU(e, true) }},
 	}
 }
 
-func checkSwiGLU(e *tensor.Engine, backward bool) error {
+func checkSwiGLU(e *Probe, backward bool) error {
 	var errs []error
 	for _, s := range [][2]int{{1, 3}, {7, 37}, {13, 64}} {
 		r, c := s[0], s[1]
