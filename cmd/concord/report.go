@@ -3,9 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"time"
 
 	"concord/internal/htmlreport"
+	"concord/internal/report"
 	"concord/internal/safetensors"
 	"concord/internal/train"
 )
@@ -15,6 +18,7 @@ type reportCmd struct {
 	Out    string `help:"The page's file; default: report.html in the run's folder." placeholder:"FILE"`
 	CSV    string `name:"csv" help:"Also write the figures as CSV files to this folder." placeholder:"DIR"`
 	PNG    string `name:"png" help:"Also write the figures as pictures to this folder." placeholder:"DIR"`
+	TB     string `name:"tensorboard" help:"Also write the curves as a TensorBoard event file to this folder." placeholder:"DIR"`
 	JSON   bool   `help:"Print what was written as JSON."`
 }
 
@@ -24,6 +28,7 @@ type written struct {
 	Bytes    int      `json:"bytes"`
 	CSV      []string `json:"csv"`
 	PNG      []string `json:"png"`
+	TB       string   `json:"tensorboard,omitempty"`
 	Warnings []string `json:"warnings"`
 }
 
@@ -44,14 +49,21 @@ func (c *reportCmd) Run() error {
 	if err := safetensors.WriteFile(w.Page, page); err != nil {
 		return train.DataError(fmt.Errorf("cannot write the page: %w\n  fix: --out with a place that can be written to", err))
 	}
-	var csv, png error
+	var csv, png, tb error
 	if c.CSV != "" {
 		w.CSV, csv = f.WriteCSV(c.CSV)
 	}
 	if c.PNG != "" {
 		w.PNG, png = f.WritePNG(c.PNG)
 	}
-	if err := errors.Join(csv, png); err != nil {
+	if c.TB != "" {
+		began := time.Now()
+		if st, err := os.Stat(filepath.Join(c.Folder, "run.lock.json")); err == nil {
+			began = st.ModTime()
+		}
+		w.TB, tb = run.WriteTensorBoard(c.TB, began)
+	}
+	if err := errors.Join(csv, png, tb); err != nil {
 		return train.DataError(fmt.Errorf("cannot write the figures: %w", err))
 	}
 	if c.JSON {
@@ -65,6 +77,9 @@ func (c *reportCmd) Run() error {
 		if len(list) > 0 {
 			fmt.Printf(" %d files in %s\n", len(list), filepath.Dir(list[0]))
 		}
+	}
+	if w.TB != "" {
+		fmt.Printf(" curves in %s: tensorboard --logdir %s\n", w.TB, report.Quote(c.TB))
 	}
 	return nil
 }
