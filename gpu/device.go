@@ -47,6 +47,7 @@ type Device struct {
 
 	buffers map[*Buffer]struct{} // live, for Close
 	zombies []*Buffer            // released by the caller, still used by the GPU
+	dry     bool                 // see OpenDry
 	kernels []*Kernel
 	groups  map[string]*group
 }
