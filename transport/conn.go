@@ -74,13 +74,18 @@ func (c *Conn) write(m Message) error {
 // Close ends the connection and tells the peer why.
 func (c *Conn) Close(reason string) { c.q.CloseWithError(codeClosing, reason) }
 
-// serve reads control messages and streams until the connection ends.
+// serve reads control messages and streams until the connection ends. The handler is
+// told as soon as it has, whatever its other methods are still doing for it.
 func (c *Conn) serve() {
 	c.e.mu.Lock()
 	c.e.conns[c] = struct{}{}
 	c.e.mu.Unlock()
 	var wg sync.WaitGroup
 	wg.Go(c.streams)
+	wg.Go(func() {
+		<-c.q.Context().Done()
+		c.handler.Disconnected(c, cause(c.q))
+	})
 	var err error
 	for err == nil {
 		var m Message
@@ -97,14 +102,11 @@ func (c *Conn) serve() {
 	c.e.mu.Lock()
 	delete(c.e.conns, c)
 	c.e.mu.Unlock()
-	c.handler.Disconnected(c, cause(c.q, err))
 }
 
-// cause is why the connection ended, as the user should read it.
-func cause(q *quic.Conn, err error) error {
-	if c := context.Cause(q.Context()); c != nil {
-		err = c
-	}
+// cause is why a connection that has ended did so, as the user should read it.
+func cause(q *quic.Conn) error {
+	err := context.Cause(q.Context())
 	if a := (*quic.ApplicationError)(nil); errors.As(err, &a) && a.Remote && a.ErrorMessage != "" {
 		return fmt.Errorf("%w by the peer: %s", ErrClosed, a.ErrorMessage)
 	}

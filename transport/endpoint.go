@@ -42,7 +42,8 @@ type Handler interface {
 	// Fetch opens what a peer asks for.
 	Fetch(c *Conn, request json.RawMessage) (size int64, r io.ReadCloser, err error)
 	// Disconnected is told once of every connection that Connected accepted or Dial
-	// returned.
+	// returned, when it ends: calls of the other methods may still be going on. What they
+	// wait for should end with the connection's context.
 	Disconnected(c *Conn, err error)
 }
 

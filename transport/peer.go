@@ -36,11 +36,11 @@ func (p *Peer) Remove(c *Conn) int {
 	return len(p.conns)
 }
 
-// Conns returns the connections.
+// Conns returns the connections that have not ended.
 func (p *Peer) Conns() []*Conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Clone(p.conns)
+	return slices.DeleteFunc(slices.Clone(p.conns), func(c *Conn) bool { return c.Context().Err() != nil })
 }
 
 // Transfer sends t over the least loaded connection.

@@ -114,6 +114,7 @@ type member struct {
 	conn    *transport.Conn
 	hello   Hello
 	addr    string // "" cannot be dialled
+	at      string // where it was when that was found out
 	joined  time.Time
 	heard   time.Time
 	step    int  // next to do; -1: not known yet, or fetching the state of another machine
@@ -276,6 +277,7 @@ func (c *Coordinator) tick() {
 			c.evict(m, fmt.Sprintf("not heard of for %.1f s", now.Sub(m.heard).Seconds()))
 			continue
 		}
+		c.follow(m)
 		c.tell(m, transport.Message{Type: msgAlive})
 	}
 	c.overdue(now)

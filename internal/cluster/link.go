@@ -146,6 +146,7 @@ func (m *Member) take(p *Plan) {
 	if m.plan != nil && p.Epoch < m.plan.Epoch {
 		return
 	}
+	m.dropMoved(m.plan, p)
 	m.plan = p
 	if p.Prelude {
 		return

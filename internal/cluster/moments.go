@@ -30,9 +30,6 @@ const (
 // momentBytes is what the moments of one value of a unit take.
 const momentBytes = 8
 
-// collectTries bounds how often a machine asks for moments that it does not get.
-const collectTries = 20
-
 // Hold makes data, by unit, all that this machine has of the optimizer's state
 // before step n; nil is zeros. It is for a machine that has its state from
 // elsewhere than the run: the first one, or one that goes on from a checkpoint.
@@ -99,8 +96,8 @@ func (m *Member) lacking(p *Plan) (units []int) {
 
 // collect fetches the moments of units from those who hold them; called with the
 // mutex, which it gives back meanwhile. Where it does not succeed the caller looks
-// whether there is a later plan: *failed counts.
-func (m *Member) collect(ctx context.Context, p *Plan, units []int, failed *int) error {
+// whether there is a later plan.
+func (m *Member) collect(ctx context.Context, p *Plan, units []int, tries *attempts) error {
 	m.mu.Unlock()
 	defer m.mu.Lock()
 	for _, u := range units {
@@ -111,13 +108,11 @@ func (m *Member) collect(ctx context.Context, p *Plan, units []int, failed *int)
 			m.mu.Unlock()
 			continue
 		}
-		if *failed++; *failed == collectTries || ctx.Err() != nil {
-			return fmt.Errorf("cluster: the optimizer's state of unit %d from worker %d: %w", u, p.Holders[u], err)
+		if text := fmt.Sprintf("step %d: the optimizer's state of unit %d from worker %d: %v", p.Step+1, u, p.Holders[u], err); tries.news(text) {
+			m.opt.Log("%s; asking again", text)
 		}
-		m.opt.Log("step %d: the optimizer's state of unit %d from worker %d: %v; asking again", p.Step+1, u, p.Holders[u], err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(retry):
+		if !tries.again(ctx, m.opt.Patience) {
+			return fmt.Errorf("cluster: the optimizer's state of unit %d from worker %d: %w", u, p.Holders[u], err)
 		}
 		return nil
 	}
@@ -148,7 +143,8 @@ func (m *Member) fetchMoments(ctx context.Context, holder uint32, step, unit int
 
 // takeMoments serves them, called with the mutex: it waits, for a while, for the
 // step before to be applied here.
-func (m *Member) takeMoments(q stateRequest) ([]byte, error) {
+func (m *Member) takeMoments(ctx context.Context, q stateRequest) ([]byte, error) {
+	defer m.endWith(ctx)()
 	limit := time.Now().Add(stateWait)
 	timer := time.AfterFunc(stateWait, func() { m.mu.Lock(); m.changed.Broadcast(); m.mu.Unlock() })
 	defer timer.Stop()
@@ -157,7 +153,7 @@ func (m *Member) takeMoments(q stateRequest) ([]byte, error) {
 		switch {
 		case ok && x.step == q.Step:
 			return x.data, nil
-		case !ok || x.step > q.Step || m.over() != nil || time.Now().After(limit):
+		case !ok || x.step > q.Step || m.over() != nil || ctx.Err() != nil || time.Now().After(limit):
 			return nil, fmt.Errorf("no moments of unit %d before step %d here", *q.Unit, q.Step+1)
 		}
 		m.changed.Wait()

@@ -238,6 +238,7 @@ func (c *Coordinator) Fetch(_ *transport.Conn, request json.RawMessage) (int64, 
 // reach finds out, meanwhile, whether a new member can be dialled.
 func (c *Coordinator) reach(m *member) {
 	addr, dial := c.addrOf(m.conn), m.conn.Remote().String()
+	m.at = dial
 	if c.opt.Probe == nil {
 		m.addr = addr
 		return
@@ -245,6 +246,9 @@ func (c *Coordinator) reach(m *member) {
 	go func() {
 		err := c.opt.Probe(m.conn.Context(), dial, m.id)
 		c.post(func() {
+			if m.at != dial {
+				return // it has moved meanwhile
+			}
 			if err == nil {
 				m.addr = addr
 			} else if c.members[m.id] == m {

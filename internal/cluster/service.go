@@ -291,9 +291,9 @@ func (w *workerService) Fetch(c *transport.Conn, request json.RawMessage) (int64
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if q.Unit != nil {
-		b, err := m.takeMoments(q)
+		b, err := m.takeMoments(c.Context(), q)
 		return int64(len(b)), io.NopCloser(bytes.NewReader(b)), err
 	}
-	b, err := m.states.take(m, q)
+	b, err := m.states.take(c.Context(), m, q)
 	return int64(len(b)), &sentPart{bytes.NewReader(b), m, q.Step, c.Peer.Worker}, err
 }

@@ -29,7 +29,8 @@ type stateShelf struct {
 }
 
 // take waits, for a while, for the state to be there.
-func (s *stateShelf) take(m *Member, q stateRequest) ([]byte, error) {
+func (s *stateShelf) take(ctx context.Context, m *Member, q stateRequest) ([]byte, error) {
+	defer m.endWith(ctx)()
 	limit := time.Now().Add(stateWait)
 	timer := time.AfterFunc(stateWait, func() { m.mu.Lock(); s.changed.Broadcast(); m.mu.Unlock() })
 	defer timer.Stop()
@@ -37,7 +38,7 @@ func (s *stateShelf) take(m *Member, q stateRequest) ([]byte, error) {
 		if s.gone && s.step >= q.Step {
 			return nil, fmt.Errorf("no state of step %d here any more", q.Step)
 		}
-		if m.over() != nil || time.Now().After(limit) {
+		if m.over() != nil || ctx.Err() != nil || time.Now().After(limit) {
 			return nil, fmt.Errorf("no state of step %d here", q.Step)
 		}
 		s.changed.Wait()
@@ -121,7 +122,7 @@ const stateKeep = 10 * time.Minute
 // of this machine's own weights, which the run goes back to when no machine has later
 // ones any more: then State returns it without having opened anything.
 func (m *Member) State(ctx context.Context, holds int, parts []string, open func(part string) (io.WriteCloser, error)) (step int, err error) {
-	for try := 0; ; try++ {
+	for tries := (attempts{}); ; {
 		step, source, err := m.source(ctx, holds)
 		if err != nil || source == 0 {
 			return step, err
@@ -134,10 +135,12 @@ func (m *Member) State(ctx context.Context, holds int, parts []string, open func
 			m.mu.Unlock()
 			return step, nil
 		}
-		if try == 4 || ctx.Err() != nil {
+		if text := fmt.Sprintf("the weights of step %d from worker %d: %v", step, source, err); tries.news(text) {
+			m.opt.Log("%s; asking again", text)
+		}
+		if !tries.again(ctx, m.opt.Patience) {
 			return 0, fmt.Errorf("cluster: the weights of step %d from worker %d: %w", step, source, err)
 		}
-		m.opt.Log("the weights of step %d from worker %d: %v; asking again", step, source, err)
 	}
 }
 

@@ -91,7 +91,8 @@ func (m *Member) Begin(ctx context.Context, n int, w Work) (*Step, error) {
 	m.tell(m.ready(n))
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	failed, preluded := 0, uint32(0) // times that moments could not be fetched; epoch
+	var tries attempts    // to fetch moments
+	preluded := uint32(0) // epoch
 	for {
 		switch err := m.over(); {
 		case err != nil:
@@ -115,7 +116,7 @@ func (m *Member) Begin(ctx context.Context, n int, w Work) (*Step, error) {
 				return nil, err
 			}
 			if lacking := m.lacking(p); len(lacking) > 0 {
-				if err := m.collect(ctx, p, lacking, &failed); err != nil {
+				if err := m.collect(ctx, p, lacking, &tries); err != nil {
 					return nil, err
 				}
 				continue

@@ -27,12 +27,13 @@ type Router struct {
 	lines  map[string]Line
 	free   map[string]time.Time // when a node's line is free again
 	cut    map[string]bool
+	moved  map[string]*net.UDPAddr // where a node is now, by where it was made
 	random *rand.Rand
 }
 
 // New returns a network without nodes.
 func New(seed uint64) *Router {
-	return &Router{nodes: map[string]simnet.PacketReceiver{}, lines: map[string]Line{}, free: map[string]time.Time{}, cut: map[string]bool{}, random: rand.New(rand.NewPCG(seed, 2))}
+	return &Router{nodes: map[string]simnet.PacketReceiver{}, lines: map[string]Line{}, free: map[string]time.Time{}, cut: map[string]bool{}, moved: map[string]*net.UDPAddr{}, random: rand.New(rand.NewPCG(seed, 2))}
 }
 
 // Listen makes node number n, at 10.0.0.n:4433.
@@ -51,6 +52,16 @@ func (r *Router) Cut(addr net.Addr, off bool) {
 	r.cut[addr.String()] = off
 }
 
+// Move gives a node another address: others find it there, and no longer where it was.
+func (r *Router) Move(addr net.Addr, to *net.UDPAddr) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	from := addr.String()
+	r.moved[from] = to
+	r.nodes[to.String()], r.lines[to.String()] = r.nodes[from], r.lines[from]
+	delete(r.nodes, from)
+}
+
 // AddNode implements simnet.Router.
 func (r *Router) AddNode(addr net.Addr, n simnet.PacketReceiver) {
 	r.mu.Lock()
@@ -62,6 +73,9 @@ func (r *Router) AddNode(addr net.Addr, n simnet.PacketReceiver) {
 func (r *Router) SendPacket(p simnet.Packet) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if now := r.moved[p.From.String()]; now != nil {
+		p.From = now
+	}
 	from, to := p.From.String(), p.To.String()
 	n := r.nodes[to]
 	if n == nil || r.cut[from] || r.cut[to] || r.random.Float64() < r.lines[from].Loss {
