@@ -33,6 +33,7 @@ func (c *configCheckCmd) Run() error {
 		return printJSON(plan)
 	}
 	report.DataTable(os.Stdout, plan.Data)
+	report.Warn(os.Stdout, plan.Warnings)
 	fmt.Printf("%s is fine: %d languages to train, %d steps of %d × %d tokens\n", c.RunFile, plan.Trained, plan.Steps, plan.Rows, plan.SeqLen)
 	return nil
 }

@@ -44,6 +44,7 @@ func (c *evalCmd) Run() error {
 			fmt.Fprintf(os.Stderr, "concord: %s: the models were measured on different text (%d and %d bytes): raise data.max_len\n", r.Lang, r.Bytes, o.Bytes)
 		}
 	}
+	second.Relate(&first)
 	if c.JSON {
 		return printJSON(map[string]report.Eval{"model": first, "compare": second})
 	}

@@ -39,7 +39,7 @@ type Result struct {
 	Test  []Score `json:"test,omitempty"`
 
 	Steps       int     `json:"steps"`
-	Tokens      int64   `json:"tokens"`       // of all batches, padding included
+	Tokens      int64   `json:"tokens"`       // of all batches, padding not counted
 	Supervised  int64   `json:"supervised"`   // of these, the ones that carry loss
 	Seconds     float64 `json:"seconds"`      // of all steps, evaluation not included
 	StepSeconds float64 `json:"step_seconds"` // the median step's
@@ -202,6 +202,9 @@ func (r *Result) record(kind string, line []byte, steps *[]report.Step, seen []s
 // halves divides an evaluation's rows.
 func halves(e report.Eval, seen []string) (valid, test []Score) {
 	for _, row := range e.Rows {
+		if row.Examples == 0 {
+			continue // nothing was held out
+		}
 		lang, isTest := strings.CutSuffix(row.Lang, testSuffix)
 		s := Score{Lang: lang, Seen: slices.Contains(seen, lang), BitsPerByte: row.BitsPerByte, Bytes: row.Bytes, Examples: row.Examples}
 		if isTest {

@@ -33,6 +33,7 @@ type Batch struct {
 // Doc is one document of a batch.
 type Doc struct {
 	Lang  int
+	Index int // of its example in the list that was given to EvalBatches; −1 in a training batch
 	Start int // its first token of the flattened batch
 	Bytes int // of supervised text
 }
@@ -41,6 +42,7 @@ type Doc struct {
 type row struct {
 	lang     int
 	examples []*Example
+	index    []int // of the examples, or nil
 }
 
 // newBatch lays out rows, sorted by language; rows missing at the end are
@@ -167,9 +169,12 @@ func Cut(starts []int, lo, n, all int) []int {
 // fill writes one row's examples from the row's start.
 func (b *Batch) fill(r int, content row) {
 	at := r * b.SeqLen
-	for _, e := range content.examples {
-		start, n := at, e.Positions()
-		b.Docs = append(b.Docs, Doc{content.lang, start, e.Bytes})
+	for k, e := range content.examples {
+		start, n, index := at, e.Positions(), -1
+		if content.index != nil {
+			index = content.index[k]
+		}
+		b.Docs = append(b.Docs, Doc{Lang: content.lang, Index: index, Start: start, Bytes: e.Bytes})
 		for i := range n {
 			b.IDs[at] = e.IDs[i]
 			if e.Mask[i+1] {
@@ -197,7 +202,7 @@ func EvalBatches(langs [][]Example, rows, seqLen int) ([]*Batch, error) {
 		for _, bin := range p.bins {
 			r := row{lang: m}
 			for _, slot := range bin {
-				r.examples = append(r.examples, &examples[p.order[slot]])
+				r.examples, r.index = append(r.examples, &examples[p.order[slot]]), append(r.index, p.order[slot])
 			}
 			all = append(all, r)
 		}

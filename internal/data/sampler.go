@@ -160,7 +160,7 @@ func (s *Sampler) Batch(step int) *Batch {
 	next := s.rowsBefore(step)
 	rows := make([]row, len(langs))
 	for r, m := range langs {
-		rows[r] = row{m, s.streams[m].row(next[m])}
+		rows[r] = row{lang: m, examples: s.streams[m].row(next[m])}
 		next[m]++
 	}
 	return newBatch(rows, s.opt.Rows, s.opt.SeqLen, len(s.streams))

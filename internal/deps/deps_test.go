@@ -75,7 +75,7 @@ var allowed = map[string][]string{
 var owners = map[string][]string{
 	"github.com/cogentcore/webgpu":  {"gpu"},
 	"gonum.org/v1/plot":             {"internal/htmlreport"},
-	"gonum.org/v1/gonum":            {"moo", "internal/htmlreport", "internal/analyze", "moo/internal/jac", "bucket", "internal/objective", "internal/train", "internal/compare", "cmd/concord"}, // compare: quantiles of Student's t
+	"gonum.org/v1/gonum":            {"moo", "internal/htmlreport", "internal/analyze", "moo/internal/jac", "bucket", "internal/objective", "internal/train", "internal/compare", "internal/report", "cmd/concord"}, // compare, report: quantiles of Student's t
 	"github.com/BurntSushi/toml":    {"internal/config"},
 	"github.com/dlclark/regexp2/v2": {"internal/tokenizer"},
 	"golang.org/x/text":             {"internal/tokenizer"},

@@ -82,7 +82,7 @@ func TestRenderSays(t *testing.T) {
 	s := sample(3, 20)
 	s.Add(report.Note{Text: "checkpoint of step 20 saved"})
 	text := strings.Join(plain(Render(s, 100, 30)), "\n")
-	for _, want := range []string{" run   pcgrad, scope layer   base", "step 20/100  loss 3.000", "conflict 25%", "ETA", "cos·100 l0  l1  l2", "l1       -5   ·  -5", "l2        5  -5   ·",
+	for _, want := range []string{" run   pcgrad, scope layer   base", "step 20/100  loss 3.000", "cos -0.017±0.000", "ETA", "cos·100 l0  l1  l2", "l1       -5   ·  -5", "l2        5  -5   ·",
 		"● l0 3.60", "weights, layer 0 (1 of 2, 0/1 pairs conflict): ▂ ▅ █", "memory 1.0 MiB of 8.0 GiB (peak 2.0 MiB)  2,000 tok/s  0.50 s/step", "checkpoint of step 20 saved", "q save and quit"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the screen lacks %q:\n%s", want, text)

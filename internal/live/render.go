@@ -71,8 +71,8 @@ func (s *State) progress(w int) string {
 	bar := max(10, min(40, w/4))
 	done := min(bar, r.Step*bar/steps)
 	text := fmt.Sprintf(" step %d/%d  loss %.3f  |g| %.3g  lr %.2g", r.Step, steps, float64(r.Loss), float64(r.GradNorm), float64(r.LR))
-	if r.Pairs > 0 {
-		text += fmt.Sprintf("  conflict %.0f%%", 100*float64(r.NegativePairs)/float64(r.Pairs))
+	if c := s.cosines.Text(); c != "" {
+		text += "  " + c
 	}
 	if e := s.eta(); e != "" {
 		text += "  ETA " + e

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"concord/internal/report"
 )
@@ -30,6 +31,7 @@ type State struct {
 	loss     map[string][]float64
 	evals    []int
 	pace     report.Pace
+	cosines  report.Cosines
 	messages []message
 }
 
@@ -57,6 +59,9 @@ func (s *State) Add(record any) {
 	case report.Header:
 		s.Header, s.End, s.Gone, s.Paused = r, nil, false, false
 		s.pace.Start(r.Start)
+		for _, w := range r.Warnings {
+			s.Say("! " + strings.ReplaceAll(w, "\n", "; "))
+		}
 		if r.Start == 0 {
 			s.steps, s.loss, s.evals = nil, nil, nil
 		}
@@ -109,6 +114,7 @@ func (s *State) step(r report.Step) {
 		}
 	}
 	s.pace.Add(r)
+	s.cosines.Add(r)
 	s.Last = r
 }
 

@@ -8,6 +8,7 @@ type Pace struct {
 	Tokens  float64 // per second, padding not counted
 	Seconds float64 // per step
 	last    int     // step of the latest record
+	seen    int     // records
 }
 
 // Start says that a record of step was the latest before those to come.
@@ -22,9 +23,10 @@ func (p *Pace) Add(s Step) {
 		return
 	}
 	tokens, seconds := float64(s.Tokens)/s.Seconds, s.Seconds/float64(steps)
-	if p.Seconds == 0 {
+	if p.seen < 2 { // the first step also compiles kernels
 		p.Tokens, p.Seconds = tokens, seconds
 	}
+	p.seen++
 	p.Tokens += 0.1 * (tokens - p.Tokens)
 	p.Seconds += 0.1 * (seconds - p.Seconds)
 }

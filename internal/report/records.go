@@ -131,25 +131,29 @@ type Eval struct {
 	Kind    string    `json:"kind"` // "eval"
 	Step    int       `json:"step"` // steps done
 	Rows    []EvalRow `json:"rows"`
+	Means   []Mean    `json:"means,omitempty"`
 	Seconds float64   `json:"seconds"`
 }
 
 // EvalRow is one language's held-out measurement.
 type EvalRow struct {
-	Lang        string `json:"lang"`
-	Seen        bool   `json:"seen"` // trained on
-	BitsPerByte Float  `json:"bits_per_byte"`
-	NLL         Float  `json:"nll"`    // nats, summed
-	Tokens      int    `json:"tokens"` // supervised
-	Bytes       int    `json:"bytes"`  // of supervised text, UTF-8
-	Examples    int    `json:"examples"`
+	Lang        string    `json:"lang"`
+	Seen        bool      `json:"seen"` // trained on
+	BitsPerByte Float     `json:"bits_per_byte"`
+	Interval    *Estimate `json:"interval,omitempty"` // of the bits per byte, over the documents
+	Change      *Estimate `json:"change,omitempty"`   // relative, from the first evaluation
+	Docs        []Doc     `json:"-"`                  // in the order of the examples
+	NLL         Float     `json:"nll"`                // nats, summed
+	Tokens      int       `json:"tokens"`             // supervised
+	Bytes       int       `json:"bytes"`              // of supervised text, UTF-8
+	Examples    int       `json:"examples"`           // 0: nothing was held out, and nothing measured
 }
 
 // Mean is the mean bits per byte of the rows with Seen == seen, NaN if none.
 func (e Eval) Mean(seen bool) float64 {
 	sum, n := 0.0, 0
 	for _, r := range e.Rows {
-		if r.Seen == seen {
+		if r.Seen == seen && !(r.Examples == 0 && math.IsNaN(float64(r.BitsPerByte))) {
 			sum += float64(r.BitsPerByte)
 			n++
 		}
@@ -174,6 +178,8 @@ type Data struct {
 	Overlong   string `json:"overlong"` // what became of them: "dropped", "split", "truncated"
 	Empty      int    `json:"empty"`
 	Masked     int    `json:"fully_masked"`
+	Epochs     Float  `json:"epochs"`     // that the run reads
+	Met        Float  `json:"met"`        // share of its steps that hold another language too; null where it has none
 	Duplicates int    `json:"duplicates"` // training documents equal to an earlier one
 	Shared     int    `json:"shared"`     // held-out documents that are also trained on
 	Straddling int    `json:"straddling"` // tokens across the border of prompt and answer
@@ -182,30 +188,39 @@ type Data struct {
 
 // Header opens a run.
 type Header struct {
-	Kind       string   `json:"kind"` // "header"
-	Version    string   `json:"version"`
-	Name       string   `json:"name"`
-	Dir        string   `json:"dir"`
-	Model      string   `json:"model"`
-	Parameters int64    `json:"parameters"`
-	BOS        string   `json:"bos"` // "" = none is added
-	EOS        string   `json:"eos"` // "" = none: the model does not learn to stop
-	Device     string   `json:"device"`
-	Backend    string   `json:"backend"`
-	Software   bool     `json:"software"` // a CPU adapter
-	Budget     int64    `json:"memory_budget"`
-	Planned    int64    `json:"memory_planned"`
-	Method     string   `json:"method"`
-	Scope      string   `json:"scope"`
-	Buckets    int      `json:"buckets"`
-	Rows       int      `json:"rows"`
-	SeqLen     int      `json:"seq_len"`
-	Steps      int      `json:"steps"`
-	Start      int      `json:"start"` // steps done before, after a resume
-	Languages  []string `json:"languages"`
-	Epochs     float64  `json:"epochs"`  // passes over the training examples, mean of the languages
-	Packing    float64  `json:"packing"` // share of batch tokens that are not padding
-	Data       []Data   `json:"data"`
+	Kind       string    `json:"kind"` // "header"
+	Version    string    `json:"version"`
+	Name       string    `json:"name"`
+	Dir        string    `json:"dir"`
+	Model      string    `json:"model"`
+	Parameters int64     `json:"parameters"`
+	BOS        string    `json:"bos"` // "" = none is added
+	EOS        string    `json:"eos"` // "" = none: the model does not learn to stop
+	Device     string    `json:"device"`
+	Backend    string    `json:"backend"`
+	Software   bool      `json:"software"` // a CPU adapter
+	Budget     int64     `json:"memory_budget"`
+	Planned    int64     `json:"memory_planned"`
+	Method     string    `json:"method"`
+	Scope      string    `json:"scope"`
+	Buckets    int       `json:"buckets"`
+	Rows       int       `json:"rows"`
+	SeqLen     int       `json:"seq_len"`
+	Steps      int       `json:"steps"`
+	Start      int       `json:"start"` // steps done before, after a resume
+	Languages  []string  `json:"languages"`
+	Epochs     float64   `json:"epochs"`             // passes over the training examples, mean of the languages
+	Packing    float64   `json:"packing"`            // share of batch tokens that are not padding
+	Met        float64   `json:"met"`                // share of steps with two languages or more
+	Warnings   []string  `json:"warnings,omitempty"` // what is unusual, with the line that changes it
+	Settings   []Setting `json:"settings,omitempty"`
+	Data       []Data    `json:"data"`
+}
+
+// Setting is a setting of the run that is not the default.
+type Setting struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
 }
 
 // End closes a run.
@@ -218,7 +233,9 @@ type End struct {
 	PeakBytes   int64            `json:"peak_bytes"`
 	BytesByRole map[string]int64 `json:"bytes_by_role"` // at the peak
 	Output      string           `json:"output"`
-	Best        string           `json:"best,omitempty"` // folder of a better model than the last
+	Best        string           `json:"best,omitempty"`     // folder of a better model than the last
+	Warnings    []string         `json:"warnings,omitempty"` // of what was unusual in its steps
+	Conflict    *Conflict        `json:"conflict,omitempty"` // nil: no step computed cosines
 }
 
 // WriteJSON appends one record as a line.

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,20 +15,38 @@ import (
 
 func header() Header {
 	return Header{Name: "names8", Dir: "runs/names8", Model: "base, 4 layers", Parameters: 1_234_567, Device: "llvmpipe", Backend: "vulkan", Software: true,
-		Budget: 4 << 30, Planned: 63 << 20, Method: "pcgrad", Scope: "layer", Buckets: 6, Rows: 16, SeqLen: 128, Steps: 200, Languages: []string{"sw", "zu"}, Packing: 0.934,
+		Budget: 4 << 30, Planned: 63 << 20, Method: "pcgrad", Scope: "layer", Buckets: 6, Rows: 16, SeqLen: 128, Steps: 200, Languages: []string{"sw", "zu"}, Packing: 0.934, Met: 0.97, Warnings: []string{"sw: nothing\nfix: something"},
 		Data: []Data{
-			{Lang: "sw", Seen: true, Examples: 1200, Heldout: 100, Tokens: 24000, Supervised: 9000, TooLong: 3, Overlong: "dropped", Shared: 2},
+			{Lang: "sw", Seen: true, Examples: 1200, Heldout: 100, Tokens: 24000, Supervised: 9000, Epochs: 2.345, Met: 0.876, TooLong: 3, Overlong: "dropped", Shared: 2},
 			{Lang: "de", Heldout: 40, Empty: 1},
 		}}
 }
 
 func step(n int) Step {
 	return Step{Step: n, Steps: 200, Loss: 2.5, LossByLang: map[string]Float{"sw": 2.1, "zu": 2.9}, GradNorm: 1.234, Pairs: 6, NegativePairs: 2, Tokens: 2048, Seconds: 0.5,
-		TokensByLang: map[string]int{"sw": 10, "zu": 12}}
+		TokensByLang: map[string]int{"sw": 10, "zu": 12}, Cosines: []Float{0.1}}
 }
 
 func eval(step int, sw, de float64) Eval {
 	return Eval{Step: step, Seconds: 1.5, Rows: []EvalRow{{Lang: "sw", Seen: true, BitsPerByte: Float(sw)}, {Lang: "de", BitsPerByte: Float(de)}}}
+}
+
+// measured is an evaluation of documents of one byte each with so many bits.
+func measured(step int, byLang map[string][]float64) Eval {
+	e := Eval{Step: step}
+	for _, lang := range slices.Sorted(maps.Keys(byLang)) {
+		r := EvalRow{Lang: lang, Seen: lang != "de", Examples: len(byLang[lang]), BitsPerByte: Float(math.NaN())}
+		sum := 0.0
+		for _, bits := range byLang[lang] {
+			r.Docs = append(r.Docs, Doc{NLL: bits * math.Ln2, Bytes: 1})
+			sum += bits
+		}
+		if r.Examples > 0 {
+			r.BitsPerByte = Float(sum / float64(r.Examples))
+		}
+		e.Rows = append(e.Rows, r)
+	}
+	return e
 }
 
 // The header says model, device, memory, method, batch and data per language,
@@ -36,8 +56,9 @@ func TestHeader(t *testing.T) {
 	New(Options{Out: &out}).Begin(header())
 	for _, want := range []string{
 		"names8 → runs/names8", "1.23M parameters", "llvmpipe (software, on the CPU), vulkan", "63.0 MiB of tensors, budget 4.0 GiB",
-		"pcgrad, scope layer: 6 buckets, 2 languages", "16 rows × 128 tokens, 93% filled; 200 steps, 0.0 epochs",
-		"sw           1,200    24,000      9,000      100", "de               0         0          0       40  not trained on",
+		"pcgrad, scope layer: 6 buckets, 2 languages", "16 rows × 128 tokens, 93% filled; 200 steps, 0.0 epochs; 97% of the steps hold two languages or more", "below 0 they conflict",
+		" !       sw: nothing\n         fix: something",
+		"sw           1,200    24,000      38%     2.3       100          88%", "de                                                   40  not trained on",
 		"sw: 3 examples longer than data.max_len: dropped", "sw: 2 examples held out but also trained on", "de: 1 example empty: dropped",
 	} {
 		if !strings.Contains(out.String(), want) {
@@ -58,7 +79,7 @@ func TestPlainLines(t *testing.T) {
 		r.Step(s)
 	}
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
-	want := []string{"step 4/25  loss 2.500 (sw 2.10 … zu 2.90)  |g| 1.23  conflict 33%  4,096 tok/s  0.50s/step  ETA 10s", "step 10/25", "step 20/25", "step 25/25"}
+	want := []string{"step 4/25  loss 2.500 (sw 2.10 … zu 2.90)  |g| 1.23  cos +0.100  4,096 tok/s  0.50s/step  ETA 10s", "step 10/25", "step 20/25", "step 25/25"}
 	if len(lines) != len(want) {
 		t.Fatalf("printed\n%s", out.String())
 	}
@@ -188,12 +209,17 @@ func TestWriteErrorIsKept(t *testing.T) {
 }
 
 const table = `
- held-out bits per byte (lower is better)
- language           before      after   change
- sw       seen       3.000 →    1.500   -50.0%
- mean     seen       3.000 →    1.500   -50.0%
- de       unseen     4.000 →    4.100    +2.5%
- mean     unseen     4.000 →    4.100    +2.5%
+ held-out bits per byte (lower is better); in brackets the change's 95% interval over the n documents
+ language           before      after   change                        n
+ sw       seen       3.000 →    1.500   -50.0% (-50.0 … -50.0)       30
+ yo       seen           – →    2.000                                 2
+ zu       seen    not measured: nothing is held out
+ mean     seen           – →    1.750                            2 of 3
+ de       unseen     4.000 →    4.100    +2.5% (-6.1 … +11.1)         4 ?
+ mean     unseen     4.000 →    4.100    +2.5% (-6.1 … +11.1)           ?
+ ?  may be chance: the interval holds 0
+ !  few documents are held out (de: 4, yo: 2): their figures say little
+    fix: a larger holdout, or heldout = "FILE", in [[data.source]]
 
  200 steps, 258,048 tokens, 100,000 of them trained on, in 3m10s; peak GPU memory 63.4 MiB (activations 40.0 MiB, weights 23.4 MiB)
  model in runs/names8/model
@@ -202,7 +228,9 @@ const table = `
 func TestClosingTable(t *testing.T) {
 	var out bytes.Buffer
 	r := New(Options{Out: &out})
-	before, after := eval(0, 3, 4), eval(200, 1.5, 4.1)
+	before := measured(0, map[string][]float64{"sw": slices.Repeat([]float64{2, 4}, 15), "zu": nil, "de": {3, 4, 5, 4}})
+	after := measured(200, map[string][]float64{"sw": slices.Repeat([]float64{1, 2}, 15), "yo": {1, 3}, "zu": nil, "de": {3.4, 4, 5, 4}})
+	after.Relate(&before)
 	r.Compare(&before, &after)
 	end := End{Steps: 200, Tokens: 258048, Supervised: 100_000, Seconds: 190, PeakBytes: 66479718, Output: "runs/names8/model",
 		BytesByRole: map[string]int64{"weights": 24536678, "activations": 41943040, "rows": 0}}

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -19,19 +18,21 @@ type Options struct {
 	JSONL    io.Writer // metrics.jsonl, or nil
 	LogEvery int       // steps between plain lines
 	Quiet    bool      // nothing on the screen
+	Cosines  Cosines   // of the run's earlier steps
 	// Watch, if not nil, gets every record, and Out nothing until the End.
 	Watch func(record any)
 }
 
 // Reporter writes a run's records as they come. Not for concurrent use.
 type Reporter struct {
-	opt    Options
-	header Header
-	live   bool // a live line is on the screen
-	pace   Pace
-	first  *Eval
-	last   *Eval
-	err    error
+	opt     Options
+	header  Header
+	live    bool // a live line is on the screen
+	pace    Pace
+	cosines Cosines
+	first   *Eval
+	last    *Eval
+	err     error
 }
 
 // New returns a Reporter.
@@ -42,7 +43,7 @@ func New(opt Options) *Reporter {
 	if opt.LogEvery < 1 {
 		opt.LogEvery = 1
 	}
-	return &Reporter{opt: opt}
+	return &Reporter{opt: opt, cosines: opt.Cosines}
 }
 
 // silent says that nothing is to be written to Out now.
@@ -87,66 +88,12 @@ func (r *Reporter) clear() {
 	}
 }
 
-// Begin prints the header.
-func (r *Reporter) Begin(h Header) {
-	h.Kind = "header"
-	r.header = h
-	r.pace.Start(h.Start)
-	r.json(h)
-	device := h.Device
-	if h.Software {
-		device += " (software, on the CPU)"
-	}
-	r.Printf(" run     %s → %s", h.Name, h.Dir)
-	r.Printf(" model   %s  %s parameters", h.Model, Count(h.Parameters))
-	r.Printf("         examples begin with %s, end with %s", cmp.Or(h.BOS, "nothing"), cmp.Or(h.EOS, "nothing"))
-	if h.EOS == "" {
-		r.Printf(" !       no end-of-text token: the model will not learn to stop. Give eos_token in tokenizer_config.json, or eos_token_id in config.json")
-	}
-	r.Printf(" device  %s, %s", device, h.Backend)
-	r.Printf(" memory  %s of tensors, budget %s", Bytes(h.Planned), Bytes(h.Budget))
-	r.Printf(" method  %s, scope %s: %d buckets, %d languages", h.Method, h.Scope, h.Buckets, len(h.Languages))
-	r.Printf(" step    %d rows × %d tokens, %.0f%% filled; %d steps, %.1f epochs", h.Rows, h.SeqLen, 100*h.Packing, h.Steps, h.Epochs)
-	if !r.silent() {
-		DataTable(r.opt.Out, h.Data)
-	}
-}
-
-// DataTable prints what loading gave, language by language, and what was left
-// out and why.
-func DataTable(w io.Writer, data []Data) {
-	r := Reporter{opt: Options{Out: w}}
-	r.Printf(" data    %-8s %9s %9s %10s %8s", "lang", "examples", "tokens", "trained", "held out")
-	for _, d := range data {
-		seen := ""
-		if !d.Seen {
-			seen = "  not trained on"
-		}
-		r.Printf("         %-8s %9s %9s %10s %8s%s", d.Lang, Count(int64(d.Examples)), Count(int64(d.Tokens)), Count(int64(d.Supervised)), Count(int64(d.Heldout)), seen)
-	}
-	for _, d := range data {
-		for _, w := range []struct {
-			n          int
-			noun, what string
-		}{
-			{d.TooLong, "example", "longer than data.max_len: " + d.Overlong}, {d.Empty, "example", "empty: dropped"},
-			{d.Masked, "example", "without a supervised token: dropped"},
-			{d.Duplicates, "example", "equal to an earlier one: kept"}, {d.Shared, "example", "held out but also trained on"},
-			{d.Straddling, "token", "across the border of prompt and answer: not trained (does a space belong to the answer?)"},
-			{d.OwnMarks, "BOS or EOS token", "in the text itself: not added again"},
-		} {
-			if w.n > 0 {
-				r.Printf(" !       %s: %d %s%s %s", d.Lang, w.n, w.noun, map[bool]string{false: "s"}[w.n == 1], w.what)
-			}
-		}
-	}
-}
-
 // Step reports a training step.
 func (r *Reporter) Step(s Step) {
 	s.Kind = "step"
 	r.json(s)
 	r.pace.Add(s)
+	r.cosines.Add(s)
 	if r.silent() {
 		return
 	}
@@ -187,8 +134,8 @@ func (r *Reporter) line(s Step, languages bool) string {
 		fmt.Fprintf(&b, " (%s %.2f … %s %.2f)", loLang, lo, hiLang, hi)
 	}
 	fmt.Fprintf(&b, "  |g| %.3g", float64(s.GradNorm))
-	if s.Pairs > 0 {
-		fmt.Fprintf(&b, "  conflict %.0f%%", 100*float64(s.NegativePairs)/float64(s.Pairs))
+	if text := r.cosines.Text(); text != "" {
+		b.WriteString("  " + text)
 	}
 	if len(s.Masked) > 0 {
 		fmt.Fprintf(&b, "  not finite, left out: %s", strings.Join(s.Masked, " "))
@@ -246,6 +193,9 @@ func (r *Reporter) Compare(first, last *Eval) { r.first, r.last = first, last }
 // End prints the closing table and where the output is.
 func (r *Reporter) End(e End) {
 	e.Kind = "end"
+	if e.Conflict == nil {
+		e.Conflict = r.cosines.Conflict(r.header.Languages)
+	}
 	r.json(e)
 	if r.opt.Quiet {
 		return
@@ -262,6 +212,12 @@ func (r *Reporter) End(e End) {
 		fmt.Fprintf(r.opt.Out, " model in %s\n", e.Output)
 		if r.header.Dir != "" {
 			fmt.Fprintf(r.opt.Out, " as a page: %s\n", Command("report", r.header.Dir))
+		}
+	}
+	Warn(r.opt.Out, e.Warnings)
+	if e.Conflict != nil {
+		for _, line := range e.Conflict.Text() {
+			fmt.Fprintf(r.opt.Out, " %s\n", line)
 		}
 	}
 	if e.Best != "" {

@@ -37,14 +37,8 @@ func newEvaluator(c *corpus, rows, seqLen, limit int) (*evaluator, error) {
 		if limit > 0 && len(held) > limit {
 			held = held[:limit]
 		}
-		if len(held) == 0 {
-			continue // a trained language without held-out data: nothing to measure
-		}
 		v.langs, v.seen, v.count = append(v.langs, set.Lang), append(v.seen, c.seen[i]), append(v.count, len(held))
 		examples = append(examples, held)
-	}
-	if len(examples) == 0 {
-		return v, nil
 	}
 	batches, err := data.EvalBatches(examples, rows, seqLen)
 	if err != nil {
@@ -57,8 +51,7 @@ func newEvaluator(c *corpus, rows, seqLen, limit int) (*evaluator, error) {
 // run measures the model as it stands. m and b have the evaluator's shape.
 func (v *evaluator) run(ctx context.Context, e *tensor.Engine, m model.Model, b *model.Batch, step int) (report.Eval, error) {
 	start := time.Now()
-	nll := make([]float64, len(v.langs))
-	tokens, bytes := make([]int, len(v.langs)), make([]int, len(v.langs))
+	s := v.newSums()
 	var pending *gpu.Readback // one batch ahead, so that the GPU does not wait for the host
 	for i := 0; i <= len(v.batches); i++ {
 		if ctx.Err() != nil {
@@ -73,7 +66,7 @@ func (v *evaluator) run(ctx context.Context, e *tensor.Engine, m model.Model, b 
 			next = e.Dev.Read(m.Loss().View())
 		}
 		if pending != nil {
-			if err := v.add(v.batches[i-1], pending, nll, tokens, bytes); err != nil {
+			if err := s.add(v.batches[i-1], pending); err != nil {
 				return report.Eval{}, classify(err)
 			}
 		}
@@ -81,10 +74,26 @@ func (v *evaluator) run(ctx context.Context, e *tensor.Engine, m model.Model, b 
 	}
 	out := report.Eval{Kind: "eval", Step: step, Seconds: time.Since(start).Seconds()}
 	for m, lang := range v.langs {
-		out.Rows = append(out.Rows, report.EvalRow{Lang: lang, Seen: v.seen[m], NLL: report.Float(nll[m]), Tokens: tokens[m], Bytes: bytes[m],
-			Examples: v.count[m], BitsPerByte: report.Float(data.BitsPerByte(nll[m], bytes[m]))})
+		out.Rows = append(out.Rows, report.EvalRow{Lang: lang, Seen: v.seen[m], NLL: report.Float(s.nll[m]), Tokens: s.tokens[m], Bytes: s.bytes[m],
+			Examples: v.count[m], BitsPerByte: report.Float(data.BitsPerByte(s.nll[m], s.bytes[m])), Docs: s.docs[m]})
 	}
 	return out, nil
+}
+
+// sums are an evaluation's, by language.
+type sums struct {
+	nll           []float64
+	tokens, bytes []int
+	docs          [][]report.Doc
+}
+
+func (v *evaluator) newSums() *sums {
+	n := len(v.langs)
+	s := &sums{nll: make([]float64, n), tokens: make([]int, n), bytes: make([]int, n), docs: make([][]report.Doc, n)}
+	for m := range s.docs {
+		s.docs[m] = make([]report.Doc, v.count[m])
+	}
+	return s
 }
 
 // evalTokens puts the whole batch into the first of m segments: no gradients here.
@@ -96,19 +105,28 @@ func evalTokens(b *data.Batch, m int) model.Tokens {
 	return k
 }
 
-func (v *evaluator) add(b *data.Batch, r *gpu.Readback, nll []float64, tokens, bytes []int) error {
+func (s *sums) add(b *data.Batch, r *gpu.Readback) error {
 	loss, err := readFloats(r)
 	if err != nil {
 		return err
 	}
 	for i, label := range b.Labels {
 		if label != data.Ignore {
-			nll[b.Lang[i/b.SeqLen]] += float64(loss[i])
+			s.nll[b.Lang[i/b.SeqLen]] += float64(loss[i])
 		}
 	}
-	for m := range nll {
-		tokens[m] += b.Supervised[m]
-		bytes[m] += b.Bytes[m]
+	for _, d := range b.Docs {
+		doc := report.Doc{Bytes: d.Bytes}
+		for i := d.Start; i < int(b.DocEnd[d.Start]); i++ {
+			if b.Labels[i] != data.Ignore {
+				doc.NLL += float64(loss[i])
+			}
+		}
+		s.docs[d.Lang][d.Index] = doc
+	}
+	for m := range s.nll {
+		s.tokens[m] += b.Supervised[m]
+		s.bytes[m] += b.Bytes[m]
 	}
 	return nil
 }
@@ -137,7 +155,7 @@ func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (repor
 	if err != nil {
 		return report.Eval{}, err
 	}
-	for _, d := range dataRecords(c, cfg.Data.Overlong) {
+	for _, d := range c.dataRecords(cfg.Data.Overlong) {
 		if d.TooLong > 0 || d.Empty > 0 || d.Masked > 0 {
 			fmt.Fprintf(ui.warn(), "concord: %s: %d examples longer than data.max_len (%s), %d empty, %d without a supervised token\n", d.Lang, d.TooLong, d.Overlong, d.Empty, d.Masked)
 		}
@@ -154,6 +172,7 @@ func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (repor
 	b := inf.model.NewBatch()
 	defer b.Release()
 	out, err := v.run(ctx, inf.engine, inf.model, b, 0)
+	out.Relate(nil)
 	if err != nil && ctx.Err() != nil {
 		return out, as(ErrInterrupted, fmt.Errorf("evaluation interrupted; nothing was changed"))
 	}
@@ -196,31 +215,6 @@ func (u UI) warn() io.Writer {
 		return io.Discard
 	}
 	return u.Warn
-}
-
-// dataRecords tells what became of every language's files.
-func dataRecords(c *corpus, overlong string) []report.Data {
-	out := make([]report.Data, len(c.sets))
-	for i, s := range c.sets {
-		all := s.TrainStats
-		out[i] = report.Data{Lang: s.Lang, Seen: c.seen[i], Examples: all.Examples, Heldout: s.HeldoutStats.Examples,
-			Tokens: all.Tokens, Supervised: all.Supervised, Bytes: all.Bytes,
-			TooLong: all.TooLong + s.HeldoutStats.TooLong, Empty: all.Empty + s.HeldoutStats.Empty,
-			Masked: all.FullyMasked + s.HeldoutStats.FullyMasked, Pieces: all.Pieces + s.HeldoutStats.Pieces, Overlong: fate(overlong, all.Pieces+s.HeldoutStats.Pieces), Shared: s.HeldoutStats.Shared, Duplicates: all.Duplicates,
-			Straddling: all.Straddling + s.HeldoutStats.Straddling, OwnMarks: all.OwnMarks + s.HeldoutStats.OwnMarks}
-	}
-	return out
-}
-
-// fate says what data.overlong did to the documents that were too long.
-func fate(overlong string, pieces int) string {
-	switch {
-	case overlong == "truncate":
-		return "truncated"
-	case pieces > 0:
-		return "split"
-	}
-	return "dropped"
 }
 
 // knownRuns lists the runs in dir, for a helpful message.

@@ -51,11 +51,12 @@ func (s *Summary) print(ui UI) {
 
 // Plan is what Check finds.
 type Plan struct {
-	Trained int           `json:"languages_trained"`
-	Steps   int           `json:"steps"`
-	Rows    int           `json:"rows"`
-	SeqLen  int           `json:"seq_len"`
-	Data    []report.Data `json:"data"`
+	Trained  int           `json:"languages_trained"`
+	Steps    int           `json:"steps"`
+	Rows     int           `json:"rows"`
+	SeqLen   int           `json:"seq_len"`
+	Data     []report.Data `json:"data"`
+	Warnings []string      `json:"warnings,omitempty"` // what is unusual
 }
 
 // Check reads everything that a run needs, of the weights only what there is in
@@ -77,7 +78,8 @@ func Check(cfg *config.Config) (Plan, error) {
 	if err := fitsModel(cfg, c.model); err != nil {
 		return Plan{}, err
 	}
-	return Plan{Trained: len(langs), Steps: c.steps, Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen, Data: dataRecords(c, cfg.Data.Overlong)}, nil
+	data := c.dataRecords(cfg.Data.Overlong)
+	return Plan{Trained: len(langs), Steps: c.steps, Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen, Data: data, Warnings: c.warnings(cfg, data)}, nil
 }
 
 // Run trains as the run file says. Cancelling ctx finishes the step, saves and

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"concord/bucket"
@@ -41,9 +42,13 @@ func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summar
 		return nil, DataError(fmt.Errorf("cannot write metrics: %w", err))
 	}
 	defer metrics.Close()
+	cosines, err := report.ReadCosines(filepath.Join(dir, metricsFile))
+	if err != nil {
+		return nil, DataError(fmt.Errorf("cannot read metrics: %w", err))
+	}
 	forget(dir)
 	x := &session{Trainer: t, dir: dir, state: s, started: time.Now(), ui: ui,
-		report: report.New(report.Options{Out: ui.Out, Terminal: ui.Terminal, Width: ui.Width, Quiet: ui.Quiet, JSONL: metrics, LogEvery: t.logEvery(), Watch: ui.Watch})}
+		report: report.New(report.Options{Out: ui.Out, Terminal: ui.Terminal, Width: ui.Width, Quiet: ui.Quiet, JSONL: metrics, Cosines: cosines, LogEvery: t.logEvery(), Watch: ui.Watch})}
 	defer x.report.Close()
 	if x.eval, err = newEvaluator(t.corpus, t.cfg.Batch.Rows, t.cfg.Batch.SeqLen, t.cfg.Eval.Rows); err != nil {
 		return nil, err
@@ -162,12 +167,54 @@ func (x *session) measure(ctx context.Context) error {
 	return nil
 }
 
+// relate gives e its intervals and its changes from the first evaluation.
+func (x *session) relate(e *report.Eval) {
+	if e.Step == 0 && x.state.Baseline == nil {
+		x.state.BaselineNLL = nil
+		for _, r := range e.Rows {
+			nll := make([]float32, len(r.Docs))
+			for i, d := range r.Docs {
+				nll[i] = float32(d.NLL)
+			}
+			x.state.BaselineNLL = append(x.state.BaselineNLL, nll)
+		}
+		e.Relate(nil)
+		return
+	}
+	e.Relate(x.baseline(e))
+}
+
+// baseline is the first evaluation with the documents of e, nil where there was none.
+func (x *session) baseline(e *report.Eval) *report.Eval {
+	b := x.state.Baseline
+	if b == nil || len(b.Rows) != len(e.Rows) || len(x.state.BaselineNLL) != len(e.Rows) {
+		return b
+	}
+	out := *b
+	out.Rows = slices.Clone(b.Rows)
+	for i := range out.Rows {
+		nll := x.state.BaselineNLL[i]
+		if len(nll) != len(e.Rows[i].Docs) {
+			return b
+		}
+		out.Rows[i].Docs = slices.Clone(e.Rows[i].Docs) // of the same bytes
+		for k := range nll {
+			out.Rows[i].Docs[k].NLL = float64(nll[k])
+		}
+	}
+	return &out
+}
+
 // evaluate measures every language with the model as it stands.
 func (x *session) evaluate(ctx context.Context) (report.Eval, error) {
 	if err := x.shape(x.cfg.Batch.Rows); err != nil {
 		return report.Eval{}, err
 	}
-	return x.eval.run(ctx, x.engine, x.model, x.batch, x.step)
+	e, err := x.eval.run(ctx, x.engine, x.model, x.batch, x.step)
+	if err == nil {
+		x.relate(&e)
+	}
+	return e, err
 }
 
 // lostLeadership is why this machine must not write to the run's folder any more: another
@@ -220,7 +267,7 @@ func (x *session) trySave() error {
 	}
 	sitting := x.state
 	x.state = x.bareState()
-	x.state.Seconds, x.state.Baseline, x.state.Last, x.state.Best, x.state.BestStep = sitting.Seconds, sitting.Baseline, sitting.Last, sitting.Best, sitting.BestStep
+	x.state.Seconds, x.state.Baseline, x.state.BaselineNLL, x.state.Last, x.state.Best, x.state.BestStep = sitting.Seconds, sitting.Baseline, sitting.BaselineNLL, sitting.Last, sitting.Best, sitting.BestStep
 	x.state.Choices = x.engine.TuneChoices()
 	now := time.Now()
 	x.state.Seconds += now.Sub(x.started).Seconds()
@@ -291,7 +338,8 @@ func (x *session) finish(ctx context.Context) (*Summary, error) {
 		return nil, x.unsaved(classify(err))
 	}
 	m := x.engine.Dev.Memory()
-	end := report.End{Kind: "end", Steps: x.step, Seconds: x.state.Seconds, Tokens: x.tokens, Supervised: x.supervised, PeakBytes: m.Peak, BytesByRole: map[string]int64{}, Output: out, Best: best}
+	end := report.End{Kind: "end", Steps: x.step, Seconds: x.state.Seconds, Tokens: x.tokens, Supervised: x.supervised, PeakBytes: m.Peak, BytesByRole: map[string]int64{}, Output: out, Best: best,
+		Warnings: x.corpus.meetingWarning(x.cfg)}
 	for role, r := range m.Roles {
 		end.BytesByRole[string(role)] = r.AtPeak
 	}
@@ -328,13 +376,11 @@ func (x *session) saveModel(out string) error {
 func (x *session) header() report.Header {
 	info := x.engine.Dev.Info()
 	mem := x.engine.Dev.Memory()
-	cfg, fill := x.cfg, 0.0
-	shares := x.corpus.sampler.Shares()
-	for m, f := range x.corpus.sampler.Fill() {
-		fill += shares[m] * f
-	}
+	cfg, steps := x.cfg, x.corpus.steps
+	fill := x.corpus.sampler.TokensIn(steps) / float64(steps*cfg.Batch.Rows*cfg.Batch.Accumulate*cfg.Batch.SeqLen)
+	data := x.corpus.dataRecords(cfg.Data.Overlong)
 	epochs := 0.0
-	for _, n := range x.corpus.sampler.Epochs(x.corpus.steps) {
+	for _, n := range x.corpus.sampler.Epochs(steps) {
 		epochs += n / float64(len(x.langs))
 	}
 	name := cfg.Model.Path
@@ -346,7 +392,7 @@ func (x *session) header() report.Header {
 		Model: fmt.Sprintf("%s, %d layers, hidden %d, vocabulary %d", name, x.corpus.model.Layers, x.corpus.model.Hidden, x.corpus.model.Vocab), Parameters: x.corpus.model.Parameters(),
 		Device: info.Name, Backend: string(info.Backend), Software: info.Type == "cpu", Budget: mem.Budget, Planned: x.planned(),
 		Method: cfg.Objective.Method, Scope: cfg.Objective.Scope, Buckets: numBuckets(x.store.Layout), Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen,
-		Steps: x.corpus.steps, Start: x.step, Languages: x.langs, Epochs: epochs, Packing: fill, Data: dataRecords(x.corpus, cfg.Data.Overlong)}
+		Steps: steps, Start: x.step, Languages: x.langs, Epochs: epochs, Packing: fill, Met: x.corpus.meetings().any, Data: data, Warnings: x.corpus.warnings(cfg, data), Settings: settings(cfg)}
 }
 
 // specials are the tokens that begin and end an example, "" where there is none.

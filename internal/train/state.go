@@ -32,24 +32,25 @@ const (
 // randomness are pure functions of (seed, step), so step is their state; what
 // the methods of package moo carry is in Objective.
 type state struct {
-	Step       int               `json:"step"`
-	Tokens     int64             `json:"tokens"`
-	Supervised int64             `json:"supervised"`
-	Clip       float64           `json:"clip_scale"` // of the last step, which metric = "adam" looks at
-	Updates    int64             `json:"optimizer_updates"`
-	Seconds    float64           `json:"seconds"`
-	Method     string            `json:"method"`
-	Scope      string            `json:"scope"`
-	Langs      []string          `json:"languages"`
-	Settings   *config.Objective `json:"objective_settings,omitempty"`
-	Objective  objective.State   `json:"objective_state"`
-	Outer      *objective.State  `json:"outer_objective_state,omitempty"` // of outer steps
-	Root       string            `json:"root,omitempty"`                  // on many machines, of the last exchange's resolved buckets
-	Choices    map[string]string `json:"kernel_variants"`
-	Baseline   *report.Eval      `json:"baseline,omitempty"` // before the first step
-	Last       *report.Eval      `json:"last,omitempty"`     // the latest evaluation
-	Best       float64           `json:"best,omitempty"`     // mean bits per byte of the trained languages
-	BestStep   int               `json:"best_step,omitempty"`
+	Step        int               `json:"step"`
+	Tokens      int64             `json:"tokens"`
+	Supervised  int64             `json:"supervised"`
+	Clip        float64           `json:"clip_scale"` // of the last step, which metric = "adam" looks at
+	Updates     int64             `json:"optimizer_updates"`
+	Seconds     float64           `json:"seconds"`
+	Method      string            `json:"method"`
+	Scope       string            `json:"scope"`
+	Langs       []string          `json:"languages"`
+	Settings    *config.Objective `json:"objective_settings,omitempty"`
+	Objective   objective.State   `json:"objective_state"`
+	Outer       *objective.State  `json:"outer_objective_state,omitempty"` // of outer steps
+	Root        string            `json:"root,omitempty"`                  // on many machines, of the last exchange's resolved buckets
+	Choices     map[string]string `json:"kernel_variants"`
+	Baseline    *report.Eval      `json:"baseline,omitempty"`     // before the first step
+	BaselineNLL [][]float32       `json:"baseline_nll,omitempty"` // nats of its documents, by language
+	Last        *report.Eval      `json:"last,omitempty"`         // the latest evaluation
+	Best        float64           `json:"best,omitempty"`         // mean bits per byte of the trained languages
+	BestStep    int               `json:"best_step,omitempty"`
 }
 
 // save writes a checkpoint of the trainer as it stands and removes old ones.

@@ -1,0 +1,97 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+)
+
+// Begin prints the header.
+func (r *Reporter) Begin(h Header) {
+	h.Kind = "header"
+	r.header = h
+	r.pace.Start(h.Start)
+	r.json(h)
+	device := h.Device
+	if h.Software {
+		device += " (software, on the CPU)"
+	}
+	r.Printf(" run     %s → %s", h.Name, h.Dir)
+	r.Printf(" model   %s  %s parameters", h.Model, Count(h.Parameters))
+	r.Printf("         examples begin with %s, end with %s", cmp.Or(h.BOS, "nothing"), cmp.Or(h.EOS, "nothing"))
+	if h.EOS == "" {
+		r.Printf(" !       no end-of-text token: the model will not learn to stop. Give eos_token in tokenizer_config.json, or eos_token_id in config.json")
+	}
+	r.Printf(" device  %s, %s", device, h.Backend)
+	r.Printf(" memory  %s of tensors, budget %s", Bytes(h.Planned), Bytes(h.Budget))
+	r.Printf(" method  %s, scope %s: %d buckets, %d languages", h.Method, h.Scope, h.Buckets, len(h.Languages))
+	if len(h.Languages) > 1 {
+		r.Printf("         cos, in the lines below: mean cosine so far between two languages' gradients; below 0 they conflict")
+	}
+	met := ""
+	if len(h.Languages) > 1 {
+		met = fmt.Sprintf("; %.0f%% of the steps hold two languages or more", 100*h.Met)
+	}
+	r.Printf(" step    %d rows × %d tokens, %.0f%% filled; %d steps, %.1f epochs%s", h.Rows, h.SeqLen, 100*h.Packing, h.Steps, h.Epochs, met)
+	if !r.silent() {
+		DataTable(r.opt.Out, h.Data)
+		Warn(r.opt.Out, h.Warnings)
+	}
+}
+
+// DataTable prints a line for every language: its training examples and tokens, the
+// share of tokens with a loss, how often the run reads them, held-out examples, and
+// the share of its steps that hold another language too; then what was left out and
+// why.
+func DataTable(w io.Writer, data []Data) {
+	r := Reporter{opt: Options{Out: w}}
+	r.Printf(" data    %-8s %9s %9s %8s %7s %9s %12s", "lang", "examples", "tokens", "trained", "epochs", "held out", "with others")
+	for _, d := range data {
+		if !d.Seen {
+			r.Printf("         %-8s %9s %9s %8s %7s %9s  not trained on", d.Lang, "", "", "", "", Count(int64(d.Heldout)))
+			continue
+		}
+		r.Printf("         %-8s %9s %9s %8s %7s %9s %12s", d.Lang, Count(int64(d.Examples)), Count(int64(d.Tokens)), percent(float64(d.Supervised)/float64(d.Tokens)),
+			decimal(float64(d.Epochs)), Count(int64(d.Heldout)), percent(float64(d.Met)))
+	}
+	for _, d := range data {
+		for _, w := range []struct {
+			n          int
+			noun, what string
+		}{
+			{d.TooLong, "example", "longer than data.max_len: " + d.Overlong}, {d.Empty, "example", "empty: dropped"},
+			{d.Masked, "example", "without a supervised token: dropped"},
+			{d.Duplicates, "example", "equal to an earlier one: kept"}, {d.Shared, "example", "held out but also trained on"},
+			{d.Straddling, "token", "across the border of prompt and answer: not trained (does a space belong to the answer?)"},
+			{d.OwnMarks, "BOS or EOS token", "in the text itself: not added again"},
+		} {
+			if w.n > 0 {
+				r.Printf(" !       %s: %d %s%s %s", d.Lang, w.n, w.noun, map[bool]string{false: "s"}[w.n == 1], w.what)
+			}
+		}
+	}
+}
+
+// Warn prints what is unusual.
+func Warn(w io.Writer, warnings []string) {
+	for _, text := range warnings {
+		fmt.Fprintln(w, " !       "+strings.ReplaceAll(text, "\n", "\n         "))
+	}
+}
+
+// percent is a share, "–" for none.
+func percent(x float64) string {
+	if math.IsNaN(x) {
+		return "–"
+	}
+	return fmt.Sprintf("%.0f%%", 100*x)
+}
+
+func decimal(x float64) string {
+	if math.IsNaN(x) {
+		return "–"
+	}
+	return fmt.Sprintf("%.1f", x)
+}

@@ -1,0 +1,150 @@
+package train
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"concord/internal/config"
+	"concord/internal/report"
+)
+
+// dataRecords tells what became of every language's files, and what the run makes
+// of it.
+func (c *corpus) dataRecords(overlong string) []report.Data {
+	out := make([]report.Data, len(c.sets))
+	epochs, met, m := c.sampler.Epochs(c.steps), c.meetings(), 0
+	for i, s := range c.sets {
+		all := s.TrainStats
+		out[i] = report.Data{Lang: s.Lang, Seen: c.seen[i], Examples: all.Examples, Heldout: s.HeldoutStats.Examples,
+			Tokens: all.Tokens, Supervised: all.Supervised, Bytes: all.Bytes,
+			TooLong: all.TooLong + s.HeldoutStats.TooLong, Empty: all.Empty + s.HeldoutStats.Empty,
+			Masked: all.FullyMasked + s.HeldoutStats.FullyMasked, Pieces: all.Pieces + s.HeldoutStats.Pieces, Overlong: fate(overlong, all.Pieces+s.HeldoutStats.Pieces), Shared: s.HeldoutStats.Shared, Duplicates: all.Duplicates,
+			Straddling: all.Straddling + s.HeldoutStats.Straddling, OwnMarks: all.OwnMarks + s.HeldoutStats.OwnMarks,
+			Epochs: report.Float(math.NaN()), Met: report.Float(math.NaN())}
+		if len(s.Train) > 0 {
+			out[i].Epochs, out[i].Met = report.Float(epochs[m]), report.Float(met.of[m])
+			m++
+		}
+	}
+	return out
+}
+
+// fate says what data.overlong did to the documents that were too long.
+func fate(overlong string, pieces int) string {
+	switch {
+	case overlong == "truncate":
+		return "truncated"
+	case pieces > 0:
+		return "split"
+	}
+	return "dropped"
+}
+
+// meetings tells how often a run's languages meet in a step.
+type meetings struct {
+	any  float64   // share of steps that hold two languages or more
+	of   []float64 // by language: share of its steps that hold another too; NaN for none
+	rows []float64 // by language: share of the rows
+}
+
+// meetings looks at the run's steps, of a long run at the first; what is drawn
+// repeats itself.
+func (c *corpus) meetings() meetings {
+	n := len(c.sampler.Languages())
+	out := meetings{of: make([]float64, n), rows: make([]float64, n)}
+	steps := min(c.steps, 1<<14)
+	has, all := make([]float64, n), 0.0
+	for step := range steps {
+		rows, langs := c.sampler.StepRows(step), 0
+		for m, k := range rows {
+			out.rows[m], all = out.rows[m]+float64(k), all+float64(k)
+			if k > 0 {
+				langs++
+			}
+		}
+		if langs > 1 {
+			out.any += 1 / float64(steps)
+		}
+		for m, k := range rows {
+			if k > 0 {
+				has[m]++
+				if langs > 1 {
+					out.of[m]++
+				}
+			}
+		}
+	}
+	for m := range n {
+		if out.of[m] /= has[m]; n == 1 {
+			out.of[m] = math.NaN()
+		}
+		out.rows[m] /= all
+	}
+	return out
+}
+
+// What is said to be unusual.
+const (
+	fewHeldout = 20   // held-out examples
+	manyEpochs = 10   // passes over the same examples
+	littleLoss = 0.05 // share of tokens with a loss
+	seldomTwo  = 0.5  // share of steps with two languages
+	mostMicro  = 64   // micro-batches that a fix may ask for
+)
+
+// warnings says what is unusual about a run's data and steps, each with the line that
+// changes it.
+func (c *corpus) warnings(cfg *config.Config, data []report.Data) []string {
+	out := c.meetingWarning(cfg)
+	for _, d := range data {
+		if !d.Seen {
+			continue
+		}
+		switch {
+		case d.Heldout == 0:
+			out = append(out, fmt.Sprintf("%s: nothing is held out: it is not measured, and not in the mean that model-best is chosen by\nfix: holdout = 0.05, or heldout = \"FILE\", in its [[data.source]]", d.Lang))
+		case d.Heldout < fewHeldout:
+			out = append(out, fmt.Sprintf("%s: %d held-out examples: its figures will say little\nfix: a larger holdout, or heldout = \"FILE\", in its [[data.source]]", d.Lang, d.Heldout))
+		}
+		if d.Epochs > manyEpochs {
+			out = append(out, fmt.Sprintf("%s: every example is read %.0f times\nfix: fewer steps, more data, or data.temperature nearer to 1 (now %g)", d.Lang, float64(d.Epochs), cfg.Data.Temperature))
+		}
+		if share := float64(d.Supervised) / float64(d.Tokens); share < littleLoss {
+			out = append(out, fmt.Sprintf("%s: %.1f%% of its tokens are trained on\nfix: train_on = \"all\" in its [[data.source]], if its prompts are to be learnt too", d.Lang, 100*share))
+		}
+	}
+	return out
+}
+
+// meetingWarning says so when most steps hold one language only, and the method acts
+// on differences between languages.
+func (c *corpus) meetingWarning(cfg *config.Config) []string {
+	met := c.meetings()
+	method := cfg.Objective.Method
+	if met.any >= seldomTwo || len(met.rows) < 2 || cfg.OuterSteps() > 0 || method == "mean" || method == "static" {
+		return nil
+	}
+	rows := cfg.Batch.Rows * cfg.Batch.Accumulate
+	need := int(math.Ceil(1 / (1 - slices.Max(met.rows)))) // rows, of which one is of another language
+	fix := fmt.Sprintf("batch.accumulate = %d", max(cfg.Batch.Accumulate+1, (need+cfg.Batch.Rows-1)/cfg.Batch.Rows))
+	if need > mostMicro*cfg.Batch.Rows || met.any > 0 {
+		fix += ", or data.temperature = 5, which draws rarer languages more often"
+	}
+	return []string{fmt.Sprintf("in %.0f%% of the steps all rows are of one language (%d a step, of %d languages): %s has nothing to resolve there and is the same as mean\nfix: %s", 100*(1-met.any), rows, len(met.rows), method, fix)}
+}
+
+// settings are those that differ from the defaults, for the reports.
+func settings(cfg *config.Config) []report.Setting {
+	usual := map[string]string{}
+	for _, v := range config.Default().Values() {
+		usual[v.Key] = fmt.Sprint(v.Value)
+	}
+	var out []report.Setting
+	for _, v := range cfg.Values() {
+		if text := fmt.Sprint(v.Value); text != usual[v.Key] {
+			out = append(out, report.Setting{Key: v.Key, Value: text})
+		}
+	}
+	return out
+}

@@ -1,0 +1,133 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"strings"
+	"testing"
+
+	"concord/internal/config"
+	"concord/internal/train/traintest"
+)
+
+// edited is the fixture's run file with a change.
+func edited(t *testing.T, from, to string, overrides ...string) *config.Config {
+	t.Helper()
+	path := traintest.Run(t, nil)
+	b, err := os.ReadFile(path)
+	if err != nil || !strings.Contains(string(b), from) {
+		t.Fatalf("%q is not in the run file: %v", from, err)
+	}
+	traintest.WriteFile(t, path, strings.Replace(string(b), from, to, 1))
+	return load(t, path, overrides...)
+}
+
+func warned(t *testing.T, cfg *config.Config) string {
+	t.Helper()
+	p, err := Check(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(p.Warnings, "\n")
+}
+
+// A method that never sees two languages in a step is told of before the run, with a
+// fix that works, and again at its end.
+func TestLanguagesThatNeverMeet(t *testing.T) {
+	const says = "all rows are of one language"
+	for _, method := range []string{"pcgrad", "mgda", "famo", "gradnorm", "graddrop"} {
+		if text := warned(t, load(t, traintest.Run(t, nil), "batch.rows=1", "objective.method="+method)); !strings.Contains(text, "in 100% of the steps "+says) || !strings.Contains(text, "fix: batch.accumulate = 2") {
+			t.Errorf("%s, one row a step:\n%s", method, text)
+		}
+	}
+	for _, fine := range [][]string{{"batch.rows=1", "objective.method=mean"}, {"batch.rows=1", "batch.accumulate=2"}, {"batch.rows=2"}, {}} {
+		cfg := load(t, traintest.Run(t, nil), fine...)
+		if text := warned(t, cfg); strings.Contains(text, says) {
+			t.Errorf("%v:\n%s", fine, text)
+		}
+	}
+	cfg := tiny(t, "batch.rows=1", "schedule.steps=3", "eval.every=0")
+	out, err := until("", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err })
+	if err != nil || strings.Count(out, says) != 2 || !strings.Contains(out, "0% of the steps hold two languages or more") {
+		t.Errorf("%v:\n%s", err, out)
+	}
+}
+
+// A mixture of 95 and 5: the rare language is always with the other, the other hardly
+// ever with it.
+func TestMeetingsOfAMixture(t *testing.T) {
+	dir := t.TempDir()
+	traintest.Base(t, dir+"/base", nil)
+	for i, lang := range traintest.Langs {
+		n := map[string]int{"aa": 190, "bb": 10, "cc": 1}[lang]
+		traintest.WriteFile(t, dir+"/"+lang+".jsonl", traintest.Examples(i, 0, n))
+		traintest.WriteFile(t, dir+"/"+lang+".heldout.jsonl", traintest.Examples(i, 200, 224))
+	}
+	traintest.WriteFile(t, dir+"/dd.heldout.jsonl", traintest.Examples(3, 0, 24))
+	cfg := load(t, traintest.RunFile(t, dir, nil), "batch.rows=4", "schedule.steps=0", "schedule.epochs=3")
+	p, err := Check(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	aa, bb := float64(p.Data[0].Met), float64(p.Data[1].Met)
+	if !(aa > 0.1 && aa < 0.4) || bb != 1 || math.IsNaN(float64(p.Data[2].Met)) {
+		t.Errorf("aa %v, bb %v, cc %v", aa, bb, p.Data[2].Met)
+	}
+	if !strings.Contains(warned(t, cfg), "one language") {
+		t.Error("not told")
+	}
+	c, err := openCorpus(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two := 0.0
+	for step := range c.steps {
+		langs := map[int]bool{}
+		for _, m := range c.sampler.Batch(step).Lang {
+			langs[m] = true
+		}
+		if len(langs) > 1 {
+			two++
+		}
+	}
+	if got := c.meetings().any; math.Abs(got-two/float64(c.steps)) > 1e-9 {
+		t.Errorf("%v of the steps hold two languages, told %v", two/float64(c.steps), got)
+	}
+}
+
+// A trained language without held-out examples is said at the start and stays in the
+// closing table; the mean tells of how many languages it is.
+func TestNothingIsHeldOut(t *testing.T) {
+	traintest.RequireAdapter(t)
+	cfg := edited(t, "heldout = \"bb.heldout.jsonl\"\n", "", "schedule.steps=2", "eval.every=1")
+	out, err := until("", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"bb: nothing is held out: it is not measured, and not in the mean that model-best is chosen by\n         fix: holdout", "bb       seen    not measured", "2 of 3", "aa: 6 held-out examples", "few documents are held out (aa: 6,"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("not told: %q\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "NaN") {
+		t.Errorf("NaN:\n%s", out)
+	}
+}
+
+func TestOtherWarnings(t *testing.T) {
+	text := warned(t, load(t, traintest.Run(t, nil), "schedule.steps=100"))
+	if !strings.Contains(text, "aa: every example is read ") || !strings.Contains(text, "fix: fewer steps") {
+		t.Errorf("many epochs:\n%s", text)
+	}
+	cfg := edited(t, "", "")
+	long := ""
+	for i := range 30 {
+		long += fmt.Sprintf("{\"prompt\": \"%s%c\", \"completion\": \"x\"}\n", strings.Repeat("ab", 30), 'a'+i)
+	}
+	traintest.WriteFile(t, cfg.Resolve("aa.jsonl"), long)
+	if text := warned(t, load(t, cfg.Path(), "batch.seq_len=64", "schedule.steps=2")); !strings.Contains(text, "aa: 3.2% of its tokens are trained on\nfix: train_on") {
+		t.Errorf("long prompts:\n%s", text)
+	}
+}
