@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"concord/gpu"
+	"concord/internal/param"
 	"concord/tensor"
 )
 
@@ -23,9 +24,10 @@ func (f *fixing) allocate(r *Resolver) {
 	width := 0
 	for _, b := range r.store.Layout.Buckets {
 		for _, p := range b.Params {
-			width = max(width, min(p.R, p.C))
-			if p.Kind.Vector() || p.Shared() {
-				width = max(width, p.C) // factors of norms and embeddings have the model's width
+			if p.Kind == param.Linear { // the narrower of its factors is scaled
+				width = max(width, min(p.R, p.C))
+			} else {
+				width = max(width, p.Width())
 			}
 		}
 	}

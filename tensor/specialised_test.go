@@ -197,6 +197,8 @@ func specialisations() []specialisation {
 		add(kernel, "SOFTCAP", wgslFloat(50))
 	}
 	for _, lanes := range []int{8, 32, 64} {
+		add("layernorm_forward", "LANES", lanes)
+		add("layernorm_backward", "LANES", lanes)
 		for _, offset := range []float32{0, 1} {
 			add("rmsnorm_forward", "LANES", lanes, "OFFSET", wgslFloat(offset))
 			add("rmsnorm_backward", "LANES", lanes, "OFFSET", wgslFloat(offset))

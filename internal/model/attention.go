@@ -45,6 +45,9 @@ func (l *attention) project(e *tensor.Engine, x, pos tensor.Tensor, ropes []rope
 
 // rotate applies the rotary embedding to queries and keys, or its transpose.
 func (l *attention) rotate(e *tensor.Engine, q, k, pos tensor.Tensor, ropes []ropeTables, inverse bool) {
+	if len(ropes) == 0 { // positions are learned
+		return
+	}
 	t := ropes[l.rope]
 	e.RoPE(q, l.shape.Heads, pos, t.cos, t.sin, inverse)
 	e.RoPE(k, l.shape.KVHeads, pos, t.cos, t.sin, inverse)

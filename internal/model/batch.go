@@ -36,9 +36,9 @@ type Batch struct {
 
 	spans map[int]tensor.Docs     // by window: what of its document a token sees, and who sees it
 	split map[int]tensor.Segments // by rows a token: Segments of such rows; all in one if negative
-	index *tensor.TokenIndex      // by objective
-	whole *tensor.TokenIndex      // all tokens in one; the same as index for one objective
-	m     *transformer
+	// tokens is the index of the ids, positions that of Pos where those are learned.
+	tokens, positions *tokenIndex
+	m                 *transformer
 	memory
 }
 
@@ -55,12 +55,55 @@ func (m *transformer) NewBatch() *Batch {
 	one := oneObjective(m.n, m.dims.Objectives)
 	b.Segments = b.segments(one)
 	if !m.dims.ForwardOnly {
-		b.index = m.e.NewTokenIndex(m.n, m.dims.Objectives)
-		if b.whole = b.index; m.dims.Objectives > 1 {
-			b.whole = m.e.NewTokenIndex(m.n, 1)
+		b.tokens = newTokenIndex(m.e, m.n, m.dims.Objectives)
+		if m.embedding.positions != nil {
+			b.positions = newTokenIndex(m.e, m.n, m.dims.Objectives)
 		}
 	}
 	return b
+}
+
+// tokenIndex sorts the tokens of a batch by the rows of a table that they use.
+type tokenIndex struct {
+	parts *tensor.TokenIndex // by objective
+	whole *tensor.TokenIndex // all tokens in one; the same as parts for one objective
+}
+
+func newTokenIndex(e *tensor.Engine, n, objectives int) *tokenIndex {
+	x := &tokenIndex{parts: e.NewTokenIndex(n, objectives)}
+	if x.whole = x.parts; objectives > 1 {
+		x.whole = e.NewTokenIndex(n, 1)
+	}
+	return x
+}
+
+// of is the index of the batch's tokens in so many segments.
+func (x *tokenIndex) of(segments int) *tensor.TokenIndex {
+	if segments == 1 {
+		return x.whole
+	}
+	return x.parts
+}
+
+// update and release do nothing where there is no index.
+func (x *tokenIndex) update(rows []uint32, seg tensor.Segments) {
+	if x == nil {
+		return
+	}
+	x.parts.Update(rows, seg)
+	if x.whole != x.parts {
+		x.whole.Update(rows, tensor.Segments{Starts: []int{0, len(rows)}})
+	}
+}
+
+func (x *tokenIndex) release() {
+	if x == nil {
+		return
+	}
+	x.parts.Release()
+	if x.whole != x.parts {
+		x.whole.Release()
+	}
 }
 
 // segments is starts on the device.
@@ -110,12 +153,8 @@ func (b *Batch) Upload(t Tokens) error {
 		}
 	}
 	b.uploadSpans(t)
-	if b.index != nil {
-		b.index.Update(t.IDs, b.Segments)
-		if b.whole != b.index {
-			b.whole.Update(t.IDs, tensor.Segments{Starts: []int{0, len(t.IDs)}})
-		}
-	}
+	b.tokens.update(t.IDs, b.Segments)
+	b.positions.update(t.Pos, b.Segments)
 	return nil
 }
 
@@ -171,14 +210,6 @@ func (b *Batch) rows(seg tensor.Segments, k int) tensor.Segments {
 		b.split[k] = s
 	}
 	return s
-}
-
-// tokens is the index of the batch's tokens in so many segments.
-func (b *Batch) tokens(segments int) *tensor.TokenIndex {
-	if segments == 1 {
-		return b.whole
-	}
-	return b.index
 }
 
 func (b *Batch) check(t Tokens) error {
@@ -243,10 +274,6 @@ func (b *Batch) docs(window int) tensor.Docs { return b.spans[window] }
 // Release frees what NewBatch allocated.
 func (b *Batch) Release() {
 	b.release()
-	if b.index != nil {
-		b.index.Release()
-		if b.whole != b.index {
-			b.whole.Release()
-		}
-	}
+	b.tokens.release()
+	b.positions.release()
 }

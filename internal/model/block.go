@@ -17,7 +17,7 @@ type block struct {
 	attentionNorm, mlpNorm norm
 	attentionPost, mlpPost norm // or nil
 	attention              attention
-	mlp                    gatedMLP
+	mlp                    mlp
 }
 
 func (l *block) params() []*parameter {
@@ -36,7 +36,7 @@ type activations struct {
 	att            tensor.Tensor // (N, H·D) attention's output
 	lse            tensor.Tensor // (H, N)
 	mid            tensor.Tensor // (N, C) residual stream after attention
-	gate, up       tensor.Tensor // (N, F)
+	gate, up       tensor.Tensor // (N, F), gate not in plain MLPs
 	out, down      tensor.Tensor // (N, C) of attention and MLP, before their norms
 }
 
@@ -46,11 +46,14 @@ func newActivations(m *memory, c Config, n int) *activations {
 	a := &activations{
 		q: t("q", n, hd), k: t("k", n, kvd), v: t("v", n, kvd),
 		att: t("attention", n, hd), lse: t("lse", c.Heads, n), mid: t("mid", n, c.Hidden),
-		gate: t("gate", n, c.FFN), up: t("up", n, c.FFN),
+		up: t("up", n, c.FFN),
+	}
+	if !c.family().plain {
+		a.gate = t("gate", n, c.FFN)
 	}
 	if c.family().qkNorm {
 		a.rawQ, a.rawK = t("q before its norm", n, hd), t("k before its norm", n, kvd)
-		a.qStats, a.kStats = stats{t("q rstd", 1, n*c.Heads)}, stats{t("k rstd", 1, n*c.KVHeads)}
+		a.qStats, a.kStats = newStats(m, gpu.RoleActivations, c, n*c.Heads), newStats(m, gpu.RoleActivations, c, n*c.KVHeads)
 	}
 	if c.family().postNorms {
 		a.out, a.down = t("attention's output", n, c.Hidden), t("MLP's output", n, c.Hidden)
@@ -66,7 +69,7 @@ func (a *activations) first(n int, c Config) *activations {
 		mid: rows(a.mid, n), gate: rows(a.gate, n), up: rows(a.up, n)}
 	if a.rawQ.Buf != nil {
 		out.rawQ, out.rawK = rows(a.rawQ, n), rows(a.rawK, n)
-		out.qStats, out.kStats = stats{columns(a.qStats.rstd, n*c.Heads)}, stats{columns(a.kStats.rstd, n*c.KVHeads)}
+		out.qStats, out.kStats = a.qStats.first(n*c.Heads), a.kStats.first(n*c.KVHeads)
 	}
 	if a.out.Buf != nil {
 		out.out, out.down = rows(a.out, n), rows(a.down, n)
@@ -84,13 +87,13 @@ type scratch struct {
 func newScratch(m *memory, c Config, n int) *scratch {
 	return &scratch{
 		norm:  m.new(gpu.RoleScratch, "norm", n, c.Hidden),
-		stats: stats{m.new(gpu.RoleScratch, "rstd", 1, n)},
+		stats: newStats(m, gpu.RoleScratch, c, n),
 		act:   m.new(gpu.RoleScratch, "mlp", n, c.FFN),
 	}
 }
 
 func (s *scratch) first(n int) *scratch {
-	return &scratch{norm: rows(s.norm, n), stats: stats{columns(s.stats.rstd, n)}, act: rows(s.act, n)}
+	return &scratch{norm: rows(s.norm, n), stats: s.stats.first(n), act: rows(s.act, n)}
 }
 
 // backScratch is the backward pass's memory, shared by all blocks.
@@ -110,9 +113,12 @@ func newBackScratch(m *memory, c Config, n int) *backScratch {
 	t := func(label string, cols int) tensor.Tensor { return m.new(gpu.RoleScratch, label, n, cols) }
 	hd, kvd := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
 	s := &backScratch{
-		dx: t("dx", c.Hidden), dnorm: t("dnorm", c.Hidden), dgate: t("dgate", c.FFN), dup: t("dup", c.FFN), dact: t("dact", c.FFN),
+		dx: t("dx", c.Hidden), dnorm: t("dnorm", c.Hidden), dup: t("dup", c.FFN), dact: t("dact", c.FFN),
 		dq: t("dq", hd), datt: t("dattention", hd), dk: t("dk", kvd), dv: t("dv", kvd),
 		delta: m.new(gpu.RoleScratch, "delta", c.Heads, n),
+	}
+	if !c.family().plain {
+		s.dgate = t("dgate", c.FFN)
 	}
 	if c.family().qkNorm {
 		s.dkRaw = t("dk before its norm", kvd)

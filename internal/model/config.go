@@ -42,6 +42,9 @@ type Config struct {
 	DType             safetensors.DType // dtype or torch_dtype; ReadConfig: else that of most weights; "" when unknown
 	BOS, EOS          []int             // bos_token_id, eos_token_id: an id, a list or null
 
+	// Notes say what of the file has no effect and may be missed, a line each.
+	Notes []string
+
 	raw []field // the file's keys in their order, for writing it back
 }
 
@@ -81,7 +84,7 @@ func (c Config) Validate() error {
 		{"num_attention_heads", c.Heads, maxDim}, {"num_key_value_heads", c.KVHeads, maxDim}, {"head_dim", c.HeadDim, maxDim},
 		{"vocab_size", c.Vocab, maxDim}, {"max_position_embeddings", c.MaxPositions, maxDim}} {
 		if d.n < 1 || d.n > d.max {
-			return fmt.Errorf("%s is %d, must be 1 to %d", d.key, d.n, d.max)
+			return fmt.Errorf("%s is %d, must be 1 to %d", c.family().key(d.key), d.n, d.max)
 		}
 	}
 	if !(c.RMSNormEps >= 0) || c.RMSNormEps > 1 {

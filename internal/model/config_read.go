@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,7 +49,14 @@ type fileConfig struct {
 	FinalSoftCap     *float64 `json:"final_logit_softcapping"`
 	WindowPattern    *int     `json:"sliding_window_pattern"`
 
+	AttentionPDrop float64 `json:"attn_pdrop"`
+	EmbeddingPDrop float64 `json:"embd_pdrop"`
+	ResidualPDrop  float64 `json:"resid_pdrop"`
+
 	// What the layers do not compute must be absent or switched off.
+	ScaleWeights     *bool           `json:"scale_attn_weights"`
+	ScaleByLayer     bool            `json:"scale_attn_by_inverse_layer_idx"`
+	CrossAttention   bool            `json:"add_cross_attention"`
 	AttentionDropout float64         `json:"attention_dropout"`
 	RopeInterleaved  bool            `json:"rope_interleaved"`
 	Quantization     json.RawMessage `json:"quantization_config"`
@@ -64,6 +72,9 @@ func ParseConfig(text []byte) (Config, error) {
 		return Config{}, err
 	}
 	var f fileConfig
+	if text, err = usualKeys(raw); err != nil {
+		return Config{}, err
+	}
 	if err := json.Unmarshal(text, &f); err != nil {
 		return Config{}, err
 	}
@@ -84,19 +95,25 @@ func ParseConfig(text []byte) (Config, error) {
 		MaxPositions:      or(f.MaxPositions, 2048),
 		AttentionBias:     f.AttentionBias,
 		MLPBias:           f.MLPBias,
-		RMSNormEps:        or(f.RMSNormEps, 1e-6),
+		RMSNormEps:        or(f.RMSNormEps, cmp.Or(family.eps, 1e-6)),
 		TieWordEmbeddings: or(f.Tie, family.tied),
 		InitializerRange:  or(f.InitializerRange, 0.02),
 		raw:               raw,
 	}
+	if family.plain && c.FFN == 0 { // n_inner null
+		c.FFN = min(4*c.Hidden, maxDim)
+	}
+	c.Notes = f.notes()
 	if c.HeadDim, err = f.headDim(family); err != nil {
 		return Config{}, err
 	}
 	if c.Windows, err = f.windows(family); err != nil {
 		return Config{}, err
 	}
-	if err := f.readRope(&c, family); err != nil {
-		return Config{}, err
+	if !family.positions {
+		if err := f.readRope(&c, family); err != nil {
+			return Config{}, err
+		}
 	}
 	if family.scalar {
 		if c.QueryScalar = or(f.QueryScalar, 256); c.QueryScalar == 0 {
@@ -116,6 +133,47 @@ func ParseConfig(text []byte) (Config, error) {
 		return Config{}, err
 	}
 	return c, c.Validate()
+}
+
+// usualKeys is the file with the keys that a family spells in its own way as the
+// others spell them.
+func usualKeys(raw []field) ([]byte, error) {
+	var modelType string
+	for _, f := range raw {
+		if f.key == "model_type" {
+			json.Unmarshal(f.value, &modelType) // what is no string is no family either
+		}
+	}
+	usual := map[string]string{}
+	for k, own := range families[modelType].keys {
+		usual[own] = k
+	}
+	all := map[string]json.RawMessage{}
+	for _, f := range raw {
+		key := f.key
+		if k, ok := usual[key]; ok {
+			key = k
+		}
+		if _, ok := all[key]; ok {
+			return nil, fmt.Errorf("%s is given twice, in two spellings", key)
+		}
+		all[key] = f.value
+	}
+	return json.Marshal(all)
+}
+
+// notes say what of the file has no effect and may be missed.
+func (f *fileConfig) notes() []string {
+	var out []string
+	for _, d := range []struct {
+		key   string
+		value float64
+	}{{"attn_pdrop", f.AttentionPDrop}, {"embd_pdrop", f.EmbeddingPDrop}, {"resid_pdrop", f.ResidualPDrop}} {
+		if d.value != 0 {
+			out = append(out, fmt.Sprintf("%s: %s %v has no effect: there is no dropout; %s 0 says so", ConfigFile, d.key, d.value, d.key))
+		}
+	}
+	return out
 }
 
 func or[T any](p *T, absent T) T {
@@ -143,6 +201,14 @@ func (f *fileConfig) refuse(family family) error {
 		return fmt.Errorf("final_logit_softcapping %v is not supported in a %s model", *f.FinalSoftCap, f.ModelType)
 	case f.AttentionSoftCap != nil && !family.softCaps:
 		return fmt.Errorf("attn_logit_softcapping %v is not supported in a %s model", *f.AttentionSoftCap, f.ModelType)
+	case f.ModelType == "phi3" && (f.ropeType() == "yarn" || f.ropeType() == "su"):
+		return fmt.Errorf("rope_scaling type %q of a phi3 model is longrope, which is not supported", f.ropeType())
+	case !or(f.ScaleWeights, true):
+		return errors.New("scale_attn_weights false is not supported")
+	case f.ScaleByLayer:
+		return errors.New("scale_attn_by_inverse_layer_idx true is not supported")
+	case f.CrossAttention:
+		return errors.New("add_cross_attention true is not supported")
 	case f.Bidirectional:
 		return errors.New("use_bidirectional_attention true is not supported: attention is causal")
 	case len(f.Quantization) > 0 && string(f.Quantization) != "null":
@@ -162,7 +228,7 @@ func (f *fileConfig) checkActivation(family family) error {
 		want = []string{"gelu_pytorch_tanh", "gelu_new"}
 	}
 	if act != nil && !slices.Contains(want, *act) {
-		return fmt.Errorf("%s %q is not supported in a %s model: supported is %q", key, *act, f.ModelType, want[0])
+		return fmt.Errorf("%s %q is not supported in a %s model: supported is %q", family.key(key), *act, f.ModelType, want[0])
 	}
 	return nil
 }
@@ -195,7 +261,7 @@ func (f *fileConfig) windows(family family) ([]int, error) {
 			return nil, fmt.Errorf("sliding_window is %s, must be null or a number of tokens from 1", f.Window)
 		}
 	}
-	null := string(f.Window) == "null"
+	null := string(f.Window) == "null" || len(f.Window) == 0 && family.slides == allSlideIfGiven
 	if null && family.localRope {
 		return nil, errors.New("sliding_window null is not supported: layers that slide need a width")
 	}
@@ -217,7 +283,7 @@ func (f *fileConfig) windows(family family) ([]int, error) {
 		}
 		slide = func(i int) bool { return (i+1)%pattern != 0 }
 	}
-	if family.slides != allSlide && f.LayerTypes != nil {
+	if family.slides != allSlide && family.slides != allSlideIfGiven && f.LayerTypes != nil {
 		if len(f.LayerTypes) != f.Layers {
 			return nil, fmt.Errorf("layer_types names %d layers, num_hidden_layers is %d", len(f.LayerTypes), f.Layers)
 		}

@@ -29,6 +29,16 @@ type fileRope struct {
 	Sliding *fileRope `json:"sliding_attention"`
 }
 
+// ropeType is the kind of scaling, "" for none.
+func (f *fileConfig) ropeType() string {
+	for _, r := range []*fileRope{f.RopeParameters, f.RopeScaling} {
+		if r != nil {
+			return or(r.RopeType, or(r.Type, ""))
+		}
+	}
+	return ""
+}
+
 // readRope sets c's rotary settings from the keys of both generations. When both
 // are present they must agree.
 func (f *fileConfig) readRope(c *Config, family family) error {
@@ -182,6 +192,9 @@ func ropeKeys(s tensor.RoPEScaling) map[string]any {
 // ropeFields spells the rotary settings for both generations of readers, as one
 // that misses them silently uses theta 10000.
 func (c Config) ropeFields(out []field) []field {
+	if c.family().positions {
+		return out
+	}
 	parameters := ropeKeys(c.RopeScaling)
 	if parameters == nil {
 		parameters = map[string]any{"rope_type": "default"}

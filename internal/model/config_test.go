@@ -171,6 +171,41 @@ func TestConfigWindows(t *testing.T) {
 	}
 }
 
+const gpt2 = `{"activation_function": "gelu_new", "architectures": ["GPT2LMHeadModel"], "attn_pdrop": 0.1, "bos_token_id": 50256,
+ "embd_pdrop": 0.1, "eos_token_id": 50256, "initializer_range": 0.02, "layer_norm_epsilon": 1e-05, "model_type": "gpt2", "n_ctx": 1024,
+ "n_embd": 768, "n_head": 12, "n_layer": 12, "n_positions": 1024, "resid_pdrop": 0.1, "vocab_size": 50257}`
+
+// GPT-2 has other keys, which errors and what is written use too.
+func TestConfigGPT2(t *testing.T) {
+	c, err := ParseConfig([]byte(gpt2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := c.Parameters(); n != 124439808 {
+		t.Errorf("%d parameters, GPT-2 has 124439808", n)
+	}
+	if c.FFN != 3072 || c.HeadDim != 64 || c.KVHeads != 12 || !c.TieWordEmbeddings || c.RMSNormEps != 1e-5 || len(c.Notes) != 3 {
+		t.Errorf("%+v", c)
+	}
+	text, err := c.JSON(safetensors.F32)
+	if err != nil || strings.Contains(string(text), "rope") || strings.Contains(string(text), "hidden_size") {
+		t.Errorf("written: %s (%v)", text, err)
+	}
+	for _, x := range []struct{ old, new, want string }{
+		{`"n_embd": 768`, `"n_embd": 0`, "n_embd is 0"},
+		{`"gelu_new"`, `"relu"`, `activation_function "relu"`},
+		{`"n_ctx": 1024`, `"hidden_size": 768`, "hidden_size is given twice, in two spellings"},
+		{`"n_ctx": 1024`, `"scale_attn_by_inverse_layer_idx": true`, "scale_attn_by_inverse_layer_idx"},
+		{`"n_ctx": 1024`, `"scale_attn_weights": false`, "scale_attn_weights"},
+		{`"n_ctx": 1024`, `"add_cross_attention": true`, "add_cross_attention"},
+		{`"n_head": 12`, `"n_head": 7`, "hidden_size 768 is not divisible"},
+	} {
+		if _, err := ParseConfig([]byte(strings.Replace(gpt2, x.old, x.new, 1))); err == nil || !strings.Contains(err.Error(), x.want) {
+			t.Errorf("%s: error %v, want %q", x.new, err, x.want)
+		}
+	}
+}
+
 func TestConfigRefusals(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
 		{`"model_type": "llama"`, `"model_type": "gemma4"`, `model_type "gemma4" is not supported: supported are gemma, gemma2`},
@@ -257,6 +292,8 @@ func TestNormal(t *testing.T) {
 
 func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte(llama32))
+	f.Add([]byte(gpt2))
+	f.Add([]byte(`{"model_type":"gemma3_text","hidden_size":8,"intermediate_size":8,"num_hidden_layers":2,"num_attention_heads":2,"vocab_size":9}`))
 	f.Add([]byte(`{"model_type":"llama","rope_scaling":{"type":"linear","factor":2}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c, err := ParseConfig(text)

@@ -75,12 +75,15 @@ func (c Config) fields() []field {
 		{"num_key_value_heads", c.KVHeads}, {"rms_norm_eps", c.RMSNormEps}, {"tie_word_embeddings", c.TieWordEmbeddings},
 		{"vocab_size", c.Vocab},
 	} {
-		out = set(out, f.key, f.value, true)
+		out = set(out, c.family().key(f.key), f.value, true)
 	}
-	if c.family().gelu {
+	switch f := c.family(); {
+	case f.plain:
+		out = set(out, f.key("hidden_act"), "gelu_new", true)
+	case f.gelu:
 		out = set(out, "hidden_act", "gelu_pytorch_tanh", true)
 		out = set(out, "hidden_activation", "gelu_pytorch_tanh", true)
-	} else {
+	default:
 		out = set(out, "hidden_act", "silu", true)
 	}
 	if c.family().scalar {
@@ -116,7 +119,7 @@ func (c Config) windowFields(out []field) []field {
 		types = append(types, kind)
 	}
 	out = set(out, "sliding_window", width, true)
-	if c.family().slides == allSlide {
+	if s := c.family().slides; s == allSlide || s == allSlideIfGiven {
 		return out
 	}
 	if c.family().slides == qwenSlides {

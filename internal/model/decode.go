@@ -30,7 +30,7 @@ type Decoder struct {
 	starts     map[int]tensor.Tensor // by window, (1, chunk): the first key that a token sees
 	factors    tensor.Tensor         // (1, chunk) of the embedding
 	last, norm tensor.Tensor         // (1, C)
-	rstd       tensor.Tensor         // (1, 1)
+	stats      stats                 // (1, 1)
 	logits     tensor.Tensor         // (1, V)
 }
 
@@ -55,7 +55,7 @@ func (m *transformer) NewDecoder(maxLen int) (*Decoder, error) {
 	}
 	d.factors = m.embedding.newFactors(&d.memory, d.chunk)
 	d.last, d.norm = d.new(gpu.RoleScratch, "last", 1, c.Hidden), d.new(gpu.RoleScratch, "last norm", 1, c.Hidden)
-	d.rstd, d.logits = d.new(gpu.RoleScratch, "rstd", 1, 1), d.new(gpu.RoleScratch, "logits", 1, c.Vocab)
+	d.stats, d.logits = newStats(&d.memory, gpu.RoleScratch, c, 1), d.new(gpu.RoleScratch, "logits", 1, c.Vocab)
 	if err := m.e.Dev.Err(); err != nil {
 		d.Release()
 		return nil, fmt.Errorf("model: key-value cache for %d tokens: %w", maxLen, err)
@@ -95,7 +95,7 @@ func (d *Decoder) Append(ids ...uint32) ([]float32, error) {
 	e, rowBytes := d.e, tensor.F32.Bytes(int64(x.LD))
 	row := gpu.View{Buf: x.Buf, Offset: x.Offset + int64(x.R-1)*rowBytes, Size: rowBytes}
 	e.Dev.Copy(d.last.View(), row)
-	d.m.norm.forward(e, d.norm, d.last, stats{d.rstd})
+	d.m.norm.forward(e, d.norm, d.last, d.stats)
 	out, err := d.m.head.logits(e, d.logits, d.norm)
 	if err != nil {
 		return nil, fmt.Errorf("model: decode: %w", err)
@@ -137,7 +137,7 @@ func (d *Decoder) run(ids []uint32) tensor.Tensor {
 	e.UploadU32(devIDs, ids)
 	e.UploadU32(c.pos, pos)
 	a, s, x := d.a.first(n, m.config), d.s.first(n), rows(d.x[0], n)
-	m.embedding.forward(e, x, devIDs, columns(d.factors, n))
+	m.embedding.forward(e, x, devIDs, c.pos, columns(d.factors, n), s.norm)
 	for i, l := range m.blocks {
 		out := rows(d.x[(i+1)%2], n)
 		c.keys, c.values = d.keys[i], d.vals[i]

@@ -25,8 +25,9 @@ func oneDocument(ids []uint32) ref.DecoderBatch {
 }
 
 func TestDecoder(t *testing.T) {
+	e := testEngine(t)
 	for name, c := range models() {
-		t.Run(name, func(t *testing.T) { checkDecoder(t, newSetupOf(t, c, 1)) })
+		t.Run(name, func(t *testing.T) { checkDecoder(t, newSetupOf(t, e, c, 1)) })
 	}
 }
 

@@ -9,29 +9,45 @@ import (
 
 // embedding looks up the rows of its table:
 //
-//	x_i = f E[id_i],   dE_m = f Σ of dx_i over the tokens i of objective m, by id
+//	x_i = f E[id_i] + P[pos_i],   dE_m = f Σ of dx_i over the tokens i of objective m, by id; dP likewise
 type embedding struct {
-	table  *parameter
-	factor float32 // f; 0 = 1
+	table     *parameter
+	positions *parameter // P, in some families
+	factor    float32    // f; 0 = 1
 }
 
-func (l embedding) params() []*parameter { return []*parameter{l.table} }
+func (l embedding) params() []*parameter {
+	if l.positions == nil {
+		return []*parameter{l.table}
+	}
+	return []*parameter{l.positions, l.table}
+}
 
-// forward needs factors, (1, N) of them, where there is a factor.
-func (l embedding) forward(e *tensor.Engine, x, ids, factors tensor.Tensor) {
+// forward needs factors, (1, N) of them, where there is a factor, and overwrites
+// scratch, shaped as x.
+func (l embedding) forward(e *tensor.Engine, x, ids, pos, factors, scratch tensor.Tensor) {
 	e.Embedding(x, l.table.t, ids)
 	if l.factor != 0 {
 		e.ScaleRowsInPlace(x, factors)
+	}
+	if l.positions != nil {
+		e.Embedding(scratch, l.positions.t, pos)
+		e.Add(x, x, scratch)
 	}
 }
 
 // backward overwrites dx.
 func (l embedding) backward(p backPass, dx, factors tensor.Tensor) {
+	if l.positions != nil {
+		p.use(l.positions, dx, func(dx tensor.Tensor, to tensor.Target) {
+			p.e.EmbeddingBackward(to.Rows, dx, p.b.positions.of(to.Segments.M()), to.Accumulate)
+		})
+	}
 	if l.factor != 0 {
 		p.e.ScaleRowsInPlace(dx, factors)
 	}
 	p.use(l.table, dx, func(dx tensor.Tensor, to tensor.Target) {
-		p.e.EmbeddingBackward(to.Rows, dx, p.b.tokens(to.Segments.M()), to.Accumulate)
+		p.e.EmbeddingBackward(to.Rows, dx, p.b.tokens.of(to.Segments.M()), to.Accumulate)
 	})
 }
 

@@ -111,7 +111,7 @@ func goldenGradients(t *testing.T, m *transformer, golden map[string][]float32) 
 	}
 	for _, s := range storedTensors(m.config) {
 		for i, want := range s.split(golden["grad."+s.name]) {
-			if err := optest.Compare(g.read(m.e, s.parts[i].Name, 0), want, 10*tolerance); err != nil { // deeper than the loss by the whole backward
+			if err := compareGradient(g.read(m.e, s.parts[i].Name, 0), want, 10*tolerance); err != nil { // deeper than the loss by the whole backward
 				t.Errorf("%s: %v", s.parts[i].Name, err)
 			}
 		}

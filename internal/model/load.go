@@ -20,7 +20,7 @@ func Load(e *tensor.Engine, dir string, c Config, w Weights) error {
 		return fmt.Errorf("model: %w", err)
 	}
 	defer r.Close()
-	tensors := storedTensors(c)
+	tensors := locate(r, c)
 	if err := checkNames(r, dir, c, tensors); err != nil {
 		return err
 	}
@@ -55,7 +55,26 @@ func Check(dir string, c Config) error {
 		return fmt.Errorf("model: %w", err)
 	}
 	defer r.Close()
-	return checkNames(r, dir, c, storedTensors(c))
+	return checkNames(r, dir, c, locate(r, c))
+}
+
+// locate is storedTensors with the names of the file that r reads: some leave out
+// the family's prefix.
+func locate(r *safetensors.Reader, c Config) []stored {
+	out, prefix := storedTensors(c), c.family().prefix
+	if slices.ContainsFunc(r.Names(), func(name string) bool { return prefix != "" && strings.HasPrefix(name, prefix) }) {
+		return out
+	}
+	for i := range out {
+		out[i].name = strings.TrimPrefix(out[i].name, prefix)
+	}
+	return out
+}
+
+// isBuffer says that a tensor of a file holds no parameter but what follows from
+// the configuration.
+func (c Config) isBuffer(name string) bool {
+	return slices.ContainsFunc(append([]string{".rotary_emb.inv_freq"}, c.family().buffers...), func(end string) bool { return strings.HasSuffix(name, end) })
 }
 
 // headName is the tensor of c's head, where it is not the embedding's.
@@ -77,7 +96,7 @@ func checkNames(r *safetensors.Reader, dir string, c Config, tensors []stored) e
 		}
 	}
 	for _, name := range r.Names() {
-		if !known[name] && !strings.HasSuffix(name, ".rotary_emb.inv_freq") && !(c.TieWordEmbeddings && name == c.headName()) {
+		if !known[name] && !c.isBuffer(name) && !(c.TieWordEmbeddings && name == c.headName()) {
 			return fmt.Errorf("model: %s: tensor %s is not part of a %s model: it would be lost", dir, name, c.ModelType)
 		}
 	}

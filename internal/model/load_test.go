@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,8 +14,9 @@ import (
 )
 
 func TestSaveAndLoad(t *testing.T) {
-	for _, tied := range []bool{false, true} {
-		s := newSetup(t, tied, 1)
+	e := testEngine(t)
+	for _, c := range models() {
+		s := newSetupOf(t, e, c, 1)
 		from, dir := t.TempDir(), filepath.Join(t.TempDir(), "out")
 		os.WriteFile(filepath.Join(from, "tokenizer.json"), []byte(`{"a":1}`), 0o644)
 		if err := Save(s.e, dir, from, s.c, s.w, ""); err != nil {
@@ -150,5 +152,43 @@ func TestSaveRefusesNaN(t *testing.T) {
 	}
 	if after, _ := os.ReadFile(filepath.Join(dir, safetensors.SingleFile)); !bytes.Equal(before, after) {
 		t.Error("the refused save changed the file")
+	}
+}
+
+// Files of GPT-2 come with and without a prefix and with masks among the tensors;
+// what is saved has the prefix, and matrices as (in, out).
+func TestLoadPrefixes(t *testing.T) {
+	s := newSetupOf(t, testEngine(t), models()["gpt2, tied=true"], 1)
+	bare := func(name string) string { return strings.TrimPrefix(name, "transformer.") }
+	for _, name := range []func(string) string{func(name string) string { return name }, bare} {
+		dir := t.TempDir()
+		entries := entriesOf(s.c)
+		for i := range entries {
+			entries[i].Name = name(entries[i].Name)
+		}
+		for _, buffer := range []string{"transformer.h.0.attn.bias", "transformer.h.1.attn.masked_bias"} {
+			entries = append(entries, entry(name(buffer), []int{1}, 1))
+		}
+		if err := safetensors.WriteModel(dir, entries, nil, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := Check(dir, s.c); err != nil {
+			t.Error(err)
+		}
+		if err := Load(s.e, dir, s.c, s.w); err != nil {
+			t.Error(err)
+		}
+	}
+	dir := t.TempDir()
+	if err := Save(s.e, dir, "", s.c, s.w, safetensors.F32); err != nil {
+		t.Fatal(err)
+	}
+	r, err := safetensors.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if x, ok := r.Tensor("transformer.h.0.attn.c_attn.weight"); !ok || !slices.Equal(x.Shape, []int{s.c.Hidden, 3 * s.c.Hidden}) {
+		t.Errorf("c_attn is saved as %+v", x)
 	}
 }

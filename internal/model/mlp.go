@@ -2,6 +2,44 @@ package model
 
 import "concord/tensor"
 
+// mlp is a feed-forward network. forward leaves what backward needs in a; what
+// retired names is free from the moment that backward asks for the gradient of the
+// parameter.
+type mlp interface {
+	params() []*parameter
+	forward(e *tensor.Engine, y, x tensor.Tensor, a *activations, s *scratch)
+	backward(p backPass, dx, dy, x tensor.Tensor, a *activations, s *scratch, b *backScratch)
+	retired(a *activations) (*parameter, []tensor.Tensor)
+}
+
+// plainMLP is a network without a gate:
+//
+//	y = gelu(x Uᵀ + u) Dᵀ + d
+//
+// gelu is computed again in the backward.
+type plainMLP struct{ in, out linear }
+
+func (l *plainMLP) params() []*parameter { return append(l.out.params(), l.in.params()...) }
+
+func (l *plainMLP) forward(e *tensor.Engine, y, x tensor.Tensor, a *activations, s *scratch) {
+	l.in.forward(e, a.up, x)
+	e.GELU(s.act, a.up)
+	l.out.forward(e, y, s.act)
+}
+
+func (l *plainMLP) backward(p backPass, dx, dy, x tensor.Tensor, a *activations, s *scratch, b *backScratch) {
+	p.e.GELU(s.act, a.up)
+	l.out.gradient(p, dy, s.act)
+	l.out.backward(p, b.dact, dy, false)
+	p.e.GELUBackward(b.dup, b.dact, a.up)
+	l.in.gradient(p, b.dup, x)
+	l.in.backward(p, dx, b.dup, false)
+}
+
+func (l *plainMLP) retired(a *activations) (*parameter, []tensor.Tensor) {
+	return l.in.weight, []tensor.Tensor{a.up}
+}
+
 // gatedMLP is the gated feed-forward network (arXiv:2002.05202):
 //
 //	y = (act(x Gᵀ) ⊙ x Uᵀ) Dᵀ
@@ -27,6 +65,10 @@ func (l *gatedMLP) backward(p backPass, dx, dy, x tensor.Tensor, a *activations,
 	l.out.backward(p, b.dact, dy, false)
 	l.act.backward(p.e, b.dgate, b.dup, b.dact, a.gate, a.up)
 	l.in.backward(p, dx, x, b.dgate, b.dup)
+}
+
+func (l *gatedMLP) retired(a *activations) (*parameter, []tensor.Tensor) {
+	return l.in[0].weight, []tensor.Tensor{a.gate, a.up}
 }
 
 // activation is the non-linearity of a gated network, out = act(gate) ⊙ up.

@@ -34,6 +34,9 @@ func newNetwork(c Config) *network {
 	d := declarer{c: c, family: c.family(), layer: param.NoLayer}
 	names := d.family.names
 	n := &network{embedding: embedding{table: d.matrix(names.embedding, param.Embedding, c.Vocab, c.Hidden)}, norm: d.norm(names.norm)}
+	if d.family.positions {
+		n.embedding.positions = d.matrix(names.positions, param.Embedding, c.MaxPositions, c.Hidden)
+	}
 	if d.family.scaledEmbed {
 		n.embedding.factor = float32(math.Sqrt(float64(c.Hidden)))
 	}
@@ -59,18 +62,12 @@ type declarer struct {
 }
 
 func (d declarer) block() *block {
-	c, names := d.c, d.family.names
+	names := d.family.names
 	l := &block{
 		attentionNorm: d.norm(names.attentionNorm),
 		attention:     d.attention(),
 		mlpNorm:       d.norm(names.mlpNorm),
-		mlp: gatedMLP{
-			in:  projections{d.linear(names.gate, c.FFN, c.Hidden, c.MLPBias), d.linear(names.up, c.FFN, c.Hidden, c.MLPBias)},
-			out: d.linear(names.down, c.Hidden, c.FFN, c.MLPBias), act: silu{},
-		},
-	}
-	if d.family.gelu {
-		l.mlp.act = gelu{}
+		mlp:           d.mlp(),
 	}
 	if d.family.postNorms {
 		l.attentionPost, l.mlpPost = d.norm(names.attentionPost), d.norm(names.mlpPost)
@@ -78,13 +75,28 @@ func (d declarer) block() *block {
 	return l
 }
 
+func (d declarer) mlp() mlp {
+	c, names := d.c, d.family.names
+	bias := c.MLPBias || d.family.biases == allBiases
+	up, down := d.linear(names.up, c.FFN, c.Hidden, bias), d.linear(names.down, c.Hidden, c.FFN, bias)
+	if d.family.plain {
+		return &plainMLP{in: up, out: down}
+	}
+	l := &gatedMLP{in: projections{d.linear(names.gate, c.FFN, c.Hidden, bias), up}, out: down, act: silu{}}
+	if d.family.gelu {
+		l.act = gelu{}
+	}
+	return l
+}
+
 func (d declarer) attention() attention {
 	c, names := d.c, d.family.names
 	hd, kvd := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
-	bias := c.AttentionBias || d.family.biases == qkvBiases
+	all := c.AttentionBias || d.family.biases == allBiases
+	bias := all || d.family.biases == qkvBiases
 	a := attention{
 		in:    projections{d.linear(names.q, hd, c.Hidden, bias), d.linear(names.k, kvd, c.Hidden, bias), d.linear(names.v, kvd, c.Hidden, bias)},
-		out:   d.linear(names.o, c.Hidden, hd, c.AttentionBias),
+		out:   d.linear(names.o, c.Hidden, hd, all),
 		shape: c.attention(), window: c.window(d.layer),
 	}
 	if d.family.localRope && a.window == 0 {
@@ -96,10 +108,18 @@ func (d declarer) attention() attention {
 	return a
 }
 
-func (d declarer) norm(name string) norm { return d.rmsNorm(name, d.c.Hidden, 1) }
+func (d declarer) norm(name string) norm {
+	if !d.family.layerNorm {
+		return d.rmsNorm(name, d.c.Hidden, 1)
+	}
+	n := &layerNorm{weight: d.declare(name, ".weight", param.Norm, 1, d.c.Hidden), bias: d.declare(name, ".bias", param.Bias, 1, d.c.Hidden), eps: float32(d.c.RMSNormEps)}
+	n.weight.initial = 1
+	return n
+}
 
 func (d declarer) rmsNorm(name string, width, heads int) *rmsNorm {
-	p := d.declare(name+".weight", param.Norm, 1, width)
+	p := d.declare(name, ".weight", param.Norm, 1, width)
+	p.PerToken = heads
 	n := &rmsNorm{weight: p, eps: float32(d.c.RMSNormEps), heads: heads}
 	if d.family.plusOne {
 		n.offset = 1
@@ -110,19 +130,23 @@ func (d declarer) rmsNorm(name string, width, heads int) *rmsNorm {
 
 func (d declarer) linear(name string, out, in int, bias bool) linear {
 	l := linear{weight: d.matrix(name, param.Linear, out, in)}
+	l.weight.transposed = d.family.conv1D
 	if bias {
-		l.bias = d.declare(name+".bias", param.Bias, 1, out)
+		l.bias = d.declare(name, ".bias", param.Bias, 1, out)
 	}
 	return l
 }
 
 func (d declarer) matrix(name string, kind param.Kind, r, c int) *parameter {
-	return d.declare(name+".weight", kind, r, c)
+	return d.declare(name, ".weight", kind, r, c)
 }
 
-func (d declarer) declare(name string, kind param.Kind, r, c int) *parameter {
-	s := Spec{Name: d.prefix + name, Kind: kind, Layer: d.layer, R: r, C: c, Uses: 1}
-	return &parameter{Spec: s, file: s.Name}
+func (d declarer) declare(name, suffix string, kind param.Kind, r, c int) *parameter {
+	file := name
+	if other, ok := d.family.fused[name]; ok {
+		file = other
+	}
+	return &parameter{Spec: Spec{Name: d.prefix + name + suffix, Kind: kind, Layer: d.layer, R: r, C: c, Uses: 1}, file: d.prefix + file + suffix}
 }
 
 // attention is the model's attention geometry.
@@ -160,6 +184,9 @@ type rope struct {
 // ropes are the model's rotary embeddings; attention.rope is an index of them.
 // Where layers that slide have one of their own, it is the first.
 func (c Config) ropes() []rope {
+	if c.family().positions {
+		return nil
+	}
 	if c.family().localRope {
 		return []rope{{Theta: c.LocalRopeTheta}, {c.RopeTheta, c.RopeScaling}}
 	}

@@ -191,7 +191,7 @@ func (m *transformer) Forward(b *Batch) { m.ForwardEach(b, nil) }
 
 func (m *transformer) ForwardEach(b *Batch, visit func(layer int, x tensor.Tensor)) {
 	m.e.Dev.Span("forward")
-	m.embedding.forward(m.e, m.x[0], b.ids, m.factors)
+	m.embedding.forward(m.e, m.x[0], b.ids, b.pos, m.factors, m.s.norm)
 	if visit != nil {
 		visit(0, m.x[0])
 	}
@@ -242,7 +242,8 @@ func (m *transformer) Lendable() map[string][]gpu.View {
 			above := m.saved[i+1]
 			lend(l.mlp.params(), above.q, above.k, above.v, above.att, above.rawQ, above.rawK)
 		}
-		lend(l.mlp.in.params(), a.gate, a.up) // the activation's gradient has been taken
+		p, free := l.mlp.retired(a)
+		lend([]*parameter{p}, free...)
 		lend(l.attention.params(), a.mid, a.out)
 	}
 	return out

@@ -45,10 +45,17 @@ type Spec struct {
 	// Uses is how many times the forward pass uses it, and so how many writes make
 	// its gradient: 2 for embeddings tied to the head. 0 means 1.
 	Uses int
+	// PerToken is how many rows of its width one use takes of a token: of a norm by
+	// head, the heads. 0 means 1.
+	PerToken int
 }
 
 // Size is the number of values.
 func (s Spec) Size() int { return s.R * s.C }
+
+// Width is the values of a token's row that the gradient of one use is linear in,
+// where the parameter is no linear map.
+func (s Spec) Width() int { return s.C * max(s.PerToken, 1) }
 
 // Shared says that several uses make the gradient together, the first of them
 // early in the backward pass and the last one late.

@@ -23,8 +23,12 @@ type Decoder struct {
 	Rope    []int       // by layer, its rotary embedding; nil = the first
 	Window  []int       // by layer, how many tokens it sees, 0 = all; nil = all
 	GELU    bool        // the gate's activation is GELU in its tanh form, else SiLU
-	QKNorm  bool        // queries and keys are normalised by head before they are rotated
-	Params  map[string][]float64
+	Plain   bool        // the MLP has no gate
+	// LayerNorm normalises to mean 0 with a bias, else RMSNorm; positions, if it is
+	// among Params, are added to the embeddings in place of rotations.
+	LayerNorm bool
+	QKNorm    bool // queries and keys are normalised by head before they are rotated
+	Params    map[string][]float64
 
 	NormOffset        float64 // of the norms' parameters to their factors: 1 where those are kept less 1
 	EmbedFactor       float64 // of the embeddings; 0 = 1
@@ -133,19 +137,26 @@ func chain(backs ...pullback) pullback {
 	}
 }
 
-// embedding looks up x_i = factor · E[id_i].
+// embedding looks up x_i = factor · E[id_i] + P[pos_i].
 func (d *Decoder) embedding(b DecoderBatch) ([]float64, pullback) {
 	c, table, factor := d.Hidden, d.param("embed"), 1.0
+	positions, learned := d.Params["positions"]
 	if d.EmbedFactor != 0 {
 		factor = d.EmbedFactor
 	}
 	x := make([]float64, len(b.IDs)*c)
 	for i, id := range b.IDs {
 		axpy64(x[i*c:(i+1)*c], factor, table[id*c:(id+1)*c])
+		if learned {
+			axpy64(x[i*c:(i+1)*c], 1, positions[b.Pos[i]*c:][:c])
+		}
 	}
 	return x, func(dx []float64, g gradients) []float64 {
 		for i, id := range b.IDs {
 			axpy64(g["embed"][id*c:][:c], factor, dx[i*c:][:c])
+			if learned {
+				axpy64(g["positions"][b.Pos[i]*c:][:c], 1, dx[i*c:][:c])
+			}
 		}
 		return nil
 	}

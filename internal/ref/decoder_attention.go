@@ -24,7 +24,7 @@ func (d *Decoder) attention(i int, at func(string) string, x []float64, b Decode
 	if d.Window != nil {
 		window = d.Window[i]
 	}
-	d.rotate(q, d.Heads, rope, b.Pos, 1)
+	d.rotate(q, d.Heads, rope, b.Pos, 1) // nothing where no frequencies are
 	d.rotate(k, d.KVHeads, rope, b.Pos, 1)
 	a, attend := d.attend(q, k, v, firstKeys(b, window))
 	y, out := d.linear(at("o"), d.Hidden, hd, a)
@@ -49,6 +49,9 @@ func firstKeys(b DecoderBatch, window int) []int {
 
 // rotate applies the half-split rotary embedding in place; sign -1 inverts it.
 func (d *Decoder) rotate(x []float64, heads, rope int, pos []int, sign float64) {
+	if d.InvFreq == nil {
+		return
+	}
 	half, turn := len(d.InvFreq[rope]), 1.0
 	if d.Turn != 0 {
 		turn = d.Turn

@@ -43,6 +43,9 @@ func (d *Decoder) linear(name string, rows, cols int, x []float64) ([]float64, p
 //
 //	dx = r (w dy − x r² mean(w dy x)),   dw = Σ dy x r
 func (d *Decoder) norm(name string, c int, x []float64) ([]float64, pullback) {
+	if d.LayerNorm {
+		return d.layerNorm(name, c, x)
+	}
 	w := slices.Clone(d.param(name))
 	for j := range w {
 		w[j] += d.NormOffset
@@ -71,8 +74,47 @@ func (d *Decoder) norm(name string, c int, x []float64) ([]float64, pullback) {
 	}
 }
 
+// layerNorm is y = w h + b, h = (x − mean(x)) / √(var(x) + eps), for rows of width c.
+//
+//	dx = (w dy − mean(w dy) − h mean(w dy h)) / √(var(x) + eps),   dw = Σ dy h,   db = Σ dy
+func (d *Decoder) layerNorm(name string, c int, x []float64) ([]float64, pullback) {
+	w, bias := d.param(name), d.param(name+".bias")
+	y, h, rstd := make([]float64, len(x)), make([]float64, len(x)), make([]float64, len(x)/c)
+	for i := range rstd {
+		mean, square := 0.0, 0.0
+		for _, v := range x[i*c:][:c] {
+			mean += v / float64(c)
+			square += v * v / float64(c)
+		}
+		rstd[i] = 1 / math.Sqrt(square-mean*mean+d.Eps)
+		for j, v := range x[i*c:][:c] {
+			h[i*c+j] = (v - mean) * rstd[i]
+			y[i*c+j] = w[j]*h[i*c+j] + bias[j]
+		}
+	}
+	return y, func(dy []float64, g gradients) []float64 {
+		dx := make([]float64, len(dy))
+		for i, r := range rstd {
+			row, dr, plain, along := h[i*c:][:c], dy[i*c:][:c], 0.0, 0.0
+			for j, v := range dr {
+				g[name][j] += v * row[j]
+				g[name+".bias"][j] += v
+				plain += v * w[j] / float64(c)
+				along += v * w[j] * row[j] / float64(c)
+			}
+			for j, v := range dr {
+				dx[i*c+j] = r * (v*w[j] - plain - row[j]*along)
+			}
+		}
+		return dx
+	}
+}
+
 // mlp is y = (act(x Gᵀ) ⊙ x Uᵀ) Dᵀ.
 func (d *Decoder) mlp(at func(string) string, x []float64) ([]float64, pullback) {
+	if d.Plain {
+		return d.plainMLP(at, x)
+	}
 	gate, backGate := d.linear(at("gate"), d.FFN, d.Hidden, x)
 	up, backUp := d.linear(at("up"), d.FFN, d.Hidden, x)
 	act := silu64
@@ -93,6 +135,23 @@ func (d *Decoder) mlp(at func(string) string, x []float64) ([]float64, pullback)
 			dup[j], dgate[j] = v*value, v*up[j]*slope
 		}
 		return add64(backGate(dgate, g), backUp(dup, g))
+	}
+}
+
+// plainMLP is y = gelu(x Uᵀ + u) Dᵀ + d.
+func (d *Decoder) plainMLP(at func(string) string, x []float64) ([]float64, pullback) {
+	up, backUp := d.linear(at("up"), d.FFN, d.Hidden, x)
+	h, slope := make([]float64, len(up)), make([]float64, len(up))
+	for j, v := range up {
+		h[j], slope[j] = gelu64(v)
+	}
+	y, backDown := d.linear(at("down"), d.Hidden, d.FFN, h)
+	return y, func(dy []float64, g gradients) []float64 {
+		dup := backDown(dy, g)
+		for j := range dup {
+			dup[j] *= slope[j]
+		}
+		return backUp(dup, g)
 	}
 }
 

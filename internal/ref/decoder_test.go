@@ -18,6 +18,16 @@ var decoders = map[string]func(*Decoder){
 	"gemma": func(d *Decoder) {
 		d.NormOffset, d.EmbedFactor, d.PostNorms, d.GELU, d.Scale, d.SoftCap, d.LogitCap = 1, 2.5, true, true, 0.4, 2, 3
 	},
+	"gpt2": func(d *Decoder) {
+		d.LayerNorm, d.Plain, d.InvFreq = true, true, nil
+		biased(d, "q", "k", "v", "o", "up", "down")
+		d.fill("positions", 4*5, 0, 1)
+		d.fill("norm.bias", 5, 0, 1)
+		for i := range d.Layers {
+			d.fill(fmt.Sprintf("%d.attention_norm.bias", i), 5, 0, 1)
+			d.fill(fmt.Sprintf("%d.mlp_norm.bias", i), 5, 0, 1)
+		}
+	},
 	"yarn, partial": func(d *Decoder) { d.Turn = 1.2; d.InvFreq = [][]float64{{0.3}} },
 	"qk-norm":       func(d *Decoder) { d.QKNorm = true; d.Rope = []int{1, 0}; d.Window = []int{3, 0} },
 }

@@ -114,6 +114,9 @@ func newTrainer(cfg *config.Config, c *corpus, choices map[string]string, warn i
 	if t.engine, err = openDevice(cfg.Device, choices, warn); err != nil {
 		return nil, err
 	}
+	for _, note := range c.model.Notes {
+		fmt.Fprintln(warn, "concord:", note)
+	}
 	if cfg.Batch.SeqLen%32 != 0 && !t.objective.Static() { // attention's tiles then hold two rows
 		fmt.Fprintf(warn, "concord: batch.seq_len = %d is not a multiple of 32: should one language's values become non-finite, its neighbour's in the batch may too\n", cfg.Batch.SeqLen)
 	}

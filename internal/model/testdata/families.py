@@ -30,10 +30,14 @@ FAMILIES = {
     "gemma": dict(tie_word_embeddings=True),
     "gemma2": dict(tie_word_embeddings=True, sliding_window=5, query_pre_attn_scalar=6, attn_logit_softcapping=3.0, final_logit_softcapping=4.0),
     "gemma3_text": dict(tie_word_embeddings=True, sliding_window=5, query_pre_attn_scalar=6, layer_types=["sliding_attention", "full_attention"]),
+    "phi3": dict(tie_word_embeddings=False, sliding_window=6, partial_rotary_factor=0.5),
+    "gpt2": dict(tie_word_embeddings=True, attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0),
     "qwen3": dict(tie_word_embeddings=False, rope_theta=1e6),
 }
+GPT2 = {"hidden_size": "n_embd", "intermediate_size": "n_inner", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head",
+        "max_position_embeddings": "n_positions", "rms_norm_eps": "layer_norm_epsilon"}
 # The head dimension is not a key of these, but hidden_size / num_attention_heads.
-DERIVED = {"qwen2"}
+DERIVED = {"qwen2", "phi3", "gpt2"}
 
 
 def make(folder, family, number):
@@ -42,6 +46,10 @@ def make(folder, family, number):
         shape["head_dim"] = None
         shape["hidden_size"] = SHAPES[number]["head_dim"] * shape["num_attention_heads"]
     extra = {k: v for k, v in {**COMMON, **shape, **FAMILIES[family]}.items() if not (k == "head_dim" and v is None)}
+    if family == "gpt2":
+        extra = {GPT2.get(k, k): v for k, v in extra.items() if k not in ("num_key_value_heads", "attention_dropout")}
+    if family == "phi3":
+        extra["partial_rotary_factor"] = 0.5 if SHAPES[number]["head_dim"] % 8 == 0 else 1.0
     if "layer_types" in extra:
         extra["layer_types"] = [extra["layer_types"][i % 2] for i in range(extra["num_hidden_layers"])]
     theta = extra.pop("rope_theta", None)

@@ -63,6 +63,33 @@ func UntiedRun(t testing.TB, settings map[string]string) string {
 	return runIn(t, dir, settings)
 }
 
+// FamilyRun is Run with a base model of the family that config, its config.json,
+// asks for. Its vocabulary must have 258 entries.
+func FamilyRun(t testing.TB, config string, settings map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	base := filepath.Join(dir, "base")
+	c, err := model.ParseConfig([]byte(config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string][]float32{}
+	state := uint64(1)
+	for _, s := range model.ParamSpecs(c) {
+		v := make([]float32, s.Size())
+		for i := range v {
+			state = state*6364136223846793005 + 1442695040888963407
+			v[i] = float32(float64(state>>11)/(1<<53)-0.5) * 0.4
+		}
+		values[s.Name] = v
+	}
+	if err := model.Write(base, "", c, safetensors.F32, func(name string) ([]float32, error) { return values[name], nil }); err != nil {
+		t.Fatal(err)
+	}
+	Tokenizer(t, base)
+	return runIn(t, dir, settings)
+}
+
 func runIn(t testing.TB, dir string, settings map[string]string) string {
 	t.Helper()
 	for i, lang := range append(slices.Clone(Langs), Unseen) {
