@@ -3,7 +3,6 @@ package doctor
 import (
 	"concord/internal/optest"
 	"concord/internal/ref"
-	"concord/tensor"
 )
 
 // geluTests covers the activation of a network without a gate, and its gradient.
@@ -24,7 +23,7 @@ func geluInputs() []float32 {
 	return x
 }
 
-func checkGELU(e *tensor.Engine) error {
+func checkGELU(e *Probe) error {
 	x, want := geluInputs(), make([]float32, geluRows*geluColumns)
 	ref.GELU(want, x)
 	tx, out := matrix(e, geluRows, geluColumns, x), matrix(e, geluRows, geluColumns, x)
@@ -33,7 +32,7 @@ func checkGELU(e *tensor.Engine) error {
 	return same(e, "out", out, want)
 }
 
-func checkGELUBackward(e *tensor.Engine) error {
+func checkGELUBackward(e *Probe) error {
 	x, dout, want := geluInputs(), optest.Random(geluRows*geluColumns, 2), make([]float32, geluRows*geluColumns)
 	ref.GELUBackward(want, dout, x)
 	tx, td, dx := matrix(e, geluRows, geluColumns, x), matrix(e, geluRows, geluColumns, dout), matrix(e, geluRows, geluColumns, x)

@@ -6,19 +6,18 @@ import (
 	"concord/gpu"
 	"concord/internal/optest"
 	"concord/internal/ref"
-	"concord/tensor"
 )
 
 // layernormTests covers the norm and the gradients of its input and its weight.
 func layernormTests() []Test {
 	return []Test{
-		{Kernel: "layernorm_forward", Run: func(e *tensor.Engine) error { return checkLayerNorm(e, false) }},
-		{Kernel: "layernorm_backward", Run: func(e *tensor.Engine) error { return checkLayerNorm(e, true) }},
+		{Kernel: "layernorm_forward", Run: func(e *Probe) error { return checkLayerNorm(e, false) }},
+		{Kernel: "layernorm_backward", Run: func(e *Probe) error { return checkLayerNorm(e, true) }},
 		{Kernel: "layernorm_backward_weight", Run: checkLayerNormWeight},
 	}
 }
 
-func checkLayerNorm(e *tensor.Engine, backward bool) error {
+func checkLayerNorm(e *Probe, backward bool) error {
 	const eps = 0.1
 	var errs []error
 	for _, s := range [][2]int{{1, 4}, {9, 31}, {23, 130}} {
@@ -41,7 +40,7 @@ func checkLayerNorm(e *tensor.Engine, backward bool) error {
 	return errors.Join(errs...)
 }
 
-func checkLayerNormWeight(e *tensor.Engine) error {
+func checkLayerNormWeight(e *Probe) error {
 	const n, c = 71, 70
 	starts := []int{0, 5, 5, 40, n}
 	x, dout, mean, rstd, want := optest.Random(n*c, 1), optest.Random(n*c, 2), optest.Random(n, 5), optest.Random(n, 3), make([]float32, 4*c)
