@@ -141,7 +141,7 @@ func (v *view) draw() {
 	}
 	lines := live.Render(&v.state, w, h)
 	if lines == nil {
-		lines = []string{"the window is too small for the view; the run goes on"}
+		lines = []string{"too small; the run goes on"}
 	}
 	var b bytes.Buffer
 	b.WriteString("\x1b[H")

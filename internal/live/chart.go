@@ -3,6 +3,7 @@ package live
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -68,8 +69,9 @@ func (s *State) plot(cols, rows int, low, high float64) (cells [][]rune, owner [
 		cells[r], owner[r] = make([]rune, cols), make([]int, cols)
 	}
 	for k, l := range s.Header.Languages {
+		loss := joined(s.loss[l])
 		for x := range cols * 2 {
-			v := at(s.loss[l], x, cols*2)
+			v := at(loss, x, cols*2)
 			if math.IsNaN(v) {
 				continue
 			}
@@ -79,6 +81,23 @@ func (s *State) plot(cols, rows int, low, high float64) (cells [][]rune, owner [
 		}
 	}
 	return cells, owner
+}
+
+// joined is loss with straight lines over the steps that did not have the language.
+func joined(loss []float64) []float64 {
+	out := slices.Clone(loss)
+	last := -1
+	for i, v := range loss {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			continue
+		}
+		for k := last + 1; last >= 0 && k < i; k++ {
+			f := float64(k-last) / float64(i-last)
+			out[k] = (1-f)*loss[last] + f*v
+		}
+		last = i
+	}
+	return out
 }
 
 // at is the value for column x of so many: the mean of the steps that fall on it,

@@ -50,7 +50,7 @@ func sample(m, steps int) *State {
 
 // Every line of every screen fits it, at all sizes and numbers of languages.
 func TestRenderFits(t *testing.T) {
-	for _, size := range [][2]int{{72, 20}, {80, 24}, {120, 40}, {250, 70}} {
+	for _, size := range [][2]int{{32, 8}, {40, 10}, {60, 20}, {71, 30}, {90, 12}, {72, 20}, {80, 24}, {120, 40}, {250, 70}} {
 		for _, m := range []int{1, 2, 8, 64} {
 			for _, steps := range []int{0, 1, 3, 90, 5000} {
 				s := sample(m, steps)
@@ -70,7 +70,7 @@ func TestRenderFits(t *testing.T) {
 			}
 		}
 	}
-	for _, size := range [][2]int{{71, 40}, {100, 19}, {0, 0}} {
+	for _, size := range [][2]int{{31, 40}, {100, 7}, {0, 0}} {
 		if Render(sample(2, 3), size[0], size[1]) != nil {
 			t.Errorf("a screen of %v is drawn", size)
 		}
@@ -82,8 +82,8 @@ func TestRenderSays(t *testing.T) {
 	s := sample(3, 20)
 	s.Add(report.Note{Text: "checkpoint of step 20 saved"})
 	text := strings.Join(plain(Render(s, 100, 30)), "\n")
-	for _, want := range []string{" run   pcgrad, scope layer   base", "step 20/100  loss 3.000", "cos -0.017±0.000", "ETA", "cos·100 l0  l1  l2", "l1       -5   ·  -5", "l2        5  -5   ·",
-		"● l0 3.60", "weights, layer 0 (1 of 2, 0/1 pairs conflict): ▂ ▅ █", "memory 1.0 MiB of 8.0 GiB (peak 2.0 MiB)  2,000 tok/s  0.50 s/step", "checkpoint of step 20 saved", "q save and quit"} {
+	for _, want := range []string{" run   pcgrad, scope layer   base", "step 20/100  loss 3.000", "cos -0.017±0.000", "ETA", "cos·100 l0  l1  l2", "l1      -5!   · -5!", "l2        5 -5!   ·",
+		"● l0 3.60", "weights, layer 0 (1 of 2; cosine below 0 in 0 of 1 pairs): ▂ ▅ █", "memory 1.0 MiB of 8.0 GiB (peak 2.0 MiB)  2,000 tok/s  0.50s/step", "checkpoint of step 20 saved", "q save and quit"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the screen lacks %q:\n%s", want, text)
 		}
@@ -191,5 +191,92 @@ func TestAnswersAreSeen(t *testing.T) {
 	}
 	if len(s.messages) != 1 {
 		t.Errorf("five evaluations in a row take %d lines", len(s.messages))
+	}
+}
+
+// What a user looks for is on every screen, with its unit: at 80 × 24 in a long run
+// with a long name too, and on a smaller one.
+func TestWhatIsLookedFor(t *testing.T) {
+	for _, size := range [][2]int{{80, 24}, {72, 20}, {60, 20}, {40, 10}} {
+		for _, m := range []int{1, 3, 16} {
+			s := sample(m, 12)
+			s.Header.Name, s.Header.Model = strings.Repeat("a long name ", 9), strings.Repeat("model ", 30)
+			s.Last.Step, s.Last.Steps = 98_765, 100_000
+			screen := strings.Join(plain(Render(s, size[0], size[1])), "\n")
+			for _, want := range []string{"step 98765/100000", "loss 3.000 nats", "ETA 10m", "0.50s/step", "l0 3.76"} {
+				if !strings.Contains(screen, want) {
+					t.Errorf("%v, %d languages: no %q in\n%s", size, m, want, screen)
+				}
+			}
+		}
+	}
+}
+
+// There is no NaN on the screen: not before the first step, not for a language that
+// the step or the evaluation did not have, not where nothing unseen is measured.
+func TestNoNaN(t *testing.T) {
+	nan := report.Float(math.NaN())
+	for _, size := range [][2]int{{80, 24}, {60, 20}, {120, 40}} {
+		for _, steps := range []int{0, 1, 5} {
+			s := sample(3, steps)
+			s.Add(report.Eval{Step: steps, Rows: []report.EvalRow{{Lang: "l0", Seen: true, BitsPerByte: 2, Examples: 3}, {Lang: "l1", Seen: true, BitsPerByte: nan}}})
+			if steps > 0 {
+				s.Add(report.Step{Step: steps + 1, Steps: 100, Loss: nan, GradNorm: nan, LR: 1, LossByLang: map[string]report.Float{"l0": nan}, Cosines: []report.Float{nan, nan, nan}, Seconds: 1})
+			}
+			screen := strings.Join(plain(Render(s, size[0], size[1])), "\n")
+			if strings.Contains(screen, "NaN") || strings.Contains(screen, "unseen") {
+				t.Errorf("%v after %d steps:\n%s", size, steps, screen)
+			}
+			if steps > 0 && !strings.Contains(screen, "loss not finite") {
+				t.Errorf("%v after %d steps: a loss that is not finite is not said:\n%s", size, steps, screen)
+			}
+		}
+	}
+}
+
+// The matrix is of the run: one step of the other sign changes little, and only what
+// is beyond chance is marked.
+func TestMatrixIsOfTheRun(t *testing.T) {
+	s := sample(2, 0)
+	for k := range 64 {
+		s.Add(report.Step{Step: k + 1, Steps: 100, Cosines: []report.Float{-0.2 + 0.01*report.Float(k%5)}, Seconds: 1})
+	}
+	screen := func() string { return strings.Join(plain(Render(s, 100, 30)), "\n") }
+	if !strings.Contains(screen(), "-18!") {
+		t.Errorf("a conflict beyond chance is not marked:\n%s", screen())
+	}
+	s.Add(report.Step{Step: 65, Steps: 100, Cosines: []report.Float{0.9}, Seconds: 1})
+	if strings.Contains(screen(), "90") {
+		t.Errorf("one step takes the matrix over:\n%s", screen())
+	}
+	chance := sample(2, 0)
+	for k := range 64 {
+		chance.Add(report.Step{Step: k + 1, Steps: 100, Cosines: []report.Float{report.Float(0.3*math.Sin(float64(k*k)) - 0.02)}, Seconds: 1})
+	}
+	if text := strings.Join(plain(Render(chance, 100, 30)), "\n"); strings.Contains(text, "!") {
+		t.Errorf("chance is marked:\n%s", text)
+	}
+}
+
+// A language that few steps have is a line in the chart like the others.
+func TestRareLanguageIsDrawn(t *testing.T) {
+	s := &State{}
+	s.Add(report.Header{Languages: []string{"often", "rare"}})
+	for k := range 400 {
+		r := report.Step{Step: k + 1, Steps: 400, LossByLang: map[string]report.Float{"often": 5}}
+		if k%50 == 0 {
+			r.LossByLang["rare"] = 2
+		}
+		s.Add(r)
+	}
+	cells, owner := s.plot(60, 10, 2, 5)
+	drawn := 0
+	for c := range 60 {
+		if cells[9][c] != 0 && owner[9][c] == 1 {
+			drawn++
+		}
+	}
+	if drawn < 50 {
+		t.Errorf("the rare language takes %d of 60 columns", drawn)
 	}
 }

@@ -4,21 +4,31 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"time"
 
 	"concord/internal/report"
 )
 
 // The smallest screen that the view fits.
 const (
-	MinWidth  = 72
-	MinHeight = 20
+	MinWidth  = 32
+	MinHeight = 8
+)
+
+// The smallest screen of the whole view; below it there is a smaller one.
+const (
+	wholeWidth  = 72
+	wholeHeight = 20
 )
 
 // Render is the screen of w × h cells, one string per line, colours included; nil
 // when it is too small.
 func Render(s *State, w, h int) []string {
-	if w < MinWidth || h < MinHeight {
+	switch {
+	case w < MinWidth || h < MinHeight:
 		return nil
+	case w < wholeWidth || h < wholeHeight:
+		return s.small(w, h)
 	}
 	out := []string{s.title(w), s.progress(w), ""}
 	shown := min(names, len(s.Header.Languages), (w/2-7)/cell)
@@ -68,17 +78,47 @@ func (s *State) title(w int) string {
 func (s *State) progress(w int) string {
 	r := s.Last
 	steps := max(r.Steps, s.Header.Steps, 1)
-	bar := max(10, min(40, w/4))
+	bar := max(6, min(40, w/6))
 	done := min(bar, r.Step*bar/steps)
-	text := fmt.Sprintf(" step %d/%d  loss %.3f  |g| %.3g  lr %.2g", r.Step, steps, float64(r.Loss), float64(r.GradNorm), float64(r.LR))
-	if c := s.cosines.Text(); c != "" {
-		text += "  " + c
-	}
-	if e := s.eta(); e != "" {
-		text += "  ETA " + e
+	text := fmt.Sprintf(" step %d/%d", r.Step, steps)
+	for _, part := range s.figures() { // the most important first
+		if width(text)+2+width(part) <= w-bar-1 {
+			text += "  " + part
+		}
 	}
 	return " " + paint("\x1b[36m", strings.Repeat("█", done)) + paint(faint, strings.Repeat("░", bar-done)) + fit(text, w-bar-1)
 }
+
+// figures are those of the last step, the most important first; what does not exist
+// is left out.
+func (s *State) figures() []string {
+	r := s.Last
+	if r.Step == 0 {
+		return nil
+	}
+	out := []string{"loss " + number(float64(r.Loss), "%.3f nats")}
+	if e := s.eta(); e != "" {
+		out = append(out, "ETA "+e)
+	}
+	if s.pace.Seconds > 0 {
+		out = append(out, seconds(s.pace.Seconds)+"/step")
+	}
+	if c := s.cosines.Text(); c != "" {
+		out = append(out, c)
+	}
+	out = append(out, "|g| "+number(float64(r.GradNorm), "%.3g"))
+	return append(out, "lr "+number(float64(r.LR), "%.2g"))
+}
+
+// number is x in a format, or words where it is not finite.
+func number(x float64, format string) string {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return "not finite"
+	}
+	return fmt.Sprintf(format, x)
+}
+
+func seconds(x float64) string { return report.Duration(time.Duration(x * float64(time.Second))) }
 
 // cell is the columns of one entry of the matrix, names its most rows.
 const (
@@ -86,20 +126,21 @@ const (
 	names = 12
 )
 
-// matrix is the cosines of the last step's whole gradients in hundredths; those
-// that conflict are red and carry a minus, so that colour is not needed. It shows
-// the first few languages.
+// matrix is the mean cosines of the whole gradients so far, in hundredths; those that
+// are below 0 beyond chance are red and carry a "!", so that colour is not needed. It
+// shows the first few languages.
 func (s *State) matrix(shown int) []string {
 	langs := s.Header.Languages
 	m := len(langs)
-	if len(s.Last.Cosines) != m*(m-1)/2 || m < 2 {
+	pairs := s.cosines.Pairs()
+	if len(pairs) != m*(m-1)/2 || m < 2 {
 		return nil
 	}
-	at := func(i, j int) float64 {
+	at := func(i, j int) report.Estimate {
 		if i < j {
 			i, j = j, i
 		}
-		return float64(s.Last.Cosines[i*(i-1)/2+j])
+		return pairs[i*(i-1)/2+j]
 	}
 	head := fit("cos·100", 7)
 	for _, l := range langs[:shown] {
@@ -114,13 +155,13 @@ func (s *State) matrix(shown int) []string {
 				b.WriteString(paint(faint, "   ·"))
 				continue
 			}
-			switch v := at(i, j); {
-			case math.IsNaN(v):
+			switch e := at(i, j); {
+			case math.IsNaN(float64(e.Value)):
 				b.WriteString(paint(faint, "   –"))
-			case v < 0:
-				b.WriteString(paint(red, fmt.Sprintf("%4.0f", math.Min(-1, math.Round(100*v)))))
+			case e.High < 0:
+				b.WriteString(paint(red, fmt.Sprintf("%3.0f!", math.Min(-1, math.Round(100*float64(e.Value))))))
 			default:
-				b.WriteString(fmt.Sprintf("%4.0f", 100*v))
+				b.WriteString(fmt.Sprintf("%4.0f", 100*float64(e.Value)+0)) // never −0
 			}
 		}
 		out = append(out, b.String())
@@ -133,22 +174,12 @@ func (s *State) matrix(shown int) []string {
 
 // legend is every language with its loss and its held-out figure, two lines.
 func (s *State) legend(w int) []string {
-	held := map[string]report.Float{}
-	if s.Eval != nil {
-		for _, r := range s.Eval.Rows {
-			held[r.Lang] = r.BitsPerByte
-		}
-	}
+	held := s.heldOut()
 	var lines []string
 	line, used := " ", 1
 	for i, l := range s.Header.Languages {
 		text := fit(l, min(8, max(2, width(clean(l)))))
-		if v, ok := s.Last.LossByLang[l]; ok {
-			text += fmt.Sprintf(" %.2f", float64(v))
-		}
-		if v, ok := held[l]; ok {
-			text += fmt.Sprintf(" (%.2f)", float64(v))
-		}
+		text += s.languageFigures(l, held)
 		n := width(text) + 4
 		if last := len(lines) == 1; used+n > w || last && used+n > w-2 {
 			if last {
@@ -168,6 +199,30 @@ func (s *State) legend(w int) []string {
 	return lines[:2]
 }
 
+// languageFigures are a language's loss, in the last step that had it, and in brackets
+// its held-out bits per byte.
+func (s *State) languageFigures(l string, held map[string]report.Float) string {
+	text := ""
+	if v, ok := s.latest[l]; ok {
+		text += " " + number(v, "%.2f")
+	}
+	if v, ok := held[l]; ok && !math.IsNaN(float64(v)) {
+		text += fmt.Sprintf(" (%.2f)", float64(v))
+	}
+	return text
+}
+
+// heldOut are the latest held-out bits per byte by language.
+func (s *State) heldOut() map[string]report.Float {
+	held := map[string]report.Float{}
+	if s.Eval != nil {
+		for _, r := range s.Eval.Rows {
+			held[r.Lang] = r.BitsPerByte
+		}
+	}
+	return held
+}
+
 // weights is the chosen bucket's, as bars.
 func (s *State) weights(w int) string {
 	b := s.Last.Buckets
@@ -180,7 +235,7 @@ func (s *State) weights(w int) string {
 		top = max(top, math.Abs(x))
 	}
 	blocks := []rune(" ▁▂▃▄▅▆▇█")
-	text := fmt.Sprintf(" weights, %s (%d of %d, %d/%d pairs conflict): ", k.Name, s.Bucket+1, len(b), k.NegativePairs, k.Pairs)
+	text := fmt.Sprintf(" weights, %s (%d of %d; cosine below 0 in %d of %d pairs): ", k.Name, s.Bucket+1, len(b), k.NegativePairs, k.Pairs)
 	var bars strings.Builder
 	used := width(clean(text))
 	for i, x := range k.Weights {
@@ -194,8 +249,8 @@ func (s *State) weights(w int) string {
 }
 
 func (s *State) device(w int) string {
-	text := fmt.Sprintf(" %s, %s  memory %s of %s (peak %s)  %s tok/s  %.2f s/step", s.Header.Device, s.Header.Backend, report.Bytes(s.Last.MemoryBytes), report.Bytes(s.Header.Budget),
-		report.Bytes(s.Last.PeakBytes), report.Count(int64(s.pace.Tokens)), s.pace.Seconds)
+	text := fmt.Sprintf(" %s, %s  memory %s of %s (peak %s)  %s tok/s  %s", s.Header.Device, s.Header.Backend, report.Bytes(s.Last.MemoryBytes), report.Bytes(s.Header.Budget),
+		report.Bytes(s.Last.PeakBytes), report.Count(int64(s.pace.Tokens)), seconds(s.pace.Seconds)+"/step")
 	return fit(text, w)
 }
 
@@ -212,6 +267,9 @@ func (s *State) said(w, n int) []string {
 }
 
 func (s *State) keys(w int) string {
+	if w < wholeWidth {
+		return paint("\x1b[7m", fit(s.shortKeys(), w))
+	}
 	text := " c checkpoint  e evaluate  p pause  q save and quit  ←→ bucket  ? help"
 	switch {
 	case s.Confirm:
@@ -227,12 +285,26 @@ func (s *State) keys(w int) string {
 	return paint("\x1b[7m", fit(text, w))
 }
 
+// shortKeys is keys for a small screen.
+func (s *State) shortKeys() string {
+	pause := map[bool]string{false: "pause", true: "go on"}[s.Paused]
+	switch {
+	case s.Confirm:
+		return " stop the run? y: yes, else no"
+	case s.Gone || s.End != nil:
+		return " q leave"
+	case s.Attached:
+		return " c save e eval p " + pause + " q leave Q stop"
+	}
+	return " c save e eval p " + pause + " q quit ?"
+}
+
 // overlay puts the help over the screen.
 func overlay(lines []string, w int) []string {
 	help := []string{
-		"Chart: training loss by language; ▲ marks evaluations.",
-		"Matrix: cosines between the languages' gradients in the last step, in hundredths;",
-		"negative ones conflict.",
+		"Chart: training loss by language, nats per token; ▲ marks evaluations.",
+		"Matrix: mean cosines so far between two languages' gradients, in hundredths;",
+		"below 0 they conflict: red where it is more than chance.",
 		"Below: loss and, in brackets, held-out bits per byte; weights of a bucket.",
 		"c  save a checkpoint after this step      e  evaluate all languages now",
 		"p  pause between steps, and go on         q  leave (see the last line)",

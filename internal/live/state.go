@@ -30,6 +30,7 @@ type State struct {
 	steps    []int
 	loss     map[string][]float64
 	evals    []int
+	latest   map[string]float64 // loss by language, of the last step that had it
 	pace     report.Pace
 	cosines  report.Cosines
 	messages []message
@@ -73,7 +74,7 @@ func (s *State) Add(record any) {
 			s.First = &r
 		}
 		s.evals = append(s.evals, r.Step)
-		s.add(evaluate, fmt.Sprintf("evaluated step %d: mean bits per byte, seen %.3f, unseen %.3f", r.Step, r.Mean(true), r.Mean(false)))
+		s.add(evaluate, evaluated(r))
 	case report.Note:
 		s.Paused = r.Paused
 		s.add(answer, r.Text)
@@ -83,7 +84,29 @@ func (s *State) Add(record any) {
 	}
 }
 
+// evaluated is an evaluation in one line; of what was not measured there is nothing.
+func evaluated(e report.Eval) string {
+	text := fmt.Sprintf("evaluated step %d", e.Step)
+	sep := ": mean bits per byte, "
+	for _, k := range []struct {
+		seen bool
+		name string
+	}{{true, "seen"}, {false, "unseen"}} {
+		if m := e.Mean(k.seen); !math.IsNaN(m) {
+			text += fmt.Sprintf("%s%s %.3f", sep, k.name, m)
+			sep = ", "
+		}
+	}
+	return text
+}
+
 func (s *State) step(r report.Step) {
+	if s.latest == nil {
+		s.latest = map[string]float64{}
+	}
+	for l, v := range r.LossByLang {
+		s.latest[l] = float64(v)
+	}
 	for len(s.steps) > 0 && s.steps[len(s.steps)-1] >= r.Step { // a resumed run records steps again
 		s.steps = s.steps[:len(s.steps)-1]
 		for l := range s.loss {

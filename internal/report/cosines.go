@@ -111,6 +111,16 @@ func (c *Cosines) Mean() (Estimate, bool) {
 	return e, !math.IsNaN(float64(e.Value))
 }
 
+// Pairs are the mean cosines of all pairs so far, lower triangle row by row, with
+// intervals that hold for all of them together (Bonferroni).
+func (c *Cosines) Pairs() []Estimate {
+	out := make([]Estimate, len(c.series))
+	for i := range c.series {
+		out[i] = c.series[i].estimate(0.05 / float64(len(c.series)))
+	}
+	return out
+}
+
 // Pair is two languages with the mean cosine between their gradients.
 type Pair struct {
 	A      string   `json:"a"`
@@ -137,9 +147,10 @@ func (c *Cosines) Conflict(langs []string) *Conflict {
 		return nil
 	}
 	out := &Conflict{Steps: c.steps, Pairs: len(c.series), Mean: mean, Share: Float(float64(c.below) / float64(c.all)), Below: []Pair{}}
+	pairs := c.Pairs()
 	for i := range langs {
 		for j := range i {
-			e := c.series[i*(i-1)/2+j].estimate(0.05 / float64(len(c.series)))
+			e := pairs[i*(i-1)/2+j]
 			switch {
 			case e.High < 0:
 				out.Below = append(out.Below, Pair{langs[j], langs[i], e})

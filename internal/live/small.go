@@ -1,0 +1,51 @@
+package live
+
+import "strings"
+
+// small is the view of a small screen: how far the run is, the languages' losses as
+// far as they fit, the latest messages, and the keys.
+func (s *State) small(w, h int) []string {
+	out := []string{s.title(w), s.progress(w)}
+	out = append(out, wrap(s.figures(), w)...)
+	held := s.heldOut()
+	var langs []string
+	for _, l := range s.Header.Languages {
+		langs = append(langs, clean(l)+s.languageFigures(l, held))
+	}
+	messages := min(3, max(1, (h-len(out)-1)/3))
+	room := max(0, h-len(out)-messages-1)
+	lines := wrap(langs, w)
+	if len(lines) > room && room > 0 {
+		lines = append(lines[:room-1], fit(" …", w))
+	}
+	out = append(out, lines[:min(room, len(lines))]...)
+	for len(out) < h-messages-1 {
+		out = append(out, "")
+	}
+	out = append(out, s.said(w, h-len(out)-1)...)
+	out = append(out, s.keys(w))
+	if s.Help {
+		return overlay(out, w)
+	}
+	return out
+}
+
+// wrap puts parts on lines of w columns.
+func wrap(parts []string, w int) []string {
+	var out []string
+	line := ""
+	for _, p := range parts {
+		if line != "" && 1+width(line)+2+width(p) > w {
+			out = append(out, fit(" "+line, w))
+			line = ""
+		}
+		if line != "" {
+			line += "  "
+		}
+		line += p
+	}
+	if strings.TrimSpace(line) != "" {
+		out = append(out, fit(" "+line, w))
+	}
+	return out
+}
