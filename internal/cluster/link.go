@@ -149,6 +149,7 @@ func (m *Member) take(p *Plan) {
 	m.dropMoved(m.plan, p)
 	m.plan = p
 	if p.Prelude {
+		m.giveState(p)
 		return
 	}
 	if m.commits[p.Step] != nil && m.plans[p.Step] != nil {
@@ -165,6 +166,16 @@ func (m *Member) take(p *Plan) {
 		if owner != m.id && len(p.Members) > 1 {
 			m.spawn(func() { m.peer(m.ctx, owner) }) // what cannot be dialled receives over this
 		}
+	}
+}
+
+// giveState has this machine, where others are to fetch the state before the step from
+// it, go back to the step's beginning if it is in its middle: there it offers the state,
+// and waits for the plan that comes.
+func (m *Member) giveState(p *Plan) {
+	if s := m.cur; s != nil && s.n == p.Step && p.source(m.id) {
+		s.redo = true
+		delete(m.plans, p.Step)
 	}
 }
 

@@ -19,10 +19,10 @@ func TestAddressChange(t *testing.T) {
 	simulate(t, 1, steps, simrouter.Line{Rate: 125e6, Delay: time.Millisecond}, func(w *world, r *simrouter.Router) {
 		w.min = 3
 		all := []*node{w.start(1), w.start(2), w.start(3)}
-		w.reach(at)
+		w.at(at)
 		r.Move(all[1].conn.LocalAddr(), &net.UDPAddr{IP: net.IPv4(10, 9, 9, 9), Port: 4433})
 		moved := time.Now()
-		w.reach(at + 3)
+		w.at(at + 3)
 		if d := time.Since(moved); d > 4*time.Second {
 			t.Errorf("an address change costs %v", d)
 		}
@@ -37,13 +37,6 @@ func TestAddressChange(t *testing.T) {
 		w.mu.Unlock()
 		w.close(all...)
 	})
-}
-
-// reach waits until so many steps are committed.
-func (w *world) reach(step int) {
-	for w.committed() < step {
-		time.Sleep(5 * time.Millisecond)
-	}
 }
 
 // A machine that cannot be sent the weights goes on asking for as long as the run's
@@ -73,5 +66,45 @@ func TestStateIsAskedForAgain(t *testing.T) {
 			same(t, "asked again", one, n)
 		}
 		w.close(all...)
+	})
+}
+
+// Machine 1 is killed in the middle of a step and resumed from an earlier state, to wait
+// for as many machines as there were: those are all there and in that step, and one of
+// them gives it the weights at once. It took a minute.
+func TestResumeWaitsForNoMoreThanAreThere(t *testing.T) {
+	one := reference(t, 14)
+	line := simrouter.Line{Rate: 125e6, Delay: time.Millisecond}
+	simulate(t, 1, 14, line, func(w *world, network *simrouter.Router) {
+		k := &killer{w: w, where: "pushed 0", step: 5, hit: make(chan struct{})}
+		w.min = 3
+		w.slow = func(uint32, int, int) { time.Sleep(20 * time.Millisecond) }
+		w.crash = func(n *node, where string) error {
+			k.mu.Lock()
+			victim := k.victim == n
+			k.mu.Unlock()
+			if victim && k.is(where, n.step) {
+				return errKilled
+			}
+			return nil
+		}
+		nodes := []*node{w.start(1), w.start(2), w.start(3)}
+		k.mu.Lock()
+		k.victim = nodes[0]
+		k.mu.Unlock()
+		<-k.hit
+		time.Sleep(3 * time.Second) // the others have sent what they could
+		w.gather = true
+		began := time.Now()
+		nodes[0] = restartFirst(w, network, line)
+		w.at(7)
+		if d := time.Since(began); d > 15*time.Second {
+			t.Errorf("the next step was committed after %v", d)
+		}
+		w.wait(nodes...)
+		for _, n := range nodes {
+			same(t, "resumed", one, n)
+		}
+		w.close(nodes...)
 	})
 }

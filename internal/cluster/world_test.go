@@ -27,31 +27,31 @@ import (
 // weights and rows, whose resolution is a sum, and whose optimizer is a
 // subtraction. What the protocol does to them is everything that can differ.
 type world struct {
-	t           testing.TB
-	ca          *transport.CA
-	store       store.Store
-	units       []int
-	langs       int
-	rows        int
-	steps       int
-	codec       transport.Codec
-	min         int
-	deadline    bool
-	simulated   bool // in virtual time: no real sockets
-	inexact     bool // rows are not rounded: their sums depend on the split, as on a GPU
-	check       int
-	params      bool                              // owners keep the momentum and send weights
-	regather    bool                              // of equal machines
-	patience    time.Duration                     // of wait; 0: 20 s
-	drift       func(n *node)                     // before a step
-	flip        func(n *node, s *Step) bool       // a bit of what it has received of the step
-	unreachable uint32                            // a worker that cannot be dialled
-	committedAt func(step int)                    // machine 1 has applied it
-	crash       func(n *node, where string) error // non-nil: n was killed there
-	listen      func(i int) net.PacketConn
-	slow        func(worker uint32, step, unit int)         // before a worker pushes
-	perRow      func(worker uint32, rows int) time.Duration // how long a share takes
-	tamper      func(worker uint32, step, unit int, x [][]float32)
+	t                testing.TB
+	ca               *transport.CA
+	store            store.Store
+	units            []int
+	langs            int
+	rows             int
+	steps            int
+	codec            transport.Codec
+	min              int
+	deadline         bool
+	simulated        bool // in virtual time: no real sockets
+	inexact          bool // rows are not rounded: their sums depend on the split, as on a GPU
+	check            int
+	params           bool                              // owners keep the momentum and send weights
+	gather, regather bool                              // of equal machines
+	patience         time.Duration                     // of wait; 0: 20 s
+	drift            func(n *node)                     // before a step
+	flip             func(n *node, s *Step) bool       // a bit of what it has received of the step
+	unreachable      uint32                            // a worker that cannot be dialled
+	committedAt      func(step int)                    // machine 1 has applied it
+	crash            func(n *node, where string) error // non-nil: n was killed there
+	listen           func(i int) net.PacketConn
+	slow             func(worker uint32, step, unit int)         // before a worker pushes
+	perRow           func(worker uint32, rows int) time.Duration // how long a share takes
+	tamper           func(worker uint32, step, unit int, x [][]float32)
 
 	mu     sync.Mutex
 	roots  map[int]transport.Hash // by step
@@ -171,7 +171,7 @@ func (w *world) startFrom(id uint32, k *saved, before func(*node) error) *node {
 
 func (w *world) coordinate(n *node, identity *transport.Identity) *Coordinator {
 	o := CoordinatorOptions{Store: w.store, Local: 1, Port: n.conn.LocalAddr().(*net.UDPAddr).Port, Units: w.units, Work: w.work, Codec: w.codec,
-		SeqLen: 8, Workers: w.min, Log: w.log, Silence: 2 * time.Second, NoDeadline: !w.deadline, Parameters: w.params, Regather: w.regather, CheckEvery: w.check, Probe: probeAs(identity), Changed: func(s Status, _ bool) { w.mu.Lock(); w.status = s; w.mu.Unlock() }}
+		SeqLen: 8, Workers: w.min, Log: w.log, Silence: 2 * time.Second, NoDeadline: !w.deadline, Parameters: w.params, Gather: w.gather, Regather: w.regather, CheckEvery: w.check, Probe: probeAs(identity), Changed: func(s Status, _ bool) { w.mu.Lock(); w.status = s; w.mu.Unlock() }}
 	if w.simulated {
 		o.Probe = nil
 	}
