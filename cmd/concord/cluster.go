@@ -30,7 +30,7 @@ func (c *workerCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	return train.Work(ctx, train.WorkOptions{Join: line, Dir: c.Dir, Listen: c.Listen, Name: c.Name, WAN: c.WAN, Overrides: c.Override}, screen(c.Quiet))
+	return train.Work(ctx, train.WorkOptions{Join: line, Again: func() (string, error) { return joinLine(c.Join) }, Dir: c.Dir, Listen: c.Listen, Name: c.Name, WAN: c.WAN, Overrides: c.Override}, screen(c.Quiet))
 }
 
 // joinLine is the line that --join names: itself, or what is in the file @FILE.

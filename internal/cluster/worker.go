@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -25,6 +26,10 @@ type WorkerOptions struct {
 	Member MemberOptions
 	WAN    bool
 	Socket SocketFunc // nil: transport.Socket
+	// Patience is how long to try where machine 1 does not answer; 0: once.
+	Patience time.Duration
+	// Again, if not nil, is the line for another attempt: it may have changed.
+	Again func() (transport.Line, error)
 }
 
 // Worker is a machine that has joined.
@@ -36,8 +41,37 @@ type Worker struct {
 }
 
 // StartWorker joins a run, or takes up its place in it again: who has been
-// admitted once keeps its identity in Dir.
+// admitted once keeps its identity in Dir. A machine 1 that does not answer may be on its
+// way: it is tried again for as long as o.Patience.
 func StartWorker(ctx context.Context, o WorkerOptions) (*Worker, error) {
+	for tries := (attempts{}); ; {
+		w, err := startWorker(ctx, o)
+		if silent := (*unansweredError)(nil); !errors.As(err, &silent) || o.Patience == 0 {
+			return w, err
+		}
+		if tries.news(err.Error()) {
+			o.Member.Log("%v\n  trying again for %v", err, o.Patience)
+		}
+		if !tries.again(ctx, o.Patience) {
+			return nil, cmp.Or(ctx.Err(), err)
+		}
+		if o.Again == nil {
+			continue
+		}
+		l, err := o.Again()
+		if err == nil && l.CA != o.Line.CA {
+			err = errors.New("the join line is of another run now")
+		}
+		if err == nil {
+			o.Line = l
+		} else if tries.news(err.Error()) {
+			o.Member.Log("%v", err)
+		}
+	}
+}
+
+// startWorker is StartWorker, once.
+func startWorker(ctx context.Context, o WorkerOptions) (*Worker, error) {
 	identity, addr, err := identify(ctx, o)
 	if err != nil {
 		return nil, err
@@ -74,7 +108,14 @@ func unanswered(err error, addrs []string) error {
 	if t := net.Error(nil); !errors.As(err, &t) || !t.Timeout() {
 		return err
 	}
-	return fmt.Errorf("machine 1 does not answer at %s (UDP)\n  fix: see that the run is going on there, that firewalls and routers on the way pass UDP to this port, and that an address in the join line is right; concord invite on machine 1 prints a new line", strings.Join(addrs, ", "))
+	return &unansweredError{addrs}
+}
+
+// unansweredError says that nothing answers where machine 1 should be.
+type unansweredError struct{ addrs []string }
+
+func (e *unansweredError) Error() string {
+	return fmt.Sprintf("machine 1 does not answer at %s (UDP)\n  fix: see that the run is going on there, that firewalls and routers on the way pass UDP to this port, and that an address in the join line is right; concord invite on machine 1 prints a new line", strings.Join(e.addrs, ", "))
 }
 
 // addrs are the line's addresses, the one that is known to answer first.

@@ -7,10 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"concord/internal/cluster"
@@ -21,12 +19,13 @@ import (
 
 // WorkOptions are the settings of a machine that joins a run.
 type WorkOptions struct {
-	Join      string   // the join line
-	Dir       string   // where to keep the identity and the run's files; "" the user's cache folder
-	Listen    string   // UDP address for other workers; ":0" any port
-	Name      string   // as the others see it; "" the host's name
-	Overrides []string // of [device], and cluster.upload_limit
-	WAN       bool     // the link is one over the internet
+	Join      string                 // the join line
+	Again     func() (string, error) // the line for another attempt where machine 1 does not answer; nil: the same
+	Dir       string                 // where to keep the identity and the run's files; "" the user's cache folder
+	Listen    string                 // UDP address for other workers; ":0" any port
+	Name      string                 // as the others see it; "" the host's name
+	Overrides []string               // of [device], and cluster.upload_limit
+	WAN       bool                   // the link is one over the internet
 }
 
 // Work joins a run and trains until the run ends. Cancelling ctx leaves after
@@ -43,6 +42,9 @@ func Work(ctx context.Context, o WorkOptions, ui UI) error {
 	defer release()
 	w, cfg, err := enlist(ctx, o, line, dir, ui)
 	if err != nil {
+		if ctx.Err() != nil {
+			return ended(context.Canceled)
+		}
 		return err
 	}
 	defer w.Close()
@@ -66,6 +68,24 @@ func Work(ctx context.Context, o WorkOptions, ui UI) error {
 	return ended(t.follow(ctx, ui))
 }
 
+// startPatience is how long a worker tries to reach machine 1 at its start: of machines
+// that are started together that one may come last, or go on elsewhere.
+const startPatience = 10 * time.Minute
+
+// again reads the line anew.
+func (o WorkOptions) again() func() (transport.Line, error) {
+	if o.Again == nil {
+		return nil
+	}
+	return func() (transport.Line, error) {
+		text, err := o.Again()
+		if err != nil {
+			return transport.Line{}, err
+		}
+		return transport.ParseLine(text)
+	}
+}
+
 // warner shows what a machine has to tell.
 func warner(ui UI) func(format string, args ...any) {
 	return func(format string, args ...any) {
@@ -84,10 +104,10 @@ func enlist(ctx context.Context, o WorkOptions, line transport.Line, dir string,
 		listen = ":0"
 	}
 	log := warner(ui)
-	w, err := cluster.StartWorker(ctx, cluster.WorkerOptions{Dir: dir, Line: line, Listen: listen, Socket: socket, WAN: o.WAN,
+	w, err := cluster.StartWorker(ctx, cluster.WorkerOptions{Dir: dir, Line: line, Again: o.again(), Patience: startPatience, Listen: listen, Socket: socket, WAN: o.WAN,
 		Member: cluster.MemberOptions{Hello: cluster.Hello{Name: name, Version: BuildVersion().Version}, Log: log}})
 	if err != nil {
-		return nil, nil, as(ErrCluster, unreachable(line, err))
+		return nil, nil, as(ErrCluster, err)
 	}
 	if w.Hint != "" {
 		log("%s", w.Hint)
@@ -99,15 +119,6 @@ func enlist(ctx context.Context, o WorkOptions, line transport.Line, dir string,
 	}
 	w.Tune(silence(cfg.Cluster), uploadLimit(cfg.Cluster))
 	return w, cfg, nil
-}
-
-// unreachable adds to a failed join without any answer a list of things to look at.
-func unreachable(line transport.Line, err error) error {
-	var n net.Error
-	if !errors.As(err, &n) || !n.Timeout() {
-		return err
-	}
-	return fmt.Errorf("%w\n  nothing answered at %s. Is machine 1 still running? Is it reachable there from this machine (same network, or its router forwards the port)? Does a firewall let the UDP port through, here and there?", err, strings.Join(line.Addrs, ", "))
 }
 
 // receive fetches the run's files and reads its configuration, with this
