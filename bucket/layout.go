@@ -80,6 +80,7 @@ type Layout struct {
 	Global  bool // the buckets of a group are memory only and resolved as one
 	Buckets []Bucket
 	Units   []Unit
+	Frozen  []Param  // those that are not trained and so lie in no bucket
 	order   []string // the parameters in the order in which they were given
 	places  map[string]Place
 }
@@ -116,6 +117,7 @@ func CheckScope(scope string) error {
 // Buckets of the scopes "<n>MB" and "global" are also closed where one more
 // parameter would exceed what the device can hold. Each group of parameters is
 // partitioned by itself; the buckets come in the order of their last parameter.
+// Frozen parameters are in none.
 func Partition(params []Param, scope string, lim Limits) (Layout, error) {
 	if err := CheckScope(scope); err != nil {
 		return Layout{}, err
@@ -124,13 +126,28 @@ func Partition(params []Param, scope string, lim Limits) (Layout, error) {
 		return Layout{}, err
 	}
 	l := Layout{Scope: scope, Global: scope == "global", places: map[string]Place{}}
-	for _, g := range partitionGroups(params, scope, lim) {
-		l.add(g)
-	}
+	var trained []Param
 	for _, p := range params {
+		if p.Frozen {
+			l.Frozen = append(l.Frozen, p)
+			continue
+		}
+		trained = append(trained, p)
 		l.order = append(l.order, p.Name)
 	}
+	if len(trained) == 0 {
+		return Layout{}, fmt.Errorf("bucket: all %d parameters are frozen: nothing is left to train", len(params))
+	}
+	for _, g := range partitionGroups(trained, scope, lim) {
+		l.add(g)
+	}
 	l.unite()
+	for _, p := range l.Frozen {
+		p.Single = true // it has no gradient at all
+		if err := lim.checkParam(p); err != nil {
+			return Layout{}, err
+		}
+	}
 	for _, b := range l.Buckets {
 		if err := lim.check(b); err != nil {
 			return Layout{}, err

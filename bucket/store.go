@@ -26,6 +26,7 @@ type Store struct {
 	Engine *tensor.Engine
 	Layout Layout
 	flat   map[State][]tensor.Tensor // per bucket (1, Size)
+	frozen map[string]tensor.Tensor  // the weights of what is not trained
 }
 
 // Training are the states of training on one machine besides the weights.
@@ -34,8 +35,11 @@ var Training = []State{Gradient, First, Second}
 // NewStore allocates zeros for the weights and the other states named. It fails
 // when the device or the memory budget refuses.
 func NewStore(e *tensor.Engine, l Layout, states ...State) (*Store, error) {
-	s := &Store{Engine: e, Layout: l, flat: map[State][]tensor.Tensor{}}
+	s := &Store{Engine: e, Layout: l, flat: map[State][]tensor.Tensor{}, frozen: map[string]tensor.Tensor{}}
 	s.allocate(Weight, gpu.RoleWeights)
+	for _, p := range l.Frozen {
+		s.frozen[p.Name] = e.New(gpu.RoleWeights, p.Name, p.R, p.C)
+	}
 	for _, state := range states {
 		s.allocate(state, map[State]gpu.Role{Gradient: gpu.RoleGradients, First: gpu.RoleOptimizer, Second: gpu.RoleOptimizer}[state])
 	}
@@ -59,7 +63,11 @@ func (s *Store) Release() {
 			t.Buf.Release()
 		}
 	}
+	for _, t := range s.frozen {
+		t.Buf.Release()
+	}
 	clear(s.flat)
+	clear(s.frozen)
 }
 
 // Holds says that the store has a state.
@@ -76,8 +84,11 @@ func (s *Store) Flat(state State, b int) tensor.Tensor {
 }
 
 // Tensor is a state of the parameter called name, (R, C), in place. It panics
-// when there is no such parameter.
+// when there is no such parameter, or it is frozen and the state is not Weight.
 func (s *Store) Tensor(state State, name string) tensor.Tensor {
+	if t, ok := s.frozen[name]; ok && state == Weight {
+		return t
+	}
 	p := s.place(name)
 	return tensor.Tensor{Buf: s.Flat(state, p.Bucket).Buf, Offset: tensor.F32.Bytes(int64(p.Offset)), R: p.R, C: p.C, LD: p.LD()}
 }
@@ -111,17 +122,19 @@ func (s *Store) Load(state State, name string, values []float32) error {
 	if err := s.check(state, name); err != nil {
 		return err
 	}
-	p := s.place(name)
-	if len(values) != p.Size() {
-		return fmt.Errorf("bucket: load %s of %s: %d values for the shape (%d,%d)", state, name, len(values), p.R, p.C)
+	t := s.Tensor(state, name)
+	if len(values) != t.R*t.C {
+		return fmt.Errorf("bucket: load %s of %s: %d values for the shape (%d,%d)", state, name, len(values), t.R, t.C)
 	}
-	s.Engine.Upload(s.Tensor(state, name), values)
+	s.Engine.Upload(t, values)
 	return s.Engine.Dev.Err()
 }
 
 // check refuses names and states from files that the store does not have.
 func (s *Store) check(state State, name string) error {
-	if _, ok := s.Layout.Place(name); !ok {
+	if _, frozen := s.frozen[name]; frozen && state != Weight {
+		return fmt.Errorf("bucket: %s is frozen and has no %s", name, state)
+	} else if _, ok := s.Layout.Place(name); !ok && !frozen {
 		return fmt.Errorf("bucket: the model has no parameter %q", name)
 	}
 	if s.flat[state] == nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"concord/gpu"
@@ -119,5 +120,47 @@ func TestReadWithinBudget(t *testing.T) {
 	got, err := s.Read(Weight, "w")
 	if err != nil || !slices.Equal(got, values) {
 		t.Errorf("%d values, %v", len(got), err)
+	}
+}
+
+// Frozen parameters have weights and nothing else, in no bucket.
+func TestFrozen(t *testing.T) {
+	e := testEngine(t)
+	params := llama(2, true)
+	for i := range params {
+		params[i].Frozen = params[i].Kind != param.Norm
+	}
+	l, err := Partition(params, "layer", Limits{Objectives: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range l.Names() {
+		if p, _ := l.Place(name); p.Kind != param.Norm {
+			t.Errorf("%s is in a bucket", name)
+		}
+	}
+	s, err := NewStore(e, l, Training...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Release()
+	for _, p := range params {
+		want := optest.Random(p.Size(), 1)
+		if err := s.Load(Weight, p.Name, want); err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.Read(Weight, p.Name)
+		if err != nil || optest.Bits(got, want) >= 0 {
+			t.Errorf("%s: read %v, loaded %v (%v)", p.Name, got, want, err)
+		}
+		if _, err := s.Read(First, p.Name); p.Frozen != (err != nil && strings.Contains(err.Error(), "is frozen and has no m")) {
+			t.Errorf("m of %s: %v", p.Name, err)
+		}
+	}
+	for i := range params {
+		params[i].Frozen = true
+	}
+	if _, err := Partition(params, "layer", Limits{}); err == nil || !strings.Contains(err.Error(), "nothing is left to train") {
+		t.Errorf("all frozen: %v", err)
 	}
 }

@@ -74,7 +74,7 @@ type HeadGradients struct {
 	// it: x itself, or x with its rows scaled.
 	X Tensor
 	// DWeight is one matrix (V, C) per segment: the gradient of weight from the
-	// segment's tokens.
+	// segment's tokens. The zero Target is none, and X is not read.
 	DWeight Target
 }
 
@@ -93,10 +93,12 @@ func (l *LinearCrossEntropy) Run(x, weight, labels, scale, loss Tensor, grad *He
 		e.CrossEntropy(z, loss, labels, scale, lo, weight.R, l.SoftCap, grad != nil)
 		if grad != nil {
 			e.MatMul(grad.DX.rows(lo, hi), z, weight, NN, false)
-			l.weightGradient(grad.DWeight, z, grad.X.rows(lo, hi), i, lo)
+			if grad.DWeight.Rows.Buf != nil {
+				l.weightGradient(grad.DWeight, z, grad.X.rows(lo, hi), i, lo)
+			}
 		}
 	}
-	if x.R == 0 && grad != nil && !grad.DWeight.Accumulate {
+	if x.R == 0 && grad != nil && grad.DWeight.Rows.Buf != nil && !grad.DWeight.Accumulate {
 		for m := range grad.DWeight.Rows.M {
 			e.Dev.Zero(grad.DWeight.Rows.Objective(m).View())
 		}
@@ -110,8 +112,14 @@ func (l *LinearCrossEntropy) check(x, weight, loss Tensor, grad *HeadGradients) 
 	if grad == nil {
 		return
 	}
-	if grad.DX.R != x.R || grad.DX.C != x.C || grad.X.R != x.R || grad.X.C != x.C {
-		panic(fmt.Sprintf("tensor: linear cross entropy: x %v, dx %v, the weight gradient's x %v", x, grad.DX, grad.X))
+	if grad.DX.R != x.R || grad.DX.C != x.C {
+		panic(fmt.Sprintf("tensor: linear cross entropy: x %v, dx %v", x, grad.DX))
+	}
+	if grad.DWeight.Rows.Buf == nil {
+		return
+	}
+	if grad.X.R != x.R || grad.X.C != x.C {
+		panic(fmt.Sprintf("tensor: linear cross entropy: x %v, the weight gradient's x %v", x, grad.X))
 	}
 	if w, seg := grad.DWeight.Rows, grad.DWeight.Segments; w.R != weight.R || w.C != weight.C || w.M != seg.M() || seg.Starts[seg.M()] != x.R {
 		panic(fmt.Sprintf("tensor: linear cross entropy: x %v, weight %v, dweight %d x (%d,%d), segments %v", x, weight, w.M, w.R, w.C, seg.Starts))

@@ -112,10 +112,17 @@ func (l *head) forward(x tensor.Tensor, b *Batch, loss tensor.Tensor) {
 // backward writes the losses and dx, calls recorded unless it is nil, and takes
 // the weight's gradient.
 func (l *head) backward(p backPass, dx, x, loss tensor.Tensor, recorded func()) {
-	p.use(l.weight, x, func(factor tensor.Tensor, to tensor.Target) {
-		l.loss.Run(x, l.weight.t, p.b.labels, p.b.scale, loss, &tensor.HeadGradients{DX: dx, X: factor, DWeight: to})
+	run := func(g tensor.HeadGradients) {
+		l.loss.Run(x, l.weight.t, p.b.labels, p.b.scale, loss, &g)
 		if recorded != nil {
 			recorded()
 		}
+	}
+	if l.weight.Frozen {
+		run(tensor.HeadGradients{DX: dx})
+		return
+	}
+	p.use(l.weight, x, func(factor tensor.Tensor, to tensor.Target) {
+		run(tensor.HeadGradients{DX: dx, X: factor, DWeight: to})
 	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"concord/gpu"
 	"concord/internal/optest"
+	"concord/internal/param"
 	"concord/internal/ref"
 	"concord/tensor"
 )
@@ -411,6 +412,52 @@ func TestWholeModel(t *testing.T) {
 				t.Errorf("gradients complete in the order %v,\nParamSpecs says %v", g.done, names)
 			}
 		})
+	}
+}
+
+// With some parameters frozen the others get the same gradients in bits, the frozen
+// ones none, and nothing is lent with them.
+func TestFrozen(t *testing.T) {
+	e := testEngine(t)
+	for name, frozen := range map[string]func(Spec) bool{
+		"embedding and head": func(s Spec) bool { return s.Kind == param.Embedding || s.Kind == param.Head },
+		"all but layer 1":    func(s Spec) bool { return s.Layer != 1 },
+		"linear maps":        func(s Spec) bool { return s.Kind == param.Linear },
+		"all but a norm":     func(s Spec) bool { return s.Kind != param.Norm || s.Layer != param.NoLayer },
+	} {
+		for _, c := range []Config{tiny(true), models()["gemma2"], models()["gpt2, tied=false"]} {
+			s := newSetupOf(t, e, c, 3)
+			loss, want := s.step(t, s.tokens)
+			var err error
+			s.m, err = newTransformer(e, c, s.w, Dims{Rows: 3, SeqLen: 11, LogitsChunk: 16, Objectives: 3, Frozen: frozen})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.b = s.m.NewBatch()
+			again, got := s.step(t, s.tokens)
+			if at := optest.Bits(again, loss); at >= 0 {
+				t.Errorf("%s, %s: the loss differs at %d", name, c.ModelType, at)
+			}
+			asked := map[string]bool{}
+			for _, name := range got.done {
+				asked[name] = true
+			}
+			for _, spec := range ParamSpecs(c) {
+				if asked[spec.Name] == frozen(spec) {
+					t.Errorf("%s, %s: %s: gradient asked for: %v", name, c.ModelType, spec.Name, asked[spec.Name])
+				}
+				for m := range 3 {
+					if at := optest.Bits(got.read(e, spec.Name, m), want.read(e, spec.Name, m)); at >= 0 && !frozen(spec) {
+						t.Errorf("%s, %s: %s of objective %d differs at %d", name, c.ModelType, spec.Name, m, at)
+					}
+				}
+			}
+			for with := range s.m.Lendable() {
+				if !asked[with] {
+					t.Errorf("%s, %s: memory is lent with %s, which is not asked for", name, c.ModelType, with)
+				}
+			}
+		}
 	}
 }
 

@@ -41,9 +41,11 @@ func (c Config) Parameters() int64 {
 	return n
 }
 
-// bind looks the parameters up in w and checks their shapes.
-func bind(ps []*parameter, w Weights) error {
+// bind looks the parameters up in w, checks their shapes and marks those that are
+// frozen; nil = none.
+func bind(ps []*parameter, w Weights, frozen func(Spec) bool) error {
 	for _, p := range ps {
+		p.Frozen = frozen != nil && frozen(p.Spec)
 		t := w.Weight(p.Name)
 		if t.R != p.R || t.C != p.C {
 			return fmt.Errorf("model: %s is %v, %s asks for (%d,%d)", p.Name, t, ConfigFile, p.R, p.C)
@@ -63,11 +65,18 @@ type backPass struct {
 
 // linear takes the gradient of a linear map's weight: dW_m = dY_mᵀ X_m.
 func (p backPass) linear(w *parameter, dy, x tensor.Tensor) {
+	if w.Frozen {
+		return
+	}
 	p.g.Linear(w.Name, dy, x, p.b.Segments)
 }
 
-// use takes any other gradient, see Gradients.Use.
+// use takes any other gradient, see Gradients.Use; write is not called for frozen
+// parameters.
 func (p backPass) use(w *parameter, factor tensor.Tensor, write func(factor tensor.Tensor, to tensor.Target)) {
+	if w.Frozen {
+		return
+	}
 	p.g.Use(w.Name, factor, p.b.Segments, write)
 }
 

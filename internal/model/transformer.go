@@ -23,6 +23,7 @@ package model
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"concord/gpu"
 	"concord/tensor"
@@ -55,6 +56,9 @@ type Dims struct {
 	// ForwardOnly saves no activations: EvalLoss, Score and decoding work in the
 	// memory of one layer, Backward panics.
 	ForwardOnly bool
+	// Frozen says which parameters' gradients Backward does not take; nil = none.
+	// Layers below the last one with others are then left out of it.
+	Frozen func(Spec) bool
 }
 
 // Model is a model with its activations for batches of one size.
@@ -145,7 +149,7 @@ func newTransformer(e *tensor.Engine, c Config, w Weights, d Dims) (*transformer
 		return nil, fmt.Errorf("model: sequences of %d tokens exceed the %d that attention can do", d.SeqLen, longest)
 	}
 	m := &transformer{network: newNetwork(c), memory: memory{e: e}, config: c, dims: d, n: d.Rows * d.SeqLen}
-	if err := bind(m.params(), w); err != nil {
+	if err := bind(m.params(), w, d.Frozen); err != nil {
 		return nil, err
 	}
 	m.allocate()
@@ -219,10 +223,29 @@ func (m *transformer) Backward(b *Batch, g Gradients, losses func()) {
 	m.norm.forward(m.e, m.s.norm, last, m.s.stats)
 	m.head.backward(p, m.back.dnorm, m.s.norm, m.loss, losses)
 	m.norm.backward(p, m.back.dx, m.back.dnorm, last, m.s.stats, false)
-	for i := len(m.blocks) - 1; i >= 0; i-- {
+	for i := len(m.blocks) - 1; i >= m.lowest(); i-- {
 		m.blocks[i].backward(p, m.stream(i), m.ropes, m.activations(i), m.s, m.back)
 	}
-	m.embedding.backward(p, m.back.dx, m.factors)
+	if m.lowest() == 0 {
+		m.embedding.backward(p, m.back.dx, m.factors)
+	}
+}
+
+// lowest is the first block with a parameter that is trained, 0 where the embedding is.
+func (m *transformer) lowest() int {
+	if anyTrained(m.embedding.params()) {
+		return 0
+	}
+	for i, l := range m.blocks {
+		if anyTrained(l.params()) {
+			return i
+		}
+	}
+	return len(m.blocks)
+}
+
+func anyTrained(ps []*parameter) bool {
+	return slices.ContainsFunc(ps, func(p *parameter) bool { return !p.Frozen })
 }
 
 func (m *transformer) Lendable() map[string][]gpu.View {
@@ -245,6 +268,20 @@ func (m *transformer) Lendable() map[string][]gpu.View {
 		p, free := l.mlp.retired(a)
 		lend([]*parameter{p}, free...)
 		lend(l.attention.params(), a.mid, a.out)
+	}
+	return m.trainedOnly(out)
+}
+
+// trainedOnly hands what is lent with frozen parameters, whose gradients are never
+// asked for, to the trained ones that follow.
+func (m *transformer) trainedOnly(lent map[string][]gpu.View) map[string][]gpu.View {
+	out := map[string][]gpu.View{}
+	var waiting []gpu.View
+	for _, p := range m.params() {
+		waiting = append(waiting, lent[p.Name]...)
+		if !p.Frozen && len(waiting) > 0 {
+			out[p.Name], waiting = waiting, nil
+		}
 	}
 	return out
 }

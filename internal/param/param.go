@@ -48,6 +48,9 @@ type Spec struct {
 	// PerToken is how many rows of its width one use takes of a token: of a norm by
 	// head, the heads. 0 means 1.
 	PerToken int
+	// Frozen says that it is not trained: it has weights, and neither a gradient nor
+	// a place in a bucket.
+	Frozen bool
 }
 
 // Size is the number of values.
