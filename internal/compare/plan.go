@@ -244,10 +244,10 @@ func (s Spec) alone(c *config.Config, f facts) {
 	c.Data.Source = slices.Clone(c.Data.Source)
 	for i := range c.Data.Source {
 		if src := &c.Data.Source[i]; src.Lang != s.Only && src.Train {
-			src.Train, src.Path = false, ""
+			src.Train, src.Path = false, nil
 		}
 	}
-	c.Data.Source = slices.DeleteFunc(c.Data.Source, func(src config.Source) bool { return !src.Train && src.Heldout == "" })
+	c.Data.Source = slices.DeleteFunc(c.Data.Source, func(src config.Source) bool { return !src.Train && len(src.Heldout) == 0 })
 }
 
 // known are the run file's options that the method has: they are meant for one

@@ -73,12 +73,12 @@ func TestCandidates(t *testing.T) {
 // the other languages are only measured.
 func TestAlone(t *testing.T) {
 	base := config.Default()
-	base.Data.Source = []config.Source{{Lang: "es", Path: "es", Heldout: "es.h", Train: true}, {Lang: "de", Path: "de", Heldout: "de.h", Train: true}, {Lang: "tr", Path: "tr", Train: true}, {Lang: "pt", Heldout: "pt.h"}}
+	base.Data.Source = []config.Source{{Lang: "es", Path: config.Paths{"es"}, Heldout: config.Paths{"es.h"}, Train: true}, {Lang: "de", Path: config.Paths{"de"}, Heldout: config.Paths{"de.h"}, Train: true}, {Lang: "tr", Path: config.Paths{"tr"}, Train: true}, {Lang: "pt", Heldout: config.Paths{"pt.h"}}}
 	f := facts{langs: []string{"es", "de", "tr"}, tokens: map[string]int{"es": 600, "de": 300, "tr": 100}, steps: 200}
 	s := Spec{Config{Method: "mean", Only: "de", Temperature: 1, LR: 1}, 1}
 	c := s.apply(base, "x", nil)
 	s.alone(c, f)
-	if c.Schedule.Steps != 60 || len(c.Data.Source) != 3 || c.Data.Source[0].Train || c.Data.Source[0].Path != "" || !c.Data.Source[1].Train || c.Data.Source[1].Path != "de" || c.Data.Source[2].Lang != "pt" {
+	if c.Schedule.Steps != 60 || len(c.Data.Source) != 3 || c.Data.Source[0].Train || len(c.Data.Source[0].Path) != 0 || !c.Data.Source[1].Train || c.Data.Source[1].Path.String() != "de" || c.Data.Source[2].Lang != "pt" {
 		t.Errorf("%d steps, sources %+v", c.Schedule.Steps, c.Data.Source)
 	}
 	if !base.Data.Source[0].Train || len(base.Data.Source) != 4 {

@@ -1,7 +1,7 @@
 package compare
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,7 +11,6 @@ import (
 
 	"concord/internal/config"
 	"concord/internal/data"
-	"concord/internal/safetensors"
 	"concord/internal/train"
 )
 
@@ -53,56 +52,84 @@ func split(cfg *config.Config, dir string, warn io.Writer) (*config.Config, erro
 	return &out, nil
 }
 
-// splitSource writes the halves of s to files that begin with stem, points s to
-// the validation half and returns the source of the test half; nil if nothing
-// of s is held out.
+// splitSource writes the halves of s to files that begin with stem, as JSON lines,
+// points s to the validation half and returns the source of the test half; nil if
+// nothing of s is held out.
 func splitSource(cfg *config.Config, s *config.Source, stem string, warn io.Writer) (*config.Source, error) {
-	h, err := data.Divide(data.Source{Lang: s.Lang, Path: cfg.Resolve(s.Path), Format: s.Format, HeldoutPath: cfg.Resolve(s.Heldout), Holdout: s.Holdout, Train: s.Train, TrainOn: s.TrainOn})
+	if len(s.Heldout) == 0 && s.Holdout == 0 && s.Train {
+		s.Path = allAbsolute(cfg.ResolveAll(s.Path))
+		return nil, nil
+	}
+	if s.LangColumn != "" {
+		return nil, train.DataError(fmt.Errorf("lang_column = %q: a comparison divides the held-out examples of each language, so each needs a source of its own", s.LangColumn))
+	}
+	paths := allAbsolute([]string{stem + ".train.jsonl", stem + ".valid.jsonl", stem + ".test.jsonl"})
+	files := make([]*pending, len(paths))
+	for i, path := range paths {
+		f, err := create(path)
+		if err != nil {
+			return nil, train.DataError(err)
+		}
+		defer f.discard()
+		files[i] = f
+	}
+	h, err := data.Divide(train.Source(cfg, *s), files[0], files[1], files[2])
 	if err != nil {
 		return nil, train.DataError(err)
 	}
 	if h.Shared > 0 {
 		fmt.Fprintf(warn, "concord: %s: %d held-out documents are also trained on\n", s.Lang, h.Shared)
 	}
-	if h.NumValid+h.NumTest == 0 {
-		s.Path, s.Heldout, s.Holdout = absolute(cfg.Resolve(s.Path)), "", 0
-		return nil, nil
-	}
-	if h.NumTest == 0 {
+	if h.Test == 0 {
 		return nil, train.DataError(fmt.Errorf("%s: its held-out documents all have one prompt: choosing by one half and reporting the other needs two; hold out more", s.Lang))
 	}
-	test := config.Source{Lang: s.Lang + testSuffix, Format: s.Format, TrainOn: s.TrainOn}
-	path := absolute(cfg.Resolve(s.Path))
-	if h.Train != nil {
-		path = absolute(stem + ".train" + strings.ToLower(filepath.Ext(path)))
+	if h.Train > 0 {
+		s.Path = config.Paths{paths[0]}
 	}
-	s.Heldout, s.Holdout, test.Heldout = absolute(stem+".valid"+h.Ext), 0, absolute(stem+".test"+h.Ext)
-	if s.Path = path; !s.Train {
-		s.Path = ""
+	if !s.Train {
+		s.Path, files = nil, files[1:]
 	}
-	for path, text := range map[string][]byte{s.Heldout: h.Valid, test.Heldout: h.Test} {
-		if err := keep(path, text); err != nil {
-			return nil, err
+	for _, f := range files {
+		if err := f.commit(); err != nil {
+			return nil, train.DataError(err)
 		}
 	}
-	if h.Train != nil {
-		return &test, keep(s.Path, h.Train)
-	}
-	return &test, nil
+	s.Heldout, s.Holdout = config.Paths{paths[1]}, 0
+	s.Format, s.Columns, s.Roles = "", nil, nil // the files are in our own form
+	return &config.Source{Lang: s.Lang + testSuffix, TrainOn: s.TrainOn, Heldout: config.Paths{paths[2]}}, nil
 }
 
-// keep writes a file unless it is there as it should be.
-func keep(path string, text []byte) error {
-	if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, text) {
-		return nil
+// pending is a file that takes its place when it is whole.
+type pending struct {
+	*os.File
+	path string
+}
+
+func create(path string) (*pending, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-*.tmp")
+	return &pending{f, path}, err
+}
+
+// commit puts the file in its place.
+func (p *pending) commit() error {
+	return errors.Join(p.Sync(), p.Chmod(0o644), p.Close(), os.Rename(p.Name(), p.path))
+}
+
+// discard removes what was not committed.
+func (p *pending) discard() {
+	p.Close()
+	os.Remove(p.Name())
+}
+
+func allAbsolute(paths []string) []string {
+	var out []string
+	for _, p := range paths {
+		out = append(out, absolute(p))
 	}
-	return train.DataError(safetensors.WriteFile(path, text))
+	return out
 }
 
 func absolute(path string) string {
-	if path == "" {
-		return ""
-	}
 	if a, err := filepath.Abs(path); err == nil {
 		return a
 	}

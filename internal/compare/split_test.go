@@ -99,17 +99,30 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// A file that is there already is not written again: runs in the middle of which
-// a comparison was stopped have its hash.
-func TestKeep(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "x")
-	traintest.WriteFile(t, path, "one")
-	if err := os.Chmod(filepath.Dir(path), 0o555); err != nil {
-		t.Fatal(err)
+// Dividing again writes the same files: runs in the middle of which a comparison was
+// stopped have their hashes.
+func TestSplitTwice(t *testing.T) {
+	cfg, dir := splitRun(t), t.TempDir()
+	read := func() map[string]string {
+		if _, err := split(cfg, dir, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := map[string]string{}
+		for _, e := range entries {
+			b, err := os.ReadFile(filepath.Join(dir, e.Name()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			out[e.Name()] = string(b)
+		}
+		return out
 	}
-	defer os.Chmod(filepath.Dir(path), 0o755)
-	if err := keep(path, []byte("one")); err != nil {
-		t.Error(err)
+	if first, again := read(), read(); !reflect.DeepEqual(first, again) || len(first) != 8 {
+		t.Errorf("%d files, then %d: they differ", len(first), len(again))
 	}
 }
 
@@ -117,16 +130,16 @@ func TestKeep(t *testing.T) {
 func TestSplitRefuses(t *testing.T) {
 	cfg := splitRun(t)
 	one := *cfg
-	one.Data.Source = []config.Source{{Lang: "aa", Path: "aa.jsonl", Train: true, Heldout: "one.jsonl"}}
+	one.Data.Source = []config.Source{{Lang: "aa", Path: config.Paths{"aa.jsonl"}, Train: true, Heldout: config.Paths{"one.jsonl"}}}
 	traintest.WriteFile(t, cfg.Resolve("one.jsonl"), traintest.Examples(0, 60, 61))
 	if _, err := split(&one, t.TempDir(), io.Discard); err == nil || !strings.Contains(err.Error(), "needs two") {
 		t.Errorf("one held-out example: %v", err)
 	}
-	one.Data.Source = []config.Source{{Lang: "cc", Path: "cc.jsonl", Train: true}}
+	one.Data.Source = []config.Source{{Lang: "cc", Path: config.Paths{"cc.jsonl"}, Train: true}}
 	if _, err := split(&one, t.TempDir(), io.Discard); err == nil || !strings.Contains(err.Error(), "nothing to compare by") {
 		t.Errorf("nothing held out: %v", err)
 	}
-	one.Data.Source = []config.Source{{Lang: "cc:test", Path: "cc.jsonl", Train: true}}
+	one.Data.Source = []config.Source{{Lang: "cc:test", Path: config.Paths{"cc.jsonl"}, Train: true}}
 	if _, err := split(&one, t.TempDir(), io.Discard); err == nil || !strings.Contains(err.Error(), "cc:test") {
 		t.Errorf("a name that is taken: %v", err)
 	}

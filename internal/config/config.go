@@ -47,18 +47,23 @@ type Data struct {
 	MaxLen      int      `toml:"max_len"`     // tokens of one example; 0: batch.seq_len
 	Overlong    string   `toml:"overlong"`    // "auto", "drop", "truncate", "split", "error"
 	Temperature float64  `toml:"temperature"` // languages are drawn with probability ∝ tokens^(1/T)
+	MaxRepeat   float64  `toml:"max_repeat"`  // no language is read more than so many times while all data is read once; 0: no bound
 	Source      []Source `toml:"source"`
 }
 
-// Source is one language's data.
+// Source is one language's data, or that of several languages in the same files.
 type Source struct {
-	Lang    string  `toml:"lang"`
-	Path    string  `toml:"path"`     // relative to the run file
-	Format  string  `toml:"format"`   // "" by extension, "text", "jsonl"
-	Heldout string  `toml:"heldout"`  // a file of held-out examples, relative to the run file
-	Holdout float64 `toml:"holdout"`  // instead: the fraction of Path's examples to hold out, by hash
-	Train   bool    `toml:"train"`    // false: evaluation only (an unseen language)
-	TrainOn string  `toml:"train_on"` // "completion" or "all"; "" is completion where there is a prompt
+	Lang       string            `toml:"lang"`
+	Path       Paths             `toml:"path"`        // files, relative to the run file
+	Format     string            `toml:"format"`      // "" by extension, "jsonl", "json", "csv", "tsv", "parquet", "text" (a paragraph a document), "lines" (a line a document)
+	Heldout    Paths             `toml:"heldout"`     // files of held-out examples, relative to the run file
+	Holdout    float64           `toml:"holdout"`     // instead: what to hold out of Path, by hash; below 1 a share, from 1 on a number of documents
+	Train      bool              `toml:"train"`       // false: evaluation only (an unseen language)
+	TrainOn    string            `toml:"train_on"`    // "completion" or "all"; "" is completion where there is a prompt
+	Columns    map[string]string `toml:"columns"`     // our name of a column → the file's, e.g. {prompt = "question", completion = "answer"}
+	Roles      map[string]string `toml:"roles"`       // our role of a message → the file's, e.g. {assistant = "bot"}
+	LangColumn string            `toml:"lang_column"` // in place of lang: the column that names each document's language
+	Langs      []string          `toml:"langs"`       // with lang_column: the languages that are read; none: all
 }
 
 // Batch is the shape of one step.
@@ -121,7 +126,7 @@ type Optim struct {
 type Schedule struct {
 	Kind     string  `toml:"kind"`      // "cosine", "linear", "constant"
 	Steps    int     `toml:"steps"`     // exactly one of steps, epochs, tokens
-	Epochs   float64 `toml:"epochs"`    // passes over the training tokens
+	Epochs   float64 `toml:"epochs"`    // every language is read so many times; with temperature small ones more often
 	Tokens   int     `toml:"tokens"`    // tokens read, padding not counted
 	Warmup   float64 `toml:"warmup"`    // steps, or a fraction of the run when below 1
 	MinRatio float64 `toml:"min_ratio"` // the learning rate that the decay ends at, after the last step, over the peak
@@ -214,7 +219,7 @@ func Default() *Config {
 		Schema:     1,
 		Run:        Run{Seed: 1, Dir: "runs"},
 		Model:      Model{Init: "pretrained"},
-		Data:       Data{Overlong: "auto", Temperature: 1},
+		Data:       Data{Overlong: "auto", Temperature: 1, MaxRepeat: 10},
 		Batch:      Batch{Rows: 8, SeqLen: 256, Accumulate: 1},
 		Objective:  Objective{Method: "mean", Scope: "layer", Normalise: "none", Every: 1, Metric: "euclidean", Gram: "auto", Noise: Noise{EMA: 0.9, Floor: 0.1}},
 		Optim:      Optim{LR: 2e-5, Betas: []float64{0.9, 0.999}, Eps: 1e-8, Clip: 1},

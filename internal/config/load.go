@@ -53,6 +53,12 @@ func Parse(path, text string, overrides []string) (*Config, error) {
 	if err := c.expandPaths(); err != nil {
 		return nil, err
 	}
+	if err := c.paths(); err != nil {
+		return nil, err
+	}
+	if err := c.expandFiles(); err != nil {
+		return nil, err
+	}
 	c.derive()
 	if err := c.validate(); err != nil {
 		return nil, err
@@ -150,7 +156,7 @@ func unknownKeys(path string, places map[string]int, md toml.MetaData) error {
 // freeKey says that the last part of key is the user's: a language, or an option
 // of a method.
 func freeKey(key string) bool {
-	for _, p := range []string{"objective.options.", "objective.weights.", "objective.preferences.", "objective.override.options."} {
+	for _, p := range []string{"objective.options.", "objective.weights.", "objective.preferences.", "objective.override.options.", "data.source.columns.", "data.source.roles."} {
 		if strings.HasPrefix(key, p) {
 			return true
 		}

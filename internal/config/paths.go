@@ -20,7 +20,12 @@ func (c *Config) pathKeys() []pathKey {
 	keys := []pathKey{{"run.dir", &c.Run.Dir}, {"model.path", &c.Model.Path}, {"device.cache_dir", &c.Device.CacheDir}}
 	for i := range c.Data.Source {
 		s := &c.Data.Source[i]
-		keys = append(keys, pathKey{fmt.Sprintf("data.source.%d.path", i), &s.Path}, pathKey{fmt.Sprintf("data.source.%d.heldout", i), &s.Heldout})
+		for j := range s.Path {
+			keys = append(keys, pathKey{fmt.Sprintf("data.source.%d.path", i), &s.Path[j]})
+		}
+		for j := range s.Heldout {
+			keys = append(keys, pathKey{fmt.Sprintf("data.source.%d.heldout", i), &s.Heldout[j]})
+		}
 	}
 	return keys
 }

@@ -98,6 +98,7 @@ func (c *Config) validate() error {
 		c.oneOf("device.backend", c.Device.Backend, "", "vulkan", "metal", "dx12"),
 		c.inRange("data.temperature", c.Data.Temperature, 1e-3, 1e9, "temperature = 1.0"),
 		c.inRange("batch.seq_len", float64(c.Batch.SeqLen), 2, 1<<20, "seq_len = 256"),
+		c.maxRepeat(),
 		c.inRange("data.max_len", float64(c.Data.MaxLen), 2, float64(c.Batch.SeqLen), "max_len = 0  # as long as batch.seq_len"),
 		c.inRange("batch.rows", float64(c.Batch.Rows), 1, 1<<16, "rows = 8"),
 		c.inRange("batch.accumulate", float64(c.Batch.Accumulate), 1, 1<<16, "accumulate = 1"),
@@ -140,6 +141,13 @@ func (c *Config) schema() error {
 	}
 	if c.Run.Name == "" || strings.ContainsAny(c.Run.Name, `/\:*?"<>|`) || strings.HasPrefix(c.Run.Name, ".") {
 		return c.fail("run.name", `name = "my-run"`, "%q cannot name a folder", c.Run.Name)
+	}
+	return nil
+}
+
+func (c *Config) maxRepeat() error {
+	if v := c.Data.MaxRepeat; v != 0 && !(v >= 1 && v <= 1e9) {
+		return c.fail("data.max_repeat", "max_repeat = 10.0", "%v is neither 0 (no bound) nor 1 or more", v)
 	}
 	return nil
 }
@@ -254,16 +262,17 @@ func (c *Config) sources() error {
 	if len(c.Data.Source) == 0 {
 		return c.fail("data.source", "[[data.source]]\n       lang = \"sw\"\n       path = \"data/sw.jsonl\"", "no data given")
 	}
-	trained := 0
+	trained, byColumn := 0, false // byColumn: the languages are known when the data is read
 	seen := map[string]int{}
 	for i, s := range c.Data.Source {
 		if err := c.source(i, s); err != nil {
 			return err
 		}
-		if j, dup := seen[s.Lang]; dup && c.Data.Source[j].Train != s.Train {
+		if j, dup := seen[s.Lang]; dup && s.Lang != "" && c.Data.Source[j].Train != s.Train {
 			return c.fail(fmt.Sprintf("data.source.%d.lang", i), "give all sources of a language the same train = …", "%q is both trained on (or not) by source %d and not (or yes) by this one", s.Lang, j+1)
 		}
 		seen[s.Lang] = i
+		byColumn = byColumn || s.LangColumn != ""
 		if s.Train {
 			trained++
 		}
@@ -273,8 +282,37 @@ func (c *Config) sources() error {
 	}
 	for key, byLang := range map[string]map[string]float64{"objective.weights.": c.Objective.Weights, "objective.preferences.": c.Objective.Preferences} {
 		for lang := range byLang {
-			if i, ok := seen[lang]; !ok || !c.Data.Source[i].Train {
+			if i, ok := seen[lang]; !byColumn && (!ok || !c.Data.Source[i].Train) {
 				return c.fail(key+lang, "name a trained language", "%q is not a trained language", lang)
+			}
+		}
+	}
+	return nil
+}
+
+// formats are those of package records; "" is by extension.
+var formats = []string{"", "jsonl", "json", "csv", "tsv", "parquet", "text", "lines"}
+
+// columns and roles are the names that package data gives to them.
+var (
+	columns = []string{"text", "prompt", "completion", "messages", "conversations", "instruction", "input", "output", "context", "response", "inputs", "targets", "system", "tools", "history"}
+	roles   = []string{"user", "assistant", "system", "developer", "tool"}
+)
+
+// names checks what a source calls its columns and roles.
+func (c *Config) names(i int, s Source) error {
+	for _, k := range []struct {
+		name  string
+		names map[string]string
+		known []string
+		fix   string
+	}{{"columns", s.Columns, columns, `columns = {prompt = "question", completion = "answer"}`}, {"roles", s.Roles, roles, `roles = {assistant = "bot"}`}} {
+		for ours, theirs := range k.names {
+			switch {
+			case !slices.Contains(k.known, ours):
+				return c.fail(fmt.Sprintf("data.source.%d.%s", i, k.name), k.fix, "%q is none of %s: our name stands left, the file's right", ours, strings.Join(k.known, ", "))
+			case theirs == "":
+				return c.fail(fmt.Sprintf("data.source.%d.%s", i, k.name), k.fix, "no name of the file's for %q", ours)
 			}
 		}
 	}
@@ -284,30 +322,36 @@ func (c *Config) sources() error {
 func (c *Config) source(i int, s Source) error {
 	key := func(k string) string { return fmt.Sprintf("data.source.%d.%s", i, k) }
 	switch {
-	case s.Lang == "":
-		return c.fail(key("lang"), `lang = "sw"`, "no language given")
-	case s.Train && s.Path == "":
+	case s.Lang == "" && s.LangColumn == "":
+		return c.fail(key("lang"), `lang = "sw", or lang_column = "language" where a column names it`, "no language given")
+	case s.Lang != "" && s.LangColumn != "":
+		return c.fail(key("lang_column"), "remove one of the two lines", "give lang (one for all documents) or lang_column (each document's own), not both")
+	case len(s.Langs) > 0 && s.LangColumn == "":
+		return c.fail(key("langs"), `lang_column = "language"`, "says which languages of a column to read, and no column is named")
+	case s.Train && len(s.Path) == 0:
 		return c.fail(key("path"), `path = "data/`+s.Lang+`.jsonl"`, "no file given")
-	case !s.Train && s.Heldout == "" && s.Path == "":
+	case !s.Train && len(s.Heldout) == 0 && len(s.Path) == 0:
 		return c.fail(key("heldout"), `heldout = "data/`+s.Lang+`.heldout.jsonl"`, "an evaluation-only source needs a file")
-	case s.Heldout != "" && s.Holdout != 0:
-		return c.fail(key("holdout"), "remove one of the two lines", "give heldout (a file) or holdout (a fraction), not both")
-	case !(s.Holdout >= 0 && s.Holdout < 1):
-		return c.fail(key("holdout"), "holdout = 0.1", "%v is outside 0 ≤ holdout < 1", s.Holdout)
+	case len(s.Heldout) > 0 && s.Holdout != 0:
+		return c.fail(key("holdout"), "remove one of the two lines", "give heldout (a file) or holdout (how much of path), not both")
+	case !(s.Holdout >= 0 && (s.Holdout < 1 || s.Holdout == math.Trunc(s.Holdout) && s.Holdout < 1e12)):
+		return c.fail(key("holdout"), "holdout = 0.1  # a tenth; or 200, documents", "%v is neither a share below 1 nor a whole number of documents", s.Holdout)
 	}
-	if err := c.oneOf(key("format"), s.Format, "", "text", "jsonl"); err != nil {
+	if err := c.oneOf(key("format"), s.Format, formats...); err != nil {
 		return err
 	}
 	if err := c.oneOf(key("train_on"), s.TrainOn, "", "completion", "all"); err != nil {
 		return err
 	}
-	for _, f := range []struct{ key, path string }{{"path", s.Path}, {"heldout", s.Heldout}} {
-		if f.path == "" {
-			continue
-		}
-		if st, err := os.Stat(c.Resolve(f.path)); err != nil || st.IsDir() {
-			return c.fail(key(f.key), f.key+" = a file, relative to the run file", "%s is not a file%s", c.Resolve(f.path), pathHint(f.path))
+	for _, f := range []struct {
+		key   string
+		paths Paths
+	}{{"path", s.Path}, {"heldout", s.Heldout}} {
+		for _, path := range f.paths {
+			if st, err := os.Stat(c.Resolve(path)); err != nil || st.IsDir() {
+				return c.fail(key(f.key), f.key+" = a file, relative to the run file", "%s is not a file%s", c.Resolve(path), pathHint(path))
+			}
 		}
 	}
-	return nil
+	return c.names(i, s)
 }

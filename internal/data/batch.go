@@ -33,7 +33,7 @@ type Batch struct {
 // Doc is one document of a batch.
 type Doc struct {
 	Lang  int
-	Index int // of its example in the list that was given to EvalBatches; −1 in a training batch
+	Index int // of its example in the list that was given to NewEvaluation; −1 in a training batch
 	Start int // its first token of the flattened batch
 	Bytes int // of supervised text
 }
@@ -41,7 +41,7 @@ type Doc struct {
 // row is one row's content.
 type row struct {
 	lang     int
-	examples []*Example
+	examples []Example
 	index    []int // of the examples, or nil
 }
 
@@ -189,29 +189,65 @@ func (b *Batch) fill(r int, content row) {
 	}
 }
 
-// EvalBatches packs examples, per language, into batches of rows × seqLen that
-// hold each example exactly once. All batches have the same shape; the last
-// one's unused rows are padding. It fails if an example does not fit a row.
-func EvalBatches(langs [][]Example, rows, seqLen int) ([]*Batch, error) {
-	var all []row
+// Evaluation divides examples, language by language, into batches of one shape that
+// hold each example exactly once; unused rows of the last are padding.
+type Evaluation struct {
+	langs        []Examples
+	rows, seqLen int
+	all          []evalRow
+	packed       []*packing
+}
+
+// evalRow is a row of a language's packing.
+type evalRow struct{ lang, row int }
+
+// NewEvaluation packs the examples of each language into batches of rows × seqLen. It
+// fails if an example does not fit a row.
+func NewEvaluation(langs []Examples, rows, seqLen int) (*Evaluation, error) {
+	e := &Evaluation{langs: langs, rows: rows, seqLen: seqLen}
 	for m, examples := range langs {
 		if err := checkLengths("evaluation", examples, seqLen); err != nil {
 			return nil, err
 		}
+		if examples == nil {
+			examples = List{}
+		}
 		p := pack(examples, seqLen)
-		for _, bin := range p.bins {
-			r := row{lang: m}
-			for _, slot := range bin {
-				r.examples, r.index = append(r.examples, &examples[p.order[slot]]), append(r.index, p.order[slot])
-			}
-			all = append(all, r)
+		e.packed = append(e.packed, p)
+		for r := range p.rows() {
+			e.all = append(e.all, evalRow{m, r})
 		}
 	}
-	var out []*Batch
-	for at := 0; at < len(all); at += rows {
-		out = append(out, newBatch(all[at:min(at+rows, len(all))], rows, seqLen, len(langs)))
+	return e, nil
+}
+
+// Len is the number of batches; an evaluation that is not there has none.
+func (e *Evaluation) Len() int {
+	if e == nil {
+		return 0
 	}
-	return out, nil
+	return (len(e.all) + e.rows - 1) / e.rows
+}
+
+// Batch reads batch i. Where examples cannot be read it says so in Err.
+func (e *Evaluation) Batch(i int) *Batch {
+	var rows []row
+	var failed error
+	for _, at := range e.all[i*e.rows : min((i+1)*e.rows, len(e.all))] {
+		r := row{lang: at.lang}
+		p := e.packed[at.lang]
+		for _, slot := range p.row(at.row) {
+			x, err := e.langs[at.lang].At(int(p.order[slot]))
+			failed = cmp.Or(failed, err)
+			if err == nil {
+				r.examples, r.index = append(r.examples, x), append(r.index, int(p.order[slot]))
+			}
+		}
+		rows = append(rows, r)
+	}
+	b := newBatch(rows, e.rows, e.seqLen, len(e.langs))
+	b.Err = failed
+	return b
 }
 
 // BitsPerByte is the loss per UTF-8 byte: nll is the sum, in nats, over the

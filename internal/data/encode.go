@@ -1,7 +1,8 @@
 package data
 
 import (
-	"errors"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -35,42 +36,43 @@ func newEncoder(tok *tokenizer.Tokenizer, trainOn string, opt Options) (*encoder
 	return e, nil
 }
 
-// examples encodes documents, counting in n. Documents join seen; those found
-// in other count as shared.
-func (e *encoder) examples(docs []document, n *Stats, seen, other map[digest]bool) ([]Example, error) {
-	var out []Example
-	for i := range docs {
-		d := &docs[i]
-		n.Docs++
-		id := d.digest()
-		if seen[id] {
-			n.Duplicates++
-		}
-		if other[id] {
-			n.Shared++
-		}
-		seen[id] = true
-		if d.empty(e.all) {
-			n.Empty++
-			continue
-		}
-		x, err := e.example(d, n)
-		if err != nil {
-			return nil, err
-		}
-		pieces, err := e.fit(d, x, n)
-		if err != nil {
-			return nil, err
-		}
-		for _, p := range pieces {
-			n.Examples++
-			n.Tokens += p.Positions()
-			n.Supervised += p.Targets()
-			n.Bytes += p.Bytes
-		}
-		out = append(out, pieces...)
+// identity is everything that decides the tokens of a document, as JSON.
+func (e *encoder) identity() any {
+	sum := sha256.Sum256(e.tok.Bytes())
+	return struct {
+		Tokenizer      string
+		Options        Options
+		All            bool
+		BOS, EOS       uint32
+		UseBOS, UseEOS bool
+	}{hex.EncodeToString(sum[:]), e.opt, e.all, e.bos, e.eos, e.useBOS, e.useEOS}
+}
+
+// encode makes the examples of one document, counting in n.
+func (e *encoder) encode(d *document, n *Stats) ([]Example, error) {
+	n.Docs++
+	if d.chat != nil {
+		d.parts = plainParts(d.chat)
 	}
-	return out, nil
+	if d.empty(e.all) {
+		n.Empty++
+		return nil, nil
+	}
+	x, err := e.example(d, n)
+	if err != nil {
+		return nil, err
+	}
+	pieces, err := e.fit(d, x, n)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range pieces {
+		n.Examples++
+		n.Tokens += p.Positions()
+		n.Supervised += p.Targets()
+		n.Bytes += p.Bytes
+	}
+	return pieces, nil
 }
 
 // empty reports whether there is nothing to learn but white space.
@@ -98,7 +100,7 @@ func (e *encoder) example(d *document, n *Stats) (Example, error) {
 			end++
 		}
 		if err := e.text(&x, parts[:end+1], n); err != nil {
-			return x, &Error{d.file, d.line, err.Error()}
+			return x, &Error{File: d.file, Line: d.line, Msg: err.Error()}
 		}
 		parts = parts[end+1:]
 	}
@@ -195,13 +197,13 @@ func (e *encoder) fit(d *document, x Example, n *Stats) ([]Example, error) {
 		return []Example{x}, nil
 	case "split":
 		if !d.isText {
-			return nil, &Error{d.file, d.line, fmt.Sprintf("%d tokens, max_len is %d, and an answer cannot be split from its prompt: set overlong = \"drop\" or \"truncate\"", x.Positions(), e.opt.MaxLen)}
+			return nil, &Error{File: d.file, Line: d.line, Msg: fmt.Sprintf("%d tokens, max_len is %d, and an answer cannot be split from its prompt: set overlong = \"drop\" or \"truncate\"", x.Positions(), e.opt.MaxLen)}
 		}
 		pieces := x.split(e.opt.MaxLen)
 		n.Pieces += len(pieces)
 		return pieces, nil
 	}
-	return nil, &Error{d.file, d.line, fmt.Sprintf("%d tokens, max_len is %d: shorten it, raise max_len, or set overlong = \"drop\"", x.Positions(), e.opt.MaxLen)}
+	return nil, &Error{File: d.file, Line: d.line, Msg: fmt.Sprintf("%d tokens, max_len is %d: shorten it, raise max_len, or set overlong = \"drop\"", x.Positions(), e.opt.MaxLen)}
 }
 
 // truncate keeps the first positions. The bytes are those of the targets kept,
@@ -230,17 +232,4 @@ func (e *Example) split(positions int) []Example {
 		}
 	}
 	return out
-}
-
-// checkLengths wants every example to fit a row.
-func checkLengths(lang string, examples []Example, seqLen int) error {
-	for i := range examples {
-		if n := examples[i].Positions(); n > seqLen {
-			return fmt.Errorf("data: %s: an example has %d tokens, a row %d: set max_len to at most seq_len", lang, n, seqLen)
-		}
-		if len(examples[i].Mask) != len(examples[i].IDs) || len(examples[i].IDs) < 2 {
-			return errors.New("data: an example needs two tokens or more, and a mask as long")
-		}
-	}
-	return nil
 }

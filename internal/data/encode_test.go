@@ -162,12 +162,12 @@ func TestOwnMarks(t *testing.T) {
 		{`{"prompt":"","completion":"b"}`, "^[b$]", 0, 1},
 		{`{"text":"a<|bos|>b<|eos|>c"}`, "^[a^b$c$]", 0, 3},
 	} {
-		set, err := Load(Source{Lang: "x", Path: write(t, "d.jsonl", c.line), Train: true}, tok, Options{})
+		set, err := Load(Source{Lang: "x", Paths: []string{write(t, "d.jsonl", c.line)}, Train: true}, tok, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		n := set.TrainStats
-		if got := show(t, tok, set.Train[0]); got != c.want || n.OwnMarks != c.own || n.Bytes != c.bytes {
+		if got := show(t, tok, at(t, set.Train, 0)); got != c.want || n.OwnMarks != c.own || n.Bytes != c.bytes {
 			t.Errorf("%s: %s with %d own marks and %d bytes, want %s with %d and %d", c.line, got, n.OwnMarks, n.Bytes, c.want, c.own, c.bytes)
 		}
 	}

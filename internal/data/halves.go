@@ -1,148 +1,199 @@
 package data
 
 import (
+	"bufio"
 	"bytes"
-	"crypto/sha256"
 	"encoding/json"
-	"fmt"
-	"os"
+	"errors"
+	"io"
 	"slices"
-	"strings"
+
+	"concord/internal/chat"
 )
 
-// Halves is a source's text with its held-out documents divided in two: those
-// that choices are made by, and those that are reported. Each text is a file's
-// content in the source's format; it is empty where there is no document.
+// Halves counts what Divide has found.
 type Halves struct {
-	Train       []byte // Path's documents that are trained on; nil if all of Path is
-	Valid, Test []byte // the held-out documents
-	NumValid    int    // documents
-	NumTest     int
-	Shared      int    // held-out documents that are also trained on
-	Ext         string // the extension of the format that Valid and Test are in
+	Train    int // documents to train on
+	Valid    int // held-out documents that choices are made by
+	Test     int // held-out documents that are reported
+	Shared   int // held-out documents that are also trained on
+	DocsRead int
 }
 
-// Divide reads a source and divides its held-out documents. Documents with the
-// same first part (its prompt, or its text) stay together; the distinct first
-// parts, in the order of a hash, go to the two halves by turns. So the halves
-// do not depend on the order in the file and their sizes differ by at most one
-// first part.
-func Divide(src Source) (*Halves, error) {
+// Divide reads a source of one language and divides its held-out documents in two:
+// those that choices are made by, and those that are reported. Documents with the
+// same prompt, or text, stay together; the different ones, in the order of a hash, go
+// to the two halves by turns: so the halves do not depend on the order in the file
+// and their sizes differ by at most one group. Train, valid and test get the
+// documents as canonical JSON lines (see Canonical). What is held out is what LoadAll
+// holds out of the same source, empty documents aside.
+func Divide(src Source, train, valid, test io.Writer) (*Halves, error) {
 	if err := src.check(); err != nil {
 		return nil, err
 	}
-	train, held, err := src.documents()
+	var groups, heldContents []fingerprint
+	var side []byte // of each document: 't' to train on, 'h' held out
+	err := src.each(func(d document, heldFile bool) error {
+		groups = append(groups, d.group())
+		held := byte('t')
+		if heldFile || !src.Train {
+			held = 'h'
+		}
+		side = append(side, held)
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	w := documentWriter{lines: map[string][][]byte{}, text: true}
-	for _, d := range held {
-		w.text = w.text && isTextFile(d.file, src.Format)
-	}
-	h := &Halves{Ext: ".jsonl"}
-	if w.text {
-		h.Ext = ".txt"
-	}
 	if src.Train && src.Holdout > 0 {
-		t := documentWriter{lines: w.lines, text: isTextFile(src.Path, src.Format)}
-		if h.Train, err = t.write(train, src.Format); err != nil {
-			return nil, err
+		chosen, err := heldGroups(groups, src.Holdout)
+		if err != nil {
+			return nil, holdoutError(&src, src.Lang, len(groups), err)
+		}
+		for i, g := range groups {
+			if chosen[g] {
+				side[i] = 'h'
+			}
 		}
 	}
-	valid, test := divide(held)
-	h.NumValid, h.NumTest, h.Shared = len(valid), len(test), shared(train, held)
-	if h.Valid, err = w.write(valid, src.Format); err != nil {
-		return nil, err
+	second := everySecond(groups, side)
+	h := &Halves{DocsRead: len(side)}
+	w := map[byte]*bufio.Writer{'t': bufio.NewWriter(train), 'v': bufio.NewWriter(valid), 'e': bufio.NewWriter(test)}
+	i := 0
+	trained := map[fingerprint]bool{}
+	err = src.each(func(d document, _ bool) error {
+		if i >= len(side) {
+			return errors.New("data: the files changed while they were read")
+		}
+		to := side[i]
+		if to == 'h' {
+			heldContents = append(heldContents, d.content())
+			if to = 'v'; second[groups[i]] {
+				to = 'e'
+			}
+		} else {
+			trained[d.content()] = true
+		}
+		i++
+		h.count(to)
+		_, err := w[to].Write(d.canonical())
+		return err
+	})
+	for _, b := range w {
+		err = errors.Join(err, b.Flush())
 	}
-	h.Test, err = w.write(test, src.Format)
+	for _, c := range heldContents {
+		if trained[c] {
+			h.Shared++
+		}
+	}
 	return h, err
 }
 
-// divide puts documents into two halves by their first parts, in file order.
-func divide(held []document) (valid, test []document) {
-	key := func(d *document) [sha256.Size]byte { return sha256.Sum256([]byte("half\x00" + d.parts[0].text)) }
-	var keys [][sha256.Size]byte
-	for i := range held {
-		keys = append(keys, key(&held[i]))
+func (h *Halves) count(to byte) {
+	switch to {
+	case 't':
+		h.Train++
+	case 'v':
+		h.Valid++
+	default:
+		h.Test++
 	}
-	slices.SortFunc(keys, func(a, b [sha256.Size]byte) int { return bytes.Compare(a[:], b[:]) })
-	keys = slices.Compact(keys)
-	second := map[[sha256.Size]byte]bool{}
-	for i, k := range keys {
-		second[k] = i%2 == 1
-	}
-	for i := range held {
-		if second[key(&held[i])] {
-			test = append(test, held[i])
-		} else {
-			valid = append(valid, held[i])
+}
+
+// everySecond is every other group of the held-out documents, in the order of a hash
+// other than the one that chose them.
+func everySecond(groups []fingerprint, side []byte) map[fingerprint]bool {
+	var held []fingerprint
+	for i, g := range groups {
+		if side[i] == 'h' {
+			held = append(held, g)
 		}
 	}
-	return valid, test
-}
-
-// shared counts the held-out documents that are also trained on.
-func shared(train, held []document) (n int) {
-	seen := map[digest]bool{}
-	for i := range train {
-		seen[train[i].digest()] = true
-	}
-	for i := range held {
-		if seen[held[i].digest()] {
-			n++
+	slices.SortFunc(held, func(a, b fingerprint) int {
+		switch x, y := mix(a), mix(b); {
+		case x < y:
+			return -1
+		case x > y:
+			return 1
 		}
+		return 0
+	})
+	second := map[fingerprint]bool{}
+	for i, g := range slices.Compact(held) {
+		second[g] = i%2 == 1
 	}
-	return n
+	return second
 }
 
-// isTextFile reports whether the file at path is plain text. The format is
-// known to be one that is read.
-func isTextFile(path, format string) bool {
-	f, _ := formatOf(path, format)
-	return f == formatText
+// mix is another order of fingerprints.
+func mix(f fingerprint) uint64 {
+	r := random{uint64(f)}
+	return r.next()
 }
 
-// documentWriter writes documents as they were read: lines of JSON unchanged,
-// paragraphs as paragraphs, or as JSON where the file holds JSON too.
-type documentWriter struct {
-	text  bool                // plain text
-	lines map[string][][]byte // of the JSONL files read so far
-}
-
-func (w *documentWriter) write(docs []document, format string) ([]byte, error) {
-	var out bytes.Buffer
-	for _, d := range docs {
-		switch {
-		case w.text:
-			out.WriteString(d.parts[0].text + "\n\n")
-		case isTextFile(d.file, format):
-			b, err := json.Marshal(map[string]string{"text": d.parts[0].text})
+// each gives every document of the source to yield, those of held-out files last.
+func (s *Source) each(yield func(d document, heldFile bool) error) error {
+	for _, set := range []struct {
+		paths []string
+		held  bool
+	}{{s.Paths, false}, {s.Heldout, true}} {
+		f := s.files(set.paths)
+		for _, path := range set.paths {
+			err := f.documents(path, func(string, ...any) {}, func(d document) error { return yield(d, set.held) })
 			if err != nil {
-				return nil, fmt.Errorf("data: %w", err)
+				return err
 			}
-			out.Write(append(b, '\n'))
-		default:
-			line, err := w.line(d)
-			if err != nil {
-				return nil, err
-			}
-			out.Write(append(line, '\n'))
 		}
 	}
-	return out.Bytes(), nil
+	return nil
 }
 
-// line is the document's line of its JSONL file.
-func (w *documentWriter) line(d document) ([]byte, error) {
-	if w.lines[d.file] == nil {
-		raw, err := os.ReadFile(d.file)
-		if err != nil {
-			return nil, fmt.Errorf("data: %w", err)
+// canonical is the document as a line of JSON in our own form: {"text"}, {"prompt",
+// "completion"} or {"messages"}, with "tools" and the messages' other members.
+func (d *document) canonical() []byte {
+	var v any
+	switch {
+	case d.chat != nil:
+		v = canonicalChat(d.chat)
+	case d.isText:
+		v = struct {
+			Text string `json:"text"`
+		}{d.parts[0].text}
+	default:
+		v = struct {
+			Prompt     string `json:"prompt"`
+			Completion string `json:"completion"`
+		}{d.parts[0].text, d.parts[1].text}
+	}
+	return marshalLine(v)
+}
+
+func canonicalChat(c *chat.Conversation) any {
+	out := struct {
+		Messages []json.RawMessage `json:"messages"`
+		Tools    json.RawMessage   `json:"tools,omitempty"`
+	}{Tools: c.Tools}
+	for _, m := range c.Messages {
+		object := map[string]any{"role": m.Role, "content": m.Content}
+		for k, v := range m.Extra {
+			object[k] = v
 		}
-		w.lines[d.file] = slices.Collect(bytes.Lines(bytes.TrimPrefix(raw, []byte("\uFEFF"))))
+		if m.Role == chat.RoleAssistant && !m.Train {
+			object["weight"] = 0
+		}
+		out.Messages = append(out.Messages, bytes.TrimSpace(marshalLine(object)))
 	}
-	if d.line > len(w.lines[d.file]) {
-		return nil, &Error{d.file, d.line, "the file changed while it was read"}
+	return out
+}
+
+// marshalLine is v as a line of JSON, letters as they are.
+func marshalLine(v any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		panic(err) // strings, and JSON that was read
 	}
-	return []byte(strings.TrimSpace(string(w.lines[d.file][d.line-1]))), nil
+	return b.Bytes()
 }

@@ -75,14 +75,37 @@ func show(t testing.TB, tok *tokenizer.Tokenizer, e Example) string {
 // makeSet makes examples of the given numbers of positions; each example's
 // tokens are its own number, so that it is recognised in a batch.
 func makeSet(lang string, positions ...int) *Set {
-	s := &Set{Lang: lang}
+	var l List
 	for i, n := range positions {
 		e := Example{IDs: make([]uint32, n+1), Mask: make([]bool, n+1), Bytes: n}
 		for j := range e.IDs {
 			e.IDs[j] = uint32(i)
 			e.Mask[j] = j > 0
 		}
-		s.Train = append(s.Train, e)
+		l = append(l, e)
 	}
-	return s
+	return &Set{Lang: lang, Train: l}
+}
+
+// list reads all examples.
+func list(t testing.TB, all Examples) List {
+	t.Helper()
+	var out List
+	for i := range size(all) {
+		out = append(out, at(t, all, i))
+	}
+	return out
+}
+
+// at reads example i.
+func at(t testing.TB, all Examples, i int) Example {
+	t.Helper()
+	x, err := all.At(i)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x.Positions() != all.Positions(i) {
+		t.Fatalf("example %d has %d positions, its list says %d", i, x.Positions(), all.Positions(i))
+	}
+	return x
 }

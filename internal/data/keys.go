@@ -7,67 +7,76 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"concord/internal/records"
 )
 
-// keySets are the sets of keys that a JSON document may have.
-var keySets = [][]string{{"text"}, {"prompt", "completion"}, {"messages"}}
-
-// otherNames are the names that other tools give to the same things.
+// otherNames are the names that other tools give to the same columns.
 var otherNames = map[string]string{
-	"content": "text", "body": "text", "sentence": "text",
-	"instruction": "prompt", "input": "prompt", "question": "prompt", "source": "prompt",
-	"response": "completion", "output": "completion", "answer": "completion", "target": "completion",
-	"conversations": "messages", "conversation": "messages", "chat": "messages", "dialog": "messages",
+	"content": "text", "body": "text", "sentence": "text", "document": "text", "story": "text", "passage": "text",
+	"question": "prompt", "query": "prompt", "source": "prompt", "src": "prompt", "input": "prompt", "problem": "prompt",
+	"user": "prompt", "human": "prompt", "input_text": "prompt", "instruction": "prompt",
+	"answer": "completion", "target": "completion", "tgt": "completion", "response": "completion", "output": "completion",
+	"solution": "completion", "assistant": "completion", "target_text": "completion", "reply": "completion", "chosen": "completion",
+	"conversation": "messages", "chat": "messages", "dialog": "messages", "dialogue": "messages", "turns": "messages",
 }
 
-// checkKeys wants the keys to be exactly one of keySets.
-func checkKeys(keys map[string]json.RawMessage) error {
-	const want = `want {"text"}, {"prompt", "completion"} or {"messages"}`
-	have := slices.Sorted(maps.Keys(keys))
-	for _, set := range keySets {
-		if slices.Equal(have, slices.Sorted(slices.Values(set))) {
-			return nil
-		}
-	}
-	for _, key := range have {
-		if slices.ContainsFunc(keySets, func(set []string) bool { return slices.Contains(set, key) }) {
-			continue
-		}
-		hint := otherNames[strings.ToLower(key)]
-		if hint == "" {
-			for _, set := range keySets {
-				if slices.Contains(set, strings.ToLower(key)) {
-					hint = strings.ToLower(key)
-				}
-			}
-		}
-		if hint != "" {
-			return fmt.Errorf("unknown key %q: did you mean %q? (%s)", key, hint, want)
-		}
-		return fmt.Errorf("unknown key %q: remove it (%s)", key, want)
-	}
-	switch {
-	case len(have) == 0:
+// unrecognised says what is known of columns that make no document, with the line
+// that would read them.
+func unrecognised(f records.Fields) error {
+	const want = `known are {"text"}, {"prompt", "completion"}, {"messages"}, {"conversations"} (ShareGPT), {"instruction", "output"} (Alpaca), {"instruction", "response"} (Dolly), {"inputs", "targets"} (Aya)`
+	have := slices.Sorted(maps.Keys(f))
+	if len(have) == 0 {
 		return errors.New("an empty object: " + want)
-	case len(have) == 1 && have[0] == "prompt":
-		return errors.New(`"prompt" without "completion": add the completion, or rename it to "text"`)
-	case len(have) == 1 && have[0] == "completion":
-		return errors.New(`"completion" without "prompt": add the prompt, or rename it to "text"`)
 	}
-	return fmt.Errorf("keys %q do not go together: %s", have, want)
+	guess := map[string]string{}
+	for _, key := range have {
+		if ours := ownName(key); ours != "" && guess[ours] == "" && isText(f[key], ours) {
+			guess[ours] = key
+		}
+	}
+	if f["chosen"] != nil && f["rejected"] != nil {
+		return fmt.Errorf("a preference (%q and %q): training takes one answer; to train on the chosen one: %s", "chosen", "rejected", columnsLine(guess, "prompt", "completion"))
+	}
+	switch {
+	case guess["messages"] != "":
+		return fmt.Errorf("columns %s: to read them: %s", quoted(have), columnsLine(guess, "messages"))
+	case guess["prompt"] != "" && guess["completion"] != "":
+		return fmt.Errorf("columns %s: to read them: %s", quoted(have), columnsLine(guess, "prompt", "completion"))
+	case f["prompt"] != nil && guess["completion"] == "":
+		return fmt.Errorf(`"prompt" without "completion" (columns %s): name the answer's column, columns = {prompt = "prompt", completion = "…"}, or columns = {text = "prompt"}`, quoted(have))
+	case f["completion"] != nil && guess["prompt"] == "":
+		return fmt.Errorf(`"completion" without "prompt" (columns %s): name the prompt's column, columns = {prompt = "…", completion = "completion"}, or columns = {text = "completion"}`, quoted(have))
+	case guess["text"] != "":
+		return fmt.Errorf("columns %s: to read them: %s", quoted(have), columnsLine(guess, "text"))
+	}
+	return fmt.Errorf(`columns %s: say which is which in the source, e.g. columns = {text = %q} or columns = {prompt = "…", completion = "…"} (%s)`, quoted(have), have[0], want)
 }
 
-// jsonError says what is wrong with a line, in the reader's terms.
-func jsonError(line []byte, err error) error {
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &kind):
-		return fmt.Errorf("a JSON %s, want an object like {\"text\": \"…\"}", kind.Value)
-	case errors.As(err, &syntax) && line[0] != '{' && line[0] != '[':
-		return errors.New("not JSON: a .jsonl file has one JSON object a line (for plain text set format = \"text\")")
-	case errors.As(err, &syntax):
-		return fmt.Errorf("not JSON at byte %d: %w: each line must be one complete object", syntax.Offset, err)
+// ownName is our name of a column, by its name in other tools; "" if there is none.
+func ownName(key string) string {
+	lower := strings.ToLower(strings.TrimSpace(key))
+	if lower == "text" || lower == "prompt" || lower == "completion" || lower == "messages" {
+		return lower
 	}
-	return fmt.Errorf("not JSON: %w", err)
+	return otherNames[lower]
+}
+
+// isText reports whether a value can be a column of that name: messages are a list,
+// all else text.
+func isText(raw json.RawMessage, ours string) bool {
+	return first(raw) == '[' && ours == "messages" || first(raw) == '"' && ours != "messages"
+}
+
+// columnsLine is the line of a source that names columns.
+func columnsLine(guess map[string]string, ours ...string) string {
+	var pairs []string
+	for _, k := range ours {
+		theirs := guess[k]
+		if theirs == "" {
+			theirs = "…"
+		}
+		pairs = append(pairs, fmt.Sprintf("%s = %q", k, theirs))
+	}
+	return "columns = {" + strings.Join(pairs, ", ") + "}"
 }

@@ -1,7 +1,6 @@
 package data
 
 import (
-	"cmp"
 	"math/bits"
 	"slices"
 )
@@ -14,59 +13,98 @@ import (
 // new epoch is a permutation within classes, and a row of any epoch is found
 // without packing those before.
 type packing struct {
-	order   []int    // slot → example, before any permutation
-	classes [][2]int // ranges of slots of equal length
-	bins    [][]int  // row → slots
-	tokens  int      // positions filled
+	order   []uint32    // slot → example, before any permutation
+	classes [][2]uint32 // ranges of slots of equal length
+	starts  []uint32    // row → its first place in slots; one more at the end
+	slots   []uint32    // the rows' slots, row after row, each row's ascending
+	tokens  int         // positions filled
 }
+
+// rows is the number of rows.
+func (p *packing) rows() int { return len(p.starts) - 1 }
+
+// row is the slots of one row.
+func (p *packing) row(i int) []uint32 { return p.slots[p.starts[i]:p.starts[i+1]] }
 
 // pack packs examples, each of which must fit, into rows of seqLen positions:
 // longest first, each into the fullest row that has room.
-func pack(examples []Example, seqLen int) *packing {
-	p := &packing{order: make([]int, len(examples))}
-	for i := range p.order {
-		p.order[i] = i
-	}
-	size := func(slot int) int { return examples[p.order[slot]].Positions() }
-	slices.SortStableFunc(p.order, func(a, b int) int {
-		return cmp.Compare(examples[b].Positions(), examples[a].Positions())
-	})
+func pack(examples Examples, seqLen int) *packing {
+	p := &packing{}
+	p.sort(examples, seqLen)
+	rowOf, numRows := make([]uint32, len(p.order)), uint32(0)
 	room := newRooms(seqLen)
-	for slot := range p.order {
-		n := size(slot)
-		p.tokens += n
-		if slot == 0 || size(slot-1) != n {
-			p.classes = append(p.classes, [2]int{slot, slot})
+	for _, c := range p.classes {
+		n := examples.Positions(int(p.order[c[0]]))
+		for slot := c[0]; slot < c[1]; slot++ {
+			row, left, ok := room.take(n)
+			if !ok {
+				row, left = numRows, seqLen
+				numRows++
+			}
+			rowOf[slot] = row
+			room.put(row, left-n)
 		}
-		p.classes[len(p.classes)-1][1] = slot + 1
-		bin, left, ok := room.take(n)
-		if !ok {
-			bin, left = len(p.bins), seqLen
-			p.bins = append(p.bins, nil)
-		}
-		p.bins[bin] = append(p.bins[bin], slot)
-		room.put(bin, left-n)
+		p.tokens += n * int(c[1]-c[0])
 	}
+	p.group(rowOf, numRows)
 	return p
+}
+
+// sort puts the examples in decreasing order of length, equal ones as they are, and
+// finds the classes.
+func (p *packing) sort(examples Examples, seqLen int) {
+	starts := make([]uint32, seqLen+2) // by seqLen − length
+	for i := range examples.Len() {
+		starts[seqLen-examples.Positions(i)+1]++
+	}
+	for i := 1; i < len(starts); i++ {
+		if starts[i] > 0 {
+			p.classes = append(p.classes, [2]uint32{starts[i-1], starts[i-1] + starts[i]})
+		}
+		starts[i] += starts[i-1]
+	}
+	p.order = make([]uint32, examples.Len())
+	for i := range p.order {
+		at := &starts[seqLen-examples.Positions(i)]
+		p.order[*at] = uint32(i)
+		*at++
+	}
+}
+
+// group lists the slots row by row.
+func (p *packing) group(rowOf []uint32, rows uint32) {
+	p.starts = make([]uint32, rows+1)
+	for _, r := range rowOf {
+		p.starts[r+1]++
+	}
+	for r := range rows {
+		p.starts[r+1] += p.starts[r]
+	}
+	next := slices.Clone(p.starts)
+	p.slots = make([]uint32, len(rowOf))
+	for slot, r := range rowOf {
+		p.slots[next[r]] = uint32(slot)
+		next[r]++
+	}
 }
 
 // rooms finds the row with the least room of at least n: stacks of rows by
 // room left, and a bitmap of the stacks that are not empty.
 type rooms struct {
-	rows [][]int
+	rows [][]uint32
 	used []uint64
 }
 
 func newRooms(most int) *rooms {
-	return &rooms{rows: make([][]int, most+1), used: make([]uint64, most/64+1)}
+	return &rooms{rows: make([][]uint32, most+1), used: make([]uint64, most/64+1)}
 }
 
-func (r *rooms) put(row, left int) {
+func (r *rooms) put(row uint32, left int) {
 	r.rows[left] = append(r.rows[left], row)
 	r.used[left/64] |= 1 << (left % 64)
 }
 
-func (r *rooms) take(n int) (row, left int, ok bool) {
+func (r *rooms) take(n int) (row uint32, left int, ok bool) {
 	for w := n / 64; w < len(r.used); w++ {
 		word := r.used[w]
 		if w == n/64 {

@@ -26,7 +26,7 @@ func (r *random) next() uint64 {
 }
 
 // shuffle permutes x (Fisher–Yates). The modulo's bias is below n/2^64.
-func (r *random) shuffle(x []int) {
+func (r *random) shuffle(x []uint32) {
 	for i := len(x) - 1; i > 0; i-- {
 		j := int(r.next() % uint64(i+1))
 		x[i], x[j] = x[j], x[i]

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -14,7 +15,11 @@ type SamplerOptions struct {
 	// Temperature T: a language with n tokens gets a share ∝ n^(1/T) of the
 	// tokens. 0 = 1, as the data is; +Inf = equal shares.
 	Temperature float64
-	Seed        uint64
+	// MaxRepeat: no language is read more than so many times while all data together is
+	// read once; its share beyond goes to the others. 0 = no bound. (UniMax, Chung et
+	// al. 2023, bounds epochs likewise.)
+	MaxRepeat float64
+	Seed      uint64
 }
 
 // Sampler makes the training batches. Batch is a pure function of (options,
@@ -31,6 +36,7 @@ type Sampler struct {
 	before  [][]int // step of the cycle → language → rows drawn before it
 	perLang []int   // rows of each language in a cycle
 	shares  []float64
+	capped  []float64 // how many times a language would be repeated without MaxRepeat; 0 where it makes no difference
 }
 
 // cycleRows is the least number of rows in a cycle: shares are rounded to
@@ -51,7 +57,7 @@ func NewSampler(sets []*Set, o SamplerOptions) (*Sampler, error) {
 	}
 	s := &Sampler{opt: o}
 	for _, set := range sets {
-		if len(set.Train) == 0 {
+		if size(set.Train) == 0 {
 			continue
 		}
 		if err := checkLengths(set.Lang, set.Train, o.SeqLen); err != nil {
@@ -69,10 +75,12 @@ func NewSampler(sets []*Set, o SamplerOptions) (*Sampler, error) {
 
 // share computes each language's share of the tokens.
 func (s *Sampler) share() {
-	most, sum := 0, 0.0
+	most, all := 0, 0
 	for _, t := range s.streams {
 		most = max(most, t.packing.tokens)
+		all += t.packing.tokens
 	}
+	sum := 0.0
 	for _, t := range s.streams { // relative to the largest: no overflow
 		p := math.Pow(float64(t.packing.tokens)/float64(most), 1/s.opt.Temperature)
 		s.shares = append(s.shares, p)
@@ -81,6 +89,39 @@ func (s *Sampler) share() {
 	for m := range s.shares {
 		s.shares[m] /= sum
 	}
+	s.capped = make([]float64, len(s.shares))
+	if s.opt.MaxRepeat > 0 {
+		s.capShares(float64(all))
+	}
+}
+
+// capShares holds every language to MaxRepeat times its share of the data; what that
+// leaves is divided among the others in proportion, until none is above.
+func (s *Sampler) capShares(all float64) {
+	for {
+		free, rest, over := 0.0, 1.0, false
+		for m, t := range s.streams {
+			most := s.opt.MaxRepeat * float64(t.packing.tokens) / all
+			switch {
+			case s.capped[m] > 0:
+				rest -= most
+			case s.shares[m] > most*(1+1e-9):
+				s.capped[m], over = s.opt.MaxRepeat*s.shares[m]/most, true
+				s.shares[m] = most
+				rest -= most
+			default:
+				free += s.shares[m]
+			}
+		}
+		if !over {
+			return
+		}
+		for m := range s.shares {
+			if s.capped[m] == 0 {
+				s.shares[m] *= rest / free
+			}
+		}
+	}
 }
 
 // schedule fixes the cycle. A language's share of the rows is its share of the
@@ -88,11 +129,7 @@ func (s *Sampler) share() {
 func (s *Sampler) schedule() {
 	numLangs := len(s.streams)
 	steps := max(1, (max(cycleRows, numLangs)+s.opt.Rows-1)/s.opt.Rows)
-	weight := make([]float64, numLangs)
-	for m, t := range s.streams {
-		weight[m] = s.shares[m] * float64(len(t.packing.bins)) / float64(t.packing.tokens)
-	}
-	s.perLang = apportion(weight, steps*s.opt.Rows)
+	s.perLang = apportion(s.rowWeights(), steps*s.opt.Rows)
 	credit, drawn := make([]int, numLangs), make([]int, numLangs)
 	for i := range steps * s.opt.Rows {
 		if i%s.opt.Rows == 0 {
@@ -109,6 +146,15 @@ func (s *Sampler) schedule() {
 		drawn[best]++
 		s.cycle = append(s.cycle, best)
 	}
+}
+
+// rowWeights are in proportion to the languages' shares of the rows.
+func (s *Sampler) rowWeights() []float64 {
+	weight := make([]float64, len(s.streams))
+	for m, t := range s.streams {
+		weight[m] = s.shares[m] * float64(t.packing.rows()) / float64(t.packing.tokens)
+	}
+	return weight
 }
 
 // apportion divides total into whole parts ∝ weight, each at least one, by
@@ -152,18 +198,24 @@ func apportion(weight []float64, total int) []int {
 	return parts
 }
 
-// Batch makes the batch of a step, counted from 0. Safe for concurrent use.
+// Batch makes the batch of a step, counted from 0. Safe for concurrent use. Where
+// examples cannot be read the batch says so in Err.
 func (s *Sampler) Batch(step int) *Batch {
 	at := step % len(s.before)
 	langs := slices.Clone(s.cycle[at*s.opt.Rows : (at+1)*s.opt.Rows])
 	slices.Sort(langs)
 	next := s.rowsBefore(step)
 	rows := make([]row, len(langs))
+	var failed error
 	for r, m := range langs {
-		rows[r] = row{lang: m, examples: s.streams[m].row(next[m])}
+		examples, err := s.streams[m].row(next[m])
+		failed = cmp.Or(failed, err)
+		rows[r] = row{lang: m, examples: examples}
 		next[m]++
 	}
-	return newBatch(rows, s.opt.Rows, s.opt.SeqLen, len(s.streams))
+	b := newBatch(rows, s.opt.Rows, s.opt.SeqLen, len(s.streams))
+	b.Err = failed
+	return b
 }
 
 // rowsBefore is the number of rows drawn from each language before a step.
@@ -190,7 +242,7 @@ func (s *Sampler) StepRows(step int) []int {
 func (s *Sampler) TokensIn(steps int) float64 {
 	sum := 0.0
 	for m, n := range s.rowsBefore(steps) {
-		sum += float64(n) * float64(s.streams[m].packing.tokens) / float64(len(s.streams[m].packing.bins))
+		sum += float64(n) * float64(s.streams[m].packing.tokens) / float64(s.streams[m].packing.rows())
 	}
 	return sum
 }
@@ -211,26 +263,36 @@ func (s *Sampler) Shares() []float64 { return slices.Clone(s.shares) }
 func (s *Sampler) Epochs(steps int) []float64 {
 	out := make([]float64, len(s.streams))
 	for m, n := range s.rowsBefore(steps) {
-		out[m] = float64(n) / float64(len(s.streams[m].packing.bins))
+		out[m] = float64(n) / float64(s.streams[m].packing.rows())
 	}
 	return out
 }
 
-// StepsPerEpoch is the number of steps whose rows are as many as all
-// languages' rows together: one pass, at temperature 1.
+// Capped is how many times each language would be repeated for one reading of all data
+// if MaxRepeat did not hold it; 0 where it does not.
+func (s *Sampler) Capped() []float64 { return slices.Clone(s.capped) }
+
+// StepsPerEpoch is the number of steps in which every language is read once: the one
+// that is read most slowly decides. At temperature 1 all are read alike.
 func (s *Sampler) StepsPerEpoch() float64 {
-	rows := 0
-	for _, t := range s.streams {
-		rows += len(t.packing.bins)
+	weights, sum, most := s.rowWeights(), 0.0, 0.0
+	for _, w := range weights {
+		sum += w
 	}
-	return float64(rows) / float64(s.opt.Rows)
+	for m, t := range s.streams {
+		most = max(most, float64(t.packing.rows())*sum/weights[m])
+	}
+	if whole := math.Round(most); math.Abs(most-whole) < 1e-6 {
+		most = whole // rounding does not cost a step
+	}
+	return most / float64(s.opt.Rows)
 }
 
 // Fill is the part of the rows' positions that is not padding, per language.
 func (s *Sampler) Fill() []float64 {
 	out := make([]float64, len(s.streams))
 	for m, t := range s.streams {
-		out[m] = float64(t.packing.tokens) / float64(len(t.packing.bins)*s.opt.SeqLen)
+		out[m] = float64(t.packing.tokens) / float64(t.packing.rows()*s.opt.SeqLen)
 	}
 	return out
 }
@@ -239,28 +301,40 @@ func (s *Sampler) Fill() []float64 {
 type stream struct {
 	lang     string
 	seed     uint64
-	examples []Example
+	examples Examples
 	packing  *packing
 
 	mu    sync.Mutex // guards the rest: the permutation last used
 	epoch int        // −1 = none
-	slots []int      // slot → example
-	bins  []int      // row of the epoch → row of the packing
+	slots []uint32   // slot → example
+	bins  []uint32   // row of the epoch → row of the packing
 }
 
-// row is the n-th row of the stream.
-func (t *stream) row(n int) []*Example {
+// row reads the n-th row of the stream.
+func (t *stream) row(n int) ([]Example, error) {
+	var out []Example
+	for _, i := range t.rowOf(n) {
+		x, err := t.examples.At(i)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, x)
+	}
+	return out, nil
+}
+
+// rowOf lists the examples of the n-th row.
+func (t *stream) rowOf(n int) (examples []int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	rows := len(t.packing.bins)
+	rows := t.packing.rows()
 	if epoch := n / rows; epoch != t.epoch {
 		t.permute(epoch)
 	}
-	var out []*Example
-	for _, slot := range t.packing.bins[t.bins[n%rows]] {
-		out = append(out, &t.examples[t.slots[slot]])
+	for _, slot := range t.packing.row(int(t.bins[n%rows])) {
+		examples = append(examples, int(t.slots[slot]))
 	}
-	return out
+	return examples
 }
 
 // permute makes an epoch's order: examples of equal length trade places, and
@@ -268,13 +342,13 @@ func (t *stream) row(n int) []*Example {
 func (t *stream) permute(epoch int) {
 	r := newRandom(t.seed, t.lang, epoch)
 	t.epoch = epoch
-	t.slots = slices.Clone(t.packing.order)
+	t.slots = append(t.slots[:0], t.packing.order...)
 	for _, c := range t.packing.classes {
 		r.shuffle(t.slots[c[0]:c[1]])
 	}
-	t.bins = make([]int, len(t.packing.bins))
-	for i := range t.bins {
-		t.bins[i] = i
+	t.bins = t.bins[:0]
+	for i := range t.packing.rows() {
+		t.bins = append(t.bins, uint32(i))
 	}
 	r.shuffle(t.bins)
 }

@@ -76,7 +76,7 @@ func TestEachExampleOncePerEpoch(t *testing.T) {
 		}
 	}
 	for m, set := range sets {
-		n := len(set.Train)
+		n := set.Train.Len()
 		if len(seen[m]) < 2*n {
 			t.Fatalf("%s: %d examples in 80 steps, want two epochs of %d", set.Lang, len(seen[m]), n)
 		}
@@ -99,7 +99,7 @@ func TestTemperature(t *testing.T) {
 	sets := []*Set{makeSet("a", lengths(5, 1600, 16)...), makeSet("b", lengths(6, 400, 16)...), makeSet("c", lengths(7, 100, 16)...)}
 	tokens := make([]float64, len(sets))
 	for m, set := range sets {
-		for _, e := range set.Train {
+		for _, e := range list(t, set.Train) {
 			tokens[m] += float64(e.Positions())
 		}
 	}
@@ -149,7 +149,7 @@ func TestBatchLayout(t *testing.T) {
 	a := Example{IDs: []uint32{256, 1, 2, 3, 257}, Mask: []bool{false, false, false, true, true}, Bytes: 1}
 	b := Example{IDs: []uint32{256, 7, 257}, Mask: []bool{false, true, true}, Bytes: 1}
 	s := newSampler(t, SamplerOptions{Rows: 2, SeqLen: 7},
-		&Set{Lang: "x", Train: []Example{a, b}}, &Set{Lang: "unseen"}, &Set{Lang: "y", Train: []Example{b}})
+		&Set{Lang: "x", Train: List{a, b}}, &Set{Lang: "unseen"}, &Set{Lang: "y", Train: List{b}})
 	if got := s.Languages(); !slices.Equal(got, []string{"x", "y"}) {
 		t.Fatalf("languages %v", got)
 	}
@@ -179,14 +179,15 @@ func TestBatchLayout(t *testing.T) {
 }
 
 func TestEvalBatches(t *testing.T) {
-	langs := [][]Example{makeSet("a", lengths(8, 30, 16)...).Train, nil, makeSet("c", lengths(9, 11, 16)...).Train}
-	batches, err := EvalBatches(langs, 4, 16)
+	langs := []Examples{makeSet("a", lengths(8, 30, 16)...).Train, nil, makeSet("c", lengths(9, 11, 16)...).Train}
+	e, err := NewEvaluation(langs, 4, 16)
 	if err != nil {
 		t.Fatal(err)
 	}
 	seen := make([][]int, len(langs))
 	bytes, supervised := make([]int, len(langs)), make([]int, len(langs))
-	for _, b := range batches {
+	for i := range e.Len() {
+		b := e.Batch(i)
 		if b.Rows != 4 || len(b.IDs) != 64 || b.Starts[len(langs)] != 64 || !slices.IsSorted(b.Lang) {
 			t.Fatalf("batch of %d rows, %d tokens, segments %v", b.Rows, len(b.IDs), b.Starts)
 		}
@@ -198,14 +199,14 @@ func TestEvalBatches(t *testing.T) {
 	}
 	for m, examples := range langs {
 		want := 0
-		for i, e := range examples {
+		for i, e := range list(t, examples) {
 			want += e.Bytes
 			if slices.Sort(seen[m]); seen[m][i] != i {
 				t.Fatalf("language %d: examples %v", m, seen[m])
 			}
 		}
-		if len(seen[m]) != len(examples) || bytes[m] != want || supervised[m] != want {
-			t.Errorf("language %d: %d examples, %d bytes, %d targets; want %d, %d, %d", m, len(seen[m]), bytes[m], supervised[m], len(examples), want, want)
+		if len(seen[m]) != size(examples) || bytes[m] != want || supervised[m] != want {
+			t.Errorf("language %d: %d examples, %d bytes, %d targets; want %d, %d, %d", m, len(seen[m]), bytes[m], supervised[m], size(examples), want, want)
 		}
 	}
 	if got := BitsPerByte(math.Ln2*30, 10); math.Abs(got-3) > 1e-12 {
@@ -219,16 +220,16 @@ func TestEvalBatches(t *testing.T) {
 func TestPackingWastesLittle(t *testing.T) {
 	sizes := lengths(10, 2000, 40)
 	p := pack(makeSet("a", sizes...).Train, 128)
-	used := make([]int, len(p.bins))
-	for b, slots := range p.bins {
-		for _, s := range slots {
+	used := make([]int, p.rows())
+	for b := range used {
+		for _, s := range p.row(b) {
 			used[b] += sizes[p.order[s]]
 		}
 		if used[b] > 128 {
 			t.Fatalf("row %d holds %d tokens", b, used[b])
 		}
 	}
-	if fill := float64(p.tokens) / float64(128*len(p.bins)); fill < 0.995 {
+	if fill := float64(p.tokens) / float64(128*p.rows()); fill < 0.995 {
 		t.Errorf("rows are %.3f full", fill)
 	}
 }
@@ -270,7 +271,7 @@ func TestSamplerErrors(t *testing.T) {
 			}
 		})
 	}
-	if _, err := EvalBatches([][]Example{set.Train}, 1, 8); err == nil {
+	if _, err := NewEvaluation([]Examples{set.Train}, 1, 8); err == nil {
 		t.Error("evaluation of an example that does not fit a row")
 	}
 }
@@ -297,5 +298,52 @@ func TestStepsUnmade(t *testing.T) {
 	}
 	if told := s.TokensIn(60); math.Abs(told-float64(tokens)) > 3*16 {
 		t.Errorf("60 steps have %d tokens, told %v", tokens, told)
+	}
+}
+
+// No language is read more than MaxRepeat times while all data is read once; the
+// others keep their proportions, and one epoch reads every language to its end.
+func TestMaxRepeat(t *testing.T) {
+	tiny, mid, large := makeSet("tiny", 4), makeSet("mid", lengths(1, 40, 8)...), makeSet("large", lengths(2, 4000, 8)...)
+	for _, c := range []struct {
+		temperature, most float64
+		capped            []bool
+	}{
+		{1, 10, []bool{false, false, false}},
+		{100, 10, []bool{true, true, false}},
+		{100, 0, []bool{false, false, false}},
+		{math.Inf(1), 1, []bool{true, true, false}},
+		{3, 50, []bool{true, false, false}},
+	} {
+		s := newSampler(t, SamplerOptions{Rows: 4, SeqLen: 16, Temperature: c.temperature, MaxRepeat: c.most}, tiny, mid, large)
+		sum := 0.0
+		for m, n := range s.Capped() {
+			if (n > 0) != c.capped[m] || n > 0 && n <= c.most {
+				t.Errorf("T = %v, at most %v: %s would be repeated %v times", c.temperature, c.most, s.Languages()[m], n)
+			}
+			sum += s.Shares()[m]
+		}
+		if math.Abs(sum-1) > 1e-12 {
+			t.Errorf("shares add up to %v", sum)
+		}
+		steps := int(math.Ceil(s.StepsPerEpoch()))
+		epochs := s.Epochs(steps)
+		for m, n := range epochs {
+			if n < 0.9 || c.most > 0 && n > 1.2*c.most+1 {
+				t.Errorf("T = %v, at most %v: %s is read %.2f times in one epoch of %d steps", c.temperature, c.most, s.Languages()[m], n, steps)
+			}
+		}
+	}
+}
+
+// At temperature 1 an epoch is all rows once, to the step.
+func TestStepsPerEpochAtTemperatureOne(t *testing.T) {
+	s := newSampler(t, SamplerOptions{Rows: 3, SeqLen: 16, Temperature: 1, MaxRepeat: 10}, makeSet("a", lengths(1, 41, 16)...), makeSet("b", lengths(2, 977, 9)...), makeSet("c", 3))
+	rows := 0
+	for _, st := range s.streams {
+		rows += st.packing.rows()
+	}
+	if got, want := s.StepsPerEpoch(), float64(rows)/3; got != want {
+		t.Errorf("%v steps, want %v", got, want)
 	}
 }

@@ -3,19 +3,28 @@ package data
 import (
 	"fmt"
 	"math"
+	"slices"
 
-	"concord/internal/tokenizer"
+	"concord/internal/records"
 )
 
-// Source is one language's files.
+// Source is one language's files, or files of several languages.
 type Source struct {
-	Lang        string
-	Path        string  // "" if there is nothing to train on
-	Format      string  // "" by extension, "text" or "jsonl"
-	HeldoutPath string  // a file of held-out documents, in the same format
-	Holdout     float64 // or: this fraction of Path's documents, chosen by a hash of the text
-	Train       bool    // false: everything in Path is held out too (an unseen language)
-	TrainOn     string  // "" or "completion": the answer where there is a prompt; "all": prompt too
+	Lang    string
+	Paths   []string // none if there is nothing to train on
+	Format  string   // "" by extension, or one of records.Formats
+	Heldout []string // files of held-out documents, in the same format
+	// Holdout, instead, is what to hold out of Paths: below 1 a share of the
+	// documents, from 1 on a number of them. At least so many are, and those with
+	// one prompt, or one text, together; which ones follows from their texts.
+	Holdout float64
+	Train   bool   // false: everything in Paths is held out too (an unseen language)
+	TrainOn string // "" or "completion": the answer where there is a prompt; "all": prompt too
+
+	Columns    map[string]string // our name of a column → the files'
+	Roles      map[string]string // our name of a message's role → the files'
+	LangColumn string            // the column that names a document's language, in the place of Lang
+	Langs      []string          // with LangColumn: the languages that are read; none: all
 }
 
 // Options are how documents become examples. The zero value puts no bound
@@ -26,30 +35,7 @@ type Options struct {
 	Overlong string // "" or "auto": split text, drop what has a prompt; "drop", "truncate", "split", "error"
 	NoBOS    bool   // do not begin with BOS
 	NoEOS    bool   // do not end with EOS
-}
-
-// Example is one document, or a piece of a long one, as tokens.
-type Example struct {
-	IDs  []uint32
-	Mask []bool // Mask[i]: token i is a target (carries loss); Mask[0] is false
-	// Bytes of the text whose tokens are targets, EOS not counted. The pieces of
-	// a split document share its bytes in proportion to their targets, exact in
-	// the sum.
-	Bytes int
-}
-
-// Positions is the number of places that the example takes in a row.
-func (e *Example) Positions() int { return len(e.IDs) - 1 }
-
-// Targets is the number of supervised tokens.
-func (e *Example) Targets() int {
-	n := 0
-	for _, m := range e.Mask {
-		if m {
-			n++
-		}
-	}
-	return n
+	Cache    string `json:"-"` // folder where the tokens of large files are kept for the next run; "": they are not kept
 }
 
 // Stats counts what became of the documents of one language and split.
@@ -63,91 +49,31 @@ type Stats struct {
 	Pieces      int // examples made from split documents (part of Examples)
 	Empty       int // documents without text: left out
 	FullyMasked int // documents without a target: left out
-	Duplicates  int // documents equal to an earlier one: kept
-	Shared      int // held-out documents that are also trained on: kept, and worth a warning
 	Straddling  int // tokens across the border between given and learnt text: not learnt
 	OwnMarks    int // BOS and EOS that the documents carried themselves: not added again
+	Duplicates  int // documents equal to an earlier one of the language: kept
+	Shared      int // held-out documents that are also trained on, in any language: kept, and worth a warning
 }
 
-// add accumulates o into s.
-func (s *Stats) add(o Stats) {
-	s.Docs += o.Docs
-	s.Examples += o.Examples
-	s.Tokens += o.Tokens
-	s.Supervised += o.Supervised
-	s.Bytes += o.Bytes
-	s.TooLong += o.TooLong
-	s.Pieces += o.Pieces
-	s.Empty += o.Empty
-	s.FullyMasked += o.FullyMasked
-	s.Duplicates += o.Duplicates
-	s.Shared += o.Shared
-	s.Straddling += o.Straddling
-	s.OwnMarks += o.OwnMarks
+// counts are the counters of single documents, in the order of a token file.
+func (s *Stats) counts() []*int {
+	return []*int{&s.Docs, &s.Examples, &s.Tokens, &s.Supervised, &s.Bytes, &s.TooLong, &s.Pieces, &s.Empty, &s.FullyMasked, &s.Straddling, &s.OwnMarks}
+}
+
+// add accumulates the counters of o into s.
+func (s *Stats) add(o *Stats) {
+	from := o.counts()
+	for i, n := range s.counts() {
+		*n += *from[i]
+	}
 }
 
 // Set is one language's examples.
 type Set struct {
 	Lang                     string
-	Train, Heldout           []Example
+	Train, Heldout           Examples
 	TrainStats, HeldoutStats Stats
-}
-
-// Load reads a source. Errors are *Error where a place in a file can be named.
-// A source that leaves no example where one is needed (nothing to train on in
-// a training source, nothing to measure in the others) is an error that gives
-// the counts.
-func Load(src Source, tok *tokenizer.Tokenizer, opt Options) (*Set, error) {
-	if err := src.check(); err != nil {
-		return nil, err
-	}
-	enc, err := newEncoder(tok, src.TrainOn, opt)
-	if err != nil {
-		return nil, err
-	}
-	set := &Set{Lang: src.Lang}
-	train, held, err := src.documents()
-	if err != nil {
-		return nil, err
-	}
-	seen := map[digest]bool{}
-	if set.Train, err = enc.examples(train, &set.TrainStats, seen, nil); err != nil {
-		return nil, err
-	}
-	if set.Heldout, err = enc.examples(held, &set.HeldoutStats, map[digest]bool{}, seen); err != nil {
-		return nil, err
-	}
-	if src.Train && len(set.Train) == 0 {
-		return nil, emptyError(src, src.Path, set.TrainStats)
-	}
-	if !src.Train && len(set.Heldout) == 0 {
-		return nil, emptyError(src, src.HeldoutPath+src.Path, set.HeldoutStats)
-	}
-	return set, nil
-}
-
-// LoadAll loads sources in order and joins those of one language, so that a
-// language may have several files. The sets are in the order of first mention.
-func LoadAll(sources []Source, tok *tokenizer.Tokenizer, opt Options) ([]*Set, error) {
-	var sets []*Set
-	byLang := map[string]*Set{}
-	for _, src := range sources {
-		s, err := Load(src, tok, opt)
-		if err != nil {
-			return nil, err
-		}
-		have := byLang[s.Lang]
-		if have == nil {
-			byLang[s.Lang] = s
-			sets = append(sets, s)
-			continue
-		}
-		have.Train = append(have.Train, s.Train...)
-		have.Heldout = append(have.Heldout, s.Heldout...)
-		have.TrainStats.add(s.TrainStats)
-		have.HeldoutStats.add(s.HeldoutStats)
-	}
-	return sets, nil
+	Notes                    []string // sentences that the user should see, with the line that helps
 }
 
 // check refuses a source that makes no sense.
@@ -156,51 +82,47 @@ func (s *Source) check() error {
 		return fmt.Errorf("data: source %q: %w", s.Lang, fmt.Errorf(format, args...))
 	}
 	switch {
-	case s.Lang == "":
-		return fmt.Errorf("data: source %s has no language: give it lang = \"…\"", s.Path)
-	case s.Train && s.Path == "":
+	case s.Lang == "" && s.LangColumn == "":
+		return fmt.Errorf("data: source %v has no language: give it lang = \"…\"", s.Paths)
+	case s.Lang != "" && s.LangColumn != "":
+		return bad("both lang and lang_column: remove one")
+	case len(s.Langs) > 0 && s.LangColumn == "":
+		return bad("langs without lang_column: name the column of the language")
+	case s.Train && len(s.Paths) == 0:
 		return bad("nothing to train on: give it a path, or train = false")
-	case s.Path == "" && s.HeldoutPath == "":
+	case len(s.Paths) == 0 && len(s.Heldout) == 0:
 		return bad("neither a path nor a held-out file: give it one")
-	case s.HeldoutPath != "" && s.Holdout != 0:
-		return bad("both a held-out file and a fraction to hold out: remove one")
-	case math.IsNaN(s.Holdout) || s.Holdout < 0 || s.Holdout >= 1:
-		return bad("holdout %v is not a fraction in [0, 1)", s.Holdout)
-	case s.Format != "" && s.Format != formatText && s.Format != formatJSONL:
-		return bad("format %q is not known: use \"jsonl\" or \"text\"", s.Format)
+	case len(s.Heldout) > 0 && s.Holdout != 0:
+		return bad("both a held-out file and a number to hold out: remove one")
+	case math.IsNaN(s.Holdout) || s.Holdout < 0 || s.Holdout >= 1 && s.Holdout != math.Trunc(s.Holdout) || s.Holdout > 1e12:
+		return bad("holdout %v is neither a share in [0, 1) nor a number of documents", s.Holdout)
+	case s.Format != "" && !slices.Contains(records.Formats(), s.Format):
+		return bad("format %q is not known: use %s", s.Format, quoted(records.Formats()))
 	case s.TrainOn != "" && s.TrainOn != "completion" && s.TrainOn != "all":
 		return bad("train_on %q is not known: use \"completion\" or \"all\"", s.TrainOn)
+	}
+	for ours := range s.Columns {
+		if !slices.Contains(Columns(), ours) {
+			return bad("columns: %q is none of %s: write ours = \"theirs\"", ours, quoted(Columns()))
+		}
+	}
+	for ours := range s.Roles {
+		if !slices.Contains(knownRoles, ours) {
+			return bad("roles: %q is none of %s: write ours = \"theirs\"", ours, quoted(knownRoles))
+		}
 	}
 	return nil
 }
 
-// documents reads the source's files and divides them.
-func (s *Source) documents() (train, held []document, err error) {
-	if s.Path != "" {
-		docs, err := readFile(s.Path, s.Format)
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, d := range docs {
-			if !s.Train || d.heldOut(s.Holdout) {
-				held = append(held, d)
-			} else {
-				train = append(train, d)
-			}
-		}
-	}
-	if s.HeldoutPath != "" {
-		docs, err := readFile(s.HeldoutPath, s.Format)
-		if err != nil {
-			return nil, nil, err
-		}
-		held = append(held, docs...)
-	}
-	return train, held, nil
+// files is the set of some of the source's files.
+func (s *Source) files(paths []string) *fileSet {
+	return &fileSet{paths: paths, format: s.Format, recogniser: recogniser{columns: s.Columns, roles: reversed(s.Roles), lang: s.LangColumn, langs: s.Langs}}
 }
 
-// emptyError explains why a source left nothing.
-func emptyError(s Source, path string, n Stats) error {
-	return fmt.Errorf("data: source %q: no example left of %s: %d documents, %d too long (max_len), %d empty, %d without a target",
-		s.Lang, path, n.Docs, n.TooLong, n.Empty, n.FullyMasked)
+// name is what the source is called in messages.
+func (s *Source) name() string {
+	if s.LangColumn != "" {
+		return "with lang_column " + s.LangColumn
+	}
+	return fmt.Sprintf("%q", s.Lang)
 }

@@ -63,13 +63,16 @@ func DataTable(w io.Writer, data []Data) {
 		}{
 			{d.TooLong, "example", "longer than data.max_len: " + d.Overlong}, {d.Empty, "example", "empty: dropped"},
 			{d.Masked, "example", "without a supervised token: dropped"},
-			{d.Duplicates, "example", "equal to an earlier one: kept"}, {d.Shared, "example", "held out but also trained on"},
+			{d.Duplicates, "example", "equal to an earlier one: kept"},
 			{d.Straddling, "token", "across the border of prompt and answer: not trained (does a space belong to the answer?)"},
 			{d.OwnMarks, "BOS or EOS token", "in the text itself: not added again"},
 		} {
 			if w.n > 0 {
 				r.Printf(" !       %s: %d %s%s %s", d.Lang, w.n, w.noun, map[bool]string{false: "s"}[w.n == 1], w.what)
 			}
+		}
+		for _, note := range d.Notes {
+			r.Printf(" !       %s: %s", d.Lang, note)
 		}
 	}
 }

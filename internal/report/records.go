@@ -184,6 +184,8 @@ type Data struct {
 	Shared     int    `json:"shared"`     // held-out documents that are also trained on
 	Straddling int    `json:"straddling"` // tokens across the border of prompt and answer
 	OwnMarks   int    `json:"own_marks"`  // BOS and EOS that the documents carried themselves
+	// Notes are sentences on what may not be meant, with the line that helps.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Header opens a run.

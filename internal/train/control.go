@@ -127,7 +127,7 @@ func (x *session) do(ctx context.Context, c Command) error {
 		}
 		x.say("checkpoint of step %d saved", x.step)
 	case CommandEvaluate:
-		if len(x.eval.batches) == 0 {
+		if x.eval.batches.Len() == 0 {
 			x.say("no held-out examples to evaluate on")
 			return nil
 		}

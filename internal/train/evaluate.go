@@ -23,7 +23,7 @@ type evaluator struct {
 	langs   []string
 	seen    []bool
 	count   []int // examples
-	batches []*data.Batch
+	batches *data.Evaluation
 	rows    int
 	seqLen  int
 }
@@ -31,16 +31,13 @@ type evaluator struct {
 // newEvaluator packs the held-out examples into batches of the given shape.
 func newEvaluator(c *corpus, rows, seqLen, limit int) (*evaluator, error) {
 	v := &evaluator{rows: rows, seqLen: seqLen}
-	var examples [][]data.Example
+	var examples []data.Examples
 	for i, set := range c.sets {
-		held := set.Heldout
-		if limit > 0 && len(held) > limit {
-			held = held[:limit]
-		}
-		v.langs, v.seen, v.count = append(v.langs, set.Lang), append(v.seen, c.seen[i]), append(v.count, len(held))
+		held := data.First(set.Heldout, limit)
+		v.langs, v.seen, v.count = append(v.langs, set.Lang), append(v.seen, c.seen[i]), append(v.count, held.Len())
 		examples = append(examples, held)
 	}
-	batches, err := data.EvalBatches(examples, rows, seqLen)
+	batches, err := data.NewEvaluation(examples, rows, seqLen)
 	if err != nil {
 		return nil, DataError(err)
 	}
@@ -53,20 +50,24 @@ func (v *evaluator) run(ctx context.Context, e *tensor.Engine, m model.Model, b 
 	start := time.Now()
 	s := v.newSums()
 	var pending *gpu.Readback // one batch ahead, so that the GPU does not wait for the host
-	for i := 0; i <= len(v.batches); i++ {
+	var current, before *data.Batch
+	for i := 0; i <= v.batches.Len(); i++ {
 		if ctx.Err() != nil {
 			return report.Eval{}, ctx.Err()
 		}
 		var next *gpu.Readback
-		if i < len(v.batches) {
-			if err := b.Upload(evalTokens(v.batches[i], m.Dims().Objectives)); err != nil {
+		if before = current; i < v.batches.Len() {
+			if current = v.batches.Batch(i); current.Err != nil {
+				return report.Eval{}, DataError(current.Err)
+			}
+			if err := b.Upload(evalTokens(current, m.Dims().Objectives)); err != nil {
 				return report.Eval{}, DataError(err)
 			}
 			m.EvalLoss(b)
 			next = e.Dev.Read(m.Loss().View())
 		}
 		if pending != nil {
-			if err := s.add(v.batches[i-1], pending); err != nil {
+			if err := s.add(before, pending); err != nil {
 				return report.Eval{}, classify(err)
 			}
 		}

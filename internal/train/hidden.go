@@ -41,18 +41,18 @@ func HiddenStates(ctx context.Context, cfg *config.Config, dir string, limit int
 		return nil, err
 	}
 	h := &Hidden{}
-	var examples [][]data.Example
+	var examples []data.Examples
 	for i, set := range c.sets {
-		if len(set.Heldout) == 0 {
+		if set.Heldout.Len() == 0 {
 			continue
 		}
 		h.Langs, h.Seen = append(h.Langs, set.Lang), append(h.Seen, c.seen[i])
-		examples = append(examples, spread(set.Heldout, limit))
+		examples = append(examples, data.Spread(set.Heldout, limit))
 	}
 	if len(examples) < 2 {
 		return nil, DataError(errors.New("languages can only be told apart where two or more have held-out examples\n  fix: give the sources heldout or holdout"))
 	}
-	batches, err := data.EvalBatches(examples, cfg.Batch.Rows, cfg.Batch.SeqLen)
+	batches, err := data.NewEvaluation(examples, cfg.Batch.Rows, cfg.Batch.SeqLen)
 	if err != nil {
 		return nil, DataError(err)
 	}
@@ -64,24 +64,16 @@ func HiddenStates(ctx context.Context, cfg *config.Config, dir string, limit int
 	return h, h.collect(ctx, inf, batches)
 }
 
-// spread picks at most n examples at even distances.
-func spread(all []data.Example, n int) []data.Example {
-	if n <= 0 || len(all) <= n {
-		return all
-	}
-	out := make([]data.Example, n)
-	for i := range out {
-		out[i] = all[i*len(all)/n]
-	}
-	return out
-}
-
-func (h *Hidden) collect(ctx context.Context, inf *inference, batches []*data.Batch) error {
+func (h *Hidden) collect(ctx context.Context, inf *inference, batches *data.Evaluation) error {
 	b := inf.model.NewBatch()
 	defer b.Release()
 	text := fnv.New64a()
 	h.States = make([][][]float64, inf.config.Layers+1)
-	for _, batch := range batches {
+	for i := range batches.Len() {
+		batch := batches.Batch(i)
+		if batch.Err != nil {
+			return DataError(batch.Err)
+		}
 		if ctx.Err() != nil {
 			return as(ErrInterrupted, errors.New("analysis interrupted; nothing was changed"))
 		}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"concord/internal/config"
+	"concord/internal/data"
 	"concord/internal/train/traintest"
 )
 
@@ -45,15 +46,20 @@ func TestEvalAndScoreAgreeWithTheClosingTable(t *testing.T) {
 	}
 	for i, set := range c.sets {
 		var ids [][]uint32
-		for _, e := range set.Heldout {
-			ids = append(ids, e.IDs)
+		var held []data.Example
+		for k := range set.Heldout.Len() {
+			e, err := set.Heldout.At(k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			held, ids = append(held, e), append(ids, e.IDs)
 		}
 		nll, err := Score(sum.Model, ids, cfg.Device, io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}
 		total := 0.0
-		for k, e := range set.Heldout {
+		for k, e := range held {
 			for j, v := range nll[k] {
 				if e.Mask[j+1] {
 					total += float64(v)

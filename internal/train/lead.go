@@ -170,17 +170,18 @@ func portable(cfg *config.Config) *config.Config {
 	c.Data.Source = slices.Clone(cfg.Data.Source)
 	for i := range c.Data.Source {
 		s := &c.Data.Source[i]
-		s.Path, s.Heldout = dataName("data", i, s.Path), dataName("heldout", i, s.Heldout)
+		s.Path, s.Heldout = dataNames("data", i, s.Path), dataNames("heldout", i, s.Heldout)
 	}
 	return &c
 }
 
-// dataName is the i-th source's file as the other machines know it.
-func dataName(kind string, i int, path string) string {
-	if path == "" {
-		return ""
+// dataNames are the i-th source's files as the other machines know them.
+func dataNames(kind string, i int, paths config.Paths) config.Paths {
+	var out config.Paths
+	for j, path := range paths {
+		out = append(out, fmt.Sprintf("%s/%d/%d/%s", kind, i, j, filepath.Base(filepath.FromSlash(path))))
 	}
-	return fmt.Sprintf("%s/%d/%s", kind, i, filepath.Base(filepath.FromSlash(path)))
+	return out
 }
 
 // runFiles lists what workers fetch, and opens it.
@@ -197,8 +198,12 @@ func runFiles(cfg *config.Config) ([]cluster.File, func(string) (io.ReadCloser, 
 		add("model/"+f, filepath.Join(cfg.Resolve(cfg.Model.Path), f))
 	}
 	for i, s := range cfg.Data.Source {
-		add(dataName("data", i, s.Path), cfg.Resolve(s.Path))
-		add(dataName("heldout", i, s.Heldout), cfg.Resolve(s.Heldout))
+		for j, path := range cfg.ResolveAll(s.Path) {
+			add(dataNames("data", i, s.Path)[j], path)
+		}
+		for j, path := range cfg.ResolveAll(s.Heldout) {
+			add(dataNames("heldout", i, s.Heldout)[j], path)
+		}
 	}
 	var out []cluster.File
 	for _, name := range names {

@@ -91,16 +91,20 @@ func (l lock) follow(cfg *config.Config) bool {
 		cfg.Model.Path = now.Model.Path
 		for i, s := range now.Data.Source {
 			old := &cfg.Data.Source[i]
-			if (s.Path == "") == (old.Path == "") && (s.Heldout == "") == (old.Heldout == "") {
+			if len(s.Path) == len(old.Path) && len(s.Heldout) == len(old.Heldout) {
 				old.Path, old.Heldout = s.Path, s.Heldout
 			}
 		}
 		changed = true
 	}
 	for i := range cfg.Data.Source {
-		for _, name := range []*string{&cfg.Data.Source[i].Path, &cfg.Data.Source[i].Heldout} {
-			if path, ok := l.twin(cfg, *name); ok {
-				*name, changed = path, true
+		s := &cfg.Data.Source[i]
+		for _, names := range []*config.Paths{&s.Path, &s.Heldout} {
+			*names = slices.Clone(*names)
+			for j, name := range *names {
+				if path, ok := l.twin(cfg, name); ok {
+					(*names)[j], changed = path, true
+				}
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"concord/internal/config"
 	"concord/internal/safetensors"
@@ -100,10 +101,8 @@ type inputFile struct {
 func inputFiles(cfg *config.Config) []inputFile {
 	out := baseFiles(cfg)
 	for _, s := range cfg.Data.Source {
-		for _, name := range []string{s.Path, s.Heldout} {
-			if name != "" {
-				out = append(out, inputFile{name: name, path: cfg.Resolve(name)})
-			}
+		for _, name := range slices.Concat(s.Path, s.Heldout) {
+			out = append(out, inputFile{name: name, path: cfg.Resolve(name)})
 		}
 	}
 	return out

@@ -147,7 +147,7 @@ func (x *session) after(ctx context.Context) error {
 // The first and the last measurement are not meant.
 func (x *session) evalDue() bool {
 	every := x.cfg.Eval.Every
-	return every > 0 && x.step > 0 && x.step < x.corpus.steps && x.crossed(every) && !x.measured() && len(x.eval.batches) > 0
+	return every > 0 && x.step > 0 && x.step < x.corpus.steps && x.crossed(every) && !x.measured() && x.eval.batches.Len() > 0
 }
 
 // measured says that the model as it stands was evaluated.
@@ -155,7 +155,7 @@ func (x *session) measured() bool { return x.state.Last != nil && x.state.Last.S
 
 // measure evaluates every language now.
 func (x *session) measure(ctx context.Context) error {
-	if len(x.eval.batches) == 0 {
+	if x.eval.batches.Len() == 0 {
 		return nil
 	}
 	e, err := x.evaluate(ctx)

@@ -24,6 +24,7 @@ type corpus struct {
 	sets      []*data.Set // in the run file's order
 	seen      []bool      // by set: trained on
 	sampler   *data.Sampler
+	repeats   map[string][]string // by language: that its share is held down
 	steps     int
 }
 
@@ -38,22 +39,43 @@ func openCorpus(cfg *config.Config) (*corpus, error) {
 	c := &corpus{model: mc, tokenizer: tok}
 	sources := make([]data.Source, len(cfg.Data.Source))
 	for i, s := range cfg.Data.Source {
-		sources[i] = data.Source{Lang: s.Lang, Path: cfg.Resolve(s.Path), Format: s.Format, HeldoutPath: cfg.Resolve(s.Heldout), Holdout: s.Holdout, Train: s.Train, TrainOn: s.TrainOn}
+		sources[i] = Source(cfg, s)
 	}
-	c.sets, err = data.LoadAll(sources, tok, data.Options{MaxLen: cfg.Data.MaxLen, Overlong: cfg.Data.Overlong})
+	c.sets, err = data.LoadAll(sources, tok, data.Options{MaxLen: cfg.Data.MaxLen, Overlong: cfg.Data.Overlong, Cache: tokenFolder(cfg)})
 	if err != nil {
 		return nil, DataError(err)
 	}
 	for _, set := range c.sets {
-		c.seen = append(c.seen, len(set.Train) > 0)
+		c.seen = append(c.seen, set.Train.Len() > 0)
 	}
 	c.sampler, err = data.NewSampler(c.sets, data.SamplerOptions{
-		Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen, Temperature: cfg.Data.Temperature, Seed: cfg.Run.Seed})
+		Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen, Temperature: cfg.Data.Temperature, MaxRepeat: cfg.Data.MaxRepeat, Seed: cfg.Run.Seed})
 	if err != nil {
 		return nil, DataError(err)
 	}
 	c.steps = numSteps(cfg, c.sampler)
+	c.repeats = map[string][]string{}
+	for m, n := range c.sampler.Capped() {
+		if n > 0 {
+			lang := c.sampler.Languages()[m]
+			c.repeats[lang] = []string{fmt.Sprintf("at temperature %g it would be repeated %.0f times while all data is read once; held to %g (data.max_repeat)", cfg.Data.Temperature, n, cfg.Data.MaxRepeat)}
+		}
+	}
 	return c, nil
+}
+
+// Source is the data of a source of the run file.
+func Source(cfg *config.Config, s config.Source) data.Source {
+	return data.Source{Lang: s.Lang, Paths: cfg.ResolveAll(s.Path), Format: s.Format, Heldout: cfg.ResolveAll(s.Heldout), Holdout: s.Holdout, Train: s.Train, TrainOn: s.TrainOn,
+		Columns: s.Columns, Roles: s.Roles, LangColumn: s.LangColumn, Langs: s.Langs}
+}
+
+// tokenFolder is where the tokens of large files are kept, beside the runs.
+func tokenFolder(cfg *config.Config) string {
+	if cfg.Run.Dir == "" { // on a worker: beside the files that it has fetched
+		return filepath.Join(filepath.Dir(cfg.Path()), "tokens")
+	}
+	return filepath.Join(cfg.Run.Dir, "tokens")
 }
 
 // trainTokens is the supervised training tokens of langs.

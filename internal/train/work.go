@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"concord/internal/cluster"
@@ -144,8 +145,8 @@ func receive(ctx context.Context, w *cluster.Worker, dir string, overrides []str
 		}
 	}
 	for _, s := range cfg.Data.Source {
-		for _, p := range []string{s.Path, s.Heldout} {
-			if p != "" && !filepath.IsLocal(filepath.FromSlash(p)) {
+		for _, p := range slices.Concat(s.Path, s.Heldout) {
+			if !filepath.IsLocal(filepath.FromSlash(p)) {
 				return nil, as(ErrCluster, fmt.Errorf("the run's configuration names the path %q", p))
 			}
 		}
