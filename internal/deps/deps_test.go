@@ -52,7 +52,8 @@ var allowed = map[string][]string{
 	"internal/tokenizer":               {},
 	"internal/chat":                    {"internal/jinja"},
 	"internal/jinja":                   {},
-	"internal/data":                    {"internal/tokenizer"},
+	"internal/records":                 {},
+	"internal/data":                    {"internal/tokenizer", "internal/chat", "internal/records"},
 	"internal/model":                   {"gpu", "tensor", "internal/param", "internal/safetensors"},
 	"internal/optim":                   {"gpu", "bucket", "tensor"},
 	"internal/samebits":                {"internal/safetensors"}, // compares two binaries from outside
@@ -73,21 +74,23 @@ var allowed = map[string][]string{
 // owners names the only packages that may import each third-party module. A module that
 // is not named may be imported by none.
 var owners = map[string][]string{
-	"github.com/cogentcore/webgpu":  {"gpu"},
-	"gonum.org/v1/plot":             {"internal/htmlreport"},
-	"gonum.org/v1/gonum":            {"moo", "internal/htmlreport", "internal/analyze", "moo/internal/jac", "bucket", "internal/objective", "internal/train", "internal/compare", "internal/report", "cmd/concord"}, // compare, report: quantiles of Student's t
-	"github.com/BurntSushi/toml":    {"internal/config"},
-	"github.com/dlclark/regexp2/v2": {"internal/tokenizer"},
-	"golang.org/x/text":             {"internal/tokenizer"},
-	"github.com/alecthomas/kong":    {"cmd/concord"},
-	"golang.org/x/term":             {"cmd/concord"},
-	"github.com/quic-go/quic-go":    {"transport", "internal/simrouter"},
-	"golang.org/x/time":             {"transport"},
-	"golang.org/x/sys":              {"transport", "internal/cluster/store/file", "internal/filelock"}, // socket buffers; free disk space; file locks
-	"go.etcd.io/bbolt":              {"internal/cluster/store/file"},
-	"go.etcd.io/etcd":               {"internal/cluster/etcd", "internal/cluster/etcd/etcdtest"},
-	"google.golang.org/grpc":        {"internal/cluster/etcd"},                                   // how it connects again
-	"go.uber.org/zap":               {"internal/cluster/etcd", "internal/cluster/etcd/etcdtest"}, // to silence etcd
+	"github.com/cogentcore/webgpu":     {"gpu"},
+	"gonum.org/v1/plot":                {"internal/htmlreport"},
+	"gonum.org/v1/gonum":               {"moo", "internal/htmlreport", "internal/analyze", "moo/internal/jac", "bucket", "internal/objective", "internal/train", "internal/compare", "internal/report", "cmd/concord"}, // compare, report: quantiles of Student's t
+	"github.com/BurntSushi/toml":       {"internal/config"},
+	"github.com/dlclark/regexp2/v2":    {"internal/tokenizer"},
+	"golang.org/x/text":                {"internal/tokenizer"},
+	"github.com/parquet-go/parquet-go": {"internal/records"},
+	"github.com/klauspost/compress":    {"internal/records"}, // zstd
+	"github.com/alecthomas/kong":       {"cmd/concord"},
+	"golang.org/x/term":                {"cmd/concord"},
+	"github.com/quic-go/quic-go":       {"transport", "internal/simrouter"},
+	"golang.org/x/time":                {"transport"},
+	"golang.org/x/sys":                 {"transport", "internal/cluster/store/file", "internal/filelock"}, // socket buffers; free disk space; file locks
+	"go.etcd.io/bbolt":                 {"internal/cluster/store/file"},
+	"go.etcd.io/etcd":                  {"internal/cluster/etcd", "internal/cluster/etcd/etcdtest"},
+	"google.golang.org/grpc":           {"internal/cluster/etcd"},                                   // how it connects again
+	"go.uber.org/zap":                  {"internal/cluster/etcd", "internal/cluster/etcd/etcdtest"}, // to silence etcd
 }
 
 // TestImportPolicy holds that every import is allowed, and that every permission is
