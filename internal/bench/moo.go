@@ -20,7 +20,7 @@ type MooOptions struct {
 
 // Moo measures steps of several methods and, for comparison, the two things that
 // are done elsewhere: M separate backward passes with global resolution of their
-// M full gradients (train.Separate), and global resolution of M full gradients
+// M full gradients (separate.go), and global resolution of M full gradients
 // from one backward pass. The first method is what the others are compared with.
 func Moo(cfg *config.Config, o MooOptions) (*StepResult, error) {
 	if err := o.check(); err != nil {

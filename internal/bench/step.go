@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -152,6 +153,7 @@ type variant struct {
 // the file's own method's.
 func methodVariant(cfg *config.Config, method string) variant {
 	c := *cfg
+	c.Cluster.Listen = "" // steps of this machine alone
 	if c.Objective.Method != method {
 		c.Objective.Method, c.Objective.Options, c.Objective.Weights = method, nil, nil
 	}
@@ -162,7 +164,7 @@ func methodVariant(cfg *config.Config, method string) variant {
 type run struct {
 	method   string
 	trainer  *train.Trainer
-	separate *train.Separate // nil for ordinary steps
+	separate *separate // nil for ordinary steps
 	tokens   int
 	touched  int64 // before the measured steps
 	seconds  []float64
@@ -170,7 +172,7 @@ type run struct {
 
 func (r *run) close() {
 	if r.separate != nil {
-		r.separate.Close()
+		r.separate.close()
 	}
 	r.trainer.Close()
 }
@@ -195,7 +197,7 @@ func openRuns(variants []variant, warn io.Writer) ([]*run, error) {
 		r := &run{method: v.name, trainer: t}
 		runs = append(runs, r)
 		if v.separate != "" {
-			if r.separate, err = train.NewSeparate(t, v.separate); err != nil {
+			if r.separate, err = newSeparate(t.Replica, v.separate); err != nil {
 				return runs, fmt.Errorf("%s: %w", v.name, err)
 			}
 		}
@@ -211,9 +213,9 @@ func (r *run) step(measured bool) error {
 	start := time.Now()
 	step := r.trainer.Step
 	if r.separate != nil {
-		step = r.separate.Step
+		step = r.separate.step
 	}
-	s, err := step()
+	s, err := step(context.Background())
 	if err != nil {
 		return err
 	}

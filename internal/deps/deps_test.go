@@ -60,13 +60,15 @@ var allowed = map[string][]string{
 	"internal/doctor":                  {"gpu", "tensor", "internal/ref", "internal/optest"},
 	"internal/fault":                   {"gpu"},
 	"internal/objective":               {"bucket", "moo", "tensor", "internal/config", "internal/fault", "internal/report"},
+	"internal/device":                  {"bucket", "gpu", "internal/config", "internal/fault", "internal/model", "tensor"},
+	"internal/step":                    {"bucket", "gpu", "internal/config", "internal/data", "internal/device", "internal/fault", "internal/model", "internal/objective", "internal/optim", "internal/param", "internal/report", "internal/safetensors", "tensor"}, // names no exchange: see its test
+	"internal/exchange":                {"bucket", "internal/checkpoint", "internal/cluster", "internal/config", "internal/data", "internal/fault", "internal/objective", "internal/optim", "internal/report", "internal/safetensors", "internal/step", "transport"},
 	"internal/train": {
-		"gpu", "tensor", "bucket", "moo", "internal/model", "internal/data", "internal/tokenizer", "internal/config",
-		"internal/chat", "internal/fault", "internal/objective", "internal/optim", "internal/param", "internal/checkpoint", "internal/safetensors", "internal/report", "internal/cluster", "internal/cluster/store", "internal/cluster/store/file", "internal/filelock", "transport",
+		"bucket", "gpu", "internal/chat", "internal/checkpoint", "internal/cluster", "internal/cluster/store", "internal/cluster/store/file", "internal/config", "internal/data", "internal/device", "internal/exchange", "internal/fault", "internal/filelock", "internal/model", "internal/objective", "internal/report", "internal/safetensors", "internal/step", "internal/tokenizer", "tensor", "transport",
 	},
 	"internal/train/traintest": {"gpu", "internal/model", "internal/param", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
 	"internal/compare":         {"moo", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},
-	"internal/bench":           {"gpu", "tensor", "moo", "internal/train", "internal/config"},
+	"internal/bench":           {"bucket", "gpu", "internal/config", "internal/fault", "internal/report", "internal/step", "internal/train", "moo", "tensor"},
 	"cmd/concord":              {"gpu", "moo", "internal/train", "internal/report", "internal/config", "internal/doctor", "internal/bench", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/live", "internal/safetensors", "internal/cluster", "internal/cluster/store", "internal/cluster/etcd"},
 	"cmd/prepare":              {"internal/tokenizer"},
 }
@@ -76,7 +78,7 @@ var allowed = map[string][]string{
 var owners = map[string][]string{
 	"github.com/cogentcore/webgpu":     {"gpu"},
 	"gonum.org/v1/plot":                {"internal/htmlreport"},
-	"gonum.org/v1/gonum":               {"moo", "internal/htmlreport", "internal/analyze", "moo/internal/jac", "bucket", "internal/objective", "internal/train", "internal/compare", "internal/report", "cmd/concord"}, // compare, report: quantiles of Student's t
+	"gonum.org/v1/gonum":               {"moo", "internal/htmlreport", "internal/analyze", "moo/internal/jac", "bucket", "internal/objective", "internal/bench", "internal/compare", "internal/report", "cmd/concord"}, // compare, report: quantiles of Student's t
 	"github.com/BurntSushi/toml":       {"internal/config"},
 	"github.com/dlclark/regexp2/v2":    {"internal/tokenizer"},
 	"golang.org/x/text":                {"internal/tokenizer"},

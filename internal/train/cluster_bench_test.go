@@ -108,7 +108,7 @@ func measureLink(t *testing.T, name string, n, exchanges int, settings ...string
 	for i, tr := range g.all {
 		wg.Go(func() {
 			for range exchanges {
-				r, err := tr.advance(t.Context())
+				r, err := tr.Step(t.Context())
 				if err != nil {
 					t.Error(err)
 					return

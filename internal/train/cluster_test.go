@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"sync"
@@ -15,7 +16,9 @@ import (
 	"concord/bucket"
 	"concord/internal/cluster"
 	"concord/internal/config"
+	"concord/internal/exchange"
 	"concord/internal/report"
+	"concord/internal/step"
 	"concord/internal/train/traintest"
 	"concord/transport"
 )
@@ -109,10 +112,9 @@ func (g *gang) join(overrides ...string) *Trainer {
 		g.t.Fatal(err)
 	}
 	g.t.Cleanup(tr.Close)
-	w.Member.Configure(tr.clusterShape(), tr.offer)
-	tr.team = &team{member: w.Member, dir: filepath.Join(dir, "fetched")}
+	tr.machines.Connect(exchange.Link{Member: w.Member, Fetched: filepath.Join(dir, "fetched")})
 	g.all = append(g.all, tr)
-	g.close = append(g.close, func() { tr.team = nil; w.Close() })
+	g.close = append(g.close, w.Close)
 	return tr
 }
 
@@ -125,16 +127,16 @@ func (g *gang) steps(n int) {
 		wg.Go(func() {
 			ctx, cancel := context.WithTimeout(g.t.Context(), time.Minute)
 			defer cancel()
-			if i > 0 && tr.step == 0 && tr.team.step == nil {
-				if err := tr.catchUp(ctx); err != nil {
+			if i > 0 && tr.Done == 0 && tr.machines.Plan() == nil {
+				if err := tr.machines.CatchUp(ctx); err != nil {
 					g.t.Errorf("machine %d: %v", i+1, err)
 					return
 				}
 			}
-			for tr.step < n {
-				r, err := tr.advance(ctx)
-				if err != nil && err != errCaughtUp {
-					g.t.Errorf("machine %d, step %d: %v", i+1, tr.step+1, err)
+			for tr.Done < n {
+				r, err := tr.Step(ctx)
+				if err != nil && err != step.ErrCaughtUp {
+					g.t.Errorf("machine %d, step %d: %v", i+1, tr.Done+1, err)
 					return
 				}
 				g.last[i] = r
@@ -158,15 +160,14 @@ func (g *gang) stop() {
 // replicas checks that all machines hold the same bits.
 func (g *gang) replicas(what string) {
 	g.t.Helper()
-	alike := g.all[0].kept()
-	if g.all[0].outer != nil { // moments are each machine's own
+	alike := step.States
+	if cfg := g.all[0].cfg; cfg.Sharded() || cfg.OuterSteps() > 0 { // moments are each machine's own
 		alike = alike[:1]
-		for i, tr := range g.all[1:] {
-			for u, v := range tr.outer.velocity {
-				if !slices.Equal(v, g.all[0].outer.velocity[u]) {
-					g.t.Errorf("%s: the velocity of unit %d of machine %d is not that of machine 1", what, u, i+2)
-				}
-			}
+	}
+	velocity := entries(g.t, g.all[0])
+	for i, tr := range g.all[1:] {
+		if !reflect.DeepEqual(entries(g.t, tr), velocity) {
+			g.t.Errorf("%s: the outer optimizer's state of machine %d is not that of machine 1", what, i+2)
 		}
 	}
 	for _, s := range alike {
@@ -177,6 +178,20 @@ func (g *gang) replicas(what string) {
 			}
 		}
 	}
+}
+
+// entries are the tensors that a trainer's exchange carries.
+func entries(t testing.TB, tr *Trainer) map[string][]float32 {
+	t.Helper()
+	out := map[string][]float32{}
+	for _, e := range tr.exchange.Entries() {
+		v, err := e.Data()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[e.Name] = v
+	}
+	return out
 }
 
 // However many machines, every method resolves the same batch to the same
@@ -221,7 +236,7 @@ func TestEightMachines(t *testing.T) {
 		g := newGang(t, cfg, 8)
 		g.steps(1)
 		for i, tr := range g.all {
-			if n := tr.team.step.Share.Size(); n != 2 {
+			if n := tr.machines.Plan().Share.Size(); n != 2 {
 				t.Errorf("machine %d had %d rows of the first step", i+1, n)
 			}
 		}
@@ -283,8 +298,8 @@ func joinAndLeave(t *testing.T, setting string) {
 	g.steps(2)
 	late := g.join()
 	g.steps(5)
-	if late.step != 5 {
-		t.Errorf("the late machine is at step %d", late.step)
+	if late.Done != 5 {
+		t.Errorf("the late machine is at step %d", late.Done)
 	}
 	g.replicas("joined")
 	g.close[0]()
@@ -310,7 +325,7 @@ func resumeOnOthers(t *testing.T, setting string) {
 	dir := t.TempDir()
 	g := newGang(t, cfg, 2)
 	g.steps(3)
-	if err := g.all[0].save(dir, g.all[0].bareState()); err != nil {
+	if err := g.all[0].save(t.Context(), dir, state{Saved: g.all[0].saved()}); err != nil {
 		t.Fatal(err)
 	}
 	g.stop()
@@ -335,7 +350,7 @@ func TestLocalResolution(t *testing.T) {
 		g.replicas(fmt.Sprint(settings))
 		if n == 3 {
 			for i, tr := range g.all {
-				if langs := len(tr.work(tr.corpus.sampler.Batch(1)).Languages([]cluster.Share{tr.team.step.Share})); langs != 1 {
+				if langs := len(tr.machines.Work(1).Languages([]cluster.Share{tr.machines.Plan().Share})); langs != 1 {
 					t.Fatalf("machine %d has %d languages", i+1, langs)
 				}
 			}
@@ -366,7 +381,7 @@ func TestUploadLimit(t *testing.T) {
 		began := time.Now()
 		g.steps(1 + steps)
 		took := time.Since(began).Seconds()
-		sent := g.all[1].team.step.Timing().Sent * steps           // and as much from machine 1
+		sent := g.all[1].machines.Plan().Timing().Sent * steps     // and as much from machine 1
 		least := (0.8*float64(sent) - transport.ChunkSize) / limit // packets' headers and acknowledgements are sent besides
 		if least < 1 {
 			t.Fatalf("a machine sends only %d bytes", sent)

@@ -125,7 +125,7 @@ func (x *session) do(ctx context.Context, c Command) error {
 		if err := x.save(ctx); err != nil {
 			return err
 		}
-		x.say("checkpoint of step %d saved", x.step)
+		x.say("checkpoint of step %d saved", x.Done)
 	case CommandEvaluate:
 		if x.eval.batches.Len() == 0 {
 			x.say("no held-out examples to evaluate on")
@@ -138,12 +138,12 @@ func (x *session) do(ctx context.Context, c Command) error {
 		x.report.Eval(e)
 	case CommandPause:
 		x.paused = !x.paused
-		x.say(map[bool]string{true: "paused after step %d", false: "going on after step %d"}[x.paused], x.step)
+		x.say(map[bool]string{true: "paused after step %d", false: "going on after step %d"}[x.paused], x.Done)
 	case CommandQuit:
 		if err := x.save(ctx); err != nil {
 			return err
 		}
-		return interrupted(x.dir, x.step)
+		return interrupted(x.dir, x.Done)
 	}
 	return nil
 }
@@ -151,5 +151,5 @@ func (x *session) do(ctx context.Context, c Command) error {
 // say tells the user something that belongs in the metrics too, for those who
 // watch from elsewhere.
 func (x *session) say(format string, args ...any) {
-	x.report.Note(report.Note{Kind: "note", Step: x.step, Text: fmt.Sprintf(format, args...), Paused: x.paused})
+	x.report.Note(report.Note{Kind: "note", Step: x.Done, Text: fmt.Sprintf(format, args...), Paused: x.paused})
 }

@@ -23,7 +23,7 @@ func TestDemoMemory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tr.Step(); err != nil {
+		if _, err := tr.Step(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		peak[method] = tr.Memory().Peak

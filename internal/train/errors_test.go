@@ -160,16 +160,16 @@ func TestNonFiniteGradientChangesNothing(t *testing.T) {
 		tr := open(t, tiny(t, "objective.method="+method))
 		steps(t, tr, 1)
 		const name = "model.layers.0.mlp.down_proj.weight"
-		v, err := tr.store.Read("weight", name)
+		v, err := tr.Store.Read("weight", name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		v[0] = float32(math.NaN())
-		if err := tr.store.Load("weight", name, v); err != nil {
+		if err := tr.Store.Load("weight", name, v); err != nil {
 			t.Fatal(err)
 		}
 		before := values(t, tr, "weight")
-		if _, err := tr.Step(); !errors.Is(err, ErrDiverged) {
+		if _, err := tr.Step(t.Context()); !errors.Is(err, ErrDiverged) {
 			t.Fatalf("%s: %v, want ErrDiverged", method, err)
 		}
 		for i, v := range values(t, tr, "weight") {

@@ -13,6 +13,7 @@ import (
 	"concord/gpu"
 	"concord/internal/config"
 	"concord/internal/data"
+	"concord/internal/device"
 	"concord/internal/model"
 	"concord/internal/report"
 	"concord/tensor"
@@ -107,7 +108,7 @@ func evalTokens(b *data.Batch, m int) model.Tokens {
 }
 
 func (s *sums) add(b *data.Batch, r *gpu.Readback) error {
-	loss, err := readFloats(r)
+	loss, err := device.Floats(r)
 	if err != nil {
 		return err
 	}
@@ -130,14 +131,6 @@ func (s *sums) add(b *data.Batch, r *gpu.Readback) error {
 		s.bytes[m] += b.Bytes[m]
 	}
 	return nil
-}
-
-func readFloats(r *gpu.Readback) ([]float32, error) {
-	b, err := r.Wait()
-	if err != nil {
-		return nil, err
-	}
-	return tensor.Unpack(b, 1, len(b)/4, len(b)/4), nil
 }
 
 // Evaluate measures the run file's held-out data on the model in dir: a Hugging

@@ -7,6 +7,7 @@ import (
 
 	"concord/bucket"
 	"concord/internal/config"
+	"concord/internal/device"
 	"concord/internal/train/traintest"
 )
 
@@ -62,8 +63,8 @@ func ownRows(t *testing.T, cfg *config.Config) map[string][]float32 {
 		t.Errorf("on the screen stands %q", warnings.String())
 	}
 	out := map[string][]float32{}
-	for _, p := range params(tr.corpus.model) {
-		if out[p.Name], err = tr.store.Read(bucket.Gradient, p.Name); err != nil {
+	for _, p := range device.Params(tr.corpus.model) {
+		if out[p.Name], err = tr.Store.Read(bucket.Gradient, p.Name); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"concord/bucket"
 	"concord/gpu"
 	"concord/internal/config"
+	"concord/internal/device"
 	"concord/internal/objective"
 	"concord/internal/train/traintest"
 	"concord/moo"
@@ -21,8 +22,8 @@ func gradientsOf(t *testing.T, cfg *config.Config, n int) map[string][]float32 {
 	defer tr.Close()
 	steps(t, tr, n)
 	out := map[string][]float32{}
-	for _, p := range params(tr.corpus.model) {
-		v, err := tr.store.Read(bucket.Gradient, p.Name)
+	for _, p := range device.Params(tr.Arch) {
+		v, err := tr.Store.Read(bucket.Gradient, p.Name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +82,7 @@ func TestWarmup(t *testing.T) {
 	sameGradients(t, "warm-up", gradientsOf(t, &warm, 2), gradientsOf(t, withMethod(t, cfg, "mean"), 2), all)
 	tr := open(t, &warm)
 	steps(t, tr, 2)
-	r, err := tr.Step()
+	r, err := tr.Step(t.Context())
 	if err != nil || r.Pairs == 0 {
 		t.Errorf("after the warm-up: %d pairs, %v", r.Pairs, err)
 	}
@@ -94,7 +95,7 @@ func TestEvery(t *testing.T) {
 	tr := open(t, &c)
 	var weights [][]float64
 	for range 6 {
-		r, err := tr.Step()
+		r, err := tr.Step(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,11 +149,11 @@ func TestNoise(t *testing.T) {
 	}
 	tr := open(t, &debiased)
 	steps(t, tr, 2)
-	g, ok := tr.grams()
+	g, ok := tr.Grams()
 	if m := len(traintest.Langs); !ok || len(g.Buckets[0].SelfCosine) != m || len(g.Buckets[0].Contrast) != m*m {
 		t.Fatalf("snapshot %+v", g)
 	}
-	for _, u := range tr.objective.Snapshot().Units {
+	for _, u := range tr.Objective.Snapshot().Units {
 		for _, s := range u.Signal {
 			if s > 1+1e-6 {
 				t.Errorf("signal %v of the squared norm", s)
@@ -168,7 +169,7 @@ func TestProbe(t *testing.T) {
 	plain, probed := open(t, cfg), open(t, cfg)
 	steps(t, plain, 4)
 	for range 4 {
-		s, p, err := probed.Probe()
+		s, p, err := probed.Probe(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"concord/bucket"
 	"concord/internal/config"
+	"concord/internal/device"
 	"concord/internal/train/traintest"
 )
 
@@ -45,7 +46,7 @@ func steps(t testing.TB, tr *Trainer, n int) []float64 {
 	t.Helper()
 	var out []float64
 	for range n {
-		r, err := tr.Step()
+		r, err := tr.Step(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,8 +59,8 @@ func steps(t testing.TB, tr *Trainer, n int) []float64 {
 func values(t testing.TB, tr *Trainer, s bucket.State) []float32 {
 	t.Helper()
 	var out []float32
-	for _, p := range params(tr.corpus.model) {
-		v, err := tr.store.Read(s, p.Name)
+	for _, p := range device.Params(tr.Arch) {
+		v, err := tr.Store.Read(s, p.Name)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"concord/bucket"
 	"concord/internal/config"
+	"concord/internal/device"
 	"concord/internal/model"
 	"concord/tensor"
 )
@@ -29,7 +30,7 @@ func openInference(dir string, d config.Device, rows, seqLen int, warn io.Writer
 		return nil, DataError(err)
 	}
 	x := &inference{config: c}
-	if x.engine, err = openDevice(d, nil, warn); err != nil {
+	if x.engine, err = device.Open(d, nil, warn); err != nil {
 		return nil, err
 	}
 	if err := x.load(dir, rows, seqLen); err != nil {
@@ -40,17 +41,17 @@ func openInference(dir string, d config.Device, rows, seqLen int, warn io.Writer
 }
 
 func (x *inference) load(dir string, rows, seqLen int) (err error) {
-	if x.store, err = newStore(x.engine, params(x.config), "layer", 1); err != nil {
+	if x.store, err = device.NewStore(x.engine, device.Params(x.config), "layer", 1); err != nil {
 		return err
 	}
-	x.model, err = model.New(x.engine, x.config, x.store, model.Dims{Rows: rows, SeqLen: seqLen, LogitsChunk: logitsChunk(x.engine.Dev, x.config.Vocab), ForwardOnly: true})
+	x.model, err = model.New(x.engine, x.config, x.store, model.Dims{Rows: rows, SeqLen: seqLen, LogitsChunk: device.LogitsChunk(x.engine.Dev, x.config.Vocab), ForwardOnly: true})
 	if err != nil {
 		if x.engine.Dev.Err() != nil {
 			return DeviceError(err)
 		}
 		return DataError(err)
 	}
-	return loadWeights(x.engine, x.config, x.store, dir)
+	return device.LoadWeights(x.engine, x.config, x.store, dir)
 }
 
 // Close frees the device.

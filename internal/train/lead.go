@@ -14,6 +14,7 @@ import (
 	"concord/internal/cluster"
 	"concord/internal/cluster/store/file"
 	"concord/internal/config"
+	"concord/internal/exchange"
 	"concord/transport"
 )
 
@@ -49,15 +50,12 @@ func (t *Trainer) lead(ctx context.Context, dir string, ui UI) (end func(error),
 	if err != nil {
 		return nil, err
 	}
-	h, err := cluster.StartHost(ctx, o, t.exchanges())
+	h, err := cluster.StartHost(ctx, o, t.machines.Exchanges())
 	if err != nil {
 		return nil, DataError(fmt.Errorf("cannot lead a run on many machines: %w", err))
 	}
-	h.Member.Configure(t.clusterShape(), t.offer)
-	t.team = &team{member: h.Member, dir: filepath.Join(o.Dir, "fetched")}
-	t.entrust()
-	h.Member.SetRemainder(t.remainder)
-	t.remainder = nil
+	t.machines.Connect(exchange.Link{Member: h.Member, Fetched: filepath.Join(o.Dir, "fetched")})
+	t.machines.Bring()
 	if t.cfg.Probe.Every > 0 {
 		fmt.Fprintln(ui.warn(), "concord: probe.every is for runs on one machine: no probes")
 	}
@@ -67,16 +65,15 @@ func (t *Trainer) lead(ctx context.Context, dir string, ui UI) (end func(error),
 		if err != nil {
 			e.Text = "machine 1 has stopped: " + err.Error()
 		}
-		t.team = nil
 		if onDisk(err) { // what is not saved is with the others: they look for concord resume
 			h.Abandon()
 			return
 		}
 		h.Close(e)
 	}
-	if committed := h.Coordinator.Step(); committed > t.exchanges() {
-		fmt.Fprintf(ui.warn(), "concord: the run has committed step %d, the checkpoint here is of step %d: looking for a machine that holds the newer weights\n", t.behind(committed), t.step)
-		if err := t.catchUp(ctx); err != nil {
+	if committed := h.Coordinator.Step(); committed > t.machines.Exchanges() {
+		fmt.Fprintf(ui.warn(), "concord: the run has committed step %d, the checkpoint here is of step %d: looking for a machine that holds the newer weights\n", t.machines.StepAfter(committed), t.Done)
+		if err := t.machines.CatchUp(ctx); err != nil {
 			end(err)
 			return nil, err
 		}
@@ -124,18 +121,18 @@ func (t *Trainer) coordinatorOptions(ui UI) (cluster.CoordinatorOptions, error) 
 	if err != nil {
 		return cluster.CoordinatorOptions{}, err
 	}
-	shape := t.clusterShape()
+	shape := t.machines.StepShape()
 	return cluster.CoordinatorOptions{Config: forWorkers, Files: files, Open: open, Units: shape.Units, Codec: shape.Codec, SeqLen: t.cfg.Batch.SeqLen, Workers: c.Workers,
 		Silence: silence(c), NoDeadline: !c.Deadline, Equal: c.Shares == "equal", Parameters: t.cfg.Sharded(), Gather: t.gather, CheckEvery: c.CheckEvery,
-		Log: t.logTo(ui), Behind: t.behind, Rounds: t.outer != nil, Langs: t.langs,
-		Work: func(step int) cluster.Work { return t.work(t.exchangeBatch(step)) }}, nil
+		Log: t.logTo(ui), Behind: t.machines.StepAfter, Rounds: t.cfg.OuterSteps() > 0, Langs: t.Langs,
+		Work: t.machines.Work}, nil
 }
 
 // logTo shows what the run's machines tell; with outer steps what they call a step
 // is a round.
 func (t *Trainer) logTo(ui UI) func(string, ...any) {
 	return func(format string, args ...any) {
-		if t.outer != nil {
+		if t.cfg.OuterSteps() > 0 {
 			format = strings.ReplaceAll(format, "step %d", "round %d")
 		}
 		fmt.Fprintf(ui.warn(), "concord: "+format+"\n", args...)
@@ -155,7 +152,7 @@ func uploadLimit(c config.Cluster) int64 {
 // hello introduces this machine.
 func (t *Trainer) hello() cluster.Hello {
 	host, _ := os.Hostname()
-	return cluster.Hello{Name: host, Device: t.engine.Dev.Info().Name, Version: BuildVersion().Version}
+	return cluster.Hello{Name: host, Device: t.Engine.Dev.Info().Name, Version: BuildVersion().Version}
 }
 
 // modelFiles are what a worker needs of the model's folder: the weights come

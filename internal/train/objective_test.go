@@ -160,8 +160,8 @@ func TestMemory(t *testing.T) {
 		if held := m.Roles[gpu.RoleRows].Peak; m.Peak < held || m.Peak > m.Budget {
 			t.Errorf("%s, %s: peak %d, rows %d, budget %d", method, scope, m.Peak, held, m.Budget)
 		}
-		layout := tr.store.Layout
-		tr.release()
+		layout := tr.Store.Layout
+		tr.Release()
 		if err := tr.Device().Sync(); err != nil {
 			t.Fatal(err)
 		}
@@ -243,15 +243,15 @@ func TestConflict(t *testing.T) {
 		cfg := withMethod(t, contradiction(t), method)
 		tr := open(t, cfg)
 		harmed := 0.0
-		tr.resolver.Release()
-		opt := tr.resolverOptions()
-		opt.Solver = watched{tr.objective, &harmed}
+		tr.Resolver.Release()
+		opt := tr.ResolverOptions()
+		opt.Solver = watched{tr.Objective, &harmed}
 		var err error
-		if tr.resolver, err = bucket.NewResolver(tr.store, opt); err != nil {
+		if tr.Resolver, err = bucket.NewResolver(tr.Store, opt); err != nil {
 			t.Fatal(err)
 		}
 		steps(t, tr, 15)
-		r, err := tr.Step()
+		r, err := tr.Step(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"concord/bucket"
+	"concord/internal/step"
 	"concord/internal/train/traintest"
 )
 
@@ -22,10 +23,10 @@ func TestOuterStepsOfOneMachine(t *testing.T) {
 		steps(t, plain, 7)
 		g := newGang(t, cfg, 1)
 		g.steps(7)
-		if n := g.all[0].exchanges(); n != 3 {
+		if n := g.all[0].machines.Exchanges(); n != 3 {
 			t.Errorf("%d exchanges", n)
 		}
-		for _, s := range states {
+		for _, s := range step.States {
 			if e := traintest.NMSE(values(t, g.all[0], s), values(t, plain, s)); e > 1e-9 {
 				t.Errorf("%s: %s differs from plain training's: NMSE %.3g", method, s, e)
 			}
@@ -41,10 +42,10 @@ func TestOuterStepsOfManyMachines(t *testing.T) {
 	for range 2 {
 		g := newGang(t, tiny(t, append(slices.Clone(outerSteps), "objective.method=pcgrad", "cluster.wire=int8", "schedule.steps=24", "optim.lr=0.003")...), 3)
 		g.steps(3)
-		before := g.all[0].team.step.Outcome()
+		before := g.all[0].machines.Plan().Outcome()
 		g.steps(18)
 		g.replicas("3 machines")
-		after := g.all[0].team.step.Outcome()
+		after := g.all[0].machines.Plan().Outcome()
 		for m := range after.Loss {
 			was, is := before.Loss[m]/float64(before.Tokens[m]), after.Loss[m]/float64(after.Tokens[m])
 			if is > 0.95*was {
@@ -58,8 +59,8 @@ func TestOuterStepsOfManyMachines(t *testing.T) {
 		}
 		late := g.join()
 		g.steps(24)
-		if late.step != 24 {
-			t.Errorf("the late machine is at step %d", late.step)
+		if late.Done != 24 {
+			t.Errorf("the late machine is at step %d", late.Done)
 		}
 		g.replicas("with one more")
 		g.stop()
@@ -73,7 +74,7 @@ func TestOuterStepsResolve(t *testing.T) {
 		g := newGang(t, tiny(t, append(slices.Clone(outerSteps), "objective.method="+method, "data.temperature=1000000")...), 3)
 		defer g.stop()
 		g.steps(6)
-		if b := g.all[0].resolved.Buckets[0]; b.G == nil && method != "mean" {
+		if _, ok := g.all[0].Grams(); !ok && method != "mean" {
 			t.Errorf("%s: no Gram of the changes", method)
 		}
 		return values(t, g.all[0], bucket.Gradient)
@@ -95,15 +96,26 @@ func TestOuterStepsAgain(t *testing.T) {
 	g := newGang(t, cfg, 1)
 	g.steps(3)
 	tr, dir := g.all[0], t.TempDir()
-	if err := tr.save(dir, tr.bareState()); err != nil {
+	before := values(t, tr, bucket.Weight)
+	if err := tr.save(t.Context(), dir, state{Saved: tr.saved()}); err != nil {
 		t.Fatal(err)
 	}
-	batch, of := tr.roundBatch(3)
-	if err := tr.outer.remember(tr); err != nil { // a round that comes to nothing
+	local, err := tr.Exchange.Begin(t.Context(), 3) // a round that comes to nothing
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tr.localSteps(batch, of, 3); err != nil {
-		t.Fatal(err)
+	for m, err := range local.Micros {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tr.Input.Upload(m.Tokens); err != nil {
+			t.Fatal(err)
+		}
+		tr.Model.Forward(tr.Input)
+		tr.Model.Backward(tr.Input, m.Gradients, m.Losses)
+	}
+	if slices.Equal(values(t, tr, bucket.Weight), before) {
+		t.Fatal("the round changed nothing")
 	}
 	g.steps(7)
 	if !slices.Equal(values(t, tr, bucket.Weight), want) {
@@ -122,14 +134,14 @@ func TestOuterStepsAgain(t *testing.T) {
 func TestOuterStepsCount(t *testing.T) {
 	tr := open(t, tiny(t, append(slices.Clone(outerSteps), "batch.rows=2")...))
 	for _, c := range []struct{ step, exchanges int }{{0, 0}, {3, 1}, {6, 2}, {7, 3}} {
-		if tr.step = c.step; tr.exchanges() != c.exchanges || tr.behind(c.exchanges) != c.step {
-			t.Errorf("step %d: %d exchanges, behind which is step %d", c.step, tr.exchanges(), tr.behind(c.exchanges))
+		if tr.Done = c.step; tr.machines.Exchanges() != c.exchanges || tr.machines.StepAfter(c.exchanges) != c.step {
+			t.Errorf("step %d: %d exchanges, behind which is step %d", c.step, tr.machines.Exchanges(), tr.machines.StepAfter(c.exchanges))
 		}
 	}
 	var saved []int
-	for _, tr.step = range []int{3, 6, 7} {
+	for _, tr.Done = range []int{3, 6, 7} {
 		if tr.crossed(4) {
-			saved = append(saved, tr.step)
+			saved = append(saved, tr.Done)
 		}
 	}
 	if fmt.Sprint(saved) != "[6]" {

@@ -18,31 +18,34 @@ import (
 // keepRecent is how many steps a machine remembers; its successors lack one or two.
 const keepRecent = 16
 
+// recentSteps are the latest steps of a machine among many; nil on one.
+type recentSteps struct{ steps []report.Step }
+
 // remember keeps a step for the record. Steps that are done again replace themselves and
 // those after them.
-func (x *team) remember(r report.Step) {
+func (x *recentSteps) remember(r report.Step) {
 	if x == nil {
 		return
 	}
 	r.Kind = "step"
-	x.recent = slices.DeleteFunc(x.recent, func(old report.Step) bool { return old.Step >= r.Step })
-	x.recent = append(x.recent[max(0, len(x.recent)+1-keepRecent):], r)
+	x.steps = slices.DeleteFunc(x.steps, func(old report.Step) bool { return old.Step >= r.Step })
+	x.steps = append(x.steps[max(0, len(x.steps)+1-keepRecent):], r)
 }
 
 // recall remembers the steps after step that are on record at path: a machine that leads
 // with earlier weights has the record cut there, and then fetches the later ones.
-func (x *team) recall(path string, step int) error {
+func (x *recentSteps) recall(path string, step int) error {
 	recorded, _, err := stepsOnRecord(path)
 	for _, r := range recorded {
 		if r.Step > step {
-			x.recent = append(slices.DeleteFunc(x.recent, func(old report.Step) bool { return old.Step == r.Step }), r)
+			x.steps = append(slices.DeleteFunc(x.steps, func(old report.Step) bool { return old.Step == r.Step }), r)
 		}
 	}
 	return err
 }
 
 // fillRecord adds the remembered steps up to step that the record at path lacks.
-func (x *team) fillRecord(path string, step int) error {
+func (x *recentSteps) fillRecord(path string, step int) error {
 	recorded, whole, err := stepsOnRecord(path)
 	if err != nil {
 		return err
@@ -57,7 +60,7 @@ func (x *team) fillRecord(path string, step int) error {
 			return err
 		}
 	}
-	for _, r := range x.recent {
+	for _, r := range x.steps {
 		there := slices.ContainsFunc(recorded, func(old report.Step) bool { return old.Step == r.Step })
 		if r.Step > step || there {
 			continue

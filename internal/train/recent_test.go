@@ -13,7 +13,7 @@ import (
 // come back when it fetches the later weights.
 func TestRecordAcrossLeaders(t *testing.T) {
 	path := filepath.Join(t.TempDir(), metricsFile)
-	var first, second team
+	var first, second recentSteps
 	step := func(n int, loss float64) report.Step {
 		return report.Step{Kind: "step", Step: n, Loss: report.Float(loss)}
 	}
@@ -50,7 +50,7 @@ func TestRecordAcrossLeaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	want("another led", 1, 1, 2, 3, 4, 5)
-	var third team // has the weights of step 2
+	var third recentSteps // has the weights of step 2
 	if err := third.recall(path, 2); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"concord/internal/checkpoint"
 	"concord/internal/config"
+	"concord/internal/exchange"
 	"concord/internal/report"
 	"concord/internal/train/traintest"
 )
@@ -93,14 +94,14 @@ func TestResumeFromDamage(t *testing.T) {
 	if _, err := until("step 3/", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err }); !errors.Is(err, ErrInterrupted) {
 		t.Fatal(err)
 	}
-	cut(t, filepath.Join(dir, checkpointFolder, checkpoint.Name(3), tensorsFile), 1)
-	cut(t, filepath.Join(dir, checkpointFolder, checkpoint.Name(2), stateFile), 5)
+	cut(t, filepath.Join(dir, checkpointFolder, checkpoint.Name(3), exchange.TensorsFile), 1)
+	cut(t, filepath.Join(dir, checkpointFolder, checkpoint.Name(2), exchange.StateFile), 5)
 	cut(t, filepath.Join(dir, metricsFile), 3) // the last line, too
 	out, err := until("", func(ctx context.Context, ui UI) error { _, err := Resume(ctx, dir, nil, ui); return err })
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range []string{"passed over", checkpoint.Name(3), checkpoint.Name(2), tensorsFile + " is damaged"} {
+	for _, s := range []string{"passed over", checkpoint.Name(3), checkpoint.Name(2), exchange.TensorsFile + " is damaged"} {
 		if !strings.Contains(out, s) {
 			t.Errorf("the user is not told %q:\n%s", s, out)
 		}

@@ -16,6 +16,7 @@ import (
 	"concord/internal/cluster"
 	"concord/internal/model"
 	"concord/internal/report"
+	"concord/internal/step"
 	"concord/internal/tokenizer"
 )
 
@@ -34,7 +35,7 @@ type session struct {
 
 // loop trains to the end.
 func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summary, error) {
-	if err := trimMetrics(filepath.Join(dir, metricsFile), t.step, s.Last); err != nil {
+	if err := trimMetrics(filepath.Join(dir, metricsFile), t.Done, s.Last); err != nil {
 		return nil, DataError(fmt.Errorf("%s: %w", metricsFile, err))
 	}
 	metrics, err := os.OpenFile(filepath.Join(dir, metricsFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
@@ -55,7 +56,7 @@ func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summar
 	}
 	x.report.Begin(x.header())
 	x.report.Compare(s.Baseline, s.Last)
-	if t.step == 0 && s.Baseline == nil && t.cfg.Eval.First {
+	if t.Done == 0 && s.Baseline == nil && t.cfg.Eval.First {
 		if err := x.measure(ctx); err != nil {
 			return nil, x.stopped(ctx, err)
 		}
@@ -66,7 +67,7 @@ func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summar
 			return nil, x.stopped(ctx, err)
 		}
 	}
-	for t.step < t.corpus.steps {
+	for t.Done < t.corpus.steps {
 		if ctx.Err() != nil {
 			return nil, x.stopped(ctx, ctx.Err())
 		}
@@ -88,33 +89,33 @@ func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summar
 
 // advance makes one step and records it, with a probe where one is due.
 func (x *session) advance(ctx context.Context) error {
-	if every := x.cfg.Probe.Every; every > 0 && x.team == nil && (x.step+1)%every == 0 {
-		r, p, err := x.Probe()
+	if every := x.cfg.Probe.Every; every > 0 && x.machines == nil && (x.Done+1)%every == 0 {
+		r, p, err := x.Probe(ctx)
 		if err != nil {
 			return err
 		}
 		x.report.Step(r)
 		x.report.Record(p)
 	} else {
-		r, err := x.Trainer.advance(ctx)
-		if errors.Is(err, errCaughtUp) {
-			x.say("took over the weights of step %d from another machine", x.step)
+		r, err := x.Step(ctx)
+		if errors.Is(err, step.ErrCaughtUp) {
+			x.say("took over the weights of step %d from another machine", x.Done)
 			if err := x.lostLeadership(); err != nil {
 				return err
 			}
-			return x.unsaved(x.team.fillRecord(filepath.Join(x.dir, metricsFile), x.step))
+			return x.unsaved(x.recent.fillRecord(filepath.Join(x.dir, metricsFile), x.Done))
 		}
 		if err != nil {
 			return err
 		}
-		x.team.remember(r)
+		x.recent.remember(r)
 		if err := x.lostLeadership(); err != nil { // its successor records the step
 			return err
 		}
 		x.report.Step(r)
 	}
-	if (x.step-1)%x.gramEvery() == 0 || x.outer != nil {
-		if g, ok := x.grams(); ok {
+	if (x.Done-1)%x.gramEvery() == 0 || x.cfg.OuterSteps() > 0 {
+		if g, ok := x.Grams(); ok {
 			x.report.Record(g)
 		}
 	}
@@ -131,13 +132,13 @@ func (x *session) after(ctx context.Context) error {
 		m := meanSeen(*x.state.Last)
 		improved = x.cfg.Checkpoint.Best && !math.IsInf(m, 1) && (x.state.BestStep == 0 || m < x.state.Best)
 		if improved {
-			x.state.Best, x.state.BestStep = m, x.step
+			x.state.Best, x.state.BestStep = m, x.Done
 		}
 	}
 	if err := x.report.Err(); err != nil {
 		return x.unsaved(err)
 	}
-	if every := x.cfg.Checkpoint.Every; improved || every > 0 && x.crossed(every) && x.step < x.corpus.steps {
+	if every := x.cfg.Checkpoint.Every; improved || every > 0 && x.crossed(every) && x.Done < x.corpus.steps {
 		return x.save(ctx)
 	}
 	return nil
@@ -147,11 +148,11 @@ func (x *session) after(ctx context.Context) error {
 // The first and the last measurement are not meant.
 func (x *session) evalDue() bool {
 	every := x.cfg.Eval.Every
-	return every > 0 && x.step > 0 && x.step < x.corpus.steps && x.crossed(every) && !x.measured() && x.eval.batches.Len() > 0
+	return every > 0 && x.Done > 0 && x.Done < x.corpus.steps && x.crossed(every) && !x.measured() && x.eval.batches.Len() > 0
 }
 
 // measured says that the model as it stands was evaluated.
-func (x *session) measured() bool { return x.state.Last != nil && x.state.Last.Step == x.step }
+func (x *session) measured() bool { return x.state.Last != nil && x.state.Last.Step == x.Done }
 
 // measure evaluates every language now.
 func (x *session) measure(ctx context.Context) error {
@@ -207,10 +208,10 @@ func (x *session) baseline(e *report.Eval) *report.Eval {
 
 // evaluate measures every language with the model as it stands.
 func (x *session) evaluate(ctx context.Context) (report.Eval, error) {
-	if err := x.shape(x.cfg.Batch.Rows); err != nil {
+	if err := x.Shape(x.cfg.Batch.Rows); err != nil {
 		return report.Eval{}, err
 	}
-	e, err := x.eval.run(ctx, x.engine, x.model, x.batch, x.step)
+	e, err := x.eval.run(ctx, x.Engine, x.Model, x.Input, x.Done)
 	if err == nil {
 		x.relate(&e)
 	}
@@ -220,21 +221,21 @@ func (x *session) evaluate(ctx context.Context) (report.Eval, error) {
 // lostLeadership is why this machine must not write to the run's folder any more: another
 // one leads, and writes there.
 func (x *session) lostLeadership() error {
-	if x.team == nil || x.team.leads == nil {
+	if x.leads == nil {
 		return nil
 	}
-	return x.team.leads()
+	return x.leads()
 }
 
 // save writes a checkpoint. On many machines it waits for a disk that takes none,
 // so that the steps since the last one are not lost: the others hold them.
 func (x *session) save(ctx context.Context) error {
-	err := x.trySave()
-	if x.team == nil || !onDisk(err) {
+	err := x.trySave(ctx)
+	if x.machines == nil || !onDisk(err) {
 		return x.unsaved(err)
 	}
-	fmt.Fprintf(x.ui.warn(), "concord: step %d cannot be saved: %v\n  all machines wait for %v; fix: make room for the run's files in %s\n", x.step, err, diskPatience, x.dir)
-	for began := time.Now(); onDisk(err) && time.Since(began) < diskPatience; err = x.trySave() {
+	fmt.Fprintf(x.ui.warn(), "concord: step %d cannot be saved: %v\n  all machines wait for %v; fix: make room for the run's files in %s\n", x.Done, err, diskPatience, x.dir)
+	for began := time.Now(); onDisk(err) && time.Since(began) < diskPatience; err = x.trySave(ctx) {
 		select {
 		case <-ctx.Done():
 			return x.unsaved(err)
@@ -242,7 +243,7 @@ func (x *session) save(ctx context.Context) error {
 		}
 	}
 	if err == nil {
-		x.say("step %d is saved: going on", x.step)
+		x.say("step %d is saved: going on", x.Done)
 	}
 	return x.unsaved(err)
 }
@@ -261,20 +262,18 @@ func onDisk(err error) bool {
 }
 
 // trySave is save, once.
-func (x *session) trySave() error {
+func (x *session) trySave(ctx context.Context) error {
 	if err := x.lostLeadership(); err != nil {
 		return err
 	}
-	sitting := x.state
-	x.state = x.bareState()
-	x.state.Seconds, x.state.Baseline, x.state.BaselineNLL, x.state.Last, x.state.Best, x.state.BestStep = sitting.Seconds, sitting.Baseline, sitting.BaselineNLL, sitting.Last, sitting.Best, sitting.BestStep
-	x.state.Choices = x.engine.TuneChoices()
+	x.state.Saved = x.saved()
+	x.state.Choices = x.Engine.TuneChoices()
 	now := time.Now()
 	x.state.Seconds += now.Sub(x.started).Seconds()
 	x.started = now
-	err := x.Trainer.save(x.dir, x.state)
-	if err == nil && x.team != nil {
-		x.team.member.Saved(x.exchanges())
+	err := x.Trainer.save(ctx, x.dir, x.state)
+	if err == nil && x.machines != nil {
+		x.machines.Saved()
 	}
 	return err
 }
@@ -287,7 +286,7 @@ func (x *session) unsaved(err error) error {
 	switch {
 	case !onDisk(err): // an overflow in f16, say
 		return DataError(fmt.Errorf("%w\n  the run is saved; fix: %s", err, report.Command("resume", x.dir, "-o", "model.save_dtype=bf16")))
-	case x.team != nil:
+	case x.machines != nil:
 		return DataError(fmt.Errorf("%w\n  fix: make room for the run's files, then: %s; the other machines wait 10 minutes for a coordinator", err, report.Command("resume", x.dir)))
 	}
 	return DataError(fmt.Errorf("%w\n  fix: make room for the run's files, then: %s", err, report.Command("resume", x.dir)))
@@ -316,7 +315,7 @@ func (x *session) stopped(ctx context.Context, err error) error {
 	if err := x.save(ctx); err != nil {
 		return err
 	}
-	return interrupted(x.dir, x.step)
+	return interrupted(x.dir, x.Done)
 }
 
 // finish measures, saves and exports the model.
@@ -337,8 +336,8 @@ func (x *session) finish(ctx context.Context) (*Summary, error) {
 	if err != nil {
 		return nil, x.unsaved(classify(err))
 	}
-	m := x.engine.Dev.Memory()
-	end := report.End{Kind: "end", Steps: x.step, Seconds: x.state.Seconds, Tokens: x.tokens, Supervised: x.supervised, PeakBytes: m.Peak, BytesByRole: map[string]int64{}, Output: out, Best: best,
+	m := x.Engine.Dev.Memory()
+	end := report.End{Kind: "end", Steps: x.Done, Seconds: x.state.Seconds, Tokens: x.Tokens, Supervised: x.Supervised, PeakBytes: m.Peak, BytesByRole: map[string]int64{}, Output: out, Best: best,
 		Warnings: x.corpus.meetingWarning(x.cfg)}
 	for role, r := range m.Roles {
 		end.BytesByRole[string(role)] = r.AtPeak
@@ -370,18 +369,18 @@ func (x *session) saveModel(out string) error {
 	if err != nil {
 		return err
 	}
-	return model.Save(x.engine, out, x.cfg.Resolve(x.cfg.Model.Path), x.corpus.model, x.store, dtype)
+	return model.Save(x.Engine, out, x.cfg.Resolve(x.cfg.Model.Path), x.corpus.model, x.Store, dtype)
 }
 
 func (x *session) header() report.Header {
-	info := x.engine.Dev.Info()
-	mem := x.engine.Dev.Memory()
+	info := x.Engine.Dev.Info()
+	mem := x.Engine.Dev.Memory()
 	cfg, steps := x.cfg, x.corpus.steps
 	fill := x.corpus.sampler.TokensIn(steps) / float64(steps*cfg.Batch.Rows*cfg.Batch.Accumulate*cfg.Batch.SeqLen)
 	data := x.corpus.dataRecords(cfg.Data.Overlong)
 	epochs := 0.0
 	for _, n := range x.corpus.sampler.Epochs(steps) {
-		epochs += n / float64(len(x.langs))
+		epochs += n / float64(len(x.Langs))
 	}
 	name := cfg.Model.Path
 	if cfg.Model.Init == "random" {
@@ -390,9 +389,9 @@ func (x *session) header() report.Header {
 	bos, eos := specials(x.corpus.tokenizer)
 	return report.Header{BOS: bos, EOS: eos, Version: BuildVersion().Version, Name: cfg.Run.Name, Dir: x.dir,
 		Model: fmt.Sprintf("%s, %d layers, hidden %d, vocabulary %d", name, x.corpus.model.Layers, x.corpus.model.Hidden, x.corpus.model.Vocab), Parameters: x.corpus.model.Parameters(),
-		Device: info.Name, Backend: string(info.Backend), Software: info.Type == "cpu", Budget: mem.Budget, Planned: x.planned(),
-		Method: cfg.Objective.Method, Scope: cfg.Objective.Scope, Buckets: numBuckets(x.store.Layout), Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen,
-		Steps: steps, Start: x.step, Languages: x.langs, Epochs: epochs, Packing: fill, Met: x.corpus.meetings().any, Data: data, Warnings: x.corpus.warnings(cfg, data), Settings: settings(cfg)}
+		Device: info.Name, Backend: string(info.Backend), Software: info.Type == "cpu", Budget: mem.Budget, Planned: x.Planned(),
+		Method: cfg.Objective.Method, Scope: cfg.Objective.Scope, Buckets: numBuckets(x.Store.Layout), Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen,
+		Steps: steps, Start: x.Done, Languages: x.Langs, Epochs: epochs, Packing: fill, Met: x.corpus.meetings().any, Data: data, Warnings: x.corpus.warnings(cfg, data), Settings: settings(cfg)}
 }
 
 // specials are the tokens that begin and end an example, "" where there is none.

@@ -1,20 +1,14 @@
 package train
 
 import (
-	"cmp"
 	"fmt"
-	"io"
 	"math"
 	"path/filepath"
-	"time"
 
-	"concord/bucket"
-	"concord/gpu"
 	"concord/internal/config"
 	"concord/internal/data"
 	"concord/internal/model"
 	"concord/internal/tokenizer"
-	"concord/tensor"
 )
 
 // corpus is everything that comes from files and needs no GPU.
@@ -121,47 +115,4 @@ func numSteps(cfg *config.Config, s *data.Sampler) int {
 		}
 		return n
 	}
-}
-
-// openDevice opens the adapter that the configuration asks for.
-func openDevice(d config.Device, choices map[string]string, warn io.Writer) (*tensor.Engine, error) {
-	if d.GEMM != "" {
-		if err := tensor.CheckVariant(d.GEMM); err != nil {
-			return nil, &config.Error{Where: "device.gemm", Msg: err.Error(), Fix: `gemm = ""  # choose by measurement`}
-		}
-	}
-	budget, _ := config.ParseSize(cmp.Or(d.Memory, "0")) // validated when it was read
-	dev, err := gpu.Open(gpu.Options{
-		Adapter: d.Adapter, Backend: d.Backend, MemoryBudget: budget, ReadDeadline: time.Duration(d.ReadTimeout) * time.Second,
-		Log: func(s string) { fmt.Fprintln(warn, "concord:", s) },
-	})
-	if err != nil {
-		return nil, DeviceError(err)
-	}
-	e := tensor.NewEngine(dev, tensor.Options{NoAutotune: !d.Autotune, CacheDir: d.CacheDir, Variant: d.GEMM, Choices: choices})
-	return e, nil
-}
-
-// params lists the model's parameters for the bucket layout.
-func params(c model.Config) []bucket.Param {
-	specs := model.ParamSpecs(c)
-	out := make([]bucket.Param, len(specs))
-	for i, s := range specs {
-		out[i] = bucket.Param{Spec: s}
-	}
-	return out
-}
-
-// newStore lays the parameters out and allocates them.
-func newStore(e *tensor.Engine, params []bucket.Param, scope string, objectives int, states ...bucket.State) (*bucket.Store, error) {
-	lim := e.Dev.Info().Limits
-	layout, err := bucket.Partition(params, scope, bucket.Limits{Objectives: objectives, BindingBytes: lim.MaxStorageBufferBindingSize, BufferBytes: lim.MaxBufferSize})
-	if err != nil {
-		return nil, DeviceError(err)
-	}
-	s, err := bucket.NewStore(e, layout, states...)
-	if err != nil {
-		return nil, DeviceError(err)
-	}
-	return s, nil
 }

@@ -6,6 +6,8 @@ import (
 
 	"concord/bucket"
 	"concord/gpu"
+	"concord/internal/device"
+	"concord/internal/step"
 )
 
 // sync = "parameters" is sync = "gradients" to the bit, weights and moments, where
@@ -27,8 +29,8 @@ func TestParametersAreGradients(t *testing.T) {
 			}
 			want, got := run("gradients"), run("parameters")
 			a, b := want.all[0], got.all[n-1]
-			read := got.all[0].reader()
-			for _, s := range states {
+			read := got.all[0].exchange.Reader(t.Context())
+			for _, s := range step.States {
 				x := values(t, a, s)
 				if s == bucket.Weight {
 					if !slices.Equal(x, values(t, b, s)) {
@@ -37,7 +39,7 @@ func TestParametersAreGradients(t *testing.T) {
 					continue
 				}
 				var y []float32
-				for _, p := range params(a.corpus.model) {
+				for _, p := range device.Params(a.Arch) {
 					v, err := read(s, p.Name)
 					if err != nil {
 						t.Fatal(err)
@@ -48,7 +50,7 @@ func TestParametersAreGradients(t *testing.T) {
 					t.Errorf("%v, %d machines: other %s", settings, n, s)
 				}
 			}
-			if whole, none := a.Memory().Roles[gpu.RoleOptimizer].Current, b.Memory().Roles[gpu.RoleOptimizer].Current; none*2 > whole && len(b.store.Layout.Buckets) > 3 {
+			if whole, none := a.Memory().Roles[gpu.RoleOptimizer].Current, b.Memory().Roles[gpu.RoleOptimizer].Current; none*2 > whole && len(b.Store.Layout.Buckets) > 3 {
 				t.Errorf("%d bytes of the optimizer on the device, %d where it keeps the moments", none, whole)
 			}
 			want.stop()

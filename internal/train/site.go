@@ -10,6 +10,7 @@ import (
 	"concord/internal/cluster"
 	"concord/internal/cluster/store"
 	"concord/internal/config"
+	"concord/internal/exchange"
 )
 
 // RunAt trains as one of several equal machines that share a store, which open opens
@@ -64,7 +65,7 @@ func RunAt(ctx context.Context, cfg *config.Config, open func(run string) (store
 
 // takePlace makes this machine one of the equal ones, until leave is called.
 func (t *Trainer) takePlace(ctx context.Context, open func(run string) (store.Store, error), dir string, ui UI) (site *cluster.Site, leave func(), err error) {
-	log, release, apart := warner(ui), func() {}, ""
+	log, release, local := warner(ui), func() {}, ""
 	st, err := open(t.cfg.Run.Name)
 	if err != nil {
 		return nil, nil, as(ErrCluster, err)
@@ -74,7 +75,7 @@ func (t *Trainer) takePlace(ctx context.Context, open func(run string) (store.St
 		Folder: func(ca [32]byte) (string, error) {
 			own, free, err := workFolder(dir, ca, ui.warn())
 			if err == nil {
-				dir, release, apart = own, free, apartFolder(own, ca)
+				dir, release, local = own, free, exchange.LocalFolder(own, ca)
 			}
 			return own, err
 		}})
@@ -85,12 +86,10 @@ func (t *Trainer) takePlace(ctx context.Context, open func(run string) (store.St
 	if site.Hint != "" {
 		log("%s", site.Hint)
 	}
-	site.Member.Configure(t.clusterShape(), t.offer)
-	t.team = &team{member: site.Member, dir: filepath.Join(dir, "fetched"), apart: apart, log: log}
-	leave = func() { t.team.saves.Wait(); site.Close(); release() }
-	t.entrust()
-	t.remainder = nil // of the machine that has saved it
-	if err := t.takeApart(); err != nil {
+	t.machines.Connect(exchange.Link{Member: site.Member, Fetched: filepath.Join(dir, "fetched"), Local: local, Log: log})
+	leave = func() { t.machines.WaitSaved(); site.Close(); release() }
+	t.machines.Bring()
+	if err := t.machines.RestoreLocalState(); err != nil {
 		leave()
 		return nil, nil, err
 	}
@@ -152,7 +151,7 @@ func (t *Trainer) campaign(ctx context.Context, site *cluster.Site, o cluster.Co
 	ctx, stop := context.WithCancel(ctx)
 	following, done := context.WithCancel(ctx)
 	c := &campaign{following: following, stop: stop, elected: make(chan *leadership, 1)}
-	start := t.exchanges()
+	start := t.machines.Exchanges()
 	go func() {
 		defer done()
 		if k, resign, err := site.Campaign(ctx, o, start); err == nil {
@@ -199,12 +198,12 @@ func (t *Trainer) runAsLeader(ctx context.Context, l *leadership, s state, ui UI
 	defer release()
 	ctx, done := t.whileLeading(ctx, l.Coordinator, dir)
 	defer done()
-	ui.printf(" leads   from step %d of %d on, in %s\n", t.step, t.corpus.steps, dir)
+	ui.printf(" leads   from step %d of %d on, in %s\n", t.Done, t.corpus.steps, dir)
 	if path, newer, err := resumeFrom(dir, t.cfg, UI{}); err == nil && path != "" { // what the last leader evaluated
 		s = newer
 	}
 	metrics := filepath.Join(dir, metricsFile)
-	if err := errors.Join(t.team.recall(metrics, t.step), t.team.fillRecord(metrics, t.step)); err != nil {
+	if err := errors.Join(t.recent.recall(metrics, t.Done), t.recent.fillRecord(metrics, t.Done)); err != nil {
 		return nil, DataError(err)
 	}
 	return t.loop(ctx, dir, s, ui)
@@ -214,7 +213,7 @@ func (t *Trainer) runAsLeader(ctx context.Context, l *leadership, s state, ui UI
 // nothing to the run's folder any more, where its successor does.
 func (t *Trainer) whileLeading(ctx context.Context, c *cluster.Coordinator, dir string) (context.Context, func()) {
 	ctx, depose := context.WithCancelCause(ctx)
-	t.team.leads = func() error {
+	t.leads = func() error {
 		select {
 		case <-c.Failed():
 			return as(ErrCluster, c.Err())
@@ -232,5 +231,5 @@ func (t *Trainer) whileLeading(ctx context.Context, c *cluster.Coordinator, dir 
 		case <-ctx.Done():
 		}
 	}()
-	return ctx, func() { t.team.leads = nil; depose(nil) }
+	return ctx, func() { t.leads = nil; depose(nil) }
 }

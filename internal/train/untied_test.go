@@ -28,7 +28,7 @@ func inFlight(t *testing.T, cfg *config.Config, groups, n int) (weights []float3
 	tr := open(t, &c)
 	defer tr.Close()
 	for range n {
-		r, err := tr.Step()
+		r, err := tr.Step(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +72,7 @@ func TestUntiedHeadLosses(t *testing.T) {
 func TestUntiedProbe(t *testing.T) {
 	for head, cfg := range heads(t, "objective.method=pcgrad", "objective.in_flight=1", "optim.lr=1e-4", "schedule.warmup=0") {
 		tr := open(t, cfg)
-		_, p, err := tr.Probe()
+		_, p, err := tr.Probe(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,9 @@ import (
 
 	"concord/internal/cluster"
 	"concord/internal/config"
+	"concord/internal/exchange"
 	"concord/internal/report"
+	"concord/internal/step"
 	"concord/transport"
 )
 
@@ -58,14 +60,13 @@ func Work(ctx context.Context, o WorkOptions, ui UI) error {
 		return err
 	}
 	defer t.Close()
-	w.Member.Configure(t.clusterShape(), t.offer)
-	t.team = &team{member: w.Member, dir: filepath.Join(dir, "fetched"), apart: apartFolder(dir, line.CA), log: warner(ui)}
-	defer t.team.saves.Wait()
-	ui.printf(" device  %s\n", t.engine.Dev.Info().Name)
-	if err := t.catchUp(ctx); err != nil {
+	t.machines.Connect(exchange.Link{Member: w.Member, Fetched: filepath.Join(dir, "fetched"), Local: exchange.LocalFolder(dir, line.CA), Log: warner(ui)})
+	defer t.machines.WaitSaved()
+	ui.printf(" device  %s\n", t.Engine.Dev.Info().Name)
+	if err := t.machines.CatchUp(ctx); err != nil {
 		return ended(err)
 	}
-	ui.printf(" joined  at step %d of %d as worker %d\n", t.step, c.steps, w.Welcome.Worker)
+	ui.printf(" joined  at step %d of %d as worker %d\n", t.Done, c.steps, w.Welcome.Worker)
 	return ended(t.follow(ctx, ui))
 }
 
@@ -157,30 +158,30 @@ func receive(ctx context.Context, w *cluster.Worker, dir string, overrides []str
 // follow makes steps until the run ends.
 func (t *Trainer) follow(ctx context.Context, ui UI) error {
 	last := time.Now()
-	for t.step < t.corpus.steps {
+	for t.Done < t.corpus.steps {
 		if ctx.Err() != nil {
-			return as(ErrInterrupted, fmt.Errorf("left the run after step %d; join again with the same line", t.step))
+			return as(ErrInterrupted, fmt.Errorf("left the run after step %d; join again with the same line", t.Done))
 		}
-		r, err := t.advance(ctx)
+		r, err := t.Step(ctx)
 		switch {
-		case errors.Is(err, errCaughtUp):
-			ui.printf(" caught up at step %d\n", t.step)
+		case errors.Is(err, step.ErrCaughtUp):
+			ui.printf(" caught up at step %d\n", t.Done)
 			continue
 		case errors.Is(err, context.Canceled):
 			continue
 		case err != nil:
 			if e := (*cluster.EndedError)(nil); errors.As(err, &e) && !e.Finished {
-				err = errors.Join(err, t.leaveApart())
+				err = errors.Join(err, t.machines.LeaveRun())
 			}
 			return err
 		}
-		t.team.remember(r)
-		if r.Step == 1 || r.Step%max(1, t.cfg.Log.Every) == 0 || t.outer != nil || time.Since(last) > 10*time.Second || r.Step == r.Steps {
+		t.recent.remember(r)
+		if r.Step == 1 || r.Step%max(1, t.cfg.Log.Every) == 0 || t.cfg.OuterSteps() > 0 || time.Since(last) > 10*time.Second || r.Step == r.Steps {
 			last = time.Now()
 			ui.printf(" step %5d/%d  loss %.4f  %d rows here  %.2f s, %.2f s for others  %s sent\n", r.Step, r.Steps, float64(r.Loss), r.Exchange.Rows, r.Seconds, r.Exchange.Exposed, report.Bytes(r.Exchange.SentBytes))
 		}
 	}
-	return t.team.member.Wait(ctx)
+	return t.machines.Member().Wait(ctx)
 }
 
 // ended turns the coordinator's word into the worker's.

@@ -1,8 +1,11 @@
-package train
+package step
 
 import (
+	"context"
+
 	"concord/bucket"
 	"concord/gpu"
+	"concord/internal/fault"
 	"concord/internal/report"
 	"concord/tensor"
 )
@@ -27,10 +30,10 @@ const probeStep = 0.25
 // newProbe allocates two copies of the weights.
 func newProbe(t *Trainer) (*probe, error) {
 	p := &probe{t: t}
-	for _, b := range t.store.Layout.Buckets {
-		p.both = append(p.both, t.engine.New(gpu.RoleProbe, "weights of a probe", 2, b.Size))
+	for _, b := range t.Store.Layout.Buckets {
+		p.both = append(p.both, t.Engine.New(gpu.RoleProbe, "weights of a probe", 2, b.Size))
 	}
-	return p, DeviceError(t.engine.Dev.Err())
+	return p, fault.Device(t.Engine.Dev.Err())
 }
 
 // bytes is the memory that a probe takes.
@@ -51,7 +54,7 @@ func (p *probe) row(b, i int) tensor.Tensor {
 // save copies the weights as they stand.
 func (p *probe) save(i int) {
 	for b := range p.both {
-		p.t.engine.Dev.Copy(p.row(b, i).View(), p.t.store.Flat(bucket.Weight, b).View())
+		p.t.Engine.Dev.Copy(p.row(b, i).View(), p.t.Store.Flat(bucket.Weight, b).View())
 	}
 }
 
@@ -59,23 +62,23 @@ func (p *probe) save(i int) {
 func (p *probe) move(x float32) {
 	for b, both := range p.both {
 		rows := tensor.Rows{Buf: both.Buf, M: 2, Stride: both.LD, R: 1, C: both.C, LD: both.LD}
-		p.t.engine.Combine(p.t.store.Flat(bucket.Weight, b), rows, []float32{1 - x, x}, false)
+		p.t.Engine.Combine(p.t.Store.Flat(bucket.Weight, b), rows, []float32{1 - x, x}, false)
 	}
 }
 
 // Probe makes the next step, as Step does, and measures what it did. The run
 // goes on as if there had been no probe, to the same bits.
-func (t *Trainer) Probe() (report.Step, report.Probe, error) {
+func (t *Trainer) Probe(ctx context.Context) (report.Step, report.Probe, error) {
 	p, err := newProbe(t)
 	defer p.release()
 	if err != nil {
 		return report.Step{}, report.Probe{}, err
 	}
 	p.save(0)
-	t.engine.Dev.Profile(true)
-	s, err := t.Step()
-	phases := t.engine.Dev.Spans()
-	t.engine.Dev.Profile(false)
+	t.Engine.Dev.Profile(true)
+	s, err := t.Step(ctx)
+	phases := t.Engine.Dev.Spans()
+	t.Engine.Dev.Profile(false)
 	if err != nil {
 		return s, report.Probe{}, err
 	}
@@ -86,35 +89,33 @@ func (t *Trainer) Probe() (report.Step, report.Probe, error) {
 			out.Phases[name] = d.Seconds()
 		}
 	}
-	before := t.lossByLang
+	b := t.Sampler.Batch(t.Done - 1)
 	losses := map[float32][]float64{}
 	for _, x := range []float32{probeStep, -probeStep, 1} { // the weights of after the step come last
 		p.move(x)
-		if losses[x], err = t.evaluateStep(); err != nil {
-			return s, out, classify(err)
+		if losses[x], err = t.evaluate(t.Whole(b)); err != nil {
+			return s, out, fault.Classify(err)
 		}
 	}
-	for m, lang := range t.langs {
-		if t.part.Supervised[m] > 0 {
+	for m, lang := range t.Langs {
+		if b.Supervised[m] > 0 {
 			out.Predicted[lang] = report.Float((losses[probeStep][m] - losses[-probeStep][m]) / (2 * probeStep))
-			out.Realised[lang] = report.Float(losses[1][m] - before[m])
+			out.Realised[lang] = report.Float(losses[1][m]) - s.LossByLang[lang]
 		}
 	}
 	return s, out, nil
 }
 
-// evaluateStep is the losses by language of the current step's batch under the
-// weights as they stand.
-func (t *Trainer) evaluateStep() ([]float64, error) {
-	var losses []*gpu.Readback
-	for micro := range t.cfg.Batch.Accumulate {
-		if err := t.batch.Upload(t.tokens2device(t.part, micro, t.scales)); err != nil {
+// evaluate is the losses by language of a part under the weights as they stand.
+func (t *Trainer) evaluate(p *Part) ([]float64, error) {
+	for i := range p.Micro {
+		if err := t.Input.Upload(p.TokensOf(i, nil)); err != nil {
 			return nil, err
 		}
-		t.model.EvalLoss(t.batch)
-		losses = append(losses, t.engine.Dev.Read(t.model.Loss().View()))
+		t.Model.EvalLoss(t.Input)
+		p.readLosses()
 	}
-	return t.meanLosses(t.part, losses)
+	return p.LossByTask()
 }
 
 func (p *probe) release() {

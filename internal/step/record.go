@@ -1,7 +1,8 @@
-package train
+package step
 
 import (
 	"math"
+	"time"
 
 	"concord/bucket"
 	"concord/internal/data"
@@ -11,17 +12,19 @@ import (
 
 // count adds a step's batch to the run's sums.
 func (t *Trainer) count(b *data.Batch) {
-	t.tokens += int64(total(b.Tokens))
-	t.supervised += int64(total(b.Supervised))
+	t.Tokens += int64(total(b.Tokens))
+	t.Supervised += int64(total(b.Supervised))
 }
 
 // record tells what the step did.
-func (t *Trainer) record(b *data.Batch, resolved bucket.Report, loss []float64) report.Step {
-	r := report.Step{Step: t.step, Steps: t.corpus.steps, LossByLang: map[string]report.Float{}, TokensByLang: map[string]int{},
+func (t *Trainer) record(b *data.Batch, out Outcome, took time.Duration) report.Step {
+	resolved, loss := out.Groups, out.Losses
+	r := report.Step{Step: t.Done, Steps: t.Steps, LossByLang: map[string]report.Float{}, TokensByLang: map[string]int{},
 		GradNorm: report.Float(resolved.Norm), NegativePairs: resolved.Negative, Pairs: resolved.Pairs,
-		Tokens: total(b.Tokens), Positions: len(b.IDs), TotalTokens: t.tokens, TotalSupervised: t.supervised}
-	mem := t.engine.Dev.Memory()
-	r.MemoryBytes, r.PeakBytes, r.Cosines = mem.Current, mem.Peak, wholeCosines(resolved, len(t.langs))
+		Tokens: total(b.Tokens), Positions: len(b.IDs), TotalTokens: t.Tokens, TotalSupervised: t.Supervised, Exchange: out.Exchange,
+		ClipScale: report.Float(out.Clip), LR: report.Float(out.LR), Seconds: took.Seconds()}
+	mem := t.Engine.Dev.Memory()
+	r.MemoryBytes, r.PeakBytes, r.Cosines = mem.Current, mem.Peak, wholeCosines(resolved, len(t.Langs))
 	masked := map[int]bool{}
 	for _, bk := range resolved.Buckets {
 		for _, m := range bk.NonFinite {
@@ -30,7 +33,7 @@ func (t *Trainer) record(b *data.Batch, resolved bucket.Report, loss []float64) 
 		r.Buckets = append(r.Buckets, bucketRecord(bk))
 	}
 	mean, n := 0.0, 0
-	for m, lang := range t.langs {
+	for m, lang := range t.Langs {
 		if b.Supervised[m] == 0 {
 			continue
 		}
@@ -42,12 +45,19 @@ func (t *Trainer) record(b *data.Batch, resolved bucket.Report, loss []float64) 
 		mean, n = mean+loss[m], n+1
 	}
 	r.Loss = report.Float(mean / float64(n)) // NaN when no language's loss is finite
-	for m, lang := range t.langs {
+	for m, lang := range t.Langs {
 		if masked[m] {
 			r.Masked = append(r.Masked, lang)
 		}
 	}
 	return r
+}
+
+func total(x []int) (sum int) {
+	for _, n := range x {
+		sum += n
+	}
+	return sum
 }
 
 func bucketRecord(b bucket.BucketReport) report.Bucket {
@@ -63,34 +73,26 @@ func bucketRecord(b bucket.BucketReport) report.Bucket {
 	return r
 }
 
-// grams is a snapshot of the last step's Gram matrices; false where it computed
+// Grams is a snapshot of the last step's Gram matrices; false where it computed
 // none.
-func (t *Trainer) grams() (report.Gram, bool) {
-	r := report.Gram{Kind: "gram", Step: t.step, Metric: t.cfg.Objective.Metric}
-	for i, b := range t.resolved.Buckets {
+func (t *Trainer) Grams() (report.Gram, bool) {
+	r := report.Gram{Kind: "gram", Step: t.Done, Metric: t.Config.Objective.Metric}
+	for i, b := range t.groups.Buckets {
 		if b.G == nil {
 			continue
 		}
-		x := report.GramBucket{Name: b.Name, Size: b.Size, Method: t.objective.Method(t.store.Layout.Units[i].Group), Weights: b.Weights}
+		x := report.GramBucket{Name: b.Name, Size: b.Size, Method: t.Objective.Method(t.Store.Layout.Units[i].Group), Weights: b.Weights}
 		for j := range b.G.SymmetricDim() {
 			for k := range j + 1 {
 				x.G = append(x.G, report.Float(b.G.At(j, k)))
 			}
 		}
 		if b.Halves != nil {
-			x.SelfCosine, x.Contrast = objective.SelfCosines(b.Halves), objective.Contrasts(b.Halves, t.objective.Halves())
+			x.SelfCosine, x.Contrast = objective.SelfCosines(b.Halves), objective.Contrasts(b.Halves, t.Objective.Halves())
 		}
 		r.Buckets = append(r.Buckets, x)
 	}
 	return r, len(r.Buckets) > 0
-}
-
-// gramEvery is log.gram_every, by default such that a run has about 200.
-func (t *Trainer) gramEvery() int {
-	if n := t.cfg.Log.GramEvery; n > 0 {
-		return n
-	}
-	return max(1, t.corpus.steps/200)
 }
 
 // wholeCosines is the cosines between the languages' whole gradients, from the

@@ -1,0 +1,130 @@
+// Package exchange has the ways in which the machines of a run share a step, each a
+// step.Exchange in a file of its own that is read alone:
+//
+//   - Single (single.go): one machine, no other.
+//   - Gradients (gradients.go): rows of gradients by language go to their group's
+//     owner, who resolves them; every machine applies every gradient.
+//   - Local (local.go): each machine resolves its own languages, and owners add up the
+//     machines' gradients.
+//   - Sharded (sharded.go): an owner updates its groups' weights and keeps their
+//     moments (ZeRO-1), after a resolution of either kind above.
+//   - Outer (outer.go): machines make several steps by themselves and resolve their
+//     changes (DiLoCo).
+//
+// What the last four share is Distributed: membership, plans, the state that a
+// newcomer fetches, and what a machine saves for itself. A new way is a new file and a
+// case in New.
+package exchange
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"concord/bucket"
+	"concord/internal/config"
+	"concord/internal/fault"
+	"concord/internal/objective"
+	"concord/internal/safetensors"
+	"concord/internal/step"
+)
+
+// Exchange is a step's exchange with what a run's checkpoints ask of it.
+type Exchange interface {
+	step.Exchange
+	// Carry is what it carries from step to step besides tensors.
+	Carry() Carry
+	// Entries are its tensors, the same on all machines; LocalEntries those that only
+	// this machine holds before the next step.
+	Entries() []safetensors.Entry
+	LocalEntries() []safetensors.Entry
+	// Reader reads the states of a checkpoint parameter by parameter, wherever they are.
+	Reader(ctx context.Context) func(bucket.State, string) ([]float32, error)
+	// Restore goes on from a checkpoint's tensors and state; the replica's own are
+	// restored already.
+	Restore(f *safetensors.Reader, c Carry) error
+}
+
+// Networked is an exchange with other machines.
+type Networked interface {
+	Exchange
+	// Machines is this machine's side of the run.
+	Machines() *Distributed
+}
+
+// Carry is what exchanges carry from step to step besides tensors.
+type Carry struct {
+	Outer *objective.State `json:"outer_objective_state,omitempty"` // of outer steps
+	Root  string           `json:"root,omitempty"`                  // on many machines, of the last exchange's resolved groups
+}
+
+// Saved is a checkpoint's state besides tensors.
+type Saved struct {
+	step.State
+	Carry
+}
+
+// The files of a state.
+const (
+	StateFile   = "state.json"
+	TensorsFile = "tensors.safetensors"
+)
+
+// Needs is what the exchange of a run asks of the device.
+func Needs(cfg *config.Config) step.Needs {
+	outer := cfg.OuterSteps() > 0
+	return step.Needs{Shared: cfg.Clustered() && !outer, AllRows: cfg.Clustered(), HostMoments: cfg.Sharded()}
+}
+
+// New is the exchange of the run that r is of. taskTokens are the supervised training
+// tokens by language. Those of many machines must be connected before the first step.
+func New(r *step.Replica, taskTokens []float64) (Exchange, error) {
+	cfg := r.Config
+	switch {
+	case !cfg.Clustered():
+		return &Single{Replica: r}, nil
+	case cfg.OuterSteps() > 0:
+		return newOuter(r, taskTokens)
+	case cfg.Sharded():
+		return newSharded(r), nil
+	case cfg.Cluster.Local():
+		return newLocal(r), nil
+	}
+	return newGradients(r), nil
+}
+
+// ReadSaved reads the verified state in dir and checks that it is of the run that cfg
+// describes.
+func ReadSaved(dir string, cfg *config.Config, s *Saved) error {
+	b, err := os.ReadFile(filepath.Join(dir, StateFile))
+	if err != nil {
+		return fault.Data(err)
+	}
+	if err := json.Unmarshal(b, s); err != nil {
+		return fault.Data(fmt.Errorf("%s: %w", filepath.Join(dir, StateFile), err))
+	}
+	return s.Check(dir, cfg)
+}
+
+// Restore loads the tensors in dir and the state s, read from there, into r and its
+// exchange.
+func Restore(r *step.Replica, x Exchange, dir string, s Saved) error {
+	f, err := safetensors.Open(filepath.Join(dir, TensorsFile))
+	if err != nil {
+		return fault.Data(err)
+	}
+	defer f.Close()
+	for _, state := range step.States {
+		if r.Store.Holds(state) {
+			if err := r.Load(f, state); err != nil {
+				return err
+			}
+		}
+	}
+	if err := r.SetState(s.State); err != nil {
+		return err
+	}
+	return x.Restore(f, s.Carry)
+}

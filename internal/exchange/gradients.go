@@ -1,0 +1,62 @@
+package exchange
+
+import (
+	"context"
+
+	"concord/bucket"
+	"concord/internal/data"
+	"concord/internal/fault"
+	"concord/internal/step"
+)
+
+// Gradients is data parallelism bucket by bucket: this machine's rows of gradients by
+// language go to their group's owner, who resolves what all machines sent and sends the
+// resolved gradient back. Every machine applies all of them alike.
+type Gradients struct {
+	*Distributed
+	batch *data.Batch
+	part  *step.Part
+}
+
+func newGradients(r *step.Replica) *Gradients {
+	x := &Gradients{Distributed: newDistributed(r)}
+	x.self = x
+	return x
+}
+
+// Begin implements step.Exchange: this machine computes its share of the batch.
+func (x *Gradients) Begin(ctx context.Context, n int) (step.Local, error) {
+	b := x.Sampler.Batch(n)
+	if b.Err != nil {
+		return step.Local{}, fault.Data(b.Err)
+	}
+	x.Objective.Begin(int64(n), b.Supervised, x.HalfTokens(b), nil)
+	scales, err := x.Objective.Scales(b.Supervised)
+	if err != nil {
+		return step.Local{}, err
+	}
+	if x.part, err = x.assignLocalBatch(ctx, b); err != nil {
+		return step.Local{}, err
+	}
+	x.batch = b
+	err = x.Resolver.BeginExchange(max(1, x.part.Micro), x.plan, x.lossSums(x.part))
+	return step.Local{Batch: b, Micros: x.part.Each(scales)}, err
+}
+
+// Finish implements step.Exchange: every machine applies every group's gradient.
+func (x *Gradients) Finish(context.Context) (step.Outcome, error) {
+	groups, err := x.resolve()
+	if err != nil {
+		return step.Outcome{}, err
+	}
+	return x.updateAll(x.batch, groups)
+}
+
+// resolve waits until every group is resolved and the step is committed.
+func (x *Gradients) resolve() (bucket.Report, error) {
+	groups, err := x.Resolver.Finish()
+	return groups, fault.Classify(err)
+}
+
+// resolved is the batch whose gradients resolve gives.
+func (x *Gradients) resolved() *data.Batch { return x.batch }

@@ -1,0 +1,115 @@
+package exchange
+
+import (
+	"concord/bucket"
+	"concord/internal/objective"
+	"concord/internal/safetensors"
+	"concord/internal/step"
+)
+
+// snapshot is what a machine held before an outer step.
+type snapshot struct {
+	states    map[bucket.State][][]float32 // by group
+	updates   int64
+	clip      float64
+	objective objective.State
+}
+
+// takeSnapshot keeps what this machine holds.
+func (x *Outer) takeSnapshot() error {
+	k := &snapshot{states: map[bucket.State][][]float32{}, updates: x.Adam.Steps(), clip: x.Clip, objective: x.Objective.Snapshot()}
+	for _, s := range step.States {
+		for u := range x.Store.Layout.Units {
+			v, err := readGroup(x.Replica, s, u)
+			if err != nil {
+				return err
+			}
+			k.states[s] = append(k.states[s], v)
+		}
+	}
+	x.before = k
+	return nil
+}
+
+// undo makes this machine hold again what it did before the outer step that was begun.
+func (x *Outer) undo() error {
+	k := x.before
+	if k == nil {
+		return nil
+	}
+	for _, s := range step.States {
+		for u, v := range k.states[s] {
+			setGroup(x.Replica, s, u, v)
+		}
+	}
+	x.Adam.SetSteps(k.updates)
+	x.Clip, x.before = k.clip, nil
+	return x.Objective.Restore(k.objective)
+}
+
+// velocityName is a parameter's part of the outer optimizer's state in a file.
+func velocityName(p string) string { return "velocity/" + p }
+
+// Entries implements Exchange: the outer optimizer's state.
+func (x *Outer) Entries() (out []safetensors.Entry) {
+	for u := range x.Store.Layout.Units {
+		out = append(out, groupEntries(x.Store.Layout, u, x.velocity[u], velocityName)...)
+	}
+	return out
+}
+
+func (x *Outer) replicated(group int) []float32 { return x.velocity[group] }
+
+// localTensors are also AdamW's moments before the outer step: of the snapshot, or of
+// now where none is under way.
+func (x *Outer) localTensors() ([]safetensors.Entry, error) {
+	k := x.before
+	if k == nil {
+		if err := x.takeSnapshot(); err != nil {
+			return nil, err
+		}
+		k, x.before = x.before, nil
+	}
+	out := x.LocalEntries()
+	for _, s := range step.States[1:] {
+		for u := range x.Store.Layout.Units {
+			out = append(out, groupEntries(x.Store.Layout, u, k.states[s][u], func(p string) string { return string(s) + "/" + p })...)
+		}
+	}
+	return out, nil
+}
+
+// Carry implements Exchange.
+func (x *Outer) Carry() Carry {
+	s := x.changes.Snapshot()
+	return Carry{Root: x.root, Outer: &s}
+}
+
+// Restore implements Exchange.
+func (x *Outer) Restore(f *safetensors.Reader, c Carry) error {
+	x.before = nil
+	if c.Outer != nil { // nil: of a run that had no outer steps
+		for u := range x.Store.Layout.Units {
+			for _, p := range placesOf(x.Store.Layout, u) {
+				if err := readEntry(f, velocityName(p.Name), p, x.velocity[u]); err != nil {
+					return err
+				}
+			}
+		}
+		if err := x.changes.Restore(*c.Outer); err != nil {
+			return err
+		}
+	}
+	return x.Distributed.Restore(f, c)
+}
+
+func (x *Outer) restoreLocal(f *safetensors.Reader, s Saved) error {
+	for _, m := range step.States[1:] {
+		if err := x.Load(f, m); err != nil {
+			return err
+		}
+	}
+	x.Adam.SetSteps(s.Updates)
+	x.Clip = s.Clip
+	return x.Objective.Restore(s.Objective)
+}

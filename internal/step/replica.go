@@ -1,0 +1,281 @@
+package step
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"concord/bucket"
+	"concord/gpu"
+	"concord/internal/config"
+	"concord/internal/data"
+	"concord/internal/device"
+	"concord/internal/fault"
+	"concord/internal/model"
+	"concord/internal/objective"
+	"concord/internal/optim"
+	"concord/internal/report"
+	"concord/tensor"
+)
+
+// Replica is this machine's copy of the model on the device, with the optimizer and
+// the memory of a step.
+type Replica struct {
+	Config    *config.Config
+	Arch      model.Config
+	Sampler   *data.Sampler
+	Engine    *tensor.Engine
+	Store     *bucket.Store
+	Model     model.Model
+	Input     *model.Batch
+	Objective *objective.Objective // resolves the gradients of this machine's steps
+	Resolver  *bucket.Resolver
+	Adam      *optim.AdamW
+	Schedule  optim.Schedule
+	Langs     []string // the tasks, in the order of a batch's segments
+
+	Steps      int     // of the run
+	Done       int     // of them
+	Tokens     int64   // of their batches, padding not counted
+	Supervised int64   // of those, with a loss
+	Clip       float64 // the last step's clipping factor
+
+	needs   Needs
+	ownRows bool
+}
+
+// Needs is what an exchange asks of the device's memory.
+type Needs struct {
+	Shared      bool // the groups' owners on many machines solve
+	AllRows     bool // gradient rows of every parameter by task exist: they leave the machine
+	HostMoments bool // AdamW's moments are not on the device
+}
+
+// Options say what a replica is of.
+type Options struct {
+	Config     *config.Config
+	Arch       model.Config
+	Sampler    *data.Sampler
+	Steps      int
+	TaskTokens []float64 // supervised training tokens by language
+	Needs      Needs
+	Choices    map[string]string // kernel variants of an earlier part of the run; nil: chosen anew
+	OwnRows    bool              // gradient rows never lie in activations' memory
+	Warn       io.Writer
+}
+
+// States are the values that a run keeps of a parameter.
+var States = []bucket.State{bucket.Weight, bucket.First, bucket.Second}
+
+// New opens the device and allocates everything that steps with the exchange need on
+// it, but for the gradient rows, which come with the first step. The weights are zeros:
+// load them. Close frees it.
+func New(o Options, exchange func(*Replica) (Exchange, error)) (*Trainer, error) {
+	r, err := newReplica(o)
+	if err != nil {
+		return nil, err
+	}
+	t := &Trainer{Replica: r}
+	x, err := exchange(r)
+	if err == nil {
+		t.Exchange, err = x, r.checkBudget()
+	}
+	if err != nil {
+		t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func newReplica(o Options) (*Replica, error) {
+	cfg := o.Config
+	r := &Replica{Config: cfg, Arch: o.Arch, Sampler: o.Sampler, Langs: o.Sampler.Languages(), Steps: o.Steps, needs: o.Needs, ownRows: o.OwnRows}
+	var err error
+	if r.Objective, err = objective.New(cfg, r.Langs, o.TaskTokens, o.Needs.Shared); err != nil {
+		return nil, err
+	}
+	if r.Engine, err = device.Open(cfg.Device, o.Choices, o.Warn); err != nil {
+		return nil, err
+	}
+	if cfg.Batch.SeqLen%32 != 0 && !r.Objective.Static() { // attention's tiles then hold two rows
+		fmt.Fprintf(o.Warn, "concord: batch.seq_len = %d is not a multiple of 32: should one language's values become non-finite, its neighbour's in the batch may too\n", cfg.Batch.SeqLen)
+	}
+	if err := r.allocate(); err != nil {
+		r.release()
+		r.Engine.Dev.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Replica) allocate() (err error) {
+	cfg, states := r.Config, bucket.Training
+	if r.needs.HostMoments {
+		states = []bucket.State{bucket.Gradient}
+	}
+	if r.Store, err = device.NewStore(r.Engine, r.params(), cfg.Objective.Scope, r.rows(), states...); err != nil {
+		return err
+	}
+	r.Objective.Attach(r.Store.Layout.Units)
+	if err := r.Shape(cfg.Batch.Rows); err != nil {
+		return err
+	}
+	o := cfg.Optim
+	r.Adam, err = optim.New(r.Store, optim.Config{Beta1: o.Betas[0], Beta2: o.Betas[1], Eps: o.Eps, WeightDecay: o.WeightDecay, Clip: o.Clip})
+	if err != nil {
+		return err
+	}
+	r.Schedule = optim.Schedule{Kind: cfg.Schedule.Kind, LR: o.LR, MinRatio: cfg.Schedule.MinRatio, Warmup: warmup(cfg, r.Steps), Total: int64(r.Steps)}
+	if err := r.Schedule.Check(); err != nil {
+		return &config.Error{Where: cfg.Where("schedule"), Msg: err.Error()}
+	}
+	return fault.Device(r.Engine.Dev.Err())
+}
+
+// rows is how many gradient rows a group has at most.
+func (r *Replica) rows() int {
+	n := r.Objective.Segments()
+	if r.needs.AllRows {
+		n = max(n, len(r.Langs))
+	}
+	return n
+}
+
+// params lists the model's parameters with the groups that the overrides make of
+// them.
+func (r *Replica) params() []bucket.Param {
+	ghost := r.ghost()
+	out := device.Params(r.Arch)
+	for i := range out {
+		p := &out[i]
+		p.Group = r.Objective.Group(p.Name)
+		p.Single = !r.needs.AllRows && (r.Objective.Static() || r.Objective.StaticRule(p.Group) || ghost != nil && ghost(*p))
+	}
+	return out
+}
+
+// Shape makes the model and the resolver for micro-batches of so many rows: a
+// machine's share of a batch may change with its speed.
+func (r *Replica) Shape(rows int) (err error) {
+	if r.Input != nil {
+		if r.Model.Dims().Rows == rows {
+			return nil
+		}
+		r.unshape()
+	}
+	cfg := r.Config
+	dims := model.Dims{Rows: rows, SeqLen: cfg.Batch.SeqLen, LogitsChunk: cfg.Batch.LogitsChunk, Objectives: r.Objective.Segments()}
+	if dims.LogitsChunk == 0 {
+		dims.LogitsChunk = device.LogitsChunk(r.Engine.Dev, r.Arch.Vocab)
+		if !r.Objective.Static() { // a tied embedding's rows exist at the same time: the chunk makes room
+			dims.LogitsChunk = max(64, dims.LogitsChunk/2/64*64)
+		}
+	}
+	if r.Model, err = model.New(r.Engine, r.Arch, r.Store, dims); err != nil {
+		return r.sizeError(err)
+	}
+	r.Input = r.Model.NewBatch()
+	if r.Resolver, err = bucket.NewResolver(r.Store, r.ResolverOptions()); err != nil {
+		return fault.Device(err)
+	}
+	return nil
+}
+
+// ResolverOptions say how the store's groups are resolved.
+func (r *Replica) ResolverOptions() bucket.Options {
+	o, cfg := r.Objective, r.Config
+	if o.Static() {
+		return bucket.Options{Objectives: 1}
+	}
+	opt := bucket.Options{Objectives: len(r.Langs), Solver: o, InFlight: cfg.Objective.InFlight, Tokens: cfg.Batch.Rows * cfg.Batch.SeqLen,
+		MayFix: o.MayBeStatic(), Halves: cfg.Objective.Noise.Halves, Ghost: r.ghost()}
+	if !r.ownRows {
+		opt.Lend = r.Model.Lendable()
+	}
+	if cfg.Objective.Metric == "adam" {
+		opt.Metric = r.adamMetric
+	}
+	return opt
+}
+
+// Planned is the device memory of a whole step: what is allocated, and the gradient
+// rows and a probe's copies of the weights, which come later.
+func (r *Replica) Planned() int64 {
+	n := r.Engine.Dev.Memory().Current + r.Resolver.RowBytes(r.Config.Batch.Accumulate)
+	if r.Config.Probe.Every > 0 {
+		n += probeBytes(r.Store.Layout)
+	}
+	return n
+}
+
+// checkBudget refuses before the first step what would not fit in it.
+func (r *Replica) checkBudget() error {
+	budget, rows := r.Engine.Dev.Memory().Budget, r.Resolver.RowBytes(r.Config.Batch.Accumulate)
+	if r.Planned() <= budget {
+		return nil
+	}
+	return fault.Device(fmt.Errorf("%w: a step needs %s, %s of it for the gradient rows of %d languages; the budget is %s\n  fix: objective.scope = \"tensor\", a smaller batch.rows or batch.seq_len, or more device.memory",
+		gpu.ErrOutOfMemory, report.Bytes(r.Planned()), report.Bytes(rows), len(r.Langs), report.Bytes(budget)))
+}
+
+// sizeError tells a batch that the model cannot take from one that does not fit.
+func (r *Replica) sizeError(err error) error {
+	if r.Engine.Dev.Err() != nil {
+		return fault.Device(fmt.Errorf("%w\n  fix: a smaller batch.rows or batch.seq_len, or more device.memory", err))
+	}
+	return fault.Data(err)
+}
+
+// warmup is schedule.warmup in steps: a fraction of the run when below 1.
+func warmup(cfg *config.Config, steps int) int64 {
+	w := cfg.Schedule.Warmup
+	if w < 1 {
+		w = math.Round(w * float64(steps))
+	}
+	return int64(min(w, float64(steps)))
+}
+
+// Close frees everything and the device.
+func (t *Trainer) Close() {
+	t.Release()
+	t.Engine.Dev.Close()
+}
+
+// Release frees what the trainer has allocated on the device, which stays open.
+func (t *Trainer) Release() {
+	if t.Exchange != nil {
+		t.Exchange.Release()
+		t.Exchange = nil
+	}
+	t.Replica.release()
+}
+
+func (r *Replica) release() {
+	r.unshape()
+	if r.Store != nil {
+		r.Store.Release()
+	}
+}
+
+// unshape frees what depends on the rows of a micro-batch.
+func (r *Replica) unshape() {
+	if r.Resolver != nil {
+		r.Resolver.Release()
+	}
+	if r.Input != nil {
+		r.Input.Release()
+	}
+	if r.Model != nil {
+		r.Model.Release()
+	}
+	r.Resolver, r.Input, r.Model = nil, nil, nil
+}
+
+// divergence gives a gradient that is not finite its kind.
+func divergence(err error) error {
+	if nf := (*optim.NonFiniteError)(nil); errors.As(err, &nf) {
+		return fault.As(fault.ErrDiverged, fmt.Errorf("%w\n  the weights are those of the step before; fix: a lower optim.lr, or optim.clip = 1.0", err))
+	}
+	return fault.Classify(err)
+}

@@ -1,0 +1,116 @@
+// Package step makes one step of training on this machine.
+//
+// The way of a batch is Trainer.Step: batch, this machine's part of it, forward,
+// backward into the exchange's gradients, finish, record. How the gradients become an
+// update, alone or together with other machines, is an Exchange's business; the
+// package names none. A Replica is the model with its optimizer and memory on the
+// device. Everything here is driven by one goroutine.
+package step
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	"concord/bucket"
+	"concord/internal/data"
+	"concord/internal/fault"
+	"concord/internal/model"
+	"concord/internal/report"
+)
+
+// Exchange decides which part of a step's batch this machine computes, takes its
+// gradients by task, and ends the step. Each implementation is one way to share a
+// step among machines.
+type Exchange interface {
+	// Begin opens the step that follows n steps. ctx ends the wait for other machines.
+	Begin(ctx context.Context, n int) (Local, error)
+	// Finish resolves what the backward pass has left, commits and updates.
+	Finish(ctx context.Context) (Outcome, error)
+	// Retry ends a step that has failed with err. nil: it is done again from Begin on.
+	// ErrCaughtUp: this machine holds the weights of a later one instead.
+	Retry(ctx context.Context, err error) error
+	// Release frees what it holds on the device.
+	Release()
+}
+
+// Local is a step's batch and this machine's part of it.
+type Local struct {
+	Batch *data.Batch // of all machines
+	// Micros are the part's micro-batches. What the exchange does between two of them
+	// is its own business.
+	Micros iter.Seq2[Micro, error]
+}
+
+// Micro is a micro-batch: what the model is given.
+type Micro struct {
+	Tokens    model.Tokens
+	Gradients model.Gradients // where the backward pass writes
+	Losses    func()          // called once the losses can be read
+}
+
+// Outcome is a step that was made.
+type Outcome struct {
+	Groups   bucket.Report
+	Losses   []float64        // by task; NaN where nothing was counted
+	LR       float64          // of the update
+	Clip     float64          // the factor by which clipping scaled the gradient
+	Steps    int              // of the run: more than one where machines made several by themselves
+	Exchange *report.Exchange // what passed between the machines; nil on one
+}
+
+// ErrCaughtUp says that a step was not made because the weights of a later one were
+// fetched from another machine.
+var ErrCaughtUp = errors.New("caught up")
+
+// Trainer makes a run's steps on this machine.
+type Trainer struct {
+	*Replica
+	Exchange Exchange
+
+	groups bucket.Report // of the last step
+}
+
+// Step trains on the next batch. A step that other machines have planned anew is done
+// again.
+func (t *Trainer) Step(ctx context.Context) (report.Step, error) {
+	for {
+		r, err := t.try(ctx)
+		if err == nil {
+			return r, nil
+		}
+		if err = t.Exchange.Retry(ctx, err); err != nil {
+			return r, err
+		}
+	}
+}
+
+// try is the path of one batch, top to bottom.
+func (t *Trainer) try(ctx context.Context) (report.Step, error) {
+	start := time.Now()
+	local, err := t.Exchange.Begin(ctx, t.Done) // rows of token ids, labels and a language; this machine's of them
+	if err != nil {
+		return report.Step{}, err
+	}
+	for micro, err := range local.Micros {
+		if err != nil {
+			return report.Step{}, err
+		}
+		if err := t.Input.Upload(micro.Tokens); err != nil {
+			return report.Step{}, fault.Data(err)
+		}
+		t.Model.Forward(t.Input)
+		t.Model.Backward(t.Input, micro.Gradients, micro.Losses) // groups are resolved as they become ready
+	}
+	out, err := t.Exchange.Finish(ctx) // the rest is resolved, and the weights are updated
+	if err != nil {
+		return report.Step{}, err
+	}
+	if err := t.Engine.Dev.Sync(); err != nil { // so that the record's seconds are the step's own
+		return report.Step{}, fault.Classify(err)
+	}
+	t.Done, t.Clip, t.groups = t.Done+out.Steps, out.Clip, out.Groups
+	t.count(local.Batch)
+	return t.record(local.Batch, out, time.Since(start)), nil
+}
