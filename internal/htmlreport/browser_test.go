@@ -45,6 +45,23 @@ func dom(t *testing.T, exe, url, width string) string {
 	return string(out)
 }
 
+// Of sixteen languages each is a whole line with its name at its end, a rare one too,
+// the matrix opens on the whole run, and nothing is wider than a phone.
+func TestManyLanguagesInBrowser(t *testing.T) {
+	exe, dir := browser(t), sixteen(t)
+	path := filepath.Join(dir, "report.html")
+	if err := os.WriteFile(path, html(t, load(t, dir)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := dom(t, exe, "file://"+path+"#selftest", "1200") + dom(t, exe, "file://"+path, "1200")
+	for _, want := range []string{`data-lines="16"`, `data-broken="0"`, `data-labels="16"`, `data-phone="360"`, "all buckets together, whole run", "beyond chance: l00–l01"} {
+		if !strings.Contains(got, want) {
+			m := regexp.MustCompile(`<html[^>]*>`).FindString(got)
+			t.Errorf("the page lacks %s: %s", want, m)
+		}
+	}
+}
+
 func TestInBrowser(t *testing.T) {
 	exe := browser(t)
 	dir := sample(t, 12)
@@ -63,7 +80,7 @@ func TestInBrowser(t *testing.T) {
 			}
 			return ""
 		}
-		if e := attribute("error"); e != "" || attribute("ready") != "15" {
+		if e := attribute("error"); e != "" || attribute("ready") != "17" {
 			t.Errorf("width %s: %s figures drawn, error %q", width, attribute("ready"), e)
 		}
 		if moved, all, _ := strings.Cut(attribute("sliders"), "/"); all != "3" || moved != all {

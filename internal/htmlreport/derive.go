@@ -30,6 +30,61 @@ type bucketSnapshot struct {
 	Gap     report.Float   `json:"gap"`            // least norm in the convex hull over the mean norm of the gradients
 }
 
+// runCosines is the mean cosines over a run, of one bucket or of all together.
+type runCosines struct {
+	Name  string            `json:"name"`  // "" of all buckets together
+	Pairs []report.Estimate `json:"pairs"` // lower triangle row by row; intervals for all pairs together
+	Text  []string          `json:"text"`
+}
+
+// overRun sums up the cosines of a run: of whole gradients from its steps, of buckets
+// from its snapshots.
+func overRun(r *Run) []runCosines {
+	langs := r.Header.Languages
+	var whole report.Cosines
+	for _, s := range r.Steps {
+		whole.Add(s)
+	}
+	sums, names := map[string]*report.Cosines{}, []string{}
+	for _, g := range r.Grams {
+		for _, b := range g.Buckets {
+			m, ok := matrix(b.G, len(langs))
+			if !ok {
+				continue
+			}
+			if sums[b.Name] == nil {
+				sums[b.Name] = &report.Cosines{}
+				names = append(names, b.Name)
+			}
+			sums[b.Name].Add(report.Step{Cosines: lower(cosines(m), len(langs))})
+		}
+	}
+	var out []runCosines
+	if c := whole.Conflict(langs); c != nil {
+		out = append(out, runCosines{"", whole.Pairs(), c.Text()})
+	}
+	for _, name := range names {
+		if c := sums[name].Conflict(langs); c != nil && len(out) > 0 {
+			out = append(out, runCosines{name, sums[name].Pairs(), c.Text()})
+		}
+	}
+	for _, x := range out {
+		for i, e := range x.Pairs {
+			x.Pairs[i] = report.Estimate{Value: round(float64(e.Value), 4), Low: round(float64(e.Low), 4), High: round(float64(e.High), 4)}
+		}
+	}
+	return out
+}
+
+// lower is the lower triangle of an n × n matrix, without the diagonal.
+func lower(m []report.Float, n int) []report.Float {
+	var out []report.Float
+	for i := range n {
+		out = append(out, m[i*n:i*n+i]...)
+	}
+	return out
+}
+
 // derive computes what a snapshot shows.
 func derive(g report.Gram, langs int) snapshot {
 	out := snapshot{Step: g.Step, Metric: g.Metric}

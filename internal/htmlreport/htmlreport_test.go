@@ -20,6 +20,80 @@ const nasty = `</script><b onload="x">"' עברית 🜁`
 
 // sample writes a run's metrics: two buckets, three languages, steps of pcgrad
 // with snapshots and probes.
+// sixteen is a run of sixteen languages, of which the last is in every seventh step
+// only, and the first two conflict.
+func sixteen(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	var b bytes.Buffer
+	put := func(x any) {
+		if err := report.WriteJSON(&b, x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var langs []string
+	for i := range 16 {
+		langs = append(langs, fmt.Sprintf("l%02d", i))
+	}
+	put(report.Header{Kind: "header", Name: "sixteen", Method: "pcgrad", Languages: langs, Steps: 70, Settings: []report.Setting{{Key: "optim.lr", Value: "0.001"}}, Warnings: []string{"a warning"}})
+	for s := 1; s <= 70; s++ {
+		r := report.Step{Kind: "step", Step: s, Steps: 70, LossByLang: map[string]report.Float{}, Tokens: 48, Seconds: 0.5, LR: report.Float(1e-4 * float64(71-s)), GradNorm: 2}
+		bucket := report.Bucket{Name: "layer 0", Pairs: 120, NegativePairs: 60}
+		for i, l := range langs {
+			weight := 1.0
+			if i == 15 && s%7 != 0 {
+				weight = 0
+			} else {
+				r.LossByLang[l] = report.Float(4 - float64(i)/20 - float64(s)/50)
+			}
+			bucket.Weights = append(bucket.Weights, weight)
+			for j := range i {
+				r.Cosines = append(r.Cosines, report.Float(0.3*math.Sin(float64(s*s*(i+16*j)))))
+			}
+		}
+		r.Cosines[0] -= 0.4
+		r.Buckets = []report.Bucket{bucket}
+		put(r)
+		if s%10 == 0 {
+			g := report.Gram{Kind: "gram", Step: s}
+			x := report.GramBucket{Name: "layer 0"}
+			for i := range 16 {
+				for j := range i + 1 {
+					x.G = append(x.G, map[bool]report.Float{true: 1, false: 0.1}[i == j])
+				}
+			}
+			g.Buckets = append(g.Buckets, x)
+			put(g)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "metrics.jsonl"), b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// A language's weight is averaged over the steps that had it.
+func TestWeightsOfARareLanguage(t *testing.T) {
+	f := load(t, sixteen(t))
+	there := 0
+	for k, w := range f.Weights[0][15] {
+		if (k+1)%7 == 0 {
+			there++
+			if w != 1 {
+				t.Errorf("point %d: weight %v", k, w)
+			}
+		} else if !math.IsNaN(float64(w)) {
+			t.Errorf("point %d: weight %v in a step without the language", k, w)
+		}
+	}
+	if there != 10 || len(f.LR) != 70 || f.LR[0] != 0.007 || f.GradNorm[5] != 2 {
+		t.Errorf("%d points; lr %v", there, f.LR[:1])
+	}
+	if len(f.Cosines) != 2 || !(f.Cosines[0].Pairs[0].High < 0) || !(f.Cosines[0].Pairs[5].High > 0) {
+		t.Errorf("cosines over the run: %+v", f.Cosines)
+	}
+}
+
 func sample(t testing.TB, steps int, extra ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -214,7 +288,7 @@ func TestSparse(t *testing.T) {
 	if csv, err := f.WriteCSV(filepath.Join(t.TempDir(), "c")); err != nil || len(csv) != 1 {
 		t.Errorf("csv %v, %v", csv, err)
 	}
-	if png, err := f.WritePNG(t.TempDir()); err != nil || len(png) != 2 {
+	if png, err := f.WritePNG(t.TempDir()); err != nil || len(png) != 4 {
 		t.Errorf("png %v, %v", png, err)
 	}
 }
@@ -231,7 +305,7 @@ func TestFiles(t *testing.T) {
 	}
 	dir := t.TempDir()
 	png, err := f.WritePNG(dir)
-	if err != nil || len(png) != 14 {
+	if err != nil || len(png) != 16 {
 		t.Fatalf("png %v, %v", png, err)
 	}
 	for _, p := range png {

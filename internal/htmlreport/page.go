@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"math"
 	"slices"
+	"strconv"
 
 	"concord/internal/report"
 )
@@ -22,10 +23,13 @@ type Figures struct {
 	Before   *report.Eval       `json:"before"`
 	After    *report.Eval       `json:"after"`
 	Evals    []report.Eval      `json:"evals"`
-	Steps    []int              `json:"steps"`              // of the series below
-	Every    int                `json:"every"`              // steps that one point of them averages
-	Loss     [][]report.Float   `json:"loss"`               // by language
-	Rate     []report.Float     `json:"rate"`               // tokens per second
+	Steps    []int              `json:"steps"` // of the series below
+	Every    int                `json:"every"` // steps that one point of them averages
+	Loss     [][]report.Float   `json:"loss"`  // by language
+	Rate     []report.Float     `json:"rate"`  // tokens per second, padding not counted
+	LR       []report.Float     `json:"lr"`
+	GradNorm []report.Float     `json:"grad_norm"`          // of the resolved gradient, before clipping
+	Cosines  []runCosines       `json:"run_cosines"`        // over the whole run: of all buckets together, then of each
 	Machines *Machines          `json:"machines,omitempty"` // of a run on many
 	Buckets  []string           `json:"buckets"`
 	Conflict [][]report.Float   `json:"conflict"` // by bucket: share of pairs, 0 … 1
@@ -52,6 +56,7 @@ func Derive(r *Run) *Figures {
 		f.Before, f.After = &r.Evals[0], &r.Evals[n-1]
 	}
 	f.Buckets = bucketNames(r.Steps)
+	f.Cosines = overRun(r)
 	f.series(r.Steps)
 	per := max(1, len(f.Buckets)*len(f.Langs)*len(f.Langs))
 	for _, i := range thin(len(r.Grams), max(2, min(100, numbers/per))) {
@@ -166,6 +171,8 @@ func (f *Figures) point(steps []report.Step) {
 		}))
 	}
 	f.Rate = append(f.Rate, mean(steps, 1, func(s report.Step) float64 { return float64(s.Tokens) / s.Seconds }))
+	f.LR = append(f.LR, significant(mean(steps, 12, func(s report.Step) float64 { return float64(s.LR) })))
+	f.GradNorm = append(f.GradNorm, mean(steps, 5, func(s report.Step) float64 { return float64(s.GradNorm) }))
 	for b, name := range f.Buckets {
 		f.bucketPoint(b, name, steps)
 	}
@@ -184,20 +191,30 @@ func (f *Figures) bucketPoint(b int, name string, steps []report.Step) {
 		}
 		return math.NaN()
 	}))
-	for i := range f.Langs {
+	for i, lang := range f.Langs { // only of steps that had the language: elsewhere its weight is 0 for want of a gradient
+		had := func(s report.Step) bool { _, ok := s.LossByLang[lang]; return ok }
 		f.Weights[b][i] = append(f.Weights[b][i], mean(steps, 5, func(s report.Step) float64 {
-			if x := of(s); x != nil && i < len(x.Weights) {
+			if x := of(s); x != nil && i < len(x.Weights) && had(s) {
 				return x.Weights[i]
 			}
 			return math.NaN()
 		}))
 		f.Norms[b][i] = append(f.Norms[b][i], mean(steps, 7, func(s report.Step) float64 {
-			if x := of(s); x != nil && i < len(x.Norms) {
+			if x := of(s); x != nil && i < len(x.Norms) && had(s) {
 				return float64(x.Norms[i])
 			}
 			return math.NaN()
 		}))
 	}
+}
+
+// significant keeps four digits.
+func significant(x report.Float) report.Float {
+	v, err := strconv.ParseFloat(strconv.FormatFloat(float64(x), 'g', 4, 64), 64)
+	if err != nil {
+		return report.Float(math.NaN())
+	}
+	return report.Float(v)
 }
 
 // mean is over the finite values, rounded; NaN without any.

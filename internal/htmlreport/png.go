@@ -1,6 +1,7 @@
 package htmlreport
 
 import (
+	"errors"
 	"fmt"
 	"image/color"
 	"maps"
@@ -13,6 +14,7 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
 
 	"concord/internal/report"
 )
@@ -21,6 +23,12 @@ func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m))
 
 // colours are Okabe and Ito's, as on the page.
 var colours = []color.RGBA{{0, 114, 178, 255}, {213, 94, 0, 255}, {0, 158, 115, 255}, {204, 121, 167, 255}, {230, 159, 0, 255}, {86, 180, 233, 255}, {140, 107, 177, 255}, {127, 127, 127, 255}}
+
+// dashes and shapes tell lines apart whose colours repeat.
+var (
+	dashes = [][]vg.Length{{vg.Points(2), vg.Points(2)}, {vg.Points(6), vg.Points(3)}, {vg.Points(1), vg.Points(3)}, {vg.Points(8), vg.Points(2), vg.Points(2), vg.Points(2)}}
+	shapes = []draw.GlyphDrawer{draw.CircleGlyph{}, draw.SquareGlyph{}, draw.TriangleGlyph{}, draw.PyramidGlyph{}}
+)
 
 // line is one series of a picture; y may hold NaN.
 type line struct {
@@ -42,7 +50,7 @@ func (f *Figures) WritePNG(dir string) ([]string, error) {
 			continue
 		}
 		path := filepath.Join(dir, p.name+".png")
-		if err := p.plot.Save(9*vg.Inch, p.height, path); err != nil {
+		if err := p.save(path); err != nil {
 			return out, fmt.Errorf("%s: %w", path, err)
 		}
 		out = append(out, path)
@@ -57,15 +65,38 @@ type picture struct {
 	height vg.Length
 }
 
+// save draws the plot with its legend beside it, so that it hides no data.
+func (p picture) save(path string) error {
+	c := vgimg.NewWith(vgimg.UseWH(9*vg.Inch, p.height), vgimg.UseBackgroundColor(color.White))
+	whole, side := draw.New(c), vg.Length(0)
+	legend := p.plot.Legend
+	p.plot.Legend = plot.NewLegend()
+	if w := legend.Rectangle(whole).Size().X; w > 0 {
+		side = w + vg.Points(14)
+	}
+	p.plot.Draw(draw.Crop(whole, 0, -side, 0, 0))
+	legend.Top, legend.Left = true, true
+	legend.XOffs, legend.YOffs = 0, -vg.Points(20)
+	legend.Draw(draw.Crop(whole, 9*vg.Inch-side+vg.Points(8), 0, 0, 0))
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = vgimg.PngCanvas{Canvas: c}.WriteTo(f)
+	return errors.Join(err, f.Close())
+}
+
 func (f *Figures) pictures() []picture {
 	const tall = 5 * vg.Inch
 	out := []picture{
 		{"loss", chart("Training loss by language", "step", "nats per token", f.lossLines()), tall},
 		{"bits_per_byte", chart("Held-out bits per byte (dashed: never trained on)", "step", "bits per byte", f.evalLines()), tall},
-		{"conflicts", chart("Share of conflicting pairs by bucket", "step", "share", f.stepLines(f.Conflict)), tall},
+		{"conflicts", chart("Share of pairs with a cosine below 0 by bucket (chance: 0.5)", "step", "share", f.stepLines(f.Conflict)), tall},
 		{"angle", chart("Angle between the resolved and the mean gradient", "step", "degrees", f.gramLines(func(b bucketSnapshot) report.Float { return b.Angle })), tall},
 		{"length", chart("Length of the resolved over that of the mean gradient", "step", "ratio", f.gramLines(func(b bucketSnapshot) report.Float { return b.Ratio })), tall},
 		{"gap", chart("Stationarity gap (dashed: whole model)", "step", "gap", f.gapLines()), tall},
+		{"learning_rate", chart("Learning rate", "step", "learning rate", []line{{name: "learning rate", x: floats(f.Steps), y: f.LR}}), tall},
+		{"gradient_norm", chart("Norm of the resolved gradient, before clipping", "step", "norm", []line{{name: "gradient norm", x: floats(f.Steps), y: f.GradNorm}}), tall},
 		{"rate", chart("Tokens per second", "step", "tokens/s", []line{{name: "tokens/s", x: floats(f.Steps), y: f.Rate}}), tall},
 		{"probes", f.probePlot(), 6 * vg.Inch},
 		{"cosines", f.cosinePlot(), 7 * vg.Inch},
@@ -176,15 +207,16 @@ func chart(title, x, y string, lines []line) *plot.Plot {
 		drawn++
 		curve.Color, dots.Color = colours[i%len(colours)], colours[i%len(colours)]
 		curve.Width, dots.Shape, dots.Radius = vg.Points(1.2), draw.CircleGlyph{}, vg.Points(1.4)
-		if l.dashed || i >= len(colours) {
-			curve.Dashes = []vg.Length{vg.Points(4), vg.Points(2)}
+		if l.dashed || i >= len(colours) { // colours repeat: dashes and marks tell the rest
+			curve.Dashes = dashes[i/len(colours)%len(dashes)]
+			dots.Shape = shapes[i/len(colours)%len(shapes)]
 		}
 		p.Add(curve)
-		if len(pts) < 30 {
+		if len(pts) < 30 || len(pts) < len(l.y) && len(pts) <= 150 {
 			p.Add(dots)
 		}
-		if i < 24 {
-			p.Legend.Add(l.name, curve)
+		if i < 32 {
+			p.Legend.Add(l.name, curve, dots)
 		}
 	}
 	if drawn == 0 {
@@ -254,17 +286,37 @@ func (diverging) Colors() []color.Color {
 	return out
 }
 
-// cosinePlot is the last snapshot's, of the whole model.
+// overWholeRun is the run's mean cosines as a matrix.
+func (f *Figures) overWholeRun() ([]report.Float, bool) {
+	if len(f.Cosines) == 0 {
+		return nil, false
+	}
+	n := len(f.Langs)
+	out := make([]report.Float, n*n)
+	for i := range n {
+		out[i*n+i] = 1
+		for j := range i {
+			v := f.Cosines[0].Pairs[i*(i-1)/2+j].Value
+			out[i*n+j], out[j*n+i] = v, v
+		}
+	}
+	return out, true
+}
+
+// cosinePlot is the whole run's, or else the last snapshot's, of the whole model.
 func (f *Figures) cosinePlot() *plot.Plot {
 	if len(f.Grams) == 0 || len(f.Langs) == 0 {
 		return nil
 	}
 	last := f.Grams[len(f.Grams)-1]
 	g := grid{len(f.Langs), last.Cosines}
-	h := plotter.NewHeatMap(g, diverging{})
-	h.Min, h.Max = -1, 1
 	p := plot.New()
 	p.Title.Text = fmt.Sprintf("Cosines between the languages' gradients, step %d", last.Step)
+	if run, ok := f.overWholeRun(); ok {
+		g.cos, p.Title.Text = run, "Mean cosines between the languages' gradients over the run"
+	}
+	h := plotter.NewHeatMap(g, diverging{})
+	h.Min, h.Max = -1, 1
 	p.Add(h)
 	var ticks, back []plot.Tick
 	for i, lang := range f.Langs {

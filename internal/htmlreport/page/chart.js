@@ -51,29 +51,54 @@ function hideTip() { tip.hidden = true; }
 
 let drawn = 0; // figures, for tests
 
-// lines draws series [{name, x, y, index, dots}] and returns the element. o: xLabel, yLabel, zero, points.
-function lines(series, o) {
+// smooth is the mean of the last n values that there are, where there is one.
+function smooth(y, n) {
+  if (n < 2) return y;
+  const last = [];
+  return y.map(v => { if (!ok(v)) return null; last.push(v); if (last.length > n) last.shift(); return last.reduce((a, b) => a + b, 0) / last.length; });
+}
+// spread moves label heights apart, in order, so that each keeps its room.
+function spread(labels, room, top, bottom) {
+  labels.sort((a, b) => a.y - b.y);
+  labels.forEach((l, i) => { l.y = Math.max(l.y, i ? labels[i - 1].y + room : top); });
+  for (let i = labels.length - 1, limit = bottom; i >= 0; i--, limit -= room) labels[i].y = Math.min(labels[i].y, limit);
+  return labels;
+}
+// lines draws series [{name, x, y, index, dots, dashed, thick}] and returns the element. A series goes straight
+// over steps without a value, and then shows its points. o: title, xLabel, yLabel, zero, controls (smoothing, log axis).
+function lines(all, o) {
   const box = el("div"), legend = el("div", { class: "legend" }), host = el("div");
-  const shown = series.map(() => true);
+  const shown = all.map(() => true);
+  let window_ = 1, log = false, series = all;
   function draw() {
     host.replaceChildren();
+    series = all.map(q => Object.assign({}, q, { y: smooth(q.y, window_).map(v => log && !(v > 0) ? null : v) }));
     const live = series.filter((_, i) => shown[i]);
-    const xr = extent(live.map(s => s.x)), yr = extent(live.map(s => s.y).concat(o.zero ? [[0]] : []));
+    const xr = extent(live.map(s => s.x)), yr = extent(live.map(s => s.y).concat(o.zero && !log ? [[0]] : []));
     if (!xr || !yr) { host.append(el("p", { class: "missing" }, "Nothing to draw.")); return; }
-    const narrow = innerWidth < 560, W = narrow ? 360 : 760, H = narrow ? 230 : 280, L = 46, R = 8, T = 8, B = 34;
-    const X = v => L + (v - xr[0]) / (xr[1] - xr[0]) * (W - L - R), Y = v => H - B - (v - yr[0]) / (yr[1] - yr[0]) * (H - T - B);
+    const names = series.length > 1, longest = Math.max(...series.map(q => q.name.length));
+    const narrow = innerWidth < 560, W = narrow ? 360 : 760, H = Math.max(narrow ? 230 : 280, names ? series.length * 11 + 44 : 0), L = 46, R = names ? Math.min(narrow ? 74 : 130, 12 + longest * 6.2) : 8, T = 8, B = 34;
+    const f = log ? Math.log : v => v, y0 = f(yr[0]), y1 = f(yr[1]);
+    const X = v => L + (v - xr[0]) / (xr[1] - xr[0]) * (W - L - R), Y = v => H - B - (f(v) - y0) / (y1 - y0) * (H - T - B);
     const s = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": o.title });
     for (const v of ticks(yr[0], yr[1], 5)) { s.append(svg("line", { class: "axis", x1: L, x2: W - R, y1: Y(v), y2: Y(v) }), svg("text", { x: L - 5, y: Y(v) + 4, "text-anchor": "end" }, num(v))); }
     for (const v of ticks(xr[0], xr[1], narrow ? 4 : 8)) s.append(svg("text", { x: X(v), y: H - B + 15, "text-anchor": "middle" }, Math.abs(v) >= 1 || v === 0 ? String(Math.round(v * 100) / 100) : num(v)));
-    s.append(svg("text", { x: W - R, y: H - 3, "text-anchor": "end" }, o.xLabel || "step"), svg("text", { x: 2, y: H - 3 }, o.yLabel || ""));
+    s.append(svg("text", { x: W - R, y: H - 3, "text-anchor": "end" }, o.xLabel || "step"), svg("text", { x: 2, y: H - 3 }, (o.yLabel || "") + (log ? ", log" : "")));
+    const labels = [];
     series.forEach((q, i) => {
       if (!shown[i]) return;
       const k = q.index === undefined ? i : q.index, c = colour(k);
-      let d = "", pen = false;
-      q.y.forEach((v, n) => { if (!ok(v)) { pen = false; return; } d += (pen ? "L" : "M") + X(q.x[n]).toFixed(1) + " " + Y(v).toFixed(1); pen = true; });
+      let d = "", last = null;
+      const there = q.y.filter(ok).length;
+      q.y.forEach((v, n) => { if (ok(v)) { d += (d ? "L" : "M") + X(q.x[n]).toFixed(1) + " " + Y(v).toFixed(1); last = v; } });
       s.append(svg("path", { d: d, fill: "none", stroke: c, "stroke-width": q.thick ? 2.6 : 1.7, "stroke-dasharray": q.dashed ? "3 3" : dash(k) }));
-      if (q.dots || q.y.length < 2) q.y.forEach((v, n) => { if (ok(v)) s.append(svg("circle", { cx: X(q.x[n]), cy: Y(v), r: 3, fill: q.dashed ? "none" : c, stroke: c })); });
+      if (q.dots || there < 2 || there < q.y.length && there <= 150) q.y.forEach((v, n) => { if (ok(v)) s.append(point(k, X(q.x[n]), Y(v), q.dots ? 3 : 2.2, q.dashed ? "none" : c, c)); });
+      if (names && last !== null) labels.push({ y: Y(last), to: Y(last), name: q.name, c: c });
     });
+    for (const l of spread(labels, 11, T + 4, H - B + 8)) {
+      s.append(svg("line", { x1: W - R + 1, x2: W - R + 8, y1: l.to, y2: l.y, stroke: l.c, "stroke-width": 1 }));
+      s.append(svg("text", { x: W - R + 10, y: l.y + 3.5, style: "font-size:10px;fill:" + l.c }, l.name.length * 6.2 > R - 10 ? l.name.slice(0, Math.floor((R - 16) / 6.2)) + "…" : l.name));
+    }
     const mark = svg("line", { class: "axis", y1: T, y2: H - B, visibility: "hidden", stroke: "currentColor" });
     s.append(mark);
     function at(e) {
@@ -90,16 +115,28 @@ function lines(series, o) {
     s.addEventListener("pointerleave", () => { hideTip(); mark.setAttribute("visibility", "hidden"); });
     host.append(s);
   }
-  series.forEach((q, i) => {
+  all.forEach((q, i) => {
     const k = q.index === undefined ? i : q.index, sw = svg("svg", { width: 22, height: 8, style: "width:22px" });
-    sw.append(svg("line", { x1: 0, x2: 22, y1: 4, y2: 4, stroke: colour(k), "stroke-width": 3, "stroke-dasharray": q.dashed ? "3 3" : dash(k) }));
+    sw.append(svg("line", { x1: 0, x2: 22, y1: 4, y2: 4, stroke: colour(k), "stroke-width": 2.4, "stroke-dasharray": q.dashed ? "3 3" : dash(k) }), point(k, 11, 4, 3, q.dashed ? "none" : colour(k), colour(k)));
     const b = el("button", { type: "button", "aria-pressed": "true", on: { click: () => { shown[i] = !shown[i]; b.setAttribute("aria-pressed", shown[i]); draw(); } } }, sw, q.name);
     legend.append(b);
   });
   draw(); drawn++;
   addEventListener("resize", draw);
-  box.append(legend, host, asTable(() => [[o.xLabel || "step", ...series.map(q => q.name)], ...tableRows(series)]));
+  if (o.controls) {
+    const by = el("select", { "aria-label": "smoothing" }, ...[1, 5, 20, 50].map(n => el("option", { value: n }, n === 1 ? "none" : "mean of " + n + " points")));
+    by.addEventListener("change", () => { window_ = +by.value; draw(); });
+    const scale = el("input", { type: "checkbox" });
+    scale.addEventListener("change", () => { log = scale.checked; draw(); });
+    box.append(el("div", { class: "controls" }, el("label", {}, "smoothing", by), el("label", {}, scale, "log axis")));
+  }
+  box.append(legend, host, asTable(() => [[o.xLabel || "step", ...all.map(q => q.name)], ...tableRows(all)]));
   return box;
+}
+// point is a mark whose shape tells colours that repeat apart: a disc, a square, a triangle, a diamond.
+function point(k, x, y, r, fill, stroke) {
+  const d = [null, `M${x - r} ${y - r}h${2 * r}v${2 * r}h${-2 * r}z`, `M${x} ${y - r * 1.2}L${x + r * 1.2} ${y + r}H${x - r * 1.2}z`, `M${x} ${y - r * 1.4}L${x + r * 1.4} ${y}L${x} ${y + r * 1.4}L${x - r * 1.4} ${y}z`][Math.floor(k / COLOURS.length) % 4];
+  return d ? svg("path", { d: d, fill: fill, stroke: stroke }) : svg("circle", { cx: x, cy: y, r: r, fill: fill, stroke: stroke });
 }
 function tableRows(series) {
   const xs = [...new Set(series.flatMap(q => q.x))].sort((a, b) => a - b), maps = series.map(q => new Map(q.x.map((x, n) => [x, q.y[n]])));
@@ -134,7 +171,7 @@ function heat(names, xs, values, o) {
     const w = (W - L) / Math.max(1, xs.length);
     values[r].forEach((v, k) => {
       if (!ok(v)) return;
-      const c = svg("rect", { x: L + k * w, y: y + 13, width: w + .3, height: cell, fill: `rgba(178,24,43,${(v * .95 + .03).toFixed(3)})` });
+      const c = svg("rect", { x: L + k * w, y: y + 13, width: w + .3, height: cell, fill: diverging(o.center === undefined ? -v : (o.center - v) / Math.max(o.center, 1 - o.center)) });
       s.append(c);
     });
     s.append(svg("rect", { x: L, y: y + 13, width: W - L, height: cell, fill: "none", class: "axis" }));

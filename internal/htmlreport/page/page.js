@@ -26,31 +26,48 @@ function summary() {
   const dl = el("dl"), put = (k, v) => dl.append(el("dt", {}, k), el("dd", {}, v));
   put("Run", (H.name || "") + "  " + (H.dir || ""));
   put("Steps", last + " of " + H.steps + (DATA.end ? "" : ", not finished") + "; " + H.rows + " rows × " + H.seq_len + " tokens");
-  put("Tokens", (DATA.total_tokens || 0).toLocaleString("en") + " in " + duration(DATA.end ? DATA.end.seconds : DATA.seconds));
+  put("Tokens", (DATA.total_tokens || 0).toLocaleString("en") + " read" + (DATA.end && DATA.end.supervised ? ", " + DATA.end.supervised.toLocaleString("en") + " of them trained on," : "") + " in " + duration(DATA.end ? DATA.end.seconds : DATA.seconds));
   put("Trained on", LANGS.join(" "));
   put("Program", "concord " + H.version);
   s.append(dl);
+  for (const w of H.warnings || []) s.append(el("p", { class: "missing" }, "! " + w));
+  if (has(H.settings)) s.append(el("details", {}, el("summary", {}, "Settings that are not the defaults"), table([["setting", "value"], ...H.settings.map(x => [x.key, x.value])])));
   const a = DATA.before, b = DATA.after;
   if (!b) { missing(s, "No evaluation was recorded: give a source heldout or holdout, and leave eval.first and eval.last on."); return; }
-  const rows = [["language", "", "before", "after", "change"]], was = new Map((a.rows || []).map(r => [r.lang, r]));
+  const rows = [["language", "", "before", "after", "change", "95 % interval", "documents"]], was = new Map((a.rows || []).map(r => [r.lang, r]));
   const change = (x, y) => ok(x) && ok(y) && x ? (100 * (y / x - 1)).toFixed(1) + " %" : "–";
+  const worst = [], signed = v => (v > 0 ? "+" : "") + v.toFixed(1);
   for (const seen of [true, false]) {
     const these = (b.rows || []).filter(r => r.seen === seen);
     if (!these.length) continue;
-    for (const r of these) { const w = was.get(r.lang) || {}; rows.push([r.lang, seen ? "seen" : "unseen", num(w.bits_per_byte, 3), num(r.bits_per_byte, 3), change(w.bits_per_byte, r.bits_per_byte)]); }
-    const avg = l => l.reduce((p, v) => p + v, 0) / l.length, worst = l => Math.max(...l);
-    for (const [name, f] of [["mean", avg], ["worst", worst]]) {
-      const x = f(these.map(r => (was.get(r.lang) || {}).bits_per_byte)), y = f(these.map(r => r.bits_per_byte));
-      const row = [name, seen ? "seen" : "unseen", num(x, 3), num(y, 3), change(x, y)]; row.sum = true; rows.push(row);
+    const kind = seen ? "seen" : "unseen", range = c => c && ok(c.low) && ok(c.high) ? signed(100 * c.low) + " … " + signed(100 * c.high) + (c.low < 0 && c.high > 0 ? "  ?" : "") : "–";
+    const both = [];
+    for (const r of these) {
+      const w = was.get(r.lang) || {}, x = w.bits_per_byte, y = r.bits_per_byte;
+      if (!ok(y)) { rows.push([r.lang, kind, "–", "not measured: nothing is held out", "", "", "0"]); continue; }
+      if (ok(x)) both.push({ lang: r.lang, x: x, y: y, c: y / x - 1 });
+      rows.push([r.lang, kind, num(x, 3), num(y, 3), change(x, y), range(r.change), r.examples || ""]);
     }
+    if (!both.length) continue;
+    const avg = k => both.reduce((p, v) => p + v[k], 0) / both.length, m = (b.means || []).find(m => m.seen === seen);
+    const row = ["mean", kind, num(avg("x"), 3), num(avg("y"), 3), change(avg("x"), avg("y")), range(m && m.change), m && m.languages < m.of ? m.languages + " of " + m.of + " languages" : ""]; row.sum = true; rows.push(row);
+    const high = both.reduce((p, v) => v.y > p.y ? v : p), least = both.reduce((p, v) => v.c > p.c ? v : p);
+    worst.push((seen ? "Of the trained languages" : "Of the unseen ones") + " " + high.lang + " has the most bits per byte (" + num(high.y, 3) + "), and " + least.lang + " " + (least.c > 0 ? "lost most" : "gained least") + " (" + change(least.x, least.y) + ").");
   }
-  s.append(el("p", { class: "note" }, "Held-out bits per byte, lower is better: step " + a.step + " against step " + b.step + "."), table(rows));
+  s.append(el("p", { class: "note" }, "Held-out bits per byte, lower is better: step " + a.step + " against step " + b.step + ". The interval is the change's, over the documents; ? may be chance."), table(rows), ...worst.map(w => el("p", { class: "note" }, w)));
 }
 
 function loss() {
   const s = section("loss", "Loss by language", "Training loss, nats per supervised token" + (DATA.every > 1 ? "; each point is the mean of " + DATA.every + " steps" : "") + ". Tap a name to hide it.");
   if (!has(DATA.steps)) { missing(s, "No step was recorded."); return; }
-  s.append(lines(LANGS.map((l, i) => ({ name: l, x: DATA.steps, y: DATA.loss[i], index: i })), { title: "training loss by language over steps", yLabel: "↑ nats per token" }));
+  s.append(lines(LANGS.map((l, i) => ({ name: l, x: DATA.steps, y: DATA.loss[i], index: i })), { title: "training loss by language over steps", yLabel: "↑ nats per token", controls: true }));
+}
+
+function optimizer() {
+  const s = section("optimizer", "Learning rate and gradient", "The norm is that of the gradient that was followed, before clipping.");
+  if (!has(DATA.steps)) { missing(s, "No step was recorded."); return; }
+  s.append(lines([{ name: "learning rate", x: DATA.steps, y: DATA.lr, index: 0 }], { title: "learning rate over steps", yLabel: "↑ learning rate", zero: true }),
+    lines([{ name: "gradient norm", x: DATA.steps, y: DATA.grad_norm, index: 1 }], { title: "gradient norm over steps", yLabel: "↑ gradient norm", controls: true }));
 }
 
 function heldout() {
@@ -63,39 +80,61 @@ function heldout() {
 }
 
 let drawMatrix = null;
+// On a phone many languages' cosines are in hundredths, in small cells.
+const small = () => innerWidth < 560 && LANGS.length > 5;
+const cosine = v => !ok(v) ? "–" : (small() ? (100 * v).toFixed(0).replace(/^-0$/, "0") : v.toFixed(2).replace("-0.00", "0.00")).replace("-", "−");
+const matrix = rows => el("div", { class: "scroll" }, el("table", { class: small() ? "matrix small" : "matrix" }, ...rows));
+const hundredths = () => small() ? ", in hundredths" : "";
 function cosines() {
-  const s = section("cosines", "Cosines between the languages' gradients", "Blue agrees, red and framed conflicts (cosine below 0). Italic and pale: within two standard errors of 0, where the noise was measured ([objective.noise] halves): the sign may be chance.");
+  const s = section("cosines", "Cosines between the languages' gradients", "Two languages conflict where the cosine between their gradients is below 0 (red). By chance alone half of all cosines are: framed is only what lies below 0 beyond chance, over the whole run by the spread between its steps (for all pairs together), in one step where the noise was measured ([objective.noise] halves).");
   if (!has(DATA.grams)) { missing(s, noGram); return; }
   const host = el("div"), first = DATA.grams[0].buckets.map(b => b.name);
-  let g = DATA.grams.length - 1, b = 0;
+  const run = DATA.run_cosines || [], n = LANGS.length, whole = DATA.grams.length; // the last place of the slider is the whole run
+  let g = run.length ? whole : whole - 1, b = 0;
+  const place = v => v === whole ? "whole run" : String(DATA.grams[v].step);
+  function overRun() {
+    const name = b === 0 ? "" : first[b - 1], c = run.find(x => x.name === name);
+    if (!c) { host.replaceChildren(el("p", { class: "missing" }, "No cosines of this bucket.")); return; }
+    const at = (i, j) => i > j ? c.pairs[i * (i - 1) / 2 + j] : c.pairs[j * (j - 1) / 2 + i];
+    const rows = [el("tr", {}, el("th"), ...LANGS.map(l => el("th", { scope: "col" }, l)))];
+    for (let i = 0; i < n; i++) rows.push(el("tr", {}, el("th", { scope: "row" }, LANGS[i]), ...LANGS.map((_, j) => {
+      if (i === j) return el("td", {}, (small() ? "·" : "1"));
+      const e = at(i, j), v = e.value;
+      return el("td", { style: `background:${diverging(v)};color:${inkOn(v)}`, class: ok(e.high) && e.high < 0 ? "conflict" : ok(e.low) && e.low < 0 ? "noise" : "", title: ok(e.low) ? v.toFixed(3) + " (" + e.low.toFixed(3) + " … " + e.high.toFixed(3) + ")" : "" }, cosine(v));
+    })));
+    host.replaceChildren(...[(name || "all buckets together") + ", whole run" + hundredths(), ...c.text].map(t => el("p", { class: "note" }, t)), matrix(rows));
+  }
   drawMatrix = function () {
-    const snap = DATA.grams[g], k = b === 0 ? null : snap.buckets.find(x => x.name === first[b - 1]), c = k ? k.cos : snap.cos, err = k ? k.err : snap.err, n = LANGS.length;
+    if (g === whole) { overRun(); return; }
+    const snap = DATA.grams[g], k = b === 0 ? null : snap.buckets.find(x => x.name === first[b - 1]), c = k ? k.cos : snap.cos, err = k ? k.err : snap.err;
     const rows = [el("tr", {}, el("th"), ...LANGS.map(l => el("th", { scope: "col" }, l)))];
     let conflicts = 0, pairs = 0, sure = 0;
     for (let i = 0; i < n; i++) rows.push(el("tr", {}, el("th", { scope: "row" }, LANGS[i]), ...LANGS.map((_, j) => {
       const v = c[i * n + j];
       const e = err && i !== j ? err[i * n + j] : null, noise = ok(v) && ok(e) && Math.abs(v) < 2 * e;
       if (j < i && ok(v)) { pairs++; if (v < 0) { conflicts++; if (ok(e) && !noise) sure++; } }
-      return el("td", { style: `background:${i === j ? "transparent" : diverging(v)};color:${inkOn(i === j ? 0 : v)}`, class: (i !== j && v < 0 ? "conflict" : "") + (noise ? " noise" : ""), title: ok(e) && ok(v) ? v.toFixed(3) + " ± " + e.toFixed(3) : "" }, i === j ? "1" : ok(v) ? v.toFixed(2).replace("-0.00", "0.00").replace("-", "−") : "–");
+      return el("td", { style: `background:${i === j ? "transparent" : diverging(v)};color:${inkOn(i === j ? 0 : v)}`, class: (i !== j && v < 0 && ok(e) && !noise ? "conflict" : "") + (noise ? " noise" : ""), title: ok(e) && ok(v) ? v.toFixed(3) + " ± " + e.toFixed(3) : "" }, i === j ? (small() ? "·" : "1") : cosine(v));
     })));
-    host.replaceChildren(el("p", { class: "note" }, (k ? k.name : "all buckets together") + ", step " + snap.step + ": " + conflicts + " of " + pairs + " pairs conflict" + (err ? ", " + sure + " beyond the noise" : "") + (snap.metric === "adam" ? " in the optimizer's metric." : ".")), el("div", { class: "scroll" }, el("table", { class: "matrix" }, ...rows)));
+    host.replaceChildren(el("p", { class: "note" }, (k ? k.name : "all buckets together") + ", step " + snap.step + ": " + conflicts + " of " + pairs + " cosines are below 0" + (err ? ", " + sure + " beyond the noise" : "; how many by chance is not known of one step") + (snap.metric === "adam" ? " in the optimizer's metric" : "") + hundredths() + "."), matrix(rows));
   };
-  s.append(el("div", { class: "controls" }, slider("bucket", first.length, 0, v => v === 0 ? "all" : first[v - 1], v => { b = v; drawMatrix(); }), slider("step", DATA.grams.length - 1, g, v => String(DATA.grams[v].step), v => { g = v; drawMatrix(); })), host);
+  s.append(el("div", { class: "controls" }, slider("bucket", first.length, 0, v => v === 0 ? "all" : first[v - 1], v => { b = v; drawMatrix(); }), slider("step", run.length ? whole : whole - 1, g, place, v => { g = v; drawMatrix(); })), host);
   drawMatrix(); drawn++;
 }
 
 function conflicts() {
-  const s = section("conflicts", "Conflicting pairs by layer", "Share of language pairs with a negative cosine, from clear (none) to red (all).");
+  const s = section("conflicts", "Cosines below 0 by layer", "Share of language pairs whose cosine is below 0 in a step. Chance gives 50 % (clear); red is more, blue is less.");
   if (!has(DATA.buckets) || !DATA.conflict.some(r => r.some(ok))) { missing(s, noGram); return; }
-  s.append(heat(DATA.buckets, DATA.steps, DATA.conflict, { title: "share of conflicting pairs by bucket over steps", xLabel: "step" }));
+  s.append(heat(DATA.buckets, DATA.steps, DATA.conflict, { title: "share of conflicting pairs by bucket over steps", xLabel: "step", center: .5 }));
 }
 
 function weights() {
-  const s = section("weights", "Weights of the languages", "What the method gave each language in each bucket. Effective weight is the weight times the length of the gradient.");
+  const s = section("weights", "Weights of the languages", "What the method gave each language in each bucket, in the steps that had the language. Effective weight is the weight times the length of the gradient.");
   const any = has(DATA.buckets) && DATA.weights.some(b => b.some(l => l.some(ok)));
   if (!any) { missing(s, noGram); return; }
   const avg = l => { const v = l.filter(ok); return v.length ? v.reduce((a, x) => a + x, 0) / v.length : null; };
-  s.append(el("p", { class: "note" }, "Mean over the run:"), table([["bucket", ...LANGS], ...DATA.buckets.map((name, b) => [name, ...LANGS.map((_, i) => num(avg(DATA.weights[b][i]), 3))])]));
+  s.append(el("p", { class: "note" }, "Mean over the run:"), table(LANGS.length > DATA.buckets.length
+    ? [["language", ...DATA.buckets], ...LANGS.map((l, i) => [l, ...DATA.buckets.map((_, b) => num(avg(DATA.weights[b][i]), 3))])]
+    : [["bucket", ...LANGS], ...DATA.buckets.map((name, b) => [name, ...LANGS.map((_, i) => num(avg(DATA.weights[b][i]), 3))])]));
   const host = el("div"), kind = el("select", { "aria-label": "what" }, el("option", { value: "w" }, "weight"), el("option", { value: "e" }, "effective weight"), el("option", { value: "n" }, "gradient norm"));
   let b = 0;
   function draw() {
@@ -172,7 +211,7 @@ function representation() {
   for (const t of a.tables || []) s.append(el("p", { class: "note" }, [t.title, t.note].filter(Boolean).join(". ")), table([t.columns || [], ...(t.rows || []).map(r => r.map(c => typeof c === "number" ? num(c) : c === null ? "–" : String(c)))]));
 }
 
-for (const f of [summary, loss, heldout, cosines, conflicts, weights, distance, probes, gaps, noise, cost, machines, representation]) f();
+for (const f of [summary, loss, heldout, optimizer, cosines, conflicts, weights, distance, probes, gaps, noise, cost, machines, representation]) f();
 if (has(DATA.warnings)) main.append(el("section", {}, el("h2", {}, "Left out"), ...DATA.warnings.slice(0, 20).map(w => el("p", { class: "note" }, w))));
 document.getElementById("foot").textContent = "Made by concord " + H.version + ". This file needs no network.";
 document.documentElement.dataset.ready = String(drawn);
@@ -190,6 +229,10 @@ if (location.hash === "#selftest") { // for tests in a browser: every slider mus
   }
   for (const d of document.querySelectorAll("details")) d.open = true;
   for (const b of document.querySelectorAll(".legend button")) { b.click(); b.click(); }
+  const chart = document.querySelector("#loss svg[role=img]"), paths = [...chart.querySelectorAll("path[stroke-width]")];
+  document.documentElement.dataset.lines = String(paths.length);
+  document.documentElement.dataset.broken = String(paths.filter(p => p.getAttribute("d").split("M").length > 2).length);
+  document.documentElement.dataset.labels = String(LANGS.filter(l => [...chart.querySelectorAll("text")].some(t => t.textContent === l)).length);
   document.documentElement.dataset.sliders = moved + "/" + all;
   document.body.style.width = "360px"; // narrower than the windows of some browsers can be
   document.documentElement.dataset.phone = String(document.body.scrollWidth);
