@@ -37,6 +37,9 @@ func (s *Step) settled() (bool, error) {
 		s.commit = k
 		return true, nil
 	}
+	if s.saving > 0 {
+		return false, nil
+	}
 	if s.toldDone != s.plan.Epoch {
 		s.toldDone = s.plan.Epoch
 		msg := transport.Pack(msgDone, s.report(root))
@@ -103,6 +106,20 @@ func (m *Member) progress() Progress {
 	}
 	p.Rows, p.Units = slices.Sorted(maps.Keys(rows)), slices.Sorted(maps.Keys(units))
 	return p
+}
+
+// Saving says that this machine writes the state before the step to its disk: the step
+// goes on, but is not committed before the function that it returns was called.
+func (s *Step) Saving() (saved func()) {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	s.saving++
+	return func() {
+		s.m.mu.Lock()
+		defer s.m.mu.Unlock()
+		s.saving--
+		s.m.changed.Broadcast()
+	}
 }
 
 // Cold says that this step's time on this machine tells nothing of the next:

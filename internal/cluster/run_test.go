@@ -387,3 +387,32 @@ func TestStatusOfTheLatestTerm(t *testing.T) {
 		t.Errorf("the paused one wrote %+v, %v", s, err)
 	}
 }
+
+// A step in which a machine saves what only it holds is not committed before that is
+// on its disk: a machine that is killed then has all of the last checkpoint.
+func TestCommitWaitsForSaves(t *testing.T) {
+	for _, params := range []bool{false, true} {
+		synctestWorld(t, func(w *world) {
+			w.steps, w.min, w.params, w.patience = 10, 3, params, time.Hour
+			written := time.Time{}
+			w.saving = func(n *node, s *Step) {
+				if n.id == 2 && n.step == 5 {
+					saved := s.Saving()
+					time.AfterFunc(5*time.Second, func() { w.mu.Lock(); written = time.Now(); w.mu.Unlock(); saved() })
+				}
+			}
+			w.committedAt = func(step int) { // with the mutex
+				if step == 5 && written.IsZero() {
+					t.Error("step 6 is committed before worker 2 has saved")
+				}
+			}
+			all := []*node{w.start(1), w.start(2), w.start(3)}
+			w.wait(all...)
+			if written.IsZero() {
+				t.Error("nothing was saved")
+			}
+			w.close(all...)
+			time.Sleep(30 * time.Second)
+		})
+	}
+}

@@ -37,6 +37,7 @@ type Step struct {
 	aborted  error
 	cold     bool
 	toldDone uint32 // epoch
+	saving   int    // see Saving
 
 	began, computed, first time.Time
 	waited                 time.Duration

@@ -44,6 +44,7 @@ type world struct {
 	gather, regather bool                              // of equal machines
 	patience         time.Duration                     // of wait; 0: 20 s
 	drift            func(n *node)                     // before a step
+	saving           func(n *node, s *Step)            // a step has begun
 	flip             func(n *node, s *Step) bool       // a bit of what it has received of the step
 	unreachable      uint32                            // a worker that cannot be dialled
 	committedAt      func(step int)                    // machine 1 has applied it
@@ -305,6 +306,9 @@ func (n *node) advance() error {
 	}
 	if n.w.perRow != nil {
 		time.Sleep(n.w.perRow(n.id, s.Share.Size()))
+	}
+	if n.w.saving != nil {
+		n.w.saving(n, s)
 	}
 	s.Losses(lossesOf(k, n.step, s.Share))
 	for u := range n.w.units {
@@ -674,6 +678,20 @@ func (w *world) evictions(n int) []Eviction {
 	}
 	w.t.Fatalf("no %d evictions after 5 s: %+v", n, w.status)
 	return nil
+}
+
+// joined waits for a worker to be a member.
+func (w *world) joined(id uint32) error {
+	for range 2000 {
+		w.mu.Lock()
+		in := slices.ContainsFunc(w.status.Members, func(m MemberStatus) bool { return m.Worker == id })
+		w.mu.Unlock()
+		if in {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return fmt.Errorf("worker %d has not joined after 20 s", id)
 }
 
 // length is how many steps the run has.

@@ -193,7 +193,7 @@ func (d *Distributed) assignLocalBatch(ctx context.Context, b *data.Batch) (*ste
 	}
 	s := d.plan
 	if s.Saved {
-		d.saveLocalState()
+		d.saveLocalState(s.Saving())
 	}
 	n := s.Share.Size()
 	if n == 0 {

@@ -77,10 +77,13 @@ func readFeedback(f *safetensors.Reader) (map[string][]float32, error) {
 }
 
 // saveLocalState saves what only this machine, which has joined a run, holds before
-// the present step. It is written while the step goes on, from memory; that it cannot
-// be is told, and no more: the run does not depend on it.
-func (d *Distributed) saveLocalState() {
+// the present step. It is written while the step goes on, from memory, and is there
+// before the step is committed: from then on machine 1's checkpoint is one that the run
+// may go on from. That it cannot be written is told, and no more: the run does not
+// depend on it. saved is called when it is there, or cannot be.
+func (d *Distributed) saveLocalState(saved func()) {
 	if d.local.path == "" || !d.holdsLocal() {
+		saved()
 		return
 	}
 	d.local.saves.Wait() // the last one
@@ -95,9 +98,11 @@ func (d *Distributed) saveLocalState() {
 	}
 	if err != nil {
 		failed(err)
+		saved()
 		return
 	}
 	d.local.saves.Go(func() {
+		defer saved()
 		path, err := checkpoint.Save(d.local.path, n, []checkpoint.File{
 			{Name: StateFile, Write: func(w io.Writer) error { _, err := w.Write(s); return err }},
 			{Name: TensorsFile, Write: func(w io.Writer) error { return safetensors.Encode(w, entries, nil) }},
@@ -121,7 +126,7 @@ func (d *Distributed) LeaveRun() error {
 	if err := d.self.undo(); err != nil {
 		return err
 	}
-	d.saveLocalState()
+	d.saveLocalState(func() {})
 	d.WaitSaved()
 	return nil
 }

@@ -69,7 +69,7 @@ func (x *Outer) Begin(ctx context.Context, n int) (step.Local, error) {
 		return step.Local{}, err
 	}
 	if x.plan.Saved {
-		x.saveLocalState()
+		x.saveLocalState(x.plan.Saving())
 	}
 	x.batch, x.inner, x.sums = batch, slices.Max(of)+1, make([]float64, len(x.Langs))
 	return step.Local{Batch: batch, Micros: x.innerSteps(n, of)}, nil
