@@ -141,7 +141,9 @@ func (c *Coordinator) advance(k *Commit) {
 			m.last = m.done
 		}
 		if m.counted {
-			m.shaped = m.rows
+			m.shaped, m.passed = m.rows, 0
+		} else if m.step == c.step {
+			m.passed++
 		}
 		if m.counted && m.done.Compute > 0 {
 			m.speed = float64(m.rows*c.opt.SeqLen) / m.done.Compute.Seconds()

@@ -100,6 +100,7 @@ type Coordinator struct {
 	asked    time.Time     // when everyone was asked how far it is, zero: not now
 	advanced time.Time     // when the last step was committed
 	evicted  []Eviction
+	barred   map[uint32]bars
 	banned   map[uint32]string // workers put out for a fault of theirs, with the reason
 	revoked  atomic.Pointer[[]uint32]
 	waiting  string
@@ -139,6 +140,7 @@ type member struct {
 	progress Progress  // as last reported,
 	reported time.Time // at this time
 	dissents int       // times that its root was not that of most others
+	passed   int       // steps in a row that it followed without rows
 	problems int       // reported since the last commit
 }
 
@@ -192,7 +194,7 @@ func NewCoordinator(ctx context.Context, o CoordinatorOptions, start int) (*Coor
 	if o.Behind == nil {
 		o.Behind = func(steps int) int { return steps }
 	}
-	c := &Coordinator{opt: o, events: make(chan func(), 64), done: make(chan struct{}), failed: make(chan struct{}), members: map[uint32]*member{}, without: map[uint32]string{}, stalled: map[uint32]bool{}, accusers: map[accusation]map[uint32]bool{}, apart: map[pair]*separation{}, banned: map[uint32]string{}, step: start, saved: -1}
+	c := &Coordinator{opt: o, events: make(chan func(), 64), done: make(chan struct{}), failed: make(chan struct{}), members: map[uint32]*member{}, without: map[uint32]string{}, stalled: map[uint32]bool{}, accusers: map[accusation]map[uint32]bool{}, apart: map[pair]*separation{}, barred: map[uint32]bars{}, banned: map[uint32]string{}, step: start, saved: -1}
 	if err := c.acquireTerm(ctx); err != nil {
 		return nil, err
 	}

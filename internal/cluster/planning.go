@@ -87,7 +87,7 @@ func (c *Coordinator) lacking() string {
 		if m.current(c.step) || m.state {
 			here++
 		}
-		if m.counted && m.step >= 0 && m.step < c.step && (c.opt.NoDeadline || time.Now().Before(c.settled)) || m.first && !m.state && time.Now().Before(c.boot) && !m.current(c.step) {
+		if c.applies(m) || m.first && !m.state && time.Now().Before(c.boot) && !m.current(c.step) {
 			settling = append(settling, m.hello.Name)
 		}
 	}
@@ -109,6 +109,20 @@ func (c *Coordinator) lacking() string {
 	}
 	return c.scattered(local)
 }
+
+// applies says that a member applies the last step, and that the next one waits for it:
+// for those whose rows counted, and for a few steps for those who came since and have
+// what there is, as else the more distant ones would always be late.
+func (c *Coordinator) applies(m *member) bool {
+	early := time.Now().Before(c.settled)
+	if m.counted {
+		return m.step >= 0 && m.step < c.step && (c.opt.NoDeadline || early)
+	}
+	return m.step >= 0 && m.step == c.step-1 && m.receive >= 0 && m.passed < mostPassed && early
+}
+
+// mostPassed is how many steps in a row wait for a member that has no rows yet.
+const mostPassed = 3
 
 // settleLeast is how long the next step waits, at least, for those who did the
 // last one to apply it.

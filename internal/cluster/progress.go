@@ -306,7 +306,7 @@ func (c *Coordinator) overdue(now time.Time) {
 			limit = max(limit, compileLimit)
 		}
 		if b.m.id != c.opt.Local && waited > limit {
-			c.evict(b.m, fmt.Sprintf("step %d: %s after %.0f s", c.step+1, b.what, waited.Seconds()))
+			c.bar(b.m, fmt.Sprintf("step %d: %s after %.0f s", c.step+1, b.what, waited.Seconds()))
 		}
 		if c.plan == nil {
 			return
@@ -323,7 +323,27 @@ func (c *Coordinator) overdueBetween(now time.Time) {
 	}
 	for _, m := range c.sorted() {
 		if m.counted && m.step >= 0 && m.step < c.step && m.id != c.opt.Local {
-			c.evict(m, fmt.Sprintf("step %d is not applied %.0f s after its commit", m.step+1, waited.Seconds()))
+			c.bar(m, fmt.Sprintf("step %d is not applied %.0f s after its commit", m.step+1, waited.Seconds()))
 		}
 	}
+}
+
+// barFirst is how long a worker that has blocked the run stays out at first; it doubles
+// each time.
+const barFirst = 2 * time.Minute
+
+// bars are the times that a worker has blocked the run, and until when it stays out.
+type bars struct {
+	times int
+	until time.Time
+}
+
+// bar evicts a worker that blocks the run, and keeps it out for a while: it would
+// block it again.
+func (c *Coordinator) bar(m *member, reason string) {
+	x := c.barred[m.id]
+	x.until = time.Now().Add(barFirst << min(x.times, 5))
+	x.times++
+	c.barred[m.id] = x
+	c.evict(m, reason)
 }

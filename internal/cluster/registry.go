@@ -62,6 +62,9 @@ func (c *Coordinator) admit(conn *transport.Conn, h Hello, knocked time.Time) (a
 	if why := c.banned[id]; why != "" {
 		return Welcome{Banned: why}, nil
 	}
+	if d := time.Until(c.barred[id].until); d > 0 {
+		return nil, fmt.Errorf("worker %d has blocked the run and may come back in %v", id, d.Round(time.Second))
+	}
 	if old := c.members[id]; old != nil {
 		switch another := old.hello.Incarnation != h.Incarnation; {
 		case another && old.heard.After(knocked):

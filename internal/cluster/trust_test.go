@@ -2,8 +2,10 @@ package cluster
 
 import (
 	"fmt"
+	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"concord/internal/simrouter"
@@ -220,6 +222,75 @@ func hang(t *testing.T, deadline bool, where string) {
 		same(t, "the others", all[0], all[1])
 		same(t, "the others", all[0], all[3])
 		w.close(all...)
+		time.Sleep(30 * time.Second)
+	})
+}
+
+// A worker that joins, takes a share and does nothing but beat holds up the run for the
+// time that compiling may take, once: it does not come back at once to do it again.
+func TestIdlerDoesNotComeBack(t *testing.T) {
+	simulate(t, 1, 1<<30, fastNet, func(w *world, _ *simrouter.Router) {
+		w.patience = 3 * time.Hour
+		w.slow = func(uint32, int, int) { time.Sleep(time.Second) }
+		a, b := w.start(1), w.start(2)
+		w.at(12)
+		w.mu.Lock()
+		w.saving = func(n *node, s *Step) {
+			if n.id == 3 && s.Share.Size() > 0 {
+				<-n.ctx.Done()
+			}
+		}
+		w.mu.Unlock()
+		c := w.start(3)
+		began, before := time.Now(), w.committed()
+		time.Sleep(30 * time.Minute)
+		w.mu.Lock()
+		w.steps = len(w.roots) + 5
+		e := w.status.Evicted
+		w.mu.Unlock()
+		w.wait(a, b)
+		if e[0].Worker != 3 || !strings.Contains(e[0].Reason, "its rows are not there") && !strings.Contains(e[0].Reason, "computes") {
+			t.Errorf("%+v", e)
+		}
+		if n, all := w.committed()-before, int(time.Since(began)/(5*time.Second)); n < all/2 {
+			t.Errorf("%d steps were made; %d fit", n, all)
+		}
+		w.close(a, b, c)
+		time.Sleep(30 * time.Second)
+	})
+}
+
+// A worker that joins from far away gets rows, although the others are ready for every
+// step before it is.
+func TestDistantWorkerGetsRows(t *testing.T) {
+	one := reference(t, 40)
+	synctest.Test(t, func(t *testing.T) {
+		r := simrouter.New(1)
+		w := newWorld(t, 40)
+		w.simulated, w.patience = true, time.Hour
+		n := 0
+		w.listen = func(int) net.PacketConn {
+			n++
+			return r.Listen(n, simrouter.Line{Rate: 125e6, Delay: time.Duration(n*n) * 5 * time.Millisecond})
+		}
+		w.slow = func(uint32, int, int) { time.Sleep(20 * time.Millisecond) }
+		a, b, c := w.start(1), w.start(2), w.start(3)
+		w.wait(a, b, c)
+		for _, n := range []*node{a, b, c} {
+			same(t, fmt.Sprint("worker ", n.id), one, n)
+			rows := 0
+			for _, k := range w.record {
+				for _, s := range k.Shares {
+					if s.Worker == n.id {
+						rows += s.Size()
+					}
+				}
+			}
+			if rows < 40 {
+				t.Errorf("worker %d had %d of %d rows", n.id, rows, 40*w.rows)
+			}
+		}
+		w.close(a, b, c)
 		time.Sleep(30 * time.Second)
 	})
 }

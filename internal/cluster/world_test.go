@@ -307,8 +307,11 @@ func (n *node) advance() error {
 	if n.w.perRow != nil {
 		time.Sleep(n.w.perRow(n.id, s.Share.Size()))
 	}
-	if n.w.saving != nil {
-		n.w.saving(n, s)
+	n.w.mu.Lock()
+	saving := n.w.saving
+	n.w.mu.Unlock()
+	if saving != nil {
+		saving(n, s)
 	}
 	s.Losses(lossesOf(k, n.step, s.Share))
 	for u := range n.w.units {
