@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"concord/internal/jinja"
 )
@@ -89,4 +90,10 @@ func (c *Conversation) assistants() (at []int) {
 		}
 	}
 	return at
+}
+
+// Blank reports whether the message says nothing: no text but white space, and no
+// other member that could.
+func (m *Message) Blank() bool {
+	return strings.TrimSpace(m.Content) == "" && m.Extra["tool_calls"] == nil && m.Extra["content"] == nil
 }

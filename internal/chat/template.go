@@ -2,6 +2,8 @@ package chat
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +18,8 @@ type Template struct {
 	tools   *jinja.Template // for conversations with tools; equals plain where there is one only
 	special map[string]string
 	now     time.Time
+
+	toolSource string // of tools; "" where there is one template only
 }
 
 // Date is the day that templates which tell the model a date tell it, unless
@@ -25,7 +29,7 @@ var Date = time.Date(2024, time.July, 26, 0, 0, 0, 0, time.UTC)
 
 // newTemplate reads the sources: tools may be empty.
 func newTemplate(from, plain, tools string, special map[string]string) (*Template, error) {
-	t := &Template{From: from, Source: plain, special: special, now: Date}
+	t := &Template{From: from, Source: plain, toolSource: tools, special: special, now: Date}
 	var err error
 	if t.plain, err = jinja.Parse(plain); err != nil {
 		return nil, fmt.Errorf("%s: %w", from, err)
@@ -36,6 +40,16 @@ func newTemplate(from, plain, tools string, special map[string]string) (*Templat
 		}
 	}
 	return t, nil
+}
+
+// Key is all that decides what the template makes of a conversation: templates
+// with the same key make the same text.
+func (t *Template) Key() string {
+	parts := []string{t.Source, t.toolSource, t.now.Format(time.DateOnly)}
+	for _, name := range slices.Sorted(maps.Keys(t.special)) {
+		parts = append(parts, name, t.special[name])
+	}
+	return strings.Join(parts, "\x00")
 }
 
 // Prompt returns the text with which the model is asked for the next answer.

@@ -8,19 +8,18 @@
 //
 //	{"text": "…"}                          language modelling: all of it is learnt
 //	{"prompt": "…", "completion": "…"}     the completion is learnt
-//	{"messages": [{"role": "user", "content": "…"}, …]}   the assistant's contents are learnt
+//	{"messages": [{"role": "user", "content": "…"}, …]}   the assistant's turns are learnt
 //
 // Text and completion are taken as they stand: a completion usually begins
-// with a space. Messages are rendered plainly, without a chat template:
-// "user: …\n" for every role but the assistant, "assistant:" then " …", which
-// is learnt together with the EOS token after it. In a plain text file a
+// with a space. Messages are rendered by a chat template (internal/chat), which
+// writes BOS and the ends of turns itself. In a plain text file a
 // document is a paragraph: lines up to the next blank line.
 //
 // # Tokens
 //
 // An example is BOS (if the tokenizer puts one before a text), then the
 // document, then EOS (if it names one), which is learnt; neither is added where
-// the document has its own. Prompt and completion are one text with one encoding, as
+// the document has its own, nor to a conversation. Prompt and completion are one text with one encoding, as
 // whoever uses the model will encode them. A token is learnt if all of its bytes are
 // learnt: one across the border is not, and is counted. The first token of an example is never a
 // target: nothing predicts it. An example of n tokens therefore has n−1

@@ -16,7 +16,6 @@ type Error = records.Error
 type part struct {
 	text  string
 	learn bool
-	eos   bool // an EOS token follows, learnt if the part is
 }
 
 // document is one document of a file, before tokenisation: text, a prompt with its
@@ -25,19 +24,19 @@ type document struct {
 	file   string
 	line   int
 	lang   string             // of the file's language column; "" without one
-	parts  []part             // of text, or of a prompt and its answer
-	chat   *chat.Conversation // of messages; nil: parts
+	parts  []part             // of text, of a prompt and its answer, or of a rendered conversation
+	chat   *chat.Conversation // of messages: parts follow when it is rendered
 	isText bool               // no prompt: may be split, all of it is learnt
 }
 
 // textDocument is a document for language modelling.
 func textDocument(line int, text string) document {
-	return document{line: line, parts: []part{{text, true, true}}, isText: true}
+	return document{line: line, parts: []part{{text, true}}, isText: true}
 }
 
 // pairDocument is a prompt and the answer that is learnt.
 func pairDocument(prompt, completion string) document {
-	return document{parts: []part{{prompt, false, false}, {completion, true, true}}}
+	return document{parts: []part{{prompt, false}, {completion, true}}}
 }
 
 // fingerprint identifies a text by 64 bits of a SHA-256: among ten million texts

@@ -39,24 +39,31 @@ func newEncoder(tok *tokenizer.Tokenizer, trainOn string, opt Options) (*encoder
 // identity is everything that decides the tokens of a document, as JSON.
 func (e *encoder) identity() any {
 	sum := sha256.Sum256(e.tok.Bytes())
+	template := ""
+	if e.opt.Template != nil {
+		template = e.opt.Template.Key()
+	}
 	return struct {
 		Tokenizer      string
+		Template       string
 		Options        Options
 		All            bool
 		BOS, EOS       uint32
 		UseBOS, UseEOS bool
-	}{hex.EncodeToString(sum[:]), e.opt, e.all, e.bos, e.eos, e.useBOS, e.useEOS}
+	}{hex.EncodeToString(sum[:]), template, e.opt, e.all, e.bos, e.eos, e.useBOS, e.useEOS}
 }
 
 // encode makes the examples of one document, counting in n.
 func (e *encoder) encode(d *document, n *Stats) ([]Example, error) {
 	n.Docs++
-	if d.chat != nil {
-		d.parts = plainParts(d.chat)
-	}
 	if d.empty(e.all) {
 		n.Empty++
 		return nil, nil
+	}
+	if d.chat != nil {
+		if err := e.render(d, n); err != nil {
+			return nil, err
+		}
 	}
 	x, err := e.example(d, n)
 	if err != nil {
@@ -77,6 +84,9 @@ func (e *encoder) encode(d *document, n *Stats) ([]Example, error) {
 
 // empty reports whether there is nothing to learn but white space.
 func (d *document) empty(all bool) bool {
+	if d.chat != nil {
+		return !all && mute(d.chat)
+	}
 	learnt := false
 	for _, p := range d.parts {
 		if p.learn || all {
@@ -89,29 +99,41 @@ func (d *document) empty(all bool) bool {
 	return learnt
 }
 
-// example encodes one document, whatever its length, and counts in n. The parts
-// up to an EOS are one text with one encoding, as whoever uses the model will
-// encode them: what is learnt follows from the bytes that each token stands for.
-func (e *encoder) example(d *document, n *Stats) (Example, error) {
-	var x Example
-	for parts := d.parts; len(parts) > 0; {
-		end := 0
-		for end < len(parts)-1 && !parts[end].eos {
-			end++
-		}
-		if err := e.text(&x, parts[:end+1], n); err != nil {
-			return x, &Error{File: d.file, Line: d.line, Msg: err.Error()}
-		}
-		parts = parts[end+1:]
+// example encodes one document, whatever its length, and counts in n. Its parts
+// are one text with one encoding, as whoever uses the model will encode them: what
+// is learnt follows from the bytes that each token stands for. BOS and EOS are added
+// to a text that does not have them, but not to a conversation: whether it has them
+// is its template's word.
+func (e *encoder) example(d *document, n *Stats) (x Example, err error) {
+	text, learnt := e.join(d.parts)
+	ids, spans, err := e.tok.EncodeSpans(text)
+	if err != nil {
+		return x, &Error{File: d.file, Line: d.line, Msg: err.Error()}
+	}
+	switch {
+	case !e.useBOS || d.chat != nil:
+	case len(ids) > 0 && ids[0] == e.bos:
+		n.OwnMarks++
+	default:
+		x.IDs, x.Mask = append(x.IDs, e.bos), append(x.Mask, false)
+	}
+	e.label(&x, ids, spans, learnt, n)
+	switch {
+	case !e.useEOS || d.chat != nil:
+	case len(ids) > 0 && ids[len(ids)-1] == e.eos:
+		n.OwnMarks++
+	default:
+		learn := e.all || len(d.parts) > 0 && d.parts[len(d.parts)-1].learn
+		x.IDs, x.Mask = append(x.IDs, e.eos), append(x.Mask, learn && len(x.IDs) > 0)
 	}
 	return x, nil
 }
 
-// text appends the tokens of parts, after BOS if they begin the example, and EOS
-// if the last one asks for it; neither is added to a text that has it.
-func (e *encoder) text(x *Example, parts []part, n *Stats) error {
+// join returns the text of the parts, and what of it is learnt: disjoint spans in
+// order.
+func (e *encoder) join(parts []part) (string, []tokenizer.Span) {
 	var text strings.Builder
-	var learnt []tokenizer.Span // disjoint, in order
+	var learnt []tokenizer.Span
 	for _, p := range parts {
 		start := text.Len()
 		text.WriteString(p.text)
@@ -124,27 +146,7 @@ func (e *encoder) text(x *Example, parts []part, n *Stats) error {
 			learnt = append(learnt, tokenizer.Span{Start: start, End: text.Len()})
 		}
 	}
-	ids, spans, err := e.tok.EncodeSpans(text.String())
-	if err != nil {
-		return err
-	}
-	switch {
-	case !e.useBOS || len(x.IDs) > 0:
-	case len(ids) > 0 && ids[0] == e.bos:
-		n.OwnMarks++
-	default:
-		x.IDs, x.Mask = append(x.IDs, e.bos), append(x.Mask, false)
-	}
-	e.label(x, ids, spans, learnt, n)
-	last := parts[len(parts)-1]
-	switch {
-	case !last.eos || !e.useEOS:
-	case len(ids) > 0 && ids[len(ids)-1] == e.eos:
-		n.OwnMarks++
-	default:
-		x.IDs, x.Mask = append(x.IDs, e.eos), append(x.Mask, len(x.IDs) > 0 && (last.learn || e.all))
-	}
-	return nil
+	return text.String(), learnt
 }
 
 // label appends tokens, those learnt that lie within a learnt span. A token that

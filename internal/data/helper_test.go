@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"concord/internal/chat"
 	"concord/internal/tokenizer"
 )
 
@@ -36,6 +37,19 @@ func withBOS(t testing.TB) *tokenizer.Tokenizer {
 }
 
 const bos, eos = 256, 257
+
+// plainChat is a chat template that is easily read: "^user: …\nassistant:[ …$]".
+func plainChat(t testing.TB) *chat.Template {
+	t.Helper()
+	path := write(t, "plain.jinja", `<|bos|>{% for m in messages %}{% if m.role == 'assistant' %}{{ 'assistant:' }}`+
+		`{% generation %}{{ ' ' + m.content + '<|eos|>' }}{% endgeneration %}{% if not loop.last %}{{ '\n' }}{% endif %}`+
+		`{% else %}{{ m.role + ': ' + m.content + '\n' }}{% endif %}{% endfor %}`)
+	tm, err := chat.Read(path, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tm
+}
 
 // write makes a file in a fresh folder.
 func write(t testing.TB, name, text string) string {

@@ -40,7 +40,7 @@ func TestHoldoutCounts(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			tok := withBOS(t)
 			load := func(text string) *Set {
-				set, err := Load(Source{Lang: "l", Paths: []string{write(t, c.file, text)}, Holdout: c.holdout, Train: true}, tok, Options{})
+				set, err := Load(Source{Lang: "l", Paths: []string{write(t, c.file, text)}, Holdout: c.holdout, Train: true}, tok, Options{Template: plainChat(t)})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -48,6 +48,7 @@ func TestExamplesAndMasks(t *testing.T) {
 			if file == "" {
 				file = "a.jsonl"
 			}
+			c.opt.Template = plainChat(t)
 			set, err := Load(Source{Lang: "l", Paths: []string{write(t, file, c.line)}, Train: true, TrainOn: c.trainOn}, tok, c.opt)
 			if err != nil {
 				t.Fatal(err)
@@ -87,14 +88,14 @@ func TestCounters(t *testing.T) {
 		want     Stats
 		shared   int
 	}{
-		{"auto", Stats{Docs: 8, Examples: 5, TooLong: 3, Pieces: 3, Empty: 2, FullyMasked: 1, Duplicates: 1}, 3},
-		{"drop", Stats{Docs: 8, Examples: 2, TooLong: 3, Empty: 2, FullyMasked: 1, Duplicates: 1}, 2},
-		{"truncate", Stats{Docs: 8, Examples: 4, TooLong: 3, Empty: 2, FullyMasked: 2, Duplicates: 1}, 4},
+		{"auto", Stats{Docs: 8, Examples: 5, TooLong: 3, Pieces: 3, Empty: 2, FullyMasked: 1, Duplicates: 1, Chats: 1, ByMarks: 1}, 3},
+		{"drop", Stats{Docs: 8, Examples: 2, TooLong: 3, Empty: 2, FullyMasked: 1, Duplicates: 1, Chats: 1, ByMarks: 1}, 2},
+		{"truncate", Stats{Docs: 8, Examples: 4, TooLong: 3, Empty: 2, FullyMasked: 2, Duplicates: 1, Chats: 1, ByMarks: 1}, 4},
 	}
 	for _, c := range cases {
 		t.Run(c.overlong, func(t *testing.T) {
 			path := write(t, "a.jsonl", strings.Join(lines, "\n"))
-			set, err := Load(Source{Lang: "l", Paths: []string{path}, Heldout: []string{path}, Train: true}, withBOS(t), Options{MaxLen: 10, Overlong: c.overlong})
+			set, err := Load(Source{Lang: "l", Paths: []string{path}, Heldout: []string{path}, Train: true}, withBOS(t), Options{MaxLen: 10, Overlong: c.overlong, Template: plainChat(t)})
 			if err != nil {
 				t.Fatal(err)
 			}

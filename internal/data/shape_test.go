@@ -46,7 +46,7 @@ func TestShapes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tok := withBOS(t)
-			set, err := Load(Source{Lang: "l", Paths: []string{write(t, "a.jsonl", c.line)}, Train: true, Columns: c.columns, Roles: c.roles}, tok, Options{})
+			set, err := Load(Source{Lang: "l", Paths: []string{write(t, "a.jsonl", c.line)}, Train: true, Columns: c.columns, Roles: c.roles}, tok, Options{Template: plainChat(t)})
 			if err != nil {
 				t.Fatal(err)
 			}

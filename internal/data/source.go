@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"concord/internal/chat"
 	"concord/internal/records"
 )
 
@@ -35,7 +36,9 @@ type Options struct {
 	Overlong string // "" or "auto": split text, drop what has a prompt; "drop", "truncate", "split", "error"
 	NoBOS    bool   // do not begin with BOS
 	NoEOS    bool   // do not end with EOS
-	Cache    string `json:"-"` // folder where the tokens of large files are kept for the next run; "": they are not kept
+	// Template renders conversations; without one they are refused.
+	Template *chat.Template `json:"-"`
+	Cache    string         `json:"-"` // folder where the tokens of large files are kept for the next run; "": they are not kept
 }
 
 // Stats counts what became of the documents of one language and split.
@@ -51,13 +54,17 @@ type Stats struct {
 	FullyMasked int // documents without a target: left out
 	Straddling  int // tokens across the border between given and learnt text: not learnt
 	OwnMarks    int // BOS and EOS that the documents carried themselves: not added again
+	Chats       int // conversations that the chat template rendered
+	ByMarks     int // those whose template marks what is learnt, by {% generation %}
+	ByPrefix    int // those whose turns were found turn by turn; the others have turns of a known format
 	Duplicates  int // documents equal to an earlier one of the language: kept
 	Shared      int // held-out documents that are also trained on, in any language: kept, and worth a warning
 }
 
 // counts are the counters of single documents, in the order of a token file.
 func (s *Stats) counts() []*int {
-	return []*int{&s.Docs, &s.Examples, &s.Tokens, &s.Supervised, &s.Bytes, &s.TooLong, &s.Pieces, &s.Empty, &s.FullyMasked, &s.Straddling, &s.OwnMarks}
+	return []*int{&s.Docs, &s.Examples, &s.Tokens, &s.Supervised, &s.Bytes, &s.TooLong, &s.Pieces, &s.Empty, &s.FullyMasked, &s.Straddling, &s.OwnMarks,
+		&s.Chats, &s.ByMarks, &s.ByPrefix}
 }
 
 // add accumulates the counters of o into s.
