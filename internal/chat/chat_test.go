@@ -20,6 +20,24 @@ func talk(turns ...string) *Conversation {
 	return c
 }
 
+// Tools that a template does not know are told.
+func TestToolsLeftOut(t *testing.T) {
+	with := talk("user", "a", "assistant", "b")
+	with.Tools = json.RawMessage(`[{"name": "f"}]`)
+	for source, want := range map[string]bool{im: true, "{% if tools %}{{ tools | tojson }}{% endif %}" + im: false} {
+		tm, err := newTemplate("t", source, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := tm.Train(with); err != nil || r.NoTools != want {
+			t.Errorf("%q: %+v, %v", source, r, err)
+		}
+		if r, err := tm.Train(talk("user", "a", "assistant", "b")); err != nil || r.NoTools {
+			t.Errorf("%q without tools: %+v, %v", source, r, err)
+		}
+	}
+}
+
 // learnt are the learnt parts of a rendering.
 func learnt(r Rendering) (out []string) {
 	for _, s := range r.Spans {
@@ -60,10 +78,10 @@ func TestTrain(t *testing.T) {
 		"an answer is left out":    {`{% for m in messages %}{{ m.role }}{% endfor %}{% if add_generation_prompt %}{{ 'assis' }}{% endif %}`, two, "", nil, "leaves out the text of message 2"},
 		"not asked with the same":  {strings.Replace(im, "'<|im_start|>assistant\\n' }}{% endif", "'<|im_start|>bot\\n' }}{% endif", 1), two, "", nil, "not where the text of the whole conversation begins"},
 		"the template's refusal":   {`{{ raise_exception('no system turns') }}`, two, "", nil, "no system turns"},
-		"marks":                    {ChatML, two, ByGeneration, []string{"b<|im_end|>", "d<|im_end|>"}, ""},
-		"marks, weight 0":          {ChatML, talk("user", "a", "assistant", "b", "user", "c", "-assistant", "d"), ByGeneration, []string{"b<|im_end|>"}, ""},
+		"marks":                    {chatML, two, ByGeneration, []string{"b<|im_end|>", "d<|im_end|>"}, ""},
+		"marks, weight 0":          {chatML, talk("user", "a", "assistant", "b", "user", "c", "-assistant", "d"), ByGeneration, []string{"b<|im_end|>"}, ""},
 		"marks that do not count":  {`{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}`, talk("user", "a", "-assistant", "b"), "", nil, "2 spans for 1 turns"},
-		"tools in built-in ChatML": {ChatML, tools, "", nil, "no form for tool calls"},
+		"tools in built-in ChatML": {chatML, tools, "", nil, "no form for tool calls"},
 	} {
 		tm, err := newTemplate("t", c.source, "", nil)
 		if err != nil {
@@ -83,7 +101,7 @@ func TestTrain(t *testing.T) {
 }
 
 func TestEndOfTurn(t *testing.T) {
-	for source, want := range map[string]string{im: "<|im_end|>", plainWay: "\n", ChatML: "<|im_end|>", lastDiffers: "\n", `{{ raise_exception('x') }}`: ""} {
+	for source, want := range map[string]string{im: "<|im_end|>", plainWay: "\n", chatML: "<|im_end|>", lastDiffers: "\n", `{{ raise_exception('x') }}`: ""} {
 		tm, err := newTemplate("t", source, "", nil)
 		if err != nil {
 			t.Fatal(err)

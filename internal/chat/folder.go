@@ -19,6 +19,13 @@ const (
 	named     = "special_tokens_map.json"
 )
 
+// Files are those of a model's folder, besides tokenizer_config.json, that decide
+// how conversations are rendered.
+var Files = []string{File, legacy, named, more + "/tool_use.jinja"}
+
+// ChatMLName is the name of the built-in ChatML.
+const ChatMLName = "chatml"
+
 // Find returns the chat template of the model in dir, nil if it has none: that
 // of chat_template.jinja, else of tokenizer_config.json, else of
 // chat_template.json. Where there are several, "default" is used, and "tool_use"
@@ -67,7 +74,7 @@ func Open(name, dir string) (*Template, error) {
 	switch name {
 	case "":
 		return Find(dir)
-	case "chatml":
+	case ChatMLName:
 		return Builtin(name)
 	}
 	return Read(name, dir)
@@ -90,8 +97,8 @@ func Read(path, dir string) (*Template, error) {
 	return t, nil
 }
 
-// ChatML is the format of OpenAI's ChatML, the most common one.
-const ChatML = `{% if tools %}{{ raise_exception('the built-in chatml has no form for tools') }}{% endif %}` +
+// chatML is the format of OpenAI's ChatML, the most common one.
+const chatML = `{% if tools %}{{ raise_exception('the built-in chatml has no form for tools') }}{% endif %}` +
 	`{% for message in messages %}{% if message.tool_calls %}{{ raise_exception('the built-in chatml has no form for tool calls') }}{% endif %}{{ '<|im_start|>' + message.role + '\n' }}` +
 	`{% if message.role == 'assistant' %}{% generation %}{{ message.content + '<|im_end|>' }}{% endgeneration %}` +
 	`{% else %}{{ message.content + '<|im_end|>' }}{% endif %}{{ '\n' }}{% endfor %}` +
@@ -99,10 +106,14 @@ const ChatML = `{% if tools %}{{ raise_exception('the built-in chatml has no for
 
 // Builtin returns a template by name: "chatml".
 func Builtin(name string) (*Template, error) {
-	if name != "chatml" {
+	if name != ChatMLName {
 		return nil, fmt.Errorf("chat: no built-in template is named %q: there is \"chatml\"", name)
 	}
-	return newTemplate("built-in chatml", ChatML, "", nil)
+	t, err := newTemplate("built-in chatml", chatML, "", nil)
+	if err == nil {
+		t.Source = strings.NewReplacer("{% generation %}", "", "{% endgeneration %}", "").Replace(t.Source)
+	}
+	return t, err
 }
 
 // templates are sources by name: in a file a string, a list of {name, template}

@@ -13,7 +13,7 @@ import (
 // Template is a model's chat template. Immutable, safe for concurrent use.
 type Template struct {
 	From    string // the file that it stands in, or "built-in chatml"
-	Source  string // Jinja; that without tools, where a folder has several
+	Source  string // Jinja, for other tools; that without tools, where a folder has several
 	plain   *jinja.Template
 	tools   *jinja.Template // for conversations with tools; equals plain where there is one only
 	special map[string]string

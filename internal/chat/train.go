@@ -14,6 +14,8 @@ type Rendering struct {
 	Spans []jinja.Span
 	// Way says how they were found.
 	Way string
+	// NoTools: the conversation has tools, of which the template says nothing.
+	NoTools bool
 }
 
 // ByGeneration and ByPrefix are values of Way; the others name a turn format.
@@ -34,6 +36,10 @@ func (t *Template) Train(c *Conversation) (Rendering, error) {
 		return Rendering{}, err
 	}
 	r := Rendering{Text: text}
+	if tools != nil {
+		without, _, err := t.render(messages, nil, false)
+		r.NoTools = err == nil && without == text
+	}
 	turns := c.assistants()
 	marks := t.plain.HasGeneration()
 	if tools != nil {

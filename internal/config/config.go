@@ -46,6 +46,7 @@ type Model struct {
 type Data struct {
 	MaxLen      int      `toml:"max_len"`     // tokens of one example; 0: batch.seq_len
 	Overlong    string   `toml:"overlong"`    // "auto", "drop", "truncate", "split", "error"
+	Template    string   `toml:"template"`    // of conversations: "" is the model's own chat template, "chatml", or a file, relative to the run file
 	Temperature float64  `toml:"temperature"` // languages are drawn with probability ∝ tokens^(1/T)
 	MaxRepeat   float64  `toml:"max_repeat"`  // no language is read more than so many times while all data is read once; 0: no bound
 	Source      []Source `toml:"source"`

@@ -19,6 +19,9 @@ func (e *encoder) render(d *document, n *Stats) error {
 		return bad(err)
 	}
 	n.Chats++
+	if r.NoTools {
+		n.NoTools++
+	}
 	switch r.Way {
 	case chat.ByGeneration:
 		n.ByMarks++

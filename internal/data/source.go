@@ -57,6 +57,7 @@ type Stats struct {
 	Chats       int // conversations that the chat template rendered
 	ByMarks     int // those whose template marks what is learnt, by {% generation %}
 	ByPrefix    int // those whose turns were found turn by turn; the others have turns of a known format
+	NoTools     int // those with tools of which the template says nothing
 	Duplicates  int // documents equal to an earlier one of the language: kept
 	Shared      int // held-out documents that are also trained on, in any language: kept, and worth a warning
 }
@@ -64,7 +65,7 @@ type Stats struct {
 // counts are the counters of single documents, in the order of a token file.
 func (s *Stats) counts() []*int {
 	return []*int{&s.Docs, &s.Examples, &s.Tokens, &s.Supervised, &s.Bytes, &s.TooLong, &s.Pieces, &s.Empty, &s.FullyMasked, &s.Straddling, &s.OwnMarks,
-		&s.Chats, &s.ByMarks, &s.ByPrefix}
+		&s.Chats, &s.ByMarks, &s.ByPrefix, &s.NoTools}
 }
 
 // add accumulates the counters of o into s.

@@ -14,7 +14,7 @@ import (
 // carried are the files that go with a model unchanged.
 var carried = []string{
 	"tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json",
-	"vocab.json", "merges.txt", "generation_config.json", "chat_template.jinja", "chat_template.json",
+	"vocab.json", "merges.txt", "generation_config.json", "chat_template.jinja", "chat_template.json", "additional_chat_templates/tool_use.jinja",
 	"LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", "USE_POLICY.md",
 }
 
@@ -66,7 +66,11 @@ func CarryOver(dir, from string) error {
 		if err != nil {
 			return fmt.Errorf("model: %w", err)
 		}
-		if err := safetensors.WriteFile(filepath.Join(dir, name), data); err != nil {
+		to := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return fmt.Errorf("model: %w", err)
+		}
+		if err := safetensors.WriteFile(to, data); err != nil {
 			return fmt.Errorf("model: %w", err)
 		}
 	}

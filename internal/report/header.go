@@ -56,6 +56,7 @@ func DataTable(w io.Writer, data []Data) {
 		r.Printf("         %-8s %9s %9s %8s %7s %9s %12s", d.Lang, Count(int64(d.Examples)), Count(int64(d.Tokens)), percent(float64(d.Supervised)/float64(d.Tokens)),
 			decimal(float64(d.Epochs)), Count(int64(d.Heldout)), percent(float64(d.Met)))
 	}
+	r.renderings(data)
 	for _, d := range data {
 		for _, w := range []struct {
 			n          int
@@ -66,6 +67,7 @@ func DataTable(w io.Writer, data []Data) {
 			{d.Duplicates, "example", "equal to an earlier one: kept"},
 			{d.Straddling, "token", "across the border of prompt and answer: not trained (does a space belong to the answer?)"},
 			{d.OwnMarks, "BOS or EOS token", "in the text itself: not added again"},
+			{d.NoTools, "conversation", "with tools of which the chat template says nothing: they are not in the text"},
 		} {
 			if w.n > 0 {
 				r.Printf(" !       %s: %d %s%s %s", d.Lang, w.n, w.noun, map[bool]string{false: "s"}[w.n == 1], w.what)
@@ -74,6 +76,28 @@ func DataTable(w io.Writer, data []Data) {
 		for _, note := range d.Notes {
 			r.Printf(" !       %s: %s", d.Lang, note)
 		}
+	}
+}
+
+// renderings prints how conversations became text, each way once with its languages.
+func (r *Reporter) renderings(data []Data) {
+	var ways []string
+	langs := map[string][]string{}
+	for _, d := range data {
+		if d.Rendering == "" {
+			continue
+		}
+		if langs[d.Rendering] == nil {
+			ways = append(ways, d.Rendering)
+		}
+		langs[d.Rendering] = append(langs[d.Rendering], d.Lang)
+	}
+	for _, way := range ways {
+		of := ""
+		if len(langs[way]) < len(data) {
+			of = " (" + strings.Join(langs[way], " ") + ")"
+		}
+		r.Printf(" chat    %s%s", way, of)
 	}
 }
 

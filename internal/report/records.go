@@ -184,6 +184,9 @@ type Data struct {
 	Shared     int    `json:"shared"`     // held-out documents that are also trained on
 	Straddling int    `json:"straddling"` // tokens across the border of prompt and answer
 	OwnMarks   int    `json:"own_marks"`  // BOS and EOS that the documents carried themselves
+	// Rendering says how conversations became text; "" if there are none.
+	Rendering string `json:"rendering,omitempty"`
+	NoTools   int    `json:"no_tools,omitempty"` // conversations with tools of which the template says nothing
 	// Notes are sentences on what may not be meant, with the line that helps.
 	Notes []string `json:"notes,omitempty"`
 }

@@ -17,7 +17,7 @@ func header() Header {
 	return Header{Name: "names8", Dir: "runs/names8", Model: "base, 4 layers", Parameters: 1_234_567, Device: "llvmpipe", Backend: "vulkan", Software: true,
 		Budget: 4 << 30, Planned: 63 << 20, Method: "pcgrad", Scope: "layer", Buckets: 6, Rows: 16, SeqLen: 128, Steps: 200, Languages: []string{"sw", "zu"}, Packing: 0.934, Met: 0.97, Warnings: []string{"sw: nothing\nfix: something"},
 		Data: []Data{
-			{Lang: "sw", Seen: true, Examples: 1200, Heldout: 100, Tokens: 24000, Supervised: 9000, Epochs: 2.345, Met: 0.876, TooLong: 3, Overlong: "dropped", Notes: []string{"2 of 100 held-out examples are also trained on"}},
+			{Lang: "sw", Seen: true, Examples: 1200, Heldout: 100, Tokens: 24000, Supervised: 9000, Epochs: 2.345, Met: 0.876, TooLong: 3, Overlong: "dropped", Rendering: "rendered by chat_template.jinja", NoTools: 2, Notes: []string{"2 of 100 held-out examples are also trained on"}},
 			{Lang: "de", Heldout: 40, Empty: 1},
 		}}
 }
@@ -58,6 +58,7 @@ func TestHeader(t *testing.T) {
 		"names8 → runs/names8", "1.23M parameters", "llvmpipe (software, on the CPU), vulkan", "63.0 MiB of tensors, budget 4.0 GiB",
 		"pcgrad, scope layer: 6 buckets, 2 languages", "16 rows × 128 tokens, 93% filled; 200 steps, 0.0 epochs; 97% of the steps hold two languages or more", "below 0 they conflict",
 		" !       sw: nothing\n         fix: something",
+		" chat    rendered by chat_template.jinja (sw)\n", "sw: 2 conversations with tools of which the chat template says nothing",
 		"sw           1,200    24,000      38%     2.3       100          88%", "de                                                   40  not trained on",
 		"sw: 3 examples longer than data.max_len: dropped", "sw: 2 of 100 held-out examples are also trained on", "de: 1 example empty: dropped",
 	} {

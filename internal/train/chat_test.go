@@ -12,6 +12,9 @@ import (
 	"concord/internal/chat"
 )
 
+// im is ChatML without its newlines.
+const im = `{% for m in messages %}{{ '<|im_start|>' + m.role + m.content + '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant{% endif %}`
+
 // short is a chat template that fits the tiny model's context of 64 bytes: "uhi\na".
 const short = `{% for m in messages %}{{ m.role[0] + m.content + '\n' }}{% endfor %}{% if add_generation_prompt %}a{% endif %}`
 
@@ -113,7 +116,7 @@ func TestStopsOfTemplate(t *testing.T) {
 		source string
 		texts  []string
 		says   string
-	}{{short, []string{"\n"}, `the text "\n"`}, {turn, nil, "stops at <|eos|> ("}, {chat.ChatML, []string{"<|im_end|>"}, "<|im_end|>"}} {
+	}{{short, []string{"\n"}, `the text "\n"`}, {turn, nil, "stops at <|eos|> ("}, {im, []string{"<|im_end|>"}, "<|im_end|>"}} {
 		base, g := withTemplate(t, c.source)
 		v, err := openVoice(base, g, io.Discard)
 		if err != nil {

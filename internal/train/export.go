@@ -134,6 +134,9 @@ func (x Export) from(path string, cfg *config.Config, out *Exported) error {
 		return r.ReadFloat32(string(bucket.Weight) + "/" + name)
 	})
 	if err == nil {
+		err = saveTemplate(cfg, temp)
+	}
+	if err == nil {
 		err = os.Chmod(temp, 0o755)
 	}
 	if err == nil {

@@ -155,15 +155,14 @@ func (t *Trainer) hello() cluster.Hello {
 	return cluster.Hello{Name: host, Device: t.Engine.Dev.Info().Name, Version: BuildVersion().Version}
 }
 
-// modelFiles are what a worker needs of the model's folder: the weights come
-// from another machine's device.
-var modelFiles = []string{"config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"}
-
 // portable is cfg for another machine: paths are names of files of the run, and
 // what concerns this machine alone is left out.
 func portable(cfg *config.Config) *config.Config {
 	c := *cfg
 	c.Model.Path, c.Run.Dir, c.Device = "model", "", config.Default().Device
+	if templateFile(cfg) != "" {
+		c.Data.Template = portableTemplate
+	}
 	c.Data.Source = slices.Clone(cfg.Data.Source)
 	for i := range c.Data.Source {
 		s := &c.Data.Source[i]
@@ -193,6 +192,9 @@ func runFiles(cfg *config.Config) ([]cluster.File, func(string) (io.ReadCloser, 
 	}
 	for _, f := range modelFiles {
 		add("model/"+f, filepath.Join(cfg.Resolve(cfg.Model.Path), f))
+	}
+	if name := templateFile(cfg); name != "" {
+		add(portableTemplate, cfg.Resolve(name))
 	}
 	for i, s := range cfg.Data.Source {
 		for j, path := range cfg.ResolveAll(s.Path) {

@@ -112,9 +112,12 @@ func inputFiles(cfg *config.Config) []inputFile {
 // a checkpoint has its own.
 func baseFiles(cfg *config.Config) []inputFile {
 	var out []inputFile
-	for i, f := range []string{"config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"} { // the last two: BOS and EOS
+	for i, f := range modelFiles {
 		name := filepath.ToSlash(filepath.Join(cfg.Model.Path, f))
 		out = append(out, inputFile{name: name, path: filepath.Join(cfg.Resolve(cfg.Model.Path), f), optional: i >= 2})
+	}
+	if name := templateFile(cfg); name != "" {
+		out = append(out, inputFile{name: name, path: cfg.Resolve(name)})
 	}
 	return out
 }

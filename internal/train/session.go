@@ -369,7 +369,10 @@ func (x *session) saveModel(out string) error {
 	if err != nil {
 		return err
 	}
-	return model.Save(x.Engine, out, x.cfg.Resolve(x.cfg.Model.Path), x.corpus.model, x.Store, dtype)
+	if err := model.Save(x.Engine, out, x.cfg.Resolve(x.cfg.Model.Path), x.corpus.model, x.Store, dtype); err != nil {
+		return err
+	}
+	return saveTemplate(x.cfg, out)
 }
 
 func (x *session) header() report.Header {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"path/filepath"
 
+	"concord/internal/chat"
 	"concord/internal/config"
 	"concord/internal/data"
 	"concord/internal/model"
@@ -15,8 +16,9 @@ import (
 type corpus struct {
 	model     model.Config
 	tokenizer *tokenizer.Tokenizer
-	sets      []*data.Set // in the run file's order
-	seen      []bool      // by set: trained on
+	template  *chat.Template // nil: conversations are refused
+	sets      []*data.Set    // in the run file's order
+	seen      []bool         // by set: trained on
 	sampler   *data.Sampler
 	repeats   map[string][]string // by language: that its share is held down
 	steps     int
@@ -35,7 +37,10 @@ func openCorpus(cfg *config.Config) (*corpus, error) {
 	for i, s := range cfg.Data.Source {
 		sources[i] = Source(cfg, s)
 	}
-	c.sets, err = data.LoadAll(sources, tok, data.Options{MaxLen: cfg.Data.MaxLen, Overlong: cfg.Data.Overlong, Cache: tokenFolder(cfg)})
+	if c.template, err = openTemplate(cfg); err != nil {
+		return nil, err
+	}
+	c.sets, err = data.LoadAll(sources, tok, data.Options{MaxLen: cfg.Data.MaxLen, Overlong: cfg.Data.Overlong, Template: c.template, Cache: tokenFolder(cfg)})
 	if err != nil {
 		return nil, DataError(err)
 	}

@@ -1,0 +1,78 @@
+package train
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"concord/internal/chat"
+	"concord/internal/config"
+	"concord/internal/data"
+	"concord/internal/safetensors"
+)
+
+// modelFiles are those of the model's folder that decide the steps of a run, and
+// that another machine needs: its weights come from another machine's device. Only
+// the first two must be there: the others say what BOS and EOS are, and how
+// conversations are rendered.
+var modelFiles = append([]string{"config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"}, chat.Files...)
+
+// portableTemplate is the file of data.template as the other machines know it.
+const portableTemplate = "data/" + chat.File
+
+// templateFile is the file that data.template names, "" if it names none.
+func templateFile(cfg *config.Config) string {
+	if t := cfg.Data.Template; t != "" && t != chat.ChatMLName {
+		return t
+	}
+	return ""
+}
+
+// openTemplate opens the chat template of the run; nil if there is none.
+func openTemplate(cfg *config.Config) (*chat.Template, error) {
+	name := cfg.Data.Template
+	if f := templateFile(cfg); f != "" {
+		name = cfg.Resolve(f)
+	}
+	t, err := chat.Open(name, cfg.Resolve(cfg.Model.Path))
+	if err != nil {
+		return nil, DataError(err)
+	}
+	return t, nil
+}
+
+// rendering says how the conversations of a set became text; "" if it has none.
+func (c *corpus) rendering(s *data.Set) string {
+	chats := s.TrainStats.Chats + s.HeldoutStats.Chats
+	if chats == 0 {
+		return ""
+	}
+	marked, prefix := s.TrainStats.ByMarks+s.HeldoutStats.ByMarks, s.TrainStats.ByPrefix+s.HeldoutStats.ByPrefix
+	var ways []string
+	for _, w := range []struct {
+		n   int
+		how string
+	}{{marked, chat.ByGeneration + " marks"}, {chats - marked - prefix, "turns of a known format"}, {prefix, "turn by turn"}} {
+		if w.n > 0 {
+			ways = append(ways, w.how)
+		}
+	}
+	return fmt.Sprintf("rendered by the chat template of %s; what the assistant says is found by %s", c.template.From, strings.Join(ways, ", or "))
+}
+
+// saveTemplate writes the template of data.template to the folder out of a model
+// that was trained with cfg, so that whoever uses the model asks it as it was
+// trained. Without data.template the model's own is there already.
+func saveTemplate(cfg *config.Config, out string) error {
+	if cfg.Data.Template == "" {
+		return nil
+	}
+	t, err := openTemplate(cfg)
+	if err != nil {
+		return err
+	}
+	if err := safetensors.WriteFile(filepath.Join(out, chat.File), []byte(t.Source)); err != nil {
+		return fmt.Errorf("chat template: %w", err)
+	}
+	return nil
+}

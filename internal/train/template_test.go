@@ -1,0 +1,118 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"concord/internal/chat"
+	"concord/internal/config"
+	"concord/internal/train/traintest"
+)
+
+// talking is the tiny run on conversations.
+func talking(t testing.TB, overrides ...string) *config.Config {
+	t.Helper()
+	cfg := tiny(t, append([]string{"batch.seq_len=64", "batch.rows=3", "schedule.steps=2", "checkpoint.every=1", "eval.every=0", "data.overlong=truncate"}, overrides...)...)
+	for i, s := range cfg.Data.Source {
+		for _, path := range append(cfg.ResolveAll(s.Path), cfg.ResolveAll(s.Heldout)...) {
+			var b strings.Builder
+			for k := range 4 {
+				fmt.Fprintf(&b, "{\"messages\":[{\"role\":\"user\",\"content\":\"%d%s\"},{\"role\":\"assistant\",\"content\":\"%d\"}]}\n", k, filepath.Base(path)[:4], i)
+			}
+			traintest.WriteFile(t, path, b.String())
+		}
+	}
+	return cfg
+}
+
+// A run on conversations says by which template they are rendered, and its model has
+// that template, also that of a checkpoint.
+func TestTemplateOfRun(t *testing.T) {
+	for name, want := range map[string]string{"": short, "chatml": "<|im_start|>", "mine.jinja": im} {
+		cfg := talking(t, "data.template="+name)
+		traintest.WriteFile(t, filepath.Join(cfg.Resolve("base"), chat.File), short)
+		traintest.WriteFile(t, cfg.Resolve("mine.jinja"), im)
+		var said strings.Builder
+		sum, err := Run(context.Background(), cfg, UI{Out: &said})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := (Export{Checkpoint: "1"}).Write(sum.Dir); err != nil {
+			t.Fatal(err)
+		}
+		for _, out := range []string{modelFolder, "model-step-1"} {
+			raw, err := os.ReadFile(filepath.Join(sum.Dir, out, chat.File))
+			if err != nil || !strings.Contains(string(raw), want) || strings.Contains(string(raw), "generation %}") {
+				t.Errorf("data.template = %q: %s has the template %q, %v", name, out, raw, err)
+			}
+		}
+		from := map[string]string{"": chat.File, "chatml": "built-in chatml", "mine.jinja": "mine.jinja"}[name]
+		if !strings.Contains(said.String(), " chat ") || !strings.Contains(said.String(), from) {
+			t.Errorf("data.template = %q: no word of %q in\n%s", name, from, said.String())
+		}
+	}
+}
+
+// What decides how conversations are rendered is fixed with the run, and travels.
+func TestTemplateIsPinned(t *testing.T) {
+	cfg := talking(t, "data.template=mine.jinja")
+	traintest.WriteFile(t, cfg.Resolve("mine.jinja"), im)
+	traintest.WriteFile(t, filepath.Join(cfg.Resolve("base"), chat.File), short)
+	p := portable(cfg)
+	files, open, err := runFiles(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, f := range files {
+		names[f.Name] = true
+	}
+	if !names[p.Data.Template] || !names["model/"+chat.File] {
+		t.Errorf("other machines get %v; the template is %q there", files, p.Data.Template)
+	}
+	if r, err := open(p.Data.Template); err != nil {
+		t.Error(err)
+	} else {
+		raw, _ := io.ReadAll(r)
+		r.Close()
+		if string(raw) != im {
+			t.Errorf("other machines get the template %q", raw)
+		}
+	}
+	if _, err := until("step 1/", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err }); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	for _, path := range []string{cfg.Resolve("mine.jinja"), filepath.Join(cfg.Resolve("base"), chat.File)} {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		traintest.WriteFile(t, path, "x"+string(raw))
+		if _, err := Resume(context.Background(), cfg.OutDir(), nil, UI{Out: io.Discard}); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "has changed since the run was started") {
+			t.Errorf("%s changed: %v", path, err)
+		}
+		traintest.WriteFile(t, path, string(raw))
+	}
+	if _, err := Resume(context.Background(), cfg.OutDir(), nil, UI{Out: io.Discard}); err != nil {
+		t.Error(err)
+	}
+}
+
+// Conversations without a template, and a template that is not there, are refused
+// with the line that helps.
+func TestTemplateRefused(t *testing.T) {
+	for override, says := range map[string]string{
+		"data.template=":           `give data.template = "chatml"`,
+		"data.template=none.jinja": "none.jinja",
+	} {
+		if _, err := Check(talking(t, override)); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want a data error with %q", override, err, says)
+		}
+	}
+}
