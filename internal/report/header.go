@@ -41,19 +41,20 @@ func (r *Reporter) Begin(h Header) {
 	}
 }
 
-// DataTable prints a line for every language: its training examples and tokens, the
-// share of tokens with a loss, how often the run reads them, held-out examples, and
+// DataTable prints a line for every language: its training examples and tokens, those
+// of the tokens that have a loss and their share, how often the run reads them, held-out examples, and
 // the share of its steps that hold another language too; then what was left out and
 // why.
 func DataTable(w io.Writer, data []Data) {
 	r := Reporter{opt: Options{Out: w}}
-	r.Printf(" data    %-8s %9s %9s %8s %7s %9s %12s", "lang", "examples", "tokens", "trained", "epochs", "held out", "with others")
+	const line = " %-7s %-8s %8s %7s %7s %5s %6s %8s %11s"
+	r.Printf(line, "data", "lang", "examples", "tokens", "trained", "share", "epochs", "held out", "with others")
 	for _, d := range data {
 		if !d.Seen {
-			r.Printf("         %-8s %9s %9s %8s %7s %9s  not trained on", d.Lang, "", "", "", "", Count(int64(d.Heldout)))
+			r.Printf(line, "", d.Lang, "", "", "", "", "", Count(int64(d.Heldout)), "not trained")
 			continue
 		}
-		r.Printf("         %-8s %9s %9s %8s %7s %9s %12s", d.Lang, Count(int64(d.Examples)), Count(int64(d.Tokens)), percent(float64(d.Supervised)/float64(d.Tokens)),
+		r.Printf(line, "", d.Lang, Count(int64(d.Examples)), Count(int64(d.Tokens)), Count(int64(d.Supervised)), percent(float64(d.Supervised)/float64(d.Tokens)),
 			decimal(float64(d.Epochs)), Count(int64(d.Heldout)), percent(float64(d.Met)))
 	}
 	r.renderings(data)

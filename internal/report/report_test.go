@@ -59,7 +59,7 @@ func TestHeader(t *testing.T) {
 		"pcgrad, scope layer: 6 buckets, 2 languages", "16 rows × 128 tokens, 93% filled; 200 steps, 0.0 epochs; 97% of the steps hold two languages or more", "below 0 they conflict",
 		" !       sw: nothing\n         fix: something",
 		" chat    rendered by chat_template.jinja (sw)\n", "sw: 2 conversations with tools of which the chat template says nothing",
-		"sw           1,200    24,000      38%     2.3       100          88%", "de                                                   40  not trained on",
+		"sw          1,200  24,000   9,000   38%    2.3      100         88%", "de                                                   40 not trained",
 		"sw: 3 examples longer than data.max_len: dropped", "sw: 2 of 100 held-out examples are also trained on", "de: 1 example empty: dropped",
 	} {
 		if !strings.Contains(out.String(), want) {

@@ -52,12 +52,12 @@ func (c *corpus) rendering(s *data.Set) string {
 	for _, w := range []struct {
 		n   int
 		how string
-	}{{marked, chat.ByGeneration + " marks"}, {chats - marked - prefix, "turns of a known format"}, {prefix, "turn by turn"}} {
+	}{{marked, "marked by " + chat.ByGeneration}, {chats - marked - prefix, "in a known format"}, {prefix, "found turn by turn"}} {
 		if w.n > 0 {
 			ways = append(ways, w.how)
 		}
 	}
-	return fmt.Sprintf("rendered by the chat template of %s; what the assistant says is found by %s", c.template.From, strings.Join(ways, ", or "))
+	return fmt.Sprintf("rendered by the chat template of %s; the assistant's turns are %s", c.template.From, strings.Join(ways, ", or "))
 }
 
 // saveTemplate writes the template of data.template to the folder out of a model
