@@ -9,39 +9,34 @@ import (
 	"net"
 	"sync"
 	"time"
-
-	"github.com/quic-go/quic-go"
 )
 
 // Conn is a connection to a machine that has proved who it is.
 type Conn struct {
 	Peer    Claims
 	Value   any // the application's; set it in Connected or behind Dial, before others see it
-	q       *quic.Conn
+	s       session
 	e       *Endpoint
 	handler Handler
 
 	sending chan struct{} // one control message at a time
-	control *quic.Stream
+	control stream
 	load    loads
 }
 
-func (e *Endpoint) newConn(q *quic.Conn, control *quic.Stream, peer Claims, h Handler) *Conn {
+func (e *Endpoint) newConn(q session, control stream, peer Claims, h Handler) *Conn {
 	control.SetReadDeadline(time.Time{})
-	return &Conn{Peer: peer, q: q, e: e, control: control, handler: h, sending: make(chan struct{}, 1)}
+	return &Conn{Peer: peer, s: q, e: e, control: control, handler: h, sending: make(chan struct{}, 1)}
 }
 
 // Remote is the peer's address as seen from here.
-func (c *Conn) Remote() net.Addr { return c.q.RemoteAddr() }
+func (c *Conn) Remote() net.Addr { return c.s.RemoteAddr() }
 
 // Context ends with the connection.
-func (c *Conn) Context() context.Context { return c.q.Context() }
+func (c *Conn) Context() context.Context { return c.s.Context() }
 
-// Stats are QUIC's numbers of the connection.
-func (c *Conn) Stats() LinkStats {
-	s := c.q.ConnectionStats()
-	return LinkStats{RTT: s.SmoothedRTT, PacketsSent: s.PacketsSent, PacketsLost: s.PacketsLost}
-}
+// Stats are the numbers of the connection's packets.
+func (c *Conn) Stats() LinkStats { return c.s.Stats() }
 
 // LinkStats are what striping goes by.
 type LinkStats struct {
@@ -55,7 +50,7 @@ func (c *Conn) Send(m Message) error {
 	select {
 	case c.sending <- struct{}{}:
 		defer func() { <-c.sending }()
-	case <-c.q.Context().Done():
+	case <-c.s.Context().Done():
 		return ErrClosed
 	}
 	return c.write(m)
@@ -65,14 +60,14 @@ func (c *Conn) Send(m Message) error {
 func (c *Conn) write(m Message) error {
 	c.control.SetWriteDeadline(time.Now().Add(c.e.opt.Stall))
 	if err := writeMessage(c.control, m); err != nil {
-		c.q.CloseWithError(codeStalled, "control stream stalled")
+		c.s.Close(codeStalled, "control stream stalled")
 		return fmt.Errorf("%w: %w", ErrClosed, err)
 	}
 	return nil
 }
 
 // Close ends the connection and tells the peer why.
-func (c *Conn) Close(reason string) { c.q.CloseWithError(codeClosing, reason) }
+func (c *Conn) Close(reason string) { c.s.Close(codeClosing, reason) }
 
 // serve reads control messages and streams until the connection ends. The handler is
 // told as soon as it has, whatever its other methods are still doing for it.
@@ -83,8 +78,8 @@ func (c *Conn) serve() {
 	var wg sync.WaitGroup
 	wg.Go(c.streams)
 	wg.Go(func() {
-		<-c.q.Context().Done()
-		c.handler.Disconnected(c, cause(c.q))
+		<-c.s.Context().Done()
+		c.handler.Disconnected(c, c.s.Err())
 	})
 	var err error
 	for err == nil {
@@ -93,30 +88,15 @@ func (c *Conn) serve() {
 			c.handler.Message(c, m)
 		}
 	}
-	code, text := quic.ApplicationErrorCode(codeClosing), ""
+	code, text := uint64(codeClosing), ""
 	if errors.Is(err, ErrFrame) {
 		code, text = codeFrame, err.Error()
 	}
-	c.q.CloseWithError(code, text)
+	c.s.Close(code, text)
 	wg.Wait()
 	c.e.mu.Lock()
 	delete(c.e.conns, c)
 	c.e.mu.Unlock()
-}
-
-// cause is why a connection that has ended did so, as the user should read it.
-func cause(q *quic.Conn) error {
-	err := context.Cause(q.Context())
-	if a := (*quic.ApplicationError)(nil); errors.As(err, &a) && a.Remote && a.ErrorMessage != "" {
-		return fmt.Errorf("%w by the peer: %s", ErrClosed, a.ErrorMessage)
-	}
-	if errors.Is(err, &quic.IdleTimeoutError{}) {
-		return fmt.Errorf("%w: nothing heard", ErrClosed)
-	}
-	if r := (*quic.StatelessResetError)(nil); errors.As(err, &r) {
-		return fmt.Errorf("%w: the peer was started anew", ErrClosed)
-	}
-	return fmt.Errorf("%w: %w", ErrClosed, err)
 }
 
 // streams serves what the peer opens.
@@ -124,13 +104,13 @@ func (c *Conn) streams() {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for {
-		s, err := c.q.AcceptStream(c.q.Context())
+		s, err := c.s.AcceptStream(c.s.Context())
 		if err != nil {
 			return
 		}
 		wg.Go(func() {
 			if err := c.serveStream(s); err != nil {
-				code := quic.StreamErrorCode(codeRefused)
+				code := uint64(codeRefused)
 				if errors.Is(err, ErrFrame) {
 					code = codeFrame
 				}
@@ -145,7 +125,7 @@ func (c *Conn) streams() {
 }
 
 // serveStream tells a transfer from a request by its first bytes.
-func (c *Conn) serveStream(s *quic.Stream) error {
+func (c *Conn) serveStream(s stream) error {
 	s.SetReadDeadline(time.Now().Add(c.e.opt.Stall))
 	var first [4]byte
 	if _, err := s.Peek(first[:]); err != nil {
@@ -170,14 +150,14 @@ type found struct {
 }
 
 // serveFetch sends what the peer asks for.
-func (c *Conn) serveFetch(s *quic.Stream, request json.RawMessage) error {
+func (c *Conn) serveFetch(s stream, request json.RawMessage) error {
 	size, r, err := c.handler.Fetch(c, request)
 	s.SetWriteDeadline(time.Now().Add(c.e.opt.Stall))
 	if err != nil {
 		return writeMessage(s, Pack(msgRefused, refusal{err.Error()}))
 	}
 	defer r.Close()
-	s.SetPriority(7, false) // behind everything that a step waits for
+	s.Prioritize(7) // after everything that a step waits for
 	if err := writeMessage(s, Pack(msgFound, found{Size: size})); err != nil {
 		return err
 	}
@@ -196,9 +176,9 @@ func (c *Conn) serveFetch(s *quic.Stream, request json.RawMessage) error {
 }
 
 // ready waits for the upload limit and renews the write deadline.
-func (c *Conn) ready(s *quic.Stream, n int) error {
+func (c *Conn) ready(s stream, n int) error {
 	if l := c.e.limit.Load(); l != nil {
-		if err := l.WaitN(c.q.Context(), n); err != nil {
+		if err := l.WaitN(c.s.Context(), n); err != nil {
 			return err
 		}
 	}
@@ -208,7 +188,7 @@ func (c *Conn) ready(s *quic.Stream, n int) error {
 // Fetch asks for what request names and writes it to what open returns for its
 // size. Damage is an error: ask again.
 func (c *Conn) Fetch(ctx context.Context, request any, patience time.Duration, open func(size int64) (io.Writer, error)) error {
-	s, err := c.q.OpenStreamSync(ctx)
+	s, err := c.s.OpenStream(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrClosed, err)
 	}

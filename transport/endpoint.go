@@ -2,16 +2,17 @@ package transport
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/quic-go/quic-go"
 	"golang.org/x/time/rate"
 )
 
@@ -71,13 +72,16 @@ type Options struct {
 // Endpoint is a UDP socket that listens and dials.
 type Endpoint struct {
 	opt    Options
-	tr     *quic.Transport
-	ln     *quic.Listener
+	conn   net.PacketConn
+	net    carrier
 	grants chan struct{}
 	limit  atomic.Pointer[rate.Limiter] // nil: none
 	cancel context.CancelFunc
 	ctx    context.Context
 	wg     sync.WaitGroup
+
+	refusals rate.Sometimes
+	missed   atomic.Int64 // refusals that were not told
 
 	mu    sync.Mutex
 	conns map[*Conn]struct{}
@@ -99,22 +103,6 @@ const (
 	codeClosing = 4
 )
 
-// quicConfig is the same for all connections. Windows are at least one large
-// bucket, streams are bounded, 0-RTT is off: it can be replayed.
-func quicConfig(wan bool) *quic.Config {
-	c := &quic.Config{
-		Versions:             []quic.Version{quic.Version1},
-		HandshakeIdleTimeout: 5 * time.Second, MaxIdleTimeout: 10 * time.Second, KeepAlivePeriod: 3 * time.Second,
-		InitialStreamReceiveWindow: 2 << 20, MaxStreamReceiveWindow: 32 << 20,
-		InitialConnectionReceiveWindow: 8 << 20, MaxConnectionReceiveWindow: 64 << 20,
-		MaxIncomingStreams: 256, MaxIncomingUniStreams: -1,
-	}
-	if wan {
-		c.MaxIdleTimeout, c.KeepAlivePeriod = 20*time.Second, 7*time.Second
-	}
-	return c
-}
-
 // Open starts an endpoint on conn, which it owns from now on.
 func Open(conn net.PacketConn, o Options) (*Endpoint, error) {
 	if o.Grants == 0 {
@@ -123,19 +111,31 @@ func Open(conn net.PacketConn, o Options) (*Endpoint, error) {
 	if o.Stall == 0 {
 		o.Stall = 10 * time.Second
 	}
-	e := &Endpoint{opt: o, grants: make(chan struct{}, o.Grants), conns: map[*Conn]struct{}{}}
+	e := &Endpoint{opt: o, conn: conn, refusals: rate.Sometimes{First: 5, Interval: refusalEvery}, grants: make(chan struct{}, o.Grants), conns: map[*Conn]struct{}{}}
 	e.SetUploadLimit(o.UploadLimit)
-	handshakes := rate.NewLimiter(50, 100)
-	e.tr = &quic.Transport{Conn: conn, StatelessResetKey: (*quic.StatelessResetKey)(&o.ResetKey),
-		VerifySourceAddress: func(net.Addr) bool { return !handshakes.Allow() }} // under a flood, addresses must prove themselves first
 	var err error
-	if e.ln, err = e.tr.Listen(e.serverTLS(), quicConfig(o.WAN)); err != nil {
+	if e.net, err = listenQUIC(conn, e.serverTLS(), o.ResetKey, o.WAN); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("transport: listen on %s: %w", conn.LocalAddr(), err)
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.wg.Go(e.accept)
 	return e, nil
+}
+
+// refusalEvery is how often refused joins are told after the first few: strangers must
+// not fill a log.
+const refusalEvery = 10 * time.Second
+
+// refused tells the policy of a join that failed, and how many others were not told.
+func (e *Endpoint) refused(from net.Addr, reason string) {
+	e.missed.Add(1)
+	e.refusals.Do(func() {
+		if n := e.missed.Swap(0) - 1; n > 0 {
+			reason += fmt.Sprintf("; and %d more", n)
+		}
+		e.opt.Join.Refused(from, reason)
+	})
 }
 
 // SetUploadLimit changes Options.UploadLimit for what is sent from now on.
@@ -148,7 +148,7 @@ func (e *Endpoint) SetUploadLimit(n int64) {
 }
 
 // Addr is the local address.
-func (e *Endpoint) Addr() net.Addr { return e.ln.Addr() }
+func (e *Endpoint) Addr() net.Addr { return e.net.Addr() }
 
 // Identity is what the endpoint proves itself with.
 func (e *Endpoint) Identity() *Identity { return e.opt.Identity }
@@ -171,25 +171,26 @@ func (e *Endpoint) Close() error {
 	e.cancel()
 	e.mu.Lock()
 	for c := range e.conns {
-		c.q.CloseWithError(codeClosing, "closing")
+		c.s.Close(codeClosing, "closing")
 	}
 	e.mu.Unlock()
-	err := errors.Join(e.ln.Close(), e.tr.Close())
+	err := e.net.Close()
 	e.wg.Wait()
-	return errors.Join(err, e.tr.Conn.Close())
+	return errors.Join(err, e.conn.Close())
 }
 
 func (e *Endpoint) accept() {
 	for {
-		q, err := e.ln.Accept(e.ctx)
+		q, err := e.net.Accept(e.ctx)
 		if err != nil {
 			return
 		}
 		e.wg.Go(func() {
-			if q.ConnectionState().TLS.NegotiatedProtocol == alpnJoin {
+			if q.TLS().NegotiatedProtocol == alpnJoin {
 				e.serveJoin(e.ctx, q)
 				return
 			}
+			q.Proved() // by its certificate
 			e.greet(q)
 		})
 	}
@@ -203,17 +204,17 @@ type hello struct {
 }
 
 // greet answers a peer's hello and serves the connection.
-func (e *Endpoint) greet(q *quic.Conn) {
+func (e *Endpoint) greet(q session) {
 	ctx, cancel := context.WithTimeout(e.ctx, 5*time.Second)
 	defer cancel()
-	claims, err := peerClaims(q.ConnectionState().TLS)
+	claims, err := peerClaims(q.TLS())
 	if err != nil {
-		q.CloseWithError(codeRefused, err.Error())
+		q.Close(codeRefused, err.Error())
 		return
 	}
 	s, err := q.AcceptStream(ctx)
 	if err != nil {
-		q.CloseWithError(codeStalled, "no hello")
+		q.Close(codeStalled, "no hello")
 		return
 	}
 	c, reply, err := e.welcome(q, s, claims)
@@ -224,7 +225,7 @@ func (e *Endpoint) greet(q *quic.Conn) {
 		case <-q.Context().Done():
 		case <-time.After(time.Second):
 		}
-		q.CloseWithError(codeRefused, "refused")
+		q.Close(codeRefused, "refused")
 		return
 	}
 	err = c.write(Pack(msgHelloOK, reply))
@@ -238,7 +239,7 @@ func (e *Endpoint) greet(q *quic.Conn) {
 
 // welcome hears a peer's hello and asks the service for its reply. The connection
 // that it returns sends nothing until that is written: it is what the peer waits for.
-func (e *Endpoint) welcome(q *quic.Conn, s *quic.Stream, claims Claims) (*Conn, any, error) {
+func (e *Endpoint) welcome(q session, s stream, claims Claims) (*Conn, any, error) {
 	s.SetReadDeadline(time.Now().Add(5 * time.Second))
 	m, err := readMessage(s, 64<<10)
 	var h hello
@@ -265,33 +266,48 @@ func (e *Endpoint) welcome(q *quic.Conn, s *quic.Stream, claims Claims) (*Conn, 
 func (e *Endpoint) Dial(ctx context.Context, addr, service string, body, reply any, h Handler) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	to, err := net.ResolveUDPAddr("udp", addr)
-	if err != nil {
-		return nil, err
-	}
-	q, err := e.tr.Dial(ctx, to, e.clientTLS(), quicConfig(e.opt.WAN))
+	q, err := connect(ctx, e.net, addr, e.clientTLS())
 	if err != nil {
 		return nil, fmt.Errorf("transport: dial %s: %w", addr, proofOf(err))
 	}
 	c, err := e.introduce(ctx, q, service, body, reply, h)
 	if err != nil {
-		q.CloseWithError(codeRefused, "")
+		q.Close(codeRefused, "")
 		return nil, fmt.Errorf("transport: dial %s: %w", addr, proofOf(err))
 	}
 	e.wg.Go(c.serve)
 	return c, nil
 }
 
-func (e *Endpoint) introduce(ctx context.Context, q *quic.Conn, service string, body, reply any, h Handler) (*Conn, error) {
-	claims, err := peerClaims(q.ConnectionState().TLS)
+// connect opens a session, and tries again where the machine is busy with others.
+func connect(ctx context.Context, over carrier, addr string, c *tls.Config) (session, error) {
+	for {
+		q, err := over.Dial(ctx, addr, c)
+		if !errors.Is(err, errBusy) {
+			return q, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(busyPause + rand.N(busyPause)):
+		}
+	}
+}
+
+// busyPause is how long, and up to twice, a machine waits that was told that another one
+// is busy.
+const busyPause = 100 * time.Millisecond
+
+func (e *Endpoint) introduce(ctx context.Context, q session, service string, body, reply any, h Handler) (*Conn, error) {
+	claims, err := peerClaims(q.TLS())
 	if err != nil {
 		return nil, err
 	}
-	s, err := q.OpenStreamSync(ctx)
+	s, err := q.OpenStream(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s.SetPriority(0, false)
+	s.Prioritize(0)
 	raw, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
@@ -315,13 +331,4 @@ func (e *Endpoint) introduce(ctx context.Context, q *quic.Conn, service string, 
 		}
 	}
 	return e.newConn(q, s, claims, h), nil
-}
-
-// proofOf gives TLS alerts their kind: a peer that does not accept our
-// certificate tells it only after the handshake.
-func proofOf(err error) error {
-	if t := (*quic.TransportError)(nil); errors.As(err, &t) && t.ErrorCode.IsCryptoError() && !errors.Is(err, ErrProof) {
-		return clockHint(err)
-	}
-	return err
 }

@@ -131,7 +131,7 @@ func TestDamagedChunkIsSentAgain(t *testing.T) {
 	a, b := open(t, ca, 1, newService(), nil), open(t, ca, 2, s, nil)
 	for _, times := range []int{1, 2} {
 		c := dial(t, a, b, newService())
-		st, err := c.q.OpenStream()
+		st, err := c.s.OpenStream(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -178,7 +178,7 @@ func TestStalledSenderIsGivenUp(t *testing.T) {
 	_ = whole
 	for _, n := range []int{1, 95, HeaderSize, HeaderSize + 100, HeaderSize + 2*ChunkSize} {
 		c := dial(t, from, to, newService())
-		st, _ := c.q.OpenStream()
+		st, _ := c.s.OpenStream(t.Context())
 		o := outgoing("", make([]byte, 2*ChunkSize))
 		o.Run, o.Sender, o.Payload = ca.Run, 2, uint64(len(o.Data))
 		b := append(o.Encode(), make([]byte, 2*ChunkSize+8)...)
@@ -212,7 +212,7 @@ func TestHeaderLies(t *testing.T) {
 	} {
 		h := Header{Kind: Rows, Run: ca.Run, Sender: 1, Elements: 1, Payload: 4}
 		lie(&h)
-		st, _ := c.q.OpenStream()
+		st, _ := c.s.OpenStream(t.Context())
 		st.Write(h.Encode())
 		st.SetReadDeadline(time.Now().Add(time.Second))
 		if _, err := st.Read(make([]byte, 1)); !errors.As(err, new(*quic.StreamError)) {
@@ -439,7 +439,7 @@ func TestNoZeroRTT(t *testing.T) {
 	ca, s := newCA(t), newService()
 	a, b := open(t, ca, 1, newService(), nil), open(t, ca, 2, s, nil)
 	for range 2 {
-		if c := dial(t, a, b, newService()); c.q.ConnectionState().Used0RTT || c.q.ConnectionState().TLS.DidResume {
+		if c := dial(t, a, b, newService()).s.(quicSession).conn.ConnectionState(); c.Used0RTT || c.TLS.DidResume {
 			t.Error("a connection was resumed")
 		}
 	}

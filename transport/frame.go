@@ -16,7 +16,6 @@ const (
 	Rows       Kind = 1 // one language's share of a bucket's gradient, to the bucket's owner
 	Gradient   Kind = 2 // a resolved bucket gradient, from the owner to everyone
 	Parameters Kind = 3 // a bucket's updated weights, from the owner to everyone
-	Outer      Kind = 4 // one language's share of the change that local steps made, to the owner
 )
 
 // HeaderSize is the length of an encoded Header in bytes.
@@ -107,7 +106,7 @@ func DecodeHeader(b []byte) (Header, error) {
 
 func (h Header) check() error {
 	switch {
-	case h.Kind < Rows || h.Kind > Outer:
+	case h.Kind < Rows || h.Kind > Parameters:
 		return fmt.Errorf("%w: kind %d", ErrFrame, h.Kind)
 	case !h.Codec.valid():
 		return fmt.Errorf("%w: codec %d", ErrFrame, h.Codec)

@@ -14,8 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/quic-go/quic-go"
 )
 
 // Line is what machine 1 prints and a worker joins with: where the coordinator
@@ -142,27 +140,23 @@ func Join(ctx context.Context, conn net.PacketConn, l Line) (*Identity, string, 
 func join(ctx context.Context, conn net.PacketConn, addr string, l Line) (*Identity, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	to, err := net.ResolveUDPAddr("udp", addr)
-	if err != nil {
-		return nil, err
-	}
 	var ca *x509.Certificate
-	tr := &quic.Transport{Conn: conn}
-	defer tr.Close()
-	q, err := tr.Dial(ctx, to, pinned(l.CA, &ca), quicConfig(false))
+	over := dialQUIC(conn, false)
+	defer over.Close()
+	q, err := connect(ctx, over, addr, pinned(l.CA, &ca))
 	if err != nil {
 		return nil, proofOf(err)
 	}
-	defer q.CloseWithError(0, "joined")
+	defer q.Close(0, "joined")
 	key, csr, err := newRequest()
 	if err != nil {
 		return nil, err
 	}
-	p, err := proof(l.Secret, q.ConnectionState().TLS, csr)
+	p, err := proof(l.Secret, q.TLS(), csr)
 	if err != nil {
 		return nil, err
 	}
-	s, err := q.OpenStreamSync(ctx)
+	s, err := q.OpenStream(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -193,19 +187,24 @@ type refusal struct {
 
 // serveJoin answers one machine that has no certificate. All failures look the
 // same from outside.
-func (e *Endpoint) serveJoin(ctx context.Context, q *quic.Conn) {
+func (e *Endpoint) serveJoin(ctx context.Context, q session) {
 	policy := e.opt.Join
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	s, err := q.AcceptStream(ctx)
 	if err != nil {
-		q.CloseWithError(codeRefused, "")
+		q.Close(codeRefused, "")
 		return
 	}
+	go func() { // and no other stream
+		if _, err := q.AcceptStream(ctx); err == nil {
+			q.Close(codeFrame, "one stream is for joining")
+		}
+	}()
 	s.SetDeadline(time.Now().Add(5 * time.Second))
 	reply, err := policy.answer(q, s)
 	if err != nil {
-		policy.Refused(q.RemoteAddr(), err.Error())
+		e.refused(q.RemoteAddr(), err.Error())
 		writeMessage(s, Pack(msgRefused, refusal{"the join line is not valid (any more): ask machine 1 for a new one with: concord invite RUN"}))
 	} else {
 		writeMessage(s, Pack(msgJoined, reply))
@@ -215,10 +214,10 @@ func (e *Endpoint) serveJoin(ctx context.Context, q *quic.Conn) {
 	case <-q.Context().Done():
 	case <-ctx.Done():
 	}
-	q.CloseWithError(0, "")
+	q.Close(0, "")
 }
 
-func (p *JoinPolicy) answer(q *quic.Conn, s *quic.Stream) (joinReply, error) {
+func (p *JoinPolicy) answer(q session, s stream) (joinReply, error) {
 	m, err := readMessage(s, 64<<10)
 	if err != nil {
 		return joinReply{}, err
@@ -231,7 +230,7 @@ func (p *JoinPolicy) answer(q *quic.Conn, s *quic.Stream) (joinReply, error) {
 	if !ok {
 		secret = make([]byte, 16) // takes the same time as a wrong proof
 	}
-	want, err := proof(secret, q.ConnectionState().TLS, r.CSR)
+	want, err := proof(secret, q.TLS(), r.CSR)
 	if err != nil {
 		return joinReply{}, err
 	}

@@ -8,8 +8,6 @@ import (
 	"io"
 	"os"
 	"time"
-
-	"github.com/quic-go/quic-go"
 )
 
 // Answers of a receiver on a transfer's stream, one byte each. A refusal and a
@@ -28,7 +26,7 @@ const (
 const maxReason = 1024
 
 // receive serves one offered transfer: header, grant, body, acknowledgement.
-func (c *Conn) receive(s *quic.Stream) error {
+func (c *Conn) receive(s stream) error {
 	raw := make([]byte, HeaderSize)
 	if _, err := io.ReadFull(s, raw); err != nil {
 		return err
@@ -51,13 +49,13 @@ func (c *Conn) receive(s *quic.Stream) error {
 	select {
 	case c.e.grants <- struct{}{}:
 		defer func() { <-c.e.grants }()
-	case <-c.q.Context().Done():
+	case <-c.s.Context().Done():
 		return ErrClosed
 	}
 	return c.receiveBody(s, h)
 }
 
-func (c *Conn) receiveBody(s *quic.Stream, h Header) error {
+func (c *Conn) receiveBody(s stream, h Header) error {
 	body := make([]byte, uint64(h.Meta)+h.Payload)
 	answer := byte(ansGrant)
 	var sums []byte
@@ -84,14 +82,14 @@ func (c *Conn) receiveBody(s *quic.Stream, h Header) error {
 	return c.answer(s, append([]byte{ansAck}, sum[:]...))
 }
 
-func (c *Conn) answer(s *quic.Stream, b []byte) error {
+func (c *Conn) answer(s stream, b []byte) error {
 	s.SetWriteDeadline(time.Now().Add(c.e.opt.Stall))
 	_, err := s.Write(b)
 	return err
 }
 
 // explain answers with a reason.
-func (c *Conn) explain(s *quic.Stream, answer byte, reason string) error {
+func (c *Conn) explain(s stream, answer byte, reason string) error {
 	reason = reason[:min(len(reason), maxReason)]
 	b := binary.LittleEndian.AppendUint16([]byte{answer}, uint16(len(reason)))
 	return c.answer(s, append(b, reason...))
@@ -113,13 +111,13 @@ type Outgoing struct {
 // it before. ErrRefused is final; other errors mean that it may be tried again
 // on another connection.
 func (c *Conn) Transfer(ctx context.Context, t Outgoing) error {
-	s, err := c.q.OpenStreamSync(ctx)
+	s, err := c.s.OpenStream(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrClosed, err)
 	}
 	stop := context.AfterFunc(ctx, func() { s.CancelRead(codeClosing); s.CancelWrite(codeClosing) })
 	defer stop()
-	s.SetPriority(t.Urgency, false) // whole buckets one after the other, not all of them late
+	s.Prioritize(t.Urgency) // whole buckets one after the other, not all of them late
 	if err := c.transfer(s, t); err != nil {
 		s.CancelRead(codeClosing)
 		s.CancelWrite(codeClosing)
@@ -133,7 +131,7 @@ func (c *Conn) Transfer(ctx context.Context, t Outgoing) error {
 	return nil
 }
 
-func (c *Conn) transfer(s *quic.Stream, t Outgoing) error {
+func (c *Conn) transfer(s stream, t Outgoing) error {
 	t.Run, t.Sender = c.e.opt.Identity.Run, c.e.opt.Identity.Worker
 	t.Payload, t.Meta = uint64(len(t.Data)), uint32(len(t.Metadata))
 	if err := t.check(); err != nil {
@@ -171,7 +169,7 @@ func (c *Conn) transfer(s *quic.Stream, t Outgoing) error {
 
 // sendBody writes the chunks of metadata and payload as one sequence, and returns
 // their checksums.
-func (c *Conn) sendBody(s *quic.Stream, t Outgoing) (sums []byte, err error) {
+func (c *Conn) sendBody(s stream, t Outgoing) (sums []byte, err error) {
 	body := t.Data
 	wait := func(n int) error { return c.ready(s, n) }
 	if len(t.Metadata) > 0 {
