@@ -22,15 +22,6 @@ const int8Block = 256
 
 var codecNames = map[string]Codec{"f32": F32, "bf16": BF16, "int8": Int8}
 
-// ParseCodec finds a codec by its name in a run file.
-func ParseCodec(name string) (Codec, error) {
-	c, ok := codecNames[name]
-	if !ok {
-		return 0, fmt.Errorf("unknown wire format %q: bf16, f32 or int8", name)
-	}
-	return c, nil
-}
-
 func (c Codec) valid() bool { return c <= Int8 }
 
 func (c Codec) String() string {

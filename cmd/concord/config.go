@@ -12,6 +12,38 @@ import (
 type configCmd struct {
 	Check configCheckCmd `cmd:"" help:"Check a run file, its data and its model without touching a GPU."`
 	Show  configShowCmd  `cmd:"" help:"Print every setting and where it comes from."`
+
+	Explain configExplainCmd `cmd:"" help:"Say what a setting of the run file means, its type, default and allowed values."`
+}
+
+type configExplainCmd struct {
+	Key  string `arg:"" help:"A key such as optim.lr or lr, or a section such as data.source."`
+	JSON bool   `help:"As JSON."`
+}
+
+func (c *configExplainCmd) Run() error {
+	keys, err := config.Explain(c.Key)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(keys)
+	}
+	for i, k := range keys {
+		if i > 0 {
+			fmt.Println()
+		}
+		fmt.Printf("%s: %s\n", k.Name, k.Meaning)
+		fmt.Printf("  type     %s\n  default  %s\n", k.Type, k.Default)
+		if k.Allowed != "" {
+			fmt.Printf("  allowed  %s\n", k.Allowed)
+		}
+		fmt.Printf("  example  %s\n", k.Example)
+		if k.Section() != "" {
+			fmt.Printf("           in %s\n", k.Section())
+		}
+	}
+	return nil
 }
 
 type configCheckCmd struct {

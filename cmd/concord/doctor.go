@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"concord/gpu"
-	"concord/internal/config"
 	"concord/internal/doctor"
 	"concord/internal/train"
 )
@@ -109,11 +108,7 @@ func (d deviceFlags) options(backend string) (gpu.Options, error) {
 	if err != nil {
 		return gpu.Options{}, err
 	}
-	o := gpu.Options{Adapter: dev.Adapter, Backend: backend}
-	if dev.Memory != "" {
-		o.MemoryBudget, _ = config.ParseSize(dev.Memory) // config checked it
-	}
-	return o, nil
+	return gpu.Options{Adapter: dev.Adapter, Backend: backend, MemoryBudget: int64(dev.Memory)}, nil
 }
 
 // test runs the self-test on the chosen adapter, or on all.

@@ -24,11 +24,9 @@ type deviceFlags struct {
 
 func (d deviceFlags) config() (config.Device, error) {
 	dev := config.Default().Device
-	dev.Adapter, dev.Memory = d.Adapter, d.Memory
-	if d.Memory != "" {
-		if _, err := config.ParseSize(d.Memory); err != nil {
-			return dev, usagef("--memory: %v", err)
-		}
+	dev.Adapter = d.Adapter
+	if err := dev.Memory.UnmarshalText([]byte(d.Memory)); err != nil {
+		return dev, usagef("--memory: %v", err)
 	}
 	return dev, nil
 }

@@ -8,7 +8,8 @@ import "path/filepath"
 
 // Config is a run file with defaults filled in. Field tags are the TOML keys.
 type Config struct {
-	Schema     int        `toml:"schema"`
+	// The version of the run file's form; always 1.
+	Schema     int        `toml:"schema" eg:"1"`
 	Run        Run        `toml:"run"`
 	Model      Model      `toml:"model"`
 	Data       Data       `toml:"data"`
@@ -30,159 +31,251 @@ type Config struct {
 
 // Run names the run and where its output goes.
 type Run struct {
-	Name string `toml:"name"` // default: the run file's folder
-	Seed uint64 `toml:"seed"` // keys every random choice
-	Dir  string `toml:"dir"`  // output goes to DIR/NAME; relative to the working directory
+	// The run's name; by default that of the run file's folder. A second run gets -2.
+	Name string `toml:"name" eg:"sw-yo"`
+	// Decides every random choice: the same seed on the same device gives the same bits.
+	Seed uint64 `toml:"seed" eg:"7"`
+	// The run's folder is DIR/NAME; relative to the working directory. ~/ is the home folder.
+	Dir string `toml:"dir" eg:"~/runs"`
 }
 
 // Model is the base model.
 type Model struct {
-	Path      string `toml:"path"`       // Hugging Face folder; relative to the run file
-	SaveDtype string `toml:"save_dtype"` // "bf16", "f16", "f32"; "" keeps the base model's
-	Init      string `toml:"init"`       // "pretrained" (default) or "random": weights from seed, config.json and tokenizer from Path
+	// The base model: a Hugging Face folder (config.json, tokenizer.json, *.safetensors), relative to the run file.
+	Path string `toml:"path" eg:"../base"`
+	// Element type of the tuned model's weights; "" is the base model's.
+	SaveDtype string `toml:"save_dtype" one:",bf16,f16,f32" eg:"bf16"`
+	// "random" draws the weights anew from the seed; of the folder only config.json and tokenizer.json are used.
+	Init string `toml:"init" one:"pretrained,random" eg:"random"`
 }
 
 // Data says what to train and evaluate on.
 type Data struct {
-	MaxLen      int      `toml:"max_len"`     // tokens of one example; 0: batch.seq_len
-	Overlong    string   `toml:"overlong"`    // "auto", "drop", "truncate", "split", "error"
-	Template    string   `toml:"template"`    // of conversations: "" is the model's own chat template, "chatml", or a file, relative to the run file
-	Temperature float64  `toml:"temperature"` // languages are drawn with probability ∝ tokens^(1/T)
-	MaxRepeat   float64  `toml:"max_repeat"`  // no language is read more than so many times while all data is read once; 0: no bound
-	Source      []Source `toml:"source"`
+	// Longest example in tokens; 0 is batch.seq_len, the most that fits.
+	MaxLen int `toml:"max_len" eg:"512"`
+	// What becomes of documents longer than max_len; "auto" splits text and drops what has a prompt.
+	Overlong string `toml:"overlong" one:"auto,drop,truncate,split,error" eg:"split"`
+	// Renders conversations: "" is the model's own chat template, "chatml", or a file, relative to the run file.
+	Template string `toml:"template" eg:"chatml"`
+	// Languages are drawn with probability ∝ tokens^(1/T): 1 is as the data is, more evens them out.
+	Temperature float64 `toml:"temperature" range:"1e-3,1e9" eg:"3.0"`
+	// No language is read more than so many times while all data is read once; 0: no bound.
+	MaxRepeat float64  `toml:"max_repeat" eg:"4.0"`
+	Source    []Source `toml:"source"`
 }
 
 // Source is one language's data, or that of several languages in the same files.
 type Source struct {
-	Lang       string            `toml:"lang"`
-	Path       Paths             `toml:"path"`        // files, relative to the run file
-	Format     string            `toml:"format"`      // "" by extension, "jsonl", "json", "csv", "tsv", "parquet", "text" (a paragraph a document), "lines" (a line a document)
-	Heldout    Paths             `toml:"heldout"`     // files of held-out examples, relative to the run file
-	Holdout    float64           `toml:"holdout"`     // instead: what to hold out of Path, by hash; below 1 a share, from 1 on a number of documents
-	Train      bool              `toml:"train"`       // false: evaluation only (an unseen language)
-	TrainOn    string            `toml:"train_on"`    // "completion" or "all"; "" is completion where there is a prompt
-	Columns    map[string]string `toml:"columns"`     // our name of a column → the file's, e.g. {prompt = "question", completion = "answer"}
-	Roles      map[string]string `toml:"roles"`       // our role of a message → the file's, e.g. {assistant = "bot"}
-	LangColumn string            `toml:"lang_column"` // in place of lang: the column that names each document's language
-	Langs      []string          `toml:"langs"`       // with lang_column: the languages that are read; none: all
+	// The language: any name, used in all reports.
+	Lang string `toml:"lang" eg:"sw"`
+	// A file, a pattern of names or a list of both, relative to the run file.
+	Path Paths `toml:"path" eg:"data/sw/*.jsonl.gz"`
+	// Form of the files; "" goes by the extension, below .gz and .zst. "text" is a paragraph a document, "lines" a line.
+	Format string `toml:"format" one:",jsonl,json,csv,tsv,parquet,text,lines" eg:"lines"`
+	// Files of held-out examples, written as path is.
+	Heldout Paths `toml:"heldout" eg:"data/sw.heldout.jsonl"`
+	// What to hold out of path, in place of heldout: below 1 a share, from 1 on a number of documents. Equal texts or prompts
+	// stay together, so it may be a few more; which ones follows from their text.
+	Holdout float64 `toml:"holdout" eg:"0.05"`
+	// False: the language is only measured (an unseen language), all of path and heldout.
+	Train bool `toml:"train" eg:"false"`
+	// What is learnt where there is a prompt: the completion ("" too), or all.
+	TrainOn string `toml:"train_on" one:",completion,all" eg:"all"`
+	// Our name of a column → the file's. Ours are text; prompt, completion; messages; conversations (ShareGPT); instruction, input,
+	// output (Alpaca); instruction, context, response (Dolly); inputs, targets (Aya); system, tools, history.
+	Columns map[string]string `toml:"columns" eg:"{prompt = 'question', completion = 'answer'}"`
+	// Our role of a message → the file's. Ours are user, assistant, system, developer, tool.
+	Roles map[string]string `toml:"roles" eg:"{assistant = 'bot'}"`
+	// The column that names each document's language, in place of lang: one file of many languages.
+	LangColumn string `toml:"lang_column" eg:"language_code"`
+	// The languages that are read of lang_column; none: all.
+	Langs []string `toml:"langs" eg:"swa,yor"`
 }
 
 // Batch is the shape of one step.
 type Batch struct {
-	Rows        int `toml:"rows"`         // packed rows per step
-	SeqLen      int `toml:"seq_len"`      // tokens per row
-	Accumulate  int `toml:"accumulate"`   // micro-batches of that shape per step; the languages' gradients are summed before they are resolved
-	LogitsChunk int `toml:"logits_chunk"` // tokens whose logits exist at one time; 0: chosen
+	// Rows of a step; examples are packed into them.
+	Rows int `toml:"rows" range:"1,65536" eg:"8"`
+	// Tokens of a row.
+	SeqLen int `toml:"seq_len" range:"2,1048576" eg:"256"`
+	// Micro-batches of that shape in a step; the languages' gradients are summed before they are resolved.
+	Accumulate int `toml:"accumulate" range:"1,65536" eg:"4"`
+	// Tokens whose logits exist at one time; 0: chosen.
+	LogitsChunk int `toml:"logits_chunk" range:"0,1048576" eg:"0"`
 }
 
 // Objective says how the languages' gradients become one.
 type Objective struct {
-	Method      string             `toml:"method"`
-	Scope       string             `toml:"scope"`       // "tensor", "layer", "<n>MB", "global"
-	Options     map[string]any     `toml:"options"`     // the method's hyper-parameters, e.g. c = 0.4
-	Weights     map[string]float64 `toml:"weights"`     // per language, for method "static"
-	Preferences map[string]float64 `toml:"preferences"` // per language; what is not named has 1
-	Normalise   string             `toml:"normalise"`   // "none", "l2", "loss", "loss+": gradients before they are resolved
-	EMA         float64            `toml:"ema"`         // CR-MOGM: share of the last step's weights in this step's
-	Every       int                `toml:"every"`       // weights are solved every so many steps and kept in between
-	Warmup      int                `toml:"warmup"`      // steps of mean before the method
-	Control     string             `toml:"control"`     // "norm", "direction", "" neither: only the length, or only the direction, of what the method gives
-	Metric      string             `toml:"metric"`      // "euclidean", or "adam": the Gram in the optimizer's metric
-	Gram        string             `toml:"gram"`        // "auto", "rows" or "ghost": how linear layers' Grams are computed
-	InFlight    int                `toml:"in_flight"`   // units whose rows may exist at one time; 0: 1 on a CPU adapter, 2 otherwise
-	Noise       Noise              `toml:"noise"`
-	Override    []Override         `toml:"override"`
+	// How the languages' gradients become one: see concord moo methods.
+	Method string `toml:"method" eg:"pcgrad"`
+	// What is resolved together: each "tensor", each "layer", buckets of a size such as "16MB", or "global": all at once.
+	Scope string `toml:"scope" eg:"16MB"`
+	// The method's hyper-parameters; concord moo methods lists them.
+	Options map[string]any `toml:"options" eg:"{c = 0.4}"`
+	// Weight of each language, for method "static".
+	Weights map[string]float64 `toml:"weights" eg:"{sw = 1.0}"`
+	// How much a language counts, for methods that take preferences; languages that are not named have 1.
+	Preferences map[string]float64 `toml:"preferences" eg:"{sw = 2.0}"`
+	// How the languages' gradients are scaled before they are resolved.
+	Normalise string `toml:"normalise" one:"none,l2,loss,loss+" eg:"l2"`
+	// Share of the last step's weights in this step's (CR-MOGM).
+	EMA float64 `toml:"ema" range:"0,1" eg:"0.9"`
+	// Steps between solutions of the weights, which are kept in between.
+	Every int `toml:"every" range:"1,1e12" eg:"1"`
+	// Steps of method "mean" before the method sets in.
+	Warmup int `toml:"warmup" range:"0,1e12" eg:"50"`
+	// Takes only the length ("norm") or only the direction of the method's result, and the rest of mean's: an ablation.
+	Control string `toml:"control" one:",norm,direction" eg:"norm"`
+	// Metric of the Gram matrix; "adam" is the optimizer's own.
+	Metric string `toml:"metric" one:"euclidean,adam" eg:"adam"`
+	// How linear layers' Gram matrices are computed: from gradient rows, or without them ("ghost").
+	Gram string `toml:"gram" one:"auto,rows,ghost" eg:"rows"`
+	// Groups whose gradient rows may exist at one time; 0 is 1 on a CPU adapter and 2 elsewhere.
+	InFlight int        `toml:"in_flight" range:"0,64" eg:"0"`
+	Noise    Noise      `toml:"noise"`
+	Override []Override `toml:"override"`
 }
 
 // Noise is about the part of a language's gradient that is chance.
 type Noise struct {
-	Halves bool    `toml:"halves"` // measure it: two half-batches per language
-	Debias bool    `toml:"debias"` // and take it out of the Gram's diagonal
-	EMA    float64 `toml:"ema"`    // share of the earlier steps' estimate
-	Floor  float64 `toml:"floor"`  // the debiased diagonal is at least this share of the raw one
+	// Measures the noise of gradients from two half-batches of each language.
+	Halves bool `toml:"halves" eg:"true"`
+	// Takes the noise out of the Gram matrix's diagonal.
+	Debias bool `toml:"debias" eg:"false"`
+	// Share of the earlier steps in the estimate of the noise.
+	EMA float64 `toml:"ema" range:"0,1" eg:"0.9"`
+	// Least share of the diagonal that is left.
+	Floor float64 `toml:"floor" range:"0,1" eg:"0.1"`
 }
 
 // Override resolves some parameters by another method.
 type Override struct {
-	Match   string         `toml:"match"` // pattern of parameter names; * is any text
-	Method  string         `toml:"method"`
-	Options map[string]any `toml:"options"`
+	// Pattern of parameters' names; * is any text.
+	Match string `toml:"match" eg:"*embed*"`
+	// The method for these.
+	Method string `toml:"method" eg:"mean"`
+	// Its hyper-parameters.
+	Options map[string]any `toml:"options" eg:"{c = 0.4}"`
 }
 
 // Probe measures what single steps did to every language's loss.
 type Probe struct {
-	Every int `toml:"every"` // steps; 0: never
+	// Steps between probes of what a step did to every language's loss; 0: never.
+	Every int `toml:"every" range:"0,1e12" eg:"50"`
 }
 
 // Optim is the optimizer, AdamW.
 type Optim struct {
-	LR          float64   `toml:"lr"`
-	Betas       []float64 `toml:"betas"`
-	Eps         float64   `toml:"eps"`
-	WeightDecay float64   `toml:"weight_decay"`
-	Clip        float64   `toml:"clip"` // global gradient norm; 0: off
+	// The highest learning rate.
+	LR float64 `toml:"lr" range:"0,1e3" eg:"2e-5"`
+	// Decay of the first and second moment.
+	Betas []float64 `toml:"betas" eg:"[0.9, 0.95]"`
+	// Added to the root of the second moment.
+	Eps float64 `toml:"eps" range:"1e-30,1" eg:"1e-8"`
+	// Share of every matrix's weights that decays with the learning rate in a step; norms and biases do not.
+	WeightDecay float64 `toml:"weight_decay" range:"0,100" eg:"0.01"`
+	// Largest norm of the whole gradient; 0: no bound.
+	Clip float64 `toml:"clip" range:"0,1e9" eg:"1.0"`
 }
 
 // Schedule is the learning rate over the run and the run's length.
 type Schedule struct {
-	Kind     string  `toml:"kind"`      // "cosine", "linear", "constant"
-	Steps    int     `toml:"steps"`     // exactly one of steps, epochs, tokens
-	Epochs   float64 `toml:"epochs"`    // every language is read so many times; with temperature small ones more often
-	Tokens   int     `toml:"tokens"`    // tokens read, padding not counted
-	Warmup   float64 `toml:"warmup"`    // steps, or a fraction of the run when below 1
-	MinRatio float64 `toml:"min_ratio"` // the learning rate that the decay ends at, after the last step, over the peak
+	// How the learning rate falls after the warm-up.
+	Kind string `toml:"kind" one:"cosine,linear,constant" eg:"linear"`
+	// Length of the run in steps. Give exactly one of steps, epochs and tokens.
+	Steps int `toml:"steps" range:"0,1e15" eg:"200"`
+	// Length of the run: every language is read so many times, with temperature small ones more often (see max_repeat).
+	Epochs float64 `toml:"epochs" range:"0,1e15" eg:"2.0"`
+	// Length of the run in tokens read, padding not counted.
+	Tokens int `toml:"tokens" range:"0,1e15" eg:"1_000_000"`
+	// Steps in which the learning rate rises; below 1 a share of the run.
+	Warmup float64 `toml:"warmup" range:"0,1e9" eg:"0.03"`
+	// Where the learning rate ends, after the last step, as a share of the highest.
+	MinRatio float64 `toml:"min_ratio" range:"0,1" eg:"0.1"`
 }
 
 // Eval says when to measure every language.
 type Eval struct {
-	Every int  `toml:"every"` // steps; 0: only first and last
-	Rows  int  `toml:"rows"`  // examples per language at most; 0: all
-	First bool `toml:"first"`
-	Last  bool `toml:"last"`
+	// Steps between evaluations; 0: only before the first and after the last step.
+	Every int `toml:"every" range:"0,1e12" eg:"100"`
+	// Most held-out examples of a language that are measured; 0: all.
+	Rows int `toml:"rows" range:"0,1e12" eg:"500"`
+	// Measure before the first step.
+	First bool `toml:"first" eg:"true"`
+	// Measure after the last step.
+	Last bool `toml:"last" eg:"true"`
 }
 
 // Checkpoint says when to save and what to keep.
 type Checkpoint struct {
-	Every int  `toml:"every"` // steps; 0: only at the end and on Ctrl-C
-	Keep  int  `toml:"keep"`  // the newest n
-	Best  bool `toml:"best"`  // also the one with the lowest mean bits per byte of the trained languages
+	// Steps between checkpoints; 0: only at the end and on Ctrl-C.
+	Every int `toml:"every" range:"0,1e12" eg:"100"`
+	// How many of the newest checkpoints are kept.
+	Keep int `toml:"keep" range:"1,1e6" eg:"2"`
+	// Keeps also the checkpoint with the lowest mean bits per byte of the trained languages.
+	Best bool `toml:"best" eg:"true"`
 }
 
 // Log says how often a plain line is printed.
 type Log struct {
-	Every     int `toml:"every"`      // steps between plain lines when the output is not a terminal
-	GramEvery int `toml:"gram_every"` // steps between snapshots of the Grams in metrics.jsonl; 0: about 200 in a run
+	// Steps between plain lines when the output is not a terminal.
+	Every int `toml:"every" range:"1,1e12" eg:"10"`
+	// Steps between snapshots of the Grams in metrics.jsonl; 0: about 200 in a run.
+	GramEvery int `toml:"gram_every" range:"0,1e12" eg:"0"`
 }
 
 // Device chooses the adapter.
 type Device struct {
-	Adapter     string `toml:"adapter"` // "" best; an index or a part of the name (see concord doctor)
-	Backend     string `toml:"backend"` // "", "vulkan", "metal", "dx12"
-	Memory      string `toml:"memory"`  // budget, e.g. "6GB"; "" see concord doctor
-	Autotune    bool   `toml:"autotune"`
-	GEMM        string `toml:"gemm"`         // force one GEMM variant
-	CacheDir    string `toml:"cache_dir"`    // autotune results; "" the user's cache folder
-	ReadTimeout int    `toml:"read_timeout"` // seconds to wait for the device
+	// Index or part of the name of the adapter, see concord doctor; "" is the best.
+	Adapter string `toml:"adapter" eg:"radeon"`
+	// Graphics interface; "" is the best of the system.
+	Backend string `toml:"backend" one:",vulkan,metal,dx12" eg:"vulkan"`
+	// Most device memory; "" is most of what there is, see concord doctor.
+	Memory Size `toml:"memory" eg:"6GB"`
+	// Measure which matrix kernels are fastest here, once; false takes the usual ones.
+	Autotune bool `toml:"autotune" eg:"true"`
+	// Forces one variant of the matrix product; "" chooses by measurement.
+	GEMM string `toml:"gemm" eg:""`
+	// Where measurements of kernels are kept; "" is the user's cache folder.
+	CacheDir string `toml:"cache_dir" eg:"~/.cache/concord"`
+	// Longest wait for the device, in seconds.
+	ReadTimeout Seconds `toml:"read_timeout" range:"1,86400" eg:"120"`
 }
 
 // Cluster is a run on many machines. It is one when Listen is given.
 type Cluster struct {
-	Listen      string  `toml:"listen"`   // address of machine 1, such as ":4433"
-	Workers     int     `toml:"workers"`  // machines that the first step waits for, this one included
-	Wire        string  `toml:"wire"`     // how gradients travel: "bf16", "f32", "int8" with error feedback; "" is int8 with outer steps, else bf16
-	Resolve     string  `toml:"resolve"`  // "exact", or "local": each machine resolves its own languages and sends one gradient, an approximation for slow links
-	Sync        string  `toml:"sync"`     // "gradients": everyone updates its weights; "parameters": owners do, and keep the optimizer's state (ZeRO-1)
-	Outer       int     `toml:"outer"`    // H > 0: machines make H steps by themselves, then the languages' changes are resolved (DiLoCo), for the internet
-	OuterLR     float64 `toml:"outer_lr"` // of the outer step: Nesterov momentum
-	OuterMoment float64 `toml:"outer_momentum"`
-	Shares      string  `toml:"shares"`       // "speed": rows by measured speed; "equal": with f32 and no deadline the same bits every time
-	Deadline    bool    `toml:"deadline"`     // do without the rows of machines that are much later than the last steps let expect
-	CheckEvery  int     `toml:"check_every"`  // steps between comparisons of all machines' weights; 0: never
-	Silence     float64 `toml:"silence"`      // seconds without a sign of life after which a machine is out
-	UploadLimit string  `toml:"upload_limit"` // bytes per second that a machine sends, e.g. "2MB"; "" no limit
-	WAN         bool    `toml:"wan"`          // links over the internet: more patience
-	JoinHours   float64 `toml:"join_hours"`   // how long the join line is valid
-	JoinUses    int     `toml:"join_uses"`    // machines that it admits; 0: any number
+	// UDP address of machine 1, which makes the run one on many machines; "": one machine.
+	Listen string `toml:"listen" eg:":4433"`
+	// Machines that the first step waits for, this one included.
+	Workers int `toml:"workers" range:"1,4096" eg:"3"`
+	// How gradients travel; "int8" with error feedback. "" is int8 with outer steps, else bf16.
+	Wire Wire `toml:"wire" one:",bf16,f32,int8" eg:"f32"`
+	// "local": each machine resolves its own languages and sends one gradient, an approximation for slow links.
+	Resolve string `toml:"resolve" one:"exact,local" eg:"exact"`
+	// "gradients": everyone updates its weights; "parameters": owners do, and keep the optimizer's state (ZeRO-1).
+	Sync string `toml:"sync" one:"gradients,parameters" eg:"parameters"`
+	// Steps that machines make by themselves before the languages' changes are resolved (DiLoCo), for the internet; 0: none.
+	Outer int `toml:"outer" range:"0,2000" eg:"50"`
+	// Learning rate of the outer step, which has Nesterov momentum.
+	OuterLR float64 `toml:"outer_lr" range:"1e-6,10" eg:"0.7"`
+	// Momentum of the outer step.
+	OuterMoment float64 `toml:"outer_momentum" range:"0,0.9999" eg:"0.5"`
+	// Rows of each machine: by measured "speed", or "equal", which with f32 and no deadline gives the same bits every time.
+	Shares string `toml:"shares" one:"speed,equal" eg:"equal"`
+	// Does without the rows of machines that are much later than the last steps let expect.
+	Deadline bool `toml:"deadline" eg:"false"`
+	// Steps between comparisons of all machines' weights; 0: never.
+	CheckEvery int `toml:"check_every" range:"0,1e12" eg:"100"`
+	// Seconds without a heartbeat after which a machine is out.
+	Silence Seconds `toml:"silence" range:"1,3600" eg:"3.0"`
+	// Most bytes a second that a machine sends; "": no limit.
+	UploadLimit Size `toml:"upload_limit" eg:"2MB"`
+	// Links over the internet: more patience with outages.
+	WAN bool `toml:"wan" eg:"true"`
+	// Hours that the join line is valid.
+	JoinHours Hours `toml:"join_hours" range:"0.01,8760" eg:"24.0"`
+	// Machines that the join line admits; 0: any number.
+	JoinUses int `toml:"join_uses" range:"0,4096" eg:"5"`
 }
 
 // Clustered says that the run is one on many machines.
@@ -192,14 +285,14 @@ func (c *Config) Clustered() bool { return c.Cluster.Listen != "" }
 func (c Cluster) Local() bool { return c.Resolve == "local" }
 
 // Format is the wire format in use.
-func (c Cluster) Format() string {
+func (c Cluster) Format() Wire {
 	switch {
 	case c.Wire != "":
 		return c.Wire
 	case c.Outer > 0:
-		return "int8"
+		return WireInt8
 	}
-	return "bf16"
+	return WireBF16
 }
 
 // OuterSteps is how many steps machines make by themselves between two exchanges; 0

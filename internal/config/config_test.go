@@ -73,7 +73,7 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Optim.LR != 2e-4 || c.Objective.Method != "mgda" || c.Objective.Options["c"] != 0.5 || c.Device.Memory != "2GB" || c.Device.Adapter != "0" {
+	if c.Optim.LR != 2e-4 || c.Objective.Method != "mgda" || c.Objective.Options["c"] != 0.5 || c.Device.Memory != 2<<30 || c.Device.Adapter != "0" {
 		t.Errorf("overrides not applied: %+v", c)
 	}
 	if !c.Data.Source[0].Train || c.Data.Source[1].Train || c.Data.MaxLen != 64 || c.Data.Temperature != 2 {
@@ -178,7 +178,7 @@ func TestRanges(t *testing.T) {
 }
 
 func TestParseSize(t *testing.T) {
-	for s, want := range map[string]int64{"512MB": 512 << 20, "6 GiB": 6 << 30, "1.5GB": 3 << 29, "4000000": 4000000, "4kb": 4096} {
+	for s, want := range map[string]Size{"512MB": 512 << 20, "6 GiB": 6 << 30, "1.5GB": 3 << 29, "4000000": 4000000, "4kb": 4096} {
 		if got, err := ParseSize(s); err != nil || got != want {
 			t.Errorf("ParseSize(%q) = %d, %v, want %d", s, got, err, want)
 		}

@@ -60,6 +60,17 @@ func (c *Config) Show(w io.Writer) {
 		switch x := v.Value.(type) {
 		case string:
 			value = strconv.Quote(x)
+		case Wire:
+			value = strconv.Quote(string(x))
+		case Size:
+			value = strconv.Quote(x.String())
+		case Paths:
+			value = quoteList(x)
+			if len(x) < 2 {
+				value = strconv.Quote(x.String())
+			}
+		case []string:
+			value = quoteList(x)
 		case map[string]any:
 			value = "{}"
 		case []float64:
@@ -74,4 +85,13 @@ func (c *Config) Show(w io.Writer) {
 		}
 		fmt.Fprintf(w, "%-28s = %-28s # %s\n", v.Key, value, v.Origin)
 	}
+}
+
+// quoteList is a list of strings as TOML.
+func quoteList(list []string) string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = strconv.Quote(s)
+	}
+	return "[" + strings.Join(out, ", ") + "]"
 }

@@ -5,34 +5,10 @@ import (
 	"math"
 	"net"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 )
-
-// sizePattern is a byte size: "512MB", "6 GiB", "4e9".
-var sizePattern = regexp.MustCompile(`(?i)^\s*([0-9.]+(?:e[0-9]+)?)\s*(b|kb|mb|gb|kib|mib|gib)?\s*$`)
-
-// ParseSize reads "512MB", "6GiB" (kB, MB, GB and KiB, MiB, GiB all count by
-// 1024, as GPU tools do) or plain bytes.
-func ParseSize(s string) (int64, error) {
-	m := sizePattern.FindStringSubmatch(s)
-	if m == nil {
-		return 0, fmt.Errorf("%q is not a size such as \"512MB\" or \"6GB\"", s)
-	}
-	v, err := strconv.ParseFloat(m[1], 64)
-	unit := map[string]float64{"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-	u := strings.ToLower(m[2])
-	if len(u) > 1 {
-		u = u[:1]
-	}
-	v *= unit[u]
-	if err != nil || v < 1 || v > 1<<50 || m[2] == "" && v < 1<<20 { // "6" is not six bytes
-		return 0, fmt.Errorf("%q is not a size such as \"512MB\" or \"6GB\"", s)
-	}
-	return int64(v), nil
-}
 
 // Where is where the key's value was written: "file:line", "-o key", or the file.
 func (c *Config) Where(key string) string { return c.at(key) }
@@ -91,37 +67,12 @@ func (c *Config) inRange(key string, v, lo, hi float64, fix string) error {
 func (c *Config) validate() error {
 	checks := []error{
 		c.schema(),
-		c.oneOf("model.save_dtype", c.Model.SaveDtype, "bf16", "f16", "f32", ""),
-		c.oneOf("model.init", c.Model.Init, "pretrained", "random"),
-		c.oneOf("data.overlong", c.Data.Overlong, "auto", "drop", "truncate", "split", "error"),
-		c.oneOf("schedule.kind", c.Schedule.Kind, "cosine", "linear", "constant"),
-		c.oneOf("device.backend", c.Device.Backend, "", "vulkan", "metal", "dx12"),
-		c.inRange("data.temperature", c.Data.Temperature, 1e-3, 1e9, "temperature = 1.0"),
-		c.inRange("batch.seq_len", float64(c.Batch.SeqLen), 2, 1<<20, "seq_len = 256"),
+		c.checkTags(),
 		c.maxRepeat(),
 		c.inRange("data.max_len", float64(c.Data.MaxLen), 2, float64(c.Batch.SeqLen), "max_len = 0  # as long as batch.seq_len"),
-		c.inRange("batch.rows", float64(c.Batch.Rows), 1, 1<<16, "rows = 8"),
-		c.inRange("batch.accumulate", float64(c.Batch.Accumulate), 1, 1<<16, "accumulate = 1"),
-		c.inRange("eval.rows", float64(c.Eval.Rows), 0, 1e12, "rows = 0"),
-		c.inRange("batch.logits_chunk", float64(c.Batch.LogitsChunk), 0, 1<<20, "logits_chunk = 0"),
-		c.inRange("optim.lr", c.Optim.LR, 0, 1e3, "lr = 2e-5"),
-		c.inRange("optim.eps", c.Optim.Eps, 1e-30, 1, "eps = 1e-8"),
-		c.inRange("optim.weight_decay", c.Optim.WeightDecay, 0, 100, "weight_decay = 0.0"),
-		c.inRange("optim.clip", c.Optim.Clip, 0, 1e9, "clip = 1.0"),
 		c.betas(),
 		c.length(),
-		c.inRange("schedule.warmup", c.Schedule.Warmup, 0, 1e9, "warmup = 0.03"),
-		c.inRange("schedule.min_ratio", c.Schedule.MinRatio, 0, 1, "min_ratio = 0.1"),
-		c.inRange("eval.every", float64(c.Eval.Every), 0, 1e12, "every = 100"),
-		c.inRange("checkpoint.every", float64(c.Checkpoint.Every), 0, 1e12, "every = 100"),
-		c.inRange("checkpoint.keep", float64(c.Checkpoint.Keep), 1, 1e6, "keep = 2"),
-		c.inRange("log.every", float64(c.Log.Every), 1, 1e12, "every = 10"),
-		c.inRange("objective.in_flight", float64(c.Objective.InFlight), 0, 64, "in_flight = 0"),
 		c.objective(),
-		c.inRange("probe.every", float64(c.Probe.Every), 0, 1e12, "every = 50"),
-		c.inRange("log.gram_every", float64(c.Log.GramEvery), 0, 1e12, "gram_every = 0"),
-		c.inRange("device.read_timeout", float64(c.Device.ReadTimeout), 1, 86400, "read_timeout = 120"),
-		c.memory(),
 		c.cluster(),
 		c.paths(),
 		c.modelPath(),
@@ -179,50 +130,12 @@ func (c *Config) length() error {
 	if n != 1 {
 		return c.fail("schedule", "steps = 200  # in [schedule]", "give exactly one of steps, epochs, tokens (%d given)", n)
 	}
-	for key, v := range map[string]float64{"steps": float64(s.Steps), "epochs": s.Epochs, "tokens": float64(s.Tokens)} {
-		if err := c.inRange("schedule."+key, v, 0, 1e15, "steps = 200"); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *Config) memory() error {
-	if c.Device.Memory == "" {
-		return nil
-	}
-	if _, err := ParseSize(c.Device.Memory); err != nil {
-		return c.fail("device.memory", `memory = "6GB"`, "%v", err)
-	}
 	return nil
 }
 
 // cluster checks the settings of a run on many machines.
 func (c *Config) cluster() error {
 	x := c.Cluster
-	for _, err := range []error{
-		c.oneOf("cluster.wire", x.Format(), "bf16", "f32", "int8"),
-		c.inRange("cluster.outer", float64(x.Outer), 0, 2000, "outer = 50"),
-		c.inRange("cluster.outer_lr", x.OuterLR, 1e-6, 10, "outer_lr = 0.7"),
-		c.inRange("cluster.outer_momentum", x.OuterMoment, 0, 0.9999, "outer_momentum = 0.5"),
-		c.oneOf("cluster.resolve", x.Resolve, "exact", "local"),
-		c.oneOf("cluster.sync", x.Sync, "gradients", "parameters"),
-		c.oneOf("cluster.shares", x.Shares, "speed", "equal"),
-		c.inRange("cluster.workers", float64(x.Workers), 1, 4096, "workers = 1"),
-		c.inRange("cluster.check_every", float64(x.CheckEvery), 0, 1e12, "check_every = 100"),
-		c.inRange("cluster.silence", x.Silence, 1, 3600, "silence = 3.0"),
-		c.inRange("cluster.join_hours", x.JoinHours, 0.01, 24*365, "join_hours = 24.0"),
-		c.inRange("cluster.join_uses", float64(x.JoinUses), 0, 4096, "join_uses = 0"),
-	} {
-		if err != nil {
-			return err
-		}
-	}
-	if x.UploadLimit != "" {
-		if _, err := ParseSize(x.UploadLimit); err != nil {
-			return c.fail("cluster.upload_limit", `upload_limit = "2MB"  # a second`, "%v", err)
-		}
-	}
 	if !c.Clustered() {
 		return nil
 	}
@@ -290,9 +203,6 @@ func (c *Config) sources() error {
 	return nil
 }
 
-// formats are those of package records; "" is by extension.
-var formats = []string{"", "jsonl", "json", "csv", "tsv", "parquet", "text", "lines"}
-
 // columns and roles are the names that package data gives to them.
 var (
 	columns = []string{"text", "prompt", "completion", "messages", "conversations", "instruction", "input", "output", "context", "response", "inputs", "targets", "system", "tools", "history"}
@@ -336,12 +246,6 @@ func (c *Config) source(i int, s Source) error {
 		return c.fail(key("holdout"), "remove one of the two lines", "give heldout (a file) or holdout (how much of path), not both")
 	case !(s.Holdout >= 0 && (s.Holdout < 1 || s.Holdout == math.Trunc(s.Holdout) && s.Holdout < 1e12)):
 		return c.fail(key("holdout"), "holdout = 0.1  # a tenth; or 200, documents", "%v is neither a share below 1 nor a whole number of documents", s.Holdout)
-	}
-	if err := c.oneOf(key("format"), s.Format, formats...); err != nil {
-		return err
-	}
-	if err := c.oneOf(key("train_on"), s.TrainOn, "", "completion", "all"); err != nil {
-		return err
 	}
 	for _, f := range []struct {
 		key   string

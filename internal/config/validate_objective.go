@@ -11,15 +11,6 @@ import (
 func (c *Config) objective() error {
 	o := c.Objective
 	checks := []error{
-		c.oneOf("objective.normalise", o.Normalise, "none", "l2", "loss", "loss+"),
-		c.oneOf("objective.control", o.Control, "", "norm", "direction"),
-		c.oneOf("objective.metric", o.Metric, "euclidean", "adam"),
-		c.oneOf("objective.gram", o.Gram, "auto", "rows", "ghost"),
-		c.inRange("objective.ema", o.EMA, 0, 1, "ema = 0.9"),
-		c.inRange("objective.every", float64(o.Every), 1, 1e12, "every = 1"),
-		c.inRange("objective.warmup", float64(o.Warmup), 0, 1e12, "warmup = 0"),
-		c.inRange("objective.noise.ema", o.Noise.EMA, 0, 1, "ema = 0.9"),
-		c.inRange("objective.noise.floor", o.Noise.Floor, 0, 1, "floor = 0.1"),
 		c.preferences(),
 		c.overrides(),
 	}

@@ -5,7 +5,6 @@ package device
 import (
 	"fmt"
 	"io"
-	"time"
 
 	"concord/bucket"
 	"concord/gpu"
@@ -24,15 +23,8 @@ func Open(d config.Device, choices map[string]string, warn io.Writer) (*tensor.E
 			return nil, &config.Error{Where: "device.gemm", Msg: err.Error(), Fix: `gemm = ""  # choose by measurement`}
 		}
 	}
-	budget := int64(0) // by the device
-	if d.Memory != "" {
-		var err error
-		if budget, err = config.ParseSize(d.Memory); err != nil {
-			return nil, &config.Error{Where: "device.memory", Msg: err.Error(), Fix: `memory = "4GB"`}
-		}
-	}
 	dev, err := gpu.Open(gpu.Options{
-		Adapter: d.Adapter, Backend: d.Backend, MemoryBudget: budget, ReadDeadline: time.Duration(d.ReadTimeout) * time.Second,
+		Adapter: d.Adapter, Backend: d.Backend, MemoryBudget: int64(d.Memory), ReadDeadline: d.ReadTimeout.Duration(),
 		Log: func(s string) { fmt.Fprintln(warn, "concord:", s) },
 	})
 	if err != nil {

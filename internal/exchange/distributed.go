@@ -8,6 +8,7 @@ import (
 
 	"concord/bucket"
 	"concord/internal/cluster"
+	"concord/internal/config"
 	"concord/internal/data"
 	"concord/internal/fault"
 	"concord/internal/objective"
@@ -114,13 +115,10 @@ func (d *Distributed) shapeOf(names ...string) cluster.Shape {
 	return s
 }
 
-func (d *Distributed) codec() transport.Codec {
-	c, err := transport.ParseCodec(d.Config.Cluster.Format())
-	if err != nil {
-		panic("exchange: cluster.wire was validated with the run file: " + err.Error())
-	}
-	return c
-}
+// codecs are the forms in which gradients travel.
+var codecs = map[config.Wire]transport.Codec{config.WireF32: transport.F32, config.WireBF16: transport.BF16, config.WireInt8: transport.Int8}
+
+func (d *Distributed) codec() transport.Codec { return codecs[d.Config.Cluster.Format()] }
 
 // Work says what the rows of exchange n's batch are, for whoever plans it.
 func (d *Distributed) Work(n int) cluster.Work {

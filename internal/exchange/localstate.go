@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"concord/internal/checkpoint"
+	"concord/internal/config"
 	"concord/internal/fault"
 	"concord/internal/safetensors"
 )
@@ -41,7 +42,7 @@ type localFolder struct {
 func (d *Distributed) holdsLocal() bool { return d.localState || d.quantises() }
 
 // quantises says that what machines send is rounded, with error feedback.
-func (d *Distributed) quantises() bool { return d.Config.Cluster.Format() == "int8" }
+func (d *Distributed) quantises() bool { return d.Config.Cluster.Format() == config.WireInt8 }
 
 // feedbackName begins the name in a file of a row's error feedback.
 const feedbackName = "remainder/"

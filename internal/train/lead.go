@@ -105,7 +105,7 @@ func (t *Trainer) hostOptions(dir string, ui UI) (cluster.HostOptions, error) {
 		uses = -1
 	}
 	return cluster.HostOptions{
-		Dir: ClusterDir(dir), Store: file.Open, Listen: c.Listen, UploadLimit: uploadLimit(c), WAN: c.WAN, JoinFor: time.Duration(c.JoinHours * float64(time.Hour)), JoinUses: uses,
+		Dir: ClusterDir(dir), Store: file.Open, Listen: c.Listen, UploadLimit: uploadLimit(c), WAN: c.WAN, JoinFor: c.JoinHours.Duration(), JoinUses: uses,
 		Socket: socket, Coordinator: o, Member: cluster.MemberOptions{Hello: t.hello(), Silence: silence(c), Log: func(string, ...any) {}},
 	}, err
 }
@@ -139,15 +139,9 @@ func (t *Trainer) logTo(ui UI) func(string, ...any) {
 	}
 }
 
-func silence(c config.Cluster) time.Duration { return time.Duration(c.Silence * float64(time.Second)) }
+func silence(c config.Cluster) time.Duration { return c.Silence.Duration() }
 
-func uploadLimit(c config.Cluster) int64 {
-	if c.UploadLimit == "" {
-		return 0
-	}
-	n, _ := config.ParseSize(c.UploadLimit) // validated with the run file
-	return n
-}
+func uploadLimit(c config.Cluster) int64 { return int64(c.UploadLimit) }
 
 // hello introduces this machine.
 func (t *Trainer) hello() cluster.Hello {
