@@ -25,6 +25,7 @@ type Mean struct {
 	Seen   bool      `json:"seen"` // of the trained languages, else of the others
 	Langs  int       `json:"languages"`
 	Of     int       `json:"of"` // languages there are; those without held-out documents are not in the mean
+	Docs   int       `json:"documents"`
 	Value  Estimate  `json:"bits_per_byte"`
 	Change *Estimate `json:"change,omitempty"` // relative, from the first evaluation
 }
@@ -130,6 +131,7 @@ func (e *Eval) mean(seen bool, before *Eval) (m Mean, ok bool) {
 			continue
 		}
 		m.Langs++
+		m.Docs += r.Examples
 		bits, bytes := columns(r.Docs)
 		_, v := ratio(bits, bytes)
 		parts = append(parts, v)

@@ -217,7 +217,7 @@ const table = `
  zu       seen    not measured: nothing is held out
  mean     seen           – →    1.750                            2 of 3
  de       unseen     4.000 →    4.100    +2.5% (-6.1 … +11.1)         4 ?
- mean     unseen     4.000 →    4.100    +2.5% (-6.1 … +11.1)           ?
+ mean     unseen     4.000 →    4.100    +2.5% (-6.1 … +11.1)         4 ?
  ?  may be chance: the interval holds 0
  !  few documents are held out (de: 4, yo: 2): their figures say little
     fix: a larger holdout, or heldout = "FILE", in [[data.source]]

@@ -186,6 +186,9 @@ func (r *Reporter) Eval(e Eval) {
 	r.Printf("%s  (%s)", line, Duration(time.Duration(e.Seconds*float64(time.Second))))
 }
 
+// Conflict is what the cosines of the run's steps come to; nil where there are none.
+func (r *Reporter) Conflict() *Conflict { return r.cosines.Conflict(r.header.Languages) }
+
 // Compare sets the evaluations that the closing table compares, either nil if
 // there is none, as an earlier sitting of the run left them.
 func (r *Reporter) Compare(first, last *Eval) { r.first, r.last = first, last }
@@ -193,9 +196,6 @@ func (r *Reporter) Compare(first, last *Eval) { r.first, r.last = first, last }
 // End prints the closing table and where the output is.
 func (r *Reporter) End(e End) {
 	e.Kind = "end"
-	if e.Conflict == nil {
-		e.Conflict = r.cosines.Conflict(r.header.Languages)
-	}
 	r.json(e)
 	if r.opt.Quiet {
 		return

@@ -108,10 +108,11 @@ func (e Eval) meanOf(seen bool) Mean {
 	return Mean{}
 }
 
-// share says how many languages are in the mean.
+// share is how many documents are in the mean, or how many of the languages where
+// some are not.
 func (m Mean) share() string {
-	if m.Of == 0 || m.Langs == m.Of {
-		return ""
+	if m.Langs == m.Of {
+		return number(m.Docs)
 	}
 	return fmt.Sprintf("%d of %d", m.Langs, m.Of)
 }
