@@ -17,7 +17,7 @@ import (
 // can be read by every user of it.
 const joinVariable = "CONCORD_JOIN"
 
-// spawnPatience is how long spawned workers may take to leave behind the run.
+// spawnPatience is how long spawned workers may take to leave after the run.
 const spawnPatience = 10 * time.Second
 
 // spawn has ui start the workers on this machine once there is a join line. The

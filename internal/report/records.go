@@ -51,7 +51,7 @@ type Step struct {
 	TotalTokens     int64            `json:"total_tokens"`           // read so far, padding not counted
 	TotalSupervised int64            `json:"total_supervised"`       // of those, with a loss
 	Cosines         []Float          `json:"cosines,omitempty"`      // of the languages' whole gradients: lower triangle row by row, without the diagonal
-	MemoryBytes     int64            `json:"memory_bytes,omitempty"` // device memory in use behind the step
+	MemoryBytes     int64            `json:"memory_bytes,omitempty"` // device memory in use after the step
 	PeakBytes       int64            `json:"peak_bytes,omitempty"`
 	Exchange        *Exchange        `json:"exchange,omitempty"` // on many machines
 }

@@ -190,7 +190,7 @@ func (r *Reporter) Eval(e Eval) {
 func (r *Reporter) Conflict() *Conflict { return r.cosines.Conflict(r.header.Languages) }
 
 // Compare sets the evaluations that the closing table compares, either nil if
-// there is none, as an earlier sitting of the run left them.
+// there is none, as an earlier process of the run left them.
 func (r *Reporter) Compare(first, last *Eval) { r.first, r.last = first, last }
 
 // End prints the closing table and where the output is.

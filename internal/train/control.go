@@ -51,7 +51,7 @@ func Ask(dir string, c Command) error {
 	return DataError(safetensors.WriteFile(filepath.Join(folder, name), b))
 }
 
-// forget removes commands that were meant for an earlier sitting.
+// forget removes commands that were meant for an earlier process.
 func forget(dir string) { os.RemoveAll(filepath.Join(dir, controlFolder)) }
 
 // asked takes the commands that wait for the run in dir, oldest first, and says

@@ -89,6 +89,9 @@ func (l lock) follow(cfg *config.Config) bool {
 	now, err := config.Load(cfg.Path(), nil)
 	if err == nil && len(now.Data.Source) == len(cfg.Data.Source) {
 		cfg.Model.Path = now.Model.Path
+		if templateFile(now) != "" && templateFile(cfg) != "" {
+			cfg.Data.Template = now.Data.Template
+		}
 		for i, s := range now.Data.Source {
 			old := &cfg.Data.Source[i]
 			if len(s.Path) == len(old.Path) && len(s.Heldout) == len(old.Heldout) {
@@ -142,7 +145,7 @@ func (l lock) moved(cfg *config.Config, dir string) lock {
 		}
 	}
 	c := *l.Config
-	c.Model.Path, c.Data.Source = cfg.Model.Path, cfg.Data.Source
+	c.Model.Path, c.Data.Template, c.Data.Source = cfg.Model.Path, cfg.Data.Template, cfg.Data.Source
 	l.RunFile, l.Config, l.Files, l.Sizes = mustAbs(cfg.Path()), &c, files, sizes
 	return l.stand(dir)
 }

@@ -120,7 +120,7 @@ func latest(dir string, warn io.Writer) (path string, err error) {
 	return path, err
 }
 
-// trimMetrics removes what is about to be recorded again by a run that goes on behind
+// trimMetrics removes what is about to be recorded again by a run that goes on after
 // a step, whose latest evaluation that is known is last, and a last line cut short.
 func trimMetrics(path string, step int, last *report.Eval) error {
 	b, err := os.ReadFile(path)

@@ -1,0 +1,110 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"concord/bucket"
+	"concord/internal/checkpoint"
+	"concord/internal/model"
+	"concord/internal/report"
+	"concord/internal/tokenizer"
+)
+
+// finish measures, saves and exports the model.
+func (x *session) finish(ctx context.Context) (*Summary, error) {
+	if x.cfg.Eval.Last && !x.measured() {
+		if err := x.measure(ctx); err != nil {
+			return nil, x.stopped(ctx, err)
+		}
+	}
+	if err := x.save(ctx); err != nil {
+		return nil, err
+	}
+	out := filepath.Join(x.dir, modelFolder)
+	if err := x.saveModel(out); err != nil {
+		return nil, x.unsaved(classify(err))
+	}
+	best, err := x.saveBest()
+	if err != nil {
+		return nil, x.unsaved(classify(err))
+	}
+	m := x.Engine.Dev.Memory()
+	end := report.End{Kind: "end", Steps: x.Done, Seconds: x.state.Seconds, Tokens: x.Tokens, Supervised: x.Supervised, PeakBytes: m.Peak, BytesByRole: map[string]int64{}, Output: out, Best: best,
+		Warnings: x.corpus.meetingWarning(x.cfg), Conflict: x.report.Conflict()}
+	for role, r := range m.Roles {
+		end.BytesByRole[string(role)] = r.AtPeak
+	}
+	x.report.End(end)
+	return &Summary{Dir: x.dir, Model: out, Before: x.state.Baseline, After: x.state.Last, End: end}, x.unsaved(x.report.Err())
+}
+
+// saveBest exports the weights of the best evaluation on the way, where the last
+// ones are worse, and returns their folder ("" = the last are the best).
+func (x *session) saveBest() (string, error) {
+	if x.state.BestStep == 0 || x.state.Last == nil || meanSeen(*x.state.Last) <= x.state.Best {
+		return "", nil
+	}
+	path, err := checkpoint.At(filepath.Join(x.dir, checkpointFolder), x.state.BestStep)
+	if err != nil {
+		return "", nil // lost by an earlier crash; the last model is there
+	}
+	if err := x.restoreWeights(path); err != nil {
+		return "", err
+	}
+	out := filepath.Join(x.dir, bestFolder)
+	return out, x.saveModel(out)
+}
+
+// saveModel writes the model as it stands to the folder out.
+func (x *session) saveModel(out string) error {
+	dtype, err := saveDType(x.cfg.Model.SaveDtype, x.corpus.model)
+	if err != nil {
+		return err
+	}
+	if err := model.Save(x.Engine, out, x.cfg.Resolve(x.cfg.Model.Path), x.corpus.model, x.Store, dtype); err != nil {
+		return err
+	}
+	return saveTemplate(x.cfg, out)
+}
+
+func (x *session) header() report.Header {
+	info := x.Engine.Dev.Info()
+	mem := x.Engine.Dev.Memory()
+	cfg, steps := x.cfg, x.corpus.steps
+	fill := x.corpus.sampler.TokensIn(steps) / float64(steps*cfg.Batch.Rows*cfg.Batch.Accumulate*cfg.Batch.SeqLen)
+	data := x.corpus.dataRecords(cfg.Data.Overlong)
+	epochs := 0.0
+	for _, n := range x.corpus.sampler.Epochs(steps) {
+		epochs += n / float64(len(x.Langs))
+	}
+	name := cfg.Model.Path
+	if cfg.Model.Init == "random" {
+		name += " (random weights)"
+	}
+	bos, eos := specials(x.corpus.tokenizer)
+	return report.Header{BOS: bos, EOS: eos, Version: BuildVersion().Version, Name: cfg.Run.Name, Dir: x.dir,
+		Model: fmt.Sprintf("%s, %d layers, hidden %d, vocabulary %d", name, x.corpus.model.Layers, x.corpus.model.Hidden, x.corpus.model.Vocab), Parameters: x.corpus.model.Parameters(),
+		Device: info.Name, Backend: string(info.Backend), Software: info.Type == "cpu", Budget: mem.Budget, Planned: x.Planned(),
+		Method: cfg.Objective.Method, Scope: cfg.Objective.Scope, Buckets: numBuckets(x.Store.Layout), Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen,
+		Steps: steps, Start: x.Done, Languages: x.Langs, Epochs: epochs, Packing: fill, Met: x.corpus.meetings().any, Data: data, Warnings: x.corpus.warnings(cfg, data), Settings: settings(cfg)}
+}
+
+// specials are the tokens that begin and end an example, "" where there is none.
+func specials(tok *tokenizer.Tokenizer) (bos, eos string) {
+	if id, ok := tok.BOS(); ok && tok.AddsBOS() {
+		bos, _ = tok.IDToToken(id)
+	}
+	if id, ok := tok.EOS(); ok {
+		eos, _ = tok.IDToToken(id)
+	}
+	return bos, eos
+}
+
+func numBuckets(l bucket.Layout) int {
+	if l.Global {
+		return 1
+	}
+	return len(l.Buckets)
+}

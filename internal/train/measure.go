@@ -1,0 +1,82 @@
+package train
+
+import (
+	"context"
+	"slices"
+
+	"concord/internal/report"
+)
+
+// evalDue says that the model as it stands is to be measured and was not yet.
+// The first and the last measurement are not meant.
+func (x *session) evalDue() bool {
+	every := x.cfg.Eval.Every
+	return every > 0 && x.Done > 0 && x.Done < x.corpus.steps && x.crossed(every) && !x.measured() && x.eval.batches.Len() > 0
+}
+
+// measured says that the model as it stands was evaluated.
+func (x *session) measured() bool { return x.state.Last != nil && x.state.Last.Step == x.Done }
+
+// measure evaluates every language now.
+func (x *session) measure(ctx context.Context) error {
+	if x.eval.batches.Len() == 0 {
+		return nil
+	}
+	e, err := x.evaluate(ctx)
+	if err != nil {
+		return err
+	}
+	x.report.Eval(e)
+	x.state.Last = &e
+	return nil
+}
+
+// relate gives e its intervals and its changes from the first evaluation.
+func (x *session) relate(e *report.Eval) {
+	if e.Step == 0 && x.state.Baseline == nil {
+		x.state.BaselineNLL = nil
+		for _, r := range e.Rows {
+			nll := make([]float32, len(r.Docs))
+			for i, d := range r.Docs {
+				nll[i] = float32(d.NLL)
+			}
+			x.state.BaselineNLL = append(x.state.BaselineNLL, nll)
+		}
+		e.Relate(nil)
+		return
+	}
+	e.Relate(x.baseline(e))
+}
+
+// baseline is the first evaluation with the documents of e, nil where there was none.
+func (x *session) baseline(e *report.Eval) *report.Eval {
+	b := x.state.Baseline
+	if b == nil || len(b.Rows) != len(e.Rows) || len(x.state.BaselineNLL) != len(e.Rows) {
+		return b
+	}
+	out := *b
+	out.Rows = slices.Clone(b.Rows)
+	for i := range out.Rows {
+		nll := x.state.BaselineNLL[i]
+		if len(nll) != len(e.Rows[i].Docs) {
+			return b
+		}
+		out.Rows[i].Docs = slices.Clone(e.Rows[i].Docs) // of the same bytes
+		for k := range nll {
+			out.Rows[i].Docs[k].NLL = float64(nll[k])
+		}
+	}
+	return &out
+}
+
+// evaluate measures every language with the model as it stands.
+func (x *session) evaluate(ctx context.Context) (report.Eval, error) {
+	if err := x.Shape(x.cfg.Batch.Rows); err != nil {
+		return report.Eval{}, err
+	}
+	e, err := x.eval.run(ctx, x.Engine, x.Model, x.Input, x.Done)
+	if err == nil {
+		x.relate(&e)
+	}
+	return e, err
+}
