@@ -32,7 +32,10 @@ func templateFile(cfg *config.Config) string {
 func openTemplate(cfg *config.Config) (*chat.Template, error) {
 	name := cfg.Data.Template
 	if f := templateFile(cfg); f != "" {
-		name = cfg.Resolve(f)
+		if name = cfg.Resolve(f); !exists(name) {
+			return nil, &config.Error{Where: "data.template", Msg: fmt.Sprintf("%q is neither %q nor a file (paths are relative to the run file)", f, chat.ChatMLName),
+				Fix: `template = "chatml"`}
+		}
 	}
 	t, err := chat.Open(name, cfg.Resolve(cfg.Model.Path))
 	if err != nil {
@@ -41,11 +44,15 @@ func openTemplate(cfg *config.Config) (*chat.Template, error) {
 	return t, nil
 }
 
-// rendering says how the conversations of a set became text; "" if it has none.
+// rendering says how the conversations of a set became text, or that a chat template
+// has nothing to render.
 func (c *corpus) rendering(s *data.Set) string {
 	chats := s.TrainStats.Chats + s.HeldoutStats.Chats
-	if chats == 0 {
+	switch {
+	case c.template == nil:
 		return ""
+	case chats == 0:
+		return fmt.Sprintf("no conversations: the chat template of %s is not used, text and answers are taken as they stand (ask with generate --raw)", c.template.From)
 	}
 	marked, prefix := s.TrainStats.ByMarks+s.HeldoutStats.ByMarks, s.TrainStats.ByPrefix+s.HeldoutStats.ByPrefix
 	var ways []string

@@ -59,6 +59,25 @@ func TestTemplateOfRun(t *testing.T) {
 	}
 }
 
+// A template that has nothing to render is said to be unused.
+func TestTemplateUnused(t *testing.T) {
+	cfg := tiny(t)
+	for _, template := range []string{"", short} {
+		if template != "" {
+			traintest.WriteFile(t, filepath.Join(cfg.Resolve("base"), chat.File), template)
+		}
+		plan, err := Check(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range plan.Data {
+			if strings.Contains(d.Rendering, "chat_template.jinja is not used") != (template != "") {
+				t.Errorf("with the template %q: %s: %q", template, d.Lang, d.Rendering)
+			}
+		}
+	}
+}
+
 // What decides how conversations are rendered is fixed with the run, and travels.
 func TestTemplateIsPinned(t *testing.T) {
 	cfg := talking(t, "data.template=mine.jinja")
@@ -107,12 +126,11 @@ func TestTemplateIsPinned(t *testing.T) {
 // Conversations without a template, and a template that is not there, are refused
 // with the line that helps.
 func TestTemplateRefused(t *testing.T) {
-	for override, says := range map[string]string{
-		"data.template=":           `give data.template = "chatml"`,
-		"data.template=none.jinja": "none.jinja",
-	} {
-		if _, err := Check(talking(t, override)); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), says) {
-			t.Errorf("%s: %v, want a data error with %q", override, err, says)
-		}
+	if _, err := Check(talking(t)); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), `give data.template = "chatml"`) {
+		t.Errorf("no template: %v", err)
+	}
+	var conf *config.Error
+	if _, err := Check(talking(t, "data.template=chatlm")); !errors.As(err, &conf) || !strings.Contains(err.Error(), `"chatlm" is neither "chatml" nor a file`) {
+		t.Errorf("no such template: %v", err)
 	}
 }
