@@ -47,7 +47,7 @@ const problemsLogged = 5
 func (c *Coordinator) problem(m *member, p Problem) {
 	p.Text = plain(p.Text[:min(len(p.Text), 500)])
 	if m.problems++; m.problems <= problemsLogged {
-		c.opt.Log("%s: %s", m.hello.Name, p.Text)
+		c.logf("%s: %s", m.hello.Name, p.Text)
 	}
 	bad := c.members[p.Worker]
 	switch {
@@ -126,7 +126,7 @@ func (c *Coordinator) reached(m *member, r Reached) {
 	switch {
 	case other == nil || c.members[m.id] != m:
 	case r.OK:
-		c.opt.Log("%s reaches %s", m.hello.Name, other.hello.Name)
+		c.logf("%s reaches %s", m.hello.Name, other.hello.Name)
 	default:
 		c.separate(m, other, "cannot reach each other")
 	}
@@ -143,7 +143,7 @@ func (c *Coordinator) separate(a, b *member, why string) {
 	d := min(apartFirst<<min(x.tries, 10), apartMost)
 	x.until, x.asked = time.Now().Add(d), false
 	x.tries++
-	c.opt.Log("%s and %s %s: both compute, but own no buckets; tried again in %v", a.hello.Name, b.hello.Name, why, d)
+	c.logf("%s and %s %s: both compute, but own no buckets; tried again in %v", a.hello.Name, b.hello.Name, why, d)
 	if old := c.plan; old != nil && c.pending == nil {
 		for _, w := range old.Owners {
 			if w == a.id || w == b.id {
@@ -203,7 +203,7 @@ func (c *Coordinator) vote() (root transport.Hash) {
 	for _, m := range c.sorted() {
 		if m.done != nil && m.done.Root != root {
 			m.dissents++
-			c.opt.Log("step %d: the resolved buckets of %s are not those of most others (%x, not %x)", c.step+1, m.hello.Name, m.done.Root[:4], root[:4])
+			c.logf("%s: the resolved buckets of %s are not those of most others (%x, not %x)", c.named(c.step+1), m.hello.Name, m.done.Root[:4], root[:4])
 			if m.dissents > mostDissents && m.id != c.opt.Local && 2*most > voters {
 				c.banned[m.id] = fmt.Sprintf("its resolved buckets were not those of most others %d times: bad memory or a driver's fault", m.dissents)
 			}

@@ -23,7 +23,7 @@ type committed struct {
 // commit commits the step when everyone who is waited for has all of it.
 func (c *Coordinator) commit() {
 	if len(c.awaited()) > 0 || !slices.ContainsFunc(c.sorted(), func(m *member) bool { return m.done != nil }) {
-		c.waiting = fmt.Sprintf("step %d: %s", c.step+1, c.describe(c.blocking()))
+		c.waiting = fmt.Sprintf("%s: %s", c.named(c.step+1), c.describe(c.blocking()))
 		return
 	}
 	c.stopDeadline()
@@ -45,6 +45,10 @@ func (c *Coordinator) record() {
 	}()
 }
 
+// storeLimit is how long the store may take to answer before it is asked again; the
+// coordinator's end ends the question too.
+const storeLimit = 10 * time.Second
+
 // recorded goes on behind an attempt to commit.
 func (c *Coordinator) recorded(rev int64, err error) {
 	switch {
@@ -52,9 +56,9 @@ func (c *Coordinator) recorded(rev int64, err error) {
 	case errors.Is(err, store.ErrConflict):
 		c.fail(fmt.Errorf("%w: another coordinator has taken over: %w", ErrDeposed, err))
 	case err != nil:
-		waiting := fmt.Sprintf("the store, to commit step %d: %v", c.step+1, err)
+		waiting := fmt.Sprintf("the store, to commit %s: %v", c.named(c.step+1), err)
 		if c.waiting != waiting {
-			c.opt.Log("waiting for %s", waiting)
+			c.logf("waiting for %s", waiting)
 		}
 		c.waiting = waiting
 		c.changed()
@@ -74,11 +78,13 @@ func (c *Coordinator) write(k committed, rev int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	now, err := c.opt.Store.Put(context.Background(), keyCommitted, b, rev, store.Guard{Key: keyTerm, Rev: c.termRev})
+	ctx, cancel := context.WithTimeout(c.ctx, storeLimit)
+	defer cancel()
+	now, err := c.opt.Store.Put(ctx, keyCommitted, b, rev, store.Guard{Key: keyTerm, Rev: c.termRev})
 	if !errors.Is(err, store.ErrConflict) {
 		return now, err
 	}
-	there, at, getErr := c.opt.Store.Get(context.Background(), keyCommitted)
+	there, at, getErr := c.opt.Store.Get(ctx, keyCommitted)
 	switch {
 	case getErr != nil:
 		return 0, getErr
@@ -113,7 +119,7 @@ func (c *Coordinator) lack(k *Commit) {
 	lacking := false
 	for lang, planned := range c.work.langTokens() {
 		if planned > 0 && (lang >= len(k.Tokens) || k.Tokens[lang] == 0) {
-			c.opt.Log("step %d was made without language %s", k.Step+1, c.language(lang))
+			c.logf("%s was made without language %s", c.named(k.Step+1), c.language(lang))
 			lacking = true
 		}
 	}

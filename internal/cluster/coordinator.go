@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -46,10 +47,10 @@ type CoordinatorOptions struct {
 	// Behind is the trainer's step behind so many of the coordinator's, for the
 	// status; nil: they are the same.
 	Behind     func(steps int) int
-	Rounds     bool     // what is called a step here is a round of the trainer's
-	Langs      []string // names, for messages; nil: numbers
-	CheckEvery int      // steps between comparisons of the replicas; 0: never
-	Log        func(format string, args ...any)
+	StepName   string                    // what a user calls a step of the coordinator; "": step
+	Langs      []string                  // names, for messages; nil: numbers
+	CheckEvery int                       // steps between comparisons of the replicas; 0: never
+	Log        *slog.Logger              // nil: nothing is logged
 	Changed    func(s Status, last bool) // after every change worth showing
 	// Probe says whether a worker can be dialled: who cannot owns no buckets.
 	Probe   func(ctx context.Context, addr string, worker uint32) error
@@ -61,9 +62,10 @@ type CoordinatorOptions struct {
 type Coordinator struct {
 	opt    CoordinatorOptions
 	events chan func()
-	done   chan struct{} // closed behind the last of loop
-	after  sync.Mutex    // guards the state from then on
-	failed chan struct{} // closed by fail
+	done   chan struct{}   // closed behind the last of loop
+	after  sync.Mutex      // guards the state from then on
+	failed chan struct{}   // closed by fail
+	ctx    context.Context // of the loop
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
 
@@ -199,10 +201,13 @@ func NewCoordinator(ctx context.Context, o CoordinatorOptions, start int) (*Coor
 		return nil, err
 	}
 	c.revoke()
-	ctx, c.stop = context.WithCancel(context.Background())
-	c.wg.Go(func() { c.loop(ctx) })
+	c.ctx, c.stop = context.WithCancel(context.WithoutCancel(ctx)) // Close says how the run ended, after ctx
+	c.wg.Go(func() { c.loop(c.ctx) })
 	return c, nil
 }
+
+// logf logs a sentence for the user.
+func (c *Coordinator) logf(format string, args ...any) { logf(c.opt.Log, format, args...) }
 
 // Step is the next step to be committed.
 func (c *Coordinator) Step() (step int) {
@@ -309,13 +314,12 @@ func (c *Coordinator) evict(m *member, reason string) {
 	if c.members[m.id] != m {
 		return
 	}
-	reason = c.worded(reason)
 	delete(c.members, m.id)
 	m.conn.Close(reason)
 	if c.ended {
 		return
 	}
-	c.opt.Log("%s (worker %d) is out: %s", m.hello.Name, m.id, reason)
+	c.logf("%s (worker %d) is out: %s", m.hello.Name, m.id, reason)
 	c.evicted = append(c.evicted, Eviction{Time: time.Now(), Worker: m.id, Name: m.hello.Name, Reason: reason})
 	c.evicted = c.evicted[max(0, len(c.evicted)-keepEvictions):]
 	if p := c.plan; p != nil && c.pending == nil {
@@ -343,7 +347,7 @@ func (c *Coordinator) fail(err error) {
 	}
 	c.err, c.waiting = err, err.Error()
 	close(c.failed)
-	c.opt.Log("%v", err)
+	c.logf("%v", err)
 	for _, m := range c.members {
 		if m.id == c.opt.Local && !(c.opt.Elected && errors.Is(err, ErrDeposed)) {
 			c.tell(m, transport.Pack(msgEnd, End{Text: err.Error()}))

@@ -30,7 +30,7 @@ func (s *Step) settled() (bool, error) {
 	root := s.root()
 	if k := m.commits[s.n]; k != nil {
 		if k.Root != root {
-			m.opt.Log("step %d was committed with other buckets than this machine has: fetching the weights", s.n+1)
+			m.logf("%s was committed with other buckets than this machine has: fetching the weights", m.named(s.n+1))
 			m.resync = true
 			return false, ErrState
 		}

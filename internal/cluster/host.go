@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -142,22 +143,24 @@ func (h *Host) close() {
 
 // policy admits by the secrets in the run's folder, and numbers the workers in
 // the store.
-func (h *Host) policy(ca *transport.CA, secrets *Secrets, log func(string, ...any)) *transport.JoinPolicy {
+func (h *Host) policy(ca *transport.CA, secrets *Secrets, log *slog.Logger) *transport.JoinPolicy {
 	return &transport.JoinPolicy{CA: ca, Secret: secrets.Lookup,
 		Admit: func(id string, from net.Addr) (uint32, error) {
-			n, err := nextWorker(h.store)
+			ctx, cancel := context.WithTimeout(h.Coordinator.ctx, storeLimit)
+			defer cancel()
+			n, err := nextWorker(ctx, h.store)
 			if err != nil {
 				return 0, err
 			}
 			return n, secrets.Use(id, n)
 		},
-		Refused: func(from net.Addr, reason string) { log("a join from %s was refused: %s", from, reason) }}
+		Refused: func(from net.Addr, reason string) { logf(log, "a join from %s was refused: %s", from, reason) }}
 }
 
 // nextWorker hands out a number that no other worker of the run has had.
-func nextWorker(s store.Store) (uint32, error) {
+func nextWorker(ctx context.Context, s store.Store) (uint32, error) {
 	for range 10 {
-		b, rev, err := s.Get(context.Background(), "workers")
+		b, rev, err := s.Get(ctx, "workers")
 		if err != nil {
 			return 0, err
 		}
@@ -168,7 +171,7 @@ func nextWorker(s store.Store) (uint32, error) {
 			}
 		}
 		n++
-		if _, err = s.Put(context.Background(), "workers", []byte(strconv.FormatUint(n, 10)), rev); err == nil {
+		if _, err = s.Put(ctx, "workers", []byte(strconv.FormatUint(n, 10)), rev); err == nil {
 			return uint32(n), nil
 		} else if !errors.Is(err, store.ErrConflict) {
 			return 0, err

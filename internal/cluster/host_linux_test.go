@@ -44,7 +44,7 @@ func listeners(t *testing.T) (out []string) {
 func TestHostOpensNoPort(t *testing.T) {
 	before := listeners(t)
 	h, err := StartHost(t.Context(), HostOptions{Dir: t.TempDir(), Store: file.Open, Listen: "127.0.0.1:0", JoinUses: -1,
-		Coordinator: CoordinatorOptions{Log: t.Logf, Workers: 2}, Member: MemberOptions{Log: t.Logf}}, 0)
+		Coordinator: CoordinatorOptions{Log: logTo(t.Logf), Workers: 2}, Member: MemberOptions{Log: logTo(t.Logf)}}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

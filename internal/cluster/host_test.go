@@ -22,10 +22,10 @@ import (
 func hosted(t *testing.T) (*Host, string) {
 	t.Helper()
 	dir := t.TempDir()
-	h, err := StartHost(t.Context(), HostOptions{Dir: dir, Store: func(string) (store.Store, error) { return store.NewMemory(), nil }, Listen: "127.0.0.1:0", JoinFor: time.Hour, JoinUses: -1, Member: MemberOptions{Log: t.Logf},
+	h, err := StartHost(t.Context(), HostOptions{Dir: dir, Store: func(string) (store.Store, error) { return store.NewMemory(), nil }, Listen: "127.0.0.1:0", JoinFor: time.Hour, JoinUses: -1, Member: MemberOptions{Log: logTo(t.Logf)},
 		Coordinator: CoordinatorOptions{Units: []int{4}, Work: func(int) Work {
 			return Work{Segments: 1, Langs: 1, Segment: []int{0}, Lang: []int{0}, Tokens: []int{1}}
-		}, Workers: 9, Log: t.Logf}}, 0)
+		}, Workers: 9, Log: logTo(t.Logf)}}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func hosted(t *testing.T) (*Host, string) {
 }
 
 func join(t *testing.T, dir string, line transport.Line) (*Worker, error) {
-	return StartWorker(t.Context(), WorkerOptions{Dir: dir, Line: line, Listen: "127.0.0.1:0", Member: MemberOptions{Hello: Hello{Name: "w"}, Log: t.Logf}})
+	return StartWorker(t.Context(), WorkerOptions{Dir: dir, Line: line, Listen: "127.0.0.1:0", Member: MemberOptions{Hello: Hello{Name: "w"}, Log: logTo(t.Logf)}})
 }
 
 // A worker whose certificate is revoked is told so, at once and when it comes again,
@@ -219,7 +219,7 @@ func TestControlCharactersAreNotTaken(t *testing.T) {
 	if err := w.Fetch(t.Context(), t.TempDir(), nil); err == nil || strings.ContainsRune(err.Error(), '\x1b') {
 		t.Errorf("a file's name: %v", err)
 	}
-	m := NewMember(MemberOptions{Log: t.Logf})
+	m := NewMember(MemberOptions{Log: logTo(t.Logf)})
 	(*coordinatorLink)(m).Message(nil, transport.Pack(msgEnd, End{Text: evil + "\nfix: nothing"}))
 	if text := fmt.Sprint(m.over()); strings.ContainsRune(text, '\x1b') || !bytes.Contains([]byte(text), []byte("\nfix: nothing")) {
 		t.Errorf("%q", text)

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -26,7 +27,7 @@ func TestWorkerWaitsForMachine1(t *testing.T) {
 	var said []string
 	o := WorkerOptions{Dir: t.TempDir(), Line: old, Listen: "127.0.0.1:0", Patience: time.Minute,
 		Again:  func() (transport.Line, error) { asked.Add(1); return h.Line, nil },
-		Member: MemberOptions{Hello: Hello{Name: "early"}, Log: func(format string, args ...any) { said = append(said, format) }}}
+		Member: MemberOptions{Hello: Hello{Name: "early"}, Log: logTo(func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) })}}
 	w, err := StartWorker(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

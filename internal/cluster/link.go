@@ -14,11 +14,11 @@ import (
 // reconnect looks for the coordinator until it is back.
 func (m *Member) reconnect(why error) {
 	began := time.Now()
-	m.opt.Log("the coordinator at %s is gone (%v): looking for it", m.opt.Coordinator, why)
+	m.logf("the coordinator at %s is gone (%v): looking for it", m.opt.Coordinator, why)
 	for time.Since(began) < m.opt.Patience && m.ctx.Err() == nil {
 		w, err := m.dialCoordinator(m.ctx)
 		if err == nil {
-			m.opt.Log("the coordinator is back after %.1f s", time.Since(began).Seconds())
+			m.logf("the coordinator is back after %.1f s", time.Since(began).Seconds())
 			m.returned(w)
 			return
 		}
@@ -93,7 +93,7 @@ func (l *coordinatorLink) Message(c *transport.Conn, msg transport.Message) {
 	case msgPlan:
 		p := new(Plan)
 		if err := msg.Unpack(p); err != nil || p.check(m.shape) != nil {
-			m.opt.Log("a plan that cannot be: %v", errors.Join(err, p.check(m.shape)))
+			m.logf("a plan that cannot be: %v", errors.Join(err, p.check(m.shape)))
 			return
 		}
 		for i := range p.Members {
@@ -159,7 +159,7 @@ func (m *Member) take(p *Plan) {
 	if s := m.cur; s != nil && s.n == p.Step {
 		s.replan(p)
 	} else if s != nil && s.n < p.Step && s.orphaned(p) {
-		m.opt.Log("step %d was committed, and who had the rest of it for this machine is gone: fetching the weights", s.n+1)
+		m.logf("%s was committed, and who had the rest of it for this machine is gone: fetching the weights", m.named(s.n+1))
 		m.resync = true
 	}
 	for _, owner := range p.Owners {

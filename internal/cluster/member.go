@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -39,8 +40,8 @@ type MemberOptions struct {
 	Silence time.Duration
 	// Patience is how long to wait for a coordinator that is gone; 0 means 10 min.
 	Patience time.Duration
-	Link     float64 // bytes per second that a link should carry, for striping; 0: 100 Mbit/s
-	Log      func(format string, args ...any)
+	Link     float64      // bytes per second that a link should carry, for striping; 0: 100 Mbit/s
+	Log      *slog.Logger // nil: nothing is logged
 }
 
 // Shape is what a run's steps look like, once the model is known.
@@ -50,6 +51,7 @@ type Shape struct {
 	Names           []string // of the segments, for messages
 	Codec           transport.Codec
 	Device          string // the adapter
+	StepName        string // what a user calls a step of the coordinator; "": step
 	// Parameters: owners keep the optimizer's moments and send updated weights, all
 	// others get no gradients (ZeRO-1; Rajbhandari et al., SC 2020).
 	Parameters bool
@@ -143,6 +145,9 @@ func NewMember(o MemberOptions) *Member {
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	return m
 }
+
+// logf logs a sentence for the user.
+func (m *Member) logf(format string, args ...any) { logf(m.opt.Log, format, args...) }
 
 // Services are what the endpoint of a machine offers: its worker, and c where
 // it is the coordinator too.

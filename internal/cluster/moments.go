@@ -108,8 +108,8 @@ func (m *Member) collect(ctx context.Context, p *Plan, units []int, tries *attem
 			m.mu.Unlock()
 			continue
 		}
-		if text := fmt.Sprintf("step %d: the optimizer's state of unit %d from worker %d: %v", p.Step+1, u, p.Holders[u], err); tries.news(text) {
-			m.opt.Log("%s; asking again", text)
+		if text := fmt.Sprintf("%s: the optimizer's state of unit %d from worker %d: %v", m.named(p.Step+1), u, p.Holders[u], err); tries.news(text) {
+			m.logf("%s; asking again", text)
 		}
 		if !tries.again(ctx, m.opt.Patience) {
 			return fmt.Errorf("cluster: the optimizer's state of unit %d from worker %d: %w", u, p.Holders[u], err)
@@ -154,7 +154,7 @@ func (m *Member) takeMoments(ctx context.Context, q stateRequest) ([]byte, error
 		case ok && x.step == q.Step:
 			return x.data, nil
 		case !ok || x.step > q.Step || m.over() != nil || ctx.Err() != nil || time.Now().After(limit):
-			return nil, fmt.Errorf("no moments of unit %d before step %d here", *q.Unit, q.Step+1)
+			return nil, fmt.Errorf("no moments of unit %d before %s here", *q.Unit, m.named(q.Step+1))
 		}
 		m.changed.Wait()
 	}

@@ -16,7 +16,7 @@ func (c *Coordinator) follow(m *member) {
 	if m.id == c.opt.Local || at == m.at {
 		return
 	}
-	c.opt.Log("%s has moved from %s to %s", m.hello.Name, m.at, at)
+	c.logf("%s has moved from %s to %s", m.hello.Name, m.at, at)
 	m.addr = ""
 	c.reach(m)
 	c.replanNow()

@@ -214,7 +214,7 @@ func (m *Member) broadcast(step int, to Address, t transport.Outgoing) {
 			return
 		}
 		err := m.send(m.ctx, to.Worker, t)
-		if err == nil || m.refused(err, fmt.Sprintf("step %d: unit %d to %s", step+1, t.Bucket, to.Name)) {
+		if err == nil || m.refused(err, fmt.Sprintf("%s: unit %d to %s", m.named(step+1), t.Bucket, to.Name)) {
 			return
 		}
 		select {
@@ -241,7 +241,7 @@ func (s *Step) arrived(unit int) {
 	if !s.m.shape.Parameters {
 		x = make([]float32, s.m.shape.Units[unit])
 		if err := s.m.shape.Codec.Decode(x, r.payload); err != nil {
-			s.m.opt.Log("step %d: unit %d: %v", s.n+1, unit, err)
+			s.m.logf("%s: unit %d: %v", s.m.named(s.n+1), unit, err)
 			return
 		}
 	}

@@ -99,7 +99,7 @@ func (s *Step) Gradient(unit int) ([]float32, error) {
 	r := s.m.boxes[s.n][slot{transport.Gradient, unit}]
 	s.m.mu.Unlock()
 	if r == nil {
-		return nil, fmt.Errorf("cluster: step %d: no gradient of unit %d", s.n+1, unit)
+		return nil, fmt.Errorf("cluster: %s: no gradient of unit %d", s.m.named(s.n+1), unit)
 	}
 	x := make([]float32, s.m.shape.Units[unit])
 	return x, s.m.shape.Codec.Decode(x, r.payload)

@@ -125,12 +125,12 @@ func (c *Coordinator) scattered(local *member) string {
 	waited := time.Since(c.hoped)
 	switch {
 	case len(behind) > 0 && waited < c.stuckLimit():
-		return fmt.Sprintf("%s to apply step %d: the optimizer's state of %d units is nowhere else", strings.Join(behind, ", "), c.step, lost)
+		return fmt.Sprintf("%s to apply %s: the optimizer's state of %d units is nowhere else", strings.Join(behind, ", "), c.named(c.step), lost)
 	case waited < hopeFor: // who was not heard of for a while comes back with what it holds
 		return fmt.Sprintf("a machine that holds the optimizer's state of %d units", lost)
 	case local != nil && local.state:
 		return c.goBack(local)
 	}
-	c.fail(fmt.Errorf("cluster: step %d: the optimizer's state of %d of %d units is lost with the machines that held it, an owner and its backup: resume machine 1 to go on from its last checkpoint, and the others follow", c.step+1, lost, len(c.opt.Units)))
+	c.fail(fmt.Errorf("cluster: %s: the optimizer's state of %d of %d units is lost with the machines that held it, an owner and its backup: resume machine 1 to go on from its last checkpoint, and the others follow", c.named(c.step+1), lost, len(c.opt.Units)))
 	return c.waiting
 }

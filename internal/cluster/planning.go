@@ -23,7 +23,7 @@ func (c *Coordinator) begin() {
 			if c.step > 0 {
 				which = "next"
 			}
-			c.opt.Log("the %s step waits for %s", which, c.waiting)
+			c.logf("the %s step waits for %s", which, c.waiting)
 		}
 		return
 	}
@@ -105,7 +105,7 @@ func (c *Coordinator) lacking() string {
 		if c.step == 0 || c.last == nil {
 			return fmt.Sprintf("%v to fetch the weights", settling)
 		}
-		return fmt.Sprintf("%v to apply step %d", settling, c.step)
+		return fmt.Sprintf("%v to apply %s", settling, c.named(c.step))
 	}
 	return c.scattered(local)
 }
@@ -147,7 +147,7 @@ func (c *Coordinator) hope(local *member) string {
 		c.rollback = time.Now().Add(hopeFor)
 	}
 	if time.Now().Before(c.rollback) && !c.allAstray() {
-		return fmt.Sprintf("a machine that holds the weights of step %d", c.step)
+		return fmt.Sprintf("a machine that holds the weights of %s", c.named(c.step))
 	}
 	return c.goBack(local)
 }
@@ -166,7 +166,7 @@ func (c *Coordinator) goBack(local *member) string {
 	if from != local {
 		what = "the weights of " + from.hello.Name
 	}
-	c.opt.Log("no machine holds the state of the committed step %d any more: going on from %s of step %d", c.step, what, from.holds)
+	c.logf("no machine holds the state of the committed %s any more: going on from %s of %s", c.named(c.step), what, c.named(from.holds))
 	c.step, c.last, from.step, from.state = from.holds, nil, -1, false
 	c.forgetStep()
 	c.started = c.started && !c.opt.Regather
@@ -239,12 +239,12 @@ func (c *Coordinator) replan(old *Plan) {
 	fewer := slices.ContainsFunc(old.Shares, func(s Share) bool { return s.Size() > 0 && !counts(s) })
 	switch {
 	case c.opt.Parameters && slices.ContainsFunc(old.Owners, gone):
-		c.opt.Log("step %d is done again, as an owner was lost", c.step+1)
+		c.logf("%s is done again, as an owner was lost", c.named(c.step+1))
 		c.plan = nil
 		c.begin()
 		return
 	case c.opt.Parameters && fewer, c.opt.NoDeadline && slices.ContainsFunc(old.Shares, func(s Share) bool { return s.Size() > 0 && c.members[s.Worker] == nil }):
-		c.opt.Log("step %d is done again, as one of its machines was lost", c.step+1)
+		c.logf("%s is done again, as one of its machines was lost", c.named(c.step+1))
 		c.makePlan()
 		return
 	case !slices.ContainsFunc(c.sorted(), func(m *member) bool { return old.member(m.id) && m.current(c.step) && m.addr != "" }):
@@ -266,9 +266,9 @@ func (c *Coordinator) replan(old *Plan) {
 		switch {
 		case alive[seg]:
 		case !c.opt.NoDeadline && c.lacked < mostLacking && len(alive) > 0:
-			c.opt.Log("step %d goes on without language %s: nobody else has rows of it", c.step+1, c.segment(seg))
+			c.logf("%s goes on without language %s: nobody else has rows of it", c.named(c.step+1), c.segment(seg))
 		default:
-			c.opt.Log("step %d is done again: nobody else has rows of language %s", c.step+1, c.segment(seg))
+			c.logf("%s is done again: nobody else has rows of language %s", c.named(c.step+1), c.segment(seg))
 			c.makePlan()
 			return
 		}
@@ -363,8 +363,8 @@ func (c *Coordinator) explain(p *Plan) {
 	a := Compare(w, p.Shares, p.Owners, c.upBytes, c.downBytes, members)
 	c.traffic = a
 	const mb = 1e6
-	c.opt.Log("step %d: %d machines with %s rows, %v languages each; %.1f MB a step, %.1f MB from the busiest. Every language everywhere: %.1f MB; plain data parallelism: %.1f MB",
-		c.step+1, len(p.Shares), strings.Join(sizes, "+"), w.Languages(p.Shares), float64(a.Chosen.Total())/mb, float64(a.Chosen.Most())/mb, float64(a.Dealt.Total())/mb, float64(a.Plain.Total())/mb)
+	c.logf("%s: %d machines with %s rows, %v languages each; %.1f MB a step, %.1f MB from the busiest. Every language everywhere: %.1f MB; plain data parallelism: %.1f MB",
+		c.named(c.step+1), len(p.Shares), strings.Join(sizes, "+"), w.Languages(p.Shares), float64(a.Chosen.Total())/mb, float64(a.Chosen.Most())/mb, float64(a.Dealt.Total())/mb, float64(a.Plain.Total())/mb)
 }
 
 // upBytes is a unit's row on the wire.

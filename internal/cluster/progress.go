@@ -253,7 +253,7 @@ func (c *Coordinator) drop(without map[uint32]string) {
 	for w, why := range without {
 		c.without[w] = why
 		if m := c.members[w]; m != nil {
-			c.opt.Log("step %d goes on without rows of %s: %s", c.step+1, m.hello.Name, why)
+			c.logf("%s goes on without rows of %s: %s", c.named(c.step+1), m.hello.Name, why)
 		}
 	}
 	old := c.plan
@@ -267,7 +267,7 @@ func (c *Coordinator) relieve(late []blame) {
 	for _, b := range late {
 		if b.m.id != c.opt.Local && !b.m.compiles() && slices.Contains(c.plan.Owners, b.m.id) {
 			c.stalled[b.m.id], moved = true, true
-			c.opt.Log("step %d: others resolve the units of %s: it has not after %.1f s", c.step+1, b.m.hello.Name, time.Since(c.planned).Seconds())
+			c.logf("%s: others resolve the units of %s: it has not after %.1f s", c.named(c.step+1), b.m.hello.Name, time.Since(c.planned).Seconds())
 		}
 	}
 	if moved {
@@ -306,7 +306,7 @@ func (c *Coordinator) overdue(now time.Time) {
 			limit = max(limit, compileLimit)
 		}
 		if b.m.id != c.opt.Local && waited > limit {
-			c.bar(b.m, fmt.Sprintf("step %d: %s after %.0f s", c.step+1, b.what, waited.Seconds()))
+			c.bar(b.m, fmt.Sprintf("%s: %s after %.0f s", c.named(c.step+1), b.what, waited.Seconds()))
 		}
 		if c.plan == nil {
 			return
@@ -323,7 +323,7 @@ func (c *Coordinator) overdueBetween(now time.Time) {
 	}
 	for _, m := range c.sorted() {
 		if m.counted && m.step >= 0 && m.step < c.step && m.id != c.opt.Local {
-			c.bar(m, fmt.Sprintf("step %d is not applied %.0f s after its commit", m.step+1, waited.Seconds()))
+			c.bar(m, fmt.Sprintf("%s is not applied %.0f s after its commit", c.named(m.step+1), waited.Seconds()))
 		}
 	}
 }

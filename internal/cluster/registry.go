@@ -87,7 +87,7 @@ func (c *Coordinator) admit(conn *transport.Conn, h Hello, knocked time.Time) (a
 		m.addr = c.addrOf(conn)
 	}
 	if id != c.opt.Local {
-		c.opt.Log("%s (worker %d) has joined from %s", h.Name, id, conn.Remote())
+		c.logf("%s (worker %d) has joined from %s", h.Name, id, conn.Remote())
 	}
 	return Welcome{Worker: id, Config: c.opt.Config, Files: c.opt.Files, Last: c.last}, nil
 }
@@ -184,7 +184,7 @@ func (c *Coordinator) ready(m *member, r Ready) error {
 	}
 	switch {
 	case r.Step > c.step && m.id == c.opt.Local && len(c.members) == 1:
-		return fmt.Errorf("it holds step %d, the store only %d", r.Step, c.step)
+		return fmt.Errorf("it holds %s, the store only %d", c.named(r.Step), c.step)
 	case r.Step > c.step, r.Step < c.step && m.receive < 0:
 		c.resync(m)
 	}
@@ -255,7 +255,7 @@ func (c *Coordinator) reach(m *member) {
 			if err == nil {
 				m.addr = addr
 			} else if c.members[m.id] == m {
-				c.opt.Log("%s cannot be dialled at %s (%v): it computes, but owns no buckets", m.hello.Name, dial, err)
+				c.logf("%s cannot be dialled at %s (%v): it computes, but owns no buckets", m.hello.Name, dial, err)
 			}
 		})
 	}()

@@ -327,7 +327,7 @@ func TestWorkersComeFirst(t *testing.T) {
 func TestQuestionsAtTheEnd(t *testing.T) {
 	var asking sync.WaitGroup
 	for range 200 {
-		c, err := NewCoordinator(context.Background(), CoordinatorOptions{Store: store.NewMemory(), Log: func(string, ...any) {}}, 3)
+		c, err := NewCoordinator(context.Background(), CoordinatorOptions{Store: store.NewMemory()}, 3)
 		if err != nil {
 			t.Fatal(err)
 		}

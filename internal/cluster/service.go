@@ -118,7 +118,7 @@ func (m *Member) fits(h transport.Header) (transport.Verdict, string) {
 	case h.Kind != transport.Parameters && h.Codec != m.shape.Codec:
 		return transport.Refuse, fmt.Sprintf("wire format %s; the run's is %s", h.Codec, m.shape.Codec)
 	case h.Step > 1<<40:
-		return transport.Refuse, fmt.Sprintf("step %d", h.Step)
+		return transport.Refuse, m.named(int(h.Step))
 	}
 	return transport.Take, ""
 }
@@ -130,7 +130,7 @@ func (m *Member) offerRows(h transport.Header) (transport.Verdict, string) {
 	case int(h.Step) < m.applied, s == nil && m.commits[int(h.Step)] != nil:
 		return transport.Have, "" // the step is over
 	case s == nil:
-		return transport.Later, fmt.Sprintf("step %d is not going on here", h.Step+1)
+		return transport.Later, fmt.Sprintf("%s is not going on here", m.named(int(h.Step)+1))
 	case h.Epoch < s.plan.Generation:
 		return transport.Have, "" // of shares that are no more
 	}
@@ -141,7 +141,7 @@ func (m *Member) offerRows(h transport.Header) (transport.Verdict, string) {
 	c := contribution{h.Sender, int(h.Row)}
 	if old, counted := o.counted[c]; counted {
 		if old.norm2 != h.Norm2 || uint64(old.tokens) != h.Tokens {
-			m.accuse(ProblemContradiction, h, fmt.Sprintf("step %d: worker %d sent %s of unit %d twice, with |g|² = %g and %g", h.Step+1, h.Sender, m.segment(c.row), h.Bucket, old.norm2, h.Norm2))
+			m.accuse(ProblemContradiction, h, fmt.Sprintf("%s: worker %d sent %s of unit %d twice, with |g|² = %g and %g", m.named(int(h.Step)+1), h.Sender, m.segment(c.row), h.Bucket, old.norm2, h.Norm2))
 			return transport.Refuse, "it was counted with other values"
 		}
 		return transport.Have, ""
@@ -191,7 +191,7 @@ func (m *Member) offerResolved(h transport.Header) (transport.Verdict, string) {
 	case m.applied >= 0 && step < m.applied:
 		return transport.Have, ""
 	case p == nil:
-		return transport.Later, fmt.Sprintf("no plan of step %d", step+1)
+		return transport.Later, fmt.Sprintf("no plan of %s", m.named(step+1))
 	case h.Epoch < p.Since[unit]:
 		return transport.Have, "" // of an owner that was replaced
 	case h.Sender != p.Owners[unit] || h.Epoch > p.Since[unit]:
@@ -254,7 +254,7 @@ func (w *workerService) Deliver(c *transport.Conn, h transport.Header, meta, pay
 	}
 	err = s.count(int(h.Bucket), contribution{h.Sender, int(h.Row)}, outRow{unit: int(h.Bucket), row: int(h.Row), values: x, tokens: int(h.Tokens), loss: h.Loss, losses: losses, norm2: h.Norm2})
 	if err != nil {
-		m.accuse(ProblemValues, h, fmt.Sprintf("step %d: %v", h.Step+1, err))
+		m.accuse(ProblemValues, h, fmt.Sprintf("%s: %v", m.named(int(h.Step)+1), err))
 	}
 	return err
 }

@@ -60,7 +60,7 @@ func (s *Site) open(ctx context.Context, o SiteOptions) error {
 	if err != nil {
 		return err
 	}
-	identity, err := siteIdentity(s.store, ca, filepath.Join(dir, identityFile))
+	identity, err := siteIdentity(ctx, s.store, ca, filepath.Join(dir, identityFile))
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (s *Site) open(ctx context.Context, o SiteOptions) error {
 // siteIdentity is this machine's identity: the one in the file, so that it has the
 // same number whenever it comes, or a new one. Who holds the authority renews what
 // runs out.
-func siteIdentity(st store.Store, ca *transport.CA, path string) (*transport.Identity, error) {
+func siteIdentity(ctx context.Context, st store.Store, ca *transport.CA, path string) (*transport.Identity, error) {
 	old := readIdentity(path, transport.Fingerprint(ca.Certificate()))
 	if old != nil && time.Until(old.Expires()) > renewBefore {
 		return old, nil
@@ -91,7 +91,7 @@ func siteIdentity(st store.Store, ca *transport.CA, path string) (*transport.Ide
 	var err error
 	if old != nil {
 		n = old.Worker
-	} else if n, err = nextWorker(st); err != nil {
+	} else if n, err = nextWorker(ctx, st); err != nil {
 		return nil, err
 	}
 	id, err := ca.NewIdentity(n)
@@ -143,7 +143,7 @@ func (s *Site) Campaign(ctx context.Context, o CoordinatorOptions, start int) (c
 		}
 		if err.Error() != said { // an outage takes minutes
 			said = err.Error()
-			o.Log("the election: %v; trying again", err)
+			logf(o.Log, "the election: %v; trying again", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -36,16 +36,16 @@ func (s *stateShelf) take(ctx context.Context, m *Member, q stateRequest) ([]byt
 	defer timer.Stop()
 	for s.parts == nil || s.step < q.Step {
 		if s.gone && s.step >= q.Step {
-			return nil, fmt.Errorf("no state of step %d here any more", q.Step)
+			return nil, fmt.Errorf("no state of %s here any more", m.named(q.Step))
 		}
 		if m.over() != nil || ctx.Err() != nil || time.Now().After(limit) {
-			return nil, fmt.Errorf("no state of step %d here", q.Step)
+			return nil, fmt.Errorf("no state of %s here", m.named(q.Step))
 		}
 		s.changed.Wait()
 	}
 	b, ok := s.parts[q.Part]
 	if s.step != q.Step || !ok {
-		return nil, fmt.Errorf("no %q of step %d here", q.Part, q.Step)
+		return nil, fmt.Errorf("no %q of %s here", q.Part, m.named(q.Step))
 	}
 	return b, nil
 }
@@ -135,11 +135,11 @@ func (m *Member) State(ctx context.Context, holds int, parts []string, open func
 			m.mu.Unlock()
 			return step, nil
 		}
-		if text := fmt.Sprintf("the weights of step %d from worker %d: %v", step, source, err); tries.news(text) {
-			m.opt.Log("%s; asking again", text)
+		if text := fmt.Sprintf("the weights of %s from worker %d: %v", m.named(step), source, err); tries.news(text) {
+			m.logf("%s; asking again", text)
 		}
 		if !tries.again(ctx, m.opt.Patience) {
-			return 0, fmt.Errorf("cluster: the weights of step %d from worker %d: %w", step, source, err)
+			return 0, fmt.Errorf("cluster: the weights of %s from worker %d: %w", m.named(step), source, err)
 		}
 	}
 }

@@ -1,12 +1,12 @@
 package cluster
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -46,7 +46,7 @@ type MemberStatus struct {
 
 // status is a snapshot; called in the loop.
 func (c *Coordinator) status() Status {
-	s := Status{Time: time.Now(), Step: c.opt.Behind(c.step), Term: c.term, Epoch: c.epoch, Waiting: c.worded(c.waiting), Evicted: c.evicted}
+	s := Status{Time: time.Now(), Step: c.opt.Behind(c.step), Term: c.term, Epoch: c.epoch, Waiting: c.waiting, Evicted: c.evicted}
 	if len(c.history.steps) > 0 {
 		s.Median = median(c.history.steps).Seconds()
 	}
@@ -92,13 +92,13 @@ func (x *MemberStatus) add(m *member, c *Coordinator) {
 	x.Apart = c.apartFrom(m.id)
 }
 
-// worded is what a user is told, who may know steps as rounds.
-func (c *Coordinator) worded(text string) string {
-	if c.opt.Rounds {
-		return strings.ReplaceAll(text, "step ", "round ")
-	}
-	return text
-}
+// named is what a user calls so many steps of the coordinator.
+func (c *Coordinator) named(step int) string { return stepNamed(c.opt.StepName, step) }
+
+// named is the same on a worker.
+func (m *Member) named(step int) string { return stepNamed(m.shape.StepName, step) }
+
+func stepNamed(name string, step int) string { return fmt.Sprint(cmp.Or(name, "step"), " ", step) }
 
 // language is a language's name.
 func (c *Coordinator) language(i int) string {

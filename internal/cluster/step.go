@@ -238,7 +238,7 @@ func (s *Step) Push(unit int, rows [][]float32, losses []float64) {
 		s.m.mu.Unlock()
 		if err != nil {
 			s.m.tell(transport.Pack(msgProblem, Problem{Kind: ProblemValues, Worker: s.m.id, Step: s.n, Generation: generation, Unit: unit, Row: r.row,
-				Text: fmt.Sprintf("step %d: unit %d, %s: %v", s.n+1, unit, s.m.segment(r.row), err)}))
+				Text: fmt.Sprintf("%s: unit %d, %s: %v", s.m.named(s.n+1), unit, s.m.segment(r.row), err)}))
 			continue
 		}
 		s.m.spawn(func() { s.push(r) })
@@ -268,7 +268,7 @@ func (s *Step) push(r *outRow) {
 			err := s.count(r.unit, contribution{m.id, r.row}, *r)
 			m.mu.Unlock()
 			if err != nil {
-				m.opt.Log("step %d: own rows: %v", s.n+1, err)
+				m.logf("%s: own rows: %v", m.named(s.n+1), err)
 			}
 			return
 		}
@@ -281,7 +281,7 @@ func (s *Step) push(r *outRow) {
 			r.sent = epoch
 		}
 		m.mu.Unlock()
-		if s.pause(err, fmt.Sprintf("step %d: %s of unit %d to worker %d", s.n+1, m.segment(r.row), r.unit, owner)) {
+		if s.pause(err, fmt.Sprintf("%s: %s of unit %d to worker %d", s.m.named(s.n+1), m.segment(r.row), r.unit, owner)) {
 			return
 		}
 	}

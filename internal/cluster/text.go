@@ -3,11 +3,19 @@ package cluster
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"strings"
 	"unicode"
 
 	"concord/transport"
 )
+
+// logf logs a sentence for the user, unless there is no log.
+func logf(l *slog.Logger, format string, args ...any) {
+	if l != nil {
+		l.Info(fmt.Sprintf(format, args...))
+	}
+}
 
 // plain is a name or one line of text from another machine, without anything that a
 // terminal might obey.

@@ -23,7 +23,7 @@ func TestWholeRows(t *testing.T) {
 		t.Errorf("%d bytes of rows", n)
 	}
 	for _, order := range [][]int{{0, 1}, {1, 0}} {
-		m := NewMember(MemberOptions{Log: t.Logf})
+		m := NewMember(MemberOptions{Log: logTo(t.Logf)})
 		m.id, m.ep = 1, new(transport.Endpoint)
 		m.Configure(Shape{Units: []int{2}, Segments: 2, Langs: 2, Codec: transport.F32}, nil)
 		s := m.open(0, w, &Plan{Owners: []uint32{1}, Since: []uint32{1}, Shares: shares, Members: []Address{{Worker: 1}, {Worker: 2}}})

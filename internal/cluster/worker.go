@@ -50,7 +50,7 @@ func StartWorker(ctx context.Context, o WorkerOptions) (*Worker, error) {
 			return w, err
 		}
 		if tries.news(err.Error()) {
-			o.Member.Log("%v\n  trying again for %v", err, o.Patience)
+			logf(o.Member.Log, "%v\n  trying again for %v", err, o.Patience)
 		}
 		if !tries.again(ctx, o.Patience) {
 			return nil, cmp.Or(ctx.Err(), err)
@@ -65,7 +65,7 @@ func StartWorker(ctx context.Context, o WorkerOptions) (*Worker, error) {
 		if err == nil {
 			o.Line = l
 		} else if tries.news(err.Error()) {
-			o.Member.Log("%v", err)
+			logf(o.Member.Log, "%v", err)
 		}
 	}
 }

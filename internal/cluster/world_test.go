@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"net"
@@ -95,6 +96,20 @@ func (w *world) log(format string, args ...any) {
 	}
 }
 
+// logTo is a log that calls f.
+func logTo(f func(format string, args ...any)) *slog.Logger { return slog.New(&logFunc{f: f}) }
+
+type logFunc struct {
+	slog.Handler
+	f func(format string, args ...any)
+}
+
+func (l *logFunc) Enabled(context.Context, slog.Level) bool { return true }
+func (l *logFunc) Handle(_ context.Context, r slog.Record) error {
+	l.f("%s", r.Message)
+	return nil
+}
+
 // work is the batch of a step: rows sorted by language, shares that vary.
 func (w *world) work(step int) Work {
 	r := rand.New(rand.NewPCG(7, uint64(step)))
@@ -161,7 +176,7 @@ func (w *world) startFrom(id uint32, k *saved, before func(*node) error) *node {
 		w.addr = n.conn.LocalAddr().String()
 		c = w.coordinate(n, identity)
 	}
-	n.m = NewMember(MemberOptions{Hello: Hello{Name: fmt.Sprintf("w%d", id)}, Coordinator: w.addr, Log: w.log, Patience: 20 * time.Second})
+	n.m = NewMember(MemberOptions{Hello: Hello{Name: fmt.Sprintf("w%d", id)}, Coordinator: w.addr, Log: logTo(w.log), Patience: 20 * time.Second})
 	n.ep, err = transport.Open(n.conn, transport.Options{Identity: identity, Services: n.m.Services(c), ResetKey: [32]byte{byte(id)}, Stall: 2 * time.Second})
 	if err != nil {
 		w.t.Fatal(err)
@@ -172,7 +187,7 @@ func (w *world) startFrom(id uint32, k *saved, before func(*node) error) *node {
 
 func (w *world) coordinate(n *node, identity *transport.Identity) *Coordinator {
 	o := CoordinatorOptions{Store: w.store, Local: 1, Port: n.conn.LocalAddr().(*net.UDPAddr).Port, Units: w.units, Work: w.work, Codec: w.codec,
-		SeqLen: 8, Workers: w.min, Log: w.log, Silence: 2 * time.Second, NoDeadline: !w.deadline, Parameters: w.params, Gather: w.gather, Regather: w.regather, CheckEvery: w.check, Probe: probeAs(identity), Changed: func(s Status, _ bool) { w.mu.Lock(); w.status = s; w.mu.Unlock() }}
+		SeqLen: 8, Workers: w.min, Log: logTo(w.log), Silence: 2 * time.Second, NoDeadline: !w.deadline, Parameters: w.params, Gather: w.gather, Regather: w.regather, CheckEvery: w.check, Probe: probeAs(identity), Changed: func(s Status, _ bool) { w.mu.Lock(); w.status = s; w.mu.Unlock() }}
 	if w.simulated {
 		o.Probe = nil
 	}

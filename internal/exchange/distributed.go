@@ -107,7 +107,10 @@ func (d *Distributed) shape() cluster.Shape {
 
 // shapeOf is the shape of groups with a row for each of the names.
 func (d *Distributed) shapeOf(names ...string) cluster.Shape {
-	s := cluster.Shape{Device: d.Engine.Dev.Info().Name, Segments: len(names), Langs: len(d.Langs), Parameters: d.Config.Sharded(), Names: names}
+	s := cluster.Shape{Device: d.Engine.Dev.Info().Name, Segments: len(names), Langs: len(d.Langs), Parameters: d.Config.Sharded(), Names: names, StepName: "step"}
+	if d.Config.OuterSteps() > 0 {
+		s.StepName = "outer step"
+	}
 	for _, u := range d.Store.Layout.Units {
 		s.Units = append(s.Units, u.Size)
 	}

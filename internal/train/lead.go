@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"concord/internal/cluster"
@@ -106,7 +105,7 @@ func (t *Trainer) hostOptions(dir string, ui UI) (cluster.HostOptions, error) {
 	}
 	return cluster.HostOptions{
 		Dir: ClusterDir(dir), Store: file.Open, Listen: c.Listen, UploadLimit: uploadLimit(c), WAN: c.WAN, JoinFor: c.JoinHours.Duration(), JoinUses: uses,
-		Socket: socket, Coordinator: o, Member: cluster.MemberOptions{Hello: t.hello(), Silence: silence(c), Log: func(string, ...any) {}},
+		Socket: socket, Coordinator: o, Member: cluster.MemberOptions{Hello: t.hello(), Silence: silence(c)},
 	}, err
 }
 
@@ -124,19 +123,8 @@ func (t *Trainer) coordinatorOptions(ui UI) (cluster.CoordinatorOptions, error) 
 	shape := t.machines.StepShape()
 	return cluster.CoordinatorOptions{Config: forWorkers, Files: files, Open: open, Units: shape.Units, Codec: shape.Codec, SeqLen: t.cfg.Batch.SeqLen, Workers: c.Workers,
 		Silence: silence(c), NoDeadline: !c.Deadline, Equal: c.Shares == "equal", Parameters: t.cfg.Sharded(), Gather: t.gather, CheckEvery: c.CheckEvery,
-		Log: t.logTo(ui), Behind: t.machines.StepAfter, Rounds: t.cfg.OuterSteps() > 0, Langs: t.Langs,
+		Log: logger(ui), Behind: t.machines.StepAfter, StepName: shape.StepName, Langs: t.Langs,
 		Work: t.machines.Work}, nil
-}
-
-// logTo shows what the run's machines tell; with outer steps what they call a step
-// is a round.
-func (t *Trainer) logTo(ui UI) func(string, ...any) {
-	return func(format string, args ...any) {
-		if t.cfg.OuterSteps() > 0 {
-			format = strings.ReplaceAll(format, "step %d", "round %d")
-		}
-		fmt.Fprintf(ui.warn(), "concord: "+format+"\n", args...)
-	}
 }
 
 func silence(c config.Cluster) time.Duration { return c.Silence.Duration() }

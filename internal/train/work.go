@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -95,6 +96,9 @@ func warner(ui UI) func(format string, args ...any) {
 	}
 }
 
+// logger is warner for a package that logs.
+func logger(ui UI) *slog.Logger { return slog.New(report.NewLog(ui.warn())) }
+
 // enlist joins the run and brings its configuration and files here.
 func enlist(ctx context.Context, o WorkOptions, line transport.Line, dir string, ui UI) (*cluster.Worker, *config.Config, error) {
 	name := o.Name
@@ -107,7 +111,7 @@ func enlist(ctx context.Context, o WorkOptions, line transport.Line, dir string,
 	}
 	log := warner(ui)
 	w, err := cluster.StartWorker(ctx, cluster.WorkerOptions{Dir: dir, Line: line, Again: o.again(), Patience: startPatience, Listen: listen, Socket: socket, WAN: o.WAN,
-		Member: cluster.MemberOptions{Hello: cluster.Hello{Name: name, Version: BuildVersion().Version}, Log: log}})
+		Member: cluster.MemberOptions{Hello: cluster.Hello{Name: name, Version: BuildVersion().Version}, Log: logger(ui)}})
 	if err != nil {
 		return nil, nil, as(ErrCluster, err)
 	}
