@@ -236,8 +236,7 @@ func group(params []Param, scope string, lim Limits) [][]Param {
 		}
 		return out
 	}
-	if m := sizeScope.FindStringSubmatch(scope); m != nil {
-		mb, _ := strconv.Atoi(m[1]) // at most 7 digits
+	if mb, err := strconv.Atoi(strings.TrimSuffix(scope, "MB")); err == nil {
 		return bySize(params, min(int(tensor.F32.Elements(int64(mb)<<20)), lim.elements()))
 	}
 	layers := byLayer(params)

@@ -107,14 +107,13 @@ func (d *Distributed) shape() cluster.Shape {
 
 // shapeOf is the shape of groups with a row for each of the names.
 func (d *Distributed) shapeOf(names ...string) cluster.Shape {
-	s := cluster.Shape{Device: d.Engine.Dev.Info().Name, Segments: len(names), Langs: len(d.Langs), Parameters: d.Config.Sharded(), Names: names, StepName: "step"}
+	s := cluster.Shape{Device: d.Engine.Dev.Info().Name, Segments: len(names), Langs: len(d.Langs), Parameters: d.Config.Sharded(), Names: names, StepName: "step", Codec: d.codec()}
 	if d.Config.OuterSteps() > 0 {
 		s.StepName = "outer step"
 	}
 	for _, u := range d.Store.Layout.Units {
 		s.Units = append(s.Units, u.Size)
 	}
-	s.Codec = d.codec()
 	return s
 }
 

@@ -82,17 +82,19 @@ func Needs(cfg *config.Config) step.Needs {
 // tokens by language. Those of many machines must be connected before the first step.
 func New(r *step.Replica, taskTokens []float64) (Exchange, error) {
 	cfg := r.Config
-	switch {
-	case !cfg.Clustered():
+	if !cfg.Clustered() {
 		return &Single{Replica: r}, nil
-	case cfg.OuterSteps() > 0:
-		return newOuter(r, taskTokens)
-	case cfg.Sharded():
-		return newSharded(r), nil
-	case cfg.Cluster.Local():
-		return newLocal(r), nil
 	}
-	return newGradients(r), nil
+	d := newDistributed(r)
+	switch {
+	case cfg.OuterSteps() > 0:
+		return newOuter(d, taskTokens)
+	case cfg.Sharded():
+		return newSharded(d), nil
+	case cfg.Cluster.Local():
+		return newLocal(d), nil
+	}
+	return newGradients(d), nil
 }
 
 // ReadSaved reads the verified state in dir and checks that it is of the run that cfg

@@ -18,29 +18,29 @@ type Gradients struct {
 	part  *step.Part
 }
 
-func newGradients(r *step.Replica) *Gradients {
-	x := &Gradients{Distributed: newDistributed(r)}
+func newGradients(d *Distributed) *Gradients {
+	x := &Gradients{Distributed: d}
 	x.self = x
 	return x
 }
 
 // Begin implements step.Exchange: this machine computes its share of the batch.
-func (x *Gradients) Begin(ctx context.Context, n int) (step.Local, error) {
+func (x *Gradients) Begin(ctx context.Context, n int) (step.LocalBatch, error) {
 	b := x.Sampler.Batch(n)
 	if b.Err != nil {
-		return step.Local{}, fault.Data(b.Err)
+		return step.LocalBatch{}, fault.Data(b.Err)
 	}
 	x.Objective.Begin(int64(n), b.Supervised, x.HalfTokens(b), nil)
 	scales, err := x.Objective.Scales(b.Supervised)
 	if err != nil {
-		return step.Local{}, err
+		return step.LocalBatch{}, err
 	}
 	if x.part, err = x.assignLocalBatch(ctx, b); err != nil {
-		return step.Local{}, err
+		return step.LocalBatch{}, err
 	}
 	x.batch = b
 	err = x.Resolver.BeginExchange(max(1, x.part.Micro), x.plan, x.lossSums(x.part))
-	return step.Local{Batch: b, Micros: x.part.Each(scales)}, err
+	return step.LocalBatch{Batch: b, Micros: x.part.Each(scales)}, err
 }
 
 // Finish implements step.Exchange: every machine applies every group's gradient.

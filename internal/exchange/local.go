@@ -22,33 +22,33 @@ type Local struct {
 	part  *step.Part
 }
 
-func newLocal(r *step.Replica) *Local {
-	x := &Local{Distributed: newDistributed(r)}
+func newLocal(d *Distributed) *Local {
+	x := &Local{Distributed: d}
 	x.self, x.localState = x, true
 	return x
 }
 
 // Begin implements step.Exchange: this machine computes its share of the batch as if
 // there were no other.
-func (x *Local) Begin(ctx context.Context, n int) (step.Local, error) {
+func (x *Local) Begin(ctx context.Context, n int) (step.LocalBatch, error) {
 	b := x.Sampler.Batch(n)
 	if b.Err != nil {
-		return step.Local{}, fault.Data(b.Err)
+		return step.LocalBatch{}, fault.Data(b.Err)
 	}
 	x.Objective.Begin(int64(n), b.Supervised, nil, nil)
 	var err error
 	if x.part, err = x.assignLocalBatch(ctx, b); err != nil {
-		return step.Local{}, err
+		return step.LocalBatch{}, err
 	}
 	x.batch = b
 	own := x.part.Supervised
 	x.Objective.Restart(own, x.part.LossByTask)
 	scales, err := x.Objective.Scales(own)
 	if err != nil {
-		return step.Local{}, err
+		return step.LocalBatch{}, err
 	}
 	err = x.Resolver.BeginLocal(max(1, x.part.Micro), x.plan, oneSum(x.lossSums(x.part)), shareOf(own, b.Supervised))
-	return step.Local{Batch: b, Micros: x.part.Each(scales)}, err
+	return step.LocalBatch{Batch: b, Micros: x.part.Each(scales)}, err
 }
 
 // shareOf is what a machine's gradient counts for: its part of every language's

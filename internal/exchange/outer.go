@@ -33,8 +33,9 @@ type Outer struct {
 	sums  []float64   // of their losses on this machine, by language
 }
 
-func newOuter(r *step.Replica, taskTokens []float64) (x *Outer, err error) {
-	x = &Outer{Distributed: newDistributed(r)}
+func newOuter(d *Distributed, taskTokens []float64) (x *Outer, err error) {
+	r := d.Replica
+	x = &Outer{Distributed: d}
 	x.self, x.localState, x.alike = x, true, step.States[:1]
 	if x.changes, err = objective.New(r.Config, r.Langs, taskTokens, true); err != nil {
 		return nil, err
@@ -56,23 +57,23 @@ func (x *Outer) Release() {
 
 // Begin implements step.Exchange: this machine computes its share of every batch of
 // the outer step that follows n steps.
-func (x *Outer) Begin(ctx context.Context, n int) (step.Local, error) {
+func (x *Outer) Begin(ctx context.Context, n int) (step.LocalBatch, error) {
 	if err := x.undo(); err != nil { // the outer step is done again
-		return step.Local{}, err
+		return step.LocalBatch{}, err
 	}
 	batch, of := x.batchOf(n)
 	if err := x.enter(ctx, batch); err != nil {
-		return step.Local{}, err
+		return step.LocalBatch{}, err
 	}
 	x.changes.Begin(int64(n), batch.Supervised, nil, nil)
 	if err := x.takeSnapshot(); err != nil {
-		return step.Local{}, err
+		return step.LocalBatch{}, err
 	}
 	if x.plan.Saved {
 		x.saveLocalState(x.plan.Saving())
 	}
 	x.batch, x.inner, x.sums = batch, slices.Max(of)+1, make([]float64, len(x.Langs))
-	return step.Local{Batch: batch, Micros: x.innerSteps(n, of)}, nil
+	return step.LocalBatch{Batch: batch, Micros: x.innerSteps(n, of)}, nil
 }
 
 // batchOf is the batches of the outer step that begins at step n, joined, and which of

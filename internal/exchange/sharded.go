@@ -33,12 +33,11 @@ type resolution interface {
 	resolved() *data.Batch
 }
 
-func newSharded(r *step.Replica) *Sharded {
-	x := &Sharded{resolution: newGradients(r), shard: r.Adam.NewShard()}
-	if r.Config.Cluster.Local() {
-		x.resolution = newLocal(r)
+func newSharded(d *Distributed) *Sharded {
+	x := &Sharded{resolution: newGradients(d), shard: d.Adam.NewShard()}
+	if d.Config.Cluster.Local() {
+		x.resolution = newLocal(d)
 	}
-	d := x.Machines()
 	d.self, d.offered, d.alike = x, step.States[:1], step.States[:1]
 	return x
 }

@@ -16,19 +16,19 @@ type Single struct {
 }
 
 // Begin implements step.Exchange: all rows of the batch are this machine's.
-func (x *Single) Begin(_ context.Context, n int) (step.Local, error) {
+func (x *Single) Begin(_ context.Context, n int) (step.LocalBatch, error) {
 	b := x.Sampler.Batch(n)
 	if b.Err != nil {
-		return step.Local{}, fault.Data(b.Err)
+		return step.LocalBatch{}, fault.Data(b.Err)
 	}
 	x.part = x.Whole(b)
 	x.Objective.Begin(int64(n), b.Supervised, x.HalfTokens(b), x.part.LossByTask)
 	scales, err := x.Objective.Scales(b.Supervised)
 	if err != nil {
-		return step.Local{}, err
+		return step.LocalBatch{}, err
 	}
 	x.Resolver.Begin(x.part.Micro)
-	return step.Local{Batch: b, Micros: x.part.Each(scales)}, nil
+	return step.LocalBatch{Batch: b, Micros: x.part.Each(scales)}, nil
 }
 
 // Finish implements step.Exchange.

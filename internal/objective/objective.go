@@ -118,7 +118,10 @@ func (o *Objective) newRule(cfg *config.Config, key, name string, options map[st
 		}
 		return rule{}, e
 	}
-	info, _ := moo.Lookup(name)
+	info, ok := moo.Lookup(name)
+	if !ok {
+		return rule{}, &config.Error{Where: cfg.Where(key + ".method"), Msg: fmt.Sprintf("%q says nothing of what it needs", name), Fix: "concord moo methods"}
+	}
 	w := moo.Wrapping{Normalise: o.cfg.Normalise, EMA: o.cfg.EMA, Control: o.cfg.Control}
 	if info.Needs != moo.NeedsGram && info.Needs != moo.NeedsRows {
 		w.Normalise, w.Control = "", "" // it looks at no gradients; check refuses where no rule does

@@ -45,7 +45,7 @@ func (r *Replica) NoPart() *Part {
 func (p *Part) Each(scales []float32) iter.Seq2[Micro, error] {
 	return func(yield func(Micro, error) bool) {
 		for i := range p.Micro {
-			if !yield(Micro{Tokens: p.TokensOf(i, scales), Gradients: p.r.Resolver, Losses: p.readLosses}, nil) {
+			if !yield(Micro{Tokens: p.TokensOf(i, scales), Sink: p.r.Resolver, Losses: p.readLosses}, nil) {
 				return
 			}
 		}

@@ -25,7 +25,7 @@ import (
 // step among machines.
 type Exchange interface {
 	// Begin opens the step that follows n steps. ctx ends the wait for other machines.
-	Begin(ctx context.Context, n int) (Local, error)
+	Begin(ctx context.Context, n int) (LocalBatch, error)
 	// Finish resolves what the backward pass has left, commits and updates.
 	Finish(ctx context.Context) (Outcome, error)
 	// Retry ends a step that has failed with err. nil: it is done again from Begin on.
@@ -35,8 +35,8 @@ type Exchange interface {
 	Release()
 }
 
-// Local is a step's batch and this machine's part of it.
-type Local struct {
+// LocalBatch is a step's batch and this machine's part of it.
+type LocalBatch struct {
 	Batch *data.Batch // of all machines
 	// Micros are the part's micro-batches. What the exchange does between two of them
 	// is its own business.
@@ -45,9 +45,9 @@ type Local struct {
 
 // Micro is a micro-batch: what the model is given.
 type Micro struct {
-	Tokens    model.Tokens
-	Gradients model.Gradients // where the backward pass writes
-	Losses    func()          // called once the losses can be read
+	Tokens model.Tokens
+	Sink   model.Gradients // where the backward pass writes
+	Losses func()          // called once the losses can be read
 }
 
 // Outcome is a step that was made.
@@ -89,11 +89,11 @@ func (t *Trainer) Step(ctx context.Context) (report.Step, error) {
 // try is the path of one batch, top to bottom.
 func (t *Trainer) try(ctx context.Context) (report.Step, error) {
 	start := time.Now()
-	local, err := t.Exchange.Begin(ctx, t.Done) // rows of token ids, labels and a language; this machine's of them
+	part, err := t.Exchange.Begin(ctx, t.Done) // rows of token ids, labels and a language; this machine's of them
 	if err != nil {
 		return report.Step{}, err
 	}
-	for micro, err := range local.Micros {
+	for micro, err := range part.Micros {
 		if err != nil {
 			return report.Step{}, err
 		}
@@ -101,7 +101,7 @@ func (t *Trainer) try(ctx context.Context) (report.Step, error) {
 			return report.Step{}, fault.Data(err)
 		}
 		t.Model.Forward(t.Input)
-		t.Model.Backward(t.Input, micro.Gradients, micro.Losses) // groups are resolved as they become ready
+		t.Model.Backward(t.Input, micro.Sink, micro.Losses) // groups are resolved as they become ready
 	}
 	out, err := t.Exchange.Finish(ctx) // the rest is resolved, and the weights are updated
 	if err != nil {
@@ -111,6 +111,17 @@ func (t *Trainer) try(ctx context.Context) (report.Step, error) {
 		return report.Step{}, fault.Classify(err)
 	}
 	t.Done, t.Clip, t.groups = t.Done+out.Steps, out.Clip, out.Groups
-	t.count(local.Batch)
-	return t.record(local.Batch, out, time.Since(start)), nil
+	t.count(part.Batch)
+	return t.record(part.Batch, out, time.Since(start)), nil
+}
+
+// Update applies the resolved gradients of step n, of so many supervised tokens by
+// language, and returns the factor by which clipping scaled them. A gradient that is
+// not finite changes nothing and is fault.ErrDiverged.
+func (r *Replica) Update(groups bucket.Report, n int, supervised []int) (clip float64, err error) {
+	if err := r.Diverged(groups, supervised); err != nil {
+		return 0, err
+	}
+	clip, err = r.Adam.Step(groups, r.LR(n))
+	return clip, divergence(err)
 }

@@ -99,6 +99,9 @@ func announce(h *cluster.Host, ui UI) {
 func (t *Trainer) hostOptions(dir string, ui UI) (cluster.HostOptions, error) {
 	c := t.cfg.Cluster
 	o, err := t.coordinatorOptions(ui)
+	if err != nil {
+		return cluster.HostOptions{}, err
+	}
 	uses := c.JoinUses
 	if uses == 0 {
 		uses = -1
@@ -131,10 +134,17 @@ func silence(c config.Cluster) time.Duration { return c.Silence.Duration() }
 
 func uploadLimit(c config.Cluster) int64 { return int64(c.UploadLimit) }
 
+// hostName is this machine's name, as others see it.
+func hostName() string {
+	if name, err := os.Hostname(); err == nil {
+		return name
+	}
+	return "unnamed"
+}
+
 // hello introduces this machine.
 func (t *Trainer) hello() cluster.Hello {
-	host, _ := os.Hostname()
-	return cluster.Hello{Name: host, Device: t.Engine.Dev.Info().Name, Version: BuildVersion().Version}
+	return cluster.Hello{Name: hostName(), Device: t.Engine.Dev.Info().Name, Version: BuildVersion().Version}
 }
 
 // portable is cfg for another machine: paths are names of files of the run, and

@@ -116,7 +116,7 @@ func Run(ctx context.Context, cfg *config.Config, ui UI) (*Summary, error) {
 		return nil, err
 	}
 	defer release()
-	return t.together(ctx, dir, state{}, ui)
+	return t.runAsCoordinator(ctx, dir, state{}, ui)
 }
 
 // Resume continues the run in dir from its newest whole checkpoint, to the same
@@ -179,7 +179,7 @@ func ResumeMoved(ctx context.Context, dir, runFile string, overrides []string, u
 	if err != nil {
 		return nil, err
 	}
-	return t.together(ctx, dir, s, ui)
+	return t.runAsCoordinator(ctx, dir, s, ui)
 }
 
 // resumed applies to cfg, the run's configuration, what a resume may change.
@@ -208,8 +208,8 @@ func resumeFrom(dir string, cfg *config.Config, ui UI) (path string, s state, er
 	return path, s, err
 }
 
-// together is loop, at the head of the other machines where the run has any.
-func (t *Trainer) together(ctx context.Context, dir string, s state, ui UI) (*Summary, error) {
+// runAsCoordinator is loop, at the head of the other machines where the run has any.
+func (t *Trainer) runAsCoordinator(ctx context.Context, dir string, s state, ui UI) (*Summary, error) {
 	end, err := t.lead(ctx, dir, ui)
 	if err != nil {
 		return nil, err

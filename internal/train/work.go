@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -101,10 +102,7 @@ func logger(ui UI) *slog.Logger { return slog.New(report.NewLog(ui.warn())) }
 
 // enlist joins the run and brings its configuration and files here.
 func enlist(ctx context.Context, o WorkOptions, line transport.Line, dir string, ui UI) (*cluster.Worker, *config.Config, error) {
-	name := o.Name
-	if name == "" {
-		name, _ = os.Hostname()
-	}
+	name := cmp.Or(o.Name, hostName())
 	listen := o.Listen
 	if listen == "" {
 		listen = ":0"

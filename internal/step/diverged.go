@@ -7,17 +7,6 @@ import (
 	"concord/internal/optim"
 )
 
-// Update applies the resolved gradients of step n, of so many supervised tokens by
-// language, and returns the factor by which clipping scaled them. A gradient that is
-// not finite changes nothing and is fault.ErrDiverged.
-func (r *Replica) Update(groups bucket.Report, n int, supervised []int) (clip float64, err error) {
-	if err := r.Diverged(groups, supervised); err != nil {
-		return 0, err
-	}
-	clip, err = r.Adam.Step(groups, r.LR(n))
-	return clip, divergence(err)
-}
-
 // LR is the learning rate of the update that follows n steps.
 func (r *Replica) LR(n int) float64 { return r.Schedule.At(int64(n)) }
 
