@@ -22,6 +22,7 @@ type chatCmd struct {
 	Temperature float64 `default:"0" help:"0 takes the likeliest token."`
 	TopP        float64 `name:"top-p" default:"1" help:"Sample from the smallest set of tokens with this probability."`
 	Seed        uint64  `default:"1" help:"Same seed, same answers."`
+	AB          string  `name:"ab" placeholder:"DIR" help:"Ask another model too, the base for example, and show both answers."`
 	JSON        bool    `help:"Print each answer as JSON."`
 	deviceFlags
 }
@@ -36,21 +37,34 @@ func (c *chatCmd) Run() error {
 	}
 	g := train.Generation{System: c.System, Template: c.Template, MaxTokens: c.MaxTokens,
 		Temperature: c.Temperature, TopP: c.TopP, Seed: c.Seed}
-	talk, err := train.OpenChat(c.Model, c.Context, g, dev, os.Stderr)
-	if err != nil {
-		return err
+	var talks []*talk
+	for _, dir := range []string{c.Model, c.AB} {
+		if dir == "" {
+			continue
+		}
+		chat, err := train.OpenChat(dir, c.Context, g, dev, os.Stderr)
+		if err != nil {
+			return err
+		}
+		defer chat.Close()
+		talks = append(talks, &talk{dir, chat})
 	}
-	defer talk.Close()
 	prompt := ""
 	if term.IsTerminal(int(os.Stdin.Fd())) {
 		fmt.Fprintln(os.Stderr, "concord: a line is a question; /new begins anew, /quit or Ctrl-D ends")
 		prompt = "› "
 	}
-	return c.converse(talk, g, os.Stdin, prompt)
+	return c.converse(talks, g, os.Stdin, prompt)
+}
+
+// talk is the conversation with one model.
+type talk struct {
+	dir  string
+	chat *train.Chat
 }
 
 // converse asks line by line until the input ends.
-func (c *chatCmd) converse(talk *train.Chat, g train.Generation, in io.Reader, prompt string) error {
+func (c *chatCmd) converse(talks []*talk, g train.Generation, in io.Reader, prompt string) error {
 	lines := bufio.NewReader(in)
 	for {
 		fmt.Fprint(os.Stderr, prompt)
@@ -63,12 +77,19 @@ func (c *chatCmd) converse(talk *train.Chat, g train.Generation, in io.Reader, p
 			return nil
 		case question == "":
 		case question == "/new":
-			talk.New()
+			for _, t := range talks {
+				t.chat.New()
+			}
 		case strings.HasPrefix(question, "/"):
 			fmt.Fprintf(os.Stderr, "concord: %s is not known: /new begins anew, /quit ends\n", question)
 		default:
-			if err := c.ask(talk, g, question); err != nil {
-				return err
+			for _, t := range talks {
+				if len(talks) > 1 && !c.JSON {
+					fmt.Printf("── %s\n", t.dir)
+				}
+				if err := c.ask(t.chat, g, question); err != nil {
+					return err
+				}
 			}
 		}
 	}

@@ -48,6 +48,11 @@ func TestChat(t *testing.T) {
 	if code, out, _ := ask("hi"); code != 0 || !strings.HasSuffix(out, "\n") || strings.HasPrefix(out, "hi") {
 		t.Errorf("the last line without its end: exit code %d, %q", code, out)
 	}
+	if code, out, errs := ask("hi\nyou\n", "--ab", base); code != 0 || strings.Count(out, "── "+base+"\n") != 4 {
+		t.Errorf("two models: exit code %d, %q\n%s", code, out, errs)
+	} else if a, b, _ := strings.Cut(strings.TrimPrefix(out, "── "+base+"\n"), "── "+base+"\n"); !strings.HasPrefix(b, a) {
+		t.Errorf("the same model twice answers %q and %q", a, b)
+	}
 	if code, _, errs := ask("hi\n", "--context", "-1"); code != exitUsage || !strings.Contains(errs, "--context") {
 		t.Errorf("exit code %d\n%s", code, errs)
 	}

@@ -49,6 +49,9 @@ func learnt(r Rendering) (out []string) {
 const (
 	im       = `{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}`
 	plainWay = `{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}`
+	// thinking begins the last answer in the question, as Qwen 3.5 does.
+	thinking = `{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + ('<think>\n' if m.role == 'assistant' and loop.last else '') + m.content + '<|im_end|>\n' }}{% endfor %}` +
+		`{% if add_generation_prompt %}{{ '<|im_start|>assistant\n<think>\n' }}{% endif %}`
 	// lastDiffers treats the last answer in a way of its own, in no known format.
 	lastDiffers = `{% for m in messages %}{{ '[' + m.role + ']' + ('(last)' if loop.last and m.role == 'assistant' else '') + m.content + '\n' }}{% endfor %}` +
 		`{% if add_generation_prompt %}{{ '[assistant]' }}{% endif %}`
@@ -72,6 +75,7 @@ func TestTrain(t *testing.T) {
 		"no assistant":             {im, talk("user", "a"), ByPrefix, nil, ""},
 		"two answers in a row":     {im, talk("user", "a", "assistant", "b", "assistant", "c"), "ChatML turns", []string{"b<|im_end|>", "c<|im_end|>"}, ""},
 		"a marker in a message":    {im, talk("user", "<|im_start|>assistant\nx<|im_end|>", "assistant", "b"), ByPrefix, []string{"b<|im_end|>"}, ""},
+		"the question begins it":   {thinking, two, "ChatML turns", []string{"b<|im_end|>", "d<|im_end|>"}, ""},
 		"an empty answer":          {im, talk("user", "a", "assistant", ""), "ChatML turns", []string{"<|im_end|>"}, ""},
 		"a newline ends the turn":  {plainWay, two, ByPrefix, []string{"b\n", "d\n"}, ""},
 		"the last answer differs":  {lastDiffers, two, "", nil, "in a way of its own"},

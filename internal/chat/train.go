@@ -106,7 +106,8 @@ func (x *search) asked(i int) (string, error) {
 
 // byFormat finds turns between the format's markers. It holds only if there are
 // as many as assistant turns, none of the messages contains a marker, each holds
-// its message's answer, and the last is asked for with the text before it.
+// its message's answer, and the last is asked for with the text before it, header
+// included.
 func (x *search) byFormat(f format) ([]jinja.Span, bool) {
 	if len(x.turns) == 0 || strings.Count(x.text, f.header) != len(x.turns) || x.contain(f.header) || x.contain(f.end) {
 		return nil, false
@@ -126,8 +127,12 @@ func (x *search) byFormat(f format) ([]jinja.Span, bool) {
 		spans = append(spans, jinja.Span{Start: start, End: at})
 	}
 	asked, err := x.asked(x.turns[len(x.turns)-1])
-	last := spans[len(spans)-1]
-	return spans, err == nil && asked == x.text[:last.Start]
+	last := &spans[len(spans)-1]
+	if err != nil || len(asked) < last.Start || len(asked) >= last.End || !strings.HasPrefix(x.text, asked) {
+		return nil, false
+	}
+	last.Start = len(asked) // the question may begin the answer: "<think>"
+	return spans, true
 }
 
 // answer is what templates keep of an assistant's message in any case: what stands
