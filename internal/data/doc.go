@@ -1,14 +1,17 @@
-// Package data turns files of text into packed batches: sources (one file of
-// one language) → examples (token ids with a mask of what is learnt) → rows of
+// Package data turns files of text into packed batches: sources (files of one
+// language, or of several) → examples (token ids with a mask of what is learnt) → rows of
 // a batch, grouped by language, the order a pure function of (seed, step).
 //
 // # Documents
 //
-// A JSON line is one document, with exactly one of these sets of keys:
+// A record of a file (package records) is one document; its columns say what it is:
 //
 //	{"text": "…"}                          language modelling: all of it is learnt
 //	{"prompt": "…", "completion": "…"}     the completion is learnt
 //	{"messages": [{"role": "user", "content": "…"}, …]}   the assistant's turns are learnt
+//
+// and the forms of ShareGPT, Alpaca, Dolly and Aya: see shapes. Columns and roles may
+// have other names in a source; columns that nothing reads are told once a file.
 //
 // Text and completion are taken as they stand: a completion usually begins
 // with a space. Messages are rendered by a chat template (internal/chat), which
@@ -36,8 +39,15 @@
 //
 // Documents that are too long, empty or without anything to learn are handled
 // as Options say and counted in Stats, per language. A file that is not what
-// it should be (encoding, JSON, keys) is an error with file and line: see
-// Error. Nothing is normalised, trimmed or deduplicated.
+// it should be (encoding, JSON, columns) is an error with file and line: see
+// Error. Nothing is normalised, trimmed or deduplicated. What the user should know
+// besides is in a Set's Notes.
+//
+// # Memory
+//
+// Text is read as a stream and tokenised once into token files (tokens.go), which are
+// kept for the next run where they are large. In memory are 12 bytes an example, and
+// the packing.
 //
 // A Sampler and what Load returns may be used by several goroutines. Start
 // reading at Load, then NewSampler.
