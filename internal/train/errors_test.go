@@ -74,7 +74,7 @@ func TestBadInput(t *testing.T) {
 			if err := os.Remove(filepath.Join(dir, "base", "model.safetensors")); err != nil {
 				t.Fatal(err)
 			}
-		}, nil, ErrData, []string{"base", "safetensors"}},
+		}, nil, nil, []string{"run.toml:7", "base", "safetensors"}},
 		"unknown model type": {func(t *testing.T, dir string) {
 			replace(t, filepath.Join(dir, "base", "config.json"), `"model_type": "llama"`, `"model_type": "mamba"`)
 		}, nil, ErrData, []string{"mamba", "config.json"}},
@@ -103,8 +103,10 @@ func TestBadInput(t *testing.T) {
 			if c.change != nil {
 				c.change(t, filepath.Dir(path))
 			}
-			cfg := load(t, path, c.overrides...)
-			_, err := Run(context.Background(), cfg, UI{Out: io.Discard})
+			cfg, err := config.Load(path, c.overrides)
+			if err == nil {
+				_, err = Run(context.Background(), cfg, UI{Out: io.Discard})
+			}
 			var conf *config.Error
 			switch {
 			case err == nil:
@@ -117,7 +119,7 @@ func TestBadInput(t *testing.T) {
 					t.Errorf("the message lacks %q: %v", s, err)
 				}
 			}
-			if exists(filepath.Join(cfg.OutDir(), lockFile)) {
+			if cfg != nil && exists(filepath.Join(cfg.OutDir(), lockFile)) {
 				t.Error("a run was left behind")
 			}
 		})
