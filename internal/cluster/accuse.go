@@ -109,7 +109,7 @@ func (c *Coordinator) unreachable(m, bad *member) {
 		return
 	}
 	x.asked = true
-	c.tell(bad, transport.Pack(msgReach, Reach{Worker: m.id}))
+	c.send(bad, transport.Pack(msgReach, Reach{Worker: m.id}))
 	time.AfterFunc(reachAnswer, func() {
 		c.post(func() { c.reached(bad, Reached{Worker: m.id}) })
 	})

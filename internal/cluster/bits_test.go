@@ -40,7 +40,7 @@ func TestBitsOnEveryProcessor(t *testing.T) {
 						if w.Whole {
 							o.losses = []float64{1, 2}
 						}
-						m.round(&o, codec)
+						m.quantizeWithFeedback(&o, codec)
 						if err := s.count(0, contribution{sh.Worker, row}, o); err != nil {
 							t.Fatal(err)
 						}

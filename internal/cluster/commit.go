@@ -49,7 +49,7 @@ func (c *Coordinator) record() {
 // coordinator's end ends the question too.
 const storeLimit = 10 * time.Second
 
-// recorded goes on behind an attempt to commit.
+// recorded goes on after an attempt to commit.
 func (c *Coordinator) recorded(rev int64, err error) {
 	switch {
 	case c.err != nil: // it leads no more: what it wrote meanwhile its successor has read
@@ -157,11 +157,11 @@ func (c *Coordinator) advance(k *Commit) {
 				m.pace.add(m.rows, m.done.Compute.Seconds())
 			}
 		}
-		c.tell(m, transport.Pack(msgCommit, k))
+		c.send(m, transport.Pack(msgCommit, k))
 	}
 	c.lack(k)
 	c.advanced = time.Now()
-	c.settled = c.advanced.Add(max(settleLeast, took/4))
+	c.graceUntil = c.advanced.Add(max(graceLeast, took/4))
 	c.step, c.last, c.plan, c.waiting = c.step+1, k, nil, ""
 	c.forgetStep()
 	c.repair(k.Step)

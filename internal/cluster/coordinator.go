@@ -34,8 +34,8 @@ type CoordinatorOptions struct {
 	// Gather has the first step of this coordinator, too, wait for so many; Regather
 	// only where no machine is left that was in the run.
 	Gather, Regather bool
-	// Silence is how long a worker may not be heard of; 0 means 3 s.
-	Silence time.Duration
+	// HeartbeatTimeout is how long a worker may not be heard of; 0 means 3 s.
+	HeartbeatTimeout time.Duration
 	// NoDeadline waits for slow workers instead of doing without their rows, and
 	// does a step again that lost a machine: the result depends on neither.
 	NoDeadline bool
@@ -44,9 +44,9 @@ type CoordinatorOptions struct {
 	// the next one.
 	Elected    bool
 	Parameters bool // see Shape
-	// Behind is the trainer's step behind so many of the coordinator's, for the
+	// StepAfter is the trainer's step after so many of the coordinator's, for the
 	// status; nil: they are the same.
-	Behind     func(steps int) int
+	StepAfter  func(steps int) int
 	StepName   string                    // what a user calls a step of the coordinator; "": step
 	Langs      []string                  // names, for messages; nil: numbers
 	CheckEvery int                       // steps between comparisons of the replicas; 0: never
@@ -62,7 +62,7 @@ type CoordinatorOptions struct {
 type Coordinator struct {
 	opt    CoordinatorOptions
 	events chan func()
-	done   chan struct{}   // closed behind the last of loop
+	done   chan struct{}   // closed after the last of loop
 	after  sync.Mutex      // guards the state from then on
 	failed chan struct{}   // closed by fail
 	ctx    context.Context // of the loop
@@ -73,42 +73,42 @@ type Coordinator struct {
 	termRev   int64
 	commitRev int64
 
-	members  map[uint32]*member
-	step     int     // the next to be committed
-	last     *Commit // nil before the first
-	epoch    uint32
-	plan     *Plan
-	work     Work      // of its step
-	pending  *Commit   // being written to the store
-	planned  time.Time // when the present plan's shares were sent
-	started  bool      // the first step had its workers
-	settled  time.Time // until when a step waits for those who did the last one
-	boot     time.Time // until when the second step waits for those who joined before the first
-	history  history
-	sizes    map[uint32]int // of the last step's shares
-	saved    int            // the step before which machine 1 last saved, -1: none
-	ended    bool
-	end      *End              // how, where machines are told
-	told     string            // whose shares were last explained
-	traffic  Alternatives      // of those
-	lacked   int               // steps in a row without some language
-	without  map[uint32]string // whose rows the present step goes on without, and why
-	stalled  map[uint32]bool   // who does not resolve its units in the present step
-	accusers map[accusation]map[uint32]bool
-	apart    map[pair]*separation
-	given    []Share       // of the present generation, as first planned
-	deadline time.Duration // likewise
-	timer    *time.Timer   // for it
-	asked    time.Time     // when everyone was asked how far it is, zero: not now
-	advanced time.Time     // when the last step was committed
-	evicted  []Eviction
-	barred   map[uint32]bars
-	banned   map[uint32]string // workers put out for a fault of theirs, with the reason
-	revoked  atomic.Pointer[[]uint32]
-	waiting  string
-	rollback time.Time // when to give up hoping for a machine with newer state
-	hoped    time.Time // since when units' moments are missing
-	err      error
+	members        map[uint32]*member
+	step           int     // the next to be committed
+	last           *Commit // nil before the first
+	epoch          uint32
+	plan           *Plan
+	work           Work      // of its step
+	pending        *Commit   // being written to the store
+	planned        time.Time // when the present plan's shares were sent
+	started        bool      // the first step had its workers
+	graceUntil     time.Time // until when a step waits for those who did the last one
+	boot           time.Time // until when the second step waits for those who joined before the first
+	history        history
+	sizes          map[uint32]int // of the last step's shares
+	saved          int            // the step before which machine 1 last saved, -1: none
+	ended          bool
+	end            *End              // how, where machines are told
+	announced      string            // whose shares were last explained
+	traffic        Alternatives      // of those
+	lacked         int               // steps in a row without some language
+	without        map[uint32]string // whose rows the present step goes on without, and why
+	stalled        map[uint32]bool   // who does not resolve its units in the present step
+	accusers       map[accusation]map[uint32]bool
+	apart          map[pair]*separation
+	given          []Share       // of the present generation, as first planned
+	deadline       time.Duration // likewise
+	timer          *time.Timer   // for it
+	asked          time.Time     // when everyone was asked how far it is, zero: not now
+	advanced       time.Time     // when the last step was committed
+	evicted        []Eviction
+	barred         map[uint32]bars
+	banned         map[uint32]string // workers put out for a fault of theirs, with the reason
+	revoked        atomic.Pointer[[]uint32]
+	waiting        string
+	rollback       time.Time // when to give up hoping for a machine with newer state
+	momentsMissing time.Time // since when units' moments are missing
+	err            error
 }
 
 // member is a worker as the coordinator knows it.
@@ -149,8 +149,8 @@ type member struct {
 // current says that the member can work on step s.
 func (m *member) current(s int) bool { return m.step == s && !m.state }
 
-// tell sends a message in order, without waiting for the member to take it.
-func (c *Coordinator) tell(m *member, msg transport.Message) {
+// send sends a message in order, without waiting for the member to take it.
+func (c *Coordinator) send(m *member, msg transport.Message) {
 	select {
 	case m.out <- msg:
 	default: // 10 s of silence come first, normally
@@ -158,7 +158,7 @@ func (c *Coordinator) tell(m *member, msg transport.Message) {
 	}
 }
 
-// mail sends what tell queues until the member is gone.
+// mail sends what send queues until the member is gone.
 func (m *member) mail() {
 	for {
 		select {
@@ -174,7 +174,7 @@ func (m *member) mail() {
 
 // resync has the member fetch the state of another machine.
 func (c *Coordinator) resync(m *member) {
-	c.tell(m, transport.Pack(msgResync, Ready{State: true}))
+	c.send(m, transport.Pack(msgResync, Ready{State: true}))
 	m.step, m.receive = -1, -1 // it answers with Ready.State
 }
 
@@ -187,14 +187,14 @@ type Eviction struct {
 }
 
 // NewCoordinator raises the term in the store, so that an
-// earlier coordinator can commit no more, and goes on behind the last committed
+// earlier coordinator can commit no more, and goes on after the last committed
 // step, or at start where there is none.
 func NewCoordinator(ctx context.Context, o CoordinatorOptions, start int) (*Coordinator, error) {
-	if o.Silence == 0 {
-		o.Silence = 3 * time.Second
+	if o.HeartbeatTimeout == 0 {
+		o.HeartbeatTimeout = 3 * time.Second
 	}
-	if o.Behind == nil {
-		o.Behind = func(steps int) int { return steps }
+	if o.StepAfter == nil {
+		o.StepAfter = func(steps int) int { return steps }
 	}
 	c := &Coordinator{opt: o, events: make(chan func(), 64), done: make(chan struct{}), failed: make(chan struct{}), members: map[uint32]*member{}, without: map[uint32]string{}, stalled: map[uint32]bool{}, accusers: map[accusation]map[uint32]bool{}, apart: map[pair]*separation{}, barred: map[uint32]bars{}, banned: map[uint32]string{}, step: start, saved: -1}
 	if err := c.acquireTerm(ctx); err != nil {
@@ -224,7 +224,7 @@ func (c *Coordinator) Err() (err error) {
 // Failed is closed when the coordinator gives up.
 func (c *Coordinator) Failed() <-chan struct{} { return c.failed }
 
-// do runs f in the loop and waits for it; behind the loop's end, here.
+// do runs f in the loop and waits for it; after the loop's end, here.
 func (c *Coordinator) do(f func()) {
 	ran := make(chan struct{})
 	select {
@@ -280,12 +280,12 @@ func (c *Coordinator) loop(ctx context.Context) {
 func (c *Coordinator) tick() {
 	now := time.Now()
 	for _, m := range c.sorted() {
-		if now.Sub(m.heard) > c.opt.Silence {
+		if now.Sub(m.heard) > c.opt.HeartbeatTimeout {
 			c.evict(m, fmt.Sprintf("not heard of for %.1f s", now.Sub(m.heard).Seconds()))
 			continue
 		}
 		c.follow(m)
-		c.tell(m, transport.Message{Type: msgAlive})
+		c.send(m, transport.Message{Type: msgAlive})
 	}
 	c.overdue(now)
 	c.revoke()
@@ -350,7 +350,7 @@ func (c *Coordinator) fail(err error) {
 	c.logf("%v", err)
 	for _, m := range c.members {
 		if m.id == c.opt.Local && !(c.opt.Elected && errors.Is(err, ErrDeposed)) {
-			c.tell(m, transport.Pack(msgEnd, End{Text: err.Error()}))
+			c.send(m, transport.Pack(msgEnd, End{Text: err.Error()}))
 		} else {
 			m.conn.Close("the coordinator has stopped")
 		}
@@ -368,7 +368,7 @@ func (c *Coordinator) Close(e End) {
 		c.ended, c.end = true, &e
 		for _, m := range c.members {
 			if m.id != c.opt.Local {
-				c.tell(m, transport.Pack(msgEnd, e))
+				c.send(m, transport.Pack(msgEnd, e))
 			}
 		}
 	})

@@ -19,13 +19,13 @@ func (s *Step) final() (exchange.Event, bool, error) {
 	if s.m.shape.Parameters {
 		return exchange.Event{Kind: exchange.Final}, true, nil
 	}
-	ok, err := s.settled()
+	ok, err := s.committed()
 	return exchange.Event{Kind: exchange.Final}, ok, err
 }
 
-// settled tells the coordinator that this machine has everything, and says
+// committed tells the coordinator that this machine has everything, and says
 // whether the step is committed.
-func (s *Step) settled() (bool, error) {
+func (s *Step) committed() (bool, error) {
 	m := s.m
 	root := s.root()
 	if k := m.commits[s.n]; k != nil {
@@ -40,10 +40,10 @@ func (s *Step) settled() (bool, error) {
 	if s.saving > 0 {
 		return false, nil
 	}
-	if s.toldDone != s.plan.Epoch {
-		s.toldDone = s.plan.Epoch
+	if s.doneEpoch != s.plan.Epoch {
+		s.doneEpoch = s.plan.Epoch
 		msg := transport.Pack(msgDone, s.report(root))
-		m.spawn(func() { m.tell(msg) }) // the mutex is held here
+		m.spawn(func() { m.send(msg) }) // the mutex is held here
 	}
 	return false, nil
 }
@@ -148,7 +148,7 @@ func (s *Step) Outcome() Commit { return *s.commit }
 
 // Timing is how the step's time went for this machine.
 type Timing struct {
-	Exchange, Waited time.Duration // first row to the last bucket; of that, behind the backward pass
+	Exchange, Waited time.Duration // first row to the last bucket; of that, after the backward pass
 	Sent, Received   int64
 	Workers          int
 	Missing          []string

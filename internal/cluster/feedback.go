@@ -7,24 +7,24 @@ import (
 	"concord/transport"
 )
 
-// residueKey names a row of a unit; row −1 is the resolved gradient.
-type residueKey struct{ unit, row int }
+// feedbackKey names a row of a unit; row −1 is the resolved gradient.
+type feedbackKey struct{ unit, row int }
 
 // wholeRow is the row that is all of a machine's, whichever number it is sent by.
 const wholeRow = -2
 
-// round encodes r.values and sets them to what the receiver decodes. What int8
+// quantizeWithFeedback encodes r.values and sets them to what the receiver decodes. What int8
 // rounds away is kept and added to the same row of the next step: error feedback
 // (Seide et al., Interspeech 2014; Karimireddy et al., ICML 2019).
-func (m *Member) round(r *outRow, c transport.Codec) {
+func (m *Member) quantizeWithFeedback(r *outRow, c transport.Codec) {
 	x := r.values
-	key := residueKey{r.unit, r.row}
+	key := feedbackKey{r.unit, r.row}
 	if r.losses != nil {
 		key.row = wholeRow
 	}
 	if c == transport.Int8 {
 		m.mu.Lock()
-		rest := m.residue[key]
+		rest := m.feedback[key]
 		m.mu.Unlock()
 		if rest != nil {
 			sum := make([]float32, len(x))
@@ -47,41 +47,41 @@ func (m *Member) round(r *outRow, c transport.Codec) {
 			}
 		}
 		m.mu.Lock()
-		m.rounded[key] = rest
+		m.newFeedback[key] = rest
 		m.mu.Unlock()
 	}
 }
 
-// Remainder is what int8 has rounded away before step n, by name: what must be kept
+// ErrorFeedback is what int8 has rounded away before step n, by name: what must be kept
 // besides the weights to go on to the same bits. The values are not copies.
-func (m *Member) Remainder(n int) map[string][]float32 {
+func (m *Member) ErrorFeedback(n int) map[string][]float32 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	out := map[string][]float32{}
-	add := func(from map[residueKey][]float32) {
+	add := func(from map[feedbackKey][]float32) {
 		for k, x := range from {
 			out[fmt.Sprintf("%d/%d", k.unit, k.row)] = x
 		}
 	}
-	add(m.residue)
-	if n > m.roundedIn {
-		add(m.rounded)
+	add(m.feedback)
+	if n > m.newFeedbackIn {
+		add(m.newFeedback)
 	}
 	return out
 }
 
-// SetRemainder has the next step begin with what Remainder returned. Names and
+// SetErrorFeedback has the next step begin with what ErrorFeedback returned. Names and
 // sizes that are not of this run are passed over.
-func (m *Member) SetRemainder(r map[string][]float32) {
+func (m *Member) SetErrorFeedback(r map[string][]float32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	clear(m.residue)
-	clear(m.rounded)
-	m.roundedIn = -1
+	clear(m.feedback)
+	clear(m.newFeedback)
+	m.newFeedbackIn = -1
 	for name, x := range r {
-		var k residueKey
+		var k feedbackKey
 		if n, _ := fmt.Sscanf(name, "%d/%d", &k.unit, &k.row); n == 2 && k.unit >= 0 && k.unit < len(m.shape.Units) && len(x) == m.shape.Units[k.unit] {
-			m.residue[k] = x
+			m.feedback[k] = x
 		}
 	}
 }
@@ -89,9 +89,9 @@ func (m *Member) SetRemainder(r map[string][]float32) {
 // turn begins step n, with the mutex: what the step before rounded away counts from
 // now on; where n is done again what its first attempt did is forgotten.
 func (m *Member) turn(n int) {
-	if n > m.roundedIn {
-		maps.Copy(m.residue, m.rounded)
+	if n > m.newFeedbackIn {
+		maps.Copy(m.feedback, m.newFeedback)
 	}
-	clear(m.rounded)
-	m.roundedIn = n
+	clear(m.newFeedback)
+	m.newFeedbackIn = n
 }

@@ -14,7 +14,7 @@ func TestFeedback(t *testing.T) {
 	x := []float32{1, 0.001, -0.3, 0.0042}
 	send := func() []float32 {
 		r := &outRow{unit: 2, row: 1, values: slices.Clone(x)}
-		m.round(r, transport.Int8)
+		m.quantizeWithFeedback(r, transport.Int8)
 		return r.values
 	}
 	m.turn(0)

@@ -49,9 +49,9 @@ func (m *Member) returned(w Welcome) {
 		return // and Begin says where it stands
 	}
 	if step >= 0 {
-		m.tell(m.ready(step))
+		m.send(m.ready(step))
 	} else {
-		m.tell(m.astray(holds))
+		m.send(m.needState(holds))
 	}
 }
 
@@ -111,7 +111,7 @@ func (l *coordinatorLink) Message(c *transport.Conn, msg transport.Message) {
 	case msgResync:
 		m.resync = true
 	case msgAsk:
-		answer := transport.Pack(msgBeat, m.progress())
+		answer := transport.Pack(msgHeartbeat, m.progress())
 		m.spawn(func() { c.Send(answer) })
 	case msgReach:
 		var r Reach
@@ -148,7 +148,7 @@ func (m *Member) take(p *Plan) {
 	}
 	m.dropMoved(m.plan, p)
 	m.plan = p
-	if p.Prelude {
+	if p.InitialSync {
 		m.giveState(p)
 		return
 	}
@@ -194,8 +194,8 @@ func (s *Step) orphaned(p *Plan) bool {
 func (s *Step) here(u int) bool {
 	_, resolved := s.have[u]
 	_, updated := s.updated[u]
-	boxed := s.m.boxes[s.n][slot{transport.Gradient, u}]
-	return (resolved || boxed != nil && boxed.epoch == s.plan.Since[u]) && (updated || !s.m.shape.Parameters)
+	inboxBytes := s.m.inbox[s.n][unitKey{transport.Gradient, u}]
+	return (resolved || inboxBytes != nil && inboxBytes.epoch == s.plan.Since[u]) && (updated || !s.m.shape.Parameters)
 }
 
 // lasts says that the run has ended with this step, which is committed and all here:

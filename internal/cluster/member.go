@@ -36,8 +36,8 @@ type MemberOptions struct {
 	Hello       Hello
 	Coordinator string // address
 	// Find, if not nil, looks the address up anew before every connection.
-	Find    func(ctx context.Context) (string, error)
-	Silence time.Duration
+	Find             func(ctx context.Context) (string, error)
+	HeartbeatTimeout time.Duration
 	// Patience is how long to wait for a coordinator that is gone; 0 means 10 min.
 	Patience time.Duration
 	Link     float64      // bytes per second that a link should carry, for striping; 0: 100 Mbit/s
@@ -64,42 +64,42 @@ type Member struct {
 	ep  *transport.Endpoint
 	id  uint32
 
-	mu        sync.Mutex
-	changed   *sync.Cond
-	coord     *transport.Conn // nil while there is none
-	heard     time.Time
-	shape     Shape
-	plan      *Plan         // the latest
-	plans     map[int]*Plan // the latest of each step that is not applied
-	commits   map[int]*Commit
-	boxes     map[int]map[slot]*resolved // by step: what owners sent
-	shelf     map[int]moments            // by unit
-	boxed     int64                      // bytes
-	cur       *Step
-	applied   int  // next step; -1: the state of another machine is wanted
-	holds     int  // meanwhile: the next step of this machine's own
-	trained   bool // a step was applied here
-	resync    bool
-	ended     *End
-	lost      error
-	peers     map[uint32]*transport.Peer
-	dialing   map[uint32]chan struct{}
-	states    stateShelf
-	offer     func() error             // calls Offer with the state before the next step
-	residue   map[residueKey][]float32 // of int8, what rounding left behind
-	rounded   map[residueKey][]float32 // the same of the present step, which may be done again
-	roundedIn int                      // that step
-	saved     int                      // see Saved
-	closed    bool
-	stop      context.CancelFunc
-	ctx       context.Context
+	mu            sync.Mutex
+	changed       *sync.Cond
+	coord         *transport.Conn // nil while there is none
+	heard         time.Time
+	shape         Shape
+	plan          *Plan         // the latest
+	plans         map[int]*Plan // the latest of each step that is not applied
+	commits       map[int]*Commit
+	inbox         map[int]map[unitKey]*resolved // by step: what owners sent
+	cache         map[int]moments               // by unit
+	inboxBytes    int64                         // bytes
+	cur           *Step
+	applied       int  // next step; -1: the state of another machine is wanted
+	holds         int  // meanwhile: the next step of this machine's own
+	trained       bool // a step was applied here
+	resync        bool
+	ended         *End
+	lost          error
+	peers         map[uint32]*transport.Peer
+	dialing       map[uint32]chan struct{}
+	states        offeredState
+	offer         func() error              // calls Offer with the state before the next step
+	feedback      map[feedbackKey][]float32 // of int8, what rounding left behind
+	newFeedback   map[feedbackKey][]float32 // the same of the present step, which may be done again
+	newFeedbackIn int                       // that step
+	saved         int                       // see Saved
+	closed        bool
+	stop          context.CancelFunc
+	ctx           context.Context
 
 	life sync.Mutex // guards dead; apart from mu, as goroutines are started with and without it
 	dead bool
 	wg   sync.WaitGroup
 }
 
-// spawn runs f in a goroutine that Leave waits for; behind Leave it does nothing.
+// spawn runs f in a goroutine that Leave waits for; after Leave it does nothing.
 func (m *Member) spawn(f func()) {
 	m.life.Lock()
 	defer m.life.Unlock()
@@ -108,8 +108,8 @@ func (m *Member) spawn(f func()) {
 	}
 }
 
-// slot is a place for what an owner sends of a unit: its gradient, its weights.
-type slot struct {
+// unitKey is a place for what an owner sends of a unit: its gradient, its weights.
+type unitKey struct {
 	kind transport.Kind
 	unit int
 }
@@ -126,8 +126,8 @@ type resolved struct {
 // NewMember returns a worker that is not connected yet: it is the service
 // "worker" of an endpoint, which Attach names.
 func NewMember(o MemberOptions) *Member {
-	if o.Silence == 0 {
-		o.Silence = 3 * time.Second
+	if o.HeartbeatTimeout == 0 {
+		o.HeartbeatTimeout = 3 * time.Second
 	}
 	if o.Patience == 0 {
 		o.Patience = 10 * time.Minute
@@ -138,8 +138,8 @@ func NewMember(o MemberOptions) *Member {
 	if o.Hello.Incarnation == 0 {
 		o.Hello.Incarnation = rand.Uint64()
 	}
-	m := &Member{opt: o, plans: map[int]*Plan{}, commits: map[int]*Commit{}, boxes: map[int]map[slot]*resolved{}, shelf: map[int]moments{}, applied: -1,
-		peers: map[uint32]*transport.Peer{}, dialing: map[uint32]chan struct{}{}, residue: map[residueKey][]float32{}, rounded: map[residueKey][]float32{}, roundedIn: -1}
+	m := &Member{opt: o, plans: map[int]*Plan{}, commits: map[int]*Commit{}, inbox: map[int]map[unitKey]*resolved{}, cache: map[int]moments{}, applied: -1,
+		peers: map[uint32]*transport.Peer{}, dialing: map[uint32]chan struct{}{}, feedback: map[feedbackKey][]float32{}, newFeedback: map[feedbackKey][]float32{}, newFeedbackIn: -1}
 	m.changed = sync.NewCond(&m.mu)
 	m.states.changed = m.changed
 	m.ctx, m.stop = context.WithCancel(context.Background())
@@ -167,7 +167,7 @@ func (m *Member) Connect(ctx context.Context, ep *transport.Endpoint) (Welcome, 
 	m.ep, m.id = ep, ep.Identity().Worker
 	w, err := m.dialCoordinator(ctx)
 	if err == nil {
-		m.spawn(m.pulse)
+		m.spawn(m.sendHeartbeats)
 		m.spawn(m.stripes)
 	}
 	return w, err
@@ -269,9 +269,9 @@ func (m *Member) Wait(ctx context.Context) error {
 	return m.over()
 }
 
-// tell sends a message to the coordinator; without one it is dropped, as
+// send sends a message to the coordinator; without one it is dropped, as
 // everything is told again to the next.
-func (m *Member) tell(msg transport.Message) {
+func (m *Member) send(msg transport.Message) {
 	m.mu.Lock()
 	c := m.coord
 	m.mu.Unlock()
@@ -280,8 +280,8 @@ func (m *Member) tell(msg transport.Message) {
 	}
 }
 
-// pulse says that this side is there, and finds out that the other is not.
-func (m *Member) pulse() {
+// sendHeartbeats says that this side is there, and finds out that the other is not.
+func (m *Member) sendHeartbeats() {
 	t := time.NewTicker(heartbeat)
 	defer t.Stop()
 	for {
@@ -291,14 +291,14 @@ func (m *Member) pulse() {
 		case <-t.C:
 		}
 		m.mu.Lock()
-		c, silent, p := m.coord, time.Since(m.heard) > m.opt.Silence, m.progress()
+		c, silent, p := m.coord, time.Since(m.heard) > m.opt.HeartbeatTimeout, m.progress()
 		m.mu.Unlock()
 		switch {
 		case c == nil:
 		case silent:
 			c.Close("not heard of")
 		default:
-			c.Send(transport.Pack(msgBeat, p))
+			c.Send(transport.Pack(msgHeartbeat, p))
 		}
 	}
 }

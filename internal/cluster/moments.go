@@ -36,9 +36,9 @@ const momentBytes = 8
 func (m *Member) Hold(n int, data map[int][]byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	clear(m.shelf)
+	clear(m.cache)
 	for u, x := range data {
-		m.shelf[u] = moments{step: n, data: x, owner: true}
+		m.cache[u] = moments{step: n, data: x, owner: true}
 	}
 }
 
@@ -49,9 +49,9 @@ func (m *Member) ready(n int) transport.Message {
 	return transport.Pack(msgReady, m.stands(n))
 }
 
-// astray is the message that it wants the state of another machine, while its own is
+// needState is the message that it wants the state of another machine, while its own is
 // of the step before n.
-func (m *Member) astray(n int) transport.Message {
+func (m *Member) needState(n int) transport.Message {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.stands(n)
@@ -65,7 +65,7 @@ func (m *Member) stands(n int) Ready {
 	if m.shape.Parameters {
 		var b strings.Builder
 		for u := range m.shape.Units {
-			x, ok := m.shelf[u]
+			x, ok := m.cache[u]
 			switch {
 			case !ok || x.step != n:
 				b.WriteByte(holdsNone)
@@ -80,14 +80,14 @@ func (m *Member) stands(n int) Ready {
 	return r
 }
 
-// lacking lists the units whose moments this machine needs for a plan and has
+// missingMoments lists the units whose moments this machine needs for a plan and has
 // not; called with the mutex.
-func (m *Member) lacking(p *Plan) (units []int) {
+func (m *Member) missingMoments(p *Plan) (units []int) {
 	if !m.shape.Parameters || m.commits[p.Step] != nil {
 		return nil
 	}
 	for u := range p.Owners {
-		if x, ok := m.shelf[u]; (p.Owners[u] == m.id || p.Backups[u] == m.id) && (!ok || x.step != p.Step) {
+		if x, ok := m.cache[u]; (p.Owners[u] == m.id || p.Backups[u] == m.id) && (!ok || x.step != p.Step) {
 			units = append(units, u)
 		}
 	}
@@ -104,7 +104,7 @@ func (m *Member) collect(ctx context.Context, p *Plan, units []int, tries *attem
 		data, err := m.fetchMoments(ctx, p.Holders[u], p.Step, u)
 		if err == nil {
 			m.mu.Lock()
-			m.shelf[u] = moments{step: p.Step, data: data, owner: p.Owners[u] == m.id}
+			m.cache[u] = moments{step: p.Step, data: data, owner: p.Owners[u] == m.id}
 			m.mu.Unlock()
 			continue
 		}
@@ -149,7 +149,7 @@ func (m *Member) takeMoments(ctx context.Context, q stateRequest) ([]byte, error
 	timer := time.AfterFunc(stateWait, func() { m.mu.Lock(); m.changed.Broadcast(); m.mu.Unlock() })
 	defer timer.Stop()
 	for {
-		x, ok := m.shelf[*q.Unit]
+		x, ok := m.cache[*q.Unit]
 		switch {
 		case ok && x.step == q.Step:
 			return x.data, nil
@@ -164,7 +164,7 @@ func (m *Member) takeMoments(ctx context.Context, q stateRequest) ([]byte, error
 // machine has them: for a checkpoint. Nil is zeros.
 func (m *Member) Moments(ctx context.Context, n, unit int) ([]byte, error) {
 	m.mu.Lock()
-	x, ok := m.shelf[unit]
+	x, ok := m.cache[unit]
 	p := m.plan
 	m.mu.Unlock()
 	if ok && x.step == n {

@@ -159,7 +159,7 @@ func (s *Step) Resolved(unit int, gradient []float32, meta func(norm2 float64) [
 	data := codec.Encode(gradient)
 	if !codec.Lossless() {
 		r := outRow{unit: unit, row: -1, values: gradient}
-		m.round(&r, codec)
+		m.quantizeWithFeedback(&r, codec)
 		data, gradient = r.data, r.values
 	}
 	norm2 := 0.0
@@ -203,7 +203,7 @@ func (s Shape) hash(k transport.Kind, meta, payload []byte) transport.Hash {
 }
 
 // broadcast sends a resolved unit to one member until it has it or is none any
-// more. It goes on behind the step: who is late catches up this way.
+// more. It goes on after the step: who is late catches up this way.
 func (m *Member) broadcast(step int, to Address, t transport.Outgoing) {
 	for {
 		m.mu.Lock()
@@ -213,7 +213,7 @@ func (m *Member) broadcast(step int, to Address, t transport.Outgoing) {
 		if gone {
 			return
 		}
-		err := m.send(m.ctx, to.Worker, t)
+		err := m.transfer(m.ctx, to.Worker, t)
 		if err == nil || m.refused(err, fmt.Sprintf("%s: unit %d to %s", m.named(step+1), t.Bucket, to.Name)) {
 			return
 		}
@@ -230,7 +230,7 @@ func (s *Step) arrived(unit int) {
 	if s.plan.Owners[unit] == s.m.id {
 		return
 	}
-	r := s.m.boxes[s.n][slot{transport.Gradient, unit}]
+	r := s.m.inbox[s.n][unitKey{transport.Gradient, unit}]
 	if _, has := s.have[unit]; has || r == nil || r.epoch != s.plan.Since[unit] {
 		return
 	}

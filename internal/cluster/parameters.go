@@ -31,10 +31,10 @@ func (s *Step) unitsOf(workers []uint32) (out []int) {
 func (s *Step) Moments(unit int) []byte {
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
-	return s.m.shelf[unit].data
+	return s.m.cache[unit].data
 }
 
-// Updated tells everyone the weights of a unit of Mine behind the step. They must
+// Updated tells everyone the weights of a unit of Mine after the step. They must
 // not be changed any more.
 func (s *Step) Updated(unit int, weights []float32) {
 	data := transport.F32.Encode(weights)
@@ -53,16 +53,16 @@ func (s *Step) Updated(unit int, weights []float32) {
 
 // landed notes that a unit's weights are there, from its present owner.
 func (s *Step) landed(unit int) {
-	r := s.m.boxes[s.n][slot{transport.Parameters, unit}]
+	r := s.m.inbox[s.n][unitKey{transport.Parameters, unit}]
 	if r != nil && s.plan.Owners[unit] != s.m.id && r.epoch == s.plan.Since[unit] {
 		s.updated[unit] = r.hash
 		s.m.changed.Broadcast()
 	}
 }
 
-// Settle waits until every unit's weights are here and the step is committed.
+// AllGatherWeights waits until every unit's weights are here and the step is committed.
 // Errors are those of Next: then nothing of the step may be kept.
-func (s *Step) Settle() error {
+func (s *Step) AllGatherWeights() error {
 	m := s.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -71,7 +71,7 @@ func (s *Step) Settle() error {
 			return err
 		}
 		if len(s.updated) == len(s.plan.Owners) {
-			if ok, err := s.settled(); ok || err != nil {
+			if ok, err := s.committed(); ok || err != nil {
 				return err
 			}
 		}
@@ -81,10 +81,10 @@ func (s *Step) Settle() error {
 	}
 }
 
-// Weights are a unit's behind the step, once Settle has returned.
+// Weights are a unit's after the step, once AllGatherWeights has returned.
 func (s *Step) Weights(unit int) ([]float32, error) {
 	s.m.mu.Lock()
-	w, r := s.weights[unit], s.m.boxes[s.n][slot{transport.Parameters, unit}]
+	w, r := s.weights[unit], s.m.inbox[s.n][unitKey{transport.Parameters, unit}]
 	s.m.mu.Unlock()
 	if w != nil {
 		return w, nil
@@ -96,7 +96,7 @@ func (s *Step) Weights(unit int) ([]float32, error) {
 // Gradient is the gradient that the owner of a unit of Backed has applied.
 func (s *Step) Gradient(unit int) ([]float32, error) {
 	s.m.mu.Lock()
-	r := s.m.boxes[s.n][slot{transport.Gradient, unit}]
+	r := s.m.inbox[s.n][unitKey{transport.Gradient, unit}]
 	s.m.mu.Unlock()
 	if r == nil {
 		return nil, fmt.Errorf("cluster: %s: no gradient of unit %d", s.m.named(s.n+1), unit)
@@ -106,14 +106,14 @@ func (s *Step) Gradient(unit int) ([]float32, error) {
 }
 
 // Keep makes data, by unit of Mine and Backed, what this machine holds of the
-// optimizer's state behind the step.
+// optimizer's state after the step.
 func (s *Step) Keep(data map[int][]byte) {
 	m := s.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	clear(m.shelf)
+	clear(m.cache)
 	for u, x := range data {
-		m.shelf[u] = moments{step: s.n + 1, data: x, owner: s.plan.Owners[u] == m.id}
+		m.cache[u] = moments{step: s.n + 1, data: x, owner: s.plan.Owners[u] == m.id}
 	}
 	m.changed.Broadcast()
 }

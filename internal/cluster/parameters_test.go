@@ -38,12 +38,12 @@ func TestParametersOfAnyNumberOfWorkers(t *testing.T) {
 		w.wait(nodes...)
 		for _, x := range nodes {
 			same(t, fmt.Sprintf("%d machines, worker %d", n, x.id), one, x)
-			for u, k := range x.m.shelf {
+			for u, k := range x.m.cache {
 				if k.step != 8 {
 					t.Errorf("worker %d holds unit %d of step %d", x.id, u, k.step)
 				}
 			}
-			if n == 8 && len(x.m.shelf) == len(w.units) {
+			if n == 8 && len(x.m.cache) == len(w.units) {
 				t.Errorf("worker %d of %d holds all units", x.id, n)
 			}
 		}
@@ -91,7 +91,7 @@ func TestCoordinatorWithMomentsComesBack(t *testing.T) {
 // An owner and its backup die together: the run says what is lost, and machine 1
 // goes on from its checkpoint, with everybody else, to the same bits.
 func TestMomentsAreLost(t *testing.T) {
-	hopeLittle(t)
+	shortStateTimeout(t)
 	one := alone(t, 30)
 	w := sharded(t, 30)
 	w.min = 4

@@ -30,7 +30,7 @@ func Place(sizes []int, workers, holders []uint32) (owners, backups []uint32) {
 		total += n
 	}
 	for range sizes {
-		u, to := relief(sizes, owners, load, w)
+		u, to := bestMove(sizes, owners, load, w)
 		if u < 0 || float64(load[owners[u]]-load[to]) <= moveSlack*float64(total)/float64(len(w)) {
 			break
 		}
@@ -45,9 +45,9 @@ func Place(sizes []int, workers, holders []uint32) (owners, backups []uint32) {
 	return owners, backups
 }
 
-// relief is the unit whose move to the worker with the least evens the two out
+// bestMove is the unit whose move to the worker with the least evens the two out
 // best, from the worker with the most that has such a unit; −1 for none.
-func relief(sizes []int, owners []uint32, load map[uint32]int, workers []uint32) (unit int, to uint32) {
+func bestMove(sizes []int, owners []uint32, load map[uint32]int, workers []uint32) (unit int, to uint32) {
 	order := slices.Clone(workers)
 	slices.SortStableFunc(order, func(a, b uint32) int { return cmp.Compare(load[b], load[a]) })
 	to = order[len(order)-1]
@@ -97,10 +97,10 @@ func (c *Coordinator) holders() []uint32 {
 	return out
 }
 
-// scattered says what the next step waits for where nobody who is ready has some
+// awaitMoments says what the next step waits for where nobody who is ready has some
 // units' moments, "" for nothing. When nobody can have them any more, the run
 // goes back to machine 1's checkpoint, or ends.
-func (c *Coordinator) scattered(local *member) string {
+func (c *Coordinator) awaitMoments(local *member) string {
 	lost := 0
 	if c.opt.Parameters {
 		for _, w := range c.holders() {
@@ -110,7 +110,7 @@ func (c *Coordinator) scattered(local *member) string {
 		}
 	}
 	if lost == 0 {
-		c.hoped = time.Time{}
+		c.momentsMissing = time.Time{}
 		return ""
 	}
 	var behind []string
@@ -119,14 +119,14 @@ func (c *Coordinator) scattered(local *member) string {
 			behind = append(behind, m.hello.Name)
 		}
 	}
-	if c.hoped.IsZero() {
-		c.hoped = time.Now()
+	if c.momentsMissing.IsZero() {
+		c.momentsMissing = time.Now()
 	}
-	waited := time.Since(c.hoped)
+	waited := time.Since(c.momentsMissing)
 	switch {
 	case len(behind) > 0 && waited < c.stuckLimit():
 		return fmt.Sprintf("%s to apply %s: the optimizer's state of %d units is nowhere else", strings.Join(behind, ", "), c.named(c.step), lost)
-	case waited < hopeFor: // who was not heard of for a while comes back with what it holds
+	case waited < stateTimeout: // who was not heard of for a while comes back with what it holds
 		return fmt.Sprintf("a machine that holds the optimizer's state of %d units", lost)
 	case local != nil && local.state:
 		return c.goBack(local)

@@ -17,7 +17,7 @@ const waitLocal = "machine 1"
 // begin plans the next step when enough machines are ready for it.
 func (c *Coordinator) begin() {
 	before := c.waiting
-	if c.waiting = c.lacking(); c.waiting != "" {
+	if c.waiting = c.blockedOn(); c.waiting != "" {
 		if !c.started && c.waiting != before && c.waiting != waitLocal {
 			which := "first"
 			if c.step > 0 {
@@ -29,7 +29,7 @@ func (c *Coordinator) begin() {
 	}
 	if !c.started {
 		c.started, c.boot = true, time.Now().Add(bootFor)
-		if !c.survived() && c.prelude() {
+		if !c.survived() && c.initialSync() {
 			return
 		}
 	}
@@ -42,11 +42,11 @@ func (c *Coordinator) survived() bool {
 	return c.opt.Regather && slices.ContainsFunc(c.sorted(), func(m *member) bool { return m.trained })
 }
 
-// prelude has the machines that are there before the first step fetch its weights,
+// initialSync has the machines that are there before the first step fetch its weights,
 // so that all of them take part in it.
-func (c *Coordinator) prelude() bool {
+func (c *Coordinator) initialSync() bool {
 	none := make([]uint32, len(c.opt.Units))
-	p := &Plan{Prelude: true, Step: c.step, Sources: map[uint32]uint32{}, Owners: none, Since: none, Backups: none, Holders: none}
+	p := &Plan{InitialSync: true, Step: c.step, Sources: map[uint32]uint32{}, Owners: none, Since: none, Backups: none, Holders: none}
 	for _, m := range c.sorted() {
 		p.Members = append(p.Members, Address{Worker: m.id, Name: m.hello.Name, Addr: m.addr})
 	}
@@ -68,15 +68,15 @@ func (c *Coordinator) prelude() bool {
 	c.epoch++
 	p.Epoch, p.Generation = c.epoch, c.epoch
 	for _, m := range c.members {
-		c.tell(m, transport.Pack(msgPlan, p))
+		c.send(m, transport.Pack(msgPlan, p))
 	}
 	return true
 }
 
-// lacking says what the next step waits for, "" for nothing.
-func (c *Coordinator) lacking() string {
+// blockedOn says what the next step waits for, "" for nothing.
+func (c *Coordinator) blockedOn() string {
 	here, current, dialled := 0, 0, 0
-	var settling []string
+	var applying []string
 	for _, m := range c.sorted() {
 		if m.current(c.step) {
 			current++
@@ -88,7 +88,7 @@ func (c *Coordinator) lacking() string {
 			here++
 		}
 		if c.applies(m) || m.first && !m.state && time.Now().Before(c.boot) && !m.current(c.step) {
-			settling = append(settling, m.hello.Name)
+			applying = append(applying, m.hello.Name)
 		}
 	}
 	local := c.members[c.opt.Local]
@@ -98,23 +98,23 @@ func (c *Coordinator) lacking() string {
 	case !c.started && here < c.opt.Workers && !c.survived():
 		return fmt.Sprintf("%d of %d machines to join", c.opt.Workers-here, c.opt.Workers)
 	case current == 0:
-		return c.hope(local)
+		return c.awaitCommittedState(local)
 	case dialled == 0: // who owns buckets must be dialled by the others
 		return "a machine that the others can reach"
-	case len(settling) > 0:
+	case len(applying) > 0:
 		if c.step == 0 || c.last == nil {
-			return fmt.Sprintf("%v to fetch the weights", settling)
+			return fmt.Sprintf("%v to fetch the weights", applying)
 		}
-		return fmt.Sprintf("%v to apply %s", settling, c.named(c.step))
+		return fmt.Sprintf("%v to apply %s", applying, c.named(c.step))
 	}
-	return c.scattered(local)
+	return c.awaitMoments(local)
 }
 
 // applies says that a member applies the last step, and that the next one waits for it:
 // for those whose rows counted, and for a few steps for those who came since and have
 // what there is, as else the more distant ones would always be late.
 func (c *Coordinator) applies(m *member) bool {
-	early := time.Now().Before(c.settled)
+	early := time.Now().Before(c.graceUntil)
 	if m.counted {
 		return m.step >= 0 && m.step < c.step && (c.opt.NoDeadline || early)
 	}
@@ -124,37 +124,37 @@ func (c *Coordinator) applies(m *member) bool {
 // mostPassed is how many steps in a row wait for a member that has no rows yet.
 const mostPassed = 3
 
-// settleLeast is how long the next step waits, at least, for those who did the
+// graceLeast is how long the next step waits, at least, for those who did the
 // last one to apply it.
-const settleLeast = 250 * time.Millisecond
+const graceLeast = 250 * time.Millisecond
 
 // bootFor bounds how long the machines that were there before the first step may
 // take to fetch its weights before it begins without them.
 const bootFor = 2 * time.Minute
 
-// hopeFor is how long a restarted coordinator waits for a machine that holds the
+// stateTimeout is how long a restarted coordinator waits for a machine that holds the
 // last committed step.
-var hopeFor = 20 * time.Second
+var stateTimeout = 20 * time.Second
 
-// hope waits for somebody with the committed state. When nobody comes, or where the
+// awaitCommittedState waits for somebody with the committed state. When nobody comes, or where the
 // run's machines are all here without it, the run goes back: everything later is lost
 // with the machines that held it.
-func (c *Coordinator) hope(local *member) string {
+func (c *Coordinator) awaitCommittedState(local *member) string {
 	if local == nil {
 		return "a machine that holds the weights"
 	}
 	if c.rollback.IsZero() {
-		c.rollback = time.Now().Add(hopeFor)
+		c.rollback = time.Now().Add(stateTimeout)
 	}
-	if time.Now().Before(c.rollback) && !c.allAstray() {
+	if time.Now().Before(c.rollback) && !c.allNeedState() {
 		return fmt.Sprintf("a machine that holds the weights of %s", c.named(c.step))
 	}
 	return c.goBack(local)
 }
 
-// allAstray says that no machine is left that was in the run, and that as many as it
+// allNeedState says that no machine is left that was in the run, and that as many as it
 // waits for are here and want the state of another.
-func (c *Coordinator) allAstray() bool {
+func (c *Coordinator) allNeedState() bool {
 	return c.opt.Regather && !c.survived() && len(c.members) >= c.opt.Workers &&
 		!slices.ContainsFunc(c.sorted(), func(m *member) bool { return !m.state })
 }
@@ -170,14 +170,14 @@ func (c *Coordinator) goBack(local *member) string {
 	c.step, c.last, from.step, from.state = from.holds, nil, -1, false
 	c.forgetStep()
 	c.started = c.started && !c.opt.Regather
-	c.rollback, c.hoped = time.Time{}, time.Time{}
+	c.rollback, c.momentsMissing = time.Time{}, time.Time{}
 	rev, err := c.write(committed{Next: c.step, Epoch: c.epoch}, c.commitRev)
 	if err != nil {
 		c.fail(fmt.Errorf("%w: %w", ErrDeposed, err))
 		return err.Error()
 	}
 	c.commitRev = rev
-	c.tell(from, transport.Pack(msgResync, Ready{Step: c.step}))
+	c.send(from, transport.Pack(msgResync, Ready{Step: c.step}))
 	for _, m := range c.members {
 		if m.step > c.step {
 			c.resync(m)
@@ -220,7 +220,7 @@ func (c *Coordinator) makePlan() {
 	p := &Plan{Generation: c.epoch, Step: c.step, Saved: c.saved == c.step, Shares: Assign(c.work, candidates, c.sizes)}
 	p.Check = c.opt.CheckEvery > 0 && c.step > 0 && c.step%c.opt.CheckEvery == 0
 	c.planned, c.given = time.Now(), p.Shares
-	c.send(p, nil)
+	c.sendPlan(p, nil)
 	c.stopDeadline()
 	if c.deadline = c.history.deadline(); c.deadline > 0 && !c.opt.NoDeadline {
 		c.armDeadline(c.deadline)
@@ -274,15 +274,15 @@ func (c *Coordinator) replan(old *Plan) {
 		}
 	}
 	c.epoch++
-	c.send(p, old)
+	c.sendPlan(p, old)
 }
 
 // mostLacking is for how many steps in a row there may be languages that nothing was
 // counted of.
 const mostLacking = 3
 
-// send completes a plan with owners, members and sources, and sends it.
-func (c *Coordinator) send(p, old *Plan) {
+// sendPlan completes a plan with owners, members and sources, and sends it.
+func (c *Coordinator) sendPlan(p, old *Plan) {
 	p.Epoch = c.epoch
 	var owners []uint32
 	var source uint32
@@ -337,7 +337,7 @@ func (c *Coordinator) send(p, old *Plan) {
 	}
 	c.plan = p
 	for _, a := range p.Members {
-		c.tell(c.members[a.Worker], transport.Pack(msgPlan, p))
+		c.send(c.members[a.Worker], transport.Pack(msgPlan, p))
 	}
 }
 
@@ -351,10 +351,10 @@ func (c *Coordinator) explain(p *Plan) {
 		who += fmt.Sprint(s.Worker, " ")
 		sizes = append(sizes, fmt.Sprint(s.Size()))
 	}
-	if who == c.told {
+	if who == c.announced {
 		return
 	}
-	c.told = who
+	c.announced = who
 	w := c.work
 	var members []uint32
 	for _, m := range p.Members {

@@ -175,7 +175,7 @@ func (c *Coordinator) askAll(generation uint32) {
 	c.asked = time.Now()
 	for _, a := range c.plan.Members {
 		if m := c.members[a.Worker]; m != nil {
-			c.tell(m, transport.Message{Type: msgAsk})
+			c.send(m, transport.Message{Type: msgAsk})
 		}
 	}
 	c.timer = time.AfterFunc(max(c.deadline/20, answerLeast), func() { c.post(func() { c.decide(generation) }) })

@@ -19,7 +19,7 @@ const (
 const (
 	msgReady = 16 + iota
 	msgDone
-	msgBeat
+	msgHeartbeat
 	msgProblem
 	msgHashes
 	msgLeave
@@ -98,8 +98,8 @@ type Plan struct {
 	// they have.
 	Saved bool `json:"saved,omitempty"`
 
-	// Prelude: only Sources and Members count; the step's own plan follows.
-	Prelude bool `json:"prelude,omitempty"`
+	// InitialSync: only Sources and Members count; the step's own plan follows.
+	InitialSync bool `json:"initial_sync,omitempty"`
 
 	// In parameters mode, by unit: who can take over from the owner, 0 for nobody,
 	// and where owner and backup get the moments before the step if they have not.
@@ -147,11 +147,11 @@ type Done struct {
 	Loss     []float64          `json:"loss"` // sums by language, of the worker's own rows
 	Compute  time.Duration      `json:"compute"`
 	Cold     bool               `json:"cold,omitempty"`      // with buffers and kernels made anew: says nothing of the next steps
-	Waited   time.Duration      `json:"waited"`              // for others, behind the backward pass
+	Waited   time.Duration      `json:"waited"`              // for others, after the backward pass
 	Exchange time.Duration      `json:"exchange"`            // from the first bucket to the last
 	Sent     int64              `json:"sent"`                // bytes
 	Received int64              `json:"received"`            //
-	WaitedOn map[uint32]float64 `json:"waited_on,omitempty"` // seconds behind the others' last rows, by worker
+	WaitedOn map[uint32]float64 `json:"waited_on,omitempty"` // seconds after the others' last rows, by worker
 }
 
 // Commit makes a step final.

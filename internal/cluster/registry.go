@@ -70,7 +70,7 @@ func (c *Coordinator) admit(conn *transport.Conn, h Hello, knocked time.Time) (a
 		case another && old.heard.After(knocked):
 			return nil, fmt.Errorf("the identity of worker %d is in use from %s (%s): every machine needs a join of its own", id, old.conn.Remote(), old.hello.Name)
 		case another && time.Since(old.heard) < goneAfter:
-			c.tell(old, transport.Message{Type: msgAsk})
+			c.send(old, transport.Message{Type: msgAsk})
 			return nil, errOccupied
 		}
 		c.evict(old, "connected anew")
@@ -81,7 +81,7 @@ func (c *Coordinator) admit(conn *transport.Conn, h Hello, knocked time.Time) (a
 	conn.Value = m
 	go m.mail()
 	if c.end != nil { // it was not there to hear it
-		c.tell(m, transport.Pack(msgEnd, *c.end))
+		c.send(m, transport.Pack(msgEnd, *c.end))
 	}
 	if c.reach(m); id == c.opt.Local {
 		m.addr = c.addrOf(conn)
@@ -121,7 +121,7 @@ func (c *Coordinator) Message(conn *transport.Conn, msg transport.Message) {
 
 func (c *Coordinator) hear(m *member, msg transport.Message) error {
 	switch msg.Type {
-	case msgBeat:
+	case msgHeartbeat:
 		m.progress, m.reported = Progress{}, time.Now()
 		if len(msg.Body) > 0 {
 			if err := msg.Unpack(&m.progress); err != nil {

@@ -141,7 +141,7 @@ func TestCoordinatorComesBack(t *testing.T) {
 // All machines die with the last steps, and a worker comes back with a later state
 // than machine 1's checkpoint: the run goes on from that.
 func TestGoesBackAsLittleAsItCan(t *testing.T) {
-	hopeLittle(t)
+	shortStateTimeout(t)
 	one := reference(t, 30)
 	w := newWorld(t, 30)
 	w.min = 2

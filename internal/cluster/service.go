@@ -15,11 +15,11 @@ import (
 // retry is how long to wait before a transfer is tried again.
 const retry = 200 * time.Millisecond
 
-// boxLimit bounds the resolved buckets that wait for this machine to catch up.
-const boxLimit = 4 << 30
+// inboxLimit bounds the resolved buckets that wait for this machine to catch up.
+const inboxLimit = 4 << 30
 
-// send sends to a worker over whatever connection there is.
-func (m *Member) send(ctx context.Context, worker uint32, t transport.Outgoing) error {
+// transfer sends to a worker over whatever connection there is.
+func (m *Member) transfer(ctx context.Context, worker uint32, t transport.Outgoing) error {
 	p, err := m.peer(ctx, worker)
 	if err != nil {
 		return err
@@ -32,7 +32,7 @@ func (m *Member) refused(err error, what string) bool {
 	if !errors.Is(err, transport.ErrRefused) {
 		return false
 	}
-	m.tell(transport.Pack(msgProblem, Problem{Text: what + ": " + err.Error()}))
+	m.send(transport.Pack(msgProblem, Problem{Text: what + ": " + err.Error()}))
 	return true
 }
 
@@ -163,7 +163,7 @@ func (m *Member) offerRows(h transport.Header) (transport.Verdict, string) {
 // accuse reports the sender of rows of the present step; called with the mutex.
 func (m *Member) accuse(kind ProblemKind, h transport.Header, text string) {
 	p := Problem{Kind: kind, Worker: h.Sender, Text: text, Step: int(h.Step), Generation: m.cur.plan.Generation, Unit: int(h.Bucket), Row: int(h.Row)}
-	m.spawn(func() { m.tell(transport.Pack(msgProblem, p)) })
+	m.spawn(func() { m.send(transport.Pack(msgProblem, p)) })
 }
 
 // awaitStep waits, for a short time, for the plan that a sender already has.
@@ -199,10 +199,10 @@ func (m *Member) offerResolved(h transport.Header) (transport.Verdict, string) {
 	case h.Elements == 0 && p.Backups[unit] == m.id:
 		return transport.Refuse, fmt.Sprintf("unit %d without values for its backup", unit)
 	}
-	if r := m.boxes[step][slot{h.Kind, unit}]; r != nil && r.epoch == h.Epoch {
+	if r := m.inbox[step][unitKey{h.Kind, unit}]; r != nil && r.epoch == h.Epoch {
 		return transport.Have, ""
 	}
-	if m.boxed+int64(h.Payload) > boxLimit {
+	if m.inboxBytes+int64(h.Payload) > inboxLimit {
 		m.resync = true
 		m.changed.Broadcast()
 		return transport.Refuse, "too far behind"
@@ -236,7 +236,7 @@ func (w *workerService) Deliver(c *transport.Conn, h transport.Header, meta, pay
 		r := &resolved{epoch: h.Epoch, meta: meta, payload: payload, hash: shape.hash(h.Kind, meta, payload), sender: h.Sender}
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		return m.box(int(h.Step), slot{h.Kind, int(h.Bucket)}, r)
+		return m.box(int(h.Step), unitKey{h.Kind, int(h.Bucket)}, r)
 	}
 	x := make([]float32, h.Elements)
 	if err := h.Codec.Decode(x, payload); err != nil {
@@ -259,21 +259,21 @@ func (w *workerService) Deliver(c *transport.Conn, h transport.Header, meta, pay
 	return err
 }
 
-func (m *Member) box(step int, at slot, r *resolved) error {
+func (m *Member) box(step int, at unitKey, r *resolved) error {
 	if step < m.applied {
 		return nil
 	}
-	if m.boxes[step] == nil {
-		m.boxes[step] = map[slot]*resolved{}
+	if m.inbox[step] == nil {
+		m.inbox[step] = map[unitKey]*resolved{}
 	}
-	if old := m.boxes[step][at]; old != nil {
+	if old := m.inbox[step][at]; old != nil {
 		if old.epoch > r.epoch {
 			return nil
 		}
-		m.boxed -= int64(len(old.payload))
+		m.inboxBytes -= int64(len(old.payload))
 	}
-	m.boxes[step][at] = r
-	m.boxed += int64(len(r.payload))
+	m.inbox[step][at] = r
+	m.inboxBytes += int64(len(r.payload))
 	if m.cur != nil && m.cur.n == step {
 		m.cur.arrived(at.unit)
 		m.cur.landed(at.unit)

@@ -18,8 +18,8 @@ type stateRequest struct {
 	Unit *int   `json:"unit,omitempty"` // instead: the unit's moments
 }
 
-// stateShelf holds the parts of one step's state for those who join there.
-type stateShelf struct {
+// offeredState holds the parts of one step's state for those who join there.
+type offeredState struct {
 	changed *sync.Cond
 	step    int
 	parts   map[string][]byte
@@ -29,7 +29,7 @@ type stateShelf struct {
 }
 
 // take waits, for a while, for the state to be there.
-func (s *stateShelf) take(ctx context.Context, m *Member, q stateRequest) ([]byte, error) {
+func (s *offeredState) take(ctx context.Context, m *Member, q stateRequest) ([]byte, error) {
 	defer m.endWith(ctx)()
 	limit := time.Now().Add(stateWait)
 	timer := time.AfterFunc(stateWait, func() { m.mu.Lock(); s.changed.Broadcast(); m.mu.Unlock() })
@@ -54,7 +54,7 @@ func (s *stateShelf) take(ctx context.Context, m *Member, q stateRequest) ([]byt
 // middle of a step or of an evaluation.
 const stateWait = time.Minute
 
-// Offer puts the state before step n on the shelf, in named parts, for those who
+// Offer puts the state before step n on the cache, in named parts, for those who
 // join there. It stays until they have it, at most for stateKeep.
 func (m *Member) Offer(n int, parts map[string][]byte) {
 	m.mu.Lock()
@@ -79,8 +79,8 @@ func (m *Member) Offer(n int, parts map[string][]byte) {
 	m.changed.Broadcast()
 }
 
-// clear empties the shelf, with the mutex.
-func (s *stateShelf) clear() {
+// clear empties the cache, with the mutex.
+func (s *offeredState) clear() {
 	if s.drop != nil {
 		s.drop.Stop()
 	}
@@ -131,7 +131,7 @@ func (m *Member) State(ctx context.Context, holds int, parts []string, open func
 		if err == nil {
 			m.mu.Lock()
 			m.applied = step
-			clear(m.shelf)
+			clear(m.cache)
 			m.mu.Unlock()
 			return step, nil
 		}
@@ -154,9 +154,9 @@ func (m *Member) source(ctx context.Context, holds int) (step int, source uint32
 	if m.plan != nil {
 		after = m.plan.Epoch
 	}
-	m.boxes, m.boxed = map[int]map[slot]*resolved{}, 0
+	m.inbox, m.inboxBytes = map[int]map[unitKey]*resolved{}, 0
 	m.mu.Unlock()
-	m.tell(m.astray(holds))
+	m.send(m.needState(holds))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for {
@@ -222,5 +222,5 @@ func (s Shape) mostState() int64 { return stateValueBytes*int64(total(s.Units)) 
 // Compare tells the coordinator the hashes of the weights and moments before
 // step n, by unit.
 func (m *Member) Compare(n int, units []transport.Hash) {
-	m.tell(transport.Pack(msgHashes, Hashes{Step: n, Unit: units}))
+	m.send(transport.Pack(msgHashes, Hashes{Step: n, Unit: units}))
 }

@@ -43,7 +43,7 @@ func (k *killer) is(where string, step int) bool {
 	return true
 }
 
-// killingStore is a coordinator's store, before or behind whose commits a machine is
+// killingStore is a coordinator's store, before or after whose commits a machine is
 // killed.
 type killingStore struct {
 	store.Store

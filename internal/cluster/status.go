@@ -46,12 +46,12 @@ type MemberStatus struct {
 
 // status is a snapshot; called in the loop.
 func (c *Coordinator) status() Status {
-	s := Status{Time: time.Now(), Step: c.opt.Behind(c.step), Term: c.term, Epoch: c.epoch, Waiting: c.waiting, Evicted: c.evicted}
+	s := Status{Time: time.Now(), Step: c.opt.StepAfter(c.step), Term: c.term, Epoch: c.epoch, Waiting: c.waiting, Evicted: c.evicted}
 	if len(c.history.steps) > 0 {
 		s.Median = median(c.history.steps).Seconds()
 	}
 	for _, m := range c.sorted() {
-		x := MemberStatus{Worker: m.id, Name: m.hello.Name, Device: m.hello.Device, Addr: m.addr, Step: c.opt.Behind(max(0, m.step)), Rows: m.rows, Speed: m.speed, State: "working"}
+		x := MemberStatus{Worker: m.id, Name: m.hello.Name, Device: m.hello.Device, Addr: m.addr, Step: c.opt.StepAfter(max(0, m.step)), Rows: m.rows, Speed: m.speed, State: "working"}
 		switch {
 		case m.step < 0:
 			x.State = "joining"

@@ -19,25 +19,25 @@ type Step struct {
 	Saved    bool // machine 1 has saved the state before this step
 	Snapshot bool // somebody needs the weights as they are before this step: call Member.Offer
 
-	m        *Member
-	n        int
-	work     Work
-	plan     *Plan
-	rows     []int
-	tokens   map[int]int // own, by row
-	queue    []queued
-	given    map[int][]uint32 // by unit, epochs of the sums that are being resolved
-	owned    map[int]*owned
-	out      map[int][]*outRow
-	have     map[int]transport.Hash // units whose gradient was handed over or resolved here
-	updated  map[int]transport.Hash // units whose weights are here, in parameters mode
-	weights  map[int][]float32      // of this machine's units, in parameters mode
-	commit   *Commit
-	redo     bool
-	aborted  error
-	cold     bool
-	toldDone uint32 // epoch
-	saving   int    // see Saving
+	m         *Member
+	n         int
+	work      Work
+	plan      *Plan
+	rows      []int
+	tokens    map[int]int // own, by row
+	queue     []queued
+	given     map[int][]uint32 // by unit, epochs of the sums that are being resolved
+	owned     map[int]*owned
+	out       map[int][]*outRow
+	have      map[int]transport.Hash // units whose gradient was handed over or resolved here
+	updated   map[int]transport.Hash // units whose weights are here, in parameters mode
+	weights   map[int][]float32      // of this machine's units, in parameters mode
+	commit    *Commit
+	redo      bool
+	aborted   error
+	cold      bool
+	doneEpoch uint32 // epoch
+	saving    int    // see Saving
 
 	began, computed, first time.Time
 	waited                 time.Duration
@@ -89,11 +89,11 @@ func (m *Member) Begin(ctx context.Context, n int, w Work) (*Step, error) {
 	m.turn(n)
 	m.changed.Broadcast()
 	m.mu.Unlock()
-	m.tell(m.ready(n))
+	m.send(m.ready(n))
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var tries attempts    // to fetch moments
-	preluded := uint32(0) // epoch
+	var tries attempts  // to fetch moments
+	synced := uint32(0) // epoch
 	for {
 		switch err := m.over(); {
 		case err != nil:
@@ -103,8 +103,8 @@ func (m *Member) Begin(ctx context.Context, n int, w Work) (*Step, error) {
 		case m.resync:
 			return nil, ErrState
 		}
-		if p := m.plan; p != nil && p.Prelude && p.Step == n && p.Epoch != preluded && m.offer != nil && p.source(m.id) {
-			preluded = p.Epoch
+		if p := m.plan; p != nil && p.InitialSync && p.Step == n && p.Epoch != synced && m.offer != nil && p.source(m.id) {
+			synced = p.Epoch
 			m.mu.Unlock()
 			err := m.offer()
 			if m.mu.Lock(); err != nil {
@@ -116,8 +116,8 @@ func (m *Member) Begin(ctx context.Context, n int, w Work) (*Step, error) {
 			if err := p.check(m.shape); err != nil {
 				return nil, err
 			}
-			if lacking := m.lacking(p); len(lacking) > 0 {
-				if err := m.collect(ctx, p, lacking, &tries); err != nil {
+			if missing := m.missingMoments(p); len(missing) > 0 {
+				if err := m.collect(ctx, p, missing, &tries); err != nil {
 					return nil, err
 				}
 				continue
@@ -132,12 +132,12 @@ func (m *Member) Begin(ctx context.Context, n int, w Work) (*Step, error) {
 func (m *Member) forget(n int) {
 	maps.DeleteFunc(m.plans, func(s int, _ *Plan) bool { return s < n })
 	maps.DeleteFunc(m.commits, func(s int, _ *Commit) bool { return s < n })
-	for s, box := range m.boxes {
+	for s, box := range m.inbox {
 		if s < n {
 			for _, r := range box {
-				m.boxed -= int64(len(r.payload))
+				m.inboxBytes -= int64(len(r.payload))
 			}
-			delete(m.boxes, s)
+			delete(m.inbox, s)
 		}
 	}
 }
@@ -221,7 +221,7 @@ func (s *Step) Push(unit int, rows [][]float32, losses []float64) {
 		}
 		r.values = x
 		if !codec.Lossless() {
-			s.m.round(r, codec)
+			s.m.quantizeWithFeedback(r, codec)
 		} else {
 			r.data = codec.Encode(x)
 		}
@@ -237,7 +237,7 @@ func (s *Step) Push(unit int, rows [][]float32, losses []float64) {
 		generation := s.plan.Generation
 		s.m.mu.Unlock()
 		if err != nil {
-			s.m.tell(transport.Pack(msgProblem, Problem{Kind: ProblemValues, Worker: s.m.id, Step: s.n, Generation: generation, Unit: unit, Row: r.row,
+			s.m.send(transport.Pack(msgProblem, Problem{Kind: ProblemValues, Worker: s.m.id, Step: s.n, Generation: generation, Unit: unit, Row: r.row,
 				Text: fmt.Sprintf("%s: unit %d, %s: %v", s.m.named(s.n+1), unit, s.m.segment(r.row), err)}))
 			continue
 		}
@@ -273,7 +273,7 @@ func (s *Step) push(r *outRow) {
 			return
 		}
 		m.mu.Unlock()
-		err := m.send(m.ctx, owner, transport.Outgoing{Header: transport.Header{Kind: transport.Rows, Codec: m.shape.Codec, Step: uint64(s.n),
+		err := m.transfer(m.ctx, owner, transport.Outgoing{Header: transport.Header{Kind: transport.Rows, Codec: m.shape.Codec, Step: uint64(s.n),
 			Epoch: epoch, Bucket: uint32(r.unit), Row: uint16(r.row), Elements: uint64(m.shape.Units[r.unit]),
 			Tokens: uint64(r.tokens), Loss: r.loss, Norm2: r.norm2}, Metadata: packLosses(r.losses), Data: r.data, Urgency: 2, Patience: time.Minute})
 		m.mu.Lock()
@@ -323,7 +323,7 @@ func (s *Step) Next(wait bool) (exchange.Event, error) {
 			e := s.queue[0]
 			s.queue = s.queue[1:]
 			if e.Kind == exchange.Gradient {
-				s.have[e.Unit] = m.boxes[s.n][slot{transport.Gradient, e.Unit}].hash
+				s.have[e.Unit] = m.inbox[s.n][unitKey{transport.Gradient, e.Unit}].hash
 			} else {
 				s.given[e.Unit] = append(s.given[e.Unit], e.since)
 			}

@@ -76,7 +76,7 @@ func TestOneAccuserIsNotBelieved(t *testing.T) {
 			evil := func(n *node) error {
 				if n.step > 5 && n.step < 50 {
 					for about := range uint32(6) {
-						n.m.tell(transport.Pack(msgProblem, lie(w, n, about)))
+						n.m.send(transport.Pack(msgProblem, lie(w, n, about)))
 					}
 				}
 				return nil
@@ -129,7 +129,7 @@ func TestMajorityBans(t *testing.T) {
 		w.slow = func(uint32, int, int) { time.Sleep(20 * time.Millisecond) }
 		w.crash = func(n *node, where string) error {
 			if n.step > 10 && n.id != 4 && where == "planned" {
-				n.m.tell(transport.Pack(msgProblem, ofOwnUnit(n, ProblemContradiction, 4)))
+				n.m.send(transport.Pack(msgProblem, ofOwnUnit(n, ProblemContradiction, 4)))
 			}
 			return nil
 		}

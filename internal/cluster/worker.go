@@ -185,7 +185,7 @@ func enrol(ctx context.Context, o WorkerOptions, path string) (*transport.Identi
 // Tune takes over what the run's configuration says of every machine.
 func (w *Worker) Tune(silence time.Duration, uploadLimit int64) {
 	w.Member.mu.Lock()
-	w.Member.opt.Silence = silence
+	w.Member.opt.HeartbeatTimeout = silence
 	w.Member.mu.Unlock()
 	w.ep.SetUploadLimit(uploadLimit)
 }

@@ -187,7 +187,7 @@ func (w *world) startFrom(id uint32, k *saved, before func(*node) error) *node {
 
 func (w *world) coordinate(n *node, identity *transport.Identity) *Coordinator {
 	o := CoordinatorOptions{Store: w.store, Local: 1, Port: n.conn.LocalAddr().(*net.UDPAddr).Port, Units: w.units, Work: w.work, Codec: w.codec,
-		SeqLen: 8, Workers: w.min, Log: logTo(w.log), Silence: 2 * time.Second, NoDeadline: !w.deadline, Parameters: w.params, Gather: w.gather, Regather: w.regather, CheckEvery: w.check, Probe: probeAs(identity), Changed: func(s Status, _ bool) { w.mu.Lock(); w.status = s; w.mu.Unlock() }}
+		SeqLen: 8, Workers: w.min, Log: logTo(w.log), HeartbeatTimeout: 2 * time.Second, NoDeadline: !w.deadline, Parameters: w.params, Gather: w.gather, Regather: w.regather, CheckEvery: w.check, Probe: probeAs(identity), Changed: func(s Status, _ bool) { w.mu.Lock(); w.status = s; w.mu.Unlock() }}
 	if w.simulated {
 		o.Probe = nil
 	}
@@ -486,7 +486,7 @@ func (n *node) share(s *Step, got [][]float32) error {
 	if err := n.at("updated all"); err != nil {
 		return err
 	}
-	if err := s.Settle(); err != nil {
+	if err := s.AllGatherWeights(); err != nil {
 		return err
 	}
 	if err := n.at("settled"); err != nil {
@@ -585,11 +585,11 @@ func (w *world) lose(first *node, others ...*node) {
 	w.rebind(port)
 }
 
-// hopeLittle shortens hopeFor for a test.
-func hopeLittle(t *testing.T) {
-	before := hopeFor
-	hopeFor = 2 * time.Second
-	t.Cleanup(func() { hopeFor = before })
+// shortStateTimeout shortens stateTimeout for a test.
+func shortStateTimeout(t *testing.T) {
+	before := stateTimeout
+	stateTimeout = 2 * time.Second
+	t.Cleanup(func() { stateTimeout = before })
 }
 
 // wait waits for workers to finish the run and closes the world.
@@ -665,12 +665,12 @@ func (n *node) dump() {
 	m := n.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	n.w.t.Logf("worker %d: applied %d, resync %v, ended %v, lost %v, boxes %d", m.id, m.applied, m.resync, m.ended, m.lost, len(m.boxes))
+	n.w.t.Logf("worker %d: applied %d, resync %v, ended %v, lost %v, inbox %d", m.id, m.applied, m.resync, m.ended, m.lost, len(m.inbox))
 	if m.plan != nil {
 		n.w.t.Logf("  plan of step %d: epoch %d generation %d owners %v since %v members %v shares %v", m.plan.Step, m.plan.Epoch, m.plan.Generation, m.plan.Owners, m.plan.Since, m.plan.Members, m.plan.Shares)
 	}
 	if s := m.cur; s != nil {
-		n.w.t.Logf("  step %d: epoch %d, redo %v, have %d, queue %d, told %d, commit %v", s.n, s.plan.Epoch, s.redo, len(s.have), len(s.queue), s.toldDone, m.commits[s.n] != nil)
+		n.w.t.Logf("  step %d: epoch %d, redo %v, have %d, queue %d, told %d, commit %v", s.n, s.plan.Epoch, s.redo, len(s.have), len(s.queue), s.doneEpoch, m.commits[s.n] != nil)
 		for u, o := range s.owned {
 			n.w.t.Logf("  owns %d: expects %v, ready %v", u, o.expect, o.ready)
 		}

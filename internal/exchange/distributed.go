@@ -84,7 +84,7 @@ func (d *Distributed) Connect(l Link) {
 // the one that brings the run's state.
 func (d *Distributed) Bring() {
 	d.self.bring()
-	d.member.SetRemainder(d.feedback)
+	d.member.SetErrorFeedback(d.feedback)
 	d.feedback = nil
 }
 

@@ -52,7 +52,7 @@ func (d *Distributed) LocalEntries() (out []safetensors.Entry) {
 	if d.member == nil || !d.quantises() {
 		return nil
 	}
-	r := d.member.Remainder(d.Exchanges())
+	r := d.member.ErrorFeedback(d.Exchanges())
 	for _, name := range slices.Sorted(maps.Keys(r)) {
 		out = append(out, safetensors.Entry{Name: feedbackName + name, DType: safetensors.F32, Shape: []int{len(r[name])},
 			Data: func() ([]float32, error) { return r[name], nil }})
@@ -144,7 +144,7 @@ func (d *Distributed) undo() error {
 // very state of the run.
 func (d *Distributed) RestoreLocalState() error {
 	d.feedback = nil // of the machine that has saved it
-	d.member.SetRemainder(nil)
+	d.member.SetErrorFeedback(nil)
 	if d.local.path == "" || !d.holdsLocal() {
 		return nil
 	}
@@ -181,7 +181,7 @@ func (d *Distributed) readLocal(path string, s Saved) error {
 	if err := d.self.restoreLocal(f, s); err != nil {
 		return err
 	}
-	d.member.SetRemainder(feedback)
+	d.member.SetErrorFeedback(feedback)
 	return nil
 }
 

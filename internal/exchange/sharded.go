@@ -73,7 +73,7 @@ func (x *Sharded) update(groups bucket.Report) (clip float64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := d.plan.Settle(); err != nil {
+	if err := d.plan.AllGatherWeights(); err != nil {
 		return 0, err
 	}
 	for u := range d.Store.Layout.Units {

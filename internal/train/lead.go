@@ -108,7 +108,7 @@ func (t *Trainer) hostOptions(dir string, ui UI) (cluster.HostOptions, error) {
 	}
 	return cluster.HostOptions{
 		Dir: ClusterDir(dir), Store: file.Open, Listen: c.Listen, UploadLimit: uploadLimit(c), WAN: c.WAN, JoinFor: c.JoinHours.Duration(), JoinUses: uses,
-		Socket: socket, Coordinator: o, Member: cluster.MemberOptions{Hello: t.hello(), Silence: silence(c)},
+		Socket: socket, Coordinator: o, Member: cluster.MemberOptions{Hello: t.hello(), HeartbeatTimeout: silence(c)},
 	}, err
 }
 
@@ -125,8 +125,8 @@ func (t *Trainer) coordinatorOptions(ui UI) (cluster.CoordinatorOptions, error) 
 	}
 	shape := t.machines.StepShape()
 	return cluster.CoordinatorOptions{Config: forWorkers, Files: files, Open: open, Units: shape.Units, Codec: shape.Codec, SeqLen: t.cfg.Batch.SeqLen, Workers: c.Workers,
-		Silence: silence(c), NoDeadline: !c.Deadline, Equal: c.Shares == "equal", Parameters: t.cfg.Sharded(), Gather: t.gather, CheckEvery: c.CheckEvery,
-		Log: logger(ui), Behind: t.machines.StepAfter, StepName: shape.StepName, Langs: t.Langs,
+		HeartbeatTimeout: silence(c), NoDeadline: !c.Deadline, Equal: c.Shares == "equal", Parameters: t.cfg.Sharded(), Gather: t.gather, CheckEvery: c.CheckEvery,
+		Log: logger(ui), StepAfter: t.machines.StepAfter, StepName: shape.StepName, Langs: t.Langs,
 		Work: t.machines.Work}, nil
 }
 

@@ -71,7 +71,7 @@ func (t *Trainer) takePlace(ctx context.Context, open func(run string) (store.St
 		return nil, nil, as(ErrCluster, err)
 	}
 	site, err = cluster.OpenSite(ctx, cluster.SiteOptions{Store: st, Listen: t.cfg.Cluster.Listen, UploadLimit: uploadLimit(t.cfg.Cluster), WAN: t.cfg.Cluster.WAN,
-		Member: cluster.MemberOptions{Hello: t.hello(), Silence: silence(t.cfg.Cluster), Log: logger(ui)},
+		Member: cluster.MemberOptions{Hello: t.hello(), HeartbeatTimeout: silence(t.cfg.Cluster), Log: logger(ui)},
 		Folder: func(ca [32]byte) (string, error) {
 			own, free, err := workFolder(dir, ca, ui.warn())
 			if err == nil {
