@@ -20,8 +20,12 @@ func (r *Reporter) Begin(h Header) {
 	}
 	r.Printf(" run     %s → %s", h.Name, h.Dir)
 	r.Printf(" model   %s  %s parameters", h.Model, Count(h.Parameters))
-	r.Printf("         examples begin with %s, end with %s", cmp.Or(h.BOS, "nothing"), cmp.Or(h.EOS, "nothing"))
-	if h.EOS == "" {
+	if h.ByTemplate {
+		r.Printf("         examples begin and end as the chat template writes them")
+	} else {
+		r.Printf("         examples begin with %s, end with %s", cmp.Or(h.BOS, "nothing"), cmp.Or(h.EOS, "nothing"))
+	}
+	if h.EOS == "" && !h.ByTemplate {
 		r.Printf(" !       no end-of-text token: the model will not learn to stop. Give eos_token in tokenizer_config.json, or eos_token_id in config.json")
 	}
 	r.Printf(" device  %s, %s", device, h.Backend)

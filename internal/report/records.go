@@ -199,8 +199,9 @@ type Header struct {
 	Dir        string    `json:"dir"`
 	Model      string    `json:"model"`
 	Parameters int64     `json:"parameters"`
-	BOS        string    `json:"bos"` // "" = none is added
-	EOS        string    `json:"eos"` // "" = none: the model does not learn to stop
+	BOS        string    `json:"bos"`                   // "" = none is added
+	EOS        string    `json:"eos"`                   // "" = none: the model does not learn to stop
+	ByTemplate bool      `json:"by_template,omitempty"` // all examples are conversations: the chat template writes both
 	Device     string    `json:"device"`
 	Backend    string    `json:"backend"`
 	Software   bool      `json:"software"` // a CPU adapter

@@ -84,7 +84,7 @@ func (x *session) header() report.Header {
 		name += " (random weights)"
 	}
 	bos, eos := specials(x.corpus.tokenizer)
-	return report.Header{BOS: bos, EOS: eos, Version: BuildVersion().Version, Name: cfg.Run.Name, Dir: x.dir,
+	return report.Header{BOS: bos, EOS: eos, ByTemplate: x.corpus.onlyChats(), Version: BuildVersion().Version, Name: cfg.Run.Name, Dir: x.dir,
 		Model: fmt.Sprintf("%s, %d layers, hidden %d, vocabulary %d", name, x.corpus.model.Layers, x.corpus.model.Hidden, x.corpus.model.Vocab), Parameters: x.corpus.model.Parameters(),
 		Device: info.Name, Backend: string(info.Backend), Software: info.Type == "cpu", Budget: mem.Budget, Planned: x.Planned(),
 		Method: cfg.Objective.Method, Scope: cfg.Objective.Scope, Buckets: numBuckets(x.Store.Layout), Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen,

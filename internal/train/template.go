@@ -67,6 +67,18 @@ func (c *corpus) rendering(s *data.Set) string {
 	return fmt.Sprintf("rendered by the chat template of %s; the assistant's turns are %s", c.template.From, strings.Join(ways, ", or "))
 }
 
+// onlyChats reports whether all documents are conversations.
+func (c *corpus) onlyChats() bool {
+	for _, s := range c.sets {
+		for _, n := range []data.Stats{s.TrainStats, s.HeldoutStats} {
+			if n.Docs != n.Chats+n.Empty {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // saveTemplate writes the template of data.template to the folder out of a model
 // that was trained with cfg, so that whoever uses the model asks it as it was
 // trained. Without data.template the model's own is there already.

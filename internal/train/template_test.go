@@ -56,6 +56,9 @@ func TestTemplateOfRun(t *testing.T) {
 		if !strings.Contains(said.String(), " chat ") || !strings.Contains(said.String(), from) {
 			t.Errorf("data.template = %q: no word of %q in\n%s", name, from, said.String())
 		}
+		if !strings.Contains(said.String(), "examples begin and end as the chat template writes them") {
+			t.Errorf("data.template = %q: who writes BOS and EOS is not said:\n%s", name, said.String())
+		}
 	}
 }
 
