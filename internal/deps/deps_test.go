@@ -55,7 +55,9 @@ var allowed = map[string][]string{
 	"internal/jinja":                   {},
 	"internal/records":                 {},
 	"internal/data":                    {"internal/tokenizer", "internal/chat", "internal/records"},
-	"internal/model":                   {"gpu", "tensor", "internal/param", "internal/safetensors"},
+	"internal/gguf/gguftest":           {},                     // only tests import it
+	"internal/gguf":                    {"internal/tokenizer"}, // a file format, with the tokenizer that stands in it
+	"internal/model":                   {"gpu", "tensor", "internal/param", "internal/safetensors", "internal/gguf"},
 	"internal/optim":                   {"gpu", "bucket", "tensor"},
 	"internal/samebits":                {"internal/safetensors"}, // compares two binaries from outside
 	"internal/doctor":                  {"gpu", "tensor", "internal/ref", "internal/optest"},
@@ -65,7 +67,7 @@ var allowed = map[string][]string{
 	"internal/step":                    {"bucket", "gpu", "internal/config", "internal/data", "internal/device", "internal/fault", "internal/model", "internal/objective", "internal/optim", "internal/param", "internal/report", "internal/safetensors", "tensor"}, // names no exchange: see its test
 	"internal/exchange":                {"bucket", "internal/checkpoint", "internal/cluster", "internal/config", "internal/data", "internal/fault", "internal/objective", "internal/optim", "internal/report", "internal/safetensors", "internal/step", "transport"},
 	"internal/train": {
-		"bucket", "gpu", "internal/chat", "internal/checkpoint", "internal/cluster", "internal/cluster/store", "internal/cluster/store/file", "internal/config", "internal/data", "internal/device", "internal/exchange", "internal/fault", "internal/filelock", "internal/model", "internal/objective", "internal/report", "internal/safetensors", "internal/step", "internal/tokenizer", "tensor", "transport",
+		"bucket", "gpu", "internal/chat", "internal/checkpoint", "internal/cluster", "internal/cluster/store", "internal/cluster/store/file", "internal/config", "internal/data", "internal/device", "internal/exchange", "internal/fault", "internal/filelock", "internal/gguf", "internal/model", "internal/objective", "internal/report", "internal/safetensors", "internal/step", "internal/tokenizer", "tensor", "transport",
 	},
 	"internal/train/traintest": {"gpu", "internal/model", "internal/param", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
 	"internal/compare":         {"moo", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},

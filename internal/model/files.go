@@ -10,10 +10,12 @@ type stored struct {
 }
 
 // storedTensors are the tensors of c's files, in the order of ParamSpecs.
-func storedTensors(c Config) []stored {
+func storedTensors(c Config) []stored { return newNetwork(c).stored() }
+
+func (n *network) stored() []stored {
 	var out []stored
 	at := map[string]int{}
-	for _, p := range newNetwork(c).params() {
+	for _, p := range n.params() {
 		i, ok := at[p.file]
 		if !ok {
 			i = len(out)

@@ -30,8 +30,11 @@ func (n *network) params() []*parameter {
 }
 
 // newNetwork composes c's network.
-func newNetwork(c Config) *network {
-	d := declarer{c: c, family: c.family(), layer: param.NoLayer}
+func newNetwork(c Config) *network { return compose(c, c.family()) }
+
+// compose is newNetwork with the names of family's files.
+func compose(c Config, family family) *network {
+	d := declarer{c: c, family: family, layer: param.NoLayer}
 	names := d.family.names
 	n := &network{embedding: embedding{table: d.matrix(names.embedding, param.Embedding, c.Vocab, c.Hidden)}, norm: d.norm(names.norm)}
 	if d.family.positions {

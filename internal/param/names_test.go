@@ -17,7 +17,7 @@ import (
 const root = "../.."
 
 // spelled are parts of parameters' names in files.
-var spelled = regexp.MustCompile(`layers\\?\.|\bh\.%d|layernorm|embed_tokens|lm_head|_proj\b|norm\.weight$|\bw[tp]e\b|c_(attn|proj|fc)\b|inv_freq|blk\.`)
+var spelled = regexp.MustCompile(`layers\\?\.|\bh\.%d|_layernorm\b|embed_tokens|lm_head|_proj\b|norm\.weight$|\bw[tp]e\b|c_(attn|proj|fc)\b|inv_freq|blk\.`)
 
 // mapping are the places that translate between a family's parameters and the
 // names in its files.
