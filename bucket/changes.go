@@ -13,10 +13,13 @@ import (
 // the mean of the languages', since no optimizer behind it makes up for methods
 // whose weights do not sum to one.
 func (r *Resolver) ResolveChanges(x exchange.Exchange) (Report, error) {
-	if err := r.BeginExchange(1, x, nil); err != nil {
+	if err := r.shareable(); err != nil {
 		return Report{}, err
 	}
-	r.remote.changes = true
+	length := 0.0
+	r.begin(1, &owners{r: r, x: x,
+		before: func(e exchange.Event) { length = meanLength(e.Rows, r.store.Layout.Units[e.Unit].Size) },
+		after:  func(gradient []float32) { scaleTo(gradient, length) }})
 	return r.finish()
 }
 

@@ -7,7 +7,7 @@ import "concord/moo"
 // neither on the layout's memory nor on the device.
 func (r *Resolver) combineElements(p Place, x Elementwise) {
 	e := r.store.Engine
-	out, rows := r.inPlace(p).Objective(0), r.rowsOf(p)
+	out, rows := r.inPlace(p).Objective(0), r.flow.rows(p)
 	if len(x.Used) == 0 {
 		e.Dev.Zero(out.View())
 		return

@@ -1,14 +1,15 @@
 // Package bucket holds the parameters of a model in buckets and resolves the
 // objectives' gradients bucket by bucket while the backward pass runs.
 //
-// Three things, one file each. A Layout (layout.go) says which parameter lies
-// where in which bucket. A Store (store.go) is the memory of a layout: flat
-// buffers of weights, combined gradients and optimizer moments. A Resolver
-// (resolver.go) is the life of the buckets in one step: the backward pass asks
-// Rows where a parameter's per-objective gradients go and says Done after each
-// write; a complete bucket's Gram matrix is computed on the device, its weights
-// by a Solver on the host, its gradient combined on the device, and its rows
-// are freed for the next bucket. Start reading at Resolver.
+// Three things. A Layout (layout.go) says which parameter lies where in which
+// bucket. A Store (store.go) is the memory of a layout: flat buffers of weights,
+// combined gradients and optimizer moments. A Resolver (resolver.go) takes a step's
+// gradients: the backward pass hands each to Linear or Use; of a complete group the
+// Gram matrix is computed on the device, its weights by a Solver on the host, its
+// gradient combined on the device, and its rows are freed for the next one. When that
+// happens is a flow's business: on this machine alone (flow.go), at the groups' owners
+// among many (owners.go), here and then averaged (averaged.go), of changes instead of
+// gradients (changes.go). Start reading at Resolver.
 //
 // The package does not know how weights are found (package moo) nor what a
 // model is. Nothing in it is safe for concurrent use.

@@ -96,9 +96,7 @@ func (m *memory) open(r *Resolver, p Place) {
 	m.plan.check(m.asked, p.Name)
 	m.asked++
 	for range m.plan.spots[p.Name].resolve {
-		if len(r.pending) > 0 {
-			r.resolveOldest()
-		}
+		r.flow.makeRoom()
 	}
 	rowsKept := !r.isGhost(p.Param) && r.units[r.unitOf(p)].fixed == nil
 	if rowsKept && p.C != p.LD() && r.store.Engine.Dev.Err() == nil {

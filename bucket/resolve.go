@@ -6,35 +6,28 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// resolveOldest resolves the oldest pending unit: waits for its Gram, solves it
-// and combines its gradients. A failure is kept for Finish.
-func (r *Resolver) resolveOldest() {
-	i := r.pending[0]
-	r.pending = r.pending[1:]
+// resolveReady resolves group i, whose gradients are written. A failure is kept for
+// Finish.
+func (r *Resolver) resolveReady(i int) {
+	group := r.store.Layout.Units[i]
 	if w := r.units[i].fixed; w != nil {
-		r.reports[i] = BucketReport{Name: r.store.Layout.Units[i].Name, Size: r.store.Layout.Units[i].Size, Weights: w}
+		r.reports[i] = BucketReport{Name: group.Name, Size: group.Size, Weights: w}
 		return
 	}
-	if err := r.resolve(i); err != nil {
-		r.fail(fmt.Errorf("bucket: %q: %w", r.store.Layout.Units[i].Name, err))
-		return
-	}
-	if r.remote.local {
-		r.pushLocal(i)
+	if err := r.resolve(i, nil); err != nil {
+		r.fail(fmt.Errorf("bucket: %q: %w", group.Name, err))
 	}
 }
 
-// resolve is the life of unit i behind its backward pass.
-func (r *Resolver) resolve(i int) error {
+// resolve waits for group i's Gram, solves it, unless weights are given, and combines
+// its gradients.
+func (r *Resolver) resolve(i int, weights []float64) error {
 	p, err := r.wait(i)
 	if err != nil {
 		return err
 	}
-	s := Solution{}
-	if r.remote.local {
-		s.Weights = rounded(r.opt.Solver.Fixed(i)) // known without looking at the Gram
-	}
-	if s.Weights == nil {
+	s := Solution{Weights: weights}
+	if weights == nil {
 		if s, err = r.solve(p); err != nil {
 			return err
 		}
@@ -132,7 +125,7 @@ func (r *Resolver) combine(p Place, s Solution) {
 	for m, x := range weights {
 		w[m] = float32(x)
 	}
-	r.store.Engine.Combine(flatten(r.inPlace(p)).Objective(0), flatten(r.rowsOf(p)), w, false)
+	r.store.Engine.Combine(flatten(r.inPlace(p)).Objective(0), flatten(r.flow.rows(p)), w, false)
 }
 
 // twice gives both halves of every objective its weight.

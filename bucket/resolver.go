@@ -3,6 +3,7 @@ package bucket
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -90,11 +91,12 @@ type Resolver struct {
 	partial tensor.GramSums     // of the unit that is being collected
 	sums    tensor.Tensor
 	units   []unit
-	pending []int // units whose Gram is on its way, oldest first
 	micro   int
 	err     error
 	reports []BucketReport // by unit
-	remote  remote         // of a step on many machines
+	flow    flow           // of the current step
+	arena   []*gpu.Buffer  // rows of all machines of the group being resolved, one buffer for each of its parameters
+	pushes  sync.WaitGroup // what leaves for other machines
 }
 
 // unit is the state of a unit in the current step.
@@ -192,11 +194,14 @@ func (r *Resolver) Segments() int {
 // objectives' gradients are summed over them before they are resolved, as
 // resolution is not linear: all units then keep their rows to the end, which
 // takes M times the memory of the gradient.
-func (r *Resolver) Begin(micro int) {
+func (r *Resolver) Begin(micro int) { r.begin(micro, &alone{r: r}) }
+
+// begin starts a step whose groups are resolved by f.
+func (r *Resolver) begin(micro int, f flow) {
 	if micro < 1 {
 		panic(fmt.Sprintf("bucket: begin with %d micro-batches", micro))
 	}
-	r.micro, r.err, r.pending = micro, nil, r.pending[:0]
+	r.flow, r.micro, r.err = f, micro, nil
 	r.reports = make([]BucketReport, len(r.units))
 	r.fix.begin()
 	for i := range r.units {
@@ -277,7 +282,7 @@ func (r *Resolver) inPlace(p Place) tensor.Rows {
 // unitOf is the unit that the parameter belongs to.
 func (r *Resolver) unitOf(p Place) int { return r.store.Layout.Buckets[p.Bucket].Unit }
 
-// done counts one write of p. The last write of a unit starts its Gram.
+// done counts one write of p. With the last write of its group the group is ready.
 func (r *Resolver) done(p Place) {
 	r.memory.writes[p.Name]++
 	i := r.unitOf(p)
@@ -285,19 +290,15 @@ func (r *Resolver) done(p Place) {
 	if u.left--; u.left > 0 || r.direct() {
 		return
 	}
-	if r.remote.x != nil && !r.remote.local {
-		r.push(i)
-		r.drain(false)
-		return
-	}
-	if u.fixed == nil {
+	r.flow.ready(i)
+}
+
+// startIfRows starts group i's Gram, unless its weights are static and it has no rows.
+func (r *Resolver) startIfRows(i int) {
+	if u := &r.units[i]; u.fixed == nil {
 		r.store.Engine.Dev.Span("gram")
 		u.gram = r.startGram(i)
 		r.store.Engine.Dev.Span("backward")
-	}
-	r.pending = append(r.pending, i)
-	if r.remote.local {
-		r.drain(false)
 	}
 }
 
@@ -310,7 +311,7 @@ func (r *Resolver) startGram(i int) *tensor.GramSum {
 				r.addGhost(g, p)
 				continue
 			}
-			rows := flatten(r.rowsOf(p))
+			rows := flatten(r.flow.rows(p))
 			if r.opt.Metric == nil {
 				g.Add(rows, *r.gram)
 				continue
@@ -334,7 +335,7 @@ func flatten(rows tensor.Rows) tensor.Rows {
 // then in the store, or on their way there in program order. It fails when a
 // parameter was not written, a solver failed or the device did.
 func (r *Resolver) Finish() (Report, error) {
-	follows := r.remote.x != nil && len(r.remote.x.Rows()) == 0
+	follows := r.flow.follows()
 	for i, u := range r.units {
 		if u.left > 0 && !follows {
 			return Report{}, fmt.Errorf("bucket: finish: %q lacks %d of its %d gradient writes", r.store.Layout.Units[i].Name, u.left, u.uses*r.micro)
@@ -345,15 +346,7 @@ func (r *Resolver) Finish() (Report, error) {
 
 // finish waits for what is under way.
 func (r *Resolver) finish() (Report, error) {
-	for len(r.pending) > 0 {
-		r.resolveOldest()
-	}
-	switch {
-	case r.remote.x != nil:
-		r.drain(true)
-	case r.err == nil:
-		r.measure()
-	}
+	r.flow.finish()
 	r.store.Engine.Dev.Span("host")
 	if err := errors.Join(r.err, r.store.Engine.Dev.Err()); err != nil {
 		return Report{}, err
@@ -378,7 +371,12 @@ func (r *Resolver) Release() {
 	r.memory.release()
 	r.ghost.release()
 	r.fix.release()
-	r.remote.release()
+	r.pushes.Wait()
+	for _, b := range r.arena {
+		if b != nil {
+			b.Release()
+		}
+	}
 	r.sums.Buf.Release()
 	if !r.direct() {
 		r.partial.Release()

@@ -1,0 +1,115 @@
+package bucket
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"concord/bucket/exchange"
+)
+
+// averaged is a step on many machines in which each resolves the objectives that it has
+// rows of, by themselves, and a group's owner adds up the machines' gradients.
+type averaged struct {
+	alone
+	x      exchange.Exchange
+	losses func() ([]float64, error) // the sum over this machine's part
+	share  float32                   // what this machine's gradient counts for
+	final  bool
+}
+
+// BeginLocal is BeginExchange for links that are too slow for a row of every
+// objective: each machine resolves those that it has rows of, by themselves, and the
+// owner adds up the machines' gradients, this one's times share. That is an
+// approximation: conflicts between objectives of different machines are averaged, not
+// resolved, and the methods' state stays on each machine.
+func (r *Resolver) BeginLocal(micro int, x exchange.Exchange, losses func() ([]float64, error), share float64) error {
+	if err := r.shareable(); err != nil {
+		return err
+	}
+	r.begin(micro, &averaged{alone: alone{r: r}, x: x, losses: losses, share: float32(share)})
+	return nil
+}
+
+func (f *averaged) ready(i int) {
+	f.alone.ready(i)
+	f.drain(false)
+}
+
+func (f *averaged) makeRoom() {
+	if i, ok := f.next(); ok {
+		f.resolve(i)
+	}
+}
+
+func (f *averaged) finish() {
+	for i, ok := f.next(); ok; i, ok = f.next() {
+		f.resolve(i)
+	}
+	f.drain(true)
+}
+
+func (f *averaged) follows() bool { return len(f.x.Rows()) == 0 }
+
+// resolve resolves group i here and sends its gradient. Static weights are applied
+// without looking at its Gram.
+func (f *averaged) resolve(i int) {
+	if err := f.r.resolve(i, rounded(f.r.opt.Solver.Fixed(i))); err != nil {
+		f.r.fail(fmt.Errorf("bucket: %q: %w", f.r.store.Layout.Units[i].Name, err))
+		return
+	}
+	f.push(i)
+}
+
+// push sends group i's gradient, which was resolved here.
+func (f *averaged) push(i int) {
+	reads, size := f.r.readGradient(f.r.store.Layout.Units[i])
+	f.r.pushes.Go(func() {
+		out, all, err := withLosses(reads, 1, size, f.losses)
+		if err != nil {
+			f.x.Abort(err)
+			return
+		}
+		for k := range out[0] {
+			out[0][k] *= f.share
+		}
+		f.x.Push(i, out, all)
+	})
+}
+
+// drain does what the other machines have made possible; with wait until the step is
+// committed.
+func (f *averaged) drain(wait bool) {
+	r := f.r
+	for r.err == nil && !f.final {
+		e, err := f.x.Next(wait)
+		switch {
+		case err != nil:
+			r.fail(err)
+		case e.Kind == exchange.Sum:
+			if err := f.takeSum(e); err != nil {
+				r.fail(fmt.Errorf("bucket: %q: %w", r.store.Layout.Units[e.Unit].Name, err))
+			}
+		case e.Kind == exchange.Gradient:
+			r.takeResolved(e)
+		case e.Kind == exchange.Final:
+			f.final = true
+		default:
+			return
+		}
+	}
+}
+
+// takeSum makes the sum of the machines' gradients a group's gradient.
+func (f *averaged) takeSum(e exchange.Event) error {
+	r, group := f.r, f.r.store.Layout.Units[e.Unit]
+	sum := e.Rows[0]
+	if sum == nil {
+		sum = make([]float32, group.Size)
+	}
+	r.reports[e.Unit] = BucketReport{Name: group.Name, Size: group.Size}
+	err := r.announce(f.x, e.Unit, sum, func() ([]byte, error) { return json.Marshal(sharedUnit{Norm2: number(r.reports[e.Unit].Norm2)}) })
+	if err != nil {
+		return err
+	}
+	return r.store.Engine.Dev.Err()
+}
