@@ -110,6 +110,9 @@ func values(d *Dict) *List {
 	return l
 }
 
+// isSpace is Python's str.isspace.
+func isSpace(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }
+
 // trimmer is strip and its one-sided relatives.
 func trimmer(left, right bool) func(c *call, s string) Value {
 	return func(c *call, s string) Value { return trim(s, c.bind("chars")[0], left, right, c) }
@@ -117,7 +120,7 @@ func trimmer(left, right bool) func(c *call, s string) Value {
 
 // trim removes characters at the ends: chars, or white space if it is absent or none.
 func trim(s string, chars Value, left, right bool, c *call) Value {
-	drop := unicode.IsSpace
+	drop := isSpace
 	if chars != nil && !absent(chars) {
 		set := c.text(chars, "")
 		drop = func(r rune) bool { return strings.ContainsRune(set, r) }
@@ -172,7 +175,7 @@ var stringMethods = map[string]func(c *call, s string) Value{
 	"strip": trimmer(true, true), "lstrip": trimmer(true, false), "rstrip": trimmer(false, true),
 	"upper": mapped(strings.ToUpper), "lower": mapped(strings.ToLower), "title": mapped(title), "capitalize": mapped(capitalize),
 	"startswith": affixed(strings.HasPrefix), "endswith": affixed(strings.HasSuffix),
-	"isdigit": every(unicode.IsDigit), "isalpha": every(unicode.IsLetter), "isspace": every(unicode.IsSpace),
+	"isdigit": every(unicode.IsDigit), "isalpha": every(unicode.IsLetter), "isspace": every(isSpace),
 	"isalnum": every(func(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) }),
 	"find":    finder(strings.Index), "rfind": finder(strings.LastIndex),
 	"count": func(c *call, s string) Value { return int64(strings.Count(s, c.text(c.bind("sub")[0], ""))) },
@@ -227,7 +230,7 @@ func split(c *call, s string, right bool) Value {
 		if most >= 0 {
 			fail(c.line, "%s by white space with a limit is not implemented", c.name)
 		}
-		for _, f := range strings.Fields(s) {
+		for _, f := range strings.FieldsFunc(s, isSpace) {
 			l.Items = append(l.Items, f)
 		}
 		return l
@@ -250,10 +253,23 @@ func split(c *call, s string, right bool) Value {
 	return l
 }
 
+// splitLines cuts at what Python takes for the end of a line.
 func splitLines(s string) Value {
 	l := &List{}
-	for line := range strings.Lines(strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")) {
-		l.Items = append(l.Items, strings.TrimSuffix(line, "\n"))
+	for s != "" {
+		i := strings.IndexFunc(s, func(r rune) bool {
+			return r >= '\n' && r <= '\r' || r >= 0x1c && r <= 0x1e || r == 0x85 || r == 0x2028 || r == 0x2029
+		})
+		if i < 0 {
+			l.Items = append(l.Items, s)
+			break
+		}
+		l.Items = append(l.Items, s[:i])
+		_, w := utf8.DecodeRuneInString(s[i:])
+		if strings.HasPrefix(s[i:], "\r\n") {
+			w = 2
+		}
+		s = s[i+w:]
 	}
 	return l
 }

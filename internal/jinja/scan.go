@@ -76,12 +76,12 @@ func (s *scanner) addText(open int) {
 		}
 		switch {
 		case sign == '-':
-			text = strings.TrimRightFunc(text, unicode.IsSpace)
+			text = strings.TrimRightFunc(text, isSpace)
 		case sign != '+' && s.src[open+1] != '{':
 			// lstrip_blocks: white space from the beginning of the line.
 			start := strings.LastIndexByte(text, '\n') + 1
 			atLine := start > 0 || s.pos == 0 || s.src[s.pos-1] == '\n'
-			if atLine && strings.TrimSpace(text[start:]) == "" {
+			if atLine && strings.TrimFunc(text[start:], isSpace) == "" {
 				text = text[:start]
 			}
 		}
@@ -103,7 +103,7 @@ func (s *scanner) advance(pos int) {
 func (s *scanner) closed(end int, sign byte, block bool) {
 	switch {
 	case sign == '-':
-		end = len(s.src) - len(strings.TrimLeftFunc(s.src[end:], unicode.IsSpace))
+		end = len(s.src) - len(strings.TrimLeftFunc(s.src[end:], isSpace))
 	case block && sign != '+' && end < len(s.src) && s.src[end] == '\n':
 		end++
 	}
@@ -153,7 +153,7 @@ func (s *scanner) delimited(kind tagKind, end string) {
 	s.advance(pos)
 	depth := 0
 	for {
-		s.advance(len(s.src) - len(strings.TrimLeftFunc(s.src[s.pos:], unicode.IsSpace)))
+		s.advance(len(s.src) - len(strings.TrimLeftFunc(s.src[s.pos:], isSpace)))
 		rest := s.src[s.pos:]
 		if rest == "" {
 			fail(t.line, "a tag is not closed by %s", end)

@@ -76,7 +76,7 @@ a {{ s }} b
 {{ '3'|int }}{{ 'x'|int }}{{ 'x'|int(7) }}{{ 3.9|int }}{{ '1.5'|float }}{{ 'x'|float }}{{ n|string ~ 'a' }}{{ -3|abs }}{{ l|sum }}{{ l|max }}{{ l|min }}{{ 2.567|round(1) }}{{ 2.5|round }}{{ 7|float }}
 {{ '<a>&"\''|e }}{{ '<a>'|safe }}
 {{ s.upper() }}{{ s.lower() }}{{ ' a '.strip() }}{{ 'xax'.lstrip('x') }}{{ 'xax'.rstrip('x') }}{{ s.startswith('He') }}{{ s.endswith(('x', 'ld')) }}{{ s.find('W') }}{{ s.find('zz') }}{{ 'a-b-c'.split('-') }}{{ ' a  b '.split() }}{{ 'a-b-c'.split('-', 1) }}{{ 'a-b-c'.rsplit('-', 1) }}
-{{ 'a\nb\n'.splitlines() }}{{ '-'.join(w) }}{{ 'aXa'.replace('X', '-') }}{{ 'abc'.count('b') }}{{ 'ab cd'.title() }}{{ 'ABC'.capitalize() }}{{ '12'.isdigit() }}{{ 'ab'.isalpha() }}{{ 'ab'.removeprefix('a') }}{{ 'a' 'b' }}
+{{ 'a\nb\n'.splitlines() }}{{ 'a\x0bb\x0cc\x85d\u2028e\r\nf\n\ng\x1ch'.splitlines() }}{{ '\x1c a \x1f'|trim }}{{ 'a\x1db c'.split() }}{{ '\x1e'.isspace() }}{{ '-'.join(w) }}{{ 'aXa'.replace('X', '-') }}{{ 'abc'.count('b') }}{{ 'ab cd'.title() }}{{ 'ABC'.capitalize() }}{{ '12'.isdigit() }}{{ 'ab'.isalpha() }}{{ 'ab'.removeprefix('a') }}{{ 'a' 'b' }}
 {{ d.keys()|list }}{{ d.values()|list }}{{ d.items()|list }}{{ dict(a=1, b=2) }}{{ l.index(1) }}{{ l.count(1) }}
 {{ "a\tb\\n\x41\u00e9\U0001F642\'\"" }}{{ 'line\
 cont' }}
