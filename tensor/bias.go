@@ -22,7 +22,7 @@ func (e *Engine) AddBias(x, bias Tensor) {
 		params: biasAddParams{N: uint32(x.R), C4: vec4s(x.C), LD4: vec4s(x.LD)},
 		binds:  []gpu.View{bias.View(), x.View()},
 		groups: grid(ceilDiv(n4, elementwiseWG)),
-		work:   e.moving(int64(n4)*32, int64(n4)*4),
+		work:   e.moving(int64(n4)*32, elements(n4)),
 	})
 }
 
@@ -46,7 +46,7 @@ func (e *Engine) BiasBackward(out Rows, dout Tensor, seg Segments, accumulate bo
 			params: biasBackwardParams{C4: vec4s(dout.C), DoutLD4: vec4s(dout.LD), Stride4: vec4s(out.Stride), Base: uint32(part[0]), Accumulate: asU32(accumulate)},
 			binds:  []gpu.View{dout.View(), seg.Dev.View(), sub.View()},
 			groups: [3]int{ceilDiv(int(vec4s(dout.C)), cols), sub.M, 1},
-			work:   e.moving(int64(dout.R)*int64(dout.LD)*4, 0),
+			work:   e.moving(f32Bytes(dout.R*dout.LD), 0),
 		})
 	}
 }

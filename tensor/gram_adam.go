@@ -46,8 +46,8 @@ func (g *GramSum) AddAdam(rows Rows, v Tensor, metric AdamMetric, s GramScratch)
 	e := g.e
 	root := Tensor{Buf: s.root.Buf, R: 1, C: rows.C, LD: rows.LD}
 	e.adamRoot(root, rows, v, metric)
-	h := gramHeight(rows, e.Dev.Info().Limits.MaxStorageBufferBindingSize)
-	g.add(gramPart{e.gramRecord(rows, g.place(s), h, root).Size, h})
+	p := e.gramPlan(rows)
+	g.addRows(p, e.gramRecord(rows, g.place(s), p, root))
 }
 
 // adamRoot writes √D to root.

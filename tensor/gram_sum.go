@@ -19,8 +19,9 @@ type GramSum struct {
 
 // gramPart is the partial sums of one Gram.
 type gramPart struct {
-	bytes  int64
-	height int // of the blocks; 0: of a ghost Gram, see ghost.go
+	bytes int64    // up to the next part
+	sums  int64    // bytes of it that are sums
+	plan  gramPlan // of no rows: of a ghost Gram, see ghost.go
 }
 
 // GramSums is the memory of the partial sums of one GramSum at a time: one that
@@ -34,9 +35,10 @@ func (e *Engine) NewGramSums(bytes int64) GramSums {
 
 // GramSumBytes is what the Gram of m rows of n elements takes of a GramSums.
 func (e *Engine) GramSumBytes(m, n int) int64 {
-	n = F32.LD(n)
-	h := gramHeight(Rows{M: m, Stride: alignUp(n, 64), R: 1, LD: n}, e.Dev.Info().Limits.MaxStorageBufferBindingSize)
-	return f32Bytes(int64(totalPairs(m, h)) * int64(min(slotsOf(n, e.stripOf(n)), gramFold)))
+	p := e.gramPlan(lengths(m, n))
+	total, _ := p.total()
+	_, last := p.folded(e.slots(p, n))
+	return int64(alignUp(int(f32Bytes(total*last)), bindAlign))
 }
 
 // Release frees the memory.
@@ -47,9 +49,13 @@ func (e *Engine) NewGramSum(m int, to GramSums) *GramSum { return &GramSum{e: e,
 
 // Add adds the Gram of rows, as Gram computes it. s is scratch for one Gram.
 func (g *GramSum) Add(rows Rows, s GramScratch) {
-	h := gramHeight(rows, g.e.Dev.Info().Limits.MaxStorageBufferBindingSize)
-	v := g.e.gramRecord(rows, g.place(s), h, Tensor{})
-	g.add(gramPart{v.Size, h})
+	p := g.e.gramPlan(rows)
+	g.addRows(p, g.e.gramRecord(rows, g.place(s), p, Tensor{}))
+}
+
+// addRows counts the sums of rows; the next part begins where it can be bound.
+func (g *GramSum) addRows(p gramPlan, sums gpu.View) {
+	g.add(gramPart{int64(alignUp(int(sums.Size), bindAlign)), sums.Size, p})
 }
 
 // add counts a part that has been recorded behind the others.
@@ -78,10 +84,10 @@ func (g *GramSum) Wait() ([]float64, error) {
 		return nil, fmt.Errorf("tensor: gram: %w", err)
 	}
 	for _, p := range g.parts {
-		if p.height == 0 {
+		if p.plan.m == 0 {
 			addGhost(out, b[:p.bytes], g.m)
 		} else {
-			addGram(out, b[:p.bytes], g.m, p.height)
+			addGram(out, b[:p.sums], p.plan)
 		}
 		b = b[p.bytes:]
 	}

@@ -101,9 +101,40 @@ func TestGramScratchLengths(t *testing.T) {
 		}
 	}
 	for n := 4; n < 20_000_000; n = n*9/8 + 3 {
-		if got, most := slotsOf(n, e.stripOf(n)), e.mostSlots(n+n/9); got > most {
+		if got, most := slotsOf(n, e.stripOf(n)), e.mostSlots(gramPlan{m: 1, h: gramBlock}, n+n/9); got > most {
 			t.Errorf("%d values need %d slots, those of up to %d at most %d", n, got, n+n/9, most)
 		}
+	}
+}
+
+// TestGramScratchBlocks uses one scratch, made for rows of which a binding spans few,
+// for shorter ones, of which it spans more: their block pairs have more sums.
+func TestGramScratchBlocks(t *testing.T) {
+	const m, longest = 17, 131_072
+	dev := testEngine(t).Dev
+	for _, gpu := range []bool{false, true} {
+		e := NewEngine(dev, Options{NoAutotune: true, TreatAsGPU: gpu})
+		e.tune.limit = 5 << 19
+		rows, host := testRows(e, m, longest, 1)
+		scratch := e.NewGramScratch(m, longest)
+		heights := map[int]bool{}
+		for _, n := range []int{longest, 65_536, 36_864, 16_384, 64} {
+			part := rows
+			part.Stride, part.C, part.LD = n, n, n
+			heights[e.gramPlan(part).h] = true
+			got, err := e.Gram(part, scratch).Wait()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := gramError(got, ref.Gram(host, m, n, n), m); d > 1e-6 {
+				t.Errorf("n=%d: relative error %.3g", n, d)
+			}
+		}
+		if len(heights) < 2 {
+			t.Errorf("all by blocks of %v rows: nothing is tested", heights)
+		}
+		rows.Buf.Release()
+		scratch.Release()
 	}
 }
 
@@ -111,13 +142,13 @@ func TestGramScratchLengths(t *testing.T) {
 func TestGramScratchTooSmall(t *testing.T) {
 	e := testEngine(t)
 	rows, _ := testRows(e, 9, 100, 1)
-	s := e.gramScratch(9, 100, 8)
+	s := e.NewGramScratch(9, 100)
 	defer func() {
 		if recover() == nil {
 			t.Error("no panic")
 		}
 	}()
-	e.gram(rows, s, 1) // by smaller blocks there are more pairs
+	e.gram(rows, s, gramPlan{m: 9, h: 1}) // by smaller blocks there are more pairs
 }
 
 // TestGramFoldsGrid runs the kernel on more than 65,535 workgroups, which a
@@ -160,12 +191,20 @@ func TestGramGuards(t *testing.T) {
 	rows, _ := testRows(e, 8, 257, 3)
 	slots := slotsOf(257, e.stripOf(257))
 	part := guarded(e, 1, 36*slots)
-	e.gramBlock(part.View(), rows, Tensor{}, 8, 0, 0, slots)
+	e.gramBlock(part.View(), rows, Tensor{}, gramPlan{m: 8, h: 8}, 0, 0, slots)
 	checkGuards(t, e, part)
 	part = guarded(e, 1, 64*slots)
 	wide, _ := testRows(e, 11, 257, 3)
-	e.gramBlock(part.View(), wide, Tensor{}, 8, 1, 0, slots)
+	e.gramBlock(part.View(), wide, Tensor{}, gramPlan{m: 11, h: 8}, 1, 0, slots)
 	checkGuards(t, e, part)
+	for i := range 2 { // a full block, and one against a short one
+		p := gramPlan{m: 37, h: gramTile, tile: true}
+		many, _ := testRows(e, 37, 257, 3)
+		slots := e.slots(p, 257)
+		part := guarded(e, 1, p.pairs(i, 0)*slots)
+		e.gramBlock(part.View(), many, Tensor{}, p, i, 0, slots)
+		checkGuards(t, e, part)
+	}
 	out := guarded(e, 1, 64*16)
 	e.gramFold(out.View(), part.View(), 64, slots, 16)
 	checkGuards(t, e, out)
@@ -177,13 +216,13 @@ func TestGramBlocks(t *testing.T) {
 	e := testEngine(t)
 	rows, host := testRows(e, 11, 1000, 5)
 	want := ref.Gram(host, 11, rows.Stride, 1000)
-	for _, h := range []int{1, 2, 4, 8} {
-		got, err := e.gram(rows, e.gramScratch(11, 1000, h), h).Wait()
+	for _, p := range []gramPlan{{11, 1, false}, {11, 2, false}, {11, 4, false}, {11, 8, false}, {11, 1, true}, {11, 2, true}, {11, 4, true}, {11, 8, true}, {11, 32, true}} {
+		got, err := e.gram(rows, e.gramScratch(11, 1000, e.gramSizes(p, 1000)), p).Wait()
 		if err != nil {
 			t.Fatal(err)
 		}
 		if d := gramError(got, want, 11); d > 1e-6 {
-			t.Errorf("blocks of %d: relative error %.3g", h, d)
+			t.Errorf("plan %+v: relative error %.3g", p, d)
 		}
 	}
 }
@@ -272,7 +311,7 @@ func BenchmarkGram(b *testing.B) {
 			scratch := e.NewGramScratch(s[0], s[1])
 			defer rows.Buf.Release()
 			defer scratch.Release()
-			benchmarkRows(b, e, int64(s[0]*s[1])*4, func() { e.gramRecord(rows, scratch, gramBlock, Tensor{}) })
+			benchmarkRows(b, e, int64(s[0]*s[1])*4, func() { e.gramRecord(rows, scratch, e.gramPlan(rows), Tensor{}) })
 		})
 	}
 }

@@ -216,6 +216,14 @@ func specialisations() []specialisation {
 			}
 		}
 	}
+	for steps := minSteps; steps <= maxSteps; steps *= 2 {
+		for _, weighted := range []int{0, 1} {
+			for _, rows := range []int{1, 9, gramTile} {
+				add("gram_tile", "HEIGHT", rows, "ROWS", rows, "SAME", 1, "STEPS", steps, "WEIGHTED", weighted)
+				add("gram_tile", "HEIGHT", rows, "ROWS", gramTile, "STEPS", steps, "WEIGHTED", weighted)
+			}
+		}
+	}
 	for count := 1; count <= combineRows; count++ {
 		add("combine", "COUNT", count)
 	}

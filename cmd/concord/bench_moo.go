@@ -42,20 +42,28 @@ func (c *benchMooCmd) Run() error {
 	return printMoo(r)
 }
 
+// cpuText is a ratio of CPU seconds, if it was measured.
+func cpuText(ratio float64) string {
+	if ratio == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.3fx", ratio)
+}
+
 // printMoo prints the price of every method, and below it what a step's memory
 // is for.
 func printMoo(r *bench.StepResult) error {
 	printBenchMachine(r.Machine)
 	fmt.Printf("%s, scope %s, %d tokens a step; %d steps of each in turns after %d to warm up\n", r.RunFile, r.Scope, r.Tokens, r.Steps, r.Warmup)
 	err := table(func(w io.Writer) {
-		fmt.Fprintf(w, "\ts/step\ttime / %[1]s\tpaired\tpeak MiB\tmemory / %[1]s\tMiB touched\ttouched / %[1]s\t\n", r.Order[0])
+		fmt.Fprintf(w, "\ts/step\ttime / %[1]s\tpaired\tCPU paired\tpeak MiB\tmemory / %[1]s\tMiB touched\ttouched / %[1]s\t\n", r.Order[0])
 		for _, name := range r.Order {
 			m := r.Methods[name]
 			q, ok := r.Ratios[name+"/"+r.Order[0]]
 			if !ok {
-				q = bench.StepRatio{Time: 1, TimePaired: 1, Memory: 1, Touched: 1}
+				q = bench.StepRatio{Time: 1, TimePaired: 1, CPUPaired: 1, Memory: 1, Touched: 1}
 			}
-			fmt.Fprintf(w, "%s\t%.3f\t%.3fx\t%.3fx\t%.1f\t%.3fx\t%.1f\t%.3fx\t\n", name, m.StepSecondsMedian, q.Time, q.TimePaired,
+			fmt.Fprintf(w, "%s\t%.3f\t%.3fx\t%.3fx\t%s\t%.1f\t%.3fx\t%.1f\t%.3fx\t\n", name, m.StepSecondsMedian, q.Time, q.TimePaired, cpuText(q.CPUPaired),
 				float64(m.PeakBytes)/(1<<20), q.Memory, float64(m.TouchedBytes)/(1<<20), q.Touched)
 		}
 	})

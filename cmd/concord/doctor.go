@@ -144,7 +144,7 @@ func (c *doctorCmd) test(r *doctorReport, o gpu.Options) error {
 			}
 		}
 		if t.Failed > 0 {
-			t.Advice = doctor.Advise(a, r.Adapters, verdicts)
+			t.Advice = doctor.Advise(a, r.Adapters, append(verdicts, doctor.Verdict{OK: err == nil, Error: t.Error}))
 		} else if s, err := doctor.MeasureSpeed(o); err == nil {
 			t.Speed = &s
 		}

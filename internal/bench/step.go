@@ -32,14 +32,19 @@ type MethodRate struct {
 	TouchedBytes      int64              `json:"touched_bytes"`     // by a step: see gpu.Device.Touched
 	PhaseSeconds      map[string]float64 `json:"phase_seconds,omitempty"`
 	Seconds           []float64          `json:"step_seconds"` // every measured step
+	// CPUSeconds are those of every measured step, of all threads of this process: on a
+	// software rasterizer they measure the kernels, whatever else the machine does. None
+	// on a GPU, and where the system does not tell.
+	CPUSeconds []float64 `json:"step_cpu_seconds,omitempty"`
 }
 
 // StepRatio compares two methods.
 type StepRatio struct {
-	Time       float64 `json:"time"`        // of the medians
-	TimePaired float64 `json:"time_paired"` // median of the ratios of steps made right after each other
-	Memory     float64 `json:"memory"`      // of the peaks
-	Touched    float64 `json:"touched"`     // of the bytes touched
+	Time       float64 `json:"time"`                 // of the medians
+	TimePaired float64 `json:"time_paired"`          // median of the ratios of steps made right after each other
+	CPUPaired  float64 `json:"cpu_paired,omitempty"` // the same of CPU seconds, where they were measured
+	Memory     float64 `json:"memory"`               // of the peaks
+	Touched    float64 `json:"touched"`              // of the bytes touched
 }
 
 // StepResult is the comparison.
@@ -168,6 +173,7 @@ type run struct {
 	tokens   int
 	touched  int64 // before the measured steps
 	seconds  []float64
+	cpu      []float64 // see MethodRate.CPUSeconds
 }
 
 func (r *run) close() {
@@ -210,7 +216,13 @@ func openRuns(variants []variant, warn io.Writer) ([]*run, error) {
 func (r *run) step(measured bool) error {
 	dev := r.trainer.Device()
 	mark(dev, phaseHost)
-	start := time.Now()
+	rasterizer := dev.Info().Type == gpu.CPU
+	if rasterizer {
+		if err := dev.Sync(); err != nil { // the other method's work is not this one's
+			return err
+		}
+	}
+	start, cpu := time.Now(), cpuSeconds()
 	step := r.trainer.Step
 	if r.separate != nil {
 		step = r.separate.step
@@ -219,8 +231,16 @@ func (r *run) step(measured bool) error {
 	if err != nil {
 		return err
 	}
+	if rasterizer {
+		if err := dev.Sync(); err != nil {
+			return err
+		}
+	}
 	if measured {
 		r.seconds = append(r.seconds, time.Since(start).Seconds())
+		if used := cpuSeconds() - cpu; rasterizer && used > 0 {
+			r.cpu = append(r.cpu, used)
+		}
 	}
 	r.tokens = s.Positions
 	mark(dev, phaseIdle)
@@ -240,7 +260,7 @@ func mark(dev *gpu.Device, phase string) {
 
 func (r *run) rate(o StepOptions) MethodRate {
 	mem := r.trainer.Memory()
-	out := MethodRate{StepSecondsMedian: median(r.seconds), StepSecondsMin: slices.Min(r.seconds), Seconds: r.seconds,
+	out := MethodRate{StepSecondsMedian: median(r.seconds), StepSecondsMin: slices.Min(r.seconds), Seconds: r.seconds, CPUSeconds: r.cpu,
 		PeakBytes: mem.Peak, BytesByRole: map[string]int64{}, TouchedBytes: (r.trainer.Device().Touched() - r.touched) / int64(o.Steps)}
 	out.TokensPerSecond = float64(r.tokens) / out.StepSecondsMedian
 	for role, m := range mem.Roles {
@@ -258,10 +278,19 @@ func (r *run) rate(o StepOptions) MethodRate {
 }
 
 func ratio(a, b MethodRate) StepRatio {
-	paired := make([]float64, len(a.Seconds))
-	for i := range paired {
-		paired[i] = a.Seconds[i] / b.Seconds[i]
-	}
-	return StepRatio{Time: a.StepSecondsMedian / b.StepSecondsMedian, TimePaired: median(paired), Memory: float64(a.PeakBytes) / float64(b.PeakBytes),
+	r := StepRatio{Time: a.StepSecondsMedian / b.StepSecondsMedian, TimePaired: pairedRatio(a.Seconds, b.Seconds), Memory: float64(a.PeakBytes) / float64(b.PeakBytes),
 		Touched: float64(a.TouchedBytes) / float64(b.TouchedBytes)}
+	if len(a.CPUSeconds) == len(a.Seconds) && len(b.CPUSeconds) == len(a.Seconds) {
+		r.CPUPaired = pairedRatio(a.CPUSeconds, b.CPUSeconds)
+	}
+	return r
+}
+
+// pairedRatio is the median of the ratios of steps made right after each other.
+func pairedRatio(a, b []float64) float64 {
+	paired := make([]float64, len(a))
+	for i := range paired {
+		paired[i] = a[i] / b[i]
+	}
+	return median(paired)
 }

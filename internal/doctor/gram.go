@@ -10,14 +10,16 @@ import (
 	"concord/tensor"
 )
 
-// gramTests checks the Gram kernels: one block of rows, blocks against blocks,
-// and enough columns to fold partial sums.
+// gramTests checks the Gram kernels: one block of rows, blocks against blocks (where
+// the device is a GPU by gram_tile, as gram_cross is for software rasterizers), and
+// enough columns to fold partial sums.
 func gramTests() []Test {
 	return []Test{
 		{"gram", func(e *Probe) error { return checkGram(e, 7, 257) }},
 		{"gram_cross", func(e *Probe) error { return checkGram(e, 11, 257) }},
+		{"gram_tile", func(e *Probe) error { return checkGram(e.asGPU(), 35, 257) }},
 		{"gram_fold", func(e *Probe) error {
-			return errors.Join(checkGram(e, 3, 100003), checkGram(e, 2, 1<<20))
+			return errors.Join(checkGram(e, 3, 100003), checkGram(e, 2, 1<<20), checkGram(e, 9, 200003))
 		}},
 	}
 }

@@ -47,6 +47,11 @@ func (p *Probe) variant(name string) *Probe {
 	return f
 }
 
+// asGPU is p with the kernels that are chosen on a GPU.
+func (p *Probe) asGPU() *Probe {
+	return &Probe{Engine: tensor.NewEngine(p.Dev, tensor.Options{NoAutotune: true, TreatAsGPU: true}), seen: p.seen}
+}
+
 // compare is optest.Compare, and keeps the error.
 func (p *Probe) compare(got, want []float32, tol float64) error {
 	if len(got) == len(want) {
