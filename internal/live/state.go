@@ -75,6 +75,8 @@ func (s *State) Add(record any) {
 		}
 		s.evals = append(s.evals, r.Step)
 		s.add(evaluate, evaluated(r))
+	case report.Progress:
+		s.add(evaluate, fmt.Sprintf("evaluating step %d: %d%% of %d documents", r.Step, 100*r.Done/max(1, r.Of), r.Docs))
 	case report.Note:
 		s.Paused = r.Paused
 		s.add(answer, r.Text)
@@ -84,20 +86,9 @@ func (s *State) Add(record any) {
 	}
 }
 
-// evaluated is an evaluation in one line; of what was not measured there is nothing.
+// evaluated is an evaluation in one line.
 func evaluated(e report.Eval) string {
-	text := fmt.Sprintf("evaluated step %d", e.Step)
-	sep := ": mean bits per byte, "
-	for _, k := range []struct {
-		seen bool
-		name string
-	}{{true, "seen"}, {false, "unseen"}} {
-		if m := e.Mean(k.seen); !math.IsNaN(m) {
-			text += fmt.Sprintf("%s%s %.3f", sep, k.name, m)
-			sep = ", "
-		}
-	}
-	return text
+	return fmt.Sprintf("evaluated step %d: %s", e.Step, e.Summary())
 }
 
 func (s *State) step(r report.Step) {

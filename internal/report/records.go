@@ -135,6 +135,13 @@ type Eval struct {
 	Seconds float64   `json:"seconds"`
 }
 
+// Progress is how far an evaluation is; it is shown and not recorded.
+type Progress struct {
+	Step     int // steps done
+	Done, Of int // batches
+	Docs     int // documents in all
+}
+
 // EvalRow is one language's held-out measurement.
 type EvalRow struct {
 	Lang        string    `json:"lang"`

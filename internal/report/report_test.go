@@ -279,3 +279,39 @@ func TestFormats(t *testing.T) {
 		t.Errorf("evaluation:\n%s", s)
 	}
 }
+
+// A long evaluation says how far it is: in the live line, or a line now and then.
+func TestEvaluating(t *testing.T) {
+	var out bytes.Buffer
+	r := New(Options{Out: &out, Terminal: true, Width: 60})
+	r.Evaluating(Progress{Step: 7, Done: 1, Of: 4, Docs: 1200})
+	r.Evaluating(Progress{Step: 7, Done: 4, Of: 4, Docs: 1200})
+	if got := out.String(); !strings.Contains(got, "evaluating step 7: 25% of 1,200 documents") || !strings.HasSuffix(got, "\r\x1b[K") {
+		t.Errorf("on a terminal: %q", got)
+	}
+	out.Reset()
+	r = New(Options{Out: &out})
+	for done := range 3 {
+		r.Evaluating(Progress{Step: 7, Done: done, Of: 4, Docs: 1200})
+	}
+	if out.Len() > 0 {
+		t.Errorf("a short one: %q", out.String())
+	}
+	r.said = time.Now().Add(-2 * evaluationPatience)
+	r.Evaluating(Progress{Step: 7, Done: 3, Of: 4, Docs: 1200})
+	if got := out.String(); got != " eval    evaluating step 7: 75% of 1,200 documents\n" {
+		t.Errorf("a long one: %q", got)
+	}
+	e := measured(3, map[string][]float64{"sw": {2, 4}})
+	e.Relate(nil)
+	out.Reset()
+	r.Eval(e)
+	if got := out.String(); !strings.Contains(got, "step 3: mean bits per byte, seen 3.000 (") || strings.Contains(got, "unseen") {
+		t.Errorf("evaluated: %q", got)
+	}
+	out.Reset()
+	r.Eval(measured(3, map[string][]float64{"sw": nil}))
+	if got := out.String(); !strings.Contains(got, "nothing is held out") {
+		t.Errorf("nothing: %q", got)
+	}
+}

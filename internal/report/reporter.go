@@ -30,6 +30,7 @@ type Reporter struct {
 	live    bool // a live line is on the screen
 	pace    Pace
 	cosines Cosines
+	said    time.Time // when an evaluation that is going last said so
 	first   *Eval
 	last    *Eval
 	err     error
@@ -179,12 +180,37 @@ func (r *Reporter) Eval(e Eval) {
 		r.first = &e
 	}
 	r.last = &e
-	line := fmt.Sprintf(" eval    step %d: mean bits per byte, seen %.3f", e.Step, e.Mean(true))
-	if u := e.Mean(false); !math.IsNaN(u) {
-		line += fmt.Sprintf(", unseen %.3f", u)
-	}
-	r.Printf("%s  (%s)", line, Duration(time.Duration(e.Seconds*float64(time.Second))))
+	r.Printf(" eval    step %d: %s  (%s)", e.Step, e.Summary(), Duration(time.Duration(e.Seconds*float64(time.Second))))
 }
+
+// Evaluating shows how far an evaluation is: always in the live line, as a line of
+// its own where it takes long.
+func (r *Reporter) Evaluating(p Progress) {
+	if r.opt.Watch != nil {
+		r.opt.Watch(p)
+	}
+	if r.silent() || p.Of == 0 {
+		return
+	}
+	text := fmt.Sprintf("evaluating step %d: %.0f%% of %s documents", p.Step, 100*float64(p.Done)/float64(p.Of), Count(int64(p.Docs)))
+	switch {
+	case r.opt.Terminal:
+		fmt.Fprint(r.opt.Out, "\r\x1b[K", truncate(text, r.opt.Width-1))
+		r.live = true
+	case r.said.IsZero():
+		r.said = time.Now()
+	case time.Since(r.said) > evaluationPatience:
+		r.Printf(" eval    %s", text)
+		r.said = time.Now()
+	}
+	if p.Done == p.Of {
+		r.clear()
+		r.said = time.Time{}
+	}
+}
+
+// evaluationPatience is how long an evaluation may say nothing.
+const evaluationPatience = 10 * time.Second
 
 // Conflict is what the cosines of the run's steps come to; nil where there are none.
 func (r *Reporter) Conflict() *Conflict { return r.cosines.Conflict(r.header.Languages) }

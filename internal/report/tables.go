@@ -98,6 +98,25 @@ func (e Eval) find(lang string) *EvalRow {
 	return nil
 }
 
+// Summary is the means in a line, with their intervals where they are known; of what
+// was not measured there is nothing.
+func (e Eval) Summary() string {
+	var parts []string
+	for _, seen := range []bool{true, false} {
+		if v := e.Mean(seen); !math.IsNaN(v) {
+			text := fmt.Sprintf("%s %.3f", kindOf(seen), v)
+			if i := e.meanOf(seen).interval(); i != "" {
+				text += " " + i
+			}
+			parts = append(parts, text)
+		}
+	}
+	if len(parts) == 0 {
+		return "nothing is held out"
+	}
+	return "mean bits per byte, " + strings.Join(parts, ", ")
+}
+
 // meanOf is the record of a mean, a zero one where there is none.
 func (e Eval) meanOf(seen bool) Mean {
 	for _, m := range e.Means {

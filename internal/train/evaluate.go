@@ -21,12 +21,13 @@ import (
 
 // evaluator measures bits per byte of every language's held-out examples.
 type evaluator struct {
-	langs   []string
-	seen    []bool
-	count   []int // examples
-	batches *data.Evaluation
-	rows    int
-	seqLen  int
+	langs    []string
+	seen     []bool
+	count    []int                 // examples
+	progress func(report.Progress) // or nil
+	batches  *data.Evaluation
+	rows     int
+	seqLen   int
 }
 
 // newEvaluator packs the held-out examples into batches of the given shape.
@@ -73,6 +74,7 @@ func (v *evaluator) run(ctx context.Context, e *tensor.Engine, m model.Model, b 
 			}
 		}
 		pending = next
+		v.tell(step, i)
 	}
 	out := report.Eval{Kind: "eval", Step: step, Seconds: time.Since(start).Seconds()}
 	for m, lang := range v.langs {
@@ -80,6 +82,18 @@ func (v *evaluator) run(ctx context.Context, e *tensor.Engine, m model.Model, b 
 			Examples: v.count[m], BitsPerByte: report.Float(data.BitsPerByte(s.nll[m], s.bytes[m])), Docs: s.docs[m]})
 	}
 	return out, nil
+}
+
+// tell says that so many batches are measured.
+func (v *evaluator) tell(step, done int) {
+	if v.progress == nil {
+		return
+	}
+	docs := 0
+	for _, n := range v.count {
+		docs += n
+	}
+	v.progress(report.Progress{Step: step, Done: done, Of: v.batches.Len(), Docs: docs})
 }
 
 // sums are an evaluation's, by language.
@@ -163,6 +177,8 @@ func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (repor
 	if err != nil {
 		return report.Eval{}, err
 	}
+	screen := report.New(report.Options{Out: ui.Out, Terminal: ui.Terminal, Width: ui.Width, Quiet: ui.Quiet || ui.Out == nil})
+	v.progress = screen.Evaluating
 	b := inf.model.NewBatch()
 	defer b.Release()
 	out, err := v.run(ctx, inf.engine, inf.model, b, 0)

@@ -47,6 +47,7 @@ func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summar
 	if x.eval, err = newEvaluator(t.corpus, t.cfg.Batch.Rows, t.cfg.Batch.SeqLen, t.cfg.Eval.Rows); err != nil {
 		return nil, err
 	}
+	x.eval.progress = x.report.Evaluating
 	x.report.Begin(x.header())
 	x.report.Compare(s.Baseline, s.Last)
 	if t.Done == 0 && s.Baseline == nil && t.cfg.Eval.First {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"concord/internal/config"
+	"concord/internal/objective"
 	"concord/internal/report"
 )
 
@@ -122,8 +123,8 @@ func (c *corpus) warnings(cfg *config.Config, data []report.Data) []string {
 // on differences between languages.
 func (c *corpus) meetingWarning(cfg *config.Config) []string {
 	met := c.meetings()
-	method := cfg.Objective.Method
-	if met.any >= seldomTwo || len(met.rows) < 2 || cfg.OuterSteps() > 0 || method == "mean" || method == "static" {
+	method, acts := actingMethod(cfg)
+	if met.any >= seldomTwo || len(met.rows) < 2 || cfg.OuterSteps() > 0 || !acts {
 		return nil
 	}
 	rows := cfg.Batch.Rows * cfg.Batch.Accumulate
@@ -133,6 +134,21 @@ func (c *corpus) meetingWarning(cfg *config.Config) []string {
 		fix += ", or data.temperature = 5, which draws rarer languages more often"
 	}
 	return []string{fmt.Sprintf("in %.0f%% of the steps all rows are of one language (%d a step, of %d languages): %s has nothing to resolve there and is the same as mean\nfix: %s", 100*(1-met.any), rows, len(met.rows), method, fix)}
+}
+
+// actingMethod is the method, or the first override's, whose weights depend on more
+// than one language of a step; false for none.
+func actingMethod(cfg *config.Config) (name string, ok bool) {
+	names := []string{cfg.Objective.Method}
+	for _, o := range cfg.Objective.Override {
+		names = append(names, o.Method)
+	}
+	for _, n := range names {
+		if objective.Compares(n) {
+			return n, true
+		}
+	}
+	return "", false
 }
 
 // settings are those that differ from the defaults, for the reports.

@@ -42,7 +42,7 @@ func TestLanguagesThatNeverMeet(t *testing.T) {
 			t.Errorf("%s, one row a step:\n%s", method, text)
 		}
 	}
-	for _, fine := range [][]string{{"batch.rows=1", "objective.method=mean"}, {"batch.rows=1", "batch.accumulate=2"}, {"batch.rows=2"}, {}} {
+	for _, fine := range [][]string{{"batch.rows=1", "objective.method=mean"}, {"batch.rows=1", "objective.method=token-mean"}, {"batch.rows=1", "objective.method=rlw"}, {"batch.rows=1", "batch.accumulate=2"}, {"batch.rows=2"}, {}} {
 		cfg := load(t, traintest.Run(t, nil), fine...)
 		if text := warned(t, cfg); strings.Contains(text, says) {
 			t.Errorf("%v:\n%s", fine, text)
