@@ -35,6 +35,7 @@ var cli struct {
 	Status   statusCmd   `cmd:"" help:"How a run stands; of one on many machines, who is in and what it waits for."`
 	Invite   inviteCmd   `cmd:"" help:"Make another join line for a run on many machines."`
 	Revoke   revokeCmd   `cmd:"" help:"Put a worker out of a run for good."`
+	Plan     planCmd     `cmd:"" help:"What a run takes of a GPU's memory, on which cards it fits, and the largest batch: without a GPU."`
 	Compare  compareCmd  `cmd:"" help:"The same fine-tune under many methods and tuned baselines: one report."`
 	Attach   attachCmd   `cmd:"" help:"Watch and steer a run from another terminal."`
 	Eval     evalCmd     `cmd:"" help:"Bits per byte of every language of a run file, on any model."`

@@ -60,6 +60,7 @@ type Options struct {
 	Steps      int
 	TaskTokens []float64 // supervised training tokens by language
 	Needs      Needs
+	Engine     *tensor.Engine    // to allocate on; nil: the adapter that Config asks for is opened
 	Choices    map[string]string // kernel variants of an earlier part of the run; nil: chosen anew
 	OwnRows    bool              // gradient rows never lie in activations' memory
 	Warn       io.Writer
@@ -95,8 +96,10 @@ func newReplica(o Options) (*Replica, error) {
 	if r.Objective, err = objective.New(cfg, r.Langs, o.TaskTokens, o.Needs.Shared); err != nil {
 		return nil, err
 	}
-	if r.Engine, err = device.Open(cfg.Device, o.Choices, o.Warn); err != nil {
-		return nil, err
+	if r.Engine = o.Engine; r.Engine == nil {
+		if r.Engine, err = device.Open(cfg.Device, o.Choices, o.Warn); err != nil {
+			return nil, err
+		}
 	}
 	if cfg.Batch.SeqLen%32 != 0 && !r.Objective.Static() { // attention's tiles then hold two rows
 		fmt.Fprintf(o.Warn, "concord: batch.seq_len = %d is not a multiple of 32: should one language's values become non-finite, its neighbour's in the batch may too\n", cfg.Batch.SeqLen)

@@ -47,8 +47,7 @@ func openCorpus(cfg *config.Config) (*corpus, error) {
 	for _, set := range c.sets {
 		c.seen = append(c.seen, set.Train.Len() > 0)
 	}
-	c.sampler, err = data.NewSampler(c.sets, data.SamplerOptions{
-		Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen, Temperature: cfg.Data.Temperature, MaxRepeat: cfg.Data.MaxRepeat, Seed: cfg.Run.Seed})
+	c.sampler, err = data.NewSampler(c.sets, c.samplerOptions(cfg))
 	if err != nil {
 		return nil, DataError(err)
 	}
@@ -61,6 +60,10 @@ func openCorpus(cfg *config.Config) (*corpus, error) {
 		}
 	}
 	return c, nil
+}
+
+func (*corpus) samplerOptions(cfg *config.Config) data.SamplerOptions {
+	return data.SamplerOptions{Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen, Temperature: cfg.Data.Temperature, MaxRepeat: cfg.Data.MaxRepeat, Seed: cfg.Run.Seed}
 }
 
 // Source is the data of a source of the run file.

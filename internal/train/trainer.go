@@ -19,6 +19,7 @@ import (
 	"concord/internal/fault"
 	"concord/internal/model"
 	"concord/internal/step"
+	"concord/tensor"
 )
 
 // Trainer holds a run's state on the device.
@@ -63,6 +64,11 @@ func openTrainer(cfg *config.Config, warn io.Writer, ownRows bool) (*Trainer, er
 // variants of an earlier part of the run, nil to choose anew. The weights are
 // still zero: call loadBase or restore.
 func newTrainer(cfg *config.Config, c *corpus, choices map[string]string, warn io.Writer, ownRows bool) (*Trainer, error) {
+	return trainerOn(nil, cfg, c, choices, warn, ownRows)
+}
+
+// trainerOn is newTrainer on an engine, nil for that of the adapter that cfg asks for.
+func trainerOn(e *tensor.Engine, cfg *config.Config, c *corpus, choices map[string]string, warn io.Writer, ownRows bool) (*Trainer, error) {
 	if err := fitsModel(cfg, c.model); err != nil {
 		return nil, err
 	}
@@ -70,7 +76,7 @@ func newTrainer(cfg *config.Config, c *corpus, choices map[string]string, warn i
 	t := &Trainer{cfg: cfg, corpus: c}
 	var err error
 	t.Trainer, err = step.New(step.Options{Config: cfg, Arch: c.model, Sampler: c.sampler, Steps: c.steps, TaskTokens: tokens,
-		Needs: exchange.Needs(cfg), Choices: choices, OwnRows: ownRows, Warn: warn}, func(r *step.Replica) (step.Exchange, error) {
+		Needs: exchange.Needs(cfg), Engine: e, Choices: choices, OwnRows: ownRows, Warn: warn}, func(r *step.Replica) (step.Exchange, error) {
 		var err error
 		t.exchange, err = exchange.New(r, tokens)
 		return t.exchange, err

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+
+	"concord/gpu"
+	"concord/internal/config"
+	"concord/internal/report"
+	"concord/internal/train"
+)
+
+type planCmd struct {
+	RunFile string `arg:"" help:"Run file (TOML)."`
+	overrides
+	Card string `help:"Memory of the card that is planned for, e.g. 8GB; default: [device] memory, or the cards below only." placeholder:"SIZE"`
+	Kind string `default:"discrete" enum:"discrete,integrated,cpu" help:"Kind of device: discrete, integrated or cpu."`
+	JSON bool   `help:"Print the plan as JSON."`
+}
+
+// Help is printed by --help after the one-line description.
+func (c *planCmd) Help() string {
+	return `The run's steps, a probe, an evaluation and a save are made on a device that accounts for memory
+and does nothing, by the code that would do them. No GPU is touched and nothing is written.`
+}
+
+// share is the part of a discrete card's memory that a run takes by default.
+const share = 0.8
+
+// cards are sizes that people have, in GB.
+var cards = []int64{4, 6, 8, 12, 16, 24}
+
+func (c *planCmd) Run() error {
+	cfg, err := config.Load(c.RunFile, c.Override)
+	if err != nil {
+		return err
+	}
+	p, err := train.NewPlanner(cfg)
+	if err != nil {
+		return err
+	}
+	plans, err := c.plans(p, cfg)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(struct {
+			Run   train.Plan         `json:"run"`
+			Cards []train.MemoryPlan `json:"cards"`
+		}{p.Check, plans})
+	}
+	report.Warn(os.Stdout, p.Check.Warnings)
+	fmt.Printf(" run     %d steps of %d rows × %d tokens, %d languages\n", p.Check.Steps, p.Check.Rows, p.Check.SeqLen, p.Check.Trained)
+	m := plans[0]
+	fmt.Printf(" memory  %s at the peak\n", report.Bytes(m.Peak))
+	roles := slices.SortedFunc(maps.Keys(m.ByRole), func(a, b string) int { return int(min(1, max(-1, m.ByRole[b]-m.ByRole[a]))) })
+	for _, role := range roles {
+		fmt.Printf("         %-12s %10s\n", role, report.Bytes(m.ByRole[role]))
+	}
+	for _, m := range plans {
+		fmt.Printf(" card    %s\n", m)
+	}
+	if !plans[0].Fits {
+		for _, fix := range lessMemory(m) {
+			fmt.Printf(" !       %s\n", fix)
+		}
+	}
+	return nil
+}
+
+// lessMemory lists lines of the run file that take less.
+func lessMemory(m train.MemoryPlan) (out []string) {
+	if n := m.ByRole[string(gpu.RoleProbe)]; n > 0 {
+		out = append(out, fmt.Sprintf("every = 0  # in [probe]: %s less", report.Bytes(n)))
+	}
+	if n := m.ByRole[string(gpu.RoleRows)]; n > 0 {
+		out = append(out, fmt.Sprintf("method = \"mean\"  # in [objective], or an override of the largest parameters: up to %s less", report.Bytes(n)))
+	}
+	if m.MostRows > 0 {
+		out = append(out, fmt.Sprintf("rows = %d  # in [batch]; accumulate keeps the step's batch as large", m.MostRows))
+	}
+	return out
+}
+
+// plans are those of the card that was asked for, if one was, and of usual ones.
+func (c *planCmd) plans(p *train.Planner, cfg *config.Config) (out []train.MemoryPlan, err error) {
+	var list []train.Card
+	kind := gpu.AdapterType(c.Kind)
+	if c.Card != "" {
+		n, err := config.ParseSize(c.Card)
+		if err != nil {
+			return nil, usagef("--card: %v", err)
+		}
+		list = append(list, train.Card{Name: c.Card + " card", Type: kind, Memory: int64(share * float64(n))})
+	} else if n := int64(cfg.Device.Memory); n > 0 {
+		list = append(list, train.Card{Name: "device.memory", Type: kind, Memory: n})
+	}
+	for _, gb := range cards {
+		list = append(list, train.Card{Name: fmt.Sprintf("%2d GB card", gb), Type: kind, Memory: int64(share * float64(gb<<30))})
+	}
+	for _, card := range list {
+		m, err := p.On(card)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}

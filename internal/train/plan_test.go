@@ -1,0 +1,97 @@
+package train
+
+import (
+	"fmt"
+	"io"
+	"testing"
+
+	"concord/gpu"
+	"concord/internal/config"
+	"concord/internal/train/traintest"
+)
+
+// TestPlanIsMeasured holds that the planned peak is within 5 % of the measured one, for
+// methods with and without a Gram, element by element, every scope, micro-batches, probes,
+// and heads that are tied to the embedding and not.
+func TestPlanIsMeasured(t *testing.T) {
+	traintest.RequireAdapter(t)
+	for name, overrides := range map[string][]string{
+		"mean":       {`objective.method="mean"`},
+		"pcgrad":     {`objective.method="pcgrad"`},
+		"global":     {`objective.method="mgda"`, `objective.scope="global"`, "objective.in_flight=2"},
+		"graddrop":   {`objective.method="graddrop"`, `objective.scope="tensor"`},
+		"accumulate": {`objective.method="pcgrad"`, "batch.accumulate=2"},
+		"probe":      {`objective.method="cagrad"`, "probe.every=1"},
+	} {
+		for tied, make := range map[bool]func(testing.TB, map[string]string) string{true: traintest.Run, false: traintest.UntiedRun} {
+			t.Run(fmt.Sprint(name, " tied ", tied), func(t *testing.T) {
+				cfg, err := config.Load(make(t, nil), append(overrides, "device.autotune=false"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				real, limits := measured(t, cfg)
+				p, err := NewPlanner(cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				plan, err := p.On(Card{Name: "card", Type: gpu.CPU, Memory: real.Budget, Limits: limits})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if d := float64(plan.Peak)/float64(real.Peak) - 1; d < -0.05 || d > 0.05 || !plan.Fits {
+					t.Errorf("planned %d bytes, measured %d: %+.1f %%\n%v\n%v", plan.Peak, real.Peak, 100*d, plan.ByRole, real.Roles)
+				}
+			})
+		}
+	}
+}
+
+// measured trains as cfg says and returns the device's memory and limits.
+func measured(t *testing.T, cfg *config.Config) (gpu.Memory, gpu.Limits) {
+	t.Helper()
+	trainer, err := Open(cfg, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trainer.Close()
+	p := &Planner{cfg: cfg, corpus: trainer.corpus}
+	m, err := p.work(trainer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, trainer.Device().Info().Limits
+}
+
+// TestPlanRefusals: a card that is too small is said to be, with the rows that would fit,
+// and the largest batch that fits is the largest: one row more does not.
+func TestPlanRefusals(t *testing.T) {
+	cfg, err := config.Load(traintest.Run(t, nil), []string{`objective.method="pcgrad"`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := NewPlanner(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	card := Card{Name: "card", Type: gpu.Discrete, Memory: 1 << 40}
+	whole, err := p.On(card)
+	if err != nil || !whole.Fits {
+		t.Fatalf("%+v, %v", whole, err)
+	}
+	card.Memory = whole.Peak + whole.Peak/2
+	more, err := p.On(card)
+	if err != nil || !more.Fits || more.MostRows < more.Rows {
+		t.Fatalf("%+v, %v", more, err)
+	}
+	if _, err := p.try(card, more.MostRows); err != nil {
+		t.Errorf("the largest batch, %d rows: %v", more.MostRows, err)
+	}
+	if _, err := p.try(card, more.MostRows+1); err == nil {
+		t.Errorf("%d rows fit too", more.MostRows+1)
+	}
+	card.Memory = whole.Peak / 2
+	less, err := p.On(card)
+	if err != nil || less.Fits || less.MostRows >= less.Rows || less.Peak <= card.Memory || less.Why == "" {
+		t.Errorf("%+v, %v", less, err)
+	}
+}
