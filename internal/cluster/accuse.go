@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"concord/transport"
@@ -97,8 +98,10 @@ func (c *Coordinator) accused(by, bad *member, p Problem) {
 // unreachable asks the other end whether it reaches the member that complains. The
 // coordinator's own worker is reached by all who are here.
 func (c *Coordinator) unreachable(m, bad *member) {
-	if m == bad || m.id == c.opt.Local || bad.id == c.opt.Local || c.isApart(m.id, bad.id) {
-		return
+	p := c.plan
+	if m == bad || m.id == c.opt.Local || bad.id == c.opt.Local || c.isApart(m.id, bad.id) || p == nil || !p.member(m.id) || !p.member(bad.id) ||
+		!slices.Contains(p.Owners, m.id) && !slices.Contains(p.Owners, bad.id) {
+		return // there is nothing to be sent between the two
 	}
 	x := c.apart[pairOf(m.id, bad.id)]
 	if x == nil {
@@ -109,7 +112,7 @@ func (c *Coordinator) unreachable(m, bad *member) {
 		return
 	}
 	x.asked = true
-	c.send(bad, transport.Pack(msgReach, Reach{Worker: m.id}))
+	c.send(bad, transport.Pack(msgReach, Reach{Worker: m.id, Addr: m.addr}))
 	time.AfterFunc(reachAnswer, func() {
 		c.post(func() { c.reached(bad, Reached{Worker: m.id}) })
 	})
@@ -143,6 +146,12 @@ func (c *Coordinator) separate(a, b *member, why string) {
 	d := min(apartFirst<<min(x.tries, 10), apartMost)
 	x.until, x.asked = time.Now().Add(d), false
 	x.tries++
+	for _, m := range []*member{a, b} {
+		if c.isolated(m) {
+			c.bar(m, "it reaches none of most others, which reach each other")
+			return
+		}
+	}
 	c.logf("%s and %s %s: both compute, but own no buckets; tried again in %v", a.hello.Name, b.hello.Name, why, d)
 	if old := c.plan; old != nil && c.pending == nil {
 		for _, w := range old.Owners {
@@ -153,6 +162,25 @@ func (c *Coordinator) separate(a, b *member, why string) {
 			}
 		}
 	}
+}
+
+// isolated says that a member is apart from most of the others, two at least, while
+// these are not from each other: then it is the one that cannot be reached.
+func (c *Coordinator) isolated(m *member) bool {
+	apart, others := 0, 0
+	for _, x := range c.sorted() {
+		if x == m || x.id == c.opt.Local {
+			continue
+		}
+		others++
+		switch from := c.apartFrom(x.id); {
+		case len(from) > 1, len(from) == 1 && from[0] != m.id:
+			return false
+		case len(from) == 1:
+			apart++
+		}
+	}
+	return apart >= 2 && 2*apart > others
 }
 
 // isApart says that two workers are kept apart now.

@@ -116,7 +116,7 @@ func (l *coordinatorLink) Message(c *transport.Conn, msg transport.Message) {
 	case msgReach:
 		var r Reach
 		if msg.Unpack(&r) == nil {
-			m.spawn(func() { c.Send(transport.Pack(msgReached, Reached{Worker: r.Worker, OK: m.reaches(r.Worker)})) })
+			m.spawn(func() { c.Send(transport.Pack(msgReached, Reached{Worker: r.Worker, OK: m.reaches(r.Worker, r.Addr)})) })
 		}
 	case msgEnd:
 		e := new(End)

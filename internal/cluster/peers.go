@@ -72,9 +72,9 @@ func (m *Member) peer(ctx context.Context, worker uint32) (*transport.Peer, erro
 }
 
 // reaches says that there is a connection to a worker, or that one can be made.
-func (m *Member) reaches(worker uint32) bool {
+func (m *Member) reaches(worker uint32, at string) bool {
 	m.mu.Lock()
-	p, addr := m.peers[worker], m.address(worker)
+	p, addr := m.peers[worker], m.complete(at)
 	m.mu.Unlock()
 	if p != nil && len(p.Conns()) > 0 {
 		return true
@@ -121,9 +121,14 @@ func (m *Member) address(worker uint32) string {
 	if i < 0 {
 		return ""
 	}
-	host, port, err := net.SplitHostPort(m.plan.Members[i].Addr)
+	return m.complete(m.plan.Members[i].Addr)
+}
+
+// complete is an Address's Addr with the host that it may lack.
+func (m *Member) complete(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
 	if err != nil || host != "" {
-		return m.plan.Members[i].Addr
+		return addr
 	}
 	host, _, _ = net.SplitHostPort(m.opt.Coordinator)
 	return net.JoinHostPort(host, port)

@@ -206,6 +206,7 @@ type Progress struct {
 // Reach asks a worker whether it has a connection to another, or can make one.
 type Reach struct {
 	Worker uint32 `json:"worker"`
+	Addr   string `json:"addr,omitempty"` // as in Address
 }
 
 // Reached is the answer.

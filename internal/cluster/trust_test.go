@@ -102,6 +102,48 @@ func TestOneAccuserIsNotBelieved(t *testing.T) {
 	}
 }
 
+// A worker that takes no part in a step is nobody to complain of, and one that reaches
+// machine 1 alone, while all others reach each other, costs the others nothing.
+func TestWhoReachesNobodyIsOut(t *testing.T) {
+	one := reference(t, 60)
+	for _, idle := range []bool{true, false} {
+		simulate(t, 1, 60, fastNet, func(w *world, _ *simrouter.Router) {
+			w.min, w.patience = 4, time.Hour
+			w.slow = func(uint32, int, int) { time.Sleep(50 * time.Millisecond) }
+			all := []*node{w.start(1), w.start(2), w.start(3), w.start(4)}
+			w.at(5)
+			w.crash = func(n *node, where string) error {
+				if n.id == 5 && where == "fetching" && idle {
+					for about := range uint32(6) {
+						n.m.send(transport.Pack(msgProblem, Problem{Kind: ProblemUnreachable, Worker: about, Text: "because I say so"}))
+					}
+					<-n.ctx.Done()
+					return n.ctx.Err()
+				}
+				return nil
+			}
+			e := w.start(5)
+			if !idle {
+				e.conn.mu.Lock()
+				e.conn.only = w.addr
+				e.conn.mu.Unlock()
+			}
+			w.wait(all...)
+			for _, n := range all {
+				same(t, fmt.Sprint("worker ", n.id), one, n)
+				if n.owns() == 0 {
+					t.Errorf("idle %v: worker %d owns nothing: %s", idle, n.id, w.text())
+				}
+			}
+			if out := strings.Contains(w.text(), "it reaches none of most others"); out == idle {
+				t.Errorf("idle %v: %s", idle, w.text())
+			}
+			w.close(append(all, e)...)
+			time.Sleep(30 * time.Second)
+		})
+	}
+}
+
 // ofOwnUnit is an accusation that is about a transfer between the two.
 func ofOwnUnit(n *node, kind ProblemKind, about uint32) Problem {
 	n.m.mu.Lock()

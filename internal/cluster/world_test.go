@@ -145,11 +145,12 @@ type cable struct {
 	mu   sync.Mutex
 	cut  bool
 	deny string // an address that packets do not reach
+	only string // the one address that packets reach, "": all
 }
 
 func (c *cable) WriteTo(b []byte, to net.Addr) (int, error) {
 	c.mu.Lock()
-	cut := c.cut || c.deny == to.String()
+	cut := c.cut || c.deny == to.String() || c.only != "" && c.only != to.String()
 	c.mu.Unlock()
 	if cut {
 		return len(b), nil
