@@ -53,8 +53,8 @@ func (f *averaged) follows() bool { return len(f.x.Rows()) == 0 }
 // resolve resolves group i here and sends its gradient. Static weights are applied
 // without looking at its Gram.
 func (f *averaged) resolve(i int) {
-	if err := f.r.resolve(i, rounded(f.r.opt.Solver.Fixed(i))); err != nil {
-		f.r.fail(fmt.Errorf("bucket: %q: %w", f.r.store.Layout.Units[i].Name, err))
+	if err := f.r.resolve(i, rounded(f.r.opt.Solver.StaticWeights(i))); err != nil {
+		f.r.fail(fmt.Errorf("bucket: %q: %w", f.r.store.Layout.Groups[i].Name, err))
 		return
 	}
 	f.push(i)
@@ -62,7 +62,7 @@ func (f *averaged) resolve(i int) {
 
 // push sends group i's gradient, which was resolved here.
 func (f *averaged) push(i int) {
-	reads, size := f.r.readGradient(f.r.store.Layout.Units[i])
+	reads, size := f.r.readGradient(f.r.store.Layout.Groups[i])
 	f.r.pushes.Go(func() {
 		out, all, err := withLosses(reads, 1, size, f.losses)
 		if err != nil {
@@ -87,7 +87,7 @@ func (f *averaged) drain(wait bool) {
 			r.fail(err)
 		case e.Kind == exchange.Sum:
 			if err := f.takeSum(e); err != nil {
-				r.fail(fmt.Errorf("bucket: %q: %w", r.store.Layout.Units[e.Unit].Name, err))
+				r.fail(fmt.Errorf("bucket: %q: %w", r.store.Layout.Groups[e.Unit].Name, err))
 			}
 		case e.Kind == exchange.Gradient:
 			r.takeResolved(e)
@@ -101,13 +101,13 @@ func (f *averaged) drain(wait bool) {
 
 // takeSum makes the sum of the machines' gradients a group's gradient.
 func (f *averaged) takeSum(e exchange.Event) error {
-	r, group := f.r, f.r.store.Layout.Units[e.Unit]
+	r, group := f.r, f.r.store.Layout.Groups[e.Unit]
 	sum := e.Rows[0]
 	if sum == nil {
 		sum = make([]float32, group.Size)
 	}
 	r.reports[e.Unit] = BucketReport{Name: group.Name, Size: group.Size}
-	err := r.announce(f.x, e.Unit, sum, func() ([]byte, error) { return json.Marshal(sharedUnit{Norm2: number(r.reports[e.Unit].Norm2)}) })
+	err := r.announce(f.x, e.Unit, sum, func() ([]byte, error) { return json.Marshal(sharedGroup{Norm2: number(r.reports[e.Unit].Norm2)}) })
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 // have changed (pseudo-gradients, as in DiLoCo: Douillard et al., 2311.08105). The
 // caller has pushed, or will from other goroutines, a row for each language of a
 // machine. A method decides the direction only: the resolved change is as long as
-// the mean of the languages', since no optimizer behind it makes up for methods
+// the mean of the languages', since no optimizer after it makes up for methods
 // whose weights do not sum to one.
 func (r *Resolver) ResolveChanges(x exchange.Exchange) (Report, error) {
 	if err := r.shareable(); err != nil {
@@ -18,7 +18,7 @@ func (r *Resolver) ResolveChanges(x exchange.Exchange) (Report, error) {
 	}
 	length := 0.0
 	r.begin(1, &owners{r: r, x: x,
-		before: func(e exchange.Event) { length = meanLength(e.Rows, r.store.Layout.Units[e.Unit].Size) },
+		before: func(e exchange.Event) { length = meanLength(e.Rows, r.store.Layout.Groups[e.Unit].Size) },
 		after:  func(gradient []float32) { scaleTo(gradient, length) }})
 	return r.finish()
 }

@@ -3,7 +3,7 @@ package bucket
 import "concord/moo"
 
 // combineElements makes one parameter's gradient element by element. Random
-// draws are keyed by the unit and the element's place in it, so that they depend
+// draws are keyed by the group and the element's place in it, so that they depend
 // neither on the layout's memory nor on the device.
 func (r *Resolver) combineElements(p Place, x Elementwise) {
 	e := r.store.Engine
@@ -20,10 +20,10 @@ func (r *Resolver) combineElements(p Place, x Elementwise) {
 	}
 }
 
-// elementBase is the number of elements, without padding, before p in its unit.
+// elementBase is the number of elements, without padding, before p in its group.
 func (r *Resolver) elementBase(p Place) uint32 {
 	base := 0
-	for _, b := range r.store.Layout.Units[r.unitOf(p)].Buckets {
+	for _, b := range r.store.Layout.Groups[r.groupOf(p)].Buckets {
 		for _, q := range r.store.Layout.Buckets[b].Params {
 			if q.Name == p.Name {
 				return uint32(base)

@@ -34,9 +34,9 @@ const align = 64
 // Param is a parameter, as the model declares it, and how it is resolved.
 type Param struct {
 	param.Spec
-	// Group names the set of parameters that one method resolves; "" is the
+	// Rule names the set of parameters that one method resolves; "" is the
 	// default one. Buckets do not cross groups.
-	Group string
+	Rule string
 	// Single says that its gradient is never kept once per objective (fixed
 	// weights, ghost Gram), so that Limits.Objectives does not count for it.
 	Single bool
@@ -62,14 +62,14 @@ type Bucket struct {
 	Name   string  // "layer 3", "model.norm.weight", …
 	Params []Place // ascending Offset; matrices first, so that one rule (weight decay) covers one range
 	Size   int     // elements, a multiple of 64
-	Unit   int     // index in Layout.Units
+	Group  int     // index in Layout.Groups
 }
 
-// Unit is what is resolved together: a bucket, or with the scope "global" all
+// ResolveGroup is what is resolved together: a bucket, or with the scope "global" all
 // buckets of a group.
-type Unit struct {
+type ResolveGroup struct {
 	Name    string
-	Group   string
+	Rule    string
 	Buckets []int
 	Size    int // elements, padding included
 }
@@ -80,7 +80,7 @@ type Layout struct {
 	Scope   string
 	Global  bool // the buckets of a group are memory only and resolved as one
 	Buckets []Bucket
-	Units   []Unit
+	Groups  []ResolveGroup
 	Frozen  []Param  // those that are not trained and so lie in no bucket
 	order   []string // the parameters in the order in which they were given
 	places  map[string]Place
@@ -178,14 +178,14 @@ func partitionGroups(params []Param, scope string, lim Limits) [][]Param {
 	var groups []string
 	for i, p := range params {
 		at[p.Name] = i
-		if byGroup[p.Group] == nil {
-			groups = append(groups, p.Group)
+		if byGroup[p.Rule] == nil {
+			groups = append(groups, p.Rule)
 		}
-		byGroup[p.Group] = append(byGroup[p.Group], p)
+		byGroup[p.Rule] = append(byGroup[p.Rule], p)
 	}
 	var out [][]Param
 	for _, g := range groups {
-		out = append(out, group(byGroup[g], scope, lim)...)
+		out = append(out, partition(byGroup[g], scope, lim)...)
 	}
 	last := func(bucket []Param) int {
 		i := 0
@@ -198,25 +198,25 @@ func partitionGroups(params []Param, scope string, lim Limits) [][]Param {
 	return out
 }
 
-// unite makes the units from the buckets.
+// unite makes the groups from the buckets.
 func (l *Layout) unite() {
-	global := map[string]int{} // unit by group
+	global := map[string]int{} // group by group
 	for b := range l.Buckets {
 		bk := &l.Buckets[b]
-		g := bk.Params[0].Group
+		g := bk.Params[0].Rule
 		u, ok := global[g]
 		if !l.Global || !ok {
-			u = len(l.Units)
+			u = len(l.Groups)
 			global[g] = u
 			name := bk.Name
 			if l.Global {
 				name = grouped("global", g)
 			}
-			l.Units = append(l.Units, Unit{Name: name, Group: g})
+			l.Groups = append(l.Groups, ResolveGroup{Name: name, Rule: g})
 		}
-		bk.Unit = u
-		l.Units[u].Buckets = append(l.Units[u].Buckets, b)
-		l.Units[u].Size += bk.Size
+		bk.Group = u
+		l.Groups[u].Buckets = append(l.Groups[u].Buckets, b)
+		l.Groups[u].Size += bk.Size
 	}
 }
 
@@ -228,8 +228,8 @@ func grouped(name, group string) string {
 	return name + " (" + group + ")"
 }
 
-// group returns the buckets' parameters, in order.
-func group(params []Param, scope string, lim Limits) [][]Param {
+// partition returns the buckets' parameters, in order.
+func partition(params []Param, scope string, lim Limits) [][]Param {
 	if scope == "tensor" {
 		var out [][]Param
 		for _, p := range params {
@@ -303,7 +303,7 @@ func (l *Layout) add(params []Param) {
 	slices.SortStableFunc(ordered, func(a, b Param) int { return boolInt(a.Kind.Vector()) - boolInt(b.Kind.Vector()) })
 	b := Bucket{Name: bucketName(params)}
 	if len(params) > 1 {
-		b.Name = grouped(b.Name, params[0].Group)
+		b.Name = grouped(b.Name, params[0].Rule)
 	}
 	for _, p := range ordered {
 		place := Place{Param: p, Bucket: len(l.Buckets), Offset: b.Size}

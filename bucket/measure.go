@@ -15,9 +15,9 @@ func (r *Resolver) measure() {
 	var which []tensor.Tensor
 	var unit []int
 	for b, bk := range r.store.Layout.Buckets {
-		if rep := &r.reports[bk.Unit]; !rep.normed {
-			rep.Name, rep.Size, rep.Norm2 = r.store.Layout.Units[bk.Unit].Name, r.store.Layout.Units[bk.Unit].Size, 0
-			which, unit = append(which, r.store.Flat(Gradient, b)), append(unit, bk.Unit)
+		if rep := &r.reports[bk.Group]; !rep.normed {
+			rep.Name, rep.Size, rep.Norm2 = r.store.Layout.Groups[bk.Group].Name, r.store.Layout.Groups[bk.Group].Size, 0
+			which, unit = append(which, r.store.Flat(Gradient, b)), append(unit, bk.Group)
 		}
 	}
 	if len(which) == 0 {

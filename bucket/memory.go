@@ -17,7 +17,7 @@ type memory struct {
 
 // plan places the rows of a step of micro micro-batches.
 func (m *memory) planFor(r *Resolver, micro int) memoryPlan {
-	if r.direct() {
+	if r.inPlaceOnly() {
 		return memoryPlan{}
 	}
 	if m.micro == micro {
@@ -26,22 +26,22 @@ func (m *memory) planFor(r *Resolver, micro int) memoryPlan {
 	var needs []need
 	for _, name := range r.store.Layout.order {
 		p := r.store.place(name)
-		needs = append(needs, need{name: name, unit: r.unitOf(p), bytes: r.spotBytes(p), uses: p.uses()})
+		needs = append(needs, need{name: name, unit: r.groupOf(p), bytes: r.spotBytes(p), uses: p.uses()})
 	}
 	keep := r.store.Layout.Global || micro > 1
-	lends := map[string][]int64{}
+	reusable := map[string][]int64{}
 	if micro == 1 {
-		for name, views := range r.opt.Lend {
+		for name, views := range r.opt.Reuse {
 			for _, v := range views {
-				lends[name] = append(lends[name], v.Size/256*256)
+				reusable[name] = append(reusable[name], v.Size/256*256)
 			}
 		}
 	}
-	return planMemory(needs, lends, r.opt.InFlight, keep, r.store.Engine.Dev.Info().Limits.MaxBufferSize)
+	return planMemory(needs, reusable, r.opt.InFlight, keep, r.store.Engine.Dev.Info().Limits.MaxBufferSize)
 }
 
 // spotBytes is what a parameter's share takes: a row per objective, or its
-// activations, or nothing where the weights are known before.
+// activations, or nothing where they are static.
 func (r *Resolver) spotBytes(p Place) int64 {
 	switch {
 	case r.isGhost(p.Param):
@@ -66,7 +66,7 @@ func (m *memory) missing(r *Resolver, micro int) int64 {
 // begin prepares the memory of a step.
 func (m *memory) begin(r *Resolver) {
 	m.asked, m.writes = 0, map[string]int{}
-	if r.direct() || m.micro == r.micro {
+	if r.inPlaceOnly() || m.micro == r.micro {
 		return
 	}
 	plan := m.planFor(r, r.micro)
@@ -84,7 +84,7 @@ func (m *memory) written(r *Resolver, p Place) bool {
 	if n >= p.uses()*r.micro {
 		panic("bucket: " + p.Name + " is written more often than it has uses and micro-batches")
 	}
-	if n == 0 && !r.direct() {
+	if n == 0 && !r.inPlaceOnly() {
 		m.open(r, p)
 	}
 	return n > 0
@@ -98,7 +98,7 @@ func (m *memory) open(r *Resolver, p Place) {
 	for range m.plan.spots[p.Name].resolve {
 		r.flow.makeRoom()
 	}
-	rowsKept := !r.isGhost(p.Param) && r.units[r.unitOf(p)].fixed == nil
+	rowsKept := !r.isGhost(p.Param) && r.groups[r.groupOf(p)].static == nil
 	if rowsKept && p.C != p.LD() && r.store.Engine.Dev.Err() == nil {
 		r.store.Engine.Dev.Zero(m.view(r, p))
 	}
@@ -107,12 +107,12 @@ func (m *memory) open(r *Resolver, p Place) {
 // view is p's memory.
 func (m *memory) view(r *Resolver, p Place) gpu.View {
 	s := m.plan.spots[p.Name]
-	if s.region < len(m.plan.lent) {
-		l := m.plan.lent[s.region]
-		v := r.opt.Lend[l.from][l.index]
+	if s.region < len(m.plan.reused) {
+		l := m.plan.reused[s.region]
+		v := r.opt.Reuse[l.from][l.index]
 		return gpu.View{Buf: v.Buf, Offset: v.Offset + s.offset, Size: s.bytes}
 	}
-	return gpu.View{Buf: m.arenas[s.region-len(m.plan.lent)], Offset: s.offset, Size: s.bytes}
+	return gpu.View{Buf: m.arenas[s.region-len(m.plan.reused)], Offset: s.offset, Size: s.bytes}
 }
 
 // rows is p's gradients, one matrix per row.

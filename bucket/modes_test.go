@@ -15,13 +15,13 @@ import (
 	"concord/tensor"
 )
 
-// fixedSolver knows the weights of some units before the step.
+// fixedSolver knows the weights of some groups before the step.
 type fixedSolver struct {
 	solver
 	weights map[int][]float64
 }
 
-func (f fixedSolver) Fixed(unit int) []float64 { return f.weights[unit] }
+func (f fixedSolver) StaticWeights(unit int) []float64 { return f.weights[unit] }
 
 // want is Σ weights[m] · g_m of a parameter.
 func weighted(j [][]float64, weights []float64) []float32 {
@@ -36,19 +36,19 @@ func weighted(j [][]float64, weights []float64) []float32 {
 	return out
 }
 
-// Units whose weights are known take one scaled product, others go on as they
+// Groups whose weights are known take one scaled product, others go on as they
 // do, over micro-batches too; norms are those of all.
 func TestFixedWeights(t *testing.T) {
 	e := testEngine(t)
 	m := newModel(t, e, true)
 	for _, micro := range []int{1, 2} {
 		s := m.store("layer")
-		known := map[int][]float64{0: {.5, 2, .25, 0}, len(s.Layout.Units) - 1: {1, 1, 1, 1}}
-		r := m.resolverWith(s, Options{Solver: fixedSolver{testSolver, known}, MayFix: true, Tokens: 16})
+		known := map[int][]float64{0: {.5, 2, .25, 0}, len(s.Layout.Groups) - 1: {1, 1, 1, 1}}
+		r := m.resolverWith(s, Options{Solver: fixedSolver{testSolver, known}, Static: true, Tokens: 16})
 		m.backward(r, micro)
 		rep := finish(t, r)
 		j, norm2 := m.jacobian(micro), 0.0
-		for u, unit := range s.Layout.Units {
+		for u, unit := range s.Layout.Groups {
 			p := s.Layout.Buckets[unit.Buckets[0]].Params
 			names := (Layout{Buckets: []Bucket{{Params: p}}}).Names()
 			w, _ := testSolver(u, gram(j, names, m.objectives()))
@@ -144,7 +144,7 @@ func TestHalves(t *testing.T) {
 // elementSolver combines element by element.
 type elementSolver struct{ rule moo.ElementRule }
 
-func (elementSolver) Fixed(int) []float64 { return nil }
+func (elementSolver) StaticWeights(int) []float64 { return nil }
 func (s elementSolver) Solve(p Problem) (Solution, error) {
 	var used []int
 	for i := range p.G.SymmetricDim() {
@@ -156,7 +156,7 @@ func (s elementSolver) Solve(p Problem) (Solution, error) {
 }
 
 // Element-wise rules work on the rows of the objectives that have a gradient,
-// with draws that go on over a unit's parameters.
+// with draws that go on over a group's parameters.
 func TestElements(t *testing.T) {
 	e := testEngine(t)
 	m := newModel(t, e, true)

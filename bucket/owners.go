@@ -37,7 +37,7 @@ func (r *Resolver) BeginExchange(micro int, x exchange.Exchange, losses func() (
 
 // shareable refuses options that a step on many machines cannot have.
 func (r *Resolver) shareable() error {
-	if _, ok := r.opt.Solver.(SharedSolver); !ok || r.opt.Ghost != nil || r.opt.MayFix {
+	if _, ok := r.opt.Solver.(SharedSolver); !ok || r.opt.Ghost != nil || r.opt.Static {
 		return errors.New("bucket: a step on many machines needs rows of every parameter and a solver that can be shared")
 	}
 	return nil
@@ -59,7 +59,7 @@ func (f *owners) ready(i int) {
 	rows := f.x.Rows()
 	var reads []rowRead
 	base := 0
-	for _, b := range r.store.Layout.Units[i].Buckets {
+	for _, b := range r.store.Layout.Groups[i].Buckets {
 		bk := r.store.Layout.Buckets[b]
 		for _, p := range bk.Params {
 			reads = append(reads, r.read(p, base+p.Offset, rows)...)
@@ -122,8 +122,8 @@ func (f *owners) startJob(e exchange.Event) {
 	}
 	s := r.opt.Solver.(SharedSolver)
 	s.Counted(e.Unit, e.Tokens, e.Losses)
-	u := &r.units[e.Unit]
-	if u.fixed = rounded(s.Fixed(e.Unit)); u.fixed == nil {
+	u := &r.groups[e.Unit]
+	if u.static = rounded(s.StaticWeights(e.Unit)); u.static == nil {
 		u.gram = r.startGram(e.Unit)
 	}
 	f.job = &e
@@ -133,7 +133,7 @@ func (f *owners) startJob(e exchange.Event) {
 func (f *owners) upload(e exchange.Event) {
 	r := f.r
 	base, k, dev := 0, 0, r.store.Engine.Dev
-	for _, b := range r.store.Layout.Units[e.Unit].Buckets {
+	for _, b := range r.store.Layout.Groups[e.Unit].Buckets {
 		bk := r.store.Layout.Buckets[b]
 		for _, p := range bk.Params {
 			rows := r.arenaRows(p, k)
@@ -169,7 +169,7 @@ func (r *Resolver) arenaRows(p Place, k int) tensor.Rows {
 // rows implements flow: those of all machines lie in the arena.
 func (f *owners) rows(p Place) tensor.Rows {
 	r, k := f.r, 0
-	for _, b := range r.store.Layout.Units[r.unitOf(p)].Buckets {
+	for _, b := range r.store.Layout.Groups[r.groupOf(p)].Buckets {
 		for _, q := range r.store.Layout.Buckets[b].Params {
 			if q.Name == p.Name {
 				return r.arenaRows(p, k)
@@ -188,16 +188,16 @@ func (f *owners) finishJob() {
 	}
 	f.job = nil
 	if err := f.finishGroup(e.Unit); err != nil {
-		f.r.fail(fmt.Errorf("bucket: %q: %w", f.r.store.Layout.Units[e.Unit].Name, err))
+		f.r.fail(fmt.Errorf("bucket: %q: %w", f.r.store.Layout.Groups[e.Unit].Name, err))
 	}
 }
 
 func (f *owners) finishGroup(i int) error {
 	r := f.r
-	group := r.store.Layout.Units[i]
-	if w := r.units[i].fixed; w != nil {
+	group := r.store.Layout.Groups[i]
+	if w := r.groups[i].static; w != nil {
 		r.reports[i] = BucketReport{Name: group.Name, Size: group.Size, Weights: w}
-		r.combineUnit(group, Solution{Weights: w})
+		r.combineGroup(group, Solution{Weights: w})
 	} else if err := r.resolve(i, nil); err != nil {
 		return err
 	}
@@ -208,7 +208,7 @@ func (f *owners) finishGroup(i int) error {
 	if f.after != nil {
 		f.after(gradient)
 	}
-	return r.announce(f.x, i, gradient, func() ([]byte, error) { return r.exportUnit(i) })
+	return r.announce(f.x, i, gradient, func() ([]byte, error) { return r.exportGroup(i) })
 }
 
 // announce tells everybody the gradient of a group that was resolved here and takes it
@@ -224,23 +224,23 @@ func (r *Resolver) announce(x exchange.Exchange, i int, gradient []float32, meta
 	if err := errors.Join(err, failed); err != nil {
 		return err
 	}
-	r.setGradient(r.store.Layout.Units[i], applied)
+	r.setGradient(r.store.Layout.Groups[i], applied)
 	return nil
 }
 
 // takeResolved applies what a group's owner made of it.
 func (r *Resolver) takeResolved(e exchange.Event) {
 	if err := r.take(e); err != nil {
-		r.fail(fmt.Errorf("bucket: %q as its owner sent it: %w", r.store.Layout.Units[e.Unit].Name, err))
+		r.fail(fmt.Errorf("bucket: %q as its owner sent it: %w", r.store.Layout.Groups[e.Unit].Name, err))
 	}
 }
 
 func (r *Resolver) take(e exchange.Event) error {
-	if err := r.importUnit(e.Unit, e.Meta); err != nil {
+	if err := r.importGroup(e.Unit, e.Meta); err != nil {
 		return err
 	}
 	if e.Gradient != nil {
-		r.setGradient(r.store.Layout.Units[e.Unit], e.Gradient)
+		r.setGradient(r.store.Layout.Groups[e.Unit], e.Gradient)
 	}
 	return r.store.Engine.Dev.Err()
 }

@@ -6,34 +6,34 @@ import (
 )
 
 // A step asks for memory for the objectives' gradients in the same order every
-// time, so where each parameter's share lies is planned once. Memory that the
-// model lends (activations that the backward pass is done with) is used first,
+// time, so where each parameter's share lies is planned once. Activation
+// memory that the backward pass is done with is reused first,
 // and what does not fit there goes to arenas of our own, as small as the order
 // of taking and giving back allows.
 
 // spot is the memory of one parameter's gradients by objective, or of what
 // stands in for them.
 type spot struct {
-	region int // index in memoryPlan.lent, or behind them in memoryPlan.own
+	region int // index in memoryPlan.reused, or after them in memoryPlan.own
 	offset int64
 	bytes  int64
-	// resolve is how many of the oldest pending units must be resolved before
+	// resolve is how many of the oldest pending groups must be resolved before
 	// this memory is written.
 	resolve int
 }
 
 // memoryPlan places every parameter of a step.
 type memoryPlan struct {
-	lent  []lent
-	own   []int64 // sizes of the arenas
-	spots map[string]spot
-	first []string // parameters in the order of their first write
+	reused []reused
+	own    []int64 // sizes of the arenas
+	spots  map[string]spot
+	first  []string // parameters in the order of their first write
 }
 
-// lent is memory that is free from the first write of a parameter on.
-type lent struct {
+// reused is memory that is free from the first write of a parameter on.
+type reused struct {
 	from  string
-	index int // in Options.Lend[from]
+	index int // in Options.Reuse[from]
 	size  int64
 }
 
@@ -45,27 +45,27 @@ type need struct {
 	uses  int
 }
 
-// planner simulates a step's life of units.
+// planner simulates a step's life of groups.
 type planner struct {
 	plan     memoryPlan
 	free     [][]span // per region
 	limit    int64    // of an arena
 	inFlight int
 	keep     bool           // nothing is given back before the end of the step
-	left     map[int]int    // writes to come by unit
+	left     map[int]int    // writes to come by group
 	held     map[int]bool   // open over the whole backward pass
-	open     map[int]bool   // units with memory
-	pending  []int          // complete units, oldest first
-	owned    map[int][]spot // memory by unit
+	open     map[int]bool   // groups with memory
+	pending  []int          // complete groups, oldest first
+	owned    map[int][]spot // memory by group
 }
 
 // span is a range of bytes.
 type span struct{ start, end int64 }
 
 // planMemory places needs, which are given in the order of their last write;
-// parameters with several uses are written first of all. lends is the memory
-// lent by parameter. limit bounds an arena, 0 = none.
-func planMemory(needs []need, lends map[string][]int64, inFlight int, keep bool, limit int64) memoryPlan {
+// parameters with several uses are written first of all. reusable is the
+// activation memory by parameter. limit bounds an arena, 0 = none.
+func planMemory(needs []need, reusable map[string][]int64, inFlight int, keep bool, limit int64) memoryPlan {
 	p := &planner{limit: limit, inFlight: inFlight, keep: keep,
 		left: map[int]int{}, held: map[int]bool{}, open: map[int]bool{}, owned: map[int][]spot{}}
 	p.plan.spots = map[string]spot{}
@@ -76,8 +76,8 @@ func planMemory(needs []need, lends map[string][]int64, inFlight int, keep bool,
 		p.left[n.unit]++
 		p.held[n.unit] = p.held[n.unit] || n.uses > 1
 	}
-	for _, n := range needs { // their sizes are known before anything is lent, so regions of lent memory come first
-		p.lend(n.name, lends[n.name])
+	for _, n := range needs { // their sizes are known before anything is reused, so regions of reused memory come first
+		p.offer(n.name, reusable[n.name])
 	}
 	for _, n := range needs {
 		if n.uses > 1 {
@@ -95,17 +95,17 @@ func planMemory(needs []need, lends map[string][]int64, inFlight int, keep bool,
 	return p.plan
 }
 
-// lend registers regions that place opens when it comes to name.
-func (p *planner) lend(name string, sizes []int64) {
+// offer registers regions that place opens when it comes to name.
+func (p *planner) offer(name string, sizes []int64) {
 	for i, size := range sizes {
-		p.plan.lent = append(p.plan.lent, lent{from: name, index: i, size: size})
+		p.plan.reused = append(p.plan.reused, reused{from: name, index: i, size: size})
 		p.free = append(p.free, nil)
 	}
 }
 
 // place finds memory for n.
 func (p *planner) place(n need) {
-	for i, l := range p.plan.lent {
+	for i, l := range p.plan.reused {
 		if l.from == n.name {
 			p.free[i] = []span{{0, l.size}}
 		}
@@ -129,7 +129,7 @@ func (p *planner) place(n need) {
 	p.owned[n.unit] = append(p.owned[n.unit], s)
 }
 
-// live counts the units that hold memory and come and go.
+// live counts the groups that hold memory and come and go.
 func (p *planner) live() int {
 	n := 0
 	for u := range p.open {
@@ -140,11 +140,11 @@ func (p *planner) live() int {
 	return n
 }
 
-// allocate takes the tightest free range of lent memory, else the lowest one
+// allocate takes the tightest free range of reused memory, else the lowest one
 // that fits in an arena, which may grow.
 func (p *planner) allocate(bytes int64) spot {
 	best, at := -1, 0
-	for r := range p.plan.lent {
+	for r := range p.plan.reused {
 		for i, f := range p.free[r] {
 			if f.end-f.start >= bytes && (best < 0 || f.end-f.start < p.free[best][at].end-p.free[best][at].start) {
 				best, at = r, i
@@ -155,7 +155,7 @@ func (p *planner) allocate(bytes int64) spot {
 		return p.take(best, at, bytes)
 	}
 	for k := range p.plan.own {
-		r := len(p.plan.lent) + k
+		r := len(p.plan.reused) + k
 		if i := slices.IndexFunc(p.free[r], func(f span) bool { return f.end-f.start >= bytes }); i >= 0 {
 			return p.take(r, i, bytes)
 		}
@@ -170,7 +170,7 @@ func (p *planner) allocate(bytes int64) spot {
 
 // grow enlarges arena k so that bytes fit at its end, within the limit.
 func (p *planner) grow(k int, bytes int64) (at int, ok bool) {
-	r, size := len(p.plan.lent)+k, p.plan.own[k]
+	r, size := len(p.plan.reused)+k, p.plan.own[k]
 	start := size
 	if n := len(p.free[r]); n > 0 && p.free[r][n-1].end == size {
 		start = p.free[r][n-1].start
@@ -197,7 +197,7 @@ func (p *planner) take(r, i int, bytes int64) spot {
 	return s
 }
 
-// giveBack frees the memory of unit u.
+// giveBack frees the memory of group u.
 func (p *planner) giveBack(u int) {
 	delete(p.open, u)
 	for _, s := range p.owned[u] {

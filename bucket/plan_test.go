@@ -7,8 +7,8 @@ import (
 )
 
 // checkPlan replays a step and fails where two parameters that are alive at the
-// same time share a byte, or memory is used before it is lent or past its end.
-func checkPlan(t *testing.T, needs []need, lends map[string][]int64, inFlight int, keep bool, p memoryPlan) {
+// same time share a byte, or memory is used before it is reused or past its end.
+func checkPlan(t *testing.T, needs []need, reusable map[string][]int64, inFlight int, keep bool, p memoryPlan) {
 	t.Helper()
 	order := map[string]need{}
 	for _, n := range needs {
@@ -28,7 +28,7 @@ func checkPlan(t *testing.T, needs []need, lends map[string][]int64, inFlight in
 		}
 	}
 	open := func(n need) {
-		for i, l := range p.lent {
+		for i, l := range p.reused {
 			if l.from == n.name {
 				lentAt[i] = true
 			}
@@ -49,13 +49,13 @@ func checkPlan(t *testing.T, needs []need, lends map[string][]int64, inFlight in
 			return
 		}
 		size := int64(0)
-		if s.region < len(p.lent) {
-			size = p.lent[s.region].size
+		if s.region < len(p.reused) {
+			size = p.reused[s.region].size
 			if !lentAt[s.region] || s.resolve > 0 && keep {
-				t.Errorf("%s lies in memory that is not lent yet", n.name)
+				t.Errorf("%s lies in memory that is not reused yet", n.name)
 			}
 		} else {
-			size = p.own[s.region-len(p.lent)]
+			size = p.own[s.region-len(p.reused)]
 		}
 		if s.offset%256 != 0 || s.offset+s.bytes > size {
 			t.Errorf("%s lies at %d … %d of %d", n.name, s.offset, s.offset+s.bytes, size)
@@ -80,13 +80,13 @@ func checkPlan(t *testing.T, needs []need, lends map[string][]int64, inFlight in
 	}
 }
 
-// Random models, lends and limits: no two living parameters share memory, and
+// Random models, reusable memory and limits: no two living parameters share memory, and
 // nothing is taken from our own that a lender could have given alone.
 func TestPlan(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		var needs []need
-		lends := map[string][]int64{}
+		reusable := map[string][]int64{}
 		var largest, all int64
 		for u := range 1 + r.IntN(8) {
 			for k := range 1 + r.IntN(5) {
@@ -95,7 +95,7 @@ func TestPlan(t *testing.T) {
 				all += n.bytes
 				largest = max(largest, n.bytes)
 				for range r.IntN(3) {
-					lends[n.name] = append(lends[n.name], 256*int64(r.IntN(12)))
+					reusable[n.name] = append(reusable[n.name], 256*int64(r.IntN(12)))
 				}
 			}
 		}
@@ -107,8 +107,8 @@ func TestPlan(t *testing.T) {
 		if r.IntN(3) == 0 {
 			limit = max(largest, 256)
 		}
-		p := planMemory(needs, lends, inFlight, keep, limit)
-		checkPlan(t, needs, lends, inFlight, keep, p)
+		p := planMemory(needs, reusable, inFlight, keep, limit)
+		checkPlan(t, needs, reusable, inFlight, keep, p)
 		if p.bytes() > all {
 			t.Errorf("seed %d: %d bytes for %d", seed, p.bytes(), all)
 		}
@@ -124,10 +124,10 @@ func TestPlan(t *testing.T) {
 }
 
 // Layers that follow each other use one layer's memory, and none of their own
-// where the backward pass lends enough.
+// where the backward pass leaves enough to reuse.
 func TestPlanReuses(t *testing.T) {
 	var needs []need
-	lends := map[string][]int64{}
+	reusable := map[string][]int64{}
 	for u := range 6 {
 		for k := range 3 {
 			needs = append(needs, need{name: fmt.Sprintf("%d.%d", u, k), unit: u, bytes: 1024, uses: 1})
@@ -142,9 +142,9 @@ func TestPlanReuses(t *testing.T) {
 	if p := planMemory(needs, nil, 1, true, 0); p.bytes() != 18*1024 {
 		t.Errorf("all kept take %d bytes", p.bytes())
 	}
-	lends["0.1"] = []int64{2048}
-	lends["1.0"] = []int64{4096}
-	if p := planMemory(needs, lends, 1, false, 0); p.bytes() != 1024 {
-		t.Errorf("with memory lent from the second parameter on, %d bytes", p.bytes())
+	reusable["0.1"] = []int64{2048}
+	reusable["1.0"] = []int64{4096}
+	if p := planMemory(needs, reusable, 1, false, 0); p.bytes() != 1024 {
+		t.Errorf("with memory reused from the second parameter on, %d bytes", p.bytes())
 	}
 }

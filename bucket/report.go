@@ -8,7 +8,7 @@ import (
 	"concord/moo"
 )
 
-// BucketReport is how one unit was resolved.
+// BucketReport is how one group was resolved.
 type BucketReport struct {
 	Name    string
 	Size    int           // elements, padding included
@@ -25,14 +25,14 @@ type BucketReport struct {
 	normed bool // Norm2 is known
 }
 
-// Report is how a step's units were resolved.
+// Report is how a step's groups were resolved.
 type Report struct {
-	Buckets         []BucketReport // by unit
+	Buckets         []BucketReport // by group
 	Norm            float64        // norm of the whole combined gradient
-	Negative, Pairs int            // summed over the units
+	Negative, Pairs int            // summed over the groups
 }
 
-// finish fills the sums over the units.
+// finish fills the sums over the groups.
 func (r *Report) finish() {
 	var norm2 float64
 	for _, b := range r.Buckets {
@@ -43,10 +43,10 @@ func (r *Report) finish() {
 	r.Norm = math.Sqrt(norm2)
 }
 
-// newBucketReport derives the statistics of a resolved unit from its Gram. In
+// newBucketReport derives the statistics of a resolved group from its Gram. In
 // the Euclidean metric |Jᵀ w|² = wᵀ G w, so that the norm costs no pass over the
 // gradient.
-func newBucketReport(u Unit, p Problem, s Solution, euclidean bool) BucketReport {
+func newBucketReport(u ResolveGroup, p Problem, s Solution, euclidean bool) BucketReport {
 	c := moo.Conflicts(p.G)
 	r := BucketReport{Name: u.Name, Size: u.Size, G: p.G, Halves: p.Halves, Weights: s.Weights, Negative: c.Negative, Pairs: c.Pairs, MinCosine: c.MinCosine}
 	for i := range p.G.SymmetricDim() {

@@ -9,8 +9,8 @@ import (
 // resolveReady resolves group i, whose gradients are written. A failure is kept for
 // Finish.
 func (r *Resolver) resolveReady(i int) {
-	group := r.store.Layout.Units[i]
-	if w := r.units[i].fixed; w != nil {
+	group := r.store.Layout.Groups[i]
+	if w := r.groups[i].static; w != nil {
 		r.reports[i] = BucketReport{Name: group.Name, Size: group.Size, Weights: w}
 		return
 	}
@@ -32,13 +32,13 @@ func (r *Resolver) resolve(i int, weights []float64) error {
 			return err
 		}
 	}
-	r.combineUnit(r.store.Layout.Units[i], s)
-	r.reports[i] = newBucketReport(r.store.Layout.Units[i], p, s, r.opt.Metric == nil)
+	r.combineGroup(r.store.Layout.Groups[i], s)
+	r.reports[i] = newBucketReport(r.store.Layout.Groups[i], p, s, r.opt.Metric == nil)
 	return nil
 }
 
-// combineUnit makes the gradients of a unit's parameters.
-func (r *Resolver) combineUnit(u Unit, s Solution) {
+// combineGroup makes the gradients of a group's parameters.
+func (r *Resolver) combineGroup(u ResolveGroup, s Solution) {
 	e := r.store.Engine
 	e.Dev.Span("combine")
 	for _, b := range u.Buckets {
@@ -49,18 +49,18 @@ func (r *Resolver) combineUnit(u Unit, s Solution) {
 	e.Dev.Span("backward")
 }
 
-// wait returns unit i's problem. What was recorded since its readback is
+// wait returns group i's problem. What was recorded since its readback is
 // submitted first, so that the device is busy
 // meanwhile.
 func (r *Resolver) wait(i int) (Problem, error) {
 	r.store.Engine.Dev.Span("solve")
 	r.store.Engine.Dev.Flush()
 	n := r.rows()
-	sum, err := r.units[i].gram.Wait()
+	sum, err := r.groups[i].gram.Wait()
 	if err != nil {
 		return Problem{}, err
 	}
-	p := Problem{Unit: i, G: mat.NewSymDense(n, sum)}
+	p := Problem{Group: i, G: mat.NewSymDense(n, sum)}
 	if r.opt.Halves {
 		p.Halves, p.G = p.G, foldHalves(p.G)
 	}

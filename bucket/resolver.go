@@ -12,17 +12,17 @@ import (
 	"concord/tensor"
 )
 
-// Problem is one unit's resolution: the raw Gram matrix of its objectives'
+// Problem is one group's resolution: the raw Gram matrix of its objectives'
 // gradients. Rows may be zero or non-finite, and must get weight 0.
 type Problem struct {
-	Unit int           // index in Layout.Units
-	G    *mat.SymDense // (M, M)
+	Group int           // index in Layout.Groups
+	G     *mat.SymDense // (M, M)
 	// Halves is the (2M, 2M) Gram of the gradients of the objectives' halves, 2m
 	// and 2m+1, which add up to row m; nil without Options.Halves.
 	Halves *mat.SymDense
 }
 
-// Solution is how a unit's gradients become one.
+// Solution is how a group's gradients become one.
 type Solution struct {
 	Weights  []float64    // M: the combined gradient is Σ wₘ gₘ; nil when Elements is given
 	Elements *Elementwise // instead: element by element
@@ -35,47 +35,47 @@ type Elementwise struct {
 	Key  [2]uint32 // of the rule's random draws
 }
 
-// Solver decides how every unit is resolved. It is called from the goroutine of
+// Solver decides how every group is resolved. It is called from the goroutine of
 // the backward pass.
 type Solver interface {
-	// Fixed is the unit's weights in this step where they do not depend on its
-	// gradients, or nil. The unit then keeps no rows and costs no Gram.
-	Fixed(unit int) []float64
-	// Solve resolves a unit whose Gram has been computed.
+	// StaticWeights are the group's weights in this step where they do not depend on its
+	// gradients, or nil. The group then keeps no rows and costs no Gram.
+	StaticWeights(unit int) []float64
+	// Solve resolves a group whose Gram has been computed.
 	Solve(p Problem) (Solution, error)
 }
 
 // MaxObjectives is the most objectives that a Gram kernel takes.
 const MaxObjectives = 64
 
-// Options say how units are resolved.
+// Options say how groups are resolved.
 type Options struct {
 	Objectives int // M, at most MaxObjectives; with Halves at most half as many
 	// Solver is nil for a method whose weights are folded into the loss (mean,
 	// static): the backward pass then writes the one combined gradient in place,
 	// in one segment, and no rows exist.
 	Solver Solver
-	// InFlight is how many units' rows may exist at once, besides those of units
+	// InFlight is how many groups' rows may exist at once, besides those of groups
 	// that stay open over the whole backward pass (tied embeddings): one is
 	// written while the others are being resolved. 0 means 2, and 1 on a CPU
 	// adapter, which has nothing to overlap.
 	InFlight int
-	// Tokens is N, the tokens of a micro-batch. Needed where Ghost or MayFix is.
+	// Tokens is N, the tokens of a micro-batch. Needed where Ghost or Static is.
 	Tokens int
 	// Ghost says of which parameters the Gram is computed from activations
 	// instead of rows; nil means none. They must be asked for with Linear.
 	Ghost func(Param) bool
-	// MayFix says that Solver.Fixed may answer.
-	MayFix bool
+	// Static says that Solver.StaticWeights may answer.
+	Static bool
 	// Halves cuts every objective's tokens in two, so that their Gram tells noise
 	// from signal: the batch has 2M segments.
 	Halves bool
 	// Metric gives the step's metric for the Gram, nil is the Euclidean one.
 	Metric func() tensor.AdamMetric
-	// Lend is memory that the backward pass no longer needs once it asks for the
+	// Reuse is memory that the backward pass no longer needs once it asks for the
 	// gradient of the named parameter: rows are put there first. Used in steps of
 	// one micro-batch only, as the next one's forward pass needs it again.
-	Lend map[string][]gpu.View
+	Reuse map[string][]gpu.View
 }
 
 // Resolver takes a step's gradients as the backward pass writes them. Per step:
@@ -86,26 +86,26 @@ type Resolver struct {
 	opt     Options
 	memory  memory
 	ghost   ghost
-	fix     fixing
+	scale   staticScale
 	gram    *tensor.GramScratch // nil where no rows are kept
-	partial tensor.GramSums     // of the unit that is being collected
+	partial tensor.GramSums     // of the group that is being collected
 	sums    tensor.Tensor
-	units   []unit
+	groups  []group
 	micro   int
 	err     error
-	reports []BucketReport // by unit
+	reports []BucketReport // by group
 	flow    flow           // of the current step
 	arena   []*gpu.Buffer  // rows of all machines of the group being resolved, one buffer for each of its parameters
 	pushes  sync.WaitGroup // what leaves for other machines
 }
 
-// unit is the state of a unit in the current step.
-type unit struct {
-	left  int // writes to come
-	uses  int // writes per micro-batch
-	held  bool
-	fixed []float64 // weights known before the step
-	gram  *tensor.GramSum
+// group is the state of a group in the current step.
+type group struct {
+	left   int // writes to come
+	uses   int // writes per micro-batch
+	held   bool
+	static []float64 // its static weights, nil where it has none in this step
+	gram   *tensor.GramSum
 }
 
 // NewResolver returns a resolver of the store's gradients. It fails on options
@@ -120,16 +120,16 @@ func NewResolver(s *Store, o Options) (*Resolver, error) {
 			o.InFlight = 1
 		}
 	}
-	r := &Resolver{store: s, opt: o, units: make([]unit, len(s.Layout.Units))}
+	r := &Resolver{store: s, opt: o, groups: make([]group, len(s.Layout.Groups))}
 	for _, b := range s.Layout.Buckets {
-		u := &r.units[b.Unit]
+		u := &r.groups[b.Group]
 		for _, p := range b.Params {
 			u.uses += p.uses()
 			u.held = u.held || p.Shared()
 		}
 	}
 	r.sums = s.Engine.SumSquaresScratch(r.gradients()...)
-	if !r.direct() {
+	if !r.inPlaceOnly() {
 		r.newScratch()
 	}
 	if err := s.Engine.Dev.Err(); err != nil {
@@ -141,7 +141,7 @@ func NewResolver(s *Store, o Options) (*Resolver, error) {
 // newScratch allocates what resolving takes besides the rows.
 func (r *Resolver) newScratch() {
 	e, largest, most := r.store.Engine, 0, int64(0)
-	for _, u := range r.store.Layout.Units {
+	for _, u := range r.store.Layout.Groups {
 		sums := int64(0)
 		for _, b := range u.Buckets {
 			for _, p := range r.store.Layout.Buckets[b].Params {
@@ -164,11 +164,11 @@ func (r *Resolver) newScratch() {
 		r.gram = &s
 	}
 	r.ghost.allocate(r)
-	r.fix.allocate(r)
+	r.scale.allocate(r)
 }
 
 // direct says that gradients are written in place, without rows.
-func (r *Resolver) direct() bool { return r.opt.Solver == nil }
+func (r *Resolver) inPlaceOnly() bool { return r.opt.Solver == nil }
 
 // halves is how many segments an objective has.
 func halves(o Options) int {
@@ -184,7 +184,7 @@ func (r *Resolver) rows() int { return r.opt.Objectives * halves(r.opt) }
 // Segments is how many segments the batch must be cut into: one per row, or one
 // when no rows are needed.
 func (r *Resolver) Segments() int {
-	if r.direct() {
+	if r.inPlaceOnly() {
 		return 1
 	}
 	return r.rows()
@@ -192,7 +192,7 @@ func (r *Resolver) Segments() int {
 
 // Begin starts a step of micro ≥ 1 micro-batches. With more than one, the
 // objectives' gradients are summed over them before they are resolved, as
-// resolution is not linear: all units then keep their rows to the end, which
+// resolution is not linear: all groups then keep their rows to the end, which
 // takes M times the memory of the gradient.
 func (r *Resolver) Begin(micro int) { r.begin(micro, &alone{r: r}) }
 
@@ -202,13 +202,13 @@ func (r *Resolver) begin(micro int, f flow) {
 		panic(fmt.Sprintf("bucket: begin with %d micro-batches", micro))
 	}
 	r.flow, r.micro, r.err = f, micro, nil
-	r.reports = make([]BucketReport, len(r.units))
-	r.fix.begin()
-	for i := range r.units {
-		u := &r.units[i]
-		u.left, u.gram, u.fixed = u.uses*micro, nil, nil
-		if r.opt.MayFix && !r.direct() {
-			u.fixed = rounded(r.opt.Solver.Fixed(i))
+	r.reports = make([]BucketReport, len(r.groups))
+	r.scale.begin()
+	for i := range r.groups {
+		u := &r.groups[i]
+		u.left, u.gram, u.static = u.uses*micro, nil, nil
+		if r.opt.Static && !r.inPlaceOnly() {
+			u.static = rounded(r.opt.Solver.StaticWeights(i))
 		}
 	}
 	r.memory.begin(r)
@@ -232,8 +232,8 @@ func rounded(w []float64) []float64 {
 // in Finish.
 func (r *Resolver) Linear(name string, dy, x tensor.Tensor, seg tensor.Segments) {
 	p := r.store.place(name)
-	u := &r.units[r.unitOf(p)]
-	if !r.direct() && u.fixed == nil && r.isGhost(p.Param) {
+	u := &r.groups[r.groupOf(p)]
+	if !r.inPlaceOnly() && u.static == nil && r.isGhost(p.Param) {
 		r.keep(p, dy, x, seg)
 		r.done(p)
 		return
@@ -258,14 +258,14 @@ func (r *Resolver) Linear(name string, dy, x tensor.Tensor, seg tensor.Segments)
 // Finish.
 func (r *Resolver) Use(name string, factor tensor.Tensor, seg tensor.Segments, write func(factor tensor.Tensor, to tensor.Target)) {
 	p := r.store.place(name)
-	u := &r.units[r.unitOf(p)]
+	u := &r.groups[r.groupOf(p)]
 	to := tensor.Target{Segments: seg, Accumulate: r.memory.written(r, p)}
 	switch {
-	case r.direct():
+	case r.inPlaceOnly():
 		to.Rows = r.inPlace(p)
-	case u.fixed != nil:
+	case u.static != nil:
 		to.Rows = r.inPlace(p)
-		factor, to.Segments = r.fix.scale(r, r.unitOf(p), factor, seg)
+		factor, to.Segments = r.scale.scale(r, r.groupOf(p), factor, seg)
 	default:
 		to.Rows = r.memory.rows(r, p)
 	}
@@ -279,15 +279,15 @@ func (r *Resolver) inPlace(p Place) tensor.Rows {
 		Stride: p.Extent(), R: p.R, C: p.C, LD: p.LD()}
 }
 
-// unitOf is the unit that the parameter belongs to.
-func (r *Resolver) unitOf(p Place) int { return r.store.Layout.Buckets[p.Bucket].Unit }
+// groupOf is the group that the parameter belongs to.
+func (r *Resolver) groupOf(p Place) int { return r.store.Layout.Buckets[p.Bucket].Group }
 
 // done counts one write of p. With the last write of its group the group is ready.
 func (r *Resolver) done(p Place) {
 	r.memory.writes[p.Name]++
-	i := r.unitOf(p)
-	u := &r.units[i]
-	if u.left--; u.left > 0 || r.direct() {
+	i := r.groupOf(p)
+	u := &r.groups[i]
+	if u.left--; u.left > 0 || r.inPlaceOnly() {
 		return
 	}
 	r.flow.ready(i)
@@ -295,17 +295,17 @@ func (r *Resolver) done(p Place) {
 
 // startIfRows starts group i's Gram, unless its weights are static and it has no rows.
 func (r *Resolver) startIfRows(i int) {
-	if u := &r.units[i]; u.fixed == nil {
+	if u := &r.groups[i]; u.static == nil {
 		r.store.Engine.Dev.Span("gram")
 		u.gram = r.startGram(i)
 		r.store.Engine.Dev.Span("backward")
 	}
 }
 
-// startGram starts the Gram of unit i: the sum over its parameters.
+// startGram starts the Gram of group i: the sum over its parameters.
 func (r *Resolver) startGram(i int) *tensor.GramSum {
 	g := r.store.Engine.NewGramSum(r.rows(), r.partial)
-	for _, b := range r.store.Layout.Units[i].Buckets {
+	for _, b := range r.store.Layout.Groups[i].Buckets {
 		for _, p := range r.store.Layout.Buckets[b].Params {
 			if r.isGhost(p.Param) {
 				r.addGhost(g, p)
@@ -336,9 +336,9 @@ func flatten(rows tensor.Rows) tensor.Rows {
 // parameter was not written, a solver failed or the device did.
 func (r *Resolver) Finish() (Report, error) {
 	follows := r.flow.follows()
-	for i, u := range r.units {
+	for i, u := range r.groups {
 		if u.left > 0 && !follows {
-			return Report{}, fmt.Errorf("bucket: finish: %q lacks %d of its %d gradient writes", r.store.Layout.Units[i].Name, u.left, u.uses*r.micro)
+			return Report{}, fmt.Errorf("bucket: finish: %q lacks %d of its %d gradient writes", r.store.Layout.Groups[i].Name, u.left, u.uses*r.micro)
 		}
 	}
 	return r.finish()
@@ -370,7 +370,7 @@ func (r *Resolver) RowBytes(micro int) int64 { return r.memory.missing(r, micro)
 func (r *Resolver) Release() {
 	r.memory.release()
 	r.ghost.release()
-	r.fix.release()
+	r.scale.release()
 	r.pushes.Wait()
 	for _, b := range r.arena {
 		if b != nil {
@@ -378,7 +378,7 @@ func (r *Resolver) Release() {
 		}
 	}
 	r.sums.Buf.Release()
-	if !r.direct() {
+	if !r.inPlaceOnly() {
 		r.partial.Release()
 	}
 	if r.gram != nil {

@@ -174,9 +174,9 @@ func gram(j map[string][][]float64, names []string, m int) *mat.SymDense {
 // solver makes a Solver of a function of the Gram.
 type solver func(unit int, g *mat.SymDense) ([]float64, error)
 
-func (s solver) Fixed(int) []float64 { return nil }
+func (s solver) StaticWeights(int) []float64 { return nil }
 func (s solver) Solve(p Problem) (Solution, error) {
-	w, err := s(p.Unit, p.G)
+	w, err := s(p.Group, p.G)
 	return Solution{Weights: w}, err
 }
 

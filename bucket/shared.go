@@ -8,21 +8,21 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// SharedSolver is a Solver whose state travels with the units: the owner of a
-// unit solves, all others import what came of it, and any of them may own the
-// unit next.
+// SharedSolver is a Solver whose state travels with the groups: the owner of a
+// group solves, all others import what came of it, and any of them may own the
+// group next.
 type SharedSolver interface {
 	Solver
-	// Counted tells what a unit's rows were computed from, before Fixed and Solve:
+	// Counted tells what a group's rows were computed from, before StaticWeights and Solve:
 	// supervised tokens and sums of losses by row.
 	Counted(unit int, tokens []int, losses []float64)
-	// Export is the unit's state behind the step, Import sets it.
+	// Export is the group's state after the step, Import sets it.
 	Export(unit int) ([]byte, error)
 	Import(unit int, state []byte) error
 }
 
-// sharedUnit is what an owner tells of a unit besides its gradient.
-type sharedUnit struct {
+// sharedGroup is what an owner tells of a group besides its gradient.
+type sharedGroup struct {
 	G         []number        `json:"g,omitempty"` // lower triangle
 	Halves    []number        `json:"halves,omitempty"`
 	Weights   []float64       `json:"weights,omitempty"`
@@ -82,22 +82,22 @@ func square(x []number, n int) (*mat.SymDense, error) {
 	return g, nil
 }
 
-func (r *Resolver) exportUnit(i int) ([]byte, error) {
+func (r *Resolver) exportGroup(i int) ([]byte, error) {
 	state, err := r.opt.Solver.(SharedSolver).Export(i)
 	if err != nil {
 		return nil, err
 	}
 	b := r.reports[i]
-	return json.Marshal(sharedUnit{G: triangle(b.G), Halves: triangle(b.Halves), Weights: b.Weights, Norm2: number(b.Norm2), Negative: b.Negative,
+	return json.Marshal(sharedGroup{G: triangle(b.G), Halves: triangle(b.Halves), Weights: b.Weights, Norm2: number(b.Norm2), Negative: b.Negative,
 		Pairs: b.Pairs, MinCosine: number(b.MinCosine), NonFinite: b.NonFinite, State: state})
 }
 
-func (r *Resolver) importUnit(i int, meta []byte) error {
-	var s sharedUnit
+func (r *Resolver) importGroup(i int, meta []byte) error {
+	var s sharedGroup
 	if err := json.Unmarshal(meta, &s); err != nil {
 		return err
 	}
-	u := r.store.Layout.Units[i]
+	u := r.store.Layout.Groups[i]
 	g, err := square(s.G, r.opt.Objectives)
 	if err != nil {
 		return err

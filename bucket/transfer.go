@@ -9,7 +9,7 @@ import (
 
 // rowRead is a part of one row's values of one parameter on its way to the host.
 type rowRead struct {
-	row, at int // index in Rows, element of the unit
+	row, at int // index in Rows, element of the group
 	n       int
 	from    *gpu.Readback
 }
@@ -21,7 +21,7 @@ const readBytes = 8 << 20
 // readValues is readBytes in float32.
 var readValues = int(tensor.F32.Elements(readBytes))
 
-// read starts reading p's rows, which stand at element at of the unit.
+// read starts reading p's rows, which stand at element at of the group.
 func (r *Resolver) read(p Place, at int, rows []int) (out []rowRead) {
 	from, n := r.memory.rows(r, p), p.R*p.LD()
 	for k, m := range rows {
@@ -44,7 +44,7 @@ func withLosses(reads []rowRead, rows, size int, losses func() ([]float64, error
 	return out, all, err
 }
 
-// collect waits for reads and lays them out as vectors of the unit.
+// collect waits for reads and lays them out as vectors of the group.
 func collect(reads []rowRead, rows, size int) ([][]float32, error) {
 	out := make([][]float32, rows)
 	for k := range out {
@@ -76,8 +76,8 @@ func bytesOf(x []float32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), tensor.F32.Bytes(int64(len(x))))
 }
 
-// gradientOf reads a unit's combined gradient.
-func (r *Resolver) gradientOf(u Unit) ([]float32, error) {
+// gradientOf reads a group's combined gradient.
+func (r *Resolver) gradientOf(u ResolveGroup) ([]float32, error) {
 	reads, size := r.readGradient(u)
 	out, err := collect(reads, 1, size)
 	if err != nil {
@@ -86,8 +86,8 @@ func (r *Resolver) gradientOf(u Unit) ([]float32, error) {
 	return out[0], nil
 }
 
-// readGradient starts reading a unit's combined gradient, of so many values.
-func (r *Resolver) readGradient(u Unit) (reads []rowRead, size int) {
+// readGradient starts reading a group's combined gradient, of so many values.
+func (r *Resolver) readGradient(u ResolveGroup) (reads []rowRead, size int) {
 	for _, b := range u.Buckets {
 		v := r.store.Flat(Gradient, b).View()
 		n := r.store.Layout.Buckets[b].Size
@@ -100,8 +100,8 @@ func (r *Resolver) readGradient(u Unit) (reads []rowRead, size int) {
 	return reads, size
 }
 
-// setGradient writes a unit's gradient.
-func (r *Resolver) setGradient(u Unit, x []float32) {
+// setGradient writes a group's gradient.
+func (r *Resolver) setGradient(u ResolveGroup, x []float32) {
 	for _, b := range u.Buckets {
 		n := r.store.Layout.Buckets[b].Size
 		r.store.Engine.Dev.Write(r.store.Flat(Gradient, b).View(), bytesOf(x[:n]))

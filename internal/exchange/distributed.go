@@ -111,7 +111,7 @@ func (d *Distributed) shapeOf(names ...string) cluster.Shape {
 	if d.Config.OuterSteps() > 0 {
 		s.StepName = "outer step"
 	}
-	for _, u := range d.Store.Layout.Units {
+	for _, u := range d.Store.Layout.Groups {
 		s.Units = append(s.Units, u.Size)
 	}
 	return s

@@ -22,7 +22,7 @@ type groupPlace struct {
 // placesOf lists the parameters of group u.
 func placesOf(l bucket.Layout, u int) (out []groupPlace) {
 	base := 0
-	for _, b := range l.Units[u].Buckets {
+	for _, b := range l.Groups[u].Buckets {
 		for _, p := range l.Buckets[b].Params {
 			out = append(out, groupPlace{p, base + p.Offset})
 		}
@@ -34,7 +34,7 @@ func placesOf(l bucket.Layout, u int) (out []groupPlace) {
 // readGroup is a state of group u.
 func readGroup(r *step.Replica, s bucket.State, u int) ([]float32, error) {
 	var out []float32
-	for _, b := range r.Store.Layout.Units[u].Buckets {
+	for _, b := range r.Store.Layout.Groups[u].Buckets {
 		x, err := r.Engine.Download(r.Store.Flat(s, b))
 		if err != nil {
 			return nil, fault.Classify(err)
@@ -46,7 +46,7 @@ func readGroup(r *step.Replica, s bucket.State, u int) ([]float32, error) {
 
 // setGroup writes it.
 func setGroup(r *step.Replica, s bucket.State, u int, x []float32) {
-	for _, b := range r.Store.Layout.Units[u].Buckets {
+	for _, b := range r.Store.Layout.Groups[u].Buckets {
 		n := r.Store.Layout.Buckets[b].Size
 		r.Engine.Upload(r.Store.Flat(s, b), x[:n])
 		x = x[n:]

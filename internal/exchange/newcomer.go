@@ -32,7 +32,7 @@ func (d *Distributed) offer() error {
 // compare tells the hashes of what all machines hold alike, by group.
 func (d *Distributed) compare() error {
 	var groups []transport.Hash
-	for i, u := range d.Store.Layout.Units {
+	for i, u := range d.Store.Layout.Groups {
 		var parts [][]byte
 		if x := d.self.replicated(i); x != nil {
 			parts = append(parts, transport.F32.Encode(x))

@@ -40,8 +40,8 @@ func newOuter(d *Distributed, taskTokens []float64) (x *Outer, err error) {
 	if x.changes, err = objective.New(r.Config, r.Langs, taskTokens, true); err != nil {
 		return nil, err
 	}
-	x.changes.Attach(r.Store.Layout.Units)
-	for _, u := range r.Store.Layout.Units {
+	x.changes.Attach(r.Store.Layout.Groups)
+	for _, u := range r.Store.Layout.Groups {
 		x.velocity = append(x.velocity, make([]float32, u.Size))
 	}
 	x.resolver, err = bucket.NewResolver(r.Store, bucket.Options{Objectives: len(r.Langs), Solver: x.changes})
@@ -222,7 +222,7 @@ func (x *Outer) pushChanges() error {
 	for _, l := range x.sums {
 		loss += l
 	}
-	for u := range x.Store.Layout.Units {
+	for u := range x.Store.Layout.Groups {
 		now, err := readGroup(x.Replica, bucket.Weight, u)
 		if err != nil {
 			return err
@@ -238,7 +238,7 @@ func (x *Outer) pushChanges() error {
 // outerUpdate applies the resolved changes to the weights before the outer step.
 func (x *Outer) outerUpdate() error {
 	lr, mu := float32(x.Config.Cluster.OuterLR), float32(x.Config.Cluster.OuterMoment)
-	for u := range x.Store.Layout.Units {
+	for u := range x.Store.Layout.Groups {
 		d, err := readGroup(x.Replica, bucket.Gradient, u)
 		if err != nil {
 			return err

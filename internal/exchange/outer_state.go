@@ -19,7 +19,7 @@ type snapshot struct {
 func (x *Outer) takeSnapshot() error {
 	k := &snapshot{states: map[bucket.State][][]float32{}, updates: x.Adam.Steps(), clip: x.Clip, objective: x.Objective.Snapshot()}
 	for _, s := range step.States {
-		for u := range x.Store.Layout.Units {
+		for u := range x.Store.Layout.Groups {
 			v, err := readGroup(x.Replica, s, u)
 			if err != nil {
 				return err
@@ -52,7 +52,7 @@ func velocityName(p string) string { return "velocity/" + p }
 
 // Entries implements Exchange: the outer optimizer's state.
 func (x *Outer) Entries() (out []safetensors.Entry) {
-	for u := range x.Store.Layout.Units {
+	for u := range x.Store.Layout.Groups {
 		out = append(out, groupEntries(x.Store.Layout, u, x.velocity[u], velocityName)...)
 	}
 	return out
@@ -72,7 +72,7 @@ func (x *Outer) localTensors() ([]safetensors.Entry, error) {
 	}
 	out := x.LocalEntries()
 	for _, s := range step.States[1:] {
-		for u := range x.Store.Layout.Units {
+		for u := range x.Store.Layout.Groups {
 			out = append(out, groupEntries(x.Store.Layout, u, k.states[s][u], func(p string) string { return string(s) + "/" + p })...)
 		}
 	}
@@ -89,7 +89,7 @@ func (x *Outer) Carry() Carry {
 func (x *Outer) Restore(f *safetensors.Reader, c Carry) error {
 	x.before = nil
 	if c.Outer != nil { // nil: of a run that had no outer steps
-		for u := range x.Store.Layout.Units {
+		for u := range x.Store.Layout.Groups {
 			for _, p := range placesOf(x.Store.Layout, u) {
 				if err := readEntry(f, velocityName(p.Name), p, x.velocity[u]); err != nil {
 					return err

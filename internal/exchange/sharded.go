@@ -76,7 +76,7 @@ func (x *Sharded) update(groups bucket.Report) (clip float64, err error) {
 	if err := d.plan.AllGatherWeights(); err != nil {
 		return 0, err
 	}
-	for u := range d.Store.Layout.Units {
+	for u := range d.Store.Layout.Groups {
 		w, err := d.plan.Weights(u)
 		if err != nil {
 			return 0, fault.Cluster(err)
@@ -130,7 +130,7 @@ func (x *Sharded) moments(b []byte, u int) ([]float32, error) {
 	if len(b) == 0 {
 		return nil, nil
 	}
-	group := x.Machines().Store.Layout.Units[u]
+	group := x.Machines().Store.Layout.Groups[u]
 	m := make([]float32, 2*group.Size)
 	if err := transport.F32.Decode(m, b); err != nil {
 		return nil, fault.Cluster(fmt.Errorf("the optimizer's state of %q: %w", group.Name, err))
@@ -144,7 +144,7 @@ func (x *Sharded) bring() {
 	d := x.Machines()
 	if x.restored == nil {
 		x.restored = map[int][]byte{}
-		for u := range d.Store.Layout.Units {
+		for u := range d.Store.Layout.Groups {
 			x.restored[u] = nil // zeros
 		}
 	}
@@ -158,7 +158,7 @@ func (x *Sharded) Restore(f *safetensors.Reader, c Carry) error {
 	d := x.Machines()
 	if d.member == nil {
 		x.restored = map[int][]byte{}
-		for u, group := range d.Store.Layout.Units {
+		for u, group := range d.Store.Layout.Groups {
 			m := make([]float32, 2*group.Size)
 			for _, p := range placesOf(d.Store.Layout, u) {
 				for k, s := range step.States[1:] {
@@ -187,7 +187,7 @@ func (x *Sharded) Reader(ctx context.Context) func(bucket.State, string) ([]floa
 		if !ok {
 			return nil, fmt.Errorf("exchange: the model has no parameter %q", name)
 		}
-		u := l.Buckets[place.Bucket].Unit
+		u := l.Buckets[place.Bucket].Group
 		if u != last {
 			b, err := d.member.Moments(ctx, d.Done, u)
 			if err == nil {
@@ -197,7 +197,7 @@ func (x *Sharded) Reader(ctx context.Context) func(bucket.State, string) ([]floa
 				return nil, fault.Cluster(err)
 			}
 			if last = u; m == nil {
-				m = make([]float32, 2*l.Units[u].Size)
+				m = make([]float32, 2*l.Groups[u].Size)
 			}
 		}
 		at := 0
@@ -207,7 +207,7 @@ func (x *Sharded) Reader(ctx context.Context) func(bucket.State, string) ([]floa
 			}
 		}
 		if s == bucket.Second {
-			at += l.Units[u].Size
+			at += l.Groups[u].Size
 		}
 		return unpad(m[at:], place.R, place.C, place.LD()), nil
 	}

@@ -452,7 +452,7 @@ func TestFrozen(t *testing.T) {
 					}
 				}
 			}
-			for with := range s.m.Lendable() {
+			for with := range s.m.Reusable() {
 				if !asked[with] {
 					t.Errorf("%s, %s: memory is lent with %s, which is not asked for", name, c.ModelType, with)
 				}

@@ -96,10 +96,10 @@ type Model interface {
 	Score(ids []uint32) ([]float32, error)
 	// NewDecoder allocates a key-value cache for contexts of up to maxLen tokens.
 	NewDecoder(maxLen int) (*Decoder, error)
-	// Lendable lists, by parameter, memory that Backward no longer needs from the
+	// Reusable lists, by parameter, memory that Backward no longer needs from the
 	// moment it asks for that parameter's gradient until the next Forward: the
 	// logits' chunk after the head, and the activations that it is done with.
-	Lendable() map[string][]gpu.View
+	Reusable() map[string][]gpu.View
 	// Release frees the activations, not the weights.
 	Release()
 }
@@ -248,7 +248,7 @@ func anyTrained(ps []*parameter) bool {
 	return slices.ContainsFunc(ps, func(p *parameter) bool { return !p.Frozen })
 }
 
-func (m *transformer) Lendable() map[string][]gpu.View {
+func (m *transformer) Reusable() map[string][]gpu.View {
 	out := map[string][]gpu.View{}
 	lend := func(p []*parameter, t ...tensor.Tensor) {
 		for _, x := range t {

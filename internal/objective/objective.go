@@ -29,7 +29,7 @@ type Objective struct {
 	step       int64 // the current step, keys the methods' randomness
 	supervised []int // its tokens by language
 
-	groups  []bucket.Unit
+	groups  []bucket.ResolveGroup
 	byGroup []groupState
 	losses  []float64                 // of the latest step that had the language, NaN before; for static weights
 	now     func() ([]float64, error) // this step's losses, for methods that solve within it
@@ -40,7 +40,7 @@ type Objective struct {
 
 // rule is one method with what the run file wraps around it.
 type rule struct {
-	group  string // bucket.Param.Group
+	group  string // bucket.Param.Rule
 	name   string
 	method moo.Method // wrapped
 	needs  moo.Needs
@@ -211,8 +211,8 @@ func (o *Objective) rule(group string) rule {
 	return o.rules[slices.IndexFunc(o.rules, func(r rule) bool { return r.group == group })]
 }
 
-// Group is the group of the parameter called name: the first override that fits.
-func (o *Objective) Group(name string) string {
+// RuleOf is the rule of the parameter called name: the first override that fits.
+func (o *Objective) RuleOf(name string) string {
 	for _, v := range o.cfg.Override {
 		if v.Matches(name) {
 			return v.Match
@@ -239,7 +239,7 @@ func (o *Objective) MayBeStatic() bool {
 }
 
 // Attach tells the objective which groups are resolved, before the first step.
-func (o *Objective) Attach(groups []bucket.Unit) {
+func (o *Objective) Attach(groups []bucket.ResolveGroup) {
 	o.groups, o.byGroup = groups, make([]groupState, len(groups))
 	if o.Static() {
 		o.byGroup = make([]groupState, 1)

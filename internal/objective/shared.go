@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// Counted implements bucket.SharedSolver: the tokens and losses that a unit's
+// Counted implements bucket.SharedSolver: the tokens and losses that a group's
 // rows are really of take the place of the batch's. A step that is done again
 // starts from the state before it.
 func (o *Objective) Counted(unit int, tokens []int, losses []float64) {

@@ -54,13 +54,12 @@ func (o *Objective) spread(w []float64) []float64 {
 	return out
 }
 
-// Fixed implements bucket.Solver: a unit's weights where they are known before
-// the step.
-func (o *Objective) Fixed(unit int) []float64 {
-	r, u := o.rule(o.groups[unit].Group), &o.byGroup[unit]
+// StaticWeights implements bucket.Solver: a group's static weights in the step.
+func (o *Objective) StaticWeights(group int) []float64 {
+	r, u := o.rule(o.groups[group].Rule), &o.byGroup[group]
 	switch {
 	case r.static():
-		w, err := o.before(r, u, unit)
+		w, err := o.staticWeightsOf(r, u, group)
 		if err != nil {
 			return nil // Solve will say it
 		}
@@ -73,10 +72,10 @@ func (o *Objective) Fixed(unit int) []float64 {
 	return nil
 }
 
-// before asks a rule for weights that need no gradients.
-func (o *Objective) before(r rule, u *groupState, unit int) ([]float64, error) {
+// staticWeightsOf asks a rule for weights that need no gradients.
+func (o *Objective) staticWeightsOf(r rule, u *groupState, group int) ([]float64, error) {
 	res, err := moo.Solve(r.method, moo.Input{Losses: o.losses, Tokens: o.tokens, StepTokens: floats(o.supervised), Preference: o.preference,
-		Seed: o.seed, Step: o.step, Bucket: unit, State: u.State})
+		Seed: o.seed, Step: o.step, Bucket: group, State: u.State})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.name, err)
 	}
@@ -107,13 +106,13 @@ func (*Objective) normalised(w []float64) []float64 {
 
 // Solve implements bucket.Solver.
 func (o *Objective) Solve(p bucket.Problem) (bucket.Solution, error) {
-	r, u := o.rule(o.groups[p.Unit].Group), &o.byGroup[p.Unit]
-	if r.static() { // Fixed failed
-		_, err := o.before(r, u, p.Unit)
+	r, u := o.rule(o.groups[p.Group].Rule), &o.byGroup[p.Group]
+	if r.static() { // StaticWeights failed
+		_, err := o.staticWeightsOf(r, u, p.Group)
 		return bucket.Solution{}, err
 	}
 	if e, ok := r.method.(moo.Elementwise); ok {
-		return bucket.Solution{Elements: &bucket.Elementwise{Rule: e.Rule(), Used: active(p.G), Key: moo.ElementKey(o.seed, o.step, p.Unit)}}, nil
+		return bucket.Solution{Elements: &bucket.Elementwise{Rule: e.Rule(), Used: active(p.G), Key: moo.ElementKey(o.seed, o.step, p.Group)}}, nil
 	}
 	losses, err := o.now()
 	if err != nil {
@@ -124,7 +123,7 @@ func (o *Objective) Solve(p bucket.Problem) (bucket.Solution, error) {
 		g = o.debias(p, u)
 	}
 	res, err := moo.Solve(r.method, moo.Input{G: g, Losses: losses, Tokens: o.tokens, StepTokens: floats(o.supervised), Preference: o.preference,
-		Seed: o.seed, Step: o.step, Bucket: p.Unit, State: u.State})
+		Seed: o.seed, Step: o.step, Bucket: p.Group, State: u.State})
 	if err != nil {
 		return bucket.Solution{}, fmt.Errorf("%s: %w", r.name, err)
 	}
@@ -154,7 +153,7 @@ func (o *Objective) Scales(supervised []int) ([]float32, error) {
 	var weights []float64
 	if o.Static() {
 		var err error
-		if weights, err = o.before(o.rules[0], &o.byGroup[0], 0); err != nil {
+		if weights, err = o.staticWeightsOf(o.rules[0], &o.byGroup[0], 0); err != nil {
 			return nil, err
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"concord/tensor"
 )
 
-// Shard updates units whose moments are not in the store but with the caller, in
+// Shard updates groups whose moments are not in the store but with the caller, in
 // host memory: those that a machine owns where many share the optimizer's state
 // (ZeRO-1; Rajbhandari et al., SC 2020). The store's weights stay as they are. The
 // arithmetic is AdamW.Step's, to the bit.
@@ -50,19 +50,19 @@ func (s *Shard) Start(r bucket.Report, lr float64) (scale float64, err error) {
 // Done counts the update that was started as made.
 func (s *Shard) Done() { s.o.steps++ }
 
-// Update returns the weights, (unit size), and the moments, m and then v, behind
-// the update of a unit whose gradient is in the store. before is as after is; nil
+// Update returns the weights, (group size), and the moments, m and then v, behind
+// the update of a group whose gradient is in the store. before is as after is; nil
 // is zeros.
 func (s *Shard) Update(unit int, before []float32) (weights, after []float32, err error) {
 	l, e := s.o.store.Layout, s.o.store.Engine
 	dev := e.Dev
 	dev.Span("optimizer")
-	size := l.Units[unit].Size
+	size := l.Groups[unit].Size
 	if before != nil && len(before) != 2*size {
-		return nil, nil, fmt.Errorf("optim: %d values for the moments of %q, of %d", len(before), l.Units[unit].Name, 2*size)
+		return nil, nil, fmt.Errorf("optim: %d values for the moments of %q, of %d", len(before), l.Groups[unit].Name, 2*size)
 	}
 	weights, after = make([]float32, 0, size), make([]float32, 2*size)
-	for _, b := range l.Units[unit].Buckets {
+	for _, b := range l.Groups[unit].Buckets {
 		at, n := len(weights), l.Buckets[b].Size
 		w, m, v := first(s.weight, n), first(s.m, n), first(s.v, n)
 		dev.Copy(w.View(), s.o.store.Flat(bucket.Weight, b).View())
@@ -111,7 +111,7 @@ func (s *Shard) run(r run) {
 }
 
 // Moments returns the moments behind the update that was started, from those
-// before it and the unit's gradient, without a device: what a backup keeps. They
+// before it and the group's gradient, without a device: what a backup keeps. They
 // are Update's up to the rounding of a device that fuses multiplications and
 // additions.
 func (s *Shard) Moments(before, gradient []float32) []float32 {

@@ -9,7 +9,7 @@ import (
 	"concord/internal/optest"
 )
 
-// TestShard compares updates of units whose moments are in host memory with
+// TestShard compares updates of groups whose moments are in host memory with
 // AdamW's own: the weights and moments are the same bits, in every scope, and a
 // backup's moments are the same up to rounding.
 func TestShard(t *testing.T) {
@@ -18,7 +18,7 @@ func TestShard(t *testing.T) {
 		whole, parts := newStore(t, e, scope), newStore(t, e, scope)
 		a, b := newAdamW(t, whole), newAdamW(t, parts)
 		s := b.NewShard()
-		held, backup := make([][]float32, len(parts.Layout.Units)), make([][]float32, len(parts.Layout.Units))
+		held, backup := make([][]float32, len(parts.Layout.Groups)), make([][]float32, len(parts.Layout.Groups))
 		for k := range 4 {
 			norm, scale := step(t, whole, a, k)
 			for i, p := range params {
@@ -29,7 +29,7 @@ func TestShard(t *testing.T) {
 				t.Fatalf("scale %v, want %v: %v", got, scale, err)
 			}
 			updated := map[int][]float32{}
-			for u, unit := range parts.Layout.Units {
+			for u, unit := range parts.Layout.Groups {
 				w, m, err := s.Update(u, held[u])
 				if err != nil {
 					t.Fatal(err)
@@ -48,7 +48,7 @@ func TestShard(t *testing.T) {
 				}
 				held[u], updated[u] = m, w
 			}
-			for u, unit := range parts.Layout.Units {
+			for u, unit := range parts.Layout.Groups {
 				at := 0
 				for _, b := range unit.Buckets {
 					n := parts.Layout.Buckets[b].Size

@@ -81,7 +81,7 @@ func (t *Trainer) Grams() (report.Gram, bool) {
 		if b.G == nil {
 			continue
 		}
-		x := report.GramBucket{Name: b.Name, Size: b.Size, Method: t.Objective.Method(t.Store.Layout.Units[i].Group), Weights: b.Weights}
+		x := report.GramBucket{Name: b.Name, Size: b.Size, Method: t.Objective.Method(t.Store.Layout.Groups[i].Rule), Weights: b.Weights}
 		for j := range b.G.SymmetricDim() {
 			for k := range j + 1 {
 				x.G = append(x.G, report.Float(b.G.At(j, k)))
@@ -96,7 +96,7 @@ func (t *Trainer) Grams() (report.Gram, bool) {
 }
 
 // wholeCosines is the cosines between the languages' whole gradients, from the
-// sum of the units' Grams; nil where there is none.
+// sum of the groups' Grams; nil where there is none.
 func wholeCosines(r bucket.Report, m int) []report.Float {
 	sum := make([]float64, m*m)
 	any := false

@@ -120,7 +120,7 @@ func (r *Replica) allocate() (err error) {
 	if r.Store, err = device.NewStore(r.Engine, r.params(), cfg.Objective.Scope, r.rows(), states...); err != nil {
 		return err
 	}
-	r.Objective.Attach(r.Store.Layout.Units)
+	r.Objective.Attach(r.Store.Layout.Groups)
 	if err := r.Shape(cfg.Batch.Rows); err != nil {
 		return err
 	}
@@ -152,8 +152,8 @@ func (r *Replica) params() []bucket.Param {
 	out := device.Params(r.Arch)
 	for i := range out {
 		p := &out[i]
-		p.Group = r.Objective.Group(p.Name)
-		p.Single = !r.needs.AllRows && (r.Objective.Static() || r.Objective.StaticRule(p.Group) || ghost != nil && ghost(*p))
+		p.Rule = r.Objective.RuleOf(p.Name)
+		p.Single = !r.needs.AllRows && (r.Objective.Static() || r.Objective.StaticRule(p.Rule) || ghost != nil && ghost(*p))
 	}
 	return out
 }
@@ -192,9 +192,9 @@ func (r *Replica) ResolverOptions() bucket.Options {
 		return bucket.Options{Objectives: 1}
 	}
 	opt := bucket.Options{Objectives: len(r.Langs), Solver: o, InFlight: cfg.Objective.InFlight, Tokens: cfg.Batch.Rows * cfg.Batch.SeqLen,
-		MayFix: o.MayBeStatic(), Halves: cfg.Objective.Noise.Halves, Ghost: r.ghost()}
+		Static: o.MayBeStatic(), Halves: cfg.Objective.Noise.Halves, Ghost: r.ghost()}
 	if !r.ownRows {
-		opt.Lend = r.Model.Lendable()
+		opt.Reuse = r.Model.Reusable()
 	}
 	if cfg.Objective.Metric == "adam" {
 		opt.Metric = r.adamMetric

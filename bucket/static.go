@@ -6,19 +6,19 @@ import (
 	"concord/tensor"
 )
 
-// fixing makes gradients whose weights are known before the step: the gradient
+// staticScale makes gradients of static weights: the gradient
 // of Σ wₘ lossₘ is linear in one factor token by token, so scaling that factor's
 // rows by their objective's weight gives the combined gradient in one plain
 // product, without rows.
-type fixing struct {
+type staticScale struct {
 	factor tensor.Tensor // (N, K) scaled copy
 	tokens tensor.Tensor // (1, N) weight of each token
 	whole  tensor.Segments
 	unit   int // whose weights tokens holds, or -1
 }
 
-func (f *fixing) allocate(r *Resolver) {
-	if !r.opt.MayFix {
+func (f *staticScale) allocate(r *Resolver) {
+	if !r.opt.Static {
 		return
 	}
 	width := 0
@@ -37,14 +37,14 @@ func (f *fixing) allocate(r *Resolver) {
 	f.whole = e.NewSegments(gpu.RoleData, []int{0, r.opt.Tokens})
 }
 
-func (f *fixing) begin() { f.unit = -1 }
+func (f *staticScale) begin() { f.unit = -1 }
 
 // scale returns factor with every token's row times the weight of its objective
-// in unit u, and the segments that hold all tokens in one.
-func (f *fixing) scale(r *Resolver, u int, factor tensor.Tensor, seg tensor.Segments) (tensor.Tensor, tensor.Segments) {
+// in group u, and the segments that hold all tokens in one.
+func (f *staticScale) scale(r *Resolver, u int, factor tensor.Tensor, seg tensor.Segments) (tensor.Tensor, tensor.Segments) {
 	e := r.store.Engine
 	if f.unit != u || r.micro > 1 { // another micro-batch has other segments
-		e.Upload(f.tokens, tokenWeights(r.units[u].fixed, seg.Starts, halves(r.opt)))
+		e.Upload(f.tokens, tokenWeights(r.groups[u].static, seg.Starts, halves(r.opt)))
 		f.unit = u
 	}
 	out := tensor.Tensor{Buf: f.factor.Buf, R: factor.R, C: factor.C, LD: (factor.C + 3) &^ 3}
@@ -64,7 +64,7 @@ func tokenWeights(weights []float64, starts []int, perObjective int) []float32 {
 	return out
 }
 
-func (f *fixing) release() {
+func (f *staticScale) release() {
 	if f.factor.Buf != nil {
 		f.factor.Buf.Release()
 		f.tokens.Buf.Release()
