@@ -137,9 +137,6 @@ func (x Export) from(path string, cfg *config.Config, out *Exported) error {
 		err = saveTemplate(cfg, temp)
 	}
 	if err == nil {
-		err = saveTemplate(cfg, temp)
-	}
-	if err == nil {
 		err = os.Chmod(temp, 0o755)
 	}
 	if err == nil {

@@ -98,7 +98,7 @@ const (
 // warnings says what is unusual about a run's data and steps, each with the line that
 // changes it.
 func (c *corpus) warnings(cfg *config.Config, data []report.Data) []string {
-	out := c.meetingWarning(cfg)
+	out := append(c.meetingWarning(cfg), c.turnWarning(cfg)...)
 	for _, d := range data {
 		if !d.Seen {
 			continue

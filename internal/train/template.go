@@ -9,6 +9,7 @@ import (
 	"concord/internal/config"
 	"concord/internal/data"
 	"concord/internal/safetensors"
+	"concord/internal/tokenizer"
 )
 
 // modelFiles are those of the model's folder that decide the steps of a run, and
@@ -81,7 +82,8 @@ func (c *corpus) onlyChats() bool {
 
 // saveTemplate writes the template of data.template to the folder out of a model
 // that was trained with cfg, so that whoever uses the model asks it as it was
-// trained. Without data.template the model's own is there already.
+// trained, and has the model stop at the end of its turns. Without data.template
+// the model's own is there already.
 func saveTemplate(cfg *config.Config, out string) error {
 	if cfg.Data.Template == "" {
 		return nil
@@ -93,5 +95,13 @@ func saveTemplate(cfg *config.Config, out string) error {
 	if err := safetensors.WriteFile(filepath.Join(out, chat.File), []byte(t.Source)); err != nil {
 		return fmt.Errorf("chat template: %w", err)
 	}
-	return nil
+	tok, err := tokenizer.Load(filepath.Join(out, "tokenizer.json"))
+	if err != nil {
+		return DataError(err)
+	}
+	end, err := findTurnEnd(tok, t)
+	if err != nil || !end.isToken {
+		return err
+	}
+	return addStop(tok, out, end.token)
 }

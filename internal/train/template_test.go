@@ -62,6 +62,54 @@ func TestTemplateOfRun(t *testing.T) {
 	}
 }
 
+// A turn's end at which other programs would not stop is said, or, with a template of
+// data.template, added to the tokens at which the tuned model stops.
+func TestTurnEnds(t *testing.T) {
+	turns := func(end string) string {
+		return `{% for m in messages %}{{ m.role[0] + m.content + '` + end + `' }}{% endfor %}{% if add_generation_prompt %}a{% endif %}`
+	}
+	for _, c := range []struct{ end, own, given string }{ // warnings
+		{"<|eos|>", "", ""},
+		{"<|bos|>", "add 256 to eos_token_id in ", ""},
+		{"</turn>", `end with the text "</turn>"`, `end with the text "</turn>"`},
+		{"", "does not end the assistant's turns", "does not end the assistant's turns"},
+	} {
+		for _, given := range []bool{false, true} {
+			want, override := c.own, "data.template="
+			if given {
+				want, override = c.given, "data.template=mine.jinja"
+			}
+			cfg := talking(t, override, "schedule.steps=1")
+			traintest.WriteFile(t, cfg.Resolve("mine.jinja"), turns(c.end))
+			traintest.WriteFile(t, filepath.Join(cfg.Resolve("base"), chat.File), turns(c.end))
+			traintest.WriteFile(t, filepath.Join(cfg.Resolve("base"), generationFile), `{"top_p": 0.90, "eos_token_id": 257}`)
+			plan, err := Check(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			said := strings.Join(plan.Warnings, "\n")
+			if want == "" && strings.Contains(said, "turns") || !strings.Contains(said, want) {
+				t.Errorf("turns end with %q, given %v: said %q, want %q", c.end, given, said, want)
+			}
+			if !given || c.end != "<|bos|>" {
+				continue
+			}
+			sum, err := Run(context.Background(), cfg, UI{Out: io.Discard})
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw, err := os.ReadFile(filepath.Join(sum.Model, generationFile))
+			if text := strings.Join(strings.Fields(string(raw)), ""); err != nil || text != `{"eos_token_id":[256,257],"top_p":0.90}` {
+				t.Errorf("the tuned model has %s, %v", raw, err)
+			}
+			v, err := openVoice(sum.Model, Generation{}, io.Discard)
+			if err != nil || !strings.Contains(v.String(), "stops at <|bos|> (256), <|eos|> (257)") {
+				t.Errorf("%v, %v", v, err)
+			}
+		}
+	}
+}
+
 // A template that has nothing to render is said to be unused.
 func TestTemplateUnused(t *testing.T) {
 	cfg := tiny(t)

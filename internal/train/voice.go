@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"concord/internal/chat"
@@ -48,17 +47,14 @@ func (v *voice) readStops(dir string) (err error) {
 	if v.stop, err = v.tok.StopTokens(dir); err != nil || v.template == nil {
 		return err
 	}
-	end := v.template.EndOfTurn()
-	ids, err := v.tok.Encode(end, false)
+	end, err := findTurnEnd(v.tok, v.template)
 	switch {
 	case err != nil:
 		return err
-	case len(ids) > 0 && v.tok.IsSpecial(ids[0]):
-		v.stop = append(v.stop, ids[0])
-		slices.Sort(v.stop)
-		v.stop = slices.Compact(v.stop)
-	case end != "":
-		v.stopTexts = []string{end}
+	case end.isToken:
+		v.stop = withToken(v.stop, end.token)
+	case end.text != "":
+		v.stopTexts = []string{end.text}
 	}
 	return nil
 }
