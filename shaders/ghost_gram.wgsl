@@ -3,7 +3,7 @@
 // a      (hi - lo, hi) f32, row stride ld, read; inner products dY[s] . dY[t]
 // b      (hi - lo, hi) f32, row stride ld, read; inner products X[s] . X[t]
 // starts (M + 1) u32, read; objective j's tokens are starts[j] .. starts[j+1]-1
-// part   (N, M) f32, write rows lo .. hi-1; objectives behind s's get 0
+// part   (N, M) f32, write rows lo .. hi-1; objectives after s's get 0
 //
 // <dW_i, dW_j> = sum over s in i, t in j of (dY_s . dY_t)(X_s . X_t), without dW:
 // tokens are sorted by objective and the sum is symmetric, so pairs with t <= s

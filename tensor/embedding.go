@@ -106,7 +106,7 @@ func (x *TokenIndex) Update(ids []uint32, seg Segments) {
 	e.Dev.Write(gpu.View{Buf: x.runs.Buf, Size: f32Bytes(len(flat))}, byteView(flat))
 }
 
-// sort fills x.order, the rows sorted by (objective, id, row) and behind them
+// sort fills x.order, the rows sorted by (objective, id, row) and after them
 // the numbers of the pieces, and returns the runs over it: direct ones, pieces of
 // long ones, and the long ones as runs of pieces.
 func (x *TokenIndex) sort(ids []uint32, seg Segments) (direct, pieces, long []tokenRun) {
@@ -143,7 +143,7 @@ func (x *TokenIndex) sort(ids []uint32, seg Segments) (direct, pieces, long []to
 }
 
 // firsts is, for each of m objectives, the index of its first run, counted from
-// base, and the end behind the last.
+// base, and the end after the last.
 func firsts(runs []tokenRun, m, base int) []int {
 	out := make([]int, m+1)
 	for i := range out {

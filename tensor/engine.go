@@ -81,7 +81,7 @@ func (t Tensor) RawView() gpu.View { return gpu.View{Buf: t.Buf, Offset: t.Offse
 func (t Tensor) String() string { return fmt.Sprintf("(%d,%d)", t.R, t.C) }
 
 // Rows is where the gradients of one parameter go: M matrices of shape (R, C),
-// one per objective (language), matrix m at element m*Stride behind Offset.
+// one per objective (language), matrix m at element m*Stride after Offset.
 // A plain gradient is the case M = 1. LD as in Tensor.
 type Rows struct {
 	Buf    *gpu.Buffer

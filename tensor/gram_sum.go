@@ -58,7 +58,7 @@ func (g *GramSum) addRows(p gramPlan, sums gpu.View) {
 	g.add(gramPart{int64(alignUp(int(sums.Size), bindAlign)), sums.Size, p})
 }
 
-// add counts a part that has been recorded behind the others.
+// add counts a part that has been recorded after the others.
 func (g *GramSum) add(p gramPart) { g.parts, g.at = append(g.parts, p), g.at+p.bytes }
 
 // place is s with the rest of g's memory for its sums.

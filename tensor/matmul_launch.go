@@ -32,7 +32,7 @@ type matmulParams struct {
 type splitParams struct{ N4, Slices, Accumulate uint32 }
 
 // variant is one way to run a product. Its name is that of its table entry, with
-// "-k4" behind it when it splits K in four.
+// "-k4" after it when it splits K in four.
 type variant struct {
 	name       string
 	kernel     string // of NN and NT
@@ -58,7 +58,7 @@ var variants = []variant{
 // maxSlices bounds a split of K.
 const maxSlices = 64
 
-// Variants lists the names that Options.Variant accepts. "-k2" to "-k64" behind a
+// Variants lists the names that Options.Variant accepts. "-k2" to "-k64" after a
 // name splits long sums over K into that many parts, added in a fixed order.
 func (e *Engine) Variants() []string { return variantNames() }
 

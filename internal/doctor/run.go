@@ -27,7 +27,7 @@ type Verdict struct {
 // Run runs tests, each twice, on the adapter that o names and returns one verdict per kernel,
 // in the order of the tests; tell, which may be nil, gets each as soon as it is
 // known. A test that fails, panics or breaks the device is a verdict, never an
-// end: the kernels behind it get a new device. The error is that of opening the
+// end: the kernels after it get a new device. The error is that of opening the
 // first device.
 func Run(o gpu.Options, tests []Test, tell func(Verdict)) ([]Verdict, error) {
 	r := &runner{options: o}
