@@ -13,7 +13,7 @@ type flow interface {
 	// finish resolves what is left.
 	finish()
 	// rows is where the rows of a parameter that is being resolved lie.
-	rows(p Place) tensor.Rows
+	rows(p Place) tensor.TaskGrads
 	// follows says that nothing is written here in this step.
 	follows() bool
 }
@@ -54,6 +54,6 @@ func (f *alone) finish() {
 	}
 }
 
-func (f *alone) rows(p Place) tensor.Rows { return f.r.memory.rows(f.r, p) }
+func (f *alone) rows(p Place) tensor.TaskGrads { return f.r.memory.rows(f.r, p) }
 
 func (f *alone) follows() bool { return false }

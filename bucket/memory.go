@@ -116,9 +116,9 @@ func (m *memory) view(r *Resolver, p Place) gpu.View {
 }
 
 // rows is p's gradients, one matrix per row.
-func (m *memory) rows(r *Resolver, p Place) tensor.Rows {
+func (m *memory) rows(r *Resolver, p Place) tensor.TaskGrads {
 	v := m.view(r, p)
-	return tensor.Rows{Buf: v.Buf, Offset: v.Offset, M: r.rows(), Stride: p.Extent(), R: p.R, C: p.C, LD: p.LD()}
+	return tensor.TaskGrads{Buf: v.Buf, Offset: v.Offset, M: r.rows(), Stride: p.Extent(), R: p.R, C: p.C, LD: p.LD()}
 }
 
 // release frees the arenas.

@@ -152,7 +152,7 @@ func (f *owners) upload(e exchange.Event) {
 }
 
 // arenaRows is where the k-th parameter of the group being resolved has its rows.
-func (r *Resolver) arenaRows(p Place, k int) tensor.Rows {
+func (r *Resolver) arenaRows(p Place, k int) tensor.TaskGrads {
 	size := tensor.F32.Bytes(int64(r.rows()) * int64(p.Extent()))
 	for len(r.arena) <= k {
 		r.arena = append(r.arena, nil)
@@ -163,11 +163,11 @@ func (r *Resolver) arenaRows(p Place, k int) tensor.Rows {
 		}
 		r.arena[k] = r.store.Engine.Dev.NewBuffer(gpu.RoleRows, "rows to resolve", size)
 	}
-	return tensor.Rows{Buf: r.arena[k], M: r.rows(), Stride: p.Extent(), R: p.R, C: p.C, LD: p.LD()}
+	return tensor.TaskGrads{Buf: r.arena[k], M: r.rows(), Stride: p.Extent(), R: p.R, C: p.C, LD: p.LD()}
 }
 
 // rows implements flow: those of all machines lie in the arena.
-func (f *owners) rows(p Place) tensor.Rows {
+func (f *owners) rows(p Place) tensor.TaskGrads {
 	r, k := f.r, 0
 	for _, b := range r.store.Layout.Groups[r.groupOf(p)].Buckets {
 		for _, q := range r.store.Layout.Buckets[b].Params {

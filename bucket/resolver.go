@@ -274,8 +274,8 @@ func (r *Resolver) Use(name string, factor tensor.Tensor, seg tensor.Segments, w
 }
 
 // inPlace is the parameter's one gradient.
-func (r *Resolver) inPlace(p Place) tensor.Rows {
-	return tensor.Rows{Buf: r.store.Flat(Gradient, p.Bucket).Buf, Offset: tensor.F32.Bytes(int64(p.Offset)), M: 1,
+func (r *Resolver) inPlace(p Place) tensor.TaskGrads {
+	return tensor.TaskGrads{Buf: r.store.Flat(Gradient, p.Bucket).Buf, Offset: tensor.F32.Bytes(int64(p.Offset)), M: 1,
 		Stride: p.Extent(), R: p.R, C: p.C, LD: p.LD()}
 }
 
@@ -325,7 +325,7 @@ func (r *Resolver) startGram(i int) *tensor.GramSum {
 }
 
 // flatten is rows as vectors, padding within a matrix included.
-func flatten(rows tensor.Rows) tensor.Rows {
+func flatten(rows tensor.TaskGrads) tensor.TaskGrads {
 	n := rows.R * rows.LD
 	rows.R, rows.C, rows.LD = 1, n, n
 	return rows

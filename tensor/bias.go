@@ -31,7 +31,7 @@ type biasBackwardParams struct{ C4, DoutLD4, Stride4, Base, Accumulate uint32 }
 // BiasBackward writes to out, rows of (1, C), objective m's gradient of a bias:
 // the sum of dout's rows, (N, C), over the tokens of segment m, added when
 // accumulate. N is seg's last start. out lies in another buffer than dout.
-func (e *Engine) BiasBackward(out Rows, dout Tensor, seg Segments, accumulate bool) {
+func (e *Engine) BiasBackward(out TaskGrads, dout Tensor, seg Segments, accumulate bool) {
 	if out.M != seg.M() || out.R*out.C != dout.C || seg.Starts[seg.M()] != dout.R {
 		panic(fmt.Sprintf("tensor: bias backward: out %d x (%d,%d), dout %v, segments %v", out.M, out.R, out.C, dout, seg.Starts))
 	}

@@ -39,7 +39,7 @@ func TestBiasBackward(t *testing.T) {
 					held = before
 				}
 				ref.BiasBackward(want, dout, s.c, s.starts, accumulate)
-				checkRows(t, e, m, 1, s.c, want, held, func(out Rows) { e.BiasBackward(out, td, seg, accumulate) })
+				checkRows(t, e, m, 1, s.c, want, held, func(out TaskGrads) { e.BiasBackward(out, td, seg, accumulate) })
 			}
 		})
 	}

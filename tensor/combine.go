@@ -20,7 +20,7 @@ type combineParams struct {
 // Combine computes out (+)= Σ weights[m] · rows[m], the combined gradient
 // Jᵀ w. Rows of weight 0 are not read at all, so a NaN in them does no harm.
 // out has the shape of one row, in a buffer other than the rows'; M is at most 64.
-func (e *Engine) Combine(out Tensor, rows Rows, weights []float32, accumulate bool) {
+func (e *Engine) Combine(out Tensor, rows TaskGrads, weights []float32, accumulate bool) {
 	if len(weights) != rows.M || rows.M > 64 || out.R != rows.R || out.LD != rows.LD {
 		panic(fmt.Sprintf("tensor: combine: %d weights for %d rows (%d,%d), at most 64, into %v", len(weights), rows.M, rows.R, rows.C, out))
 	}
@@ -41,7 +41,7 @@ func (e *Engine) Combine(out Tensor, rows Rows, weights []float32, accumulate bo
 
 // combineSome adds the first rows of used, as many as one dispatch takes and
 // one binding may span, and returns how many.
-func (e *Engine) combineSome(out Tensor, rows Rows, weights []float32, used []int, accumulate bool) int {
+func (e *Engine) combineSome(out Tensor, rows TaskGrads, weights []float32, used []int, accumulate bool) int {
 	n := rows.R * rows.LD
 	limit := e.Dev.Info().Limits.MaxStorageBufferBindingSize
 	first, count := used[0], 1

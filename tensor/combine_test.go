@@ -70,7 +70,7 @@ func TestCombineFoldsGrid(t *testing.T) {
 	x := optest.Random(n, 1)
 	row := upload(e, 1, n, x)
 	out := e.New(gpu.RoleScratch, "out", 1, n)
-	e.Combine(out, Rows{Buf: row.Buf, M: 1, Stride: n + 60, R: 1, C: n, LD: n}, []float32{-2}, false)
+	e.Combine(out, TaskGrads{Buf: row.Buf, M: 1, Stride: n + 60, R: 1, C: n, LD: n}, []float32{-2}, false)
 	got := download(t, e, out)
 	for i := range got {
 		if got[i] != -2*x[i] {

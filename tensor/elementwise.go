@@ -22,7 +22,7 @@ type trimmedMeanParams struct {
 // is divided by the number of rows used. Draws are keyed by key and the
 // element's number, base + r·C + c. out is one row's matrix in another buffer.
 // Chen et al., NeurIPS 2020.
-func (e *Engine) GradDrop(out Tensor, rows Rows, used []int, leak float32, key [2]uint32, base uint32) {
+func (e *Engine) GradDrop(out Tensor, rows TaskGrads, used []int, leak float32, key [2]uint32, base uint32) {
 	e.eachPiece("graddrop", out, rows, used, func(x piece) {
 		e.run(call{kernel: "graddrop", params: gradDropParams{First: uint32(x.first), N: uint32(x.n), Cols: uint32(rows.C), LD: uint32(rows.LD), Stride: uint32(x.stride), M: uint32(x.m),
 			Mask0: x.mask[0], Mask1: x.mask[1], Key0: key[0], Key1: key[1], Base: base, Leak: leak, Share: 1 / float32(len(used))},
@@ -34,7 +34,7 @@ func (e *Engine) GradDrop(out Tensor, rows Rows, used []int, leak float32, key [
 // others are not read) without the trim smallest and the trim largest values;
 // trim is lowered so that at least one value is left. out is one row's matrix in
 // another buffer. Yin et al., ICML 2018.
-func (e *Engine) TrimmedMean(out Tensor, rows Rows, used []int, trim int) {
+func (e *Engine) TrimmedMean(out Tensor, rows TaskGrads, used []int, trim int) {
 	k := len(used)
 	trim = max(0, min(trim, (k-1)/2))
 	e.eachPiece("trimmed mean", out, rows, used, func(x piece) {
@@ -60,7 +60,7 @@ type piece struct {
 // used to out. Rows that lie further apart than one binding spans, as those of a
 // large parameter or of a bucket of the whole model, are copied together, a range
 // of elements at a time.
-func (e *Engine) eachPiece(what string, out Tensor, rows Rows, used []int, f func(piece)) {
+func (e *Engine) eachPiece(what string, out Tensor, rows TaskGrads, used []int, f func(piece)) {
 	checkUsed(what, out, rows, used)
 	first, total := used[0], rows.R*rows.LD
 	near := rows.slice(first, used[len(used)-1]+1)
@@ -87,7 +87,7 @@ func (e *Engine) eachPiece(what string, out Tensor, rows Rows, used []int, f fun
 }
 
 // checkUsed panics unless used lists rows in ascending order and out is like one.
-func checkUsed(what string, out Tensor, rows Rows, used []int) {
+func checkUsed(what string, out Tensor, rows TaskGrads, used []int) {
 	ok := rows.M <= 64 && out.R == rows.R && out.C == rows.C && out.LD == rows.LD && out.Buf != rows.Buf && len(used) > 0
 	for k, m := range used {
 		ok = ok && m >= 0 && m < rows.M && (k == 0 || m > used[k-1])

@@ -11,7 +11,7 @@ import (
 
 // elementRows is m matrices (r, c) for the element-wise operations: row 1 is NaN
 // where there are three or more, and every fifth value of row 0 is 0.
-func elementRows(e *Engine, m, r, c int) (Rows, []float32) {
+func elementRows(e *Engine, m, r, c int) (TaskGrads, []float32) {
 	ld := (c + 3) &^ 3
 	stride := alignUp(r*ld, 64)
 	padded, dense := make([]float32, m*stride), make([]float32, m*r*c)
@@ -26,7 +26,7 @@ func elementRows(e *Engine, m, r, c int) (Rows, []float32) {
 			dense[k*r*c+i], padded[k*stride+i/c*ld+i%c] = v, v
 		}
 	}
-	return Rows{Buf: upload(e, 1, len(padded), padded).Buf, M: m, Stride: stride, R: r, C: c, LD: ld}, dense
+	return TaskGrads{Buf: upload(e, 1, len(padded), padded).Buf, M: m, Stride: stride, R: r, C: c, LD: ld}, dense
 }
 
 func TestElementwise(t *testing.T) {

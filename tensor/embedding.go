@@ -162,7 +162,7 @@ type embeddingBackwardParams struct {
 // are cleared first; with it they are added to, as when a tied head wrote its
 // part before. idx holds the ids and segments of this batch (TokenIndex.Update).
 // out lies in another buffer than dout.
-func (e *Engine) EmbeddingBackward(out Rows, dout Tensor, idx *TokenIndex, accumulate bool) {
+func (e *Engine) EmbeddingBackward(out TaskGrads, dout Tensor, idx *TokenIndex, accumulate bool) {
 	if out.M != len(idx.direct)-1 || out.C != dout.C || dout.R != idx.tokens {
 		panic(fmt.Sprintf("tensor: embedding backward: out %d x (%d,%d), dout %v, index of %d tokens in %d objectives", out.M, out.R, out.C, dout, idx.tokens, len(idx.direct)-1))
 	}
@@ -177,7 +177,7 @@ func (e *Engine) EmbeddingBackward(out Rows, dout Tensor, idx *TokenIndex, accum
 	if first, end := idx.pieces[0], idx.pieces[1]; first < end {
 		idx.scratch(dout.C)
 		t := idx.partial
-		all := Rows{Buf: t.Buf, Offset: t.Offset, M: 1, R: t.R, C: t.C, LD: t.LD}
+		all := TaskGrads{Buf: t.Buf, Offset: t.Offset, M: 1, R: t.R, C: t.C, LD: t.LD}
 		e.embeddingRuns(all, dout, idx, [2]int{first, end}, 0, false)
 	}
 	for _, part := range e.bindable(out) {
@@ -189,7 +189,7 @@ func (e *Engine) EmbeddingBackward(out Rows, dout Tensor, idx *TokenIndex, accum
 
 // embeddingRuns sums the runs [first, end) of idx over rows of x into out, whose
 // first objective is base.
-func (e *Engine) embeddingRuns(out Rows, x Tensor, idx *TokenIndex, runs [2]int, base int, accumulate bool) {
+func (e *Engine) embeddingRuns(out TaskGrads, x Tensor, idx *TokenIndex, runs [2]int, base int, accumulate bool) {
 	c4 := vec4s(out.C)
 	n := runs[1] - runs[0]
 	if n == 0 {

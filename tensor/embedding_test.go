@@ -58,7 +58,7 @@ func TestEmbeddingBackward(t *testing.T) {
 					copy(want, before)
 				}
 				ref.EmbeddingBackward(want, dout, s.ids, s.starts, s.v, s.c, accumulate)
-				checkRows(t, e, m, s.v, s.c, want, before, func(out Rows) { e.EmbeddingBackward(out, td, idx, accumulate) })
+				checkRows(t, e, m, s.v, s.c, want, before, func(out TaskGrads) { e.EmbeddingBackward(out, td, idx, accumulate) })
 			}
 		})
 	}
@@ -83,7 +83,7 @@ func TestTokenIndexIsReused(t *testing.T) {
 		idx.Update(ids, e.NewSegments(gpu.RoleData, starts))
 		td := upload(e, n, c, dout)
 		ref.EmbeddingBackward(want, dout, ids, starts, v, c, false)
-		checkRows(t, e, m, v, c, want, nil, func(out Rows) { e.EmbeddingBackward(out, td, idx, false) })
+		checkRows(t, e, m, v, c, want, nil, func(out TaskGrads) { e.EmbeddingBackward(out, td, idx, false) })
 	}
 }
 

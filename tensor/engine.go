@@ -80,10 +80,10 @@ func (t Tensor) RawView() gpu.View { return gpu.View{Buf: t.Buf, Offset: t.Offse
 
 func (t Tensor) String() string { return fmt.Sprintf("(%d,%d)", t.R, t.C) }
 
-// Rows is where the gradients of one parameter go: M matrices of shape (R, C),
+// TaskGrads is where the task gradients of one parameter go: M matrices of shape (R, C),
 // one per objective (language), matrix m at element m*Stride after Offset.
 // A plain gradient is the case M = 1. LD as in Tensor.
-type Rows struct {
+type TaskGrads struct {
 	Buf    *gpu.Buffer
 	Offset int64 // bytes, a multiple of 256
 	M      int
@@ -93,12 +93,12 @@ type Rows struct {
 }
 
 // View is the byte range from objective 0's first element to objective M-1's last.
-func (r Rows) View() gpu.View {
+func (r TaskGrads) View() gpu.View {
 	return gpu.View{Buf: r.Buf, Offset: r.Offset, Size: f32Bytes(int64(r.M-1)*int64(r.Stride) + int64(r.R)*int64(r.LD))}
 }
 
 // Objective is objective m's matrix alone.
-func (r Rows) Objective(m int) Tensor {
+func (r TaskGrads) Objective(m int) Tensor {
 	return Tensor{Buf: r.Buf, Offset: r.Offset + f32Bytes(int64(m)*int64(r.Stride)), R: r.R, C: r.C, LD: r.LD}
 }
 

@@ -56,7 +56,7 @@ func ExampleEngine_MatMulSegmented() {
 	defer e.Dev.Close()
 	dy := matrix(e, tensor.F32, 3, 1, 0, 0, 1, -1, -1) // (3 tokens, out 2)
 	x := matrix(e, tensor.F32, 3, 1, 2, 3, 4, 5, 6)    // (3 tokens, in 2)
-	rows := tensor.Rows{Buf: e.Dev.NewBuffer(gpu.RoleRows, "rows", tensor.F32.Bytes(2*64)), M: 2, Stride: 64, R: 2, C: 2, LD: 4}
+	rows := tensor.TaskGrads{Buf: e.Dev.NewBuffer(gpu.RoleRows, "rows", tensor.F32.Bytes(2*64)), M: 2, Stride: 64, R: 2, C: 2, LD: 4}
 	e.MatMulSegmented(rows, dy, x, e.NewSegments(gpu.RoleData, []int{0, 2, 3}), false)
 	for m := range rows.M {
 		got, err := e.Download(rows.Objective(m))

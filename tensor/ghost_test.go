@@ -35,7 +35,7 @@ func TestGhost(t *testing.T) {
 			hy, hx := optest.Random(n*r, 1), optest.Random(n*c, 2)
 			dy, x, seg := upload(e, n, r, hy), upload(e, n, c, hx), e.NewSegments(gpu.RoleData, starts)
 			want := ref.GhostGram(hy, hx, starts, r, c)
-			rows := Rows{Buf: e.New(gpu.RoleScratch, "rows", 1, m*alignUp(r*alignUp(c, 4), 64)).Buf, M: m, Stride: alignUp(r*alignUp(c, 4), 64), R: r, C: c, LD: alignUp(c, 4)}
+			rows := TaskGrads{Buf: e.New(gpu.RoleScratch, "rows", 1, m*alignUp(r*alignUp(c, 4), 64)).Buf, M: m, Stride: alignUp(r*alignUp(c, 4), 64), R: r, C: c, LD: alignUp(c, 4)}
 			e.MatMulSegmented(rows, dy, x, seg, false)
 			flat := rows
 			flat.R, flat.C, flat.LD = 1, r*rows.LD, r*rows.LD
@@ -115,7 +115,7 @@ func BenchmarkGhost(b *testing.B) {
 		dy, x, seg := upload(e, n, r, optest.Random(n*r, 1)), upload(e, n, c, optest.Random(n*c, 2)), e.NewSegments(gpu.RoleData, starts)
 		out, w := e.New(gpu.RoleScratch, "out", r, c), upload(e, 1, n, optest.Random(n, 3))
 		stride := alignUp(r*c, 64)
-		rows := Rows{Buf: e.New(gpu.RoleScratch, "rows", 1, m*stride).Buf, M: m, Stride: stride, R: r, C: c, LD: c}
+		rows := TaskGrads{Buf: e.New(gpu.RoleScratch, "rows", 1, m*stride).Buf, M: m, Stride: stride, R: r, C: c, LD: c}
 		flat := rows
 		flat.R, flat.C, flat.LD = 1, r*c, r*c
 		weights := optest.Random(m, 4)

@@ -60,7 +60,7 @@ func (s GramScratch) Release() {
 }
 
 // check panics when s cannot hold the partial sums of rows by plan p.
-func (s GramScratch) check(rows Rows, p gramPlan, slots int) {
+func (s GramScratch) check(rows TaskGrads, p gramPlan, slots int) {
 	need := p.sums(slots)
 	if have := [3]int{s.part.LD, s.mid.LD, s.out.LD}; need[0] > have[0] || need[1] > have[1] || need[2] > have[2] {
 		panic(fmt.Sprintf("tensor: gram: scratch for %d rows of %d values holds %v partial, folded and final sums; %d rows of %d, %d apart, need %v",
@@ -80,7 +80,7 @@ type PendingGram struct {
 // the host; the relative error of an entry is near one float32 ulp of
 // √(Gᵢᵢ Gⱼⱼ). Non-finite gradients give non-finite entries in their row and
 // column only. s must have been made for at least M rows of this length.
-func (e *Engine) Gram(rows Rows, s GramScratch) *PendingGram {
+func (e *Engine) Gram(rows TaskGrads, s GramScratch) *PendingGram {
 	if n := rows.R * rows.LD; rows.M < 1 || rows.M > 64 || rows.M > s.m || n > s.n {
 		panic(fmt.Sprintf("tensor: gram: %d rows of %d values (at most 64 rows), scratch for %d of %d", rows.M, n, s.m, s.n))
 	}
@@ -88,14 +88,14 @@ func (e *Engine) Gram(rows Rows, s GramScratch) *PendingGram {
 }
 
 // gram is Gram by plan p.
-func (e *Engine) gram(rows Rows, s GramScratch, p gramPlan) *PendingGram {
+func (e *Engine) gram(rows TaskGrads, s GramScratch, p gramPlan) *PendingGram {
 	sums := e.gramRecord(rows, s, p, Tensor{})
 	return &PendingGram{read: e.Dev.Read(sums), plan: p}
 }
 
 // gramRecord records the device's part and returns where the sums are. Rows are
 // multiplied by root (1, n), unless that is nothing.
-func (e *Engine) gramRecord(rows Rows, s GramScratch, p gramPlan, root Tensor) gpu.View {
+func (e *Engine) gramRecord(rows TaskGrads, s GramScratch, p gramPlan, root Tensor) gpu.View {
 	slots := e.slots(p, rows.R*rows.LD)
 	first, last := p.folded(slots)
 	s.check(rows, p, slots)
@@ -126,7 +126,7 @@ func (e *Engine) gramRecord(rows Rows, s GramScratch, p gramPlan, root Tensor) g
 }
 
 // gramBlock sums block (i, j) of G, j ≤ i, into part (pairs, slots).
-func (e *Engine) gramBlock(part gpu.View, rows Rows, root Tensor, p gramPlan, i, j, slots int) {
+func (e *Engine) gramBlock(part gpu.View, rows TaskGrads, root Tensor, p gramPlan, i, j, slots int) {
 	n := rows.R * rows.LD
 	height, width := p.rows(i), p.rows(j)
 	consts := map[string]string{"ROWS": strconv.Itoa(height)}
@@ -155,7 +155,7 @@ func (e *Engine) gramBlock(part gpu.View, rows Rows, root Tensor, p gramPlan, i,
 }
 
 // view binds the rows of block i only.
-func (p gramPlan) view(rows Rows, i int) gpu.View {
+func (p gramPlan) view(rows TaskGrads, i int) gpu.View {
 	return rows.slice(i*p.h, i*p.h+p.rows(i)).View()
 }
 

@@ -38,7 +38,7 @@ func (e *Engine) NewGramAdamScratch(m, n int) GramScratch {
 // AddAdam adds the Gram of rows, vectors of n values, in the metric: v (1, n) is
 // their second moment before the update. A row with NaN or infinite values gives
 // non-finite entries in its row and column only; the others' leave these values out. s is from NewGramAdamScratch.
-func (g *GramSum) AddAdam(rows Rows, v Tensor, metric AdamMetric, s GramScratch) {
+func (g *GramSum) AddAdam(rows TaskGrads, v Tensor, metric AdamMetric, s GramScratch) {
 	n := rows.R * rows.LD
 	if rows.R != 1 || v.R*v.LD != n || s.root.LD < n || len(metric.Mean) != rows.M || metric.Step < 1 {
 		panic(fmt.Sprintf("tensor: gram in Adam's metric: %d rows (%d,%d), v %v, %d means, step %d, scratch %v", rows.M, rows.R, rows.C, v, len(metric.Mean), metric.Step, s.root))
@@ -51,7 +51,7 @@ func (g *GramSum) AddAdam(rows Rows, v Tensor, metric AdamMetric, s GramScratch)
 }
 
 // adamRoot writes √D to root.
-func (e *Engine) adamRoot(root Tensor, rows Rows, v Tensor, m AdamMetric) {
+func (e *Engine) adamRoot(root Tensor, rows TaskGrads, v Tensor, m AdamMetric) {
 	e.Combine(root, rows, m.Mean, false)
 	n4 := int(vec4s(root.LD))
 	e.run(call{kernel: "adam_root",

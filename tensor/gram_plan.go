@@ -25,7 +25,7 @@ type gramPlan struct {
 }
 
 // gramPlan is the plan for rows. A software rasterizer runs workgroup memory slowly.
-func (e *Engine) gramPlan(rows Rows) gramPlan {
+func (e *Engine) gramPlan(rows TaskGrads) gramPlan {
 	p := gramPlan{m: rows.M, h: gramBlock}
 	if !e.cpu && rows.M > gramBlock {
 		p.h, p.tile = gramTile, true
@@ -34,15 +34,15 @@ func (e *Engine) gramPlan(rows Rows) gramPlan {
 }
 
 // bindable halves the blocks until one binding can span one.
-func (p gramPlan) bindable(rows Rows, limit int64) gramPlan {
+func (p gramPlan) bindable(rows TaskGrads, limit int64) gramPlan {
 	for p.h > 1 && rows.slice(0, min(p.h, rows.M)).View().Size > limit {
 		p.h /= 2
 	}
 	return p
 }
 
-// lengths is Rows of m vectors of n values as NewGramScratch and GramSumBytes know them.
-func lengths(m, n int) Rows { return Rows{M: m, Stride: alignUp(n, 64), R: 1, LD: F32.LD(n)} }
+// lengths is TaskGrads of m vectors of n values as NewGramScratch and GramSumBytes know them.
+func lengths(m, n int) TaskGrads { return TaskGrads{M: m, Stride: alignUp(n, 64), R: 1, LD: F32.LD(n)} }
 
 func (p gramPlan) blocks() int { return ceilDiv(p.m, p.h) }
 

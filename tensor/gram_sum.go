@@ -48,7 +48,7 @@ func (s GramSums) Release() { s.t.Buf.Release() }
 func (e *Engine) NewGramSum(m int, to GramSums) *GramSum { return &GramSum{e: e, m: m, to: to} }
 
 // Add adds the Gram of rows, as Gram computes it. s is scratch for one Gram.
-func (g *GramSum) Add(rows Rows, s GramScratch) {
+func (g *GramSum) Add(rows TaskGrads, s GramScratch) {
 	p := g.e.gramPlan(rows)
 	g.addRows(p, g.e.gramRecord(rows, g.place(s), p, Tensor{}))
 }

@@ -14,7 +14,7 @@ import (
 
 // testRows uploads m random rows of n values, stride elements apart, and NaN
 // into the gaps between them.
-func testRows(e *Engine, m, n int, seed uint64) (Rows, []float32) {
+func testRows(e *Engine, m, n int, seed uint64) (TaskGrads, []float32) {
 	ld := (n + 3) &^ 3
 	stride := alignUp(ld, 64)
 	host := make([]float32, m*stride)
@@ -26,7 +26,7 @@ func testRows(e *Engine, m, n int, seed uint64) (Rows, []float32) {
 	for i := range m {
 		copy(host[i*stride:], optest.Random(n, seed+uint64(i)))
 	}
-	return Rows{Buf: upload(e, 1, m*stride, host).Buf, M: m, Stride: stride, R: 1, C: n, LD: ld}, host
+	return TaskGrads{Buf: upload(e, 1, m*stride, host).Buf, M: m, Stride: stride, R: 1, C: n, LD: ld}, host
 }
 
 // gramError is the largest error of an entry relative to √(Gᵢᵢ Gⱼⱼ).
@@ -281,7 +281,7 @@ func benchmarkRows(b *testing.B, e *Engine, bytes int64, f func()) {
 	defer src.Buf.Release()
 	defer dst.Buf.Release()
 	copied := bandwidth(b, e, bytes, func() { e.Dev.Copy(dst.View(), src.View()) })
-	row := Rows{Buf: src.Buf, M: 1, Stride: n, R: 1, C: n, LD: n}
+	row := TaskGrads{Buf: src.Buf, M: 1, Stride: n, R: 1, C: n, LD: n}
 	kernel := bandwidth(b, e, bytes, func() { e.Combine(dst, row, []float32{1}, false) })
 	f()
 	if err := e.Dev.Sync(); err != nil {

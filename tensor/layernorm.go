@@ -59,7 +59,7 @@ func (e *Engine) LayerNormBackward(dx, dout, x, weight, mean, rstd Tensor, accum
 // LayerNorm's weight: the sum of dout·(x-mean)·rstd over the tokens of segment m,
 // added when accumulate. The bias's is BiasBackward. dout and x are (N, C), mean and
 // rstd (1, N); N is seg's last start. out lies in another buffer than the inputs.
-func (e *Engine) LayerNormBackwardWeight(out Rows, dout, x, mean, rstd Tensor, seg Segments, accumulate bool) {
+func (e *Engine) LayerNormBackwardWeight(out TaskGrads, dout, x, mean, rstd Tensor, seg Segments, accumulate bool) {
 	if out.M != seg.M() || out.R*out.C != x.C || dout.R != x.R || dout.C != x.C || mean.R*mean.C != x.R || rstd.R*rstd.C != x.R || seg.Starts[seg.M()] != x.R {
 		panic(fmt.Sprintf("tensor: layernorm backward weight: out %d x (%d,%d), dout %v, x %v, mean %v, rstd %v, segments %v", out.M, out.R, out.C, dout, x, mean, rstd, seg.Starts))
 	}

@@ -59,7 +59,7 @@ func TestLayerNormBackwardWeight(t *testing.T) {
 					held = before
 				}
 				ref.LayerNormBackwardWeight(want, dout, x, mean, rstd, s.starts, accumulate)
-				checkRows(t, e, m, 1, s.c, want, held, func(out Rows) { e.LayerNormBackwardWeight(out, td, tx, tm, tr, seg, accumulate) })
+				checkRows(t, e, m, 1, s.c, want, held, func(out TaskGrads) { e.LayerNormBackwardWeight(out, td, tx, tm, tr, seg, accumulate) })
 			}
 		})
 	}

@@ -42,7 +42,7 @@ func TestLinearCrossEntropy(t *testing.T) {
 				}
 				ref.LinearCrossEntropy(x, w, labels, scale, loss, dx, dw, s.starts, s.c, accumulate)
 				outs := []output{{1, n, loss, make([]float32, n)}, {n, s.c, dx, nil}}
-				checkRows(t, e, m, s.v, s.c, dw, before, func(rows Rows) {
+				checkRows(t, e, m, s.v, s.c, dw, before, func(rows TaskGrads) {
 					other := guardedRows(e, m, s.v, s.c, nil)
 					checkOutputs(t, e, outs, func(o []Tensor) {
 						l.Run(tx, tw, tl, ts, o[0], &HeadGradients{DX: o[1], X: tx, DWeight: Target{other, seg, accumulate}})
@@ -72,7 +72,7 @@ func TestLinearCrossEntropyIsReused(t *testing.T) {
 		ref.LinearCrossEntropy(x, w, labels, scale, loss, dx, dw, starts, c, false)
 		tx, ts, tl, seg := upload(e, n, c, x), upload(e, 1, n, scale), uploadU32(e, labels), e.NewSegments(gpu.RoleData, starts)
 		tloss, tdx := e.New(gpu.RoleScratch, "loss", 1, n), e.New(gpu.RoleScratch, "dx", n, c)
-		checkRows(t, e, m, v, c, dw, nil, func(rows Rows) {
+		checkRows(t, e, m, v, c, dw, nil, func(rows TaskGrads) {
 			l.Run(tx, tw, tl, ts, tloss, &HeadGradients{DX: tdx, X: tx, DWeight: Target{rows, seg, false}})
 		})
 	}

@@ -53,7 +53,7 @@ func (e *Engine) MatMul(out, a, b Tensor, t Trans, accumulate bool) {
 // out is M matrices (R, C). It costs as many operations as one TN product over
 // all rows: the gradient of a weight, kept apart per objective. An objective
 // without rows gets zeros. out must not share a buffer with a or b.
-func (e *Engine) MatMulSegmented(out Rows, a, b Tensor, seg Segments, accumulate bool) {
+func (e *Engine) MatMulSegmented(out TaskGrads, a, b Tensor, seg Segments, accumulate bool) {
 	if a.DType != F32 || a.R != b.R || out.R != a.C || out.C != b.C || out.M != seg.M() || seg.Starts[out.M] > a.R {
 		panic(fmt.Sprintf("tensor: matmul segmented: a %v · b %v into %d x (%d,%d), segments %v", a, b, out.M, out.R, out.C, seg.Starts))
 	}

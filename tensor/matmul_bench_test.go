@@ -42,7 +42,7 @@ func benchProduct(e *Engine, op string, m, n, k int) func() {
 	seg := e.NewSegments(gpu.RoleScratch, starts)
 	ld := (n + 3) &^ 3
 	stride := (m*ld + 63) &^ 63
-	out := Rows{Buf: e.New(gpu.RoleScratch, "out", objectives, stride).Buf, M: objectives, Stride: stride, R: m, C: n, LD: ld}
+	out := TaskGrads{Buf: e.New(gpu.RoleScratch, "out", objectives, stride).Buf, M: objectives, Stride: stride, R: m, C: n, LD: ld}
 	return func() { e.MatMulSegmented(out, a, b, seg, false) }
 }
 

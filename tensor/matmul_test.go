@@ -139,7 +139,7 @@ func checkSegmented(t *testing.T, e *Engine, r, c int, starts []int, accumulate 
 	ld := (c + 3) &^ 3
 	stride := (r*ld + 63) &^ 63
 	buf := guarded(e, m, stride) // one row per objective
-	out := Rows{Buf: buf.Buf, Offset: buf.Offset, M: m, Stride: stride, R: r, C: c, LD: ld}
+	out := TaskGrads{Buf: buf.Buf, Offset: buf.Offset, M: m, Stride: stride, R: r, C: c, LD: ld}
 	for i := range m {
 		e.Upload(out.Objective(i), oh[i*r*c:(i+1)*r*c])
 	}

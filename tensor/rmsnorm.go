@@ -83,7 +83,7 @@ type rmsnormBackwardWeightParams struct {
 // RMSNorm's weight: the sum of dout·x·rstd over the tokens of segment m, added
 // when accumulate. dout and x are (N, C), rstd (1, N); N is seg's last start. out
 // lies in another buffer than the inputs.
-func (e *Engine) RMSNormBackwardWeight(out Rows, dout, x, rstd Tensor, seg Segments, accumulate bool) {
+func (e *Engine) RMSNormBackwardWeight(out TaskGrads, dout, x, rstd Tensor, seg Segments, accumulate bool) {
 	if out.M != seg.M() || out.R*out.C != x.C || dout.R != x.R || dout.C != x.C || rstd.R*rstd.C != x.R || seg.Starts[seg.M()] != x.R {
 		panic(fmt.Sprintf("tensor: rmsnorm backward weight: out %d x (%d,%d), dout %v, x %v, rstd %v, segments %v", out.M, out.R, out.C, dout, x, rstd, seg.Starts))
 	}

@@ -88,7 +88,7 @@ func TestRMSNormBackwardWeight(t *testing.T) {
 					held = before
 				}
 				ref.RMSNormBackwardWeight(want, dout, x, rstd, s.starts, accumulate)
-				checkRows(t, e, m, 1, s.c, want, held, func(out Rows) {
+				checkRows(t, e, m, 1, s.c, want, held, func(out TaskGrads) {
 					e.RMSNormBackwardWeight(out, td, tx, tr, seg, accumulate)
 				})
 			}
@@ -106,7 +106,7 @@ func TestRMSNormBackwardWeightOfDistantRows(t *testing.T) {
 	x, dout, rstd, want := optest.Random(n*c, 1), optest.Random(n*c, 2), optest.Random(n, 3), make([]float32, 2*c)
 	starts := []int{0, 2, n}
 	ref.RMSNormBackwardWeight(want, dout, x, rstd, starts, false)
-	rows := Rows{Buf: e.Dev.NewBuffer(gpu.RoleScratch, "rows", int64(stride)*4+c*4), M: 2, Stride: stride, R: 1, C: c, LD: c}
+	rows := TaskGrads{Buf: e.Dev.NewBuffer(gpu.RoleScratch, "rows", int64(stride)*4+c*4), M: 2, Stride: stride, R: 1, C: c, LD: c}
 	e.RMSNormBackwardWeight(rows, upload(e, n, c, dout), upload(e, n, c, x), upload(e, 1, n, rstd), e.NewSegments(gpu.RoleData, starts), false)
 	if err := optest.Compare(downloadRows(t, e, rows), want, opTolerance); err != nil {
 		t.Error(err)

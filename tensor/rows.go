@@ -5,7 +5,7 @@ import "strconv"
 // Target is where one write of a parameter's gradient goes: matrix m of Rows
 // takes that of the tokens of segment m, added to what is there if Accumulate.
 type Target struct {
-	Rows       Rows
+	Rows       TaskGrads
 	Segments   Segments
 	Accumulate bool
 }
@@ -13,7 +13,7 @@ type Target struct {
 // bindable cuts the objectives of r into ranges [first, end) small enough for
 // one storage binding. Rows that lie far apart, as in a bucket of the whole
 // model, exceed it together but not one by one.
-func (e *Engine) bindable(r Rows) [][2]int {
+func (e *Engine) bindable(r TaskGrads) [][2]int {
 	limit := F32.Elements(e.Dev.Info().Limits.MaxStorageBufferBindingSize)
 	fit := 1
 	if spare := limit - int64(r.R)*int64(r.LD); spare > 0 && r.Stride > 0 {
@@ -27,7 +27,7 @@ func (e *Engine) bindable(r Rows) [][2]int {
 }
 
 // slice is the rows of objectives first .. end-1.
-func (r Rows) slice(first, end int) Rows {
+func (r TaskGrads) slice(first, end int) TaskGrads {
 	r.Offset += f32Bytes(int64(first) * int64(r.Stride))
 	r.M = end - first
 	return r

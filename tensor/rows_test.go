@@ -77,9 +77,9 @@ func checkPadding(t *testing.T, e *Engine, x Tensor) {
 
 // guardedRows returns m matrices of (r, c) with before in them (nil = guard bits)
 // and guard bits around and between them.
-func guardedRows(e *Engine, m, r, c int, before []float32) Rows {
+func guardedRows(e *Engine, m, r, c int, before []float32) TaskGrads {
 	flat := guarded(e, 1, m*rowsStride(r, c))
-	out := Rows{Buf: flat.Buf, Offset: flat.Offset, M: m, Stride: rowsStride(r, c), R: r, C: c, LD: int(vec4s(c)) * 4}
+	out := TaskGrads{Buf: flat.Buf, Offset: flat.Offset, M: m, Stride: rowsStride(r, c), R: r, C: c, LD: int(vec4s(c)) * 4}
 	for i := 0; before != nil && i < m; i++ {
 		e.Upload(out.Objective(i), before[i*r*c:(i+1)*r*c])
 	}
@@ -90,7 +90,7 @@ func guardedRows(e *Engine, m, r, c int, before []float32) Rows {
 func rowsStride(r, c int) int { return (r*int(vec4s(c))*4/64 + 1) * 64 }
 
 // checkRows is checkOutputs for per-objective rows.
-func checkRows(t *testing.T, e *Engine, m, r, c int, want, before []float32, op func(out Rows)) {
+func checkRows(t *testing.T, e *Engine, m, r, c int, want, before []float32, op func(out TaskGrads)) {
 	t.Helper()
 	var first []float32
 	for run := range 2 {
@@ -113,7 +113,7 @@ func checkRows(t *testing.T, e *Engine, m, r, c int, want, before []float32, op 
 	}
 }
 
-func downloadRows(t *testing.T, e *Engine, r Rows) []float32 {
+func downloadRows(t *testing.T, e *Engine, r TaskGrads) []float32 {
 	t.Helper()
 	var out []float32
 	for m := range r.M {
@@ -123,7 +123,7 @@ func downloadRows(t *testing.T, e *Engine, r Rows) []float32 {
 }
 
 // checkRowGuards fails when a word between or around the matrices was written.
-func checkRowGuards(t *testing.T, e *Engine, r Rows) {
+func checkRowGuards(t *testing.T, e *Engine, r TaskGrads) {
 	t.Helper()
 	b, err := e.Dev.Read(gpu.View{Buf: r.Buf, Size: r.Buf.Size()}).Wait()
 	if err != nil {
@@ -166,12 +166,12 @@ func TestBindableRanges(t *testing.T) {
 		{limit / 2 &^ 63, [][2]int{{0, 2}, {2, 4}, {4, 5}}},
 		{limit, [][2]int{{0, 1}, {1, 2}, {2, 3}, {3, 4}, {4, 5}}},
 	} {
-		got := e.bindable(Rows{M: 5, Stride: c.stride, R: 4, C: 16, LD: 16})
+		got := e.bindable(TaskGrads{M: 5, Stride: c.stride, R: 4, C: 16, LD: 16})
 		if !slices.EqualFunc(got, c.want, func(a, b [2]int) bool { return a == b }) {
 			t.Errorf("stride %d of a limit of %d elements: %v, want %v", c.stride, limit, got, c.want)
 		}
 	}
-	if s := fmt.Sprint(Rows{M: 5, Stride: 64}.slice(2, 4)); s != fmt.Sprint(Rows{M: 2, Stride: 64, Offset: 512}) {
+	if s := fmt.Sprint(TaskGrads{M: 5, Stride: 64}.slice(2, 4)); s != fmt.Sprint(TaskGrads{M: 2, Stride: 64, Offset: 512}) {
 		t.Errorf("slice: %s", s)
 	}
 }

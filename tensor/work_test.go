@@ -53,7 +53,7 @@ func TestWorkLimitMatMul(t *testing.T) {
 			stride := alignUp(m*alignUp(n, 4), 64)
 			sameBits(t, e, func() []Tensor {
 				out := guarded(e, 3, stride)
-				e.MatMulSegmented(Rows{Buf: out.Buf, Offset: out.Offset, M: 3, Stride: stride, R: m, C: n, LD: alignUp(n, 4)}, a, b, seg, false)
+				e.MatMulSegmented(TaskGrads{Buf: out.Buf, Offset: out.Offset, M: 3, Stride: stride, R: m, C: n, LD: alignUp(n, 4)}, a, b, seg, false)
 				return []Tensor{out}
 			})
 		})

@@ -195,7 +195,7 @@ func (g *gemm) shape(s Shape) (ShapeRate, error) {
 type product struct {
 	s    Shape
 	a, b tensor.Tensor
-	rows tensor.Rows
+	rows tensor.TaskGrads
 	seg  tensor.Segments // SEG only
 }
 
@@ -216,7 +216,7 @@ func (g *gemm) operands(s Shape) (x product, skipped string) {
 	}
 	e := g.engine("direct-4x1")
 	x = product{s: s, a: e.New(gpu.RoleScratch, "bench", ar, ac), b: e.New(gpu.RoleScratch, "bench", br, bc)}
-	x.rows = tensor.Rows{Buf: g.dev.NewBuffer(gpu.RoleScratch, "bench", out), M: s.Objectives, Stride: stride, R: s.M, C: s.N, LD: ld}
+	x.rows = tensor.TaskGrads{Buf: g.dev.NewBuffer(gpu.RoleScratch, "bench", out), M: s.Objectives, Stride: stride, R: s.M, C: s.N, LD: ld}
 	e.Upload(x.a, pattern(ar*ac))
 	e.Upload(x.b, pattern(br*bc))
 	if s.Op == "SEG" {

@@ -69,7 +69,7 @@ func gram(e *tensor.Engine, m, n, rounds int) (GramRate, error) {
 	if r.Skipped = fits(e.Dev, size, copied, int64(ld)*4, 64<<20); r.Skipped != "" {
 		return r, nil
 	}
-	rows := tensor.Rows{Buf: e.Dev.NewBuffer(gpu.RoleRows, "bench rows", size), M: m, Stride: ld, R: 1, C: ld, LD: ld}
+	rows := tensor.TaskGrads{Buf: e.Dev.NewBuffer(gpu.RoleRows, "bench rows", size), M: m, Stride: ld, R: 1, C: ld, LD: ld}
 	target := e.Dev.NewBuffer(gpu.RoleScratch, "bench copy", copied)
 	combined := e.New(gpu.RoleGradients, "bench combined", 1, ld)
 	scratch := e.NewGramScratch(m, ld)

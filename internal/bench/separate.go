@@ -138,6 +138,6 @@ func (s *separate) resolve() (bucket.Report, error) {
 }
 
 // rowsOf is the languages' gradients of a bucket, one row each.
-func rowsOf(all tensor.Tensor) tensor.Rows {
-	return tensor.Rows{Buf: all.Buf, M: all.R, Stride: all.LD, R: 1, C: all.C, LD: all.LD}
+func rowsOf(all tensor.Tensor) tensor.TaskGrads {
+	return tensor.TaskGrads{Buf: all.Buf, M: all.R, Stride: all.LD, R: 1, C: all.C, LD: all.LD}
 }

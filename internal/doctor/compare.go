@@ -25,10 +25,10 @@ func vectorU32(e *Probe, data []uint32) tensor.Tensor {
 }
 
 // objectiveRows allocates m zeroed (r, c) matrices as one operation's Rows.
-func objectiveRows(e *Probe, m, r, c int) tensor.Rows {
+func objectiveRows(e *Probe, m, r, c int) tensor.TaskGrads {
 	ld := (c + 3) &^ 3
 	stride := (r*ld + 63) &^ 63
-	return tensor.Rows{Buf: e.Dev.NewBuffer(gpu.RoleScratch, "doctor", int64(m)*int64(stride)*4), M: m, Stride: stride, R: r, C: c, LD: ld}
+	return tensor.TaskGrads{Buf: e.Dev.NewBuffer(gpu.RoleScratch, "doctor", int64(m)*int64(stride)*4), M: m, Stride: stride, R: r, C: c, LD: ld}
 }
 
 // release frees the tensors of a finished test.
@@ -51,7 +51,7 @@ func same(e *Probe, what string, x tensor.Tensor, want []float32) error {
 }
 
 // sameRows is same for per-objective matrices.
-func sameRows(e *Probe, what string, r tensor.Rows, want []float32) error {
+func sameRows(e *Probe, what string, r tensor.TaskGrads, want []float32) error {
 	n := r.R * r.C
 	for m := range r.M {
 		if err := same(e, fmt.Sprintf("%s of objective %d", what, m), r.Objective(m), want[m*n:(m+1)*n]); err != nil {

@@ -13,16 +13,16 @@ func elementwiseTests() []Test {
 	return []Test{
 		{Kernel: "graddrop", Run: func(e *Probe) error {
 			return checkElementwise(e, func(want, host []float32, stride int) { ref.GradDrop(want, host, stride, used, 0.25, key, 9) },
-				func(out tensor.Tensor, rows tensor.Rows) { e.GradDrop(out, rows, used, 0.25, key, 9) })
+				func(out tensor.Tensor, rows tensor.TaskGrads) { e.GradDrop(out, rows, used, 0.25, key, 9) })
 		}},
 		{Kernel: "trimmed_mean", Run: func(e *Probe) error {
 			return checkElementwise(e, func(want, host []float32, stride int) { ref.TrimmedMean(want, host, stride, used, 1) },
-				func(out tensor.Tensor, rows tensor.Rows) { e.TrimmedMean(out, rows, used, 1) })
+				func(out tensor.Tensor, rows tensor.TaskGrads) { e.TrimmedMean(out, rows, used, 1) })
 		}},
 	}
 }
 
-func checkElementwise(e *Probe, twin func(want, host []float32, stride int), op func(out tensor.Tensor, rows tensor.Rows)) error {
+func checkElementwise(e *Probe, twin func(want, host []float32, stride int), op func(out tensor.Tensor, rows tensor.TaskGrads)) error {
 	const m, n = 7, 257
 	rows, host := randomRows(e, m, n)
 	out, want := e.New(gpu.RoleScratch, "self-test combined", 1, n), optest.Random(n, 3)

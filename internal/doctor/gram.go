@@ -46,7 +46,7 @@ func checkGramOf(e *Probe, m, n int, s tensor.GramScratch) error {
 }
 
 // randomRows uploads m rows of n values.
-func randomRows(e *Probe, m, n int) (tensor.Rows, []float32) {
+func randomRows(e *Probe, m, n int) (tensor.TaskGrads, []float32) {
 	ld := (n + 3) / 4 * 4
 	stride := (ld + 63) / 64 * 64
 	host := make([]float32, m*stride)
@@ -55,5 +55,5 @@ func randomRows(e *Probe, m, n int) (tensor.Rows, []float32) {
 	}
 	t := e.New(gpu.RoleScratch, "self-test rows", 1, len(host))
 	e.Upload(t, host)
-	return tensor.Rows{Buf: t.Buf, M: m, Stride: stride, R: 1, C: n, LD: ld}, host
+	return tensor.TaskGrads{Buf: t.Buf, M: m, Stride: stride, R: 1, C: n, LD: ld}, host
 }

@@ -128,7 +128,7 @@ func checkSegmented(e *Probe, r, c int, starts []int) error {
 	defer release(a, b, buf, seg.Dev)
 	e.Upload(a, ah)
 	e.Upload(b, bh)
-	out := tensor.Rows{Buf: buf.Buf, M: m, Stride: stride, R: r, C: c, LD: ld}
+	out := tensor.TaskGrads{Buf: buf.Buf, M: m, Stride: stride, R: r, C: c, LD: ld}
 	e.MatMulSegmented(out, a, b, seg, false)
 	var got []float32
 	for i := range m {

@@ -45,14 +45,14 @@ func newWeights(e *tensor.Engine, c Config) weights {
 type gradients struct {
 	t       testing.TB
 	e       *tensor.Engine
-	rows    map[string]tensor.Rows
+	rows    map[string]tensor.TaskGrads
 	left    map[string]int // uses to come
 	written map[string]bool
 	done    []string
 }
 
 func newGradients(t testing.TB, e *tensor.Engine, c Config, m int) *gradients {
-	g := &gradients{t: t, e: e, rows: map[string]tensor.Rows{}, left: map[string]int{}, written: map[string]bool{}}
+	g := &gradients{t: t, e: e, rows: map[string]tensor.TaskGrads{}, left: map[string]int{}, written: map[string]bool{}}
 	for _, s := range ParamSpecs(c) {
 		ld := (s.C + 3) &^ 3
 		stride := (s.R*ld + 63) &^ 63
@@ -62,7 +62,7 @@ func newGradients(t testing.TB, e *tensor.Engine, c Config, m int) *gradients {
 			junk[i] = 0x41 // not zero: what is not accumulated must be overwritten
 		}
 		e.Dev.Write(gpu.View{Buf: buf, Size: buf.Size()}, junk)
-		g.rows[s.Name] = tensor.Rows{Buf: buf, M: m, Stride: stride, R: s.R, C: s.C, LD: ld}
+		g.rows[s.Name] = tensor.TaskGrads{Buf: buf, M: m, Stride: stride, R: s.R, C: s.C, LD: ld}
 		g.left[s.Name] = s.Uses
 	}
 	return g

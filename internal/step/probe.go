@@ -61,7 +61,7 @@ func (p *probe) save(i int) {
 // move sets the weights to (1−x)·before + x·after. 0 and 1 are exact.
 func (p *probe) move(x float32) {
 	for b, both := range p.both {
-		rows := tensor.Rows{Buf: both.Buf, M: 2, Stride: both.LD, R: 1, C: both.C, LD: both.LD}
+		rows := tensor.TaskGrads{Buf: both.Buf, M: 2, Stride: both.LD, R: 1, C: both.C, LD: both.LD}
 		p.t.Engine.Combine(p.t.Store.Flat(bucket.Weight, b), rows, []float32{1 - x, x}, false)
 	}
 }
