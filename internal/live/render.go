@@ -30,7 +30,7 @@ func Render(s *State, w, h int) []string {
 	case w < wholeWidth || h < wholeHeight:
 		return s.small(w, h)
 	}
-	out := []string{s.title(w), s.progress(w), ""}
+	out := []string{s.title(w), s.progress(w, s.figures()), ""}
 	shown := min(names, len(s.Header.Languages), (w/2-7)/cell)
 	matrix, side := s.matrix(shown), 7+cell*shown
 	left := w
@@ -75,13 +75,14 @@ func (s *State) title(w int) string {
 	return paint(bold, fit(text, w))
 }
 
-func (s *State) progress(w int) string {
+// progress is the bar, the step, and as many of the figures as fit.
+func (s *State) progress(w int, figures []string) string {
 	r := s.Last
 	steps := max(r.Steps, s.Header.Steps, 1)
-	bar := max(6, min(40, w/6))
+	bar := max(6, min(40, w/8))
 	done := min(bar, r.Step*bar/steps)
 	text := fmt.Sprintf(" step %d/%d", r.Step, steps)
-	for _, part := range s.figures() { // the most important first
+	for _, part := range figures {
 		if width(text)+2+width(part) <= w-bar-1 {
 			text += "  " + part
 		}
@@ -161,7 +162,7 @@ func (s *State) matrix(shown int) []string {
 			case e.High < 0:
 				b.WriteString(paint(red, fmt.Sprintf("%3.0f!", math.Min(-1, math.Round(100*float64(e.Value))))))
 			default:
-				b.WriteString(fmt.Sprintf("%4.0f", 100*float64(e.Value)+0)) // never −0
+				b.WriteString(fmt.Sprintf("%4.0f", math.Round(100*float64(e.Value))+0)) // + 0: never −0
 			}
 		}
 		out = append(out, b.String())

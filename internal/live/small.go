@@ -5,7 +5,7 @@ import "strings"
 // small is the view of a small screen: how far the run is, the languages' losses as
 // far as they fit, the latest messages, and the keys.
 func (s *State) small(w, h int) []string {
-	out := []string{s.title(w), s.progress(w)}
+	out := []string{s.title(w), s.progress(w, nil)}
 	out = append(out, wrap(s.figures(), w)...)
 	held := s.heldOut()
 	var langs []string
