@@ -147,6 +147,10 @@ func (e *Endpoint) SetUploadLimit(n int64) {
 	e.limit.Store(rate.NewLimiter(rate.Limit(n), max(ChunkSize, int(min(n/4, 16<<20)))))
 }
 
+// Poke sends addr a datagram without a meaning, from the endpoint's socket: where a NAT
+// drops what its machine has not asked for, addr can dial this endpoint from then on.
+func (e *Endpoint) Poke(addr string) error { return e.net.Poke(addr) }
+
 // Addr is the local address.
 func (e *Endpoint) Addr() net.Addr { return e.net.Addr() }
 

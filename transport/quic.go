@@ -100,6 +100,16 @@ func (q *quicCarrier) Accept(ctx context.Context) (session, error) {
 	return quicSession{conn}, nil
 }
 
+// Poke implements carrier. The datagram's first bits are none that QUIC uses.
+func (q *quicCarrier) Poke(addr string) error {
+	to, err := net.ResolveUDPAddr("udp", addr)
+	if err != nil {
+		return err
+	}
+	_, err = q.tr.WriteTo([]byte{0}, to)
+	return err
+}
+
 // Addr implements carrier.
 func (q *quicCarrier) Addr() net.Addr { return q.tr.Conn.LocalAddr() }
 

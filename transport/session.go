@@ -18,6 +18,9 @@ type carrier interface {
 	Dial(ctx context.Context, addr string, c *tls.Config) (session, error)
 	// Accept waits for the next session that a peer has opened.
 	Accept(ctx context.Context) (session, error)
+	// Poke sends addr a datagram that it drops: a NAT on the way lets in what comes from
+	// there from then on.
+	Poke(addr string) error
 	Addr() net.Addr
 	Close() error
 }

@@ -66,6 +66,9 @@ func printStatus(out io.Writer, s cluster.Status, now time.Time, going bool) {
 		if m.Addr == "" {
 			name += " (cannot be dialled)"
 		}
+		if m.Punched {
+			name += " (behind a NAT, punched)"
+		}
 		if len(m.Apart) > 0 {
 			name += fmt.Sprintf(" (does not reach %d)", m.Apart)
 		}

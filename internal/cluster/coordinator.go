@@ -53,7 +53,7 @@ type CoordinatorOptions struct {
 	Log        *slog.Logger              // nil: nothing is logged
 	Changed    func(s Status, last bool) // after every change worth showing
 	// Probe says whether a worker can be dialled: who cannot owns no buckets.
-	Probe   func(ctx context.Context, addr string, worker uint32) error
+	Probe   ProbeFunc
 	Secrets *Secrets // for revocations; nil: none
 }
 
@@ -118,6 +118,7 @@ type member struct {
 	hello   Hello
 	addr    string // "" cannot be dialled
 	at      string // where it was when that was found out
+	punched bool   // it is dialled while it pokes back
 	joined  time.Time
 	heard   time.Time
 	step    int  // next to do; -1: not known yet, or fetching the state of another machine

@@ -113,6 +113,11 @@ func (l *coordinatorLink) Message(c *transport.Conn, msg transport.Message) {
 	case msgAsk:
 		answer := transport.Pack(msgHeartbeat, m.progress())
 		m.spawn(func() { c.Send(answer) })
+	case msgPoke:
+		var p Poke
+		if msg.Unpack(&p) == nil {
+			m.spawn(func() { m.poke(p) })
+		}
 	case msgReach:
 		var r Reach
 		if msg.Unpack(&r) == nil {

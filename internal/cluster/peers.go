@@ -11,32 +11,6 @@ import (
 	"concord/transport"
 )
 
-// probeAs finds out whether others can dial a worker. It asks from a socket of its
-// own: through the one that the worker has dialled a router would let it pass, and
-// nobody else.
-func probeAs(identity *transport.Identity) func(ctx context.Context, addr string, worker uint32) error {
-	return func(ctx context.Context, addr string, worker uint32) error {
-		conn, _, err := transport.Socket(":0")
-		if err != nil {
-			return err
-		}
-		ep, err := transport.Open(conn, transport.Options{Identity: identity})
-		if err != nil {
-			conn.Close()
-			return err
-		}
-		defer ep.Close()
-		c, err := ep.Dial(ctx, addr, servicePing, nil, nil, pingService{})
-		if err != nil {
-			return err
-		}
-		if c.Peer.Worker != worker {
-			return fmt.Errorf("it is worker %d", c.Peer.Worker)
-		}
-		return nil
-	}
-}
-
 // peer is the connections to another worker, dialled where there are none.
 func (m *Member) peer(ctx context.Context, worker uint32) (*transport.Peer, error) {
 	m.mu.Lock()
@@ -87,6 +61,9 @@ func (m *Member) reaches(worker uint32, at string) bool {
 }
 
 func (m *Member) dialPeer(ctx context.Context, worker uint32, addr string) (*transport.Peer, error) {
+	if m.behindNAT(worker) {
+		m.send(transport.Pack(msgPunch, Punch{worker}))
+	}
 	c, err := m.ep.Dial(ctx, addr, serviceWorker, nil, nil, (*workerService)(m))
 	if err != nil {
 		return nil, err

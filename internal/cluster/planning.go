@@ -48,7 +48,7 @@ func (c *Coordinator) initialSync() bool {
 	none := make([]uint32, len(c.opt.Units))
 	p := &Plan{InitialSync: true, Step: c.step, Sources: map[uint32]uint32{}, Owners: none, Since: none, Backups: none, Holders: none}
 	for _, m := range c.sorted() {
-		p.Members = append(p.Members, Address{Worker: m.id, Name: m.hello.Name, Addr: m.addr})
+		p.Members = append(p.Members, Address{Worker: m.id, Name: m.hello.Name, Addr: m.addr, Punch: m.punched})
 	}
 	source := uint32(0)
 	for _, m := range c.sorted() {
@@ -295,7 +295,7 @@ func (c *Coordinator) sendPlan(p, old *Plan) {
 				m.receive = c.step
 			}
 			m.state = false
-			p.Members = append(p.Members, Address{Worker: m.id, Name: m.hello.Name, Addr: m.addr})
+			p.Members = append(p.Members, Address{Worker: m.id, Name: m.hello.Name, Addr: m.addr, Punch: m.punched})
 		}
 		if m.current(c.step) && m.addr != "" {
 			if c.mayOwn(m) {

@@ -36,6 +36,12 @@ const (
 // msgReached answers msgReach.
 const msgReached = msgReach + 1
 
+// Messages of hole punching, see punch.go.
+const (
+	msgPunch = msgReached + 1 + iota // a worker is about to dial another
+	msgPoke                          // to that other
+)
+
 // Hello is how a worker introduces itself to the coordinator.
 type Hello struct {
 	Name        string `json:"name"`   // of the machine
@@ -112,6 +118,8 @@ type Address struct {
 	Worker uint32 `json:"worker"`
 	Name   string `json:"name"`
 	Addr   string `json:"addr,omitempty"` // "": cannot be dialled, dials itself
+	// Punch: it is behind a NAT, and is dialled while it pokes back.
+	Punch bool `json:"punch,omitempty"`
 }
 
 // source says that somebody gets the state before the step from a worker.

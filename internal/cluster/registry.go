@@ -129,6 +129,12 @@ func (c *Coordinator) hear(m *member, msg transport.Message) error {
 			}
 		}
 		c.answered()
+	case msgPunch:
+		var p Punch
+		if err := msg.Unpack(&p); err != nil {
+			return err
+		}
+		c.punch(m, p)
 	case msgReached:
 		var r Reached
 		if err := msg.Unpack(&r); err != nil {
@@ -236,29 +242,6 @@ func (c *Coordinator) Fetch(_ *transport.Conn, request json.RawMessage) (int64, 
 		}
 	}
 	return 0, nil, fmt.Errorf("the run has no file %q", name)
-}
-
-// reach finds out, meanwhile, whether a new member can be dialled.
-func (c *Coordinator) reach(m *member) {
-	addr, dial := c.addrOf(m.conn), m.conn.Remote().String()
-	m.at = dial
-	if c.opt.Probe == nil {
-		m.addr = addr
-		return
-	}
-	go func() {
-		err := c.opt.Probe(m.conn.Context(), dial, m.id)
-		c.post(func() {
-			if m.at != dial {
-				return // it has moved meanwhile
-			}
-			if err == nil {
-				m.addr = addr
-			} else if c.members[m.id] == m {
-				c.logf("%s cannot be dialled at %s (%v): it computes, but owns no buckets", m.hello.Name, dial, err)
-			}
-		})
-	}()
 }
 
 // revokedText is told to a worker whose certificate is worth nothing any more.

@@ -29,6 +29,8 @@ type MemberStatus struct {
 	Name   string `json:"name"`
 	Device string `json:"device"`
 	Addr   string `json:"addr"`
+	// Punched: it is behind a NAT, and dialled by hole punching.
+	Punched bool `json:"punched,omitempty"`
 	// Apart are the workers that it cannot exchange buckets with, for now: both own none.
 	Apart    []uint32 `json:"apart,omitempty"`
 	State    string   `json:"state"` // "joining", "catching up", "working"
@@ -51,7 +53,7 @@ func (c *Coordinator) status() Status {
 		s.Median = median(c.history.steps).Seconds()
 	}
 	for _, m := range c.sorted() {
-		x := MemberStatus{Worker: m.id, Name: m.hello.Name, Device: m.hello.Device, Addr: m.addr, Step: c.opt.StepAfter(max(0, m.step)), Rows: m.rows, Speed: m.speed, State: "working"}
+		x := MemberStatus{Worker: m.id, Name: m.hello.Name, Device: m.hello.Device, Addr: m.addr, Punched: m.punched, Step: c.opt.StepAfter(max(0, m.step)), Rows: m.rows, Speed: m.speed, State: "working"}
 		switch {
 		case m.step < 0:
 			x.State = "joining"

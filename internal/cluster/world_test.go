@@ -38,8 +38,9 @@ type world struct {
 	codec            transport.Codec
 	min              int
 	deadline         bool
-	simulated        bool // in virtual time: no real sockets
-	inexact          bool // rows are not rounded: their sums depend on the split, as on a GPU
+	socket           func() (net.PacketConn, error) // to probe from; nil: as it is usual
+	simulated        bool                           // in virtual time: no real sockets
+	inexact          bool                           // rows are not rounded: their sums depend on the split, as on a GPU
 	check            int
 	params           bool                              // owners keep the momentum and send weights
 	gather, regather bool                              // of equal machines
@@ -192,8 +193,11 @@ func (w *world) coordinate(n *node, identity *transport.Identity) *Coordinator {
 	if w.simulated {
 		o.Probe = nil
 	}
+	if w.socket != nil {
+		o.Probe = probeFrom(identity, w.socket)
+	}
 	if w.unreachable != 0 {
-		o.Probe = func(_ context.Context, _ string, id uint32) error {
+		o.Probe = func(_ context.Context, _ string, id uint32, _ func(string)) error {
 			if id == w.unreachable {
 				return errors.New("cannot be dialled")
 			}

@@ -28,17 +28,22 @@ type Router struct {
 	free   map[string]time.Time // when a node's line is free again
 	cut    map[string]bool
 	moved  map[string]*net.UDPAddr // where a node is now, by where it was made
+	nats   map[string]*nat         // by the node behind it
 	random *rand.Rand
 }
 
 // New returns a network without nodes.
 func New(seed uint64) *Router {
-	return &Router{nodes: map[string]simnet.PacketReceiver{}, lines: map[string]Line{}, free: map[string]time.Time{}, cut: map[string]bool{}, moved: map[string]*net.UDPAddr{}, random: rand.New(rand.NewPCG(seed, 2))}
+	return &Router{nodes: map[string]simnet.PacketReceiver{}, lines: map[string]Line{}, free: map[string]time.Time{}, cut: map[string]bool{}, moved: map[string]*net.UDPAddr{}, nats: map[string]*nat{}, random: rand.New(rand.NewPCG(seed, 2))}
 }
 
 // Listen makes node number n, at 10.0.0.n:4433.
 func (r *Router) Listen(n int, l Line) net.PacketConn {
-	addr := &net.UDPAddr{IP: net.IPv4(10, 0, byte(n>>8), byte(n)), Port: 4433}
+	return r.ListenAt(&net.UDPAddr{IP: net.IPv4(10, 0, byte(n>>8), byte(n)), Port: 4433}, l)
+}
+
+// ListenAt makes a node at an address.
+func (r *Router) ListenAt(addr *net.UDPAddr, l Line) net.PacketConn {
 	r.mu.Lock()
 	r.lines[addr.String()] = l
 	r.mu.Unlock()
@@ -76,7 +81,11 @@ func (r *Router) SendPacket(p simnet.Packet) error {
 	if now := r.moved[p.From.String()]; now != nil {
 		p.From = now
 	}
-	from, to := p.From.String(), p.To.String()
+	from := p.From.String()
+	if !r.translate(&p) {
+		return nil
+	}
+	to := p.To.String()
 	n := r.nodes[to]
 	if n == nil || r.cut[from] || r.cut[to] || r.random.Float64() < r.lines[from].Loss {
 		return nil

@@ -1,0 +1,111 @@
+package cluster
+
+import (
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"concord/internal/simrouter"
+	"concord/transport"
+)
+
+// Workers behind NATs of their own: where the coordinator finds that hole punching works
+// they own buckets and reach each other directly, where it does not they compute; the run
+// has the bits of one machine either way.
+func TestWorkersBehindNATs(t *testing.T) {
+	const steps = 120
+	one := reference(t, steps)
+	for name, c := range map[string]struct {
+		nat    simrouter.NAT
+		owners int
+	}{
+		"cone":       {simrouter.Cone, 3},
+		"restricted": {simrouter.Restricted, 3},
+		"symmetric":  {simrouter.Symmetric, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			line := simrouter.Line{Rate: 125e6, Delay: 10 * time.Millisecond}
+			simulate(t, 1, steps, line, func(w *world, r *simrouter.Router) {
+				w.min = 3
+				port := 50000
+				w.socket = func() (net.PacketConn, error) {
+					port++
+					return r.ListenAt(&net.UDPAddr{IP: net.IPv4(10, 0, 0, 1), Port: port}, line), nil
+				}
+				listen := w.listen
+				w.listen = func(id int) net.PacketConn {
+					conn := listen(id)
+					if id > 1 {
+						r.Behind(conn.LocalAddr(), c.nat)
+					}
+					return conn
+				}
+				w.slow = func(uint32, int, int) { time.Sleep(5 * time.Millisecond) }
+				all := []*node{w.start(1), w.start(2), w.start(3)}
+				w.at(steps - 20)
+				owners := map[uint32]bool{}
+				for len(owners) == 0 { // between two steps there is no plan
+					time.Sleep(time.Millisecond)
+					w.coord.do(func() {
+						if p := w.coord.plan; p != nil {
+							for _, o := range p.Owners {
+								owners[o] = true
+							}
+						}
+					})
+				}
+				if len(owners) != c.owners {
+					t.Errorf("%d machines own buckets, not %d", len(owners), c.owners)
+				}
+				w.mu.Lock()
+				for _, m := range w.status.Members {
+					if want := m.Worker > 1 && c.nat == simrouter.Restricted; m.Punched != want {
+						t.Errorf("worker %d punched: %v, should be %v", m.Worker, m.Punched, want)
+					}
+				}
+				w.mu.Unlock()
+				w.wait(all...)
+				for _, n := range all {
+					same(t, fmt.Sprint("worker ", n.id), one, n)
+				}
+				w.close(all...)
+				time.Sleep(30 * time.Second)
+			})
+		})
+	}
+}
+
+// A worker pokes whom the coordinator names: without a host, the coordinator's.
+func TestPoke(t *testing.T) {
+	ca, err := transport.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := ca.NewIdentity(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer there.Close()
+	conn, _, err := transport.Socket("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := NewMember(MemberOptions{Coordinator: "127.0.0.1:1", Log: logTo(t.Logf)})
+	if m.ep, err = transport.Open(conn, transport.Options{Identity: id}); err != nil {
+		t.Fatal(err)
+	}
+	defer m.ep.Close()
+	_, port, _ := net.SplitHostPort(there.LocalAddr().String())
+	go m.poke(Poke{Addr: ":" + port})
+	defer m.stop()
+	there.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_, from, err := there.ReadFrom(make([]byte, 10))
+	if err != nil || from.String() != m.ep.Addr().String() {
+		t.Errorf("poked from %v: %v", from, err)
+	}
+}
