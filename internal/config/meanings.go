@@ -64,6 +64,7 @@ var meanings = map[string]string{
 	"log.every":                  "Steps between plain lines when the output is not a terminal.",
 	"log.gram_every":             "Steps between snapshots of the Grams in metrics.jsonl; 0: about 200 in a run.",
 	"model":                      "The base model.",
+	"model.freeze":               "Patterns of parameters' names that are not trained; * is any text. They take no gradient, no optimizer state and no part in conflicts.",
 	"model.init":                 "\"random\" draws the weights anew from the seed; of the folder only config.json and tokenizer.json are used.",
 	"model.path":                 "The base model: a Hugging Face folder (config.json, tokenizer.json, *.safetensors), relative to the run file.",
 	"model.save_dtype":           "Element type of the tuned model's weights; \"\" is the base model's.",

@@ -84,8 +84,7 @@ func modelFile(path string) (msg, fix string) {
 	case isLFSPointer(head):
 		return path + lfsPointer, lfsFix(filepath.Dir(path))
 	case bytes.HasPrefix(head, []byte("GGUF")):
-		return path + " is a GGUF file, a form for inference: training needs the Hugging Face folder that it was made from",
-			"path = the folder with config.json, model.safetensors and tokenizer.json"
+		return path + " is a GGUF file: make a model folder of it first", importFix(path)
 	case strings.HasSuffix(path, ".safetensors"):
 		return path + " is the file of weights: give the folder that it lies in, with config.json and tokenizer.json beside it",
 			fmt.Sprintf("path = %q", filepath.ToSlash(filepath.Dir(path)))
@@ -95,6 +94,12 @@ func modelFile(path string) (msg, fix string) {
 		return path + " is an archive", "unpack it, then path = the folder with config.json"
 	}
 	return path + " is a file, not a folder", fmt.Sprintf("path = %q", filepath.ToSlash(filepath.Dir(path)))
+}
+
+// importFix makes a model folder of a GGUF file, beside it.
+func importFix(path string) string {
+	out := strings.TrimSuffix(path, filepath.Ext(path))
+	return fmt.Sprintf("concord import %s %s; then path = %q", path, out, filepath.ToSlash(out))
 }
 
 // modelFolder explains a folder that is no complete model; msg is "" for one that is.
@@ -136,8 +141,7 @@ func noConfig(dir string, has func(string) bool) (msg, fix string) {
 	case len(below) > 0:
 		return dir + " has no config.json; a folder in it has", fmt.Sprintf("path = %q", filepath.ToSlash(filepath.Dir(below[0])))
 	case len(glob(dir, "*.gguf")) > 0:
-		return fmt.Sprintf("%s has no config.json, only a GGUF file (%s), a form for inference: training needs the Hugging Face folder that it was made from", dir, filepath.Base(glob(dir, "*.gguf")[0])),
-			"path = the folder with config.json, model.safetensors and tokenizer.json"
+		return fmt.Sprintf("%s has no config.json, only a GGUF file (%s): make a model folder of it first", dir, filepath.Base(glob(dir, "*.gguf")[0])), importFix(glob(dir, "*.gguf")[0])
 	case len(glob(dir, "consolidated*")) > 0:
 		return dir + " has no config.json: it is a model in its maker's own form (consolidated…), not the Hugging Face form", "download the version with config.json and model.safetensors"
 	}

@@ -20,7 +20,7 @@ func TestModelPathIsSaidByWhatItIs(t *testing.T) {
 		"nothing":               {"m", nil, []string{"is not a folder", "config.json"}},
 		"hub id":                {"HuggingFaceTB/SmolLM2-135M", nil, []string{"hub", "hf download HuggingFaceTB/SmolLM2-135M --local-dir models/SmolLM2-135M"}},
 		"backslashes":           {`..\m`, nil, []string{"write /"}},
-		"gguf":                  {"m.gguf", []string{"m.gguf=GGUF\x03"}, []string{"GGUF file"}},
+		"gguf":                  {"m.gguf", []string{"m.gguf=GGUF\x03"}, []string{"GGUF file", "concord import "}},
 		"folder of gguf":        {"m", []string{"m/a.gguf=GGUF\x03"}, []string{"GGUF file (a.gguf)"}},
 		"weights":               {"m/model.safetensors", whole, []string{"file of weights", `/m"`}},
 		"pickle":                {"m/pytorch_model.bin", []string{"m/pytorch_model.bin"}, []string{"pickle", "safe_serialization=True"}},

@@ -73,6 +73,7 @@ func (c *Config) validate() error {
 		c.betas(),
 		c.length(),
 		c.objective(),
+		c.freeze(),
 		c.cluster(),
 		c.paths(),
 		c.modelPath(),

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"path"
+	"slices"
 )
 
 // objective checks what [objective] says apart from methods, their options and
@@ -53,6 +54,21 @@ func (c *Config) overrides() error {
 		}
 	}
 	return nil
+}
+
+// freeze checks the patterns of what is not trained.
+func (c *Config) freeze() error {
+	for _, p := range c.Model.Freeze {
+		if _, err := path.Match(p, ""); err != nil || p == "" {
+			return c.fail("model.freeze", `freeze = ["*embed*"]`, "%q is not a pattern of parameters' names", p)
+		}
+	}
+	return nil
+}
+
+// Frozen says whether the parameter of a name is not trained.
+func (m Model) Frozen(name string) bool {
+	return slices.ContainsFunc(m.Freeze, func(p string) bool { return Override{Match: p}.Matches(name) })
 }
 
 // Matches says whether the pattern fits the whole of a parameter's name, by the

@@ -152,6 +152,7 @@ func (r *Replica) params() []bucket.Param {
 	out := device.Params(r.Arch)
 	for i := range out {
 		p := &out[i]
+		p.Frozen = r.Config.Model.Frozen(p.Name)
 		p.Rule = r.Objective.RuleOf(p.Name)
 		p.Single = !r.needs.AllRows && (r.Objective.Static() || r.Objective.StaticRule(p.Rule) || ghost != nil && ghost(*p))
 	}
@@ -168,7 +169,8 @@ func (r *Replica) Shape(rows int) (err error) {
 		r.unshape()
 	}
 	cfg := r.Config
-	dims := model.Dims{Rows: rows, SeqLen: cfg.Batch.SeqLen, LogitsChunk: cfg.Batch.LogitsChunk, Objectives: r.Objective.Segments()}
+	dims := model.Dims{Rows: rows, SeqLen: cfg.Batch.SeqLen, LogitsChunk: cfg.Batch.LogitsChunk, Objectives: r.Objective.Segments(),
+		Frozen: func(s model.Spec) bool { return cfg.Model.Frozen(s.Name) }}
 	if dims.LogitsChunk == 0 {
 		dims.LogitsChunk = device.LogitsChunk(r.Engine.Dev, r.Arch.Vocab)
 		if !r.Objective.Static() { // a tied embedding's rows exist at the same time: the chunk makes room

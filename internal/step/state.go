@@ -72,11 +72,15 @@ func differs(a, b config.Objective) string {
 	return ""
 }
 
-// Entries lists states of all parameters for a file, to be read one by one by read.
+// Entries lists states for a file, to be read one by one by read: the weights of all
+// parameters, other states of the trained ones.
 func (r *Replica) Entries(states []bucket.State, read func(bucket.State, string) ([]float32, error)) []safetensors.Entry {
 	var out []safetensors.Entry
 	for _, p := range device.Params(r.Arch) {
 		for _, s := range states {
+			if s != bucket.Weight && r.Config.Model.Frozen(p.Name) {
+				continue
+			}
 			out = append(out, safetensors.Entry{Name: string(s) + "/" + p.Name, DType: safetensors.F32, Shape: []int{p.R, p.C},
 				Data: func() ([]float32, error) { return read(s, p.Name) }})
 		}
@@ -84,9 +88,12 @@ func (r *Replica) Entries(states []bucket.State, read func(bucket.State, string)
 	return out
 }
 
-// Load reads one state of every parameter from such a file.
+// Load reads one state of every parameter that has it from such a file.
 func (r *Replica) Load(f *safetensors.Reader, state bucket.State) error {
 	for _, p := range device.Params(r.Arch) {
+		if state != bucket.Weight && r.Config.Model.Frozen(p.Name) {
+			continue
+		}
 		v, err := f.ReadFloat32(string(state) + "/" + p.Name)
 		if err != nil {
 			return fault.Data(err)

@@ -33,6 +33,7 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 		{"gradnorm", "layer", 1, []string{"objective.metric=adam", "optim.clip=0.1", "objective.normalise=loss+"}},
 		{"mgda", "layer", 1, []string{"objective.noise.halves=true", "objective.noise.debias=true", "batch.rows=6", "objective.gram=ghost"}},
 		{"graddrop", "tensor", 1, []string{"objective.warmup=1"}},
+		{"pcgrad", "layer", 1, []string{`model.freeze=["*embed*", "*norm*"]`}},
 	} {
 		t.Run(fmt.Sprintf("%s-%s-%d", c.method, c.scope, c.accumulate), func(t *testing.T) {
 			overrides := []string{"objective.method=" + c.method, "objective.scope=" + c.scope, fmt.Sprintf("batch.accumulate=%d", c.accumulate), "batch.rows=3", "schedule.steps=4", "eval.every=2", "optim.lr=0.05", "schedule.warmup=0"}

@@ -115,6 +115,14 @@ func fitsModel(cfg *config.Config, c model.Config) error {
 			return &config.Error{Where: cfg.Where(fmt.Sprintf("objective.override.%d.match", i)), Msg: fmt.Sprintf("%q fits none of the model's parameters, such as %s", o.Match, names[len(names)-1].Name), Fix: `match = "*embed*"`}
 		}
 	}
+	for _, p := range cfg.Model.Freeze {
+		if !slices.ContainsFunc(names, func(s model.Spec) bool { return config.Override{Match: p}.Matches(s.Name) }) {
+			return &config.Error{Where: cfg.Where("model.freeze"), Msg: fmt.Sprintf("%q fits none of the model's parameters, such as %s", p, names[len(names)-1].Name), Fix: `freeze = ["*embed*"]`}
+		}
+	}
+	if !slices.ContainsFunc(names, func(s model.Spec) bool { return !cfg.Model.Frozen(s.Name) }) {
+		return &config.Error{Where: cfg.Where("model.freeze"), Msg: "all of the model's parameters are frozen: nothing is left to train", Fix: `freeze = ["*embed*"]`}
+	}
 	return tooLong(cfg, c)
 }
 
