@@ -2,10 +2,30 @@ package compare
 
 import (
 	"math"
+	"sync"
 
 	"gonum.org/v1/gonum/integrate/quad"
 	"gonum.org/v1/gonum/stat/distuv"
 )
+
+// criticals keeps values that were computed, by criticalKey.
+var criticals sync.Map
+
+type criticalKey struct {
+	level, degrees float64
+	k              int
+}
+
+// critical is dunnett, computed once.
+func critical(level float64, k int, degrees float64) float64 {
+	key := criticalKey{level, degrees, k}
+	if c, ok := criticals.Load(key); ok {
+		return c.(float64)
+	}
+	c := dunnett(level, k, degrees)
+	criticals.Store(key, c)
+	return c
+}
 
 // dunnett is the two-sided critical value of comparing k configurations with one
 // reference at the given level for all together (Dunnett, JASA 50, 1955): the level

@@ -39,6 +39,7 @@ func (c *choice) fill(out *Report) {
 // intervals of a column hold together.
 func (c *choice) compareFamilies(out *Report) {
 	var seen, unseen, mean [][]float64
+	var seenEx, unseenEx, meanEx []float64
 	for i := range out.Families {
 		f := &out.Families[i]
 		if ref, ok := c.matched(f.Chosen); ok {
@@ -48,8 +49,10 @@ func (c *choice) compareFamilies(out *Report) {
 		seen = append(seen, c.judged(f.Chosen, f.Reference, seenTest))
 		unseen = append(unseen, c.judged(f.Chosen, f.Reference, unseenTest))
 		mean = append(mean, c.judged(f.Chosen, m, seenTest))
+		runs, ref := c.judging[f.Chosen], c.judging[f.Reference]
+		seenEx, unseenEx, meanEx = append(seenEx, exampleVariance(runs, ref, true, "")), append(unseenEx, exampleVariance(runs, ref, false, "")), append(meanEx, exampleVariance(runs, c.judging[m], true, ""))
 	}
-	a, b, d := together(seen), together(unseen), together(mean)
+	a, b, d := together(seen, seenEx), together(unseen, unseenEx), together(mean, meanEx)
 	for i := range out.Families {
 		out.Families[i].VsRef, out.Families[i].UnseenVs, out.Families[i].VsMean = a[i], b[i], d[i]
 	}
@@ -67,6 +70,7 @@ func (c *choice) judged(a, b Config, measure func(Result) float64) []float64 {
 // alone compares each language by itself with mean's mixture at the same temperature.
 func (c *choice) alone() (out []Interference) {
 	var effects [][]float64
+	var examples []float64
 	for _, k := range c.configs {
 		best, _, ok := c.best(k.Name())
 		if k.Only == "" || !ok || best != k {
@@ -76,8 +80,9 @@ func (c *choice) alone() (out []Interference) {
 		of := func(r Result) float64 { return score(r.Test, k.Only) }
 		out = append(out, Interference{Lang: k.Only, Alone: k, ByItself: newSpread(each(c.judging[k], of)), Mixture: newSpread(each(c.judging[mean], of))})
 		effects = append(effects, c.judged(mean, k, of))
+		examples = append(examples, exampleVariance(c.judging[mean], c.judging[k], true, k.Only))
 	}
-	for i, d := range together(effects) {
+	for i, d := range together(effects, examples) {
 		out[i].Effect = d
 	}
 	return out

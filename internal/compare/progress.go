@@ -84,7 +84,7 @@ func (r *runner) foretell() {
 	worst := 0.0
 	for i := range sd {
 		error := sd[i] / math.Sqrt(float64(r.grid.Seeds))
-		if d := float64(interval(0, error, dunnett(confidence, len(sd), degrees[i]), 0).Detectable); d > worst {
+		if d := float64(interval(0, error, critical(confidence, len(sd), max(1, math.Floor(degrees[i]))), 0).Detectable); d > worst {
 			worst = d
 		}
 	}

@@ -47,6 +47,8 @@ type Result struct {
 	Negative    int64   `json:"negative_pairs"`
 	Pairs       int64   `json:"pairs"` // 0: the method computes no Gram
 
+	Docs map[string][]Doc `json:"documents,omitempty"` // by language, of the test half; absent where the run was resumed after its end
+
 	Curve   []Point                 `json:"curve"`      // mean training loss of the languages
 	First   map[string]report.Float `json:"first_loss"` // by language, of the first batch under the initial weights
 	Batches string                  `json:"batches"`    // hash of the order of the batches
@@ -61,6 +63,30 @@ type Score struct {
 	BitsPerByte report.Float `json:"bits_per_byte"`
 	Bytes       int          `json:"bytes"`
 	Examples    int          `json:"examples"`
+}
+
+// Doc is one held-out example: its summed loss in nats and its UTF-8 bytes.
+type Doc struct {
+	NLL   float64 `json:"nll"`
+	Bytes int     `json:"bytes"`
+}
+
+// documents takes those of the test half from an evaluation.
+func documents(e *report.Eval) map[string][]Doc {
+	if e == nil {
+		return nil
+	}
+	out := map[string][]Doc{}
+	for _, row := range e.Rows {
+		lang, isTest := strings.CutSuffix(row.Lang, testSuffix)
+		if !isTest {
+			continue
+		}
+		for _, d := range row.Docs {
+			out[lang] = append(out[lang], Doc{NLL: d.NLL, Bytes: d.Bytes})
+		}
+	}
+	return out
 }
 
 // Point is a loss curve's: the mean over a stretch of steps, at its last.

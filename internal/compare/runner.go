@@ -149,8 +149,9 @@ func (r *runner) one(ctx context.Context, s Spec) error {
 	r.begin(s)
 	start := time.Now()
 	weights, err := s.Weights.weights(r.facts)
+	var sum *train.Summary
 	if err == nil {
-		err = r.run(ctx, s, weights)
+		sum, err = r.run(ctx, s, weights)
 	}
 	if errors.Is(err, train.ErrInterrupted) {
 		r.breakLine()
@@ -167,6 +168,9 @@ func (r *runner) one(ctx context.Context, s Spec) error {
 	if s.Weights.Kind != "" {
 		res.Applied = weights
 	}
+	if sum != nil && res.Error == "" {
+		res.Docs = documents(sum.After)
+	}
 	if err := res.write(r.dir(s)); err != nil {
 		return err
 	}
@@ -177,22 +181,20 @@ func (r *runner) one(ctx context.Context, s Spec) error {
 }
 
 // run trains as s says, from the last checkpoint where there is one.
-func (r *runner) run(ctx context.Context, s Spec, weights map[string]float64) error {
+func (r *runner) run(ctx context.Context, s Spec, weights map[string]float64) (*train.Summary, error) {
 	dir, quiet := r.dir(s), train.UI{Out: r.ui.Out, Warn: r.ui.Warn, Quiet: true}
 	if train.Resumable(dir) {
-		_, err := train.Resume(ctx, dir, nil, quiet)
-		return err
+		return train.Resume(ctx, dir, nil, quiet)
 	}
 	if err := os.RemoveAll(dir); err != nil { // killed before its first checkpoint
-		return train.DataError(err)
+		return nil, train.DataError(err)
 	}
 	cfg := s.apply(r.base, filepath.Dir(dir), weights)
 	if s.Only != "" {
 		s.alone(cfg, r.facts)
 	}
 	cfg.Eval.First = s == r.specs[0]
-	_, err := train.Run(ctx, cfg, quiet)
-	return err
+	return train.Run(ctx, cfg, quiet)
 }
 
 // record adds a result and says so.

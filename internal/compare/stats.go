@@ -76,8 +76,10 @@ func minus(a, b []float64) []float64 {
 // paired by seed. The variances of the differences are moderated: each is drawn towards
 // the common one, as far as all of them suggest that they are alike (Smyth, Statistical
 // Applications in Genetics and Molecular Biology 3, 2004), which is what makes three to
-// five seeds enough. Intervals hold for all of them at once (Dunnett 1955).
-func together(differences [][]float64) []Difference {
+// five seeds enough. Intervals hold for all of them at once (Dunnett 1955). examples is
+// the variance of each mean from the choice of the held-out examples, nil where it is not
+// known: the intervals are then about these examples only.
+func together(differences [][]float64, examples []float64) []Difference {
 	sd, degrees := moderated(differences)
 	out := make([]Difference, len(differences))
 	count := 0
@@ -86,20 +88,17 @@ func together(differences [][]float64) []Difference {
 			count++
 		}
 	}
-	critical := map[float64]float64{} // by degrees of freedom, rounded down
 	for i, d := range differences {
 		mean, _ := meanSD(d)
 		if len(d) < 2 {
 			out[i] = interval(mean, math.NaN(), math.NaN(), len(d))
 			continue
 		}
-		whole := max(1, math.Floor(degrees[i]))
-		c, ok := critical[whole]
-		if !ok {
-			c = dunnett(confidence, count, whole)
-			critical[whole] = c
+		variance := sd[i] * sd[i] / float64(len(d))
+		if examples != nil {
+			variance += examples[i]
 		}
-		out[i] = interval(mean, sd[i]/math.Sqrt(float64(len(d))), c, len(d))
+		out[i] = interval(mean, math.Sqrt(variance), critical(confidence, count, max(1, math.Floor(degrees[i]))), len(d))
 	}
 	return out
 }

@@ -127,7 +127,7 @@ func TestModerated(t *testing.T) {
 // rows, and a true difference as large as the detectable one is found in about four of
 // five.
 func TestTogetherCovers(t *testing.T) {
-	const trials, rows, seeds = 250, 5, 4
+	const trials, rows, seeds = 6000, 5, 4
 	wrong, found := 0, 0
 	for trial := range trials {
 		x := samples(uint64(trial)+10, seeds, 1, 1, 1.5, 0.7, 1, 1) // the last is the reference's own noise
@@ -136,17 +136,17 @@ func TestTogetherCovers(t *testing.T) {
 			d = append(d, minus(x[i], x[rows]))
 		}
 		any := false
-		for _, r := range together(d) {
+		for _, r := range together(d, nil) {
 			any = any || r.Lo > 0 || r.Hi < 0
 		}
 		if any {
 			wrong++
 		}
-		effect := float64(together(d)[0].Detectable)
+		effect := float64(together(d, nil)[0].Detectable)
 		for i := range d[0] {
 			d[0][i] += effect
 		}
-		if together(d)[0].Lo > 0 {
+		if together(d, nil)[0].Lo > 0 {
 			found++
 		}
 	}
@@ -177,5 +177,53 @@ func TestInterpolate(t *testing.T) {
 	}
 	if !math.IsNaN(interpolate(points, 3.1)) || !math.IsNaN(interpolate(nil, 1)) {
 		t.Error("beyond the points")
+	}
+}
+
+// TestExampleVariance: by hand for two languages, one of which differs from example to
+// example; and against a bootstrap over examples.
+func TestExampleVariance(t *testing.T) {
+	result := func(es, de []float64) Result {
+		r := made(plain, 1, 2, 2, 4)
+		r.Test = []Score{{Lang: "es", Seen: true}, {Lang: "de", Seen: true}, {Lang: "pt"}}
+		r.Docs = map[string][]Doc{}
+		for l, x := range map[string][]float64{"es": es, "de": de} {
+			for i, v := range x {
+				r.Docs[l] = append(r.Docs[l], Doc{NLL: v * math.Ln2, Bytes: 10 + i%3})
+			}
+		}
+		return r
+	}
+	n := 60
+	a, b, same := make([]float64, n), make([]float64, n), make([]float64, n)
+	for i := range a {
+		a[i], same[i] = 30+3*normal(1, 2, uint64(i)), 25
+		b[i] = a[i] - 2 + normal(3, 4, uint64(i))
+	}
+	x, y := []Result{result(a, same)}, []Result{result(b, same)}
+	got := exampleVariance(x, y, true, "")
+	diff, bytes := exampleDifferences(x, y, "es")
+	var means []float64
+	for k := range uint64(4000) {
+		sum, all := 0.0, 0.0
+		for i := range n {
+			j := int(uint64(float64(n)*(0.5+0.5*math.Erf(normal(9, k+1, uint64(i))/math.Sqrt2)))) % n
+			sum, all = sum+diff[j], all+bytes[j]
+		}
+		means = append(means, sum/all/2) // mean of two languages, the other of which does not differ
+	}
+	_, sd := meanSD(means)
+	if math.Abs(math.Sqrt(got)/sd-1) > 0.06 {
+		t.Errorf("standard error %g, by bootstrap %g", math.Sqrt(got), sd)
+	}
+	if v := exampleVariance(x, y, true, "de"); v > 1e-25 {
+		t.Errorf("of a language without differences: %g", v)
+	}
+	if v := exampleVariance([]Result{made(plain, 1, 2, 2, 4)}, y, true, ""); v != 0 {
+		t.Errorf("without examples: %g", v)
+	}
+	wide := together([][]float64{{0.01, 0.02, 0.03}}, []float64{0.01})[0]
+	if narrow := together([][]float64{{0.01, 0.02, 0.03}}, nil)[0]; !(wide.Hi-wide.Lo > narrow.Hi-narrow.Lo) {
+		t.Errorf("%v, %v", wide, narrow)
 	}
 }
