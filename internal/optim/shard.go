@@ -50,7 +50,7 @@ func (s *Shard) Start(r bucket.Report, lr float64) (scale float64, err error) {
 // Done counts the update that was started as made.
 func (s *Shard) Done() { s.o.steps++ }
 
-// Update returns the weights, (group size), and the moments, m and then v, behind
+// Update returns the weights, (group size), and the moments, m and then v, after
 // the update of a group whose gradient is in the store. before is as after is; nil
 // is zeros.
 func (s *Shard) Update(unit int, before []float32) (weights, after []float32, err error) {
@@ -110,7 +110,7 @@ func (s *Shard) run(r run) {
 	s.o.store.Engine.AdamW(of(s.weight), of(s.m), of(s.v), s.o.part(bucket.Gradient, r), p)
 }
 
-// Moments returns the moments behind the update that was started, from those
+// Moments returns the moments after the update that was started, from those
 // before it and the group's gradient, without a device: what a backup keeps. They
 // are Update's up to the rounding of a device that fuses multiplications and
 // additions.

@@ -64,7 +64,7 @@ func TestCommandsChangeNothing(t *testing.T) {
 	}
 }
 
-// Commands of other processes are files: those of an earlier sitting do not
+// Commands of other processes are files: those of an earlier process do not
 // count, nor what is no command; quit saves and can be resumed.
 func TestAsk(t *testing.T) {
 	cfg := tiny(t, "schedule.steps=4")
@@ -77,7 +77,7 @@ func TestAsk(t *testing.T) {
 		switch r := record.(type) {
 		case report.Header: // forget has run
 			if _, err := os.Stat(filepath.Join(dir, controlFolder)); err == nil {
-				t.Error("commands of an earlier sitting are still there")
+				t.Error("commands of an earlier process are still there")
 			}
 		case report.Step:
 			if r.Step == 1 {

@@ -135,7 +135,7 @@ func TestOuterStepsCount(t *testing.T) {
 	tr := open(t, tiny(t, append(slices.Clone(outerSteps), "batch.rows=2")...))
 	for _, c := range []struct{ step, exchanges int }{{0, 0}, {3, 1}, {6, 2}, {7, 3}} {
 		if tr.Done = c.step; tr.machines.Exchanges() != c.exchanges || tr.machines.StepAfter(c.exchanges) != c.step {
-			t.Errorf("step %d: %d exchanges, behind which is step %d", c.step, tr.machines.Exchanges(), tr.machines.StepAfter(c.exchanges))
+			t.Errorf("step %d: %d exchanges, after which is step %d", c.step, tr.machines.Exchanges(), tr.machines.StepAfter(c.exchanges))
 		}
 	}
 	var saved []int

@@ -245,7 +245,7 @@ func TestRunFolders(t *testing.T) {
 	}
 }
 
-// What decides how gradients are resolved cannot change between two sittings,
+// What decides how gradients are resolved cannot change between two processes,
 // by hand neither.
 func TestResumeRefusesOtherObjective(t *testing.T) {
 	for _, change := range [][2]string{{`"Scope": "layer"`, `"Scope": "tensor"`}, {`"Method": "pcgrad"`, `"Method": "mgda"`}, {`"Preferences": null`, `"Preferences": {"aa": 3}`},

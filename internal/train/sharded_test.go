@@ -1,6 +1,8 @@
 package train
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"testing"
 
@@ -57,4 +59,30 @@ func TestParametersAreGradients(t *testing.T) {
 			got.stop()
 		}
 	}
+}
+
+// Moments that other machines hold are fetched until the context ends, as a user's
+// Ctrl-C ends it; the checkpoint of an interrupted run still gets them.
+func TestFetchingMomentsEnds(t *testing.T) {
+	g := newGang(t, tiny(t, append(slices.Clone(exact), "cluster.sync=parameters")...), 3)
+	g.steps(2)
+	tr := g.all[0]
+	ended, end := context.WithCancel(t.Context())
+	end()
+	read, failed := tr.exchange.Reader(ended), 0
+	for _, p := range device.Params(tr.Arch) {
+		if _, err := read(bucket.First, p.Name); err != nil {
+			failed++
+			if !errors.Is(err, ErrCluster) || !errors.Is(err, context.Canceled) {
+				t.Fatalf("%s: %v", p.Name, err)
+			}
+		}
+	}
+	if failed == 0 {
+		t.Error("no moments of other machines were asked for")
+	}
+	if err := tr.save(ended, t.TempDir(), state{Saved: tr.saved()}); err != nil {
+		t.Errorf("the interrupted run's checkpoint: %v", err)
+	}
+	g.stop()
 }
