@@ -34,7 +34,8 @@ func openTemplate(cfg *config.Config) (*chat.Template, error) {
 	name := cfg.Data.Template
 	if f := templateFile(cfg); f != "" {
 		if name = cfg.Resolve(f); !exists(name) {
-			return nil, &config.Error{Where: "data.template", Msg: fmt.Sprintf("%q is neither %q nor a file (paths are relative to the run file)", f, chat.ChatMLName),
+			return nil, &config.Error{Where: "data.template",
+				Msg: fmt.Sprintf("%q is neither %q nor a file (paths are relative to the run file)", f, chat.ChatMLName),
 				Fix: `template = "chatml"`}
 		}
 	}
@@ -53,7 +54,8 @@ func (c *corpus) rendering(s *data.Set) string {
 	case c.template == nil:
 		return ""
 	case chats == 0:
-		return fmt.Sprintf("no conversations: the chat template of %s is not used, text and answers are taken as they stand (ask with generate --raw)", c.template.From)
+		return fmt.Sprintf("no conversations: the chat template of %s is not used, text and answers are taken as they stand "+
+			"(ask with generate --raw)", c.template.From)
 	}
 	marked, prefix := s.TrainStats.ByMarks+s.HeldoutStats.ByMarks, s.TrainStats.ByPrefix+s.HeldoutStats.ByPrefix
 	var ways []string

@@ -57,12 +57,15 @@ func (c *corpus) turnWarning(cfg *config.Config) []string {
 	name, _ := c.tokenizer.IDToToken(end.token)
 	switch {
 	case end.text == "":
-		return []string{"the chat template does not end the assistant's turns: the model will not learn to stop\nfix: a copy of it that writes {{ eos_token }} after the answer, as data.template"}
+		return []string{"the chat template does not end the assistant's turns: the model will not learn to stop\n" +
+			"fix: a copy of it that writes {{ eos_token }} after the answer, as data.template"}
 	case !end.isToken:
-		return []string{fmt.Sprintf("the assistant's turns end with the text %q, which is no token of this model: programs that stop at tokens only do not stop there\n"+
+		return []string{fmt.Sprintf("the assistant's turns end with the text %q, which is no token of this model: "+
+			"programs that stop at tokens only do not stop there\n"+
 			"fix: a template that writes {{ eos_token }} after the answer, as data.template", end.text)}
 	case cfg.Data.Template == "" && !slices.Contains(stops, end.token): // else saveTemplate adds it
-		return []string{fmt.Sprintf("the assistant's turns end with %s (%d), which no file of the model names as an end of text: other programs do not stop there\n"+
+		return []string{fmt.Sprintf("the assistant's turns end with %s (%d), which no file of the model names as an end of text: "+
+			"other programs do not stop there\n"+
 			"fix: add %d to eos_token_id in %s", name, end.token, end.token, filepath.Join(dir, generationFile))}
 	}
 	return nil
