@@ -300,7 +300,7 @@ func TestFiles(t *testing.T) {
 		t.Fatalf("csv %v, %v", csv, err)
 	}
 	b, _ := os.ReadFile(csv[0])
-	if !strings.HasPrefix(string(b), "step,tokens_per_second,aa,bb,") || !strings.Contains(string(b), "\n1,96,2.98,3.08,3.18\n") {
+	if !strings.HasPrefix(string(b), "step,tokens_per_second,lr,grad_norm,aa,bb,") || !strings.Contains(string(b), "\n1,96,0,0,2.98,3.08,3.18\n") {
 		t.Errorf("loss.csv begins %q", string(b[:min(len(b), 120)]))
 	}
 	dir := t.TempDir()

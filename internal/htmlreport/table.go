@@ -63,9 +63,9 @@ func (f *Figures) sheets() []sheet {
 }
 
 func (f *Figures) lossSheet() sheet {
-	s := sheet{"loss", [][]string{append([]string{"step", "tokens_per_second"}, f.Langs...)}}
+	s := sheet{"loss", [][]string{append([]string{"step", "tokens_per_second", "lr", "grad_norm"}, f.Langs...)}}
 	for k, step := range f.Steps {
-		row := []string{strconv.Itoa(step), text(f.Rate[k])}
+		row := []string{strconv.Itoa(step), text(f.Rate[k]), text(f.LR[k]), text(f.GradNorm[k])}
 		for i := range f.Langs {
 			row = append(row, text(f.Loss[i][k]))
 		}
@@ -75,10 +75,19 @@ func (f *Figures) lossSheet() sheet {
 }
 
 func (f *Figures) evalSheet() sheet {
-	s := sheet{"bits_per_byte", [][]string{{"step", "language", "seen", "bits_per_byte", "nll_nats", "tokens", "bytes", "examples"}}}
+	s := sheet{"bits_per_byte", [][]string{{"step", "language", "seen", "bits_per_byte", "nll_nats", "tokens", "bytes", "examples", "low", "high", "change", "change_low", "change_high"}}}
 	for _, e := range f.Evals {
 		for _, r := range e.Rows {
-			s.rows = append(s.rows, []string{strconv.Itoa(e.Step), r.Lang, strconv.FormatBool(r.Seen), text(r.BitsPerByte), text(r.NLL), strconv.Itoa(r.Tokens), strconv.Itoa(r.Bytes), strconv.Itoa(r.Examples)})
+			nan := report.Float(math.NaN())
+			low, high, change := nan, nan, report.Estimate{Value: nan, Low: nan, High: nan}
+			if r.Interval != nil {
+				low, high = r.Interval.Low, r.Interval.High
+			}
+			if r.Change != nil {
+				change = *r.Change
+			}
+			s.rows = append(s.rows, []string{strconv.Itoa(e.Step), r.Lang, strconv.FormatBool(r.Seen), text(r.BitsPerByte), text(r.NLL), strconv.Itoa(r.Tokens), strconv.Itoa(r.Bytes), strconv.Itoa(r.Examples),
+				text(low), text(high), text(change.Value), text(change.Low), text(change.High)})
 		}
 	}
 	return s

@@ -50,7 +50,7 @@ function summary() {
     }
     if (!both.length) continue;
     const avg = k => both.reduce((p, v) => p + v[k], 0) / both.length, m = (b.means || []).find(m => m.seen === seen);
-    const row = ["mean", kind, num(avg("x"), 3), num(avg("y"), 3), change(avg("x"), avg("y")), range(m && m.change), m && m.languages < m.of ? m.languages + " of " + m.of + " languages" : ""]; row.sum = true; rows.push(row);
+    const row = ["mean", kind, num(avg("x"), 3), num(avg("y"), 3), change(avg("x"), avg("y")), range(m && m.change), m ? m.languages < m.of ? m.languages + " of " + m.of + " languages" : m.documents || "" : ""]; row.sum = true; rows.push(row);
     const high = both.reduce((p, v) => v.y > p.y ? v : p), least = both.reduce((p, v) => v.c > p.c ? v : p);
     worst.push((seen ? "Of the trained languages" : "Of the unseen ones") + " " + high.lang + " has the most bits per byte (" + num(high.y, 3) + "), and " + least.lang + " " + (least.c > 0 ? "lost most" : "gained least") + " (" + change(least.x, least.y) + ").");
   }
