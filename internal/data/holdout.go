@@ -3,6 +3,7 @@ package data
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 )
@@ -24,36 +25,46 @@ func heldGroups(groups []fingerprint, holdout float64) (map[fingerprint]bool, er
 		id   fingerprint
 		docs int
 	}
-	sorted := slices.Clone(groups)
-	slices.Sort(sorted)
-	var all []group
-	for _, id := range sorted {
-		if n := len(all); n > 0 && all[n-1].id == id {
-			all[n-1].docs++
-			continue
+	var large []group // more documents than asked for
+	held, n, different := map[fingerprint]bool{}, 0, 0
+	for g := range runs(groups) {
+		switch different++; {
+		case len(g) > want:
+			large = append(large, group{g[0], len(g)})
+		case n < want:
+			held[g[0]] = true
+			n += len(g)
 		}
-		all = append(all, group{id, 1})
 	}
-	slices.SortStableFunc(all, func(a, b group) int {
-		switch {
-		case a.docs <= want && b.docs <= want:
-			return 0
-		default:
-			return cmp.Compare(max(a.docs, want), max(b.docs, want))
+	slices.SortStableFunc(large, func(a, b group) int { return cmp.Compare(a.docs, b.docs) })
+	for _, g := range large {
+		if n < want {
+			held[g.id] = true
+			n += g.docs
 		}
-	})
-	held, n := map[fingerprint]bool{}, 0
-	for _, g := range all {
-		if n >= want {
-			return held, nil
-		}
-		held[g.id] = true
-		n += g.docs
 	}
-	if n >= want && len(held) < len(all) {
+	if n >= want && len(held) < different {
 		return held, nil
 	}
-	return nil, fmt.Errorf("holds out all %d documents (%d different prompts or texts), and nothing is left to train on", len(groups), len(all))
+	return nil, fmt.Errorf("holds out all %d documents (%d different prompts or texts), and nothing is left to train on", len(groups), different)
+}
+
+// runs are the equal fingerprints of all, in their order.
+func runs(all []fingerprint) iter.Seq[[]fingerprint] {
+	return func(yield func([]fingerprint) bool) {
+		sorted := slices.Clone(all)
+		slices.Sort(sorted)
+		for len(sorted) > 0 {
+			n := 1
+			for n < len(sorted) && sorted[n] == sorted[0] {
+				n++
+			}
+			if !yield(sorted[:n]) {
+				return
+			}
+			sorted = sorted[n:]
+		}
+	}
 }
 
 // holdoutError says what a source's holdout cannot do, and the way out.

@@ -1,5 +1,7 @@
 package data
 
+import "slices"
+
 // fileExamples is a list of examples that lie in token files.
 type fileExamples struct {
 	files []*tokenFile
@@ -21,6 +23,11 @@ func (l *fileExamples) At(i int) (Example, error) {
 		f = int(l.file[i])
 	}
 	return l.files[f].example(int64(l.at[i]), int(l.n[i]))
+}
+
+// grow makes room for n more examples.
+func (l *fileExamples) grow(n int) {
+	l.at, l.n = slices.Grow(l.at, n), slices.Grow(l.n, n)
 }
 
 // add appends the examples of a document at a place of a file.

@@ -164,6 +164,10 @@ func (l *loader) add(src *Source, t *tokenFile, train, held *Stats, isHeld func(
 		}
 		first.set.Notes = append(first.set.Notes, t.sum.Notes...)
 	}
+	if len(into) == 1 && src.Train && len(src.Heldout) == 0 { // most of one language: all at once, not by doubling
+		into[0].train.grow(t.sum.Examples)
+		into[0].trained = slices.Grow(into[0].trained, t.sum.Docs)
+	}
 	return t.each(func(d *tokenised, at int64) error {
 		s := into[d.lang]
 		if isHeld(d) {
