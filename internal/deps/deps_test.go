@@ -72,7 +72,7 @@ var allowed = map[string][]string{
 	"internal/train/traintest": {"gpu", "internal/model", "internal/param", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
 	"internal/compare":         {"moo", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},
 	"internal/bench":           {"bucket", "gpu", "internal/config", "internal/fault", "internal/report", "internal/step", "internal/train", "moo", "tensor"},
-	"cmd/concord":              {"gpu", "moo", "internal/train", "internal/report", "internal/config", "internal/doctor", "internal/bench", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/live", "internal/safetensors", "internal/cluster", "internal/cluster/store", "internal/cluster/etcd"},
+	"cmd/concord":              {"gpu", "moo", "internal/train", "internal/report", "internal/config", "internal/data", "internal/doctor", "internal/bench", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/live", "internal/safetensors", "internal/cluster", "internal/cluster/store", "internal/cluster/etcd"},
 	"cmd/prepare":              {"internal/tokenizer"},
 }
 
