@@ -27,6 +27,7 @@ const (
 )
 
 var cli struct {
+	Init     initCmd     `cmd:"" help:"Write a run file for a folder of data and a model."`
 	Train    trainCmd    `cmd:"" help:"Fine-tune the model of a run file."`
 	Resume   resumeCmd   `cmd:"" help:"Continue an interrupted run, bit for bit."`
 	Export   exportCmd   `cmd:"" help:"Make the model folder of any checkpoint, also of a stopped or running run."`
@@ -44,7 +45,8 @@ var cli struct {
 	Chat     chatCmd     `cmd:"" help:"Talk with a model, by its chat template."`
 	Doctor   doctorCmd   `cmd:"" help:"List adapters and check every kernel against the CPU."`
 	Moo      mooCmd      `cmd:"" help:"Gradient-conflict resolution on given numbers."`
-	Config   configCmd   `cmd:"" help:"Check or show a run file."`
+	Config   configCmd   `cmd:"" help:"Check, show or explain a run file."`
+	Data     dataCmd     `cmd:"" help:"Look into data: statistics, what is trained, how a file is read."`
 	Bench    benchCmd    `cmd:"" help:"Measure this machine."`
 	Analyze  analyzeCmd  `cmd:"" help:"What fine-tuning did to a model's representations."`
 	Report   reportCmd   `cmd:"" help:"A run as one HTML page, CSV files and pictures."`
