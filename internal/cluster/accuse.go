@@ -99,7 +99,8 @@ func (c *Coordinator) accused(by, bad *member, p Problem) {
 // coordinator's own worker is reached by all who are here.
 func (c *Coordinator) unreachable(m, bad *member) {
 	p := c.plan
-	if m == bad || m.id == c.opt.Local || bad.id == c.opt.Local || c.isApart(m.id, bad.id) || p == nil || !p.member(m.id) || !p.member(bad.id) ||
+	if m == bad || m.id == c.opt.Local || bad.id == c.opt.Local || c.isApart(m.id, bad.id) || p == nil || !p.member(m.id) ||
+		!p.member(bad.id) ||
 		!slices.Contains(p.Owners, m.id) && !slices.Contains(p.Owners, bad.id) {
 		return // there is nothing to be sent between the two
 	}
@@ -231,7 +232,8 @@ func (c *Coordinator) vote() (root transport.Hash) {
 	for _, m := range c.sorted() {
 		if m.done != nil && m.done.Root != root {
 			m.dissents++
-			c.logf("%s: the resolved buckets of %s are not those of most others (%x, not %x)", c.named(c.step+1), m.hello.Name, m.done.Root[:4], root[:4])
+			c.logf("%s: the resolved buckets of %s are not those of most others (%x, not %x)", c.named(c.step+1), m.hello.Name, m.done.Root[:4],
+				root[:4])
 			if m.dissents > mostDissents && m.id != c.opt.Local && 2*most > voters {
 				c.banned[m.id] = fmt.Sprintf("its resolved buckets were not those of most others %d times: bad memory or a driver's fault", m.dissents)
 			}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -197,7 +196,9 @@ func NewCoordinator(ctx context.Context, o CoordinatorOptions, start int) (*Coor
 	if o.StepAfter == nil {
 		o.StepAfter = func(steps int) int { return steps }
 	}
-	c := &Coordinator{opt: o, events: make(chan func(), 64), done: make(chan struct{}), failed: make(chan struct{}), members: map[uint32]*member{}, without: map[uint32]string{}, stalled: map[uint32]bool{}, accusers: map[accusation]map[uint32]bool{}, apart: map[pair]*separation{}, barred: map[uint32]bars{}, banned: map[uint32]string{}, step: start, saved: -1}
+	c := &Coordinator{opt: o, events: make(chan func(), 64), done: make(chan struct{}), failed: make(chan struct{}),
+		members: map[uint32]*member{}, without: map[uint32]string{}, stalled: map[uint32]bool{}, accusers: map[accusation]map[uint32]bool{},
+		apart: map[pair]*separation{}, barred: map[uint32]bars{}, banned: map[uint32]string{}, step: start, saved: -1}
 	if err := c.acquireTerm(ctx); err != nil {
 		return nil, err
 	}
@@ -305,96 +306,4 @@ func (c *Coordinator) proceed() {
 	if c.plan != nil && c.pending == nil {
 		c.commit()
 	}
-}
-
-// keepEvictions is how many the status shows.
-const keepEvictions = 50
-
-// evict takes a member out of the run and tells everyone why.
-func (c *Coordinator) evict(m *member, reason string) {
-	if c.members[m.id] != m {
-		return
-	}
-	delete(c.members, m.id)
-	m.conn.Close(reason)
-	if c.ended {
-		return
-	}
-	c.logf("%s (worker %d) is out: %s", m.hello.Name, m.id, reason)
-	c.evicted = append(c.evicted, Eviction{Time: time.Now(), Worker: m.id, Name: m.hello.Name, Reason: reason})
-	c.evicted = c.evicted[max(0, len(c.evicted)-keepEvictions):]
-	if p := c.plan; p != nil && c.pending == nil {
-		c.plan = nil
-		if slices.ContainsFunc(c.sorted(), func(x *member) bool { return x.current(c.step) && x.addr != "" }) {
-			c.replan(p)
-		} else {
-			c.stopDeadline()
-		}
-	}
-	c.changed()
-}
-
-// ban evicts a member whose machine is at fault: it may not come back.
-func (c *Coordinator) ban(m *member, reason string) {
-	c.banned[m.id] = reason
-	c.evict(m, reason)
-}
-
-// fail ends this coordinator: the worker of its own process ends with it, unless
-// another machine leads now; the others look for another one.
-func (c *Coordinator) fail(err error) {
-	if c.err != nil {
-		return
-	}
-	c.err, c.waiting = err, err.Error()
-	close(c.failed)
-	c.logf("%v", err)
-	for _, m := range c.members {
-		if m.id == c.opt.Local && !(c.opt.Elected && errors.Is(err, ErrDeposed)) {
-			c.send(m, transport.Pack(msgEnd, End{Text: err.Error()}))
-		} else {
-			m.conn.Close("the coordinator has stopped")
-		}
-	}
-	c.plan = nil
-	c.changed()
-}
-
-// goodbye is how long machines may take to hear how the run ended.
-const goodbye = 2 * time.Second
-
-// Close tells everyone how the run ended, and stops when they have heard it.
-func (c *Coordinator) Close(e End) {
-	c.do(func() {
-		c.ended, c.end = true, &e
-		for _, m := range c.members {
-			if m.id != c.opt.Local {
-				c.send(m, transport.Pack(msgEnd, e))
-			}
-		}
-	})
-	if c.opt.Changed != nil {
-		c.do(func() { c.opt.Changed(c.status(), true) })
-	}
-	for limit := time.Now().Add(goodbye); time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
-		left := 0
-		c.do(func() { left = len(c.members) })
-		if left <= 1 {
-			break
-		}
-	}
-	c.stop()
-	c.wg.Wait()
-}
-
-// Abandon stops without a word: the machines look for another coordinator.
-func (c *Coordinator) Abandon() {
-	c.do(func() {
-		c.ended = true
-		for _, m := range c.members {
-			m.conn.Close("the coordinator has stopped")
-		}
-	})
-	c.stop()
-	c.wg.Wait()
 }

@@ -159,7 +159,8 @@ func (s *Step) Timing() Timing {
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
 	now := s.m.ep.Stats()
-	t := Timing{Waited: s.waited, Sent: now.SentBytes - s.stats.SentBytes, Received: now.ReceivedBytes - s.stats.ReceivedBytes, Workers: len(s.plan.Members)}
+	t := Timing{Waited: s.waited, Sent: now.SentBytes - s.stats.SentBytes, Received: now.ReceivedBytes - s.stats.ReceivedBytes,
+		Workers: len(s.plan.Members)}
 	if !s.first.IsZero() {
 		t.Exchange = time.Since(s.first)
 	}

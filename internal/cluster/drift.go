@@ -38,10 +38,13 @@ func (c *Coordinator) repair(step int) {
 func (c *Coordinator) drifted(m, right *member, units []int) {
 	m.drifts++
 	if same := m.hello.Device == right.hello.Device; same && m.drifts > mostDrifts && m.id != c.opt.Local {
-		c.ban(m, fmt.Sprintf("its weights differ from those of %s for the second time, on the same kind of device: bad memory or a driver's fault", right.hello.Name))
+		c.ban(m,
+			fmt.Sprintf("its weights differ from those of %s for the second time, on the same kind of device: bad memory or a driver's fault",
+				right.hello.Name))
 		return
 	}
-	c.logf("the weights of %s differ from those of %s in %d of %d units (the first: %d): it fetches them", m.hello.Name, right.hello.Name, len(units), len(c.opt.Units), units[0])
+	c.logf("the weights of %s differ from those of %s in %d of %d units (the first: %d): it fetches them", m.hello.Name, right.hello.Name,
+		len(units), len(c.opt.Units), units[0])
 	c.resync(m)
 }
 

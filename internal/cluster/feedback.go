@@ -80,7 +80,8 @@ func (m *Member) SetErrorFeedback(r map[string][]float32) {
 	m.newFeedbackIn = -1
 	for name, x := range r {
 		var k feedbackKey
-		if n, _ := fmt.Sscanf(name, "%d/%d", &k.unit, &k.row); n == 2 && k.unit >= 0 && k.unit < len(m.shape.Units) && len(x) == m.shape.Units[k.unit] {
+		if n, _ := fmt.Sscanf(name, "%d/%d", &k.unit, &k.row); n == 2 && k.unit >= 0 && k.unit < len(m.shape.Units) &&
+			len(x) == m.shape.Units[k.unit] {
 			m.feedback[k] = x
 		}
 	}

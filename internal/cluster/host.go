@@ -100,7 +100,8 @@ func (h *Host) start(ctx context.Context, o HostOptions, start int) error {
 	}
 	o.Member.Coordinator = localAddr(conn.LocalAddr())
 	h.Member = NewMember(o.Member)
-	h.ep, err = transport.Open(conn, transport.Options{Identity: identity, Services: h.Member.Services(h.Coordinator), Join: h.policy(ca, secrets, o.Coordinator.Log),
+	h.ep, err = transport.Open(conn, transport.Options{Identity: identity, Services: h.Member.Services(h.Coordinator), Join: h.policy(ca,
+		secrets, o.Coordinator.Log),
 		ResetKey: reset, UploadLimit: o.UploadLimit, WAN: o.WAN})
 	if err != nil {
 		return err

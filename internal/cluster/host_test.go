@@ -22,7 +22,8 @@ import (
 func hosted(t *testing.T) (*Host, string) {
 	t.Helper()
 	dir := t.TempDir()
-	h, err := StartHost(t.Context(), HostOptions{Dir: dir, Store: func(string) (store.Store, error) { return store.NewMemory(), nil }, Listen: "127.0.0.1:0", JoinFor: time.Hour, JoinUses: -1, Member: MemberOptions{Log: logTo(t.Logf)},
+	h, err := StartHost(t.Context(), HostOptions{Dir: dir, Store: func(string) (store.Store, error) { return store.NewMemory(), nil },
+		Listen: "127.0.0.1:0", JoinFor: time.Hour, JoinUses: -1, Member: MemberOptions{Log: logTo(t.Logf)},
 		Coordinator: CoordinatorOptions{Units: []int{4}, Work: func(int) Work {
 			return Work{Segments: 1, Langs: 1, Segment: []int{0}, Lang: []int{0}, Tokens: []int{1}}
 		}, Workers: 9, Log: logTo(t.Logf)}}, 0)
@@ -34,7 +35,8 @@ func hosted(t *testing.T) (*Host, string) {
 }
 
 func join(t *testing.T, dir string, line transport.Line) (*Worker, error) {
-	return StartWorker(t.Context(), WorkerOptions{Dir: dir, Line: line, Listen: "127.0.0.1:0", Member: MemberOptions{Hello: Hello{Name: "w"}, Log: logTo(t.Logf)}})
+	return StartWorker(t.Context(), WorkerOptions{Dir: dir, Line: line, Listen: "127.0.0.1:0",
+		Member: MemberOptions{Hello: Hello{Name: "w"}, Log: logTo(t.Logf)}})
 }
 
 // A worker whose certificate is revoked is told so, at once and when it comes again,
@@ -154,8 +156,12 @@ func impostor(t *testing.T, h transport.Handler) transport.Line {
 		t.Fatal(err)
 	}
 	id, secret := transport.NewSecret()
-	ep, err := transport.Open(conn, transport.Options{Identity: identity, Services: map[string]transport.Handler{serviceCoordinator: h, serviceWorker: h},
-		Join: &transport.JoinPolicy{CA: ca, Secret: func(string) ([]byte, bool) { return secret, true }, Admit: func(string, net.Addr) (uint32, error) { return 2, nil }, Refused: func(net.Addr, string) {}}})
+	ep, err := transport.Open(conn, transport.Options{Identity: identity, Services: map[string]transport.Handler{serviceCoordinator: h,
+		serviceWorker: h},
+		Join: &transport.JoinPolicy{CA: ca, Secret: func(string) ([]byte, bool) { return secret, true }, Admit: func(string,
+			net.Addr) (uint32, error) {
+			return 2, nil
+		}, Refused: func(net.Addr, string) {}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,14 +172,16 @@ func impostor(t *testing.T, h transport.Handler) transport.Line {
 // A coordinator cannot fill a worker's disk: what is sent has the announced size, and
 // a state that of the model.
 func TestNoMoreThanAnnounced(t *testing.T) {
-	line := impostor(t, &greedy{welcome: Welcome{Worker: 2, Config: json.RawMessage("{}"), Files: []File{{Name: "run.toml", Size: 3, Hash: "00"}}}})
+	line := impostor(t, &greedy{welcome: Welcome{Worker: 2, Config: json.RawMessage("{}"), Files: []File{{Name: "run.toml", Size: 3,
+		Hash: "00"}}}})
 	dir := t.TempDir()
 	w, err := join(t, dir, line)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	if err := w.Fetch(t.Context(), filepath.Join(dir, "run"), nil); !errors.Is(err, transport.ErrDamaged) || !strings.Contains(err.Error(), "announced 3") {
+	if err := w.Fetch(t.Context(), filepath.Join(dir, "run"), nil); !errors.Is(err, transport.ErrDamaged) || !strings.Contains(err.Error(),
+		"announced 3") {
 		t.Errorf("a file: %v", err)
 	}
 	w.Member.Configure(Shape{Units: []int{100}}, nil)

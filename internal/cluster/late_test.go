@@ -26,8 +26,11 @@ func TestWorkerWaitsForMachine1(t *testing.T) {
 	var asked atomic.Int32
 	var said []string
 	o := WorkerOptions{Dir: t.TempDir(), Line: old, Listen: "127.0.0.1:0", Patience: time.Minute,
-		Again:  func() (transport.Line, error) { asked.Add(1); return h.Line, nil },
-		Member: MemberOptions{Hello: Hello{Name: "early"}, Log: logTo(func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) })}}
+		Again: func() (transport.Line, error) { asked.Add(1); return h.Line, nil },
+		Member: MemberOptions{Hello: Hello{Name: "early"}, Log: logTo(func(format string, args ...any) {
+			said = append(said,
+				fmt.Sprintf(format, args...))
+		})}}
 	w, err := StartWorker(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

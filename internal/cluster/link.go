@@ -137,7 +137,8 @@ func (p *Plan) check(s Shape) error {
 		return nil // kept until the model is known; checked again then
 	}
 	if len(p.Owners) != len(s.Units) || len(p.Since) != len(s.Units) || p.Step < 0 {
-		return fmt.Errorf("owners of %d units; the model has %d: the machines do not run the same configuration or version", len(p.Owners), len(s.Units))
+		return fmt.Errorf("owners of %d units; the model has %d: the machines do not run the same configuration or version", len(p.Owners),
+			len(s.Units))
 	}
 	if s.Parameters && (len(p.Backups) != len(s.Units) || len(p.Holders) != len(s.Units)) {
 		return fmt.Errorf("backups of %d units, holders of %d; the model has %d", len(p.Backups), len(p.Holders), len(s.Units))

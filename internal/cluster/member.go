@@ -138,8 +138,10 @@ func NewMember(o MemberOptions) *Member {
 	if o.Hello.Incarnation == 0 {
 		o.Hello.Incarnation = rand.Uint64()
 	}
-	m := &Member{opt: o, plans: map[int]*Plan{}, commits: map[int]*Commit{}, inbox: map[int]map[unitKey]*resolved{}, cache: map[int]moments{}, applied: -1,
-		peers: map[uint32]*transport.Peer{}, dialing: map[uint32]chan struct{}{}, feedback: map[feedbackKey][]float32{}, newFeedback: map[feedbackKey][]float32{}, newFeedbackIn: -1}
+	m := &Member{opt: o, plans: map[int]*Plan{}, commits: map[int]*Commit{}, inbox: map[int]map[unitKey]*resolved{},
+		cache: map[int]moments{}, applied: -1,
+		peers: map[uint32]*transport.Peer{}, dialing: map[uint32]chan struct{}{}, feedback: map[feedbackKey][]float32{},
+		newFeedback: map[feedbackKey][]float32{}, newFeedbackIn: -1}
 	m.changed = sync.NewCond(&m.mu)
 	m.states.changed = m.changed
 	m.ctx, m.stop = context.WithCancel(context.Background())

@@ -108,7 +108,8 @@ func (m *Member) collect(ctx context.Context, p *Plan, units []int, tries *attem
 			m.mu.Unlock()
 			continue
 		}
-		if text := fmt.Sprintf("%s: the optimizer's state of unit %d from worker %d: %v", m.named(p.Step+1), u, p.Holders[u], err); tries.news(text) {
+		if text := fmt.Sprintf("%s: the optimizer's state of unit %d from worker %d: %v", m.named(p.Step+1), u, p.Holders[u],
+			err); tries.news(text) {
 			m.logf("%s; asking again", text)
 		}
 		if !tries.again(ctx, m.opt.Patience) {

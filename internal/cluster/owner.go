@@ -67,7 +67,8 @@ func (s *Step) complete(unit int) {
 
 // sum adds up the unit's rows. It needs no lock: nothing is counted any more.
 func (o *owned) sum(w Work, unit int) exchange.Event {
-	e := exchange.Event{Kind: exchange.Sum, Unit: unit, Rows: make([][]float32, w.Segments), Tokens: make([]int, w.Segments), Losses: make([]float64, w.Segments)}
+	e := exchange.Event{Kind: exchange.Sum, Unit: unit, Rows: make([][]float32, w.Segments), Tokens: make([]int, w.Segments),
+		Losses: make([]float64, w.Segments)}
 	lang, planned, counted := w.langOf(), w.langTokens(), make([]int, w.Langs)
 	rows := map[int][]addend{}
 	for c, r := range o.counted {
@@ -207,7 +208,8 @@ func (s Shape) hash(k transport.Kind, meta, payload []byte) transport.Hash {
 func (m *Member) broadcast(step int, to Address, t transport.Outgoing) {
 	for {
 		m.mu.Lock()
-		gone := m.over() != nil || m.plan != nil && m.plan.Step >= step && !slices.ContainsFunc(m.plan.Members, func(a Address) bool { return a.Worker == to.Worker }) ||
+		gone := m.over() != nil || m.plan != nil && m.plan.Step >= step && !slices.ContainsFunc(m.plan.Members,
+			func(a Address) bool { return a.Worker == to.Worker }) ||
 			m.plan != nil && m.plan.Step == step && m.plan.Since[t.Bucket] != t.Epoch
 		m.mu.Unlock()
 		if gone {

@@ -42,7 +42,8 @@ func (s *Step) Updated(unit int, weights []float32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s.weights[unit], s.updated[unit] = weights, m.shape.hash(transport.Parameters, nil, data)
-	t := transport.Outgoing{Header: transport.Header{Kind: transport.Parameters, Codec: transport.F32, Step: uint64(s.n), Epoch: s.plan.Since[unit],
+	t := transport.Outgoing{Header: transport.Header{Kind: transport.Parameters, Codec: transport.F32, Step: uint64(s.n),
+		Epoch:  s.plan.Since[unit],
 		Bucket: uint32(unit), Elements: uint64(len(weights))}, Data: data, Urgency: 3, Patience: time.Minute}
 	for _, a := range s.plan.Members {
 		if a.Worker != m.id {

@@ -40,7 +40,8 @@ func (m *Member) peer(ctx context.Context, worker uint32) (*transport.Peer, erro
 	}
 	p, err := m.dialPeer(ctx, worker, addr)
 	if err != nil && ctx.Err() == nil && !errors.Is(err, transport.ErrRefused) {
-		m.send(transport.Pack(msgProblem, Problem{Worker: worker, Kind: ProblemUnreachable, Text: fmt.Sprintf("cannot dial worker %d: %v", worker, err)}))
+		m.send(transport.Pack(msgProblem, Problem{Worker: worker, Kind: ProblemUnreachable, Text: fmt.Sprintf("cannot dial worker %d: %v",
+			worker, err)}))
 	}
 	return p, err
 }

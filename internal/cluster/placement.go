@@ -131,6 +131,7 @@ func (c *Coordinator) awaitMoments(local *member) string {
 	case local != nil && local.state:
 		return c.goBack(local)
 	}
-	c.fail(fmt.Errorf("cluster: %s: the optimizer's state of %d of %d units is lost with the machines that held it, an owner and its backup: resume machine 1 to go on from its last checkpoint, and the others follow", c.named(c.step+1), lost, len(c.opt.Units)))
+	c.fail(fmt.Errorf("cluster: %s: the optimizer's state of %d of %d units is lost with the machines that held it, an owner and its backup: resume machine 1 to go on from its last checkpoint, and the others follow",
+		c.named(c.step+1), lost, len(c.opt.Units)))
 	return c.waiting
 }

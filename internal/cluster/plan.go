@@ -312,7 +312,8 @@ func Compare(w Work, shares []Share, owners []uint32, up func(int) int64, down f
 	dealt := Work{Segments: w.Segments, Langs: w.Langs, Whole: w.Whole}
 	for k := range len(shares) { // row k, k+W, … go to the k-th worker
 		for r := k; r < len(w.Lang); r += len(shares) {
-			dealt.Segment, dealt.Lang, dealt.Tokens = append(dealt.Segment, w.Segment[r]), append(dealt.Lang, w.Lang[r]), append(dealt.Tokens, w.Tokens[r])
+			dealt.Segment, dealt.Lang, dealt.Tokens = append(dealt.Segment, w.Segment[r]), append(dealt.Lang, w.Lang[r]), append(dealt.Tokens,
+				w.Tokens[r])
 		}
 	}
 	var even []Share
@@ -323,7 +324,8 @@ func Compare(w Work, shares []Share, owners []uint32, up func(int) int64, down f
 		from += n
 	}
 	plain := func(u, others int) int64 { return up(u) * int64(others) }
-	return Alternatives{Chosen: Cost(w, shares, owners, up, down, members), Dealt: Cost(dealt, even, owners, up, down, members), Plain: Cost(one, shares, owners, up, plain, members)}
+	return Alternatives{Chosen: Cost(w, shares, owners, up, down, members), Dealt: Cost(dealt, even, owners, up, down, members),
+		Plain: Cost(one, shares, owners, up, plain, members)}
 }
 
 // Languages is how many gradient rows each share sends.

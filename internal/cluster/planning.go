@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"concord/transport"
@@ -132,73 +131,6 @@ const graceLeast = 250 * time.Millisecond
 // take to fetch its weights before it begins without them.
 const bootFor = 2 * time.Minute
 
-// stateTimeout is how long a restarted coordinator waits for a machine that holds the
-// last committed step.
-var stateTimeout = 20 * time.Second
-
-// awaitCommittedState waits for somebody with the committed state. When nobody comes, or where the
-// run's machines are all here without it, the run goes back: everything later is lost
-// with the machines that held it.
-func (c *Coordinator) awaitCommittedState(local *member) string {
-	if local == nil {
-		return "a machine that holds the weights"
-	}
-	if c.rollback.IsZero() {
-		c.rollback = time.Now().Add(stateTimeout)
-	}
-	if time.Now().Before(c.rollback) && !c.allNeedState() {
-		return fmt.Sprintf("a machine that holds the weights of %s", c.named(c.step))
-	}
-	return c.goBack(local)
-}
-
-// allNeedState says that no machine is left that was in the run, and that as many as it
-// waits for are here and want the state of another.
-func (c *Coordinator) allNeedState() bool {
-	return c.opt.Regather && !c.survived() && len(c.members) >= c.opt.Workers &&
-		!slices.ContainsFunc(c.sorted(), func(m *member) bool { return !m.state })
-}
-
-// goBack has the run go on from the latest state that a machine has: machine 1's
-// checkpoint, as a rule.
-func (c *Coordinator) goBack(local *member) string {
-	from, what := c.furthest(local), "machine 1's checkpoint"
-	if from != local {
-		what = "the weights of " + from.hello.Name
-	}
-	c.logf("no machine holds the state of the committed %s any more: going on from %s of %s", c.named(c.step), what, c.named(from.holds))
-	c.step, c.last, from.step, from.state = from.holds, nil, -1, false
-	c.forgetStep()
-	c.started = c.started && !c.opt.Regather
-	c.rollback, c.momentsMissing = time.Time{}, time.Time{}
-	rev, err := c.write(committed{Next: c.step, Epoch: c.epoch}, c.commitRev)
-	if err != nil {
-		c.fail(fmt.Errorf("%w: %w", ErrDeposed, err))
-		return err.Error()
-	}
-	c.commitRev = rev
-	c.send(from, transport.Pack(msgResync, Ready{Step: c.step}))
-	for _, m := range c.members {
-		if m.step > c.step {
-			c.resync(m)
-		}
-	}
-	return from.hello.Name
-}
-
-// furthest is the machine whose own state is of the latest step, machine 1 among
-// equals: others may have come with nothing.
-func (c *Coordinator) furthest(local *member) *member {
-	best := local
-	for _, m := range c.sorted() {
-		whole := !c.opt.Parameters || len(m.moments) == len(c.opt.Units) && !strings.ContainsRune(m.moments, holdsNone)
-		if m.state && m.holds > best.holds && m.addr != "" && whole {
-			best = m
-		}
-	}
-	return best
-}
-
 // makePlan plans the step anew, shares and all.
 func (c *Coordinator) makePlan() {
 	c.epoch++
@@ -243,7 +175,10 @@ func (c *Coordinator) replan(old *Plan) {
 		c.plan = nil
 		c.begin()
 		return
-	case c.opt.Parameters && fewer, c.opt.NoDeadline && slices.ContainsFunc(old.Shares, func(s Share) bool { return s.Size() > 0 && c.members[s.Worker] == nil }):
+	case c.opt.Parameters && fewer, c.opt.NoDeadline && slices.ContainsFunc(old.Shares, func(s Share) bool {
+		return s.Size() > 0 &&
+			c.members[s.Worker] == nil
+	}):
 		c.logf("%s is done again, as one of its machines was lost", c.named(c.step+1))
 		c.makePlan()
 		return
@@ -339,43 +274,6 @@ func (c *Coordinator) sendPlan(p, old *Plan) {
 	for _, a := range p.Members {
 		c.send(c.members[a.Worker], transport.Pack(msgPlan, p))
 	}
-}
-
-// explain tells the user what a step sends, whenever other machines take part.
-func (c *Coordinator) explain(p *Plan) {
-	if len(p.Shares) < 2 {
-		return
-	}
-	who, sizes := "", []string{}
-	for _, s := range p.Shares {
-		who += fmt.Sprint(s.Worker, " ")
-		sizes = append(sizes, fmt.Sprint(s.Size()))
-	}
-	if who == c.announced {
-		return
-	}
-	c.announced = who
-	w := c.work
-	var members []uint32
-	for _, m := range p.Members {
-		members = append(members, m.Worker)
-	}
-	a := Compare(w, p.Shares, p.Owners, c.upBytes, c.downBytes, members)
-	c.traffic = a
-	const mb = 1e6
-	c.logf("%s: %d machines with %s rows, %v languages each; %.1f MB a step, %.1f MB from the busiest. Every language everywhere: %.1f MB; plain data parallelism: %.1f MB",
-		c.named(c.step+1), len(p.Shares), strings.Join(sizes, "+"), w.Languages(p.Shares), float64(a.Chosen.Total())/mb, float64(a.Chosen.Most())/mb, float64(a.Dealt.Total())/mb, float64(a.Plain.Total())/mb)
-}
-
-// upBytes is a unit's row on the wire.
-func (c *Coordinator) upBytes(unit int) int64 { return int64(c.opt.Codec.Size(c.opt.Units[unit])) }
-
-// downBytes is what a unit's owner sends to so many others.
-func (c *Coordinator) downBytes(unit, others int) int64 {
-	if c.opt.Parameters && others > 0 { // and the gradient, to the backup
-		return int64(transport.F32.Size(c.opt.Units[unit])*others) + c.upBytes(unit)
-	}
-	return c.upBytes(unit) * int64(others)
 }
 
 // owners keeps the units of those who are still there where they are.

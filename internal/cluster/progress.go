@@ -127,7 +127,8 @@ func (c *Coordinator) present(workers []uint32) (out []*member) {
 // awaited are the members without whose word the step is not committed.
 func (c *Coordinator) awaited() (out []*member) {
 	for _, m := range c.sorted() {
-		if m.done == nil && (c.plan.share(m.id).Size() > 0 || m.id == c.opt.Local || slices.Contains(c.plan.Owners, m.id) || slices.Contains(c.plan.Backups, m.id)) {
+		if m.done == nil && (c.plan.share(m.id).Size() > 0 || m.id == c.opt.Local || slices.Contains(c.plan.Owners, m.id) ||
+			slices.Contains(c.plan.Backups, m.id)) {
 			out = append(out, m)
 		}
 	}

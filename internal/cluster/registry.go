@@ -68,7 +68,8 @@ func (c *Coordinator) admit(conn *transport.Conn, h Hello, knocked time.Time) (a
 	if old := c.members[id]; old != nil {
 		switch another := old.hello.Incarnation != h.Incarnation; {
 		case another && old.heard.After(knocked):
-			return nil, fmt.Errorf("the identity of worker %d is in use from %s (%s): every machine needs a join of its own", id, old.conn.Remote(), old.hello.Name)
+			return nil, fmt.Errorf("the identity of worker %d is in use from %s (%s): every machine needs a join of its own", id,
+				old.conn.Remote(), old.hello.Name)
 		case another && time.Since(old.heard) < goneAfter:
 			c.send(old, transport.Message{Type: msgAsk})
 			return nil, errOccupied

@@ -30,7 +30,8 @@ func (w *world) replay(t *testing.T, steps int) *node {
 			}
 		}
 		if !slices.Equal(told.Tokens, tokens) || !slices.Equal(told.Loss, losses) {
-			t.Fatalf("step %d is recorded with tokens %v and losses %v; its rows %v have %v and %v", one.step, told.Tokens, told.Loss, told.Shares, tokens, losses)
+			t.Fatalf("step %d is recorded with tokens %v and losses %v; its rows %v have %v and %v", one.step, told.Tokens, told.Loss,
+				told.Shares, tokens, losses)
 		}
 		one.redo(k, told.Shares, tokens)
 	}

@@ -141,7 +141,8 @@ func (m *Member) offerRows(h transport.Header) (transport.Verdict, string) {
 	c := contribution{h.Sender, int(h.Row)}
 	if old, counted := o.counted[c]; counted {
 		if old.norm2 != h.Norm2 || uint64(old.tokens) != h.Tokens {
-			m.accuse(ProblemContradiction, h, fmt.Sprintf("%s: worker %d sent %s of unit %d twice, with |g|² = %g and %g", m.named(int(h.Step)+1), h.Sender, m.segment(c.row), h.Bucket, old.norm2, h.Norm2))
+			m.accuse(ProblemContradiction, h, fmt.Sprintf("%s: worker %d sent %s of unit %d twice, with |g|² = %g and %g",
+				m.named(int(h.Step)+1), h.Sender, m.segment(c.row), h.Bucket, old.norm2, h.Norm2))
 			return transport.Refuse, "it was counted with other values"
 		}
 		return transport.Have, ""
@@ -162,7 +163,8 @@ func (m *Member) offerRows(h transport.Header) (transport.Verdict, string) {
 
 // accuse reports the sender of rows of the present step; called with the mutex.
 func (m *Member) accuse(kind ProblemKind, h transport.Header, text string) {
-	p := Problem{Kind: kind, Worker: h.Sender, Text: text, Step: int(h.Step), Generation: m.cur.plan.Generation, Unit: int(h.Bucket), Row: int(h.Row)}
+	p := Problem{Kind: kind, Worker: h.Sender, Text: text, Step: int(h.Step), Generation: m.cur.plan.Generation, Unit: int(h.Bucket),
+		Row: int(h.Row)}
 	m.spawn(func() { m.send(transport.Pack(msgProblem, p)) })
 }
 
@@ -252,7 +254,8 @@ func (w *workerService) Deliver(c *transport.Conn, h transport.Header, meta, pay
 	if err != nil {
 		return err
 	}
-	err = s.count(int(h.Bucket), contribution{h.Sender, int(h.Row)}, outRow{unit: int(h.Bucket), row: int(h.Row), values: x, tokens: int(h.Tokens), loss: h.Loss, losses: losses, norm2: h.Norm2})
+	err = s.count(int(h.Bucket), contribution{h.Sender, int(h.Row)}, outRow{unit: int(h.Bucket), row: int(h.Row), values: x,
+		tokens: int(h.Tokens), loss: h.Loss, losses: losses, norm2: h.Norm2})
 	if err != nil {
 		m.accuse(ProblemValues, h, fmt.Sprintf("%s: %v", m.named(int(h.Step)+1), err))
 	}

@@ -75,7 +75,8 @@ func (s *Site) open(ctx context.Context, o SiteOptions) error {
 	s.Hint, s.Addr = hint, reachable(conn.LocalAddr())[0]
 	o.Member.Find = s.find
 	s.Member = NewMember(o.Member)
-	s.ep, err = transport.Open(conn, transport.Options{Identity: identity, Services: s.Member.services(&s.lead), ResetKey: reset, UploadLimit: o.UploadLimit, WAN: o.WAN, Revoked: s.Member.revoked})
+	s.ep, err = transport.Open(conn, transport.Options{Identity: identity, Services: s.Member.services(&s.lead), ResetKey: reset,
+		UploadLimit: o.UploadLimit, WAN: o.WAN, Revoked: s.Member.revoked})
 	return err
 }
 

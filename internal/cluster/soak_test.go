@@ -91,7 +91,8 @@ func (s *soak) otherHolds() bool {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	for _, m := range s.w.status.Members { // who has rows of the present step has all before it
-		if m.Worker != 1 && m.Rows > 0 && m.Step >= s.w.status.Step-1 && slices.ContainsFunc(s.others, func(n *node) bool { return n.id == m.Worker }) {
+		if m.Worker != 1 && m.Rows > 0 && m.Step >= s.w.status.Step-1 && slices.ContainsFunc(s.others,
+			func(n *node) bool { return n.id == m.Worker }) {
 			return true
 		}
 	}

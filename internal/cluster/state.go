@@ -121,7 +121,8 @@ const stateKeep = 10 * time.Minute
 // each of the named parts and returns the step that comes next. holds is the step
 // of this machine's own weights, which the run goes back to when no machine has later
 // ones any more: then State returns it without having opened anything.
-func (m *Member) State(ctx context.Context, holds int, parts []string, open func(part string) (io.WriteCloser, error)) (step int, err error) {
+func (m *Member) State(ctx context.Context, holds int, parts []string,
+	open func(part string) (io.WriteCloser, error)) (step int, err error) {
 	for tries := (attempts{}); ; {
 		step, source, err := m.source(ctx, holds)
 		if err != nil || source == 0 {

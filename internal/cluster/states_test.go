@@ -70,7 +70,8 @@ func (s killingStore) Put(ctx context.Context, key string, value []byte, rev int
 // and is started again, at every state of a step: no committed step is lost and
 // the weights are those of a run without faults (reference cases 1 to 7).
 func TestKilledAtEveryState(t *testing.T) {
-	states := []string{"not ready", "planned", "pushed 0", "pushed 2", "pushed 4", "resolved one", "all is there", "before the commit", "behind the commit"}
+	states := []string{"not ready", "planned", "pushed 0", "pushed 2", "pushed 4", "resolved one", "all is there", "before the commit",
+		"behind the commit"}
 	for _, params := range []bool{false, true} {
 		var one *node
 		if params {

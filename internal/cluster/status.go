@@ -53,7 +53,8 @@ func (c *Coordinator) status() Status {
 		s.Median = median(c.history.steps).Seconds()
 	}
 	for _, m := range c.sorted() {
-		x := MemberStatus{Worker: m.id, Name: m.hello.Name, Device: m.hello.Device, Addr: m.addr, Punched: m.punched, Step: c.opt.StepAfter(max(0, m.step)), Rows: m.rows, Speed: m.speed, State: "working"}
+		x := MemberStatus{Worker: m.id, Name: m.hello.Name, Device: m.hello.Device, Addr: m.addr, Punched: m.punched, Step: c.opt.StepAfter(max(0, m.step)),
+			Rows: m.rows, Speed: m.speed, State: "working"}
 		switch {
 		case m.step < 0:
 			x.State = "joining"

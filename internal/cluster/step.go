@@ -145,7 +145,8 @@ func (m *Member) forget(n int) {
 // open starts the step under plan p.
 func (m *Member) open(n int, w Work, p *Plan) *Step {
 	s := &Step{m: m, n: n, work: w, plan: p, Share: p.share(m.id), owned: map[int]*owned{}, out: map[int][]*outRow{},
-		have: map[int]transport.Hash{}, updated: map[int]transport.Hash{}, weights: map[int][]float32{}, given: map[int][]uint32{}, arrivals: map[uint32]time.Time{}, began: time.Now(),
+		have: map[int]transport.Hash{}, updated: map[int]transport.Hash{}, weights: map[int][]float32{},
+		given: map[int][]uint32{}, arrivals: map[uint32]time.Time{}, began: time.Now(),
 		lossSum: make([]float64, w.Langs), stats: m.ep.Stats()}
 	if m.commits[n] != nil {
 		s.Share = Share{Worker: m.id} // the others did it without this machine
@@ -237,7 +238,8 @@ func (s *Step) Push(unit int, rows [][]float32, losses []float64) {
 		generation := s.plan.Generation
 		s.m.mu.Unlock()
 		if err != nil {
-			s.m.send(transport.Pack(msgProblem, Problem{Kind: ProblemValues, Worker: s.m.id, Step: s.n, Generation: generation, Unit: unit, Row: r.row,
+			s.m.send(transport.Pack(msgProblem, Problem{Kind: ProblemValues, Worker: s.m.id, Step: s.n, Generation: generation, Unit: unit,
+				Row:  r.row,
 				Text: fmt.Sprintf("%s: unit %d, %s: %v", s.m.named(s.n+1), unit, s.m.segment(r.row), err)}))
 			continue
 		}
@@ -275,7 +277,8 @@ func (s *Step) push(r *outRow) {
 		m.mu.Unlock()
 		err := m.transfer(m.ctx, owner, transport.Outgoing{Header: transport.Header{Kind: transport.Rows, Codec: m.shape.Codec, Step: uint64(s.n),
 			Epoch: epoch, Bucket: uint32(r.unit), Row: uint16(r.row), Elements: uint64(m.shape.Units[r.unit]),
-			Tokens: uint64(r.tokens), Loss: r.loss, Norm2: r.norm2}, Metadata: packLosses(r.losses), Data: r.data, Urgency: 2, Patience: time.Minute})
+			Tokens: uint64(r.tokens), Loss: r.loss, Norm2: r.norm2}, Metadata: packLosses(r.losses), Data: r.data, Urgency: 2,
+			Patience: time.Minute})
 		m.mu.Lock()
 		if err == nil {
 			r.sent = epoch

@@ -44,7 +44,8 @@ func TestWholeRows(t *testing.T) {
 			}
 		}
 		e := s.summed(t)
-		if !slices.Equal(e.Rows[0], []float32{8, -8}) || !slices.Equal(e.Rows[1], []float32{6, -2}) || !slices.Equal(e.Tokens, []int{4, 4}) || !slices.Equal(e.Losses, []float64{1, 5}) {
+		if !slices.Equal(e.Rows[0], []float32{8, -8}) || !slices.Equal(e.Rows[1], []float32{6, -2}) || !slices.Equal(e.Tokens, []int{4, 4}) ||
+			!slices.Equal(e.Losses, []float64{1, 5}) {
 			t.Errorf("in the order %v: %+v", order, e)
 		}
 	}

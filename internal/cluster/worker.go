@@ -115,7 +115,9 @@ func unanswered(err error, addrs []string) error {
 type unansweredError struct{ addrs []string }
 
 func (e *unansweredError) Error() string {
-	return fmt.Sprintf("machine 1 does not answer at %s (UDP)\n  fix: see that the run is going on there, that firewalls and routers on the way pass UDP to this port, and that an address in the join line is right; concord invite on machine 1 prints a new line", strings.Join(e.addrs, ", "))
+	return fmt.Sprintf("machine 1 does not answer at %s (UDP)\n  fix: see that the run is going on there, that firewalls and routers on the way "+
+		"pass UDP to this port, and that an address in the join line is right; concord invite on machine 1 prints a new line",
+		strings.Join(e.addrs, ", "))
 }
 
 // addrs are the line's addresses, the one that is known to answer first.
@@ -232,7 +234,8 @@ func (w *Worker) fetch(ctx context.Context, f File, path string) error {
 		return err
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); got != f.Hash {
-		return fmt.Errorf("%w: SHA-256 %s, not %s: the file has changed on machine 1 since the run began", transport.ErrDamaged, got[:12], f.Hash[:min(12, len(f.Hash))])
+		return fmt.Errorf("%w: SHA-256 %s, not %s: the file has changed on machine 1 since the run began", transport.ErrDamaged, got[:12],
+			f.Hash[:min(12, len(f.Hash))])
 	}
 	return os.Rename(tmp.Name(), path)
 }

@@ -178,8 +178,10 @@ func (w *world) startFrom(id uint32, k *saved, before func(*node) error) *node {
 		w.addr = n.conn.LocalAddr().String()
 		c = w.coordinate(n, identity)
 	}
-	n.m = NewMember(MemberOptions{Hello: Hello{Name: fmt.Sprintf("w%d", id)}, Coordinator: w.addr, Log: logTo(w.log), Patience: 20 * time.Second})
-	n.ep, err = transport.Open(n.conn, transport.Options{Identity: identity, Services: n.m.Services(c), ResetKey: [32]byte{byte(id)}, Stall: 2 * time.Second})
+	n.m = NewMember(MemberOptions{Hello: Hello{Name: fmt.Sprintf("w%d", id)}, Coordinator: w.addr, Log: logTo(w.log),
+		Patience: 20 * time.Second})
+	n.ep, err = transport.Open(n.conn, transport.Options{Identity: identity, Services: n.m.Services(c), ResetKey: [32]byte{byte(id)},
+		Stall: 2 * time.Second})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -188,8 +190,15 @@ func (w *world) startFrom(id uint32, k *saved, before func(*node) error) *node {
 }
 
 func (w *world) coordinate(n *node, identity *transport.Identity) *Coordinator {
-	o := CoordinatorOptions{Store: w.store, Local: 1, Port: n.conn.LocalAddr().(*net.UDPAddr).Port, Units: w.units, Work: w.work, Codec: w.codec,
-		SeqLen: 8, Workers: w.min, Log: logTo(w.log), HeartbeatTimeout: 2 * time.Second, NoDeadline: !w.deadline, Parameters: w.params, Gather: w.gather, Regather: w.regather, CheckEvery: w.check, Probe: probeAs(identity), Changed: func(s Status, _ bool) { w.mu.Lock(); w.status = s; w.mu.Unlock() }}
+	o := CoordinatorOptions{Store: w.store, Local: 1, Port: n.conn.LocalAddr().(*net.UDPAddr).Port, Units: w.units, Work: w.work,
+		Codec:  w.codec,
+		SeqLen: 8, Workers: w.min, Log: logTo(w.log), HeartbeatTimeout: 2 * time.Second, NoDeadline: !w.deadline, Parameters: w.params,
+		Gather: w.gather, Regather: w.regather, CheckEvery: w.check, Probe: probeAs(identity), Changed: func(s Status,
+			_ bool) {
+			w.mu.Lock()
+			w.status = s
+			w.mu.Unlock()
+		}}
 	if w.simulated {
 		o.Probe = nil
 	}
@@ -672,10 +681,12 @@ func (n *node) dump() {
 	defer m.mu.Unlock()
 	n.w.t.Logf("worker %d: applied %d, resync %v, ended %v, lost %v, inbox %d", m.id, m.applied, m.resync, m.ended, m.lost, len(m.inbox))
 	if m.plan != nil {
-		n.w.t.Logf("  plan of step %d: epoch %d generation %d owners %v since %v members %v shares %v", m.plan.Step, m.plan.Epoch, m.plan.Generation, m.plan.Owners, m.plan.Since, m.plan.Members, m.plan.Shares)
+		n.w.t.Logf("  plan of step %d: epoch %d generation %d owners %v since %v members %v shares %v", m.plan.Step, m.plan.Epoch,
+			m.plan.Generation, m.plan.Owners, m.plan.Since, m.plan.Members, m.plan.Shares)
 	}
 	if s := m.cur; s != nil {
-		n.w.t.Logf("  step %d: epoch %d, redo %v, have %d, queue %d, told %d, commit %v", s.n, s.plan.Epoch, s.redo, len(s.have), len(s.queue), s.doneEpoch, m.commits[s.n] != nil)
+		n.w.t.Logf("  step %d: epoch %d, redo %v, have %d, queue %d, told %d, commit %v", s.n, s.plan.Epoch, s.redo, len(s.have),
+			len(s.queue), s.doneEpoch, m.commits[s.n] != nil)
 		for u, o := range s.owned {
 			n.w.t.Logf("  owns %d: expects %v, ready %v", u, o.expect, o.ready)
 		}
