@@ -240,7 +240,9 @@ func (h *header) text(most uint64) (string, error) {
 }
 
 // sizes are the bytes of a value of each type; strings and arrays vary.
-var sizes = map[uint32]int{kindU8: 1, kindI8: 1, kindU16: 2, kindI16: 2, kindU32: 4, kindI32: 4, kindF32: 4, kindBool: 1, kindU64: 8, kindI64: 8, kindF64: 8}
+var sizes = map[uint32]int{
+	kindU8: 1, kindI8: 1, kindBool: 1, kindU16: 2, kindI16: 2, kindU32: 4, kindI32: 4, kindF32: 4, kindU64: 8, kindI64: 8, kindF64: 8,
+}
 
 // value reads a value. Arrays do not hold arrays: no program writes them.
 func (h *header) value(kind uint32) (any, error) {

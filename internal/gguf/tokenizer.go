@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"unicode/utf8"
 
@@ -42,7 +43,8 @@ func (f *File) TokenizerFiles() (map[string][]byte, error) {
 		return nil, fmt.Errorf("gguf: %s: %w", f.Path, err)
 	}
 	out := map[string][]byte{}
-	for name, value := range map[string]any{"tokenizer.json": main, "tokenizer_config.json": v.config(), "generation_config.json": v.generation()} {
+	files := map[string]any{"tokenizer.json": main, "tokenizer_config.json": v.config(), "generation_config.json": v.generation()}
+	for name, value := range files {
 		if out[name], err = json.MarshalIndent(value, "", "  "); err != nil {
 			return nil, fmt.Errorf("gguf: %s: %s: %w", f.Path, name, err)
 		}
@@ -110,7 +112,8 @@ func (v *vocabulary) added() []object {
 		if kind != tokenControl && kind != tokenUserDefined && !(kind == tokenUnknown && v.kind == "llama") {
 			continue
 		}
-		out = append(out, object{"id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": kind != tokenUserDefined})
+		out = append(out, object{"id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+			"special": kind != tokenUserDefined})
 	}
 	return out
 }
@@ -139,7 +142,8 @@ func (v *vocabulary) byteLevel(out object) error {
 		return object{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex}
 	}
 	split := func(pattern string) object {
-		return object{"type": "Sequence", "pretokenizers": []object{{"type": "Split", "pattern": object{"Regex": pattern}, "behavior": "Isolated", "invert": false}, level(false)}}
+		words := object{"type": "Split", "pattern": object{"Regex": pattern}, "behavior": "Isolated", "invert": false}
+		return object{"type": "Sequence", "pretokenizers": []object{words, level(false)}}
 	}
 	pre, _ := Value[string](v.f, "tokenizer.ggml.pre")
 	ignoreMerges := false
@@ -159,9 +163,15 @@ func (v *vocabulary) byteLevel(out object) error {
 		return fmt.Errorf("there are no tokenizer.ggml.merges")
 	}
 	out["decoder"] = level(true)
-	out["model"] = object{"type": "BPE", "dropout": nil, "unk_token": nil, "continuing_subword_prefix": nil, "end_of_word_suffix": nil, "fuse_unk": false,
-		"byte_fallback": false, "ignore_merges": ignoreMerges, "vocab": v.vocab(), "merges": v.merges}
+	out["model"] = bpe(object{"unk_token": nil, "fuse_unk": false, "byte_fallback": false, "ignore_merges": ignoreMerges, "vocab": v.vocab(), "merges": v.merges})
 	return nil
+}
+
+// bpe is a BPE model of these settings.
+func bpe(settings object) object {
+	out := object{"type": "BPE", "dropout": nil, "continuing_subword_prefix": nil, "end_of_word_suffix": nil}
+	maps.Copy(out, settings)
+	return out
 }
 
 // sentencePiece is BPE by scores with bytes for what is not in the vocabulary, as
@@ -186,8 +196,7 @@ func (v *vocabulary) sentencePiece(out object) error {
 		}
 	}
 	out["decoder"] = object{"type": "Sequence", "decoders": decoders}
-	out["model"] = object{"type": "BPE", "dropout": nil, "unk_token": unknown, "continuing_subword_prefix": nil, "end_of_word_suffix": nil, "fuse_unk": true,
-		"byte_fallback": true, "ignore_merges": false, "vocab": v.vocab(), "merges": v.mergesByScore()}
+	out["model"] = bpe(object{"unk_token": unknown, "fuse_unk": true, "byte_fallback": true, "ignore_merges": false, "vocab": v.vocab(), "merges": v.mergesByScore()})
 	return nil
 }
 

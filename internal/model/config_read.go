@@ -121,7 +121,8 @@ func ParseConfig(text []byte) (Config, error) {
 		}
 	}
 	if family.softCaps {
-		c.AttentionSoftCap, c.FinalSoftCap = f.softCap("attn_logit_softcapping", f.AttentionSoftCap, 50), f.softCap("final_logit_softcapping", f.FinalSoftCap, 30)
+		c.AttentionSoftCap = f.softCap("attn_logit_softcapping", f.AttentionSoftCap, 50)
+		c.FinalSoftCap = f.softCap("final_logit_softcapping", f.FinalSoftCap, 30)
 	}
 	if c.DType, err = f.dtype(); err != nil {
 		return Config{}, err

@@ -103,7 +103,8 @@ func (f *fileConfig) readLocal(c *Config, local *fileRope) error {
 	c.LocalRopeTheta = or(f.LocalTheta, 10000)
 	if local != nil {
 		if local.scaling(c.MaxPositions) != (tensor.RoPEScaling{}) {
-			return fmt.Errorf("rope_parameters.sliding_attention: rope_type %q is not supported: only default is", or(local.RopeType, or(local.Type, "")))
+			return fmt.Errorf("rope_parameters.sliding_attention: rope_type %q is not supported: only default is",
+				or(local.RopeType, or(local.Type, "")))
 		}
 		if local.Theta != nil && f.LocalTheta != nil && *local.Theta != *f.LocalTheta {
 			return fmt.Errorf("rope_parameters.sliding_attention.rope_theta %v and rope_local_base_freq %v disagree", *local.Theta, *f.LocalTheta)
@@ -155,10 +156,12 @@ func (r *fileRope) scaling(positions int) tensor.RoPEScaling {
 	case "linear", "dynamic":
 		return tensor.RoPEScaling{Type: kind, Factor: r.Factor}
 	case "yarn":
-		return tensor.RoPEScaling{Type: kind, Factor: r.Factor, OriginalMaxPosition: or(r.Original, float64(positions)), BetaFast: or(r.Fast, 0), BetaSlow: or(r.Slow, 0),
+		return tensor.RoPEScaling{Type: kind, Factor: r.Factor, OriginalMaxPosition: or(r.Original, float64(positions)),
+			BetaFast: or(r.Fast, 0), BetaSlow: or(r.Slow, 0),
 			MScale: or(r.MScale, 0), MScaleAll: or(r.MAll, 0), AttentionFactor: or(r.Scale, 0), Untruncated: !or(r.Truncate, true)}
 	}
-	return tensor.RoPEScaling{Type: kind, Factor: r.Factor, LowFreqFactor: r.Low, HighFreqFactor: r.High, OriginalMaxPosition: or(r.Original, float64(positions))}
+	return tensor.RoPEScaling{Type: kind, Factor: r.Factor, LowFreqFactor: r.Low, HighFreqFactor: r.High,
+		OriginalMaxPosition: or(r.Original, float64(positions))}
 }
 
 // ropeKeys is s as rope_scaling holds it, nil for none.

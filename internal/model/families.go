@@ -61,20 +61,22 @@ const (
 var families = map[string]family{
 	"llama":   {architecture: "LlamaForCausalLM", names: &llamaNames},
 	"mistral": {architecture: "MistralForCausalLM", names: &llamaNames, biases: noBiases, slides: allSlide},
-	"phi3": {architecture: "Phi3ForCausalLM", names: &llamaNames, biases: noBiases, slides: allSlideIfGiven, eps: 1e-5, fused: map[string]string{
-		"self_attn.q_proj": "self_attn.qkv_proj", "self_attn.k_proj": "self_attn.qkv_proj", "self_attn.v_proj": "self_attn.qkv_proj",
-		"mlp.gate_proj": "mlp.gate_up_proj", "mlp.up_proj": "mlp.gate_up_proj"}},
-	"gpt2": {architecture: "GPT2LMHeadModel", names: &gpt2Names, biases: allBiases, gelu: true, plain: true, layerNorm: true, positions: true, conv1D: true, tied: true, eps: 1e-5,
+	"phi3": {architecture: "Phi3ForCausalLM", names: &llamaNames, biases: noBiases, slides: allSlideIfGiven, eps: 1e-5,
+		fused: map[string]string{
+			"self_attn.q_proj": "self_attn.qkv_proj", "self_attn.k_proj": "self_attn.qkv_proj", "self_attn.v_proj": "self_attn.qkv_proj",
+			"mlp.gate_proj": "mlp.gate_up_proj", "mlp.up_proj": "mlp.gate_up_proj"}},
+	"gpt2": {architecture: "GPT2LMHeadModel", names: &gpt2Names, biases: allBiases,
+		gelu: true, plain: true, layerNorm: true, positions: true, conv1D: true, tied: true, eps: 1e-5,
 		keys: map[string]string{"hidden_size": "n_embd", "intermediate_size": "n_inner", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head",
 			"max_position_embeddings": "n_positions", "rms_norm_eps": "layer_norm_epsilon", "hidden_act": "activation_function"},
 		fused:  map[string]string{"attn.q": "attn.c_attn", "attn.k": "attn.c_attn", "attn.v": "attn.c_attn"},
 		prefix: "transformer.", buffers: []string{".attn.bias", ".attn.masked_bias"}},
 	"qwen2": {architecture: "Qwen2ForCausalLM", names: &llamaNames, biases: qkvBiases, slides: qwenSlides},
 	"gemma": {architecture: "GemmaForCausalLM", names: &llamaNames, headDim: 256, plusOne: true, scaledEmbed: true, gelu: true, tied: true},
-	"gemma2": {architecture: "Gemma2ForCausalLM", names: &gemmaNames, headDim: 256, plusOne: true, scaledEmbed: true, gelu: true, tied: true,
-		postNorms: true, scalar: true, softCaps: true, slides: gemma2Slides},
-	"gemma3_text": {architecture: "Gemma3ForCausalLM", names: &gemmaNames, headDim: 256, plusOne: true, scaledEmbed: true, gelu: true, tied: true,
-		postNorms: true, scalar: true, qkNorm: true, slides: gemma3Slides, localRope: true, theta: 1e6},
+	"gemma2": {architecture: "Gemma2ForCausalLM", names: &gemmaNames, headDim: 256, plusOne: true, scaledEmbed: true, gelu: true,
+		tied: true, postNorms: true, scalar: true, softCaps: true, slides: gemma2Slides},
+	"gemma3_text": {architecture: "Gemma3ForCausalLM", names: &gemmaNames, headDim: 256, plusOne: true, scaledEmbed: true, gelu: true,
+		tied: true, postNorms: true, scalar: true, qkNorm: true, slides: gemma3Slides, localRope: true, theta: 1e6},
 	"qwen3": {architecture: "Qwen3ForCausalLM", names: &llamaNames, qkNorm: true, headDim: 128, slides: qwenSlides},
 }
 

@@ -115,7 +115,8 @@ func (d declarer) norm(name string) norm {
 	if !d.family.layerNorm {
 		return d.rmsNorm(name, d.c.Hidden, 1)
 	}
-	n := &layerNorm{weight: d.declare(name, ".weight", param.Norm, 1, d.c.Hidden), bias: d.declare(name, ".bias", param.Bias, 1, d.c.Hidden), eps: float32(d.c.RMSNormEps)}
+	n := &layerNorm{weight: d.declare(name, ".weight", param.Norm, 1, d.c.Hidden),
+		bias: d.declare(name, ".bias", param.Bias, 1, d.c.Hidden), eps: float32(d.c.RMSNormEps)}
 	n.weight.initial = 1
 	return n
 }
@@ -158,7 +159,8 @@ func (c Config) attention() tensor.AttentionShape {
 	if width == 0 {
 		width = float64(c.HeadDim)
 	}
-	return tensor.AttentionShape{Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim, Scale: float32(1 / math.Sqrt(width)), SoftCap: float32(c.AttentionSoftCap)}
+	return tensor.AttentionShape{Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim,
+		Scale: float32(1 / math.Sqrt(width)), SoftCap: float32(c.AttentionSoftCap)}
 }
 
 // window is how many tokens layer i sees, 0 = all.

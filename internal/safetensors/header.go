@@ -68,7 +68,7 @@ func checkLayout(infos []Info, start, length int64) error {
 		case t.End > length:
 			return fmt.Errorf("tensor %q is bytes %d..%d, but the file ends at %d: it is cut short", t.Name, t.Begin, t.End, length)
 		case t.Begin > at:
-			return fmt.Errorf("tensor %q starts at byte %d, leaving a hole behind %s, which ends at %d", t.Name, t.Begin, prev, at)
+			return fmt.Errorf("tensor %q starts at byte %d, leaving a hole after %s, which ends at %d", t.Name, t.Begin, prev, at)
 		case t.Begin < at:
 			return fmt.Errorf("tensor %q starts at byte %d, inside %s, which ends at %d", t.Name, t.Begin, prev, at)
 		}
@@ -107,7 +107,7 @@ func parseHeader(text []byte) ([]Info, map[string]string, error) {
 		return nil, nil, err
 	}
 	if rest := bytes.Trim(text[dec.InputOffset():], " "); len(rest) > 0 {
-		return nil, nil, fmt.Errorf("%d bytes behind the JSON object", len(rest))
+		return nil, nil, fmt.Errorf("%d bytes after the JSON object", len(rest))
 	}
 	return infos, meta, nil
 }
@@ -199,7 +199,7 @@ func byteSize(d DType, shape []int) (int64, error) {
 	return n / 8, nil
 }
 
-// object reads one JSON object and calls field behind each key; a key that
+// object reads one JSON object and calls field after each key; a key that
 // appears twice is an error.
 func object(dec *json.Decoder, field func(key string) error) error {
 	open, err := dec.Token()

@@ -115,7 +115,7 @@ func TestRefusals(t *testing.T) {
 		{`{"a":{"shape":[],"data_offsets":[0,8],"dtype":"I64"}}`, 8, ""},
 		{`{"a":{"dtype":"F4","shape":[4],"data_offsets":[0,2]}}`, 2, ""},
 		{` {` + a + `}`, 8, "does not start with '{'"},
-		{`{` + a + `}x`, 8, "behind the JSON object"},
+		{`{` + a + `}x`, 8, "after the JSON object"},
 		{`{` + a + `,` + a + `}`, 8, `key "a" appears twice`},
 		{`{` + a + `,"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}`, 12, `tensor "b" starts at byte`},
 		{`{` + a + `,"b":{"dtype":"F32","shape":[2],"data_offsets":[12,20]}}`, 20, "leaving a hole"},
