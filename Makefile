@@ -23,9 +23,10 @@ soak:
 test: driver
 	REQUIRE_GPU=1 $(GO) test -timeout 20m ./...
 
-## race: the quicker tests of the exchange under the race detector
+## race: the transport and the stores, and the quicker tests of the exchange, under the race detector
 race:
-	$(GO) test -race ./transport ./internal/cluster -run 'Transfer|Offer|Grants|Stalled|Messages|Answer|Join|Restart|Question|ComesBack|AnyNumber|EndBehind|WorkersCome'
+	$(GO) test -race -timeout 20m ./transport ./internal/filelock ./internal/cluster/store/...
+	$(GO) test -race ./internal/cluster -run 'Transfer|Offer|Grants|Stalled|Messages|Answer|Join|Restart|Question|ComesBack|AnyNumber|EndBehind|WorkersCome|AddressChange|AskedForAgain|BehindNATs|NoMoreThanAreThere|Machine1|Poke|Host'
 
 ## build: the one binary
 build:

@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 // they own buckets and reach each other directly, where it does not they compute; the run
 // has the bits of one machine either way.
 func TestWorkersBehindNATs(t *testing.T) {
-	const steps = 120
+	const steps = 40
 	one := reference(t, steps)
 	for name, c := range map[string]struct {
 		nat    simrouter.NAT
@@ -28,10 +29,9 @@ func TestWorkersBehindNATs(t *testing.T) {
 			line := simrouter.Line{Rate: 125e6, Delay: 10 * time.Millisecond}
 			simulate(t, 1, steps, line, func(w *world, r *simrouter.Router) {
 				w.min = 3
-				port := 50000
+				var port atomic.Int32
 				w.socket = func() (net.PacketConn, error) {
-					port++
-					return r.ListenAt(&net.UDPAddr{IP: net.IPv4(10, 0, 0, 1), Port: port}, line), nil
+					return r.ListenAt(&net.UDPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 50000 + int(port.Add(1))}, line), nil
 				}
 				listen := w.listen
 				w.listen = func(id int) net.PacketConn {
@@ -41,9 +41,9 @@ func TestWorkersBehindNATs(t *testing.T) {
 					}
 					return conn
 				}
-				w.slow = func(uint32, int, int) { time.Sleep(5 * time.Millisecond) }
+				w.slow = func(uint32, int, int) { time.Sleep(80 * time.Millisecond) }
 				all := []*node{w.start(1), w.start(2), w.start(3)}
-				w.at(steps - 20)
+				w.at(steps - 8)
 				owners := map[uint32]bool{}
 				for len(owners) == 0 { // between two steps there is no plan
 					time.Sleep(time.Millisecond)
