@@ -58,6 +58,9 @@ var cli struct {
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
+	train.Tokenising = func(path string, documents int) {
+		fmt.Fprintf(os.Stderr, "concord: tokenising %s: %s documents so far\n", path, report.Count(int64(documents)))
+	}
 	code := -1
 	parser, err := kong.New(&cli, kong.Name("concord"),
 		kong.Description("Fine-tune small language models in many languages at once, on the GPU you own.\nNo telemetry, and no network unless you give --listen or --join. Exit codes: 0 fine, 2 usage or configuration, 3 data or model file, 4 device, 5 diverged, 6 interrupted and resumable, 7 the other machines of a run."),

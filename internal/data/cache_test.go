@@ -177,3 +177,21 @@ func TestBatchOfUnreadableTokens(t *testing.T) {
 
 // joined is two batches as one.
 func joined(a, b *Batch) *Batch { all, _ := Join([]*Batch{a, b}); return all }
+
+// Long work is not silent: a file's documents are counted up to its last.
+func TestProgress(t *testing.T) {
+	was := progressEvery
+	progressEvery = 0
+	defer func() { progressEvery = was }()
+	last, calls := 0, 0
+	path := write(t, "a.txt", numbered(5*chunkDocs, "la frase %d\n\n"))
+	_, err := Load(Source{Lang: "l", Paths: []string{path}, Train: true}, withBOS(t), Options{Progress: func(p string, docs int) {
+		if p != path || docs <= last {
+			t.Errorf("%s: %d documents after %d", p, docs, last)
+		}
+		last, calls = docs, calls+1
+	}})
+	if err != nil || last != 5*chunkDocs || calls < 5 {
+		t.Errorf("%d documents in %d calls, %v", last, calls, err)
+	}
+}

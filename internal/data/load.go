@@ -78,7 +78,7 @@ func (l *loader) lang(name string) *loading {
 func (l *loader) source(src *Source, enc *encoder, cache string) error {
 	var train, held Stats
 	if len(src.Paths) > 0 {
-		t, err := src.files(src.Paths).tokens(enc, cache)
+		t, err := src.tokens(src.Paths, enc, cache)
 		if err != nil {
 			return err
 		}
@@ -94,7 +94,7 @@ func (l *loader) source(src *Source, enc *encoder, cache string) error {
 		}
 	}
 	if len(src.Heldout) > 0 {
-		t, err := src.files(src.Heldout).tokens(enc, cache)
+		t, err := src.tokens(src.Heldout, enc, cache)
 		if err != nil {
 			return err
 		}
@@ -109,6 +109,13 @@ func (l *loader) source(src *Source, enc *encoder, cache string) error {
 		return emptyError(src, slices.Concat(src.Heldout, src.Paths), held)
 	}
 	return nil
+}
+
+// tokens are those of some of the source's files.
+func (s *Source) tokens(paths []string, enc *encoder, cache string) (*tokenFile, error) {
+	f := s.files(paths)
+	f.progress = enc.opt.Progress
+	return f.tokens(enc, cache)
 }
 
 // heldOf chooses what to hold out of a source's documents, for each language.

@@ -36,6 +36,9 @@ type Options struct {
 	Overlong string // "" or "auto": split text, drop what has a prompt; "drop", "truncate", "split", "error"
 	NoBOS    bool   // do not begin with BOS
 	NoEOS    bool   // do not end with EOS
+	// Progress, if not nil, is told every few seconds how many documents of a file are
+	// read, while text is being tokenised.
+	Progress func(path string, documents int) `json:"-"`
 	// Template renders conversations; without one they are refused.
 	Template *chat.Template `json:"-"`
 	Cache    string         `json:"-"` // folder where the tokens of large files are kept for the next run; "": they are not kept

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"time"
 
 	"concord/internal/records"
 )
@@ -13,7 +14,11 @@ type fileSet struct {
 	paths  []string
 	format string
 	recogniser
+	progress func(path string, documents int) // nil: nobody asks
 }
+
+// progressEvery is the time between two reports of progress. Tests lower it.
+var progressEvery = 5 * time.Second
 
 // chunkDocs and chunkBytes bound the documents that travel to an encoder at once.
 const (
@@ -98,12 +103,16 @@ func writeChunks(w *tokenWriter, order <-chan *chunk) error {
 // until the last chunk.
 func (f *fileSet) read(w *tokenWriter, send func(*chunk) error) error {
 	for i, path := range f.paths {
-		c, bytes := newChunk(i), 0
+		c, bytes, docs, last := newChunk(i), 0, 0, time.Now()
 		flush := func() error {
 			full := c
-			c, bytes = newChunk(i), 0
+			c, bytes, docs = newChunk(i), 0, docs+len(full.docs)
 			if len(full.docs) == 0 {
 				return nil
+			}
+			if f.progress != nil && time.Since(last) >= progressEvery {
+				f.progress(path, docs)
+				last = time.Now()
 			}
 			return send(full)
 		}

@@ -24,6 +24,10 @@ type corpus struct {
 	steps     int
 }
 
+// Tokenising, if not nil, is told every few seconds how many documents of a large file
+// are read. The program sets it before anything else.
+var Tokenising func(path string, documents int)
+
 // openCorpus reads the model's configuration, the tokenizer and the data, and
 // checks that they belong together.
 func openCorpus(cfg *config.Config) (*corpus, error) {
@@ -40,7 +44,7 @@ func openCorpus(cfg *config.Config) (*corpus, error) {
 	if c.template, err = openTemplate(cfg); err != nil {
 		return nil, err
 	}
-	c.sets, err = data.LoadAll(sources, tok, data.Options{MaxLen: cfg.Data.MaxLen, Overlong: cfg.Data.Overlong, Template: c.template, Cache: tokenFolder(cfg)})
+	c.sets, err = data.LoadAll(sources, tok, data.Options{MaxLen: cfg.Data.MaxLen, Overlong: cfg.Data.Overlong, Template: c.template, Cache: tokenFolder(cfg), Progress: Tokenising})
 	if err != nil {
 		return nil, DataError(err)
 	}
