@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -247,8 +248,11 @@ func TestFailing(t *testing.T) {
 // Two processes do not write to one comparison.
 func TestOccupied(t *testing.T) {
 	runFile, out := tinyRun(t), t.TempDir()
-	host, _ := os.Hostname()
-	traintest.WriteFile(t, filepath.Join(out, "in-use.json"), fmt.Sprintf(`{"pid": %d, "host": %q}`, os.Getppid(), host))
+	release, err := train.Occupy(out, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
 	if _, _, err := compared(t.Context(), runFile, out, tinyGrid()); !errors.Is(err, train.ErrData) || !strings.Contains(err.Error(), "is being written to by process") {
 		t.Errorf("%v", err)
 	}
