@@ -166,8 +166,12 @@ func (c *Coordinator) separate(a, b *member, why string) {
 }
 
 // isolated says that a member is apart from most of the others, two at least, while
-// these are not from each other: then it is the one that cannot be reached.
+// these are not from each other: then it is the one that cannot be reached. A machine
+// behind a router that lets nobody in is none of these: it computes all the same.
 func (c *Coordinator) isolated(m *member) bool {
+	if m.addr == "" || m.punched {
+		return false
+	}
 	apart, others := 0, 0
 	for _, x := range c.sorted() {
 		if x == m || x.id == c.opt.Local {
