@@ -75,15 +75,7 @@ func findLanguages(dir string) ([]langFiles, error) {
 			return err
 		}
 		rel = filepath.ToSlash(rel)
-		name := extensions.ReplaceAllString(e.Name(), "")
-		held := heldoutWord.MatchString(name)
-		lang := strings.Trim(trainWord.ReplaceAllString(heldoutWord.ReplaceAllString(name, "."), "."), "._-")
-		if folder, _, ok := strings.Cut(rel, "/"); ok {
-			lang = folder
-		}
-		if lang == "" {
-			lang = "all"
-		}
+		lang, held := languageOf(rel)
 		f := byLang[lang]
 		if f == nil {
 			f = &langFiles{lang: lang}
@@ -111,6 +103,19 @@ func findLanguages(dir string) ([]langFiles, error) {
 		return nil, train.DataError(fmt.Errorf("%s holds no data to train on: files of .jsonl, .json, .csv, .tsv, .parquet or .txt, also .gz and .zst", dir))
 	}
 	return out, nil
+}
+
+// languageOf is the language of a file, and whether it is held out, by its name.
+func languageOf(rel string) (lang string, held bool) {
+	name := extensions.ReplaceAllString(rel[strings.LastIndex(rel, "/")+1:], "")
+	lang = strings.Trim(trainWord.ReplaceAllString(heldoutWord.ReplaceAllString(name, "."), "."), "._-")
+	if folder, _, ok := strings.Cut(rel, "/"); ok {
+		lang = folder
+	}
+	if lang == "" {
+		lang = "all"
+	}
+	return lang, heldoutWord.MatchString(name)
 }
 
 // maxSeqLen is the longest row that is proposed.

@@ -13,11 +13,10 @@ import (
 
 // Halves counts what Divide has found.
 type Halves struct {
-	Train    int // documents to train on
-	Valid    int // held-out documents that choices are made by
-	Test     int // held-out documents that are reported
-	Shared   int // held-out documents that are also trained on
-	DocsRead int
+	Train  int // documents to train on
+	Valid  int // held-out documents that choices are made by
+	Test   int // held-out documents that are reported
+	Shared int // held-out documents that are also trained on
 }
 
 // Divide reads a source of one language and divides its held-out documents in two:
@@ -31,35 +30,15 @@ func Divide(src Source, train, valid, test io.Writer) (*Halves, error) {
 	if err := src.check(); err != nil {
 		return nil, err
 	}
-	var groups, heldContents []fingerprint
-	var side []byte // of each document: 't' to train on, 'h' held out
-	err := src.each(func(d document, heldFile bool) error {
-		groups = append(groups, d.group())
-		held := byte('t')
-		if heldFile || !src.Train {
-			held = 'h'
-		}
-		side = append(side, held)
-		return nil
-	})
+	groups, side, err := src.sides()
 	if err != nil {
 		return nil, err
 	}
-	if src.Train && src.Holdout > 0 {
-		chosen, err := heldGroups(groups, src.Holdout)
-		if err != nil {
-			return nil, holdoutError(&src, src.Lang, len(groups), err)
-		}
-		for i, g := range groups {
-			if chosen[g] {
-				side[i] = 'h'
-			}
-		}
-	}
 	second := everySecond(groups, side)
-	h := &Halves{DocsRead: len(side)}
+	h := &Halves{}
 	w := map[byte]*bufio.Writer{'t': bufio.NewWriter(train), 'v': bufio.NewWriter(valid), 'e': bufio.NewWriter(test)}
 	i := 0
+	var heldContents []fingerprint
 	trained := map[fingerprint]bool{}
 	err = src.each(func(d document, _ bool) error {
 		if i >= len(side) {
@@ -88,6 +67,33 @@ func Divide(src Source, train, valid, test io.Writer) (*Halves, error) {
 		}
 	}
 	return h, err
+}
+
+// sides are the group of each document, and whether it is to train on ('t') or held
+// out ('h').
+func (s *Source) sides() (groups []fingerprint, side []byte, err error) {
+	err = s.each(func(d document, heldFile bool) error {
+		groups = append(groups, d.group())
+		held := byte('t')
+		if heldFile || !s.Train {
+			held = 'h'
+		}
+		side = append(side, held)
+		return nil
+	})
+	if err != nil || !s.Train || s.Holdout == 0 {
+		return groups, side, err
+	}
+	chosen, err := heldGroups(groups, s.Holdout)
+	if err != nil {
+		return nil, nil, holdoutError(s, s.Lang, len(groups), err)
+	}
+	for i, g := range groups {
+		if chosen[g] {
+			side[i] = 'h'
+		}
+	}
+	return groups, side, nil
 }
 
 func (h *Halves) count(to byte) {

@@ -233,7 +233,8 @@ func (s *loading) shared(held map[fingerprint]bool) {
 	}
 	s.set.HeldoutStats.Duplicates = repeated(contents)
 	if n := s.set.HeldoutStats.Shared; n > 0 {
-		s.set.Notes = append(s.set.Notes, fmt.Sprintf("%d of %d held-out examples are also trained on (the first: %s): their figures show memory; take them out of the one or the other", n, len(s.measured), first))
+		const say = "%d of %d held-out examples are also trained on (the first: %s): their figures show memory; take them out of the one or the other"
+		s.set.Notes = append(s.set.Notes, fmt.Sprintf(say, n, len(s.measured), first))
 	}
 	s.measured = nil
 }

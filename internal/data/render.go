@@ -12,7 +12,8 @@ func (e *encoder) render(d *document, n *Stats) error {
 	bad := func(err error) error { return &Error{File: d.file, Line: d.line, Msg: err.Error()} }
 	if e.opt.Template == nil {
 		return bad(errors.New("a conversation, but the model's folder has no chat template to render it with: " +
-			"give data.template = \"chatml\", or the path of a template"))
+			"give data.template = \"chatml\", or the path of a template; or read a question and its answer as plain text, " +
+			"e.g. columns = {prompt = \"instruction\", completion = \"output\"}"))
 	}
 	r, err := e.opt.Template.Train(d.chat)
 	if err != nil {

@@ -175,21 +175,11 @@ func readJSON(in *input, yield func(Record) error) error {
 		if err := dec.Decode(&raw); err != nil {
 			return fail(err)
 		}
-		n := at.line(dec.InputOffset() - int64(len(raw)))
-		if err := in.checkText(n, raw); err != nil {
-			return err
+		r, err := in.object(at.line(dec.InputOffset()-int64(len(raw))), raw, list)
+		if err == nil {
+			err = yield(r)
 		}
-		var f Fields
-		if err := json.Unmarshal(raw, &f); err != nil {
-			return in.fail(n, "%v", jsonError(raw, err))
-		}
-		if f == nil {
-			return in.fail(n, "null, want an object like {\"text\": \"…\"}")
-		}
-		if err := in.nested(n, f, list); err != nil {
-			return err
-		}
-		if err := yield(Record{Line: n, Fields: f}); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -202,6 +192,21 @@ func readJSON(in *input, yield func(Record) error) error {
 		return in.fail(at.line(dec.InputOffset()), "more after the end of the list")
 	}
 	return nil
+}
+
+// object is one object of a JSON file.
+func (in *input) object(n int, raw json.RawMessage, list bool) (Record, error) {
+	if err := in.checkText(n, raw); err != nil {
+		return Record{}, err
+	}
+	var f Fields
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return Record{}, in.fail(n, "%v", jsonError(raw, err))
+	}
+	if f == nil {
+		return Record{}, in.fail(n, "null, want an object like {\"text\": \"…\"}")
+	}
+	return Record{Line: n, Fields: f}, in.nested(n, f, list)
 }
 
 // nested refuses an object whose only list holds the documents.

@@ -1,0 +1,59 @@
+package data
+
+import "sync"
+
+// stream is one language's endless sequence of rows.
+type stream struct {
+	lang     string
+	seed     uint64
+	examples Examples
+	packing  *packing
+
+	mu    sync.Mutex // guards the rest: the permutation last used
+	epoch int        // −1 = none
+	slots []uint32   // slot → example
+	bins  []uint32   // row of the epoch → row of the packing
+}
+
+// row reads the n-th row of the stream.
+func (t *stream) row(n int) ([]Example, error) {
+	var out []Example
+	for _, i := range t.rowOf(n) {
+		x, err := t.examples.At(i)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, x)
+	}
+	return out, nil
+}
+
+// rowOf lists the examples of the n-th row.
+func (t *stream) rowOf(n int) (examples []int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	rows := t.packing.rows()
+	if epoch := n / rows; epoch != t.epoch {
+		t.permute(epoch)
+	}
+	for _, slot := range t.packing.row(int(t.bins[n%rows])) {
+		examples = append(examples, int(t.slots[slot]))
+	}
+	return examples
+}
+
+// permute makes an epoch's order: examples of equal length trade places, and
+// rows are shuffled.
+func (t *stream) permute(epoch int) {
+	r := newRandom(t.seed, t.lang, epoch)
+	t.epoch = epoch
+	t.slots = append(t.slots[:0], t.packing.order...)
+	for _, c := range t.packing.classes {
+		r.shuffle(t.slots[c[0]:c[1]])
+	}
+	t.bins = t.bins[:0]
+	for i := range t.packing.rows() {
+		t.bins = append(t.bins, uint32(i))
+	}
+	r.shuffle(t.bins)
+}
