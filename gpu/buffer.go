@@ -42,7 +42,8 @@ func (d *Device) newBuffer(role Role, label string, size int64, usage uint32) *B
 		return b
 	}
 	if size < 0 || b.size > d.info.Limits.MaxBufferSize {
-		d.fail(fmt.Errorf("gpu: allocate %q (%s): %d bytes, but the adapter's largest buffer has %d: split it", label, role, size, d.info.Limits.MaxBufferSize))
+		d.fail(fmt.Errorf("gpu: allocate %q (%s): %d bytes, but the adapter's largest buffer has %d: split it", label, role, size,
+			d.info.Limits.MaxBufferSize))
 		return b
 	}
 	if !d.reserve(role, label, b.size) {

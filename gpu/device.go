@@ -24,9 +24,11 @@ var (
 // Options selects and configures a device. The zero value is the best adapter
 // with its own limits and the default budget.
 type Options struct {
-	Adapter      string        // "" = best (discrete > integrated > virtual > cpu); an index "0", or a case-insensitive substring of the name
-	Backend      string        // "" = any of vulkan, metal, dx12; "gl" must be named
-	MemoryBudget int64         // bytes; 0 = default: 75 % of RAM on a CPU adapter, 80 % of its own memory on a discrete GPU (8 GiB where that is unknown), 50 % of RAM on others
+	Adapter string // "" = best (discrete > integrated > virtual > cpu); an index "0", or a case-insensitive substring of the name
+	Backend string // "" = any of vulkan, metal, dx12; "gl" must be named
+	// MemoryBudget is in bytes; 0 = default: 75 % of RAM on a CPU adapter, 80 % of its
+	// own memory on a discrete GPU (8 GiB where that is unknown), 50 % of RAM on others.
+	MemoryBudget int64
 	SpecLimits   bool          // request WebGPU's default limits instead of the adapter's (tests)
 	ReadDeadline time.Duration // longest time without any progress of the GPU that Wait and Sync accept; 0 = 60 s
 	Log          func(string)  // warnings, one line each; it must not call the device; nil = discard

@@ -9,7 +9,8 @@ package gpu
 var defaultDriver driver = noDriver{}
 
 // driverMissing says why no adapter is found.
-const driverMissing = "this program was built without a GPU driver (for js/wasm, or with CGO_ENABLED=0): build it with CGO_ENABLED=1 and a C compiler"
+const driverMissing = "this program was built without a GPU driver (for js/wasm, or with CGO_ENABLED=0): " +
+	"build it with CGO_ENABLED=1 and a C compiler"
 
 type noDriver struct{}
 

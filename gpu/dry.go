@@ -23,7 +23,8 @@ func OpenDry(d DryDevice) (*Device, error) {
 	if !ok {
 		return nil, fmt.Errorf("gpu: a plan for an adapter of type %q: use discrete, integrated or cpu", d.Type)
 	}
-	dev, err := openWith(dryDriver{rawAdapter{device: d.Name, backend: rawVulkan, kind: kind, limits: d.Limits}}, Options{Adapter: "0", MemoryBudget: d.Budget})
+	dev, err := openWith(dryDriver{rawAdapter{device: d.Name, backend: rawVulkan, kind: kind, limits: d.Limits}},
+		Options{Adapter: "0", MemoryBudget: d.Budget})
 	if err != nil {
 		return nil, err
 	}

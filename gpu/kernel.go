@@ -27,9 +27,10 @@ type group struct {
 
 var (
 	comments    = regexp.MustCompile(`(?s)//[^\n]*|/\*.*?\*/`)
-	storageDecl = regexp.MustCompile(`@group\(\s*0\s*\)\s*@binding\(\s*(\d+)\s*\)\s*var<\s*storage\s*(?:,\s*(read_write|read)\s*)?,?\s*>\s*\w+\s*:\s*([^;]+);`)
-	aliasDecl   = regexp.MustCompile(`\balias\s+(\w+)\s*=\s*([^;]+);`)
-	vecType     = regexp.MustCompile(`^array<\s*vec([234])<`)
+	storageDecl = regexp.MustCompile(`@group\(\s*0\s*\)\s*@binding\(\s*(\d+)\s*\)\s*` +
+		`var<\s*storage\s*(?:,\s*(read_write|read)\s*)?,?\s*>\s*\w+\s*:\s*([^;]+);`)
+	aliasDecl = regexp.MustCompile(`\balias\s+(\w+)\s*=\s*([^;]+);`)
+	vecType   = regexp.MustCompile(`^array<\s*vec([234])<`)
 )
 
 // NewKernel compiles WGSL text in the subset of naga 0.19. Binding 0 of group 0 is

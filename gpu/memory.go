@@ -76,7 +76,8 @@ func (a *account) markPeak() {
 
 // refusal explains why n bytes for label were not allocated.
 func (a *account) refusal(role Role, label string, n int64) error {
-	return fmt.Errorf("gpu: allocate %q (%s): %w: %d bytes asked, %d of %d used; raise [device] memory, or reduce the batch, the sequence length or the bucket size",
+	return fmt.Errorf("gpu: allocate %q (%s): %w: %d bytes asked, %d of %d used; "+
+		"raise [device] memory, or reduce the batch, the sequence length or the bucket size",
 		label, role, ErrOutOfMemory, n, a.current, a.budget)
 }
 

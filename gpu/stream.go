@@ -131,7 +131,8 @@ func (d *Device) estimate(x Dispatch) load {
 	l := load{work: max(float64(x.Work), 256*groups), fixed: dispatchCost}
 	if t := d.stream.pace.time(l); t > slowDispatch && !x.Kernel.slow {
 		x.Kernel.slow = true
-		d.log("gpu: one dispatch of kernel %s may take %.1f s; systems that kill long GPU jobs (Windows: 2 s) need a smaller batch or sequence", x.Kernel.name, t.Seconds())
+		d.log("gpu: one dispatch of kernel %s may take %.1f s; "+
+			"systems that kill long GPU jobs (Windows: 2 s) need a smaller batch or sequence", x.Kernel.name, t.Seconds())
 	}
 	return l
 }

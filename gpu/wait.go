@@ -79,7 +79,8 @@ func (w *waiter) check() error {
 		w.last, w.seen, w.next = time.Now(), c, leastPause
 	}
 	if time.Since(w.last) > d.opt.ReadDeadline {
-		return deviceError{fmt.Errorf("gpu: wait: %w: nothing completed in %v: a kernel hangs, or one dispatch is too long for this adapter", ErrTimeout, d.opt.ReadDeadline)}
+		return deviceError{fmt.Errorf("gpu: wait: %w: nothing completed in %v: "+
+			"a kernel hangs, or one dispatch is too long for this adapter", ErrTimeout, d.opt.ReadDeadline)}
 	}
 	return nil
 }

@@ -32,7 +32,8 @@ func (e *Engine) Add(out, a, b Tensor) {
 	if n4 == 0 {
 		return
 	}
-	c := call{kernel: "add_forward", params: flatParams{uint32(n4)}, groups: grid(ceilDiv(n4, elementwiseWG)), work: e.moving(3*f32Bytes(elements(n4)), elements(n4))}
+	c := call{kernel: "add_forward", params: flatParams{uint32(n4)}, groups: grid(ceilDiv(n4, elementwiseWG)),
+		work: e.moving(3*f32Bytes(elements(n4)), elements(n4))}
 	switch out {
 	case a:
 		c.kernel, c.binds = "add_inplace", []gpu.View{b.View(), out.View()}

@@ -54,7 +54,8 @@ func (s AttentionShape) Validate() error {
 	case s.KVHeads < 1 || s.Heads < s.KVHeads || s.Heads%s.KVHeads != 0:
 		return fmt.Errorf("tensor: attention: %d heads do not divide among %d key heads", s.Heads, s.KVHeads)
 	case s.Heads/s.KVHeads*(33+ceilDiv(s.HeadDim, 32)*104) > loopBudget:
-		return fmt.Errorf("tensor: attention: %d heads of %d share %d key heads, which is more than one loop can do", s.Heads, s.HeadDim, s.KVHeads)
+		return fmt.Errorf("tensor: attention: %d heads of %d share %d key heads, which is more than one loop can do", s.Heads, s.HeadDim,
+			s.KVHeads)
 	case s.Variant != "" && s.Variant != attentionDirect && s.Variant != attentionFlash:
 		return fmt.Errorf("tensor: attention: unknown variant %q; known are direct, flash", s.Variant)
 	}
@@ -228,9 +229,11 @@ func (e *Engine) AttentionBackward(dq, dk, dv, dout, out, q, k, v, lse, delta Te
 	n := q.R
 	qShape := q.C == s.Heads*s.HeadDim && dq.C == q.C && dout.C == q.C && out.C == q.C && dq.R == n && dout.R == n && out.R == n
 	kShape := k.C == s.KVHeads*s.HeadDim && v.C == k.C && dk.C == k.C && dv.C == k.C && k.R == n && v.R == n && dk.R == n && dv.R == n
-	rest := lse.R == s.Heads && lse.C == n && delta.R == s.Heads && delta.C == n && docs.Start.R*docs.Start.C == n && docs.End.R*docs.End.C == n
+	rest := lse.R == s.Heads && lse.C == n && delta.R == s.Heads && delta.C == n && docs.Start.R*docs.Start.C == n &&
+		docs.End.R*docs.End.C == n
 	if !qShape || !kShape || !rest || s.QueryOffset != 0 {
-		panic(fmt.Sprintf("tensor: attention backward: dq %v, dk %v, dv %v, dout %v, out %v, q %v, k %v, v %v, lse %v, delta %v, docs %v %v, shape %+v",
+		panic(fmt.Sprintf("tensor: attention backward: dq %v, dk %v, dv %v, dout %v, out %v, q %v, k %v, v %v, "+
+			"lse %v, delta %v, docs %v %v, shape %+v",
 			dq, dk, dv, dout, out, q, k, v, lse, delta, docs.Start, docs.End, s))
 	}
 	if n == 0 {

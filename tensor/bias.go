@@ -43,7 +43,8 @@ func (e *Engine) BiasBackward(out TaskGrads, dout Tensor, seg Segments, accumula
 		sub := out.slice(part[0], part[1])
 		e.run(call{
 			kernel: "bias_backward",
-			params: biasBackwardParams{C4: vec4s(dout.C), DoutLD4: vec4s(dout.LD), Stride4: vec4s(out.Stride), Base: uint32(part[0]), Accumulate: asU32(accumulate)},
+			params: biasBackwardParams{C4: vec4s(dout.C), DoutLD4: vec4s(dout.LD), Stride4: vec4s(out.Stride), Base: uint32(part[0]),
+				Accumulate: asU32(accumulate)},
 			binds:  []gpu.View{dout.View(), seg.Dev.View(), sub.View()},
 			groups: [3]int{ceilDiv(int(vec4s(dout.C)), cols), sub.M, 1},
 			work:   e.moving(f32Bytes(dout.R*dout.LD), 0),

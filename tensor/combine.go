@@ -53,13 +53,16 @@ func (e *Engine) combineSome(out Tensor, rows TaskGrads, weights []float32, used
 	if accumulate {
 		p.Accumulate = 1
 	}
-	at := [combineRows]*uint32{&p.R0, &p.R1, &p.R2, &p.R3, &p.R4, &p.R5, &p.R6, &p.R7, &p.R8, &p.R9, &p.R10, &p.R11, &p.R12, &p.R13, &p.R14, &p.R15}
-	w := [combineRows]*float32{&p.W0, &p.W1, &p.W2, &p.W3, &p.W4, &p.W5, &p.W6, &p.W7, &p.W8, &p.W9, &p.W10, &p.W11, &p.W12, &p.W13, &p.W14, &p.W15}
+	at := [combineRows]*uint32{&p.R0, &p.R1, &p.R2, &p.R3, &p.R4, &p.R5, &p.R6, &p.R7, &p.R8, &p.R9, &p.R10, &p.R11, &p.R12, &p.R13,
+		&p.R14, &p.R15}
+	w := [combineRows]*float32{&p.W0, &p.W1, &p.W2, &p.W3, &p.W4, &p.W5, &p.W6, &p.W7, &p.W8, &p.W9, &p.W10, &p.W11, &p.W12, &p.W13,
+		&p.W14, &p.W15}
 	for k, m := range used[:count] {
 		*at[k], *w[k] = uint32(m-first)*vec4s(rows.Stride), weights[m]
 	}
 	e.run(call{kernel: "combine", params: p, consts: map[string]string{"COUNT": strconv.Itoa(count)},
-		binds:  []gpu.View{{Buf: rows.Buf, Offset: rows.Offset + f32Bytes(int64(first)*int64(rows.Stride)), Size: span(used[count-1])}, out.View()},
+		binds: []gpu.View{{Buf: rows.Buf, Offset: rows.Offset + f32Bytes(int64(first)*int64(rows.Stride)), Size: span(used[count-1])},
+			out.View()},
 		groups: grid(ceilDiv(int(vec4s(n)), 64)), work: e.moving(f32Bytes(n)*int64(count+2), int64(n)*int64(2*count))})
 	return count
 }

@@ -30,7 +30,8 @@ func (e *Engine) CrossEntropy(logits, loss, labels, scale Tensor, row0 int, voca
 	}
 	n := loss.R * loss.C
 	if logits.C != vocab || labels.R*labels.C != n || scale.R*scale.C != n || row0 < 0 || row0+logits.R > n {
-		panic(fmt.Sprintf("tensor: cross entropy: logits %v from row %d, vocabulary %d, loss %v, labels %v, scale %v", logits, row0, vocab, loss, labels, scale))
+		panic(fmt.Sprintf("tensor: cross entropy: logits %v from row %d, vocabulary %d, loss %v, labels %v, scale %v", logits, row0,
+			vocab, loss, labels, scale))
 	}
 	if logits.R == 0 || vocab == 0 {
 		return
@@ -39,7 +40,8 @@ func (e *Engine) CrossEntropy(logits, loss, labels, scale Tensor, row0 int, voca
 	e.run(call{
 		kernel: "cross_entropy",
 		consts: map[string]string{"WG": strconv.Itoa(wg), "LANES": strconv.Itoa(lanes), "SOFTCAP": wgslFloat(softCap)},
-		params: crossEntropyParams{N: uint32(logits.R), Vocab: uint32(vocab), LD4: vec4s(logits.LD), Row0: uint32(row0), WriteGrad: asU32(writeGrad)},
+		params: crossEntropyParams{N: uint32(logits.R), Vocab: uint32(vocab), LD4: vec4s(logits.LD), Row0: uint32(row0),
+			WriteGrad: asU32(writeGrad)},
 		binds:  []gpu.View{labels.View(), scale.View(), logits.View(), loss.View()},
 		groups: grid(ceilDiv(logits.R, wg/lanes)),
 		work:   e.moving(int64(logits.R)*int64(logits.LD)*16, int64(logits.R)*int64(logits.LD)*40),

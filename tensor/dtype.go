@@ -18,7 +18,9 @@ const (
 	BF16              // upper half of a float32: 8 bits of exponent, 7 of fraction
 	F16               // IEEE 754 binary16: up to 65504, 10 bits of fraction
 	Int8              // blocks of 32: value = scale · code, code in -127 .. 127, scale = largest magnitude / 127
-	NF4               // blocks of 64: value = scale · level[code], the 16 levels of QLoRA's 4-bit NormalFloat (Dettmers et al. 2023), scale = largest magnitude
+	// NF4 is blocks of 64: value = scale · level[code], the 16 levels of QLoRA's 4-bit
+	// NormalFloat (Dettmers et al. 2023), scale = largest magnitude.
+	NF4
 )
 
 // layout is how an element type lies in memory.

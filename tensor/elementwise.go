@@ -24,9 +24,11 @@ type trimmedMeanParams struct {
 // Chen et al., NeurIPS 2020.
 func (e *Engine) GradDrop(out Tensor, rows TaskGrads, used []int, leak float32, key [2]uint32, base uint32) {
 	e.eachPiece("graddrop", out, rows, used, func(x piece) {
-		e.run(call{kernel: "graddrop", params: gradDropParams{First: uint32(x.first), N: uint32(x.n), Cols: uint32(rows.C), LD: uint32(rows.LD), Stride: uint32(x.stride), M: uint32(x.m),
+		e.run(call{kernel: "graddrop", params: gradDropParams{First: uint32(x.first), N: uint32(x.n), Cols: uint32(rows.C),
+			LD: uint32(rows.LD), Stride: uint32(x.stride), M: uint32(x.m),
 			Mask0: x.mask[0], Mask1: x.mask[1], Key0: key[0], Key1: key[1], Base: base, Leak: leak, Share: 1 / float32(len(used))},
-			binds: []gpu.View{x.rows, x.out}, groups: grid(ceilDiv(x.n, 64)), work: e.moving(f32Bytes(x.n)*int64(len(used)+1), int64(x.n)*int64(4*len(used)))})
+			binds: []gpu.View{x.rows, x.out}, groups: grid(ceilDiv(x.n, 64)),
+			work: e.moving(f32Bytes(x.n)*int64(len(used)+1), int64(x.n)*int64(4*len(used)))})
 	})
 }
 
@@ -38,9 +40,11 @@ func (e *Engine) TrimmedMean(out Tensor, rows TaskGrads, used []int, trim int) {
 	k := len(used)
 	trim = max(0, min(trim, (k-1)/2))
 	e.eachPiece("trimmed mean", out, rows, used, func(x piece) {
-		e.run(call{kernel: "trimmed_mean", params: trimmedMeanParams{N4: vec4s(x.n), Stride4: vec4s(x.stride), M: uint32(x.m), Mask0: x.mask[0], Mask1: x.mask[1],
+		e.run(call{kernel: "trimmed_mean", params: trimmedMeanParams{N4: vec4s(x.n), Stride4: vec4s(x.stride), M: uint32(x.m),
+			Mask0: x.mask[0], Mask1: x.mask[1],
 			Trim: float32(trim), Top: float32(k - trim), Share: 1 / float32(k-2*trim)},
-			binds: []gpu.View{x.rows, x.out}, groups: grid(ceilDiv(int(vec4s(x.n)), 64)), work: e.moving(f32Bytes(x.n)*int64(k*k), int64(x.n)*int64(3*k*k))})
+			binds: []gpu.View{x.rows, x.out}, groups: grid(ceilDiv(int(vec4s(x.n)), 64)),
+			work: e.moving(f32Bytes(x.n)*int64(k*k), int64(x.n)*int64(3*k*k))})
 	})
 }
 
@@ -93,6 +97,7 @@ func checkUsed(what string, out Tensor, rows TaskGrads, used []int) {
 		ok = ok && m >= 0 && m < rows.M && (k == 0 || m > used[k-1])
 	}
 	if !ok {
-		panic(fmt.Sprintf("tensor: %s: rows %v of %d (%d,%d), at most 64, ascending and not none, into %v of another buffer", what, used, rows.M, rows.R, rows.C, out))
+		panic(fmt.Sprintf("tensor: %s: rows %v of %d (%d,%d), at most 64, ascending and not none, into %v of another buffer", what, used,
+			rows.M, rows.R, rows.C, out))
 	}
 }

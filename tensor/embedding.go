@@ -164,7 +164,8 @@ type embeddingBackwardParams struct {
 // out lies in another buffer than dout.
 func (e *Engine) EmbeddingBackward(out TaskGrads, dout Tensor, idx *TokenIndex, accumulate bool) {
 	if out.M != len(idx.direct)-1 || out.C != dout.C || dout.R != idx.tokens {
-		panic(fmt.Sprintf("tensor: embedding backward: out %d x (%d,%d), dout %v, index of %d tokens in %d objectives", out.M, out.R, out.C, dout, idx.tokens, len(idx.direct)-1))
+		panic(fmt.Sprintf("tensor: embedding backward: out %d x (%d,%d), dout %v, index of %d tokens in %d objectives", out.M, out.R,
+			out.C, dout, idx.tokens, len(idx.direct)-1))
 	}
 	if !accumulate {
 		for m := range out.M {

@@ -86,7 +86,8 @@ func (g *GramSum) AddGhost(dy, x Tensor, seg Segments, s GhostScratch) {
 	}
 	out := gpu.View{Buf: g.to.t.Buf, Offset: g.at, Size: f32Bytes(g.m * g.m * ghostOuts)}
 	e.run(call{kernel: "ghost_fold", params: ghostFoldParams{uint32(g.m)}, consts: map[string]string{"OUTS": strconv.Itoa(ghostOuts)},
-		binds: []gpu.View{part, seg.Dev.View(), out}, groups: grid(ceilDiv(g.m*g.m*ghostOuts, 64)), work: e.moving(f32Bytes(n*g.m), int64(n*g.m))})
+		binds: []gpu.View{part, seg.Dev.View(), out}, groups: grid(ceilDiv(g.m*g.m*ghostOuts, 64)),
+		work: e.moving(f32Bytes(n*g.m), int64(n*g.m))})
 	g.add(gramPart{bytes: e.GhostSums(g.m)})
 }
 

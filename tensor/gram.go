@@ -63,7 +63,8 @@ func (s GramScratch) Release() {
 func (s GramScratch) check(rows TaskGrads, p gramPlan, slots int) {
 	need := p.sums(slots)
 	if have := [3]int{s.part.LD, s.mid.LD, s.out.LD}; need[0] > have[0] || need[1] > have[1] || need[2] > have[2] {
-		panic(fmt.Sprintf("tensor: gram: scratch for %d rows of %d values holds %v partial, folded and final sums; %d rows of %d, %d apart, need %v",
+		panic(fmt.Sprintf("tensor: gram: scratch for %d rows of %d values holds %v partial, folded and final sums; "+
+			"%d rows of %d, %d apart, need %v",
 			s.m, s.n, have, rows.M, rows.R*rows.LD, rows.Stride, need))
 	}
 }

@@ -41,7 +41,8 @@ func (e *Engine) NewGramAdamScratch(m, n int) GramScratch {
 func (g *GramSum) AddAdam(rows TaskGrads, v Tensor, metric AdamMetric, s GramScratch) {
 	n := rows.R * rows.LD
 	if rows.R != 1 || v.R*v.LD != n || s.root.LD < n || len(metric.Mean) != rows.M || metric.Step < 1 {
-		panic(fmt.Sprintf("tensor: gram in Adam's metric: %d rows (%d,%d), v %v, %d means, step %d, scratch %v", rows.M, rows.R, rows.C, v, len(metric.Mean), metric.Step, s.root))
+		panic(fmt.Sprintf("tensor: gram in Adam's metric: %d rows (%d,%d), v %v, %d means, step %d, scratch %v", rows.M, rows.R, rows.C,
+			v, len(metric.Mean), metric.Step, s.root))
 	}
 	e := g.e
 	root := Tensor{Buf: s.root.Buf, R: 1, C: rows.C, LD: rows.LD}

@@ -38,7 +38,8 @@ func (e *Engine) LayerNorm(out, mean, rstd, x, weight, bias Tensor, eps float32)
 // dout, (N, C), that of its output; with accumulate it adds to what dx holds. mean
 // and rstd (1, N) are the forward's. dx lies in another buffer than the inputs.
 func (e *Engine) LayerNormBackward(dx, dout, x, weight, mean, rstd Tensor, accumulate bool) {
-	if dx.R != x.R || dx.C != x.C || dout.R != x.R || dout.C != x.C || mean.R*mean.C != x.R || rstd.R*rstd.C != x.R || weight.R*weight.C != x.C {
+	if dx.R != x.R || dx.C != x.C || dout.R != x.R || dout.C != x.C || mean.R*mean.C != x.R || rstd.R*rstd.C != x.R ||
+		weight.R*weight.C != x.C {
 		panic(fmt.Sprintf("tensor: layernorm backward: dx %v, dout %v, x %v, weight %v, mean %v, rstd %v", dx, dout, x, weight, mean, rstd))
 	}
 	if x.R == 0 || x.C == 0 {
@@ -48,7 +49,8 @@ func (e *Engine) LayerNormBackward(dx, dout, x, weight, mean, rstd Tensor, accum
 	e.run(call{
 		kernel: "layernorm_backward",
 		consts: map[string]string{"LANES": strconv.Itoa(lanes)},
-		params: rmsnormBackwardParams{N: uint32(x.R), C: uint32(x.C), C4: vec4s(x.C), DoutLD4: vec4s(dout.LD), XLD4: vec4s(x.LD), DxLD4: vec4s(dx.LD), Accumulate: asU32(accumulate)},
+		params: rmsnormBackwardParams{N: uint32(x.R), C: uint32(x.C), C4: vec4s(x.C), DoutLD4: vec4s(dout.LD), XLD4: vec4s(x.LD),
+			DxLD4: vec4s(dx.LD), Accumulate: asU32(accumulate)},
 		binds:  []gpu.View{mean.View(), rstd.View(), dout.View(), x.View(), weight.View(), dx.View()},
 		groups: grid(ceilDiv(x.R, rmsnormWG/lanes)),
 		work:   e.moving(int64(x.R)*int64(x.LD)*24, int64(x.R)*int64(x.LD)*12),
@@ -60,8 +62,10 @@ func (e *Engine) LayerNormBackward(dx, dout, x, weight, mean, rstd Tensor, accum
 // added when accumulate. The bias's is BiasBackward. dout and x are (N, C), mean and
 // rstd (1, N); N is seg's last start. out lies in another buffer than the inputs.
 func (e *Engine) LayerNormBackwardWeight(out TaskGrads, dout, x, mean, rstd Tensor, seg Segments, accumulate bool) {
-	if out.M != seg.M() || out.R*out.C != x.C || dout.R != x.R || dout.C != x.C || mean.R*mean.C != x.R || rstd.R*rstd.C != x.R || seg.Starts[seg.M()] != x.R {
-		panic(fmt.Sprintf("tensor: layernorm backward weight: out %d x (%d,%d), dout %v, x %v, mean %v, rstd %v, segments %v", out.M, out.R, out.C, dout, x, mean, rstd, seg.Starts))
+	if out.M != seg.M() || out.R*out.C != x.C || dout.R != x.R || dout.C != x.C || mean.R*mean.C != x.R || rstd.R*rstd.C != x.R ||
+		seg.Starts[seg.M()] != x.R {
+		panic(fmt.Sprintf("tensor: layernorm backward weight: out %d x (%d,%d), dout %v, x %v, mean %v, rstd %v, segments %v", out.M,
+			out.R, out.C, dout, x, mean, rstd, seg.Starts))
 	}
 	if x.C == 0 {
 		return
@@ -71,7 +75,8 @@ func (e *Engine) LayerNormBackwardWeight(out TaskGrads, dout, x, mean, rstd Tens
 		sub := out.slice(part[0], part[1])
 		e.run(call{
 			kernel: "layernorm_backward_weight",
-			params: rmsnormBackwardWeightParams{C4: vec4s(x.C), DoutLD4: vec4s(dout.LD), XLD4: vec4s(x.LD), Stride4: vec4s(out.Stride), Base: uint32(part[0]), Accumulate: asU32(accumulate)},
+			params: rmsnormBackwardWeightParams{C4: vec4s(x.C), DoutLD4: vec4s(dout.LD), XLD4: vec4s(x.LD), Stride4: vec4s(out.Stride),
+				Base: uint32(part[0]), Accumulate: asU32(accumulate)},
 			binds:  []gpu.View{mean.View(), rstd.View(), dout.View(), x.View(), seg.Dev.View(), sub.View()},
 			groups: [3]int{ceilDiv(int(vec4s(x.C)), cols), sub.M, 1},
 			work:   e.moving(int64(x.R)*int64(x.LD)*8, 0),

@@ -107,7 +107,8 @@ func (l *LinearCrossEntropy) Run(x, weight, labels, scale, loss Tensor, grad *He
 
 func (l *LinearCrossEntropy) check(x, weight, loss Tensor, grad *HeadGradients) {
 	if x.R > l.n || weight.R != l.logits.C || weight.C != x.C || loss.R*loss.C != x.R {
-		panic(fmt.Sprintf("tensor: linear cross entropy for %d tokens, vocabulary %d: x %v, weight %v, loss %v", l.n, l.logits.C, x, weight, loss))
+		panic(fmt.Sprintf("tensor: linear cross entropy for %d tokens, vocabulary %d: x %v, weight %v, loss %v", l.n, l.logits.C, x,
+			weight, loss))
 	}
 	if grad == nil {
 		return
@@ -122,7 +123,8 @@ func (l *LinearCrossEntropy) check(x, weight, loss Tensor, grad *HeadGradients) 
 		panic(fmt.Sprintf("tensor: linear cross entropy: x %v, the weight gradient's x %v", x, grad.X))
 	}
 	if w, seg := grad.DWeight.Rows, grad.DWeight.Segments; w.R != weight.R || w.C != weight.C || w.M != seg.M() || seg.Starts[seg.M()] != x.R {
-		panic(fmt.Sprintf("tensor: linear cross entropy: x %v, weight %v, dweight %d x (%d,%d), segments %v", x, weight, w.M, w.R, w.C, seg.Starts))
+		panic(fmt.Sprintf("tensor: linear cross entropy: x %v, weight %v, dweight %d x (%d,%d), segments %v", x, weight, w.M, w.R, w.C,
+			seg.Starts))
 	}
 }
 

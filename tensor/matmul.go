@@ -136,7 +136,8 @@ func termUnit(b Tensor, t Trans) int {
 
 // block is the part of x of rows r0 .. r1-1 and columns c0 .. c1-1.
 func block(x Tensor, r0, r1, c0, c1 int) Tensor {
-	return Tensor{Buf: x.Buf, Offset: x.Offset + x.DType.Bytes(int64(r0)*int64(x.LD)+int64(c0)), R: r1 - r0, C: c1 - c0, LD: x.LD, DType: x.DType}
+	return Tensor{Buf: x.Buf, Offset: x.Offset + x.DType.Bytes(int64(r0)*int64(x.LD)+int64(c0)), R: r1 - r0, C: c1 - c0, LD: x.LD,
+		DType: x.DType}
 }
 
 // half cuts lo .. hi at a multiple of unit.

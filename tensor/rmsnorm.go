@@ -68,7 +68,8 @@ func (e *Engine) RMSNormBackward(dx, dout, x, weight, rstd Tensor, offset float3
 	e.run(call{
 		kernel: "rmsnorm_backward",
 		consts: map[string]string{"LANES": strconv.Itoa(lanes), "OFFSET": wgslFloat(offset)},
-		params: rmsnormBackwardParams{N: uint32(x.R), C: uint32(x.C), C4: vec4s(x.C), DoutLD4: vec4s(dout.LD), XLD4: vec4s(x.LD), DxLD4: vec4s(dx.LD), Accumulate: asU32(accumulate)},
+		params: rmsnormBackwardParams{N: uint32(x.R), C: uint32(x.C), C4: vec4s(x.C), DoutLD4: vec4s(dout.LD), XLD4: vec4s(x.LD),
+			DxLD4: vec4s(dx.LD), Accumulate: asU32(accumulate)},
 		binds:  []gpu.View{dout.View(), x.View(), weight.View(), rstd.View(), dx.View()},
 		groups: grid(ceilDiv(x.R, rmsnormWG/lanes)),
 		work:   e.moving(int64(x.R)*int64(x.LD)*24, int64(x.R)*int64(x.LD)*10),
@@ -85,7 +86,8 @@ type rmsnormBackwardWeightParams struct {
 // lies in another buffer than the inputs.
 func (e *Engine) RMSNormBackwardWeight(out TaskGrads, dout, x, rstd Tensor, seg Segments, accumulate bool) {
 	if out.M != seg.M() || out.R*out.C != x.C || dout.R != x.R || dout.C != x.C || rstd.R*rstd.C != x.R || seg.Starts[seg.M()] != x.R {
-		panic(fmt.Sprintf("tensor: rmsnorm backward weight: out %d x (%d,%d), dout %v, x %v, rstd %v, segments %v", out.M, out.R, out.C, dout, x, rstd, seg.Starts))
+		panic(fmt.Sprintf("tensor: rmsnorm backward weight: out %d x (%d,%d), dout %v, x %v, rstd %v, segments %v", out.M, out.R, out.C,
+			dout, x, rstd, seg.Starts))
 	}
 	if x.C == 0 {
 		return
@@ -95,7 +97,8 @@ func (e *Engine) RMSNormBackwardWeight(out TaskGrads, dout, x, rstd Tensor, seg 
 		sub := out.slice(part[0], part[1])
 		e.run(call{
 			kernel: "rmsnorm_backward_weight",
-			params: rmsnormBackwardWeightParams{C4: vec4s(x.C), DoutLD4: vec4s(dout.LD), XLD4: vec4s(x.LD), Stride4: vec4s(out.Stride), Base: uint32(part[0]), Accumulate: asU32(accumulate)},
+			params: rmsnormBackwardWeightParams{C4: vec4s(x.C), DoutLD4: vec4s(dout.LD), XLD4: vec4s(x.LD), Stride4: vec4s(out.Stride),
+				Base: uint32(part[0]), Accumulate: asU32(accumulate)},
 			binds:  []gpu.View{dout.View(), x.View(), rstd.View(), seg.Dev.View(), sub.View()},
 			groups: [3]int{ceilDiv(int(vec4s(x.C)), cols), sub.M, 1},
 			work:   e.moving(int64(x.R)*int64(x.LD)*8, 0),

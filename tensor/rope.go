@@ -22,7 +22,8 @@ type ropeParams struct {
 func (e *Engine) RoPE(x Tensor, heads int, pos Tensor, cos, sin Tensor, inverse bool) {
 	d := x.C / max(heads, 1)
 	rotated := cos.C * 2
-	if heads < 1 || x.C != heads*d || d%4 != 0 || d == 0 || rotated%4 != 0 || rotated > d || pos.R*pos.C != x.R || sin.C != cos.C || cos.R != sin.R || cos.LD != sin.LD {
+	if heads < 1 || x.C != heads*d || d%4 != 0 || d == 0 || rotated%4 != 0 || rotated > d || pos.R*pos.C != x.R || sin.C != cos.C ||
+		cos.R != sin.R || cos.LD != sin.LD {
 		panic(fmt.Sprintf("tensor: rope: x %v with %d heads, pos %v, cos %v, sin %v", x, heads, pos, cos, sin))
 	}
 	const wg = 64 // rope_apply's default
@@ -36,7 +37,8 @@ func (e *Engine) RoPE(x Tensor, heads int, pos Tensor, cos, sin Tensor, inverse 
 	}
 	e.run(call{
 		kernel: "rope_apply",
-		params: ropeParams{Pairs: uint32(pairs), Heads: uint32(heads), Head: vec4s(d) * 2, Half: vec4s(rotated), XLD: uint32(x.LD / 2), TableLD: uint32(cos.LD / 2), Sign: sign},
+		params: ropeParams{Pairs: uint32(pairs), Heads: uint32(heads), Head: vec4s(d) * 2, Half: vec4s(rotated), XLD: uint32(x.LD / 2),
+			TableLD: uint32(cos.LD / 2), Sign: sign},
 		binds:  []gpu.View{pos.View(), cos.View(), sin.View(), x.View()},
 		groups: grid(ceilDiv(pairs, wg)),
 		work:   e.moving(int64(pairs)*32, int64(pairs)*12),

@@ -36,11 +36,13 @@ func (s RoPEScaling) Validate() error {
 		return fmt.Errorf("tensor: rope scaling %s: factor is %v, must be positive", s.Type, s.Factor)
 	}
 	if s.Type == "llama3" && !(s.LowFreqFactor > 0 && s.HighFreqFactor > s.LowFreqFactor && s.OriginalMaxPosition > 0) {
-		return fmt.Errorf("tensor: rope scaling llama3: need 0 < low_freq_factor (%v) < high_freq_factor (%v) and original_max_position_embeddings (%v) > 0",
+		return fmt.Errorf("tensor: rope scaling llama3: need 0 < low_freq_factor (%v) < high_freq_factor (%v) "+
+			"and original_max_position_embeddings (%v) > 0",
 			s.LowFreqFactor, s.HighFreqFactor, s.OriginalMaxPosition)
 	}
 	if s.Type == "yarn" && !(s.OriginalMaxPosition > 0 && s.BetaFast >= 0 && s.BetaSlow >= 0 && s.AttentionFactor >= 0) {
-		return fmt.Errorf("tensor: rope scaling yarn: need original_max_position_embeddings (%v) > 0 and beta_fast (%v), beta_slow (%v), attention_factor (%v) not negative",
+		return fmt.Errorf("tensor: rope scaling yarn: need original_max_position_embeddings (%v) > 0 "+
+			"and beta_fast (%v), beta_slow (%v), attention_factor (%v) not negative",
 			s.OriginalMaxPosition, s.BetaFast, s.BetaSlow, s.AttentionFactor)
 	}
 	return nil

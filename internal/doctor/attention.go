@@ -56,7 +56,8 @@ func attentionTests() []Test {
 	for _, variant := range []string{"direct", "flash"} {
 		tests = append(tests,
 			Test{Kernel: "attention_forward_" + variant, Run: func(e *Probe) error {
-				return eachCase(append(slices.Clone(shapesFor(e, variant)), decode, longKeys), func(c attentionCase) error { return checkAttention(e, variant, c) })
+				return eachCase(append(slices.Clone(shapesFor(e, variant)), decode, longKeys),
+					func(c attentionCase) error { return checkAttention(e, variant, c) })
 			}},
 			Test{Kernel: "attention_backward_query_" + variant, Run: func(e *Probe) error {
 				if e.Dev.Info().Type == gpu.CPU { // longKeys takes seconds
@@ -129,7 +130,8 @@ func newAttentionProblem(variant string, c attentionCase) *attentionProblem {
 // log-sum-exps stay 0: whatever they are, their gradient is zero.
 func (p *attentionProblem) solve() {
 	s, n := p.shape, p.n-p.first
-	r := ref.AttentionShape{Heads: s.Heads, KVHeads: s.KVHeads, HeadDim: s.HeadDim, Scale: float64(s.Scale), SoftCap: float64(s.SoftCap), QueryOffset: p.first}
+	r := ref.AttentionShape{Heads: s.Heads, KVHeads: s.KVHeads, HeadDim: s.HeadDim, Scale: float64(s.Scale),
+		SoftCap: float64(s.SoftCap), QueryOffset: p.first}
 	p.out, p.dq = make([]float32, p.n*p.hd), make([]float32, p.n*p.hd)
 	p.dk, p.dv = make([]float32, p.n*p.kd), make([]float32, p.n*p.kd)
 	lse, delta, start, at := make([]float32, s.Heads*n), make([]float32, s.Heads*n), p.start[p.first:], p.first*p.hd

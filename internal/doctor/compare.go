@@ -28,7 +28,8 @@ func vectorU32(e *Probe, data []uint32) tensor.Tensor {
 func objectiveRows(e *Probe, m, r, c int) tensor.TaskGrads {
 	ld := (c + 3) &^ 3
 	stride := (r*ld + 63) &^ 63
-	return tensor.TaskGrads{Buf: e.Dev.NewBuffer(gpu.RoleScratch, "doctor", int64(m)*int64(stride)*4), M: m, Stride: stride, R: r, C: c, LD: ld}
+	return tensor.TaskGrads{Buf: e.Dev.NewBuffer(gpu.RoleScratch, "doctor", int64(m)*int64(stride)*4), M: m, Stride: stride, R: r,
+		C: c, LD: ld}
 }
 
 // release frees the tensors of a finished test.

@@ -45,7 +45,8 @@ func checkLayerNormWeight(e *Probe) error {
 	starts := []int{0, 5, 5, 40, n}
 	x, dout, mean, rstd, want := optest.Random(n*c, 1), optest.Random(n*c, 2), optest.Random(n, 5), optest.Random(n, 3), make([]float32, 4*c)
 	ref.LayerNormBackwardWeight(want, dout, x, mean, rstd, starts, false)
-	tx, td, tm, tr, seg := matrix(e, n, c, x), matrix(e, n, c, dout), matrix(e, 1, n, mean), matrix(e, 1, n, rstd), e.NewSegments(gpu.RoleScratch, starts)
+	tx, td, tm, tr, seg := matrix(e, n, c, x), matrix(e, n, c, dout), matrix(e, 1, n, mean),
+		matrix(e, 1, n, rstd), e.NewSegments(gpu.RoleScratch, starts)
 	rows := objectiveRows(e, 4, 1, c)
 	defer release(tx, td, tm, tr, seg.Dev, rows.Objective(0))
 	e.LayerNormBackwardWeight(rows, td, tx, tm, tr, seg, false)

@@ -63,7 +63,8 @@ func AttentionBackward[F float32 | float64](dq, dk, dv, dout, out, q, k, v, lse,
 			for jj, p := range w {
 				j := int(start[i]) + jj
 				kr := attentionHead(k, j, s.KVHeads, kh, d)
-				ds := p * (attentionDot(do, attentionHead(v, j, s.KVHeads, kh, d)) - dl) * s.Scale * softCapSlope(s.Scale*attentionDot(qr, kr), s.SoftCap)
+				ds := p * (attentionDot(do, attentionHead(v, j, s.KVHeads, kh, d)) - dl) * s.Scale * softCapSlope(s.Scale*attentionDot(qr, kr),
+					s.SoftCap)
 				gqr := attentionHead(gq, i, s.Heads, h, d)
 				gkr, gvr := attentionHead(gk, j, s.KVHeads, kh, d), attentionHead(gv, j, s.KVHeads, kh, d)
 				for c := range d {

@@ -67,7 +67,8 @@ func logSumExp[F float32 | float64](z []F) float64 {
 // and its gradients: dx (N, c), overwritten, and per objective m dweight
 // (vocab, c) from the tokens starts[m] .. starts[m+1]-1, added when accumulate.
 // dx or dweight may be nil.
-func LinearCrossEntropy[F float32 | float64](x, weight []F, labels []uint32, scale, loss, dx, dweight []F, starts []int, c int, accumulate bool) {
+func LinearCrossEntropy[F float32 | float64](x, weight []F, labels []uint32, scale, loss, dx, dweight []F, starts []int, c int,
+	accumulate bool) {
 	n, vocab := len(labels), len(weight)/c
 	dw := make([]float64, len(dweight))
 	z := make([]float64, vocab)
