@@ -22,7 +22,7 @@
 //
 // # Ownership and concurrency
 //
-// The caller owns Buffers and releases them; a Kernel lives as long as its Device;
+// The caller owns each Buffer and releases them; a Kernel lives as long as its Device;
 // Device.Close releases what is left and is idempotent. All methods may be called from
 // any goroutine, but program order is only meaningful when one goroutine records.
 // Readback.Wait lets others record while it waits; all other waits do not.

@@ -4,7 +4,7 @@
 // There is no autograd tape: an operation and its backward are two methods of
 // Engine, side by side in one file, one WGSL kernel each. Methods record work
 // on the device's command stream and return at once; errors are sticky and
-// surface at gpu.Device.Err, Sync or Readback.Wait. A shape mismatch is a
+// surface at gpu.Device.Err, gpu.Device.Sync or gpu.Readback.Wait. A shape mismatch is a
 // programmer error and panics with both shapes. An Engine is used by one
 // goroutine at a time. Start reading at MatMul (matmul.go).
 package tensor

@@ -2,7 +2,7 @@
 // the machines of a run over QUIC, and proves to each side who the other is.
 //
 // One Endpoint is one UDP socket: it listens and dials. A Conn is a mutually
-// authenticated connection with one control stream of Messages. A bucket
+// authenticated connection with one control stream of messages. A bucket
 // transfer is one bidirectional stream: a 96-byte Header is the offer, the
 // receiver grants it, the body follows in checksummed chunks, the receiver
 // acknowledges it by its hash (docs/wire.md). A Peer is one or more connections

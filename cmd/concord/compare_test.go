@@ -60,7 +60,7 @@ func TestCompareUsage(t *testing.T) {
 		{[]string{"--methods", "meen"}, `"meen" is not one of`},
 		{[]string{"--seeds", "0"}, "--seeds 0"},
 		{[]string{"--jobs", "0"}, "--jobs 0"},
-		{[]string{"--tune-seeds", "4"}, "--tune-seeds 4"},
+		{[]string{"--tune-seeds=-1"}, "--tune-seeds -1"},
 		{[]string{"--static-budget", "2"}, "--static-sweep"},
 		{[]string{"-o", "optim.lr=fast"}, "wrong type"},
 	} {

@@ -1,7 +1,7 @@
 // Package analyze measures how separable languages are in a model's hidden
 // states, and what fine-tuning did to that. Pure statistics, float64, no GPU and
 // no randomness beyond a fixed seed. The method is ours and is documented in
-// docs/analysis.md. Start reading at Separability.
+// docs/analysis.md. Start reading at Measure.
 package analyze
 
 import (

@@ -17,5 +17,5 @@
 // that is almost right trains a model on the wrong text without a sign of it.
 //
 // The turn's end belongs to what is learnt; white space after it does not. Dates
-// are pinned: see Options. A Template is immutable and safe for concurrent use.
+// are pinned: see Date. A Template is immutable and safe for concurrent use.
 package chat

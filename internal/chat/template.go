@@ -22,9 +22,8 @@ type Template struct {
 	toolSource string // of tools; "" where there is one template only
 }
 
-// Date is the day that templates which tell the model a date tell it, unless
-// Options say otherwise: a date that changes from day to day would make every
-// day's run another one. It is the one that Llama 3's template falls back to.
+// Date is the day that templates which tell the model a date tell it: a date that
+// changes from day to day would make every day's run another one. It is the one that Llama 3's template falls back to.
 var Date = time.Date(2024, time.July, 26, 0, 0, 0, 0, time.UTC)
 
 // newTemplate reads the sources: tools may be empty.

@@ -39,7 +39,7 @@ type CoordinatorOptions struct {
 	// does a step again that lost a machine: the result depends on neither.
 	NoDeadline bool
 	Equal      bool // shares do not follow speed
-	// Elected: when this coordinator is deposed the worker of its process works on, for
+	// Elected: when this coordinator is no longer the leader the worker of its process works on, for
 	// the next one.
 	Elected    bool
 	Parameters bool // see Shape

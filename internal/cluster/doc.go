@@ -5,7 +5,7 @@
 // A Coordinator (coordinator.go) is the one authority: it plans a step, waits
 // for it to be done and commits it in a store. A Member (member.go) is a
 // worker's side: it takes the plan, carries gradient rows to the buckets' owners
-// and resolved gradients back (it is the bucket.Exchange of the step), and
+// and resolved gradients back (it is the exchange.Exchange of the step), and
 // applies nothing before the step is committed. Decisions are pure functions
 // (plan.go, deadline.go), sums do not depend on the order of arrival (sum.go).
 //

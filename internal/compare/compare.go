@@ -9,7 +9,7 @@
 // half of the held-out examples (split.go) and under seeds of its own, and judged on the
 // other half under other seeds, next to a reference that sees the same batches.
 //
-// The way through it: a Grid (grid.go) becomes Specs (plan.go); the runner
+// The way through it: a Grid (grid.go) becomes a list of Spec (plan.go); the runner
 // (runner.go) makes each an ordinary run folder below OUT/runs and keeps its
 // Result (result.go); families of configurations, statistics and the verdict
 // (report.go, stats.go, verdict.go) become report.json, .md, .csv and .html.

@@ -48,7 +48,7 @@ type Model struct {
 	// "random" draws the weights anew from the seed; of the folder only config.json and tokenizer.json are used.
 	Init string `toml:"init" one:"pretrained,random" eg:"random"`
 	// Patterns of parameters' names that are not trained; * is any text. They take no gradient, no optimizer state and no part in conflicts.
-	Freeze []string `toml:"freeze" eg:"[\"*embed*\"]"`
+	Freeze []string `toml:"freeze" eg:"*embed*"`
 }
 
 // Data says what to train and evaluate on.

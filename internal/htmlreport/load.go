@@ -1,7 +1,7 @@
 // Package htmlreport turns a run's metrics into one self-contained HTML page, and
 // the same figures into CSV and PNG files. It only reads; what it shows beyond
 // the recorded numbers (angles, gaps, noise floors) is derived from the recorded
-// Gram matrices with package moo. Start reading at Load, Derive and Write.
+// Gram matrices with package moo. Start reading at Load and Derive.
 package htmlreport
 
 import (
@@ -20,7 +20,7 @@ import (
 
 // Run is what a run's folder tells.
 type Run struct {
-	Header   report.Header // of the latest sitting
+	Header   report.Header // of the latest process
 	Steps    []report.Step
 	Evals    []report.Eval
 	Grams    []report.Gram
@@ -80,7 +80,7 @@ func (r *Run) read(f io.Reader) error {
 	return s.Err()
 }
 
-// record adds one line. What an earlier sitting recorded behind the point from
+// record adds one line. What an earlier process recorded after the point from
 // which a later one went on is replaced.
 func (r *Run) record(line []byte) error {
 	var k struct {
@@ -150,7 +150,7 @@ func (r *Run) gram(line []byte) error {
 	return add(line, &r.Grams, func(g report.Gram) int { return g.Step })
 }
 
-// forget drops what came after step start: the sitting that begins there does it
+// forget drops what came after step start: the process that begins there does it
 // again.
 func (r *Run) forget(start int) {
 	r.Steps = slices.DeleteFunc(r.Steps, func(s report.Step) bool { return s.Step > start })
