@@ -1,12 +1,14 @@
 package model
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"concord/internal/optest"
 	"concord/internal/safetensors"
+	"concord/tensor"
 )
 
 // The folders in testdata were written by the reference implementation: by
@@ -42,6 +44,9 @@ func TestGolden(t *testing.T) {
 			defer m.Release()
 			goldenLogits(t, m, golden)
 			goldenGradients(t, m, golden)
+			if want := golden["trajectory"]; want != nil {
+				goldenTrajectory(t, m, w, want, golden["ids"])
+			}
 		})
 	}
 }
@@ -79,18 +84,56 @@ func goldenLogits(t *testing.T, m *transformer, golden map[string][]float32) {
 	}
 }
 
-func goldenGradients(t *testing.T, m *transformer, golden map[string][]float32) {
+// goldenTokens is ids as one document of which every token but the last is
+// supervised, and their mean the objective.
+func goldenTokens(ids []float32) Tokens {
 	var tokens Tokens
-	n := m.n
-	for i, id := range golden["ids"] {
+	n := len(ids)
+	for i, id := range ids {
 		label := uint32(Ignore)
 		if i+1 < n {
-			label = uint32(golden["ids"][i+1])
+			label = uint32(ids[i+1])
 		}
 		tokens.IDs, tokens.Labels = append(tokens.IDs, uint32(id)), append(tokens.Labels, label)
 		tokens.Pos, tokens.Scale = append(tokens.Pos, uint32(i)), append(tokens.Scale, 1/float32(n-1))
 		tokens.DocStart, tokens.DocEnd = append(tokens.DocStart, 0), append(tokens.DocEnd, uint32(n))
 	}
+	return tokens
+}
+
+// goldenTrajectory takes as many steps of AdamW as there are losses.
+func goldenTrajectory(t *testing.T, m *transformer, w weights, want, ids []float32) {
+	b, moments := m.NewBatch(), [2]weights{newWeights(m.e, m.config), newWeights(m.e, m.config)}
+	defer b.Release()
+	if err := b.Upload(goldenTokens(ids)); err != nil {
+		t.Fatal(err)
+	}
+	flat := func(x tensor.Tensor) tensor.Tensor { x.C = x.R * x.LD; x.R, x.LD = 1, x.C; return x }
+	for k := range want {
+		g := newGradients(t, m.e, m.config, 1)
+		m.Forward(b)
+		m.Backward(b, g, nil)
+		mean := 0.0
+		nll, err := m.e.Download(m.loss)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range nll {
+			mean += float64(v) / float64(m.n-1)
+		}
+		if math.Abs(mean-float64(want[k])) > 1e-6*math.Abs(float64(want[k])) {
+			t.Errorf("step %d: loss %v, want %v", k+1, mean, want[k])
+		}
+		for _, s := range ParamSpecs(m.config) {
+			// All widths are multiples of 4: there is no padding.
+			m.e.AdamW(flat(w[s.Name]), flat(moments[0][s.Name]), flat(moments[1][s.Name]), flat(g.rows[s.Name].Objective(0)),
+				tensor.AdamWParams{LR: 1e-4, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, Step: int64(k + 1), GradScale: 1})
+		}
+	}
+}
+
+func goldenGradients(t *testing.T, m *transformer, golden map[string][]float32) {
+	tokens, n := goldenTokens(golden["ids"]), m.n
 	b, g := m.NewBatch(), newGradients(t, m.e, m.config, 1)
 	defer b.Release()
 	if err := b.Upload(tokens); err != nil {

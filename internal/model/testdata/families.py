@@ -6,7 +6,8 @@
     CONCORD_GOLDEN=DIR go test .. -run Golden
 
 As generate.py: tiny random models as save_pretrained writes them, and golden.safetensors
-with ids, logits, loss and the gradient of the loss by every tensor, in float64.
+with ids, logits, loss and the gradient of the loss by every tensor, and the losses of
+eight steps of AdamW, in float64.
 """
 import os
 import shutil
@@ -78,6 +79,15 @@ def make(folder, family, number):
     golden = {"logits": out.logits[0].detach().float(), "loss": out.loss.detach().float().reshape(1), "ids": ids[0].float()}
     for key, p in model.named_parameters():
         golden["grad." + key] = p.grad.float().contiguous()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0)
+    losses = []
+    for _ in range(8):
+        optimizer.zero_grad()
+        loss = model(ids, labels=ids, use_cache=False).loss
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())
+    golden["trajectory"] = torch.stack(losses).float()
     save_file(golden, os.path.join(folder, "golden.safetensors"))
 
 
