@@ -124,10 +124,12 @@ steps = 5
 [[data.source]]
 lang = "de"
 path = "de.txt"
+format = "lines"
 holdout = 0.1
 [[data.source]]
 lang = "es"
 path = "es.txt"
+format = "lines"
 holdout = 0.1
 `}
 	for name, text := range files {
