@@ -88,6 +88,11 @@ func (l *loader) source(src *Source, enc *encoder, cache string) error {
 				return err
 			}
 		}
+		for _, lang := range src.Langs {
+			if !slices.Contains(t.sum.Langs, lang) {
+				return fmt.Errorf("data: langs names %q, which no document of %s has in its column %q: it has %s", lang, strings.Join(src.Paths, ", "), src.LangColumn, quoted(t.sum.Langs))
+			}
+		}
 		err = l.add(src, t, &train, &held, func(d *tokenised) bool { return !src.Train || out[d.lang][d.group] })
 		if err != nil {
 			return err

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"concord/internal/chat"
 	"concord/internal/config"
@@ -55,6 +57,9 @@ func openCorpus(cfg *config.Config) (*corpus, error) {
 	if err != nil {
 		return nil, DataError(err)
 	}
+	if err := c.namedLanguages(cfg); err != nil {
+		return nil, err
+	}
 	c.steps = numSteps(cfg, c.sampler)
 	c.repeats = map[string][]string{}
 	for m, n := range c.sampler.Capped() {
@@ -68,6 +73,20 @@ func openCorpus(cfg *config.Config) (*corpus, error) {
 
 func (*corpus) samplerOptions(cfg *config.Config) data.SamplerOptions {
 	return data.SamplerOptions{Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen, Temperature: cfg.Data.Temperature, MaxRepeat: cfg.Data.MaxRepeat, Seed: cfg.Run.Seed}
+}
+
+// namedLanguages checks that the objective names trained languages only; of a source
+// with lang_column they are known when the data is read.
+func (c *corpus) namedLanguages(cfg *config.Config) error {
+	trained := c.sampler.Languages()
+	for key, byLang := range map[string]map[string]float64{"objective.weights.": cfg.Objective.Weights, "objective.preferences.": cfg.Objective.Preferences} {
+		for lang := range byLang {
+			if !slices.Contains(trained, lang) {
+				return &config.Error{Where: cfg.Where(key + lang), Msg: fmt.Sprintf("%s%s: not a trained language; these are: %s", key, lang, strings.Join(trained, ", ")), Fix: "name a trained language"}
+			}
+		}
+	}
+	return nil
 }
 
 // Source is the data of a source of the run file.
