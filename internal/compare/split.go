@@ -112,7 +112,10 @@ func create(path string) (*pending, error) {
 
 // commit puts the file in its place.
 func (p *pending) commit() error {
-	return errors.Join(p.Sync(), p.Chmod(0o644), p.Close(), os.Rename(p.Name(), p.path))
+	if err := errors.Join(p.Sync(), p.Chmod(0o644), p.Close()); err != nil {
+		return err // a full disk, say: what was cut short does not take the name
+	}
+	return os.Rename(p.Name(), p.path)
 }
 
 // discard removes what was not committed.

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -137,6 +138,18 @@ func TestHostile(t *testing.T) {
 		}
 		if _, err := parse(bytes.NewReader(b), int64(len(b))); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// TestArraysKeepTheirSize: an array takes no more memory than in the file, whatever its type.
+func TestArraysKeepTheirSize(t *testing.T) {
+	b := make([]byte, 64)
+	for kind, want := range map[uint32]any{kindU8: []uint8{}, kindI8: []int8{}, kindU16: []uint16{}, kindI16: []int16{}, kindU32: []uint32{}, kindI32: []int32{},
+		kindF32: []float32{}, kindBool: []bool{}, kindU64: []uint64{}, kindI64: []int64{}, kindF64: []float64{}} {
+		got := reflect.ValueOf(scalars(kind, b))
+		if got.Type() != reflect.TypeOf(want) || got.Len() != len(b)/sizes[kind] {
+			t.Errorf("type %d: %v of %d values", kind, got.Type(), got.Len())
 		}
 	}
 }

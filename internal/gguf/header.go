@@ -239,6 +239,9 @@ func (h *header) text(most uint64) (string, error) {
 	return string(b), err
 }
 
+// maxText bounds one text of the metadata: chat templates have some kB.
+const maxText = 16 << 20
+
 // sizes are the bytes of a value of each type; strings and arrays vary.
 var sizes = map[uint32]int{
 	kindU8: 1, kindI8: 1, kindBool: 1, kindU16: 2, kindI16: 2, kindU32: 4, kindI32: 4, kindF32: 4, kindU64: 8, kindI64: 8, kindF64: 8,
@@ -248,7 +251,7 @@ var sizes = map[uint32]int{
 func (h *header) value(kind uint32) (any, error) {
 	switch {
 	case kind == kindString:
-		return h.text(math.MaxInt64)
+		return h.text(maxText)
 	case kind == kindArray:
 		return h.array()
 	case sizes[kind] == 0:
@@ -303,7 +306,7 @@ func (h *header) array() (any, error) {
 		}
 		out := make([]string, n)
 		for i := range out {
-			if out[i], err = h.text(math.MaxInt64); err != nil {
+			if out[i], err = h.text(maxText); err != nil {
 				return nil, err
 			}
 		}
@@ -322,20 +325,32 @@ func (h *header) array() (any, error) {
 	return scalars(kind, b), nil
 }
 
-// scalars is the array of b's values, []T of what scalar returns; of the types that
-// no model's metadata has as an array, []any.
+// scalars is the array of b's values, []T of what scalar returns: no larger in memory
+// than in the file.
 func scalars(kind uint32, b []byte) any {
 	switch kind {
-	case kindF32:
-		return each[float32](kind, b)
-	case kindI32:
-		return each[int32](kind, b)
+	case kindU8:
+		return each[uint8](kind, b)
+	case kindI8:
+		return each[int8](kind, b)
+	case kindU16:
+		return each[uint16](kind, b)
+	case kindI16:
+		return each[int16](kind, b)
 	case kindU32:
 		return each[uint32](kind, b)
+	case kindI32:
+		return each[int32](kind, b)
+	case kindF32:
+		return each[float32](kind, b)
 	case kindBool:
 		return each[bool](kind, b)
+	case kindU64:
+		return each[uint64](kind, b)
+	case kindI64:
+		return each[int64](kind, b)
 	}
-	return each[any](kind, b)
+	return each[float64](kind, b)
 }
 
 func each[T any](kind uint32, b []byte) []T {

@@ -55,6 +55,10 @@ func (f *File) TokenizerFiles() (map[string][]byte, error) {
 	return out, nil
 }
 
+// maxToken bounds a token: every way to cut one in two is tried. The longest of real
+// vocabularies, runs of white space, have some hundred bytes.
+const maxToken = 8 << 10
+
 func (f *File) vocabulary() (*vocabulary, error) {
 	v := &vocabulary{f: f, bos: -1, eos: -1}
 	var ok bool
@@ -69,6 +73,11 @@ func (f *File) vocabulary() (*vocabulary, error) {
 	v.scores, _ = Value[[]float32](f, "tokenizer.ggml.scores")
 	if v.types != nil && len(v.types) != len(v.tokens) || v.scores != nil && len(v.scores) != len(v.tokens) {
 		return nil, fmt.Errorf("%d tokens have %d types and %d scores", len(v.tokens), len(v.types), len(v.scores))
+	}
+	for id, token := range v.tokens {
+		if len(token) > maxToken {
+			return nil, fmt.Errorf("token %d has %d bytes; %d are supported", id, len(token), maxToken)
+		}
 	}
 	for key, to := range map[string]*int{"bos": &v.bos, "eos": &v.eos} {
 		if id, err := f.Int("tokenizer.ggml." + key + "_token_id"); err == nil {

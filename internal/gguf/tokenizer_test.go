@@ -174,6 +174,7 @@ func TestTokenizerRefuses(t *testing.T) {
 		want  string
 	}{
 		{"tokenizer.ggml.model", "t5", `"t5" is not supported`},
+		{"tokenizer.ggml.tokens", []string{"a", strings.Repeat("b", maxToken+1)}, "token 1 has 8193 bytes"},
 		{"tokenizer.ggml.pre", "tekken", `"tekken" is not supported`},
 		{"tokenizer.ggml.eos_token_id", uint32(9), "9 of 2 tokens"},
 		{"tokenizer.ggml.token_type", []int32{1}, "1 types"},
