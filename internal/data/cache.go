@@ -22,7 +22,7 @@ const cacheDays = 30
 
 // tokenVersion changes with the form of token files and with anything that changes
 // their content for the same input.
-const tokenVersion = 1
+const tokenVersion = 2
 
 // tokens opens the token files of the set, made before or now.
 func (f *fileSet) tokens(enc *encoder, dir string) (*tokenFile, error) {

@@ -55,7 +55,7 @@ func fingerprintOf(texts ...string) fingerprint {
 }
 
 // content is the fingerprint of all of the document's text. White space at the ends
-// of its parts does not count.
+// of its parts does not count. Of a conversation it is asked for before it is rendered.
 func (d *document) content() fingerprint {
 	var texts []string
 	for _, p := range d.parts {
@@ -68,7 +68,8 @@ func (d *document) content() fingerprint {
 }
 
 // group is the fingerprint of documents that are held out together: those with one
-// prompt (whatever the answer), one first question of a conversation, or one text.
+// prompt (whatever the answer), one first question of a conversation, or one text. Of a
+// conversation it is asked for before it is rendered.
 func (d *document) group() fingerprint {
 	for _, p := range d.parts {
 		if text := strings.TrimSpace(p.text); text != "" {

@@ -2,9 +2,13 @@ package data
 
 import (
 	"fmt"
+	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"concord/internal/chat"
 )
 
 func numbered(n int, format string) string {
@@ -185,5 +189,59 @@ func TestDivide(t *testing.T) {
 	}
 	if _, _, _, h := divide(Source{Lang: "x", Paths: []string{forward}, Heldout: []string{forward}, Train: true}); h.Shared != 42 {
 		t.Errorf("%d shared, want 42", h.Shared)
+	}
+}
+
+// Conversations with one first question stay together, whatever the system text, the
+// weights and the template; what is held out is what Divide holds out.
+func TestHoldoutOfConversations(t *testing.T) {
+	var b strings.Builder
+	for i := range 60 { // 20 questions, each three times
+		weight := ""
+		if i%3 == 2 {
+			weight = `,"weight":0`
+		}
+		fmt.Fprintf(&b, `{"messages":[{"role":"system","content":"s%d"},{"role":"user","content":"q%d"},{"role":"assistant","content":"a"%s},`+
+			`{"role":"user","content":"more"},{"role":"assistant","content":"b"}]}`+"\n", i%3, i/3, weight)
+	}
+	src := Source{Lang: "l", Paths: []string{write(t, "a.jsonl", b.String())}, Holdout: 0.2, Train: true}
+	question := regexp.MustCompile(`q\d+`)
+	questions := func(texts []string) map[string]int {
+		out := map[string]int{}
+		for _, s := range texts {
+			out[question.FindString(s)]++
+		}
+		return out
+	}
+	chatml, err := chat.Builtin("chatml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok := withBOS(t)
+	var train, valid, test strings.Builder
+	if _, err := Divide(src, &train, &valid, &test); err != nil {
+		t.Fatal(err)
+	}
+	want := questions(strings.Split(strings.TrimSpace(valid.String()+test.String()), "\n"))
+	for name, opt := range map[string]Options{"plain": {Template: plainChat(t)}, "chatml": {Template: chatml}} {
+		set, err := Load(src, tok, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spell := func(e Examples) (out []string) {
+			for _, x := range list(t, e) {
+				out = append(out, show(t, tok, x))
+			}
+			return out
+		}
+		held := questions(spell(set.Heldout))
+		for q := range questions(spell(set.Train)) {
+			if held[q] > 0 {
+				t.Errorf("%s: question %s is held out and trained on", name, q)
+			}
+		}
+		if !maps.Equal(held, want) || len(held) == 0 {
+			t.Errorf("%s: held out %v, Divide holds out %v", name, held, want)
+		}
 	}
 }

@@ -44,6 +44,6 @@ func (l *fileExamples) add(t *tokenFile, at int64, lengths []uint32) {
 		if l.file != nil {
 			l.file = append(l.file, uint16(f))
 		}
-		at += int64(n) + 1
+		at += int64(n) + extraWords
 	}
 }

@@ -41,6 +41,7 @@ var errStopped = errors.New("stopped")
 // tokenise encodes every document of the files in order: one goroutine reads, several
 // encode, this one writes.
 func (f *fileSet) tokenise(enc *encoder, w *tokenWriter) error {
+	w.sum.Vocab = enc.tok.VocabSize()
 	workers := runtime.GOMAXPROCS(0)
 	work, order := make(chan *chunk, workers), make(chan *chunk, 2*workers)
 	stop := make(chan struct{})
@@ -167,10 +168,11 @@ func (c *chunk) encode(enc *encoder) {
 	c.out, c.examples = make([]tokenised, len(c.docs)), make([][]Example, len(c.docs))
 	for i := range c.docs {
 		d, t := &c.docs[i], &c.out[i]
+		// before it is rendered: a template, a system text or a weight moves no document to another group
+		t.group, t.content, t.line = d.group(), d.content(), uint32(d.line)
 		if c.examples[i], c.err = enc.encode(d, &t.stats); c.err != nil {
 			return
 		}
-		t.group, t.content, t.line = d.group(), d.content(), uint32(d.line)
 		d.parts, d.chat = nil, nil // the text is not needed any more
 	}
 }

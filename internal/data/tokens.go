@@ -6,24 +6,30 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"hash/crc64"
 	"io"
 	"os"
 	"runtime"
+	"strings"
 )
 
 // The token files of some data files: NAME.ids holds every example (the bytes of its
 // targets' text, then its tokens, four bytes each, a target with the highest bit
-// set); NAME.docs holds, for every document, its fingerprints, its counts and the
+// set, then a CRC-32 of them); NAME.docs holds, for every document, its fingerprints, its counts and the
 // lengths of its examples, then a summary as JSON with its length and a checksum.
 // They are read by position, not mapped into memory: a fault of the disk is an
 // error then, and not the end of the process.
 const (
 	idsSuffix, docsSuffix = ".ids", ".docs"
 	targetBit             = 1 << 31
+	extraWords            = 2 // of an example, beside its tokens: the bytes of its text and the checksum
 )
 
-var crcTable = crc64.MakeTable(crc64.ECMA)
+var (
+	crcTable = crc64.MakeTable(crc64.ECMA)
+	idsTable = crc32.MakeTable(crc32.Castagnoli)
+)
 
 // tokenised is what became of one document.
 type tokenised struct {
@@ -39,6 +45,7 @@ type summary struct {
 	Docs     int
 	Examples int
 	Words    int64 // of the ids, four bytes each
+	Vocab    int   // every id is below it
 	Files    []string
 	Langs    []string // of the language column; [""] without one
 	Notes    []string // what the user should know of the files
@@ -87,7 +94,7 @@ func (w *tokenWriter) note(format string, args ...any) {
 func (w *tokenWriter) add(d tokenised, examples []Example) error {
 	b := w.buf[:0]
 	for i := range examples {
-		x := &examples[i]
+		x, start := &examples[i], len(b)
 		b = binary.LittleEndian.AppendUint32(b, uint32(x.Bytes))
 		for j, id := range x.IDs {
 			if x.Mask[j] {
@@ -95,8 +102,9 @@ func (w *tokenWriter) add(d tokenised, examples []Example) error {
 			}
 			b = binary.LittleEndian.AppendUint32(b, id)
 		}
+		b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[start:], idsTable))
 		d.lengths = append(d.lengths, uint32(len(x.IDs)))
-		w.sum.Words += int64(len(x.IDs)) + 1
+		w.sum.Words += int64(len(x.IDs)) + extraWords
 	}
 	if _, err := w.idsW.Write(b); err != nil {
 		return err
@@ -237,22 +245,33 @@ func (t *tokenFile) each(f func(d *tokenised, at int64) error) error {
 			return err
 		}
 		for _, n := range d.lengths {
-			at += int64(n) + 1
+			at += int64(n) + extraWords
 		}
 	}
 	return nil
 }
 
-// example reads the example of n tokens at a place.
+// example reads the example of n tokens at a place and checks it: a disk that gives
+// other bytes back is an error.
 func (t *tokenFile) example(at int64, n int) (Example, error) {
-	raw := make([]byte, 4*(n+1))
-	if _, err := t.ids.ReadAt(raw, 4*at); err != nil {
+	fail := func(err error) (Example, error) {
 		return Example{}, fmt.Errorf("data: %s%s: %w", t.path, idsSuffix, err)
 	}
-	x := Example{IDs: make([]uint32, n), Mask: make([]bool, n), Bytes: int(binary.LittleEndian.Uint32(raw))}
+	raw := make([]byte, 4*(n+extraWords))
+	if _, err := t.ids.ReadAt(raw, 4*at); err != nil {
+		return fail(err)
+	}
+	body := raw[:4*(n+1)]
+	if crc32.Checksum(body, idsTable) != binary.LittleEndian.Uint32(raw[len(body):]) {
+		return fail(fmt.Errorf("damaged: the checksum at byte %d is another; remove the file if it is there and start again: the tokens are then made anew", 4*at))
+	}
+	x := Example{IDs: make([]uint32, n), Mask: make([]bool, n), Bytes: int(binary.LittleEndian.Uint32(body))}
 	for i := range n {
-		id := binary.LittleEndian.Uint32(raw[4*(i+1):])
+		id := binary.LittleEndian.Uint32(body[4*(i+1):])
 		x.IDs[i], x.Mask[i] = id&^targetBit, id&targetBit != 0
+		if int64(x.IDs[i]) >= int64(t.sum.Vocab) {
+			return fail(fmt.Errorf("token %d at byte %d, the vocabulary has %d; remove the file if it is there and start again: the tokens are then made anew", x.IDs[i], 4*(at+1+int64(i)), t.sum.Vocab))
+		}
 	}
 	return x, nil
 }
@@ -272,7 +291,7 @@ func tempTokens() (w *tokenWriter, open func() (*tokenFile, error), err error) {
 	os.Remove(ids.Name()) // where the system lets open files go, they are gone with the process
 	os.Remove(docs.Name())
 	return newTokenWriter(ids, docs), func() (*tokenFile, error) {
-		t, err := openTokens(ids.Name(), ids, docs)
+		t, err := openTokens(strings.TrimSuffix(ids.Name(), idsSuffix), ids, docs)
 		if err == nil {
 			runtime.AddCleanup(t, discard, [2]*os.File{ids, docs})
 		}
