@@ -173,7 +173,7 @@ func TestDivide(t *testing.T) {
 		t.Error("another order, another half")
 	}
 	src := Source{Lang: "x", Paths: []string{write(t, "x.txt", numbered(60, "first of %d\nsecond\n\n"))}, Holdout: 0.3, Train: true}
-	train, valid, test, h := divide(src)
+	train, _, _, h := divide(src)
 	set, err := Load(src, withBOS(t), Options{})
 	if err != nil || h.Train != set.Train.Len() || h.Valid != 9 || h.Test != 9 {
 		t.Errorf("%+v; LoadAll trains on %d, %v", h, set.Train.Len(), err)

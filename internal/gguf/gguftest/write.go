@@ -4,7 +4,6 @@ package gguftest
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"maps"
 	"math"
 	"os"
@@ -64,7 +63,7 @@ func Write(t testing.TB, path string, meta map[string]any, tensors []Tensor) {
 			put(uint64(len(v)))
 			put(v)
 		default:
-			t.Fatal(fmt.Sprintf("%s is a %T", key, v))
+			t.Fatalf("%s is a %T", key, v)
 		}
 	}
 	offset := uint64(0)
