@@ -266,16 +266,17 @@ func (d *Distributed) Retry(ctx context.Context, err error) error {
 	if d.Resolver != nil {
 		d.Resolver.Interrupted()
 	}
-	switch {
-	case errors.Is(err, cluster.ErrRedo):
-		return nil
-	case errors.Is(err, cluster.ErrState):
-		if err := d.CatchUp(ctx); err != nil {
-			return err
-		}
-		return step.ErrCaughtUp
+	state := errors.Is(err, cluster.ErrState)
+	if !state && !errors.Is(err, cluster.ErrRedo) {
+		return err
 	}
-	return err
+	if err := d.self.undo(); err != nil || !state { // before the state is offered or saved as that before the step
+		return err
+	}
+	if err := d.CatchUp(ctx); err != nil {
+		return err
+	}
+	return step.ErrCaughtUp
 }
 
 // saved is the state before the next step, besides tensors.

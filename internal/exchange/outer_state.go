@@ -33,6 +33,7 @@ func (x *Outer) takeSnapshot() error {
 
 // undo makes this machine hold again what it did before the outer step that was begun.
 func (x *Outer) undo() error {
+	x.changes.Undo(int64(x.Done))
 	k := x.before
 	if k == nil {
 		return nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 )
 
 // Counted implements bucket.SharedSolver: the tokens and losses that a group's
@@ -29,9 +28,7 @@ func (o *Objective) Counted(unit int, tokens []int, losses []float64) {
 	if o.cfg.Noise.Halves {
 		o.halves = tokens
 	}
-	u := o.saved[unit]
-	u.Signal = slices.Clone(u.Signal) // debias changes it in place
-	o.byGroup[unit] = u
+	o.byGroup[unit] = o.saved[unit].clone()
 }
 
 // byLang adds up the rows of each language: one, or two halves.
@@ -47,24 +44,21 @@ func (o *Objective) byLang(rows []int) []int {
 // Restart begins the step again for a machine that resolves the languages of its own
 // rows by itself: supervised are their tokens, losses their losses.
 func (o *Objective) Restart(supervised []int, losses func() ([]float64, error)) {
-	copy(o.byGroup, o.saved)
+	copy(o.byGroup, cloneAll(o.saved))
 	o.supervised, o.now = supervised, losses
 }
 
 // Undo takes back what step, if it was begun, has changed.
 func (o *Objective) Undo(step int64) {
 	if o.step == step {
-		copy(o.byGroup, o.saved)
+		copy(o.byGroup, cloneAll(o.saved))
 	}
 }
 
 // remember keeps the groups' states before a step, once.
 func (o *Objective) remember(step int64) {
 	if o.saved == nil || o.step != step {
-		o.saved = slices.Clone(o.byGroup)
-		for i := range o.saved { // debias changes it in place
-			o.saved[i].Signal = slices.Clone(o.saved[i].Signal)
-		}
+		o.saved = cloneAll(o.byGroup)
 	}
 }
 

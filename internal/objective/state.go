@@ -2,9 +2,12 @@ package objective
 
 import (
 	"errors"
+	"maps"
+	"slices"
 
 	"concord/internal/fault"
 	"concord/internal/report"
+	"concord/moo"
 )
 
 // State is what an Objective carries from step to step, as a checkpoint
@@ -25,10 +28,33 @@ func (o *Objective) Snapshot() State {
 	}
 	for i, u := range o.byGroup {
 		if u.Weights != nil || u.Signal != nil || len(u.State.Scalar)+len(u.State.Objective)+len(u.State.Pair) > 0 {
-			s.Units[o.groupName(i)] = u
+			s.Units[o.groupName(i)] = u.clone()
 		}
 	}
 	return s
+}
+
+// clone is u with nothing shared: a step changes signals in place.
+func (u groupState) clone() groupState {
+	u.Weights, u.Signal = slices.Clone(u.Weights), slices.Clone(u.Signal)
+	u.State = moo.State{Scalar: maps.Clone(u.State.Scalar), Objective: cloneValues(u.State.Objective), Pair: cloneValues(u.State.Pair)}
+	return u
+}
+
+func cloneValues(x map[string][]float64) map[string][]float64 {
+	out := maps.Clone(x)
+	for k, v := range out {
+		out[k] = slices.Clone(v)
+	}
+	return out
+}
+
+func cloneAll(all []groupState) []groupState {
+	out := slices.Clone(all)
+	for i, u := range out {
+		out[i] = u.clone()
+	}
+	return out
 }
 
 // Restore sets the state of a checkpoint.
@@ -41,7 +67,7 @@ func (o *Objective) Restore(s State) error {
 	}
 	o.saved = nil // of another state
 	for i := range o.byGroup {
-		o.byGroup[i] = s.Units[o.groupName(i)]
+		o.byGroup[i] = s.Units[o.groupName(i)].clone()
 	}
 	return nil
 }
