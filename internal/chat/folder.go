@@ -21,7 +21,7 @@ const (
 
 // Files are those of a model's folder, besides tokenizer_config.json, that decide
 // how conversations are rendered.
-var Files = []string{File, legacy, named, more + "/tool_use.jinja"}
+var Files = []string{File, legacy, named, more + "/default.jinja", more + "/tool_use.jinja"}
 
 // ChatMLName is the name of the built-in ChatML.
 const ChatMLName = "chatml"

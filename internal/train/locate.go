@@ -62,13 +62,17 @@ func (l lock) places(dir, given string) []string {
 
 // check compares the files that cfg needs with those of the start.
 func (l lock) check(cfg *config.Config, needed func(*config.Config) []inputFile) error {
-	names, done := needed(config.Restore(cfg.Path(), l.Config)), map[string]bool{}
+	names, done := needed(config.Restore(cfg.Path(), l.Config)), map[inputFile]bool{}
 	for i, f := range needed(cfg) {
+		if slices.Contains(l.Absent, names[i].name) && exists(f.path) {
+			return DataError(fmt.Errorf("%s was not there when the run was started, and would change it: remove it or start a new run", f.path))
+		}
 		want, pinned := l.Files[names[i].name]
-		if !pinned || done[f.path] { // not pinned: a tokenizer_config.json that came later
+		one := inputFile{name: want, path: f.path} // two sources may have come to one file
+		if !pinned || done[one] {                  // not pinned: by a version that did not know the file
 			continue
 		}
-		done[f.path] = true
+		done[one] = true
 		hash, _, err := hashFile(f.path)
 		if err != nil {
 			return DataError(err)
@@ -138,14 +142,17 @@ func (l lock) twin(cfg *config.Config, name string) (path string, ok bool) {
 // moved is l with the places of cfg, for the next resume.
 func (l lock) moved(cfg *config.Config, dir string) lock {
 	old := inputFiles(config.Restore(cfg.Path(), l.Config))
-	files, sizes := map[string]string{}, map[string]int64{}
+	files, sizes, absent := map[string]string{}, map[string]int64{}, []string(nil)
 	for i, f := range inputFiles(cfg) {
+		if slices.Contains(l.Absent, old[i].name) {
+			absent = append(absent, f.name)
+		}
 		if hash, ok := l.Files[old[i].name]; ok {
 			files[f.name], sizes[f.name] = hash, l.Sizes[old[i].name]
 		}
 	}
 	c := *l.Config
 	c.Model.Path, c.Data.Template, c.Data.Source = cfg.Model.Path, cfg.Data.Template, cfg.Data.Source
-	l.RunFile, l.Config, l.Files, l.Sizes = mustAbs(cfg.Path()), &c, files, sizes
+	l.RunFile, l.Config, l.Files, l.Sizes, l.Absent = mustAbs(cfg.Path()), &c, files, sizes, absent
 	return l.stand(dir)
 }

@@ -26,6 +26,9 @@ type lock struct {
 	// Files are SHA-256 by name: the path as the run file has it.
 	Files map[string]string `json:"files"`
 	Sizes map[string]int64  `json:"sizes"` // bytes, by name
+	// Absent are the names of optional files that were not there: one that comes later
+	// would change how the run reads its data.
+	Absent []string `json:"absent,omitempty"`
 }
 
 // newLock pins cfg and the files that it names, for the run in dir.
@@ -33,7 +36,11 @@ func newLock(cfg *config.Config, dir string) (lock, error) {
 	l := lock{Version: BuildVersion(), RunFile: mustAbs(cfg.Path()), Config: cfg, Files: map[string]string{}, Sizes: map[string]int64{}}
 	l = l.stand(dir)
 	for _, f := range inputFiles(cfg) {
-		if _, done := l.Files[f.name]; done || f.optional && !exists(f.path) {
+		if _, done := l.Files[f.name]; done {
+			continue
+		}
+		if f.optional && !exists(f.path) {
+			l.Absent = append(l.Absent, f.name)
 			continue
 		}
 		hash, size, err := hashFile(f.path)

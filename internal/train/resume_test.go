@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -216,8 +217,38 @@ func TestResumeRefuses(t *testing.T) {
 		refused("changed "+name, dir, nil, ErrData, path+" has changed")
 		traintest.WriteFile(t, path, string(was))
 	}
+	for _, name := range []string{"chat_template.jinja", "special_tokens_map.json", "generation_config.json", "additional_chat_templates/default.jinja"} {
+		path := filepath.Join(cfg.Resolve(cfg.Model.Path), name)
+		if exists(path) {
+			t.Fatal(path + " is there already")
+		}
+		traintest.WriteFile(t, path, "{}")
+		refused("a new "+name, dir, nil, ErrData, path+" was not there")
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if now := snapshot(t, dir); now != before {
 		t.Errorf("files changed:\n%s\nnow\n%s", before, now)
+	}
+}
+
+// Two sources that have come to name one file are both checked: it has the content of
+// one of them.
+func TestResumeRefusesOneFileForTwo(t *testing.T) {
+	cfg := tiny(t)
+	l, err := newLock(cfg, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := *cfg
+	now.Data.Source = slices.Clone(cfg.Data.Source)
+	if err := l.check(&now, inputFiles); err != nil {
+		t.Fatal(err)
+	}
+	now.Data.Source[1].Path = cfg.Data.Source[0].Path
+	if err := l.check(&now, inputFiles); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "has changed") {
+		t.Errorf("source 2 has the content of source 1: %v", err)
 	}
 }
 
