@@ -98,7 +98,7 @@ func (h *Host) start(ctx context.Context, o HostOptions, start int) error {
 		conn.Close()
 		return err
 	}
-	o.Member.Coordinator = localAddr(conn.LocalAddr())
+	o.Member.Coordinator, o.Member.revoked = localAddr(conn.LocalAddr()), h.Coordinator.Revoked
 	h.Member = NewMember(o.Member)
 	h.ep, err = transport.Open(conn, transport.Options{Identity: identity, Services: h.Member.Services(h.Coordinator), Join: h.policy(ca,
 		secrets, o.Coordinator.Log),

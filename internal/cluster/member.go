@@ -42,6 +42,8 @@ type MemberOptions struct {
 	Patience time.Duration
 	Link     float64      // bytes per second that a link should carry, for striping; 0: 100 Mbit/s
 	Log      *slog.Logger // nil: nothing is logged
+
+	revoked func(worker uint32) bool // the coordinator's, in its process; nil elsewhere
 }
 
 // Shape is what a run's steps look like, once the model is known.
@@ -305,8 +307,12 @@ func (m *Member) sendHeartbeats() {
 	}
 }
 
-// revoked says that the latest plan names the worker as revoked.
+// revoked says that the latest plan names the worker as revoked, or that this process's
+// coordinator knows it.
 func (m *Member) revoked(worker uint32) bool {
+	if m.opt.revoked != nil && m.opt.revoked(worker) {
+		return true
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.plan != nil && slices.Contains(m.plan.Revoked, worker)

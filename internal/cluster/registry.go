@@ -57,10 +57,10 @@ func (c *Coordinator) admit(conn *transport.Conn, h Hello, knocked time.Time) (a
 		return nil, errors.New("the coordinator has stopped")
 	}
 	if c.Revoked(id) {
-		return Welcome{Banned: revokedText}, nil
+		return turnAway(conn, revokedText), nil
 	}
 	if why := c.banned[id]; why != "" {
-		return Welcome{Banned: why}, nil
+		return turnAway(conn, why), nil
 	}
 	if d := time.Until(c.barred[id].until); d > 0 {
 		return nil, fmt.Errorf("worker %d has blocked the run and may come back in %v", id, d.Round(time.Second))
@@ -91,6 +91,16 @@ func (c *Coordinator) admit(conn *transport.Conn, h Hello, knocked time.Time) (a
 		c.logf("%s (worker %d) has joined from %s", h.Name, id, conn.Remote())
 	}
 	return Welcome{Worker: id, Config: c.opt.Config, Files: c.opt.Files, Last: c.last}, nil
+}
+
+// toldWithin is how long a worker that is put out for good has to read why.
+const toldWithin = time.Second
+
+// turnAway tells a worker that is put out for good why, and then ends the connection,
+// which is no member's meanwhile.
+func turnAway(conn *transport.Conn, why string) Welcome {
+	time.AfterFunc(toldWithin, func() { conn.Close(why) })
+	return Welcome{Banned: why}
 }
 
 // addrOf is where others find a worker: where it dialled from, as it listens on
@@ -230,8 +240,16 @@ func (c *Coordinator) Deliver(*transport.Conn, transport.Header, []byte, []byte)
 	return errors.New("this is the coordinator's service")
 }
 
-// Fetch implements transport.Handler: files of the run, by name.
-func (c *Coordinator) Fetch(_ *transport.Conn, request json.RawMessage) (int64, io.ReadCloser, error) {
+// Fetch implements transport.Handler: files of the run, by name, for its members.
+func (c *Coordinator) Fetch(conn *transport.Conn, request json.RawMessage) (int64, io.ReadCloser, error) {
+	belongs := false
+	c.do(func() {
+		m, ok := conn.Value.(*member)
+		belongs = ok && c.members[m.id] == m
+	})
+	if !belongs {
+		return 0, nil, errors.New("files of the run are for its members")
+	}
 	var name string
 	if err := json.Unmarshal(request, &name); err != nil {
 		return 0, nil, err

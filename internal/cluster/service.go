@@ -287,6 +287,9 @@ func (m *Member) box(step int, at unitKey, r *resolved) error {
 // Fetch implements transport.Handler: the weights as they were before a step.
 func (w *workerService) Fetch(c *transport.Conn, request json.RawMessage) (int64, io.ReadCloser, error) {
 	m := (*Member)(w)
+	if m.revoked(c.Peer.Worker) {
+		return 0, nil, errors.New(revokedText)
+	}
 	var q stateRequest
 	if err := json.Unmarshal(request, &q); err != nil {
 		return 0, nil, err
