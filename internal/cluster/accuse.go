@@ -24,8 +24,16 @@ func pairOf(a, b uint32) pair {
 type separation struct {
 	until time.Time
 	tries int
-	asked bool // the other end has been asked and has not answered
+	asked *question // that is not answered, nil: none
+	quiet time.Time // until when no other one is asked, as the last was answered well
 }
+
+// question asks a member whether it reaches one that complains of it. Only the member
+// that is asked can answer.
+type question struct{ by, of *member }
+
+// mostQuestions is how many complaints of one member are looked into at one time.
+const mostQuestions = 8
 
 // How long a pair stays apart, at first and at most, and how long its other end may
 // take to answer.
@@ -109,27 +117,43 @@ func (c *Coordinator) unreachable(m, bad *member) {
 		x = &separation{}
 		c.apart[pairOf(m.id, bad.id)] = x
 	}
-	if x.asked {
+	if x.asked != nil || time.Now().Before(x.quiet) || c.questions(m) >= mostQuestions {
 		return
 	}
-	x.asked = true
+	q := &question{by: m, of: bad}
+	x.asked = q
 	c.send(bad, transport.Pack(msgReach, Reach{Worker: m.id, Addr: m.addr}))
 	time.AfterFunc(reachAnswer, func() {
-		c.post(func() { c.reached(bad, Reached{Worker: m.id}) })
+		c.post(func() {
+			if x.asked == q {
+				c.reached(bad, Reached{Worker: m.id})
+			}
+		})
 	})
+}
+
+// questions counts those that a member's complaints have raised and nobody has answered.
+func (c *Coordinator) questions(m *member) (n int) {
+	for _, x := range c.apart {
+		if x.asked != nil && x.asked.by == m {
+			n++
+		}
+	}
+	return n
 }
 
 // reached takes the other end's answer.
 func (c *Coordinator) reached(m *member, r Reached) {
 	x := c.apart[pairOf(m.id, r.Worker)]
-	if x == nil || !x.asked {
+	if x == nil || x.asked == nil || x.asked.of != m {
 		return
 	}
-	x.asked = false
+	x.asked = nil
 	other := c.members[r.Worker]
 	switch {
 	case other == nil || c.members[m.id] != m:
 	case r.OK:
+		x.quiet = time.Now().Add(reachAnswer)
 		c.logf("%s reaches %s", m.hello.Name, other.hello.Name)
 	default:
 		c.separate(m, other, "cannot reach each other")
@@ -145,7 +169,7 @@ func (c *Coordinator) separate(a, b *member, why string) {
 		c.apart[key] = x
 	}
 	d := min(apartFirst<<min(x.tries, 10), apartMost)
-	x.until, x.asked = time.Now().Add(d), false
+	x.until, x.asked = time.Now().Add(d), nil
 	x.tries++
 	for _, m := range []*member{a, b} {
 		if c.isolated(m) {
