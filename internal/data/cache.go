@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"concord/internal/records"
 )
 
 // cacheFrom is the size in bytes of the data from which its tokens are kept for the
@@ -24,7 +26,8 @@ const cacheDays = 30
 // their content for the same input.
 const tokenVersion = 2
 
-// tokens opens the token files of the set, made before or now.
+// tokens opens the token files of the set, made before or now. Where they cannot be
+// kept, the user is told and they are made for this run alone.
 func (f *fileSet) tokens(enc *encoder, dir string) (*tokenFile, error) {
 	if dir == "" || !f.large() {
 		return f.temporary(enc)
@@ -33,14 +36,36 @@ func (f *fileSet) tokens(enc *encoder, dir string) (*tokenFile, error) {
 	if err != nil {
 		return nil, err
 	}
+	t, err := f.kept(enc, dir, key)
+	var storage *storageError
+	if !errors.As(err, &storage) {
+		return t, err
+	}
+	t, tempErr := f.temporary(enc)
+	if tempErr != nil {
+		return nil, tempErr
+	}
+	t.sum.Notes = append(t.sum.Notes, note{0, fmt.Sprintf("%s: its tokens cannot be kept in %s, so every run makes them anew: %v; "+
+		"free space there, or let the folder be written to", fileMark, dir, storage)})
+	return t, nil
+}
+
+// kept opens the token files of a key in dir, and makes them first if they are not
+// there. Faults of the folder are storageErrors.
+func (f *fileSet) kept(enc *encoder, dir, key string) (*tokenFile, error) {
 	path := filepath.Join(dir, key)
-	if t := openCached(path); t != nil {
-		return t, nil
+	t := openCached(path)
+	if t == nil {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, &storageError{err}
+		}
+		var err error
+		if t, err = f.keep(enc, path, key); err != nil {
+			return nil, err
+		}
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return f.temporary(enc) // a folder that cannot be written to: nothing is kept
-	}
-	return f.keep(enc, path)
+	t.sum.Files = f.paths // the same content may have had another path
+	return t, nil
 }
 
 // large reports whether the files are worth keeping their tokens.
@@ -70,14 +95,15 @@ func (f *fileSet) temporary(enc *encoder) (*tokenFile, error) {
 	return open()
 }
 
-// keep makes token files at path: whole, or not at all.
-func (f *fileSet) keep(enc *encoder, path string) (*tokenFile, error) {
+// keep makes token files at path: whole, or not at all. The files must still have the
+// content of key afterwards: tokens of other bytes are not kept under its name.
+func (f *fileSet) keep(enc *encoder, path, key string) (*tokenFile, error) {
 	prune(filepath.Dir(path))
 	var tmp [2]*os.File
 	for i, suffix := range []string{idsSuffix, docsSuffix} {
 		file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-*"+suffix+".tmp")
 		if err != nil {
-			return nil, fmt.Errorf("data: %w", err)
+			return nil, &storageError{err}
 		}
 		tmp[i] = file
 		defer os.Remove(file.Name())
@@ -86,6 +112,9 @@ func (f *fileSet) keep(enc *encoder, path string) (*tokenFile, error) {
 	w := newTokenWriter(tmp[0], tmp[1])
 	if err := f.tokenise(enc, w); err != nil {
 		return nil, err
+	}
+	if now, err := f.key(enc); err != nil || now != key {
+		return nil, errors.Join(err, fmt.Errorf("data: %s changed while it was read: start again once it is whole", strings.Join(f.paths, ", ")))
 	}
 	w.sum.Files = f.paths
 	err := errors.Join(w.close(true), tmp[0].Close(), tmp[1].Close())
@@ -97,7 +126,7 @@ func (f *fileSet) keep(enc *encoder, path string) (*tokenFile, error) {
 	if t := openCached(path); t != nil { // ours, or another process's
 		return t, nil
 	}
-	return nil, fmt.Errorf("data: tokens of %s cannot be kept in %s: %w", strings.Join(f.paths, ", "), filepath.Dir(path), errOr(err, "they cannot be read back"))
+	return nil, &storageError{errOr(err, "they cannot be read back")}
 }
 
 // openCached opens kept token files, nil if there are none that are whole.
@@ -138,29 +167,41 @@ func prune(dir string) {
 		case strings.HasSuffix(name, docsSuffix):
 			os.Remove(filepath.Join(dir, name))
 			os.Remove(filepath.Join(dir, strings.TrimSuffix(name, docsSuffix)+idsSuffix))
+		case strings.HasSuffix(name, idsSuffix): // of a run that was killed before it wrote the documents
+			if docs := strings.TrimSuffix(name, idsSuffix) + docsSuffix; !exists(filepath.Join(dir, docs)) {
+				os.Remove(filepath.Join(dir, name))
+			}
 		case strings.HasSuffix(name, ".tmp"):
 			os.Remove(filepath.Join(dir, name))
 		}
 	}
 }
 
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
 // key identifies the tokens by everything that decides them.
 func (f *fileSet) key(enc *encoder) (string, error) {
 	all := struct {
 		Version        int
-		Files          []string
-		Format         string
+		Files          []string // hash and format of each
 		Columns, Roles map[string]string
 		Lang           string
 		Langs          []string
 		Encoder        any
-	}{tokenVersion, nil, f.format, f.columns, f.roles, f.recogniser.lang, f.langs, enc.identity()}
+	}{tokenVersion, nil, f.columns, f.roles, f.recogniser.lang, f.langs, enc.identity()}
 	for _, p := range f.paths {
 		h, err := hashFile(p)
 		if err != nil {
 			return "", err
 		}
-		all.Files = append(all.Files, h+filepath.Ext(p))
+		format, err := records.FormatOf(p, f.format)
+		if err != nil {
+			return "", err
+		}
+		all.Files = append(all.Files, h+" "+format)
 	}
 	text, err := json.Marshal(all)
 	if err != nil {

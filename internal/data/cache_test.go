@@ -108,8 +108,12 @@ func TestDamagedDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	key, err := f.key(enc)
+	if err != nil {
+		t.Fatal(err)
+	}
 	path := filepath.Join(t.TempDir(), "x")
-	if _, err := f.keep(enc, path); err != nil {
+	if _, err := f.keep(enc, path, key); err != nil {
 		t.Fatal(err)
 	}
 	whole, err := os.ReadFile(path + docsSuffix)

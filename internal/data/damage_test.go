@@ -15,8 +15,12 @@ func keptTokens(t *testing.T) (path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	key, err := f.key(enc)
+	if err != nil {
+		t.Fatal(err)
+	}
 	path = filepath.Join(t.TempDir(), "x")
-	if _, err := f.keep(enc, path); err != nil {
+	if _, err := f.keep(enc, path, key); err != nil {
 		t.Fatal(err)
 	}
 	return path

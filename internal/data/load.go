@@ -174,7 +174,7 @@ func (l *loader) add(src *Source, t *tokenFile, train, held *Stats, isHeld func(
 		if len(into) > 0 {
 			first = into[order[0]]
 		}
-		first.set.Notes = append(first.set.Notes, t.sum.Notes...)
+		first.set.Notes = append(first.set.Notes, t.sum.notes()...)
 	}
 	if len(into) == 1 && src.Train && len(src.Heldout) == 0 { // most of one language: all at once, not by doubling
 		into[0].train.grow(t.sum.Examples)

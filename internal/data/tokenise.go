@@ -2,6 +2,7 @@ package data
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"time"
@@ -117,7 +118,8 @@ func (f *fileSet) read(w *tokenWriter, send func(*chunk) error) error {
 			}
 			return send(full)
 		}
-		err := f.documents(path, w.note, func(d document) error {
+		note := func(format string, args ...any) { w.note(i, path, fmt.Sprintf(format, args...)) }
+		err := f.documents(path, note, func(d document) error {
 			c.docs = append(c.docs, d)
 			bytes += d.bytes()
 			if len(c.docs) < chunkDocs && bytes < chunkBytes {

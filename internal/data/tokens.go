@@ -48,7 +48,25 @@ type summary struct {
 	Vocab    int   // every id is below it
 	Files    []string
 	Langs    []string // of the language column; [""] without one
-	Notes    []string // what the user should know of the files
+	Notes    []note   // what the user should know of the files
+}
+
+// note is a sentence for the user about one of the files; fileMark stands for its path,
+// as the file may have another one in a later run.
+type note struct {
+	File int
+	Text string
+}
+
+const fileMark = "\x00"
+
+// notes are the summary's sentences with the paths of now.
+func (s *summary) notes() []string {
+	var out []string
+	for _, n := range s.Notes {
+		out = append(out, strings.ReplaceAll(n.Text, fileMark, s.Files[n.File]))
+	}
+	return out
 }
 
 // tokenFile is an open pair of token files.
@@ -71,7 +89,8 @@ type tokenWriter struct {
 }
 
 func newTokenWriter(ids, docs *os.File) *tokenWriter {
-	return &tokenWriter{ids: ids, docs: docs, idsW: bufio.NewWriterSize(ids, 1<<18), docsW: bufio.NewWriterSize(docs, 1<<16), langs: map[string]uint32{}}
+	idsW, docsW := bufio.NewWriterSize(ids, 1<<18), bufio.NewWriterSize(docs, 1<<16)
+	return &tokenWriter{ids: ids, docs: docs, idsW: idsW, docsW: docsW, langs: map[string]uint32{}}
 }
 
 // lang is the number of a language.
@@ -85,9 +104,9 @@ func (w *tokenWriter) lang(name string) uint32 {
 	return n
 }
 
-// note remembers a sentence for the user.
-func (w *tokenWriter) note(format string, args ...any) {
-	w.sum.Notes = append(w.sum.Notes, fmt.Sprintf(format, args...))
+// note remembers a sentence for the user about the file of a number.
+func (w *tokenWriter) note(file int, path, text string) {
+	w.sum.Notes = append(w.sum.Notes, note{file, strings.ReplaceAll(text, path, fileMark)})
 }
 
 // add writes one document and its examples.
@@ -107,15 +126,24 @@ func (w *tokenWriter) add(d tokenised, examples []Example) error {
 		w.sum.Words += int64(len(x.IDs)) + extraWords
 	}
 	if _, err := w.idsW.Write(b); err != nil {
-		return err
+		return &storageError{err}
 	}
 	w.buf = d.append(b[:0])
 	w.crc = crc64.Update(w.crc, crcTable, w.buf)
 	w.sum.Docs++
 	w.sum.Examples += len(examples)
-	_, err := w.docsW.Write(w.buf)
-	return err
+	if _, err := w.docsW.Write(w.buf); err != nil {
+		return &storageError{err}
+	}
+	return nil
 }
+
+// storageError says that tokens cannot be written, whatever the data: the disk is full,
+// say.
+type storageError struct{ err error }
+
+func (e *storageError) Error() string { return e.err.Error() }
+func (e *storageError) Unwrap() error { return e.err }
 
 // append adds the document's bytes to b.
 func (d *tokenised) append(b []byte) []byte {
@@ -255,7 +283,8 @@ func (t *tokenFile) each(f func(d *tokenised, at int64) error) error {
 // other bytes back is an error.
 func (t *tokenFile) example(at int64, n int) (Example, error) {
 	fail := func(err error) (Example, error) {
-		return Example{}, fmt.Errorf("data: %s%s: %w", t.path, idsSuffix, err)
+		const fix = "remove the file if it is there and start again: the tokens are then made anew"
+		return Example{}, fmt.Errorf("data: %s%s: %w; %s", t.path, idsSuffix, err, fix)
 	}
 	raw := make([]byte, 4*(n+extraWords))
 	if _, err := t.ids.ReadAt(raw, 4*at); err != nil {
@@ -263,14 +292,14 @@ func (t *tokenFile) example(at int64, n int) (Example, error) {
 	}
 	body := raw[:4*(n+1)]
 	if crc32.Checksum(body, idsTable) != binary.LittleEndian.Uint32(raw[len(body):]) {
-		return fail(fmt.Errorf("damaged: the checksum at byte %d is another; remove the file if it is there and start again: the tokens are then made anew", 4*at))
+		return fail(fmt.Errorf("damaged: the checksum at byte %d is another", 4*at))
 	}
 	x := Example{IDs: make([]uint32, n), Mask: make([]bool, n), Bytes: int(binary.LittleEndian.Uint32(body))}
 	for i := range n {
 		id := binary.LittleEndian.Uint32(body[4*(i+1):])
 		x.IDs[i], x.Mask[i] = id&^targetBit, id&targetBit != 0
 		if int64(x.IDs[i]) >= int64(t.sum.Vocab) {
-			return fail(fmt.Errorf("token %d at byte %d, the vocabulary has %d; remove the file if it is there and start again: the tokens are then made anew", x.IDs[i], 4*(at+1+int64(i)), t.sum.Vocab))
+			return fail(fmt.Errorf("token %d at byte %d, the vocabulary has %d", x.IDs[i], 4*(at+1+int64(i)), t.sum.Vocab))
 		}
 	}
 	return x, nil

@@ -158,6 +158,13 @@ func Check(path, name string) error {
 	return err
 }
 
+// FormatOf is the name of the format that Read reads the file in: name, or else that of
+// the extension.
+func FormatOf(path, name string) (string, error) {
+	f, err := formatOf(path, name)
+	return f.name, err
+}
+
 // quoted lists names in quotes.
 func quoted(names []string) string {
 	out := make([]string, len(names))
