@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"encoding/json"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,7 +16,8 @@ func bare(ids ...uint32) *Coordinator {
 	c := &Coordinator{opt: CoordinatorOptions{Local: 1}, events: make(chan func(), 64), members: map[uint32]*member{},
 		apart: map[pair]*separation{}, barred: map[uint32]bars{}, pending: &Commit{}, plan: &Plan{Owners: ids[len(ids)-2:]}}
 	for _, id := range ids {
-		c.members[id] = &member{id: id, addr: "there", out: make(chan transport.Message, 256), conn: &transport.Conn{Peer: transport.Claims{Worker: 1}}}
+		c.members[id] = &member{id: id, addr: "there", out: make(chan transport.Message, 256),
+			conn: &transport.Conn{Peer: transport.Claims{Worker: 1}}}
 		c.plan.Members = append(c.plan.Members, Address{Worker: id, Addr: "there"})
 	}
 	return c
@@ -81,4 +84,69 @@ func TestComplaintsAreBounded(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 	})
+}
+
+// A worker that says again and again that it is about to dial another one costs that one
+// a single message, and the others' word counts all the same.
+func TestPunchesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := bare(1, 2, 3)
+		to := c.members[3]
+		to.punched = true
+		for range 1000 {
+			c.punch(c.members[1], Punch{3})
+		}
+		if n := len(to.out); n != 1 {
+			t.Fatalf("%d messages for 1000 of one worker", n)
+		}
+		c.punch(c.members[2], Punch{3})
+		if n := len(to.out); n != 2 {
+			t.Errorf("%d messages for those of two workers", n)
+		}
+		time.Sleep(pokeFor) // as long as a dial takes: it is tried again
+		c.punch(c.members[1], Punch{3})
+		if n := len(to.out); n != 3 {
+			t.Errorf("%d messages after another dial", n)
+		}
+	})
+}
+
+// A machine pokes an address once at a time, and not more than so many.
+func TestPokesAreBounded(t *testing.T) {
+	ca, err := transport.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := ca.NewIdentity(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, _, err := transport.Socket("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := NewMember(MemberOptions{Coordinator: "127.0.0.1:1", Log: logTo(t.Logf)})
+	if m.ep, err = transport.Open(conn, transport.Options{Identity: id}); err != nil {
+		t.Fatal(err)
+	}
+	defer m.ep.Close()
+	poking := func(from, to int) int {
+		for port := from; port < to; port++ {
+			b, _ := json.Marshal(Poke{fmt.Sprintf(":%d", 20000+port%1000)})
+			(*coordinatorLink)(m).Message(nil, transport.Message{Type: msgPoke, Body: b})
+		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return len(m.poking)
+	}
+	if n := poking(1, 2) + poking(1001, 1002); n != 2 { // the same address
+		t.Errorf("it pokes %d addresses", n-1)
+	}
+	if n := poking(0, 1000); n != mostPokes {
+		t.Errorf("it pokes %d addresses", n)
+	}
+	m.Leave()
+	if len(m.poking) != 0 {
+		t.Errorf("%d are left", len(m.poking))
+	}
 }

@@ -115,9 +115,10 @@ type member struct {
 	id      uint32
 	conn    *transport.Conn
 	hello   Hello
-	addr    string // "" cannot be dialled
-	at      string // where it was when that was found out
-	punched bool   // it is dialled while it pokes back
+	addr    string               // "" cannot be dialled
+	at      string               // where it was when that was found out
+	punched bool                 // it is dialled while it pokes back
+	pokes   map[uint32]time.Time // when it was last asked to poke a worker
 	joined  time.Time
 	heard   time.Time
 	step    int  // next to do; -1: not known yet, or fetching the state of another machine

@@ -116,7 +116,7 @@ func (l *coordinatorLink) Message(c *transport.Conn, msg transport.Message) {
 	case msgPoke:
 		var p Poke
 		if msg.Unpack(&p) == nil {
-			m.spawn(func() { m.poke(p) })
+			m.startPoke(p)
 		}
 	case msgReach:
 		var r Reach

@@ -86,6 +86,7 @@ type Member struct {
 	lost          error
 	peers         map[uint32]*transport.Peer
 	dialing       map[uint32]chan struct{}
+	poking        map[string]bool // addresses
 	states        offeredState
 	offer         func() error              // calls Offer with the state before the next step
 	feedback      map[feedbackKey][]float32 // of int8, what rounding left behind
@@ -142,7 +143,7 @@ func NewMember(o MemberOptions) *Member {
 	}
 	m := &Member{opt: o, plans: map[int]*Plan{}, commits: map[int]*Commit{}, inbox: map[int]map[unitKey]*resolved{},
 		cache: map[int]moments{}, applied: -1,
-		peers: map[uint32]*transport.Peer{}, dialing: map[uint32]chan struct{}{}, feedback: map[feedbackKey][]float32{},
+		peers: map[uint32]*transport.Peer{}, dialing: map[uint32]chan struct{}{}, poking: map[string]bool{}, feedback: map[feedbackKey][]float32{},
 		newFeedback: map[feedbackKey][]float32{}, newFeedbackIn: -1}
 	m.changed = sync.NewCond(&m.mu)
 	m.states.changed = m.changed

@@ -35,6 +35,13 @@ const (
 	pokeEvery = 100 * time.Millisecond
 )
 
+// askPoke is how long after one worker's Punch another one of its about the same worker is
+// dropped: the pokes of the first still go on.
+const askPoke = pokeFor / 2
+
+// mostPokes is how many addresses a machine pokes at one time.
+const mostPokes = 64
+
 // ProbeFunc says whether a worker can be dialled at addr from an address that it has not
 // sent to. punch, if not nil, is called first with the address that the worker is dialled
 // from, as Poke has it.
@@ -70,9 +77,18 @@ func (c *Coordinator) reach(m *member) {
 
 // punch passes on that a member is about to dial another.
 func (c *Coordinator) punch(by *member, p Punch) {
-	if to := c.members[p.Worker]; to != nil && to.punched {
-		c.send(to, transport.Pack(msgPoke, Poke{c.addrOf(by.conn)}))
+	to := c.members[p.Worker]
+	if to == nil || !to.punched {
+		return
 	}
+	if at, ok := to.pokes[by.id]; ok && time.Since(at) < askPoke {
+		return
+	}
+	if to.pokes == nil {
+		to.pokes = map[uint32]time.Time{}
+	}
+	to.pokes[by.id] = time.Now()
+	c.send(to, transport.Pack(msgPoke, Poke{c.addrOf(by.conn)}))
 }
 
 // behindNAT says that the plan has a worker behind a NAT.
@@ -80,6 +96,21 @@ func (m *Member) behindNAT(worker uint32) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.plan != nil && slices.ContainsFunc(m.plan.Members, func(a Address) bool { return a.Worker == worker && a.Punch })
+}
+
+// startPoke pokes in a goroutine of its own, each address once and not too many at one
+// time; called with the mutex.
+func (m *Member) startPoke(p Poke) {
+	if m.poking[p.Addr] || len(m.poking) >= mostPokes {
+		return
+	}
+	m.poking[p.Addr] = true
+	m.spawn(func() {
+		m.poke(p)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.poking, p.Addr)
+	})
 }
 
 // poke does as the coordinator asks.
