@@ -18,7 +18,8 @@ import (
 
 // Secrets are the join secrets and revocations of a run, one file each in a
 // folder that only its user can read: concord invite and concord revoke write
-// there while the coordinator runs.
+// there while the coordinator runs. Each file has one writer: the coordinator counts uses
+// in a secret's file, revoke ends the secret by a file of its own.
 type Secrets struct {
 	dir string
 	mu  sync.Mutex
@@ -34,7 +35,7 @@ type secret struct {
 
 // OpenSecrets uses the folder dir, which it makes.
 func OpenSecrets(dir string) (*Secrets, error) {
-	for _, sub := range []string{"secrets", "revoked"} {
+	for _, sub := range []string{"secrets", "ended", "revoked"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
 			return nil, err
 		}
@@ -82,7 +83,14 @@ func (s *Secrets) read(id string) (x secret, ok bool) {
 	if err != nil || json.Unmarshal(b, &x) != nil {
 		return x, false
 	}
-	return x, x.Uses != 0 && (x.Expires.IsZero() || time.Now().Before(x.Expires))
+	return x, x.Uses != 0 && !s.ended(id) && (x.Expires.IsZero() || time.Now().Before(x.Expires))
+}
+
+// ended says that a revocation has ended the secret of an id. Where that cannot be seen
+// the secret admits nobody.
+func (s *Secrets) ended(id string) bool {
+	_, err := os.Lstat(filepath.Join(s.dir, "ended", id))
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // Lookup is the secret of an id while it may be used.
@@ -105,7 +113,13 @@ func (s *Secrets) Use(id string, worker uint32) error {
 	if x.Uses > 0 {
 		x.Uses--
 	}
-	return s.write(id, x)
+	if err := s.write(id, x); err != nil {
+		return err
+	}
+	if s.ended(id) { // meanwhile
+		return fmt.Errorf("%w: secret %q is revoked", transport.ErrProof, id)
+	}
+	return nil
 }
 
 // Revoke marks a worker's certificate as worth nothing, and ends the join lines by
@@ -125,8 +139,7 @@ func (s *Secrets) Revoke(worker uint32) (ended int, err error) {
 			continue
 		}
 		ended++
-		x.Uses = 0
-		err = errors.Join(err, s.write(id, x))
+		err = errors.Join(err, writeFile(filepath.Join(s.dir, "ended", id), nil))
 	}
 	return ended, err
 }
