@@ -142,8 +142,8 @@ func receive(ctx context.Context, w *cluster.Worker, dir string, overrides []str
 		return nil, as(ErrCluster, err)
 	}
 	cfg := config.Restore(filepath.Join(dir, "run.toml"), &stored)
-	for _, p := range []string{cfg.Model.Path} {
-		if !filepath.IsLocal(p) {
+	for _, p := range []string{cfg.Model.Path, cmp.Or(templateFile(cfg), ".")} {
+		if !filepath.IsLocal(filepath.FromSlash(p)) {
 			return nil, as(ErrCluster, fmt.Errorf("the run's configuration names the path %q", p))
 		}
 	}
