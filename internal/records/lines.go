@@ -116,13 +116,13 @@ func readLines(in *input, yield func(Record) error) error {
 // readParagraphs reads plain text whose documents are divided by blank lines.
 func readParagraphs(in *input, yield func(Record) error) error {
 	var open []string
-	first, docs, last := 0, 0, 0
+	first, docs, last, size := 0, 0, 0, int64(0)
 	flush := func() error {
 		if len(open) == 0 {
 			return nil
 		}
 		r := Record{Line: first, Text: strings.Join(open, "\n")}
-		open, docs = open[:0], docs+1
+		open, docs, size = open[:0], docs+1, 0
 		return yield(r)
 	}
 	err := in.lines(true, func(n int, line []byte) error {
@@ -133,6 +133,10 @@ func readParagraphs(in *input, yield func(Record) error) error {
 			first = n
 		}
 		last = n
+		if size += int64(len(line)) + 1; size > maxRecord {
+			const say = "the text that begins here has more than %d bytes without a blank line; if each line is a document: format = \"lines\""
+			return in.fail(first, say, maxRecord)
+		}
 		open = append(open, string(line))
 		return nil
 	})
@@ -147,11 +151,15 @@ func readParagraphs(in *input, yield func(Record) error) error {
 
 // readJSON reads a list of objects, or objects one after another.
 func readJSON(in *input, yield func(Record) error) error {
-	at := &lineCounter{r: in.r}
+	limit := &limitedReader{r: in.r}
+	at := &lineCounter{r: limit}
 	dec := json.NewDecoder(at)
 	fail := func(err error) error {
 		var syntax *json.SyntaxError
 		switch {
+		case errors.Is(err, errLongRecord):
+			const say = "the value that begins here or below has more than %d bytes: is a bracket or quote without its end?"
+			return in.fail(at.line(dec.InputOffset()), say, maxRecord)
 		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 			return in.fail(at.line(at.read), "the JSON ends in the middle: the file is cut short")
 		case errors.As(err, &syntax):
@@ -171,6 +179,7 @@ func readJSON(in *input, yield func(Record) error) error {
 		}
 	}
 	for dec.More() {
+		limit.start = dec.InputOffset()
 		var raw json.RawMessage
 		if err := dec.Decode(&raw); err != nil {
 			return fail(err)
@@ -182,6 +191,9 @@ func readJSON(in *input, yield func(Record) error) error {
 		if err != nil {
 			return err
 		}
+	}
+	if limit.err != nil { // More is silent about it
+		return fail(limit.err)
 	}
 	if list {
 		if _, err := dec.Token(); err != nil {

@@ -69,9 +69,14 @@ func (in *input) whole() (file *os.File, size int64, done func(), err error) {
 			return nil, 0, nil, fmt.Errorf("data: %w", err)
 		}
 		done = func() { file.Close(); os.Remove(file.Name()) }
-		if _, err := io.Copy(file, in.r); err != nil {
+		n, err := io.Copy(file, io.LimitReader(in.r, maxUnpacked+1))
+		if err != nil {
 			done()
 			return nil, 0, nil, in.fail(0, "cannot unpack it: %v", err)
+		}
+		if n > maxUnpacked {
+			done()
+			return nil, 0, nil, in.fail(0, "it unpacks to more than %d bytes: unpack it first", maxUnpacked)
 		}
 	}
 	st, err := file.Stat()

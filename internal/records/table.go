@@ -11,15 +11,20 @@ import (
 
 // readCSV reads comma-separated values (RFC 4180); the first row names the columns.
 func readCSV(in *input, yield func(Record) error) error {
-	c := csv.NewReader(in.r)
+	limit := &limitedReader{r: in.r}
+	c := csv.NewReader(limit)
 	c.ReuseRecord = true
 	var names []string
+	last := 0
 	for {
+		limit.start = c.InputOffset()
 		row, err := c.Read()
 		var wrong *csv.ParseError
 		switch {
 		case err == io.EOF:
 			return nil
+		case errors.Is(err, errLongRecord):
+			return in.fail(last+1, "the row that begins here or below has more than %d bytes: is a quote without its end?", maxRecord)
 		case errors.As(err, &wrong) && errors.Is(err, csv.ErrFieldCount):
 			return in.fail(wrong.StartLine, "%d columns, the first row has %d: a text with a comma must be in quotes", len(row), len(names))
 		case errors.As(err, &wrong):
@@ -28,6 +33,7 @@ func readCSV(in *input, yield func(Record) error) error {
 			return in.fail(0, "%v: the file is damaged or cut short", err)
 		}
 		n, _ := c.FieldPos(0)
+		last = n
 		if err := in.checkText(n, []byte(strings.Join(row, "\n"))); err != nil {
 			return err
 		}
