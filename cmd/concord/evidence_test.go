@@ -22,7 +22,7 @@ func TestReportVerb(t *testing.T) {
 	out := t.TempDir()
 	code, text, errs := concord(t, "", "report", dir, "--csv", filepath.Join(out, "csv"), "--png", filepath.Join(out, "png"), "--json")
 	var w written
-	if err := json.Unmarshal([]byte(text), &w); code != 0 || err != nil || len(w.CSV) < 7 || len(w.PNG) != 13 || len(w.Warnings) != 0 {
+	if err := json.Unmarshal([]byte(text), &w); code != 0 || err != nil || len(w.CSV) < 7 || len(w.PNG) != 15 || len(w.Warnings) != 0 {
 		t.Errorf("report: %d, %d CSV, %d PNG, warnings %q, %q", code, len(w.CSV), len(w.PNG), w.Warnings, errs)
 	}
 	page, err := os.ReadFile(filepath.Join(dir, "report.html"))
@@ -31,7 +31,6 @@ func TestReportVerb(t *testing.T) {
 	}
 	for name, args := range map[string][]string{
 		"report of no run":        {"report", t.TempDir()},
-		"attach to no run":        {"attach", t.TempDir()},
 		"report to nowhere":       {"report", dir, "--out", filepath.Join(out, "no", "such", "folder.html")},
 		"analysis of too few":     {"analyze", "separability", dir},
 		"analysis of no base":     {"analyze", "separability", dir, filepath.Join(out, "none")},
@@ -42,6 +41,7 @@ func TestReportVerb(t *testing.T) {
 		}
 	}
 	for name, args := range map[string][]string{
+		"attach to no run":             {"attach", t.TempDir()},
 		"analysis of a run file alone": {"analyze", "separability", runFile},
 		"analysis of three examples":   {"analyze", "separability", dir, "--examples", "3"},
 		"bench of no method":           {"bench", "moo", runFile, "--methods", "pcgard"},
