@@ -164,7 +164,7 @@ func (c *initCmd) write(found []langFiles, seqLen int) error {
 	fmt.Fprintf(&b, "# Written by concord init. Every key: concord config explain KEY, or docs/config.md.\n\n[model]\npath = %q\n\n", model)
 	fmt.Fprintf(&b, "[batch]\nrows = 8\nseq_len = %d # holds 95 of 100 examples of every language whole\n\n", seqLen)
 	b.WriteString("[data]\ntemperature = 3.0 # smaller languages are drawn more often; 1.0: as the data is\n\n")
-	b.WriteString("[objective]\nmethod = \"pcgrad\" # mean is plain fine-tuning; concord moo methods lists all\n\n[optim]\nlr = 2e-5\n\n[schedule]\nepochs = 1.0\n\n[eval]\nevery = 100\n")
+	b.WriteString("[objective]\nmethod = \"pcgrad\" # token-mean is plain fine-tuning; concord moo methods lists all\n\n[optim]\nlr = 2e-5\n\n[schedule]\nepochs = 1.0\n\n[eval]\nevery = 100\n")
 	for _, f := range found {
 		fmt.Fprintf(&b, "\n[[data.source]]\nlang = %q\n", f.lang)
 		if len(f.train) > 0 {
