@@ -195,11 +195,11 @@ func (s *Site) find(ctx context.Context) (string, error) {
 
 // Connect introduces this machine to whoever leads, and waits until somebody
 // does.
-func (s *Site) Connect(ctx context.Context) error {
+func (s *Site) Connect(ctx context.Context) (Welcome, error) {
 	for {
-		_, err := s.Member.Connect(ctx, s.ep)
+		w, err := s.Member.Connect(ctx, s.ep)
 		if err == nil || errors.Is(err, transport.ErrProof) || errors.Is(err, ErrBanned) || ctx.Err() != nil {
-			return err
+			return w, err
 		}
 		select {
 		case <-ctx.Done():

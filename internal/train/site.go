@@ -42,7 +42,11 @@ func RunAt(ctx context.Context, cfg *config.Config, open func(run string) (store
 		return nil, err
 	}
 	c := t.campaign(ctx, site, o)
-	if err := site.Connect(ctx); err != nil {
+	w, err := site.Connect(ctx)
+	if err == nil {
+		err = agrees(w, t.cfg, o.Files)
+	}
+	if err != nil {
 		c.end().abandon()
 		return nil, as(ErrCluster, err)
 	}
@@ -99,6 +103,9 @@ func (t *Trainer) takePlace(ctx context.Context, open func(run string) (store.St
 // sameStart gives every machine the same weights: those of the newest checkpoint in
 // the run's folder, where this machine sees one, or the base model's.
 func (t *Trainer) sameStart(ui UI) (state, error) {
+	if err := continues(t.cfg); err != nil {
+		return state{}, err
+	}
 	if exists(filepath.Join(t.cfg.OutDir(), checkpointFolder)) {
 		path, s, err := resumeFrom(t.cfg.OutDir(), t.cfg, ui)
 		if err != nil {
