@@ -236,12 +236,19 @@ func (d *Distributed) finalLosses(b *data.Batch) []float64 {
 	k := d.plan.Outcome()
 	d.root = hex.EncodeToString(k.Root[:])
 	out := objective.Unknown(len(b.Supervised))
-	for m := range b.Supervised {
-		b.Supervised[m] = 0
-		if m < len(k.Tokens) && k.Tokens[m] > 0 {
-			b.Supervised[m], out[m] = k.Tokens[m], k.Loss[m]/float64(k.Tokens[m])
+	for m, n := range d.counted(b) {
+		if b.Supervised[m] = n; n > 0 {
+			out[m] = k.Loss[m] / float64(n)
 		}
 	}
+	return out
+}
+
+// counted is the committed step's tokens by language: those of b that were not lost
+// with a machine. It is known once the step is committed.
+func (d *Distributed) counted(b *data.Batch) []int {
+	out := make([]int, len(b.Supervised))
+	copy(out, d.plan.Outcome().Tokens)
 	return out
 }
 

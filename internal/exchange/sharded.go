@@ -54,7 +54,7 @@ func (x *Sharded) Finish(ctx context.Context) (step.Outcome, error) {
 	if err := d.Diverged(groups, b.Supervised); err != nil {
 		return step.Outcome{}, err
 	}
-	clip, err := x.update(groups)
+	clip, err := x.update(groups, b)
 	if err != nil {
 		return step.Outcome{}, err
 	}
@@ -64,7 +64,7 @@ func (x *Sharded) Finish(ctx context.Context) (step.Outcome, error) {
 }
 
 // update makes the step's update on all machines together.
-func (x *Sharded) update(groups bucket.Report) (clip float64, err error) {
+func (x *Sharded) update(groups bucket.Report, b *data.Batch) (clip float64, err error) {
 	d := x.Machines()
 	if clip, err = x.shard.Start(groups, d.LR(d.Done)); err != nil {
 		return 0, step.Divergence(err)
@@ -74,6 +74,9 @@ func (x *Sharded) update(groups bucket.Report) (clip float64, err error) {
 		return 0, err
 	}
 	if err := d.plan.AllGatherWeights(); err != nil {
+		return 0, err
+	}
+	if err := d.Diverged(groups, d.counted(b)); err != nil { // known from the commit on
 		return 0, err
 	}
 	for u := range d.Store.Layout.Groups {

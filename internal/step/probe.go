@@ -90,10 +90,14 @@ func (t *Trainer) Probe(ctx context.Context) (report.Step, report.Probe, error) 
 		}
 	}
 	b := t.Sampler.Batch(t.Done - 1)
+	if b.Err != nil {
+		return s, out, fault.Data(b.Err)
+	}
 	losses := map[float32][]float64{}
 	for _, x := range []float32{probeStep, -probeStep, 1} { // the weights of after the step come last
 		p.move(x)
 		if losses[x], err = t.evaluate(t.Whole(b)); err != nil {
+			p.move(1)
 			return s, out, fault.Classify(err)
 		}
 	}
