@@ -27,13 +27,14 @@ func continues(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	key, then, now, err := difference(config.Restore(l.RunFile, l.Config), cfg, func(c *config.Config) config.Cluster { return config.Cluster{Outer: c.OuterSteps()} })
+	outer := func(c *config.Config) config.Cluster { return config.Cluster{Outer: c.OuterSteps()} }
+	key, then, now, err := difference(config.Restore(l.RunFile, l.Config), cfg, outer)
 	if err != nil {
 		return DataError(err)
 	}
 	if key != "" {
-		return &config.Error{Where: cfg.Where(key), Msg: fmt.Sprintf("the run in %s was started with %s, not %s: it cannot change in the middle of a run", dir, then, now),
-			Fix: "set it back; or for a new run another run.name"}
+		return &config.Error{Where: cfg.Where(key), Fix: "set it back; or for a new run another run.name",
+			Msg: fmt.Sprintf("the run in %s was started with %s = %s, not %s: it cannot change in the middle of a run", dir, key, then, now)}
 	}
 	return l.check(cfg, inputFiles)
 }
@@ -51,7 +52,8 @@ func agrees(w cluster.Welcome, cfg *config.Config, own []cluster.File) error {
 		return as(ErrCluster, err)
 	}
 	if key != "" {
-		return as(ErrCluster, fmt.Errorf("the machine that leads the run %q has %s = %s, this one %s\n  fix: %s", cfg.Run.Name, key, report.Printable(theirs), mine, fix))
+		return as(ErrCluster, fmt.Errorf("the machine that leads the run %q has %s = %s, this one %s\n  fix: %s",
+			cfg.Run.Name, report.Printable(key), report.Printable(theirs), mine, fix))
 	}
 	for i := range max(len(own), len(w.Files)) {
 		if i < len(own) && i < len(w.Files) && own[i].Hash == w.Files[i].Hash {
