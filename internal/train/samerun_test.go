@@ -50,10 +50,12 @@ func TestEqualMachinesAreOfOneRun(t *testing.T) {
 			now = load(t, cfg.Path(), "cluster.listen=127.0.0.1:0", "objective.method=pcgrad", c.override)
 		}
 		var conf *config.Error
-		if err := continues(now); (err == nil) != (c.lock == "") || err != nil && (!errors.As(err, &conf) || !strings.Contains(conf.Error(), c.lock)) {
+		err := continues(now)
+		if (err == nil) != (c.lock == "") || err != nil && (!errors.As(err, &conf) || !strings.Contains(conf.Error(), c.lock)) {
 			t.Errorf("%q against the run's lock: %v", c.override, err)
 		}
-		if err := agrees(leads, now, files); (err == nil) != (c.leader == "") || err != nil && (!errors.Is(err, ErrCluster) || !strings.Contains(err.Error(), c.leader)) {
+		err = agrees(leads, now, files)
+		if (err == nil) != (c.leader == "") || err != nil && (!errors.Is(err, ErrCluster) || !strings.Contains(err.Error(), c.leader)) {
 			t.Errorf("%q against the leader: %v", c.override, err)
 		}
 	}
