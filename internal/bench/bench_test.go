@@ -126,13 +126,11 @@ lang = "de"
 path = "de.txt"
 format = "lines"
 holdout = 0.1
-format = "lines"
 [[data.source]]
 lang = "es"
 path = "es.txt"
 format = "lines"
 holdout = 0.1
-format = "lines"
 `}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {

@@ -131,7 +131,7 @@ type member struct {
 	done    *Done   // of the present plan's epoch
 	first   bool    // was there before the first step
 	counted bool    // did the last step
-	units   int     // owned, as last shown
+	units   int     // owned under the latest plan
 	out     chan transport.Message
 	hashes  *Hashes
 	moments string // by unit, as Ready told it

@@ -271,6 +271,9 @@ func (c *Coordinator) sendPlan(p, old *Plan) {
 		p.Since = append(p.Since, since)
 	}
 	c.plan = p
+	for _, m := range c.members {
+		m.units = ownedBy(p, m.id)
+	}
 	for _, a := range p.Members {
 		c.send(c.members[a.Worker], transport.Pack(msgPlan, p))
 	}

@@ -74,16 +74,7 @@ func (x *MemberStatus) add(m *member, c *Coordinator) {
 	if link.PacketsSent > 0 {
 		x.Lost = float64(link.PacketsLost) / float64(link.PacketsSent)
 	}
-	if c.plan != nil {
-		for _, o := range c.plan.Owners {
-			if o == m.id {
-				x.Units++
-			}
-		}
-	} else {
-		x.Units = m.units
-	}
-	m.units = x.Units
+	x.Units = m.units // also between two plans
 	if d := m.last; d != nil {
 		x.Waited, x.Sent, x.Received = d.Waited.Seconds(), d.Sent, d.Received
 	}
@@ -93,6 +84,16 @@ func (x *MemberStatus) add(m *member, c *Coordinator) {
 		}
 	}
 	x.Apart = c.apartFrom(m.id)
+}
+
+// ownedBy is how many groups a worker owns under a plan.
+func ownedBy(p *Plan, worker uint32) (n int) {
+	for _, o := range p.Owners {
+		if o == worker {
+			n++
+		}
+	}
+	return n
 }
 
 // named is what a user calls so many steps of the coordinator.
