@@ -63,7 +63,7 @@ func (c *planCmd) Run() error {
 		fmt.Printf(" card    %s\n", m)
 	}
 	if !plans[0].Fits {
-		for _, fix := range lessMemory(m) {
+		for _, fix := range lessMemory(m, cfg) {
 			fmt.Printf(" !       %s\n", fix)
 		}
 	}
@@ -71,9 +71,12 @@ func (c *planCmd) Run() error {
 }
 
 // lessMemory lists lines of the run file that take less.
-func lessMemory(m train.MemoryPlan) (out []string) {
+func lessMemory(m train.MemoryPlan, cfg *config.Config) (out []string) {
 	if n := m.ByRole[string(gpu.RoleProbe)]; n > 0 {
 		out = append(out, fmt.Sprintf("every = 0  # in [probe]: %s less", report.Bytes(n)))
+	}
+	if n := m.ByRole[string(gpu.RoleActivations)]; n > 0 && !cfg.Memory.Checkpointing {
+		out = append(out, fmt.Sprintf("checkpointing = true  # in [memory]: a part of %s less", report.Bytes(n)))
 	}
 	if n := m.ByRole[string(gpu.RoleRows)]; n > 0 {
 		out = append(out, fmt.Sprintf("method = \"mean\"  # in [objective], or an override of the largest parameters: up to %s less", report.Bytes(n)))

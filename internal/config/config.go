@@ -22,6 +22,7 @@ type Config struct {
 	Log        Log        `toml:"log"`
 	Probe      Probe      `toml:"probe"`
 	Device     Device     `toml:"device"`
+	Memory     Memory     `toml:"memory"`
 	Cluster    Cluster    `toml:"cluster"`
 
 	path     string            // the run file
@@ -242,6 +243,12 @@ type Device struct {
 	CacheDir string `toml:"cache_dir" eg:"~/.cache/concord"`
 	// Longest wait for the device, in seconds.
 	ReadTimeout Seconds `toml:"read_timeout" range:"1,86400" eg:"120"`
+}
+
+// Memory trades time for device memory. The results stay the same, to the last bit.
+type Memory struct {
+	// Keeps of each layer only its input and computes the rest again in the backward pass: a third more time, the least activations.
+	Checkpointing bool `toml:"checkpointing" eg:"true"`
 }
 
 // Cluster is a run on many machines. It is one when Listen is given.

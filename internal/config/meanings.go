@@ -63,6 +63,8 @@ var meanings = map[string]string{
 	"log":                        "How often a plain line is printed.",
 	"log.every":                  "Steps between plain lines when the output is not a terminal.",
 	"log.gram_every":             "Steps between snapshots of the Grams in metrics.jsonl; 0: about 200 in a run.",
+	"memory":                     "Trades time for device memory. The results stay the same, to the last bit.",
+	"memory.checkpointing":       "Keeps of each layer only its input and computes the rest again in the backward pass: a third more time, the least activations.",
 	"model":                      "The base model.",
 	"model.freeze":               "Patterns of parameters' names that are not trained; * is any text. They take no gradient, no optimizer state and no part in conflicts.",
 	"model.init":                 "\"random\" draws the weights anew from the seed; of the folder only config.json and tokenizer.json are used.",

@@ -144,6 +144,19 @@ func columns(t tensor.Tensor, n int) tensor.Tensor {
 // forward takes the residual stream from x to out. attend is attention's forward
 // or decode, from the normalised x.
 func (l *block) forward(e *tensor.Engine, out, x tensor.Tensor, a *activations, s *scratch, attend func(y, x tensor.Tensor)) {
+	l.forwardAttention(e, x, a, s, attend)
+	if l.mlpPost == nil {
+		l.mlp.forward(e, s.norm, s.norm, a, s)
+	} else {
+		l.mlp.forward(e, a.down, s.norm, a, s)
+		l.mlpPost.forward(e, s.norm, a.down, s.stats)
+	}
+	e.Add(out, a.mid, s.norm)
+}
+
+// forwardAttention takes the residual stream from x to a.mid, and that normalised to
+// s.norm.
+func (l *block) forwardAttention(e *tensor.Engine, x tensor.Tensor, a *activations, s *scratch, attend func(y, x tensor.Tensor)) {
 	l.attentionNorm.forward(e, s.norm, x, s.stats)
 	if l.attentionPost == nil {
 		attend(s.norm, s.norm)
@@ -153,13 +166,16 @@ func (l *block) forward(e *tensor.Engine, out, x tensor.Tensor, a *activations, 
 	}
 	e.Add(a.mid, x, s.norm)
 	l.mlpNorm.forward(e, s.norm, a.mid, s.stats)
+}
+
+// recompute is forward again, for a alone: what only makes the block's output is left out.
+func (l *block) recompute(e *tensor.Engine, x tensor.Tensor, a *activations, s *scratch, attend func(y, x tensor.Tensor)) {
+	l.forwardAttention(e, x, a, s, attend)
 	if l.mlpPost == nil {
-		l.mlp.forward(e, s.norm, s.norm, a, s)
+		l.mlp.project(e, s.norm, a)
 	} else {
 		l.mlp.forward(e, a.down, s.norm, a, s)
-		l.mlpPost.forward(e, s.norm, a.down, s.stats)
 	}
-	e.Add(out, a.mid, s.norm)
 }
 
 // postBackward is the gradient of y, that of whose norm is b.dx: b.dx itself

@@ -8,6 +8,8 @@ import "concord/tensor"
 type mlp interface {
 	params() []*parameter
 	forward(e *tensor.Engine, y, x tensor.Tensor, a *activations, s *scratch)
+	// project is the part of forward that leaves what backward needs.
+	project(e *tensor.Engine, x tensor.Tensor, a *activations)
 	backward(p backPass, dx, dy, x tensor.Tensor, a *activations, s *scratch, b *backScratch)
 	retired(a *activations) (*parameter, []tensor.Tensor)
 }
@@ -22,9 +24,13 @@ type plainMLP struct{ in, out linear }
 func (l *plainMLP) params() []*parameter { return append(l.out.params(), l.in.params()...) }
 
 func (l *plainMLP) forward(e *tensor.Engine, y, x tensor.Tensor, a *activations, s *scratch) {
-	l.in.forward(e, a.up, x)
+	l.project(e, x, a)
 	e.GELU(s.act, a.up)
 	l.out.forward(e, y, s.act)
+}
+
+func (l *plainMLP) project(e *tensor.Engine, x tensor.Tensor, a *activations) {
+	l.in.forward(e, a.up, x)
 }
 
 func (l *plainMLP) backward(p backPass, dx, dy, x tensor.Tensor, a *activations, s *scratch, b *backScratch) {
@@ -54,9 +60,13 @@ type gatedMLP struct {
 func (l *gatedMLP) params() []*parameter { return append(l.out.params(), l.in.params()...) }
 
 func (l *gatedMLP) forward(e *tensor.Engine, y, x tensor.Tensor, a *activations, s *scratch) {
-	l.in.forward(e, x, a.gate, a.up)
+	l.project(e, x, a)
 	l.act.forward(e, s.act, a.gate, a.up)
 	l.out.forward(e, y, s.act)
+}
+
+func (l *gatedMLP) project(e *tensor.Engine, x tensor.Tensor, a *activations) {
+	l.in.forward(e, x, a.gate, a.up)
 }
 
 func (l *gatedMLP) backward(p backPass, dx, dy, x tensor.Tensor, a *activations, s *scratch, b *backScratch) {

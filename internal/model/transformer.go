@@ -56,6 +56,9 @@ type Dims struct {
 	// ForwardOnly saves no activations: EvalLoss, Score and decoding work in the
 	// memory of one layer, Backward panics.
 	ForwardOnly bool
+	// Checkpointing saves of a layer only its input: Backward does the layer's forward
+	// again from it, with the same bits (arXiv:1604.06174).
+	Checkpointing bool
 	// Frozen says which parameters' gradients Backward does not take; nil = none.
 	// Layers below the last one with others are then left out of it.
 	Frozen func(Spec) bool
@@ -113,7 +116,7 @@ type transformer struct {
 
 	n       int // tokens per batch
 	ropes   []ropeTables
-	saved   []*activations  // per layer; all the same in a forward-only model
+	saved   []*activations  // per layer; one for all in a forward-only model and with checkpointing
 	x       []tensor.Tensor // L+1 residual streams: x[i] enters layer i; two alternating ones when forward only
 	s       *scratch
 	back    *backScratch // nil when forward only
@@ -165,8 +168,11 @@ func (m *transformer) allocate() {
 	m.ropes = newRopes(&m.memory, c, m.dims.SeqLen)
 	m.factors = m.embedding.newFactors(&m.memory, n)
 	sets, streams := c.Layers, c.Layers+1
-	if m.dims.ForwardOnly {
+	switch {
+	case m.dims.ForwardOnly:
 		sets, streams = 1, 2
+	case m.dims.Checkpointing:
+		sets = 1
 	}
 	for range sets {
 		m.saved = append(m.saved, newActivations(&m.memory, c, n))
@@ -201,11 +207,16 @@ func (m *transformer) ForwardEach(b *Batch, visit func(layer int, x tensor.Tenso
 	}
 	for i, l := range m.blocks {
 		a := m.activations(i)
-		l.forward(m.e, m.stream(i+1), m.stream(i), a, m.s, func(y, x tensor.Tensor) { l.attention.forward(m.e, y, x, b, m.ropes, a) })
+		l.forward(m.e, m.stream(i+1), m.stream(i), a, m.s, m.attend(l, b, a))
 		if visit != nil {
 			visit(i+1, m.stream(i+1))
 		}
 	}
+}
+
+// attend is the forward of l's attention over the batch.
+func (m *transformer) attend(l *block, b *Batch, a *activations) func(y, x tensor.Tensor) {
+	return func(y, x tensor.Tensor) { l.attention.forward(m.e, y, x, b, m.ropes, a) }
 }
 
 func (m *transformer) EvalLoss(b *Batch) {
@@ -224,6 +235,7 @@ func (m *transformer) Backward(b *Batch, g Gradients, losses func()) {
 	m.head.backward(p, m.back.dnorm, m.s.norm, m.loss, losses)
 	m.norm.backward(p, m.back.dx, m.back.dnorm, last, m.s.stats, false)
 	for i := len(m.blocks) - 1; i >= m.lowest(); i-- {
+		m.restore(i, b)
 		m.blocks[i].backward(p, m.stream(i), m.ropes, m.activations(i), m.s, m.back)
 	}
 	if m.lowest() == 0 {
@@ -246,44 +258,6 @@ func (m *transformer) lowest() int {
 
 func anyTrained(ps []*parameter) bool {
 	return slices.ContainsFunc(ps, func(p *parameter) bool { return !p.Frozen })
-}
-
-func (m *transformer) Reusable() map[string][]gpu.View {
-	out := map[string][]gpu.View{}
-	lend := func(p []*parameter, t ...tensor.Tensor) {
-		for _, x := range t {
-			if x.Buf != nil { // not every family has all
-				out[p[0].Name] = append(out[p[0].Name], x.View())
-			}
-		}
-	}
-	lend(m.norm.params(), m.head.loss.Logits())
-	for i, a := range m.saved {
-		l := m.blocks[i]
-		lend(l.mlp.params(), m.stream(i+1), a.down)
-		if i+1 < len(m.saved) {
-			above := m.saved[i+1]
-			lend(l.mlp.params(), above.q, above.k, above.v, above.att, above.rawQ, above.rawK)
-		}
-		p, free := l.mlp.retired(a)
-		lend([]*parameter{p}, free...)
-		lend(l.attention.params(), a.mid, a.out)
-	}
-	return m.trainedOnly(out)
-}
-
-// trainedOnly hands what is lent with frozen parameters, whose gradients are never
-// asked for, to the trained ones that follow.
-func (m *transformer) trainedOnly(lent map[string][]gpu.View) map[string][]gpu.View {
-	out := map[string][]gpu.View{}
-	var waiting []gpu.View
-	for _, p := range m.params() {
-		waiting = append(waiting, lent[p.Name]...)
-		if !p.Frozen && len(waiting) > 0 {
-			out[p.Name], waiting = waiting, nil
-		}
-	}
-	return out
 }
 
 func (m *transformer) Release() {

@@ -170,7 +170,8 @@ func (r *Replica) Shape(rows int) (err error) {
 	}
 	cfg := r.Config
 	dims := model.Dims{Rows: rows, SeqLen: cfg.Batch.SeqLen, LogitsChunk: cfg.Batch.LogitsChunk, Objectives: r.Objective.Segments(),
-		Frozen: func(s model.Spec) bool { return cfg.Model.Frozen(s.Name) }}
+		Checkpointing: cfg.Memory.Checkpointing,
+		Frozen:        func(s model.Spec) bool { return cfg.Model.Frozen(s.Name) }}
 	if dims.LogitsChunk == 0 {
 		dims.LogitsChunk = device.LogitsChunk(r.Engine.Dev, r.Arch.Vocab)
 		if !r.Objective.Static() { // a tied embedding's rows exist at the same time: the chunk makes room
@@ -220,16 +221,25 @@ func (r *Replica) checkBudget() error {
 	if r.Planned() <= budget {
 		return nil
 	}
-	return fault.Device(fmt.Errorf("%w: a step needs %s, %s of it for the gradient rows of %d languages; the budget is %s\n  fix: objective.scope = \"tensor\", a smaller batch.rows or batch.seq_len, or more device.memory",
-		gpu.ErrOutOfMemory, report.Bytes(r.Planned()), report.Bytes(rows), len(r.Langs), report.Bytes(budget)))
+	return fault.Device(fmt.Errorf("%w: a step needs %s, %s of it for the gradient rows of %d languages; the budget is %s\n  fix: objective.scope = \"tensor\", %s",
+		gpu.ErrOutOfMemory, report.Bytes(r.Planned()), report.Bytes(rows), len(r.Langs), report.Bytes(budget), r.lessMemory()))
 }
 
 // sizeError tells a batch that the model cannot take from one that does not fit.
 func (r *Replica) sizeError(err error) error {
 	if r.Engine.Dev.Err() != nil {
-		return fault.Device(fmt.Errorf("%w\n  fix: a smaller batch.rows or batch.seq_len, or more device.memory", err))
+		return fault.Device(fmt.Errorf("%w\n  fix: %s", err, r.lessMemory()))
 	}
 	return fault.Data(err)
+}
+
+// lessMemory is what makes any step smaller.
+func (r *Replica) lessMemory() string {
+	rest := "a smaller batch.rows or batch.seq_len, or more device.memory"
+	if r.Config.Memory.Checkpointing {
+		return rest
+	}
+	return "memory.checkpointing = true, " + rest
 }
 
 // warmup is schedule.warmup in steps: a fraction of the run when below 1.

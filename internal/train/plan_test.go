@@ -22,6 +22,7 @@ func TestPlanIsMeasured(t *testing.T) {
 		"graddrop":   {`objective.method="graddrop"`, `objective.scope="tensor"`},
 		"accumulate": {`objective.method="pcgrad"`, "batch.accumulate=2"},
 		"probe":      {`objective.method="cagrad"`, "probe.every=1"},
+		"checkpoint": {`objective.method="pcgrad"`, "memory.checkpointing=true"},
 	} {
 		for tied, make := range map[bool]func(testing.TB, map[string]string) string{true: traintest.Run, false: traintest.UntiedRun} {
 			t.Run(fmt.Sprint(name, " tied ", tied), func(t *testing.T) {

@@ -185,7 +185,7 @@ func ResumeMoved(ctx context.Context, dir, runFile string, overrides []string, u
 // resumed applies to cfg, the run's configuration, what a resume may change.
 func (l lock) resumed(cfg *config.Config, overrides []string) error {
 	then := cfg.OuterSteps()
-	if err := cfg.Override(overrides, []string{"eval.every", "eval.last", "checkpoint.", "log.", "device.", "cluster.", "model.save_dtype"}); err != nil {
+	if err := cfg.Override(overrides, []string{"eval.every", "eval.last", "checkpoint.", "log.", "device.", "memory.checkpointing", "cluster.", "model.save_dtype"}); err != nil {
 		return err
 	}
 	if now := cfg.OuterSteps(); now != then {

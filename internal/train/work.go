@@ -154,7 +154,7 @@ func receive(ctx context.Context, w *cluster.Worker, dir string, overrides []str
 			}
 		}
 	}
-	return cfg, cfg.Override(overrides, []string{"device.", "cluster.upload_limit"}) // and validate
+	return cfg, cfg.Override(overrides, []string{"device.", "memory.checkpointing", "cluster.upload_limit"}) // and validate
 }
 
 // follow makes steps until the run ends.

@@ -124,7 +124,7 @@ func RunFile(t testing.TB, dir string, settings map[string]string) string {
 	}
 	var b strings.Builder
 	b.WriteString("schema = 1\n")
-	for _, s := range []string{"run", "model", "data", "batch", "objective", "optim", "schedule", "eval", "checkpoint", "log", "device"} {
+	for _, s := range []string{"run", "model", "data", "batch", "objective", "optim", "schedule", "eval", "checkpoint", "log", "device", "memory"} {
 		if all[s] != "" {
 			fmt.Fprintf(&b, "[%s]\n%s\n", s, all[s])
 		}

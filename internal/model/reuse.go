@@ -1,0 +1,60 @@
+package model
+
+import (
+	"concord/gpu"
+	"concord/tensor"
+)
+
+// restore makes what block i's backward needs of its forward, where the activations
+// hold another block's: with checkpointing, of all but the last.
+func (m *transformer) restore(i int, b *Batch) {
+	if !m.dims.Checkpointing || i == len(m.blocks)-1 {
+		return
+	}
+	m.e.Dev.Span("recompute")
+	a, l := m.activations(i), m.blocks[i]
+	l.recompute(m.e, m.stream(i), a, m.s, m.attend(l, b, a))
+	m.e.Dev.Span("backward")
+}
+
+func (m *transformer) Reusable() map[string][]gpu.View {
+	out := map[string][]gpu.View{}
+	lend := func(p []*parameter, t ...tensor.Tensor) {
+		for _, x := range t {
+			if x.Buf != nil { // not every family has all
+				out[p[0].Name] = append(out[p[0].Name], x.View())
+			}
+		}
+	}
+	lend(m.norm.params(), m.head.loss.Logits())
+	for i, l := range m.blocks {
+		lend(l.mlp.params(), m.stream(i+1))
+		if i != m.lowest() && m.dims.Checkpointing { // the layer below needs the activations' memory
+			continue
+		}
+		a := m.activations(i)
+		lend(l.mlp.params(), a.down)
+		if i+1 < len(m.saved) {
+			above := m.saved[i+1]
+			lend(l.mlp.params(), above.q, above.k, above.v, above.att, above.rawQ, above.rawK)
+		}
+		p, free := l.mlp.retired(a)
+		lend([]*parameter{p}, free...)
+		lend(l.attention.params(), a.mid, a.out)
+	}
+	return m.trainedOnly(out)
+}
+
+// trainedOnly hands what is lent with frozen parameters, whose gradients are never
+// asked for, to the trained ones that follow.
+func (m *transformer) trainedOnly(lent map[string][]gpu.View) map[string][]gpu.View {
+	out := map[string][]gpu.View{}
+	var waiting []gpu.View
+	for _, p := range m.params() {
+		waiting = append(waiting, lent[p.Name]...)
+		if !p.Frozen && len(waiting) > 0 {
+			out[p.Name], waiting = waiting, nil
+		}
+	}
+	return out
+}
