@@ -9,6 +9,7 @@ import (
 
 	"concord/internal/analyze"
 	"concord/internal/config"
+	"concord/internal/rundir"
 	"concord/internal/safetensors"
 	"concord/internal/train"
 )
@@ -58,7 +59,7 @@ func (c *separabilityCmd) Run() error {
 
 // config is the run's or the run file's, and fills in which models are compared.
 func (c *separabilityCmd) config() (*config.Config, error) {
-	if !train.IsRun(c.Folder) {
+	if !rundir.IsRun(c.Folder) {
 		if c.Tuned == "" {
 			return nil, usagef("%s is not a run's folder: give one, or a run file with the two models: concord analyze separability run.toml BASE TUNED", c.Folder)
 		}
@@ -73,7 +74,7 @@ func (c *separabilityCmd) config() (*config.Config, error) {
 	}
 	if c.Tuned == "" {
 		c.Tuned = c.Folder
-		if _, err := train.ModelDir(c.Folder); err != nil {
+		if _, err := rundir.ModelDir(c.Folder); err != nil {
 			return nil, err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"concord/internal/live"
 	"concord/internal/report"
+	"concord/internal/rundir"
 	"concord/internal/train"
 )
 
@@ -24,8 +25,8 @@ type attachCmd struct {
 
 // Run shows a run that another process makes, from its metrics.
 func (c *attachCmd) Run() error {
-	if !train.IsRun(c.Dir) {
-		return train.NotARun(c.Dir)
+	if !rundir.IsRun(c.Dir) {
+		return rundir.NotARun(c.Dir)
 	}
 	ctx, stop := interruptible(stoppingAttach)
 	defer stop()
@@ -44,7 +45,7 @@ func (c *attachCmd) Run() error {
 		if err := f.read(v.Watch); err != nil {
 			return train.DataError(err)
 		}
-		going := train.Going(c.Dir)
+		going := rundir.Going(c.Dir)
 		v.change(func(s *live.State) {
 			if s.End == nil && !going && !s.Gone {
 				s.Say("nobody makes this run any more; to go on: " + report.Command("resume", c.Dir))
@@ -85,7 +86,7 @@ func (c *attachCmd) plain(done <-chan struct{}, f *follower) error {
 		}
 	}
 	for {
-		going := train.Going(c.Dir) // before the read: what it wrote last must still be shown
+		going := rundir.Going(c.Dir) // before the read: what it wrote last must still be shown
 		if err := f.read(show); err != nil {
 			return train.DataError(err)
 		}

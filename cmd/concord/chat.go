@@ -8,9 +8,9 @@ import (
 	"os"
 	"strings"
 
-	"golang.org/x/term"
+	"concord/internal/infer"
 
-	"concord/internal/train"
+	"golang.org/x/term"
 )
 
 type chatCmd struct {
@@ -35,14 +35,14 @@ func (c *chatCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	g := train.Generation{System: c.System, Template: c.Template, MaxTokens: c.MaxTokens,
+	g := infer.Generation{System: c.System, Template: c.Template, MaxTokens: c.MaxTokens,
 		Temperature: c.Temperature, TopP: c.TopP, Seed: c.Seed}
 	var talks []*talk
 	for _, dir := range []string{c.Model, c.AB} {
 		if dir == "" {
 			continue
 		}
-		chat, err := train.OpenChat(dir, c.Context, g, dev, os.Stderr)
+		chat, err := infer.OpenChat(dir, c.Context, g, dev, os.Stderr)
 		if err != nil {
 			return err
 		}
@@ -60,11 +60,11 @@ func (c *chatCmd) Run() error {
 // talk is the conversation with one model.
 type talk struct {
 	dir  string
-	chat *train.Chat
+	chat *infer.Chat
 }
 
 // converse asks line by line until the input ends.
-func (c *chatCmd) converse(talks []*talk, g train.Generation, in io.Reader, prompt string) error {
+func (c *chatCmd) converse(talks []*talk, g infer.Generation, in io.Reader, prompt string) error {
 	lines := bufio.NewReader(in)
 	for {
 		fmt.Fprint(os.Stderr, prompt)
@@ -96,7 +96,7 @@ func (c *chatCmd) converse(talks []*talk, g train.Generation, in io.Reader, prom
 }
 
 // ask prints the answer to one question.
-func (c *chatCmd) ask(talk *train.Chat, g train.Generation, question string) error {
+func (c *chatCmd) ask(talk *infer.Chat, g infer.Generation, question string) error {
 	if !c.JSON {
 		g.Stream = os.Stdout
 	}

@@ -10,6 +10,7 @@ import (
 
 	"concord/internal/cluster"
 	"concord/internal/report"
+	"concord/internal/rundir"
 	"concord/internal/train"
 )
 
@@ -95,7 +96,7 @@ func (c *inviteCmd) Run() error {
 	if uses == 0 {
 		uses = -1
 	}
-	l, err := cluster.Invite(train.ClusterDir(c.Dir), time.Duration(c.Hours*float64(time.Hour)), uses)
+	l, err := cluster.Invite(rundir.Cluster(c.Dir), time.Duration(c.Hours*float64(time.Hour)), uses)
 	if err != nil {
 		return train.DataError(err)
 	}
@@ -112,11 +113,11 @@ func (c *revokeCmd) Run() error {
 	if c.Worker <= 1 {
 		return usagef("worker %d is machine 1 itself", c.Worker)
 	}
-	s, err := cluster.ReadStatus(train.ClusterDir(c.Dir))
+	s, err := cluster.ReadStatus(rundir.Cluster(c.Dir))
 	if err != nil {
 		return train.DataError(fmt.Errorf("%s is not the folder of a run on many machines: %w", c.Dir, err))
 	}
-	secrets, err := cluster.OpenSecrets(train.ClusterDir(c.Dir))
+	secrets, err := cluster.OpenSecrets(rundir.Cluster(c.Dir))
 	ended := 0
 	if err == nil {
 		ended, err = secrets.Revoke(c.Worker)

@@ -6,7 +6,7 @@ import (
 	"io"
 	"os"
 
-	"concord/internal/train"
+	"concord/internal/infer"
 )
 
 type generateCmd struct {
@@ -37,12 +37,12 @@ func (c *generateCmd) Run() error {
 	if c.Raw && c.System+c.Template != "" {
 		return usagef("--raw uses no chat template: leave --system and --template out")
 	}
-	g := train.Generation{Prompt: prompt, Raw: c.Raw, System: c.System, Template: c.Template,
+	g := infer.Generation{Prompt: prompt, Raw: c.Raw, System: c.System, Template: c.Template,
 		MaxTokens: c.MaxTokens, Temperature: c.Temperature, TopP: c.TopP, Seed: c.Seed, Stop: c.Stop}
 	if !c.JSON {
 		g.Stream = os.Stdout
 	}
-	out, err := train.Generate(c.Model, g, dev, os.Stderr)
+	out, err := infer.Generate(c.Model, g, dev, os.Stderr)
 	if err != nil {
 		return err
 	}

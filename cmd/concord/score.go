@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"concord/internal/config"
+	"concord/internal/infer"
 	"concord/internal/train"
 )
 
@@ -40,7 +41,7 @@ func (c *scoreCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	nll, err := train.Score(c.Model, sequences, dev, os.Stderr)
+	nll, err := infer.Score(c.Model, sequences, dev, os.Stderr)
 	if err != nil {
 		return err
 	}

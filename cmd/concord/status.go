@@ -9,6 +9,7 @@ import (
 
 	"concord/internal/cluster"
 	"concord/internal/report"
+	"concord/internal/rundir"
 	"concord/internal/train"
 )
 
@@ -29,7 +30,7 @@ func (c *statusCmd) Run() error {
 		return err
 	}
 	all := status{Status: s}
-	if m, err := cluster.ReadStatus(train.ClusterDir(c.Dir)); err == nil {
+	if m, err := cluster.ReadStatus(rundir.Cluster(c.Dir)); err == nil {
 		all.Machines = &m
 	}
 	if c.JSON {
@@ -37,7 +38,7 @@ func (c *statusCmd) Run() error {
 	}
 	printRun(os.Stdout, s)
 	if all.Machines != nil {
-		printStatus(os.Stdout, *all.Machines, time.Now(), train.Going(c.Dir))
+		printStatus(os.Stdout, *all.Machines, time.Now(), rundir.Going(c.Dir))
 	}
 	return nil
 }

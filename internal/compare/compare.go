@@ -28,6 +28,7 @@ import (
 	"sync"
 
 	"concord/internal/config"
+	"concord/internal/rundir"
 	"concord/internal/train"
 )
 
@@ -59,7 +60,7 @@ func Run(ctx context.Context, o Options, ui train.UI) (*Report, error) {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return nil, train.DataError(fmt.Errorf("cannot make the comparison's folder: %w", err))
 	}
-	release, err := train.Occupy(out, warn)
+	release, err := rundir.Occupy(out, warn)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"concord/internal/config"
+	"concord/internal/rundir"
 	"concord/internal/train"
 	"concord/internal/train/traintest"
 )
@@ -248,7 +249,7 @@ func TestFailing(t *testing.T) {
 // Two processes do not write to one comparison.
 func TestOccupied(t *testing.T) {
 	runFile, out := tinyRun(t), t.TempDir()
-	release, err := train.Occupy(out, io.Discard)
+	release, err := rundir.Occupy(out, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"concord/internal/config"
 	"concord/internal/report"
+	"concord/internal/rundir"
 	"concord/internal/safetensors"
 	"concord/internal/train"
 )
@@ -138,7 +139,7 @@ func (r *Result) write(dir string) error {
 // it is whole. seen are the languages trained on.
 func newResult(s Spec, dir string, seen []string, failure error) (*Result, error) {
 	r := &Result{Spec: s, Slug: s.Slug()}
-	if err := r.read(train.Metrics(dir), seen); err != nil && !(failure != nil && errors.Is(err, os.ErrNotExist)) {
+	if err := r.read(rundir.Metrics(dir), seen); err != nil && !(failure != nil && errors.Is(err, os.ErrNotExist)) {
 		return nil, train.DataError(err)
 	}
 	if failure != nil {

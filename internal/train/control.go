@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"concord/internal/report"
+	"concord/internal/rundir"
 	"concord/internal/safetensors"
 )
 
@@ -36,7 +37,7 @@ const controlFolder = "control"
 // Ask leaves a command for the run in dir, which another process is making. It
 // fails when no process is.
 func Ask(dir string, c Command) error {
-	if !Going(dir) {
+	if !rundir.Going(dir) {
 		return DataError(fmt.Errorf("%s is not going: there is nobody to ask\n  fix: %s", dir, report.Command("resume", dir)))
 	}
 	folder := filepath.Join(dir, controlFolder)

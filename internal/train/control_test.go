@@ -12,6 +12,7 @@ import (
 
 	"concord/internal/config"
 	"concord/internal/report"
+	"concord/internal/rundir"
 	"concord/internal/safetensors"
 )
 
@@ -47,7 +48,7 @@ func TestCommandsChangeNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	model := func(cfg *config.Config) []byte {
-		b, err := os.ReadFile(filepath.Join(cfg.OutDir(), modelFolder, safetensors.SingleFile))
+		b, err := os.ReadFile(filepath.Join(cfg.OutDir(), rundir.ModelFolder, safetensors.SingleFile))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +114,7 @@ func TestAsk(t *testing.T) {
 	if _, err := Resume(context.Background(), dir, nil, UI{Out: &strings.Builder{}}); err != nil {
 		t.Errorf("resumed: %v", err)
 	}
-	if Going(dir) {
+	if rundir.Going(dir) {
 		t.Error("a finished run is going")
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"concord/internal/checkpoint"
 	"concord/internal/config"
+	"concord/internal/rundir"
 	"concord/internal/train/traintest"
 )
 
@@ -119,7 +120,7 @@ func TestBadInput(t *testing.T) {
 					t.Errorf("the message lacks %q: %v", s, err)
 				}
 			}
-			if cfg != nil && exists(filepath.Join(cfg.OutDir(), lockFile)) {
+			if cfg != nil && exists(filepath.Join(cfg.OutDir(), rundir.LockFile)) {
 				t.Error("a run was left behind")
 			}
 		})
@@ -135,7 +136,7 @@ func TestDivergence(t *testing.T) {
 		if !errors.Is(err, ErrDiverged) || !strings.Contains(err.Error(), "fix: a lower optim.lr") {
 			t.Fatalf("%s: %v, want ErrDiverged with a fix", method, err)
 		}
-		path, step, skipped, err2 := checkpoint.Latest(filepath.Join(cfg.OutDir(), checkpointFolder))
+		path, step, skipped, err2 := checkpoint.Latest(rundir.Checkpoints(cfg.OutDir()))
 		if err2 != nil || len(skipped) > 0 || step < 1 || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: last checkpoint %s %v %v; message: %v", method, path, skipped, err2, err)
 		}

@@ -6,16 +6,16 @@ import (
 	"io"
 	"math"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"concord/gpu"
 	"concord/internal/config"
 	"concord/internal/data"
 	"concord/internal/device"
+	"concord/internal/infer"
 	"concord/internal/model"
 	"concord/internal/report"
+	"concord/internal/rundir"
 	"concord/tensor"
 )
 
@@ -62,7 +62,7 @@ func (v *evaluator) run(ctx context.Context, e *tensor.Engine, m model.Model, b 
 			if current = v.batches.Batch(i); current.Err != nil {
 				return report.Eval{}, DataError(current.Err)
 			}
-			if err := b.Upload(evalTokens(current, m.Dims().Objectives)); err != nil {
+			if err := b.Upload(infer.Tokens(current, m.Dims().Objectives)); err != nil {
 				return report.Eval{}, DataError(err)
 			}
 			m.EvalLoss(b)
@@ -112,15 +112,6 @@ func (v *evaluator) newSums() *sums {
 	return s
 }
 
-// evalTokens puts the whole batch into the first of m segments: no gradients here.
-func evalTokens(b *data.Batch, m int) model.Tokens {
-	k := model.Tokens{IDs: b.IDs, Labels: b.Labels, Pos: b.Pos, DocStart: b.DocStart, DocEnd: b.DocEnd, Starts: make([]int, m+1)}
-	for i := range m {
-		k.Starts[i+1] = len(b.IDs)
-	}
-	return k
-}
-
 func (s *sums) add(b *data.Batch, r *gpu.Readback) error {
 	loss, err := device.Floats(r)
 	if err != nil {
@@ -153,7 +144,7 @@ func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (repor
 	if dir == "" {
 		dir = cfg.Resolve(cfg.Model.Path)
 	}
-	dir, err := ModelDir(dir)
+	dir, err := rundir.ModelDir(dir)
 	if err != nil {
 		return report.Eval{}, err
 	}
@@ -168,7 +159,7 @@ func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (repor
 			fmt.Fprintf(ui.warn(), "concord: %s: %d examples longer than data.max_len (%s), %d empty, %d without a supervised token\n", d.Lang, d.TooLong, d.Overlong, d.Empty, d.Masked)
 		}
 	}
-	inf, err := openInference(dir, cfg.Device, cfg.Batch.Rows, cfg.Batch.SeqLen, ui.warn())
+	inf, err := infer.Open(dir, cfg.Device, cfg.Batch.Rows, cfg.Batch.SeqLen, ui.warn())
 	if err != nil {
 		return report.Eval{}, err
 	}
@@ -179,9 +170,9 @@ func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (repor
 	}
 	screen := report.New(report.Options{Out: ui.Out, Terminal: ui.Terminal, Width: ui.Width, Quiet: ui.Quiet || ui.Out == nil})
 	v.progress = screen.Evaluating
-	b := inf.model.NewBatch()
+	b := inf.Net.NewBatch()
 	defer b.Release()
-	out, err := v.run(ctx, inf.engine, inf.model, b, 0)
+	out, err := v.run(ctx, inf.Engine, inf.Net, b, 0)
 	out.Relate(nil)
 	if err != nil && ctx.Err() != nil {
 		return out, as(ErrInterrupted, fmt.Errorf("evaluation interrupted; nothing was changed"))
@@ -225,14 +216,4 @@ func (u UI) warn() io.Writer {
 		return io.Discard
 	}
 	return u.Warn
-}
-
-// knownRuns lists the runs in dir, for a helpful message.
-func knownRuns(dir string) string {
-	found, _ := filepath.Glob(filepath.Join(dir, "*", lockFile)) // the pattern is fixed
-	for i := range found {
-		found[i] = filepath.Dir(found[i])
-	}
-	slices.Sort(found)
-	return strings.Join(found, ", ")
 }

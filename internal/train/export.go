@@ -15,6 +15,7 @@ import (
 	"concord/internal/config"
 	"concord/internal/model"
 	"concord/internal/report"
+	"concord/internal/rundir"
 	"concord/internal/safetensors"
 )
 
@@ -50,7 +51,7 @@ func (x Export) Write(dir string) (Exported, error) {
 		if path, step, err = x.choose(dir); err != nil {
 			return Exported{}, err
 		}
-		out := Exported{Step: step, Model: cmp.Or(x.Out, filepath.Join(dir, fmt.Sprintf("%s-step-%d", modelFolder, step)))}
+		out := Exported{Step: step, Model: cmp.Or(x.Out, filepath.Join(dir, fmt.Sprintf("%s-step-%d", rundir.ModelFolder, step)))}
 		if err = x.from(path, cfg, &out); !errors.Is(err, fs.ErrNotExist) {
 			return out, err
 		}
@@ -60,7 +61,7 @@ func (x Export) Write(dir string) (Exported, error) {
 
 // choose finds the checkpoint that is meant.
 func (x Export) choose(dir string) (path string, step int, err error) {
-	folder := filepath.Join(dir, checkpointFolder)
+	folder := rundir.Checkpoints(dir)
 	path, step, _, err = checkpoint.Latest(folder)
 	if err != nil {
 		return "", 0, DataError(fmt.Errorf("%w\n  the run saves every checkpoint.every steps, when it is stopped, and on the key c in its view", err))
@@ -155,27 +156,4 @@ func saveDType(name string, base model.Config) (safetensors.DType, error) {
 		return cmp.Or(base.DType, safetensors.F32), nil
 	}
 	return safetensors.ParseDType(name)
-}
-
-// ModelDir is the model folder that dir means: dir itself, or the final model of
-// the run in dir. A run or a checkpoint without one is an error with the command
-// that makes it.
-func ModelDir(dir string) (string, error) {
-	if exists(filepath.Join(dir, model.ConfigFile)) {
-		return dir, nil
-	}
-	final := filepath.Join(dir, modelFolder)
-	if exists(filepath.Join(final, model.ConfigFile)) {
-		return final, nil
-	}
-	if IsRun(dir) {
-		return "", DataError(fmt.Errorf("%s has no final model yet\n  fix: %s   makes one of its last checkpoint; or go on with: %s", dir, report.Command("export", dir), report.Command("resume", dir)))
-	}
-	if run := filepath.Dir(filepath.Dir(filepath.Clean(dir))); exists(filepath.Join(dir, tensorsFile)) && IsRun(run) {
-		s := state{}
-		if b, err := os.ReadFile(filepath.Join(dir, stateFile)); err == nil && json.Unmarshal(b, &s) == nil {
-			return "", DataError(fmt.Errorf("%s is a checkpoint, not a model folder\n  fix: %s   makes its model", dir, report.Command("export", run, "--checkpoint", strconv.Itoa(s.Step))))
-		}
-	}
-	return dir, nil
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"concord/internal/config"
+	"concord/internal/infer"
+	"concord/internal/rundir"
 )
 
 // The model of every checkpoint can be had: of a run that was stopped, and the last
@@ -24,7 +26,7 @@ func TestExport(t *testing.T) {
 	if !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "concord export "+dir) {
 		t.Errorf("the model of a stopped run: %v", err)
 	}
-	_, err = Generate(filepath.Join(dir, checkpointFolder, "step-00000002"), Generation{Prompt: "A", MaxTokens: 1, TopP: 1}, cfg.Device, io.Discard)
+	_, err = infer.Generate(filepath.Join(dir, rundir.CheckpointFolder, "step-00000002"), infer.Generation{Prompt: "A", MaxTokens: 1, TopP: 1}, cfg.Device, io.Discard)
 	if !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "concord export "+dir+" --checkpoint 2") {
 		t.Errorf("the model of a checkpoint: %v", err)
 	}
@@ -54,7 +56,7 @@ func TestExport(t *testing.T) {
 		}
 		for _, f := range []string{"model.safetensors", "config.json", "tokenizer.json"} {
 			a, err1 := os.ReadFile(filepath.Join(out, f))
-			b, err2 := os.ReadFile(filepath.Join(dir, modelFolder, f))
+			b, err2 := os.ReadFile(filepath.Join(dir, rundir.ModelFolder, f))
 			if err1 != nil || err2 != nil || string(a) != string(b) {
 				t.Errorf("%s: %s differs from the run's: %v %v", which, f, err1, err2)
 			}

@@ -9,6 +9,7 @@ import (
 	"concord/internal/checkpoint"
 	"concord/internal/model"
 	"concord/internal/report"
+	"concord/internal/rundir"
 	"concord/internal/tokenizer"
 )
 
@@ -22,7 +23,7 @@ func (x *session) finish(ctx context.Context) (*Summary, error) {
 	if err := x.save(ctx); err != nil {
 		return nil, err
 	}
-	out := filepath.Join(x.dir, modelFolder)
+	out := filepath.Join(x.dir, rundir.ModelFolder)
 	if err := x.saveModel(out); err != nil {
 		return nil, x.unsaved(classify(err))
 	}
@@ -46,14 +47,14 @@ func (x *session) saveBest() (string, error) {
 	if x.state.BestStep == 0 || x.state.Last == nil || meanSeen(*x.state.Last) <= x.state.Best {
 		return "", nil
 	}
-	path, err := checkpoint.At(filepath.Join(x.dir, checkpointFolder), x.state.BestStep)
+	path, err := checkpoint.At(rundir.Checkpoints(x.dir), x.state.BestStep)
 	if err != nil {
 		return "", nil // lost by an earlier crash; the last model is there
 	}
 	if err := x.restoreWeights(path); err != nil {
 		return "", err
 	}
-	out := filepath.Join(x.dir, bestFolder)
+	out := filepath.Join(x.dir, rundir.BestFolder)
 	return out, x.saveModel(out)
 }
 

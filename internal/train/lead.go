@@ -14,15 +14,10 @@ import (
 	"concord/internal/cluster/store/file"
 	"concord/internal/config"
 	"concord/internal/exchange"
+	"concord/internal/modeldir"
+	"concord/internal/rundir"
 	"concord/transport"
 )
-
-// clusterFolder holds what a run on many machines keeps besides its checkpoints:
-// keys, join secrets, the store and the status.
-const clusterFolder = "cluster"
-
-// ClusterDir is the cluster folder of the run in dir.
-func ClusterDir(dir string) string { return filepath.Join(dir, clusterFolder) }
 
 // socket is nil but in tests, which simulate links.
 var socket cluster.SocketFunc
@@ -107,7 +102,7 @@ func (t *Trainer) hostOptions(dir string, ui UI) (cluster.HostOptions, error) {
 		uses = -1
 	}
 	return cluster.HostOptions{
-		Dir: ClusterDir(dir), Store: file.Open, Listen: c.Listen, UploadLimit: uploadLimit(c), WAN: c.WAN, JoinFor: c.JoinHours.Duration(), JoinUses: uses,
+		Dir: rundir.Cluster(dir), Store: file.Open, Listen: c.Listen, UploadLimit: uploadLimit(c), WAN: c.WAN, JoinFor: c.JoinHours.Duration(), JoinUses: uses,
 		Socket: socket, Coordinator: o, Member: cluster.MemberOptions{Hello: t.hello(), HeartbeatTimeout: silence(c)},
 	}, err
 }
@@ -182,7 +177,7 @@ func runFiles(cfg *config.Config) ([]cluster.File, func(string) (io.ReadCloser, 
 			names = append(names, name)
 		}
 	}
-	for _, f := range modelFiles {
+	for _, f := range modeldir.Files {
 		add("model/"+f, filepath.Join(cfg.Resolve(cfg.Model.Path), f))
 	}
 	if name := templateFile(cfg); name != "" {

@@ -12,6 +12,8 @@ import (
 	"slices"
 
 	"concord/internal/config"
+	"concord/internal/modeldir"
+	"concord/internal/rundir"
 	"concord/internal/safetensors"
 )
 
@@ -65,7 +67,7 @@ func (l lock) stand(dir string) lock {
 func (l lock) write(dir string) error {
 	b, err := json.MarshalIndent(l, "", " ")
 	if err == nil {
-		err = safetensors.WriteFile(filepath.Join(dir, lockFile), b)
+		err = safetensors.WriteFile(filepath.Join(dir, rundir.LockFile), b)
 	}
 	if err != nil {
 		return DataError(fmt.Errorf("cannot write to %s: %w", dir, err))
@@ -76,10 +78,10 @@ func (l lock) write(dir string) error {
 // readLock reads a run folder's lock.
 func readLock(dir string) (lock, error) {
 	var l lock
-	path := filepath.Join(dir, lockFile)
+	path := filepath.Join(dir, rundir.LockFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return l, NotARun(dir)
+		return l, rundir.NotARun(dir)
 	}
 	if err != nil {
 		return l, DataError(err)
@@ -119,9 +121,9 @@ func inputFiles(cfg *config.Config) []inputFile {
 // a checkpoint has its own.
 func baseFiles(cfg *config.Config) []inputFile {
 	var out []inputFile
-	for i, f := range modelFiles {
+	for i, f := range modeldir.Files {
 		name := filepath.ToSlash(filepath.Join(cfg.Model.Path, f))
-		out = append(out, inputFile{name: name, path: filepath.Join(cfg.Resolve(cfg.Model.Path), f), optional: i >= 2})
+		out = append(out, inputFile{name: name, path: filepath.Join(cfg.Resolve(cfg.Model.Path), f), optional: i >= modeldir.Required})
 	}
 	if name := templateFile(cfg); name != "" {
 		out = append(out, inputFile{name: name, path: cfg.Resolve(name)})

@@ -2,17 +2,17 @@ package train
 
 import (
 	"os"
-	"path/filepath"
 	"testing"
 
 	"concord/internal/report"
+	"concord/internal/rundir"
 )
 
 // Leaders change, and the record has each step once: those that were committed between
 // two leaders, and those on record after the step that a new leader begins with, which
 // come back when it fetches the later weights.
 func TestRecordAcrossLeaders(t *testing.T) {
-	path := filepath.Join(t.TempDir(), metricsFile)
+	path := rundir.Metrics(t.TempDir())
 	var first, second recentSteps
 	step := func(n int, loss float64) report.Step {
 		return report.Step{Kind: "step", Step: n, Loss: report.Float(loss)}

@@ -16,6 +16,7 @@ import (
 	"concord/internal/config"
 	"concord/internal/exchange"
 	"concord/internal/report"
+	"concord/internal/rundir"
 	"concord/internal/train/traintest"
 )
 
@@ -96,9 +97,9 @@ func TestResumeFromDamage(t *testing.T) {
 	if _, err := until("step 3/", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err }); !errors.Is(err, ErrInterrupted) {
 		t.Fatal(err)
 	}
-	cut(t, filepath.Join(dir, checkpointFolder, checkpoint.Name(3), exchange.TensorsFile), 1)
-	cut(t, filepath.Join(dir, checkpointFolder, checkpoint.Name(2), exchange.StateFile), 5)
-	cut(t, filepath.Join(dir, metricsFile), 3) // the last line, too
+	cut(t, filepath.Join(dir, rundir.CheckpointFolder, checkpoint.Name(3), exchange.TensorsFile), 1)
+	cut(t, filepath.Join(dir, rundir.CheckpointFolder, checkpoint.Name(2), exchange.StateFile), 5)
+	cut(t, rundir.Metrics(dir), 3) // the last line, too
 	out, err := until("", func(ctx context.Context, ui UI) error { _, err := Resume(ctx, dir, nil, ui); return err })
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +130,7 @@ func TestResumeOfAFinishedRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range []string{"is finished", "held-out bits per byte", "model in " + filepath.Join(dir, modelFolder)} {
+	for _, s := range []string{"is finished", "held-out bits per byte", "model in " + filepath.Join(dir, rundir.ModelFolder)} {
 		if !strings.Contains(out, s) {
 			t.Errorf("the user is not told %q:\n%s", s, out)
 		}
@@ -140,7 +141,7 @@ func TestResumeOfAFinishedRun(t *testing.T) {
 	if now := snapshot(t, dir); now != files {
 		t.Errorf("files changed:\n%s\nnow\n%s", files, now)
 	}
-	if err := os.RemoveAll(filepath.Join(dir, modelFolder)); err != nil {
+	if err := os.RemoveAll(filepath.Join(dir, rundir.ModelFolder)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Resume(context.Background(), dir, nil, UI{Out: io.Discard}); err != nil {
@@ -268,7 +269,7 @@ func TestRunFolders(t *testing.T) {
 	if sum.Before != nil || sum.After != nil {
 		t.Error("an evaluation that was not asked for")
 	}
-	if err := os.RemoveAll(filepath.Join(dir, checkpointFolder)); err != nil {
+	if err := os.RemoveAll(rundir.Checkpoints(dir)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Resume(context.Background(), dir, nil, UI{Out: io.Discard}); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "start the run again") {
@@ -292,7 +293,7 @@ func TestResumeRefusesOtherObjective(t *testing.T) {
 		if _, err := Run(ctx, cfg, UI{Out: io.Discard, Watch: watch}); !errors.Is(err, ErrInterrupted) {
 			t.Fatal(err)
 		}
-		path := filepath.Join(dir, lockFile)
+		path := filepath.Join(dir, rundir.LockFile)
 		b, err := os.ReadFile(path)
 		if err != nil || !strings.Contains(string(b), change[0]) {
 			t.Fatalf("%s is not in the lock: %v\n%s", change[0], err, b)

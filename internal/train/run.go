@@ -16,6 +16,7 @@ import (
 	"concord/internal/model"
 	"concord/internal/objective"
 	"concord/internal/report"
+	"concord/internal/rundir"
 	"concord/internal/safetensors"
 )
 
@@ -31,8 +32,8 @@ type Summary struct {
 // finished is the summary of the run in dir if it came to its end and its model
 // is still there, or nil: then there is something to do. s is its checkpoint's.
 func finished(dir string, s state) *Summary {
-	end, ok := lastEnd(filepath.Join(dir, metricsFile))
-	out := filepath.Join(dir, modelFolder)
+	end, ok := lastEnd(rundir.Metrics(dir))
+	out := filepath.Join(dir, rundir.ModelFolder)
 	weights := exists(filepath.Join(out, safetensors.SingleFile)) || exists(filepath.Join(out, safetensors.IndexFile))
 	if !ok || end.Steps != s.Step || !weights || !exists(filepath.Join(out, model.ConfigFile)) {
 		return nil
@@ -111,7 +112,7 @@ func Run(ctx context.Context, cfg *config.Config, ui UI) (*Summary, error) {
 	if err := l.stand(dir).write(dir); err != nil {
 		return nil, err
 	}
-	release, err := occupy(dir, ui.warn())
+	release, err := rundir.Occupy(dir, ui.warn())
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +144,7 @@ func ResumeMoved(ctx context.Context, dir, runFile string, overrides []string, u
 	if err := canListen(cfg); err != nil {
 		return nil, err
 	}
-	release, err := occupy(dir, ui.warn())
+	release, err := rundir.Occupy(dir, ui.warn())
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +234,7 @@ func newRunDir(cfg *config.Config, warn io.Writer) (string, error) {
 			err = os.Mkdir(dir, 0o755) // not MkdirAll: of two runs started at once, one gets it
 		}
 		if errors.Is(err, fs.ErrExist) && isDir(dir) {
-			if exists(filepath.Join(dir, checkpointFolder)) && !exists(filepath.Join(dir, modelFolder)) {
+			if exists(rundir.Checkpoints(dir)) && !exists(filepath.Join(dir, rundir.ModelFolder)) {
 				fmt.Fprintf(warn, "concord: %s is an unfinished run; continue it with: %s\n", dir, report.Command("resume", dir))
 			}
 			continue

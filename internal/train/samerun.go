@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 
 	"concord/internal/cluster"
 	"concord/internal/config"
 	"concord/internal/report"
+	"concord/internal/rundir"
 )
 
 // Equal machines start a run and continue it with one command: what the run is made
@@ -20,7 +20,7 @@ import (
 // folder already, as a resume refuses them.
 func continues(cfg *config.Config) error {
 	dir := cfg.OutDir()
-	if !exists(filepath.Join(dir, lockFile)) {
+	if !rundir.IsRun(dir) {
 		return nil
 	}
 	l, err := readLock(dir)

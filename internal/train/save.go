@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"time"
 
 	"concord/internal/checkpoint"
 	"concord/internal/cluster"
 	"concord/internal/report"
+	"concord/internal/rundir"
 )
 
 // lostLeadership is why this machine must not write to the run's folder any more: another
@@ -92,7 +92,7 @@ func (x *session) failed(err error) error {
 	if e := (*cluster.EndedError)(nil); errors.As(err, &e) { // of this machine's own coordinator
 		err = as(ErrCluster, errors.New(e.Text))
 	}
-	path, step, _, none := checkpoint.Latest(filepath.Join(x.dir, checkpointFolder))
+	path, step, _, none := checkpoint.Latest(rundir.Checkpoints(x.dir))
 	if none != nil {
 		return err
 	}

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
 	"time"
 
 	"concord/internal/report"
+	"concord/internal/rundir"
 	"concord/internal/step"
 )
 
@@ -28,15 +28,15 @@ type session struct {
 
 // loop trains to the end.
 func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summary, error) {
-	if err := trimMetrics(filepath.Join(dir, metricsFile), t.Done, s.Last); err != nil {
-		return nil, DataError(fmt.Errorf("%s: %w", metricsFile, err))
+	if err := trimMetrics(rundir.Metrics(dir), t.Done, s.Last); err != nil {
+		return nil, DataError(fmt.Errorf("%s: %w", rundir.MetricsFile, err))
 	}
-	metrics, err := os.OpenFile(filepath.Join(dir, metricsFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	metrics, err := os.OpenFile(rundir.Metrics(dir), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, DataError(fmt.Errorf("cannot write metrics: %w", err))
 	}
 	defer metrics.Close()
-	cosines, err := report.ReadCosines(filepath.Join(dir, metricsFile))
+	cosines, err := report.ReadCosines(rundir.Metrics(dir))
 	if err != nil {
 		return nil, DataError(fmt.Errorf("cannot read metrics: %w", err))
 	}
@@ -97,7 +97,7 @@ func (x *session) advance(ctx context.Context) error {
 			if err := x.lostLeadership(); err != nil {
 				return err
 			}
-			return x.unsaved(x.recent.fillRecord(filepath.Join(x.dir, metricsFile), x.Done))
+			return x.unsaved(x.recent.fillRecord(rundir.Metrics(x.dir), x.Done))
 		}
 		if err != nil {
 			return err

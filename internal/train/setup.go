@@ -11,6 +11,7 @@ import (
 	"concord/internal/config"
 	"concord/internal/data"
 	"concord/internal/model"
+	"concord/internal/modeldir"
 	"concord/internal/tokenizer"
 )
 
@@ -34,7 +35,7 @@ var Tokenising func(path string, documents int)
 // checks that they belong together.
 func openCorpus(cfg *config.Config) (*corpus, error) {
 	dir := cfg.Resolve(cfg.Model.Path)
-	mc, tok, err := openModelFiles(dir)
+	mc, tok, err := modeldir.Open(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -114,21 +115,6 @@ func (c *corpus) trainTokens(langs []string) []float64 {
 		}
 	}
 	return out
-}
-
-func openModelFiles(dir string) (model.Config, *tokenizer.Tokenizer, error) {
-	mc, err := model.ReadConfig(dir)
-	if err != nil {
-		return mc, nil, DataError(err)
-	}
-	tok, err := tokenizer.Load(filepath.Join(dir, "tokenizer.json"))
-	if err != nil {
-		return mc, nil, DataError(err)
-	}
-	if tok.VocabSize() > mc.Vocab {
-		return mc, nil, DataError(fmt.Errorf("%s: the tokenizer has ids up to %d, the embedding only %d rows (vocab_size in config.json): they do not belong together", dir, tok.VocabSize()-1, mc.Vocab))
-	}
-	return mc, tok, nil
 }
 
 // numSteps is the run's length from whichever of steps, epochs, tokens is given.

@@ -11,6 +11,7 @@ import (
 	"concord/internal/cluster/store"
 	"concord/internal/config"
 	"concord/internal/exchange"
+	"concord/internal/rundir"
 )
 
 // RunAt trains as one of several equal machines that share a store, which open opens
@@ -106,7 +107,7 @@ func (t *Trainer) sameStart(ui UI) (state, error) {
 	if err := continues(t.cfg); err != nil {
 		return state{}, err
 	}
-	if exists(filepath.Join(t.cfg.OutDir(), checkpointFolder)) {
+	if exists(rundir.Checkpoints(t.cfg.OutDir())) {
 		path, s, err := resumeFrom(t.cfg.OutDir(), t.cfg, ui)
 		if err != nil {
 			return s, err
@@ -122,7 +123,7 @@ func (t *Trainer) sameStart(ui UI) (state, error) {
 func (t *Trainer) electedOptions(ui UI) (cluster.CoordinatorOptions, error) {
 	o, err := t.coordinatorOptions(ui)
 	o.Regather = true
-	dir := ClusterDir(t.cfg.OutDir())
+	dir := rundir.Cluster(t.cfg.OutDir())
 	status := cluster.StatusTo(dir)
 	o.Changed = func(s cluster.Status, last bool) {
 		if os.MkdirAll(dir, 0o755) == nil {
@@ -189,7 +190,7 @@ func (t *Trainer) runAsLeader(ctx context.Context, l *leadership, s state, ui UI
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, DataError(err)
 	}
-	if !exists(filepath.Join(dir, lockFile)) {
+	if !rundir.IsRun(dir) {
 		l, err := newLock(t.cfg, dir)
 		if err == nil {
 			err = l.write(dir)
@@ -198,7 +199,7 @@ func (t *Trainer) runAsLeader(ctx context.Context, l *leadership, s state, ui UI
 			return nil, err
 		}
 	}
-	release, err := occupyAs(dir, l.Term(), ui.warn())
+	release, err := rundir.OccupyAs(dir, l.Term(), ui.warn())
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +210,7 @@ func (t *Trainer) runAsLeader(ctx context.Context, l *leadership, s state, ui UI
 	if path, newer, err := resumeFrom(dir, t.cfg, UI{}); err == nil && path != "" { // what the last leader evaluated
 		s = newer
 	}
-	metrics := filepath.Join(dir, metricsFile)
+	metrics := rundir.Metrics(dir)
 	if err := errors.Join(t.recent.recall(metrics, t.Done), t.recent.fillRecord(metrics, t.Done)); err != nil {
 		return nil, DataError(err)
 	}
@@ -226,7 +227,7 @@ func (t *Trainer) whileLeading(ctx context.Context, c *cluster.Coordinator, dir 
 			return as(ErrCluster, c.Err())
 		default:
 		}
-		if overtaken(dir, c.Term()) { // it does not know yet
+		if rundir.Overtaken(dir, c.Term()) { // it does not know yet
 			return as(ErrCluster, fmt.Errorf("%w: another machine writes to %s in a later term", cluster.ErrDeposed, dir))
 		}
 		return nil

@@ -17,18 +17,14 @@ import (
 	"concord/internal/config"
 	"concord/internal/exchange"
 	"concord/internal/report"
+	"concord/internal/rundir"
 	"concord/internal/safetensors"
 	"concord/internal/step"
 )
 
 const (
-	checkpointFolder = "checkpoints"
-	modelFolder      = "model"
-	bestFolder       = "model-best"
-	lockFile         = "run.lock.json"
-	metricsFile      = "metrics.jsonl"
-	stateFile        = exchange.StateFile
-	tensorsFile      = exchange.TensorsFile
+	stateFile   = exchange.StateFile
+	tensorsFile = exchange.TensorsFile
 )
 
 // state is everything of a checkpoint but the tensors.
@@ -58,7 +54,7 @@ func (t *Trainer) save(ctx context.Context, dir string, s state) error {
 		ctx, end = context.WithTimeout(context.WithoutCancel(ctx), lastFetch)
 		defer end()
 	}
-	path := filepath.Join(dir, checkpointFolder)
+	path := rundir.Checkpoints(dir)
 	saved, err := checkpoint.Save(path, s.Step, []checkpoint.File{
 		{Name: stateFile, Write: func(w io.Writer) error { return json.NewEncoder(w).Encode(s) }},
 		{Name: tensorsFile, Write: func(w io.Writer) error {
@@ -110,7 +106,7 @@ func readState(path string, cfg *config.Config) (state, error) {
 
 // latest finds the newest whole checkpoint of a run and warns of damaged ones.
 func latest(dir string, warn io.Writer) (path string, err error) {
-	path, _, skipped, err := checkpoint.Latest(filepath.Join(dir, checkpointFolder))
+	path, _, skipped, err := checkpoint.Latest(rundir.Checkpoints(dir))
 	for _, s := range skipped {
 		fmt.Fprintf(warn, "concord: passed over: %v\n", s)
 	}

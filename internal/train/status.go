@@ -3,15 +3,13 @@ package train
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"math"
 	"os"
-	"path/filepath"
 
 	"concord/internal/checkpoint"
-	"concord/internal/config"
 	"concord/internal/report"
+	"concord/internal/rundir"
 )
 
 // Status is how a run stands, as its folder tells.
@@ -32,18 +30,6 @@ type Status struct {
 	Model      string       `json:"model,omitempty"`
 }
 
-// NotARun is the error for a folder that is not a run's.
-func NotARun(dir string) error {
-	msg := fmt.Sprintf("is not the folder of a run (it has no %s)", lockFile)
-	for _, folder := range []string{dir, filepath.Dir(dir)} {
-		if known := knownRuns(folder); known != "" {
-			msg += "; runs here: " + known
-			break
-		}
-	}
-	return &config.Error{Where: dir, Msg: msg, Fix: "the folder that concord train printed, such as runs/NAME"}
-}
-
 // StatusOf tells how the run in dir stands, whether a process is making it or not.
 func StatusOf(dir string) (Status, error) {
 	l, err := readLock(dir)
@@ -52,20 +38,20 @@ func StatusOf(dir string) (Status, error) {
 	}
 	s := Status{Dir: dir, Name: l.Config.Run.Name, State: "stopped", Method: l.Config.Objective.Method, Scope: l.Config.Objective.Scope, Steps: l.Config.Schedule.Steps}
 	s.Loss = report.Float(math.NaN())
-	if err := s.tail(filepath.Join(dir, metricsFile)); err != nil {
+	if err := s.tail(rundir.Metrics(dir)); err != nil {
 		return s, DataError(err)
 	}
-	if Going(dir) {
+	if rundir.Going(dir) {
 		if s.State != "paused" {
 			s.State = "going"
 		}
 	} else if s.State == "paused" {
 		s.State = "stopped"
 	}
-	if path, step, _, err := checkpoint.Latest(filepath.Join(dir, checkpointFolder)); err == nil && path != "" {
+	if path, step, _, err := checkpoint.Latest(rundir.Checkpoints(dir)); err == nil && path != "" {
 		s.Checkpoint = step
 	}
-	if out, err := ModelDir(dir); err == nil {
+	if out, err := rundir.ModelDir(dir); err == nil {
 		s.Model = out
 	}
 	return s, nil

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"concord/internal/config"
+	"concord/internal/rundir"
 )
 
 // The status of a run on one machine, too: while it is going, stopped, finished.
@@ -47,10 +48,10 @@ func TestStatusOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	done, err := StatusOf(dir)
-	if err != nil || done.State != "finished" || done.Step != plan.Steps || done.Tokens != sum.End.Tokens || done.Model != filepath.Join(dir, modelFolder) || done.Eval == nil || done.Eval.Step != plan.Steps {
+	if err != nil || done.State != "finished" || done.Step != plan.Steps || done.Tokens != sum.End.Tokens || done.Model != filepath.Join(dir, rundir.ModelFolder) || done.Eval == nil || done.Eval.Step != plan.Steps {
 		t.Errorf("finished: %+v, %v", done, err)
 	}
-	os.Remove(filepath.Join(dir, metricsFile))
+	os.Remove(rundir.Metrics(dir))
 	if s, err := StatusOf(dir); err != nil || s.Step != 0 {
 		t.Errorf("without metrics: %+v, %v", s, err)
 	}

@@ -8,15 +8,9 @@ import (
 	"concord/internal/chat"
 	"concord/internal/config"
 	"concord/internal/data"
+	"concord/internal/modeldir"
 	"concord/internal/safetensors"
-	"concord/internal/tokenizer"
 )
-
-// modelFiles are those of the model's folder that decide the steps of a run, and
-// that another machine needs: its weights come from another machine's device. Only
-// the first two must be there: the others say what BOS and EOS are, and how
-// conversations are rendered.
-var modelFiles = append([]string{"config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"}, chat.Files...)
 
 // portableTemplate is the file of data.template as the other machines know it.
 const portableTemplate = "data/" + chat.File
@@ -97,13 +91,13 @@ func saveTemplate(cfg *config.Config, out string) error {
 	if err := safetensors.WriteFile(filepath.Join(out, chat.File), []byte(t.Source)); err != nil {
 		return fmt.Errorf("chat template: %w", err)
 	}
-	tok, err := tokenizer.Load(filepath.Join(out, "tokenizer.json"))
+	tok, err := modeldir.Tokenizer(out)
 	if err != nil {
-		return DataError(err)
-	}
-	end, err := findTurnEnd(tok, t)
-	if err != nil || !end.isToken {
 		return err
 	}
-	return addStop(tok, out, end.token)
+	end, err := modeldir.FindTurnEnd(tok, t)
+	if err != nil || !end.IsToken {
+		return err
+	}
+	return modeldir.AddStop(tok, out, end.Token)
 }

@@ -7,11 +7,15 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"concord/internal/chat"
 	"concord/internal/config"
+	"concord/internal/infer"
+	"concord/internal/modeldir"
+	"concord/internal/rundir"
 	"concord/internal/train/traintest"
 )
 
@@ -34,10 +38,10 @@ func talking(t testing.TB, overrides ...string) *config.Config {
 // A run on conversations says by which template they are rendered, and its model has
 // that template, also that of a checkpoint.
 func TestTemplateOfRun(t *testing.T) {
-	for name, want := range map[string]string{"": short, "chatml": "<|im_start|>", "mine.jinja": im} {
+	for name, want := range map[string]string{"": traintest.ShortTemplate, "chatml": "<|im_start|>", "mine.jinja": traintest.ChatMLTemplate} {
 		cfg := talking(t, "data.template="+name)
-		traintest.WriteFile(t, filepath.Join(cfg.Resolve("base"), chat.File), short)
-		traintest.WriteFile(t, cfg.Resolve("mine.jinja"), im)
+		traintest.WriteFile(t, filepath.Join(cfg.Resolve("base"), chat.File), traintest.ShortTemplate)
+		traintest.WriteFile(t, cfg.Resolve("mine.jinja"), traintest.ChatMLTemplate)
 		var said strings.Builder
 		sum, err := Run(context.Background(), cfg, UI{Out: &said})
 		if err != nil {
@@ -46,7 +50,7 @@ func TestTemplateOfRun(t *testing.T) {
 		if _, err := (Export{Checkpoint: "1"}).Write(sum.Dir); err != nil {
 			t.Fatal(err)
 		}
-		for _, out := range []string{modelFolder, "model-step-1"} {
+		for _, out := range []string{rundir.ModelFolder, "model-step-1"} {
 			raw, err := os.ReadFile(filepath.Join(sum.Dir, out, chat.File))
 			if err != nil || !strings.Contains(string(raw), want) || strings.Contains(string(raw), "generation %}") {
 				t.Errorf("data.template = %q: %s has the template %q, %v", name, out, raw, err)
@@ -82,7 +86,7 @@ func TestTurnEnds(t *testing.T) {
 			cfg := talking(t, override, "schedule.steps=1")
 			traintest.WriteFile(t, cfg.Resolve("mine.jinja"), turns(c.end))
 			traintest.WriteFile(t, filepath.Join(cfg.Resolve("base"), chat.File), turns(c.end))
-			traintest.WriteFile(t, filepath.Join(cfg.Resolve("base"), generationFile), `{"top_p": 0.90, "eos_token_id": 257}`)
+			traintest.WriteFile(t, filepath.Join(cfg.Resolve("base"), modeldir.GenerationFile), `{"top_p": 0.90, "eos_token_id": 257}`)
 			plan, err := Check(cfg)
 			if err != nil {
 				t.Fatal(err)
@@ -98,13 +102,13 @@ func TestTurnEnds(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			raw, err := os.ReadFile(filepath.Join(sum.Model, generationFile))
+			raw, err := os.ReadFile(filepath.Join(sum.Model, modeldir.GenerationFile))
 			if text := strings.Join(strings.Fields(string(raw)), ""); err != nil || text != `{"eos_token_id":[256,257],"top_p":0.90}` {
 				t.Errorf("the tuned model has %s, %v", raw, err)
 			}
-			v, err := openVoice(sum.Model, Generation{}, io.Discard)
-			if err != nil || !strings.Contains(v.String(), "stops at <|bos|> (256), <|eos|> (257)") {
-				t.Errorf("%v, %v", v, err)
+			out, err := infer.Generate(sum.Model, infer.Generation{Prompt: "A", MaxTokens: 1, TopP: 1}, cfg.Device, io.Discard)
+			if err != nil || !slices.Equal(out.StopTokens, []uint32{256, 257}) {
+				t.Errorf("the tuned model stops at %+v, %v", out, err)
 			}
 		}
 	}
@@ -113,7 +117,7 @@ func TestTurnEnds(t *testing.T) {
 // A template that has nothing to render is said to be unused.
 func TestTemplateUnused(t *testing.T) {
 	cfg := tiny(t)
-	for _, template := range []string{"", short} {
+	for _, template := range []string{"", traintest.ShortTemplate} {
 		if template != "" {
 			traintest.WriteFile(t, filepath.Join(cfg.Resolve("base"), chat.File), template)
 		}
@@ -132,8 +136,8 @@ func TestTemplateUnused(t *testing.T) {
 // What decides how conversations are rendered is fixed with the run, and travels.
 func TestTemplateIsPinned(t *testing.T) {
 	cfg := talking(t, "data.template=mine.jinja")
-	traintest.WriteFile(t, cfg.Resolve("mine.jinja"), im)
-	traintest.WriteFile(t, filepath.Join(cfg.Resolve("base"), chat.File), short)
+	traintest.WriteFile(t, cfg.Resolve("mine.jinja"), traintest.ChatMLTemplate)
+	traintest.WriteFile(t, filepath.Join(cfg.Resolve("base"), chat.File), traintest.ShortTemplate)
 	p := portable(cfg)
 	files, open, err := runFiles(cfg)
 	if err != nil {
@@ -151,7 +155,7 @@ func TestTemplateIsPinned(t *testing.T) {
 	} else {
 		raw, _ := io.ReadAll(r)
 		r.Close()
-		if string(raw) != im {
+		if string(raw) != traintest.ChatMLTemplate {
 			t.Errorf("other machines get the template %q", raw)
 		}
 	}

@@ -2,8 +2,8 @@
 // device and the loop over steps, with evaluation, checkpoints and reports.
 //
 // Run and Resume (run.go) drive the loop (session.go), whose steps are
-// step.Trainer's; how machines share a step is package exchange's. Evaluate, Score
-// and Generate use the same model for inference. Everything here is driven by one
+// step.Trainer's; how machines share a step is package exchange's, and what a model
+// is used for without training it package infer's. Everything here is driven by one
 // goroutine.
 package train
 

@@ -18,6 +18,7 @@ import (
 	"concord/internal/config"
 	"concord/internal/exchange"
 	"concord/internal/report"
+	"concord/internal/rundir"
 	"concord/internal/step"
 	"concord/transport"
 )
@@ -209,7 +210,7 @@ func workFolder(dir string, ca [32]byte, warn io.Writer) (path string, release f
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return "", nil, DataError(err)
 		}
-		release, err := occupy(dir, warn)
+		release, err := rundir.Occupy(dir, warn)
 		return dir, release, err
 	}
 	cache, err := os.UserCacheDir()
@@ -222,7 +223,7 @@ func workFolder(dir string, ca [32]byte, warn io.Writer) (path string, release f
 		if err := os.MkdirAll(path, 0o700); err != nil {
 			return "", nil, DataError(err)
 		}
-		if release, err := occupy(path, warn); err == nil {
+		if release, err := rundir.Occupy(path, warn); err == nil {
 			return path, release, nil
 		}
 	}

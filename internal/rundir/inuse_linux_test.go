@@ -1,4 +1,4 @@
-package train
+package rundir
 
 import (
 	"io"
@@ -25,7 +25,7 @@ func TestOccupyInContainers(t *testing.T) {
 	}
 	first.Process.Kill()
 	first.Wait()
-	release, err := occupy(dir, io.Discard)
+	release, err := Occupy(dir, io.Discard)
 	if err != nil {
 		t.Fatal("after kill -9 of the first:", err)
 	}

@@ -1,4 +1,4 @@
-package train
+package infer
 
 import (
 	"errors"
@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"concord/internal/chat"
+	"concord/internal/fault"
+	"concord/internal/modeldir"
 	"concord/internal/tokenizer"
 )
 
@@ -21,22 +23,22 @@ type voice struct {
 
 // openVoice reads the folder of a model and says on warn what is used.
 func openVoice(dir string, g Generation, warn io.Writer) (*voice, error) {
-	_, tok, err := openModelFiles(dir)
+	_, tok, err := modeldir.Open(dir)
 	if err != nil {
 		return nil, err
 	}
 	v := &voice{tok: tok}
 	if !g.Raw {
 		if v.template, err = chat.Open(g.Template, dir); err != nil {
-			return nil, DataError(err)
+			return nil, fault.Data(err)
 		}
 	}
 	if v.template == nil && g.System != "" {
-		return nil, DataError(fmt.Errorf("%s: no chat template that could say what the system says: "+
+		return nil, fault.Data(fmt.Errorf("%s: no chat template that could say what the system says: "+
 			"give --template chatml, or leave --system out", dir))
 	}
 	if err := v.readStops(dir); err != nil {
-		return nil, DataError(err)
+		return nil, fault.Data(err)
 	}
 	fmt.Fprintln(warn, "concord:", v)
 	return v, nil
@@ -47,14 +49,14 @@ func (v *voice) readStops(dir string) (err error) {
 	if v.stop, err = v.tok.StopTokens(dir); err != nil || v.template == nil {
 		return err
 	}
-	end, err := findTurnEnd(v.tok, v.template)
+	end, err := modeldir.FindTurnEnd(v.tok, v.template)
 	switch {
 	case err != nil:
 		return err
-	case end.isToken:
-		v.stop = withToken(v.stop, end.token)
-	case end.text != "":
-		v.stopTexts = []string{end.text}
+	case end.IsToken:
+		v.stop = modeldir.WithToken(v.stop, end.Token)
+	case end.Text != "":
+		v.stopTexts = []string{end.Text}
 	}
 	return nil
 }
@@ -104,14 +106,14 @@ func newConversation(system string) *chat.Conversation {
 func (v *voice) ask(c *chat.Conversation) ([]uint32, error) {
 	text, err := v.template.Prompt(c)
 	if err != nil {
-		return nil, DataError(err)
+		return nil, fault.Data(err)
 	}
 	ids, err := v.tok.Encode(text, false)
 	if err == nil && len(ids) == 0 {
 		err = errors.New("the chat template makes an empty text of the conversation")
 	}
 	if err != nil {
-		return nil, DataError(err)
+		return nil, fault.Data(err)
 	}
 	return ids, nil
 }
@@ -120,7 +122,7 @@ func (v *voice) ask(c *chat.Conversation) ([]uint32, error) {
 func promptIDs(tok *tokenizer.Tokenizer, prompt string) ([]uint32, error) {
 	ids, err := tok.Encode(prompt, true)
 	if err != nil {
-		return nil, DataError(err)
+		return nil, fault.Data(err)
 	}
 	if len(ids) > 0 {
 		return ids, nil
@@ -128,5 +130,5 @@ func promptIDs(tok *tokenizer.Tokenizer, prompt string) ([]uint32, error) {
 	if bos, ok := tok.BOS(); ok {
 		return []uint32{bos}, nil
 	}
-	return nil, DataError(errors.New("the prompt is empty and the tokenizer has no BOS token to begin with"))
+	return nil, fault.Data(errors.New("the prompt is empty and the tokenizer has no BOS token to begin with"))
 }

@@ -1,4 +1,4 @@
-package train
+package rundir
 
 import (
 	"encoding/json"
@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"concord/internal/fault"
 	"concord/internal/filelock"
 )
 
@@ -22,20 +23,20 @@ type owner struct {
 	Term uint32 `json:"term,omitempty"` // of the coordinator, where equal machines elect it
 }
 
-// occupy makes this process the only one that writes to the run in dir, until
+// Occupy makes this process the only one that writes to the run in dir, until
 // release is called or the process ends. On file systems without locks it says so and
-// keeps nobody out.
-func occupy(dir string, warn io.Writer) (release func(), err error) { return occupyAs(dir, 0, warn) }
+// keeps nobody out. Another process that tries is refused with this one's number.
+func Occupy(dir string, warn io.Writer) (release func(), err error) { return OccupyAs(dir, 0, warn) }
 
-// occupyAs is occupy for the coordinator of a term (0: not elected). It takes the folder
+// OccupyAs is Occupy for the coordinator of a term (0: not elected). It takes the folder
 // from one of an earlier term, whose process may be there still, paused or cut off: that
-// one finds the later term before it writes, see overtaken.
-func occupyAs(dir string, term uint32, warn io.Writer) (release func(), err error) {
+// one finds the later term before it writes, see Overtaken.
+func OccupyAs(dir string, term uint32, warn io.Writer) (release func(), err error) {
 	path := filepath.Join(dir, inUseFile)
 	for try := range 10 {
 		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 		if err != nil {
-			return nil, DataError(fmt.Errorf("cannot write to the run's folder: %w", err))
+			return nil, fault.Data(fmt.Errorf("cannot write to the run's folder: %w", err))
 		}
 		switch err := filelock.Try(f); {
 		case errors.Is(err, filelock.ErrHeld):
@@ -45,17 +46,17 @@ func occupyAs(dir string, term uint32, warn io.Writer) (release func(), err erro
 				continue
 			}
 			if o := readOwner(path); o.Term == 0 || o.Term >= term {
-				return nil, DataError(fmt.Errorf("%s is being written to by process %d on %q\n  fix: wait for it or stop it", dir, o.PID, o.Host))
+				return nil, fault.Data(fmt.Errorf("%s is being written to by process %d on %q\n  fix: wait for it or stop it", dir, o.PID, o.Host))
 			}
 			if err := os.Remove(path); err != nil { // a new file, a new lock
-				return nil, DataError(err)
+				return nil, fault.Data(err)
 			}
 			continue
 		case errors.Is(err, errors.ErrUnsupported):
 			fmt.Fprintf(warn, "concord: the file system of %s has no locks (%v): nothing keeps a second process from writing there\n", dir, err)
 		case err != nil:
 			f.Close()
-			return nil, DataError(err)
+			return nil, fault.Data(err)
 		}
 		if !names(path, f) { // removed by its last owner since it was opened
 			f.Close()
@@ -63,11 +64,11 @@ func occupyAs(dir string, term uint32, warn io.Writer) (release func(), err erro
 		}
 		if err := sign(f, term); err != nil {
 			f.Close()
-			return nil, DataError(fmt.Errorf("cannot write %s: %w", path, err))
+			return nil, fault.Data(fmt.Errorf("cannot write %s: %w", path, err))
 		}
 		return func() { leave(path, f) }, nil
 	}
-	return nil, DataError(fmt.Errorf("%s: other processes take and leave it all the time", dir))
+	return nil, fault.Data(fmt.Errorf("%s: other processes take and leave it all the time", dir))
 }
 
 // names says that path is the open file f.
@@ -114,8 +115,8 @@ func readOwner(path string) (o owner) {
 	return o
 }
 
-// overtaken says that a coordinator of a later term writes to the run in dir.
-func overtaken(dir string, term uint32) bool {
+// Overtaken says that a coordinator of a later term writes to the run in dir.
+func Overtaken(dir string, term uint32) bool {
 	return readOwner(filepath.Join(dir, inUseFile)).Term > term
 }
 

@@ -1,4 +1,4 @@
-package train
+package rundir
 
 import (
 	"errors"
@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"concord/internal/fault"
 )
 
 // A run's folder has one writer, which the error names; whatever file a process left
@@ -24,7 +26,7 @@ func TestOccupy(t *testing.T) {
 		if Going(dir) {
 			t.Errorf("%s: a run that nobody makes is going", left)
 		}
-		release, err := occupy(dir, io.Discard)
+		release, err := Occupy(dir, io.Discard)
 		if err != nil {
 			t.Fatalf("%s: %v", left, err)
 		}
@@ -32,10 +34,10 @@ func TestOccupy(t *testing.T) {
 			t.Errorf("%s: a run is not going", left)
 		}
 		want := fmt.Sprintf("process %d", os.Getpid())
-		if _, err := occupy(dir, io.Discard); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), dir) {
+		if _, err := Occupy(dir, io.Discard); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), dir) {
 			t.Errorf("%s: a second time: %v, want a data error that names the first", left, err)
 		}
-		if _, err := occupyAs(dir, 7, io.Discard); err == nil {
+		if _, err := OccupyAs(dir, 7, io.Discard); err == nil {
 			t.Errorf("%s: a coordinator takes a folder from a process that no election made", left)
 		}
 		if release(); exists(path) {
@@ -48,23 +50,23 @@ func TestOccupy(t *testing.T) {
 // still there; that one sees it, and leaves the folder to its successor.
 func TestOccupyByTerm(t *testing.T) {
 	dir := t.TempDir()
-	old, err := occupyAs(dir, 3, io.Discard)
+	old, err := OccupyAs(dir, 3, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, term := range []uint32{2, 3} {
-		if _, err := occupyAs(dir, term, io.Discard); err == nil {
+		if _, err := OccupyAs(dir, term, io.Discard); err == nil {
 			t.Errorf("term %d takes the folder from term 3", term)
 		}
 	}
-	if overtaken(dir, 3) {
+	if Overtaken(dir, 3) {
 		t.Error("term 3 is overtaken by nobody")
 	}
-	release, err := occupyAs(dir, 4, io.Discard)
+	release, err := OccupyAs(dir, 4, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !overtaken(dir, 3) || overtaken(dir, 4) {
+	if !Overtaken(dir, 3) || Overtaken(dir, 4) {
 		t.Error("term 4 took over, and it does not show")
 	}
 	if old(); !Going(dir) {
@@ -80,7 +82,7 @@ func holdFolder(t *testing.T) {
 	if dir == "" {
 		return
 	}
-	if _, err := occupy(dir, io.Discard); err != nil {
+	if _, err := Occupy(dir, io.Discard); err != nil {
 		fmt.Printf("refused %v\n", err)
 	} else {
 		fmt.Printf("holds %d\n", os.Getpid())
@@ -118,12 +120,12 @@ func TestOccupierIsKilled(t *testing.T) {
 	if !strings.HasPrefix(word, "holds") {
 		t.Fatal(word)
 	}
-	if _, err := occupy(dir, io.Discard); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("process %d", c.Process.Pid)) {
+	if _, err := Occupy(dir, io.Discard); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("process %d", c.Process.Pid)) {
 		t.Errorf("while it lives: %v", err)
 	}
 	c.Process.Kill()
 	c.Wait()
-	release, err := occupy(dir, io.Discard)
+	release, err := Occupy(dir, io.Discard)
 	if err != nil {
 		t.Fatal("after kill -9:", err)
 	}

@@ -1,4 +1,4 @@
-package train
+package infer
 
 import (
 	"fmt"
@@ -6,7 +6,10 @@ import (
 
 	"concord/internal/chat"
 	"concord/internal/config"
+	"concord/internal/fault"
 	"concord/internal/model"
+	"concord/internal/modeldir"
+	"concord/internal/rundir"
 )
 
 // Chat is a conversation with a model: each question is asked with the whole
@@ -14,7 +17,7 @@ import (
 // concurrent use.
 type Chat struct {
 	voice  *voice
-	x      *inference
+	model  *Model
 	dec    *model.Decoder
 	cached []uint32 // the tokens in the cache
 	room   int      // tokens of the context
@@ -26,7 +29,7 @@ type Chat struct {
 // (0: as many as the model knows, 4096 at most). Of g it takes System and
 // Template. A model without a chat template is refused.
 func OpenChat(dir string, context int, g Generation, d config.Device, warn io.Writer) (*Chat, error) {
-	dir, err := ModelDir(dir)
+	dir, err := rundir.ModelDir(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -36,20 +39,20 @@ func OpenChat(dir string, context int, g Generation, d config.Device, warn io.Wr
 		return nil, err
 	}
 	if c.voice.template == nil {
-		return nil, DataError(fmt.Errorf("%s has no chat template: concord generate continues a text; --template chatml chats in ChatML", dir))
+		return nil, fault.Data(fmt.Errorf("%s has no chat template: concord generate continues a text; --template chatml chats in ChatML", dir))
 	}
-	mc, _, err := openModelFiles(dir)
+	mc, _, err := modeldir.Open(dir)
 	if err != nil {
 		return nil, err
 	}
 	if c.room = context; c.room == 0 {
 		c.room = min(mc.MaxPositions, 4096)
 	}
-	if c.x, err = openInference(dir, d, 1, 2, warn); err != nil {
+	if c.model, err = Open(dir, d, 1, 2, warn); err != nil {
 		return nil, err
 	}
-	if c.dec, err = c.x.decoder(c.room); err != nil {
-		c.x.Close()
+	if c.dec, err = c.model.decoder(c.room); err != nil {
+		c.model.Close()
 		return nil, err
 	}
 	return c, nil
@@ -78,7 +81,7 @@ func (c *Chat) answer(g Generation) (*Generated, error) {
 		return nil, err
 	}
 	if g.MaxTokens = min(g.MaxTokens, c.room-len(ids)); g.MaxTokens < 1 {
-		return nil, DataError(fmt.Errorf("the conversation has %d tokens, the context %d: begin anew with /new, or give --context",
+		return nil, fault.Data(fmt.Errorf("the conversation has %d tokens, the context %d: begin anew with /new, or give --context",
 			len(ids), c.room))
 	}
 	same := 0
@@ -89,7 +92,7 @@ func (c *Chat) answer(g Generation) (*Generated, error) {
 	out, err := c.voice.generate(c.dec, ids, g)
 	if err != nil {
 		c.cached = nil
-		return nil, classify(err)
+		return nil, fault.Classify(err)
 	}
 	c.cached = append(append(c.cached[:0], ids...), out.IDs...)[:c.dec.Len()]
 	return out, nil
@@ -101,5 +104,5 @@ func (c *Chat) New() { c.talk = newConversation(c.system) }
 // Close frees the device.
 func (c *Chat) Close() {
 	c.dec.Release()
-	c.x.Close()
+	c.model.Close()
 }

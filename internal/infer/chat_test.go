@@ -1,4 +1,4 @@
-package train
+package infer
 
 import (
 	"errors"
@@ -10,30 +10,27 @@ import (
 	"testing"
 
 	"concord/internal/chat"
+	"concord/internal/config"
+	"concord/internal/fault"
+	"concord/internal/modeldir"
+	"concord/internal/train/traintest"
 )
 
-// im is ChatML without its newlines.
-const im = `{% for m in messages %}{{ '<|im_start|>' + m.role + m.content + '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant{% endif %}`
-
-// short is a chat template that fits the tiny model's context of 64 bytes: "uhi\na".
-const short = `{% for m in messages %}{{ m.role[0] + m.content + '\n' }}{% endfor %}{% if add_generation_prompt %}a{% endif %}`
-
 // withTemplate gives the tiny model a chat template and returns its folder.
-func withTemplate(t *testing.T, source string) (base string, chatting Generation) {
+func withTemplate(t *testing.T, source string) (base string, d config.Device, chatting Generation) {
 	t.Helper()
-	base = tiny(t).Resolve("base")
+	base, d = tiny(t)
 	if err := os.WriteFile(filepath.Join(base, chat.File), []byte(source), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return base, Generation{MaxTokens: 5, TopP: 1}
+	return base, d, Generation{MaxTokens: 5, TopP: 1}
 }
 
 // A question is asked with the text that the folder's template makes of it; what
 // is streamed and returned is the answer alone. --raw continues the text.
 func TestGenerateByTemplate(t *testing.T) {
-	base, g := withTemplate(t, short)
-	d := tiny(t).Device
-	_, tok, err := openModelFiles(base)
+	base, d, g := withTemplate(t, traintest.ShortTemplate)
+	_, tok, err := modeldir.Open(base)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,8 +66,7 @@ func TestGenerateByTemplate(t *testing.T) {
 // Each question goes with the whole conversation, and answers are those of a cache
 // that begins anew.
 func TestChat(t *testing.T) {
-	base, g := withTemplate(t, short)
-	d := tiny(t).Device
+	base, d, g := withTemplate(t, traintest.ShortTemplate)
 	talk, err := OpenChat(base, 0, Generation{System: "be"}, d, io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +82,7 @@ func TestChat(t *testing.T) {
 		if got := talk.voice.tok.Decode(out.Prompt, false); got != history {
 			t.Fatalf("asked with %q, want %q", got, history)
 		}
-		fresh, err := talk.x.decoder(64)
+		fresh, err := talk.model.decoder(64)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,7 +93,7 @@ func TestChat(t *testing.T) {
 		}
 		history += out.Text + "\n"
 	}
-	if _, err := talk.Ask(strings.Repeat("x", 60), g); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "/new") {
+	if _, err := talk.Ask(strings.Repeat("x", 60), g); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "/new") {
 		t.Errorf("more than the context: %v", err)
 	}
 	if out, err := talk.Ask("on", g); err != nil || !strings.HasPrefix(talk.voice.tok.Decode(out.Prompt, false), history+"uon") {
@@ -116,8 +112,8 @@ func TestStopsOfTemplate(t *testing.T) {
 		source string
 		texts  []string
 		says   string
-	}{{short, []string{"\n"}, `the text "\n"`}, {turn, nil, "stops at <|eos|> ("}, {im, []string{"<|im_end|>"}, "<|im_end|>"}} {
-		base, g := withTemplate(t, c.source)
+	}{{traintest.ShortTemplate, []string{"\n"}, `the text "\n"`}, {turn, nil, "stops at <|eos|> ("}, {traintest.ChatMLTemplate, []string{"<|im_end|>"}, "<|im_end|>"}} {
+		base, _, g := withTemplate(t, c.source)
 		v, err := openVoice(base, g, io.Discard)
 		if err != nil {
 			t.Fatal(err)
@@ -129,19 +125,18 @@ func TestStopsOfTemplate(t *testing.T) {
 }
 
 func TestChatRefuses(t *testing.T) {
-	cfg := tiny(t)
-	base := cfg.Resolve("base")
-	if _, err := OpenChat(base, 0, Generation{}, cfg.Device, io.Discard); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "--template chatml") {
+	base, d := tiny(t)
+	if _, err := OpenChat(base, 0, Generation{}, d, io.Discard); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "--template chatml") {
 		t.Errorf("no template: %v", err)
 	}
-	if _, err := Generate(base, Generation{Prompt: "a", System: "b", MaxTokens: 1, TopP: 1}, cfg.Device, io.Discard); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "--system") {
+	if _, err := Generate(base, Generation{Prompt: "a", System: "b", MaxTokens: 1, TopP: 1}, d, io.Discard); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "--system") {
 		t.Errorf("a system without a template: %v", err)
 	}
-	if _, err := OpenChat(base, 65, Generation{Template: "chatml"}, cfg.Device, io.Discard); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "64") {
+	if _, err := OpenChat(base, 65, Generation{Template: "chatml"}, d, io.Discard); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "64") {
 		t.Errorf("more context than the model knows: %v", err)
 	}
-	base, _ = withTemplate(t, "{{ raise_exception('only in the morning') }}")
-	if _, err := Generate(base, Generation{Prompt: "a", MaxTokens: 1, TopP: 1}, cfg.Device, io.Discard); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "only in the morning") {
+	base, d, _ = withTemplate(t, "{{ raise_exception('only in the morning') }}")
+	if _, err := Generate(base, Generation{Prompt: "a", MaxTokens: 1, TopP: 1}, d, io.Discard); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "only in the morning") {
 		t.Errorf("a template that refuses: %v", err)
 	}
 }

@@ -1,0 +1,124 @@
+// Package infer is what a model is used for without training it: likelihoods, texts,
+// conversations, hidden states. A folder is a model's or a run's, which stands for its
+// final model.
+package infer
+
+import (
+	"fmt"
+	"io"
+
+	"concord/bucket"
+	"concord/internal/config"
+	"concord/internal/device"
+	"concord/internal/fault"
+	"concord/internal/model"
+	"concord/internal/rundir"
+	"concord/tensor"
+)
+
+// Model is a model on a device without anything for training. Not safe for concurrent
+// use.
+type Model struct {
+	Config model.Config
+	Engine *tensor.Engine
+	Net    model.Model
+	store  *bucket.Store
+}
+
+// Open loads the model in the folder dir for batches of rows × seqLen tokens.
+func Open(dir string, d config.Device, rows, seqLen int, warn io.Writer) (*Model, error) {
+	c, err := model.ReadConfig(dir)
+	if err != nil {
+		return nil, fault.Data(err)
+	}
+	x := &Model{Config: c}
+	if x.Engine, err = device.Open(d, nil, warn); err != nil {
+		return nil, err
+	}
+	if err := x.load(dir, rows, seqLen); err != nil {
+		x.Close()
+		return nil, err
+	}
+	return x, nil
+}
+
+func (x *Model) load(dir string, rows, seqLen int) (err error) {
+	if x.store, err = device.NewStore(x.Engine, device.Params(x.Config), "layer", 1); err != nil {
+		return err
+	}
+	x.Net, err = model.New(x.Engine, x.Config, x.store, model.Dims{
+		Rows: rows, SeqLen: seqLen, LogitsChunk: device.LogitsChunk(x.Engine.Dev, x.Config.Vocab), ForwardOnly: true,
+	})
+	if err != nil {
+		if x.Engine.Dev.Err() != nil {
+			return fault.Device(err)
+		}
+		return fault.Data(err)
+	}
+	return device.LoadWeights(x.Engine, x.Config, x.store, dir)
+}
+
+// Close frees the device.
+func (x *Model) Close() {
+	if x.Net != nil {
+		x.Net.Release()
+	}
+	if x.store != nil {
+		x.store.Release()
+	}
+	x.Engine.Dev.Close()
+}
+
+// Score returns, for each sequence of n token ids, the n−1 negative
+// log-likelihoods in nats of ids[1:] given what stands before each.
+func Score(dir string, sequences [][]uint32, d config.Device, warn io.Writer) ([][]float32, error) {
+	dir, err := rundir.ModelDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	longest := 2
+	for i, s := range sequences {
+		if len(s) < 2 {
+			return nil, fault.Data(fmt.Errorf("sequence %d has %d ids: a likelihood needs two", i+1, len(s)))
+		}
+		longest = max(longest, len(s))
+	}
+	c, err := model.ReadConfig(dir)
+	if err != nil {
+		return nil, fault.Data(err)
+	}
+	for i, s := range sequences {
+		for _, id := range s {
+			if int64(id) >= int64(c.Vocab) {
+				return nil, fault.Data(fmt.Errorf("sequence %d: id %d is outside 0 … %d, the model's vocabulary", i+1, id, c.Vocab-1))
+			}
+		}
+	}
+	x, err := Open(dir, d, 1, longest, warn)
+	if err != nil {
+		return nil, err
+	}
+	defer x.Close()
+	out := make([][]float32, len(sequences))
+	for i, s := range sequences {
+		if out[i], err = x.Net.Score(s); err != nil {
+			if x.Engine.Dev.Err() != nil {
+				return nil, fault.Classify(err)
+			}
+			return nil, fault.Data(fmt.Errorf("sequence %d: %w", i+1, err))
+		}
+	}
+	return out, nil
+}
+
+// decoder makes a key-value cache for so many tokens.
+func (x *Model) decoder(tokens int) (*model.Decoder, error) {
+	dec, err := x.Net.NewDecoder(tokens)
+	if err == nil {
+		return dec, nil
+	}
+	if x.Engine.Dev.Err() != nil {
+		return nil, fault.Device(err)
+	}
+	return nil, fault.Data(fmt.Errorf("%w: a shorter prompt or a lower --max-tokens", err))
+}
