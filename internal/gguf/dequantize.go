@@ -40,25 +40,26 @@ type format struct {
 	name          string
 	values, bytes int // of a block
 	decode        func(out []float32, b []byte)
+	encode        func(dst []byte, x []float32) ([]byte, bool) // nil: it is only read; not ok: beyond the type's range
 }
 
 var formats map[Type]format
 
 func init() { // String, which the table is for, refers to it
 	formats = map[Type]format{
-		F32: {"F32", 1, 4, func(out []float32, b []byte) { out[0] = math.Float32frombits(binary.LittleEndian.Uint32(b)) }},
-		F16: {"F16", 1, 2, func(out []float32, b []byte) { out[0] = half(b) }},
+		F32: {"F32", 1, 4, func(out []float32, b []byte) { out[0] = math.Float32frombits(binary.LittleEndian.Uint32(b)) }, encodeF32},
+		F16: {"F16", 1, 2, func(out []float32, b []byte) { out[0] = half(b) }, encodeF16},
 		BF16: {"BF16", 1, 2, func(out []float32, b []byte) {
 			out[0] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16)
-		}},
-		Q4_0: {"Q4_0", 32, 18, decodeQ40},
-		Q4_1: {"Q4_1", 32, 20, decodeQ41},
-		Q5_0: {"Q5_0", 32, 22, decodeQ50},
-		Q5_1: {"Q5_1", 32, 24, decodeQ51},
-		Q8_0: {"Q8_0", 32, 34, decodeQ80},
-		Q4_K: {"Q4_K", 256, 144, decodeQ4K},
-		Q5_K: {"Q5_K", 256, 176, decodeQ5K},
-		Q6_K: {"Q6_K", 256, 210, decodeQ6K},
+		}, encodeBF16},
+		Q4_0: {"Q4_0", 32, 18, decodeQ40, encodeQ40},
+		Q4_1: {"Q4_1", 32, 20, decodeQ41, nil},
+		Q5_0: {"Q5_0", 32, 22, decodeQ50, nil},
+		Q5_1: {"Q5_1", 32, 24, decodeQ51, nil},
+		Q8_0: {"Q8_0", 32, 34, decodeQ80, encodeQ80},
+		Q4_K: {"Q4_K", 256, 144, decodeQ4K, nil},
+		Q5_K: {"Q5_K", 256, 176, decodeQ5K, nil},
+		Q6_K: {"Q6_K", 256, 210, decodeQ6K, nil},
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"concord/internal/tokenizer"
@@ -13,10 +14,12 @@ import (
 
 // The types of tokens, as llama.cpp numbers them.
 const (
+	tokenNormal      = 1
 	tokenUnknown     = 2
 	tokenControl     = 3
 	tokenUserDefined = 4
 	tokenUnused      = 5
+	tokenByte        = 6
 )
 
 // vocabulary is what the metadata say of the tokenizer.
@@ -96,7 +99,7 @@ type object = map[string]any
 // kindOf is a token's type.
 func (v *vocabulary) kindOf(id int) int32 {
 	if v.types == nil {
-		return 1
+		return tokenNormal
 	}
 	return v.types[id]
 }
@@ -147,34 +150,49 @@ func (v *vocabulary) tokenizer() (object, error) {
 // byteLevel is BPE over bytes; how a text is split into words stands in
 // tokenizer.ggml.pre.
 func (v *vocabulary) byteLevel(out object) error {
-	level := func(regex bool) object {
-		return object{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex}
+	name, _ := Value[string](v.f, "tokenizer.ggml.pre")
+	if same := aliases[name]; same != "" {
+		name = same
 	}
-	split := func(pattern string) object {
-		words := object{"type": "Split", "pattern": object{"Regex": pattern}, "behavior": "Isolated", "invert": false}
-		return object{"type": "Sequence", "pretokenizers": []object{words, level(false)}}
-	}
-	pre, _ := Value[string](v.f, "tokenizer.ggml.pre")
-	ignoreMerges := false
-	switch pre {
-	case "llama-bpe", "llama3", "llama-v3":
-		out["pre_tokenizer"], ignoreMerges = split(tokenizer.PatternLlama3), true
-	case "qwen2":
-		out["normalizer"], out["pre_tokenizer"] = object{"type": "NFC"}, split(tokenizer.PatternQwen2)
-	case "smollm":
-		out["pre_tokenizer"] = object{"type": "Sequence", "pretokenizers": []object{{"type": "Digits", "individual_digits": true}, level(true)}}
-	case "gpt-2":
-		out["pre_tokenizer"] = level(true)
-	default:
-		return fmt.Errorf("tokenizer.ggml.pre %q is not supported: supported are llama-bpe, qwen2, smollm, gpt-2", pre)
+	w, ok := splittings[name]
+	if !ok {
+		return fmt.Errorf("tokenizer.ggml.pre %q is not supported: supported are %s", name, strings.Join(slices.Sorted(maps.Keys(splittings)), ", "))
 	}
 	if v.merges == nil {
 		return fmt.Errorf("there are no tokenizer.ggml.merges")
 	}
-	out["decoder"] = level(true)
-	out["model"] = bpe(object{"unk_token": nil, "fuse_unk": false, "byte_fallback": false, "ignore_merges": ignoreMerges, "vocab": v.vocab(), "merges": v.merges})
+	out["normalizer"], out["pre_tokenizer"], out["decoder"] = w.normalizer, w.words, level(true)
+	out["model"] = bpe(object{"unk_token": nil, "fuse_unk": false, "byte_fallback": false, "ignore_merges": w.ignoreMerges, "vocab": v.vocab(), "merges": v.merges})
 	return nil
 }
+
+// splitting is how a byte-level tokenizer cuts a text into words.
+type splitting struct {
+	normalizer   any
+	words        object
+	ignoreMerges bool
+}
+
+func level(regex bool) object {
+	return object{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex}
+}
+
+func split(pattern string) object {
+	words := object{"type": "Split", "pattern": object{"Regex": pattern}, "behavior": "Isolated", "invert": false}
+	return object{"type": "Sequence", "pretokenizers": []object{words, level(false)}}
+}
+
+// splittings are what the names in tokenizer.ggml.pre stand for.
+var splittings = map[string]splitting{
+	"llama-bpe": {words: split(tokenizer.PatternLlama3), ignoreMerges: true},
+	"smaug-bpe": {words: split(tokenizer.PatternLlama3)},
+	"qwen2":     {words: split(tokenizer.PatternQwen2), normalizer: object{"type": "NFC"}},
+	"smollm":    {words: object{"type": "Sequence", "pretokenizers": []object{{"type": "Digits", "individual_digits": true}, level(true)}}},
+	"gpt-2":     {words: level(true)},
+}
+
+// aliases are other names for the same.
+var aliases = map[string]string{"llama3": "llama-bpe", "llama-v3": "llama-bpe"}
 
 // bpe is a BPE model of these settings.
 func bpe(settings object) object {
@@ -257,20 +275,43 @@ func (v *vocabulary) addsBOS() bool {
 	return v.bos >= 0 && (add || !ok && v.kind == "llama")
 }
 
-// template puts BOS first where texts begin with it.
+// addsEOS says that texts end with EOS.
+func (v *vocabulary) addsEOS() bool {
+	add, _ := Value[bool](v.f, "tokenizer.ggml.add_eos_token")
+	return v.eos >= 0 && add
+}
+
+// template puts BOS first where texts begin with it, and EOS last.
 func (v *vocabulary) template() any {
-	if !v.addsBOS() {
+	ids := []int{-1, -1} // before and after
+	if v.addsBOS() {
+		ids[0] = v.bos
+	}
+	if v.addsEOS() {
+		ids[1] = v.eos
+	}
+	if ids[0]+ids[1] == -2 {
 		return nil
 	}
-	bos := v.tokens[v.bos]
-	special := object{"SpecialToken": object{"id": bos, "type_id": 0}}
-	part := func(id string) object { return object{"Sequence": object{"id": id, "type_id": 0}} }
-	return object{"type": "TemplateProcessing", "single": []object{special, part("A")}, "pair": []object{special, part("A"), part("B")},
-		"special_tokens": object{bos: object{"id": bos, "ids": []int{v.bos}, "tokens": []string{bos}}}}
+	specials := object{}
+	around := func(sequence string) []object {
+		out := []object{{"Sequence": object{"id": sequence, "type_id": 0}}}
+		for side, id := range ids {
+			if id < 0 {
+				continue
+			}
+			token := v.tokens[id]
+			specials[token] = object{"id": token, "ids": []int{id}, "tokens": []string{token}}
+			out = slices.Insert(out, side*len(out), object{"SpecialToken": object{"id": token, "type_id": 0}})
+		}
+		return out
+	}
+	single := around("A")
+	return object{"type": "TemplateProcessing", "single": single, "pair": append(around("A"), object{"Sequence": object{"id": "B", "type_id": 0}}), "special_tokens": specials}
 }
 
 func (v *vocabulary) config() object {
-	out := object{"tokenizer_class": "PreTrainedTokenizerFast", "add_bos_token": v.addsBOS(), "clean_up_tokenization_spaces": false}
+	out := object{"tokenizer_class": "PreTrainedTokenizerFast", "add_bos_token": v.addsBOS(), "add_eos_token": v.addsEOS(), "clean_up_tokenization_spaces": false}
 	if v.bos >= 0 {
 		out["bos_token"] = v.tokens[v.bos]
 	}

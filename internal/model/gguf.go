@@ -36,8 +36,8 @@ const (
 type GGUF struct {
 	Config  Config
 	file    *gguf.File
-	tensors map[string]ggufTensor // by our names of the parameters
-	last    string                // whose values held are
+	tensors ggufPlacing
+	last    string // whose values held are
 	held    [][]float32
 }
 
@@ -56,16 +56,30 @@ func ReadGGUF(f *gguf.File) (*GGUF, error) {
 	if err != nil {
 		return nil, fmt.Errorf("model: %s: %w", f.Path, err)
 	}
-	g := &GGUF{Config: c, file: f, tensors: map[string]ggufTensor{}}
+	g := &GGUF{Config: c, file: f}
 	if err := g.locate(); err != nil {
 		return nil, fmt.Errorf("model: %s: %w", f.Path, err)
 	}
 	return g, nil
 }
 
-// locate finds every parameter and refuses tensors that would be lost.
-func (g *GGUF) locate() error {
-	c, arch := g.Config, g.arch()
+// ggufPlacing says where the parameters lie, by our names.
+type ggufPlacing map[string]ggufTensor
+
+// of lists the parameters in a tensor, in its order.
+func (p ggufPlacing) of(tensor string) []string {
+	var out []string
+	for name, x := range p {
+		if x.name == tensor {
+			out = append(out, name)
+		}
+	}
+	slices.SortFunc(out, func(a, b string) int { return p[a].part - p[b].part })
+	return out
+}
+
+// ggufPlaces are the places of c's parameters in a file of an architecture, and its tensors.
+func ggufPlaces(c Config, arch string) (ggufPlacing, []stored) {
 	f := c.family()
 	f.names, f.fused, f.conv1D, f.prefix = &ggufNames, ggufFused[arch], false, ""
 	theirs, ours := compose(c, f), newNetwork(c).params()
@@ -83,27 +97,37 @@ func (g *GGUF) locate() error {
 			}
 		}
 	}
-	known := map[string]bool{ropeFactors: true}
-	for _, s := range theirs.stored() {
-		known[s.name] = true
-		t, ok := g.file.Tensor(s.name)
-		if !ok {
-			return fmt.Errorf("there is no tensor %s, which a %s model has", s.name, arch)
-		}
-		if !slices.Equal(t.Shape, s.shape()) {
-			return fmt.Errorf("tensor %s has the shape %v, the metadata ask for %v", s.name, t.Shape, s.shape())
-		}
+	out, tensors := ggufPlacing{}, theirs.stored()
+	for _, s := range tensors {
 		for i, p := range s.parts {
 			x := ggufTensor{stored: s, part: i, heads: heads[p]}
 			if f.plusOne && p.Kind == param.Norm {
 				x.offset = 1
 			}
-			g.tensors[name[p]] = x
+			out[name[p]] = x
+		}
+	}
+	return out, tensors
+}
+
+// locate finds every parameter and refuses tensors that would be lost.
+func (g *GGUF) locate() error {
+	places, tensors := ggufPlaces(g.Config, g.arch())
+	g.tensors = places
+	known := map[string]bool{ropeFactors: true}
+	for _, s := range tensors {
+		known[s.name] = true
+		t, ok := g.file.Tensor(s.name)
+		if !ok {
+			return fmt.Errorf("there is no tensor %s, which a %s model has", s.name, g.arch())
+		}
+		if !slices.Equal(t.Shape, s.shape()) {
+			return fmt.Errorf("tensor %s has the shape %v, the metadata ask for %v", s.name, t.Shape, s.shape())
 		}
 	}
 	for _, name := range g.file.Names() {
 		if !known[name] {
-			return fmt.Errorf("tensor %s is not part of a %s model: it would be lost", name, arch)
+			return fmt.Errorf("tensor %s is not part of a %s model: it would be lost", name, g.arch())
 		}
 	}
 	return nil
@@ -128,33 +152,52 @@ func (g *GGUF) Values(name string) ([]float32, error) {
 		}
 		g.last, g.held = x.name, x.split(values)
 	}
-	values := g.held[x.part]
-	if x.heads > 0 {
-		values = unpermute(values, x.heads, x.parts[x.part].Kind == param.Bias, x.parts[x.part].C)
-	}
-	if x.offset != 0 {
-		values = slices.Clone(values)
-		for i := range values {
-			values[i] -= x.offset
-		}
-	}
-	return values, nil
+	return x.fromFile(g.held[x.part]), nil
 }
 
-// unpermute brings the rows of every head from llama.cpp's order, the two values
-// of a rotary pair side by side, into Hugging Face's, first values of all pairs
-// and then second ones. A bias has rows of one value.
-func unpermute(x []float32, heads int, bias bool, width int) []float32 {
-	if bias {
+// fromFile makes a parameter's values of the file's, which it leaves as they are.
+func (x ggufTensor) fromFile(values []float32) []float32 {
+	return x.shifted(x.reordered(values, false), -x.offset)
+}
+
+// toFile is fromFile's inverse.
+func (x ggufTensor) toFile(values []float32) []float32 {
+	return x.shifted(x.reordered(values, true), x.offset)
+}
+
+func (x ggufTensor) shifted(values []float32, by float32) []float32 {
+	if by == 0 {
+		return values
+	}
+	values = slices.Clone(values)
+	for i := range values {
+		values[i] += by
+	}
+	return values
+}
+
+// reordered brings the rows of every head from llama.cpp's order, the two values of a
+// rotary pair side by side, into Hugging Face's, first values of all pairs and then
+// second ones, or back. A bias has rows of one value.
+func (x ggufTensor) reordered(values []float32, back bool) []float32 {
+	if x.heads == 0 {
+		return values
+	}
+	p := x.parts[x.part]
+	width := p.C
+	if p.Kind == param.Bias {
 		width = 1
 	}
-	d := len(x) / width / heads
-	out := make([]float32, len(x))
-	for h := range heads {
+	d := len(values) / width / x.heads
+	out := make([]float32, len(values))
+	for h := range x.heads {
 		for j := range d / 2 {
 			for side := range 2 {
 				to, from := h*d+side*(d/2)+j, h*d+2*j+side
-				copy(out[to*width:(to+1)*width], x[from*width:(from+1)*width])
+				if back {
+					to, from = from, to
+				}
+				copy(out[to*width:(to+1)*width], values[from*width:(from+1)*width])
 			}
 		}
 	}

@@ -64,7 +64,8 @@ func ggufConfig(f *gguf.File) (Config, error) {
 	_, head := f.Tensor("output.weight")
 	c.Vocab, c.TieWordEmbeddings = embedding.Shape[0], !head
 	_, c.AttentionBias = f.Tensor("blk.0.attn_output.bias")
-	c.AttentionBias = c.AttentionBias && family.biases == keyed
+	_, c.MLPBias = f.Tensor("blk.0.ffn_down.bias")
+	c.AttentionBias, c.MLPBias = c.AttentionBias && family.biases == keyed, c.MLPBias && c.ModelType == "llama"
 	r.specials(&c, family)
 	if r.err == nil {
 		r.err = r.rope(&c, family)

@@ -107,7 +107,7 @@ func importable() map[string]Config {
 		if c.QueryScalar > 0 {
 			c.QueryScalar = float64(c.HeadDim)
 		}
-		c.MLPBias, c.RopeScaling, c.InitializerRange, c.EOS = false, tensor.RoPEScaling{}, 0.02, []int{3}
+		c.RopeScaling, c.InitializerRange, c.EOS = tensor.RoPEScaling{}, 0.02, []int{3}
 		if c.ModelType == "gemma2" && c.AttentionSoftCap == 0 { // llama.cpp's defaults
 			c.AttentionSoftCap, c.FinalSoftCap = 50, 30
 		}

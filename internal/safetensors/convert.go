@@ -37,12 +37,12 @@ func encode(dst []byte, src []float32, d DType) ([]byte, error) {
 			dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(v))
 			continue
 		case BF16:
-			h = toBF16(v)
+			h = BF16Bits(v)
 			if h&0x7fff == 0x7f80 && !math.IsInf(float64(v), 0) {
 				return dst, overflowError(i, v, d)
 			}
 		case F16:
-			h = toF16(v)
+			h = F16Bits(v)
 			if h&0x7fff == 0x7c00 && !math.IsInf(float64(v), 0) {
 				return dst, overflowError(i, v, d)
 			}
@@ -58,9 +58,9 @@ func overflowError(i int, v float32, d DType) error {
 	return fmt.Errorf("value %d is %v, beyond the range of %s: save as f32 or bf16", i, v, d)
 }
 
-// toBF16 drops 16 bits of the significand, round to nearest even. NaN stays a
+// BF16Bits drops 16 bits of the significand, round to nearest even. NaN stays a
 // quiet NaN.
-func toBF16(v float32) uint16 {
+func BF16Bits(v float32) uint16 {
 	b := math.Float32bits(v)
 	if b&0x7fffffff > 0x7f800000 {
 		return uint16(b>>16) | 0x40
@@ -68,8 +68,8 @@ func toBF16(v float32) uint16 {
 	return uint16((b + 0x7fff + b>>16&1) >> 16)
 }
 
-// toF16 rounds to IEEE binary16, nearest even; too large becomes infinite.
-func toF16(v float32) uint16 {
+// F16Bits rounds to IEEE binary16, nearest even; too large becomes infinite.
+func F16Bits(v float32) uint16 {
 	b := math.Float32bits(v)
 	sign := uint16(b >> 16 & 0x8000)
 	b &= 0x7fffffff

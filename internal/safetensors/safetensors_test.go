@@ -310,15 +310,15 @@ func TestHalfTypes(t *testing.T) {
 	for h := range 1 << 16 {
 		h := uint16(h)
 		if f := fromF16(h); f != f {
-			if g := toF16(f); g&0x7c00 != 0x7c00 || g&0x3ff == 0 {
+			if g := F16Bits(f); g&0x7c00 != 0x7c00 || g&0x3ff == 0 {
 				t.Fatalf("f16 NaN %#x became %#x", h, g)
 			}
-		} else if toF16(f) != h {
-			t.Fatalf("f16 %#x → %v → %#x", h, f, toF16(f))
+		} else if F16Bits(f) != h {
+			t.Fatalf("f16 %#x → %v → %#x", h, f, F16Bits(f))
 		}
 		f := math.Float32frombits(uint32(h) << 16)
-		if f == f && toBF16(f) != h {
-			t.Fatalf("bf16 %#x → %v → %#x", h, f, toBF16(f))
+		if f == f && BF16Bits(f) != h {
+			t.Fatalf("bf16 %#x → %v → %#x", h, f, BF16Bits(f))
 		}
 	}
 	// Between neighbours: nearest, ties to the even significand.
@@ -326,19 +326,19 @@ func TestHalfTypes(t *testing.T) {
 		lo, hi := float64(fromF16(h)), float64(fromF16(h+1))
 		mid := float32((lo + hi) / 2)
 		even := h + h&1
-		if got := toF16(mid); got != even {
+		if got := F16Bits(mid); got != even {
 			t.Fatalf("f16 tie between %#x and %#x gives %#x", h, h+1, got)
 		}
-		if toF16(math.Nextafter32(mid, 0)) != h || toF16(math.Nextafter32(mid, 1e9)) != h+1 {
+		if F16Bits(math.Nextafter32(mid, 0)) != h || F16Bits(math.Nextafter32(mid, 1e9)) != h+1 {
 			t.Fatalf("f16 near the middle of %#x and %#x rounds wrong", h, h+1)
 		}
 	}
 	for h := uint16(0); h < 0x7f7f; h++ {
 		mid := math.Float32frombits(uint32(h)<<16 | 0x8000)
-		if got := toBF16(mid); got != h+h&1 {
+		if got := BF16Bits(mid); got != h+h&1 {
 			t.Fatalf("bf16 tie above %#x gives %#x", h, got)
 		}
-		if toBF16(math.Nextafter32(mid, 0)) != h || toBF16(math.Nextafter32(mid, math.MaxFloat32)) != h+1 {
+		if BF16Bits(math.Nextafter32(mid, 0)) != h || BF16Bits(math.Nextafter32(mid, math.MaxFloat32)) != h+1 {
 			t.Fatalf("bf16 near the middle above %#x rounds wrong", h)
 		}
 	}

@@ -35,7 +35,7 @@ type Entry struct {
 // "format": "pt" besides metadata, as other readers expect. A value that
 // overflows the type is an error naming the tensor.
 func Write(path string, entries []Entry, metadata map[string]string) error {
-	return writeAtomic(path, func(w io.Writer) error { return encodeFile(w, entries, metadata) })
+	return WriteWith(path, func(w io.Writer) error { return encodeFile(w, entries, metadata) })
 }
 
 // Encode writes the same bytes to w, for callers that have their own way of
@@ -180,7 +180,7 @@ func removeStale(path string) error {
 // WriteFile replaces path by data atomically: temporary file in the same
 // folder, fsync, rename.
 func WriteFile(path string, data []byte) error {
-	return writeAtomic(path, func(w io.Writer) error {
+	return WriteWith(path, func(w io.Writer) error {
 		_, err := w.Write(data)
 		return err
 	})
@@ -289,7 +289,8 @@ func encodeHeader(entries []Entry, metadata map[string]string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-func writeAtomic(path string, fill func(io.Writer) error) (err error) {
+// WriteWith replaces path by what fill writes, atomically: see WriteFile.
+func WriteWith(path string, fill func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp*")
 	if err != nil {
 		return fmt.Errorf("safetensors: write %s: %w", path, err)
