@@ -63,8 +63,13 @@ type Data struct {
 	// Languages are drawn with probability ∝ tokens^(1/T): 1 is as the data is, more evens them out.
 	Temperature float64 `toml:"temperature" range:"1e-3,1e9" eg:"3.0"`
 	// No language is read more than so many times while all data is read once; 0: no bound.
-	MaxRepeat float64  `toml:"max_repeat" eg:"4.0"`
-	Source    []Source `toml:"source"`
+	MaxRepeat float64 `toml:"max_repeat" eg:"4.0"`
+	// How a step's rows are divided among the languages: "stratified" as evenly as their shares allow, "iid" each row drawn by itself,
+	// as a plain shuffled mixture is.
+	Mixing string `toml:"mixing" one:"stratified,iid" eg:"iid"`
+	// Puts translations of the same examples into one step: those with one value of each source's "key", or "line" n of every file.
+	Align  string   `toml:"align" one:",key,line" eg:"line"`
+	Source []Source `toml:"source"`
 }
 
 // Source is one language's data, or that of several languages in the same files.
@@ -77,7 +82,7 @@ type Source struct {
 	Format string `toml:"format" one:",jsonl,json,csv,tsv,parquet,text,lines" eg:"lines"`
 	// Files of held-out examples, written as path is.
 	Heldout Paths `toml:"heldout" eg:"data/sw.heldout.jsonl"`
-	// What to hold out of path, in place of heldout: below 1 a share, from 1 on a number of documents. Equal texts or prompts
+	// What to hold out of path, in place of heldout: below 1 a share, from 1 on a number of documents. Equal keys, texts or prompts
 	// stay together, so it may be a few more; which ones follows from their text.
 	Holdout float64 `toml:"holdout" eg:"0.05"`
 	// False: the language is only measured (an unseen language), all of path and heldout.
@@ -93,6 +98,8 @@ type Source struct {
 	LangColumn string `toml:"lang_column" eg:"language_code"`
 	// The languages that are read of lang_column; none: all.
 	Langs []string `toml:"langs" eg:"swa,yor"`
+	// The column that names each example, the same in all translations: for data.align = "key", and what has one key is held out together.
+	Key string `toml:"key" eg:"id"`
 }
 
 // Batch is the shape of one step.
@@ -322,7 +329,7 @@ func Default() *Config {
 		Schema:     1,
 		Run:        Run{Seed: 1, Dir: "runs"},
 		Model:      Model{Init: "pretrained"},
-		Data:       Data{Overlong: "auto", Temperature: 1, MaxRepeat: 10},
+		Data:       Data{Overlong: "auto", Temperature: 1, MaxRepeat: 10, Mixing: "stratified"},
 		Batch:      Batch{Rows: 8, SeqLen: 256, Accumulate: 1},
 		Objective:  Objective{Method: "mean", Scope: "layer", Normalise: "none", Every: 1, Metric: "euclidean", Gram: "auto", Noise: Noise{EMA: 0.9, Floor: 0.1}},
 		Optim:      Optim{LR: 2e-5, Betas: []float64{0.9, 0.999}, Eps: 1e-8, Clip: 1},

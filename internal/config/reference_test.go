@@ -90,10 +90,28 @@ func TestTags(t *testing.T) {
 	}
 }
 
+// Aligned languages have keys and are read alike.
+func TestAlign(t *testing.T) {
+	path := write(t, good)
+	for says, over := range map[string][]string{
+		"":               {"data.align=line", "data.temperature=1"},
+		`key = "id"`:     {"data.align=key", "data.temperature=1"},
+		"read alike":     {"data.align=line", "data.temperature=2"},
+		"the opposite":   {"data.align=line", "data.temperature=1", "data.mixing=iid"},
+		`align = "line"`: {"data.align=lines"},
+		`mixing = "iid"`: {"data.mixing=idd"},
+	} {
+		_, err := Load(path, over)
+		if says == "" && err != nil || says != "" && (err == nil || !strings.Contains(err.Error(), says)) {
+			t.Errorf("%v: %v, want %q", over, err, says)
+		}
+	}
+}
+
 // Explain finds a key by its name, by the last part of it, and a whole section; a slip
 // gets the nearest.
 func TestExplain(t *testing.T) {
-	for name, n := range map[string]int{"optim.lr": 1, "lr": 1, "every": 5, "data.source": 11} {
+	for name, n := range map[string]int{"optim.lr": 1, "lr": 1, "every": 5, "data.source": 12} {
 		if got, err := Explain(name); err != nil || len(got) != n {
 			t.Errorf("%s: %d keys, %v; want %d", name, len(got), err, n)
 		}

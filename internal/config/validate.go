@@ -69,6 +69,7 @@ func (c *Config) validate() error {
 		c.schema(),
 		c.checkTags(),
 		c.maxRepeat(),
+		c.align(),
 		c.inRange("data.max_len", float64(c.Data.MaxLen), 2, float64(c.Batch.SeqLen), "max_len = 0  # as long as batch.seq_len"),
 		c.betas(),
 		c.length(),
@@ -100,6 +101,27 @@ func (c *Config) schema() error {
 func (c *Config) maxRepeat() error {
 	if v := c.Data.MaxRepeat; v != 0 && !(v >= 1 && v <= 1e9) {
 		return c.fail("data.max_repeat", "max_repeat = 10.0", "%v is neither 0 (no bound) nor 1 or more", v)
+	}
+	return nil
+}
+
+// align refuses what aligned languages cannot be together with.
+func (c *Config) align() error {
+	d := c.Data
+	for i, s := range d.Source {
+		switch key := fmt.Sprintf("data.source.%d.key", i); {
+		case d.Align == "key" && s.Train && s.Key == "":
+			return c.fail(key, `key = "id"  # the column that names each example`, "data.align = \"key\" needs the key of every language that is trained on")
+		case d.Align == "line" && s.Key != "":
+			return c.fail(key, "align = \"key\"  # in [data]; or remove the key", "data.align = \"line\" takes the lines as keys, not a column")
+		}
+	}
+	switch {
+	case d.Align == "":
+	case d.Temperature != 1:
+		return c.fail("data.temperature", "temperature = 1.0, or align = \"\"", "aligned languages are all read alike: a temperature has no part in it")
+	case d.Mixing == "iid":
+		return c.fail("data.mixing", "mixing = \"stratified\", or align = \"\"", "aligned languages are in every step together, and \"iid\" is the opposite")
 	}
 	return nil
 }

@@ -190,8 +190,9 @@ func (f *fileSet) key(enc *encoder) (string, error) {
 		Columns, Roles map[string]string
 		Lang           string
 		Langs          []string
+		Key            string `json:",omitempty"`
 		Encoder        any
-	}{tokenVersion, nil, f.columns, f.roles, f.recogniser.lang, f.langs, enc.identity()}
+	}{tokenVersion, nil, f.columns, f.roles, f.recogniser.lang, f.langs, f.recogniser.key, enc.identity()}
 	for _, p := range f.paths {
 		h, err := hashFile(p)
 		if err != nil {

@@ -103,7 +103,7 @@ func TestCache(t *testing.T) {
 
 // A changed byte of the documents is noticed.
 func TestDamagedDocs(t *testing.T) {
-	f := (&Source{Lang: "l"}).files([]string{write(t, "a.txt", numbered(50, "la frase %d\n\n"))})
+	f := (&Source{Lang: "l"}).files([]string{write(t, "a.txt", numbered(50, "la frase %d\n\n"))}, false)
 	enc, err := newEncoder(withBOS(t), "", Options{})
 	if err != nil {
 		t.Fatal(err)

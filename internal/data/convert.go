@@ -17,8 +17,8 @@ func Convert(src Source, w io.Writer, n int, note func(format string, args ...an
 		return 0, err
 	}
 	out, docs := bufio.NewWriter(w), 0
-	for _, paths := range [][]string{src.Paths, src.Heldout} {
-		f := src.files(paths)
+	for i, paths := range [][]string{src.Paths, src.Heldout} {
+		f := src.files(paths, i == 1)
 		for _, path := range paths {
 			err := f.documents(path, note, func(d document) error {
 				if n > 0 && docs == n {

@@ -10,7 +10,7 @@ import (
 // keptTokens makes the token files of a small text.
 func keptTokens(t *testing.T) (path string) {
 	t.Helper()
-	f := (&Source{Lang: "l"}).files([]string{write(t, "a.txt", numbered(5, "la frase %d\n\n"))})
+	f := (&Source{Lang: "l"}).files([]string{write(t, "a.txt", numbered(5, "la frase %d\n\n"))}, false)
 	enc, err := newEncoder(withBOS(t), "", Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -24,6 +24,7 @@ type document struct {
 	file   string
 	line   int
 	lang   string             // of the file's language column; "" without one
+	key    string             // names the example in all languages; "" without one
 	parts  []part             // of text, of a prompt and its answer, or of a rendered conversation
 	chat   *chat.Conversation // of messages: parts follow when it is rendered
 	isText bool               // no prompt: may be split, all of it is learnt
@@ -67,10 +68,14 @@ func (d *document) content() fingerprint {
 	return fingerprintOf(texts...)
 }
 
-// group is the fingerprint of documents that are held out together: those with one
-// prompt (whatever the answer), one first question of a conversation, or one text. Of a
-// conversation it is asked for before it is rendered.
+// group is the fingerprint of documents that are held out together: those with one key
+// where the source has keys, so that a translation of what is held out is not trained on;
+// otherwise those with one prompt (whatever the answer), one first question of a
+// conversation, or one text. Of a conversation it is asked for before it is rendered.
 func (d *document) group() fingerprint {
+	if d.key != "" {
+		return fingerprintOf("key", d.key)
+	}
 	for _, p := range d.parts {
 		if text := strings.TrimSpace(p.text); text != "" {
 			return fingerprintOf(text)

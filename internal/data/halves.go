@@ -3,10 +3,13 @@ package data
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"slices"
+	"strings"
 
 	"concord/internal/chat"
 )
@@ -19,9 +22,10 @@ type Halves struct {
 	Shared int // held-out documents that are also trained on
 }
 
-// Divide reads a source of one language and divides its held-out documents in two:
+// Divide reads a source of one language (of a language column: one that Langs names) and
+// divides its held-out documents in two:
 // those that choices are made by, and those that are reported. Documents with the
-// same prompt, or text, stay together; the different ones, in the order of a hash, go
+// same key, prompt, or text, stay together; the different ones, in the order of a hash, go
 // to the two halves by turns: so the halves do not depend on the order in the file
 // and their sizes differ by at most one group. Train, valid and test get the
 // documents as canonical JSON lines (see Canonical). What is held out is what LoadAll
@@ -86,7 +90,7 @@ func (s *Source) sides() (groups []fingerprint, side []byte, err error) {
 	}
 	chosen, err := heldGroups(groups, s.Holdout)
 	if err != nil {
-		return nil, nil, holdoutError(s, s.Lang, len(groups), err)
+		return nil, nil, holdoutError(s, cmp.Or(s.Lang, strings.Join(s.Langs, ", ")), len(groups), err)
 	}
 	for i, g := range groups {
 		if chosen[g] {
@@ -138,13 +142,27 @@ func mix(f fingerprint) uint64 {
 	return r.next()
 }
 
+// Languages are those of the source's documents: its own, or those of its column in the
+// order of their names.
+func (s *Source) Languages() ([]string, error) {
+	if s.LangColumn == "" {
+		return []string{s.Lang}, nil
+	}
+	seen := map[string]bool{}
+	err := s.each(func(d document, _ bool) error {
+		seen[d.lang] = true
+		return nil
+	})
+	return slices.Sorted(maps.Keys(seen)), err
+}
+
 // each gives every document of the source to yield, those of held-out files last.
 func (s *Source) each(yield func(d document, heldFile bool) error) error {
 	for _, set := range []struct {
 		paths []string
 		held  bool
 	}{{s.Paths, false}, {s.Heldout, true}} {
-		f := s.files(set.paths)
+		f := s.files(set.paths, set.held)
 		for _, path := range set.paths {
 			err := f.documents(path, func(string, ...any) {}, func(d document) error { return yield(d, set.held) })
 			if err != nil {
@@ -156,30 +174,35 @@ func (s *Source) each(yield func(d document, heldFile bool) error) error {
 }
 
 // canonical is the document as a line of JSON in our own form: {"text"}, {"prompt",
-// "completion"} or {"messages"}, with "tools" and the messages' other members.
+// "completion"} or {"messages"}, with "tools" and the messages' other members, and "key"
+// where the source has keys.
 func (d *document) canonical() []byte {
 	var v any
 	switch {
 	case d.chat != nil:
-		v = canonicalChat(d.chat)
+		v = canonicalChat(d)
 	case d.isText:
 		v = struct {
 			Text string `json:"text"`
-		}{d.parts[0].text}
+			Key  string `json:"key,omitempty"`
+		}{d.parts[0].text, d.key}
 	default:
 		v = struct {
 			Prompt     string `json:"prompt"`
 			Completion string `json:"completion"`
-		}{d.parts[0].text, d.parts[1].text}
+			Key        string `json:"key,omitempty"`
+		}{d.parts[0].text, d.parts[1].text, d.key}
 	}
 	return marshalLine(v)
 }
 
-func canonicalChat(c *chat.Conversation) any {
+func canonicalChat(d *document) any {
+	c := d.chat
 	out := struct {
 		Messages []json.RawMessage `json:"messages"`
 		Tools    json.RawMessage   `json:"tools,omitempty"`
-	}{Tools: c.Tools}
+		Key      string            `json:"key,omitempty"`
+	}{Tools: c.Tools, Key: d.key}
 	for _, m := range c.Messages {
 		object := map[string]any{"role": m.Role, "content": m.Content}
 		for k, v := range m.Extra {

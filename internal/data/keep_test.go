@@ -61,7 +61,7 @@ func TestCacheThatCannotBeWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := src.files(src.Paths)
+	f := src.files(src.Paths, false)
 	key, err := f.key(enc)
 	if err != nil {
 		t.Fatal(err)
@@ -108,11 +108,11 @@ func TestStorageError(t *testing.T) {
 		return f
 	}
 	var storage *storageError
-	big := (&Source{Lang: "l"}).files([]string{write(t, "a.txt", numbered(20000, "la frase %d\n\n"))})
+	big := (&Source{Lang: "l"}).files([]string{write(t, "a.txt", numbered(20000, "la frase %d\n\n"))}, false)
 	if err := big.tokenise(enc, newTokenWriter(closed(), closed())); !errors.As(err, &storage) {
 		t.Errorf("error %v", err)
 	}
-	small := (&Source{Lang: "l"}).files([]string{write(t, "a.txt", "la frase\n")})
+	small := (&Source{Lang: "l"}).files([]string{write(t, "a.txt", "la frase\n")}, false)
 	w := newTokenWriter(closed(), closed())
 	if err := small.tokenise(enc, w); err != nil {
 		t.Fatal(err)
@@ -120,7 +120,7 @@ func TestStorageError(t *testing.T) {
 	if err := w.close(true); err == nil {
 		t.Error("no error")
 	}
-	bad := (&Source{Lang: "l"}).files([]string{write(t, "a.jsonl", "{broken\n")})
+	bad := (&Source{Lang: "l"}).files([]string{write(t, "a.jsonl", "{broken\n")}, false)
 	if err := bad.tokenise(enc, w); err == nil || errors.As(err, &storage) {
 		t.Errorf("error %v", err)
 	}

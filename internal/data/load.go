@@ -53,11 +53,12 @@ type loader struct {
 type loading struct {
 	set            Set
 	train, heldout fileExamples
-	trained        []fingerprint // content of each training document
+	trained        []fingerprint           // content of each training document
+	keyAt          map[fingerprint]heldDoc // of training documents with keys: where each stands
 	measured       []heldDoc
 }
 
-// heldDoc is a held-out document and where it stands.
+// heldDoc is a document and where it stands.
 type heldDoc struct {
 	content fingerprint
 	file    string
@@ -78,7 +79,7 @@ func (l *loader) lang(name string) *loading {
 func (l *loader) source(src *Source, enc *encoder, cache string) error {
 	var train, held Stats
 	if len(src.Paths) > 0 {
-		t, err := src.tokens(src.Paths, enc, cache)
+		t, err := src.tokens(src.Paths, false, enc, cache)
 		if err != nil {
 			return err
 		}
@@ -99,7 +100,7 @@ func (l *loader) source(src *Source, enc *encoder, cache string) error {
 		}
 	}
 	if len(src.Heldout) > 0 {
-		t, err := src.tokens(src.Heldout, enc, cache)
+		t, err := src.tokens(src.Heldout, true, enc, cache)
 		if err != nil {
 			return err
 		}
@@ -117,8 +118,8 @@ func (l *loader) source(src *Source, enc *encoder, cache string) error {
 }
 
 // tokens are those of some of the source's files.
-func (s *Source) tokens(paths []string, enc *encoder, cache string) (*tokenFile, error) {
-	f := s.files(paths)
+func (s *Source) tokens(paths []string, held bool, enc *encoder, cache string) (*tokenFile, error) {
+	f := s.files(paths, held)
 	f.progress = enc.opt.Progress
 	return f.tokens(enc, cache)
 }
@@ -197,6 +198,9 @@ func (l *loader) add(src *Source, t *tokenFile, train, held *Stats, isHeld func(
 		if d.stats.Examples > 0 {
 			s.train.add(t, at, d.lengths)
 			s.trained = append(s.trained, d.content)
+			if src.Aligned {
+				return s.addKey(d, t.sum.Files[d.file])
+			}
 		}
 		return nil
 	})

@@ -18,29 +18,28 @@ type SamplerOptions struct {
 	// read once; its share beyond goes to the others. 0 = no bound. (UniMax, Chung et
 	// al. 2023, bounds epochs likewise.)
 	MaxRepeat float64
-	Seed      uint64
+	// Mixing says how the rows of a step are divided among the languages: "" and
+	// "stratified" as evenly as the shares allow, "iid" each row drawn by itself.
+	Mixing string
+	// Aligned puts translations of the same examples into one step: see align.go.
+	Aligned bool
+	Seed    uint64
 }
 
 // Sampler makes the training batches. Batch is a pure function of (options,
 // examples, step): a run is resumed at any step without replaying it.
 //
 // Each language is an endless stream of packed rows, epoch after epoch, in
-// which each example occurs exactly once per epoch. A fixed cycle of rows
-// (smooth weighted round robin) says which language each row is drawn from, so
-// that the shares hold over any stretch of steps to within a row.
+// which each example occurs exactly once per epoch. A mixing says how many rows of
+// each language a step takes from these streams.
 type Sampler struct {
 	opt     SamplerOptions
 	streams []*stream
-	cycle   []int   // language of each row of a cycle of whole steps
-	before  [][]int // step of the cycle → language → rows drawn before it
-	perLang []int   // rows of each language in a cycle
+	mixing  mixing
+	aligned *Alignment // nil: languages are read each by itself
 	shares  []float64
 	capped  []float64 // how many times a language would be repeated without MaxRepeat; 0 where it makes no difference
 }
-
-// cycleRows is the least number of rows in a cycle: shares are rounded to
-// multiples of its inverse.
-const cycleRows = 1 << 14
 
 // NewSampler takes the sets that have examples to train on; languages are
 // numbered in their order. The sets' examples must not change afterwards.
@@ -62,13 +61,26 @@ func NewSampler(sets []*Set, o SamplerOptions) (*Sampler, error) {
 		if err := checkLengths(set.Lang, set.Train, o.SeqLen); err != nil {
 			return nil, err
 		}
-		s.streams = append(s.streams, &stream{lang: set.Lang, seed: o.Seed, examples: set.Train, packing: pack(set.Train, o.SeqLen), epoch: -1})
+		s.streams = append(s.streams, &stream{lang: set.Lang, seed: o.Seed, examples: set.Train, keys: set.Keys, epoch: -1})
 	}
 	if len(s.streams) == 0 {
 		return nil, errors.New("data: no language has an example to train on")
 	}
+	if o.Aligned {
+		return s, s.align()
+	}
+	for _, t := range s.streams {
+		t.packing = pack(t.examples, o.SeqLen)
+	}
 	s.share()
-	s.schedule()
+	switch o.Mixing {
+	case "", Stratified:
+		s.mixing = newCycle(s.rowWeights(), o.Rows)
+	case IID:
+		s.mixing = newIID(s.rowWeights(), o.Rows, o.Seed)
+	default:
+		return nil, fmt.Errorf("data: mixing %q is not known: use %q or %q", o.Mixing, Stratified, IID)
+	}
 	return s, nil
 }
 
@@ -123,31 +135,8 @@ func (s *Sampler) capShares(all float64) {
 	}
 }
 
-// schedule fixes the cycle. A language's share of the rows is its share of the
-// tokens over the fill of its rows.
-func (s *Sampler) schedule() {
-	numLangs := len(s.streams)
-	steps := max(1, (max(cycleRows, numLangs)+s.opt.Rows-1)/s.opt.Rows)
-	s.perLang = apportion(s.rowWeights(), steps*s.opt.Rows)
-	credit, drawn := make([]int, numLangs), make([]int, numLangs)
-	for i := range steps * s.opt.Rows {
-		if i%s.opt.Rows == 0 {
-			s.before = append(s.before, slices.Clone(drawn))
-		}
-		best := 0
-		for m := range credit {
-			credit[m] += s.perLang[m]
-			if credit[m] > credit[best] {
-				best = m
-			}
-		}
-		credit[best] -= steps * s.opt.Rows
-		drawn[best]++
-		s.cycle = append(s.cycle, best)
-	}
-}
-
-// rowWeights are in proportion to the languages' shares of the rows.
+// rowWeights are in proportion to the languages' shares of the rows: a language's share
+// of the tokens over the fill of its rows.
 func (s *Sampler) rowWeights() []float64 {
 	weight := make([]float64, len(s.streams))
 	for m, t := range s.streams {
@@ -156,80 +145,27 @@ func (s *Sampler) rowWeights() []float64 {
 	return weight
 }
 
-// apportion divides total into whole parts ∝ weight, each at least one, by
-// largest remainders.
-func apportion(weight []float64, total int) []int {
-	sum := 0.0
-	for _, w := range weight {
-		sum += w
-	}
-	parts, rest := make([]int, len(weight)), total
-	order := make([]int, len(weight))
-	remainder := make([]float64, len(weight))
-	for m, w := range weight {
-		exact := w / sum * float64(total)
-		parts[m] = max(1, int(exact))
-		remainder[m] = exact - float64(parts[m])
-		rest -= parts[m]
-		order[m] = m
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		switch {
-		case remainder[a] > remainder[b]:
-			return -1
-		case remainder[a] < remainder[b]:
-			return 1
-		}
-		return 0
-	})
-	for i := 0; rest > 0; i, rest = i+1, rest-1 {
-		parts[order[i%len(order)]]++
-	}
-	for ; rest < 0; rest++ { // the floors of one took too many: from the largest
-		largest := 0
-		for m := range parts {
-			if parts[m] > parts[largest] {
-				largest = m
-			}
-		}
-		parts[largest]--
-	}
-	return parts
-}
-
 // Batch makes the batch of a step, counted from 0. Safe for concurrent use. Where
 // examples cannot be read the batch says so in Err.
 func (s *Sampler) Batch(step int) *Batch {
-	at := step % len(s.before)
-	langs := slices.Clone(s.cycle[at*s.opt.Rows : (at+1)*s.opt.Rows])
-	slices.Sort(langs)
-	next := s.rowsBefore(step)
-	rows := make([]row, len(langs))
+	from, to := s.mixing.rowsBefore(step), s.mixing.rowsBefore(step+1)
+	rows := make([]row, 0, s.opt.Rows)
 	var failed error
-	for r, m := range langs {
-		examples, err := s.streams[m].row(next[m])
-		failed = cmp.Or(failed, err)
-		rows[r] = row{lang: m, examples: examples}
-		next[m]++
+	for m, t := range s.streams {
+		for n := from[m]; n < to[m]; n++ {
+			examples, err := t.row(n)
+			failed = cmp.Or(failed, err)
+			rows = append(rows, row{lang: m, examples: examples})
+		}
 	}
 	b := newBatch(rows, s.opt.Rows, s.opt.SeqLen, len(s.streams))
 	b.Err = failed
 	return b
 }
 
-// rowsBefore is the number of rows drawn from each language before a step.
-func (s *Sampler) rowsBefore(step int) []int {
-	cycles, at := step/len(s.before), step%len(s.before)
-	n := slices.Clone(s.before[at])
-	for m := range n {
-		n[m] += cycles * s.perLang[m]
-	}
-	return n
-}
-
 // StepRows is the number of rows of each language in a step's batch.
 func (s *Sampler) StepRows(step int) []int {
-	n, before := s.rowsBefore(step+1), s.rowsBefore(step)
+	n, before := s.mixing.rowsBefore(step+1), s.mixing.rowsBefore(step)
 	for m := range n {
 		n[m] -= before[m]
 	}
@@ -237,11 +173,11 @@ func (s *Sampler) StepRows(step int) []int {
 }
 
 // TokensIn is how many tokens the first steps hold, padding not counted; within an
-// epoch, as if all rows of a language were equally full.
+// epoch, as if all rows of a language were equally full, and with IID on average.
 func (s *Sampler) TokensIn(steps int) float64 {
 	sum := 0.0
-	for m, n := range s.rowsBefore(steps) {
-		sum += float64(n) * float64(s.streams[m].packing.tokens) / float64(s.streams[m].packing.rows())
+	for m, n := range s.mixing.expected(steps) {
+		sum += n * float64(s.streams[m].packing.tokens) / float64(s.streams[m].packing.rows())
 	}
 	return sum
 }
@@ -258,11 +194,12 @@ func (s *Sampler) Languages() []string {
 // Shares is each language's share of the tokens.
 func (s *Sampler) Shares() []float64 { return slices.Clone(s.shares) }
 
-// Epochs is how many passes over each language's examples the first steps make.
+// Epochs is how many passes over each language's examples the first steps make, with IID
+// on average.
 func (s *Sampler) Epochs(steps int) []float64 {
 	out := make([]float64, len(s.streams))
-	for m, n := range s.rowsBefore(steps) {
-		out[m] = float64(n) / float64(s.streams[m].packing.rows())
+	for m, n := range s.mixing.expected(steps) {
+		out[m] = n / float64(s.streams[m].packing.rows())
 	}
 	return out
 }

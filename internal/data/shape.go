@@ -59,6 +59,9 @@ type recogniser struct {
 	roles   map[string]string // the file's → ours
 	lang    string            // column that names the language; "" without
 	langs   []string          // the only ones that are read; nil: all
+	key     string            // column that names the example, or KeyLine; "" without
+
+	keyOptional bool // nothing of the files is trained on
 
 	shapes  []string        // that were recognised, in order
 	ignored map[string]bool // columns that nothing reads
@@ -90,6 +93,11 @@ func (r *recogniser) document(f fields) (d document, ok bool, err error) {
 		return d, false, err
 	}
 	d.lang = lang
+	if r.key != "" && r.key != KeyLine {
+		if d.key, err = keyOf(f, r.key, r.keyOptional); err != nil {
+			return d, false, err
+		}
+	}
 	r.note(f, s)
 	return d, true, nil
 }
@@ -140,7 +148,7 @@ func (r *recogniser) note(f fields, s shape) {
 		r.shapes = append(r.shapes, s.name)
 	}
 	for key := range f {
-		if r.ignored[key] || key == r.lang || r.reads(s, key) {
+		if r.ignored[key] || key == r.lang || key == r.key || r.reads(s, key) {
 			continue
 		}
 		if r.ignored == nil {

@@ -26,7 +26,13 @@ type Source struct {
 	Roles      map[string]string // our name of a message's role → the files'
 	LangColumn string            // the column that names a document's language, in the place of Lang
 	Langs      []string          // with LangColumn: the languages that are read; none: all
+	Key        string            // the column that names each example: translations share it; or KeyLine; "": none
+	Aligned    bool              // Keys of the training examples are wanted, each once in a language
 }
+
+// KeyLine, as a Source's Key, is the number of the line: line n of one language's file is
+// the translation of line n of another's.
+const KeyLine = "\x00line"
 
 // Options are how documents become examples. The zero value puts no bound
 // on length, begins with BOS if the tokenizer itself puts it before a text, and ends
@@ -83,6 +89,7 @@ func (s *Stats) add(o *Stats) {
 type Set struct {
 	Lang                     string
 	Train, Heldout           Examples
+	Keys                     []uint64 // of the examples to train on, hashes; nil where the source is not Aligned
 	TrainStats, HeldoutStats Stats
 	Notes                    []string // sentences that the user should see, with the line that helps
 }
@@ -125,9 +132,9 @@ func (s *Source) check() error {
 	return nil
 }
 
-// files is the set of some of the source's files.
-func (s *Source) files(paths []string) *fileSet {
-	return &fileSet{paths: paths, format: s.Format, recogniser: recogniser{columns: s.Columns, roles: reversed(s.Roles), lang: s.LangColumn, langs: s.Langs}}
+// files is the set of some of the source's files; held: all of it is held out.
+func (s *Source) files(paths []string, held bool) *fileSet {
+	return &fileSet{paths: paths, format: s.Format, recogniser: recogniser{columns: s.Columns, roles: reversed(s.Roles), lang: s.LangColumn, langs: s.Langs, key: s.Key, keyOptional: held || !s.Train}}
 }
 
 // name is what the source is called in messages.

@@ -7,7 +7,9 @@ type stream struct {
 	lang     string
 	seed     uint64
 	examples Examples
+	keys     []uint64 // of the examples, where they are aligned
 	packing  *packing
+	block    int // rows that stay together in every epoch, in step with all languages; 0: none do
 
 	mu    sync.Mutex // guards the rest: the permutation last used
 	epoch int        // −1 = none
@@ -45,8 +47,12 @@ func (t *stream) rowOf(n int) (examples []int) {
 // permute makes an epoch's order: examples of equal length trade places, and
 // rows are shuffled.
 func (t *stream) permute(epoch int) {
-	r := newRandom(t.seed, t.lang, epoch)
 	t.epoch = epoch
+	if t.block > 0 {
+		t.permuteBlocks()
+		return
+	}
+	r := newRandom(t.seed, t.lang, epoch)
 	t.slots = append(t.slots[:0], t.packing.order...)
 	for _, c := range t.packing.classes {
 		r.shuffle(t.slots[c[0]:c[1]])
@@ -56,4 +62,19 @@ func (t *stream) permute(epoch int) {
 		t.bins = append(t.bins, uint32(i))
 	}
 	r.shuffle(t.bins)
+}
+
+// permuteBlocks makes an epoch's order of blocks, the same for every language.
+func (t *stream) permuteBlocks() {
+	order := make([]uint32, t.packing.rows()/t.block)
+	for i := range order {
+		order[i] = uint32(i)
+	}
+	newRandom(t.seed, "aligned", t.epoch).shuffle(order)
+	t.slots, t.bins = t.packing.order, t.bins[:0]
+	for _, b := range order {
+		for i := range t.block {
+			t.bins = append(t.bins, b*uint32(t.block)+uint32(i))
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
@@ -143,10 +144,14 @@ func newChunk(file int) *chunk { return &chunk{file: file, done: make(chan struc
 // that are not read.
 func (f *fileSet) documents(path string, note func(string, ...any), yield func(document) error) error {
 	r := f.recogniser
-	err := records.Read(path, f.format, note, func(rec records.Record) error {
+	lineKey, err := f.lineKey(path)
+	if err != nil {
+		return err
+	}
+	err = records.Read(path, f.format, note, func(rec records.Record) error {
 		if rec.Fields == nil {
 			d := textDocument(rec.Line, rec.Text)
-			d.file = path
+			d.file, d.key = path, lineKey(rec.Line)
 			return yield(d)
 		}
 		d, ok, err := r.document(rec.Fields)
@@ -157,6 +162,7 @@ func (f *fileSet) documents(path string, note func(string, ...any), yield func(d
 			return nil
 		}
 		d.file, d.line = path, rec.Line
+		d.key = cmp.Or(d.key, lineKey(rec.Line))
 		return yield(d)
 	})
 	if err == nil {

@@ -29,8 +29,8 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 		accumulate    int
 		more          []string
 	}{
-		{"mean", "layer", 2, nil}, {"pcgrad", "tensor", 1, nil}, {"cagrad", "layer", 1, nil}, {"cagrad", "global", 2, nil},
-		{"famo", "layer", 1, nil},
+		{"mean", "layer", 2, nil}, {"pcgrad", "tensor", 1, nil}, {"cagrad", "layer", 1, []string{"data.align=line"}}, {"cagrad", "global", 2, nil},
+		{"famo", "layer", 1, []string{"data.mixing=iid"}},
 		{"gradvac", "layer", 1, []string{"objective.ema=0.5", "objective.every=2", "probe.every=2"}},
 		{"gradnorm", "layer", 1, []string{"objective.metric=adam", "optim.clip=0.1", "objective.normalise=loss+"}},
 		{"mgda", "layer", 1, []string{"objective.noise.halves=true", "objective.noise.debias=true", "batch.rows=6", "objective.gram=ghost"}},

@@ -23,7 +23,7 @@ type corpus struct {
 	sets      []*data.Set    // in the run file's order
 	seen      []bool         // by set: trained on
 	sampler   *data.Sampler
-	repeats   map[string][]string // by language: that its share is held down
+	drawn     map[string][]string // by language: what its user should know of how it is drawn
 	steps     int
 }
 
@@ -62,18 +62,45 @@ func openCorpus(cfg *config.Config) (*corpus, error) {
 		return nil, err
 	}
 	c.steps = numSteps(cfg, c.sampler)
-	c.repeats = map[string][]string{}
+	c.drawn = c.alignmentNotes()
 	for m, n := range c.sampler.Capped() {
 		if n > 0 {
 			lang := c.sampler.Languages()[m]
-			c.repeats[lang] = []string{fmt.Sprintf("at temperature %g it would be repeated %.0f times while all data is read once; held to %g (data.max_repeat)", cfg.Data.Temperature, n, cfg.Data.MaxRepeat)}
+			c.drawn[lang] = []string{fmt.Sprintf("at temperature %g it would be repeated %.0f times while all data is read once; held to %g (data.max_repeat)", cfg.Data.Temperature, n, cfg.Data.MaxRepeat)}
 		}
 	}
 	return c, nil
 }
 
 func (*corpus) samplerOptions(cfg *config.Config) data.SamplerOptions {
-	return data.SamplerOptions{Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen, Temperature: cfg.Data.Temperature, MaxRepeat: cfg.Data.MaxRepeat, Seed: cfg.Run.Seed}
+	return data.SamplerOptions{Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen, Temperature: cfg.Data.Temperature, MaxRepeat: cfg.Data.MaxRepeat,
+		Mixing: cfg.Data.Mixing, Aligned: cfg.Data.Align != "", Seed: cfg.Run.Seed}
+}
+
+// alignmentNotes says, for every language whose examples are aligned, how many of them
+// are used.
+func (c *corpus) alignmentNotes() map[string][]string {
+	out := map[string][]string{}
+	a := c.sampler.Alignment()
+	if a == nil {
+		return out
+	}
+	langs := c.sampler.Languages()
+	for m, lang := range langs {
+		if len(langs) == 1 {
+			return map[string][]string{lang: {"nothing is aligned: it is the only language that is trained on"}}
+		}
+		used := a.Shared - a.Long
+		note := fmt.Sprintf("aligned: %d of its %d examples are trained on, in all %d languages together", used, a.Keys[m], len(langs))
+		if lost := a.Keys[m] - a.Shared; lost > 0 {
+			note += fmt.Sprintf("; %d have no translation in another language", lost)
+		}
+		if a.Long > 0 {
+			note += fmt.Sprintf("; %d do not fit its rows of one step", a.Long)
+		}
+		out[lang] = []string{note}
+	}
+	return out
 }
 
 // namedLanguages checks that the objective names trained languages only; of a source
@@ -93,7 +120,15 @@ func (c *corpus) namedLanguages(cfg *config.Config) error {
 // Source is the data of a source of the run file.
 func Source(cfg *config.Config, s config.Source) data.Source {
 	return data.Source{Lang: s.Lang, Paths: cfg.ResolveAll(s.Path), Format: s.Format, Heldout: cfg.ResolveAll(s.Heldout), Holdout: s.Holdout, Train: s.Train, TrainOn: s.TrainOn,
-		Columns: s.Columns, Roles: s.Roles, LangColumn: s.LangColumn, Langs: s.Langs}
+		Columns: s.Columns, Roles: s.Roles, LangColumn: s.LangColumn, Langs: s.Langs, Key: alignKey(cfg, s), Aligned: cfg.Data.Align != ""}
+}
+
+// alignKey is the source's key.
+func alignKey(cfg *config.Config, s config.Source) string {
+	if cfg.Data.Align == "line" {
+		return data.KeyLine
+	}
+	return s.Key
 }
 
 // tokenFolder is where the tokens of large files are kept, beside the runs.

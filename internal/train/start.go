@@ -23,7 +23,7 @@ func (c *corpus) dataRecords(overlong string) []report.Data {
 			Masked: all.FullyMasked + s.HeldoutStats.FullyMasked, Pieces: all.Pieces + s.HeldoutStats.Pieces, Overlong: fate(overlong, all.Pieces+s.HeldoutStats.Pieces), Shared: s.HeldoutStats.Shared, Duplicates: all.Duplicates,
 			Rendering: c.rendering(s), NoTools: all.NoTools + s.HeldoutStats.NoTools,
 			Straddling: all.Straddling + s.HeldoutStats.Straddling, OwnMarks: all.OwnMarks + s.HeldoutStats.OwnMarks,
-			Epochs: report.Float(math.NaN()), Met: report.Float(math.NaN()), Notes: append(slices.Clone(s.Notes), c.repeats[s.Lang]...)}
+			Epochs: report.Float(math.NaN()), Met: report.Float(math.NaN()), Notes: append(slices.Clone(s.Notes), c.drawn[s.Lang]...)}
 		if s.Train.Len() > 0 {
 			out[i].Epochs, out[i].Met = report.Float(epochs[m]), report.Float(met.of[m])
 			m++
