@@ -23,6 +23,7 @@ type compareCmd struct {
 	StaticBudget int       `help:"Candidates of the sweep; default: as many as a method has." placeholder:"N"`
 	Temperatures []float64 `help:"Sampling temperatures to tune every configuration over; default: the run file's." placeholder:"T"`
 	LRs          []float64 `name:"lrs" help:"Peak learning rates to tune every configuration over; default: half, once and twice the run file's." placeholder:"LR"`
+	IID          bool      `name:"iid" help:"Also plain fine-tuning with every row's language drawn by itself, as other tools mix; all else has the run file's data.mixing."`
 	Alone        bool      `help:"Also train each language by itself on as many tokens of it: does the mixture help or hurt it?"`
 	TuneSeeds    int       `default:"1" help:"Seeds that choose, from the run file's on; with 2 or more the detectable difference is told before the judging runs." placeholder:"N"`
 	Seeds        int       `default:"3" help:"Seeds that judge what was chosen, after those." placeholder:"N"`
@@ -51,7 +52,7 @@ func (c *compareCmd) Run() error {
 	defer stop()
 	rep, err := compare.Run(ctx, compare.Options{RunFile: c.RunFile, Overrides: c.Override, Out: c.Out, Jobs: c.Jobs, KeepModels: c.KeepModels, Command: report.Command(os.Args[1:]...),
 		Grid: compare.Grid{Methods: c.Methods, Scopes: c.Scopes, Controls: c.Controls, Options: c.Options, LRs: c.LRs, Temperatures: c.Temperatures, StaticSweep: c.StaticSweep, StaticBudget: c.StaticBudget,
-			Alone: c.Alone, Seeds: c.Seeds, TuneSeeds: c.TuneSeeds, Margin: c.Margin}}, screen(c.JSON))
+			IID: c.IID, Alone: c.Alone, Seeds: c.Seeds, TuneSeeds: c.TuneSeeds, Margin: c.Margin}}, screen(c.JSON))
 	if usage := (*compare.UsageError)(nil); errors.As(err, &usage) {
 		return usagef("%v", err)
 	}

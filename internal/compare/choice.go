@@ -120,7 +120,7 @@ func (c *choice) chosen() (out []Config) {
 // meanAt is the best candidate of mean at a configuration's temperature.
 func (c *choice) meanAt(to Config) (Config, bool) {
 	k, _, ok := c.bestOf(func(k Config) bool {
-		return k.Temperature == to.Temperature && k.Only == "" && k.Method == familyMean
+		return k.Temperature == to.Temperature && k.Only == "" && k.Mixing == "" && k.Method == familyMean
 	})
 	return k, ok
 }

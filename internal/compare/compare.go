@@ -56,6 +56,9 @@ func Run(ctx context.Context, o Options, ui train.UI) (*Report, error) {
 	if err := o.Grid.check(cfg.Optim.LR, cfg.Data.Temperature, cfg.Run.Seed); err != nil {
 		return nil, err
 	}
+	if err := o.Grid.checkData(cfg); err != nil {
+		return nil, err
+	}
 	out := cmp.Or(o.Out, cfg.OutDir()+"-compare")
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return nil, train.DataError(fmt.Errorf("cannot make the comparison's folder: %w", err))

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"concord/internal/config"
+	"concord/internal/data"
 	"concord/moo"
 )
 
@@ -17,6 +19,7 @@ type Grid struct {
 	Options      []string  `json:"options,omitempty"`  // "method.key=value": more candidates of a method
 	LRs          []float64 `json:"lrs"`                // peak learning rates, tried under every configuration
 	Temperatures []float64 `json:"temperatures"`       // of sampling, tried under every configuration
+	IID          bool      `json:"iid,omitempty"`      // also plain fine-tuning with every row's language drawn by itself
 	StaticSweep  bool      `json:"static_sweep"`       // try static weights
 	StaticBudget int       `json:"static_budget"`      // candidates of the sweep; 0: as many as a method has
 	Static       []Config  `json:"static,omitempty"`   // these candidates
@@ -111,6 +114,19 @@ func (g *Grid) bounds() error {
 	return nil
 }
 
+// checkData refuses what the run file's way of drawing languages does not go with.
+func (g *Grid) checkData(cfg *config.Config) error {
+	switch {
+	case g.IID && cfg.Data.Align != "":
+		return usage("--iid draws every row's language by itself, and data.align = %q has all languages in every step: leave out the one or the other", cfg.Data.Align)
+	case g.IID && cfg.Data.Mixing == data.IID:
+		return usage("--iid adds plain fine-tuning with data.mixing = \"iid\", which the run file has for every configuration: leave it out")
+	case cfg.Data.Align != "" && !slices.Equal(g.Temperatures, []float64{1}):
+		return usage("--temperatures: with data.align = %q all languages are read alike, at temperature 1", cfg.Data.Align)
+	}
+	return nil
+}
+
 // options are the candidates' options of a method: the run file's, and the grid's.
 func (g *Grid) options(method string) []string {
 	out := []string{""}
@@ -155,7 +171,7 @@ func merge(old, more Grid) Grid {
 	return Grid{
 		Methods: join(old.Methods, more.Methods), Scopes: join(old.Scopes, more.Scopes), Controls: join(old.Controls, more.Controls), Options: join(old.Options, more.Options),
 		LRs: unique(append(slices.Clone(old.LRs), more.LRs...)), Temperatures: unique(append(slices.Clone(old.Temperatures), more.Temperatures...)),
-		StaticSweep: old.StaticSweep || more.StaticSweep, StaticBudget: max(old.StaticBudget, more.StaticBudget), Static: unique(append(slices.Clone(old.Static), more.Static...)), Alone: old.Alone || more.Alone,
+		IID: old.IID || more.IID, StaticSweep: old.StaticSweep || more.StaticSweep, StaticBudget: max(old.StaticBudget, more.StaticBudget), Static: unique(append(slices.Clone(old.Static), more.Static...)), Alone: old.Alone || more.Alone,
 		FirstSeed: old.FirstSeed, Seeds: max(old.Seeds, more.Seeds), TuneSeeds: old.TuneSeeds, Margin: more.Margin,
 	}
 }

@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"math"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"concord/internal/config"
+	"concord/internal/data"
 	"concord/internal/train"
 	"concord/moo"
 )
@@ -29,6 +31,7 @@ type Config struct {
 	Control     string  `json:"control,omitempty"` // "norm" or "direction": one half of the method's effect
 	Option      string  `json:"option,omitempty"`  // "key=value" of the method, besides the run file's
 	Weights     Rule    `json:"weights,omitzero"`  // static weights, where the sweep gives them
+	Mixing      string  `json:"mixing,omitempty"`  // of languages in a step; "" is the run file's
 	Only        string  `json:"only,omitempty"`    // the one language that is trained on, at its tokens in the mixture
 	Temperature float64 `json:"temperature"`       // of sampling
 	LR          float64 `json:"lr"`
@@ -51,6 +54,9 @@ func (c Config) Slug() string {
 	}
 	if c.Weights.Kind != "" {
 		parts = append(parts, c.Weights.slug())
+	}
+	if c.Mixing != "" {
+		parts = append(parts, slug(c.Mixing))
 	}
 	if c.Only != "" {
 		parts = append(parts, fmt.Sprintf("only-%s-%08x", slug(c.Only), hash32(c.Only)))
@@ -80,6 +86,9 @@ func (c Config) Name() string {
 	case "direction":
 		s += ", direction only"
 	}
+	if c.Mixing != "" {
+		s += ", " + c.Mixing
+	}
 	if c.Only != "" {
 		s = c.Only + " alone"
 	}
@@ -101,7 +110,7 @@ func (c Config) String() string {
 // families are those that the configuration is a candidate of.
 func (c Config) families() []string {
 	switch {
-	case c.Only != "":
+	case c.Only != "" || c.Mixing != "":
 		return []string{c.Name()}
 	case c.Weights.Kind != "":
 		return []string{familyTuned}
@@ -134,6 +143,9 @@ func (g *Grid) configs(langs []string) []Config {
 		for _, lr := range g.LRs {
 			for _, m := range g.Methods {
 				out = append(out, g.candidates(m, t, lr)...)
+			}
+			if g.IID {
+				out = append(out, Config{Method: familyPlain, Mixing: data.IID, Temperature: t, LR: lr})
 			}
 		}
 	}
@@ -227,6 +239,7 @@ func (s Spec) apply(base *config.Config, dir string, weights map[string]float64)
 		c.Objective.Scope = s.Scope
 	}
 	c.Data.Temperature = s.Temperature
+	c.Data.Mixing = cmp.Or(s.Mixing, c.Data.Mixing)
 	c.Optim.LR = s.LR
 	return &c
 }

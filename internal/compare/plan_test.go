@@ -181,3 +181,45 @@ func TestApply(t *testing.T) {
 		t.Errorf("the comparison's configuration has changed: %+v", base)
 	}
 }
+
+// The arm of independent rows is plain fine-tuning with another mixing, a family of its
+// own, which is no reference and sees batches that no other does.
+func TestIIDArm(t *testing.T) {
+	g := Grid{Methods: []string{"pcgrad"}, Seeds: 1, IID: true}
+	if err := g.check(1e-3, 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	cfg := config.Default()
+	n := 0
+	for _, c := range g.configs([]string{"aa", "bb"}) {
+		applied := Spec{Config: c, Seed: 1}.apply(cfg, "", nil)
+		if c.Mixing == "" && applied.Data.Mixing != "stratified" {
+			t.Errorf("%s is mixed %q", c, applied.Data.Mixing)
+		}
+		if c.Mixing == "" {
+			continue
+		}
+		n++
+		if fam := c.families(); len(fam) != 1 || fam[0] != "token-mean, iid" || applied.Data.Mixing != "iid" || applied.Objective.Method != familyPlain {
+			t.Errorf("%v %s: %+v", fam, applied.Data.Mixing, c)
+		}
+	}
+	if n != len(g.LRs) {
+		t.Errorf("%d configurations of %d rates", n, len(g.LRs))
+	}
+	a, b := Result{Slug: "a", Batches: "1"}, Result{Slug: "b", Batches: "2"}
+	b.Mixing = "iid"
+	if p := problems([]Result{a, b}); len(p) != 0 {
+		t.Errorf("other batches of another mixing are a problem: %v", p)
+	}
+	for _, d := range []config.Data{{Align: "key"}, {Mixing: "iid"}} {
+		cfg.Data.Align, cfg.Data.Mixing = d.Align, d.Mixing
+		if err := g.checkData(cfg); err == nil {
+			t.Errorf("%+v goes with --iid", d)
+		}
+	}
+	g.IID, g.Temperatures, cfg.Data.Align = false, []float64{1, 5}, "line"
+	if err := g.checkData(cfg); err == nil || !strings.Contains(err.Error(), "--temperatures") {
+		t.Errorf("aligned languages at temperature 5: %v", err)
+	}
+}

@@ -193,6 +193,9 @@ func (r *runner) run(ctx context.Context, s Spec, weights map[string]float64) (*
 	if s.Only != "" {
 		s.alone(cfg, r.facts)
 	}
+	if s.Mixing != "" { // as many steps as the others, whatever the draw
+		cfg.Schedule.Steps, cfg.Schedule.Epochs, cfg.Schedule.Tokens = r.facts.steps, 0, 0
+	}
 	cfg.Eval.First = s == r.specs[0]
 	return train.Run(ctx, cfg, quiet)
 }

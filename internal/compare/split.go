@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"concord/internal/config"
@@ -30,19 +29,32 @@ func split(cfg *config.Config, dir string, warn io.Writer) (*config.Config, erro
 		return nil, train.DataError(err)
 	}
 	out := *cfg
+	out.Data.Source = nil
+	if cfg.Data.Align == "line" {
+		out.Data.Align = "key" // the halves are in our own form, with the lines' numbers as keys
+	}
 	var tests []config.Source
-	out.Data.Source = slices.Clone(cfg.Data.Source)
-	for i := range out.Data.Source {
-		s := &out.Data.Source[i]
-		if strings.HasSuffix(s.Lang, testSuffix) {
-			return nil, &config.Error{Where: cfg.Where(fmt.Sprintf("data.source.%d.lang", i)), Msg: fmt.Sprintf("%q: a comparison uses this ending itself", s.Lang), Fix: "another name for the language"}
-		}
-		test, err := splitSource(cfg, s, filepath.Join(dir, fmt.Sprintf("%02d-%s", i+1, slug(s.Lang))), warn)
+	for i, s := range cfg.Data.Source {
+		langs, err := languagesOf(cfg, s)
 		if err != nil {
 			return nil, err
 		}
-		if test != nil {
-			tests = append(tests, *test)
+		for j, lang := range langs {
+			if strings.HasSuffix(lang, testSuffix) {
+				return nil, &config.Error{Where: cfg.Where(fmt.Sprintf("data.source.%d", i)), Msg: fmt.Sprintf("%q: a comparison uses this ending itself", lang), Fix: "another name for the language"}
+			}
+			part, stem := s, fmt.Sprintf("%02d-%s", i+1, slug(lang))
+			if s.LangColumn != "" {
+				part.Langs, stem = []string{lang}, fmt.Sprintf("%02d-%03d-%s", i+1, j+1, slug(lang))
+			}
+			test, err := splitSource(cfg, &part, lang, filepath.Join(dir, stem), warn)
+			if err != nil {
+				return nil, err
+			}
+			out.Data.Source = append(out.Data.Source, part)
+			if test != nil {
+				tests = append(tests, *test)
+			}
 		}
 	}
 	if len(tests) == 0 {
@@ -52,16 +64,21 @@ func split(cfg *config.Config, dir string, warn io.Writer) (*config.Config, erro
 	return &out, nil
 }
 
-// splitSource writes the halves of s to files that begin with stem, as JSON lines,
-// points s to the validation half and returns the source of the test half; nil if
-// nothing of s is held out.
-func splitSource(cfg *config.Config, s *config.Source, stem string, warn io.Writer) (*config.Source, error) {
-	if len(s.Heldout) == 0 && s.Holdout == 0 && s.Train {
+// languagesOf are the languages of a source, which are read if a column names them.
+func languagesOf(cfg *config.Config, s config.Source) ([]string, error) {
+	src := train.Source(cfg, s)
+	langs, err := src.Languages()
+	return langs, train.DataError(err)
+}
+
+// splitSource writes the halves of s, a source of one language (of its column: one that is
+// named), to files that begin with stem, as JSON lines, makes of s the source of the
+// validation half, a language's own, and returns that of the test half; nil if nothing of
+// s is held out.
+func splitSource(cfg *config.Config, s *config.Source, lang, stem string, warn io.Writer) (*config.Source, error) {
+	if len(s.Heldout) == 0 && s.Holdout == 0 && s.Train && s.LangColumn == "" && cfg.Data.Align != "line" {
 		s.Path = allAbsolute(cfg.ResolveAll(s.Path))
 		return nil, nil
-	}
-	if s.LangColumn != "" {
-		return nil, train.DataError(fmt.Errorf("lang_column = %q: a comparison divides the held-out examples of each language, so each needs a source of its own", s.LangColumn))
 	}
 	paths := allAbsolute([]string{stem + ".train.jsonl", stem + ".valid.jsonl", stem + ".test.jsonl"})
 	files := make([]*pending, len(paths))
@@ -78,25 +95,32 @@ func splitSource(cfg *config.Config, s *config.Source, stem string, warn io.Writ
 		return nil, train.DataError(err)
 	}
 	if h.Shared > 0 {
-		fmt.Fprintf(warn, "concord: %s: %d held-out documents are also trained on\n", s.Lang, h.Shared)
+		fmt.Fprintf(warn, "concord: %s: %d held-out documents are also trained on\n", lang, h.Shared)
 	}
-	if h.Test == 0 {
-		return nil, train.DataError(fmt.Errorf("%s: its held-out documents all have one prompt: choosing by one half and reporting the other needs two; hold out more", s.Lang))
-	}
-	if h.Train > 0 {
-		s.Path = config.Paths{paths[0]}
+	if h.Test == 0 && h.Valid > 0 {
+		return nil, train.DataError(fmt.Errorf("%s: its held-out documents all have one prompt: choosing by one half and reporting the other needs two; hold out more", lang))
 	}
 	if !s.Train {
-		s.Path, files = nil, files[1:]
+		files = files[1:]
 	}
 	for _, f := range files {
 		if err := f.commit(); err != nil {
 			return nil, train.DataError(err)
 		}
 	}
-	s.Heldout, s.Holdout = config.Paths{paths[1]}, 0
-	s.Format, s.Columns, s.Roles = "", nil, nil // the files are in our own form
-	return &config.Source{Lang: s.Lang + testSuffix, TrainOn: s.TrainOn, Heldout: config.Paths{paths[2]}}, nil
+	key := cfg.Data.Align == "line" || s.Key != ""
+	*s = config.Source{Lang: lang, Train: s.Train && h.Train > 0, TrainOn: s.TrainOn} // the files are in our own form
+	if s.Train {
+		s.Path = config.Paths{paths[0]}
+	}
+	if key && s.Train {
+		s.Key = "key"
+	}
+	if h.Valid == 0 {
+		return nil, nil
+	}
+	s.Heldout = config.Paths{paths[1]}
+	return &config.Source{Lang: lang + testSuffix, TrainOn: s.TrainOn, Heldout: config.Paths{paths[2]}}, nil
 }
 
 // pending is a file that takes its place when it is whole.

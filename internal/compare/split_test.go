@@ -99,6 +99,58 @@ func TestSplit(t *testing.T) {
 	}
 }
 
+// A source of many languages becomes one of each, with the same documents, aligned or not:
+// the halves of aligned languages have the same keys.
+func TestSplitAColumn(t *testing.T) {
+	for _, align := range []string{"", "key", "line"} {
+		cfg := splitRun(t)
+		var column, aa strings.Builder
+		for i := range 40 {
+			fmt.Fprintf(&aa, `{"id": %d, "text": "a%d"}`+"\n", i, i)
+			for _, lang := range []string{"zz", "yy"} {
+				fmt.Fprintf(&column, `{"id": %d, "lang": %q, "text": "%s%d"}`+"\n", i, lang, lang[:1], i)
+			}
+		}
+		traintest.WriteFile(t, cfg.Resolve("all.jsonl"), column.String())
+		traintest.WriteFile(t, cfg.Resolve("a.jsonl"), aa.String())
+		all := config.Source{LangColumn: "lang", Path: config.Paths{"all.jsonl"}, Train: true, Holdout: 0.2}
+		one := config.Source{Lang: "aa", Path: config.Paths{"a.jsonl"}, Train: true, Holdout: 0.2}
+		cfg.Data.Align, cfg.Data.Source = align, []config.Source{one, all}
+		switch align {
+		case "key":
+			cfg.Data.Source[0].Key, cfg.Data.Source[1].Key = "id", "id"
+		case "line": // lines of one file are no translations: only single files have them
+			cfg.Data.Source = []config.Source{one}
+		}
+		langs := len(cfg.Data.Source)*2 - 1 // 3, or aa alone
+		cfg.Batch.Rows = 2 * langs
+		before, err := train.Check(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := split(cfg, t.TempDir(), io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := train.Check(got)
+		if err != nil {
+			t.Fatal(align, err)
+		}
+		if len(after.Data) != 2*langs || after.Steps != before.Steps {
+			t.Fatalf("%q: %d sources, %d steps", align, len(after.Data), after.Steps)
+		}
+		for i, b := range before.Data {
+			d, test := after.Data[i], after.Data[langs+i]
+			if d.Lang != b.Lang || d.Tokens != b.Tokens || d.Heldout+test.Heldout != b.Heldout || d.Heldout != 4 || test.Lang != b.Lang+testSuffix {
+				t.Errorf("%q: %+v and %+v of %+v", align, d, test, b)
+			}
+			if last := len(b.Notes) - 1; align != "" && !reflect.DeepEqual(d.Notes, b.Notes[last:]) {
+				t.Errorf("%q: notes %v, before %v", align, d.Notes, b.Notes)
+			}
+		}
+	}
+}
+
 // Dividing again writes the same files: runs in the middle of which a comparison was
 // stopped have their hashes.
 func TestSplitTwice(t *testing.T) {

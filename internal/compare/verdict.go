@@ -62,7 +62,9 @@ func problems(runs []Result) []string {
 		if r.Machine != a.Machine {
 			say("%s ran on %s, %s on %s: times do not compare", r.Slug, r.Machine.Device, a.Slug, a.Machine.Device)
 		}
-		j := slices.IndexFunc(whole[:i], func(o Result) bool { return o.Only == "" && o.Seed == r.Seed && o.Temperature == r.Temperature })
+		j := slices.IndexFunc(whole[:i], func(o Result) bool {
+			return o.Only == "" && o.Seed == r.Seed && o.Temperature == r.Temperature && o.Mixing == r.Mixing
+		})
 		if j < 0 {
 			continue
 		}
