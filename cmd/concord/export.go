@@ -2,28 +2,184 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 
+	"concord/internal/config"
+	"concord/internal/export"
+	"concord/internal/gguf"
 	"concord/internal/report"
+	"concord/internal/rundir"
+	"concord/internal/safetensors"
 	"concord/internal/train"
 )
 
 type exportCmd struct {
-	Dir        string `arg:"" name:"run" help:"The run's folder (runs/NAME)."`
-	Checkpoint string `default:"last" placeholder:"best|last|N" help:"Which one: the last, the best of the evaluations so far, or that of step N."`
-	Out        string `placeholder:"DIR" help:"Folder to make; default: model-step-N in the run's folder."`
-	DType      string `name:"dtype" placeholder:"TYPE" help:"f32, f16 or bf16; default: model.save_dtype, or the base model's."`
+	From       string `arg:"" name:"run|model" help:"A run's folder (runs/NAME), a model's folder, or a GGUF file."`
+	Format     string `default:"safetensors" enum:"safetensors,gguf" help:"safetensors: a model folder for transformers. gguf: a file for llama.cpp, Ollama, LM Studio."`
+	Checkpoint string `default:"last" placeholder:"best|last|N" help:"Of a run, which one: the last, the best of the evaluations so far, or that of step N."`
+	Out        string `placeholder:"PATH" help:"Folder or file to make; default: in the run's or model's folder."`
+	DType      string `name:"dtype" placeholder:"TYPE" help:"f32, f16 or bf16, and of a GGUF file also q8_0 or q4_0; default: model.save_dtype, or the base model's."`
 	RunFile    string `placeholder:"FILE" help:"Where the run file is now, if the project has moved and the run does not find it."`
+	Verify     bool   `help:"Read back what was written and compare its logits with the model's, on texts of the run or built-in ones. Needs a device."`
 	JSON       bool   `help:"Print as JSON."`
+	deviceFlags
+}
+
+// exported is what was made.
+type exported struct {
+	Model    string             `json:"model"`
+	Format   string             `json:"format"`
+	DType    string             `json:"dtype"`
+	Step     int                `json:"step,omitempty"` // of a run
+	Notes    []string           `json:"notes,omitempty"`
+	Verified *export.Difference `json:"verified,omitempty"`
 }
 
 func (c *exportCmd) Run() error {
-	out, err := train.Export{Checkpoint: c.Checkpoint, Out: c.Out, DType: c.DType, RunFile: c.RunFile}.Write(c.Dir)
+	dev, err := c.config()
+	if err != nil {
+		return err
+	}
+	out, err := c.export(dev)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
 		return printJSON(out)
 	}
-	fmt.Printf(" model of step %d (%s) in %s\n try it: %s\n", out.Step, out.DType, out.Model, report.Command("generate", "--model", out.Model, "some text"))
+	what := "model"
+	if rundir.IsRun(c.From) {
+		what = fmt.Sprintf("model of step %d", out.Step)
+	}
+	fmt.Printf(" %s (%s) in %s\n", what, out.DType, out.Model)
+	if out.Verified != nil {
+		fmt.Printf(" read back and compared: %v\n", out.Verified)
+	}
+	fmt.Printf(" try it: %s\n", report.Command("generate", "--model", out.Model, "some text"))
+	return nil
+}
+
+// export makes the model, and its proof where one is asked for.
+func (c *exportCmd) export(dev config.Device) (*exported, error) {
+	if rundir.IsRun(c.From) {
+		if c.Format == "safetensors" && !c.Verify {
+			x, err := train.Export{Checkpoint: c.Checkpoint, Out: c.Out, DType: c.DType, RunFile: c.RunFile}.Write(c.From)
+			return &exported{Format: c.Format, Model: x.Model, Step: x.Step, DType: x.DType}, err
+		}
+		return c.ofRun(dev)
+	}
+	if c.Checkpoint != "last" {
+		return nil, usagef("%s is not a run: --checkpoint %s chooses among a run's", c.From, c.Checkpoint)
+	}
+	from, err := rundir.ModelDir(c.From)
+	if err != nil {
+		return nil, err
+	}
+	base := filepath.Clean(from)
+	if ext := filepath.Ext(base); strings.EqualFold(ext, ".gguf") {
+		base = strings.TrimSuffix(base, ext)
+	}
+	return c.make(from, base, dev)
+}
+
+// ofRun makes the checkpoint a folder of float32 first, which is also what the result
+// is compared with.
+func (c *exportCmd) ofRun(dev config.Device) (*exported, error) {
+	temp, err := os.MkdirTemp(c.From, ".export-")
+	if err != nil {
+		return nil, train.DataError(err)
+	}
+	defer os.RemoveAll(temp)
+	from := filepath.Join(temp, "model")
+	x, err := train.Export{Checkpoint: c.Checkpoint, Out: from, DType: "f32", RunFile: c.RunFile}.Write(c.From)
+	if err != nil {
+		return nil, err
+	}
+	if c.DType == "" {
+		c.DType = x.Default
+	}
+	out, err := c.make(from, filepath.Join(c.From, fmt.Sprintf("%s-step-%d", rundir.ModelFolder, x.Step)), dev)
+	if out != nil {
+		out.Step = x.Step
+	}
+	return out, err
+}
+
+// make writes the model in the folder or file from; base is the result's path without
+// what its format adds.
+func (c *exportCmd) make(from, base string, dev config.Device) (*exported, error) {
+	out := &exported{Format: c.Format, Model: c.Out}
+	var err error
+	if c.Format == "gguf" {
+		err = c.gguf(from, base, out)
+	} else {
+		err = c.folder(from, base, out)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, note := range out.Notes {
+		fmt.Fprintln(os.Stderr, "concord:", note)
+	}
+	if !c.Verify {
+		return out, nil
+	}
+	v := export.Verify{Source: from, Written: out.Model, Texts: c.texts(), Bound: export.Bounds[out.DType], Device: dev, Warn: os.Stderr}
+	d, err := v.Run()
+	out.Verified = &d
+	return out, err
+}
+
+func (c *exportCmd) folder(from, base string, out *exported) error {
+	dtype := safetensors.DType("")
+	if c.DType != "" {
+		var err error
+		if dtype, err = safetensors.ParseDType(c.DType); err != nil {
+			return &config.Error{Where: "--dtype", Msg: err.Error(), Fix: "--dtype bf16"}
+		}
+	}
+	if out.Model == "" {
+		if out.Model = base; out.Model == from {
+			return usagef("%s is a model folder already: --out names another, --format gguf makes a file for llama.cpp", from)
+		}
+	}
+	dtype, err := export.Folder{From: from, Out: out.Model, DType: dtype}.Write()
+	out.DType = strings.ToLower(string(dtype))
+	return err
+}
+
+func (c *exportCmd) gguf(from, base string, out *exported) error {
+	if out.DType = c.DType; out.DType == "" {
+		var err error
+		if out.DType, err = export.DType(from); err != nil {
+			return err
+		}
+	}
+	kind, err := gguf.ParseType(out.DType)
+	if err != nil {
+		return &config.Error{Where: "--dtype", Msg: err.Error(), Fix: "--dtype q8_0"}
+	}
+	if out.Model == "" {
+		out.Model = fmt.Sprintf("%s-%s.gguf", base, out.DType)
+	}
+	out.Notes, err = export.GGUF{From: from, Out: out.Model, Name: filepath.Base(base), Type: kind}.Write()
+	return err
+}
+
+// texts are the run's own, to compare logits on; nil where it has none any more.
+func (c *exportCmd) texts() []string {
+	if !rundir.IsRun(c.From) {
+		return nil
+	}
+	cfg, err := train.RunConfig(c.From)
+	if err == nil {
+		var out []string
+		if out, err = train.Prompts(cfg, len(export.Texts)); err == nil {
+			return out
+		}
+	}
+	fmt.Fprintf(os.Stderr, "concord: the run's texts cannot be read, built-in ones are compared: %v\n", err)
 	return nil
 }

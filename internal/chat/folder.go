@@ -153,7 +153,7 @@ func readConfig(dir string) (special map[string]string, config templates, err er
 			return nil, nil, err
 		}
 		for key, raw := range keys {
-			if text, ok := tokenText(raw); ok && strings.HasSuffix(key, "_token") {
+			if text, ok := TokenText(raw); ok && strings.HasSuffix(key, "_token") {
 				special[key] = text
 			}
 		}
@@ -166,8 +166,8 @@ func readConfig(dir string) (special map[string]string, config templates, err er
 	return special, config, nil
 }
 
-// tokenText is a token's text: a string, or an object with its content.
-func tokenText(raw json.RawMessage) (string, bool) {
+// TokenText is a token's text: a string, or an object with its content.
+func TokenText(raw json.RawMessage) (string, bool) {
 	var s *string
 	if json.Unmarshal(raw, &s) == nil {
 		if s == nil {

@@ -86,3 +86,6 @@ func (t *Template) EndOfTurn() string {
 	_, end, _ := strings.Cut(r.Text[r.Spans[0].Start:r.Spans[0].End], answer)
 	return end
 }
+
+// HasTools reports whether conversations with tools have a template of their own.
+func (t *Template) HasTools() bool { return t.toolSource != "" }

@@ -15,10 +15,10 @@ import (
 // weightFiles are the names that a Hugging Face folder's weights begin from.
 var weightFiles = []string{"model.safetensors", "model.safetensors.index.json"}
 
-// modelPath checks that model.path is a Hugging Face folder with configuration,
-// tokenizer and (unless the weights are random, or those of a run that goes on)
-// safetensors weights. What is there
-// instead is said by what it is, with the line that helps.
+// modelPath checks that model.path is a GGUF file, or a Hugging Face folder with
+// configuration, tokenizer and (unless the weights are random, or those of a run that
+// goes on) safetensors weights. What is there instead is said by what it is, with the
+// line that helps.
 func (c *Config) modelPath() error {
 	if c.Model.Path == "" {
 		return c.fail("model.path", `path = "../base"  # in [model]`, "no base model given")
@@ -29,6 +29,8 @@ func (c *Config) modelPath() error {
 	case err != nil:
 		msg, fix := missingModel(c.Model.Path, dir)
 		return c.fail("model.path", fix, "%s", msg)
+	case !st.IsDir() && isGGUF(dir):
+		return nil
 	case !st.IsDir():
 		msg, fix := modelFile(dir)
 		return c.fail("model.path", fix, "%s", msg)
@@ -84,7 +86,8 @@ func modelFile(path string) (msg, fix string) {
 	case isLFSPointer(head):
 		return path + lfsPointer, lfsFix(filepath.Dir(path))
 	case bytes.HasPrefix(head, []byte("GGUF")):
-		return path + " is a GGUF file: make a model folder of it first", importFix(path)
+		return path + " is a GGUF file whose name does not end in .gguf",
+			fmt.Sprintf("ln -s %s model.gguf; then path = \"model.gguf\"", path)
 	case strings.HasSuffix(path, ".safetensors"):
 		return path + " is the file of weights: give the folder that it lies in, with config.json and tokenizer.json beside it",
 			fmt.Sprintf("path = %q", filepath.ToSlash(filepath.Dir(path)))
@@ -96,10 +99,9 @@ func modelFile(path string) (msg, fix string) {
 	return path + " is a file, not a folder", fmt.Sprintf("path = %q", filepath.ToSlash(filepath.Dir(path)))
 }
 
-// importFix makes a model folder of a GGUF file, beside it.
-func importFix(path string) string {
-	out := strings.TrimSuffix(path, filepath.Ext(path))
-	return fmt.Sprintf("concord import %s %s; then path = %q", path, out, filepath.ToSlash(out))
+// isGGUF reports whether the file at path is one of llama.cpp, by name and beginning.
+func isGGUF(path string) bool {
+	return strings.EqualFold(filepath.Ext(path), ".gguf") && bytes.HasPrefix(headOf(path), []byte("GGUF"))
 }
 
 // modelFolder explains a folder that is no complete model; msg is "" for one that is.
@@ -141,7 +143,8 @@ func noConfig(dir string, has func(string) bool) (msg, fix string) {
 	case len(below) > 0:
 		return dir + " has no config.json; a folder in it has", fmt.Sprintf("path = %q", filepath.ToSlash(filepath.Dir(below[0])))
 	case len(glob(dir, "*.gguf")) > 0:
-		return fmt.Sprintf("%s has no config.json, only a GGUF file (%s): make a model folder of it first", dir, filepath.Base(glob(dir, "*.gguf")[0])), importFix(glob(dir, "*.gguf")[0])
+		file := glob(dir, "*.gguf")[0]
+		return fmt.Sprintf("%s has no config.json, only a GGUF file (%s)", dir, filepath.Base(file)), fmt.Sprintf("path = %q", filepath.ToSlash(file))
 	case len(glob(dir, "consolidated*")) > 0:
 		return dir + " has no config.json: it is a model in its maker's own form (consolidated…), not the Hugging Face form", "download the version with config.json and model.safetensors"
 	}

@@ -67,7 +67,8 @@ var allowed = map[string][]string{
 	"internal/step":                    {"bucket", "gpu", "internal/config", "internal/data", "internal/device", "internal/fault", "internal/model", "internal/objective", "internal/optim", "internal/param", "internal/report", "internal/safetensors", "tensor"}, // names no exchange: see its test
 	"internal/exchange":                {"bucket", "internal/checkpoint", "internal/cluster", "internal/config", "internal/data", "internal/fault", "internal/objective", "internal/optim", "internal/report", "internal/safetensors", "internal/step", "transport"},
 	"internal/rundir":                  {"internal/config", "internal/fault", "internal/filelock", "internal/model", "internal/report"},
-	"internal/modeldir":                {"internal/chat", "internal/fault", "internal/model", "internal/safetensors", "internal/tokenizer"},
+	"internal/modeldir":                {"internal/chat", "internal/fault", "internal/gguf", "internal/model", "internal/safetensors", "internal/tokenizer"},
+	"internal/export":                  {"internal/chat", "internal/config", "internal/fault", "internal/gguf", "internal/infer", "internal/model", "internal/modeldir", "internal/safetensors", "internal/tokenizer"},                 // knows no run
 	"internal/infer":                   {"bucket", "internal/chat", "internal/config", "internal/data", "internal/device", "internal/fault", "internal/model", "internal/modeldir", "internal/rundir", "internal/tokenizer", "tensor"}, // no exchange, no cluster, no checkpoint
 	"internal/train": {
 		"bucket", "gpu", "internal/chat", "internal/checkpoint", "internal/cluster", "internal/cluster/store", "internal/cluster/store/file", "internal/config", "internal/data", "internal/device", "internal/exchange", "internal/fault", "internal/gguf",
@@ -76,7 +77,7 @@ var allowed = map[string][]string{
 	"internal/train/traintest": {"gpu", "internal/model", "internal/param", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
 	"internal/compare":         {"moo", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},
 	"internal/bench":           {"bucket", "gpu", "internal/config", "internal/fault", "internal/report", "internal/step", "internal/train", "moo", "tensor"},
-	"cmd/concord":              {"gpu", "moo", "internal/infer", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/doctor", "internal/bench", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/live", "internal/safetensors", "internal/cluster", "internal/cluster/store", "internal/cluster/etcd"},
+	"cmd/concord":              {"gpu", "moo", "internal/infer", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/doctor", "internal/export", "internal/gguf", "internal/bench", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/live", "internal/safetensors", "internal/cluster", "internal/cluster/store", "internal/cluster/etcd"},
 	"cmd/prepare":              {"internal/tokenizer"},
 }
 

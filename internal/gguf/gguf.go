@@ -8,6 +8,8 @@
 package gguf
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -169,4 +171,20 @@ func unexpected(err error) error {
 		return fmt.Errorf("the file ends too early: %w", io.ErrUnexpectedEOF)
 	}
 	return err
+}
+
+// Hash is the SHA-256, in hexadecimal, of all that stands before the tensors, metadata,
+// names, types and shapes, and of the tensors called names, where they are there.
+func (f *File) Hash(names ...string) (string, error) {
+	h := sha256.New()
+	_, err := io.Copy(h, io.NewSectionReader(f.r, 0, min(f.data, f.size)))
+	for _, name := range names {
+		if t, ok := f.tensors[name]; ok && err == nil {
+			_, err = io.Copy(h, io.NewSectionReader(f.r, f.data+t.offset, t.bytes))
+		}
+	}
+	if err != nil {
+		return "", fmt.Errorf("gguf: %s: %w", f.Path, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }

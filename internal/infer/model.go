@@ -12,6 +12,7 @@ import (
 	"concord/internal/device"
 	"concord/internal/fault"
 	"concord/internal/model"
+	"concord/internal/modeldir"
 	"concord/internal/rundir"
 	"concord/tensor"
 )
@@ -25,11 +26,11 @@ type Model struct {
 	store  *bucket.Store
 }
 
-// Open loads the model in the folder dir for batches of rows × seqLen tokens.
+// Open loads the model in dir, a folder or a GGUF file, for batches of rows × seqLen tokens.
 func Open(dir string, d config.Device, rows, seqLen int, warn io.Writer) (*Model, error) {
-	c, err := model.ReadConfig(dir)
+	c, err := modeldir.Config(dir)
 	if err != nil {
-		return nil, fault.Data(err)
+		return nil, err
 	}
 	x := &Model{Config: c}
 	if x.Engine, err = device.Open(d, nil, warn); err != nil {
@@ -83,9 +84,9 @@ func Score(dir string, sequences [][]uint32, d config.Device, warn io.Writer) ([
 		}
 		longest = max(longest, len(s))
 	}
-	c, err := model.ReadConfig(dir)
+	c, err := modeldir.Config(dir)
 	if err != nil {
-		return nil, fault.Data(err)
+		return nil, err
 	}
 	for i, s := range sequences {
 		for _, id := range s {

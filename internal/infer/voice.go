@@ -23,6 +23,10 @@ type voice struct {
 
 // openVoice reads the folder of a model and says on warn what is used.
 func openVoice(dir string, g Generation, warn io.Writer) (*voice, error) {
+	dir, err := modeldir.Folder(dir)
+	if err != nil {
+		return nil, err
+	}
 	_, tok, err := modeldir.Open(dir)
 	if err != nil {
 		return nil, err

@@ -27,6 +27,9 @@ var ggufFused = map[string]map[string]string{
 // ggufTypes are the model types of the architectures that have another name.
 var ggufTypes = map[string]string{"gemma3": "gemma3_text"}
 
+// GGUFSettings is the tensor that holds a part of the configuration.
+const GGUFSettings = ropeFactors
+
 const (
 	ropeFactors = "rope_freqs.weight" // of the frequencies, where llama3 scales them
 	windowKey   = ".attention.sliding_window"

@@ -10,11 +10,14 @@ import (
 	"concord/tensor"
 )
 
-// Load reads the weights of the Hugging Face folder dir into w. Each must be
+// Load reads the weights of dir, a Hugging Face folder or a GGUF file, into w. Each must be
 // there, in the shape that c asks for, and finite; a tensor that the model does
 // not have is an error, except for the rotary buffers of older files and for an
 // lm_head.weight that repeats the embeddings of a tied model.
 func Load(e *tensor.Engine, dir string, c Config, w Weights) error {
+	if IsGGUF(dir) {
+		return loadGGUF(e, dir, c, w)
+	}
 	r, err := safetensors.Open(dir)
 	if err != nil {
 		return fmt.Errorf("model: %w", err)
@@ -50,6 +53,9 @@ func Load(e *tensor.Engine, dir string, c Config, w Weights) error {
 // Check reads the headers of dir's weights, not the weights: that all of c's
 // parameters are there in their shapes, and none besides.
 func Check(dir string, c Config) error {
+	if IsGGUF(dir) {
+		return withGGUF(dir, c, func(*GGUF) error { return nil })
+	}
 	r, err := safetensors.Open(dir)
 	if err != nil {
 		return fmt.Errorf("model: %w", err)

@@ -31,14 +31,18 @@ const tokenizerFile = "tokenizer.json"
 // GenerationFile holds how other programs sample from a model, and where they stop.
 const GenerationFile = "generation_config.json"
 
-// Open reads the model's configuration and its tokenizer and checks that they belong
-// together.
+// Open reads configuration and tokenizer of the model in dir, a folder or a GGUF file,
+// and checks that they belong together.
 func Open(dir string) (model.Config, *tokenizer.Tokenizer, error) {
-	mc, err := model.ReadConfig(dir)
+	folder, err := Folder(dir)
+	if err != nil {
+		return model.Config{}, nil, err
+	}
+	mc, err := model.ReadConfig(folder)
 	if err != nil {
 		return mc, nil, fault.Data(err)
 	}
-	tok, err := Tokenizer(dir)
+	tok, err := Tokenizer(folder)
 	if err != nil {
 		return mc, nil, err
 	}
@@ -49,7 +53,7 @@ func Open(dir string) (model.Config, *tokenizer.Tokenizer, error) {
 	return mc, tok, nil
 }
 
-// Tokenizer reads the model's tokenizer.
+// Tokenizer reads the tokenizer in the folder dir.
 func Tokenizer(dir string) (*tokenizer.Tokenizer, error) {
 	tok, err := tokenizer.Load(filepath.Join(dir, tokenizerFile))
 	return tok, fault.Data(err)

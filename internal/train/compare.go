@@ -6,6 +6,7 @@ import (
 
 	"concord/internal/checkpoint"
 	"concord/internal/config"
+	"concord/internal/model"
 	"concord/internal/objective"
 	"concord/internal/rundir"
 )
@@ -31,13 +32,17 @@ func Hashes(cfg *config.Config) (map[string]string, error) {
 	if err != nil || cfg.Model.Init == "random" {
 		return l.Files, err
 	}
-	weights, _ := filepath.Glob(filepath.Join(cfg.Resolve(cfg.Model.Path), "*.safetensors")) // the pattern is fixed
+	base, folder := cfg.Resolve(cfg.Model.Path), cfg.Model.Path
+	weights, _ := filepath.Glob(filepath.Join(base, "*.safetensors")) // the pattern is fixed
+	if model.IsGGUF(base) {
+		weights, folder = []string{base}, filepath.Dir(folder)
+	}
 	for _, p := range weights {
 		h, _, err := hashFile(p)
 		if err != nil {
 			return nil, DataError(err)
 		}
-		l.Files[filepath.ToSlash(filepath.Join(cfg.Model.Path, filepath.Base(p)))] = h
+		l.Files[filepath.ToSlash(filepath.Join(folder, filepath.Base(p)))] = h
 	}
 	return l.Files, nil
 }

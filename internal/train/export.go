@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"concord/bucket"
 	"concord/internal/checkpoint"
@@ -32,6 +33,8 @@ type Exported struct {
 	Model string `json:"model"`
 	Step  int    `json:"step"`
 	DType string `json:"dtype"`
+	// Default is the type that the run would save its model as: f32, f16 or bf16.
+	Default string `json:"-"`
 }
 
 // Write makes the Hugging Face folder of a checkpoint of the run in dir, which may
@@ -108,7 +111,7 @@ func (x Export) from(path string, cfg *config.Config, out *Exported) error {
 	if exists(out.Model) {
 		return DataError(fmt.Errorf("%s exists already\n  fix: --out with another folder, or delete it", out.Model))
 	}
-	base := cfg.Resolve(cfg.Model.Path)
+	base := baseFolder(cfg)
 	c, err := model.ReadConfig(base)
 	if err != nil {
 		return DataError(err)
@@ -116,6 +119,9 @@ func (x Export) from(path string, cfg *config.Config, out *Exported) error {
 	dtype, err := saveDType(cmp.Or(x.DType, cfg.Model.SaveDtype), c)
 	if err != nil {
 		return &config.Error{Where: "--dtype", Msg: err.Error(), Fix: "--dtype bf16"}
+	}
+	if usual, err := saveDType(cfg.Model.SaveDtype, c); err == nil { // else the run would have refused it
+		out.Default = strings.ToLower(string(usual))
 	}
 	r, err := safetensors.Open(filepath.Join(path, tensorsFile))
 	if err != nil {

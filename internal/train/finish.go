@@ -64,7 +64,7 @@ func (x *session) saveModel(out string) error {
 	if err != nil {
 		return err
 	}
-	if err := model.Save(x.Engine, out, x.cfg.Resolve(x.cfg.Model.Path), x.corpus.model, x.Store, dtype); err != nil {
+	if err := model.Save(x.Engine, out, baseFolder(x.cfg), x.corpus.model, x.Store, dtype); err != nil {
 		return err
 	}
 	return saveTemplate(x.cfg, out)

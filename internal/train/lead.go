@@ -178,7 +178,7 @@ func runFiles(cfg *config.Config) ([]cluster.File, func(string) (io.ReadCloser, 
 		}
 	}
 	for _, f := range modeldir.Files {
-		add("model/"+f, filepath.Join(cfg.Resolve(cfg.Model.Path), f))
+		add("model/"+f, filepath.Join(baseFolder(cfg), f))
 	}
 	if name := templateFile(cfg); name != "" {
 		add(portableTemplate, cfg.Resolve(name))

@@ -121,9 +121,10 @@ func inputFiles(cfg *config.Config) []inputFile {
 // a checkpoint has its own.
 func baseFiles(cfg *config.Config) []inputFile {
 	var out []inputFile
+	folder := baseFolder(cfg)
 	for i, f := range modeldir.Files {
 		name := filepath.ToSlash(filepath.Join(cfg.Model.Path, f))
-		out = append(out, inputFile{name: name, path: filepath.Join(cfg.Resolve(cfg.Model.Path), f), optional: i >= modeldir.Required})
+		out = append(out, inputFile{name: name, path: filepath.Join(folder, f), optional: i >= modeldir.Required})
 	}
 	if name := templateFile(cfg); name != "" {
 		out = append(out, inputFile{name: name, path: cfg.Resolve(name)})

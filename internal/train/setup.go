@@ -34,8 +34,7 @@ var Tokenising func(path string, documents int)
 // openCorpus reads the model's configuration, the tokenizer and the data, and
 // checks that they belong together.
 func openCorpus(cfg *config.Config) (*corpus, error) {
-	dir := cfg.Resolve(cfg.Model.Path)
-	mc, tok, err := modeldir.Open(dir)
+	mc, tok, err := modeldir.Open(cfg.Resolve(cfg.Model.Path))
 	if err != nil {
 		return nil, err
 	}
@@ -167,4 +166,15 @@ func numSteps(cfg *config.Config, s *data.Sampler) int {
 		}
 		return n
 	}
+}
+
+// baseFolder is the folder with the small files of the run's base model, which may be a
+// GGUF file. Where that cannot be read the path itself is returned: opening the model says why.
+func baseFolder(cfg *config.Config) string {
+	path := cfg.Resolve(cfg.Model.Path)
+	folder, err := modeldir.Folder(path)
+	if err != nil {
+		return path
+	}
+	return folder
 }

@@ -33,7 +33,7 @@ func openTemplate(cfg *config.Config) (*chat.Template, error) {
 				Fix: `template = "chatml"`}
 		}
 	}
-	t, err := chat.Open(name, cfg.Resolve(cfg.Model.Path))
+	t, err := chat.Open(name, baseFolder(cfg))
 	if err != nil {
 		return nil, DataError(err)
 	}

@@ -19,7 +19,7 @@ func (c *corpus) turnWarning(cfg *config.Config) []string {
 	if chats == 0 {
 		return nil
 	}
-	dir := cfg.Resolve(cfg.Model.Path)
+	dir := baseFolder(cfg)
 	end, err := modeldir.FindTurnEnd(c.tokenizer, c.template)
 	stops, err2 := c.tokenizer.StopTokens(dir)
 	if err != nil || err2 != nil {

@@ -1,0 +1,20 @@
+package infer
+
+import "concord/internal/fault"
+
+// Logits returns what the model says after each of ids: len(ids) rows of the
+// vocabulary's width, row i of what follows ids[:i+1].
+func (x *Model) Logits(ids []uint32) ([][]float32, error) {
+	dec, err := x.decoder(len(ids))
+	if err != nil {
+		return nil, err
+	}
+	defer dec.Release()
+	out := make([][]float32, len(ids))
+	for i, id := range ids {
+		if out[i], err = dec.Append(id); err != nil {
+			return nil, fault.Classify(err)
+		}
+	}
+	return out, nil
+}

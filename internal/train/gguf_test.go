@@ -1,0 +1,138 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"concord/bucket"
+	"concord/internal/export"
+	"concord/internal/gguf"
+	"concord/internal/infer"
+	"concord/internal/modeldir"
+	"concord/internal/train/traintest"
+)
+
+// ggufRun is the fixture's run, and one whose model.path is a file of the same model.
+func ggufRun(t *testing.T) (folder, file string) {
+	t.Helper()
+	traintest.RequireAdapter(t)
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	folder = traintest.Run(t, nil)
+	base := filepath.Join(filepath.Dir(folder), "base")
+	if _, err := (export.GGUF{From: base, Out: base + ".gguf", Type: gguf.F32}).Write(); err != nil {
+		t.Fatal(err)
+	}
+	return folder, base + ".gguf"
+}
+
+// Training from a file takes the steps of training from the folder, to the bit; so do a
+// resume and the model that is saved, which other programs can read.
+func TestTrainFromGGUF(t *testing.T) {
+	run, file := ggufRun(t)
+	want := load(t, run, "schedule.steps=2", "run.name=folder")
+	cfg := load(t, run, "schedule.steps=2", "run.name=file", "checkpoint.every=1", "model.path="+filepath.Base(file))
+	if _, err := Check(cfg); err != nil {
+		t.Fatal(err)
+	}
+	sum, err := Run(t.Context(), want, UI{Out: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := until("step 1/", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err }); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	got, err := Resume(t.Context(), cfg.OutDir(), nil, UI{Out: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err1 := os.ReadFile(filepath.Join(sum.Dir, "model", "model.safetensors"))
+	b, err2 := os.ReadFile(filepath.Join(got.Dir, "model", "model.safetensors"))
+	if err1 != nil || err2 != nil || !slices.Equal(a, b) {
+		t.Errorf("the models differ (%v, %v)", err1, err2)
+	}
+	if _, _, err := modeldir.Open(filepath.Join(got.Dir, "model")); err != nil {
+		t.Error(err)
+	}
+	for _, model := range []string{got.Dir, file} {
+		if _, err := infer.Generate(model, infer.Generation{Prompt: "A", MaxTokens: 2, TopP: 1}, cfg.Device, io.Discard); err != nil {
+			t.Errorf("%s: %v", model, err)
+		}
+	}
+	hashes, err := Hashes(cfg)
+	if err != nil || hashes["base.gguf"] == "" {
+		t.Errorf("the file is not among the hashes: %v (%v)", hashes, err)
+	}
+}
+
+// Another file in its place is not resumed with, and one that cannot be read is said.
+func TestGGUFChanges(t *testing.T) {
+	run, file := ggufRun(t)
+	cfg := load(t, run, "schedule.steps=2", "checkpoint.every=1", "model.path="+filepath.Base(file))
+	if _, err := until("step 1/", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err }); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	base := strings.TrimSuffix(file, ".gguf")
+	traintest.WriteFile(t, filepath.Join(base, "generation_config.json"), `{"eos_token_id": [257, 65]}`)
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (export.GGUF{From: base, Out: file, Type: gguf.F32}).Write(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Resume(t.Context(), cfg.OutDir(), nil, UI{Out: io.Discard}); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "has changed since the run was started") {
+		t.Errorf("another file: %v", err)
+	}
+	traintest.WriteFile(t, file, "GGUF but not really")
+	if _, err := Check(load(t, run, "model.path=base.gguf")); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "base.gguf") {
+		t.Errorf("a file that is none: %v", err)
+	}
+}
+
+// Two machines of a run from a file are one: who joins gets the small files of the model,
+// not the file.
+func TestJoinFromGGUF(t *testing.T) {
+	run, file := ggufRun(t)
+	cfg := load(t, run, append(slices.Clone(exact), "model.path="+filepath.Base(file))...)
+	files, _, err := runFiles(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range files {
+		names = append(names, f.Name)
+	}
+	for _, name := range []string{"model/config.json", "model/tokenizer.json", "model/tokenizer_config.json"} {
+		if !slices.Contains(names, name) {
+			t.Errorf("workers get %v, not %s", names, name)
+		}
+	}
+	if slices.ContainsFunc(names, func(n string) bool { return strings.HasSuffix(n, ".gguf") }) {
+		t.Errorf("workers get %v", names)
+	}
+	alone := *cfg
+	alone.Cluster.Listen = ""
+	plain := open(t, &alone)
+	steps(t, plain, 1)
+	g := newGang(t, cfg, 2)
+	g.steps(1)
+	if e := traintest.NMSE(values(t, g.all[0], bucket.Gradient), values(t, plain, bucket.Gradient)); e > 1e-9 {
+		t.Errorf("the gradient differs from one machine's alone: NMSE %.3g", e)
+	}
+	g.replicas("from a file")
+	g.stop()
+}
+
+// Prompts are the run's own texts, of every language.
+func TestPrompts(t *testing.T) {
+	cfg := tiny(t)
+	out, err := Prompts(cfg, 5)
+	if err != nil || len(out) != 5 || out[0] == out[1] {
+		t.Errorf("%q, %v", out, err)
+	}
+}
