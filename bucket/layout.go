@@ -40,13 +40,19 @@ type Param struct {
 	// Single says that its gradient is never kept once per objective (fixed
 	// weights, ghost Gram), so that Limits.Objectives does not count for it.
 	Single bool
+	// Align is the multiple of elements at which it begins in its bucket, itself a
+	// multiple of 64; 0 is 64.
+	Align int
 }
 
 // LD is the row stride in elements: C rounded up to 4.
 func (p Param) LD() int { return (p.C + 3) &^ 3 }
 
 // Extent is the number of elements it takes in a bucket.
-func (p Param) Extent() int { return (p.R*p.LD() + align - 1) / align * align }
+func (p Param) Extent() int {
+	to := max(p.Align, align)
+	return (p.R*p.LD() + to - 1) / to * to
+}
 
 func (p Param) uses() int { return max(p.Uses, 1) }
 
@@ -54,7 +60,7 @@ func (p Param) uses() int { return max(p.Uses, 1) }
 type Place struct {
 	Param
 	Bucket int
-	Offset int // elements, a multiple of 64
+	Offset int // elements, a multiple of Align
 }
 
 // Bucket is a set of parameters that lie in one flat buffer.
@@ -63,6 +69,8 @@ type Bucket struct {
 	Params []Place // ascending Offset; matrices first, so that one rule (weight decay) covers one range
 	Size   int     // elements, a multiple of 64
 	Group  int     // index in Layout.Groups
+
+	matrices int // elements before the first vector
 }
 
 // ResolveGroup is what is resolved together: a bucket, or with the scope "global" all
@@ -309,6 +317,9 @@ func (l *Layout) add(params []Param) {
 		place := Place{Param: p, Bucket: len(l.Buckets), Offset: b.Size}
 		b.Params = append(b.Params, place)
 		b.Size += p.Extent()
+		if !p.Kind.Vector() {
+			b.matrices = b.Size
+		}
 		l.places[p.Name] = place
 	}
 	l.Buckets = append(l.Buckets, b)

@@ -21,6 +21,12 @@ const (
 	// NF4 is blocks of 64: value = scale · level[code], the 16 levels of QLoRA's 4-bit
 	// NormalFloat (Dettmers et al. 2023), scale = largest magnitude.
 	NF4
+	// Dynamic8 and Dynamic8Root are for moments of an optimizer, in blocks of 256:
+	// value = scale · level, 127 levels with a sign over 7 decades, or the square of
+	// one of 255 levels over 8 (Dettmers et al., ICLR 2022; the root is ours, so that
+	// both moments have the same range). AdamWPacked alone computes with them.
+	Dynamic8
+	Dynamic8Root
 )
 
 // layout is how an element type lies in memory.
@@ -36,22 +42,31 @@ var layouts = [...]layout{
 	F16:  {"f16", 1, 2},
 	Int8: {"int8", 32, 4 + 32},
 	NF4:  {"nf4", 64, 4 + 32},
+
+	Dynamic8:     {"dynamic8", momentBlock, 4 + momentBlock},
+	Dynamic8Root: {"dynamic8root", momentBlock, 4 + momentBlock},
 }
 
-// DTypes lists the element types.
+// momentBlock is how many values of a moment share a scale.
+const momentBlock = 256
+
+// DTypes lists the element types of weights.
 func DTypes() []DType { return []DType{F32, BF16, F16, Int8, NF4} }
 
 // ParseDType finds the element type called name: f32, bf16, f16, int8 or nf4.
 func ParseDType(name string) (DType, error) {
-	for d, l := range layouts {
-		if l.name == name {
-			return DType(d), nil
+	for _, d := range DTypes() {
+		if d.String() == name {
+			return d, nil
 		}
 	}
 	return F32, fmt.Errorf("tensor: no element type named %q: use f32, bf16, f16, int8 or nf4", name)
 }
 
 func (d DType) String() string { return layouts[d].name }
+
+// Blocks says that values share a scale.
+func (d DType) Blocks() bool { return layouts[d].block > 1 }
 
 // Bytes is the size in bytes of n elements, blocks counted whole.
 func (d DType) Bytes(n int64) int64 {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"math/bits"
 	"sort"
 )
 
@@ -42,6 +43,8 @@ func (d DType) Encode(data []float32) []byte {
 			out = appendInt8(out, data[i:i+l.block])
 		case NF4:
 			out = appendNF4(out, data[i:i+l.block])
+		default:
+			panic("tensor: only AdamWPacked writes " + l.name)
 		}
 	}
 	return out
@@ -69,9 +72,34 @@ func (d DType) Decode(b []byte) []float32 {
 			for _, code := range b[scaleBytes:l.bytes] {
 				out = append(out, scale*nf4Levels[code&15], scale*nf4Levels[code>>4])
 			}
+		case Dynamic8:
+			scale := floatAt(b)
+			for _, code := range b[scaleBytes:l.bytes] {
+				x := scale * dynamicLevel(uint32(code&127), 7)
+				if code > 127 {
+					x = -x
+				}
+				out = append(out, x)
+			}
+		case Dynamic8Root:
+			scale := floatAt(b)
+			for _, code := range b[scaleBytes:l.bytes] {
+				x := scale * dynamicLevel(uint32(code), 8)
+				out = append(out, x*x)
+			}
 		}
 	}
 	return out
+}
+
+// dynamicLevel is level of shaders/include/dynamic8.wgsl.
+func dynamicLevel(k uint32, decades int) float32 {
+	if k == 0 {
+		return 0
+	}
+	e := bits.Len32(k) - 1
+	width := float64(int(1) << e)
+	return float32(math.Pow10(e-decades+1) * (0.1 + 0.9*(float64(k)-width+0.5)/width))
 }
 
 // scaleBytes is the size of the float32 that a block begins with.

@@ -181,6 +181,16 @@ func specialisations() []specialisation {
 			list = append(list, specialisation{"convert", consts})
 		}
 	}
+	for _, weight := range []DType{F32, BF16} {
+		for _, m := range []DType{F32, BF16, Dynamic8} {
+			for _, v := range []DType{F32, BF16, Dynamic8Root} {
+				consts := choose("WEIGHT", weight)
+				maps.Copy(consts, choose("M", m))
+				maps.Copy(consts, choose("V", v))
+				list = append(list, specialisation{"adamw_packed", consts})
+			}
+		}
+	}
 	for _, d := range []int{4, 12, 32, 64, 128, maxHeadDim} {
 		for _, variant := range []string{attentionDirect, attentionFlash} {
 			add("attention_forward_"+variant, "HEAD_DIM", d)
@@ -263,7 +273,7 @@ func TestSpecialisationsExist(t *testing.T) {
 	for _, s := range specialisations() {
 		src := shaderSource(t, s.kernel)
 		for c, v := range s.consts {
-			if _, err := ParseDType(v); err == nil {
+			if slices.ContainsFunc(layouts[:], func(l layout) bool { return l.name == v }) {
 				continue // a choice that does not exist does not specialise
 			}
 			kind := "u32"

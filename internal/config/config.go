@@ -46,6 +46,8 @@ type Model struct {
 	Path string `toml:"path" eg:"../base"`
 	// Element type of the tuned model's weights; "" is the base model's.
 	SaveDtype string `toml:"save_dtype" one:",bf16,f16,f32" eg:"bf16"`
+	// Element type of the matrices that are trained; "" is f32. bf16 is rounded up or down by chance in every update, so that small ones are not lost.
+	Dtype string `toml:"dtype" one:",f32,bf16" eg:"bf16"`
 	// "random" draws the weights anew from the seed; of the folder only config.json and tokenizer.json are used.
 	Init string `toml:"init" one:"pretrained,random" eg:"random"`
 	// Patterns of parameters' names that are not trained; * is any text. They take no gradient, no optimizer state and no part in conflicts.
@@ -186,6 +188,8 @@ type Optim struct {
 	WeightDecay float64 `toml:"weight_decay" range:"0,100" eg:"0.01"`
 	// Largest norm of the whole gradient; 0: no bound.
 	Clip float64 `toml:"clip" range:"0,1e9" eg:"1.0"`
+	// How both moments lie in memory; "" is f32, 4 bytes each. bf16 takes 2 and int8 1.02: see docs/memory.md.
+	Moments string `toml:"moments" one:",f32,bf16,int8" eg:"int8"`
 }
 
 // Schedule is the learning rate over the run and the run's length.

@@ -134,6 +134,10 @@ func TestMistakes(t *testing.T) {
 		"endless":            {"steps = 10", "epochs = inf", nil, []string{"schedule.epochs", "outside"}},
 		"method option":      {"method = \"cagrad\"", "method = \"cagrad\"\nc = 0.4", nil, []string{":21", "c in [objective.options]"}},
 		"memory":             {"", "", []string{"device.memory=lots"}, []string{"not a size"}},
+		"bf16 on many":       {"", "", []string{"model.dtype=bf16", "cluster.listen=:1"}, []string{"-o model.dtype", `dtype = ""`}},
+		"int8 on many":       {"", "", []string{"optim.moments=int8", "cluster.listen=:1"}, []string{"-o optim.moments", `sync = "parameters"`}},
+		"int8 with a metric": {"", "", []string{"optim.moments=int8", "objective.metric=adam"}, []string{"-o optim.moments", `moments = ""`}},
+		"bf16 with probes":   {"", "", []string{"model.dtype=bf16", "probe.every=5"}, []string{"-o probe.every", "every = 0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := good

@@ -74,6 +74,7 @@ func (c *Config) validate() error {
 		c.betas(),
 		c.length(),
 		c.objective(),
+		c.lowMemory(),
 		c.freeze(),
 		c.cluster(),
 		c.paths(),

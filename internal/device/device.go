@@ -46,12 +46,17 @@ func Params(c model.Config) []bucket.Param {
 // NewStore lays the parameters out in buckets of a scope, for gradient rows of so many
 // tasks, and allocates the weights and the other states named, all zeros.
 func NewStore(e *tensor.Engine, params []bucket.Param, scope string, tasks int, states ...bucket.State) (*bucket.Store, error) {
+	return NewTypedStore(e, params, scope, tasks, nil, states...)
+}
+
+// NewTypedStore is NewStore of states of other element types than float32.
+func NewTypedStore(e *tensor.Engine, params []bucket.Param, scope string, tasks int, types bucket.Types, states ...bucket.State) (*bucket.Store, error) {
 	lim := e.Dev.Info().Limits
 	layout, err := bucket.Partition(params, scope, bucket.Limits{Objectives: tasks, BindingBytes: lim.MaxStorageBufferBindingSize, BufferBytes: lim.MaxBufferSize})
 	if err != nil {
 		return nil, fault.Device(err)
 	}
-	s, err := bucket.NewStore(e, layout, states...)
+	s, err := bucket.NewTypedStore(e, layout, types, states...)
 	if err != nil {
 		return nil, fault.Device(err)
 	}

@@ -1,11 +1,12 @@
 // Package optim updates the weights of a bucket.Store from its combined
 // gradients: AdamW with decoupled weight decay, clipping by the global norm,
-// and learning rate schedules. The moments live in the store; what the package
+// and learning rate schedules. Weights and moments may be of fewer bits. The moments live in the store; what the package
 // itself holds is the number of updates, which a checkpoint must keep.
 package optim
 
 import (
 	"fmt"
+	"hash/fnv"
 	"math"
 
 	"concord/bucket"
@@ -18,6 +19,7 @@ type Config struct {
 	Eps          float64 // > 0
 	WeightDecay  float64 // ≥ 0; applied to matrices, not to vectors (norms, biases)
 	Clip         float64 // largest norm of the gradient; 0 means no clipping
+	Seed         uint64  // of the rounding of states that are not float32
 }
 
 // NonFiniteError says that a step's gradient is NaN or infinite. The weights
@@ -44,6 +46,7 @@ type AdamW struct {
 type run struct {
 	bucket, start, end int // elements
 	decay              bool
+	param              string // where it is one parameter's: of a store with packed states
 }
 
 // New returns an optimizer of the store's weights with no update made.
@@ -51,7 +54,7 @@ func New(s *bucket.Store, c Config) (*AdamW, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	return &AdamW{store: s, config: c, runs: decayRuns(s.Layout)}, nil
+	return &AdamW{store: s, config: c, runs: decayRuns(s.Layout, s.Packed())}, nil
 }
 
 func (c Config) check() error {
@@ -70,18 +73,23 @@ func (c Config) check() error {
 	return nil
 }
 
-// decayRuns merges neighbours of equal decay: the layout puts matrices first,
-// so a bucket takes at most two dispatches.
-func decayRuns(l bucket.Layout) []run {
+// decayRuns merges neighbours of equal decay: the layout puts matrices first, so a bucket
+// takes at most two dispatches. packed parameters stay apart: the random bits of their
+// rounding go by the parameter, so that the scope changes none.
+func decayRuns(l bucket.Layout, packed bool) []run {
 	var out []run
 	for b, bk := range l.Buckets {
 		for _, p := range bk.Params {
 			decay := !p.Kind.Vector()
-			if n := len(out) - 1; n >= 0 && out[n].bucket == b && out[n].decay == decay {
+			if n := len(out) - 1; n >= 0 && out[n].bucket == b && out[n].decay == decay && !packed {
 				out[n].end = p.Offset + p.Extent()
 				continue
 			}
-			out = append(out, run{bucket: b, start: p.Offset, end: p.Offset + p.Extent(), decay: decay})
+			r := run{bucket: b, start: p.Offset, end: p.Offset + p.Extent(), decay: decay}
+			if packed {
+				r.param = p.Name
+			}
+			out = append(out, r)
 		}
 	}
 	return out
@@ -104,13 +112,41 @@ func (o *AdamW) Step(r bucket.Report, lr float64) (scale float64, err error) {
 	o.steps++
 	o.store.Engine.Dev.Span("optimizer")
 	for _, run := range o.runs {
-		p.WeightDecay = 0
-		if run.decay {
-			p.WeightDecay = o.config.WeightDecay
-		}
-		o.store.Engine.AdamW(o.part(bucket.Weight, run), o.part(bucket.First, run), o.part(bucket.Second, run), o.part(bucket.Gradient, run), p)
+		o.update(run, p)
 	}
 	return scale, o.store.Engine.Dev.Err()
+}
+
+// update records the update of one run.
+func (o *AdamW) update(r run, p tensor.AdamWParams) {
+	p.WeightDecay = 0
+	if r.decay {
+		p.WeightDecay = o.config.WeightDecay
+	}
+	e := o.store.Engine
+	if r.param == "" {
+		e.AdamW(o.part(bucket.Weight, r), o.part(bucket.First, r), o.part(bucket.Second, r), o.part(bucket.Gradient, r), p)
+		return
+	}
+	of := func(s bucket.State) tensor.Tensor { return o.store.Whole(s, r.param) }
+	e.AdamWPacked(of(bucket.Weight), of(bucket.First), of(bucket.Second), of(bucket.Gradient), roundingKey(o.config.Seed, p.Step, r.param), p)
+}
+
+// roundingKey is where the random bits of a parameter's rounding in an update begin: a
+// function of these alone.
+func roundingKey(seed uint64, step int64, param string) [2]uint32 {
+	h := fnv.New64a()
+	h.Write([]byte(param))
+	x := h.Sum64() ^ mix(seed) + uint64(step)*0x9e3779b97f4a7c15
+	x = mix(x)
+	return [2]uint32{uint32(x), uint32(x >> 32)}
+}
+
+// mix is the output function of SplitMix64 (Steele, Lea and Flood 2014).
+func mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
 }
 
 func (o *AdamW) part(s bucket.State, r run) tensor.Tensor {

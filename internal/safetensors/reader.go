@@ -165,3 +165,19 @@ func (r *Reader) ReadFloat32(name string) ([]float32, error) {
 	}
 	return out, nil
 }
+
+// ReadBytes reads a tensor of type U8.
+func (r *Reader) ReadBytes(name string) ([]byte, error) {
+	t, ok := r.tensors[name]
+	if !ok {
+		return nil, fmt.Errorf("safetensors: no tensor %q", name)
+	}
+	if t.DType != U8 {
+		return nil, fmt.Errorf("safetensors: %s: tensor %q has dtype %s, not %s", t.File, name, t.DType, U8)
+	}
+	out := make([]byte, t.Elements())
+	if _, err := r.byFile[t.File].ReadAt(out, t.Begin); err != nil {
+		return nil, fmt.Errorf("safetensors: %s: tensor %q, bytes %d..%d: %w", t.File, name, t.Begin, t.End, err)
+	}
+	return out, nil
+}

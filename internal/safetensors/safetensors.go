@@ -31,6 +31,9 @@ const (
 	BF16 DType = "BF16"
 )
 
+// U8 is bytes, which are written and read as they are.
+const U8 DType = "U8"
+
 // bits is the size of one element of every type the format defines.
 var bits = map[DType]int{
 	"BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,

@@ -25,8 +25,9 @@ const DefaultShard = 5 << 30
 type Entry struct {
 	Name  string
 	Shape []int
-	DType DType // F32, F16 or BF16; rounding is to nearest even
+	DType DType // F32, F16 or BF16, to which values are rounded to nearest even; or U8
 	Data  func() ([]float32, error)
+	Bytes func() ([]byte, error) // in place of Data, of type U8
 }
 
 // Write writes entries to path: temporary file, fsync, rename, so that path
@@ -61,6 +62,12 @@ func encodeFile(w io.Writer, entries []Entry, metadata map[string]string) error 
 	}
 	var buf []byte
 	for _, t := range entries {
+		if t.DType == U8 {
+			if err := t.copyBytes(w); err != nil {
+				return err
+			}
+			continue
+		}
 		data, err := t.Data()
 		if err != nil {
 			return fmt.Errorf("tensor %q: %w", t.Name, err)
@@ -79,6 +86,19 @@ func encodeFile(w io.Writer, entries []Entry, metadata map[string]string) error 
 		}
 	}
 	return nil
+}
+
+// copyBytes writes an entry of bytes.
+func (t Entry) copyBytes(w io.Writer) error {
+	b, err := t.Bytes()
+	if err != nil {
+		return fmt.Errorf("tensor %q: %w", t.Name, err)
+	}
+	if n := (Info{Shape: t.Shape}).Elements(); len(b) != n {
+		panic(fmt.Sprintf("safetensors: write %q: %d bytes for shape %v", t.Name, len(b), t.Shape))
+	}
+	_, err = w.Write(b)
+	return err
 }
 
 // WriteModel writes dir/model.safetensors, or, when the data exceed maxShard
@@ -218,7 +238,7 @@ func arrange(entries []Entry) ([]Entry, error) {
 	})
 	seen := map[string]bool{}
 	for _, t := range entries {
-		if !t.DType.convertible() {
+		if !t.DType.convertible() && t.DType != U8 {
 			return nil, fmt.Errorf("tensor %q: dtype %q cannot be written: use f32, f16 or bf16", t.Name, t.DType)
 		}
 		if seen[t.Name] || t.Name == "__metadata__" {

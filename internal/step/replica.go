@@ -117,7 +117,7 @@ func (r *Replica) allocate() (err error) {
 	if r.needs.HostMoments {
 		states = []bucket.State{bucket.Gradient}
 	}
-	if r.Store, err = device.NewStore(r.Engine, r.params(), cfg.Objective.Scope, r.rows(), states...); err != nil {
+	if r.Store, err = device.NewTypedStore(r.Engine, r.params(), cfg.Objective.Scope, r.rows(), r.types(), states...); err != nil {
 		return err
 	}
 	r.Objective.Attach(r.Store.Layout.Groups)
@@ -125,7 +125,7 @@ func (r *Replica) allocate() (err error) {
 		return err
 	}
 	o := cfg.Optim
-	r.Adam, err = optim.New(r.Store, optim.Config{Beta1: o.Betas[0], Beta2: o.Betas[1], Eps: o.Eps, WeightDecay: o.WeightDecay, Clip: o.Clip})
+	r.Adam, err = optim.New(r.Store, optim.Config{Beta1: o.Betas[0], Beta2: o.Betas[1], Eps: o.Eps, WeightDecay: o.WeightDecay, Clip: o.Clip, Seed: cfg.Run.Seed})
 	if err != nil {
 		return err
 	}
@@ -148,10 +148,11 @@ func (r *Replica) rows() int {
 // params lists the model's parameters with the groups that the overrides make of
 // them.
 func (r *Replica) params() []bucket.Param {
-	ghost := r.ghost()
+	ghost, align := r.ghost(), r.align()
 	out := device.Params(r.Arch)
 	for i := range out {
 		p := &out[i]
+		p.Align = align
 		p.Frozen = r.Config.Model.Frozen(p.Name)
 		p.Rule = r.Objective.RuleOf(p.Name)
 		p.Single = !r.needs.AllRows && (r.Objective.Static() || r.Objective.StaticRule(p.Rule) || ghost != nil && ghost(*p))

@@ -12,6 +12,7 @@ import (
 	"concord/internal/fault"
 	"concord/internal/objective"
 	"concord/internal/safetensors"
+	"concord/tensor"
 )
 
 // State is what a replica carries from step to step besides tensors. Data order and
@@ -81,11 +82,28 @@ func (r *Replica) Entries(states []bucket.State, read func(bucket.State, string)
 			if s != bucket.Weight && r.Config.Model.Frozen(p.Name) {
 				continue
 			}
-			out = append(out, safetensors.Entry{Name: string(s) + "/" + p.Name, DType: safetensors.F32, Shape: []int{p.R, p.C},
-				Data: func() ([]float32, error) { return read(s, p.Name) }})
+			e := safetensors.Entry{Name: string(s) + "/" + p.Name, DType: r.stored(s, p), Shape: []int{p.R, p.C},
+				Data: func() ([]float32, error) { return read(s, p.Name) }}
+			if e.DType == safetensors.U8 { // blocks, which no other machine reads
+				e.Shape = []int{int(r.Store.Whole(s, p.Name).Bytes())}
+				e.Bytes = func() ([]byte, error) { return r.Store.Raw(s, p.Name) }
+			}
+			out = append(out, e)
 		}
 	}
 	return out
+}
+
+// stored is the type in files of a state of p, to the bit what the device holds: blocks
+// are bytes.
+func (r *Replica) stored(s bucket.State, p bucket.Param) safetensors.DType {
+	switch d := r.Store.Type(s, p); {
+	case d == tensor.BF16:
+		return safetensors.BF16
+	case d.Blocks():
+		return safetensors.U8
+	}
+	return safetensors.F32
 }
 
 // Load reads one state of every parameter that has it from such a file.
@@ -94,7 +112,21 @@ func (r *Replica) Load(f *safetensors.Reader, state bucket.State) error {
 		if state != bucket.Weight && r.Config.Model.Frozen(p.Name) {
 			continue
 		}
-		v, err := f.ReadFloat32(string(state) + "/" + p.Name)
+		name, want := string(state)+"/"+p.Name, r.stored(state, p)
+		if t, ok := f.Tensor(name); ok && t.DType != want {
+			return fault.Data(fmt.Errorf("%s: %s is of type %s, the run keeps it as %s\n  fix: model.dtype and optim.moments as they were when the run began, or a new run", t.File, name, t.DType, want))
+		}
+		if want == safetensors.U8 {
+			b, err := f.ReadBytes(name)
+			if err != nil {
+				return fault.Data(err)
+			}
+			if err := r.Store.LoadRaw(state, p.Name, b); err != nil {
+				return fault.Classify(err)
+			}
+			continue
+		}
+		v, err := f.ReadFloat32(name)
 		if err != nil {
 			return fault.Data(err)
 		}

@@ -23,6 +23,7 @@ func TestPlanIsMeasured(t *testing.T) {
 		"accumulate": {`objective.method="pcgrad"`, "batch.accumulate=2"},
 		"probe":      {`objective.method="cagrad"`, "probe.every=1"},
 		"checkpoint": {`objective.method="pcgrad"`, "memory.checkpointing=true"},
+		"packed":     {`objective.method="pcgrad"`, "model.dtype=bf16", "optim.moments=int8"},
 	} {
 		for tied, make := range map[bool]func(testing.TB, map[string]string) string{true: traintest.Run, false: traintest.UntiedRun} {
 			t.Run(fmt.Sprint(name, " tied ", tied), func(t *testing.T) {

@@ -36,6 +36,8 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 		{"mgda", "layer", 1, []string{"objective.noise.halves=true", "objective.noise.debias=true", "batch.rows=6", "objective.gram=ghost"}},
 		{"graddrop", "tensor", 1, []string{"objective.warmup=1"}},
 		{"pcgrad", "layer", 1, []string{`model.freeze=["*embed*", "*norm*"]`}},
+		{"upgrad", "layer", 1, []string{"model.dtype=bf16", "optim.moments=int8", `model.freeze=["*layers.0.mlp*"]`}},
+		{"mean", "tensor", 2, []string{"optim.moments=bf16"}},
 	} {
 		t.Run(fmt.Sprintf("%s-%s-%d", c.method, c.scope, c.accumulate), func(t *testing.T) {
 			overrides := []string{"objective.method=" + c.method, "objective.scope=" + c.scope, fmt.Sprintf("batch.accumulate=%d", c.accumulate), "batch.rows=3", "schedule.steps=4", "eval.every=2", "optim.lr=0.05", "schedule.warmup=0"}
