@@ -159,7 +159,7 @@ func ownSettings(cfg *config.Config) *config.Config {
 	if cfg.Origin("eval.every") != "-o" {
 		c.Eval.Every = 0
 	}
-	c.Eval.First, c.Eval.Last = false, true
+	c.Eval.First, c.Eval.Last, c.Eval.Patience, c.Eval.MinGain = false, true, 0, 0 // all of its runs are equally long
 	c.Checkpoint.Keep, c.Checkpoint.Best = 1, false
 	return &c
 }

@@ -214,6 +214,11 @@ type Eval struct {
 	Every int `toml:"every" range:"0,1e12" eg:"100"`
 	// Most held-out examples of a language that are measured; 0: all.
 	Rows int `toml:"rows" range:"0,1e12" eg:"500"`
+	// Ends the run early after so many evaluations in a row without a lower mean bits per byte of the trained languages,
+	// that before the first step included; 0: never. It counts the evaluations of every.
+	Patience int `toml:"patience" range:"0,1e9" eg:"3"`
+	// How many bits per byte lower the mean must be to count as lower, for patience.
+	MinGain float64 `toml:"min_gain" range:"0,1e3" eg:"0.002"`
 	// Measure before the first step.
 	First bool `toml:"first" eg:"true"`
 	// Measure after the last step.

@@ -62,6 +62,8 @@ var meanings = map[string]string{
 	"eval.every":                 "Steps between evaluations; 0: only before the first and after the last step.",
 	"eval.first":                 "Measure before the first step.",
 	"eval.last":                  "Measure after the last step.",
+	"eval.min_gain":              "How many bits per byte lower the mean must be to count as lower, for patience.",
+	"eval.patience":              "Ends the run early after so many evaluations in a row without a lower mean bits per byte of the trained languages, that before the first step included; 0: never. It counts the evaluations of every.",
 	"eval.rows":                  "Most held-out examples of a language that are measured; 0: all.",
 	"log":                        "How often a plain line is printed.",
 	"log.every":                  "Steps between plain lines when the output is not a terminal.",

@@ -73,6 +73,7 @@ func (c *Config) validate() error {
 		c.inRange("data.max_len", float64(c.Data.MaxLen), 2, float64(c.Batch.SeqLen), "max_len = 0  # as long as batch.seq_len"),
 		c.betas(),
 		c.length(),
+		c.patience(),
 		c.objective(),
 		c.lowMemory(),
 		c.freeze(),
@@ -153,6 +154,18 @@ func (c *Config) length() error {
 	}
 	if n != 1 {
 		return c.fail("schedule", "steps = 200  # in [schedule]", "give exactly one of steps, epochs, tokens (%d given)", n)
+	}
+	return nil
+}
+
+// patience refuses to wait for evaluations that there are not.
+func (c *Config) patience() error {
+	e := c.Eval
+	switch {
+	case e.Patience > 0 && e.Every == 0:
+		return c.fail("eval.patience", "every = 50  # in [eval]", "counts evaluations on the way, and eval.every = 0 makes none")
+	case e.MinGain > 0 && e.Patience == 0:
+		return c.fail("eval.min_gain", "patience = 3", "says what counts for eval.patience, which is not set")
 	}
 	return nil
 }

@@ -133,6 +133,38 @@ type Eval struct {
 	Rows    []EvalRow `json:"rows"`
 	Means   []Mean    `json:"means,omitempty"`
 	Seconds float64   `json:"seconds"`
+	// Patience is how far early stopping is; nil for evaluations that do not count.
+	Patience *Patience `json:"patience,omitempty"`
+}
+
+// Patience counts evaluations for early stopping.
+type Patience struct {
+	Lowest Float `json:"lowest"` // mean bits per byte of the trained languages; null: none so far
+	Step   int   `json:"step"`   // where it was measured
+	Stale  int   `json:"stale"`  // evaluations since
+	Of     int   `json:"of"`     // as many end the run; 0: nothing does
+}
+
+// Add counts an evaluation with the mean at a step; one that is lower by more than
+// gain begins anew.
+func (p *Patience) Add(mean float64, step int, gain float64) {
+	if p.Step == 0 && p.Stale == 0 && p.Lowest == 0 {
+		p.Lowest = Float(math.NaN())
+	}
+	lowest := float64(p.Lowest)
+	if mean < lowest-gain || math.IsNaN(lowest) && !math.IsNaN(mean) && !math.IsInf(mean, 0) {
+		*p = Patience{Float(mean), step, 0, p.Of}
+		return
+	}
+	p.Stale++
+}
+
+// Over says that the run is to end.
+func (p *Patience) Over() bool { return p != nil && p.Of > 0 && p.Stale >= p.Of }
+
+// String says why.
+func (p *Patience) String() string {
+	return fmt.Sprintf("%d evaluations in a row without a lower mean of the trained languages than %.3f bits per byte, at step %d", p.Stale, float64(p.Lowest), p.Step)
 }
 
 // Progress is how far an evaluation is; it is shown and not recorded.
@@ -249,6 +281,8 @@ type End struct {
 	Best        string           `json:"best,omitempty"`     // folder of a better model than the last
 	Warnings    []string         `json:"warnings,omitempty"` // of what was unusual in its steps
 	Conflict    *Conflict        `json:"conflict,omitempty"` // nil: no step computed cosines
+	Early       *Patience        `json:"early,omitempty"`    // why the run ended before its last step
+	Of          int              `json:"of,omitempty"`       // steps that it would have had, then
 }
 
 // WriteJSON appends one record as a line.

@@ -34,6 +34,10 @@ func (x *session) finish(ctx context.Context) (*Summary, error) {
 	m := x.Engine.Dev.Memory()
 	end := report.End{Kind: "end", Steps: x.Done, Seconds: x.state.Seconds, Tokens: x.Tokens, Supervised: x.Supervised, PeakBytes: m.Peak, BytesByRole: map[string]int64{}, Output: out, Best: best,
 		Warnings: x.corpus.meetingWarning(x.cfg), Conflict: x.report.Conflict()}
+	if x.Done < x.corpus.steps {
+		early := x.state.Patience
+		end.Early, end.Of = &early, x.corpus.steps
+	}
 	for role, r := range m.Roles {
 		end.BytesByRole[string(role)] = r.AtPeak
 	}

@@ -26,6 +26,7 @@ func (x *session) measure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	x.count(&e)
 	x.report.Eval(e)
 	x.state.Last = &e
 	return nil

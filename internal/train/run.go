@@ -31,12 +31,17 @@ type Summary struct {
 
 // finished is the summary of the run in dir if it came to its end and its model
 // is still there, or nil: then there is something to do. s is its checkpoint's.
-func finished(dir string, s state) *Summary {
+func finished(dir string, s state, cfg *config.Config) *Summary {
 	end, ok := lastEnd(rundir.Metrics(dir))
 	out := filepath.Join(dir, rundir.ModelFolder)
 	weights := exists(filepath.Join(out, safetensors.SingleFile)) || exists(filepath.Join(out, safetensors.IndexFile))
 	if !ok || end.Steps != s.Step || !weights || !exists(filepath.Join(out, model.ConfigFile)) {
 		return nil
+	}
+	if early := end.Early; early != nil {
+		if early.Of = cfg.Eval.Patience; !early.Over() { // the user has more of it
+			return nil
+		}
 	}
 	end.Output = out // the folder may have moved
 	return &Summary{Dir: dir, Model: out, Before: s.Baseline, After: s.Last, End: end}
@@ -158,7 +163,7 @@ func ResumeMoved(ctx context.Context, dir, runFile string, overrides []string, u
 	if err != nil {
 		return nil, err
 	}
-	if sum := finished(dir, s); sum != nil {
+	if sum := finished(dir, s, cfg); sum != nil {
 		sum.print(ui)
 		return sum, nil
 	}
@@ -186,7 +191,7 @@ func ResumeMoved(ctx context.Context, dir, runFile string, overrides []string, u
 // resumed applies to cfg, the run's configuration, what a resume may change.
 func (l lock) resumed(cfg *config.Config, overrides []string) error {
 	then := cfg.OuterSteps()
-	if err := cfg.Override(overrides, []string{"eval.every", "eval.last", "checkpoint.", "log.", "device.", "memory.checkpointing", "cluster.", "model.save_dtype"}); err != nil {
+	if err := cfg.Override(overrides, []string{"eval.every", "eval.last", "eval.patience", "eval.min_gain", "checkpoint.", "log.", "device.", "memory.checkpointing", "cluster.", "model.save_dtype"}); err != nil {
 		return err
 	}
 	if now := cfg.OuterSteps(); now != then {

@@ -41,6 +41,9 @@ func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summar
 		return nil, DataError(fmt.Errorf("cannot read metrics: %w", err))
 	}
 	forget(dir)
+	if err := t.patience(&s, rundir.Metrics(dir)); err != nil {
+		return nil, DataError(err)
+	}
 	x := &session{Trainer: t, dir: dir, state: s, started: time.Now(), ui: ui,
 		report: report.New(report.Options{Out: ui.Out, Terminal: ui.Terminal, Width: ui.Width, Quiet: ui.Quiet, JSONL: metrics, Cosines: cosines, LogEvery: t.logEvery(), Watch: ui.Watch})}
 	defer x.report.Close()
@@ -61,7 +64,7 @@ func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summar
 			return nil, x.stopped(ctx, err)
 		}
 	}
-	for t.Done < t.corpus.steps {
+	for t.Done < t.corpus.steps && !x.state.Patience.Over() {
 		if ctx.Err() != nil {
 			return nil, x.stopped(ctx, ctx.Err())
 		}

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -57,7 +58,7 @@ func openCorpus(cfg *config.Config) (*corpus, error) {
 	if err != nil {
 		return nil, DataError(err)
 	}
-	if err := c.namedLanguages(cfg); err != nil {
+	if err := errors.Join(c.namedLanguages(cfg), c.canStopEarly(cfg)); err != nil {
 		return nil, err
 	}
 	c.steps = numSteps(cfg, c.sampler)

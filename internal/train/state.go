@@ -37,6 +37,7 @@ type state struct {
 	Last        *report.Eval      `json:"last,omitempty"`         // the latest evaluation
 	Best        float64           `json:"best,omitempty"`         // mean bits per byte of the trained languages
 	BestStep    int               `json:"best_step,omitempty"`
+	Patience    report.Patience   `json:"patience"`
 }
 
 // saved is the state before the next step, besides tensors and what the run's
