@@ -23,10 +23,9 @@ soak:
 test: driver
 	REQUIRE_GPU=1 $(GO) test -timeout 20m ./...
 
-## race: the transport and the stores, and the quicker tests of the exchange, under the race detector
+## race: all that has goroutines and needs no adapter, under the race detector, with fewer random runs
 race:
-	$(GO) test -race -timeout 20m ./transport ./internal/filelock ./internal/cluster/store/...
-	$(GO) test -race ./internal/cluster -run 'Transfer|Offer|Grants|Stalled|Messages|Answer|Join|Restart|Question|ComesBack|AnyNumber|EndBehind|WorkersCome|AddressChange|AskedForAgain|BehindNATs|NoMoreThanAreThere|Machine1|Poke|Host'
+	$(GO) test -race -short -timeout 20m ./transport ./internal/filelock ./internal/cluster/... ./moo/... ./internal/data
 
 ## build: the one binary
 build:

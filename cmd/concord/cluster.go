@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"concord/internal/cluster"
+	"concord/internal/cluster/coordinator"
 	"concord/internal/report"
 	"concord/internal/rundir"
 	"concord/internal/train"
@@ -48,7 +49,7 @@ func joinLine(arg string) (string, error) {
 }
 
 // printStatus shows who is in, who owns what and who was waited for.
-func printStatus(out io.Writer, s cluster.Status, now time.Time, going bool) {
+func printStatus(out io.Writer, s coordinator.Status, now time.Time, going bool) {
 	fmt.Fprintf(out, "%d steps committed, term %d", s.Step, s.Term)
 	if s.Median > 0 {
 		fmt.Fprintf(out, ", %.2f s a step", s.Median)

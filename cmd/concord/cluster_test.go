@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"concord/internal/cluster"
+	"concord/internal/cluster/coordinator"
 	"concord/internal/faultproxy"
 	"concord/internal/report"
 	"concord/internal/train/traintest"
@@ -82,7 +83,7 @@ func (m *machines) join(name string) *child {
 }
 
 // status reads the coordinator's status.
-func (m *machines) status() cluster.Status {
+func (m *machines) status() coordinator.Status {
 	s, _ := cluster.ReadStatus(filepath.Join(m.dir, "cluster"))
 	return s
 }
@@ -260,7 +261,7 @@ func TestProcessesOnABadNetwork(t *testing.T) {
 	time.Sleep(1500 * time.Millisecond)
 	p.Set(faults)
 	m.finish(a, b)
-	if s := m.status(); s.Step != 100 || slices.ContainsFunc(s.Evicted, func(e cluster.Eviction) bool { return e.Reason != "left" }) {
+	if s := m.status(); s.Step != 100 || slices.ContainsFunc(s.Evicted, func(e coordinator.Eviction) bool { return e.Reason != "left" }) {
 		t.Errorf("%d steps; out: %+v", s.Step, s.Evicted)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"concord/internal/cluster"
+	"concord/internal/cluster/coordinator"
 	"concord/internal/report"
 	"concord/internal/rundir"
 	"concord/internal/train"
@@ -21,7 +22,7 @@ type statusCmd struct {
 // status is what the verb prints: of every run, and of one on many machines who is in.
 type status struct {
 	train.Status
-	Machines *cluster.Status `json:"machines,omitempty"`
+	Machines *coordinator.Status `json:"machines,omitempty"`
 }
 
 func (c *statusCmd) Run() error {

@@ -143,24 +143,25 @@ func TestDeadline(t *testing.T) {
 
 // A worker that is ten times slower gets less to do.
 func TestSlowWorkerGetsLess(t *testing.T) {
-	w := newWorld(t, 25)
-	w.min = 2
-	w.slow = func(worker uint32, step, unit int) { time.Sleep(time.Millisecond) }
-	w.perRow = func(worker uint32, rows int) time.Duration {
-		if worker == 2 {
-			return time.Duration(rows) * 10 * time.Millisecond
+	synctestWorld(t, func(w *world) {
+		w.steps, w.min, w.patience = 25, 2, time.Hour
+		w.perRow = func(worker uint32, rows int) time.Duration {
+			if worker == 2 {
+				return time.Duration(rows) * 10 * time.Millisecond
+			}
+			return time.Duration(rows) * time.Millisecond
 		}
-		return time.Duration(rows) * time.Millisecond
-	}
-	a, b := w.start(1), w.start(2)
-	w.wait(a, b)
-	w.mu.Lock()
-	s := w.status
-	w.mu.Unlock()
-	if s.Members[1].Rows > 3 || s.Members[1].Rows < 1 {
-		t.Errorf("%d of %d rows for the slow one", s.Members[1].Rows, w.rows)
-	}
-	w.close(a, b)
+		a, b := w.start(1), w.start(2)
+		w.wait(a, b)
+		w.mu.Lock()
+		s := w.status
+		w.mu.Unlock()
+		if s.Members[1].Rows > 3 || s.Members[1].Rows < 1 {
+			t.Errorf("%d of %d rows for the slow one", s.Members[1].Rows, w.rows)
+		}
+		w.close(a, b)
+		time.Sleep(30 * time.Second)
+	})
 }
 
 // unsteady is a store whose answers get lost: some requests are done all the same.
@@ -174,7 +175,7 @@ func (u *unsteady) Put(ctx context.Context, key string, value []byte, rev int64,
 	u.mu.Lock()
 	n := u.r.IntN(6)
 	u.mu.Unlock()
-	if key != keyCommitted || n > 1 {
+	if key != "committed" || n > 1 {
 		return u.Store.Put(ctx, key, value, rev, guards...)
 	}
 	if n == 0 {

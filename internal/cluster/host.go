@@ -14,7 +14,10 @@ import (
 	"strconv"
 	"time"
 
+	"concord/internal/cluster/coordinator"
+	"concord/internal/cluster/protocol"
 	"concord/internal/cluster/store"
+	"concord/internal/cluster/worker"
 	"concord/transport"
 )
 
@@ -23,8 +26,8 @@ type HostOptions struct {
 	Dir         string                                // the run's cluster folder: keys, secrets, store, status
 	Store       func(dir string) (store.Store, error) // opens the store in Dir
 	Listen      string                                // address, e.g. ":4433"
-	Coordinator CoordinatorOptions
-	Member      MemberOptions
+	Coordinator coordinator.Options
+	Member      worker.Options
 	UploadLimit int64
 	WAN         bool
 	JoinFor     time.Duration // how long the printed join line is valid
@@ -45,12 +48,14 @@ func (f SocketFunc) open(addr string) (net.PacketConn, string, error) {
 
 // Host is machine 1: the coordinator and a worker in one process, on one socket.
 type Host struct {
-	Coordinator *Coordinator
-	Member      *Member
+	Coordinator *coordinator.Coordinator
+	Member      *worker.Member
 	Line        transport.Line // to join with
 	Hint        string         // about the socket, "" for none
 	ep          *transport.Endpoint
 	store       store.Store
+	ctx         context.Context // ends with the host
+	stop        context.CancelFunc
 }
 
 // localWorker is the worker number of machine 1.
@@ -59,8 +64,9 @@ const localWorker = 1
 // StartHost starts machine 1, whose weights are those before step start.
 func StartHost(ctx context.Context, o HostOptions, start int) (*Host, error) {
 	h := &Host{}
+	h.ctx, h.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if err := h.start(ctx, o, start); err != nil {
-		h.Close(End{Text: err.Error()})
+		h.Close(protocol.End{Text: err.Error()})
 		return nil, err
 	}
 	return h, nil
@@ -92,14 +98,14 @@ func (h *Host) start(ctx context.Context, o HostOptions, start int) error {
 	}
 	h.Hint = hint
 	c := o.Coordinator
-	c.Store, c.Local, c.Port, c.Secrets, c.Probe = h.store, localWorker, conn.LocalAddr().(*net.UDPAddr).Port, secrets, probeAs(identity)
+	c.Store, c.Local, c.Port, c.Revocations, c.Probe = h.store, localWorker, conn.LocalAddr().(*net.UDPAddr).Port, secrets.Revoked, coordinator.ProbeFrom(identity, nil)
 	c.Changed = StatusTo(o.Dir)
-	if h.Coordinator, err = NewCoordinator(ctx, c, start); err != nil {
+	if h.Coordinator, err = coordinator.New(ctx, c, start); err != nil {
 		conn.Close()
 		return err
 	}
-	o.Member.Coordinator, o.Member.revoked = localAddr(conn.LocalAddr()), h.Coordinator.Revoked
-	h.Member = NewMember(o.Member)
+	o.Member.Coordinator, o.Member.Revoked = localAddr(conn.LocalAddr()), h.Coordinator.Revoked
+	h.Member = worker.New(o.Member)
 	h.ep, err = transport.Open(conn, transport.Options{Identity: identity, Services: h.Member.Services(h.Coordinator), Join: h.policy(ca,
 		secrets, o.Coordinator.Log),
 		ResetKey: reset, UploadLimit: o.UploadLimit, WAN: o.WAN})
@@ -117,7 +123,7 @@ func (h *Host) start(ctx context.Context, o HostOptions, start int) error {
 }
 
 // Close ends the run for everybody.
-func (h *Host) Close(e End) {
+func (h *Host) Close(e protocol.End) {
 	if h.Coordinator != nil {
 		h.Coordinator.Close(e)
 	}
@@ -131,6 +137,7 @@ func (h *Host) Abandon() {
 }
 
 func (h *Host) close() {
+	h.stop()
 	if h.Member != nil && h.ep != nil {
 		h.Member.Leave()
 	}
@@ -142,12 +149,15 @@ func (h *Host) close() {
 	}
 }
 
+// storeLimit is how long the store may take to number a worker.
+const storeLimit = 10 * time.Second
+
 // policy admits by the secrets in the run's folder, and numbers the workers in
 // the store.
 func (h *Host) policy(ca *transport.CA, secrets *Secrets, log *slog.Logger) *transport.JoinPolicy {
 	return &transport.JoinPolicy{CA: ca, Secret: secrets.Lookup,
 		Admit: func(id string, from net.Addr) (uint32, error) {
-			ctx, cancel := context.WithTimeout(h.Coordinator.ctx, storeLimit)
+			ctx, cancel := context.WithTimeout(h.ctx, storeLimit)
 			defer cancel()
 			n, err := nextWorker(ctx, h.store)
 			if err != nil {
@@ -155,7 +165,7 @@ func (h *Host) policy(ca *transport.CA, secrets *Secrets, log *slog.Logger) *tra
 			}
 			return n, secrets.Use(id, n)
 		},
-		Refused: func(from net.Addr, reason string) { logf(log, "a join from %s was refused: %s", from, reason) }}
+		Refused: func(from net.Addr, reason string) { protocol.Logf(log, "a join from %s was refused: %s", from, reason) }}
 }
 
 // nextWorker hands out a number that no other worker of the run has had.

@@ -7,7 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"concord/internal/cluster/coordinator"
 	"concord/internal/cluster/store/file"
+	"concord/internal/cluster/worker"
 )
 
 // listeners are the local addresses, in hex, of the TCP sockets on which this process
@@ -44,7 +46,7 @@ func listeners(t *testing.T) (out []string) {
 func TestHostOpensNoPort(t *testing.T) {
 	before := listeners(t)
 	h, err := StartHost(t.Context(), HostOptions{Dir: t.TempDir(), Store: file.Open, Listen: "127.0.0.1:0", JoinUses: -1,
-		Coordinator: CoordinatorOptions{Log: logTo(t.Logf), Workers: 2}, Member: MemberOptions{Log: logTo(t.Logf)}}, 0)
+		Coordinator: coordinator.Options{Log: logTo(t.Logf), Workers: 2}, Member: worker.Options{Log: logTo(t.Logf)}}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"concord/internal/cluster/protocol"
+	"concord/internal/cluster/worker"
 	"concord/transport"
 )
 
@@ -25,13 +27,13 @@ func TestWorkerWaitsForMachine1(t *testing.T) {
 	old.Addrs = []string{silent.LocalAddr().String()}
 	var asked atomic.Int32
 	var said []string
-	o := WorkerOptions{Dir: t.TempDir(), Line: old, Listen: "127.0.0.1:0", Patience: time.Minute,
+	o := JoinOptions{Dir: t.TempDir(), Line: old, Listen: "127.0.0.1:0", Patience: time.Minute,
 		Again: func() (transport.Line, error) { asked.Add(1); return h.Line, nil },
-		Member: MemberOptions{Hello: Hello{Name: "early"}, Log: logTo(func(format string, args ...any) {
+		Member: worker.Options{Hello: protocol.Hello{Name: "early"}, Log: logTo(func(format string, args ...any) {
 			said = append(said,
 				fmt.Sprintf(format, args...))
 		})}}
-	w, err := StartWorker(t.Context(), o)
+	w, err := Join(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,9 @@
 package cluster
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,12 +38,12 @@ func TestParametersOfAnyNumberOfWorkers(t *testing.T) {
 		w.wait(nodes...)
 		for _, x := range nodes {
 			same(t, fmt.Sprintf("%d machines, worker %d", n, x.id), one, x)
-			for u, k := range x.m.cache {
-				if k.step != 8 {
-					t.Errorf("worker %d holds unit %d of step %d", x.id, u, k.step)
+			for u, k := range x.kept {
+				if b, err := x.m.Moments(t.Context(), 8, u); err != nil || !bytes.Equal(b, k) {
+					t.Errorf("worker %d holds other moments of unit %d: %v", x.id, u, err)
 				}
 			}
-			if n == 8 && len(x.m.cache) == len(w.units) {
+			if n == 8 && len(x.kept) == len(w.units) {
 				t.Errorf("worker %d of %d holds all units", x.id, n)
 			}
 		}
@@ -91,10 +91,9 @@ func TestCoordinatorWithMomentsComesBack(t *testing.T) {
 // An owner and its backup die together: the run says what is lost, and machine 1
 // goes on from its checkpoint, with everybody else, to the same bits.
 func TestMomentsAreLost(t *testing.T) {
-	shortStateTimeout(t)
 	one := alone(t, 30)
 	w := sharded(t, 30)
-	w.min = 4
+	w.min, w.stateTimeout = 4, 2*time.Second
 	w.slow = func(uint32, int, int) { time.Sleep(5 * time.Millisecond) }
 	var k *saved
 	a := w.startFrom(1, nil, func(n *node) (err error) {
@@ -136,39 +135,3 @@ func TestSimulatedChurnOfMoments(t *testing.T) {
 		churn(t, seed, 200+seed, 20, true)
 	}
 }
-
-func TestPlace(t *testing.T) {
-	sizes := []int{10, 20, 30, 40, 5, 5, 10}
-	workers := []uint32{1, 2, 3}
-	owners, backups := Place(sizes, workers, []uint32{1, 1, 1, 1, 1, 1, 1})
-	load := map[uint32]int{}
-	for u, w := range owners {
-		load[w] += sizes[u]
-		if backups[u] == w || !slices.Contains(workers, backups[u]) {
-			t.Errorf("unit %d of worker %d has the backup %d", u, w, backups[u])
-		}
-	}
-	if len(load) != 3 || slices.Max([]int{load[1], load[2], load[3]}) > 50 {
-		t.Errorf("loads %v", load)
-	}
-	if again, _ := Place(sizes, workers, owners); !slices.Equal(again, owners) {
-		t.Errorf("%v moved to %v for nothing", owners, again)
-	}
-	moved := 0
-	for u, w := range ownersOf(Place(sizes, []uint32{1, 2, 3, 4}, owners)) {
-		if w != owners[u] {
-			if moved++; w != 4 {
-				t.Errorf("unit %d moved to worker %d", u, w)
-			}
-		}
-	}
-	if moved == 0 || moved > 3 {
-		t.Errorf("%d units moved to the newcomer", moved)
-	}
-	if _, backups := Place(sizes, []uint32{1}, owners); slices.Max(backups) != 0 {
-		t.Errorf("backups %v on one machine", backups)
-	}
-}
-
-// ownersOf is the owners alone.
-func ownersOf(owners, _ []uint32) []uint32 { return owners }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"concord/internal/cluster/protocol"
 	"concord/internal/simrouter"
 )
 
@@ -39,24 +40,24 @@ func (w *world) replay(t *testing.T, steps int) *node {
 }
 
 // redo is the update of a step of which shares were counted.
-func (n *node) redo(k Work, shares []Share, counted []int) {
-	planned := k.langTokens()
+func (n *node) redo(k protocol.Work, shares []protocol.Share, counted []int) {
+	planned := k.LangTokens()
 	before := slices.Clone(n.weights)
 	for u, size := range n.w.units {
 		d := make([]float32, size)
-		rows := map[int][]addend{}
+		rows := map[int][]protocol.Addend{}
 		for _, s := range shares {
-			own := &Step{work: k, Share: s, rows: slices.Sorted(maps.Keys(k.parts(s)))}
-			x, _ := n.rows(k, own, u)
-			for i, seg := range own.rows {
-				rows[seg] = append(rows[seg], addend{worker: s.Worker, values: x[i], scale: 1})
+			segments := slices.Sorted(maps.Keys(k.PartTokens(s)))
+			x, _ := n.rows(k, s, segments, u)
+			for i, seg := range segments {
+				rows[seg] = append(rows[seg], protocol.Addend{Worker: s.Worker, Values: x[i], Scale: 1})
 			}
 		}
 		for seg := range k.Segments {
 			if rows[seg] == nil {
 				continue
 			}
-			for i, v := range sum(rows[seg], planned[seg], counted[seg]) {
+			for i, v := range protocol.Sum(rows[seg], planned[seg], counted[seg]) {
 				d[i] += v / float32(n.w.langs)
 			}
 		}
@@ -108,9 +109,9 @@ func TestRecordIsReplayed(t *testing.T) {
 			same(t, fmt.Sprint("seed ", seed, ", worker ", n.id), one, n)
 		}
 		for step := range steps {
-			if n := len(kept.record[step].Shares); n == 0 || total(kept.record[step].Tokens) == 0 {
+			if n := len(kept.record[step].Shares); n == 0 || protocol.Total(kept.record[step].Tokens) == 0 {
 				t.Errorf("seed %d: nothing was counted in step %d", seed, step)
-			} else if total(kept.record[step].Tokens) < total(kept.work(step).Tokens) {
+			} else if protocol.Total(kept.record[step].Tokens) < protocol.Total(kept.work(step).Tokens) {
 				dropped++
 			}
 		}
@@ -149,7 +150,7 @@ func TestBitsFollowTheRecord(t *testing.T) {
 		})
 		same(t, fmt.Sprint("without worker ", victim), kept.replay(t, 30), first)
 		for step := range 30 {
-			if total(kept.record[step].Tokens) != total(kept.work(step).Tokens) {
+			if protocol.Total(kept.record[step].Tokens) != protocol.Total(kept.work(step).Tokens) {
 				t.Errorf("step %d lost tokens", step)
 			}
 		}
@@ -166,27 +167,6 @@ func TestBitsFollowTheRecord(t *testing.T) {
 		}
 		if differ == 0 || most > 1e-6 {
 			t.Errorf("%d weights differ from a run without losses, by up to %g", differ, most)
-		}
-	}
-}
-
-// Sums keep the bits of tiny gradients and take large ones, which are clipped later,
-// as on one machine; the order of arrival changes nothing.
-func TestSumHasNoRange(t *testing.T) {
-	for _, scale := range []float32{1e-30, 1e-12, 1, 1e6, 1e30} {
-		a, b, c := []float32{1.25 * scale, 3 * scale}, []float32{0.5 * scale, -3 * scale}, []float32{0.0625 * scale, scale}
-		all := []addend{{1, a, 1}, {2, b, 1}, {3, c, 1}}
-		want := []float32{float32(float64(a[0]) + float64(b[0]) + float64(c[0])), scale}
-		for range 6 {
-			rand.Shuffle(3, func(i, j int) { all[i], all[j] = all[j], all[i] })
-			if got := sum(slices.Clone(all), 10, 10); !slices.Equal(got, want) {
-				t.Errorf("scale %g: %v, not %v", scale, got, want)
-			}
-		}
-	}
-	for _, v := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
-		if summable([]float32{0, float32(v)}) == nil {
-			t.Errorf("%v can be summed", v)
 		}
 	}
 }

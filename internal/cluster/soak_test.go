@@ -67,8 +67,8 @@ func (s *soak) disturb() {
 	switch n := s.r.IntN(20); {
 	case n == 0 && !s.noCoordinator && s.otherHolds():
 		port := s.first.conn.LocalAddr()
-		s.w.coord.stop()
 		s.first.die()
+		s.w.coord.Abandon()
 		time.Sleep(50 * time.Millisecond)
 		s.w.rebind(port)
 		s.first = s.w.start(1)

@@ -8,8 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"concord/internal/cluster/protocol"
+	"concord/internal/cluster/worker"
 	"concord/internal/simrouter"
-	"concord/transport"
 )
 
 // fastNet is a simulated network that disturbs nothing.
@@ -60,15 +61,19 @@ func TestWorkersThatCannotReachEachOther(t *testing.T) {
 // coordinator's own worker: nobody is put out, nobody loses buckets for long.
 func TestOneAccuserIsNotBelieved(t *testing.T) {
 	one := reference(t, 60)
-	for name, lie := range map[string]func(w *world, n *node, about uint32) Problem{
-		"contradiction of nothing": func(_ *world, n *node, about uint32) Problem {
-			return Problem{Kind: ProblemContradiction, Worker: about, Text: "because I say so"}
+	for name, lie := range map[string]func(w *world, n *node, about uint32) protocol.Problem{
+		"contradiction of nothing": func(_ *world, n *node, about uint32) protocol.Problem {
+			return protocol.Problem{Kind: protocol.ProblemContradiction, Worker: about, Text: "because I say so"}
 		},
-		"unreachable": func(_ *world, n *node, about uint32) Problem {
-			return Problem{Kind: ProblemUnreachable, Worker: about, Text: "because I say so"}
+		"unreachable": func(_ *world, n *node, about uint32) protocol.Problem {
+			return protocol.Problem{Kind: protocol.ProblemUnreachable, Worker: about, Text: "because I say so"}
 		},
-		"contradiction in my units": func(w *world, n *node, about uint32) Problem { return ofOwnUnit(n, ProblemContradiction, about) },
-		"values in my units":        func(w *world, n *node, about uint32) Problem { return ofOwnUnit(n, ProblemValues, about) },
+		"contradiction in my units": func(w *world, n *node, about uint32) protocol.Problem {
+			return ofOwnUnit(n, protocol.ProblemContradiction, about)
+		},
+		"values in my units": func(w *world, n *node, about uint32) protocol.Problem {
+			return ofOwnUnit(n, protocol.ProblemValues, about)
+		},
 	} {
 		simulate(t, 1, 60, fastNet, func(w *world, _ *simrouter.Router) {
 			w.min, w.patience, w.deadline = 4, time.Hour, true
@@ -76,7 +81,7 @@ func TestOneAccuserIsNotBelieved(t *testing.T) {
 			evil := func(n *node) error {
 				if n.step > 5 && n.step < 50 {
 					for about := range uint32(6) {
-						n.m.send(transport.Pack(msgProblem, lie(w, n, about)))
+						n.m.Report(lie(w, n, about))
 					}
 				}
 				return nil
@@ -91,7 +96,7 @@ func TestOneAccuserIsNotBelieved(t *testing.T) {
 				t.Errorf("%s: %+v", name, w.status.Evicted)
 			}
 			for step := range w.steps {
-				if total(w.record[step].Tokens) != total(w.work(step).Tokens) {
+				if protocol.Total(w.record[step].Tokens) != protocol.Total(w.work(step).Tokens) {
 					t.Errorf("%s: step %d counts %v", name, step, w.record[step].Shares)
 				}
 			}
@@ -115,7 +120,7 @@ func TestWhoReachesNobodyIsOut(t *testing.T) {
 			w.crash = func(n *node, where string) error {
 				if n.id == 5 && where == "fetching" && idle {
 					for about := range uint32(6) {
-						n.m.send(transport.Pack(msgProblem, Problem{Kind: ProblemUnreachable, Worker: about, Text: "because I say so"}))
+						n.m.Report(protocol.Problem{Kind: protocol.ProblemUnreachable, Worker: about, Text: "because I say so"})
 					}
 					<-n.ctx.Done()
 					return n.ctx.Err()
@@ -145,20 +150,18 @@ func TestWhoReachesNobodyIsOut(t *testing.T) {
 }
 
 // ofOwnUnit is an accusation that is about a transfer between the two.
-func ofOwnUnit(n *node, kind ProblemKind, about uint32) Problem {
-	n.m.mu.Lock()
-	defer n.m.mu.Unlock()
-	p := Problem{Kind: kind, Worker: about, Text: "because I say so"}
-	if n.m.plan == nil {
+func ofOwnUnit(n *node, kind protocol.ProblemKind, about uint32) protocol.Problem {
+	p, plan := protocol.Problem{Kind: kind, Worker: about, Text: "because I say so"}, n.m.Plan()
+	if plan == nil {
 		return p
 	}
-	p.Step, p.Generation = n.m.plan.Step, n.m.plan.Generation
-	for u, w := range n.m.plan.Owners {
+	p.Step, p.Generation = plan.Step, plan.Generation
+	for u, w := range plan.Owners {
 		if w == n.id {
 			p.Unit = u
 		}
 	}
-	for row := range n.w.work(p.Step).parts(n.m.plan.share(about)) {
+	for row := range n.w.work(p.Step).PartTokens(plan.ShareOf(about)) {
 		p.Row = row
 	}
 	return p
@@ -171,7 +174,7 @@ func TestMajorityBans(t *testing.T) {
 		w.slow = func(uint32, int, int) { time.Sleep(20 * time.Millisecond) }
 		w.crash = func(n *node, where string) error {
 			if n.step > 10 && n.id != 4 && where == "planned" {
-				n.m.send(transport.Pack(msgProblem, ofOwnUnit(n, ProblemContradiction, 4)))
+				n.m.Report(ofOwnUnit(n, protocol.ProblemContradiction, 4))
 			}
 			return nil
 		}
@@ -195,7 +198,7 @@ func TestMostRootsCount(t *testing.T) {
 			simulate(t, 1, 40, fastNet, func(w *world, _ *simrouter.Router) {
 				w.min, w.patience = 3, time.Hour
 				w.slow = func(uint32, int, int) { time.Sleep(10 * time.Millisecond) }
-				w.flip = func(n *node, s *Step) bool { return n.id == id && n.step == 12 }
+				w.flip = func(worker uint32, step int) bool { return worker == id && step == 12 }
 				all := []*node{w.start(1), w.start(2), w.start(3)}
 				w.wait(all...)
 				for _, n := range all {
@@ -243,7 +246,7 @@ func hang(t *testing.T, deadline bool, where string) {
 		<-hung
 		time.Sleep(10 * time.Second)
 		w.mu.Lock()
-		if s := w.status.Waiting; s != "" && s != waitLocal && !strings.Contains(s, "w3") {
+		if s := w.status.Waiting; s != "" && s != "machine 1" && !strings.Contains(s, "w3") {
 			t.Errorf("the coordinator waits for %q", s)
 		} else if strings.Contains(s, "w3") && (strings.Contains(s, "w1") || strings.Contains(s, "w2") || strings.Contains(s, "w4")) {
 			t.Errorf("innocents are named: %q", s)
@@ -277,7 +280,7 @@ func TestIdlerDoesNotComeBack(t *testing.T) {
 		a, b := w.start(1), w.start(2)
 		w.at(12)
 		w.mu.Lock()
-		w.saving = func(n *node, s *Step) {
+		w.saving = func(n *node, s *worker.Step) {
 			if n.id == 3 && s.Share.Size() > 0 {
 				<-n.ctx.Done()
 			}

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"log/slog"
 	"math"
@@ -18,9 +17,13 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"weak"
 
 	"concord/bucket/exchange"
+	"concord/internal/cluster/coordinator"
+	"concord/internal/cluster/protocol"
 	"concord/internal/cluster/store"
+	"concord/internal/cluster/worker"
 	"concord/transport"
 )
 
@@ -42,26 +45,27 @@ type world struct {
 	simulated        bool                           // in virtual time: no real sockets
 	inexact          bool                           // rows are not rounded: their sums depend on the split, as on a GPU
 	check            int
-	params           bool                              // owners keep the momentum and send weights
-	gather, regather bool                              // of equal machines
-	patience         time.Duration                     // of wait; 0: 20 s
-	drift            func(n *node)                     // before a step
-	saving           func(n *node, s *Step)            // a step has begun
-	flip             func(n *node, s *Step) bool       // a bit of what it has received of the step
-	unreachable      uint32                            // a worker that cannot be dialled
-	committedAt      func(step int)                    // machine 1 has applied it
-	crash            func(n *node, where string) error // non-nil: n was killed there
+	params           bool                               // owners keep the momentum and send weights
+	stateTimeout     time.Duration                      // 0: as it is usual
+	gather, regather bool                               // of equal machines
+	patience         time.Duration                      // of wait; 0: 20 s
+	drift            func(n *node)                      // before a step
+	saving           func(n *node, s *worker.Step)      // a step has begun
+	flip             func(worker uint32, step int) bool // a bit of what it receives of the step
+	unreachable      uint32                             // a worker that cannot be dialled
+	committedAt      func(step int)                     // machine 1 has applied it
+	crash            func(n *node, where string) error  // non-nil: n was killed there
 	listen           func(i int) net.PacketConn
 	slow             func(worker uint32, step, unit int)         // before a worker pushes
 	perRow           func(worker uint32, rows int) time.Duration // how long a share takes
 	tamper           func(worker uint32, step, unit int, x [][]float32)
 
 	mu     sync.Mutex
-	roots  map[int]transport.Hash // by step
-	record map[int]Commit         // likewise
+	roots  map[int]transport.Hash  // by step
+	record map[int]protocol.Commit // likewise
 	logged []string
-	status Status
-	coord  *Coordinator
+	status coordinator.Status
+	coord  *coordinator.Coordinator
 	addr   string
 }
 
@@ -71,7 +75,7 @@ func newWorld(t testing.TB, steps int) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, ca: ca, store: store.NewMemory(), units: []int{300, 17, 1000, 64, 129}, langs: 4, rows: 12, steps: steps, min: 1,
-		roots: map[int]transport.Hash{}, record: map[int]Commit{}}
+		roots: map[int]transport.Hash{}, record: map[int]protocol.Commit{}}
 	w.listen = func(int) net.PacketConn {
 		c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 		if err != nil {
@@ -112,9 +116,9 @@ func (l *logFunc) Handle(_ context.Context, r slog.Record) error {
 }
 
 // work is the batch of a step: rows sorted by language, shares that vary.
-func (w *world) work(step int) Work {
+func (w *world) work(step int) protocol.Work {
 	r := rand.New(rand.NewPCG(7, uint64(step)))
-	k := Work{Segments: w.langs, Langs: w.langs}
+	k := protocol.Work{Segments: w.langs, Langs: w.langs}
 	for i := range w.rows {
 		k.Lang = append(k.Lang, i*w.langs/w.rows)
 		k.Tokens = append(k.Tokens, 5+r.IntN(20))
@@ -126,7 +130,7 @@ func (w *world) work(step int) Work {
 // node is a worker: a Member and what it trains.
 type node struct {
 	w       *world
-	m       *Member
+	m       *worker.Member
 	ep      *transport.Endpoint
 	id      uint32
 	weights [][]float32
@@ -135,6 +139,9 @@ type node struct {
 	kill    context.CancelFunc
 	ctx     context.Context
 	conn    *cable
+
+	offered []weak.Pointer[byte] // states for those who join
+	kept    map[int][]byte       // what it holds of the momentum, in parameters mode
 
 	restored *saved              // what it starts from, nil: step 0
 	before   func(n *node) error // every step
@@ -173,14 +180,20 @@ func (w *world) startFrom(id uint32, k *saved, before func(*node) error) *node {
 	n := &node{w: w, id: id, restored: k, before: before, done: make(chan error, 1)}
 	n.ctx, n.kill = context.WithCancel(context.Background())
 	n.conn = &cable{PacketConn: w.listen(int(id))}
-	var c *Coordinator
+	var leads transport.Handler
 	if id == 1 {
 		w.addr = n.conn.LocalAddr().String()
-		c = w.coordinate(n, identity)
+		leads = w.coordinate(n, identity)
 	}
-	n.m = NewMember(MemberOptions{Hello: Hello{Name: fmt.Sprintf("w%d", id)}, Coordinator: w.addr, Log: logTo(w.log),
+	n.m = worker.New(worker.Options{Hello: protocol.Hello{Name: fmt.Sprintf("w%d", id)}, Coordinator: w.addr, Log: logTo(w.log),
 		Patience: 20 * time.Second})
-	n.ep, err = transport.Open(n.conn, transport.Options{Identity: identity, Services: n.m.Services(c), ResetKey: [32]byte{byte(id)},
+	services := n.m.Services(leads)
+	for name, h := range services {
+		if w.flip != nil {
+			services[name] = flipping{h, func(step int) bool { return w.flip(id, step) }}
+		}
+	}
+	n.ep, err = transport.Open(n.conn, transport.Options{Identity: identity, Services: services, ResetKey: [32]byte{byte(id)},
 		Stall: 2 * time.Second})
 	if err != nil {
 		w.t.Fatal(err)
@@ -189,11 +202,24 @@ func (w *world) startFrom(id uint32, k *saved, before func(*node) error) *node {
 	return n
 }
 
-func (w *world) coordinate(n *node, identity *transport.Identity) *Coordinator {
-	o := CoordinatorOptions{Store: w.store, Local: 1, Port: n.conn.LocalAddr().(*net.UDPAddr).Port, Units: w.units, Work: w.work,
+// flipping is a machine's service with bad memory.
+type flipping struct {
+	transport.Handler
+	flips func(step int) bool
+}
+
+func (f flipping) Deliver(c *transport.Conn, h transport.Header, meta, payload []byte) error {
+	if h.Kind == transport.Gradient && f.flips(int(h.Step)) {
+		payload[3] ^= 1
+	}
+	return f.Handler.Deliver(c, h, meta, payload)
+}
+
+func (w *world) coordinate(n *node, identity *transport.Identity) *coordinator.Coordinator {
+	o := coordinator.Options{Store: w.store, Local: 1, Port: n.conn.LocalAddr().(*net.UDPAddr).Port, Units: w.units, Work: w.work,
 		Codec:  w.codec,
-		SeqLen: 8, Workers: w.min, Log: logTo(w.log), HeartbeatTimeout: 2 * time.Second, NoDeadline: !w.deadline, Parameters: w.params,
-		Gather: w.gather, Regather: w.regather, CheckEvery: w.check, Probe: probeAs(identity), Changed: func(s Status,
+		SeqLen: 8, Workers: w.min, Log: logTo(w.log), HeartbeatTimeout: 2 * time.Second, NoDeadline: !w.deadline, StateTimeout: w.stateTimeout, Parameters: w.params,
+		Gather: w.gather, Regather: w.regather, CheckEvery: w.check, Probe: coordinator.ProbeFrom(identity, nil), Changed: func(s coordinator.Status,
 			_ bool) {
 			w.mu.Lock()
 			w.status = s
@@ -203,7 +229,7 @@ func (w *world) coordinate(n *node, identity *transport.Identity) *Coordinator {
 		o.Probe = nil
 	}
 	if w.socket != nil {
-		o.Probe = probeFrom(identity, w.socket)
+		o.Probe = coordinator.ProbeFrom(identity, w.socket)
 	}
 	if w.unreachable != 0 {
 		o.Probe = func(_ context.Context, _ string, id uint32, _ func(string)) error {
@@ -213,7 +239,7 @@ func (w *world) coordinate(n *node, identity *transport.Identity) *Coordinator {
 			return nil
 		}
 	}
-	c, err := NewCoordinator(context.Background(), o, 0)
+	c, err := coordinator.New(context.Background(), o, 0)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -243,7 +269,7 @@ func (n *node) run() error {
 	if _, err := n.m.Connect(n.ctx, n.ep); err != nil {
 		return err
 	}
-	n.m.Configure(Shape{Units: n.w.units, Segments: n.w.langs, Langs: n.w.langs, Codec: n.w.codec, Parameters: n.w.params}, n.offer)
+	n.m.Configure(worker.Shape{Units: n.w.units, Segments: n.w.langs, Langs: n.w.langs, Codec: n.w.codec, Parameters: n.w.params}, n.offer)
 	n.reset()
 	switch zeros := map[int][]byte{}; {
 	case n.restored != nil:
@@ -262,11 +288,11 @@ func (n *node) run() error {
 	for n.step < n.w.length() {
 		err := n.advance()
 		switch {
-		case errors.Is(err, ErrState):
+		case errors.Is(err, worker.ErrState):
 			if err := n.fetch(); err != nil {
 				return err
 			}
-		case errors.Is(err, ErrRedo):
+		case errors.Is(err, worker.ErrRedo):
 		case err != nil:
 			return err
 		}
@@ -348,7 +374,7 @@ func (n *node) advance() error {
 			if n.w.slow != nil {
 				n.w.slow(n.id, n.step, u)
 			}
-			rows, losses := n.rows(k, s, u)
+			rows, losses := n.rows(k, s.Share, s.Rows(), u)
 			if n.w.tamper != nil {
 				n.w.tamper(n.id, n.step, u, rows)
 			}
@@ -366,12 +392,13 @@ func (n *node) offer() error {
 	for _, x := range n.weights {
 		binary.Write(&b, binary.LittleEndian, x)
 	}
+	n.offered = append(n.offered, weak.Make(&b.Bytes()[0]))
 	n.m.Offer(n.step, map[string][]byte{"weights": b.Bytes()})
 	return nil
 }
 
 // lossesOf are the sums of a share's losses by language, exact in any split.
-func lossesOf(k Work, step int, s Share) []float64 {
+func lossesOf(k protocol.Work, step int, s protocol.Share) []float64 {
 	sums := make([]float64, k.Langs)
 	for r := s.From; r < s.To; r++ {
 		sums[k.Lang[r]] += float64(k.Tokens[r]) * float64((step+r)%7+1) / 8
@@ -381,11 +408,11 @@ func lossesOf(k Work, step int, s Share) []float64 {
 
 // rows are this worker's gradient rows of a unit: every batch row adds values
 // that depend on it, on the weights and on nothing else.
-func (n *node) rows(k Work, s *Step, u int) (rows [][]float32, losses []float64) {
-	total := k.langTokens()
-	for _, seg := range s.Rows() {
+func (n *node) rows(k protocol.Work, share protocol.Share, segments []int, u int) (rows [][]float32, losses []float64) {
+	total := k.LangTokens()
+	for _, seg := range segments {
 		x := make([]float32, n.w.units[u])
-		for r := s.Share.From; r < s.Share.To; r++ {
+		for r := share.From; r < share.To; r++ {
 			if k.Segment[r] == seg {
 				scale := float32(k.Tokens[r]) / float32(total[k.Lang[r]])
 				for i := range x {
@@ -405,12 +432,13 @@ func (n *node) rows(k Work, s *Step, u int) (rows [][]float32, losses []float64)
 // unitNoise is what a row adds; rows rounds it so that sums are exact in float32
 // whatever the split.
 func unitNoise(step, row, unit, i int) float32 {
-	h := fnv.New32a()
-	fmt.Fprint(h, step, row, unit, i)
-	return float32(int32(h.Sum32()%64)-32) / 4096
+	h := uint32(step)*0x9e3779b1 ^ uint32(row)*0x85ebca77 ^ uint32(unit)*0xc2b2ae3d ^ uint32(i)*0x27d4eb2f
+	h = (h ^ h>>15) * 0x2c1b3c6d
+	h = (h ^ h>>12) * 0x297a2d39
+	return float32(int32((h^h>>15)%64)-32) / 4096
 }
 
-func (n *node) resolve(s *Step) error {
+func (n *node) resolve(s *worker.Step) error {
 	got := make([][]float32, len(n.w.units))
 	for {
 		e, err := s.Next(true)
@@ -432,13 +460,7 @@ func (n *node) resolve(s *Step) error {
 				return err
 			}
 		case exchange.Gradient:
-			if got[e.Unit] = e.Gradient; n.w.flip != nil && n.w.flip(n, s) {
-				n.m.mu.Lock()
-				h := s.have[e.Unit]
-				h[3]++
-				s.have[e.Unit] = h
-				n.m.mu.Unlock()
-			}
+			got[e.Unit] = e.Gradient
 		case exchange.Final:
 			if err := n.at("all is there"); err != nil {
 				return err
@@ -449,7 +471,7 @@ func (n *node) resolve(s *Step) error {
 }
 
 // apply takes the committed step, and checks that there is one root for each.
-func (n *node) apply(s *Step, got [][]float32) error {
+func (n *node) apply(s *worker.Step, got [][]float32) error {
 	if n.w.params {
 		if err := n.share(s, got); err != nil {
 			return err
@@ -483,7 +505,7 @@ func (n *node) apply(s *Step, got [][]float32) error {
 
 // share is apply in parameters mode: owners subtract a momentum that nobody else
 // has, but for the backups that recompute it.
-func (n *node) share(s *Step, got [][]float32) error {
+func (n *node) share(s *worker.Step, got [][]float32) error {
 	after := map[int][]byte{}
 	for _, u := range s.Mine() {
 		state := momentum(s.Moments(u), got[u])
@@ -521,6 +543,7 @@ func (n *node) share(s *Step, got [][]float32) error {
 		after[u] = transport.F32.Encode(momentum(s.Moments(u), g))
 	}
 	s.Keep(after)
+	n.kept = after
 	return nil
 }
 
@@ -590,20 +613,13 @@ func (n *node) die() {
 // the same address.
 func (w *world) lose(first *node, others ...*node) {
 	port := first.conn.LocalAddr()
-	w.coord.stop()
 	first.die()
+	w.coord.Abandon() // nobody hears of it
 	for _, n := range others {
 		n.die()
 	}
 	time.Sleep(100 * time.Millisecond)
 	w.rebind(port)
-}
-
-// shortStateTimeout shortens stateTimeout for a test.
-func shortStateTimeout(t *testing.T) {
-	before := stateTimeout
-	stateTimeout = 2 * time.Second
-	t.Cleanup(func() { stateTimeout = before })
 }
 
 // wait waits for workers to finish the run and closes the world.
@@ -644,7 +660,7 @@ func (w *world) at(step int) {
 }
 
 func (w *world) close(nodes ...*node) {
-	w.coord.Close(End{Finished: true})
+	w.coord.Close(protocol.End{Finished: true})
 	for _, n := range nodes {
 		n.leave()
 	}
@@ -676,30 +692,11 @@ func (w *world) rebind(addr net.Addr) {
 
 // dump shows what a worker waits for.
 func (n *node) dump() {
-	m := n.m
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	n.w.t.Logf("worker %d: applied %d, resync %v, ended %v, lost %v, inbox %d", m.id, m.applied, m.resync, m.ended, m.lost, len(m.inbox))
-	if m.plan != nil {
-		n.w.t.Logf("  plan of step %d: epoch %d generation %d owners %v since %v members %v shares %v", m.plan.Step, m.plan.Epoch,
-			m.plan.Generation, m.plan.Owners, m.plan.Since, m.plan.Members, m.plan.Shares)
-	}
-	if s := m.cur; s != nil {
-		n.w.t.Logf("  step %d: epoch %d, redo %v, have %d, queue %d, told %d, commit %v", s.n, s.plan.Epoch, s.redo, len(s.have),
-			len(s.queue), s.doneEpoch, m.commits[s.n] != nil)
-		for u, o := range s.owned {
-			n.w.t.Logf("  owns %d: expects %v, ready %v", u, o.expect, o.ready)
-		}
-		for u, rows := range s.out {
-			for _, r := range rows {
-				n.w.t.Logf("  row %d of %d: sent %d", r.row, u, r.sent)
-			}
-		}
-	}
+	n.w.t.Logf("worker %d at step %d, with the plan %+v", n.id, n.step, n.m.Plan())
 }
 
 // evictions waits for n evictions.
-func (w *world) evictions(n int) []Eviction {
+func (w *world) evictions(n int) []coordinator.Eviction {
 	w.t.Helper()
 	for range 500 {
 		w.mu.Lock()
@@ -718,7 +715,7 @@ func (w *world) evictions(n int) []Eviction {
 func (w *world) joined(id uint32) error {
 	for range 2000 {
 		w.mu.Lock()
-		in := slices.ContainsFunc(w.status.Members, func(m MemberStatus) bool { return m.Worker == id })
+		in := slices.ContainsFunc(w.status.Members, func(m coordinator.MemberStatus) bool { return m.Worker == id })
 		w.mu.Unlock()
 		if in {
 			return nil

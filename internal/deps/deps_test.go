@@ -29,13 +29,16 @@ var allowed = map[string][]string{
 	"bucket":                           {"gpu", "tensor", "moo", "bucket/exchange", "internal/param"},
 	"bucket/exchange":                  {}, // what bucket and internal/cluster agree on: neither imports the other
 	"transport":                        {},
-	"internal/cluster":                 {"transport", "bucket/exchange", "internal/cluster/store"}, // no device: it compiles and is tested everywhere
+	"internal/cluster":                 {"transport", "internal/cluster/coordinator", "internal/cluster/protocol", "internal/cluster/store", "internal/cluster/worker"}, // no device, in none of these: they compile and are tested everywhere
+	"internal/cluster/protocol":        {"transport"},                                                                                                                   // pure
+	"internal/cluster/coordinator":     {"transport", "internal/cluster/protocol", "internal/cluster/store"},
+	"internal/cluster/worker":          {"transport", "bucket/exchange", "internal/cluster/protocol"}, // neither a store nor a coordinator
 	"internal/cluster/store":           {},
 	"internal/cluster/store/storetest": {"internal/cluster/store"}, // only tests import it
 	"internal/cluster/store/file":      {"internal/cluster/store"},
 	"internal/cluster/etcd":            {"internal/cluster/store"},
 	"internal/cluster/etcd/etcdtest":   {}, // only tests import it: it is the etcd server
-	"internal/cluster/scale":           {"internal/cluster"},
+	"internal/cluster/scale":           {"internal/cluster/protocol"},
 	"internal/filelock":                {},
 	"internal/faultproxy":              {}, // only tests import it
 	"internal/simrouter":               {}, // likewise
@@ -65,19 +68,19 @@ var allowed = map[string][]string{
 	"internal/objective":               {"bucket", "moo", "tensor", "internal/config", "internal/fault", "internal/report"},
 	"internal/device":                  {"bucket", "gpu", "internal/config", "internal/fault", "internal/model", "tensor"},
 	"internal/step":                    {"bucket", "gpu", "internal/config", "internal/data", "internal/device", "internal/fault", "internal/model", "internal/objective", "internal/optim", "internal/param", "internal/report", "internal/safetensors", "tensor"}, // names no exchange: see its test
-	"internal/exchange":                {"bucket", "internal/checkpoint", "internal/cluster", "internal/config", "internal/data", "internal/fault", "internal/objective", "internal/optim", "internal/report", "internal/safetensors", "internal/step", "transport"},
+	"internal/exchange":                {"bucket", "internal/checkpoint", "internal/cluster/protocol", "internal/cluster/worker", "internal/config", "internal/data", "internal/fault", "internal/objective", "internal/optim", "internal/report", "internal/safetensors", "internal/step", "transport"},
 	"internal/rundir":                  {"internal/config", "internal/fault", "internal/filelock", "internal/model", "internal/report"},
 	"internal/modeldir":                {"internal/chat", "internal/fault", "internal/gguf", "internal/model", "internal/safetensors", "internal/tokenizer"},
 	"internal/export":                  {"internal/chat", "internal/config", "internal/fault", "internal/gguf", "internal/infer", "internal/model", "internal/modeldir", "internal/safetensors", "internal/tokenizer"},                 // knows no run
 	"internal/infer":                   {"bucket", "internal/chat", "internal/config", "internal/data", "internal/device", "internal/fault", "internal/model", "internal/modeldir", "internal/rundir", "internal/tokenizer", "tensor"}, // no exchange, no cluster, no checkpoint
 	"internal/train": {
-		"bucket", "gpu", "internal/chat", "internal/checkpoint", "internal/cluster", "internal/cluster/store", "internal/cluster/store/file", "internal/config", "internal/data", "internal/device", "internal/exchange", "internal/fault", "internal/gguf",
+		"bucket", "gpu", "internal/chat", "internal/checkpoint", "internal/cluster", "internal/cluster/coordinator", "internal/cluster/protocol", "internal/cluster/store", "internal/cluster/store/file", "internal/cluster/worker", "internal/config", "internal/data", "internal/device", "internal/exchange", "internal/fault", "internal/gguf",
 		"internal/infer", "internal/model", "internal/modeldir", "internal/objective", "internal/report", "internal/rundir", "internal/safetensors", "internal/step", "internal/tokenizer", "tensor", "transport",
 	},
 	"internal/train/traintest": {"gpu", "internal/model", "internal/param", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
 	"internal/compare":         {"moo", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},
 	"internal/bench":           {"bucket", "gpu", "internal/config", "internal/fault", "internal/report", "internal/step", "internal/train", "moo", "tensor"},
-	"cmd/concord":              {"gpu", "moo", "internal/infer", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/doctor", "internal/export", "internal/gguf", "internal/bench", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/live", "internal/safetensors", "internal/cluster", "internal/cluster/store", "internal/cluster/etcd"},
+	"cmd/concord":              {"gpu", "moo", "internal/infer", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/doctor", "internal/export", "internal/gguf", "internal/bench", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/live", "internal/safetensors", "internal/cluster", "internal/cluster/coordinator", "internal/cluster/store", "internal/cluster/etcd"},
 	"cmd/prepare":              {"internal/tokenizer"},
 }
 
@@ -223,17 +226,21 @@ func modulePath(t *testing.T) string {
 	return ""
 }
 
-// TestWorkerWithoutEtcd holds that what a machine is made of that joins a run or leads
-// one alone, in this module and in others, is free of etcd and grpc: the engine of
-// equal machines is chosen in cmd/concord.
+// TestWorkerWithoutEtcd holds that a machine that joins a run or leads one alone is free
+// of etcd and grpc, in this module and in others: the engine of equal machines is chosen
+// in cmd/concord. All but internal/train, which leads too, are free of stores.
 func TestWorkerWithoutEtcd(t *testing.T) {
-	for _, pkg := range []string{"./internal/cluster", "./internal/train", "./transport"} {
+	for _, pkg := range []string{"./internal/cluster", "./internal/cluster/worker", "./internal/cluster/coordinator", "./internal/exchange", "./internal/train", "./transport"} {
+		banned := []string{"go.etcd.io/etcd/", "google.golang.org/grpc", "go.uber.org/"}
+		if pkg != "./internal/train" {
+			banned = append(banned, "go.etcd.io/bbolt")
+		}
 		out, err := exec.Command("go", "-C", root, "list", "-deps", pkg).Output()
 		if err != nil {
 			t.Fatalf("go list %s: %v", pkg, err)
 		}
 		for dep := range strings.Lines(string(out)) {
-			for _, not := range []string{"go.etcd.io/etcd/", "google.golang.org/grpc", "go.uber.org/"} {
+			for _, not := range banned {
 				if strings.HasPrefix(dep, not) {
 					t.Errorf("%s imports %s", pkg, strings.TrimSpace(dep))
 				}

@@ -7,7 +7,8 @@ import (
 	"math"
 
 	"concord/bucket"
-	"concord/internal/cluster"
+	"concord/internal/cluster/protocol"
+	"concord/internal/cluster/worker"
 	"concord/internal/config"
 	"concord/internal/data"
 	"concord/internal/fault"
@@ -23,11 +24,11 @@ import (
 type Distributed struct {
 	*step.Replica
 	self    scheme
-	member  *cluster.Member // nil until connected
-	fetched string          // folder for states that are fetched
-	plan    *cluster.Step   // of the current step
-	warm    bool            // a step was computed
-	root    string          // of the last exchange
+	member  *worker.Member // nil until connected
+	fetched string         // folder for states that are fetched
+	plan    *worker.Step   // of the current step
+	warm    bool           // a step was computed
+	root    string         // of the last exchange
 	pending pendingLosses
 
 	offered []bucket.State // what a newcomer fetches
@@ -42,8 +43,8 @@ type Distributed struct {
 type scheme interface {
 	Networked
 	// work says what the rows of a batch are, shape what the groups' rows look like.
-	work(b *data.Batch) cluster.Work
-	shape() cluster.Shape
+	work(b *data.Batch) protocol.Work
+	shape() worker.Shape
 	// exchangeBatch is what all machines compute for the exchange that follows n steps.
 	exchangeBatch(n int) *data.Batch
 	// replicated are further values of a group that all machines hold alike.
@@ -64,7 +65,7 @@ func newDistributed(r *step.Replica) *Distributed {
 
 // Link is a machine's way into a run.
 type Link struct {
-	Member  *cluster.Member
+	Member  *worker.Member
 	Fetched string // folder for states that are fetched
 	Local   string // folder for what only this machine holds; "" where it is in the run's checkpoints
 	Log     func(format string, args ...any)
@@ -91,12 +92,12 @@ func (d *Distributed) Bring() {
 func (d *Distributed) bring() {}
 
 // Member is this machine among the others.
-func (d *Distributed) Member() *cluster.Member { return d.member }
+func (d *Distributed) Member() *worker.Member { return d.member }
 
 // StepShape tells what the steps of this run look like.
-func (d *Distributed) StepShape() cluster.Shape { return d.self.shape() }
+func (d *Distributed) StepShape() worker.Shape { return d.self.shape() }
 
-func (d *Distributed) shape() cluster.Shape {
+func (d *Distributed) shape() worker.Shape {
 	var names []string
 	segments := d.Objective.Segments()
 	for m := range segments {
@@ -106,8 +107,8 @@ func (d *Distributed) shape() cluster.Shape {
 }
 
 // shapeOf is the shape of groups with a row for each of the names.
-func (d *Distributed) shapeOf(names ...string) cluster.Shape {
-	s := cluster.Shape{Device: d.Engine.Dev.Info().Name, Segments: len(names), Langs: len(d.Langs), Parameters: d.Config.Sharded(), Names: names, StepName: "step", Codec: d.codec()}
+func (d *Distributed) shapeOf(names ...string) worker.Shape {
+	s := worker.Shape{Device: d.Engine.Dev.Info().Name, Segments: len(names), Langs: len(d.Langs), Parameters: d.Config.Sharded(), Names: names, StepName: "step", Codec: d.codec()}
 	if d.Config.OuterSteps() > 0 {
 		s.StepName = "outer step"
 	}
@@ -123,15 +124,15 @@ var codecs = map[config.Wire]transport.Codec{config.WireF32: transport.F32, conf
 func (d *Distributed) codec() transport.Codec { return codecs[d.Config.Cluster.Format()] }
 
 // Work says what the rows of exchange n's batch are, for whoever plans it.
-func (d *Distributed) Work(n int) cluster.Work {
+func (d *Distributed) Work(n int) protocol.Work {
 	return d.self.work(d.self.exchangeBatch(d.StepAfter(n)))
 }
 
-func (d *Distributed) work(b *data.Batch) cluster.Work { return d.workOf(b, d.Starts(b)) }
+func (d *Distributed) work(b *data.Batch) protocol.Work { return d.workOf(b, d.Starts(b)) }
 
 // workOf is the rows of a batch with the segments that begin at starts.
-func (d *Distributed) workOf(b *data.Batch, starts []int) cluster.Work {
-	w := cluster.Work{Lang: b.Lang, Segments: len(starts) - 1, Langs: len(d.Langs), Segment: make([]int, b.Rows), Tokens: make([]int, b.Rows)}
+func (d *Distributed) workOf(b *data.Batch, starts []int) protocol.Work {
+	w := protocol.Work{Lang: b.Lang, Segments: len(starts) - 1, Langs: len(d.Langs), Segment: make([]int, b.Rows), Tokens: make([]int, b.Rows)}
 	seg := 0
 	for r := range b.Rows {
 		for starts[seg+1] <= r*b.SeqLen {
@@ -273,8 +274,8 @@ func (d *Distributed) Retry(ctx context.Context, err error) error {
 	if d.Resolver != nil {
 		d.Resolver.Interrupted()
 	}
-	state := errors.Is(err, cluster.ErrState)
-	if !state && !errors.Is(err, cluster.ErrRedo) {
+	state := errors.Is(err, worker.ErrState)
+	if !state && !errors.Is(err, worker.ErrRedo) {
 		return err
 	}
 	if err := d.self.undo(); err != nil || !state { // before the state is offered or saved as that before the step
@@ -311,4 +312,4 @@ func (d *Distributed) Restore(f *safetensors.Reader, c Carry) (err error) {
 func (d *Distributed) Release() {}
 
 // Plan is the current step's, nil before the first.
-func (d *Distributed) Plan() *cluster.Step { return d.plan }
+func (d *Distributed) Plan() *worker.Step { return d.plan }

@@ -4,7 +4,8 @@ import (
 	"context"
 
 	"concord/bucket"
-	"concord/internal/cluster"
+	"concord/internal/cluster/protocol"
+	"concord/internal/cluster/worker"
 	"concord/internal/data"
 	"concord/internal/fault"
 	"concord/internal/step"
@@ -82,14 +83,14 @@ func (x *Local) resolve() (bucket.Report, error) {
 func (x *Local) resolved() *data.Batch { return x.batch }
 
 // work is the batch's rows, all of one segment: a machine sends one gradient.
-func (x *Local) work(b *data.Batch) cluster.Work {
+func (x *Local) work(b *data.Batch) protocol.Work {
 	w := x.workOf(b, []int{0, len(b.IDs)})
 	w.Local = true
 	return w
 }
 
 // shape is that of one gradient row, which is of no language.
-func (x *Local) shape() cluster.Shape { return x.shapeOf("gradient") }
+func (x *Local) shape() worker.Shape { return x.shapeOf("gradient") }
 
 // oneSum is the sum of the sums.
 func oneSum(sums func() ([]float64, error)) func() ([]float64, error) {

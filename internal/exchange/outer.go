@@ -6,7 +6,8 @@ import (
 	"slices"
 
 	"concord/bucket"
-	"concord/internal/cluster"
+	"concord/internal/cluster/protocol"
+	"concord/internal/cluster/worker"
 	"concord/internal/data"
 	"concord/internal/fault"
 	"concord/internal/objective"
@@ -91,13 +92,13 @@ func (x *Outer) exchangeBatch(n int) *data.Batch {
 	return b
 }
 
-func (x *Outer) work(b *data.Batch) cluster.Work {
+func (x *Outer) work(b *data.Batch) protocol.Work {
 	w := x.workOf(b, b.Starts)
 	w.Whole = true
 	return w
 }
 
-func (x *Outer) shape() cluster.Shape { return x.shapeOf(x.Langs...) }
+func (x *Outer) shape() worker.Shape { return x.shapeOf(x.Langs...) }
 
 // innerSteps gives the micro-batches of this machine's inner steps, and makes each
 // step's update after its last one.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"concord/bucket"
-	"concord/internal/cluster"
+	"concord/internal/cluster/worker"
 	"concord/internal/data"
 	"concord/internal/fault"
 	"concord/internal/optim"
@@ -95,7 +95,7 @@ func (x *Sharded) update(groups bucket.Report, b *data.Batch) (clip float64, err
 }
 
 // updateOwn updates the groups that this machine owns and returns their moments.
-func (x *Sharded) updateOwn(s *cluster.Step) (after map[int][]byte, err error) {
+func (x *Sharded) updateOwn(s *worker.Step) (after map[int][]byte, err error) {
 	after = map[int][]byte{}
 	for _, u := range s.Mine() {
 		before, err := x.moments(s.Moments(u), u)
@@ -113,7 +113,7 @@ func (x *Sharded) updateOwn(s *cluster.Step) (after map[int][]byte, err error) {
 }
 
 // backUp recomputes the moments of the groups that this machine is the backup of.
-func (x *Sharded) backUp(s *cluster.Step, after map[int][]byte) error {
+func (x *Sharded) backUp(s *worker.Step, after map[int][]byte) error {
 	for _, u := range s.Backed() {
 		g, err := s.Gradient(u)
 		if err != nil {

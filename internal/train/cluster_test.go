@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"concord/bucket"
-	"concord/internal/cluster"
+	"concord/internal/cluster/protocol"
 	"concord/internal/config"
 	"concord/internal/exchange"
 	"concord/internal/report"
@@ -350,7 +350,7 @@ func TestLocalResolution(t *testing.T) {
 		g.replicas(fmt.Sprint(settings))
 		if n == 3 {
 			for i, tr := range g.all {
-				if langs := len(tr.machines.Work(1).Languages([]cluster.Share{tr.machines.Plan().Share})); langs != 1 {
+				if langs := len(tr.machines.Work(1).Languages([]protocol.Share{tr.machines.Plan().Share})); langs != 1 {
 					t.Fatalf("machine %d has %d languages", i+1, langs)
 				}
 			}

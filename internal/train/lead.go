@@ -11,7 +11,10 @@ import (
 	"time"
 
 	"concord/internal/cluster"
+	"concord/internal/cluster/coordinator"
+	"concord/internal/cluster/protocol"
 	"concord/internal/cluster/store/file"
+	"concord/internal/cluster/worker"
 	"concord/internal/config"
 	"concord/internal/exchange"
 	"concord/internal/modeldir"
@@ -55,7 +58,7 @@ func (t *Trainer) lead(ctx context.Context, dir string, ui UI) (end func(error),
 	}
 	announce(h, ui)
 	end = func(err error) {
-		e := cluster.End{Text: "the run is finished", Finished: err == nil}
+		e := protocol.End{Text: "the run is finished", Finished: err == nil}
 		if err != nil {
 			e.Text = "machine 1 has stopped: " + err.Error()
 		}
@@ -103,23 +106,23 @@ func (t *Trainer) hostOptions(dir string, ui UI) (cluster.HostOptions, error) {
 	}
 	return cluster.HostOptions{
 		Dir: rundir.Cluster(dir), Store: file.Open, Listen: c.Listen, UploadLimit: uploadLimit(c), WAN: c.WAN, JoinFor: c.JoinHours.Duration(), JoinUses: uses,
-		Socket: socket, Coordinator: o, Member: cluster.MemberOptions{Hello: t.hello(), HeartbeatTimeout: silence(c)},
+		Socket: socket, Coordinator: o, Member: worker.Options{Hello: t.hello(), HeartbeatTimeout: silence(c)},
 	}, err
 }
 
 // coordinatorOptions tell a coordinator of this run.
-func (t *Trainer) coordinatorOptions(ui UI) (cluster.CoordinatorOptions, error) {
+func (t *Trainer) coordinatorOptions(ui UI) (coordinator.Options, error) {
 	c := t.cfg.Cluster
 	files, open, err := runFiles(t.cfg)
 	if err != nil {
-		return cluster.CoordinatorOptions{}, err
+		return coordinator.Options{}, err
 	}
 	forWorkers, err := json.Marshal(portable(t.cfg))
 	if err != nil {
-		return cluster.CoordinatorOptions{}, err
+		return coordinator.Options{}, err
 	}
 	shape := t.machines.StepShape()
-	return cluster.CoordinatorOptions{Config: forWorkers, Files: files, Open: open, Units: shape.Units, Codec: shape.Codec, SeqLen: t.cfg.Batch.SeqLen, Workers: c.Workers,
+	return coordinator.Options{Config: forWorkers, Files: files, Open: open, Units: shape.Units, Codec: shape.Codec, SeqLen: t.cfg.Batch.SeqLen, Workers: c.Workers,
 		HeartbeatTimeout: silence(c), NoDeadline: !c.Deadline, Equal: c.Shares == "equal", Parameters: t.cfg.Sharded(), Gather: t.gather, CheckEvery: c.CheckEvery,
 		Log: logger(ui), StepAfter: t.machines.StepAfter, StepName: shape.StepName, Langs: t.Langs,
 		Work: t.machines.Work}, nil
@@ -138,8 +141,8 @@ func hostName() string {
 }
 
 // hello introduces this machine.
-func (t *Trainer) hello() cluster.Hello {
-	return cluster.Hello{Name: hostName(), Device: t.Engine.Dev.Info().Name, Version: BuildVersion().Version}
+func (t *Trainer) hello() protocol.Hello {
+	return protocol.Hello{Name: hostName(), Device: t.Engine.Dev.Info().Name, Version: BuildVersion().Version}
 }
 
 // portable is cfg for another machine: paths are names of files of the run, and
@@ -168,7 +171,7 @@ func dataNames(kind string, i int, paths config.Paths) config.Paths {
 }
 
 // runFiles lists what workers fetch, and opens it.
-func runFiles(cfg *config.Config) ([]cluster.File, func(string) (io.ReadCloser, error), error) {
+func runFiles(cfg *config.Config) ([]protocol.File, func(string) (io.ReadCloser, error), error) {
 	paths := map[string]string{}
 	var names []string
 	add := func(name, path string) {
@@ -191,13 +194,13 @@ func runFiles(cfg *config.Config) ([]cluster.File, func(string) (io.ReadCloser, 
 			add(dataNames("heldout", i, s.Heldout)[j], path)
 		}
 	}
-	var out []cluster.File
+	var out []protocol.File
 	for _, name := range names {
 		sum, size, err := hashFile(paths[name])
 		if err != nil {
 			return nil, nil, DataError(err)
 		}
-		out = append(out, cluster.File{Name: name, Size: size, Hash: sum})
+		out = append(out, protocol.File{Name: name, Size: size, Hash: sum})
 	}
 	return out, func(name string) (io.ReadCloser, error) { return os.Open(paths[name]) }, nil
 }

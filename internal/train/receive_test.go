@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"concord/internal/cluster"
+	"concord/internal/cluster/protocol"
 	"concord/internal/config"
 )
 
@@ -28,7 +29,7 @@ func TestReceiveTakesLocalPathsOnly(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w := &cluster.Worker{Welcome: cluster.Welcome{Config: b}}
+			w := &cluster.Joined{Welcome: protocol.Welcome{Config: b}}
 			_, err = receive(t.Context(), w, t.TempDir(), nil, UI{Quiet: true})
 			if !errors.Is(err, ErrCluster) || !strings.Contains(err.Error(), fmt.Sprintf("names the path %q", path)) {
 				t.Errorf("%s = %q: %v", name, path, err)

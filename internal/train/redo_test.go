@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"concord/internal/cluster"
+	"concord/internal/cluster/worker"
 	"concord/internal/exchange"
 )
 
@@ -47,7 +47,7 @@ func TestRedoneStepLeavesNoState(t *testing.T) {
 			if carried() == before {
 				t.Fatal("the step changed nothing that the method carries")
 			}
-			if err := tr.Exchange.Retry(t.Context(), cluster.ErrRedo); err != nil {
+			if err := tr.Exchange.Retry(t.Context(), worker.ErrRedo); err != nil {
 				t.Fatal(err)
 			}
 			if now := carried(); now != before {

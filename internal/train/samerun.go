@@ -6,7 +6,7 @@ import (
 	"maps"
 	"slices"
 
-	"concord/internal/cluster"
+	"concord/internal/cluster/protocol"
 	"concord/internal/config"
 	"concord/internal/report"
 	"concord/internal/rundir"
@@ -41,7 +41,7 @@ func continues(cfg *config.Config) error {
 
 // agrees refuses to work for a leader whose run is made from something else than this
 // machine's; own are the files that this machine would give to others.
-func agrees(w cluster.Welcome, cfg *config.Config, own []cluster.File) error {
+func agrees(w protocol.Welcome, cfg *config.Config, own []protocol.File) error {
 	const fix = "start all machines with the same run file and data; another run under the same coordinator needs another run.name"
 	var leads config.Config
 	if err := json.Unmarshal(w.Config, &leads); err != nil {

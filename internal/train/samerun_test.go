@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"concord/internal/cluster"
+	"concord/internal/cluster/protocol"
 	"concord/internal/config"
 	"concord/internal/train/traintest"
 )
@@ -34,7 +34,7 @@ func TestEqualMachinesAreOfOneRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	leads := cluster.Welcome{Config: raw, Files: files}
+	leads := protocol.Welcome{Config: raw, Files: files}
 	for _, c := range []struct{ override, lock, leader string }{
 		{},
 		{override: "checkpoint.every=7"},

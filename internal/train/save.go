@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"concord/internal/checkpoint"
-	"concord/internal/cluster"
+	"concord/internal/cluster/worker"
 	"concord/internal/report"
 	"concord/internal/rundir"
 )
@@ -89,7 +89,7 @@ func (x *session) unsaved(err error) error {
 
 // failed adds to a step's error what is left of the run.
 func (x *session) failed(err error) error {
-	if e := (*cluster.EndedError)(nil); errors.As(err, &e) { // of this machine's own coordinator
+	if e := (*worker.EndedError)(nil); errors.As(err, &e) { // of this machine's own coordinator
 		err = as(ErrCluster, errors.New(e.Text))
 	}
 	path, step, _, none := checkpoint.Latest(rundir.Checkpoints(x.dir))

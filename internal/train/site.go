@@ -8,7 +8,10 @@ import (
 	"path/filepath"
 
 	"concord/internal/cluster"
+	"concord/internal/cluster/coordinator"
+	"concord/internal/cluster/protocol"
 	"concord/internal/cluster/store"
+	"concord/internal/cluster/worker"
 	"concord/internal/config"
 	"concord/internal/exchange"
 	"concord/internal/rundir"
@@ -60,7 +63,7 @@ func RunAt(ctx context.Context, cfg *config.Config, open func(run string) (store
 			return nil, ended(err)
 		}
 		sum, err := t.runAsLeader(ctx, l, s, ui)
-		if !errors.Is(err, cluster.ErrDeposed) || ctx.Err() != nil {
+		if !errors.Is(err, coordinator.ErrLostLeadership) || ctx.Err() != nil {
 			return sum, err
 		}
 		fmt.Fprintf(ui.warn(), "concord: %v; it goes on and works for whichever machine leads next\n", err)
@@ -69,14 +72,14 @@ func RunAt(ctx context.Context, cfg *config.Config, open func(run string) (store
 }
 
 // takePlace makes this machine one of the equal ones, until leave is called.
-func (t *Trainer) takePlace(ctx context.Context, open func(run string) (store.Store, error), dir string, ui UI) (site *cluster.Site, leave func(), err error) {
+func (t *Trainer) takePlace(ctx context.Context, open func(run string) (store.Store, error), dir string, ui UI) (site *cluster.Peer, leave func(), err error) {
 	log, release, local := warner(ui), func() {}, ""
 	st, err := open(t.cfg.Run.Name)
 	if err != nil {
 		return nil, nil, as(ErrCluster, err)
 	}
-	site, err = cluster.OpenSite(ctx, cluster.SiteOptions{Store: st, Listen: t.cfg.Cluster.Listen, UploadLimit: uploadLimit(t.cfg.Cluster), WAN: t.cfg.Cluster.WAN,
-		Member: cluster.MemberOptions{Hello: t.hello(), HeartbeatTimeout: silence(t.cfg.Cluster), Log: logger(ui)},
+	site, err = cluster.OpenPeer(ctx, cluster.PeerOptions{Store: st, Listen: t.cfg.Cluster.Listen, UploadLimit: uploadLimit(t.cfg.Cluster), WAN: t.cfg.Cluster.WAN,
+		Member: worker.Options{Hello: t.hello(), HeartbeatTimeout: silence(t.cfg.Cluster), Log: logger(ui)},
 		Folder: func(ca [32]byte) (string, error) {
 			own, free, err := workFolder(dir, ca, ui.warn())
 			if err == nil {
@@ -120,12 +123,12 @@ func (t *Trainer) sameStart(ui UI) (state, error) {
 }
 
 // electedOptions tell the coordinator that this machine may come to be.
-func (t *Trainer) electedOptions(ui UI) (cluster.CoordinatorOptions, error) {
+func (t *Trainer) electedOptions(ui UI) (coordinator.Options, error) {
 	o, err := t.coordinatorOptions(ui)
 	o.Regather = true
 	dir := rundir.Cluster(t.cfg.OutDir())
 	status := cluster.StatusTo(dir)
-	o.Changed = func(s cluster.Status, last bool) {
+	o.Changed = func(s coordinator.Status, last bool) {
 		if os.MkdirAll(dir, 0o755) == nil {
 			status(s, last)
 		}
@@ -135,7 +138,7 @@ func (t *Trainer) electedOptions(ui UI) (cluster.CoordinatorOptions, error) {
 
 // leadership is a coordinator that was elected here.
 type leadership struct {
-	*cluster.Coordinator
+	*coordinator.Coordinator
 	resign func()
 }
 
@@ -155,7 +158,7 @@ type campaign struct {
 }
 
 // campaign stands for election until it is ended.
-func (t *Trainer) campaign(ctx context.Context, site *cluster.Site, o cluster.CoordinatorOptions) *campaign {
+func (t *Trainer) campaign(ctx context.Context, site *cluster.Peer, o coordinator.Options) *campaign {
 	ctx, stop := context.WithCancel(ctx)
 	following, done := context.WithCancel(ctx)
 	c := &campaign{following: following, stop: stop, elected: make(chan *leadership, 1)}
@@ -183,7 +186,7 @@ func (t *Trainer) runAsLeader(ctx context.Context, l *leadership, s state, ui UI
 			l.abandon() // and another machine takes over
 			return
 		}
-		l.Close(cluster.End{Text: "the run is finished", Finished: true})
+		l.Close(protocol.End{Text: "the run is finished", Finished: true})
 		l.resign()
 	}()
 	dir := t.cfg.OutDir()
@@ -219,7 +222,7 @@ func (t *Trainer) runAsLeader(ctx context.Context, l *leadership, s state, ui UI
 
 // whileLeading is ctx for as long as this machine leads. From then on it writes
 // nothing to the run's folder any more, where its successor does.
-func (t *Trainer) whileLeading(ctx context.Context, c *cluster.Coordinator, dir string) (context.Context, func()) {
+func (t *Trainer) whileLeading(ctx context.Context, c *coordinator.Coordinator, dir string) (context.Context, func()) {
 	ctx, depose := context.WithCancelCause(ctx)
 	t.leads = func() error {
 		select {
@@ -228,7 +231,7 @@ func (t *Trainer) whileLeading(ctx context.Context, c *cluster.Coordinator, dir 
 		default:
 		}
 		if rundir.Overtaken(dir, c.Term()) { // it does not know yet
-			return as(ErrCluster, fmt.Errorf("%w: another machine writes to %s in a later term", cluster.ErrDeposed, dir))
+			return as(ErrCluster, fmt.Errorf("%w: another machine writes to %s in a later term", coordinator.ErrLostLeadership, dir))
 		}
 		return nil
 	}

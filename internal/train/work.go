@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"concord/internal/cluster"
+	"concord/internal/cluster/protocol"
+	"concord/internal/cluster/worker"
 	"concord/internal/config"
 	"concord/internal/exchange"
 	"concord/internal/report"
@@ -102,15 +104,15 @@ func warner(ui UI) func(format string, args ...any) {
 func logger(ui UI) *slog.Logger { return slog.New(report.NewLog(ui.warn())) }
 
 // enlist joins the run and brings its configuration and files here.
-func enlist(ctx context.Context, o WorkOptions, line transport.Line, dir string, ui UI) (*cluster.Worker, *config.Config, error) {
+func enlist(ctx context.Context, o WorkOptions, line transport.Line, dir string, ui UI) (*cluster.Joined, *config.Config, error) {
 	name := cmp.Or(o.Name, hostName())
 	listen := o.Listen
 	if listen == "" {
 		listen = ":0"
 	}
 	log := warner(ui)
-	w, err := cluster.StartWorker(ctx, cluster.WorkerOptions{Dir: dir, Line: line, Again: o.again(), Patience: startPatience, Listen: listen, Socket: socket, WAN: o.WAN,
-		Member: cluster.MemberOptions{Hello: cluster.Hello{Name: name, Version: BuildVersion().Version}, Log: logger(ui)}})
+	w, err := cluster.Join(ctx, cluster.JoinOptions{Dir: dir, Line: line, Again: o.again(), Patience: startPatience, Listen: listen, Socket: socket, WAN: o.WAN,
+		Member: worker.Options{Hello: protocol.Hello{Name: name, Version: BuildVersion().Version}, Log: logger(ui)}})
 	if err != nil {
 		return nil, nil, as(ErrCluster, err)
 	}
@@ -128,14 +130,14 @@ func enlist(ctx context.Context, o WorkOptions, line transport.Line, dir string,
 
 // receive fetches the run's files and reads its configuration, with this
 // machine's own device.
-func receive(ctx context.Context, w *cluster.Worker, dir string, overrides []string, ui UI) (*config.Config, error) {
+func receive(ctx context.Context, w *cluster.Joined, dir string, overrides []string, ui UI) (*config.Config, error) {
 	var stored config.Config
 	if err := json.Unmarshal(w.Welcome.Config, &stored); err != nil {
 		return nil, as(ErrCluster, fmt.Errorf("the run's configuration: %w", err))
 	}
 	files, bytes := 0, int64(0)
 	stored.Device, stored.Run.Dir = config.Default().Device, "" // nothing from outside says where this machine writes
-	err := w.Fetch(ctx, dir, func(f cluster.File) { files, bytes = files+1, bytes+f.Size })
+	err := w.Fetch(ctx, dir, func(f protocol.File) { files, bytes = files+1, bytes+f.Size })
 	if files > 0 {
 		ui.printf(" fetched %d files of the run, %s, verified by their hashes\n", files, report.Bytes(bytes))
 	}
@@ -173,7 +175,7 @@ func (t *Trainer) follow(ctx context.Context, ui UI) error {
 		case errors.Is(err, context.Canceled):
 			continue
 		case err != nil:
-			if e := (*cluster.EndedError)(nil); errors.As(err, &e) && !e.Finished {
+			if e := (*worker.EndedError)(nil); errors.As(err, &e) && !e.Finished {
 				err = errors.Join(err, t.machines.LeaveRun())
 			}
 			return err
@@ -189,7 +191,7 @@ func (t *Trainer) follow(ctx context.Context, ui UI) error {
 
 // ended turns the coordinator's word into the worker's.
 func ended(err error) error {
-	var e *cluster.EndedError
+	var e *worker.EndedError
 	switch {
 	case err == nil, errors.As(err, &e) && e.Finished:
 		return nil
@@ -197,7 +199,7 @@ func ended(err error) error {
 		return as(ErrInterrupted, fmt.Errorf("%s\n  join again with the same line when it goes on", e.Text))
 	case errors.Is(err, context.Canceled):
 		return as(ErrInterrupted, errors.New("left the run; join again with the same line"))
-	case errors.Is(err, cluster.ErrLost), errors.Is(err, cluster.ErrBanned), errors.Is(err, transport.ErrProof):
+	case errors.Is(err, worker.ErrLost), errors.Is(err, worker.ErrBanned), errors.Is(err, transport.ErrProof):
 		return as(ErrCluster, err)
 	}
 	return classify(err)

@@ -14,7 +14,7 @@ import (
 	"os"
 	"slices"
 
-	"concord/internal/cluster"
+	"concord/internal/cluster/protocol"
 )
 
 // model is what is trained.
@@ -64,21 +64,21 @@ type result struct {
 // simulate runs steps of a configuration.
 func simulate(m model, n net, workers, langs int, seed uint64) result {
 	r := rand.New(rand.NewPCG(seed, uint64(workers)))
-	var c []cluster.Candidate
+	var c []protocol.Candidate
 	var members []uint32
 	ideal := 0.0 // rows a second of all machines together
 	for i := range workers {
 		sec := m.rowSec * math.Pow(spread, r.Float64()-0.5)
-		c = append(c, cluster.Candidate{Worker: uint32(i + 1), Pace: cluster.Pace{Row: sec}})
+		c = append(c, protocol.Candidate{Worker: uint32(i + 1), Pace: protocol.Pace{Row: sec}})
 		members = append(members, uint32(i+1))
 		ideal += 1 / sec
 	}
 	w := work(workers*rowsEach, langs)
-	shares := cluster.Assign(w, c, nil)
-	owners := cluster.Owners(slices.Repeat([]int{int(m.params) / m.units}, m.units), members)
+	shares := protocol.Assign(w, c, nil)
+	owners := protocol.Owners(slices.Repeat([]int{int(m.params) / m.units}, m.units), members)
 	unit := func(int) int64 { return int64(m.params / float64(m.units) * bytesEach) }
 	down := func(u, others int) int64 { return unit(u) * int64(others) }
-	t := cluster.Cost(w, shares, owners, unit, down, members)
+	t := protocol.Cost(w, shares, owners, unit, down, members)
 	res := result{up: float64(t.Total()) / float64(workers), down: float64(t.Total()) / float64(workers), most: float64(t.Most())}
 	wire := wireTimes(w, shares, owners, unit, n, workers)
 	res.control = control(owners, shares, members, n)
@@ -106,8 +106,8 @@ func simulate(m model, n net, workers, langs int, seed uint64) result {
 }
 
 // work is a batch with the languages' rows side by side.
-func work(rows, langs int) cluster.Work {
-	k := cluster.Work{Segments: langs, Langs: langs}
+func work(rows, langs int) protocol.Work {
+	k := protocol.Work{Segments: langs, Langs: langs}
 	for i := range rows {
 		k.Lang, k.Tokens = append(k.Lang, i*langs/rows), append(k.Tokens, 1)
 	}
@@ -119,7 +119,7 @@ type wire struct{ rows, buckets float64 }
 
 // wireTimes is how long the busiest machine sends or receives rows, and resolved
 // buckets.
-func wireTimes(w cluster.Work, shares []cluster.Share, owners []uint32, unit func(int) int64, n net, workers int) wire {
+func wireTimes(w protocol.Work, shares []protocol.Share, owners []uint32, unit func(int) int64, n net, workers int) wire {
 	owned := map[uint32]float64{}
 	for u, o := range owners {
 		owned[o] += float64(unit(u))
@@ -146,10 +146,10 @@ func wireTimes(w cluster.Work, shares []cluster.Share, owners []uint32, unit fun
 }
 
 // control is the time of a step's plan, commits and round trips.
-func control(owners []uint32, shares []cluster.Share, members []uint32, n net) float64 {
-	p := cluster.Plan{Owners: owners, Since: owners, Shares: shares}
+func control(owners []uint32, shares []protocol.Share, members []uint32, n net) float64 {
+	p := protocol.Plan{Owners: owners, Since: owners, Shares: shares}
 	for _, m := range members {
-		p.Members = append(p.Members, cluster.Address{Worker: m, Name: "machine-0000", Addr: "192.168.100.100:44330"})
+		p.Members = append(p.Members, protocol.Address{Worker: m, Name: "machine-0000", Addr: "192.168.100.100:44330"})
 	}
 	b, _ := json.Marshal(p) // a plan is data
 	bytes := float64(len(b) * len(members))

@@ -1,0 +1,272 @@
+package coordinator
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"concord/internal/cluster/protocol"
+	"concord/transport"
+)
+
+// pair is two workers, the lower number first.
+type pair [2]uint32
+
+func pairOf(a, b uint32) pair {
+	if cmp.Less(b, a) {
+		a, b = b, a
+	}
+	return pair{a, b}
+}
+
+// separation is a pair that cannot exchange transfers: neither owns units, as owners
+// send to everyone. It is tried again, each time later.
+type separation struct {
+	until time.Time
+	tries int
+	asked *question // that is not answered, nil: none
+	quiet time.Time // until when no other one is asked, as the last was answered well
+}
+
+// question asks a member whether it reaches one that complains of it. Only the member
+// that is asked can answer.
+type question struct{ by, of *member }
+
+// mostQuestions is how many complaints of one member are looked into at one time.
+const mostQuestions = 8
+
+// How long a pair stays apart, at first and at most, and how long its other end may
+// take to answer.
+const (
+	apartFirst  = time.Minute
+	apartMost   = 16 * time.Minute
+	reachAnswer = 10 * time.Second
+)
+
+// accusation is what several workers may say of one.
+type accusation struct {
+	worker uint32
+	kind   protocol.ProblemKind
+}
+
+// problemsLogged is how many reports of one worker are logged between two commits.
+const problemsLogged = 5
+
+// problem is what one member reports, of itself or of another.
+func (c *Coordinator) problem(m *member, p protocol.Problem) {
+	p.Text = protocol.Plain(p.Text[:min(len(p.Text), 500)])
+	if m.problems++; m.problems <= problemsLogged {
+		c.logf("%s: %s", m.hello.Name, p.Text)
+	}
+	bad := c.members[p.Worker]
+	switch {
+	case bad == nil || p.Kind == "":
+	case p.Kind == protocol.ProblemUnreachable:
+		c.unreachable(m, bad)
+	case c.plan == nil || c.pending != nil || p.Step != c.step || p.Generation != c.plan.Generation:
+	case c.work.PartTokens(c.share(bad.id))[p.Row] == 0:
+	case p.Kind == protocol.ProblemValues && bad == m && c.without[m.id] == "": // of itself, a machine is believed
+		c.drop(map[uint32]string{m.id: p.Text})
+	case bad != m && bad.id != c.opt.Local && p.Unit >= 0 && p.Unit < len(c.plan.Owners) && c.plan.Owners[p.Unit] == m.id:
+		c.accused(m, bad, p)
+	}
+}
+
+// share is what a worker was given of the present step, whether it counts or not.
+func (c *Coordinator) share(w uint32) protocol.Share {
+	for _, s := range c.given {
+		if s.Worker == w {
+			return s
+		}
+	}
+	return protocol.Share{Worker: w}
+}
+
+// accused weighs what a unit's owner says of rows that it was sent. The coordinator's
+// own worker is believed, and a majority is; one other is not: the two are kept
+// apart, and who owns the unit then sees for itself.
+func (c *Coordinator) accused(by, bad *member, p protocol.Problem) {
+	key := accusation{bad.id, p.Kind}
+	if c.accusers[key] == nil {
+		c.accusers[key] = map[uint32]bool{}
+	}
+	c.accusers[key][by.id] = true
+	majority := 2*len(c.accusers[key]) > len(c.members)-1
+	switch believed := majority || by.id == c.opt.Local; {
+	case p.Kind == protocol.ProblemContradiction && majority:
+		c.ban(bad, p.Text)
+	case believed && c.without[bad.id] == "":
+		c.drop(map[uint32]string{bad.id: p.Text})
+	case believed:
+	default:
+		c.separate(by, bad, "contradict each other")
+	}
+}
+
+// unreachable asks the other end whether it reaches the member that complains. The
+// coordinator's own worker is reached by all who are here.
+func (c *Coordinator) unreachable(m, bad *member) {
+	p := c.plan
+	if m == bad || m.id == c.opt.Local || bad.id == c.opt.Local || c.isApart(m.id, bad.id) || p == nil || !p.HasMember(m.id) ||
+		!p.HasMember(bad.id) ||
+		!slices.Contains(p.Owners, m.id) && !slices.Contains(p.Owners, bad.id) {
+		return // there is nothing to be sent between the two
+	}
+	x := c.apart[pairOf(m.id, bad.id)]
+	if x == nil {
+		x = &separation{}
+		c.apart[pairOf(m.id, bad.id)] = x
+	}
+	if x.asked != nil || time.Now().Before(x.quiet) || c.questions(m) >= mostQuestions {
+		return
+	}
+	q := &question{by: m, of: bad}
+	x.asked = q
+	c.send(bad, transport.Pack(protocol.MsgReach, protocol.Reach{Worker: m.id, Addr: m.addr}))
+	time.AfterFunc(reachAnswer, func() {
+		c.post(func() {
+			if x.asked == q {
+				c.reached(bad, protocol.Reached{Worker: m.id})
+			}
+		})
+	})
+}
+
+// questions counts those that a member's complaints have raised and nobody has answered.
+func (c *Coordinator) questions(m *member) (n int) {
+	for _, x := range c.apart {
+		if x.asked != nil && x.asked.by == m {
+			n++
+		}
+	}
+	return n
+}
+
+// reached takes the other end's answer.
+func (c *Coordinator) reached(m *member, r protocol.Reached) {
+	x := c.apart[pairOf(m.id, r.Worker)]
+	if x == nil || x.asked == nil || x.asked.of != m {
+		return
+	}
+	x.asked = nil
+	other := c.members[r.Worker]
+	switch {
+	case other == nil || c.members[m.id] != m:
+	case r.OK:
+		x.quiet = time.Now().Add(reachAnswer)
+		c.logf("%s reaches %s", m.hello.Name, other.hello.Name)
+	default:
+		c.separate(m, other, "cannot reach each other")
+	}
+}
+
+// separate has two members own no units for a while.
+func (c *Coordinator) separate(a, b *member, why string) {
+	key := pairOf(a.id, b.id)
+	x := c.apart[key]
+	if x == nil {
+		x = &separation{}
+		c.apart[key] = x
+	}
+	d := min(apartFirst<<min(x.tries, 10), apartMost)
+	x.until, x.asked = time.Now().Add(d), nil
+	x.tries++
+	for _, m := range []*member{a, b} {
+		if c.isolated(m) {
+			c.bar(m, "it reaches none of most others, which reach each other")
+			return
+		}
+	}
+	c.logf("%s and %s %s: both compute, but own no buckets; tried again in %v", a.hello.Name, b.hello.Name, why, d)
+	if old := c.plan; old != nil && c.pending == nil {
+		for _, w := range old.Owners {
+			if w == a.id || w == b.id {
+				c.plan = nil
+				c.replan(old)
+				return
+			}
+		}
+	}
+}
+
+// isolated says that a member is apart from most of the others, two at least, while
+// these are not from each other: then it is the one that cannot be reached. A machine
+// behind a router that lets nobody in is none of these: it computes all the same.
+func (c *Coordinator) isolated(m *member) bool {
+	if m.addr == "" || m.punched {
+		return false
+	}
+	apart, others := 0, 0
+	for _, x := range c.sorted() {
+		if x == m || x.id == c.opt.Local {
+			continue
+		}
+		others++
+		switch from := c.apartFrom(x.id); {
+		case len(from) > 1, len(from) == 1 && from[0] != m.id:
+			return false
+		case len(from) == 1:
+			apart++
+		}
+	}
+	return apart >= 2 && 2*apart > others
+}
+
+// isApart says that two workers are kept apart now.
+func (c *Coordinator) isApart(a, b uint32) bool {
+	x := c.apart[pairOf(a, b)]
+	return x != nil && time.Now().Before(x.until)
+}
+
+// apartFrom are the members that a worker is kept apart from now.
+func (c *Coordinator) apartFrom(w uint32) (out []uint32) {
+	for _, m := range c.sorted() {
+		if m.id != w && c.isApart(w, m.id) {
+			out = append(out, m.id)
+		}
+	}
+	return out
+}
+
+// mayOwn says that a member can send to everyone and be sent to.
+func (c *Coordinator) mayOwn(m *member) bool {
+	return m.addr != "" && !c.stalled[m.id] && len(c.apartFrom(m.id)) == 0
+}
+
+// mostDissents is how often a machine's resolved buckets may differ from those of
+// most others before it is put out for good.
+const mostDissents = 2
+
+// vote is the root that most have; with a tie, that of the coordinator's own worker
+// if it is among them. Who has another fetches the weights when it hears of the
+// commit.
+func (c *Coordinator) vote() (root transport.Hash) {
+	votes, voters := map[transport.Hash]int{}, 0
+	for _, m := range c.sorted() {
+		if m.done != nil {
+			votes[m.done.Root]++
+			voters++
+		}
+	}
+	most := 0
+	for _, m := range c.sorted() {
+		if m.done == nil {
+			continue
+		}
+		if n := votes[m.done.Root]; n > most || n == most && m.id == c.opt.Local {
+			root, most = m.done.Root, n
+		}
+	}
+	for _, m := range c.sorted() {
+		if m.done != nil && m.done.Root != root {
+			m.dissents++
+			c.logf("%s: the resolved buckets of %s are not those of most others (%x, not %x)", c.named(c.step+1), m.hello.Name, m.done.Root[:4],
+				root[:4])
+			if m.dissents > mostDissents && m.id != c.opt.Local && 2*most > voters {
+				c.banned[m.id] = fmt.Sprintf("its resolved buckets were not those of most others %d times: bad memory or a driver's fault", m.dissents)
+			}
+		}
+	}
+	return root
+}

@@ -1,0 +1,77 @@
+package coordinator
+
+import (
+	"fmt"
+
+	"concord/transport"
+)
+
+// mostDrifts is how often a machine of the same device as the reference may
+// drift: once is a flipped bit, twice is a bad machine.
+const mostDrifts = 1
+
+// repair compares the replicas that told their hashes before a step that is
+// committed now. Who is not like most others, or with no majority like machine 1,
+// fetches the weights of another machine; of those who hold the right ones, in
+// gradients mode, everyone stays right.
+func (c *Coordinator) repair(step int) {
+	told := map[uint32][]transport.Hash{}
+	for _, m := range c.sorted() {
+		if m.hashes != nil && m.hashes.Step == step && len(m.hashes.Unit) == len(c.opt.Units) {
+			told[m.id] = m.hashes.Unit
+		}
+	}
+	if len(told) < 2 {
+		return
+	}
+	right := popular(told, c.opt.Local)
+	for _, m := range c.sorted() {
+		if mine, ok := told[m.id]; ok {
+			if units := differ(mine, told[right]); len(units) > 0 {
+				c.drifted(m, c.members[right], units)
+			}
+		}
+	}
+}
+
+// drifted has a machine fetch the right weights, or puts it out.
+func (c *Coordinator) drifted(m, right *member, units []int) {
+	m.drifts++
+	if same := m.hello.Device == right.hello.Device; same && m.drifts > mostDrifts && m.id != c.opt.Local {
+		c.ban(m,
+			fmt.Sprintf("its weights differ from those of %s for the second time, on the same kind of device: bad memory or a driver's fault",
+				right.hello.Name))
+		return
+	}
+	c.logf("the weights of %s differ from those of %s in %d of %d units (the first: %d): it fetches them", m.hello.Name, right.hello.Name,
+		len(units), len(c.opt.Units), units[0])
+	c.resync(m)
+}
+
+// popular is a worker whose hashes most others have too; with a tie, first's if
+// it is among them, else the one with the lowest number.
+func popular(told map[uint32][]transport.Hash, first uint32) uint32 {
+	best, votes := uint32(0), 0
+	for w, h := range told {
+		n := 0
+		for _, other := range told {
+			if len(differ(h, other)) == 0 {
+				n++
+			}
+		}
+		if n > votes || n == votes && (w == first || best != first && w < best) {
+			best, votes = w, n
+		}
+	}
+	return best
+}
+
+// differ lists the units whose hashes differ.
+func differ(a, b []transport.Hash) (units []int) {
+	for u := range a {
+		if a[u] != b[u] {
+			units = append(units, u)
+		}
+	}
+	return units
+}

@@ -1,0 +1,105 @@
+package coordinator
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"concord/internal/cluster/protocol"
+	"concord/transport"
+)
+
+// fail ends this coordinator: the worker of its own process ends with it, unless
+// another machine leads now; the others look for another one.
+func (c *Coordinator) fail(err error) {
+	if c.err != nil {
+		return
+	}
+	c.err, c.waiting = err, err.Error()
+	close(c.failed)
+	c.logf("%v", err)
+	for _, m := range c.members {
+		if m.id == c.opt.Local && !(c.opt.Lost != nil && errors.Is(err, ErrLostLeadership)) {
+			c.send(m, transport.Pack(protocol.MsgEnd, protocol.End{Text: err.Error()}))
+		} else {
+			m.conn.Close("the coordinator has stopped")
+		}
+	}
+	c.plan = nil
+	c.changed()
+}
+
+// goodbye is how long machines may take to hear how the run ended.
+const goodbye = 2 * time.Second
+
+// Close tells everyone how the run ended, and stops when they have heard it.
+func (c *Coordinator) Close(e protocol.End) {
+	c.do(func() {
+		c.ended, c.end = true, &e
+		for _, m := range c.members {
+			if m.id != c.opt.Local {
+				c.send(m, transport.Pack(protocol.MsgEnd, e))
+			}
+		}
+	})
+	if c.opt.Changed != nil {
+		c.do(func() { c.opt.Changed(c.status(), true) })
+	}
+	for limit := time.Now().Add(goodbye); time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
+		left := 0
+		c.do(func() { left = len(c.members) })
+		if left <= 1 {
+			break
+		}
+	}
+	c.stop()
+	c.wg.Wait()
+}
+
+// Abandon stops without a word: the machines look for another coordinator.
+func (c *Coordinator) Abandon() {
+	c.do(func() {
+		c.ended = true
+		for _, m := range c.members {
+			m.conn.Close("the coordinator has stopped")
+		}
+	})
+	c.stop()
+	c.wg.Wait()
+}
+
+// ErrDeposed says that a coordinator was elected and is no more.
+var ErrLostLeadership = errors.New("this machine leads no longer")
+
+// keepEvictions is how many the status shows.
+const keepEvictions = 50
+
+// evict takes a member out of the run and tells everyone why.
+func (c *Coordinator) evict(m *member, reason string) {
+	if c.members[m.id] != m {
+		return
+	}
+	delete(c.members, m.id)
+	m.conn.Close(reason)
+	if c.ended {
+		return
+	}
+	c.logf("%s (worker %d) is out: %s", m.hello.Name, m.id, reason)
+	c.evicted = append(c.evicted, Eviction{Time: time.Now(), Worker: m.id, Name: m.hello.Name, Reason: reason})
+	c.evicted = c.evicted[max(0, len(c.evicted)-keepEvictions):]
+	if p := c.plan; p != nil && c.pending == nil {
+		c.plan = nil
+		if slices.ContainsFunc(c.sorted(), func(x *member) bool { return x.current(c.step) && x.addr != "" }) {
+			c.replan(p)
+		} else {
+			c.stopDeadline()
+		}
+	}
+	c.changed()
+}
+
+// ban evicts a member whose machine is at fault: it may not come back.
+func (c *Coordinator) ban(m *member, reason string) {
+	c.banned[m.id] = reason
+	c.evict(m, reason)
+}

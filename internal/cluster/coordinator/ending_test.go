@@ -1,0 +1,39 @@
+package coordinator
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"concord/internal/cluster/store"
+)
+
+// Who asks a coordinator something while it stops is answered all the same: a
+// connection whose greeting waits for ever is one that its machine waits for.
+func TestQuestionsAtTheEnd(t *testing.T) {
+	var asking sync.WaitGroup
+	for range 200 {
+		c, err := New(context.Background(), Options{Store: store.NewMemory()}, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			asking.Go(func() {
+				for range 20 {
+					if c.Step() != 3 {
+						t.Error("it answers with another step")
+					}
+				}
+			})
+		}
+		c.Abandon()
+	}
+	answered := make(chan struct{})
+	go func() { asking.Wait(); close(answered) }()
+	select {
+	case <-answered:
+	case <-time.After(20 * time.Second):
+		t.Fatal("some still wait")
+	}
+}

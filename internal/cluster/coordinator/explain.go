@@ -1,0 +1,48 @@
+package coordinator
+
+import (
+	"fmt"
+	"strings"
+
+	"concord/internal/cluster/protocol"
+	"concord/transport"
+)
+
+// explain tells the user what a step sends, whenever other machines take part.
+func (c *Coordinator) explain(p *protocol.Plan) {
+	if len(p.Shares) < 2 {
+		return
+	}
+	who, sizes := "", []string{}
+	for _, s := range p.Shares {
+		who += fmt.Sprint(s.Worker, " ")
+		sizes = append(sizes, fmt.Sprint(s.Size()))
+	}
+	if who == c.announced {
+		return
+	}
+	c.announced = who
+	w := c.work
+	var members []uint32
+	for _, m := range p.Members {
+		members = append(members, m.Worker)
+	}
+	a := protocol.Compare(w, p.Shares, p.Owners, c.upBytes, c.downBytes, members)
+	c.traffic = a
+	const mb = 1e6
+	c.logf("%s: %d machines with %s rows, %v languages each; %.1f MB a step, %.1f MB from the busiest. Every language everywhere: %.1f MB; plain data parallelism: %.1f MB",
+		c.named(c.step+1), len(p.Shares), strings.Join(sizes,
+			"+"), w.Languages(p.Shares), float64(a.Chosen.Total())/mb, float64(a.Chosen.Most())/mb, float64(a.Dealt.Total())/mb,
+		float64(a.Plain.Total())/mb)
+}
+
+// upBytes is a unit's row on the wire.
+func (c *Coordinator) upBytes(unit int) int64 { return int64(c.opt.Codec.Size(c.opt.Units[unit])) }
+
+// downBytes is what a unit's owner sends to so many others.
+func (c *Coordinator) downBytes(unit, others int) int64 {
+	if c.opt.Parameters && others > 0 { // and the gradient, to the backup
+		return int64(transport.F32.Size(c.opt.Units[unit])*others) + c.upBytes(unit)
+	}
+	return c.upBytes(unit) * int64(others)
+}

@@ -1,0 +1,296 @@
+package coordinator
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"concord/internal/cluster/protocol"
+	"concord/transport"
+)
+
+// waitLocal is said while the machine that leads is not ready itself: it loads,
+// evaluates or saves.
+const waitLocal = "machine 1"
+
+// begin plans the next step when enough machines are ready for it.
+func (c *Coordinator) begin() {
+	before := c.waiting
+	if c.waiting = c.blockedOn(); c.waiting != "" {
+		if !c.started && c.waiting != before && c.waiting != waitLocal {
+			which := "first"
+			if c.step > 0 {
+				which = "next"
+			}
+			c.logf("the %s step waits for %s", which, c.waiting)
+		}
+		return
+	}
+	if !c.started {
+		c.started, c.boot = true, time.Now().Add(bootFor)
+		if !c.survived() && c.initialSync() {
+			return
+		}
+	}
+	c.makePlan()
+}
+
+// survived says that a machine is here that was in the run before this coordinator:
+// with Regather it goes on without waiting for others.
+func (c *Coordinator) survived() bool {
+	return c.opt.Regather && slices.ContainsFunc(c.sorted(), func(m *member) bool { return m.trained })
+}
+
+// initialSync has the machines that are there before the first step fetch its weights,
+// so that all of them take part in it.
+func (c *Coordinator) initialSync() bool {
+	none := make([]uint32, len(c.opt.Units))
+	p := &protocol.Plan{InitialSync: true, Step: c.step, Sources: map[uint32]uint32{}, Owners: none, Since: none, Backups: none, Holders: none}
+	for _, m := range c.sorted() {
+		p.Members = append(p.Members, protocol.Address{Worker: m.id, Name: m.hello.Name, Addr: m.addr, Punch: m.punched})
+	}
+	source := uint32(0)
+	for _, m := range c.sorted() {
+		if m.current(c.step) && m.addr != "" && (source == 0 || m.id == c.opt.Local) {
+			source = m.id
+		}
+	}
+	for _, m := range c.members {
+		if m.state {
+			m.first, m.state, m.receive = true, false, c.step
+			p.Sources[m.id] = source
+		}
+	}
+	if len(p.Sources) == 0 {
+		return false
+	}
+	c.epoch++
+	p.Epoch, p.Generation = c.epoch, c.epoch
+	for _, m := range c.members {
+		c.send(m, transport.Pack(protocol.MsgPlan, p))
+	}
+	return true
+}
+
+// blockedOn says what the next step waits for, "" for nothing.
+func (c *Coordinator) blockedOn() string {
+	here, current, dialled := 0, 0, 0
+	var applying []string
+	for _, m := range c.sorted() {
+		if m.current(c.step) {
+			current++
+			if m.addr != "" {
+				dialled++
+			}
+		}
+		if m.current(c.step) || m.state {
+			here++
+		}
+		if c.applies(m) || m.first && !m.state && time.Now().Before(c.boot) && !m.current(c.step) {
+			applying = append(applying, m.hello.Name)
+		}
+	}
+	local := c.members[c.opt.Local]
+	switch {
+	case c.opt.Local != 0 && (local == nil || !local.current(c.step) && !local.state):
+		return waitLocal
+	case !c.started && here < c.opt.Workers && !c.survived():
+		return fmt.Sprintf("%d of %d machines to join", c.opt.Workers-here, c.opt.Workers)
+	case current == 0:
+		return c.awaitCommittedState(local)
+	case dialled == 0: // who owns buckets must be dialled by the others
+		return "a machine that the others can reach"
+	case len(applying) > 0:
+		if c.step == 0 || c.last == nil {
+			return fmt.Sprintf("%v to fetch the weights", applying)
+		}
+		return fmt.Sprintf("%v to apply %s", applying, c.named(c.step))
+	}
+	return c.awaitMoments(local)
+}
+
+// applies says that a member applies the last step, and that the next one waits for it:
+// for those whose rows counted, and for a few steps for those who came since and have
+// what there is, as else the more distant ones would always be late.
+func (c *Coordinator) applies(m *member) bool {
+	early := time.Now().Before(c.graceUntil)
+	if m.counted {
+		return m.step >= 0 && m.step < c.step && (c.opt.NoDeadline || early)
+	}
+	return m.step >= 0 && m.step == c.step-1 && m.receive >= 0 && m.passed < mostPassed && early
+}
+
+// mostPassed is how many steps in a row wait for a member that has no rows yet.
+const mostPassed = 3
+
+// graceLeast is how long the next step waits, at least, for those who did the
+// last one to apply it.
+const graceLeast = 250 * time.Millisecond
+
+// bootFor bounds how long the machines that were there before the first step may
+// take to fetch its weights before it begins without them.
+const bootFor = 2 * time.Minute
+
+// makePlan plans the step anew, shares and all.
+func (c *Coordinator) makePlan() {
+	c.epoch++
+	var candidates []protocol.Candidate
+	for _, m := range c.sorted() {
+		m.done = nil
+		if m.current(c.step) {
+			m.first = false
+		}
+		if m.current(c.step) && c.without[m.id] == "" {
+			x := protocol.Candidate{Worker: m.id}
+			if !c.opt.Equal {
+				x.Pace = m.pace.pace()
+			}
+			candidates = append(candidates, x)
+		}
+	}
+	c.work = c.opt.Work(c.step)
+	p := &protocol.Plan{Generation: c.epoch, Step: c.step, Saved: c.saved == c.step, Shares: protocol.Assign(c.work, candidates, c.sizes)}
+	p.Check = c.opt.CheckEvery > 0 && c.step > 0 && c.step%c.opt.CheckEvery == 0
+	c.planned, c.given = time.Now(), p.Shares
+	c.sendPlan(p, nil)
+	c.stopDeadline()
+	if c.deadline = c.history.deadline(); c.deadline > 0 && !c.opt.NoDeadline {
+		c.armDeadline(c.deadline)
+	}
+}
+
+// replan goes on with a step after a machine was lost, or after it was decided that
+// its rows do not count or that it owns nothing. Rows that are computed stay valid,
+// unless a language has nobody left to compute it (and had not in the last
+// steps either), or the result may
+// not depend on who was lost, or moments went with it: then the step is done again
+// by those who are there.
+func (c *Coordinator) replan(old *protocol.Plan) {
+	gone := func(w uint32) bool { return c.members[w] == nil || !c.mayOwn(c.members[w]) }
+	counts := func(s protocol.Share) bool { return c.members[s.Worker] != nil && c.without[s.Worker] == "" }
+	fewer := slices.ContainsFunc(old.Shares, func(s protocol.Share) bool { return s.Size() > 0 && !counts(s) })
+	switch {
+	case c.opt.Parameters && slices.ContainsFunc(old.Owners, gone):
+		c.logf("%s is done again, as an owner was lost", c.named(c.step+1))
+		c.plan = nil
+		c.begin()
+		return
+	case c.opt.Parameters && fewer, c.opt.NoDeadline && slices.ContainsFunc(old.Shares, func(s protocol.Share) bool {
+		return s.Size() > 0 &&
+			c.members[s.Worker] == nil
+	}):
+		c.logf("%s is done again, as one of its machines was lost", c.named(c.step+1))
+		c.makePlan()
+		return
+	case !slices.ContainsFunc(c.sorted(), func(m *member) bool { return old.HasMember(m.id) && m.current(c.step) && m.addr != "" }):
+		c.makePlan() // by those who came meanwhile
+		return
+	}
+	w := c.work
+	p := &protocol.Plan{Generation: old.Generation, Step: old.Step, Check: old.Check, Saved: old.Saved}
+	alive := map[int]bool{}
+	for _, s := range old.Shares {
+		if counts(s) {
+			p.Shares = append(p.Shares, s)
+			for seg := range w.SegmentTokens(s) {
+				alive[seg] = true
+			}
+		}
+	}
+	for seg := range w.SegmentTokens(protocol.Share{From: 0, To: len(w.Lang)}) {
+		switch {
+		case alive[seg]:
+		case !c.opt.NoDeadline && c.lacked < mostLacking && len(alive) > 0:
+			c.logf("%s goes on without language %s: nobody else has rows of it", c.named(c.step+1), c.segment(seg))
+		default:
+			c.logf("%s is done again: nobody else has rows of language %s", c.named(c.step+1), c.segment(seg))
+			c.makePlan()
+			return
+		}
+	}
+	c.epoch++
+	c.sendPlan(p, old)
+}
+
+// mostLacking is for how many steps in a row there may be languages that nothing was
+// counted of.
+const mostLacking = 3
+
+// sendPlan completes a plan with owners, members and sources, and sends it.
+func (c *Coordinator) sendPlan(p, old *protocol.Plan) {
+	p.Epoch = c.epoch
+	var owners []uint32
+	var source uint32
+	for _, m := range c.sorted() {
+		if old != nil && !old.HasMember(m.id) { // came in the middle: it was not sent what there is
+			continue
+		}
+		if m.current(c.step) || m.state || m.receive >= 0 {
+			if m.receive < 0 {
+				m.receive = c.step
+			}
+			m.state = false
+			p.Members = append(p.Members, protocol.Address{Worker: m.id, Name: m.hello.Name, Addr: m.addr, Punch: m.punched})
+		}
+		if m.current(c.step) && m.addr != "" {
+			if c.mayOwn(m) {
+				owners = append(owners, m.id)
+			}
+			if source == 0 || m.id == c.opt.Local {
+				source = m.id
+			}
+		}
+		m.rows, m.done = p.ShareOf(m.id).Size(), nil
+	}
+	if len(owners) == 0 {
+		owners = []uint32{source}
+	}
+	for _, m := range c.sorted() {
+		if m.receive == c.step && m.step < 0 && (old == nil || old.HasMember(m.id)) {
+			if p.Sources == nil {
+				p.Sources = map[uint32]uint32{}
+			}
+			p.Sources[m.id] = source
+		}
+	}
+	defer c.explain(p)
+	p.Owners, p.Revoked, p.Without = c.owners(old, owners), c.revocations(), maps.Clone(c.without)
+	again := old == nil || old.Generation != p.Generation || len(p.Shares) != len(old.Shares) // sums begin again
+	if c.opt.Parameters {
+		p.Holders = c.holders()
+		p.Owners, p.Backups = protocol.Place(c.opt.Units, owners, p.Holders)
+		if old != nil && old.Generation == p.Generation {
+			p.Owners, p.Backups, p.Holders = old.Owners, old.Backups, old.Holders
+		}
+	}
+	for u := range p.Owners {
+		since := c.epoch
+		if !again && old.Owners[u] == p.Owners[u] {
+			since = old.Since[u]
+		}
+		p.Since = append(p.Since, since)
+	}
+	c.plan = p
+	for _, m := range c.members {
+		m.units = ownedBy(p, m.id)
+	}
+	for _, a := range p.Members {
+		c.send(c.members[a.Worker], transport.Pack(protocol.MsgPlan, p))
+	}
+}
+
+// owners keeps the units of those who are still there where they are.
+func (c *Coordinator) owners(old *protocol.Plan, workers []uint32) []uint32 {
+	fresh := protocol.Owners(c.opt.Units, workers)
+	if old == nil {
+		return fresh
+	}
+	out := slices.Clone(old.Owners)
+	for u, w := range out {
+		if !slices.Contains(workers, w) {
+			out[u] = fresh[u]
+		}
+	}
+	return out
+}

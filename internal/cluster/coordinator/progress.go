@@ -1,0 +1,351 @@
+package coordinator
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"concord/internal/cluster/protocol"
+	"concord/transport"
+)
+
+// Which shares count is decided here, once a step and for all units alike; so is who
+// is put out because a step does not end. Both go by what the workers report in their
+// heartbeats, no one of which is believed about another: what most owners lack, or
+// the coordinator's own worker does, is not there; what a few say they lack is theirs
+// to answer for.
+
+// blame is a worker that a step waits for, and what for.
+type blame struct {
+	m    *member
+	what string
+}
+
+// lackers are those of the workers among whom a report of this plan lists w.
+func (c *Coordinator) lackers(among []*member, w uint32, list func(protocol.Progress) []uint32) (out []*member) {
+	for _, m := range among {
+		if c.knows(m) && slices.Contains(list(m.progress), w) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// knows says that a member's report is about the present plan, and newer than the
+// question, if one is open.
+func (c *Coordinator) knows(m *member) bool {
+	return m.done == nil && m.progress.Epoch == c.plan.Epoch && !m.reported.Before(c.asked)
+}
+
+// answerable says who is to blame for something of w that some of so many workers
+// lack: w, or where they are few those who say so.
+func (c *Coordinator) answerable(w *member, lack []*member, of int) []*member {
+	convincing := 2*len(lack) > of || slices.ContainsFunc(lack, func(m *member) bool { return m.id == c.opt.Local || m == w })
+	if convincing {
+		return []*member{w}
+	}
+	return lack
+}
+
+// lateRows are those whose rows the present plan waits for.
+func (c *Coordinator) lateRows() (out []blame) {
+	owners := c.present(c.plan.Owners)
+	for _, s := range c.plan.Shares {
+		m := c.members[s.Worker]
+		if m == nil || s.Size() == 0 {
+			continue
+		}
+		lack := c.lackers(owners, m.id, func(p protocol.Progress) []uint32 { return p.Rows })
+		switch {
+		case c.knows(m) && m.progress.Computing:
+			out = append(out, blame{m, "it computes its rows"})
+		case len(lack) > 0:
+			for _, x := range c.answerable(m, lack, len(owners)) {
+				what := "its rows are not there"
+				if x != m {
+					what = "it lacks rows of " + m.hello.Name + " that others have"
+				}
+				out = append(out, blame{x, what})
+			}
+		}
+	}
+	return out
+}
+
+// lateUnits are the owners whose units the present plan waits for, when no rows are
+// missing.
+func (c *Coordinator) lateUnits() (out []blame) {
+	var waiting []*member
+	for _, a := range c.plan.Members {
+		if m := c.members[a.Worker]; m != nil && m.done == nil {
+			waiting = append(waiting, m)
+		}
+	}
+	for _, o := range c.present(c.plan.Owners) {
+		lack := c.lackers(waiting, o.id, func(p protocol.Progress) []uint32 { return p.Units })
+		if len(lack) == 0 {
+			continue
+		}
+		for _, x := range c.answerable(o, lack, len(waiting)) {
+			what := "its units are not resolved"
+			if x != o {
+				what = "it lacks units of " + o.hello.Name + " that others have"
+			}
+			out = append(out, blame{x, what})
+		}
+	}
+	return out
+}
+
+// blocking is whom the present plan waits for.
+func (c *Coordinator) blocking() []blame {
+	if out := c.lateRows(); len(out) > 0 {
+		return out
+	}
+	if out := c.lateUnits(); len(out) > 0 {
+		return out
+	}
+	var out []blame
+	for _, m := range c.awaited() {
+		if m.progress.Epoch != c.plan.Epoch {
+			out = append(out, blame{m, "it does not work on the step"})
+		}
+	}
+	return out
+}
+
+// present are the members among workers, each once.
+func (c *Coordinator) present(workers []uint32) (out []*member) {
+	for _, m := range c.sorted() {
+		if slices.Contains(workers, m.id) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// awaited are the members without whose word the step is not committed.
+func (c *Coordinator) awaited() (out []*member) {
+	for _, m := range c.sorted() {
+		if m.done == nil && (c.plan.ShareOf(m.id).Size() > 0 || m.id == c.opt.Local || slices.Contains(c.plan.Owners, m.id) ||
+			slices.Contains(c.plan.Backups, m.id)) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// describe names those that are blamed, or else those that are awaited.
+func (c *Coordinator) describe(b []blame) string {
+	var out []string
+	for _, x := range b {
+		out = append(out, fmt.Sprintf("%s (%s)", x.m.hello.Name, x.what))
+	}
+	if out == nil {
+		for _, m := range c.awaited() {
+			out = append(out, m.hello.Name)
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// compiles says that a member is the first time at a step, or at a share of this
+// size: it compiles kernels and tunes them, which says nothing of its pace.
+func (m *member) compiles() bool { return m.shaped == 0 || m.rows > 0 && m.rows != m.shaped }
+
+// armDeadline has the coordinator look at d from now whose rows are late.
+func (c *Coordinator) armDeadline(d time.Duration) {
+	generation := c.plan.Generation
+	c.stopDeadline()
+	c.timer = time.AfterFunc(d, func() { c.post(func() { c.askAll(generation) }) })
+}
+
+func (c *Coordinator) stopDeadline() {
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	c.timer, c.asked = nil, time.Time{}
+}
+
+// askAll asks everyone how far it is; the answers decide, or what is known shortly
+// after.
+func (c *Coordinator) askAll(generation uint32) {
+	if c.plan == nil || c.plan.Generation != generation || c.pending != nil {
+		return
+	}
+	c.asked = time.Now()
+	for _, a := range c.plan.Members {
+		if m := c.members[a.Worker]; m != nil {
+			c.send(m, transport.Message{Type: protocol.MsgAsk})
+		}
+	}
+	c.timer = time.AfterFunc(max(c.deadline/20, answerLeast), func() { c.post(func() { c.decide(generation) }) })
+}
+
+// answerLeast is how long the answers may take, at least; it is a twentieth of the
+// deadline where that is longer.
+const answerLeast = 50 * time.Millisecond
+
+// answered decides when all have answered.
+func (c *Coordinator) answered() {
+	if c.plan == nil || c.asked.IsZero() {
+		return
+	}
+	for _, a := range c.plan.Members {
+		if m := c.members[a.Worker]; m != nil && m.done == nil && m.reported.Before(c.asked) {
+			return
+		}
+	}
+	c.decide(c.plan.Generation)
+}
+
+// decide does without the rows that are late, for all units alike, where what is
+// left is enough: half of the batch, so that machines do not time each other out,
+// and every language, or what may be missing.
+func (c *Coordinator) decide(generation uint32) {
+	if c.plan == nil || c.plan.Generation != generation || c.pending != nil || c.asked.IsZero() {
+		return
+	}
+	waited := time.Since(c.planned)
+	last := waited >= 3*c.deadline
+	rows := c.lateRows()
+	c.armDeadline(max(c.deadline/2, protocol.Heartbeat))
+	without := map[uint32]string{}
+	for _, b := range rows {
+		if c.plan.ShareOf(b.m.id).Size() > 0 && b.m.id != c.opt.Local && !b.m.compiles() && c.spare(b.m.id, without, last) {
+			without[b.m.id] = fmt.Sprintf("rows of worker %d not there after %.1f s", b.m.id, waited.Seconds())
+		}
+	}
+	switch {
+	case len(without) > 0:
+		c.drop(without)
+	case len(rows) == 0 && last && !c.opt.Parameters:
+		c.relieve(c.lateUnits())
+	}
+}
+
+// spare says that the step can do without one more worker's share.
+func (c *Coordinator) spare(w uint32, without map[uint32]string, last bool) bool {
+	left, all, alive := 0, protocol.Total(c.work.Tokens), map[int]bool{}
+	for _, s := range c.plan.Shares {
+		if s.Worker == w || without[s.Worker] != "" {
+			continue
+		}
+		for seg, tokens := range c.work.SegmentTokens(s) {
+			left, alive[seg] = left+tokens, true
+		}
+	}
+	if 2*left < all {
+		return false
+	}
+	if last || c.lacked < mostLacking {
+		return true
+	}
+	for seg := range c.work.SegmentTokens(c.plan.ShareOf(w)) {
+		if !alive[seg] {
+			return false
+		}
+	}
+	return true
+}
+
+// drop goes on without the rows of workers, in this step.
+func (c *Coordinator) drop(without map[uint32]string) {
+	for w, why := range without {
+		c.without[w] = why
+		if m := c.members[w]; m != nil {
+			c.logf("%s goes on without rows of %s: %s", c.named(c.step+1), m.hello.Name, why)
+		}
+	}
+	old := c.plan
+	c.plan = nil
+	c.replan(old)
+}
+
+// relieve takes their units from owners that do not resolve them, in this step.
+func (c *Coordinator) relieve(late []blame) {
+	moved := false
+	for _, b := range late {
+		if b.m.id != c.opt.Local && !b.m.compiles() && slices.Contains(c.plan.Owners, b.m.id) {
+			c.stalled[b.m.id], moved = true, true
+			c.logf("%s: others resolve the units of %s: it has not after %.1f s", c.named(c.step+1), b.m.hello.Name, time.Since(c.planned).Seconds())
+		}
+	}
+	if moved {
+		old := c.plan
+		c.plan = nil
+		c.replan(old)
+	}
+}
+
+// stuckLimit is how long a step may make no progress before those that block it are
+// put out.
+func (c *Coordinator) stuckLimit() time.Duration {
+	if d := c.history.deadline(); d > 0 {
+		return max(10*d, 30*time.Second)
+	}
+	return compileLimit
+}
+
+// compileLimit is the same for machines that compile kernels, and where nothing is
+// known of the run's steps.
+const compileLimit = 10 * time.Minute
+
+// overdue evicts those who block a step for too long, although they are heard of.
+func (c *Coordinator) overdue(now time.Time) {
+	if c.plan == nil {
+		c.overdueBetween(now)
+		return
+	}
+	if c.pending != nil {
+		return
+	}
+	waited := now.Sub(c.planned)
+	for _, b := range c.blocking() {
+		limit := c.stuckLimit()
+		if b.m.compiles() {
+			limit = max(limit, compileLimit)
+		}
+		if b.m.id != c.opt.Local && waited > limit {
+			c.bar(b.m, fmt.Sprintf("%s: %s after %.0f s", c.named(c.step+1), b.what, waited.Seconds()))
+		}
+		if c.plan == nil {
+			return
+		}
+	}
+}
+
+// overdueBetween is overdue between two steps: those who did the last one are to
+// apply it.
+func (c *Coordinator) overdueBetween(now time.Time) {
+	waited := now.Sub(c.advanced)
+	if c.advanced.IsZero() || waited < c.stuckLimit() {
+		return
+	}
+	for _, m := range c.sorted() {
+		if m.counted && m.step >= 0 && m.step < c.step && m.id != c.opt.Local {
+			c.bar(m, fmt.Sprintf("%s is not applied %.0f s after its commit", c.named(m.step+1), waited.Seconds()))
+		}
+	}
+}
+
+// barFirst is how long a worker that has blocked the run stays out at first; it doubles
+// each time.
+const barFirst = 2 * time.Minute
+
+// bars are the times that a worker has blocked the run, and until when it stays out.
+type bars struct {
+	times int
+	until time.Time
+}
+
+// bar evicts a worker that blocks the run, and keeps it out for a while: it would
+// block it again.
+func (c *Coordinator) bar(m *member, reason string) {
+	x := c.barred[m.id]
+	x.until = time.Now().Add(barFirst << min(x.times, 5))
+	x.times++
+	c.barred[m.id] = x
+	c.evict(m, reason)
+}

@@ -1,0 +1,129 @@
+package coordinator
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"concord/internal/cluster/protocol"
+	"concord/internal/cluster/store"
+	"concord/transport"
+)
+
+// A coordinator's epochs are higher than all of its predecessor's, which may have made
+// a million plans: who comes next must not be taken for an old one.
+func TestTermsDoNotOverlap(t *testing.T) {
+	s := store.NewMemory()
+	last := committed{Next: 3, Epoch: 1 << 20}
+	b, err := json.Marshal(last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Put(t.Context(), keyCommitted, b, 0); err != nil {
+		t.Fatal(err)
+	}
+	for term := range uint32(3) {
+		c, err := New(t.Context(), Options{Store: s}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.do(func() {
+			if c.term != term+1 || c.epoch < last.Epoch+termEpochs || c.step != 3 {
+				t.Errorf("term %d begins at step %d with epoch %d, after %d", c.term, c.step, c.epoch, last.Epoch)
+			}
+			last.Epoch = c.epoch
+		})
+		c.Abandon()
+	}
+}
+
+// endpoint opens the endpoint of a worker on this machine.
+func endpoint(t *testing.T, ca *transport.CA, worker uint32, services map[string]transport.Handler) *transport.Endpoint {
+	t.Helper()
+	identity, err := ca.NewIdentity(worker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ep, err := transport.Open(conn, transport.Options{Identity: identity, Services: services})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ep.Close() })
+	return ep
+}
+
+// A worker that is put out for a fault gets none of the run's files, with whatever
+// program it comes, and keeps no connection.
+func TestBannedGetsNoFiles(t *testing.T) {
+	ca, err := transport.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := New(t.Context(), Options{Store: store.NewMemory(), Workers: 9, Files: []protocol.File{{Name: "data", Size: 3}},
+		Open: func(string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("abc")), nil }}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Abandon()
+	at := endpoint(t, ca, 1, map[string]transport.Handler{protocol.ServiceCoordinator: c}).Addr().String()
+	ep := endpoint(t, ca, 2, nil)
+	dial := func(incarnation uint64) (*transport.Conn, protocol.Welcome) {
+		var w protocol.Welcome
+		conn, err := ep.Dial(t.Context(), at, protocol.ServiceCoordinator, protocol.Hello{Name: "w", Incarnation: incarnation}, &w, deaf{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn, w
+	}
+	fetch := func(conn *transport.Conn) error {
+		return conn.Fetch(t.Context(), "data", 5*time.Second, func(int64) (io.Writer, error) { return io.Discard, nil })
+	}
+	member, _ := dial(1)
+	if err := fetch(member); err != nil {
+		t.Fatalf("a member: %v", err)
+	}
+	c.do(func() { c.ban(c.members[2], "for a test") })
+	conn, w := dial(2)
+	if w.Banned != "for a test" {
+		t.Fatalf("it is welcomed with %+v", w)
+	}
+	if err := fetch(conn); err == nil || !strings.Contains(err.Error(), "members") {
+		t.Errorf("it fetches data: %v", err)
+	}
+	select {
+	case <-conn.Context().Done():
+	case <-time.After(20 * time.Second):
+		t.Error("it keeps its connection")
+	}
+}
+
+// deaf hears nothing.
+type deaf struct{ protocol.Nothing }
+
+func (deaf) Message(*transport.Conn, transport.Message) {}
+
+// A coordinator whose election is lost fails, and says so.
+func TestLostElection(t *testing.T) {
+	lost := make(chan struct{})
+	c, err := New(t.Context(), Options{Store: store.NewMemory(), Lost: lost}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Abandon()
+	if err := c.Err(); err != nil {
+		t.Fatal(err)
+	}
+	close(lost)
+	<-c.Failed()
+	if err := c.Err(); !errors.Is(err, ErrLostLeadership) {
+		t.Error(err)
+	}
+}

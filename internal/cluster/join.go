@@ -1,0 +1,257 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"concord/internal/cluster/protocol"
+	"concord/internal/cluster/worker"
+	"concord/transport"
+)
+
+// WorkerOptions are what a machine that joins a run needs.
+type JoinOptions struct {
+	Dir    string // what it keeps: its identity and the run's files
+	Line   transport.Line
+	Listen string // address, ":0" for any port
+	Member worker.Options
+	WAN    bool
+	Socket SocketFunc // nil: transport.Socket
+	// Patience is how long to try where machine 1 does not answer; 0: once.
+	Patience time.Duration
+	// Again, if not nil, is the line for another attempt: it may have changed.
+	Again func() (transport.Line, error)
+}
+
+// Worker is a machine that has joined.
+type Joined struct {
+	Member  *worker.Member
+	Welcome protocol.Welcome
+	Hint    string
+	ep      *transport.Endpoint
+}
+
+// StartWorker joins a run, or takes up its place in it again: who has been
+// admitted once keeps its identity in Dir. A machine 1 that does not answer may be on its
+// way: it is tried again for as long as o.Patience.
+func Join(ctx context.Context, o JoinOptions) (*Joined, error) {
+	for tries := (worker.Attempts{}); ; {
+		w, err := startWorker(ctx, o)
+		if silent := (*unansweredError)(nil); !errors.As(err, &silent) || o.Patience == 0 {
+			return w, err
+		}
+		if tries.News(err.Error()) {
+			protocol.Logf(o.Member.Log, "%v\n  trying again for %v", err, o.Patience)
+		}
+		if !tries.Again(ctx, o.Patience) {
+			return nil, cmp.Or(ctx.Err(), err)
+		}
+		if o.Again == nil {
+			continue
+		}
+		l, err := o.Again()
+		if err == nil && l.CA != o.Line.CA {
+			err = errors.New("the join line is of another run now")
+		}
+		if err == nil {
+			o.Line = l
+		} else if tries.News(err.Error()) {
+			protocol.Logf(o.Member.Log, "%v", err)
+		}
+	}
+}
+
+// startWorker is StartWorker, once.
+func startWorker(ctx context.Context, o JoinOptions) (*Joined, error) {
+	identity, addr, err := identify(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	reset, err := resetKey(filepath.Join(o.Dir, "reset.key"))
+	if err != nil {
+		return nil, err
+	}
+	conn, hint, err := o.Socket.open(o.Listen)
+	if err != nil {
+		return nil, err
+	}
+	o.Member.Coordinator = addr
+	w := &Joined{Member: worker.New(o.Member), Hint: hint}
+	w.ep, err = transport.Open(conn, transport.Options{Identity: identity, Services: w.Member.Services(nil), ResetKey: reset, WAN: o.WAN,
+		Revoked: w.Member.Revoked})
+	if err != nil {
+		return nil, err
+	}
+	for _, at := range addrs(o.Line, addr) {
+		if w.Welcome, err = w.Member.ConnectTo(ctx, w.ep, at); err == nil || errors.Is(err, transport.ErrRefused) || errors.Is(err, worker.ErrBanned) {
+			break
+		}
+	}
+	if err != nil {
+		w.ep.Close()
+		return nil, unanswered(err, addrs(o.Line, addr))
+	}
+	return w, nil
+}
+
+// unanswered says what to look at when nothing answers where machine 1 should be.
+func unanswered(err error, addrs []string) error {
+	if t := net.Error(nil); !errors.As(err, &t) || !t.Timeout() {
+		return err
+	}
+	return &unansweredError{addrs}
+}
+
+// unansweredError says that nothing answers where machine 1 should be.
+type unansweredError struct{ addrs []string }
+
+func (e *unansweredError) Error() string {
+	return fmt.Sprintf("machine 1 does not answer at %s (UDP)\n  fix: see that the run is going on there, that firewalls and routers on the way "+
+		"pass UDP to this port, and that an address in the join line is right; concord invite on machine 1 prints a new line",
+		strings.Join(e.addrs, ", "))
+}
+
+// addrs are the line's addresses, the one that is known to answer first.
+func addrs(l transport.Line, first string) []string {
+	out := []string{}
+	if first != "" {
+		out = append(out, first)
+	}
+	for _, a := range l.Addrs {
+		if a != first {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// renewBefore is how long before its certificate's end a machine joins anew.
+const renewBefore = 7 * 24 * time.Hour
+
+// identify finds this machine's identity in the run, or joins for one.
+func identify(ctx context.Context, o JoinOptions) (*transport.Identity, string, error) {
+	path := filepath.Join(o.Dir, identityFile)
+	old := readIdentity(path, o.Line.CA)
+	if old != nil && time.Until(old.Expires()) > renewBefore {
+		return old, "", nil
+	}
+	id, addr, err := enrol(ctx, o, path)
+	if err != nil && old != nil && time.Until(old.Expires()) > 0 {
+		return old, "", nil // the line admits nobody any more, the certificate still does
+	}
+	return id, addr, err
+}
+
+// identityFile is where a machine keeps its identity.
+const identityFile = "identity.pem"
+
+// readIdentity is the identity in a file, nil where there is none of this authority.
+func readIdentity(path string, ca [32]byte) *transport.Identity {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	id, err := transport.ParseIdentity(b)
+	if err != nil || transport.Fingerprint(id.CA) != ca {
+		return nil
+	}
+	return id
+}
+
+// enrol joins the run.
+func enrol(ctx context.Context, o JoinOptions, path string) (*transport.Identity, string, error) {
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, "", err
+	}
+	conn, _, err := transport.Socket(":0")
+	if err != nil {
+		return nil, "", err
+	}
+	defer conn.Close()
+	id, addr, err := transport.Join(ctx, conn, o.Line)
+	if err != nil {
+		return nil, "", fmt.Errorf("cannot join: %w", unanswered(err, o.Line.Addrs))
+	}
+	return id, addr, writeFile(path, id.MarshalPEM())
+}
+
+// Tune takes over what the run's configuration says of every machine.
+func (w *Joined) Tune(silence time.Duration, uploadLimit int64) {
+	w.Member.SetHeartbeatTimeout(silence)
+	w.ep.SetUploadLimit(uploadLimit)
+}
+
+// Close leaves the run.
+func (w *Joined) Close() {
+	w.Member.Leave()
+	w.ep.Close()
+}
+
+// Fetch brings the run's files into Dir/files and verifies them by their hashes;
+// those that are there already are not sent again.
+func (w *Joined) Fetch(ctx context.Context, dir string, say func(protocol.File)) error {
+	for _, f := range w.Welcome.Files {
+		if !filepath.IsLocal(filepath.FromSlash(f.Name)) || protocol.Plain(f.Name) != f.Name || f.Size < 0 {
+			return fmt.Errorf("%w: a file called %q, of %d bytes", transport.ErrFrame, f.Name, f.Size)
+		}
+		path := filepath.Join(dir, filepath.FromSlash(f.Name))
+		if sum, err := hashFile(path); err == nil && sum == f.Hash {
+			continue
+		}
+		if say != nil {
+			say(f)
+		}
+		if err := w.fetch(ctx, f, path); err != nil {
+			return fmt.Errorf("%s from the coordinator: %w", f.Name, err)
+		}
+	}
+	return nil
+}
+
+func (w *Joined) fetch(ctx context.Context, f protocol.File, path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	h := sha256.New()
+	err = w.Member.Fetch(ctx, f.Name, f.Size, io.MultiWriter(tmp, h))
+	if err = errors.Join(err, tmp.Close()); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != f.Hash {
+		return fmt.Errorf("%w: SHA-256 %s, not %s: the file has changed on machine 1 since the run began", transport.ErrDamaged, got[:12],
+			f.Hash[:min(12, len(f.Hash))])
+	}
+	return os.Rename(tmp.Name(), path)
+}
+
+func hashFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || st.IsDir() {
+		return "", fs.ErrInvalid
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

@@ -1,0 +1,269 @@
+package protocol
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"concord/transport"
+)
+
+// The services of a run's machines.
+const (
+	ServiceCoordinator = "coordinator"
+	ServiceWorker      = "worker"
+	ServicePing        = "ping" // only says that it is there
+)
+
+// Control messages. Those to the coordinator first.
+const (
+	MsgReady = 16 + iota
+	MsgDone
+	MsgHeartbeat
+	MsgProblem
+	MsgHashes
+	MsgLeave
+
+	MsgPlan
+	MsgCommit
+	MsgAlive
+	MsgResync
+	MsgEnd
+	MsgAsk   // a worker answers with its heartbeat, at once
+	MsgReach // a worker answers with Reached
+)
+
+// msgReached answers msgReach.
+const MsgReached = MsgReach + 1
+
+// Messages of hole punching, see punch.go.
+const (
+	MsgPunch = MsgReached + 1 + iota // a worker is about to dial another
+	MsgPoke                          // to that other
+)
+
+// Hello is how a worker introduces itself to the coordinator.
+type Hello struct {
+	Name        string `json:"name"`   // of the machine
+	Device      string `json:"device"` // adapter
+	Version     string `json:"version"`
+	Incarnation uint64 `json:"incarnation"` // random, of the process: a copied identity shows
+}
+
+// Welcome is the coordinator's answer: everything that a worker needs to take
+// part.
+type Welcome struct {
+	Worker uint32          `json:"worker"`
+	Config json.RawMessage `json:"config"` // run file with defaults; data, never code
+	Files  []File          `json:"files"`
+	Last   *Commit         `json:"last,omitempty"`   // the last committed step
+	Banned string          `json:"banned,omitempty"` // why this worker was put out for good; then the rest is empty
+}
+
+// File is what the run reads, by content.
+type File struct {
+	Name string `json:"name"` // role, unique in the run, a plain relative path
+	Size int64  `json:"size"`
+	Hash string `json:"sha256"`
+}
+
+// Ready says that a worker has applied all steps before Step and waits for that
+// one's plan. State asks for the weights of another machine first.
+type Ready struct {
+	Step  int  `json:"step"`
+	State bool `json:"state,omitempty"`
+	// Device is the adapter, which a worker does not know when it says hello.
+	Device string `json:"device,omitempty"`
+	// Trained says that this process has made steps of the run: it survived whatever
+	// became of the coordinator.
+	Trained bool `json:"trained,omitempty"`
+	// Saved says, from the machine that leads, that it has saved its state before Step.
+	Saved bool `json:"saved,omitempty"`
+	// Moments is, in parameters mode, one of holds… for each unit: whose moments
+	// before Step are here.
+	Moments string `json:"moments,omitempty"`
+}
+
+// Plan is how a step is done. A later plan of the same step (a machine died)
+// has a higher Epoch; where its Generation is the same, rows that were computed
+// stay valid.
+type Plan struct {
+	Epoch      uint32            `json:"epoch"`
+	Generation uint32            `json:"generation"` // epoch in which the shares were made
+	Step       int               `json:"step"`
+	Members    []Address         `json:"members"`           // who receives the resolved buckets
+	Owners     []uint32          `json:"owners"`            // by unit
+	Since      []uint32          `json:"since"`             // epoch in which the unit's owner began to add up its rows
+	Shares     []Share           `json:"shares"`            // that count, for every unit alike
+	Without    map[uint32]string `json:"without,omitempty"` // whose rows the step goes on without, and why
+	Sources    map[uint32]uint32 `json:"sources,omitempty"` // who gets the state before this step, from whom
+	Revoked    []uint32          `json:"revoked,omitempty"`
+	Check      bool              `json:"check,omitempty"` // everyone tells the hashes of its weights before the step
+
+	// Saved: machine 1 has saved its state before the step; the others keep what only
+	// they have.
+	Saved bool `json:"saved,omitempty"`
+
+	// InitialSync: only Sources and Members count; the step's own plan follows.
+	InitialSync bool `json:"initial_sync,omitempty"`
+
+	// In parameters mode, by unit: who can take over from the owner, 0 for nobody,
+	// and where owner and backup get the moments before the step if they have not.
+	Backups []uint32 `json:"backups,omitempty"`
+	Holders []uint32 `json:"holders,omitempty"`
+}
+
+// Address is where a member is found.
+type Address struct {
+	Worker uint32 `json:"worker"`
+	Name   string `json:"name"`
+	Addr   string `json:"addr,omitempty"` // "": cannot be dialled, dials itself
+	// Punch: it is behind a NAT, and is dialled while it pokes back.
+	Punch bool `json:"punch,omitempty"`
+}
+
+// source says that somebody gets the state before the step from a worker.
+func (p *Plan) IsSource(worker uint32) bool {
+	for _, w := range p.Sources {
+		if w == worker {
+			return true
+		}
+	}
+	return false
+}
+
+// member says that a worker receives the resolved buckets.
+func (p *Plan) HasMember(worker uint32) bool {
+	return slices.ContainsFunc(p.Members, func(a Address) bool { return a.Worker == worker })
+}
+
+// share is a worker's, empty where it has none.
+func (p *Plan) ShareOf(worker uint32) Share {
+	for _, s := range p.Shares {
+		if s.Worker == worker {
+			return s
+		}
+	}
+	return Share{Worker: worker}
+}
+
+// Done says that a worker has every resolved bucket of a step.
+type Done struct {
+	Epoch    uint32             `json:"epoch"`
+	Step     int                `json:"step"`
+	Root     transport.Hash     `json:"root"`
+	Loss     []float64          `json:"loss"` // sums by language, of the worker's own rows
+	Compute  time.Duration      `json:"compute"`
+	Cold     bool               `json:"cold,omitempty"`      // with buffers and kernels made anew: says nothing of the next steps
+	Waited   time.Duration      `json:"waited"`              // for others, after the backward pass
+	Exchange time.Duration      `json:"exchange"`            // from the first bucket to the last
+	Sent     int64              `json:"sent"`                // bytes
+	Received int64              `json:"received"`            //
+	WaitedOn map[uint32]float64 `json:"waited_on,omitempty"` // seconds after the others' last rows, by worker
+}
+
+// Commit makes a step final.
+type Commit struct {
+	Step   int            `json:"step"` // the one that is done
+	Epoch  uint32         `json:"epoch"`
+	Root   transport.Hash `json:"root"`
+	Loss   []float64      `json:"loss"`   // sums by language over the rows that were counted
+	Tokens []int          `json:"tokens"` // supervised tokens of those rows, by language
+	Shares []Share        `json:"shares"` // the rows that were counted, for every unit alike, and who computed them
+}
+
+// Hashes are a worker's weights and moments before a step, by unit.
+type Hashes struct {
+	Step int              `json:"step"`
+	Unit []transport.Hash `json:"unit"`
+}
+
+// Problem is something that a worker reports. A report on another worker is an
+// accusation: it counts only where it is about a transfer between the two.
+type Problem struct {
+	Kind   ProblemKind `json:"kind,omitempty"`
+	Worker uint32      `json:"worker"` // whom it is about, may be the sender
+	Text   string      `json:"text"`
+
+	// The transfer that ProblemValues and ProblemContradiction are about.
+	Step       int    `json:"step,omitempty"`
+	Generation uint32 `json:"generation,omitempty"`
+	Unit       int    `json:"unit,omitempty"`
+	Row        int    `json:"row,omitempty"`
+}
+
+// ProblemKind says what a Problem calls for.
+type ProblemKind string
+
+// The kinds of problems; "" is for the log alone.
+const (
+	ProblemUnreachable   ProblemKind = "unreachable"   // the two have no connection and cannot make one
+	ProblemValues        ProblemKind = "values"        // rows that cannot be added up
+	ProblemContradiction ProblemKind = "contradiction" // the same rows twice, with different values
+)
+
+// Progress is where a worker stands in the step that it works on. It is the body of
+// a heartbeat; Epoch is 0 between steps.
+type Progress struct {
+	Epoch     uint32   `json:"epoch,omitempty"` // of the plan that this is about
+	Computing bool     `json:"computing,omitempty"`
+	Rows      []uint32 `json:"rows,omitempty"`  // workers whose rows this owner lacks
+	Units     []uint32 `json:"units,omitempty"` // owners whose units are not here; itself: not resolved yet
+}
+
+// Reach asks a worker whether it has a connection to another, or can make one.
+type Reach struct {
+	Worker uint32 `json:"worker"`
+	Addr   string `json:"addr,omitempty"` // as in Address
+}
+
+// Reached is the answer.
+type Reached struct {
+	Worker uint32 `json:"worker"`
+	OK     bool   `json:"ok"`
+}
+
+// End closes the run for everybody.
+type End struct {
+	Text     string `json:"text"`
+	Finished bool   `json:"finished"`
+}
+
+// Punch says that its sender is about to dial a worker behind a NAT.
+type Punch struct {
+	Worker uint32 `json:"worker"`
+}
+
+// Poke asks a worker to send datagrams to an address; without a host it is the
+// coordinator's.
+type Poke struct {
+	Addr string `json:"addr"`
+}
+
+// What Ready tells of a unit's moments.
+const (
+	HoldsNone   = '0'
+	HoldsBackup = '1' // equal to the owner's up to rounding
+	HoldsOwner  = '2'
+)
+
+// heartbeat is how often both sides say that they are there.
+const Heartbeat = 500 * time.Millisecond
+
+// revokedText is told to a worker whose certificate is worth nothing any more.
+const RevokedText = "its certificate was revoked on machine 1 (concord revoke)"
+
+// pokeFor is how long a machine pokes an address: as long as a dial takes.
+const PokeFor = 5 * time.Second
+
+// check refuses a plan that is not one of a model of so many units.
+func (p *Plan) Valid(units int, parameters bool) error {
+	if len(p.Owners) != units || len(p.Since) != units || p.Step < 0 {
+		return fmt.Errorf("owners of %d units; the model has %d: the machines do not run the same configuration or version", len(p.Owners), units)
+	}
+	if parameters && (len(p.Backups) != units || len(p.Holders) != units) {
+		return fmt.Errorf("backups of %d units, holders of %d; the model has %d", len(p.Backups), len(p.Holders), units)
+	}
+	return nil
+}

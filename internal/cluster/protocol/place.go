@@ -1,0 +1,90 @@
+package protocol
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Owners gives every unit an owner: the largest units first, each to the worker
+// with the least so far. Workers must not be empty; the result is a pure function
+// of its arguments.
+func Owners(sizes []int, workers []uint32) []uint32 {
+	w := slices.Sorted(slices.Values(workers))
+	order := make([]int, len(sizes))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(sizes[b], sizes[a]) })
+	load := make([]int, len(w))
+	out := make([]uint32, len(sizes))
+	for _, u := range order {
+		least := 0
+		for i := range load {
+			if load[i] < load[least] {
+				least = i
+			}
+		}
+		load[least] += sizes[u]
+		out[u] = w[least]
+	}
+	return out
+}
+
+// moveSlack is how unequal the owners' shares may become, as a part of the mean,
+// before moments move: 8 bytes a value, once.
+const moveSlack = 0.25
+
+// Place gives every unit an owner and a backup among workers, of which there is
+// one at least. holders are those who have the moments: units stay with them, but
+// for what evens out the owners' loads. The backup is the next worker in the
+// order of numbers, 0 where there is none. The result is a pure function of its
+// arguments.
+func Place(sizes []int, workers, holders []uint32) (owners, backups []uint32) {
+	w := slices.Sorted(slices.Values(workers))
+	load, total := map[uint32]int{}, 0
+	owners, backups = slices.Clone(holders), make([]uint32, len(sizes))
+	fresh := Owners(sizes, w)
+	for u, n := range sizes {
+		if !slices.Contains(w, owners[u]) {
+			owners[u] = fresh[u]
+		}
+		load[owners[u]] += n
+		total += n
+	}
+	for range sizes {
+		u, to := bestMove(sizes, owners, load, w)
+		if u < 0 || float64(load[owners[u]]-load[to]) <= moveSlack*float64(total)/float64(len(w)) {
+			break
+		}
+		load[owners[u]], load[to] = load[owners[u]]-sizes[u], load[to]+sizes[u]
+		owners[u] = to
+	}
+	for u, o := range owners {
+		if i, _ := slices.BinarySearch(w, o); len(w) > 1 {
+			backups[u] = w[(i+1)%len(w)]
+		}
+	}
+	return owners, backups
+}
+
+// bestMove is the unit whose move to the worker with the least evens the two out
+// best, from the worker with the most that has such a unit; −1 for none.
+func bestMove(sizes []int, owners []uint32, load map[uint32]int, workers []uint32) (unit int, to uint32) {
+	order := slices.Clone(workers)
+	slices.SortStableFunc(order, func(a, b uint32) int { return cmp.Compare(load[b], load[a]) })
+	to = order[len(order)-1]
+	for _, from := range order {
+		gap, best := load[from]-load[to], -1
+		for u, n := range sizes {
+			if owners[u] == from && n < gap && (best < 0 || abs(gap-2*n) < abs(gap-2*sizes[best])) {
+				best = u
+			}
+		}
+		if best >= 0 {
+			return best, to
+		}
+	}
+	return -1, to
+}
+
+func abs(n int) int { return max(n, -n) }

@@ -1,0 +1,30 @@
+package worker
+
+import (
+	"context"
+	"time"
+)
+
+// wake has all that wait for m.changed look again.
+func (m *Member) wake() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.changed.Broadcast()
+}
+
+// endWith wakes the waits for m.changed when ctx ends; stop undoes it.
+func (m *Member) endWith(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, m.wake)
+}
+
+// await waits, with the mutex, until there is what is awaited, this machine can do no
+// more, ctx has ended or the time is over.
+func (m *Member) await(ctx context.Context, limit time.Duration, there func() bool) {
+	defer m.endWith(ctx)()
+	end := time.Now().Add(limit)
+	timer := time.AfterFunc(limit, m.wake)
+	defer timer.Stop()
+	for !there() && m.over() == nil && ctx.Err() == nil && time.Now().Before(end) {
+		m.changed.Wait()
+	}
+}

@@ -1,0 +1,98 @@
+package worker
+
+import (
+	"fmt"
+	"maps"
+
+	"concord/transport"
+)
+
+// feedbackKey names a row of a unit; row −1 is the resolved gradient.
+type feedbackKey struct{ unit, row int }
+
+// wholeRow is the row that is all of a machine's, whichever number it is sent by.
+const wholeRow = -2
+
+// quantizeWithFeedback encodes r.values and sets them to what the receiver decodes. What int8
+// rounds away is kept and added to the same row of the next step: error feedback
+// (Seide et al., Interspeech 2014; Karimireddy et al., ICML 2019).
+func (m *Member) quantizeWithFeedback(r *outRow, c transport.Codec) {
+	x := r.values
+	key := feedbackKey{r.unit, r.row}
+	if r.losses != nil {
+		key.row = wholeRow
+	}
+	if c == transport.Int8 {
+		m.mu.Lock()
+		rest := m.feedback[key]
+		m.mu.Unlock()
+		if rest != nil {
+			sum := make([]float32, len(x))
+			for i := range x {
+				sum[i] = x[i] + rest[i]
+			}
+			x = sum
+		}
+	}
+	r.data = c.Encode(x)
+	r.values = make([]float32, len(x))
+	if err := c.Decode(r.values, r.data); err != nil {
+		panic("cluster: what was encoded cannot be decoded: " + err.Error())
+	}
+	if c == transport.Int8 {
+		rest := make([]float32, len(x))
+		for i := range x {
+			if d := x[i] - r.values[i]; d == d { // a NaN is told to the owner, not kept
+				rest[i] = d
+			}
+		}
+		m.mu.Lock()
+		m.newFeedback[key] = rest
+		m.mu.Unlock()
+	}
+}
+
+// ErrorFeedback is what int8 has rounded away before step n, by name: what must be kept
+// besides the weights to go on to the same bits. The values are not copies.
+func (m *Member) ErrorFeedback(n int) map[string][]float32 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := map[string][]float32{}
+	add := func(from map[feedbackKey][]float32) {
+		for k, x := range from {
+			out[fmt.Sprintf("%d/%d", k.unit, k.row)] = x
+		}
+	}
+	add(m.feedback)
+	if n > m.newFeedbackIn {
+		add(m.newFeedback)
+	}
+	return out
+}
+
+// SetErrorFeedback has the next step begin with what ErrorFeedback returned. Names and
+// sizes that are not of this run are passed over.
+func (m *Member) SetErrorFeedback(r map[string][]float32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.feedback)
+	clear(m.newFeedback)
+	m.newFeedbackIn = -1
+	for name, x := range r {
+		var k feedbackKey
+		if n, _ := fmt.Sscanf(name, "%d/%d", &k.unit, &k.row); n == 2 && k.unit >= 0 && k.unit < len(m.shape.Units) &&
+			len(x) == m.shape.Units[k.unit] {
+			m.feedback[k] = x
+		}
+	}
+}
+
+// turn begins step n, with the mutex: what the step before rounded away counts from
+// now on; where n is done again what its first attempt did is forgotten.
+func (m *Member) turn(n int) {
+	if n > m.newFeedbackIn {
+		maps.Copy(m.feedback, m.newFeedback)
+	}
+	clear(m.newFeedback)
+	m.newFeedbackIn = n
+}

@@ -1,0 +1,225 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"concord/internal/cluster/protocol"
+	"concord/transport"
+)
+
+// reconnect looks for the coordinator until it is back.
+func (m *Member) reconnect(why error) {
+	began := time.Now()
+	m.logf("the coordinator at %s is gone (%v): looking for it", m.opt.Coordinator, why)
+	for time.Since(began) < m.opt.Patience && m.ctx.Err() == nil {
+		w, err := m.dialCoordinator(m.ctx)
+		if err == nil {
+			m.logf("the coordinator is back after %.1f s", time.Since(began).Seconds())
+			m.returned(w)
+			return
+		}
+		if errors.Is(err, transport.ErrProof) || errors.Is(err, ErrBanned) {
+			m.giveUp(err)
+			return
+		}
+		select {
+		case <-m.ctx.Done():
+		case <-time.After(protocol.Heartbeat):
+		}
+	}
+	m.giveUp(fmt.Errorf("%w: not back after %v", ErrLost, m.opt.Patience))
+}
+
+// returned takes up the thread: a step that was committed while the coordinator
+// was away, and where this machine stands.
+func (m *Member) returned(w protocol.Welcome) {
+	m.mu.Lock()
+	if w.Last != nil && w.Last.Step >= m.applied {
+		m.commits[w.Last.Step] = w.Last
+	}
+	step, holds := m.applied, m.holds
+	finishing := w.Last != nil && m.cur != nil && m.cur.n == w.Last.Step
+	m.changed.Broadcast()
+	m.mu.Unlock()
+	if finishing && m.finishes(step) {
+		return // and Begin says where it stands
+	}
+	if step >= 0 {
+		m.send(m.ready(step))
+	} else {
+		m.send(m.needState(holds))
+	}
+}
+
+// finishes waits for the committed step to be applied: all of its buckets may be
+// here, or on their way.
+func (m *Member) finishes(step int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.await(m.ctx, 5*time.Second, func() bool { return m.applied != step || m.resync })
+	return m.applied > step
+}
+
+func (m *Member) giveUp(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lost = err
+	m.changed.Broadcast()
+}
+
+// coordinatorLink hears the coordinator.
+type coordinatorLink struct {
+	protocol.Nothing
+	m *Member
+}
+
+func (l *coordinatorLink) Message(c *transport.Conn, msg transport.Message) {
+	m := l.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	defer m.changed.Broadcast()
+	m.heard = time.Now()
+	switch msg.Type {
+	case protocol.MsgPlan:
+		p := new(protocol.Plan)
+		if err := msg.Unpack(p); err != nil || m.shape.fits(p) != nil {
+			m.logf("a plan that cannot be: %v", errors.Join(err, m.shape.fits(p)))
+			return
+		}
+		for i := range p.Members {
+			p.Members[i].Name = protocol.Plain(p.Members[i].Name)
+		}
+		for w, why := range p.Without {
+			p.Without[w] = protocol.Plain(why)
+		}
+		m.take(p)
+	case protocol.MsgCommit:
+		k := new(protocol.Commit)
+		if msg.Unpack(k) == nil && k.Step >= m.applied {
+			m.commits[k.Step] = k
+		}
+	case protocol.MsgResync:
+		m.resync = true
+	case protocol.MsgAsk:
+		answer := transport.Pack(protocol.MsgHeartbeat, m.progress())
+		m.spawn(func() { c.Send(answer) })
+	case protocol.MsgPoke:
+		var p protocol.Poke
+		if msg.Unpack(&p) == nil {
+			m.startPoke(p)
+		}
+	case protocol.MsgReach:
+		var r protocol.Reach
+		if msg.Unpack(&r) == nil {
+			m.spawn(func() {
+				c.Send(transport.Pack(protocol.MsgReached, protocol.Reached{Worker: r.Worker, OK: m.reaches(r.Worker, r.Addr)}))
+			})
+		}
+	case protocol.MsgEnd:
+		e := new(protocol.End)
+		msg.Unpack(e)
+		e.Text = protocol.Lines(e.Text)
+		m.ended = e
+	}
+}
+
+// take makes p the plan of its step, unless a later one is known: that is the
+// fence against a coordinator that does not know that it is none any more.
+func (m *Member) take(p *protocol.Plan) {
+	if m.plan != nil && p.Epoch < m.plan.Epoch {
+		return
+	}
+	m.dropMoved(m.plan, p)
+	m.plan = p
+	if p.InitialSync {
+		m.giveState(p)
+		return
+	}
+	if m.commits[p.Step] != nil && m.plans[p.Step] != nil {
+		return // the step is final under the plan that is known
+	}
+	m.plans[p.Step] = p
+	if s := m.cur; s != nil && s.n == p.Step {
+		s.replan(p)
+	} else if s != nil && s.n < p.Step && s.orphaned(p) {
+		m.logf("%s was committed, and who had the rest of it for this machine is gone: fetching the weights", m.named(s.n+1))
+		m.resync = true
+	}
+	for _, owner := range p.Owners {
+		if owner != m.id && len(p.Members) > 1 {
+			m.spawn(func() { m.peer(m.ctx, owner) }) // what cannot be dialled receives over this
+		}
+	}
+}
+
+// giveState has this machine, where others are to fetch the state before the step from
+// it, go back to the step's beginning if it is in its middle: there it offers the state,
+// and waits for the plan that comes.
+func (m *Member) giveState(p *protocol.Plan) {
+	if s := m.cur; s != nil && s.n == p.Step && p.IsSource(m.id) {
+		s.redo = true
+		delete(m.plans, p.Step)
+	}
+}
+
+// orphaned says that the step, which is committed, lacks something here whose
+// owner is not a member of the later plan p any more.
+func (s *Step) orphaned(p *protocol.Plan) bool {
+	for u, owner := range s.plan.Owners {
+		if !s.here(u) && !slices.ContainsFunc(p.Members, func(a protocol.Address) bool { return a.Worker == owner }) {
+			return true
+		}
+	}
+	return false
+}
+
+// here says that this machine has what the step makes of a unit.
+func (s *Step) here(u int) bool {
+	_, resolved := s.have[u]
+	_, updated := s.updated[u]
+	inboxBytes := s.m.inbox[s.n][unitKey{transport.Gradient, u}]
+	return (resolved || inboxBytes != nil && inboxBytes.epoch == s.plan.Since[u]) && (updated || !s.m.shape.Parameters)
+}
+
+// lasts says that the run has ended with this step, which is committed and all here:
+// it is still to be applied.
+func (s *Step) lasts() bool {
+	m := s.m
+	if m.ended == nil || m.lost != nil || m.closed || m.commits[s.n] == nil {
+		return false
+	}
+	for u := range s.plan.Owners {
+		if !s.here(u) {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *coordinatorLink) Disconnected(c *transport.Conn, err error) {
+	m := l.m
+	m.mu.Lock()
+	mine := m.coord == c
+	if mine {
+		m.coord = nil
+	}
+	ended := m.over() != nil
+	m.mu.Unlock()
+	if mine && !ended {
+		m.spawn(func() { m.reconnect(err) })
+	}
+}
+
+// named is the same on a worker.
+func (m *Member) named(step int) string { return protocol.StepNamed(m.shape.StepName, step) }
+
+// fits refuses plans that do not fit the model.
+func (s Shape) fits(p *protocol.Plan) error {
+	if s.Units == nil {
+		return nil // kept until the model is known; checked again then
+	}
+	return p.Valid(len(s.Units), s.Parameters)
+}

@@ -1,0 +1,74 @@
+package worker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+
+	"concord/internal/cluster/protocol"
+	"concord/transport"
+)
+
+// endless is a worker that sends more of a state than there is.
+type endless struct{ protocol.Nothing }
+
+func (endless) Fetch(*transport.Conn, json.RawMessage) (int64, io.ReadCloser, error) {
+	return 1 << 50, io.NopCloser(zeros{}), nil
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+// open opens an endpoint of worker n.
+func open(t *testing.T, ca *transport.CA, n uint32, services map[string]transport.Handler) *transport.Endpoint {
+	t.Helper()
+	identity, err := ca.NewIdentity(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ep, err := transport.Open(conn, transport.Options{Identity: identity, Services: services})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ep.Close() })
+	return ep
+}
+
+// Another machine cannot fill a worker's disk: a state has the size of the model.
+func TestNoMoreStateThanTheModelHas(t *testing.T) {
+	ca, err := transport.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := open(t, ca, 1, map[string]transport.Handler{protocol.ServiceWorker: endless{}})
+	m := New(Options{})
+	m.ep, m.id = open(t, ca, 2, m.Services(nil)), 2
+	m.Configure(Shape{Units: []int{100}}, nil)
+	m.plan = &protocol.Plan{Members: []protocol.Address{{Worker: 1, Addr: other.Addr().String()}}}
+	err = m.fetchState(t.Context(), 1, 0, []string{"weights"}, func(string) (io.WriteCloser, error) {
+		t.Error("it is written")
+		return nil, errors.New("no")
+	})
+	if !errors.Is(err, transport.ErrFrame) {
+		t.Error(err)
+	}
+	m.Leave()
+}
+
+// The words of a coordinator cannot reach a terminal as they are.
+func TestEndIsPlainText(t *testing.T) {
+	m := New(Options{})
+	(&coordinatorLink{m: m}).Message(nil, transport.Pack(protocol.MsgEnd, protocol.End{Text: "\x1b]0;owned\x07\x1b[31mred\nfix: nothing"}))
+	if text := fmt.Sprint(m.over()); strings.ContainsRune(text, '\x1b') || !strings.Contains(text, "\nfix: nothing") {
+		t.Errorf("%q", text)
+	}
+}

@@ -1,0 +1,237 @@
+package worker
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"concord/bucket/exchange"
+	"concord/internal/cluster/protocol"
+	"concord/transport"
+)
+
+// count takes a contribution to a unit of this machine; called with the mutex.
+func (s *Step) count(unit int, c contribution, r outRow) error {
+	o := s.owned[unit]
+	if o == nil {
+		return nil // the unit has another owner by now
+	}
+	if _, wanted := o.expect[c]; !wanted {
+		return nil // counted already, or of a share that does not count
+	}
+	if err := protocol.Summable(r.values); err != nil {
+		return fmt.Errorf("unit %d, %s of worker %d: %w", unit, s.m.segment(c.row), c.worker, err)
+	}
+	delete(o.expect, c)
+	r.of, r.data = s.segmentsOf(c, r.tokens), nil
+	o.counted[c] = r
+	s.arrivals[c.worker] = time.Now()
+	s.complete(unit)
+	return nil
+}
+
+// segmentsOf is what a contribution counts for: its row, or where that is its
+// machine's whole every segment of the machine's share, with their tokens.
+func (s *Step) segmentsOf(c contribution, tokens int) map[int]int {
+	if !s.work.Whole {
+		return map[int]int{c.row: tokens}
+	}
+	return s.work.SegmentTokens(s.plan.ShareOf(c.worker))
+}
+
+// complete has a unit added up, beside the caller, when nothing more is to come.
+func (s *Step) complete(unit int) {
+	o := s.owned[unit]
+	if o.ready || len(o.expect) > 0 {
+		return
+	}
+	o.ready = true
+	since := s.plan.Since[unit]
+	s.m.spawn(func() {
+		e := o.sum(s.work, unit)
+		s.m.mu.Lock()
+		defer s.m.mu.Unlock()
+		if s.owned[unit] != o {
+			return // to be added up anew
+		}
+		for c, r := range o.counted { // kept for their names only
+			r.values = nil
+			o.counted[c] = r
+		}
+		s.queue = append(s.queue, queued{e, since})
+		s.m.changed.Broadcast()
+	})
+}
+
+// sum adds up the unit's rows. It needs no lock: nothing is counted any more.
+func (o *owned) sum(w protocol.Work, unit int) exchange.Event {
+	e := exchange.Event{Kind: exchange.Sum, Unit: unit, Rows: make([][]float32, w.Segments), Tokens: make([]int, w.Segments),
+		Losses: make([]float64, w.Segments)}
+	lang, planned, counted := w.SegmentLangs(), w.LangTokens(), make([]int, w.Langs)
+	rows := map[int][]protocol.Addend{}
+	for c, r := range o.counted {
+		for seg, tokens := range r.of {
+			a := protocol.Addend{Worker: c.worker, Values: r.values, Scale: 1}
+			if w.Whole { // rows of gradients were scaled by the machine that computed them
+				a.Scale = float64(tokens) / float64(planned[lang[seg]])
+			}
+			rows[seg] = append(rows[seg], a)
+			e.Tokens[seg] += tokens
+			counted[lang[seg]] += tokens
+		}
+	}
+	if w.Local {
+		planned, counted, lang = []int{protocol.Total(planned)}, []int{protocol.Total(counted)}, []int{0}
+	}
+	for seg := range e.Losses {
+		e.Losses[seg] = math.NaN()
+		if a := rows[seg]; a != nil {
+			e.Rows[seg] = protocol.Sum(a, planned[lang[seg]], counted[lang[seg]])
+			e.Losses[seg] = o.loss(seg, lang[seg])
+		}
+	}
+	return e
+}
+
+// loss adds up a row's losses in the order of the workers, so that the order of
+// arrival does not matter.
+func (o *owned) loss(row, lang int) float64 {
+	var from []contribution
+	for c, r := range o.counted {
+		if _, of := r.of[row]; of {
+			from = append(from, c)
+		}
+	}
+	slices.SortFunc(from, func(a, b contribution) int { return cmp.Compare(a.worker, b.worker) })
+	total := 0.0
+	for _, c := range from {
+		if r := o.counted[c]; r.losses != nil {
+			total += r.losses[lang]
+		} else {
+			total += r.loss
+		}
+	}
+	return total
+}
+
+// packLosses is what a row that is its machine's whole has before its values.
+func packLosses(losses []float64) []byte {
+	if losses == nil {
+		return nil
+	}
+	b, _ := json.Marshal(losses) // finite, as Losses takes no others
+	return b
+}
+
+// lossesIn reads it.
+func (s *Step) lossesIn(meta []byte) ([]float64, error) {
+	if !s.work.Whole {
+		return nil, nil
+	}
+	var losses []float64
+	if err := json.Unmarshal(meta, &losses); err != nil || len(losses) != s.work.Langs {
+		return nil, fmt.Errorf("%w: losses of %d languages, not %d", transport.ErrFrame, len(losses), s.work.Langs)
+	}
+	return losses, nil
+}
+
+// Resolved implements exchange.Exchange.
+func (s *Step) Resolved(unit int, gradient []float32, meta func(norm2 float64) []byte) ([]float32, error) {
+	m := s.m
+	codec := m.shape.Codec
+	data := codec.Encode(gradient)
+	if !codec.Lossless() {
+		r := outRow{unit: unit, row: -1, values: gradient}
+		m.quantizeWithFeedback(&r, codec)
+		data, gradient = r.data, r.values
+	}
+	norm2 := 0.0
+	for _, v := range gradient {
+		norm2 += float64(v) * float64(v)
+	}
+	info := meta(norm2)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	given := s.given[unit][0]
+	s.given[unit] = s.given[unit][1:]
+	if s.owned[unit] == nil || given != s.plan.Since[unit] {
+		return gradient, nil // of sums that do not count any more: the unit is handed over again
+	}
+	t := transport.Outgoing{Header: transport.Header{Kind: transport.Gradient, Codec: codec, Step: uint64(s.n), Epoch: s.plan.Since[unit],
+		Bucket: uint32(unit), Elements: uint64(len(gradient)), Norm2: norm2}, Metadata: info, Data: data, Urgency: 3, Patience: time.Minute}
+	s.have[unit] = m.shape.hash(transport.Gradient, info, data)
+	if s.first.IsZero() {
+		s.first = time.Now()
+	}
+	for _, a := range s.plan.Members {
+		if a.Worker == m.id {
+			continue
+		}
+		t := t
+		if m.shape.Parameters && a.Worker != s.plan.Backups[unit] { // the others get the weights
+			t.Data, t.Elements = nil, 0
+		}
+		m.spawn(func() { m.broadcast(s.n, a, t) })
+	}
+	return gradient, nil
+}
+
+// hash is what a step's root has of a transfer of an owner. In parameters mode
+// only a unit's backup sees its gradient.
+func (s Shape) hash(k transport.Kind, meta, payload []byte) transport.Hash {
+	if s.Parameters && k == transport.Gradient {
+		return transport.Sum(meta)
+	}
+	return transport.Sum(meta, payload)
+}
+
+// broadcast sends a resolved unit to one member until it has it or is none any
+// more. It goes on after the step: who is late catches up this way.
+func (m *Member) broadcast(step int, to protocol.Address, t transport.Outgoing) {
+	for {
+		m.mu.Lock()
+		gone := m.over() != nil || m.plan != nil && m.plan.Step >= step && !slices.ContainsFunc(m.plan.Members,
+			func(a protocol.Address) bool { return a.Worker == to.Worker }) ||
+			m.plan != nil && m.plan.Step == step && m.plan.Since[t.Bucket] != t.Epoch
+		m.mu.Unlock()
+		if gone {
+			return
+		}
+		err := m.transfer(m.ctx, to.Worker, t)
+		if err == nil || m.refused(err, fmt.Sprintf("%s: unit %d to %s", m.named(step+1), t.Bucket, to.Name)) {
+			return
+		}
+		select {
+		case <-m.ctx.Done():
+			return
+		case <-time.After(retry):
+		}
+	}
+}
+
+// arrived queues a unit's gradient where its present owner's is there.
+func (s *Step) arrived(unit int) {
+	if s.plan.Owners[unit] == s.m.id {
+		return
+	}
+	r := s.m.inbox[s.n][unitKey{transport.Gradient, unit}]
+	if _, has := s.have[unit]; has || r == nil || r.epoch != s.plan.Since[unit] {
+		return
+	}
+	if slices.ContainsFunc(s.queue, func(e queued) bool { return e.Unit == unit }) {
+		return
+	}
+	var x []float32
+	if !s.m.shape.Parameters {
+		x = make([]float32, s.m.shape.Units[unit])
+		if err := s.m.shape.Codec.Decode(x, r.payload); err != nil {
+			s.m.logf("%s: unit %d: %v", s.m.named(s.n+1), unit, err)
+			return
+		}
+	}
+	s.queue = append(s.queue, queued{exchange.Event{Kind: exchange.Gradient, Unit: unit, Gradient: x, Meta: r.meta}, r.epoch})
+	s.m.changed.Broadcast()
+}

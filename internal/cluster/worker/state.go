@@ -1,0 +1,217 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"concord/internal/cluster/protocol"
+	"concord/transport"
+)
+
+// stateRequest asks for a part of the weights as they were before a step.
+type stateRequest struct {
+	Step int    `json:"step"`
+	Part string `json:"part"`
+	Unit *int   `json:"unit,omitempty"` // instead: the unit's moments
+}
+
+// offeredState holds the parts of one step's state for those who join there.
+type offeredState struct {
+	step  int
+	parts map[string][]byte
+	waits map[uint32]int // parts that newcomers are still to be sent
+	gone  bool           // it was there
+	drop  *time.Timer
+}
+
+// take waits, for a while, for the state to be there.
+func (s *offeredState) take(ctx context.Context, m *Member, q stateRequest) ([]byte, error) {
+	m.await(ctx, stateWait, func() bool { return s.step >= q.Step && (s.parts != nil || s.gone) })
+	b, ok := s.parts[q.Part]
+	switch {
+	case s.gone && s.step >= q.Step:
+		return nil, fmt.Errorf("no state of %s here any more", m.named(q.Step))
+	case s.step != q.Step || !ok:
+		return nil, fmt.Errorf("no %q of %s here", q.Part, m.named(q.Step))
+	}
+	return b, nil
+}
+
+// stateWait is how long a newcomer waits for the state: the source may be in the
+// middle of a step or of an evaluation.
+const stateWait = time.Minute
+
+// Offer puts the state before step n on the cache, in named parts, for those who
+// join there. It stays until they have it, at most for stateKeep.
+func (m *Member) Offer(n int, parts map[string][]byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := &m.states
+	s.clear()
+	s.step, s.parts, s.waits, s.gone = n, parts, map[uint32]int{}, false
+	if p := m.plan; p != nil && p.Step == n {
+		for newcomer, source := range p.Sources {
+			if source == m.id {
+				s.waits[newcomer] = len(parts)
+			}
+		}
+	}
+	s.drop = time.AfterFunc(stateKeep, func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if s.step == n {
+			s.clear()
+		}
+	})
+	m.changed.Broadcast()
+}
+
+// clear empties the cache, with the mutex.
+func (s *offeredState) clear() {
+	if s.drop != nil {
+		s.drop.Stop()
+	}
+	s.parts, s.gone = nil, true
+}
+
+// sentPart is a part on its way to a newcomer.
+type sentPart struct {
+	*bytes.Reader
+	m    *Member
+	step int
+	to   uint32
+}
+
+// Close implements io.Closer: a state that everybody has is let go, as it is three
+// times as large as the weights.
+func (r *sentPart) Close() error {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	s := &r.m.states
+	if r.Len() > 0 || s.step != r.step || s.waits[r.to] == 0 {
+		return nil
+	}
+	if s.waits[r.to]--; s.waits[r.to] == 0 {
+		delete(s.waits, r.to)
+		if len(s.waits) == 0 {
+			s.clear()
+		}
+	}
+	return nil
+}
+
+// stateKeep is how long an offered state is kept for those who do not come for it.
+const stateKeep = 10 * time.Minute
+
+// State fetches the run's state from a machine that has it: it calls open for
+// each of the named parts and returns the step that comes next. holds is the step
+// of this machine's own weights, which the run goes back to when no machine has later
+// ones any more: then State returns it without having opened anything.
+func (m *Member) State(ctx context.Context, holds int, parts []string,
+	open func(part string) (io.WriteCloser, error)) (step int, err error) {
+	for tries := (Attempts{}); ; {
+		step, source, err := m.source(ctx, holds)
+		if err != nil || source == 0 {
+			return step, err
+		}
+		err = m.fetchState(ctx, source, step, parts, open)
+		if err == nil {
+			m.mu.Lock()
+			m.applied = step
+			clear(m.cache)
+			m.mu.Unlock()
+			return step, nil
+		}
+		if text := fmt.Sprintf("the weights of %s from worker %d: %v", m.named(step), source, err); tries.News(text) {
+			m.logf("%s; asking again", text)
+		}
+		if !tries.Again(ctx, m.opt.Patience) {
+			return 0, fmt.Errorf("cluster: the weights of %s from worker %d: %w", m.named(step), source, err)
+		}
+	}
+}
+
+// source asks for a machine to fetch from; 0: there is none, and step is holds.
+func (m *Member) source(ctx context.Context, holds int) (step int, source uint32, err error) {
+	defer m.endWith(ctx)()
+	m.mu.Lock()
+	m.resync, m.cur, m.applied, m.holds = false, nil, -1, holds
+	after := uint32(0) // plans from before the question do not count
+	if m.plan != nil {
+		after = m.plan.Epoch
+	}
+	m.inbox, m.inboxBytes = map[int]map[unitKey]*resolved{}, 0
+	m.mu.Unlock()
+	m.send(m.needState(holds))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for {
+		if err := m.over(); err != nil {
+			return 0, 0, err
+		}
+		if ctx.Err() != nil {
+			return 0, 0, ctx.Err()
+		}
+		if m.resync { // the coordinator gave up looking for another machine
+			m.resync = false
+			return holds, 0, nil
+		}
+		if p := m.plan; p != nil && p.Epoch > after && p.Sources[m.id] != 0 {
+			m.forget(p.Step)
+			return p.Step, p.Sources[m.id], nil
+		}
+		m.changed.Wait()
+	}
+}
+
+func (m *Member) fetchState(ctx context.Context, source uint32, step int, parts []string, open func(string) (io.WriteCloser, error)) error {
+	p, err := m.peer(ctx, source)
+	if err != nil {
+		return err
+	}
+	conns := p.Conns()
+	if len(conns) == 0 {
+		return transport.ErrClosed
+	}
+	for _, part := range parts {
+		var w io.WriteCloser
+		err := conns[0].Fetch(ctx, stateRequest{Step: step, Part: part}, stateWait+5*time.Second, func(size int64) (io.Writer, error) {
+			if most := m.shape.mostState(); size > most {
+				return nil, fmt.Errorf("%w: worker %d sends %d bytes; the state of this model has %d at most", transport.ErrFrame, source, size, most)
+			}
+			var err error
+			w, err = open(part)
+			return w, err
+		})
+		if w != nil {
+			if e := w.Close(); err == nil {
+				err = e
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", part, err)
+		}
+	}
+	return nil
+}
+
+// The state before a step has at most so many bytes a value, several of float32, and
+// so many besides.
+const (
+	stateValueBytes = 32
+	stateOtherBytes = 64 << 20
+)
+
+// mostState bounds a part of the state: another machine must not fill the disk.
+func (s Shape) mostState() int64 {
+	return stateValueBytes*int64(protocol.Total(s.Units)) + stateOtherBytes
+}
+
+// Compare tells the coordinator the hashes of the weights and moments before
+// step n, by unit.
+func (m *Member) Compare(n int, units []transport.Hash) {
+	m.send(transport.Pack(protocol.MsgHashes, protocol.Hashes{Step: n, Unit: units}))
+}
