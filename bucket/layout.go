@@ -43,6 +43,9 @@ type Param struct {
 	// Align is the multiple of elements at which it begins in its bucket, itself a
 	// multiple of 64; 0 is 64.
 	Align int
+	// Type is the element type of a frozen parameter's weights; F32 leaves it to the
+	// store's Types.
+	Type tensor.DType
 }
 
 // LD is the row stride in elements: C rounded up to 4.

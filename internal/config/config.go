@@ -12,6 +12,7 @@ type Config struct {
 	Schema     int        `toml:"schema" eg:"1"`
 	Run        Run        `toml:"run"`
 	Model      Model      `toml:"model"`
+	Adapter    Adapter    `toml:"adapter"`
 	Data       Data       `toml:"data"`
 	Batch      Batch      `toml:"batch"`
 	Objective  Objective  `toml:"objective"`
@@ -52,6 +53,22 @@ type Model struct {
 	Init string `toml:"init" one:"pretrained,random" eg:"random"`
 	// Patterns of parameters' names that are not trained; * is any text. They take no gradient, no optimizer state and no part in conflicts.
 	Freeze []string `toml:"freeze" eg:"*embed*"`
+}
+
+// Adapter trains small matrices beside a base model that stays as it is.
+type Adapter struct {
+	// "lora"; "rslora", whose scale falls with the square root of the rank; "" trains the model itself.
+	Kind string `toml:"kind" one:",lora,rslora" eg:"lora"`
+	// Rank of the matrices.
+	Rank int `toml:"rank" range:"1,4096" eg:"8"`
+	// The adapter's output is scaled by alpha / rank.
+	Alpha float64 `toml:"alpha" eg:"16"`
+	// The modules that are adapted, by the ends of their names, as in PEFT's target_modules; "all-linear" is all of the layers'.
+	Targets Names `toml:"targets" eg:"q_proj"`
+	// Modules that are trained whole, as in PEFT's modules_to_save: embeddings, head. Tied ones are one, whichever is named.
+	Save Names `toml:"save" eg:"embed_tokens"`
+	// Starts from the PEFT adapter in this folder, relative to the run file; all other settings are then its own.
+	From string `toml:"from" eg:"../adapter"`
 }
 
 // Data says what to train and evaluate on.
@@ -338,6 +355,7 @@ func Default() *Config {
 		Schema:     1,
 		Run:        Run{Seed: 1, Dir: "runs"},
 		Model:      Model{Init: "pretrained"},
+		Adapter:    Adapter{Rank: 16, Alpha: 32, Targets: Names{"all-linear"}},
 		Data:       Data{Overlong: "auto", Temperature: 1, MaxRepeat: 10, Mixing: "stratified"},
 		Batch:      Batch{Rows: 8, SeqLen: 256, Accumulate: 1},
 		Objective:  Objective{Method: "mean", Scope: "layer", Normalise: "none", Every: 1, Metric: "euclidean", Gram: "auto", Noise: Noise{EMA: 0.9, Floor: 0.1}},

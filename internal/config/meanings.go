@@ -3,6 +3,13 @@
 package config
 
 var meanings = map[string]string{
+	"adapter":                    "Trains small matrices beside a base model that stays as it is.",
+	"adapter.alpha":              "The adapter's output is scaled by alpha / rank.",
+	"adapter.from":               "Starts from the PEFT adapter in this folder, relative to the run file; all other settings are then its own.",
+	"adapter.kind":               "\"lora\"; \"rslora\", whose scale falls with the square root of the rank; \"\" trains the model itself.",
+	"adapter.rank":               "Rank of the matrices.",
+	"adapter.save":               "Modules that are trained whole, as in PEFT's modules_to_save: embeddings, head. Tied ones are one, whichever is named.",
+	"adapter.targets":            "The modules that are adapted, by the ends of their names, as in PEFT's target_modules; \"all-linear\" is all of the layers'.",
 	"batch":                      "The shape of one step.",
 	"batch.accumulate":           "Micro-batches of that shape in a step; the languages' gradients are summed before they are resolved.",
 	"batch.logits_chunk":         "Tokens whose logits exist at one time; 0: chosen.",

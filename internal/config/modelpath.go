@@ -134,8 +134,8 @@ func noConfig(dir string, has func(string) bool) (msg, fix string) {
 	below = append(below, glob(dir, "*", "config.json")...)
 	switch {
 	case has("adapter_config.json"):
-		return dir + " is a PEFT adapter, not a whole model" + adapterBase(dir) + ": it must be merged into its base model first",
-			fmt.Sprintf(`python -c "from peft import AutoPeftModelForCausalLM as M; M.from_pretrained('%s').merge_and_unload().save_pretrained('merged')", and copy the base model's tokenizer files there; then path = "merged"`, dir)
+		return dir + " is a PEFT adapter, not a whole model" + adapterBase(dir) + ": give its base model here",
+			fmt.Sprintf(`path = the base model's folder; to train the adapter on: from = %q in [adapter]`, filepath.ToSlash(dir))
 	case has("adapters.safetensors"):
 		return dir + " is an adapter of mlx-lm, not a whole model", "mlx_lm.fuse --model BASE --adapter-path " + dir + ` --save-path merged; then path = "merged"`
 	case has("run.lock.json"):

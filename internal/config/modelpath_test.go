@@ -28,7 +28,7 @@ func TestModelPathIsSaidByWhatItIs(t *testing.T) {
 		"archive":               {"m.zip", []string{"m.zip=PK\x03\x04"}, []string{"archive", "unpack"}},
 		"pointer":               {"m.bin", []string{"m.bin=" + pointer}, []string{"git-lfs pointer", "lfs pull"}},
 		"some file":             {"m.txt", []string{"m.txt"}, []string{"a file, not a folder"}},
-		"adapter":               {"m", []string{`m/adapter_config.json={"base_model_name_or_path": "org/base"}`}, []string{"PEFT adapter", `(of "org/base")`, "merge_and_unload"}},
+		"adapter":               {"m", []string{`m/adapter_config.json={"base_model_name_or_path": "org/base"}`}, []string{"PEFT adapter", `(of "org/base")`, `from = "`}},
 		"mlx adapter":           {"m", []string{"m/adapters.safetensors"}, []string{"mlx-lm", "mlx_lm.fuse"}},
 		"run":                   {"m", []string{"m/run.lock.json", "m/model/config.json"}, []string{"folder of a run", `/m/model"`}},
 		"hub cache folder":      {"m", []string{"m/snapshots/abc/config.json"}, []string{"a folder in it has", `/m/snapshots/abc"`}},

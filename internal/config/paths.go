@@ -17,7 +17,7 @@ type pathKey struct {
 
 // pathKeys are the settings that are paths.
 func (c *Config) pathKeys() []pathKey {
-	keys := []pathKey{{"run.dir", &c.Run.Dir}, {"model.path", &c.Model.Path}, {"device.cache_dir", &c.Device.CacheDir}}
+	keys := []pathKey{{"run.dir", &c.Run.Dir}, {"model.path", &c.Model.Path}, {"device.cache_dir", &c.Device.CacheDir}, {"adapter.from", &c.Adapter.From}}
 	for i := range c.Data.Source {
 		s := &c.Data.Source[i]
 		for j := range s.Path {

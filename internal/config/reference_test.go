@@ -19,7 +19,8 @@ func TestExamples(t *testing.T) {
 		"objective.override.match": `match = "a"`, "objective.override.method": `method = "mean"`,
 	}
 	with := map[string]string{"data.source.langs": `lang_column = "l"`, "data.source.train": "heldout = \"data/sw.heldout.jsonl\"\ntrain = true", "cluster.sync": `listen = ":1"`,
-		"eval.patience": "every = 50", "eval.min_gain": "every = 50\npatience = 3"}
+		"eval.patience": "every = 50", "eval.min_gain": "every = 50\npatience = 3",
+		"adapter.rank": `kind = "lora"`, "adapter.alpha": `kind = "lora"`, "adapter.targets": `kind = "lora"`, "adapter.save": `kind = "lora"`}
 	sections := Sections()
 	keys := Keys()
 	if len(keys) < 80 {
@@ -57,6 +58,7 @@ func TestExamples(t *testing.T) {
 			dir := filepath.Dir(path)
 			files(t, filepath.Join(filepath.Dir(dir), "base"), "config.json", "tokenizer.json", "model.safetensors")
 			files(t, dir, "data/sw/a.jsonl.gz", "data/sw.heldout.jsonl")
+			files(t, filepath.Join(filepath.Dir(dir), "adapter"), "adapter_config.json")
 			c, err := Load(path, nil)
 			if err != nil {
 				t.Fatalf("%v\n%s", err, text)

@@ -77,6 +77,7 @@ func (c *Config) validate() error {
 		c.objective(),
 		c.lowMemory(),
 		c.freeze(),
+		c.adapter(),
 		c.cluster(),
 		c.paths(),
 		c.modelPath(),

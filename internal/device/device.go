@@ -75,15 +75,29 @@ func LogitsChunk(dev *gpu.Device, vocab int) int {
 	return max(64, int(bytes/4)/vocab/64*64)
 }
 
+// Frozen says which of the parameters are not trained: the base of an adapter, and what
+// the run file freezes.
+func Frozen(m config.Model, s model.Spec) bool { return s.Frozen || m.Frozen(s.Name) }
+
 // LoadWeights reads a Hugging Face folder into w.
 func LoadWeights(e *tensor.Engine, c model.Config, w model.Weights, dir string) error {
-	if err := model.Load(e, dir, c, w); err != nil {
-		if e.Dev.Err() != nil {
-			return fault.Device(err)
-		}
-		return fault.Data(err)
+	return blame(e, model.Load(e, dir, c, w))
+}
+
+// LoadAdapter reads the adapter in dir, whose configuration is c's, into w.
+func LoadAdapter(e *tensor.Engine, c model.Config, w model.Weights, dir string) error {
+	return blame(e, model.LoadAdapter(e, dir, c, w))
+}
+
+// blame says of an error whether the device failed or the files are wrong.
+func blame(e *tensor.Engine, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case e.Dev.Err() != nil:
+		return fault.Device(err)
 	}
-	return nil
+	return fault.Data(err)
 }
 
 // Floats waits for a read of one row of float32 values.

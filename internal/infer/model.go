@@ -26,24 +26,24 @@ type Model struct {
 	store  *bucket.Store
 }
 
-// Open loads the model in dir, a folder or a GGUF file, for batches of rows × seqLen tokens.
+// Open loads the model in dir, a folder, an adapter's folder or a GGUF file, for batches of rows × seqLen tokens.
 func Open(dir string, d config.Device, rows, seqLen int, warn io.Writer) (*Model, error) {
-	c, err := modeldir.Config(dir)
+	s, err := modeldir.Find(dir)
 	if err != nil {
 		return nil, err
 	}
-	x := &Model{Config: c}
+	x := &Model{Config: s.Config}
 	if x.Engine, err = device.Open(d, nil, warn); err != nil {
 		return nil, err
 	}
-	if err := x.load(dir, rows, seqLen); err != nil {
+	if err := x.load(s, rows, seqLen); err != nil {
 		x.Close()
 		return nil, err
 	}
 	return x, nil
 }
 
-func (x *Model) load(dir string, rows, seqLen int) (err error) {
+func (x *Model) load(s modeldir.Source, rows, seqLen int) (err error) {
 	if x.store, err = device.NewStore(x.Engine, device.Params(x.Config), "layer", 1); err != nil {
 		return err
 	}
@@ -56,7 +56,10 @@ func (x *Model) load(dir string, rows, seqLen int) (err error) {
 		}
 		return fault.Data(err)
 	}
-	return device.LoadWeights(x.Engine, x.Config, x.store, dir)
+	if err := device.LoadWeights(x.Engine, x.Config, x.store, s.Base); err != nil || s.Config.Adapter == nil {
+		return err
+	}
+	return device.LoadAdapter(x.Engine, x.Config, x.store, s.From)
 }
 
 // Close frees the device.
@@ -84,14 +87,15 @@ func Score(dir string, sequences [][]uint32, d config.Device, warn io.Writer) ([
 		}
 		longest = max(longest, len(s))
 	}
-	c, err := modeldir.Config(dir)
+	m, err := modeldir.Find(dir)
 	if err != nil {
 		return nil, err
 	}
+	vocab := m.Config.Vocab
 	for i, s := range sequences {
 		for _, id := range s {
-			if int64(id) >= int64(c.Vocab) {
-				return nil, fault.Data(fmt.Errorf("sequence %d: id %d is outside 0 … %d, the model's vocabulary", i+1, id, c.Vocab-1))
+			if int64(id) >= int64(vocab) {
+				return nil, fault.Data(fmt.Errorf("sequence %d: id %d is outside 0 … %d, the model's vocabulary", i+1, id, vocab-1))
 			}
 		}
 	}

@@ -23,10 +23,11 @@ type voice struct {
 
 // openVoice reads the folder of a model and says on warn what is used.
 func openVoice(dir string, g Generation, warn io.Writer) (*voice, error) {
-	dir, err := modeldir.Folder(dir)
+	s, err := modeldir.Find(dir)
 	if err != nil {
 		return nil, err
 	}
+	dir = s.Dir
 	_, tok, err := modeldir.Open(dir)
 	if err != nil {
 		return nil, err

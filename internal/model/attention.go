@@ -74,8 +74,7 @@ func (l *attention) decode(e *tensor.Engine, y, x tensor.Tensor, c *cached, a *a
 // backwardHeads takes the gradients of the output map and of q, k and v before
 // the projections into s.
 func (l *attention) backwardHeads(p backPass, dy tensor.Tensor, ropes []ropeTables, a *activations, s *backScratch) {
-	l.out.gradient(p, dy, a.att)
-	l.out.backward(p, s.datt, dy, false)
+	l.out.backward(p, s.datt, dy, a.att, false)
 	p.e.AttentionBackward(s.dq, s.dk, s.dv, s.datt, a.att, a.q, a.k, a.v, a.lse, s.delta, p.b.docs(l.window), l.shape)
 	l.rotate(p.e, s.dq, s.dk, p.b.pos, ropes, true)
 	if l.qNorm != nil { // datt is free by now

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"concord/internal/peft"
 	"concord/internal/safetensors"
 	"concord/tensor"
 )
@@ -41,6 +42,10 @@ type Config struct {
 	InitializerRange  float64           // initializer_range, default 0.02
 	DType             safetensors.DType // dtype or torch_dtype; ReadConfig: else that of most weights; "" when unknown
 	BOS, EOS          []int             // bos_token_id, eos_token_id: an id, a list or null
+
+	// Adapter is what is trained in place of the weights; nil = the weights themselves.
+	// It stands in no config.json: the files of the model are those of its base.
+	Adapter *peft.Config
 
 	// Notes say what of the file has no effect and may be missed, a line each.
 	Notes []string

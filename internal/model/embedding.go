@@ -3,7 +3,6 @@ package model
 import (
 	"math"
 
-	"concord/gpu"
 	"concord/tensor"
 )
 
@@ -56,14 +55,7 @@ func (l embedding) newFactors(m *memory, n int) tensor.Tensor {
 	if l.factor == 0 {
 		return tensor.Tensor{}
 	}
-	t, values := m.new(gpu.RoleData, "embedding factors", 1, n), make([]float32, n)
-	for i := range values {
-		values[i] = l.factor
-	}
-	if m.e.Dev.Err() == nil {
-		m.e.Upload(t, values)
-	}
-	return t
+	return m.constants("embedding factors", n, l.factor)
 }
 
 // head is the language-model head with its loss:

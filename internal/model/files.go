@@ -13,9 +13,17 @@ type stored struct {
 func storedTensors(c Config) []stored { return newNetwork(c).stored() }
 
 func (n *network) stored() []stored {
+	return group(n.params(), func(p *parameter) bool { return !p.adapter })
+}
+
+// group are the tensors of files that hold those of params that are wanted.
+func group(params []*parameter, wanted func(*parameter) bool) []stored {
 	var out []stored
 	at := map[string]int{}
-	for _, p := range n.params() {
+	for _, p := range params {
+		if !wanted(p) {
+			continue
+		}
 		i, ok := at[p.file]
 		if !ok {
 			i = len(out)

@@ -6,33 +6,46 @@ import "concord/tensor"
 //
 //	y = x Wᵀ + b,   x (N, in), W (out, in), y (N, out)
 //	dx = dy W,   dW_m = dy_mᵀ x_m,   db_m = Σ dy_m
-type linear struct{ weight, bias *parameter }
+type linear struct {
+	weight, bias *parameter
+	adapter      adapter // or nil
+}
 
 func (l linear) params() []*parameter {
-	if l.bias == nil {
-		return []*parameter{l.weight}
+	out := []*parameter{l.weight}
+	if l.bias != nil {
+		out = append(out, l.bias)
 	}
-	return []*parameter{l.weight, l.bias}
+	if l.adapter != nil {
+		out = append(out, l.adapter.params()...)
+	}
+	return out
 }
 
 func (l linear) forward(e *tensor.Engine, y, x tensor.Tensor) {
 	e.MatMul(y, x, l.weight.t, tensor.NT, false)
+	if l.adapter != nil {
+		l.adapter.forward(e, y, x)
+	}
 	if l.bias != nil {
 		e.AddBias(y, l.bias.t)
 	}
 }
 
-// gradient takes the parameters' gradients; dy and x may be overwritten then.
-func (l linear) gradient(p backPass, dy, x tensor.Tensor) {
+// backward takes the parameters' gradients and dx, which is added to what is there if
+// accumulate.
+func (l linear) backward(p backPass, dx, dy, x tensor.Tensor, accumulate bool) {
 	p.linear(l.weight, dy, x)
 	if l.bias != nil {
 		biasGradient(p, l.bias, dy)
 	}
-}
-
-// backward is dx = dy W, added to what is there if accumulate.
-func (l linear) backward(p backPass, dx, dy tensor.Tensor, accumulate bool) {
+	if l.adapter != nil {
+		dy = l.adapter.gradient(p, dy, x)
+	}
 	p.e.MatMul(dx, dy, l.weight.t, tensor.NN, accumulate)
+	if l.adapter != nil {
+		l.adapter.backward(p, dx)
+	}
 }
 
 // biasGradient takes the gradient of an additive vector: the sum of dy's rows.
@@ -64,9 +77,6 @@ func (l projections) forward(e *tensor.Engine, x tensor.Tensor, y ...tensor.Tens
 // backward overwrites dx. It may not lie in one of the dy.
 func (l projections) backward(p backPass, dx, x tensor.Tensor, dy ...tensor.Tensor) {
 	for k, m := range l {
-		m.gradient(p, dy[k], x)
-	}
-	for k, m := range l {
-		m.backward(p, dx, dy[k], k > 0)
+		m.backward(p, dx, dy[k], x, k > 0)
 	}
 }

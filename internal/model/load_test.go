@@ -11,6 +11,7 @@ import (
 
 	"concord/internal/optest"
 	"concord/internal/safetensors"
+	"concord/tensor"
 )
 
 func TestSaveAndLoad(t *testing.T) {
@@ -19,7 +20,7 @@ func TestSaveAndLoad(t *testing.T) {
 		s := newSetupOf(t, e, c, 1)
 		from, dir := t.TempDir(), filepath.Join(t.TempDir(), "out")
 		os.WriteFile(filepath.Join(from, "tokenizer.json"), []byte(`{"a":1}`), 0o644)
-		if err := Save(s.e, dir, from, s.c, s.w, ""); err != nil {
+		if err := save(s.e, dir, from, s.c, s.w, ""); err != nil {
 			t.Fatal(err)
 		}
 		if b, _ := os.ReadFile(filepath.Join(dir, "tokenizer.json")); string(b) != `{"a":1}` {
@@ -43,13 +44,13 @@ func TestSaveAndLoad(t *testing.T) {
 			}
 		}
 		first, _ := os.ReadFile(filepath.Join(dir, safetensors.SingleFile))
-		if err := Save(s.e, dir, dir, c, w, c.DType); err != nil { // onto itself
+		if err := save(s.e, dir, dir, c, w, c.DType); err != nil { // onto itself
 			t.Fatal(err)
 		}
 		if second, _ := os.ReadFile(filepath.Join(dir, safetensors.SingleFile)); !bytes.Equal(first, second) {
 			t.Error("saved, loaded and saved again, the weights differ")
 		}
-		if err := Save(s.e, dir, "", c, w, safetensors.BF16); err != nil {
+		if err := save(s.e, dir, "", c, w, safetensors.BF16); err != nil {
 			t.Fatal(err)
 		}
 		if c, _ = ReadConfig(dir); c.DType != safetensors.BF16 {
@@ -140,14 +141,14 @@ func TestLoadRefusals(t *testing.T) {
 func TestSaveRefusesNaN(t *testing.T) {
 	s := newSetup(t, true, 1)
 	dir := t.TempDir()
-	if err := Save(s.e, dir, "", s.c, s.w, safetensors.F32); err != nil {
+	if err := save(s.e, dir, "", s.c, s.w, safetensors.F32); err != nil {
 		t.Fatal(err)
 	}
 	before, _ := os.ReadFile(filepath.Join(dir, safetensors.SingleFile))
 	bad := make([]float32, 20)
 	bad[3] = float32(math.Inf(1))
 	s.e.Upload(s.w[llamaNorm], bad)
-	if err := Save(s.e, dir, "", s.c, s.w, safetensors.F32); err == nil || !strings.Contains(err.Error(), "model.norm.weight") {
+	if err := save(s.e, dir, "", s.c, s.w, safetensors.F32); err == nil || !strings.Contains(err.Error(), "model.norm.weight") {
 		t.Errorf("error %v does not name the tensor", err)
 	}
 	if after, _ := os.ReadFile(filepath.Join(dir, safetensors.SingleFile)); !bytes.Equal(before, after) {
@@ -180,7 +181,7 @@ func TestLoadPrefixes(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	if err := Save(s.e, dir, "", s.c, s.w, safetensors.F32); err != nil {
+	if err := save(s.e, dir, "", s.c, s.w, safetensors.F32); err != nil {
 		t.Fatal(err)
 	}
 	r, err := safetensors.Open(dir)
@@ -191,4 +192,9 @@ func TestLoadPrefixes(t *testing.T) {
 	if x, ok := r.Tensor("transformer.h.0.attn.c_attn.weight"); !ok || !slices.Equal(x.Shape, []int{s.c.Hidden, 3 * s.c.Hidden}) {
 		t.Errorf("c_attn is saved as %+v", x)
 	}
+}
+
+// save writes the weights in w as Write does.
+func save(e *tensor.Engine, dir, from string, c Config, w Weights, dtype safetensors.DType) error {
+	return Write(dir, from, c, dtype, func(name string) ([]float32, error) { return e.Download(w.Weight(name)) })
 }

@@ -35,11 +35,9 @@ func (l *plainMLP) project(e *tensor.Engine, x tensor.Tensor, a *activations) {
 
 func (l *plainMLP) backward(p backPass, dx, dy, x tensor.Tensor, a *activations, s *scratch, b *backScratch) {
 	p.e.GELU(s.act, a.up)
-	l.out.gradient(p, dy, s.act)
-	l.out.backward(p, b.dact, dy, false)
+	l.out.backward(p, b.dact, dy, s.act, false)
 	p.e.GELUBackward(b.dup, b.dact, a.up)
-	l.in.gradient(p, b.dup, x)
-	l.in.backward(p, dx, b.dup, false)
+	l.in.backward(p, dx, b.dup, x, false)
 }
 
 func (l *plainMLP) retired(a *activations) (*parameter, []tensor.Tensor) {
@@ -71,8 +69,7 @@ func (l *gatedMLP) project(e *tensor.Engine, x tensor.Tensor, a *activations) {
 
 func (l *gatedMLP) backward(p backPass, dx, dy, x tensor.Tensor, a *activations, s *scratch, b *backScratch) {
 	l.act.forward(p.e, s.act, a.gate, a.up)
-	l.out.gradient(p, dy, s.act)
-	l.out.backward(p, b.dact, dy, false)
+	l.out.backward(p, b.dact, dy, s.act, false)
 	l.act.backward(p.e, b.dgate, b.dup, b.dact, a.gate, a.up)
 	l.in.backward(p, dx, x, b.dgate, b.dup)
 }

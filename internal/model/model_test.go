@@ -194,6 +194,9 @@ func reference(c Config, params map[string][]float64) *twin {
 			d.Rope = append(d.Rope, 1-min(c.window(i), 1))
 		}
 	}
+	if c.Adapter != nil {
+		d.AdapterScale = c.Adapter.Scale()
+	}
 	w := &twin{Decoder: d, parts: parts(newNetwork(c))}
 	for part, name := range w.parts {
 		d.Params[part] = params[name]
@@ -212,7 +215,12 @@ func (w *twin) Backward(b ref.DecoderBatch, starts []int) []map[string][]float64
 	for _, g := range w.Decoder.Backward(b, starts) {
 		named := map[string][]float64{}
 		for part, name := range w.parts {
-			named[name] = g[part]
+			if named[name] == nil {
+				named[name] = make([]float64, len(g[part]))
+			}
+			for i, v := range g[part] { // adapters of fused maps share A
+				named[name][i] += v
+			}
 		}
 		out = append(out, named)
 	}
@@ -230,6 +238,12 @@ func parts(n *network) map[string]string {
 			out[part] = p.Name
 		}
 	}
+	linear := func(part string, l linear) {
+		put(part, linearMap(l))
+		if a, ok := l.adapter.(*lowRank); ok {
+			out[part+".lora_A"], out[part+".lora_B"] = a.a.Name, a.b.Name
+		}
+	}
 	if n.embedding.positions != nil {
 		out["positions"] = n.embedding.positions.Name
 	}
@@ -239,9 +253,9 @@ func parts(n *network) map[string]string {
 		at := func(name string) string { return fmt.Sprintf("%d.%s", i, name) }
 		put(at("attention_norm"), b.attentionNorm.params())
 		for k, name := range []string{"q", "k", "v"} {
-			put(at(name), b.attention.in[k].params())
+			linear(at(name), b.attention.in[k])
 		}
-		put(at("o"), b.attention.out.params())
+		linear(at("o"), b.attention.out)
 		if b.attention.qNorm != nil {
 			put(at("q_norm"), b.attention.qNorm.params())
 			put(at("k_norm"), b.attention.kNorm.params())
@@ -253,15 +267,21 @@ func parts(n *network) map[string]string {
 		}
 		switch l := b.mlp.(type) {
 		case *gatedMLP:
-			put(at("gate"), l.in[0].params())
-			put(at("up"), l.in[1].params())
-			put(at("down"), l.out.params())
+			linear(at("gate"), l.in[0])
+			linear(at("up"), l.in[1])
+			linear(at("down"), l.out)
 		case *plainMLP:
-			put(at("up"), l.in.params())
-			put(at("down"), l.out.params())
+			linear(at("up"), l.in)
+			linear(at("down"), l.out)
 		}
 	}
 	return out
+}
+
+// linearMap are l's own weight and bias.
+func linearMap(l linear) []*parameter {
+	l.adapter = nil
+	return l.params()
 }
 
 func refBatch(t Tokens) ref.DecoderBatch {

@@ -17,6 +17,7 @@ type network struct {
 	blocks    []*block
 	norm      norm
 	head      head
+	adapters  *adapterSpace // nil without adapters
 }
 
 // params lists the parameters in the order in which the backward pass completes
@@ -37,6 +38,10 @@ func compose(c Config, family family) *network {
 	d := declarer{c: c, family: family, layer: param.NoLayer}
 	names := d.family.names
 	n := &network{embedding: embedding{table: d.matrix(names.embedding, param.Embedding, c.Vocab, c.Hidden)}, norm: d.norm(names.norm)}
+	if c.Adapter != nil {
+		n.adapters = &adapterSpace{config: c.Adapter}
+		d.space = n.adapters
+	}
 	if d.family.positions {
 		n.embedding.positions = d.matrix(names.positions, param.Embedding, c.MaxPositions, c.Hidden)
 	}
@@ -50,9 +55,10 @@ func compose(c Config, family family) *network {
 		n.head.weight = d.matrix(names.head, param.Head, c.Vocab, c.Hidden)
 	}
 	for i := range c.Layers {
-		d.layer, d.prefix = i, fmt.Sprintf(names.layer, i)
+		d.layer, d.prefix, d.fusedA = i, fmt.Sprintf(names.layer, i), map[string]*lowRank{}
 		n.blocks = append(n.blocks, d.block())
 	}
+	n.freezeBase(c)
 	return n
 }
 
@@ -62,6 +68,8 @@ type declarer struct {
 	family family
 	layer  int
 	prefix string // of the layer's names
+	space  *adapterSpace
+	fusedA map[string]*lowRank // the last adapter of each module of the layer
 }
 
 func (d declarer) block() *block {
@@ -81,11 +89,12 @@ func (d declarer) block() *block {
 func (d declarer) mlp() mlp {
 	c, names := d.c, d.family.names
 	bias := c.MLPBias || d.family.biases == allBiases
-	up, down := d.linear(names.up, c.FFN, c.Hidden, bias), d.linear(names.down, c.Hidden, c.FFN, bias)
+	in := func(name string) linear { return d.linear(name, c.FFN, c.Hidden, bias) }
+	down := d.linear(names.down, c.Hidden, c.FFN, bias)
 	if d.family.plain {
-		return &plainMLP{in: up, out: down}
+		return &plainMLP{in: in(names.up), out: down}
 	}
-	l := &gatedMLP{in: projections{d.linear(names.gate, c.FFN, c.Hidden, bias), up}, out: down, act: silu{}}
+	l := &gatedMLP{in: projections{in(names.gate), in(names.up)}, out: down, act: silu{}} // declared in the order of use
 	if d.family.gelu {
 		l.act = gelu{}
 	}
@@ -138,6 +147,7 @@ func (d declarer) linear(name string, out, in int, bias bool) linear {
 	if bias {
 		l.bias = d.declare(name, ".bias", param.Bias, 1, out)
 	}
+	l.adapter = d.adapter(l.weight)
 	return l
 }
 

@@ -20,6 +20,8 @@ type parameter struct {
 	file       string
 	transposed bool    // in the file, (in, out)
 	initial    float32 // of a norm or bias in a model with random weights
+	drawn      bool    // of an adapter: it begins with random values, the others with zeros
+	adapter    bool    // it is an adapter's, which has a file of its own
 }
 
 // ParamSpecs lists the parameters in the order in which Backward completes
@@ -32,20 +34,23 @@ func ParamSpecs(c Config) []Spec {
 	return out
 }
 
-// Parameters is the number of trained values; tied ones count once.
+// Parameters is the number of the model's values without an adapter; tied ones count
+// once.
 func (c Config) Parameters() int64 {
 	n := int64(0)
-	for _, s := range ParamSpecs(c) {
-		n += int64(s.R) * int64(s.C)
+	for _, p := range newNetwork(c).params() {
+		if !p.adapter {
+			n += int64(p.R) * int64(p.C)
+		}
 	}
 	return n
 }
 
 // bind looks the parameters up in w, checks their shapes and marks those that are
-// frozen; nil = none.
+// frozen besides the base of an adapter; nil = none.
 func bind(ps []*parameter, w Weights, frozen func(Spec) bool) error {
 	for _, p := range ps {
-		p.Frozen = frozen != nil && frozen(p.Spec)
+		p.Frozen = p.Frozen || frozen != nil && frozen(p.Spec)
 		t := w.Weight(p.Name)
 		if t.R != p.R || t.C != p.C {
 			return fmt.Errorf("model: %s is %v, %s asks for (%d,%d)", p.Name, t, ConfigFile, p.R, p.C)
@@ -89,6 +94,18 @@ type memory struct {
 func (m *memory) new(role gpu.Role, label string, r, c int) tensor.Tensor {
 	t := m.e.New(role, label, r, c)
 	m.owned = append(m.owned, t)
+	return t
+}
+
+// constants are n times value, (1, n).
+func (m *memory) constants(label string, n int, value float32) tensor.Tensor {
+	t, values := m.new(gpu.RoleData, label, 1, n), make([]float32, n)
+	for i := range values {
+		values[i] = value
+	}
+	if m.e.Dev.Err() == nil {
+		m.e.Upload(t, values)
+	}
 	return t
 }
 

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 
 	"concord/internal/safetensors"
-	"concord/tensor"
 )
 
 // carried are the files that go with a model unchanged.
@@ -18,16 +17,12 @@ var carried = []string{
 	"LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", "USE_POLICY.md",
 }
 
-// Save writes a Hugging Face folder: the files of the folder from that other
+// Write writes a Hugging Face folder: the files of the folder from that other
 // tools need ("" = none), config.json (see Config.JSON) and the weights as dtype
-// ("" = as the model was, else F32), sharded above safetensors.DefaultShard.
-// Each file is replaced atomically, the weights last. Weights that are not
-// finite are refused: such a folder would be of no use.
-func Save(e *tensor.Engine, dir, from string, c Config, w Weights, dtype safetensors.DType) error {
-	return Write(dir, from, c, dtype, func(name string) ([]float32, error) { return e.Download(w.Weight(name)) })
-}
-
-// Write is Save of weights that read returns by name, each asked for once.
+// ("" = as the model was, else F32), sharded above safetensors.DefaultShard. read
+// returns a parameter by name and is asked once for each. Each file is replaced
+// atomically, the weights last. Weights that are not finite are refused: such a folder
+// would be of no use.
 func Write(dir, from string, c Config, dtype safetensors.DType, read func(name string) ([]float32, error)) error {
 	if dtype == "" {
 		dtype = c.DType
@@ -82,18 +77,23 @@ func CarryOver(dir, from string) error {
 func entries(c Config, dtype safetensors.DType, read func(name string) ([]float32, error)) []safetensors.Entry {
 	var out []safetensors.Entry
 	for _, s := range storedTensors(c) {
-		out = append(out, safetensors.Entry{Name: s.name, Shape: s.shape(), DType: dtype, Data: func() ([]float32, error) {
-			var parts [][]float32
-			for _, p := range s.parts {
-				data, err := read(p.Name)
-				if err != nil {
-					return nil, err
-				}
-				parts = append(parts, data)
-			}
-			data := s.join(parts)
-			return data, safetensors.CheckFinite(s.name, data)
-		}})
+		out = append(out, s.entry(dtype, read))
 	}
 	return out
+}
+
+// entry is s as a safetensors entry.
+func (s stored) entry(dtype safetensors.DType, read func(name string) ([]float32, error)) safetensors.Entry {
+	return safetensors.Entry{Name: s.name, Shape: s.shape(), DType: dtype, Data: func() ([]float32, error) {
+		var parts [][]float32
+		for _, p := range s.parts {
+			data, err := read(p.Name)
+			if err != nil {
+				return nil, err
+			}
+			parts = append(parts, data)
+		}
+		data := s.join(parts)
+		return data, safetensors.CheckFinite(s.name, data)
+	}}
 }

@@ -142,6 +142,9 @@ func newTransformer(e *tensor.Engine, c Config, w Weights, d Dims) (*transformer
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
+	if err := c.CheckAdapter(); err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
 	if d.Rows < 1 || d.SeqLen < 1 || d.Rows > math.MaxInt32/d.SeqLen {
 		return nil, fmt.Errorf("model: a batch of %d rows of %d tokens is impossible", d.Rows, d.SeqLen)
 	}
@@ -186,6 +189,7 @@ func (m *transformer) allocate() {
 		m.back = newBackScratch(&m.memory, c, n)
 	}
 	m.head.allocate(m.e, n, m.dims.LogitsChunk)
+	m.adapters.allocate(&m.memory, n)
 }
 
 func (m *transformer) Dims() Dims { return m.dims }

@@ -31,18 +31,15 @@ const tokenizerFile = "tokenizer.json"
 // GenerationFile holds how other programs sample from a model, and where they stop.
 const GenerationFile = "generation_config.json"
 
-// Open reads configuration and tokenizer of the model in dir, a folder or a GGUF file,
-// and checks that they belong together.
+// Open reads configuration and tokenizer of what dir leads to (see Find) and checks that
+// they belong together.
 func Open(dir string) (model.Config, *tokenizer.Tokenizer, error) {
-	folder, err := Folder(dir)
+	s, err := Find(dir)
+	mc := s.Config
 	if err != nil {
-		return model.Config{}, nil, err
+		return mc, nil, err
 	}
-	mc, err := model.ReadConfig(folder)
-	if err != nil {
-		return mc, nil, fault.Data(err)
-	}
-	tok, err := Tokenizer(folder)
+	tok, err := Tokenizer(s.Dir)
 	if err != nil {
 		return mc, nil, err
 	}

@@ -5,10 +5,17 @@ import (
 	"slices"
 )
 
-// linear is y = x Wᵀ + b for x (N, cols), W (rows, cols).
+// linear is y = x Wᵀ + b for x (N, cols), W (rows, cols), or with an adapter.
 //
 //	dx = dy W,   dW = dyᵀ x,   db = Σ dy
 func (d *Decoder) linear(name string, rows, cols int, x []float64) ([]float64, pullback) {
+	if _, ok := d.Params[name+".lora_A"]; ok {
+		return d.adapted(name, rows, cols, x)
+	}
+	return d.plainLinear(name, rows, cols, x)
+}
+
+func (d *Decoder) plainLinear(name string, rows, cols int, x []float64) ([]float64, pullback) {
 	w, n := d.param(name), len(x)/cols
 	bias, biased := d.Params[name+".bias"]
 	y := make([]float64, n*rows)

@@ -14,6 +14,7 @@ import (
 	"concord/internal/config"
 	"concord/internal/fault"
 	"concord/internal/model"
+	"concord/internal/peft"
 	"concord/internal/report"
 )
 
@@ -61,15 +62,15 @@ func runsIn(dir string) string {
 	return strings.Join(found, ", ")
 }
 
-// ModelDir is the model folder that dir means: dir itself, or the final model of
-// the run in dir. A run or a checkpoint without one is an error with the command
+// ModelDir is the model folder, or the adapter's, that dir means: dir itself, or the
+// final model of the run in dir. A run or a checkpoint without one is an error with the command
 // that makes it.
 func ModelDir(dir string) (string, error) {
-	if exists(filepath.Join(dir, model.ConfigFile)) {
+	if exists(filepath.Join(dir, model.ConfigFile)) || peft.Is(dir) {
 		return dir, nil
 	}
 	final := filepath.Join(dir, ModelFolder)
-	if exists(filepath.Join(final, model.ConfigFile)) {
+	if exists(filepath.Join(final, model.ConfigFile)) || peft.Is(final) {
 		return final, nil
 	}
 	if IsRun(dir) {

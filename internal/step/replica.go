@@ -153,7 +153,7 @@ func (r *Replica) params() []bucket.Param {
 	for i := range out {
 		p := &out[i]
 		p.Align = align
-		p.Frozen = r.Config.Model.Frozen(p.Name)
+		p.Frozen = device.Frozen(r.Config.Model, p.Spec)
 		p.Rule = r.Objective.RuleOf(p.Name)
 		p.Single = !r.needs.AllRows && (r.Objective.Static() || r.Objective.StaticRule(p.Rule) || ghost != nil && ghost(*p))
 	}
@@ -172,7 +172,7 @@ func (r *Replica) Shape(rows int) (err error) {
 	cfg := r.Config
 	dims := model.Dims{Rows: rows, SeqLen: cfg.Batch.SeqLen, LogitsChunk: cfg.Batch.LogitsChunk, Objectives: r.Objective.Segments(),
 		Checkpointing: cfg.Memory.Checkpointing,
-		Frozen:        func(s model.Spec) bool { return cfg.Model.Frozen(s.Name) }}
+		Frozen:        func(s model.Spec) bool { return device.Frozen(cfg.Model, s) }}
 	if dims.LogitsChunk == 0 {
 		dims.LogitsChunk = device.LogitsChunk(r.Engine.Dev, r.Arch.Vocab)
 		if !r.Objective.Static() { // a tied embedding's rows exist at the same time: the chunk makes room

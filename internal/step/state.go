@@ -10,6 +10,7 @@ import (
 	"concord/internal/config"
 	"concord/internal/device"
 	"concord/internal/fault"
+	"concord/internal/model"
 	"concord/internal/objective"
 	"concord/internal/safetensors"
 	"concord/tensor"
@@ -73,13 +74,19 @@ func differs(a, b config.Objective) string {
 	return ""
 }
 
-// Entries lists states for a file, to be read one by one by read: the weights of all
-// parameters, other states of the trained ones.
+// keeps says that a checkpoint has a state of the parameter: of those that are not
+// trained the weights alone, and those of an adapter's base not at all.
+func (r *Replica) keeps(state bucket.State, s model.Spec) bool {
+	return !device.Frozen(r.Config.Model, s) || state == bucket.Weight && !r.Config.KeepsBase()
+}
+
+// Entries lists states for a file, to be read one by one by read: those that keeps
+// names.
 func (r *Replica) Entries(states []bucket.State, read func(bucket.State, string) ([]float32, error)) []safetensors.Entry {
 	var out []safetensors.Entry
 	for _, p := range device.Params(r.Arch) {
 		for _, s := range states {
-			if s != bucket.Weight && r.Config.Model.Frozen(p.Name) {
+			if !r.keeps(s, p.Spec) {
 				continue
 			}
 			e := safetensors.Entry{Name: string(s) + "/" + p.Name, DType: r.stored(s, p), Shape: []int{p.R, p.C},
@@ -109,7 +116,7 @@ func (r *Replica) stored(s bucket.State, p bucket.Param) safetensors.DType {
 // Load reads one state of every parameter that has it from such a file.
 func (r *Replica) Load(f *safetensors.Reader, state bucket.State) error {
 	for _, p := range device.Params(r.Arch) {
-		if state != bucket.Weight && r.Config.Model.Frozen(p.Name) {
+		if !r.keeps(state, p.Spec) {
 			continue
 		}
 		name, want := string(state)+"/"+p.Name, r.stored(state, p)

@@ -112,6 +112,9 @@ func (g *gang) join(overrides ...string) *Trainer {
 		g.t.Fatal(err)
 	}
 	g.t.Cleanup(tr.Close)
+	if err := tr.loadKept(); err != nil {
+		g.t.Fatal(err)
+	}
 	tr.machines.Connect(exchange.Link{Member: w.Member, Fetched: filepath.Join(dir, "fetched")})
 	g.all = append(g.all, tr)
 	g.close = append(g.close, w.Close)

@@ -149,7 +149,7 @@ func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (repor
 		return report.Eval{}, err
 	}
 	cp := *cfg
-	cp.Model.Path, cp.Model.Init = mustAbs(dir), "pretrained"
+	cp.Model.Path, cp.Model.Init, cp.Adapter = mustAbs(dir), "pretrained", config.Adapter{}
 	c, err := openCorpus(&cp)
 	if err != nil {
 		return report.Eval{}, err

@@ -116,6 +116,11 @@ func (x Export) from(path string, cfg *config.Config, out *Exported) error {
 	if err != nil {
 		return DataError(err)
 	}
+	if cfg.Adapted() {
+		if c.Adapter, err = adapterOf(cfg); err != nil {
+			return err
+		}
+	}
 	dtype, err := saveDType(cmp.Or(x.DType, cfg.Model.SaveDtype), c)
 	if err != nil {
 		return &config.Error{Where: "--dtype", Msg: err.Error(), Fix: "--dtype bf16"}
@@ -137,7 +142,7 @@ func (x Export) from(path string, cfg *config.Config, out *Exported) error {
 	}
 	defer os.RemoveAll(temp) // after the rename there is nothing left to remove
 	out.DType = dtype.Torch()
-	err = model.Write(temp, base, c, dtype, func(name string) ([]float32, error) {
+	err = writeModel(temp, base, c, dtype, func(name string) ([]float32, error) {
 		return r.ReadFloat32(string(bucket.Weight) + "/" + name)
 	})
 	if err == nil {
@@ -156,10 +161,22 @@ func (x Export) from(path string, cfg *config.Config, out *Exported) error {
 }
 
 // saveDType is the element type of a saved model: name's, by default the base
-// model's.
+// model's; of an adapter, which is small, float32.
 func saveDType(name string, base model.Config) (safetensors.DType, error) {
-	if name == "" {
-		return cmp.Or(base.DType, safetensors.F32), nil
+	switch {
+	case name != "":
+		return safetensors.ParseDType(name)
+	case base.Adapter != nil:
+		return safetensors.F32, nil
 	}
-	return safetensors.ParseDType(name)
+	return cmp.Or(base.DType, safetensors.F32), nil
+}
+
+// writeModel writes the folder of a model with the weights that read returns, or of its
+// adapter where it has one.
+func writeModel(dir, base string, c model.Config, dtype safetensors.DType, read func(name string) ([]float32, error)) error {
+	if c.Adapter != nil {
+		return model.WriteAdapter(dir, base, c, dtype, read)
+	}
+	return model.Write(dir, base, c, dtype, read)
 }

@@ -7,7 +7,6 @@ import (
 
 	"concord/bucket"
 	"concord/internal/checkpoint"
-	"concord/internal/model"
 	"concord/internal/report"
 	"concord/internal/rundir"
 	"concord/internal/tokenizer"
@@ -68,7 +67,8 @@ func (x *session) saveModel(out string) error {
 	if err != nil {
 		return err
 	}
-	if err := model.Save(x.Engine, out, baseFolder(x.cfg), x.corpus.model, x.Store, dtype); err != nil {
+	read := func(name string) ([]float32, error) { return x.Store.Read(bucket.Weight, name) }
+	if err := writeModel(out, baseFolder(x.cfg), x.corpus.model, dtype, read); err != nil {
 		return err
 	}
 	return saveTemplate(x.cfg, out)

@@ -55,11 +55,14 @@ func steps(t testing.TB, tr *Trainer, n int) []float64 {
 	return out
 }
 
-// values reads a state of every parameter, in the layout's own order of names.
+// values reads a state of every parameter that has it, in the layout's own order of names.
 func values(t testing.TB, tr *Trainer, s bucket.State) []float32 {
 	t.Helper()
 	var out []float32
 	for _, p := range device.Params(tr.Arch) {
+		if p.Frozen && s != bucket.Weight {
+			continue
+		}
 		v, err := tr.Store.Read(s, p.Name)
 		if err != nil {
 			t.Fatal(err)

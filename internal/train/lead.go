@@ -17,6 +17,7 @@ import (
 	"concord/internal/cluster/worker"
 	"concord/internal/config"
 	"concord/internal/exchange"
+	"concord/internal/model"
 	"concord/internal/modeldir"
 	"concord/internal/rundir"
 	"concord/transport"
@@ -150,6 +151,9 @@ func (t *Trainer) hello() protocol.Hello {
 func portable(cfg *config.Config) *config.Config {
 	c := *cfg
 	c.Model.Path, c.Run.Dir, c.Device = "model", "", config.Default().Device
+	if c.Adapter = portableAdapter(cfg); cfg.KeepsBase() && model.IsGGUF(cfg.Model.Path) {
+		c.Model.Path += "/" + portableGGUF
+	}
 	if templateFile(cfg) != "" {
 		c.Data.Template = portableTemplate
 	}
@@ -182,6 +186,9 @@ func runFiles(cfg *config.Config) ([]protocol.File, func(string) (io.ReadCloser,
 	}
 	for _, f := range modeldir.Files {
 		add("model/"+f, filepath.Join(baseFolder(cfg), f))
+	}
+	for _, f := range weightFiles(cfg) {
+		add("model/"+f.name, f.path)
 	}
 	if name := templateFile(cfg); name != "" {
 		add(portableTemplate, cfg.Resolve(name))

@@ -81,7 +81,7 @@ func (l lock) check(cfg *config.Config, needed func(*config.Config) []inputFile)
 			return DataError(fmt.Errorf("%s has changed since the run was started: resuming would mix two data sets; restore the file or start a new run", f.path))
 		}
 	}
-	return nil
+	return l.checkWeights(cfg)
 }
 
 // follow changes the paths in cfg for files that are not there: first to those of
@@ -93,6 +93,9 @@ func (l lock) follow(cfg *config.Config) bool {
 	now, err := config.Load(cfg.Path(), nil)
 	if err == nil && len(now.Data.Source) == len(cfg.Data.Source) {
 		cfg.Model.Path = now.Model.Path
+		if now.Adapter.From != "" && cfg.Adapter.From != "" {
+			cfg.Adapter.From = now.Adapter.From
+		}
 		if templateFile(now) != "" && templateFile(cfg) != "" {
 			cfg.Data.Template = now.Data.Template
 		}
@@ -152,7 +155,7 @@ func (l lock) moved(cfg *config.Config, dir string) lock {
 		}
 	}
 	c := *l.Config
-	c.Model.Path, c.Data.Template, c.Data.Source = cfg.Model.Path, cfg.Data.Template, cfg.Data.Source
+	c.Model.Path, c.Adapter.From, c.Data.Template, c.Data.Source = cfg.Model.Path, cfg.Adapter.From, cfg.Data.Template, cfg.Data.Source
 	l.RunFile, l.Config, l.Files, l.Sizes, l.Absent = mustAbs(cfg.Path()), &c, files, sizes, absent
 	return l.stand(dir)
 }

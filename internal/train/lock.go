@@ -28,6 +28,9 @@ type lock struct {
 	// Files are SHA-256 by name: the path as the run file has it.
 	Files map[string]string `json:"files"`
 	Sizes map[string]int64  `json:"sizes"` // bytes, by name
+	// Weights are the SHA-256 of the base model's weights by file, where they stay: of a
+	// run with an adapter.
+	Weights map[string]string `json:"weights,omitempty"`
 	// Absent are the names of optional files that were not there: one that comes later
 	// would change how the run reads its data.
 	Absent []string `json:"absent,omitempty"`
@@ -51,7 +54,9 @@ func newLock(cfg *config.Config, dir string) (lock, error) {
 		}
 		l.Files[f.name], l.Sizes[f.name] = hash, size
 	}
-	return l, nil
+	var err error
+	l.Weights, err = hashWeights(cfg)
+	return l, err
 }
 
 // stand is l with the place of the run file as seen from dir.
@@ -117,8 +122,8 @@ func inputFiles(cfg *config.Config) []inputFile {
 	return out
 }
 
-// baseFiles are the base model's part of inputFiles. Its weights are not among them:
-// a checkpoint has its own.
+// baseFiles are the model's part of inputFiles. The base model's weights are not among
+// them: a checkpoint has its own, or lock.Weights knows them.
 func baseFiles(cfg *config.Config) []inputFile {
 	var out []inputFile
 	folder := baseFolder(cfg)
@@ -129,7 +134,7 @@ func baseFiles(cfg *config.Config) []inputFile {
 	if name := templateFile(cfg); name != "" {
 		out = append(out, inputFile{name: name, path: cfg.Resolve(name)})
 	}
-	return out
+	return append(out, adapterFiles(cfg)...)
 }
 
 // hashFile is the SHA-256 and the size of the file at path.

@@ -15,6 +15,7 @@ import (
 	"concord/internal/config"
 	"concord/internal/model"
 	"concord/internal/objective"
+	"concord/internal/peft"
 	"concord/internal/report"
 	"concord/internal/rundir"
 	"concord/internal/safetensors"
@@ -34,8 +35,7 @@ type Summary struct {
 func finished(dir string, s state, cfg *config.Config) *Summary {
 	end, ok := lastEnd(rundir.Metrics(dir))
 	out := filepath.Join(dir, rundir.ModelFolder)
-	weights := exists(filepath.Join(out, safetensors.SingleFile)) || exists(filepath.Join(out, safetensors.IndexFile))
-	if !ok || end.Steps != s.Step || !weights || !exists(filepath.Join(out, model.ConfigFile)) {
+	if !ok || end.Steps != s.Step || !isModel(out) {
 		return nil
 	}
 	if early := end.Early; early != nil {
@@ -45,6 +45,13 @@ func finished(dir string, s state, cfg *config.Config) *Summary {
 	}
 	end.Output = out // the folder may have moved
 	return &Summary{Dir: dir, Model: out, Before: s.Baseline, After: s.Last, End: end}
+}
+
+// isModel says that dir is the folder of a model, or of an adapter.
+func isModel(dir string) bool {
+	has := func(name string) bool { return exists(filepath.Join(dir, name)) }
+	weights := has(safetensors.SingleFile) || has(safetensors.IndexFile)
+	return weights && has(model.ConfigFile) || has(peft.WeightsFile) && has(peft.ConfigFile)
 }
 
 // print shows a finished run's closing table again.
@@ -179,7 +186,7 @@ func ResumeMoved(ctx context.Context, dir, runFile string, overrides []string, u
 	t.gather = slices.ContainsFunc(overrides, func(o string) bool { return strings.HasPrefix(o, "cluster.workers=") })
 	if path == "" {
 		err = t.loadBase()
-	} else {
+	} else if err = t.loadKept(); err == nil {
 		err = t.restore(path, s)
 	}
 	if err != nil {

@@ -39,6 +39,11 @@ func openCorpus(cfg *config.Config) (*corpus, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Adapted() {
+		if mc.Adapter, err = adapterOf(cfg); err != nil {
+			return nil, err
+		}
+	}
 	c := &corpus{model: mc, tokenizer: tok}
 	sources := make([]data.Source, len(cfg.Data.Source))
 	for i, s := range cfg.Data.Source {

@@ -87,6 +87,9 @@ func trainerOn(e *tensor.Engine, cfg *config.Config, c *corpus, choices map[stri
 	for _, note := range c.model.Notes {
 		fmt.Fprintln(warn, "concord:", note)
 	}
+	if cfg.Adapted() && cfg.Model.Init == "random" {
+		fmt.Fprintln(warn, "concord: the base model's random weights are in no file: the adapter will be of use for measuring only")
+	}
 	if n, ok := t.exchange.(exchange.Networked); ok {
 		t.machines, t.recent = n.Machines(), &recentSteps{}
 	}
@@ -99,16 +102,39 @@ func (t *Trainer) Memory() gpu.Memory { return t.Engine.Dev.Memory() }
 // Device is what the trainer runs on.
 func (t *Trainer) Device() *gpu.Device { return t.Engine.Dev }
 
-// loadBase fills the weights: the base model's, or random ones from the seed.
+// loadBase fills the weights: the base model's, or random ones from the seed, and those
+// that an adapter begins with.
 func (t *Trainer) loadBase() error {
+	err := t.loadModel()
+	if err != nil || t.Arch.Adapter == nil {
+		return err
+	}
+	if from := t.cfg.Adapter.From; from != "" {
+		return device.LoadAdapter(t.Engine, t.Arch, t.Store, t.cfg.Resolve(from))
+	}
+	return fault.Classify(model.InitAdapter(t.Engine, t.Arch, t.Store, t.cfg.Run.Seed))
+}
+
+func (t *Trainer) loadModel() error {
 	if t.cfg.Model.Init == "random" {
 		return fault.Classify(model.InitRandom(t.Engine, t.Arch, t.Store, t.cfg.Run.Seed))
 	}
 	return device.LoadWeights(t.Engine, t.Arch, t.Store, t.cfg.Resolve(t.cfg.Model.Path))
 }
 
+// loadKept loads what a checkpoint, and another machine's state, do not have.
+func (t *Trainer) loadKept() error {
+	if !t.cfg.KeepsBase() {
+		return nil
+	}
+	return t.loadModel()
+}
+
 // fitsModel refuses settings that the model cannot take.
 func fitsModel(cfg *config.Config, c model.Config) error {
+	if err := c.CheckAdapter(); err != nil {
+		return &config.Error{Where: cfg.Where("adapter"), Msg: err.Error(), Fix: `targets = "all-linear"  # in [adapter]`}
+	}
 	names := model.ParamSpecs(c)
 	for i, o := range cfg.Objective.Override {
 		if !slices.ContainsFunc(names, func(s model.Spec) bool { return o.Matches(s.Name) }) {
@@ -120,7 +146,7 @@ func fitsModel(cfg *config.Config, c model.Config) error {
 			return &config.Error{Where: cfg.Where("model.freeze"), Msg: fmt.Sprintf("%q fits none of the model's parameters, such as %s", p, names[len(names)-1].Name), Fix: `freeze = ["*embed*"]`}
 		}
 	}
-	if !slices.ContainsFunc(names, func(s model.Spec) bool { return !cfg.Model.Frozen(s.Name) }) {
+	if !slices.ContainsFunc(names, func(s model.Spec) bool { return !device.Frozen(cfg.Model, s) }) {
 		return &config.Error{Where: cfg.Where("model.freeze"), Msg: "all of the model's parameters are frozen: nothing is left to train", Fix: `freeze = ["*embed*"]`}
 	}
 	return tooLong(cfg, c)

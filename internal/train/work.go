@@ -65,6 +65,9 @@ func Work(ctx context.Context, o WorkOptions, ui UI) error {
 		return err
 	}
 	defer t.Close()
+	if err := t.loadKept(); err != nil {
+		return err
+	}
 	t.machines.Connect(exchange.Link{Member: w.Member, Fetched: filepath.Join(dir, "fetched"), Local: exchange.LocalFolder(dir, line.CA), Log: warner(ui)})
 	defer t.machines.WaitSaved()
 	ui.printf(" device  %s\n", t.Engine.Dev.Info().Name)

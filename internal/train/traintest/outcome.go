@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"concord/internal/peft"
 )
 
 // Outcome is everything of a finished run that must not depend on how often it
@@ -26,15 +29,20 @@ func OutcomeOf(t testing.TB, dir string) Outcome {
 	if err != nil || len(last) == 0 {
 		t.Fatalf("no checkpoint in %s: %v", dir, err)
 	}
+	weights, config := "model.safetensors", "config.json"
+	if _, err := os.Stat(filepath.Join(dir, "model", peft.ConfigFile)); err == nil {
+		weights, config = peft.WeightsFile, peft.ConfigFile
+	}
 	for name, p := range map[string]string{
-		"model": filepath.Join(dir, "model", "model.safetensors"), "config": filepath.Join(dir, "model", "config.json"),
+		"model": filepath.Join(dir, "model", weights), "config": filepath.Join(dir, "model", config),
 		"checkpoint": filepath.Join(last[len(last)-1], "tensors.safetensors"),
 	} {
 		b, err := os.ReadFile(p)
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.files[name] = string(b)
+		project := filepath.Dir(filepath.Dir(dir)) // an adapter names its base model
+		o.files[name] = strings.ReplaceAll(string(b), project, "")
 	}
 	for _, r := range Records(t, dir) {
 		if r["kind"] == "step" || r["kind"] == "eval" {

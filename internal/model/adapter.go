@@ -1,0 +1,207 @@
+package model
+
+import (
+	"fmt"
+	"math"
+	"path"
+	"slices"
+	"strings"
+
+	"concord/internal/param"
+	"concord/internal/peft"
+	"concord/internal/safetensors"
+	"concord/tensor"
+)
+
+// module is what p belongs to in files: the name of its tensor without the end.
+func (p *parameter) module() string {
+	return strings.TrimSuffix(strings.TrimSuffix(p.file, ".weight"), ".bias")
+}
+
+// adapter declares the adapter of a linear map; nil where it has none. Maps whose rows
+// lie in one tensor of the files are one map to PEFT: they share A, and their B is one
+// in the files.
+func (d declarer) adapter(weight *parameter) adapter {
+	c := d.c.Adapter
+	if c == nil || !c.Adapts(weight.module()) {
+		return nil
+	}
+	l := &lowRank{first: true, last: true, space: d.space}
+	own := strings.TrimSuffix(weight.Name, ".weight")
+	declare := func(name, end string, kind param.Kind, r, c int) *parameter {
+		return &parameter{Spec: Spec{Name: name + end, Kind: kind, Layer: d.layer, R: r, C: c, Uses: 1}, file: weight.module() + end, adapter: true}
+	}
+	if before := d.fusedA[weight.module()]; before != nil {
+		before.last, l.first = false, false
+		l.a = before.a
+	} else {
+		l.a = declare(weight.module(), peft.A, param.Linear, c.Rank, weight.C)
+		l.a.drawn = true
+	}
+	d.fusedA[weight.module()] = l
+	l.b = declare(own, peft.B, param.Linear, weight.R, c.Rank)
+	return l
+}
+
+// freezeBase marks what an adapted model does not train.
+func (n *network) freezeBase(c Config) {
+	if c.Adapter == nil {
+		return
+	}
+	for _, p := range n.params() {
+		p.Frozen = !p.adapter && !c.saves(p)
+	}
+}
+
+// saves says that p, of the base model, is trained whole. Embeddings tied to the head
+// are one parameter, whichever of the two is named.
+func (c Config) saves(p *parameter) bool {
+	return c.Adapter.Saves(p.module()) || c.TieWordEmbeddings && p.Shared() && c.Adapter.Saves(c.family().names.head)
+}
+
+// CheckAdapter refuses an adapter that does not fit the model.
+func (c Config) CheckAdapter() error {
+	a := c.Adapter
+	if a == nil {
+		return nil
+	}
+	if a.Rank < 1 || a.Rank > peft.MaxRank || !(a.Alpha > 0) || math.IsInf(a.Alpha, 0) {
+		return fmt.Errorf("an adapter of rank %d with alpha %v", a.Rank, a.Alpha)
+	}
+	linear, modules := c.modules()
+	for _, t := range a.Targets {
+		if !a.All() && !slices.ContainsFunc(linear, func(m string) bool { return peft.Names(t, m) }) {
+			return fmt.Errorf("the adapter's target %q is no linear map of the model's layers; these are: %s", t, strings.Join(ends(linear), ", "))
+		}
+	}
+	for _, s := range a.Save {
+		if !slices.ContainsFunc(modules, func(m string) bool { return peft.Names(s, m) }) {
+			return fmt.Errorf("%q, to be trained whole, is no part of the model; these are: %s", s, strings.Join(ends(modules), ", "))
+		}
+		if i := slices.IndexFunc(linear, func(m string) bool { return peft.Names(s, m) && a.Adapts(m) }); i >= 0 {
+			return fmt.Errorf("%s is both adapted and trained whole", linear[i])
+		}
+	}
+	return nil
+}
+
+// modules are the linear maps of c's layers, and all modules, as files call them.
+func (c Config) modules() (linear, all []string) {
+	c.Adapter = nil
+	for _, p := range newNetwork(c).params() {
+		m := p.module()
+		if p.Kind == param.Linear && !slices.Contains(linear, m) {
+			linear = append(linear, m)
+		}
+		if !slices.Contains(all, m) {
+			all = append(all, m)
+		}
+	}
+	if c.TieWordEmbeddings {
+		all = append(all, c.family().names.head)
+	}
+	return linear, all
+}
+
+// ends are the last parts of modules' names, each once.
+func ends(modules []string) []string {
+	var out []string
+	for _, m := range modules {
+		if end := path.Base(strings.ReplaceAll(m, ".", "/")); !slices.Contains(out, end) {
+			out = append(out, end)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// InitAdapter begins the adapter of c as PEFT does: B is zero, so that the model
+// computes what its base does, and A uniform in ±1/√in (Kaiming's with a = √5). Value i
+// of a parameter is a function of (seed, name, i) alone. What is trained whole stays as
+// it is: the base model's.
+func InitAdapter(e *tensor.Engine, c Config, w Weights, seed uint64) error {
+	for _, p := range newNetwork(c).params() {
+		if !p.adapter {
+			continue
+		}
+		data := make([]float32, p.Size())
+		if p.drawn {
+			uniform(data, seed, p.Name, 1/math.Sqrt(float64(p.C)))
+		}
+		e.Upload(w.Weight(p.Name), data)
+	}
+	if err := e.Dev.Err(); err != nil {
+		return fmt.Errorf("model: the adapter's first weights: %w", err)
+	}
+	return nil
+}
+
+// LoadAdapter reads the adapter in dir, of c.Adapter's configuration, into w. Each of its
+// tensors must be there, in its shape, and finite; one that c's model does not have is
+// an error.
+func LoadAdapter(e *tensor.Engine, dir string, c Config, w Weights) error {
+	r, err := peft.Open(dir)
+	if err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	defer r.Close()
+	left := r.Names()
+	for _, s := range newNetwork(c).adapterStored(c) {
+		name := peft.Tensor(s.name)
+		t, ok := r.Tensor(name)
+		switch {
+		case !ok:
+			return fmt.Errorf("model: %s has no tensor %s, which its %s asks for", dir, name, peft.ConfigFile)
+		case !slices.Equal(t.Shape, s.shape()):
+			return fmt.Errorf("model: %s: %s has the shape %v, the base model and %s ask for %v", t.File, name, t.Shape, peft.ConfigFile, s.shape())
+		}
+		left = slices.DeleteFunc(left, func(n string) bool { return n == name })
+		data, err := r.ReadFloat32(name)
+		if err == nil {
+			err = safetensors.CheckFinite(name, data)
+		}
+		if err != nil {
+			return fmt.Errorf("model: %s: %w", dir, err)
+		}
+		for i, part := range s.split(data) {
+			e.Upload(w.Weight(s.parts[i].Name), part)
+		}
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("model: %s: tensor %s is not part of the adapter that %s describes: it would be lost", dir, left[0], peft.ConfigFile)
+	}
+	if err := e.Dev.Err(); err != nil {
+		return fmt.Errorf("model: upload of the adapter: %w", err)
+	}
+	return nil
+}
+
+// WriteAdapter writes c's adapter to the folder dir as PEFT does, as dtype, with the
+// tokenizer's files of the folder from. read returns the trained parameters by name,
+// each asked for once.
+func WriteAdapter(dir, from string, c Config, dtype safetensors.DType, read func(name string) ([]float32, error)) error {
+	if err := CarryOver(dir, from); err != nil {
+		return err
+	}
+	a := *c.Adapter
+	a.Transposed = c.family().conv1D
+	targets := a.Targets
+	if a.All() {
+		linear, _ := c.modules()
+		targets = ends(linear)
+	}
+	var out []safetensors.Entry
+	for _, s := range newNetwork(c).adapterStored(c) {
+		out = append(out, s.entry(dtype, read))
+	}
+	if err := peft.Write(dir, &a, targets, out); err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	return nil
+}
+
+// adapterStored are the tensors of the adapter's file, by the model's names: what is
+// adapted, and what is trained whole.
+func (n *network) adapterStored(c Config) []stored {
+	return group(n.params(), func(p *parameter) bool { return p.adapter || c.saves(p) })
+}

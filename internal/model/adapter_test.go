@@ -1,0 +1,184 @@
+package model
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"concord/internal/optest"
+	"concord/internal/peft"
+)
+
+// adapted are models with adapters: of every shape that PEFT treats in a way of its own
+// (biases, fused maps, transposed ones), tied and not, of some maps and of all, with parts
+// trained whole.
+func adapted() map[string]Config {
+	out, all := map[string]Config{}, models()
+	add := func(name string, a peft.Config) {
+		c := all[name]
+		c.Adapter = &a
+		out[fmt.Sprintf("%s, %v", name, a.Targets)] = c
+	}
+	every := []string{peft.AllLinear}
+	add("llama, untied", peft.Config{Rank: 3, Alpha: 5, Targets: every})
+	add("llama, tied", peft.Config{Rank: 4, Alpha: 4, Targets: []string{"q_proj", "v_proj", "down_proj"}, RankStabilised: true})
+	add("qwen2", peft.Config{Rank: 2, Alpha: 3, Targets: every, Save: []string{"embed_tokens"}})
+	add("gpt2, tied=true", peft.Config{Rank: 4, Alpha: 8, Targets: every, Save: []string{"lm_head", "ln_f"}})
+	add("gpt2, tied=false", peft.Config{Rank: 4, Alpha: 8, Targets: []string{"c_attn", "h.1.mlp.c_proj"}, Save: []string{"lm_head"}})
+	add("phi3", peft.Config{Rank: 4, Alpha: 6, Targets: every})
+	add("phi3", peft.Config{Rank: 8, Alpha: 4, Targets: []string{"qkv_proj"}, RankStabilised: true})
+	add("gemma2", peft.Config{Rank: 5, Alpha: 6, Targets: every})
+	return out
+}
+
+// randomAdapter gives all of the adapter's parameters values other than those it begins
+// with, under which B's gradient alone is not zero.
+func randomAdapter(t *testing.T, s *setup) {
+	t.Helper()
+	for i, p := range newNetwork(s.c).params() {
+		if !p.adapter {
+			continue
+		}
+		v := optest.Random(p.Size(), uint64(100+i))
+		for j := range v {
+			v[j] *= 0.3 // attention that is all one token's has no gradient but rounding
+		}
+		s.e.Upload(s.w[p.Name], v)
+		s.params[p.Name] = nil
+		for _, x := range v {
+			s.params[p.Name] = append(s.params[p.Name], float64(x))
+		}
+	}
+}
+
+// Loss and the gradients of what is trained, per objective, against the float64
+// reference; what is frozen is not asked for.
+func TestAdapters(t *testing.T) {
+	e := testEngine(t)
+	for name, c := range adapted() {
+		t.Run(name, func(t *testing.T) {
+			s := newSetupOf(t, e, c, 3)
+			randomAdapter(t, s)
+			loss, g := s.step(t, s.tokens)
+			l, b := reference(s.c, s.params), refBatch(s.tokens)
+			if err := optest.Compare(loss, float32s(l.Loss(b)), tolerance); err != nil {
+				t.Errorf("loss: %v", err)
+			}
+			var trained []string
+			for _, spec := range ParamSpecs(c) {
+				if !spec.Frozen {
+					trained = append(trained, spec.Name)
+				}
+			}
+			for m, want := range l.Backward(b, s.tokens.Starts) {
+				for _, name := range trained {
+					if err := compareGradient(g.read(e, name, m), float32s(want[name]), 10*tolerance); err != nil {
+						t.Errorf("objective %d, %s: %v", m, name, err)
+					}
+				}
+			}
+			if !slices.Equal(g.done, trained) {
+				t.Errorf("gradients complete in the order %v,\nParamSpecs says %v", g.done, trained)
+			}
+			decodes(t, s, l)
+		})
+	}
+}
+
+// decodes holds that decoding uses the adapter.
+func decodes(t *testing.T, s *setup, l *twin) {
+	t.Helper()
+	tokens := goldenTokens([]float32{1, 5, 2, 8})
+	want := float32s(l.Logits(refBatch(tokens)))
+	d, err := s.m.NewDecoder(4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Release()
+	got, err := d.Append(tokens.IDs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := optest.Compare(got, want[3*s.c.Vocab:], tolerance); err != nil {
+		t.Errorf("decoding: %v", err)
+	}
+}
+
+// At the start an adapted model computes what its base does.
+func TestInitAdapter(t *testing.T) {
+	e := testEngine(t)
+	for _, name := range []string{"llama, untied", "phi3", "gpt2, tied=true"} {
+		c := models()[name]
+		base := newSetupOf(t, e, c, 1)
+		if err := base.b.Upload(oneOf(base.tokens)); err != nil {
+			t.Fatal(err)
+		}
+		base.m.EvalLoss(base.b)
+		want, err := e.Download(base.m.loss)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Adapter = &peft.Config{Rank: 4, Alpha: 8, Targets: []string{peft.AllLinear}}
+		s := newSetupOf(t, e, c, 1)
+		for _, spec := range ParamSpecs(base.c) {
+			v, err := e.Download(base.w[spec.Name])
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.Upload(s.w[spec.Name], v)
+		}
+		if err := InitAdapter(e, c, s.w, 3); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.b.Upload(oneOf(s.tokens)); err != nil {
+			t.Fatal(err)
+		}
+		s.m.EvalLoss(s.b)
+		got, err := e.Download(s.m.loss)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := optest.Compare(got, want, 1e-12); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, p := range newNetwork(c).params() {
+			if !strings.HasSuffix(p.Name, peft.A) {
+				continue
+			}
+			v, err := e.Download(s.w[p.Name])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if lo, hi := slices.Min(v), slices.Max(v); lo*lo*float32(p.C) > 1 || hi*hi*float32(p.C) > 1 || lo > -0.2/float32(p.C) || hi < 0.2/float32(p.C) {
+				t.Errorf("%s: %s is in %v … %v, want all of ±1/√%d", name, p.Name, lo, hi, p.C)
+			}
+		}
+	}
+}
+
+// oneOf is t with all tokens in one objective.
+func oneOf(t Tokens) Tokens {
+	t.Starts = nil
+	return t
+}
+
+// What does not fit the model is refused with what would.
+func TestCheckAdapter(t *testing.T) {
+	for _, c := range []struct {
+		a    peft.Config
+		want string
+	}{
+		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"query"}}, "these are: down_proj, gate_proj, k_proj, o_proj"},
+		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"lm_head"}}, "no linear map of the model's layers"},
+		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}, Save: []string{"wte"}}, "no part of the model"},
+		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}, Save: []string{"q_proj"}}, "both adapted and trained whole"},
+		{peft.Config{Rank: 0, Alpha: 8, Targets: []string{"q_proj"}}, "rank 0"},
+	} {
+		m := tiny(true)
+		m.Adapter = &c.a
+		if err := m.CheckAdapter(); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v, want %q", c.a, err, c.want)
+		}
+	}
+}

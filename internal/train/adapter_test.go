@@ -1,0 +1,218 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"concord/bucket"
+	"concord/internal/config"
+	"concord/internal/device"
+	"concord/internal/infer"
+	"concord/internal/peft"
+	"concord/internal/safetensors"
+	"concord/internal/train/traintest"
+)
+
+// lora is the fixture's run with an adapter.
+func lora(t testing.TB, overrides ...string) *config.Config {
+	t.Helper()
+	return tiny(t, append([]string{"adapter.kind=lora", "adapter.rank=4", "adapter.alpha=8"}, overrides...)...)
+}
+
+// The base stays as it is, what is adapted or trained whole moves, and the device holds
+// gradients of that alone; two runs of ten steps have the same bits.
+func TestAdapterRun(t *testing.T) {
+	whole := open(t, tiny(t)).Engine.Dev.Memory().Current
+	for _, overrides := range [][]string{nil, {"adapter.kind=rslora", "adapter.save=embed_tokens", "objective.scope=tensor"}, {`adapter.targets=["q_proj", "v_proj"]`, "objective.scope=global"}} {
+		var bits [2][]float32
+		for i := range bits {
+			tr := open(t, lora(t, overrides...))
+			saved := len(tr.cfg.Adapter.Save) > 0
+			if now := tr.Engine.Dev.Memory().Current; now >= whole && !saved {
+				t.Errorf("%q: %d bytes on the device, %d without an adapter", overrides, now, whole)
+			}
+			before := weightsOf(t, tr)
+			losses := steps(t, tr, 10)
+			if losses[9] >= losses[0] {
+				t.Errorf("%q: the loss is %v", overrides, losses)
+			}
+			for name, v := range weightsOf(t, tr) {
+				trained := strings.Contains(name, "lora") || saved && strings.Contains(name, "embed")
+				if trained == slices.Equal(v, before[name]) {
+					t.Errorf("%q: %s is trained: %v, and moved: %v", overrides, name, trained, !slices.Equal(v, before[name]))
+				}
+			}
+			bits[i] = values(t, tr, bucket.Weight)
+		}
+		if !slices.Equal(bits[0], bits[1]) {
+			t.Errorf("%q: two runs differ", overrides)
+		}
+	}
+}
+
+// The gradients of a step are the same by every way of resolving them.
+func TestAdapterGradients(t *testing.T) {
+	traintest.RequireAdapter(t)
+	for _, family := range []string{"phi3", "gpt2"} { // fused maps share A
+		cfg := load(t, traintest.FamilyRun(t, familyConfigs[family], nil), "objective.method=pcgrad", "objective.gram=rows", "adapter.kind=lora", "adapter.rank=4")
+		lent := trainedGradients(t, cfg)
+		ghost := *cfg
+		ghost.Objective.Gram = "ghost"
+		same(t, family+", ghost", trainedGradients(t, &ghost), lent)
+		halves := *cfg
+		halves.Batch.Rows, halves.Batch.Accumulate = cfg.Batch.Rows/2, 2
+		same(t, family+", accumulated", trainedGradients(t, &halves), lent)
+		plain, known := *withMethod(t, cfg, "mean"), *cfg
+		known.Objective.Override = []config.Override{{Match: "*", Method: "mean"}}
+		same(t, family+", known weights", trainedGradients(t, &known), trainedGradients(t, &plain))
+	}
+}
+
+// trainedGradients are those of the parameters that are trained, after the second
+// step: in the first B is zero, and so are A's.
+func trainedGradients(t *testing.T, cfg *config.Config) map[string][]float32 {
+	t.Helper()
+	tr := open(t, cfg)
+	steps(t, tr, 2)
+	out := map[string][]float32{}
+	for _, p := range device.Params(tr.Arch) {
+		if p.Frozen {
+			continue
+		}
+		v, err := tr.Store.Read(bucket.Gradient, p.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[p.Name] = v
+	}
+	return out
+}
+
+func same(t *testing.T, what string, got, want map[string][]float32) {
+	t.Helper()
+	if len(got) != len(want) || len(got) == 0 {
+		t.Fatalf("%s: %d gradients, want %d", what, len(got), len(want))
+	}
+	for name, w := range want {
+		if d := traintest.NMSE(got[name], w); !(d < 1e-5) {
+			t.Errorf("%s: %s differs by %v", what, name, d)
+		}
+	}
+}
+
+// A run with an adapter resumes to the same bits from every step; its checkpoints hold
+// nothing of the base.
+func TestAdapterResume(t *testing.T) {
+	traintest.RequireAdapter(t)
+	overrides := []string{"objective.method=pcgrad", "batch.rows=3", "schedule.steps=4", "eval.every=2", "optim.lr=0.05", "schedule.warmup=0",
+		"adapter.kind=lora", "adapter.rank=4", "batch.accumulate=2", "adapter.save=embed_tokens"}
+	want := uninterrupted(t, overrides...)
+	if d := want.Differ(interruptedAtEveryStep(t, 4, overrides...)); d != "" {
+		t.Error(d)
+	}
+	cfg := lora(t, "schedule.steps=1")
+	if _, err := Run(context.Background(), cfg, UI{Out: io.Discard}); err != nil {
+		t.Fatal(err)
+	}
+	path, err := latest(cfg.OutDir(), os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := safetensors.Open(filepath.Join(path, tensorsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for _, name := range r.Names() {
+		if !strings.Contains(name, ".lora_") {
+			t.Errorf("the checkpoint holds %s", name)
+		}
+	}
+}
+
+// A run whose base model's weights have changed does not go on.
+func TestAdapterBaseChanged(t *testing.T) {
+	cfg := lora(t)
+	dir := cfg.OutDir()
+	if _, err := until("step 2/", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err }); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	traintest.Base(t, cfg.Resolve(cfg.Model.Path), func(name string, v []float32) { v[0]++ })
+	if _, err := Resume(t.Context(), dir, nil, UI{}); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "model.safetensors has changed") {
+		t.Errorf("resumed with %v", err)
+	}
+}
+
+// The final model is an adapter, which scores as the model that was trained, and from
+// which another run begins.
+func TestAdapterModel(t *testing.T) {
+	cfg := lora(t, "schedule.steps=3", "checkpoint.best=false")
+	sum, err := Run(context.Background(), cfg, UI{Out: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := peft.ReadConfig(sum.Model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Rank != 4 || a.Alpha != 8 || !a.Adapts("model.layers.0.mlp.up_proj") || a.Base != mustAbs(cfg.Resolve("base")) {
+		t.Errorf("the adapter's configuration is %+v", a)
+	}
+	got, err := Evaluate(t.Context(), cfg, cfg.OutDir(), UI{Out: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, err := Evaluate(t.Context(), cfg, "", UI{Out: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, before := sum.After.Mean(true), sum.Before.Mean(true)
+	if d := math.Abs(got.Mean(true) - after); d > 1e-6 || math.Abs(base.Mean(true)-before) > 1e-6 || math.Abs(after-before) < 1e-3 {
+		t.Errorf("the adapter evaluates to %v, in the run to %v; the base to %v, in the run to %v", got.Mean(true), after, base.Mean(true), before)
+	}
+	if _, err := infer.Score(sum.Model, [][]uint32{{1, 2, 3}}, cfg.Device, os.Stderr); err != nil {
+		t.Error(err)
+	}
+	on := load(t, cfg.Path(), "adapter.from="+sum.Model)
+	tr := open(t, on)
+	for name, v := range weightsOf(t, tr) {
+		if strings.HasSuffix(name, peft.B) && slices.Max(v) == 0 {
+			t.Errorf("%s is zero where another run goes on", name)
+		}
+	}
+	steps(t, tr, 1)
+}
+
+// On two machines, by every exchange, an adapter is trained as on one; a machine has the
+// base model by its files and gets of the others the adapter alone.
+func TestAdapterOnTwoMachines(t *testing.T) {
+	for name, settings := range map[string][]string{
+		"gradients":  nil,
+		"parameters": {"cluster.sync=parameters"},
+		"local":      {"cluster.resolve=local"},
+		"outer":      {"cluster.outer=2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := lora(t, slices.Concat(exact, settings, []string{"schedule.warmup=0", "batch.rows=6", "adapter.save=embed_tokens"})...)
+			one := newGang(t, cfg, 1)
+			one.steps(2)
+			want := values(t, one.all[0], bucket.Weight)
+			one.stop()
+			g := newGang(t, cfg, 2)
+			g.steps(2)
+			g.replicas(name)
+			got := values(t, g.all[0], bucket.Weight)
+			if e := traintest.NMSE(got, want); e > 1e-6 && (name == "gradients" || name == "parameters") { // the others approximate
+				t.Errorf("the weights differ: NMSE %.3g", e)
+			}
+			g.stop()
+		})
+	}
+}
