@@ -10,7 +10,7 @@ import (
 // includeLine matches a whole line; "//#include" alone is looked for too, so that
 // a line of another form is an error and not a comment.
 var (
-	includeLine = regexp.MustCompile(`^ *//#include ([a-z0-9_]+?)(?:\{([A-Z0-9_]+)=([a-z0-9_]+)\})?(?: ([a-z0-9_]+))?$`)
+	includeLine = regexp.MustCompile(`^ *//#include ([a-z0-9_]+?)(?:\{([A-Z0-9_]+)=([a-z0-9_]+)\})?(?: ([a-z0-9_]+|OPERAND))?$`)
 	includeMark = "//#include"
 )
 

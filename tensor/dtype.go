@@ -27,6 +27,16 @@ const (
 	// both moments have the same range). AdamWPacked alone computes with them.
 	Dynamic8
 	Dynamic8Root
+	// The blocks of llama.cpp's files, as they stand there (shaders/include/load4_NAME.wgsl
+	// has the layouts): for weights that do not change, written by UploadBlocks alone.
+	Q4_0
+	Q4_1
+	Q5_0
+	Q5_1
+	Q8_0
+	Q4_K
+	Q5_K
+	Q6_K
 )
 
 // layout is how an element type lies in memory.
@@ -45,13 +55,28 @@ var layouts = [...]layout{
 
 	Dynamic8:     {"dynamic8", momentBlock, 4 + momentBlock},
 	Dynamic8Root: {"dynamic8root", momentBlock, 4 + momentBlock},
+
+	Q4_0: {"q4_0", 32, 2 + 16},
+	Q4_1: {"q4_1", 32, 4 + 16},
+	Q5_0: {"q5_0", 32, 2 + 4 + 16},
+	Q5_1: {"q5_1", 32, 4 + 4 + 16},
+	Q8_0: {"q8_0", 32, 2 + 32},
+	Q4_K: {"q4_k", 256, 4 + 12 + 128},
+	Q5_K: {"q5_k", 256, 4 + 12 + 32 + 128},
+	Q6_K: {"q6_k", 256, 128 + 64 + 16 + 2},
 }
 
 // momentBlock is how many values of a moment share a scale.
 const momentBlock = 256
 
-// DTypes lists the element types of weights.
+// DTypes lists the element types of weights that Upload writes.
 func DTypes() []DType { return []DType{F32, BF16, F16, Int8, NF4} }
+
+// FileTypes lists the element types of weights that only UploadBlocks writes.
+func FileTypes() []DType { return []DType{Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K} }
+
+// OfFile reports whether d is one of FileTypes.
+func (d DType) OfFile() bool { return d >= Q4_0 }
 
 // ParseDType finds the element type called name: f32, bf16, f16, int8 or nf4.
 func ParseDType(name string) (DType, error) {
@@ -74,6 +99,15 @@ func (d DType) Bytes(n int64) int64 {
 	return (n + int64(l.block) - 1) / int64(l.block) * l.bytes
 }
 
+// Block is the number of elements that are stored together.
+func (d DType) Block() int { return layouts[d].block }
+
+// wordBytes is the alignment of the size of a buffer or binding.
+const wordBytes = 4
+
+// extent is Bytes in whole words: what a buffer or binding of n elements takes.
+func (d DType) extent(n int64) int64 { return (d.Bytes(n) + wordBytes - 1) / wordBytes * wordBytes }
+
 // Elements is how many elements size bytes hold.
 func (d DType) Elements(size int64) int64 {
 	l := layouts[d]
@@ -91,6 +125,16 @@ const bindAlign = 256
 func (d DType) columnUnit() int {
 	for n := blockUnit; ; n += blockUnit {
 		if n%layouts[d].block == 0 && d.Bytes(int64(n))%bindAlign == 0 {
+			return n
+		}
+	}
+}
+
+// rowUnit is the least multiple of blockUnit rows, of whole blocks, after which a part
+// of a matrix can be bound.
+func (d DType) rowUnit() int {
+	for n := blockUnit; ; n += blockUnit {
+		if !d.Blocks() || d.Bytes(int64(n)*int64(layouts[d].block))%bindAlign == 0 {
 			return n
 		}
 	}

@@ -26,6 +26,9 @@ const int8Most = 127
 // F32, BF16 and F16; a block type has none, and a block with one decodes to NaN.
 func (d DType) Encode(data []float32) []byte {
 	l := layouts[d]
+	if d.OfFile() {
+		panic(fmt.Sprintf("tensor: %v is written by UploadBlocks", d))
+	}
 	if len(data)%l.block != 0 {
 		panic(fmt.Sprintf("tensor: %d values are no whole number of blocks of %v", len(data), d))
 	}

@@ -63,7 +63,7 @@ type Tensor struct {
 }
 
 // Bytes is the extent of the tensor in its buffer.
-func (t Tensor) Bytes() int64 { return t.DType.Bytes(int64(t.R) * int64(t.LD)) }
+func (t Tensor) Bytes() int64 { return t.DType.extent(int64(t.R) * int64(t.LD)) }
 
 // View is the byte range of a tensor of float32 or uint32, as a kernel binding. It
 // panics for other types, which a kernel would take for float32: they reach kernels
@@ -135,7 +135,7 @@ func (e *Engine) New(role gpu.Role, label string, r, c int) Tensor {
 // zeros too.
 func (e *Engine) NewTyped(role gpu.Role, label string, d DType, r, c int) Tensor {
 	ld := d.LD(c)
-	return Tensor{Buf: e.Dev.NewBuffer(role, label, d.Bytes(int64(r)*int64(ld))), R: r, C: c, LD: ld, DType: d}
+	return Tensor{Buf: e.Dev.NewBuffer(role, label, d.extent(int64(r)*int64(ld))), R: r, C: c, LD: ld, DType: d}
 }
 
 // Upload writes data, R*C values in row-major order, into t, rounded to the
@@ -152,6 +152,18 @@ func (e *Engine) Upload(t Tensor, data []float32) {
 	e.Dev.Write(t.RawView(), t.DType.Encode(data))
 }
 
+// UploadBlocks writes the blocks of a file, of t's type and row-major, into t, whose
+// rows are whole blocks.
+func (e *Engine) UploadBlocks(t Tensor, blocks []byte) {
+	if !t.DType.OfFile() || t.C != t.LD || int64(len(blocks)) != t.DType.Bytes(int64(t.R)*int64(t.C)) {
+		panic(fmt.Sprintf("tensor: upload of %d bytes of blocks into %v %v", len(blocks), t.DType, t))
+	}
+	if n := t.Bytes() - int64(len(blocks)); n > 0 {
+		blocks = append(slices.Clip(blocks), make([]byte, n)...)
+	}
+	e.Dev.Write(t.RawView(), blocks)
+}
+
 // UploadU32 is Upload for ids, labels and indices.
 func (e *Engine) UploadU32(t Tensor, data []uint32) {
 	if len(data) != t.R*t.C || t.DType != F32 {
@@ -162,6 +174,12 @@ func (e *Engine) UploadU32(t Tensor, data []uint32) {
 
 // Download waits for all recorded work and returns t's R*C values as float32.
 func (e *Engine) Download(t Tensor) ([]float32, error) {
+	if t.DType.OfFile() {
+		out := e.New(gpu.RoleScratch, "decoded blocks", t.R, t.C)
+		defer out.Buf.Release()
+		e.Convert(out, t)
+		return e.Download(out)
+	}
 	b, err := e.Dev.Read(t.RawView()).Wait()
 	if err != nil {
 		return nil, err

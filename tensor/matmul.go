@@ -75,8 +75,8 @@ func (e *Engine) MatMulSegmented(out TaskGrads, a, b Tensor, seg Segments, accum
 // matmul sums the terms k0 .. k1-1. It cuts operands that are larger than one
 // binding, and sums that are longer than maxTerms, in halves.
 func (e *Engine) matmul(out, a, b Tensor, t Trans, k0, k1 int, accumulate bool) {
-	if t == TN && k0 >= blockUnit { // rows before k0 need not be bound
-		from := k0 / blockUnit * blockUnit
+	if unit := b.DType.rowUnit(); t == TN && k0 >= unit { // rows before k0 need not be bound
+		from := k0 / unit * unit
 		a, b, k0, k1 = block(a, from, k1, 0, a.C), block(b, from, k1, 0, b.C), k0-from, k1-from
 	}
 	limit := e.tune.limit
@@ -100,7 +100,7 @@ func (e *Engine) matmul(out, a, b Tensor, t Trans, k0, k1 int, accumulate bool) 
 			return
 		}
 	case bigB:
-		if mid, ok := half(0, out.C, blockUnit); ok { // NT: rows of b are columns of out
+		if mid, ok := half(0, out.C, b.DType.rowUnit()); ok { // NT: rows of b are columns of out
 			for _, c := range [][2]int{{0, mid}, {mid, out.C}} {
 				e.matmul(block(out, 0, out.R, c[0], c[1]), a, block(b, c[0], c[1], 0, b.C), t, k0, k1, accumulate)
 			}
@@ -118,7 +118,7 @@ func (e *Engine) matmulTerms(out, a, b Tensor, t Trans, k0, k1 int, accumulate b
 	switch {
 	case t == TN && k1 < a.R:
 		a, b = block(a, 0, k1, 0, a.C), block(b, 0, k1, 0, b.C)
-	case t == NN && k0%blockUnit == 0:
+	case t == NN && k0%termUnit(b, t) == 0:
 		a, b, k0, k1 = block(a, 0, a.R, k0, k1), block(b, k0, k1, 0, b.C), 0, k1-k0
 	case t == NT && k0%termUnit(b, t) == 0:
 		a, b, k0, k1 = block(a, 0, a.R, k0, k1), block(b, 0, b.R, k0, k1), 0, k1-k0
@@ -131,7 +131,7 @@ func termUnit(b Tensor, t Trans) int {
 	if t == NT {
 		return b.DType.columnUnit()
 	}
-	return blockUnit
+	return b.DType.rowUnit()
 }
 
 // block is the part of x of rows r0 .. r1-1 and columns c0 .. c1-1.
@@ -152,7 +152,7 @@ func extent(x Tensor) int64 {
 	if x.R == 0 || x.C == 0 {
 		return 0
 	}
-	return x.DType.Bytes(int64(x.R-1)*int64(x.LD) + int64(x.DType.LD(x.C)))
+	return x.DType.extent(int64(x.R-1)*int64(x.LD) + int64(x.DType.LD(x.C)))
 }
 
 // operand is x as a binding; a matrix without elements binds a placeholder that

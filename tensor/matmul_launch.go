@@ -185,7 +185,7 @@ func (p product) cut(limit int64) []product {
 	if p.work() <= limit {
 		return []product{p}
 	}
-	rowUnit, columnUnit := blockUnit, blockUnit
+	rowUnit, columnUnit := blockUnit, p.bType.rowUnit()
 	if p.op != "NT" {
 		columnUnit = p.bType.columnUnit()
 	}

@@ -166,14 +166,14 @@ func specialisations() []specialisation {
 	for _, v := range variants {
 		for _, op := range []string{"NN", "NT", "TN", "SEG"} {
 			for i := range 4 {
-				for _, d := range DTypes() {
+				for _, d := range slices.Concat(DTypes(), FileTypes()) {
 					kernel, consts, _ := v.consts(op, d, i&1 != 0, i&2 != 0)
 					list = append(list, specialisation{kernel, consts})
 				}
 			}
 		}
 	}
-	for _, x := range DTypes() {
+	for _, x := range slices.Concat(DTypes(), FileTypes()) {
 		list = append(list, specialisation{"embedding_forward", choose("TABLE", x)})
 		for _, out := range []DType{F32, BF16, F16} {
 			consts := choose("X", x)

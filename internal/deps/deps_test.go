@@ -64,7 +64,7 @@ var allowed = map[string][]string{
 	"internal/peft":                    {"internal/safetensors"}, // a file format
 	"internal/optim":                   {"gpu", "bucket", "tensor"},
 	"internal/samebits":                {"internal/safetensors"}, // compares two binaries from outside
-	"internal/doctor":                  {"gpu", "tensor", "internal/ref", "internal/optest"},
+	"internal/doctor":                  {"gpu", "tensor", "internal/gguf", "internal/ref", "internal/optest"},
 	"internal/fault":                   {"gpu"},
 	"internal/objective":               {"bucket", "moo", "tensor", "internal/config", "internal/fault", "internal/report"},
 	"internal/device":                  {"bucket", "gpu", "internal/config", "internal/fault", "internal/model", "tensor"},

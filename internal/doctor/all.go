@@ -6,7 +6,7 @@ import "slices"
 // of a training step. A kernel may have several.
 func Tests() []Test {
 	return slices.Concat(
-		embeddingTests(), convertTests(), rmsnormTests(), matmulTests(), biasTests(), ropeTests(), attentionTests(),
+		embeddingTests(), convertTests(), blockTests(), rmsnormTests(), matmulTests(), biasTests(), ropeTests(), attentionTests(),
 		addTests(), swigluTests(), gegluTests(), geluTests(), layernormTests(),
 		scaleRowsTests(), elementwiseTests(), gramAdamTests(), ghostTests(),
 		crossEntropyTests(), gramTests(), combineTests(), sumSquaresTests(), adamwTests(), adamwPackedTests(),

@@ -165,6 +165,25 @@ func (f *File) Read(t Tensor) ([]float32, error) {
 	return out, nil
 }
 
+// Dequantize returns the values of blocks of t, whole ones.
+func Dequantize(blocks []byte, t Type) []float32 {
+	f := formats[t]
+	out := make([]float32, len(blocks)/f.bytes*f.values)
+	for b := range len(blocks) / f.bytes {
+		f.decode(out[b*f.values:][:f.values], blocks[b*f.bytes:][:f.bytes])
+	}
+	return out
+}
+
+// Blocks returns the tensor's blocks as they stand in the file.
+func (f *File) Blocks(t Tensor) ([]byte, error) {
+	out := make([]byte, t.bytes)
+	if _, err := f.r.ReadAt(out, f.data+t.offset); err != nil {
+		return nil, fmt.Errorf("gguf: %s: tensor %s: %w", f.Path, t.Name, unexpected(err))
+	}
+	return out, nil
+}
+
 // unexpected makes an early end of the file an error that says so.
 func unexpected(err error) error {
 	if errors.Is(err, io.EOF) {

@@ -112,3 +112,6 @@ func encodeQ40(dst []byte, x []float32) ([]byte, bool) {
 	}
 	return dst, ok
 }
+
+// Bytes is the size of a block.
+func (t Type) Bytes() int { return formats[t].bytes }

@@ -1,0 +1,13 @@
+alias Packed_OPERAND = u32;
+//#include block_bytes OPERAND
+//#include block_fifth OPERAND
+
+// load4_OPERAND is vec4 i of OPERAND, of llama.cpp's Q5_1: 32 values in 24 bytes, scale and
+// minimum as f16, then codes as those of Q5_0.
+fn load4_OPERAND(i: u32) -> vec4<f32> {
+  let at = (i / 8u) * 6u;
+  let j = i % 8u;
+  let d = unpack2x16float(OPERAND[at]);
+  let codes = low_OPERAND(OPERAND[at + 2u + j % 4u] >> (j / 4u * 4u), 15u) | fifth_OPERAND(OPERAND[at + 1u] >> (j * 4u));
+  return d.x * vec4<f32>(codes) + vec4<f32>(d.y, d.y, d.y, d.y);
+}
