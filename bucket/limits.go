@@ -48,6 +48,9 @@ func (lim Limits) check(b Bucket) error {
 // own, or returns nil.
 func (lim Limits) checkParam(p Param) error {
 	size := tensor.F32.Bytes(int64(p.Extent()))
+	if p.Frozen {
+		size = p.Type.Bytes(int64(p.R) * int64(p.Type.LD(p.C)))
+	}
 	const cannot = "this adapter cannot hold the model: choose one with larger limits ('concord doctor' lists them) or a smaller model"
 	m := int64(max(lim.Objectives, 1))
 	if p.Single {

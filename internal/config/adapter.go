@@ -16,7 +16,16 @@ func (c *Config) Adapted() bool { return c.Adapter.Kind != "" || c.Adapter.From 
 
 // KeepsBase says that frozen weights are those of the base model's files all along: a
 // checkpoint does not have them.
-func (c *Config) KeepsBase() bool { return c.Adapted() }
+func (c *Config) KeepsBase() bool { return c.Adapted() || c.Model.BaseType != "" }
+
+// baseType refuses a type for what is not trained where everything is.
+func (c *Config) baseType() error {
+	if c.Model.BaseType == "" || c.Adapted() || len(c.Model.Freeze) > 0 {
+		return nil
+	}
+	return c.fail("model.base_type", `kind = "lora"  # in [adapter]; or base_type = "", and dtype = "bf16" for weights that are trained`,
+		"%q is for weights that are not trained, and all are", c.Model.BaseType)
+}
 
 // adapter checks the settings of [adapter].
 func (c *Config) adapter() error {

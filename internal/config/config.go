@@ -49,6 +49,8 @@ type Model struct {
 	SaveDtype string `toml:"save_dtype" one:",bf16,f16,f32" eg:"bf16"`
 	// Element type of the matrices that are trained; "" is f32. bf16 is rounded up or down by chance in every update, so that small ones are not lost.
 	Dtype string `toml:"dtype" one:",f32,bf16" eg:"bf16"`
+	// Element type of the matrices that are not trained, decoded as products load them; "" is dtype's. With nf4 embeddings and head are int8.
+	BaseType string `toml:"base_type" one:",bf16,f16,int8,nf4" eg:"int8"`
 	// "random" draws the weights anew from the seed; of the folder only config.json and tokenizer.json are used.
 	Init string `toml:"init" one:"pretrained,random" eg:"random"`
 	// Patterns of parameters' names that are not trained; * is any text. They take no gradient, no optimizer state and no part in conflicts.

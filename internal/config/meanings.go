@@ -78,6 +78,7 @@ var meanings = map[string]string{
 	"memory":                     "Trades time for device memory. The results stay the same, to the last bit.",
 	"memory.checkpointing":       "Keeps of each layer only its input and computes the rest again in the backward pass: a third more time, the least activations.",
 	"model":                      "The base model.",
+	"model.base_type":            "Element type of the matrices that are not trained, decoded as products load them; \"\" is dtype's. With nf4 embeddings and head are int8.",
 	"model.dtype":                "Element type of the matrices that are trained; \"\" is f32. bf16 is rounded up or down by chance in every update, so that small ones are not lost.",
 	"model.freeze":               "Patterns of parameters' names that are not trained; * is any text. They take no gradient, no optimizer state and no part in conflicts.",
 	"model.init":                 "\"random\" draws the weights anew from the seed; of the folder only config.json and tokenizer.json are used.",

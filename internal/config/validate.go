@@ -78,6 +78,7 @@ func (c *Config) validate() error {
 		c.lowMemory(),
 		c.freeze(),
 		c.adapter(),
+		c.baseType(),
 		c.cluster(),
 		c.paths(),
 		c.modelPath(),

@@ -67,7 +67,7 @@ var allowed = map[string][]string{
 	"internal/doctor":                  {"gpu", "tensor", "internal/gguf", "internal/ref", "internal/optest"},
 	"internal/fault":                   {"gpu"},
 	"internal/objective":               {"bucket", "moo", "tensor", "internal/config", "internal/fault", "internal/report"},
-	"internal/device":                  {"bucket", "gpu", "internal/config", "internal/fault", "internal/model", "tensor"},
+	"internal/device":                  {"bucket", "gpu", "internal/config", "internal/fault", "internal/model", "internal/param", "tensor"},
 	"internal/step":                    {"bucket", "gpu", "internal/config", "internal/data", "internal/device", "internal/fault", "internal/model", "internal/objective", "internal/optim", "internal/param", "internal/report", "internal/safetensors", "tensor"}, // names no exchange: see its test
 	"internal/exchange":                {"bucket", "internal/checkpoint", "internal/cluster/protocol", "internal/cluster/worker", "internal/config", "internal/data", "internal/fault", "internal/objective", "internal/optim", "internal/report", "internal/safetensors", "internal/step", "transport"},
 	"internal/rundir":                  {"internal/config", "internal/fault", "internal/filelock", "internal/model", "internal/peft", "internal/report"},

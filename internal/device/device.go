@@ -11,6 +11,7 @@ import (
 	"concord/internal/config"
 	"concord/internal/fault"
 	"concord/internal/model"
+	"concord/internal/param"
 	"concord/tensor"
 )
 
@@ -78,6 +79,32 @@ func LogitsChunk(dev *gpu.Device, vocab int) int {
 // Frozen says which of the parameters are not trained: the base of an adapter, and what
 // the run file freezes.
 func Frozen(m config.Model, s model.Spec) bool { return s.Frozen || m.Frozen(s.Name) }
+
+// BaseType is the element type in which the frozen parameter s lies where the run's base
+// model lies as name, "" for float32: embeddings and head, which have outliers and are
+// few, take 8 bits where the others take 4, and vectors stay float32.
+func BaseType(name string, s model.Spec) (tensor.DType, error) {
+	if name == "" || s.Kind.Vector() {
+		return tensor.F32, nil
+	}
+	d, err := tensor.ParseDType(name)
+	if d == tensor.NF4 && s.Kind != param.Linear {
+		d = tensor.Int8
+	}
+	return d, err
+}
+
+// SetBase gives the frozen ones of params the type of name, see BaseType.
+func SetBase(params []bucket.Param, name string) (err error) {
+	for i := range params {
+		if p := &params[i]; p.Frozen {
+			if p.Type, err = BaseType(name, p.Spec); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
 
 // LoadWeights reads a Hugging Face folder into w.
 func LoadWeights(e *tensor.Engine, c model.Config, w model.Weights, dir string) error {

@@ -28,6 +28,12 @@ type Model struct {
 
 // Open loads the model in dir, a folder, an adapter's folder or a GGUF file, for batches of rows × seqLen tokens.
 func Open(dir string, d config.Device, rows, seqLen int, warn io.Writer) (*Model, error) {
+	return OpenTyped(dir, "", d, rows, seqLen, warn)
+}
+
+// OpenTyped is Open of an adapter on a base model that lies in the device as baseType,
+// as a run's model.base_type says. Of a model without an adapter all weights are float32.
+func OpenTyped(dir, baseType string, d config.Device, rows, seqLen int, warn io.Writer) (*Model, error) {
 	s, err := modeldir.Find(dir)
 	if err != nil {
 		return nil, err
@@ -36,15 +42,19 @@ func Open(dir string, d config.Device, rows, seqLen int, warn io.Writer) (*Model
 	if x.Engine, err = device.Open(d, nil, warn); err != nil {
 		return nil, err
 	}
-	if err := x.load(s, rows, seqLen); err != nil {
+	if err := x.load(s, baseType, rows, seqLen); err != nil {
 		x.Close()
 		return nil, err
 	}
 	return x, nil
 }
 
-func (x *Model) load(s modeldir.Source, rows, seqLen int) (err error) {
-	if x.store, err = device.NewStore(x.Engine, device.Params(x.Config), "layer", 1); err != nil {
+func (x *Model) load(s modeldir.Source, baseType string, rows, seqLen int) (err error) {
+	params := device.Params(x.Config)
+	if err := device.SetBase(params, baseType); err != nil {
+		return err
+	}
+	if x.store, err = device.NewStore(x.Engine, params, "layer", 1); err != nil {
 		return err
 	}
 	x.Net, err = model.New(x.Engine, x.Config, x.store, model.Dims{

@@ -117,7 +117,11 @@ func (r *Replica) allocate() (err error) {
 	if r.needs.HostMoments {
 		states = []bucket.State{bucket.Gradient}
 	}
-	if r.Store, err = device.NewTypedStore(r.Engine, r.params(), cfg.Objective.Scope, r.rows(), r.types(), states...); err != nil {
+	params, err := r.params()
+	if err != nil {
+		return err
+	}
+	if r.Store, err = device.NewTypedStore(r.Engine, params, cfg.Objective.Scope, r.rows(), r.types(), states...); err != nil {
 		return err
 	}
 	r.Objective.Attach(r.Store.Layout.Groups)
@@ -147,7 +151,7 @@ func (r *Replica) rows() int {
 
 // params lists the model's parameters with the groups that the overrides make of
 // them.
-func (r *Replica) params() []bucket.Param {
+func (r *Replica) params() ([]bucket.Param, error) {
 	ghost, align := r.ghost(), r.align()
 	out := device.Params(r.Arch)
 	for i := range out {
@@ -157,7 +161,7 @@ func (r *Replica) params() []bucket.Param {
 		p.Rule = r.Objective.RuleOf(p.Name)
 		p.Single = !r.needs.AllRows && (r.Objective.Static() || r.Objective.StaticRule(p.Rule) || ghost != nil && ghost(*p))
 	}
-	return out
+	return out, device.SetBase(out, r.Config.Model.BaseType)
 }
 
 // Shape makes the model and the resolver for micro-batches of so many rows: a

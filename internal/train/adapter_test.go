@@ -194,7 +194,7 @@ func TestAdapterModel(t *testing.T) {
 // base model by its files and gets of the others the adapter alone.
 func TestAdapterOnTwoMachines(t *testing.T) {
 	for name, settings := range map[string][]string{
-		"gradients":  nil,
+		"gradients":  {"model.base_type=int8"},
 		"parameters": {"cluster.sync=parameters"},
 		"local":      {"cluster.resolve=local"},
 		"outer":      {"cluster.outer=2"},
@@ -214,5 +214,50 @@ func TestAdapterOnTwoMachines(t *testing.T) {
 			}
 			g.stop()
 		})
+	}
+}
+
+// The base model lies on the device in few bits, and what is trained on it is a model
+// that evaluates to the same; a resume is exact.
+func TestBaseType(t *testing.T) {
+	var f32 float64
+	for _, c := range []struct {
+		name   string
+		bytes  float64 // of a matrix's value
+		differ float64 // of the loss, at most
+	}{{"", 4, 0}, {"bf16", 2, 1e-2}, {"f16", 2, 1e-3}, {"int8", 2.25, 1e-2}, {"nf4", 2.25, 0.1}} { // of 16 columns in blocks of 32 and 64
+		cfg := lora(t, "model.base_type="+c.name, "schedule.steps=3")
+		tr := open(t, cfg)
+		bytes, values := 0.0, 0.0
+		for _, p := range tr.Store.Layout.Frozen {
+			if w := tr.Store.Weight(p.Name); !p.Kind.Vector() {
+				bytes, values = bytes+float64(w.Bytes()), values+float64(p.Size())
+			}
+		}
+		if got := bytes / values; math.Abs(got-c.bytes) > 0.2 {
+			t.Errorf("%s: %.3f bytes a value of the base, want %v", c.name, got, c.bytes)
+		}
+		loss := steps(t, tr, 1)[0]
+		if f32 == 0 {
+			f32 = loss
+		}
+		if d := math.Abs(loss - f32); d > c.differ || d == 0 && c.name != "" {
+			t.Errorf("%s: the loss is %v, with float32 %v", c.name, loss, f32)
+		}
+		sum, err := Run(context.Background(), cfg, UI{Out: io.Discard})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := Evaluate(t.Context(), cfg, sum.Model, UI{Out: io.Discard})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := math.Abs(e.Mean(true) - sum.After.Mean(true)); d > 1e-6 {
+			t.Errorf("%s: evaluates to %v, in the run to %v", c.name, e.Mean(true), sum.After.Mean(true))
+		}
+	}
+	overrides := []string{"adapter.kind=lora", "model.base_type=int8", "batch.rows=3", "schedule.steps=2", "eval.every=2"}
+	if d := uninterrupted(t, overrides...).Differ(interruptedAtEveryStep(t, 2, overrides...)); d != "" {
+		t.Error(d)
 	}
 }

@@ -159,7 +159,7 @@ func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (repor
 			fmt.Fprintf(ui.warn(), "concord: %s: %d examples longer than data.max_len (%s), %d empty, %d without a supervised token\n", d.Lang, d.TooLong, d.Overlong, d.Empty, d.Masked)
 		}
 	}
-	inf, err := infer.Open(dir, cfg.Device, cfg.Batch.Rows, cfg.Batch.SeqLen, ui.warn())
+	inf, err := infer.OpenTyped(dir, cfg.Model.BaseType, cfg.Device, cfg.Batch.Rows, cfg.Batch.SeqLen, ui.warn())
 	if err != nil {
 		return report.Eval{}, err
 	}

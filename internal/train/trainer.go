@@ -149,6 +149,9 @@ func fitsModel(cfg *config.Config, c model.Config) error {
 	if !slices.ContainsFunc(names, func(s model.Spec) bool { return !device.Frozen(cfg.Model, s) }) {
 		return &config.Error{Where: cfg.Where("model.freeze"), Msg: "all of the model's parameters are frozen: nothing is left to train", Fix: `freeze = ["*embed*"]`}
 	}
+	if cfg.Model.BaseType != "" && !slices.ContainsFunc(names, func(s model.Spec) bool { return device.Frozen(cfg.Model, s) && !s.Kind.Vector() }) {
+		return &config.Error{Where: cfg.Where("model.base_type"), Msg: "base_type is for matrices that are not trained, and all are", Fix: `kind = "lora"  # in [adapter]`}
+	}
 	return tooLong(cfg, c)
 }
 
