@@ -87,7 +87,7 @@ func (f *averaged) drain(wait bool) {
 			r.fail(err)
 		case e.Kind == exchange.Sum:
 			if err := f.takeSum(e); err != nil {
-				r.fail(fmt.Errorf("bucket: %q: %w", r.store.Layout.Groups[e.Unit].Name, err))
+				r.fail(fmt.Errorf("bucket: %q: %w", r.store.Layout.Groups[e.Group].Name, err))
 			}
 		case e.Kind == exchange.Gradient:
 			r.takeResolved(e)
@@ -101,13 +101,13 @@ func (f *averaged) drain(wait bool) {
 
 // takeSum makes the sum of the machines' gradients a group's gradient.
 func (f *averaged) takeSum(e exchange.Event) error {
-	r, group := f.r, f.r.store.Layout.Groups[e.Unit]
+	r, group := f.r, f.r.store.Layout.Groups[e.Group]
 	sum := e.Rows[0]
 	if sum == nil {
 		sum = make([]float32, group.Size)
 	}
-	r.reports[e.Unit] = BucketReport{Name: group.Name, Size: group.Size}
-	err := r.announce(f.x, e.Unit, sum, func() ([]byte, error) { return json.Marshal(sharedGroup{Norm2: number(r.reports[e.Unit].Norm2)}) })
+	r.reports[e.Group] = BucketReport{Name: group.Name, Size: group.Size}
+	err := r.announce(f.x, e.Group, sum, func() ([]byte, error) { return json.Marshal(sharedGroup{Norm2: number(r.reports[e.Group].Norm2)}) })
 	if err != nil {
 		return err
 	}

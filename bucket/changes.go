@@ -18,7 +18,7 @@ func (r *Resolver) ResolveChanges(x exchange.Exchange) (Report, error) {
 	}
 	length := 0.0
 	r.begin(1, &owners{r: r, x: x,
-		before: func(e exchange.Event) { length = meanLength(e.Rows, r.store.Layout.Groups[e.Unit].Size) },
+		before: func(e exchange.Event) { length = meanLength(e.Rows, r.store.Layout.Groups[e.Group].Size) },
 		after:  func(gradient []float32) { scaleTo(gradient, length) }})
 	return r.finish()
 }

@@ -13,11 +13,11 @@ func (r *Resolver) gradients() []tensor.Tensor {
 // measure takes the norms of the gradients that no Euclidean Gram tells.
 func (r *Resolver) measure() {
 	var which []tensor.Tensor
-	var unit []int
+	var group []int
 	for b, bk := range r.store.Layout.Buckets {
 		if rep := &r.reports[bk.Group]; !rep.normed {
 			rep.Name, rep.Size, rep.Norm2 = r.store.Layout.Groups[bk.Group].Name, r.store.Layout.Groups[bk.Group].Size, 0
-			which, unit = append(which, r.store.Flat(Gradient, b)), append(unit, bk.Group)
+			which, group = append(which, r.store.Flat(Gradient, b)), append(group, bk.Group)
 		}
 	}
 	if len(which) == 0 {
@@ -30,6 +30,6 @@ func (r *Resolver) measure() {
 		return
 	}
 	for i, sum := range sums {
-		r.reports[unit[i]].Norm2 += sum
+		r.reports[group[i]].Norm2 += sum
 	}
 }

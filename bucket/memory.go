@@ -26,7 +26,7 @@ func (m *memory) planFor(r *Resolver, micro int) memoryPlan {
 	var needs []need
 	for _, name := range r.store.Layout.order {
 		p := r.store.place(name)
-		needs = append(needs, need{name: name, unit: r.groupOf(p), bytes: r.spotBytes(p), uses: p.uses()})
+		needs = append(needs, need{name: name, group: r.groupOf(p), bytes: r.spotBytes(p), uses: p.uses()})
 	}
 	keep := r.store.Layout.Global || micro > 1
 	reusable := map[string][]int64{}

@@ -21,7 +21,7 @@ type fixedSolver struct {
 	weights map[int][]float64
 }
 
-func (f fixedSolver) StaticWeights(unit int) []float64 { return f.weights[unit] }
+func (f fixedSolver) StaticWeights(group int) []float64 { return f.weights[group] }
 
 // want is Σ weights[m] · g_m of a parameter.
 func weighted(j [][]float64, weights []float64) []float32 {
@@ -48,14 +48,14 @@ func TestFixedWeights(t *testing.T) {
 		m.backward(r, micro)
 		rep := finish(t, r)
 		j, norm2 := m.jacobian(micro), 0.0
-		for u, unit := range s.Layout.Groups {
-			p := s.Layout.Buckets[unit.Buckets[0]].Params
+		for u, group := range s.Layout.Groups {
+			p := s.Layout.Buckets[group.Buckets[0]].Params
 			names := (Layout{Buckets: []Bucket{{Params: p}}}).Names()
 			w, _ := testSolver(u, gram(j, names, m.objectives()))
 			if known[u] != nil {
 				w = known[u]
 				if !slices.Equal(rep.Buckets[u].Weights, w) || rep.Buckets[u].G != nil {
-					t.Errorf("%s: weights %v", unit.Name, rep.Buckets[u].Weights)
+					t.Errorf("%s: weights %v", group.Name, rep.Buckets[u].Weights)
 				}
 			}
 			for _, name := range names {

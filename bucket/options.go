@@ -36,7 +36,7 @@ type Elementwise struct {
 type Solver interface {
 	// StaticWeights are the group's weights in this step where they do not depend on its
 	// gradients, or nil. The group then keeps no rows and costs no Gram.
-	StaticWeights(unit int) []float64
+	StaticWeights(group int) []float64
 	// Solve resolves a group whose Gram has been computed.
 	Solve(p Problem) (Solution, error)
 }

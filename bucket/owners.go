@@ -121,10 +121,10 @@ func (f *owners) startJob(e exchange.Event) {
 		f.before(e)
 	}
 	s := r.opt.Solver.(SharedSolver)
-	s.Counted(e.Unit, e.Tokens, e.Losses)
-	u := &r.groups[e.Unit]
-	if u.static = rounded(s.StaticWeights(e.Unit)); u.static == nil {
-		u.gram = r.startGram(e.Unit)
+	s.Counted(e.Group, e.Tokens, e.Losses)
+	u := &r.groups[e.Group]
+	if u.static = rounded(s.StaticWeights(e.Group)); u.static == nil {
+		u.gram = r.startGram(e.Group)
 	}
 	f.job = &e
 }
@@ -133,7 +133,7 @@ func (f *owners) startJob(e exchange.Event) {
 func (f *owners) upload(e exchange.Event) {
 	r := f.r
 	base, k, dev := 0, 0, r.store.Engine.Dev
-	for _, b := range r.store.Layout.Groups[e.Unit].Buckets {
+	for _, b := range r.store.Layout.Groups[e.Group].Buckets {
 		bk := r.store.Layout.Buckets[b]
 		for _, p := range bk.Params {
 			rows := r.arenaRows(p, k)
@@ -187,8 +187,8 @@ func (f *owners) finishJob() {
 		return
 	}
 	f.job = nil
-	if err := f.finishGroup(e.Unit); err != nil {
-		f.r.fail(fmt.Errorf("bucket: %q: %w", f.r.store.Layout.Groups[e.Unit].Name, err))
+	if err := f.finishGroup(e.Group); err != nil {
+		f.r.fail(fmt.Errorf("bucket: %q: %w", f.r.store.Layout.Groups[e.Group].Name, err))
 	}
 }
 
@@ -231,16 +231,16 @@ func (r *Resolver) announce(x exchange.Exchange, i int, gradient []float32, meta
 // takeResolved applies what a group's owner made of it.
 func (r *Resolver) takeResolved(e exchange.Event) {
 	if err := r.take(e); err != nil {
-		r.fail(fmt.Errorf("bucket: %q as its owner sent it: %w", r.store.Layout.Groups[e.Unit].Name, err))
+		r.fail(fmt.Errorf("bucket: %q as its owner sent it: %w", r.store.Layout.Groups[e.Group].Name, err))
 	}
 }
 
 func (r *Resolver) take(e exchange.Event) error {
-	if err := r.importGroup(e.Unit, e.Meta); err != nil {
+	if err := r.importGroup(e.Group, e.Meta); err != nil {
 		return err
 	}
 	if e.Gradient != nil {
-		r.setGradient(r.store.Layout.Groups[e.Unit], e.Gradient)
+		r.setGradient(r.store.Layout.Groups[e.Group], e.Gradient)
 	}
 	return r.store.Engine.Dev.Err()
 }

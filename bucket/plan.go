@@ -40,7 +40,7 @@ type reused struct {
 // need is what the planner has to know of a parameter.
 type need struct {
 	name  string
-	unit  int
+	group int
 	bytes int64
 	uses  int
 }
@@ -73,8 +73,8 @@ func planMemory(needs []need, reusable map[string][]int64, inFlight int, keep bo
 		p.limit = 1 << 62
 	}
 	for _, n := range needs {
-		p.left[n.unit]++
-		p.held[n.unit] = p.held[n.unit] || n.uses > 1
+		p.left[n.group]++
+		p.held[n.group] = p.held[n.group] || n.uses > 1
 	}
 	for _, n := range needs { // their sizes are known before anything is reused, so regions of reused memory come first
 		p.offer(n.name, reusable[n.name])
@@ -88,8 +88,8 @@ func planMemory(needs []need, reusable map[string][]int64, inFlight int, keep bo
 		if n.uses <= 1 {
 			p.place(n)
 		}
-		if p.left[n.unit]--; p.left[n.unit] == 0 {
-			p.pending = append(p.pending, n.unit)
+		if p.left[n.group]--; p.left[n.group] == 0 {
+			p.pending = append(p.pending, n.group)
 		}
 	}
 	return p.plan
@@ -112,9 +112,9 @@ func (p *planner) place(n need) {
 	}
 	p.plan.first = append(p.plan.first, n.name)
 	resolve := 0
-	if !p.open[n.unit] {
-		p.open[n.unit] = true
-		for !p.held[n.unit] && !p.keep && len(p.pending) > 0 && p.live() > p.inFlight {
+	if !p.open[n.group] {
+		p.open[n.group] = true
+		for !p.held[n.group] && !p.keep && len(p.pending) > 0 && p.live() > p.inFlight {
 			p.giveBack(p.pending[0])
 			p.pending = p.pending[1:]
 			resolve++
@@ -126,7 +126,7 @@ func (p *planner) place(n need) {
 	}
 	s.resolve = resolve
 	p.plan.spots[n.name] = s
-	p.owned[n.unit] = append(p.owned[n.unit], s)
+	p.owned[n.group] = append(p.owned[n.group], s)
 }
 
 // live counts the groups that hold memory and come and go.

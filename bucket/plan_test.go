@@ -16,15 +16,15 @@ func checkPlan(t *testing.T, needs []need, reusable map[string][]int64, inFlight
 	}
 	lentAt, alive, pending, left := map[int]bool{}, map[string]spot{}, []int{}, map[int]int{}
 	for _, n := range needs {
-		left[n.unit]++
+		left[n.group]++
 	}
 	held := map[int]bool{}
 	for _, n := range needs {
-		held[n.unit] = held[n.unit] || n.uses > 1
+		held[n.group] = held[n.group] || n.uses > 1
 	}
 	complete := func(n need) {
-		if left[n.unit]--; left[n.unit] == 0 {
-			pending = append(pending, n.unit)
+		if left[n.group]--; left[n.group] == 0 {
+			pending = append(pending, n.group)
 		}
 	}
 	open := func(n need) {
@@ -36,7 +36,7 @@ func checkPlan(t *testing.T, needs []need, reusable map[string][]int64, inFlight
 		s := p.spots[n.name]
 		for range s.resolve {
 			for name, x := range order {
-				if x.unit == pending[0] {
+				if x.group == pending[0] {
 					delete(alive, name)
 				}
 			}
@@ -90,7 +90,7 @@ func TestPlan(t *testing.T) {
 		var largest, all int64
 		for u := range 1 + r.IntN(8) {
 			for k := range 1 + r.IntN(5) {
-				n := need{name: fmt.Sprintf("p%d.%d", u, k), unit: u, bytes: 256 * int64(r.IntN(9)), uses: 1}
+				n := need{name: fmt.Sprintf("p%d.%d", u, k), group: u, bytes: 256 * int64(r.IntN(9)), uses: 1}
 				needs = append(needs, n)
 				all += n.bytes
 				largest = max(largest, n.bytes)
@@ -100,7 +100,7 @@ func TestPlan(t *testing.T) {
 			}
 		}
 		if r.IntN(2) == 0 {
-			needs = append(needs, need{name: "tied", unit: 100, bytes: 1024, uses: 2})
+			needs = append(needs, need{name: "tied", group: 100, bytes: 1024, uses: 2})
 			all, largest = all+1024, max(largest, 1024)
 		}
 		inFlight, keep, limit := 1+r.IntN(3), r.IntN(4) == 0, int64(0)
@@ -130,7 +130,7 @@ func TestPlanReuses(t *testing.T) {
 	reusable := map[string][]int64{}
 	for u := range 6 {
 		for k := range 3 {
-			needs = append(needs, need{name: fmt.Sprintf("%d.%d", u, k), unit: u, bytes: 1024, uses: 1})
+			needs = append(needs, need{name: fmt.Sprintf("%d.%d", u, k), group: u, bytes: 1024, uses: 1})
 		}
 	}
 	if p := planMemory(needs, nil, 1, false, 0); p.bytes() != 3*1024 {

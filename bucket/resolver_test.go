@@ -29,7 +29,7 @@ func testEngine(t testing.TB) *tensor.Engine {
 	return tensor.NewEngine(dev, tensor.Options{NoAutotune: true, TreatAsGPU: os.Getenv("CONCORD_TREAT_AS_GPU") != ""})
 }
 
-// model is a stand-in for a backward pass: each site of each parameter is a
+// model is a stand-in for a backward pass: each use of each parameter is a
 // product of random activations, segmented by objective.
 type model struct {
 	t      testing.TB
@@ -172,7 +172,7 @@ func gram(j map[string][][]float64, names []string, m int) *mat.SymDense {
 }
 
 // solver makes a Solver of a function of the Gram.
-type solver func(unit int, g *mat.SymDense) ([]float64, error)
+type solver func(group int, g *mat.SymDense) ([]float64, error)
 
 func (s solver) StaticWeights(int) []float64 { return nil }
 func (s solver) Solve(p Problem) (Solution, error) {

@@ -15,10 +15,10 @@ type SharedSolver interface {
 	Solver
 	// Counted tells what a group's rows were computed from, before StaticWeights and Solve:
 	// supervised tokens and sums of losses by row.
-	Counted(unit int, tokens []int, losses []float64)
+	Counted(group int, tokens []int, losses []float64)
 	// Export is the group's state after the step, Import sets it.
-	Export(unit int) ([]byte, error)
-	Import(unit int, state []byte) error
+	Export(group int) ([]byte, error)
+	Import(group int, state []byte) error
 }
 
 // sharedGroup is what an owner tells of a group besides its gradient.

@@ -14,7 +14,7 @@ type staticScale struct {
 	factor tensor.Tensor // (N, K) scaled copy
 	tokens tensor.Tensor // (1, N) weight of each token
 	whole  tensor.Segments
-	unit   int // whose weights tokens holds, or -1
+	group  int // whose weights tokens holds, or -1
 }
 
 func (f *staticScale) allocate(r *Resolver) {
@@ -37,15 +37,15 @@ func (f *staticScale) allocate(r *Resolver) {
 	f.whole = e.NewSegments(gpu.RoleData, []int{0, r.opt.Tokens})
 }
 
-func (f *staticScale) begin() { f.unit = -1 }
+func (f *staticScale) begin() { f.group = -1 }
 
 // scale returns factor with every token's row times the weight of its objective
 // in group u, and the segments that hold all tokens in one.
 func (f *staticScale) scale(r *Resolver, u int, factor tensor.Tensor, seg tensor.Segments) (tensor.Tensor, tensor.Segments) {
 	e := r.store.Engine
-	if f.unit != u || r.micro > 1 { // another micro-batch has other segments
+	if f.group != u || r.micro > 1 { // another micro-batch has other segments
 		e.Upload(f.tokens, tokenWeights(r.groups[u].static, seg.Starts, halves(r.opt)))
-		f.unit = u
+		f.group = u
 	}
 	out := tensor.Tensor{Buf: f.factor.Buf, R: factor.R, C: factor.C, LD: (factor.C + 3) &^ 3}
 	e.ScaleRows(out, factor, f.tokens)

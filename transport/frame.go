@@ -36,7 +36,7 @@ var (
 // wireVersion changes with every incompatible change of docs/wire.md.
 const wireVersion = 1
 
-// Header begins a transfer. (Run, Step, Bucket, Row, Unit) name the content:
+// Header begins a transfer. (Run, Step, Bucket, Row, Group) name the content:
 // a second transfer of the same name is not counted again. Epoch, Sender and
 // Attempt are for fencing and the record.
 type Header struct {
@@ -45,7 +45,7 @@ type Header struct {
 	Run      [16]byte
 	Step     uint64 // the step that the content belongs to, from 0
 	Epoch    uint32 // of the owner map that the sender goes by
-	Bucket   uint32 // resolution unit
+	Bucket   uint32 // resolve group
 	Row      uint16 // gradient row: language, or half-language
 	Attempt  uint16
 	Sender   uint32 // worker number

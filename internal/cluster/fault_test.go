@@ -76,21 +76,21 @@ func TestPartition(t *testing.T) {
 	w.close(a, b)
 }
 
-// Values that cannot be added up are refused with worker, unit and language, and
+// Values that cannot be added up are refused with worker, group and language, and
 // the step goes on without them (reference case 19).
 func TestBadValues(t *testing.T) {
 	for name, v := range map[string]float32{"NaN": float32(math.NaN()), "infinite": float32(math.Inf(1))} {
 		w := newWorld(t, 10)
 		w.min = 2
-		w.tamper = func(worker uint32, step, unit int, x [][]float32) {
-			if worker == 2 && step == 5 && unit == 2 {
+		w.tamper = func(worker uint32, step, group int, x [][]float32) {
+			if worker == 2 && step == 5 && group == 2 {
 				x[0][11] = v
 			}
 		}
 		a, b := w.start(1), w.start(2)
 		w.wait(a, b)
 		same(t, name, a, b)
-		if log := w.text(); !strings.Contains(log, "unit 2") || !strings.Contains(log, "value 11 is") {
+		if log := w.text(); !strings.Contains(log, "group 2") || !strings.Contains(log, "value 11 is") {
 			t.Errorf("%s: %s", name, log)
 		}
 		w.close(a, b)
@@ -125,9 +125,9 @@ func TestCopiedIdentity(t *testing.T) {
 func TestDeadline(t *testing.T) {
 	w := newWorld(t, 40)
 	w.min, w.deadline = 3, true
-	w.slow = func(worker uint32, step, unit int) {
+	w.slow = func(worker uint32, step, group int) {
 		time.Sleep(2 * time.Millisecond)
-		if worker == 3 && step == 15 && unit == 1 {
+		if worker == 3 && step == 15 && group == 1 {
 			time.Sleep(3500 * time.Millisecond)
 		}
 	}

@@ -26,7 +26,7 @@ func hosted(t *testing.T) (*Host, string) {
 	dir := t.TempDir()
 	h, err := StartHost(t.Context(), HostOptions{Dir: dir, Store: func(string) (store.Store, error) { return store.NewMemory(), nil },
 		Listen: "127.0.0.1:0", JoinFor: time.Hour, JoinUses: -1, Member: worker.Options{Log: logTo(t.Logf)},
-		Coordinator: coordinator.Options{Units: []int{4}, Work: func(int) protocol.Work {
+		Coordinator: coordinator.Options{Groups: []int{4}, Work: func(int) protocol.Work {
 			return protocol.Work{Segments: 1, Langs: 1, Segment: []int{0}, Lang: []int{0}, Tokens: []int{1}}
 		}, Workers: 9, Log: logTo(t.Logf), Files: []protocol.File{{Name: "data", Size: 3}},
 			Open: func(string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("abc")), nil }}}, 0)

@@ -20,7 +20,7 @@ import (
 	"concord/transport"
 )
 
-// WorkerOptions are what a machine that joins a run needs.
+// JoinOptions are what a machine that joins a run needs.
 type JoinOptions struct {
 	Dir    string // what it keeps: its identity and the run's files
 	Line   transport.Line
@@ -34,7 +34,7 @@ type JoinOptions struct {
 	Again func() (transport.Line, error)
 }
 
-// Worker is a machine that has joined.
+// Joined is a machine that has joined.
 type Joined struct {
 	Member  *worker.Member
 	Welcome protocol.Welcome
@@ -42,12 +42,12 @@ type Joined struct {
 	ep      *transport.Endpoint
 }
 
-// StartWorker joins a run, or takes up its place in it again: who has been
+// Join joins a run, or takes up its place in it again: who has been
 // admitted once keeps its identity in Dir. A machine 1 that does not answer may be on its
 // way: it is tried again for as long as o.Patience.
 func Join(ctx context.Context, o JoinOptions) (*Joined, error) {
 	for tries := (worker.Attempts{}); ; {
-		w, err := startWorker(ctx, o)
+		w, err := joinOnce(ctx, o)
 		if silent := (*unansweredError)(nil); !errors.As(err, &silent) || o.Patience == 0 {
 			return w, err
 		}
@@ -72,8 +72,8 @@ func Join(ctx context.Context, o JoinOptions) (*Joined, error) {
 	}
 }
 
-// startWorker is StartWorker, once.
-func startWorker(ctx context.Context, o JoinOptions) (*Joined, error) {
+// joinOnce is Join without another attempt.
+func joinOnce(ctx context.Context, o JoinOptions) (*Joined, error) {
 	identity, addr, err := identify(ctx, o)
 	if err != nil {
 		return nil, err

@@ -40,11 +40,11 @@ func TestParametersOfAnyNumberOfWorkers(t *testing.T) {
 			same(t, fmt.Sprintf("%d machines, worker %d", n, x.id), one, x)
 			for u, k := range x.kept {
 				if b, err := x.m.Moments(t.Context(), 8, u); err != nil || !bytes.Equal(b, k) {
-					t.Errorf("worker %d holds other moments of unit %d: %v", x.id, u, err)
+					t.Errorf("worker %d holds other moments of group %d: %v", x.id, u, err)
 				}
 			}
-			if n == 8 && len(x.kept) == len(w.units) {
-				t.Errorf("worker %d of %d holds all units", x.id, n)
+			if n == 8 && len(x.kept) == len(w.groups) {
+				t.Errorf("worker %d of %d holds all groups", x.id, n)
 			}
 		}
 		w.close(nodes...)

@@ -17,7 +17,7 @@ import (
 	"concord/transport"
 )
 
-// SiteOptions are what one of several equal machines needs that share a store.
+// PeerOptions are what one of several equal machines needs that share a store.
 // Whoever can write to that is trusted: it holds the run's authority.
 type PeerOptions struct {
 	Store  store.Store // the run's; Close closes it
@@ -30,7 +30,7 @@ type PeerOptions struct {
 	WAN         bool
 }
 
-// Site is a machine that may lead and, while another one does, works for it.
+// Peer is a machine that may lead and, while another one does, works for it.
 // When the leader dies, or loses its lease, one of the others takes over with the
 // weights that it has.
 type Peer struct {
@@ -42,7 +42,7 @@ type Peer struct {
 	lead   elected
 }
 
-// OpenSite takes this machine's place in the run. The run's store is closed with it.
+// OpenPeer takes this machine's place in the run. The run's store is closed with it.
 func OpenPeer(ctx context.Context, o PeerOptions) (*Peer, error) {
 	s := &Peer{store: o.Store}
 	if err := s.open(ctx, o); err != nil {
@@ -82,7 +82,7 @@ func (s *Peer) open(ctx context.Context, o PeerOptions) error {
 	return err
 }
 
-// siteIdentity is this machine's identity: the one in the file, so that it has the
+// peerIdentity is this machine's identity: the one in the file, so that it has the
 // same number whenever it comes, or a new one. Who holds the authority renews what
 // runs out.
 func peerIdentity(ctx context.Context, st store.Store, ca *transport.CA, path string) (*transport.Identity, error) {
@@ -104,7 +104,7 @@ func peerIdentity(ctx context.Context, st store.Store, ca *transport.CA, path st
 	return id, writeFile(path, id.MarshalPEM())
 }
 
-// siteAuthority is the authority in the store; the first machine makes it.
+// sharedAuthority is the authority in the store; the first machine makes it.
 func sharedAuthority(ctx context.Context, st store.Store) (*transport.CA, error) {
 	for {
 		b, rev, err := st.Get(ctx, "ca")

@@ -43,7 +43,7 @@ func (w *world) replay(t *testing.T, steps int) *node {
 func (n *node) redo(k protocol.Work, shares []protocol.Share, counted []int) {
 	planned := k.LangTokens()
 	before := slices.Clone(n.weights)
-	for u, size := range n.w.units {
+	for u, size := range n.w.groups {
 		d := make([]float32, size)
 		rows := map[int][]protocol.Addend{}
 		for _, s := range shares {
@@ -71,7 +71,7 @@ func (n *node) redo(k protocol.Work, shares []protocol.Share, counted []int) {
 
 // With deadlines, machines that are too slow, killed, leave or join at any moment:
 // the rows that are on record for a step, done again on one machine, give the
-// recorded tokens and losses and the run's weights to the bit. No unit of a step has
+// recorded tokens and losses and the run's weights to the bit. No group of a step has
 // seen other rows than the others.
 func TestRecordIsReplayed(t *testing.T) {
 	dropped := 0
@@ -83,9 +83,9 @@ func TestRecordIsReplayed(t *testing.T) {
 			w.deadline, kept = true, w
 			r := rand.New(rand.NewPCG(seed, 4))
 			s := &soak{w: w, r: r, next: 2, noCoordinator: true}
-			w.slow = func(worker uint32, step, unit int) {
+			w.slow = func(worker uint32, step, group int) {
 				time.Sleep(20 * time.Millisecond)
-				if worker > 1 && w.length() == 1<<30 && (step+int(worker)+int(seed))%17 == 0 && unit == int(seed)%4+1 {
+				if worker > 1 && w.length() == 1<<30 && (step+int(worker)+int(seed))%17 == 0 && group == int(seed)%4+1 {
 					time.Sleep(2500 * time.Millisecond) // in the middle of its rows
 				}
 			}

@@ -223,7 +223,7 @@ func TestDriftIsRepaired(t *testing.T) {
 	w.mu.Lock()
 	log := strings.Join(w.logged, "\n")
 	w.mu.Unlock()
-	if !strings.Contains(log, "the weights of w2 differ from those of w1 in 1 of 5 units (the first: 3)") {
+	if !strings.Contains(log, "the weights of w2 differ from those of w1 in 1 of 5 groups (the first: 3)") {
 		t.Errorf("log: %s", log)
 	}
 	if e := w.evictions(1); e[0].Worker != 2 || !strings.Contains(e[0].Reason, "second time") {

@@ -83,7 +83,7 @@ func TestKilledAtEveryState(t *testing.T) {
 		for _, id := range []uint32{1, 2} {
 			all := states
 			if params {
-				all = append(all[:len(all):len(all)], "updated one", "updated all", "settled")
+				all = append(all[:len(all):len(all)], "updated one", "updated all", "weights gathered")
 			}
 			for _, where := range all {
 				t.Run(fmt.Sprintf("parameters %v/machine %d/%s", params, id, where), func(t *testing.T) { killAt(t, params, id, where, one) })
@@ -207,7 +207,7 @@ func killCheaply(t *testing.T, langs int, pace time.Duration) {
 		nodes := []*node{w.start(1), w.start(2), w.start(3)}
 		w.at(20)
 		if owned := nodes[2].owns(); owned != 0 {
-			t.Fatalf("worker 3 owns %d units", owned)
+			t.Fatalf("worker 3 owns %d groups", owned)
 		}
 		time.Sleep(pace / 3)
 		nodes[2].die()
@@ -241,14 +241,14 @@ func synctestWorld(t *testing.T, f func(w *world)) {
 	simulate(t, 1, 1, simrouter.Line{Rate: 125e6, Delay: time.Millisecond}, func(w *world, _ *simrouter.Router) { f(w) })
 }
 
-// owns is how many units a machine owns.
-func (n *node) owns() (units int) {
+// owns is how many groups a machine owns.
+func (n *node) owns() (groups int) {
 	for _, w := range n.m.Plan().Owners {
 		if w == n.id {
-			units++
+			groups++
 		}
 	}
-	return units
+	return groups
 }
 
 // middle is the upper median.

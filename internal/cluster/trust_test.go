@@ -37,7 +37,7 @@ func TestWorkersThatCannotReachEachOther(t *testing.T) {
 		w.at(20)
 		for i, n := range all {
 			if owns := n.owns() > 0; owns != (i == 0 || i == 3) {
-				t.Errorf("worker %d owns %d units", n.id, n.owns())
+				t.Errorf("worker %d owns %d groups", n.id, n.owns())
 			}
 		}
 		if !strings.Contains(w.text(), "cannot reach each other") {
@@ -68,10 +68,10 @@ func TestOneAccuserIsNotBelieved(t *testing.T) {
 		"unreachable": func(_ *world, n *node, about uint32) protocol.Problem {
 			return protocol.Problem{Kind: protocol.ProblemUnreachable, Worker: about, Text: "because I say so"}
 		},
-		"contradiction in my units": func(w *world, n *node, about uint32) protocol.Problem {
+		"contradiction in my groups": func(w *world, n *node, about uint32) protocol.Problem {
 			return ofOwnUnit(n, protocol.ProblemContradiction, about)
 		},
-		"values in my units": func(w *world, n *node, about uint32) protocol.Problem {
+		"values in my groups": func(w *world, n *node, about uint32) protocol.Problem {
 			return ofOwnUnit(n, protocol.ProblemValues, about)
 		},
 	} {
@@ -158,7 +158,7 @@ func ofOwnUnit(n *node, kind protocol.ProblemKind, about uint32) protocol.Proble
 	p.Step, p.Generation = plan.Step, plan.Generation
 	for u, w := range plan.Owners {
 		if w == n.id {
-			p.Unit = u
+			p.Group = u
 		}
 	}
 	for row := range n.w.work(p.Step).PartTokens(plan.ShareOf(about)) {

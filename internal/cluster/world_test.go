@@ -34,7 +34,7 @@ type world struct {
 	t                testing.TB
 	ca               *transport.CA
 	store            store.Store
-	units            []int
+	groups           []int
 	langs            int
 	rows             int
 	steps            int
@@ -56,9 +56,9 @@ type world struct {
 	committedAt      func(step int)                     // machine 1 has applied it
 	crash            func(n *node, where string) error  // non-nil: n was killed there
 	listen           func(i int) net.PacketConn
-	slow             func(worker uint32, step, unit int)         // before a worker pushes
+	slow             func(worker uint32, step, group int)        // before a worker pushes
 	perRow           func(worker uint32, rows int) time.Duration // how long a share takes
-	tamper           func(worker uint32, step, unit int, x [][]float32)
+	tamper           func(worker uint32, step, group int, x [][]float32)
 
 	mu     sync.Mutex
 	roots  map[int]transport.Hash  // by step
@@ -74,7 +74,7 @@ func newWorld(t testing.TB, steps int) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, ca: ca, store: store.NewMemory(), units: []int{300, 17, 1000, 64, 129}, langs: 4, rows: 12, steps: steps, min: 1,
+	w := &world{t: t, ca: ca, store: store.NewMemory(), groups: []int{300, 17, 1000, 64, 129}, langs: 4, rows: 12, steps: steps, min: 1,
 		roots: map[int]transport.Hash{}, record: map[int]protocol.Commit{}}
 	w.listen = func(int) net.PacketConn {
 		c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -216,7 +216,7 @@ func (f flipping) Deliver(c *transport.Conn, h transport.Header, meta, payload [
 }
 
 func (w *world) coordinate(n *node, identity *transport.Identity) *coordinator.Coordinator {
-	o := coordinator.Options{Store: w.store, Local: 1, Port: n.conn.LocalAddr().(*net.UDPAddr).Port, Units: w.units, Work: w.work,
+	o := coordinator.Options{Store: w.store, Local: 1, Port: n.conn.LocalAddr().(*net.UDPAddr).Port, Groups: w.groups, Work: w.work,
 		Codec:  w.codec,
 		SeqLen: 8, Workers: w.min, Log: logTo(w.log), HeartbeatTimeout: 2 * time.Second, NoDeadline: !w.deadline, StateTimeout: w.stateTimeout, Parameters: w.params,
 		Gather: w.gather, Regather: w.regather, CheckEvery: w.check, Probe: coordinator.ProbeFrom(identity, nil), Changed: func(s coordinator.Status,
@@ -252,7 +252,7 @@ func (w *world) coordinate(n *node, identity *transport.Identity) *coordinator.C
 // reset makes the weights of step 0.
 func (n *node) reset() {
 	n.weights, n.step = nil, 0
-	for u, size := range n.w.units {
+	for u, size := range n.w.groups {
 		x := make([]float32, size)
 		for i := range x {
 			x[i] = float32(math.Sin(float64(u*1000 + i)))
@@ -269,13 +269,13 @@ func (n *node) run() error {
 	if _, err := n.m.Connect(n.ctx, n.ep); err != nil {
 		return err
 	}
-	n.m.Configure(worker.Shape{Units: n.w.units, Segments: n.w.langs, Langs: n.w.langs, Codec: n.w.codec, Parameters: n.w.params}, n.offer)
+	n.m.Configure(worker.Shape{Groups: n.w.groups, Segments: n.w.langs, Langs: n.w.langs, Codec: n.w.codec, Parameters: n.w.params}, n.offer)
 	n.reset()
 	switch zeros := map[int][]byte{}; {
 	case n.restored != nil:
 		n.restore()
 	case n.id == 1:
-		for u := range n.w.units {
+		for u := range n.w.groups {
 			zeros[u] = nil
 		}
 		n.m.Hold(0, zeros)
@@ -351,13 +351,13 @@ func (n *node) advance() error {
 		n.offer()
 	}
 	if s.Check {
-		var units []transport.Hash
+		var groups []transport.Hash
 		for _, x := range n.weights {
 			var b bytes.Buffer
 			binary.Write(&b, binary.LittleEndian, x)
-			units = append(units, transport.Sum(b.Bytes()))
+			groups = append(groups, transport.Sum(b.Bytes()))
 		}
-		n.m.Compare(n.step, units)
+		n.m.Compare(n.step, groups)
 	}
 	if n.w.perRow != nil {
 		time.Sleep(n.w.perRow(n.id, s.Share.Size()))
@@ -369,7 +369,7 @@ func (n *node) advance() error {
 		saving(n, s)
 	}
 	s.Losses(lossesOf(k, n.step, s.Share))
-	for u := range n.w.units {
+	for u := range n.w.groups {
 		if len(s.Rows()) > 0 {
 			if n.w.slow != nil {
 				n.w.slow(n.id, n.step, u)
@@ -406,17 +406,17 @@ func lossesOf(k protocol.Work, step int, s protocol.Share) []float64 {
 	return sums
 }
 
-// rows are this worker's gradient rows of a unit: every batch row adds values
+// rows are this worker's gradient rows of a group: every batch row adds values
 // that depend on it, on the weights and on nothing else.
 func (n *node) rows(k protocol.Work, share protocol.Share, segments []int, u int) (rows [][]float32, losses []float64) {
 	total := k.LangTokens()
 	for _, seg := range segments {
-		x := make([]float32, n.w.units[u])
+		x := make([]float32, n.w.groups[u])
 		for r := share.From; r < share.To; r++ {
 			if k.Segment[r] == seg {
 				scale := float32(k.Tokens[r]) / float32(total[k.Lang[r]])
 				for i := range x {
-					v := scale * unitNoise(n.step, r, u, i) * (1 + n.weights[u][i])
+					v := scale * groupNoise(n.step, r, u, i) * (1 + n.weights[u][i])
 					if !n.w.inexact {
 						v = float32(math.Round(float64(v)*(1<<20))) / (1 << 20)
 					}
@@ -429,17 +429,17 @@ func (n *node) rows(k protocol.Work, share protocol.Share, segments []int, u int
 	return rows, losses
 }
 
-// unitNoise is what a row adds; rows rounds it so that sums are exact in float32
+// groupNoise is what a row adds; rows rounds it so that sums are exact in float32
 // whatever the split.
-func unitNoise(step, row, unit, i int) float32 {
-	h := uint32(step)*0x9e3779b1 ^ uint32(row)*0x85ebca77 ^ uint32(unit)*0xc2b2ae3d ^ uint32(i)*0x27d4eb2f
+func groupNoise(step, row, group, i int) float32 {
+	h := uint32(step)*0x9e3779b1 ^ uint32(row)*0x85ebca77 ^ uint32(group)*0xc2b2ae3d ^ uint32(i)*0x27d4eb2f
 	h = (h ^ h>>15) * 0x2c1b3c6d
 	h = (h ^ h>>12) * 0x297a2d39
 	return float32(int32((h^h>>15)%64)-32) / 4096
 }
 
 func (n *node) resolve(s *worker.Step) error {
-	got := make([][]float32, len(n.w.units))
+	got := make([][]float32, len(n.w.groups))
 	for {
 		e, err := s.Next(true)
 		if err != nil {
@@ -447,20 +447,20 @@ func (n *node) resolve(s *worker.Step) error {
 		}
 		switch e.Kind {
 		case exchange.Sum:
-			d := make([]float32, n.w.units[e.Unit])
+			d := make([]float32, n.w.groups[e.Group])
 			for _, x := range e.Rows {
 				for i, v := range x {
 					d[i] += v / float32(n.w.langs)
 				}
 			}
-			if got[e.Unit], err = s.Resolved(e.Unit, d, func(norm2 float64) []byte { return []byte(fmt.Sprint(norm2)) }); err != nil {
+			if got[e.Group], err = s.Resolved(e.Group, d, func(norm2 float64) []byte { return []byte(fmt.Sprint(norm2)) }); err != nil {
 				return err
 			}
 			if err := n.at("resolved one"); err != nil {
 				return err
 			}
 		case exchange.Gradient:
-			got[e.Unit] = e.Gradient
+			got[e.Group] = e.Gradient
 		case exchange.Final:
 			if err := n.at("all is there"); err != nil {
 				return err
@@ -482,7 +482,7 @@ func (n *node) apply(s *worker.Step, got [][]float32) error {
 			break
 		}
 		if d == nil {
-			return fmt.Errorf("step %d is final without unit %d", n.step, u)
+			return fmt.Errorf("step %d is final without group %d", n.step, u)
 		}
 		for i, v := range d {
 			n.weights[u][i] -= 0.1 * v
@@ -525,7 +525,7 @@ func (n *node) share(s *worker.Step, got [][]float32) error {
 	if err := s.AllGatherWeights(); err != nil {
 		return err
 	}
-	if err := n.at("settled"); err != nil {
+	if err := n.at("weights gathered"); err != nil {
 		return err
 	}
 	for u := range n.weights {
@@ -671,7 +671,7 @@ func same(t testing.TB, what string, a, b *node) {
 	t.Helper()
 	for u := range a.weights {
 		if !slices.Equal(a.weights[u], b.weights[u]) {
-			t.Errorf("%s: unit %d differs", what, u)
+			t.Errorf("%s: group %d differs", what, u)
 			return
 		}
 	}

@@ -113,7 +113,7 @@ func (d *Distributed) shapeOf(names ...string) worker.Shape {
 		s.StepName = "outer step"
 	}
 	for _, u := range d.Store.Layout.Groups {
-		s.Units = append(s.Units, u.Size)
+		s.Groups = append(s.Groups, u.Size)
 	}
 	return s
 }

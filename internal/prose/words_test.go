@@ -39,6 +39,40 @@ func TestWords(t *testing.T) {
 	}
 }
 
+// replacedIn are words that are replaced in some packages only: elsewhere they have
+// another meaning.
+var replacedIn = map[string]map[string]string{
+	"internal/cluster": {"unit": "group", "units": "groups", "site": "peer", "settle": "final, gather", "settled": "final, gathered",
+		"remainder": "error feedback", "lackers": "missingAt"},
+	"bucket":    {"unit": "group", "units": "groups", "settle": "final", "site": "use", "sites": "uses"},
+	"transport": {"unit": "group", "units": "groups", "site": "peer"},
+}
+
+// TestWordsOfPackages is TestWords for words that are replaced in some packages only.
+func TestWordsOfPackages(t *testing.T) {
+	files := 0
+	eachText(t, func(path, text string) {
+		for dir, words := range replacedIn {
+			if !strings.HasPrefix(filepath.ToSlash(path), root+"/"+dir+"/") {
+				continue
+			}
+			files++
+			for i, line := range strings.Split(text, "\n") {
+				for _, w := range word.FindAllString(line, -1) {
+					if by := words[strings.ToLower(w)]; by != "" {
+						t.Errorf("%s:%d: %q is called %s here (docs/glossary.md)", path, i+1, w, by)
+					}
+				}
+			}
+		}
+	})
+	if files < 100 {
+		t.Errorf("only %d files seen", files)
+	}
+}
+
+var word = regexp.MustCompile(`\b[A-Za-z]+\b`)
+
 // TestDecisions holds that decisions have numbers of their own, in their names and titles.
 func TestDecisions(t *testing.T) {
 	paths, err := filepath.Glob(root + "/docs/adr/*.md")

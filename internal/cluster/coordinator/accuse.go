@@ -20,7 +20,7 @@ func pairOf(a, b uint32) pair {
 	return pair{a, b}
 }
 
-// separation is a pair that cannot exchange transfers: neither owns units, as owners
+// separation is a pair that cannot exchange transfers: neither owns groups, as owners
 // send to everyone. It is tried again, each time later.
 type separation struct {
 	until time.Time
@@ -68,7 +68,7 @@ func (c *Coordinator) problem(m *member, p protocol.Problem) {
 	case c.work.PartTokens(c.share(bad.id))[p.Row] == 0:
 	case p.Kind == protocol.ProblemValues && bad == m && c.without[m.id] == "": // of itself, a machine is believed
 		c.drop(map[uint32]string{m.id: p.Text})
-	case bad != m && bad.id != c.opt.Local && p.Unit >= 0 && p.Unit < len(c.plan.Owners) && c.plan.Owners[p.Unit] == m.id:
+	case bad != m && bad.id != c.opt.Local && p.Group >= 0 && p.Group < len(c.plan.Owners) && c.plan.Owners[p.Group] == m.id:
 		c.accused(m, bad, p)
 	}
 }
@@ -83,9 +83,9 @@ func (c *Coordinator) share(w uint32) protocol.Share {
 	return protocol.Share{Worker: w}
 }
 
-// accused weighs what a unit's owner says of rows that it was sent. The coordinator's
+// accused weighs what a group's owner says of rows that it was sent. The coordinator's
 // own worker is believed, and a majority is; one other is not: the two are kept
-// apart, and who owns the unit then sees for itself.
+// apart, and who owns the group then sees for itself.
 func (c *Coordinator) accused(by, bad *member, p protocol.Problem) {
 	key := accusation{bad.id, p.Kind}
 	if c.accusers[key] == nil {
@@ -161,7 +161,7 @@ func (c *Coordinator) reached(m *member, r protocol.Reached) {
 	}
 }
 
-// separate has two members own no units for a while.
+// separate has two members own no groups for a while.
 func (c *Coordinator) separate(a, b *member, why string) {
 	key := pairOf(a.id, b.id)
 	x := c.apart[key]

@@ -10,7 +10,7 @@ import (
 )
 
 // bare is a coordinator without a loop, with members whose messages nobody takes, in the
-// middle of a commit; worker 1 is its own and the last two of the members own the units.
+// middle of a commit; worker 1 is its own and the last two of the members own the groups.
 func bare(ids ...uint32) *Coordinator {
 	c := &Coordinator{opt: Options{Local: 1}, events: make(chan func(), 64), members: map[uint32]*member{},
 		apart: map[pair]*separation{}, barred: map[uint32]bars{}, pending: &protocol.Commit{}, plan: &protocol.Plan{Owners: ids[len(ids)-2:]}}
@@ -23,7 +23,7 @@ func bare(ids ...uint32) *Coordinator {
 }
 
 // Only the worker that was asked can answer whether it reaches another, and only that
-// question: the one that complains cannot take an owner's units by itself.
+// question: the one that complains cannot take an owner's groups by itself.
 func TestOnlyTheAskedAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := bare(1, 2, 3, 4)

@@ -46,7 +46,7 @@ func (c *Coordinator) record() {
 	}()
 }
 
-// storePatience is how long the store may take to answer before it is asked again; the
+// storeLimit is how long the store may take to answer before it is asked again; the
 // coordinator's end ends the question too.
 const storeLimit = 10 * time.Second
 
@@ -114,9 +114,9 @@ func (c *Coordinator) summary(root transport.Hash) *protocol.Commit {
 	return k
 }
 
-// lack counts the steps in a row in which nothing was counted of a language that the
+// countMissing counts the steps in a row in which nothing was counted of a language that the
 // batch has, and tells the user.
-func (c *Coordinator) lack(k *protocol.Commit) {
+func (c *Coordinator) countMissing(k *protocol.Commit) {
 	lacking := false
 	for lang, planned := range c.work.LangTokens() {
 		if planned > 0 && (lang >= len(k.Tokens) || k.Tokens[lang] == 0) {
@@ -124,8 +124,8 @@ func (c *Coordinator) lack(k *protocol.Commit) {
 			lacking = true
 		}
 	}
-	if c.lacked++; !lacking {
-		c.lacked = 0
+	if c.missing++; !lacking {
+		c.missing = 0
 	}
 }
 
@@ -160,7 +160,7 @@ func (c *Coordinator) advance(k *protocol.Commit) {
 		}
 		c.send(m, transport.Pack(protocol.MsgCommit, k))
 	}
-	c.lack(k)
+	c.countMissing(k)
 	c.advanced = time.Now()
 	c.graceUntil = c.advanced.Add(max(graceLeast, took/4))
 	c.step, c.last, c.plan, c.waiting = c.step+1, k, nil, ""

@@ -18,7 +18,7 @@ import (
 	"concord/transport"
 )
 
-// CoordinatorOptions are what a coordinator needs to know of the run.
+// Options are what a coordinator needs to know of the run.
 type Options struct {
 	Store   store.Store
 	Local   uint32          // worker number of this process; its step leads the run
@@ -26,7 +26,7 @@ type Options struct {
 	Config  json.RawMessage // for workers
 	Files   []protocol.File
 	Open    func(name string) (io.ReadCloser, error) // the content of a file
-	Units   []int                                    // elements by unit
+	Groups  []int                                    // elements by group
 	Work    func(step int) protocol.Work
 	Codec   transport.Codec
 	SeqLen  int
@@ -97,9 +97,9 @@ type Coordinator struct {
 	end            *protocol.End         // how, where machines are told
 	announced      string                // whose shares were last explained
 	traffic        protocol.Alternatives // of those
-	lacked         int                   // steps in a row without some language
+	missing        int                   // steps in a row without some language
 	without        map[uint32]string     // whose rows the present step goes on without, and why
-	stalled        map[uint32]bool       // who does not resolve its units in the present step
+	stalled        map[uint32]bool       // who does not resolve its groups in the present step
 	accusers       map[accusation]map[uint32]bool
 	apart          map[pair]*separation
 	given          []protocol.Share // of the present generation, as first planned
@@ -113,7 +113,7 @@ type Coordinator struct {
 	revoked        atomic.Pointer[[]uint32]
 	waiting        string
 	rollback       time.Time // when to give up hoping for a machine with newer state
-	momentsMissing time.Time // since when units' moments are missing
+	momentsMissing time.Time // since when groups' moments are missing
 	err            error
 }
 
@@ -138,10 +138,10 @@ type member struct {
 	done    *protocol.Done // of the present plan's epoch
 	first   bool           // was there before the first step
 	counted bool           // did the last step
-	units   int            // owned under the latest plan
+	groups  int            // owned under the latest plan
 	out     chan transport.Message
 	hashes  *protocol.Hashes
-	moments string // by unit, as Ready told it
+	moments string // by group, as Ready told it
 	trained bool   // likewise
 	drifts  int    // times that its weights were not those of the others
 
@@ -194,7 +194,7 @@ type Eviction struct {
 	Reason string    `json:"reason"`
 }
 
-// NewCoordinator raises the term in the store, so that an
+// New raises the term in the store, so that an
 // earlier coordinator can commit no more, and goes on after the last committed
 // step, or at start where there is none.
 func New(ctx context.Context, o Options, start int) (*Coordinator, error) {

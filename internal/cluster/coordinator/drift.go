@@ -17,8 +17,8 @@ const mostDrifts = 1
 func (c *Coordinator) repair(step int) {
 	told := map[uint32][]transport.Hash{}
 	for _, m := range c.sorted() {
-		if m.hashes != nil && m.hashes.Step == step && len(m.hashes.Unit) == len(c.opt.Units) {
-			told[m.id] = m.hashes.Unit
+		if m.hashes != nil && m.hashes.Step == step && len(m.hashes.Groups) == len(c.opt.Groups) {
+			told[m.id] = m.hashes.Groups
 		}
 	}
 	if len(told) < 2 {
@@ -27,15 +27,15 @@ func (c *Coordinator) repair(step int) {
 	right := popular(told, c.opt.Local)
 	for _, m := range c.sorted() {
 		if mine, ok := told[m.id]; ok {
-			if units := differ(mine, told[right]); len(units) > 0 {
-				c.drifted(m, c.members[right], units)
+			if groups := differ(mine, told[right]); len(groups) > 0 {
+				c.drifted(m, c.members[right], groups)
 			}
 		}
 	}
 }
 
 // drifted has a machine fetch the right weights, or puts it out.
-func (c *Coordinator) drifted(m, right *member, units []int) {
+func (c *Coordinator) drifted(m, right *member, groups []int) {
 	m.drifts++
 	if same := m.hello.Device == right.hello.Device; same && m.drifts > mostDrifts && m.id != c.opt.Local {
 		c.ban(m,
@@ -43,8 +43,8 @@ func (c *Coordinator) drifted(m, right *member, units []int) {
 				right.hello.Name))
 		return
 	}
-	c.logf("the weights of %s differ from those of %s in %d of %d units (the first: %d): it fetches them", m.hello.Name, right.hello.Name,
-		len(units), len(c.opt.Units), units[0])
+	c.logf("the weights of %s differ from those of %s in %d of %d groups (the first: %d): it fetches them", m.hello.Name, right.hello.Name,
+		len(groups), len(c.opt.Groups), groups[0])
 	c.resync(m)
 }
 
@@ -66,12 +66,12 @@ func popular(told map[uint32][]transport.Hash, first uint32) uint32 {
 	return best
 }
 
-// differ lists the units whose hashes differ.
-func differ(a, b []transport.Hash) (units []int) {
+// differ lists the groups whose hashes differ.
+func differ(a, b []transport.Hash) (groups []int) {
 	for u := range a {
 		if a[u] != b[u] {
-			units = append(units, u)
+			groups = append(groups, u)
 		}
 	}
-	return units
+	return groups
 }

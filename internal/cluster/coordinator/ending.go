@@ -68,7 +68,7 @@ func (c *Coordinator) Abandon() {
 	c.wg.Wait()
 }
 
-// ErrDeposed says that a coordinator was elected and is no more.
+// ErrLostLeadership says that a coordinator was elected and is no more.
 var ErrLostLeadership = errors.New("this machine leads no longer")
 
 // keepEvictions is how many the status shows.

@@ -36,13 +36,13 @@ func (c *Coordinator) explain(p *protocol.Plan) {
 		float64(a.Plain.Total())/mb)
 }
 
-// upBytes is a unit's row on the wire.
-func (c *Coordinator) upBytes(unit int) int64 { return int64(c.opt.Codec.Size(c.opt.Units[unit])) }
+// upBytes is a group's row on the wire.
+func (c *Coordinator) upBytes(group int) int64 { return int64(c.opt.Codec.Size(c.opt.Groups[group])) }
 
-// downBytes is what a unit's owner sends to so many others.
-func (c *Coordinator) downBytes(unit, others int) int64 {
+// downBytes is what a group's owner sends to so many others.
+func (c *Coordinator) downBytes(group, others int) int64 {
 	if c.opt.Parameters && others > 0 { // and the gradient, to the backup
-		return int64(transport.F32.Size(c.opt.Units[unit])*others) + c.upBytes(unit)
+		return int64(transport.F32.Size(c.opt.Groups[group])*others) + c.upBytes(group)
 	}
-	return c.upBytes(unit) * int64(others)
+	return c.upBytes(group) * int64(others)
 }

@@ -45,7 +45,7 @@ func (c *Coordinator) survived() bool {
 // initialSync has the machines that are there before the first step fetch its weights,
 // so that all of them take part in it.
 func (c *Coordinator) initialSync() bool {
-	none := make([]uint32, len(c.opt.Units))
+	none := make([]uint32, len(c.opt.Groups))
 	p := &protocol.Plan{InitialSync: true, Step: c.step, Sources: map[uint32]uint32{}, Owners: none, Since: none, Backups: none, Holders: none}
 	for _, m := range c.sorted() {
 		p.Members = append(p.Members, protocol.Address{Worker: m.id, Name: m.hello.Name, Addr: m.addr, Punch: m.punched})
@@ -201,7 +201,7 @@ func (c *Coordinator) replan(old *protocol.Plan) {
 	for seg := range w.SegmentTokens(protocol.Share{From: 0, To: len(w.Lang)}) {
 		switch {
 		case alive[seg]:
-		case !c.opt.NoDeadline && c.lacked < mostLacking && len(alive) > 0:
+		case !c.opt.NoDeadline && c.missing < mostMissing && len(alive) > 0:
 			c.logf("%s goes on without language %s: nobody else has rows of it", c.named(c.step+1), c.segment(seg))
 		default:
 			c.logf("%s is done again: nobody else has rows of language %s", c.named(c.step+1), c.segment(seg))
@@ -213,9 +213,9 @@ func (c *Coordinator) replan(old *protocol.Plan) {
 	c.sendPlan(p, old)
 }
 
-// mostLacking is for how many steps in a row there may be languages that nothing was
+// mostMissing is for how many steps in a row there may be languages that nothing was
 // counted of.
-const mostLacking = 3
+const mostMissing = 3
 
 // sendPlan completes a plan with owners, members and sources, and sends it.
 func (c *Coordinator) sendPlan(p, old *protocol.Plan) {
@@ -259,7 +259,7 @@ func (c *Coordinator) sendPlan(p, old *protocol.Plan) {
 	again := old == nil || old.Generation != p.Generation || len(p.Shares) != len(old.Shares) // sums begin again
 	if c.opt.Parameters {
 		p.Holders = c.holders()
-		p.Owners, p.Backups = protocol.Place(c.opt.Units, owners, p.Holders)
+		p.Owners, p.Backups = protocol.Place(c.opt.Groups, owners, p.Holders)
 		if old != nil && old.Generation == p.Generation {
 			p.Owners, p.Backups, p.Holders = old.Owners, old.Backups, old.Holders
 		}
@@ -273,16 +273,16 @@ func (c *Coordinator) sendPlan(p, old *protocol.Plan) {
 	}
 	c.plan = p
 	for _, m := range c.members {
-		m.units = ownedBy(p, m.id)
+		m.groups = ownedBy(p, m.id)
 	}
 	for _, a := range p.Members {
 		c.send(c.members[a.Worker], transport.Pack(protocol.MsgPlan, p))
 	}
 }
 
-// owners keeps the units of those who are still there where they are.
+// owners keeps the groups of those who are still there where they are.
 func (c *Coordinator) owners(old *protocol.Plan, workers []uint32) []uint32 {
-	fresh := protocol.Owners(c.opt.Units, workers)
+	fresh := protocol.Owners(c.opt.Groups, workers)
 	if old == nil {
 		return fresh
 	}

@@ -10,7 +10,7 @@ import (
 	"concord/transport"
 )
 
-// Which shares count is decided here, once a step and for all units alike; so is who
+// Which shares count is decided here, once a step and for all groups alike; so is who
 // is put out because a step does not end. Both go by what the workers report in their
 // heartbeats, no one of which is believed about another: what most owners lack, or
 // the coordinator's own worker does, is not there; what a few say they lack is theirs
@@ -22,8 +22,8 @@ type blame struct {
 	what string
 }
 
-// lackers are those of the workers among whom a report of this plan lists w.
-func (c *Coordinator) lackers(among []*member, w uint32, list func(protocol.Progress) []uint32) (out []*member) {
+// missingAt are those of the workers among whom a report of this plan lists w.
+func (c *Coordinator) missingAt(among []*member, w uint32, list func(protocol.Progress) []uint32) (out []*member) {
 	for _, m := range among {
 		if c.knows(m) && slices.Contains(list(m.progress), w) {
 			out = append(out, m)
@@ -56,7 +56,7 @@ func (c *Coordinator) lateRows() (out []blame) {
 		if m == nil || s.Size() == 0 {
 			continue
 		}
-		lack := c.lackers(owners, m.id, func(p protocol.Progress) []uint32 { return p.Rows })
+		lack := c.missingAt(owners, m.id, func(p protocol.Progress) []uint32 { return p.Rows })
 		switch {
 		case c.knows(m) && m.progress.Computing:
 			out = append(out, blame{m, "it computes its rows"})
@@ -73,9 +73,9 @@ func (c *Coordinator) lateRows() (out []blame) {
 	return out
 }
 
-// lateUnits are the owners whose units the present plan waits for, when no rows are
+// lateGroups are the owners whose groups the present plan waits for, when no rows are
 // missing.
-func (c *Coordinator) lateUnits() (out []blame) {
+func (c *Coordinator) lateGroups() (out []blame) {
 	var waiting []*member
 	for _, a := range c.plan.Members {
 		if m := c.members[a.Worker]; m != nil && m.done == nil {
@@ -83,14 +83,14 @@ func (c *Coordinator) lateUnits() (out []blame) {
 		}
 	}
 	for _, o := range c.present(c.plan.Owners) {
-		lack := c.lackers(waiting, o.id, func(p protocol.Progress) []uint32 { return p.Units })
+		lack := c.missingAt(waiting, o.id, func(p protocol.Progress) []uint32 { return p.Groups })
 		if len(lack) == 0 {
 			continue
 		}
 		for _, x := range c.answerable(o, lack, len(waiting)) {
-			what := "its units are not resolved"
+			what := "its groups are not resolved"
 			if x != o {
-				what = "it lacks units of " + o.hello.Name + " that others have"
+				what = "it lacks groups of " + o.hello.Name + " that others have"
 			}
 			out = append(out, blame{x, what})
 		}
@@ -103,7 +103,7 @@ func (c *Coordinator) blocking() []blame {
 	if out := c.lateRows(); len(out) > 0 {
 		return out
 	}
-	if out := c.lateUnits(); len(out) > 0 {
+	if out := c.lateGroups(); len(out) > 0 {
 		return out
 	}
 	var out []blame
@@ -200,7 +200,7 @@ func (c *Coordinator) answered() {
 	c.decide(c.plan.Generation)
 }
 
-// decide does without the rows that are late, for all units alike, where what is
+// decide does without the rows that are late, for all groups alike, where what is
 // left is enough: half of the batch, so that machines do not time each other out,
 // and every language, or what may be missing.
 func (c *Coordinator) decide(generation uint32) {
@@ -221,7 +221,7 @@ func (c *Coordinator) decide(generation uint32) {
 	case len(without) > 0:
 		c.drop(without)
 	case len(rows) == 0 && last && !c.opt.Parameters:
-		c.relieve(c.lateUnits())
+		c.moveGroups(c.lateGroups())
 	}
 }
 
@@ -239,7 +239,7 @@ func (c *Coordinator) spare(w uint32, without map[uint32]string, last bool) bool
 	if 2*left < all {
 		return false
 	}
-	if last || c.lacked < mostLacking {
+	if last || c.missing < mostMissing {
 		return true
 	}
 	for seg := range c.work.SegmentTokens(c.plan.ShareOf(w)) {
@@ -263,13 +263,13 @@ func (c *Coordinator) drop(without map[uint32]string) {
 	c.replan(old)
 }
 
-// relieve takes their units from owners that do not resolve them, in this step.
-func (c *Coordinator) relieve(late []blame) {
+// moveGroups takes their groups from owners that do not resolve them, in this step.
+func (c *Coordinator) moveGroups(late []blame) {
 	moved := false
 	for _, b := range late {
 		if b.m.id != c.opt.Local && !b.m.compiles() && slices.Contains(c.plan.Owners, b.m.id) {
 			c.stalled[b.m.id], moved = true, true
-			c.logf("%s: others resolve the units of %s: it has not after %.1f s", c.named(c.step+1), b.m.hello.Name, time.Since(c.planned).Seconds())
+			c.logf("%s: others resolve the groups of %s: it has not after %.1f s", c.named(c.step+1), b.m.hello.Name, time.Since(c.planned).Seconds())
 		}
 	}
 	if moved {

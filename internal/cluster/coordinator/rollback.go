@@ -65,7 +65,7 @@ func (c *Coordinator) goBack(local *member) string {
 func (c *Coordinator) furthest(local *member) *member {
 	best := local
 	for _, m := range c.sorted() {
-		whole := !c.opt.Parameters || len(m.moments) == len(c.opt.Units) && !strings.ContainsRune(m.moments, protocol.HoldsNone)
+		whole := !c.opt.Parameters || len(m.moments) == len(c.opt.Groups) && !strings.ContainsRune(m.moments, protocol.HoldsNone)
 		if m.state && m.holds > best.holds && m.addr != "" && whole {
 			best = m
 		}

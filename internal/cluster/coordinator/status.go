@@ -29,10 +29,10 @@ type MemberStatus struct {
 	Punched bool `json:"punched,omitempty"`
 	// Apart are the workers that it cannot exchange buckets with, for now: both own none.
 	Apart    []uint32 `json:"apart,omitempty"`
-	State    string   `json:"state"` // "joining", "catching up", "working"
-	Step     int      `json:"step"`  // steps applied
-	Rows     int      `json:"rows"`  // of its share
-	Units    int      `json:"units"` // owned
+	State    string   `json:"state"`  // "joining", "catching up", "working"
+	Step     int      `json:"step"`   // steps applied
+	Rows     int      `json:"rows"`   // of its share
+	Groups   int      `json:"groups"` // owned
 	Speed    float64  `json:"tokens_per_second"`
 	Waited   float64  `json:"waited_seconds"`    // in the last step, for others
 	WaitedOn float64  `json:"waited_on_seconds"` // in the last step, by the owner that waited longest for it
@@ -70,7 +70,7 @@ func (x *MemberStatus) add(m *member, c *Coordinator) {
 	if link.PacketsSent > 0 {
 		x.Lost = float64(link.PacketsLost) / float64(link.PacketsSent)
 	}
-	x.Units = m.units // also between two plans
+	x.Groups = m.groups // also between two plans
 	if d := m.last; d != nil {
 		x.Waited, x.Sent, x.Received = d.Waited.Seconds(), d.Sent, d.Received
 	}

@@ -92,10 +92,10 @@ func TestTrafficIsThatOfDataParallelism(t *testing.T) {
 	w := batch(4, 4, 4, 4)
 	who := []Candidate{{Worker: 1}, {Worker: 2}, {Worker: 3}, {Worker: 4}}
 	members := []uint32{1, 2, 3, 4}
-	units := []int{100, 200, 300, 400}
-	a := Compare(w, Assign(w, who, nil), Owners(units, members), func(u int) int64 { return 2 * int64(units[u]) }, func(u,
+	groups := []int{100, 200, 300, 400}
+	a := Compare(w, Assign(w, who, nil), Owners(groups, members), func(u int) int64 { return 2 * int64(groups[u]) }, func(u,
 		others int) int64 {
-		return 2 * int64(units[u]*others)
+		return 2 * int64(groups[u]*others)
 	}, members)
 	if a.Chosen.Total() != a.Plain.Total() || a.Plain.Total() != 2*3*2*1000 { // (W−1)·P up and as much down, 2 bytes each
 		t.Errorf("chosen %d, plain %d", a.Chosen.Total(), a.Plain.Total())

@@ -34,7 +34,7 @@ const (
 	MsgReach // a worker answers with Reached
 )
 
-// msgReached answers msgReach.
+// MsgReached answers msgReach.
 const MsgReached = MsgReach + 1
 
 // Messages of hole punching, see punch.go.
@@ -80,7 +80,7 @@ type Ready struct {
 	Trained bool `json:"trained,omitempty"`
 	// Saved says, from the machine that leads, that it has saved its state before Step.
 	Saved bool `json:"saved,omitempty"`
-	// Moments is, in parameters mode, one of holds… for each unit: whose moments
+	// Moments is, in parameters mode, one of holds… for each group: whose moments
 	// before Step are here.
 	Moments string `json:"moments,omitempty"`
 }
@@ -93,9 +93,9 @@ type Plan struct {
 	Generation uint32            `json:"generation"` // epoch in which the shares were made
 	Step       int               `json:"step"`
 	Members    []Address         `json:"members"`           // who receives the resolved buckets
-	Owners     []uint32          `json:"owners"`            // by unit
-	Since      []uint32          `json:"since"`             // epoch in which the unit's owner began to add up its rows
-	Shares     []Share           `json:"shares"`            // that count, for every unit alike
+	Owners     []uint32          `json:"owners"`            // by group
+	Since      []uint32          `json:"since"`             // epoch in which the group's owner began to add up its rows
+	Shares     []Share           `json:"shares"`            // that count, for every group alike
 	Without    map[uint32]string `json:"without,omitempty"` // whose rows the step goes on without, and why
 	Sources    map[uint32]uint32 `json:"sources,omitempty"` // who gets the state before this step, from whom
 	Revoked    []uint32          `json:"revoked,omitempty"`
@@ -108,7 +108,7 @@ type Plan struct {
 	// InitialSync: only Sources and Members count; the step's own plan follows.
 	InitialSync bool `json:"initial_sync,omitempty"`
 
-	// In parameters mode, by unit: who can take over from the owner, 0 for nobody,
+	// In parameters mode, by group: who can take over from the owner, 0 for nobody,
 	// and where owner and backup get the moments before the step if they have not.
 	Backups []uint32 `json:"backups,omitempty"`
 	Holders []uint32 `json:"holders,omitempty"`
@@ -123,7 +123,7 @@ type Address struct {
 	Punch bool `json:"punch,omitempty"`
 }
 
-// source says that somebody gets the state before the step from a worker.
+// IsSource says that somebody gets the state before the step from a worker.
 func (p *Plan) IsSource(worker uint32) bool {
 	for _, w := range p.Sources {
 		if w == worker {
@@ -133,12 +133,12 @@ func (p *Plan) IsSource(worker uint32) bool {
 	return false
 }
 
-// member says that a worker receives the resolved buckets.
+// HasMember says that a worker receives the resolved buckets.
 func (p *Plan) HasMember(worker uint32) bool {
 	return slices.ContainsFunc(p.Members, func(a Address) bool { return a.Worker == worker })
 }
 
-// share is a worker's, empty where it has none.
+// ShareOf is a worker's, empty where it has none.
 func (p *Plan) ShareOf(worker uint32) Share {
 	for _, s := range p.Shares {
 		if s.Worker == worker {
@@ -170,13 +170,13 @@ type Commit struct {
 	Root   transport.Hash `json:"root"`
 	Loss   []float64      `json:"loss"`   // sums by language over the rows that were counted
 	Tokens []int          `json:"tokens"` // supervised tokens of those rows, by language
-	Shares []Share        `json:"shares"` // the rows that were counted, for every unit alike, and who computed them
+	Shares []Share        `json:"shares"` // the rows that were counted, for every group alike, and who computed them
 }
 
-// Hashes are a worker's weights and moments before a step, by unit.
+// Hashes are a worker's weights and moments before a step, by group.
 type Hashes struct {
-	Step int              `json:"step"`
-	Unit []transport.Hash `json:"unit"`
+	Step   int              `json:"step"`
+	Groups []transport.Hash `json:"groups"`
 }
 
 // Problem is something that a worker reports. A report on another worker is an
@@ -189,7 +189,7 @@ type Problem struct {
 	// The transfer that ProblemValues and ProblemContradiction are about.
 	Step       int    `json:"step,omitempty"`
 	Generation uint32 `json:"generation,omitempty"`
-	Unit       int    `json:"unit,omitempty"`
+	Group      int    `json:"group,omitempty"`
 	Row        int    `json:"row,omitempty"`
 }
 
@@ -208,8 +208,8 @@ const (
 type Progress struct {
 	Epoch     uint32   `json:"epoch,omitempty"` // of the plan that this is about
 	Computing bool     `json:"computing,omitempty"`
-	Rows      []uint32 `json:"rows,omitempty"`  // workers whose rows this owner lacks
-	Units     []uint32 `json:"units,omitempty"` // owners whose units are not here; itself: not resolved yet
+	Rows      []uint32 `json:"rows,omitempty"`   // workers whose rows this owner lacks
+	Groups    []uint32 `json:"groups,omitempty"` // owners whose groups are not here; itself: not resolved yet
 }
 
 // Reach asks a worker whether it has a connection to another, or can make one.
@@ -241,29 +241,29 @@ type Poke struct {
 	Addr string `json:"addr"`
 }
 
-// What Ready tells of a unit's moments.
+// What Ready tells of a group's moments.
 const (
 	HoldsNone   = '0'
 	HoldsBackup = '1' // equal to the owner's up to rounding
 	HoldsOwner  = '2'
 )
 
-// heartbeat is how often both sides say that they are there.
+// Heartbeat is how often both sides say that they are there.
 const Heartbeat = 500 * time.Millisecond
 
-// revokedText is told to a worker whose certificate is worth nothing any more.
+// RevokedText is told to a worker whose certificate is worth nothing any more.
 const RevokedText = "its certificate was revoked on machine 1 (concord revoke)"
 
-// pokeFor is how long a machine pokes an address: as long as a dial takes.
+// PokeFor is how long a machine pokes an address: as long as a dial takes.
 const PokeFor = 5 * time.Second
 
-// check refuses a plan that is not one of a model of so many units.
-func (p *Plan) Valid(units int, parameters bool) error {
-	if len(p.Owners) != units || len(p.Since) != units || p.Step < 0 {
-		return fmt.Errorf("owners of %d units; the model has %d: the machines do not run the same configuration or version", len(p.Owners), units)
+// Valid refuses a plan that is not one of a model of so many groups.
+func (p *Plan) Valid(groups int, parameters bool) error {
+	if len(p.Owners) != groups || len(p.Since) != groups || p.Step < 0 {
+		return fmt.Errorf("owners of %d groups; the model has %d: the machines do not run the same configuration or version", len(p.Owners), groups)
 	}
-	if parameters && (len(p.Backups) != units || len(p.Holders) != units) {
-		return fmt.Errorf("backups of %d units, holders of %d; the model has %d", len(p.Backups), len(p.Holders), units)
+	if parameters && (len(p.Backups) != groups || len(p.Holders) != groups) {
+		return fmt.Errorf("backups of %d groups, holders of %d; the model has %d", len(p.Backups), len(p.Holders), groups)
 	}
 	return nil
 }

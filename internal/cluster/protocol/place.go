@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Owners gives every unit an owner: the largest units first, each to the worker
+// Owners gives every group an owner: the largest groups first, each to the worker
 // with the least so far. Workers must not be empty; the result is a pure function
 // of its arguments.
 func Owners(sizes []int, workers []uint32) []uint32 {
@@ -34,8 +34,8 @@ func Owners(sizes []int, workers []uint32) []uint32 {
 // before moments move: 8 bytes a value, once.
 const moveSlack = 0.25
 
-// Place gives every unit an owner and a backup among workers, of which there is
-// one at least. holders are those who have the moments: units stay with them, but
+// Place gives every group an owner and a backup among workers, of which there is
+// one at least. holders are those who have the moments: groups stay with them, but
 // for what evens out the owners' loads. The backup is the next worker in the
 // order of numbers, 0 where there is none. The result is a pure function of its
 // arguments.
@@ -67,9 +67,9 @@ func Place(sizes []int, workers, holders []uint32) (owners, backups []uint32) {
 	return owners, backups
 }
 
-// bestMove is the unit whose move to the worker with the least evens the two out
-// best, from the worker with the most that has such a unit; −1 for none.
-func bestMove(sizes []int, owners []uint32, load map[uint32]int, workers []uint32) (unit int, to uint32) {
+// bestMove is the group whose move to the worker with the least evens the two out
+// best, from the worker with the most that has such a group; −1 for none.
+func bestMove(sizes []int, owners []uint32, load map[uint32]int, workers []uint32) (group int, to uint32) {
 	order := slices.Clone(workers)
 	slices.SortStableFunc(order, func(a, b uint32) int { return cmp.Compare(load[b], load[a]) })
 	to = order[len(order)-1]

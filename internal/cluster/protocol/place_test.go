@@ -13,7 +13,7 @@ func TestPlace(t *testing.T) {
 	for u, w := range owners {
 		load[w] += sizes[u]
 		if backups[u] == w || !slices.Contains(workers, backups[u]) {
-			t.Errorf("unit %d of worker %d has the backup %d", u, w, backups[u])
+			t.Errorf("group %d of worker %d has the backup %d", u, w, backups[u])
 		}
 	}
 	if len(load) != 3 || slices.Max([]int{load[1], load[2], load[3]}) > 50 {
@@ -26,12 +26,12 @@ func TestPlace(t *testing.T) {
 	for u, w := range ownersOf(Place(sizes, []uint32{1, 2, 3, 4}, owners)) {
 		if w != owners[u] {
 			if moved++; w != 4 {
-				t.Errorf("unit %d moved to worker %d", u, w)
+				t.Errorf("group %d moved to worker %d", u, w)
 			}
 		}
 	}
 	if moved == 0 || moved > 3 {
-		t.Errorf("%d units moved to the newcomer", moved)
+		t.Errorf("%d groups moved to the newcomer", moved)
 	}
 	if _, backups := Place(sizes, []uint32{1}, owners); slices.Max(backups) != 0 {
 		t.Errorf("backups %v on one machine", backups)

@@ -11,7 +11,7 @@ import (
 // ErrValue marks a contribution that cannot be added up.
 var ErrValue = errors.New("a value that cannot be summed")
 
-// summable says which value cannot be added, if any.
+// Summable says which value cannot be added, if any.
 func Summable(x []float32) error {
 	for i, v := range x {
 		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
@@ -21,7 +21,7 @@ func Summable(x []float32) error {
 	return nil
 }
 
-// addend is what one contribution adds to a row of a unit: values times scale.
+// Addend is what one contribution adds to a row of a group: values times scale.
 type Addend struct {
 	Worker uint32
 	Values []float32
@@ -31,7 +31,7 @@ type Addend struct {
 // sumBlock is how many values are added up at a time: their sums stay in the cache.
 const sumBlock = 4096
 
-// sum adds up a row's addends in float64, in the order of the workers, which is that
+// Sum adds up a row's addends in float64, in the order of the workers, which is that
 // of their rows in the batch, whatever the order in which they came; the result is
 // scaled by planned/counted tokens of the row's language: contributions were scaled
 // for all planned tokens. No range is assumed: tiny values keep their bits, and large

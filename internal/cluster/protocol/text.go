@@ -11,14 +11,14 @@ import (
 	"concord/transport"
 )
 
-// logf logs a sentence for the user, unless there is no log.
+// Logf logs a sentence for the user, unless there is no log.
 func Logf(l *slog.Logger, format string, args ...any) {
 	if l != nil {
 		l.Info(fmt.Sprintf(format, args...))
 	}
 }
 
-// plain is a name or one line of text from another machine, without anything that a
+// Plain is a name or one line of text from another machine, without anything that a
 // terminal might obey.
 func Plain(s string) string {
 	return strings.Map(func(r rune) rune {
@@ -29,7 +29,7 @@ func Plain(s string) string {
 	}, s)
 }
 
-// lines is plain for text of several lines.
+// Lines is plain for text of several lines.
 func Lines(s string) string {
 	out := strings.Split(s, "\n")
 	for i, l := range out {
@@ -38,7 +38,7 @@ func Lines(s string) string {
 	return strings.Join(out, "\n")
 }
 
-// checkText refuses JSON from another machine in whose strings there is something
+// CheckText refuses JSON from another machine in whose strings there is something
 // that a terminal might obey: parts of it are shown.
 func CheckText(what string, b json.RawMessage) error {
 	var v any

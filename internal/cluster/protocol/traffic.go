@@ -20,10 +20,10 @@ func (t Traffic) Most() int64 {
 }
 
 // Cost computes what a step sends under shares and owners: every worker one row
-// per language (segment) that it has tokens of to each unit's owner, each owner
-// its units to all others. up are the bytes of a unit's row, down those of what its
+// per language (segment) that it has tokens of to each group's owner, each owner
+// its groups to all others. up are the bytes of a group's row, down those of what its
 // owner sends to so many others.
-func Cost(w Work, shares []Share, owners []uint32, up func(unit int) int64, down func(unit, others int) int64, members []uint32) Traffic {
+func Cost(w Work, shares []Share, owners []uint32, up func(group int) int64, down func(group, others int) int64, members []uint32) Traffic {
 	t := Traffic{Up: map[uint32]int64{}}
 	for _, s := range shares {
 		rows := int64(len(w.PartTokens(s)))
@@ -52,7 +52,7 @@ type Alternatives struct {
 
 // Compare computes what a step sends in the ways to divide its rows, with up and
 // down as Cost has them.
-func Compare(w Work, shares []Share, owners []uint32, up func(int) int64, down func(unit, others int) int64, members []uint32) Alternatives {
+func Compare(w Work, shares []Share, owners []uint32, up func(int) int64, down func(group, others int) int64, members []uint32) Alternatives {
 	one := Work{Segments: 1, Langs: 1, Segment: make([]int, len(w.Lang)), Lang: make([]int, len(w.Lang)), Tokens: w.Tokens}
 	dealt := Work{Segments: w.Segments, Langs: w.Langs, Whole: w.Whole}
 	for k := range len(shares) { // row k, k+W, … go to the k-th worker

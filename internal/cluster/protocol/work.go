@@ -23,7 +23,7 @@ type Share struct {
 // Size is how many rows it is.
 func (s Share) Size() int { return s.To - s.From }
 
-// segments are the gradient rows that a share has tokens of, with their tokens.
+// SegmentTokens are the gradient rows that a share has tokens of, with their tokens.
 func (w Work) SegmentTokens(s Share) map[int]int {
 	out := map[int]int{}
 	for r := s.From; r < s.To; r++ {
@@ -34,7 +34,7 @@ func (w Work) SegmentTokens(s Share) map[int]int {
 	return out
 }
 
-// parts are the gradient rows that a share's machine sends, with the tokens that
+// PartTokens are the gradient rows that a share's machine sends, with the tokens that
 // they are of: its segments, or one for all of them, which has the first's number.
 func (w Work) PartTokens(s Share) map[int]int {
 	segments := w.SegmentTokens(s)
@@ -48,7 +48,7 @@ func (w Work) PartTokens(s Share) map[int]int {
 	return map[int]int{first: sum}
 }
 
-// langTokens are the supervised tokens by language.
+// LangTokens are the supervised tokens by language.
 func (w Work) LangTokens() []int {
 	out := make([]int, w.Langs)
 	for r, n := range w.Tokens {
@@ -65,7 +65,7 @@ func (w Work) Languages(shares []Share) (out []int) {
 	return out
 }
 
-// langOf is the language of every segment.
+// SegmentLangs is the language of every segment.
 func (w Work) SegmentLangs() []int {
 	out := make([]int, w.Segments)
 	for r, seg := range w.Segment {

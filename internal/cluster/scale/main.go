@@ -22,7 +22,7 @@ type model struct {
 	name   string
 	params float64
 	rowSec float64 // seconds a row of the batch takes on a machine of mean speed
-	units  int
+	groups int
 }
 
 // net is how machines are connected, in bytes per second, and the time of a round
@@ -43,7 +43,7 @@ const (
 	quicPerCore = 2.6e9 / 8  // bytes a second that a core sends or receives
 	cores       = 2.0        // that a machine can spare for it
 	backward    = 0.6        // of the computation, behind which rows can hide
-	resolveSec  = 0.002      // Gram, solve and combine of a unit
+	resolveSec  = 0.002      // Gram, solve and combine of a group
 	etcd        = 0.005      // a commit
 	jsonRate    = 100e6      // bytes a second that a coordinator writes as JSON
 	perDay      = 1.0        // failures of a machine
@@ -75,12 +75,12 @@ func simulate(m model, n net, workers, langs int, seed uint64) result {
 	}
 	w := work(workers*rowsEach, langs)
 	shares := protocol.Assign(w, c, nil)
-	owners := protocol.Owners(slices.Repeat([]int{int(m.params) / m.units}, m.units), members)
-	unit := func(int) int64 { return int64(m.params / float64(m.units) * bytesEach) }
-	down := func(u, others int) int64 { return unit(u) * int64(others) }
-	t := protocol.Cost(w, shares, owners, unit, down, members)
+	owners := protocol.Owners(slices.Repeat([]int{int(m.params) / m.groups}, m.groups), members)
+	group := func(int) int64 { return int64(m.params / float64(m.groups) * bytesEach) }
+	down := func(u, others int) int64 { return group(u) * int64(others) }
+	t := protocol.Cost(w, shares, owners, group, down, members)
 	res := result{up: float64(t.Total()) / float64(workers), down: float64(t.Total()) / float64(workers), most: float64(t.Most())}
-	wire := wireTimes(w, shares, owners, unit, n, workers)
+	wire := wireTimes(w, shares, owners, group, n, workers)
 	res.control = control(owners, shares, members, n)
 	for range steps {
 		compute := make([]float64, workers)
@@ -96,7 +96,7 @@ func simulate(m model, n net, workers, langs int, seed uint64) result {
 		res.rows += max(0, wire.rows-backward*slowest) / steps
 		res.buckets += max(0, wire.buckets-backward*slowest/2) / steps
 	}
-	res.control += float64(m.units) / float64(min(workers, m.units)) * resolveSec
+	res.control += float64(m.groups) / float64(min(workers, m.groups)) * resolveSec
 	res.total = res.compute + res.rows + res.buckets + res.control
 	lost := perDay / day * float64(workers) * (res.total + redo) // of the steps, each costs its time and the notice
 	res.total += lost * redo
@@ -119,15 +119,15 @@ type wire struct{ rows, buckets float64 }
 
 // wireTimes is how long the busiest machine sends or receives rows, and resolved
 // buckets.
-func wireTimes(w protocol.Work, shares []protocol.Share, owners []uint32, unit func(int) int64, n net, workers int) wire {
+func wireTimes(w protocol.Work, shares []protocol.Share, owners []uint32, group func(int) int64, n net, workers int) wire {
 	owned := map[uint32]float64{}
 	for u, o := range owners {
-		owned[o] += float64(unit(u))
+		owned[o] += float64(group(u))
 	}
 	langs, sent := w.Languages(shares), 0.0
 	all := 0.0
 	for u := range owners {
-		all += float64(unit(u))
+		all += float64(group(u))
 	}
 	total := 0
 	for i, s := range shares {

@@ -25,9 +25,9 @@ func TestBitsOnEveryProcessor(t *testing.T) {
 		for _, w.Whole = range []bool{false, true} {
 			m := New(Options{})
 			m.id, m.ep = 1, new(transport.Endpoint)
-			m.Configure(Shape{Units: []int{1000}, Segments: 2, Langs: 2, Codec: codec}, nil)
+			m.Configure(Shape{Groups: []int{1000}, Segments: 2, Langs: 2, Codec: codec}, nil)
 			for n := range 3 {
-				m.turn(n)
+				m.startFeedback(n)
 				s := m.open(n, w, &protocol.Plan{Step: n, Owners: []uint32{1}, Since: []uint32{1}, Shares: []protocol.Share{{Worker: 1, From: 0, To: 2}, {Worker: 2, From: 2, To: 4}, {Worker: 3, From: 4, To: 5}}})
 				delete(s.owned[0].expect, contribution{3, 1}) // does not count: the rest is scaled
 				for _, sh := range s.plan.Shares[:2] {

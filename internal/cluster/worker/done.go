@@ -94,7 +94,7 @@ func (m *Member) progress() protocol.Progress {
 		return protocol.Progress{}
 	}
 	p := protocol.Progress{Epoch: s.plan.Epoch, Computing: len(s.rows) > 0 && len(s.out) < len(s.plan.Owners) && s.plan.ShareOf(m.id).Size() > 0}
-	rows, units := map[uint32]bool{}, map[uint32]bool{}
+	rows, groups := map[uint32]bool{}, map[uint32]bool{}
 	for _, o := range s.owned {
 		for c := range o.expect {
 			rows[c.worker] = true
@@ -102,10 +102,10 @@ func (m *Member) progress() protocol.Progress {
 	}
 	for u, owner := range s.plan.Owners {
 		if !s.here(u) && (s.owned[u] == nil || s.owned[u].ready) {
-			units[owner] = true
+			groups[owner] = true
 		}
 	}
-	p.Rows, p.Units = slices.Sorted(maps.Keys(rows)), slices.Sorted(maps.Keys(units))
+	p.Rows, p.Groups = slices.Sorted(maps.Keys(rows)), slices.Sorted(maps.Keys(groups))
 	return p
 }
 

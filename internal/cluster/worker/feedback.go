@@ -7,8 +7,8 @@ import (
 	"concord/transport"
 )
 
-// feedbackKey names a row of a unit; row −1 is the resolved gradient.
-type feedbackKey struct{ unit, row int }
+// feedbackKey names a row of a group; row −1 is the resolved gradient.
+type feedbackKey struct{ group, row int }
 
 // wholeRow is the row that is all of a machine's, whichever number it is sent by.
 const wholeRow = -2
@@ -18,7 +18,7 @@ const wholeRow = -2
 // (Seide et al., Interspeech 2014; Karimireddy et al., ICML 2019).
 func (m *Member) quantizeWithFeedback(r *outRow, c transport.Codec) {
 	x := r.values
-	key := feedbackKey{r.unit, r.row}
+	key := feedbackKey{r.group, r.row}
 	if r.losses != nil {
 		key.row = wholeRow
 	}
@@ -60,7 +60,7 @@ func (m *Member) ErrorFeedback(n int) map[string][]float32 {
 	out := map[string][]float32{}
 	add := func(from map[feedbackKey][]float32) {
 		for k, x := range from {
-			out[fmt.Sprintf("%d/%d", k.unit, k.row)] = x
+			out[fmt.Sprintf("%d/%d", k.group, k.row)] = x
 		}
 	}
 	add(m.feedback)
@@ -80,16 +80,16 @@ func (m *Member) SetErrorFeedback(r map[string][]float32) {
 	m.newFeedbackIn = -1
 	for name, x := range r {
 		var k feedbackKey
-		if n, _ := fmt.Sscanf(name, "%d/%d", &k.unit, &k.row); n == 2 && k.unit >= 0 && k.unit < len(m.shape.Units) &&
-			len(x) == m.shape.Units[k.unit] {
+		if n, _ := fmt.Sscanf(name, "%d/%d", &k.group, &k.row); n == 2 && k.group >= 0 && k.group < len(m.shape.Groups) &&
+			len(x) == m.shape.Groups[k.group] {
 			m.feedback[k] = x
 		}
 	}
 }
 
-// turn begins step n, with the mutex: what the step before rounded away counts from
+// startFeedback begins step n, with the mutex: what the step before rounded away counts from
 // now on; where n is done again what its first attempt did is forgotten.
-func (m *Member) turn(n int) {
+func (m *Member) startFeedback(n int) {
 	if n > m.newFeedbackIn {
 		maps.Copy(m.feedback, m.newFeedback)
 	}

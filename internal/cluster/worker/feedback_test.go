@@ -13,13 +13,13 @@ func TestFeedback(t *testing.T) {
 	m := New(Options{})
 	x := []float32{1, 0.001, -0.3, 0.0042}
 	send := func() []float32 {
-		r := &outRow{unit: 2, row: 1, values: slices.Clone(x)}
+		r := &outRow{group: 2, row: 1, values: slices.Clone(x)}
 		m.quantizeWithFeedback(r, transport.Int8)
 		return r.values
 	}
-	m.turn(0)
+	m.startFeedback(0)
 	first := send()
-	m.turn(0)
+	m.startFeedback(0)
 	if again := send(); !slices.Equal(again, first) {
 		t.Errorf("done again: %v, then %v", first, again)
 	}
@@ -29,7 +29,7 @@ func TestFeedback(t *testing.T) {
 	}
 	const steps = 200
 	for n := 1; n < steps; n++ {
-		m.turn(n)
+		m.startFeedback(n)
 		for i, v := range send() {
 			sum[i] += float64(v)
 		}

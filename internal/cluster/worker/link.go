@@ -176,11 +176,11 @@ func (s *Step) orphaned(p *protocol.Plan) bool {
 	return false
 }
 
-// here says that this machine has what the step makes of a unit.
+// here says that this machine has what the step makes of a group.
 func (s *Step) here(u int) bool {
 	_, resolved := s.have[u]
 	_, updated := s.updated[u]
-	inboxBytes := s.m.inbox[s.n][unitKey{transport.Gradient, u}]
+	inboxBytes := s.m.inbox[s.n][groupKey{transport.Gradient, u}]
 	return (resolved || inboxBytes != nil && inboxBytes.epoch == s.plan.Since[u]) && (updated || !s.m.shape.Parameters)
 }
 
@@ -218,8 +218,8 @@ func (m *Member) named(step int) string { return protocol.StepNamed(m.shape.Step
 
 // fits refuses plans that do not fit the model.
 func (s Shape) fits(p *protocol.Plan) error {
-	if s.Units == nil {
+	if s.Groups == nil {
 		return nil // kept until the model is known; checked again then
 	}
-	return p.Valid(len(s.Units), s.Parameters)
+	return p.Valid(len(s.Groups), s.Parameters)
 }

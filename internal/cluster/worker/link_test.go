@@ -52,7 +52,7 @@ func TestNoMoreStateThanTheModelHas(t *testing.T) {
 	other := open(t, ca, 1, map[string]transport.Handler{protocol.ServiceWorker: endless{}})
 	m := New(Options{})
 	m.ep, m.id = open(t, ca, 2, m.Services(nil)), 2
-	m.Configure(Shape{Units: []int{100}}, nil)
+	m.Configure(Shape{Groups: []int{100}}, nil)
 	m.plan = &protocol.Plan{Members: []protocol.Address{{Worker: 1, Addr: other.Addr().String()}}}
 	err = m.fetchState(t.Context(), 1, 0, []string{"weights"}, func(string) (io.WriteCloser, error) {
 		t.Error("it is written")

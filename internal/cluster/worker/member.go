@@ -32,7 +32,7 @@ type EndedError struct{ protocol.End }
 
 func (e *EndedError) Error() string { return "the run has ended: " + e.Text }
 
-// MemberOptions are a worker's settings.
+// Options are a worker's settings.
 type Options struct {
 	Hello       protocol.Hello
 	Coordinator string // address
@@ -49,7 +49,7 @@ type Options struct {
 
 // Shape is what a run's steps look like, once the model is known.
 type Shape struct {
-	Units           []int // elements by unit
+	Groups          []int // elements by group
 	Segments, Langs int
 	Names           []string // of the segments, for messages
 	Codec           transport.Codec
@@ -75,9 +75,9 @@ type Member struct {
 	plan          *protocol.Plan         // the latest
 	plans         map[int]*protocol.Plan // the latest of each step that is not applied
 	commits       map[int]*protocol.Commit
-	inbox         map[int]map[unitKey]*resolved // by step: what owners sent
-	cache         map[int]moments               // by unit
-	inboxBytes    int64                         // bytes
+	inbox         map[int]map[groupKey]*resolved // by step: what owners sent
+	cache         map[int]moments                // by group
+	inboxBytes    int64                          // bytes
 	cur           *Step
 	applied       int  // next step; -1: the state of another machine is wanted
 	holds         int  // meanwhile: the next step of this machine's own
@@ -112,13 +112,13 @@ func (m *Member) spawn(f func()) {
 	}
 }
 
-// unitKey is a place for what an owner sends of a unit: its gradient, its weights.
-type unitKey struct {
-	kind transport.Kind
-	unit int
+// groupKey is a place for what an owner sends of a group: its gradient, its weights.
+type groupKey struct {
+	kind  transport.Kind
+	group int
 }
 
-// resolved is a unit's gradient, or its updated weights, as its owner sent it.
+// resolved is a group's gradient, or its updated weights, as its owner sent it.
 type resolved struct {
 	epoch   uint32
 	meta    []byte
@@ -127,8 +127,8 @@ type resolved struct {
 	sender  uint32
 }
 
-// NewMember returns a worker that is not connected yet: it is the service
-// "worker" of an endpoint, which Attach names.
+// New returns a worker that is not connected yet: it is the service
+// "worker" of an endpoint: see Services.
 func New(o Options) *Member {
 	if o.HeartbeatTimeout == 0 {
 		o.HeartbeatTimeout = 3 * time.Second
@@ -142,7 +142,7 @@ func New(o Options) *Member {
 	if o.Hello.Incarnation == 0 {
 		o.Hello.Incarnation = rand.Uint64()
 	}
-	m := &Member{opt: o, plans: map[int]*protocol.Plan{}, commits: map[int]*protocol.Commit{}, inbox: map[int]map[unitKey]*resolved{},
+	m := &Member{opt: o, plans: map[int]*protocol.Plan{}, commits: map[int]*protocol.Commit{}, inbox: map[int]map[groupKey]*resolved{},
 		cache: map[int]moments{}, applied: -1,
 		peers: map[uint32]*transport.Peer{}, dialing: map[uint32]chan struct{}{}, poking: map[string]bool{}, feedback: map[feedbackKey][]float32{},
 		newFeedback: map[feedbackKey][]float32{}, newFeedbackIn: -1}
@@ -329,7 +329,7 @@ func (m *Member) sendHeartbeats() {
 	}
 }
 
-// revoked says that the latest plan names the worker as revoked, or that this process's
+// Revoked says that the latest plan names the worker as revoked, or that this process's
 // coordinator knows it.
 func (m *Member) Revoked(worker uint32) bool {
 	if m.opt.Revoked != nil && m.opt.Revoked(worker) {

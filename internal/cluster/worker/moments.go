@@ -13,18 +13,18 @@ import (
 	"concord/transport"
 )
 
-// moments is the optimizer's state of a unit before a step, opaque here: the
+// moments is the optimizer's state of a group before a step, opaque here: the
 // trainer says what it is. No data is all zeros.
 type moments struct {
 	step  int
 	data  []byte
-	owner bool // as the unit's owner computed it; else as its backup did
+	owner bool // as the group's owner computed it; else as its backup did
 }
 
-// momentBytes is what the moments of one value of a unit take.
+// momentBytes is what the moments of one value of a group take.
 const momentBytes = 8
 
-// Hold makes data, by unit, all that this machine has of the optimizer's state
+// Hold makes data, by group, all that this machine has of the optimizer's state
 // before step n; nil is zeros. It is for a machine that has its state from
 // elsewhere than the run: the first one, or one that goes on from a checkpoint.
 func (m *Member) Hold(n int, data map[int][]byte) {
@@ -58,7 +58,7 @@ func (m *Member) stands(n int) protocol.Ready {
 	r := protocol.Ready{Step: n, Device: m.shape.Device, Saved: n > 0 && n == m.saved, Trained: m.trained}
 	if m.shape.Parameters {
 		var b strings.Builder
-		for u := range m.shape.Units {
+		for u := range m.shape.Groups {
 			x, ok := m.cache[u]
 			switch {
 			case !ok || x.step != n:
@@ -74,27 +74,27 @@ func (m *Member) stands(n int) protocol.Ready {
 	return r
 }
 
-// missingMoments lists the units whose moments this machine needs for a plan and has
+// missingMoments lists the groups whose moments this machine needs for a plan and has
 // not; called with the mutex.
-func (m *Member) missingMoments(p *protocol.Plan) (units []int) {
+func (m *Member) missingMoments(p *protocol.Plan) (groups []int) {
 	if !m.shape.Parameters || m.commits[p.Step] != nil {
 		return nil
 	}
 	for u := range p.Owners {
 		if x, ok := m.cache[u]; (p.Owners[u] == m.id || p.Backups[u] == m.id) && (!ok || x.step != p.Step) {
-			units = append(units, u)
+			groups = append(groups, u)
 		}
 	}
-	return units
+	return groups
 }
 
-// collect fetches the moments of units from those who hold them; called with the
+// collect fetches the moments of groups from those who hold them; called with the
 // mutex, which it gives back meanwhile. Where it does not succeed the caller looks
 // whether there is a later plan.
-func (m *Member) collect(ctx context.Context, p *protocol.Plan, units []int, tries *Attempts) error {
+func (m *Member) collect(ctx context.Context, p *protocol.Plan, groups []int, tries *Attempts) error {
 	m.mu.Unlock()
 	defer m.mu.Lock()
-	for _, u := range units {
+	for _, u := range groups {
 		data, err := m.fetchMoments(ctx, p.Holders[u], p.Step, u)
 		if err == nil {
 			m.mu.Lock()
@@ -102,20 +102,20 @@ func (m *Member) collect(ctx context.Context, p *protocol.Plan, units []int, tri
 			m.mu.Unlock()
 			continue
 		}
-		if text := fmt.Sprintf("%s: the optimizer's state of unit %d from worker %d: %v", m.named(p.Step+1), u, p.Holders[u],
+		if text := fmt.Sprintf("%s: the optimizer's state of group %d from worker %d: %v", m.named(p.Step+1), u, p.Holders[u],
 			err); tries.News(text) {
 			m.logf("%s; asking again", text)
 		}
 		if !tries.Again(ctx, m.opt.Patience) {
-			return fmt.Errorf("cluster: the optimizer's state of unit %d from worker %d: %w", u, p.Holders[u], err)
+			return fmt.Errorf("cluster: the optimizer's state of group %d from worker %d: %w", u, p.Holders[u], err)
 		}
 		return nil
 	}
 	return nil
 }
 
-// fetchMoments asks a worker for a unit's moments before a step.
-func (m *Member) fetchMoments(ctx context.Context, holder uint32, step, unit int) ([]byte, error) {
+// fetchMoments asks a worker for a group's moments before a step.
+func (m *Member) fetchMoments(ctx context.Context, holder uint32, step, group int) ([]byte, error) {
 	p, err := m.peer(ctx, holder)
 	if err != nil {
 		return nil, err
@@ -125,8 +125,8 @@ func (m *Member) fetchMoments(ctx context.Context, holder uint32, step, unit int
 		return nil, transport.ErrClosed
 	}
 	var b bytes.Buffer
-	want := int64(m.shape.Units[unit]) * momentBytes
-	err = conns[0].Fetch(ctx, stateRequest{Step: step, Unit: &unit}, stateWait+5*time.Second, func(size int64) (io.Writer, error) {
+	want := int64(m.shape.Groups[group]) * momentBytes
+	err = conns[0].Fetch(ctx, stateRequest{Step: step, Group: &group}, stateWait+5*time.Second, func(size int64) (io.Writer, error) {
 		if size != 0 && size != want {
 			return nil, fmt.Errorf("%d bytes, not %d", size, want)
 		}
@@ -139,40 +139,40 @@ func (m *Member) fetchMoments(ctx context.Context, holder uint32, step, unit int
 // takeMoments serves them, called with the mutex: it waits, for a while, for the
 // step before to be applied here.
 func (m *Member) takeMoments(ctx context.Context, q stateRequest) ([]byte, error) {
-	m.await(ctx, stateWait, func() bool { x, ok := m.cache[*q.Unit]; return !ok || x.step >= q.Step })
-	if x, ok := m.cache[*q.Unit]; ok && x.step == q.Step {
+	m.await(ctx, stateWait, func() bool { x, ok := m.cache[*q.Group]; return !ok || x.step >= q.Step })
+	if x, ok := m.cache[*q.Group]; ok && x.step == q.Step {
 		return x.data, nil
 	}
-	return nil, fmt.Errorf("no moments of unit %d before %s here", *q.Unit, m.named(q.Step+1))
+	return nil, fmt.Errorf("no moments of group %d before %s here", *q.Group, m.named(q.Step+1))
 }
 
-// Moments returns a unit's moments before step n, the next one, from whichever
+// Moments returns a group's moments before step n, the next one, from whichever
 // machine has them: for a checkpoint. Nil is zeros.
-func (m *Member) Moments(ctx context.Context, n, unit int) ([]byte, error) {
+func (m *Member) Moments(ctx context.Context, n, group int) ([]byte, error) {
 	m.mu.Lock()
-	x, ok := m.cache[unit]
+	x, ok := m.cache[group]
 	p := m.plan
 	m.mu.Unlock()
 	if ok && x.step == n {
 		return x.data, nil
 	}
 	if p == nil {
-		return nil, fmt.Errorf("cluster: nobody is known to have the optimizer's state of unit %d", unit)
+		return nil, fmt.Errorf("cluster: nobody is known to have the optimizer's state of group %d", group)
 	}
-	holders := []uint32{p.Holders[unit]}
+	holders := []uint32{p.Holders[group]}
 	if p.Step < n { // those who computed them
-		holders = []uint32{p.Owners[unit], p.Backups[unit]}
+		holders = []uint32{p.Owners[group], p.Backups[group]}
 	}
 	var errs []error
 	for _, w := range holders {
 		if w == 0 || w == m.id {
 			continue
 		}
-		data, err := m.fetchMoments(ctx, w, n, unit)
+		data, err := m.fetchMoments(ctx, w, n, group)
 		if err == nil {
 			return data, nil
 		}
 		errs = append(errs, fmt.Errorf("from worker %d: %w", w, err))
 	}
-	return nil, fmt.Errorf("cluster: the optimizer's state of unit %d: %w", unit, errors.Join(errs...))
+	return nil, fmt.Errorf("cluster: the optimizer's state of group %d: %w", group, errors.Join(errs...))
 }

@@ -13,23 +13,23 @@ import (
 	"concord/transport"
 )
 
-// count takes a contribution to a unit of this machine; called with the mutex.
-func (s *Step) count(unit int, c contribution, r outRow) error {
-	o := s.owned[unit]
+// count takes a contribution to a group of this machine; called with the mutex.
+func (s *Step) count(group int, c contribution, r outRow) error {
+	o := s.owned[group]
 	if o == nil {
-		return nil // the unit has another owner by now
+		return nil // the group has another owner by now
 	}
 	if _, wanted := o.expect[c]; !wanted {
 		return nil // counted already, or of a share that does not count
 	}
 	if err := protocol.Summable(r.values); err != nil {
-		return fmt.Errorf("unit %d, %s of worker %d: %w", unit, s.m.segment(c.row), c.worker, err)
+		return fmt.Errorf("group %d, %s of worker %d: %w", group, s.m.segment(c.row), c.worker, err)
 	}
 	delete(o.expect, c)
 	r.of, r.data = s.segmentsOf(c, r.tokens), nil
 	o.counted[c] = r
 	s.arrivals[c.worker] = time.Now()
-	s.complete(unit)
+	s.complete(group)
 	return nil
 }
 
@@ -42,19 +42,19 @@ func (s *Step) segmentsOf(c contribution, tokens int) map[int]int {
 	return s.work.SegmentTokens(s.plan.ShareOf(c.worker))
 }
 
-// complete has a unit added up, beside the caller, when nothing more is to come.
-func (s *Step) complete(unit int) {
-	o := s.owned[unit]
+// complete has a group added up, beside the caller, when nothing more is to come.
+func (s *Step) complete(group int) {
+	o := s.owned[group]
 	if o.ready || len(o.expect) > 0 {
 		return
 	}
 	o.ready = true
-	since := s.plan.Since[unit]
+	since := s.plan.Since[group]
 	s.m.spawn(func() {
-		e := o.sum(s.work, unit)
+		e := o.sum(s.work, group)
 		s.m.mu.Lock()
 		defer s.m.mu.Unlock()
-		if s.owned[unit] != o {
+		if s.owned[group] != o {
 			return // to be added up anew
 		}
 		for c, r := range o.counted { // kept for their names only
@@ -66,9 +66,9 @@ func (s *Step) complete(unit int) {
 	})
 }
 
-// sum adds up the unit's rows. It needs no lock: nothing is counted any more.
-func (o *owned) sum(w protocol.Work, unit int) exchange.Event {
-	e := exchange.Event{Kind: exchange.Sum, Unit: unit, Rows: make([][]float32, w.Segments), Tokens: make([]int, w.Segments),
+// sum adds up the group's rows. It needs no lock: nothing is counted any more.
+func (o *owned) sum(w protocol.Work, group int) exchange.Event {
+	e := exchange.Event{Kind: exchange.Sum, Group: group, Rows: make([][]float32, w.Segments), Tokens: make([]int, w.Segments),
 		Losses: make([]float64, w.Segments)}
 	lang, planned, counted := w.SegmentLangs(), w.LangTokens(), make([]int, w.Langs)
 	rows := map[int][]protocol.Addend{}
@@ -139,12 +139,12 @@ func (s *Step) lossesIn(meta []byte) ([]float64, error) {
 }
 
 // Resolved implements exchange.Exchange.
-func (s *Step) Resolved(unit int, gradient []float32, meta func(norm2 float64) []byte) ([]float32, error) {
+func (s *Step) Resolved(group int, gradient []float32, meta func(norm2 float64) []byte) ([]float32, error) {
 	m := s.m
 	codec := m.shape.Codec
 	data := codec.Encode(gradient)
 	if !codec.Lossless() {
-		r := outRow{unit: unit, row: -1, values: gradient}
+		r := outRow{group: group, row: -1, values: gradient}
 		m.quantizeWithFeedback(&r, codec)
 		data, gradient = r.data, r.values
 	}
@@ -155,14 +155,14 @@ func (s *Step) Resolved(unit int, gradient []float32, meta func(norm2 float64) [
 	info := meta(norm2)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	given := s.given[unit][0]
-	s.given[unit] = s.given[unit][1:]
-	if s.owned[unit] == nil || given != s.plan.Since[unit] {
-		return gradient, nil // of sums that do not count any more: the unit is handed over again
+	given := s.given[group][0]
+	s.given[group] = s.given[group][1:]
+	if s.owned[group] == nil || given != s.plan.Since[group] {
+		return gradient, nil // of sums that do not count any more: the group is handed over again
 	}
-	t := transport.Outgoing{Header: transport.Header{Kind: transport.Gradient, Codec: codec, Step: uint64(s.n), Epoch: s.plan.Since[unit],
-		Bucket: uint32(unit), Elements: uint64(len(gradient)), Norm2: norm2}, Metadata: info, Data: data, Urgency: 3, Patience: time.Minute}
-	s.have[unit] = m.shape.hash(transport.Gradient, info, data)
+	t := transport.Outgoing{Header: transport.Header{Kind: transport.Gradient, Codec: codec, Step: uint64(s.n), Epoch: s.plan.Since[group],
+		Bucket: uint32(group), Elements: uint64(len(gradient)), Norm2: norm2}, Metadata: info, Data: data, Urgency: 3, Patience: time.Minute}
+	s.have[group] = m.shape.hash(transport.Gradient, info, data)
 	if s.first.IsZero() {
 		s.first = time.Now()
 	}
@@ -171,7 +171,7 @@ func (s *Step) Resolved(unit int, gradient []float32, meta func(norm2 float64) [
 			continue
 		}
 		t := t
-		if m.shape.Parameters && a.Worker != s.plan.Backups[unit] { // the others get the weights
+		if m.shape.Parameters && a.Worker != s.plan.Backups[group] { // the others get the weights
 			t.Data, t.Elements = nil, 0
 		}
 		m.spawn(func() { m.broadcast(s.n, a, t) })
@@ -180,7 +180,7 @@ func (s *Step) Resolved(unit int, gradient []float32, meta func(norm2 float64) [
 }
 
 // hash is what a step's root has of a transfer of an owner. In parameters mode
-// only a unit's backup sees its gradient.
+// only a group's backup sees its gradient.
 func (s Shape) hash(k transport.Kind, meta, payload []byte) transport.Hash {
 	if s.Parameters && k == transport.Gradient {
 		return transport.Sum(meta)
@@ -188,7 +188,7 @@ func (s Shape) hash(k transport.Kind, meta, payload []byte) transport.Hash {
 	return transport.Sum(meta, payload)
 }
 
-// broadcast sends a resolved unit to one member until it has it or is none any
+// broadcast sends a resolved group to one member until it has it or is none any
 // more. It goes on after the step: who is late catches up this way.
 func (m *Member) broadcast(step int, to protocol.Address, t transport.Outgoing) {
 	for {
@@ -201,7 +201,7 @@ func (m *Member) broadcast(step int, to protocol.Address, t transport.Outgoing) 
 			return
 		}
 		err := m.transfer(m.ctx, to.Worker, t)
-		if err == nil || m.refused(err, fmt.Sprintf("%s: unit %d to %s", m.named(step+1), t.Bucket, to.Name)) {
+		if err == nil || m.refused(err, fmt.Sprintf("%s: group %d to %s", m.named(step+1), t.Bucket, to.Name)) {
 			return
 		}
 		select {
@@ -212,26 +212,26 @@ func (m *Member) broadcast(step int, to protocol.Address, t transport.Outgoing) 
 	}
 }
 
-// arrived queues a unit's gradient where its present owner's is there.
-func (s *Step) arrived(unit int) {
-	if s.plan.Owners[unit] == s.m.id {
+// arrived queues a group's gradient where its present owner's is there.
+func (s *Step) arrived(group int) {
+	if s.plan.Owners[group] == s.m.id {
 		return
 	}
-	r := s.m.inbox[s.n][unitKey{transport.Gradient, unit}]
-	if _, has := s.have[unit]; has || r == nil || r.epoch != s.plan.Since[unit] {
+	r := s.m.inbox[s.n][groupKey{transport.Gradient, group}]
+	if _, has := s.have[group]; has || r == nil || r.epoch != s.plan.Since[group] {
 		return
 	}
-	if slices.ContainsFunc(s.queue, func(e queued) bool { return e.Unit == unit }) {
+	if slices.ContainsFunc(s.queue, func(e queued) bool { return e.Group == group }) {
 		return
 	}
 	var x []float32
 	if !s.m.shape.Parameters {
-		x = make([]float32, s.m.shape.Units[unit])
+		x = make([]float32, s.m.shape.Groups[group])
 		if err := s.m.shape.Codec.Decode(x, r.payload); err != nil {
-			s.m.logf("%s: unit %d: %v", s.m.named(s.n+1), unit, err)
+			s.m.logf("%s: group %d: %v", s.m.named(s.n+1), group, err)
 			return
 		}
 	}
-	s.queue = append(s.queue, queued{exchange.Event{Kind: exchange.Gradient, Unit: unit, Gradient: x, Meta: r.meta}, r.epoch})
+	s.queue = append(s.queue, queued{exchange.Event{Kind: exchange.Gradient, Group: group, Gradient: x, Meta: r.meta}, r.epoch})
 	s.m.changed.Broadcast()
 }

@@ -11,14 +11,14 @@ const (
 	lastPause  = time.Second
 )
 
-// attempts paces what is tried again for as long as the run's patience lasts.
+// Attempts paces what is tried again for as long as the run's patience lasts.
 type Attempts struct {
 	began time.Time
 	pause time.Duration
 	said  string
 }
 
-// again waits before another attempt, each time twice as long. It returns false when
+// Again waits before another attempt, each time twice as long. It returns false when
 // ctx has ended or patience is over.
 func (a *Attempts) Again(ctx context.Context, patience time.Duration) bool {
 	if a.began.IsZero() {
@@ -36,7 +36,7 @@ func (a *Attempts) Again(ctx context.Context, patience time.Duration) bool {
 	return true
 }
 
-// news says that text was not said of the last attempt: the same failure is told once.
+// News says that text was not said of the last attempt: the same failure is told once.
 func (a *Attempts) News(text string) bool {
 	new := text != a.said
 	a.said = text

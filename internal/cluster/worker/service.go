@@ -106,12 +106,12 @@ func (w *workerService) Offer(c *transport.Conn, h transport.Header) (transport.
 // fits checks a header against the model.
 func (m *Member) fits(h transport.Header) (transport.Verdict, string) {
 	switch {
-	case m.shape.Units == nil:
+	case m.shape.Groups == nil:
 		return transport.Later, "this machine is still joining"
-	case int(h.Bucket) >= len(m.shape.Units):
-		return transport.Refuse, fmt.Sprintf("unit %d of %d", h.Bucket, len(m.shape.Units))
-	case h.Elements != uint64(m.shape.Units[h.Bucket]) && !(m.shape.Parameters && h.Kind == transport.Gradient && h.Elements == 0):
-		return transport.Refuse, fmt.Sprintf("unit %d has %d values, not %d", h.Bucket, m.shape.Units[h.Bucket], h.Elements)
+	case int(h.Bucket) >= len(m.shape.Groups):
+		return transport.Refuse, fmt.Sprintf("group %d of %d", h.Bucket, len(m.shape.Groups))
+	case h.Elements != uint64(m.shape.Groups[h.Bucket]) && !(m.shape.Parameters && h.Kind == transport.Gradient && h.Elements == 0):
+		return transport.Refuse, fmt.Sprintf("group %d has %d values, not %d", h.Bucket, m.shape.Groups[h.Bucket], h.Elements)
 	case int(h.Row) >= max(1, m.shape.Segments):
 		return transport.Refuse, fmt.Sprintf("row %d of %d", h.Row, m.shape.Segments)
 	case h.Kind == transport.Parameters && (!m.shape.Parameters || h.Codec != transport.F32):
@@ -124,7 +124,7 @@ func (m *Member) fits(h transport.Header) (transport.Verdict, string) {
 	return transport.Take, ""
 }
 
-// offerRows decides on rows for a unit of this machine.
+// offerRows decides on rows for a group of this machine.
 func (m *Member) offerRows(h transport.Header) (transport.Verdict, string) {
 	s := m.awaitStep(int(h.Step), h.Epoch)
 	switch {
@@ -137,12 +137,12 @@ func (m *Member) offerRows(h transport.Header) (transport.Verdict, string) {
 	}
 	o := s.owned[int(h.Bucket)]
 	if o == nil {
-		return transport.Later, fmt.Sprintf("worker %d does not own unit %d", m.id, h.Bucket) // the sender's plan is newer, or older
+		return transport.Later, fmt.Sprintf("worker %d does not own group %d", m.id, h.Bucket) // the sender's plan is newer, or older
 	}
 	c := contribution{h.Sender, int(h.Row)}
 	if old, counted := o.counted[c]; counted {
 		if old.norm2 != h.Norm2 || uint64(old.tokens) != h.Tokens {
-			m.accuse(protocol.ProblemContradiction, h, fmt.Sprintf("%s: worker %d sent %s of unit %d twice, with |g|² = %g and %g",
+			m.accuse(protocol.ProblemContradiction, h, fmt.Sprintf("%s: worker %d sent %s of group %d twice, with |g|² = %g and %g",
 				m.named(int(h.Step)+1), h.Sender, m.segment(c.row), h.Bucket, old.norm2, h.Norm2))
 			return transport.Refuse, "it was counted with other values"
 		}
@@ -164,7 +164,7 @@ func (m *Member) offerRows(h transport.Header) (transport.Verdict, string) {
 
 // accuse reports the sender of rows of the present step; called with the mutex.
 func (m *Member) accuse(kind protocol.ProblemKind, h transport.Header, text string) {
-	p := protocol.Problem{Kind: kind, Worker: h.Sender, Text: text, Step: int(h.Step), Generation: m.cur.plan.Generation, Unit: int(h.Bucket),
+	p := protocol.Problem{Kind: kind, Worker: h.Sender, Text: text, Step: int(h.Step), Generation: m.cur.plan.Generation, Group: int(h.Bucket),
 		Row: int(h.Row)}
 	m.spawn(func() { m.Report(p) })
 }
@@ -184,24 +184,24 @@ func (m *Member) awaitStep(step int, epoch uint32) *Step {
 // planWait is how long a transfer waits for a plan that its sender already has.
 const planWait = 5 * time.Second
 
-// offerResolved decides on a resolved unit, or on its weights: of the present
+// offerResolved decides on a resolved group, or on its weights: of the present
 // step, or of a later one while this machine catches up.
 func (m *Member) offerResolved(h transport.Header) (transport.Verdict, string) {
-	step, unit := int(h.Step), int(h.Bucket)
+	step, group := int(h.Step), int(h.Bucket)
 	p := m.awaitPlan(step, h.Epoch)
 	switch {
 	case m.applied >= 0 && step < m.applied:
 		return transport.Have, ""
 	case p == nil:
 		return transport.Later, fmt.Sprintf("no plan of %s", m.named(step+1))
-	case h.Epoch < p.Since[unit]:
+	case h.Epoch < p.Since[group]:
 		return transport.Have, "" // of an owner that was replaced
-	case h.Sender != p.Owners[unit] || h.Epoch > p.Since[unit]:
-		return transport.Refuse, fmt.Sprintf("unit %d belongs to worker %d", unit, p.Owners[unit])
-	case h.Elements == 0 && p.Backups[unit] == m.id:
-		return transport.Refuse, fmt.Sprintf("unit %d without values for its backup", unit)
+	case h.Sender != p.Owners[group] || h.Epoch > p.Since[group]:
+		return transport.Refuse, fmt.Sprintf("group %d belongs to worker %d", group, p.Owners[group])
+	case h.Elements == 0 && p.Backups[group] == m.id:
+		return transport.Refuse, fmt.Sprintf("group %d without values for its backup", group)
 	}
-	if r := m.inbox[step][unitKey{h.Kind, unit}]; r != nil && r.epoch == h.Epoch {
+	if r := m.inbox[step][groupKey{h.Kind, group}]; r != nil && r.epoch == h.Epoch {
 		return transport.Have, ""
 	}
 	if m.inboxBytes+int64(h.Payload) > inboxLimit {
@@ -232,7 +232,7 @@ func (w *workerService) Deliver(c *transport.Conn, h transport.Header, meta, pay
 		r := &resolved{epoch: h.Epoch, meta: meta, payload: payload, hash: shape.hash(h.Kind, meta, payload), sender: h.Sender}
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		return m.box(int(h.Step), unitKey{h.Kind, int(h.Bucket)}, r)
+		return m.box(int(h.Step), groupKey{h.Kind, int(h.Bucket)}, r)
 	}
 	x := make([]float32, h.Elements)
 	if err := h.Codec.Decode(x, payload); err != nil {
@@ -248,7 +248,7 @@ func (w *workerService) Deliver(c *transport.Conn, h transport.Header, meta, pay
 	if err != nil {
 		return err
 	}
-	err = s.count(int(h.Bucket), contribution{h.Sender, int(h.Row)}, outRow{unit: int(h.Bucket), row: int(h.Row), values: x,
+	err = s.count(int(h.Bucket), contribution{h.Sender, int(h.Row)}, outRow{group: int(h.Bucket), row: int(h.Row), values: x,
 		tokens: int(h.Tokens), loss: h.Loss, losses: losses, norm2: h.Norm2})
 	if err != nil {
 		m.accuse(protocol.ProblemValues, h, fmt.Sprintf("%s: %v", m.named(int(h.Step)+1), err))
@@ -256,12 +256,12 @@ func (w *workerService) Deliver(c *transport.Conn, h transport.Header, meta, pay
 	return err
 }
 
-func (m *Member) box(step int, at unitKey, r *resolved) error {
+func (m *Member) box(step int, at groupKey, r *resolved) error {
 	if step < m.applied {
 		return nil
 	}
 	if m.inbox[step] == nil {
-		m.inbox[step] = map[unitKey]*resolved{}
+		m.inbox[step] = map[groupKey]*resolved{}
 	}
 	if old := m.inbox[step][at]; old != nil {
 		if old.epoch > r.epoch {
@@ -272,8 +272,8 @@ func (m *Member) box(step int, at unitKey, r *resolved) error {
 	m.inbox[step][at] = r
 	m.inboxBytes += int64(len(r.payload))
 	if m.cur != nil && m.cur.n == step {
-		m.cur.arrived(at.unit)
-		m.cur.landed(at.unit)
+		m.cur.arrived(at.group)
+		m.cur.landed(at.group)
 	}
 	return nil
 }
@@ -290,7 +290,7 @@ func (w *workerService) Fetch(c *transport.Conn, request json.RawMessage) (int64
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if q.Unit != nil {
+	if q.Group != nil {
 		b, err := m.takeMoments(c.Context(), q)
 		return int64(len(b)), io.NopCloser(bytes.NewReader(b)), err
 	}

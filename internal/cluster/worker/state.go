@@ -13,9 +13,9 @@ import (
 
 // stateRequest asks for a part of the weights as they were before a step.
 type stateRequest struct {
-	Step int    `json:"step"`
-	Part string `json:"part"`
-	Unit *int   `json:"unit,omitempty"` // instead: the unit's moments
+	Step  int    `json:"step"`
+	Part  string `json:"part"`
+	Group *int   `json:"group,omitempty"` // instead: the group's moments
 }
 
 // offeredState holds the parts of one step's state for those who join there.
@@ -143,7 +143,7 @@ func (m *Member) source(ctx context.Context, holds int) (step int, source uint32
 	if m.plan != nil {
 		after = m.plan.Epoch
 	}
-	m.inbox, m.inboxBytes = map[int]map[unitKey]*resolved{}, 0
+	m.inbox, m.inboxBytes = map[int]map[groupKey]*resolved{}, 0
 	m.mu.Unlock()
 	m.send(m.needState(holds))
 	m.mu.Lock()
@@ -207,11 +207,11 @@ const (
 
 // mostState bounds a part of the state: another machine must not fill the disk.
 func (s Shape) mostState() int64 {
-	return stateValueBytes*int64(protocol.Total(s.Units)) + stateOtherBytes
+	return stateValueBytes*int64(protocol.Total(s.Groups)) + stateOtherBytes
 }
 
 // Compare tells the coordinator the hashes of the weights and moments before
-// step n, by unit.
-func (m *Member) Compare(n int, units []transport.Hash) {
-	m.send(transport.Pack(protocol.MsgHashes, protocol.Hashes{Step: n, Unit: units}))
+// step n, by group.
+func (m *Member) Compare(n int, groups []transport.Hash) {
+	m.send(transport.Pack(protocol.MsgHashes, protocol.Hashes{Step: n, Groups: groups}))
 }

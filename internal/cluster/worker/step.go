@@ -27,12 +27,12 @@ type Step struct {
 	rows      []int
 	tokens    map[int]int // own, by row
 	queue     []queued
-	given     map[int][]uint32 // by unit, epochs of the sums that are being resolved
+	given     map[int][]uint32 // by group, epochs of the sums that are being resolved
 	owned     map[int]*owned
 	out       map[int][]*outRow
-	have      map[int]transport.Hash // units whose gradient was handed over or resolved here
-	updated   map[int]transport.Hash // units whose weights are here, in parameters mode
-	weights   map[int][]float32      // of this machine's units, in parameters mode
+	have      map[int]transport.Hash // groups whose gradient was handed over or resolved here
+	updated   map[int]transport.Hash // groups whose weights are here, in parameters mode
+	weights   map[int][]float32      // of this machine's groups, in parameters mode
 	commit    *protocol.Commit
 	redo      bool
 	aborted   error
@@ -49,25 +49,25 @@ type Step struct {
 
 // outRow is a row on its way to its owner, kept until the step is committed.
 type outRow struct {
-	unit, row int
-	data      []byte
-	values    []float32 // as the receiver decodes them
-	tokens    int
-	loss      float64
-	losses    []float64   // of a row that is its machine's whole, by language
-	of        map[int]int // of one that was counted: its segments' tokens
-	norm2     float64
-	sent      uint32 // epoch in which its owner was told
+	group, row int
+	data       []byte
+	values     []float32 // as the receiver decodes them
+	tokens     int
+	loss       float64
+	losses     []float64   // of a row that is its machine's whole, by language
+	of         map[int]int // of one that was counted: its segments' tokens
+	norm2      float64
+	sent       uint32 // epoch in which its owner was told
 }
 
-// owned is a unit that this machine resolves.
+// owned is a group that this machine resolves.
 type owned struct {
 	expect  map[contribution]int // tokens of what is still to come
 	counted map[contribution]outRow
 	ready   bool // all are there: they are added up, or were
 }
 
-// queued is an event with the epoch in which the unit's owner began to add up rows.
+// queued is an event with the epoch in which the group's owner began to add up rows.
 type queued struct {
 	exchange.Event
 	since uint32
@@ -86,7 +86,7 @@ func (m *Member) Begin(ctx context.Context, n int, w protocol.Work) (*Step, erro
 	m.trained = m.trained || m.cur != nil && n == m.cur.n+1
 	m.applied, m.cur = n, nil
 	m.forget(n)
-	m.turn(n)
+	m.startFeedback(n)
 	m.changed.Broadcast()
 	m.mu.Unlock()
 	m.send(m.ready(n))
@@ -165,7 +165,7 @@ func (m *Member) open(n int, w protocol.Work, p *protocol.Plan) *Step {
 	return s
 }
 
-// own prepares the units that are this machine's now.
+// own prepares the groups that are this machine's now.
 func (s *Step) own() {
 	for u, owner := range s.plan.Owners {
 		if owner != s.m.id || s.owned[u] != nil {
@@ -182,7 +182,7 @@ func (s *Step) own() {
 	}
 }
 
-// replan goes on under a later plan of the step. Units that have another owner, or
+// replan goes on under a later plan of the step. Groups that have another owner, or
 // whose rows are to be added up anew as fewer shares count, begin again.
 func (s *Step) replan(p *protocol.Plan) {
 	old := s.plan
@@ -195,7 +195,7 @@ func (s *Step) replan(p *protocol.Plan) {
 		if p.Since[u] != old.Since[u] { // what the old owner sent may not have reached everyone
 			delete(s.have, u)
 			delete(s.owned, u)
-			s.queue = slices.DeleteFunc(s.queue, func(e queued) bool { return e.Unit == u })
+			s.queue = slices.DeleteFunc(s.queue, func(e queued) bool { return e.Group == u })
 			s.arrived(u)
 		}
 	}
@@ -211,10 +211,10 @@ func (s *Step) replan(p *protocol.Plan) {
 func (s *Step) Rows() []int { return s.rows }
 
 // Push implements exchange.Exchange.
-func (s *Step) Push(unit int, rows [][]float32, losses []float64) {
+func (s *Step) Push(group int, rows [][]float32, losses []float64) {
 	codec := s.m.shape.Codec
 	for i, x := range rows {
-		r := &outRow{unit: unit, row: s.rows[i], tokens: s.tokens[s.rows[i]], loss: losses[i]}
+		r := &outRow{group: group, row: s.rows[i], tokens: s.tokens[s.rows[i]], loss: losses[i]}
 		if s.work.Whole {
 			s.m.mu.Lock()
 			r.losses = slices.Clone(s.lossSum)
@@ -231,16 +231,16 @@ func (s *Step) Push(unit int, rows [][]float32, losses []float64) {
 		}
 		err := protocol.Summable(r.values)
 		s.m.mu.Lock()
-		s.out[unit] = append(s.out[unit], r)
+		s.out[group] = append(s.out[group], r)
 		if s.first.IsZero() {
 			s.first = time.Now()
 		}
 		generation := s.plan.Generation
 		s.m.mu.Unlock()
 		if err != nil {
-			s.m.Report(protocol.Problem{Kind: protocol.ProblemValues, Worker: s.m.id, Step: s.n, Generation: generation, Unit: unit,
+			s.m.Report(protocol.Problem{Kind: protocol.ProblemValues, Worker: s.m.id, Step: s.n, Generation: generation, Group: group,
 				Row:  r.row,
-				Text: fmt.Sprintf("%s: unit %d, %s: %v", s.m.named(s.n+1), unit, s.m.segment(r.row), err)})
+				Text: fmt.Sprintf("%s: group %d, %s: %v", s.m.named(s.n+1), group, s.m.segment(r.row), err)})
 			continue
 		}
 		s.m.spawn(func() { s.push(r) })
@@ -255,19 +255,19 @@ func (s *Step) Abort(err error) {
 	s.m.changed.Broadcast()
 }
 
-// push takes a row to its unit's owner, whoever that is by now.
+// push takes a row to its group's owner, whoever that is by now.
 func (s *Step) push(r *outRow) {
 	m := s.m
 	for {
 		m.mu.Lock()
-		owner, epoch, over := s.plan.Owners[r.unit], s.plan.Since[r.unit], !s.live() || s.plan.ShareOf(m.id).Size() == 0
+		owner, epoch, over := s.plan.Owners[r.group], s.plan.Since[r.group], !s.live() || s.plan.ShareOf(m.id).Size() == 0
 		if over || r.sent == epoch {
 			m.mu.Unlock()
 			return
 		}
 		if owner == m.id {
 			r.sent = epoch
-			err := s.count(r.unit, contribution{m.id, r.row}, *r)
+			err := s.count(r.group, contribution{m.id, r.row}, *r)
 			m.mu.Unlock()
 			if err != nil {
 				m.logf("%s: own rows: %v", m.named(s.n+1), err)
@@ -276,7 +276,7 @@ func (s *Step) push(r *outRow) {
 		}
 		m.mu.Unlock()
 		err := m.transfer(m.ctx, owner, transport.Outgoing{Header: transport.Header{Kind: transport.Rows, Codec: m.shape.Codec, Step: uint64(s.n),
-			Epoch: epoch, Bucket: uint32(r.unit), Row: uint16(r.row), Elements: uint64(m.shape.Units[r.unit]),
+			Epoch: epoch, Bucket: uint32(r.group), Row: uint16(r.row), Elements: uint64(m.shape.Groups[r.group]),
 			Tokens: uint64(r.tokens), Loss: r.loss, Norm2: r.norm2}, Metadata: packLosses(r.losses), Data: r.data, Urgency: 2,
 			Patience: time.Minute})
 		m.mu.Lock()
@@ -284,7 +284,7 @@ func (s *Step) push(r *outRow) {
 			r.sent = epoch
 		}
 		m.mu.Unlock()
-		if s.pause(err, fmt.Sprintf("%s: %s of unit %d to worker %d", s.m.named(s.n+1), m.segment(r.row), r.unit, owner)) {
+		if s.pause(err, fmt.Sprintf("%s: %s of group %d to worker %d", s.m.named(s.n+1), m.segment(r.row), r.group, owner)) {
 			return
 		}
 	}
@@ -326,9 +326,9 @@ func (s *Step) Next(wait bool) (exchange.Event, error) {
 			e := s.queue[0]
 			s.queue = s.queue[1:]
 			if e.Kind == exchange.Gradient {
-				s.have[e.Unit] = m.inbox[s.n][unitKey{transport.Gradient, e.Unit}].hash
+				s.have[e.Group] = m.inbox[s.n][groupKey{transport.Gradient, e.Group}].hash
 			} else {
-				s.given[e.Unit] = append(s.given[e.Unit], e.since)
+				s.given[e.Group] = append(s.given[e.Group], e.since)
 			}
 			return e.Event, nil
 		}

@@ -26,7 +26,7 @@ func TestWholeRows(t *testing.T) {
 	for _, order := range [][]int{{0, 1}, {1, 0}} {
 		m := New(Options{})
 		m.id, m.ep = 1, new(transport.Endpoint)
-		m.Configure(Shape{Units: []int{2}, Segments: 2, Langs: 2, Codec: transport.F32}, nil)
+		m.Configure(Shape{Groups: []int{2}, Segments: 2, Langs: 2, Codec: transport.F32}, nil)
 		s := m.open(0, w, &protocol.Plan{Owners: []uint32{1}, Since: []uint32{1}, Shares: shares, Members: []protocol.Address{{Worker: 1}, {Worker: 2}}})
 		if !slices.Equal(s.Rows(), []int{0}) {
 			t.Fatalf("machine 1 pushes rows %v", s.Rows())

@@ -36,7 +36,7 @@ func RunAt(ctx context.Context, cfg *config.Config, open func(run string) (store
 	if err != nil {
 		return nil, err
 	}
-	site, leave, err := t.takePlace(ctx, open, dir, ui)
+	peer, leave, err := t.takePlace(ctx, open, dir, ui)
 	if err != nil {
 		return nil, err
 	}
@@ -45,8 +45,8 @@ func RunAt(ctx context.Context, cfg *config.Config, open func(run string) (store
 	if err != nil {
 		return nil, err
 	}
-	c := t.campaign(ctx, site, o)
-	w, err := site.Connect(ctx)
+	c := t.campaign(ctx, peer, o)
+	w, err := peer.Connect(ctx)
 	if err == nil {
 		err = agrees(w, t.cfg, o.Files)
 	}
@@ -54,7 +54,7 @@ func RunAt(ctx context.Context, cfg *config.Config, open func(run string) (store
 		c.end().abandon()
 		return nil, as(ErrCluster, err)
 	}
-	ui.printf(" joined  the run %q at %s\n", cfg.Run.Name, site.Addr)
+	ui.printf(" joined  the run %q at %s\n", cfg.Run.Name, peer.Addr)
 	for {
 		err := t.follow(c.following, ui)
 		l := c.end()
@@ -67,18 +67,18 @@ func RunAt(ctx context.Context, cfg *config.Config, open func(run string) (store
 			return sum, err
 		}
 		fmt.Fprintf(ui.warn(), "concord: %v; it goes on and works for whichever machine leads next\n", err)
-		c = t.campaign(ctx, site, o)
+		c = t.campaign(ctx, peer, o)
 	}
 }
 
 // takePlace makes this machine one of the equal ones, until leave is called.
-func (t *Trainer) takePlace(ctx context.Context, open func(run string) (store.Store, error), dir string, ui UI) (site *cluster.Peer, leave func(), err error) {
+func (t *Trainer) takePlace(ctx context.Context, open func(run string) (store.Store, error), dir string, ui UI) (peer *cluster.Peer, leave func(), err error) {
 	log, release, local := warner(ui), func() {}, ""
 	st, err := open(t.cfg.Run.Name)
 	if err != nil {
 		return nil, nil, as(ErrCluster, err)
 	}
-	site, err = cluster.OpenPeer(ctx, cluster.PeerOptions{Store: st, Listen: t.cfg.Cluster.Listen, UploadLimit: uploadLimit(t.cfg.Cluster), WAN: t.cfg.Cluster.WAN,
+	peer, err = cluster.OpenPeer(ctx, cluster.PeerOptions{Store: st, Listen: t.cfg.Cluster.Listen, UploadLimit: uploadLimit(t.cfg.Cluster), WAN: t.cfg.Cluster.WAN,
 		Member: worker.Options{Hello: t.hello(), HeartbeatTimeout: silence(t.cfg.Cluster), Log: logger(ui)},
 		Folder: func(ca [32]byte) (string, error) {
 			own, free, err := workFolder(dir, ca, ui.warn())
@@ -91,17 +91,17 @@ func (t *Trainer) takePlace(ctx context.Context, open func(run string) (store.St
 		release()
 		return nil, nil, as(ErrCluster, err)
 	}
-	if site.Hint != "" {
-		log("%s", site.Hint)
+	if peer.Hint != "" {
+		log("%s", peer.Hint)
 	}
-	t.machines.Connect(exchange.Link{Member: site.Member, Fetched: filepath.Join(dir, "fetched"), Local: local, Log: log})
-	leave = func() { t.machines.WaitSaved(); site.Close(); release() }
+	t.machines.Connect(exchange.Link{Member: peer.Member, Fetched: filepath.Join(dir, "fetched"), Local: local, Log: log})
+	leave = func() { t.machines.WaitSaved(); peer.Close(); release() }
 	t.machines.Bring()
 	if err := t.machines.RestoreLocalState(); err != nil {
 		leave()
 		return nil, nil, err
 	}
-	return site, leave, nil
+	return peer, leave, nil
 }
 
 // sameStart gives every machine the same weights: those of the newest checkpoint in
@@ -158,14 +158,14 @@ type campaign struct {
 }
 
 // campaign stands for election until it is ended.
-func (t *Trainer) campaign(ctx context.Context, site *cluster.Peer, o coordinator.Options) *campaign {
+func (t *Trainer) campaign(ctx context.Context, peer *cluster.Peer, o coordinator.Options) *campaign {
 	ctx, stop := context.WithCancel(ctx)
 	following, done := context.WithCancel(ctx)
 	c := &campaign{following: following, stop: stop, elected: make(chan *leadership, 1)}
 	start := t.machines.Exchanges()
 	go func() {
 		defer done()
-		if k, resign, err := site.Campaign(ctx, o, start); err == nil {
+		if k, resign, err := peer.Campaign(ctx, o, start); err == nil {
 			c.elected <- &leadership{k, resign}
 		}
 		close(c.elected)
