@@ -179,9 +179,7 @@ func (x ggufTensor) shifted(values []float32, by float32) []float32 {
 	return values
 }
 
-// reordered brings the rows of every head from llama.cpp's order, the two values of a
-// rotary pair side by side, into Hugging Face's, first values of all pairs and then
-// second ones, or back. A bias has rows of one value.
+// reordered is reorderRows of values; a bias has rows of one value.
 func (x ggufTensor) reordered(values []float32, back bool) []float32 {
 	if x.heads == 0 {
 		return values
@@ -191,16 +189,23 @@ func (x ggufTensor) reordered(values []float32, back bool) []float32 {
 	if p.Kind == param.Bias {
 		width = 1
 	}
-	d := len(values) / width / x.heads
-	out := make([]float32, len(values))
-	for h := range x.heads {
+	return reorderRows(values, x.heads, width, back)
+}
+
+// reorderRows brings the rows of every head from llama.cpp's order, the two values of a
+// rotary pair side by side, into Hugging Face's, first values of all pairs and then
+// second ones, or back. A row is width elements of x.
+func reorderRows[T any](x []T, heads, width int, back bool) []T {
+	d := len(x) / width / heads
+	out := make([]T, len(x))
+	for h := range heads {
 		for j := range d / 2 {
 			for side := range 2 {
 				to, from := h*d+side*(d/2)+j, h*d+2*j+side
 				if back {
 					to, from = from, to
 				}
-				copy(out[to*width:(to+1)*width], values[from*width:(from+1)*width])
+				copy(out[to*width:(to+1)*width], x[from*width:(from+1)*width])
 			}
 		}
 	}

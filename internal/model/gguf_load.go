@@ -30,10 +30,20 @@ func withGGUF(path string, c Config, use func(*GGUF) error) error {
 	return use(g)
 }
 
-// loadGGUF is Load from a file: its tensors are dequantised one after the other.
+// loadGGUF is Load from a file: its tensors are dequantised one after the other, but for
+// those that lie in w in the file's own blocks.
 func loadGGUF(e *tensor.Engine, path string, c Config, w Weights) error {
 	return withGGUF(path, c, func(g *GGUF) error {
 		for _, s := range ParamSpecs(c) {
+			to := w.Weight(s.Name)
+			if to.DType.OfFile() && to.DType == g.typeOf(s.Name) {
+				blocks, err := g.Blocks(s.Name)
+				if err != nil {
+					return err
+				}
+				e.UploadBlocks(to, blocks)
+				continue
+			}
 			values, err := g.Values(s.Name)
 			if err != nil {
 				return err
@@ -41,7 +51,7 @@ func loadGGUF(e *tensor.Engine, path string, c Config, w Weights) error {
 			if err := safetensors.CheckFinite(s.Name, values); err != nil {
 				return fmt.Errorf("model: %s: %w", path, err)
 			}
-			e.Upload(w.Weight(s.Name), values)
+			e.Upload(to, values)
 		}
 		if err := e.Dev.Err(); err != nil {
 			return fmt.Errorf("model: upload of the weights: %w", err)
