@@ -16,9 +16,7 @@
 package bucket
 
 import (
-	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,7 +86,6 @@ type ResolveGroup struct {
 // Layout is a partition of a model's parameters into buckets, in the order in
 // which the backward pass completes them.
 type Layout struct {
-	Scope   string
 	Global  bool // the buckets of a group are memory only and resolved as one
 	Buckets []Bucket
 	Groups  []ResolveGroup
@@ -103,41 +100,25 @@ func (l Layout) Place(name string) (Place, bool) {
 	return p, ok
 }
 
-var sizeScope = regexp.MustCompile(`^([1-9][0-9]{0,6})MB$`)
-
-// ErrScope is in the chain of the error for a scope that does not exist.
-var ErrScope = errors.New("unknown scope")
-
-// CheckScope returns an error that lists the valid scopes, or nil.
-func CheckScope(scope string) error {
-	if slices.Contains([]string{"tensor", "layer", "global"}, scope) || sizeScope.MatchString(scope) {
-		return nil
-	}
-	return fmt.Errorf("bucket: %w %q: valid are \"tensor\", \"layer\", \"<n>MB\" (such as \"25MB\") and \"global\"", ErrScope, scope)
-}
-
 // Partition cuts params, given in the order in which the backward pass
 // completes them, into buckets:
 //
-//   - "tensor": every parameter is a bucket;
-//   - "layer": the parameters of a decoder layer are a bucket, any other matrix is one of its own, and a vector outside the
+//   - ByTensor: every parameter is a bucket;
+//   - ByLayer: the parameters of a decoder layer are a bucket, any other matrix is one of its own, and a vector outside the
 //     layers (the final norm) joins the bucket that completes after it, as a
 //     bucket of its own would cost a Gram for a few hundred values;
-//   - "<n>MB": consecutive parameters up to n·2²⁰ bytes of one float32 gradient;
-//   - "global": all parameters are resolved as one bucket.
+//   - BySize: consecutive parameters up to so many bytes of one float32 gradient;
+//   - Global: all parameters are resolved as one bucket.
 //
-// Buckets of the scopes "<n>MB" and "global" are also closed where one more
+// Buckets of the scopes BySize and Global are also closed where one more
 // parameter would exceed what the device can hold. Each group of parameters is
 // partitioned by itself; the buckets come in the order of their last parameter.
 // Frozen parameters are in none.
-func Partition(params []Param, scope string, lim Limits) (Layout, error) {
-	if err := CheckScope(scope); err != nil {
-		return Layout{}, err
-	}
+func Partition(params []Param, scope Scope, lim Limits) (Layout, error) {
 	if err := checkParams(params); err != nil {
 		return Layout{}, err
 	}
-	l := Layout{Scope: scope, Global: scope == "global", places: map[string]Place{}}
+	l := Layout{Global: scope == Global, places: map[string]Place{}}
 	var trained []Param
 	for _, p := range params {
 		if p.Frozen {
@@ -184,7 +165,7 @@ func checkParams(params []Param) error {
 
 // partitionGroups cuts every group by itself and orders the buckets by their
 // last parameter, which is when they are complete.
-func partitionGroups(params []Param, scope string, lim Limits) [][]Param {
+func partitionGroups(params []Param, scope Scope, lim Limits) [][]Param {
 	at, byGroup := map[string]int{}, map[string][]Param{}
 	var groups []string
 	for i, p := range params {
@@ -240,19 +221,19 @@ func grouped(name, group string) string {
 }
 
 // partition returns the buckets' parameters, in order.
-func partition(params []Param, scope string, lim Limits) [][]Param {
-	if scope == "tensor" {
+func partition(params []Param, scope Scope, lim Limits) [][]Param {
+	if scope == ByTensor {
 		var out [][]Param
 		for _, p := range params {
 			out = append(out, []Param{p})
 		}
 		return out
 	}
-	if mb, err := strconv.Atoi(strings.TrimSuffix(scope, "MB")); err == nil {
-		return bySize(params, min(int(tensor.F32.Elements(int64(mb)<<20)), lim.elements()))
+	if scope.bytes > 0 {
+		return bySize(params, min(int(tensor.F32.Elements(scope.bytes)), lim.elements()))
 	}
 	layers := byLayer(params)
-	if scope == "layer" {
+	if scope == ByLayer {
 		return layers
 	}
 	var out [][]Param // global: the cut does not matter, so cut to what can be bound

@@ -215,7 +215,7 @@ func TestAdamMetric(t *testing.T) {
 	second := []float32{1e6, 1e-2, 1e-2, 1e-2}
 	params := []Param{declare("w", param.Norm, 0, 1, n)}
 	change := func(metric bool) []float64 { // of each language's loss, to first order
-		l, err := Partition(params, "tensor", Limits{Objectives: 2})
+		l, err := Partition(params, ByTensor, Limits{Objectives: 2})
 		if err != nil {
 			t.Fatal(err)
 		}

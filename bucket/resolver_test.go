@@ -47,7 +47,7 @@ func (m *model) objectives() int { return len(m.starts) - 1 }
 
 func (m *model) store(scope string) *Store {
 	m.t.Helper()
-	l, err := Partition(m.params, scope, Limits{Objectives: m.objectives(), BindingBytes: 1 << 27})
+	l, err := Partition(m.params, named[scope], Limits{Objectives: m.objectives(), BindingBytes: 1 << 27})
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ func TestStoreRoundTrip(t *testing.T) {
 
 func TestStoreRefuses(t *testing.T) {
 	e := testEngine(t)
-	l, err := Partition(llama(1, true), "layer", Limits{})
+	l, err := Partition(llama(1, true), ByLayer, Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestStoreOutOfMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dev.Close()
-	l, err := Partition([]Param{declare("w", param.Linear, 0, 1024, 1024)}, "layer", Limits{})
+	l, err := Partition([]Param{declare("w", param.Linear, 0, 1024, 1024)}, ByLayer, Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestReadWithinBudget(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dev.Close()
-	l, err := Partition([]Param{declare("w", param.Linear, 0, 1024, 1024)}, "layer", Limits{})
+	l, err := Partition([]Param{declare("w", param.Linear, 0, 1024, 1024)}, ByLayer, Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestFrozen(t *testing.T) {
 	for i := range params {
 		params[i].Frozen = params[i].Kind != param.Norm
 	}
-	l, err := Partition(params, "layer", Limits{Objectives: 3})
+	l, err := Partition(params, ByLayer, Limits{Objectives: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestFrozen(t *testing.T) {
 	for i := range params {
 		params[i].Frozen = true
 	}
-	if _, err := Partition(params, "layer", Limits{}); err == nil || !strings.Contains(err.Error(), "nothing is left to train") {
+	if _, err := Partition(params, ByLayer, Limits{}); err == nil || !strings.Contains(err.Error(), "nothing is left to train") {
 		t.Errorf("all frozen: %v", err)
 	}
 }

@@ -5,6 +5,9 @@ import (
 	"slices"
 )
 
+// Static is the name of the method with given weights.
+const Static = "static"
+
 // static: w = given weights, scaled to sum to one over the active objectives.
 //
 // Tuned static weights are the baseline that Kurin et al. (2022,
@@ -17,7 +20,7 @@ type static struct{ weights []float64 }
 func staticEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "static", Needs: NeedsNothing, UsesPreference: true, Rule: "w = the given weights, scaled to sum to 1 over the objectives that have a gradient",
+			Name: Static, Needs: NeedsNothing, UsesPreference: true, Rule: "w = the given weights, scaled to sum to 1 over the objectives that have a gradient",
 			Paper:      "Kurin et al. 2022, arXiv:2201.04122 (as a baseline)",
 			Guarantees: "descends the weighted mean loss; may oppose single objectives",
 			Options: []Option{{Name: "weights", List: true, Min: 0, Max: 1e9,
@@ -33,7 +36,7 @@ func staticEntry() entry {
 	}
 }
 
-func (static) Name() string  { return "static" }
+func (static) Name() string  { return Static }
 func (static) gradientFree() {}
 
 // preference lets Solve drop and renormalise the given weights like any

@@ -92,7 +92,7 @@ func (c *benchGramCmd) Run() error {
 
 // open opens the adapter that the flags name. The tables say what it is.
 func (d deviceFlags) open() (*gpu.Device, error) {
-	o, err := d.options("")
+	o, err := d.adapter("")
 	if err != nil {
 		return nil, err
 	}

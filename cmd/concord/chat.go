@@ -31,7 +31,7 @@ func (c *chatCmd) Run() error {
 	if c.Context < 0 {
 		return usagef("--context %d: give 0 or a number of tokens", c.Context)
 	}
-	dev, err := c.config()
+	dev, err := c.options()
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (c *chatCmd) Run() error {
 		if dir == "" {
 			continue
 		}
-		chat, err := infer.OpenChat(dir, c.Context, g, dev, os.Stderr)
+		chat, err := infer.OpenChat(dir, c.Context, g, dev)
 		if err != nil {
 			return err
 		}

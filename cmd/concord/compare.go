@@ -42,8 +42,19 @@ func (c *compareCmd) Run() error {
 	if c.Jobs < 1 || c.Jobs > 64 {
 		return usagef("--jobs %d is outside 1 … 64", c.Jobs)
 	}
-	if len(c.Scopes) == 0 {
-		c.Scopes = []string{cfg.Objective.Scope}
+	scopes, controls := []config.Scope{}, []config.Control{}
+	for _, text := range c.Scopes {
+		s, err := config.ParseScope(text)
+		if err != nil {
+			return usagef("--scopes: %v", err)
+		}
+		scopes = append(scopes, s)
+	}
+	if len(scopes) == 0 {
+		scopes = append(scopes, cfg.Objective.Scope)
+	}
+	for _, text := range c.Controls {
+		controls = append(controls, config.Control(text))
 	}
 	if c.Out == "" {
 		c.Out = cfg.OutDir() + "-compare"
@@ -51,7 +62,7 @@ func (c *compareCmd) Run() error {
 	ctx, stop := interruptible(stoppingRun + "; the same command continues")
 	defer stop()
 	rep, err := compare.Run(ctx, compare.Options{RunFile: c.RunFile, Overrides: c.Override, Out: c.Out, Jobs: c.Jobs, KeepModels: c.KeepModels, Command: report.Command(os.Args[1:]...),
-		Grid: compare.Grid{Methods: c.Methods, Scopes: c.Scopes, Controls: c.Controls, Options: c.Options, LRs: c.LRs, Temperatures: c.Temperatures, StaticSweep: c.StaticSweep, StaticBudget: c.StaticBudget,
+		Grid: compare.Grid{Methods: c.Methods, Scopes: scopes, Controls: controls, Options: c.Options, LRs: c.LRs, Temperatures: c.Temperatures, StaticSweep: c.StaticSweep, StaticBudget: c.StaticBudget,
 			IID: c.IID, Alone: c.Alone, Seeds: c.Seeds, TuneSeeds: c.TuneSeeds, Margin: c.Margin}}, screen(c.JSON))
 	if usage := (*compare.UsageError)(nil); errors.As(err, &usage) {
 		return usagef("%v", err)

@@ -50,7 +50,7 @@ type adapterTests struct {
 }
 
 func (c *doctorCmd) Run() error {
-	options, err := c.options(c.Backend)
+	options, err := c.adapter(c.Backend)
 	if err != nil {
 		return err
 	}
@@ -102,13 +102,10 @@ func writeReport(path string, r doctorReport) error {
 	return nil
 }
 
-// options are what opens the adapter that the flags name.
-func (d deviceFlags) options(backend string) (gpu.Options, error) {
-	dev, err := d.config()
-	if err != nil {
-		return gpu.Options{}, err
-	}
-	return gpu.Options{Adapter: dev.Adapter, Backend: backend, MemoryBudget: int64(dev.Memory)}, nil
+// adapter is what opens the adapter that the flags name, without the rest of a run.
+func (d deviceFlags) adapter(backend string) (gpu.Options, error) {
+	o, err := d.options()
+	return gpu.Options{Adapter: o.Adapter, Backend: backend, MemoryBudget: o.MemoryBudget}, err
 }
 
 // test runs the self-test on the chosen adapter, or on all.

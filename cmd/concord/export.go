@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"concord/internal/config"
+	"concord/internal/device"
 	"concord/internal/export"
 	"concord/internal/gguf"
 	"concord/internal/report"
@@ -38,7 +39,7 @@ type exported struct {
 }
 
 func (c *exportCmd) Run() error {
-	dev, err := c.config()
+	dev, err := c.options()
 	if err != nil {
 		return err
 	}
@@ -62,7 +63,7 @@ func (c *exportCmd) Run() error {
 }
 
 // export makes the model, and its proof where one is asked for.
-func (c *exportCmd) export(dev config.Device) (*exported, error) {
+func (c *exportCmd) export(dev device.Options) (*exported, error) {
 	if rundir.IsRun(c.From) {
 		if c.Format == "safetensors" && !c.Verify {
 			x, err := train.Export{Checkpoint: c.Checkpoint, Out: c.Out, DType: c.DType, RunFile: c.RunFile}.Write(c.From)
@@ -86,7 +87,7 @@ func (c *exportCmd) export(dev config.Device) (*exported, error) {
 
 // ofRun makes the checkpoint a folder of float32 first, which is also what the result
 // is compared with.
-func (c *exportCmd) ofRun(dev config.Device) (*exported, error) {
+func (c *exportCmd) ofRun(dev device.Options) (*exported, error) {
 	temp, err := os.MkdirTemp(c.From, ".export-")
 	if err != nil {
 		return nil, train.DataError(err)
@@ -109,7 +110,7 @@ func (c *exportCmd) ofRun(dev config.Device) (*exported, error) {
 
 // make writes the model in the folder or file from; base is the result's path without
 // what its format adds.
-func (c *exportCmd) make(from, base string, dev config.Device) (*exported, error) {
+func (c *exportCmd) make(from, base string, dev device.Options) (*exported, error) {
 	out := &exported{Format: c.Format, Model: c.Out}
 	var err error
 	if c.Format == "gguf" {
@@ -126,7 +127,7 @@ func (c *exportCmd) make(from, base string, dev config.Device) (*exported, error
 	if !c.Verify {
 		return out, nil
 	}
-	v := export.Verify{Source: from, Written: out.Model, Texts: c.texts(), Bound: export.Bounds[out.DType], Device: dev, Warn: os.Stderr}
+	v := export.Verify{Source: from, Written: out.Model, Texts: c.texts(), Bound: export.Bounds[out.DType], Device: dev}
 	d, err := v.Run()
 	out.Verified = &d
 	return out, err

@@ -26,7 +26,7 @@ type generateCmd struct {
 }
 
 func (c *generateCmd) Run() error {
-	dev, err := c.config()
+	dev, err := c.options()
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (c *generateCmd) Run() error {
 	if !c.JSON {
 		g.Stream = os.Stdout
 	}
-	out, err := infer.Generate(c.Model, g, dev, os.Stderr)
+	out, err := infer.Generate(c.Model, g, dev)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"concord/internal/config"
+	"concord/internal/device"
 	"concord/internal/infer"
 	"concord/internal/train"
 )
@@ -23,17 +24,19 @@ type deviceFlags struct {
 	Memory  string `help:"Memory budget, e.g. 6GB."`
 }
 
-func (d deviceFlags) config() (config.Device, error) {
+// options are those of the adapter that the flags name; its warnings go to standard
+// error.
+func (d deviceFlags) options() (device.Options, error) {
 	dev := config.Default().Device
 	dev.Adapter = d.Adapter
 	if err := dev.Memory.UnmarshalText([]byte(d.Memory)); err != nil {
-		return dev, usagef("--memory: %v", err)
+		return device.Options{}, usagef("--memory: %v", err)
 	}
-	return dev, nil
+	return train.DeviceOptions(dev, os.Stderr), nil
 }
 
 func (c *scoreCmd) Run() error {
-	dev, err := c.config()
+	dev, err := c.options()
 	if err != nil {
 		return err
 	}
@@ -41,7 +44,7 @@ func (c *scoreCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	nll, err := infer.Score(c.Model, sequences, dev, os.Stderr)
+	nll, err := infer.Score(c.Model, sequences, dev)
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func Moo(cfg *config.Config, o MooOptions) (*StepResult, error) {
 			return nil, &config.Error{Where: "--baseline", Msg: fmt.Sprintf("%q computes no Gram: there is nothing to compare", o.Baseline)}
 		}
 		global := methodVariant(&c, o.Baseline)
-		global.name, global.cfg.Objective.Scope, global.ownRows = o.Baseline+", M full gradients", "global", true
+		global.name, global.cfg.Objective.Scope, global.ownRows = o.Baseline+", M full gradients", config.ScopeGlobal, true
 		passes := methodVariant(&c, "mean")
 		passes.name, passes.separate, passes.cfg.Batch.Accumulate = o.Baseline+", M passes", o.Baseline, 1
 		variants = append(variants, global, passes)

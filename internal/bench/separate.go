@@ -123,7 +123,7 @@ func (s *separate) resolve() (bucket.Report, error) {
 			sum[i] += g[i]
 		}
 	}
-	r, err := moo.Solve(s.method, moo.Input{G: mat.NewSymDense(n, sum), Seed: s.Config.Run.Seed, Step: int64(s.Done)})
+	r, err := moo.Solve(s.method, moo.Input{G: mat.NewSymDense(n, sum), Seed: s.Settings.Objective.Seed, Step: int64(s.Done)})
 	if err != nil {
 		return bucket.Report{}, err
 	}

@@ -102,7 +102,7 @@ func compare(cfg *config.Config, variants []variant, o StepOptions) (*StepResult
 		}
 	}
 	out := &StepResult{Machine: NewMachine(runs[0].trainer.Device().Info()), RunFile: cfg.Path(), Steps: o.Steps, Warmup: o.Warmup,
-		Tokens: runs[0].tokens, Scope: cfg.Objective.Scope, Methods: map[string]MethodRate{}, Ratios: map[string]StepRatio{}}
+		Tokens: runs[0].tokens, Scope: cfg.Objective.Scope.String(), Methods: map[string]MethodRate{}, Ratios: map[string]StepRatio{}}
 	for _, r := range runs {
 		out.Order = append(out.Order, r.method)
 		out.Methods[r.method] = r.rate(o)
@@ -159,8 +159,8 @@ type variant struct {
 func methodVariant(cfg *config.Config, method string) variant {
 	c := *cfg
 	c.Cluster.Listen = "" // steps of this machine alone
-	if c.Objective.Method != method {
-		c.Objective.Method, c.Objective.Options, c.Objective.Weights = method, nil, nil
+	if m := config.Method(method); c.Objective.Method != m {
+		c.Objective.Method, c.Objective.Options, c.Objective.Weights = m, nil, nil
 	}
 	return variant{name: method, cfg: c}
 }

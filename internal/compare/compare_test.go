@@ -21,7 +21,7 @@ import (
 
 // tinyGrid is two methods, a tuned baseline and two seeds.
 func tinyGrid() Grid {
-	return Grid{Methods: []string{"mean", "pcgrad"}, Scopes: []string{"layer"}, LRs: []float64{1e-2}, StaticSweep: true, StaticBudget: 2, Seeds: 2}
+	return Grid{Methods: []string{"mean", "pcgrad"}, Scopes: []config.Scope{config.ScopeLayer}, LRs: []float64{1e-2}, StaticSweep: true, StaticBudget: 2, Seeds: 2}
 }
 
 // tinyRun is a run file of three steps.
@@ -186,7 +186,7 @@ func TestReal(t *testing.T) {
 // made with may not change.
 func TestExtend(t *testing.T) {
 	runFile, out := tinyRun(t), t.TempDir()
-	small := Grid{Methods: []string{"mean"}, Scopes: []string{"layer"}, LRs: []float64{1e-2}, Seeds: 1}
+	small := Grid{Methods: []string{"mean"}, Scopes: []config.Scope{config.ScopeLayer}, LRs: []float64{1e-2}, Seeds: 1}
 	if _, _, err := compared(t.Context(), runFile, out, small); err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestExtend(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	more := Grid{Methods: []string{"pcgrad"}, Scopes: []string{"tensor"}, Seeds: 2, LRs: []float64{5e-3}, Temperatures: []float64{1, 5}}
+	more := Grid{Methods: []string{"pcgrad"}, Scopes: []config.Scope{config.ScopeTensor}, Seeds: 2, LRs: []float64{5e-3}, Temperatures: []float64{1, 5}}
 	rep, screen, err := compared(t.Context(), runFile, out, more)
 	if err != nil {
 		t.Fatal(err)
@@ -263,7 +263,7 @@ func TestOccupied(t *testing.T) {
 // kept where they are wanted, optimizer states are not.
 func TestJobs(t *testing.T) {
 	runFile, one, two := tinyRun(t), t.TempDir(), t.TempDir()
-	g := Grid{Methods: []string{"pcgrad"}, Scopes: []string{"layer"}, LRs: []float64{1e-2}, Seeds: 1}
+	g := Grid{Methods: []string{"pcgrad"}, Scopes: []config.Scope{config.ScopeLayer}, LRs: []float64{1e-2}, Seeds: 1}
 	if _, _, err := compared(t.Context(), runFile, one, g); err != nil {
 		t.Fatal(err)
 	}
@@ -286,18 +286,17 @@ func TestJobs(t *testing.T) {
 // Mistakes are found before anything runs.
 func TestMistakes(t *testing.T) {
 	runFile := tinyRun(t)
-	ok := Grid{Methods: []string{"mean"}, Scopes: []string{"layer"}, Seeds: 1}
+	ok := Grid{Methods: []string{"mean"}, Scopes: []config.Scope{config.ScopeLayer}, Seeds: 1}
 	for name, c := range map[string]struct {
 		change    func(*Grid)
 		overrides []string
 		says      string
 	}{
 		"method":  {func(g *Grid) { g.Methods = []string{"meen"} }, nil, `"meen" is not one of`},
-		"scope":   {func(g *Grid) { g.Methods, g.Scopes = []string{"pcgrad"}, []string{"row"} }, nil, "row"},
 		"seeds":   {func(g *Grid) { g.Seeds = 0 }, nil, "--seeds 0"},
 		"tune":    {func(g *Grid) { g.TuneSeeds = -1 }, nil, "--tune-seeds -1"},
 		"margin":  {func(g *Grid) { g.Margin = -1 }, nil, "--margin"},
-		"control": {func(g *Grid) { g.Methods, g.Controls = []string{"pcgrad"}, []string{"length"} }, nil, "--controls"},
+		"control": {func(g *Grid) { g.Methods, g.Controls = []string{"pcgrad"}, []config.Control{"length"} }, nil, "--controls"},
 		"options": {func(g *Grid) { g.Options = []string{"cagrad.c=1"} }, nil, "--options"},
 		"value":   {func(g *Grid) { g.Methods, g.Options = []string{"cagrad"}, []string{"cagrad.c=x"} }, nil, `want a number, got "x"`},
 		"budget":  {func(g *Grid) { g.StaticBudget = 3 }, nil, "--static-sweep"},
@@ -305,7 +304,9 @@ func TestMistakes(t *testing.T) {
 		"heat":    {func(g *Grid) { g.Temperatures = []float64{0} }, nil, "--temperatures"},
 		"weights": {func(g *Grid) { g.Methods = []string{"static"} }, nil, "needs a weight"},
 		"option":  {func(*Grid) {}, []string{"objective.options.zz=1"}, `has an option "zz"`},
-		"case":    {func(g *Grid) { g.Methods, g.Scopes = []string{"pcgrad"}, []string{"8MB", "8mb"} }, nil, "8mb"},
+		"case": {func(g *Grid) {
+			g.Methods, g.Options = []string{"cagrad"}, []string{"cagrad.rescale=mean", "cagrad.rescale=Mean"}
+		}, nil, "Mean"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g, out := ok, t.TempDir()
@@ -327,7 +328,7 @@ func TestMistakes(t *testing.T) {
 // an interruption in between changes nothing.
 func TestTuneSeeds(t *testing.T) {
 	runFile, calm, broken := tinyRun(t), t.TempDir(), t.TempDir()
-	g := Grid{Methods: []string{"pcgrad"}, Scopes: []string{"layer"}, Controls: []string{"norm"}, LRs: []float64{1e-2, 1e-3}, Alone: true, Seeds: 1, TuneSeeds: 2}
+	g := Grid{Methods: []string{"pcgrad"}, Scopes: []config.Scope{config.ScopeLayer}, Controls: []config.Control{"norm"}, LRs: []float64{1e-2, 1e-3}, Alone: true, Seeds: 1, TuneSeeds: 2}
 	rep, screen, err := compared(t.Context(), runFile, calm, g)
 	if err != nil {
 		t.Fatal(err)

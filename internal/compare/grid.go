@@ -6,28 +6,27 @@ import (
 	"strings"
 
 	"concord/internal/config"
-	"concord/internal/data"
 	"concord/moo"
 )
 
 // Grid says what is compared: the product of its lists, as far as it makes
 // sense (plan.go). It is stored in the comparison's lock and may only grow.
 type Grid struct {
-	Methods      []string  `json:"methods"`            // moo's names; "mean" and "token-mean" are always among them, first
-	Scopes       []string  `json:"scopes"`             // for the methods that resolve gradients
-	Controls     []string  `json:"controls,omitempty"` // of these methods, besides the method itself: "norm", "direction"
-	Options      []string  `json:"options,omitempty"`  // "method.key=value": more candidates of a method
-	LRs          []float64 `json:"lrs"`                // peak learning rates, tried under every configuration
-	Temperatures []float64 `json:"temperatures"`       // of sampling, tried under every configuration
-	IID          bool      `json:"iid,omitempty"`      // also plain fine-tuning with every row's language drawn by itself
-	StaticSweep  bool      `json:"static_sweep"`       // try static weights
-	StaticBudget int       `json:"static_budget"`      // candidates of the sweep; 0: as many as a method has
-	Static       []Config  `json:"static,omitempty"`   // these candidates
-	Alone        bool      `json:"alone"`              // also each language by itself, at equal tokens
-	FirstSeed    uint64    `json:"first_seed"`         // the run file's
-	TuneSeeds    int       `json:"tune_seeds"`         // seeds that choose: FirstSeed, FirstSeed+1, …
-	Seeds        int       `json:"seeds"`              // seeds that judge what was chosen, after those
-	Margin       float64   `json:"margin"`             // bits per byte below which a difference does not matter
+	Methods      []string         `json:"methods"`            // moo's names; "mean" and "token-mean" are always among them, first
+	Scopes       []config.Scope   `json:"scopes"`             // for the methods that resolve gradients
+	Controls     []config.Control `json:"controls,omitempty"` // of these methods, besides the method itself: "norm", "direction"
+	Options      []string         `json:"options,omitempty"`  // "method.key=value": more candidates of a method
+	LRs          []float64        `json:"lrs"`                // peak learning rates, tried under every configuration
+	Temperatures []float64        `json:"temperatures"`       // of sampling, tried under every configuration
+	IID          bool             `json:"iid,omitempty"`      // also plain fine-tuning with every row's language drawn by itself
+	StaticSweep  bool             `json:"static_sweep"`       // try static weights
+	StaticBudget int              `json:"static_budget"`      // candidates of the sweep; 0: as many as a method has
+	Static       []Config         `json:"static,omitempty"`   // these candidates
+	Alone        bool             `json:"alone"`              // also each language by itself, at equal tokens
+	FirstSeed    uint64           `json:"first_seed"`         // the run file's
+	TuneSeeds    int              `json:"tune_seeds"`         // seeds that choose: FirstSeed, FirstSeed+1, …
+	Seeds        int              `json:"seeds"`              // seeds that judge what was chosen, after those
+	Margin       float64          `json:"margin"`             // bits per byte below which a difference does not matter
 }
 
 // all stands for every method that needs nothing but a name.
@@ -41,7 +40,7 @@ func (g *Grid) check(lr, temperature float64, seed uint64) error {
 	for _, m := range g.Methods {
 		if m == all {
 			for _, info := range moo.Methods() {
-				if info.Name != "static" { // its weights are the sweep's business
+				if info.Name != moo.Static { // its weights are the sweep's business
 					methods = append(methods, info.Name)
 				}
 			}
@@ -71,7 +70,7 @@ func (g *Grid) check(lr, temperature float64, seed uint64) error {
 	case !some:
 		g.Scopes, g.Controls = nil, nil
 	case len(g.Scopes) == 0:
-		g.Scopes = []string{"layer"}
+		g.Scopes = []config.Scope{config.ScopeLayer}
 	}
 	return g.bounds()
 }
@@ -101,7 +100,7 @@ func (g *Grid) bounds() error {
 		}
 	}
 	for _, c := range g.Controls {
-		if c != "norm" && c != "direction" {
+		if c != config.ControlNorm && c != config.ControlDirection {
 			return usage("--controls: %q is not one of norm, direction", c)
 		}
 	}
@@ -119,7 +118,7 @@ func (g *Grid) checkData(cfg *config.Config) error {
 	switch {
 	case g.IID && cfg.Data.Align != "":
 		return usage("--iid draws every row's language by itself, and data.align = %q has all languages in every step: leave out the one or the other", cfg.Data.Align)
-	case g.IID && cfg.Data.Mixing == data.IID:
+	case g.IID && cfg.Data.Mixing == config.MixingIID:
 		return usage("--iid adds plain fine-tuning with data.mixing = \"iid\", which the run file has for every configuration: leave it out")
 	case cfg.Data.Align != "" && !slices.Equal(g.Temperatures, []float64{1}):
 		return usage("--temperatures: with data.align = %q all languages are read alike, at temperature 1", cfg.Data.Align)
@@ -167,14 +166,16 @@ func weighs(method string) bool {
 // merge is the smallest grid that holds both: a comparison that goes on may be
 // extended, and what was asked for before is still done. Seeds that chose stay so.
 func merge(old, more Grid) Grid {
-	join := func(a, b []string) []string { return unique(append(slices.Clone(a), b...)) }
 	return Grid{
-		Methods: join(old.Methods, more.Methods), Scopes: join(old.Scopes, more.Scopes), Controls: join(old.Controls, more.Controls), Options: join(old.Options, more.Options),
+		Methods: both(old.Methods, more.Methods), Scopes: both(old.Scopes, more.Scopes), Controls: both(old.Controls, more.Controls), Options: both(old.Options, more.Options),
 		LRs: unique(append(slices.Clone(old.LRs), more.LRs...)), Temperatures: unique(append(slices.Clone(old.Temperatures), more.Temperatures...)),
 		IID: old.IID || more.IID, StaticSweep: old.StaticSweep || more.StaticSweep, StaticBudget: max(old.StaticBudget, more.StaticBudget), Static: unique(append(slices.Clone(old.Static), more.Static...)), Alone: old.Alone || more.Alone,
 		FirstSeed: old.FirstSeed, Seeds: max(old.Seeds, more.Seeds), TuneSeeds: old.TuneSeeds, Margin: more.Margin,
 	}
 }
+
+// both are the values of a and b, each once.
+func both[T comparable](a, b []T) []T { return unique(append(slices.Clone(a), b...)) }
 
 // unique keeps the first of equal values.
 func unique[T comparable](in []T) (out []T) {

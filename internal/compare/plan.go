@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"concord/internal/config"
-	"concord/internal/data"
 	"concord/internal/train"
 	"concord/moo"
 )
@@ -26,15 +25,15 @@ const (
 // Config is one configuration. Its candidates for a family are told apart on
 // the validation half of the held-out examples.
 type Config struct {
-	Method      string  `json:"method"`
-	Scope       string  `json:"scope,omitempty"`   // where the method resolves gradients
-	Control     string  `json:"control,omitempty"` // "norm" or "direction": one half of the method's effect
-	Option      string  `json:"option,omitempty"`  // "key=value" of the method, besides the run file's
-	Weights     Rule    `json:"weights,omitzero"`  // static weights, where the sweep gives them
-	Mixing      string  `json:"mixing,omitempty"`  // of languages in a step; "" is the run file's
-	Only        string  `json:"only,omitempty"`    // the one language that is trained on, at its tokens in the mixture
-	Temperature float64 `json:"temperature"`       // of sampling
-	LR          float64 `json:"lr"`
+	Method      string         `json:"method"`
+	Scope       config.Scope   `json:"scope,omitempty"`   // where the method resolves gradients
+	Control     config.Control `json:"control,omitempty"` // one half of the method's effect
+	Option      string         `json:"option,omitempty"`  // "key=value" of the method, besides the run file's
+	Weights     Rule           `json:"weights,omitzero"`  // static weights, where the sweep gives them
+	Mixing      config.Mixing  `json:"mixing,omitempty"`  // of languages in a step; "" is the run file's
+	Only        string         `json:"only,omitempty"`    // the one language that is trained on, at its tokens in the mixture
+	Temperature float64        `json:"temperature"`       // of sampling
+	LR          float64        `json:"lr"`
 }
 
 // Spec is one run: a configuration and a seed.
@@ -47,7 +46,7 @@ type Spec struct {
 // as a folder of any file system may be called.
 func (c Config) Slug() string {
 	parts := []string{slug(c.Method)}
-	for _, p := range []string{c.Scope, c.Control, c.Option} {
+	for _, p := range []string{c.Scope.String(), string(c.Control), c.Option} {
 		if p != "" {
 			parts = append(parts, slug(p))
 		}
@@ -56,7 +55,7 @@ func (c Config) Slug() string {
 		parts = append(parts, c.Weights.slug())
 	}
 	if c.Mixing != "" {
-		parts = append(parts, slug(c.Mixing))
+		parts = append(parts, slug(string(c.Mixing)))
 	}
 	if c.Only != "" {
 		parts = append(parts, fmt.Sprintf("only-%s-%08x", slug(c.Only), hash32(c.Only)))
@@ -77,17 +76,17 @@ func (s Spec) Slug() string { return s.Config.Slug() + "-s" + strconv.FormatUint
 // Name is the family that the configuration is a candidate of by itself.
 func (c Config) Name() string {
 	s := c.Method
-	if c.Scope != "" {
-		s += " " + c.Scope
+	if c.Scope != 0 {
+		s += " " + c.Scope.String()
 	}
 	switch c.Control {
-	case "norm":
+	case config.ControlNorm:
 		s += ", norm only"
-	case "direction":
+	case config.ControlDirection:
 		s += ", direction only"
 	}
 	if c.Mixing != "" {
-		s += ", " + c.Mixing
+		s += ", " + string(c.Mixing)
 	}
 	if c.Only != "" {
 		s = c.Only + " alone"
@@ -114,7 +113,7 @@ func (c Config) families() []string {
 		return []string{c.Name()}
 	case c.Weights.Kind != "":
 		return []string{familyTuned}
-	case c.Method == familyMean || c.Method == familyPlain || c.Method == "static": // static: the run file's weights
+	case c.Method == familyMean || c.Method == familyPlain || c.Method == moo.Static: // static: the run file's weights
 		return []string{c.Name(), familyTuned}
 	}
 	return []string{c.Name()}
@@ -145,7 +144,7 @@ func (g *Grid) configs(langs []string) []Config {
 				out = append(out, g.candidates(m, t, lr)...)
 			}
 			if g.IID {
-				out = append(out, Config{Method: familyPlain, Mixing: data.IID, Temperature: t, LR: lr})
+				out = append(out, Config{Method: familyPlain, Mixing: config.MixingIID, Temperature: t, LR: lr})
 			}
 		}
 	}
@@ -162,7 +161,7 @@ func (g *Grid) configs(langs []string) []Config {
 
 // candidates are a method's configurations at one temperature and learning rate.
 func (g *Grid) candidates(method string, temperature, lr float64) (out []Config) {
-	scopes, controls := []string{""}, []string{""}
+	scopes, controls := []config.Scope{0}, []config.Control{""}
 	if resolves(method) {
 		scopes = g.Scopes
 	}
@@ -192,7 +191,7 @@ func (g *Grid) sweepStatic(langs []string) {
 		n = len(g.LRs) * len(g.Temperatures)
 	}
 	for i, r := range sweep(langs, n) {
-		g.Static = append(g.Static, Config{Method: "static", Weights: r, LR: g.LRs[i%len(g.LRs)], Temperature: g.Temperatures[i/len(g.LRs)%len(g.Temperatures)]})
+		g.Static = append(g.Static, Config{Method: moo.Static, Weights: r, LR: g.LRs[i%len(g.LRs)], Temperature: g.Temperatures[i/len(g.LRs)%len(g.Temperatures)]})
 	}
 }
 
@@ -225,17 +224,17 @@ func (g *Grid) judges(seed uint64) bool { return seed >= g.FirstSeed+uint64(g.Tu
 func (s Spec) apply(base *config.Config, dir string, weights map[string]float64) *config.Config {
 	c := *base
 	c.Run.Dir, c.Run.Name, c.Run.Seed = dir, s.Slug(), s.Seed
-	c.Objective.Method, c.Objective.Options, c.Objective.Control = s.Method, known(s.Method, base.Objective.Options), s.Control
+	c.Objective.Method, c.Objective.Options, c.Objective.Control = config.Method(s.Method), known(s.Method, base.Objective.Options), s.Control
 	if key, value, ok := strings.Cut(s.Option, "="); ok {
 		c.Objective.Options[key] = value
 	}
 	switch {
 	case s.Weights.Kind != "":
 		c.Objective.Weights = weights
-	case s.Method != "static":
+	case s.Method != moo.Static:
 		c.Objective.Weights = nil
 	}
-	if s.Scope != "" {
+	if s.Scope != 0 {
 		c.Objective.Scope = s.Scope
 	}
 	c.Data.Temperature = s.Temperature
@@ -269,7 +268,7 @@ func known(method string, options map[string]any) map[string]any {
 	out := map[string]any{}
 	for _, info := range moo.Methods() {
 		for _, o := range info.Options {
-			if v, ok := options[o.Name]; ok && info.Name == method && method != "static" {
+			if v, ok := options[o.Name]; ok && info.Name == method && method != moo.Static {
 				out[o.Name] = v
 			}
 		}

@@ -13,7 +13,7 @@ import (
 )
 
 func wideGrid() Grid {
-	return Grid{Methods: []string{"mean", "pcgrad"}, Scopes: []string{"global", "8MB"}, LRs: []float64{1e-3, 2e-5}, Temperatures: []float64{1, 2.5},
+	return Grid{Methods: []string{"mean", "pcgrad"}, Scopes: []config.Scope{config.ScopeGlobal, 8}, LRs: []float64{1e-3, 2e-5}, Temperatures: []float64{1, 2.5},
 		StaticSweep: true, FirstSeed: 7, TuneSeeds: 2, Seeds: 2}
 }
 
@@ -51,7 +51,7 @@ func TestSpecs(t *testing.T) {
 // TestCandidates holds that every family has the same number of candidates, but for those
 // with options of their own, and that controls are for methods on the Gram only.
 func TestCandidates(t *testing.T) {
-	g := Grid{Methods: []string{"pcgrad", "cagrad", "graddrop", "famo"}, Controls: []string{"norm", "direction"}, Options: []string{"cagrad.c=0.2", "cagrad.c=0.8"},
+	g := Grid{Methods: []string{"pcgrad", "cagrad", "graddrop", "famo"}, Controls: []config.Control{"norm", "direction"}, Options: []string{"cagrad.c=0.2", "cagrad.c=0.8"},
 		LRs: []float64{1, 2, 3}, Temperatures: []float64{1, 5}, StaticSweep: true, Seeds: 3}
 	if err := g.check(1, 1, 1); err != nil {
 		t.Fatal(err)
@@ -95,7 +95,7 @@ func TestAlone(t *testing.T) {
 // and scopes are called.
 func TestSlugs(t *testing.T) {
 	g := wideGrid()
-	g.Scopes = []string{"tensor", "layer", "0.5MB", "25MB", "global"}
+	g.Scopes = []config.Scope{config.ScopeTensor, config.ScopeLayer, 7, 25, config.ScopeGlobal}
 	g.Methods = nil
 	for _, info := range moo.Methods() {
 		g.Methods = append(g.Methods, info.Name)
@@ -118,7 +118,7 @@ func TestSlugs(t *testing.T) {
 // A grid that has grown holds every run of the one before, under the same name.
 func TestMerge(t *testing.T) {
 	langs := []string{"es", "de"}
-	old, more := wideGrid(), Grid{Methods: []string{"mean", "mgda"}, Scopes: []string{"layer"}, LRs: []float64{5e-3}, Seeds: 3, StaticSweep: true, StaticBudget: 9, FirstSeed: 7}
+	old, more := wideGrid(), Grid{Methods: []string{"mean", "mgda"}, Scopes: []config.Scope{config.ScopeLayer}, LRs: []float64{5e-3}, Seeds: 3, StaticSweep: true, StaticBudget: 9, FirstSeed: 7}
 	old.StaticBudget, more.Temperatures, more.TuneSeeds = 4, []float64{1}, 1
 	old.sweepStatic(langs)
 	more.sweepStatic(langs)
@@ -147,10 +147,10 @@ func TestCheckGrid(t *testing.T) {
 	if g.Methods[0] != "mean" || g.Methods[1] != "token-mean" || g.Methods[2] != "pcgrad" || len(g.Methods) != len(moo.Methods())-1 || slices.Contains(g.Methods, "static") {
 		t.Errorf("methods %v", g.Methods)
 	}
-	if !slices.Equal(g.LRs, []float64{1.5e-4, 3e-4, 6e-4}) || !slices.Equal(g.Temperatures, []float64{2}) || g.TuneSeeds != 1 || !slices.Equal(g.Scopes, []string{"layer"}) || g.FirstSeed != 5 {
+	if !slices.Equal(g.LRs, []float64{1.5e-4, 3e-4, 6e-4}) || !slices.Equal(g.Temperatures, []float64{2}) || g.TuneSeeds != 1 || !slices.Equal(g.Scopes, []config.Scope{config.ScopeLayer}) || g.FirstSeed != 5 {
 		t.Errorf("%+v", g)
 	}
-	plain := Grid{Methods: []string{"mean"}, Scopes: []string{"layer"}, Seeds: 1}
+	plain := Grid{Methods: []string{"mean"}, Scopes: []config.Scope{config.ScopeLayer}, Seeds: 1}
 	if err := plain.check(1, 1, 1); err != nil || plain.Scopes != nil {
 		t.Errorf("nothing resolves gradients, scopes are %v: %v", plain.Scopes, err)
 	}
@@ -163,9 +163,9 @@ func TestApply(t *testing.T) {
 	base.Objective.Options = map[string]any{"c": 0.3, "order": "fixed"}
 	base.Objective.Weights = map[string]float64{"es": 2}
 	base.Data.Temperature = 2
-	s := Spec{Config{Method: "cagrad", Scope: "8MB", Control: "norm", Option: "rescale=none", Temperature: 2, LR: 5e-4}, 9}
+	s := Spec{Config{Method: "cagrad", Scope: 8, Control: "norm", Option: "rescale=none", Temperature: 2, LR: 5e-4}, 9}
 	c := s.apply(base, "out", nil)
-	if c.Run.Seed != 9 || c.OutDir() != "out/"+s.Slug() && c.OutDir() != `out\`+s.Slug() || c.Objective.Scope != "8MB" || c.Optim.LR != 5e-4 || c.Data.Temperature != 2 {
+	if c.Run.Seed != 9 || c.OutDir() != "out/"+s.Slug() && c.OutDir() != `out\`+s.Slug() || c.Objective.Scope != 8 || c.Optim.LR != 5e-4 || c.Data.Temperature != 2 {
 		t.Errorf("%+v", c)
 	}
 	if len(c.Objective.Options) != 2 || c.Objective.Options["c"] != 0.3 || c.Objective.Options["rescale"] != "none" || c.Objective.Control != "norm" || c.Objective.Weights != nil {

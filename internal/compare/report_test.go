@@ -51,13 +51,13 @@ func reported(t *testing.T, g Grid, results ...Result) *Report {
 var (
 	plain   = Config{Method: "mean", Temperature: 1, LR: 1e-3}
 	token   = Config{Method: "token-mean", Temperature: 1, LR: 1e-3}
-	pcgrad  = Config{Method: "pcgrad", Scope: "layer", Temperature: 1, LR: 1e-3}
+	pcgrad  = Config{Method: "pcgrad", Scope: config.ScopeLayer, Temperature: 1, LR: 1e-3}
 	tokens1 = Config{Method: "static", Weights: Rule{Kind: byTokens, Value: 1}, Temperature: 1, LR: 1e-3}
 	hard    = Config{Method: "static", Weights: Rule{Kind: byDifficulty, Value: 1}, Temperature: 1, LR: 1e-3}
 )
 
 func sweepGrid(seeds int) Grid {
-	return Grid{Methods: []string{"pcgrad"}, Scopes: []string{"layer"}, LRs: []float64{1e-3}, StaticSweep: true, StaticBudget: 2, Seeds: seeds}
+	return Grid{Methods: []string{"pcgrad"}, Scopes: []config.Scope{config.ScopeLayer}, LRs: []float64{1e-3}, StaticSweep: true, StaticBudget: 2, Seeds: seeds}
 }
 
 // judged are a tuning seed of every configuration of sweepGrid, by which tokens1 wins on
@@ -130,7 +130,7 @@ func TestAtEqualLoss(t *testing.T) {
 		t.Fatal(err)
 	}
 	slow, fast := Config{Method: "mean", Temperature: 1, LR: 1}, Config{Method: "mean", Temperature: 1, LR: 2}
-	mgda := Config{Method: "mgda", Scope: "layer", Temperature: 1, LR: 2}
+	mgda := Config{Method: "mgda", Scope: config.ScopeLayer, Temperature: 1, LR: 2}
 	c := newChoice([]Result{made(slow, 1, 3, 3, 3.5), made(fast, 1, 2, 2, 4.5), made(mgda, 1, 2.5, 2.5, 4.1)}, g, g.configs([]string{"es"}))
 	if s := c.atEqualLoss(mgda); s.N != 1 || !near(float64(s.Mean), 0.1, 1e-9) { // 4.1 against 4.0 on the curve, though 0.4 better than mean at the same rate
 		t.Errorf("%v", s)

@@ -30,7 +30,7 @@ func split(cfg *config.Config, dir string, warn io.Writer) (*config.Config, erro
 	}
 	out := *cfg
 	out.Data.Source = nil
-	if cfg.Data.Align == "line" {
+	if cfg.Data.Align == config.AlignLine {
 		out.Data.Align = "key" // the halves are in our own form, with the lines' numbers as keys
 	}
 	var tests []config.Source
@@ -76,7 +76,7 @@ func languagesOf(cfg *config.Config, s config.Source) ([]string, error) {
 // validation half, a language's own, and returns that of the test half; nil if nothing of
 // s is held out.
 func splitSource(cfg *config.Config, s *config.Source, lang, stem string, warn io.Writer) (*config.Source, error) {
-	if len(s.Heldout) == 0 && s.Holdout == 0 && s.Train && s.LangColumn == "" && cfg.Data.Align != "line" {
+	if len(s.Heldout) == 0 && s.Holdout == 0 && s.Train && s.LangColumn == "" && cfg.Data.Align != config.AlignLine {
 		s.Path = allAbsolute(cfg.ResolveAll(s.Path))
 		return nil, nil
 	}
@@ -108,7 +108,7 @@ func splitSource(cfg *config.Config, s *config.Source, lang, stem string, warn i
 			return nil, train.DataError(err)
 		}
 	}
-	key := cfg.Data.Align == "line" || s.Key != ""
+	key := cfg.Data.Align == config.AlignLine || s.Key != ""
 	*s = config.Source{Lang: lang, Train: s.Train && h.Train > 0, TrainOn: s.TrainOn} // the files are in our own form
 	if s.Train {
 		s.Path = config.Paths{paths[0]}

@@ -115,7 +115,7 @@ func TestSplitAColumn(t *testing.T) {
 		traintest.WriteFile(t, cfg.Resolve("a.jsonl"), aa.String())
 		all := config.Source{LangColumn: "lang", Path: config.Paths{"all.jsonl"}, Train: true, Holdout: 0.2}
 		one := config.Source{Lang: "aa", Path: config.Paths{"a.jsonl"}, Train: true, Holdout: 0.2}
-		cfg.Data.Align, cfg.Data.Source = align, []config.Source{one, all}
+		cfg.Data.Align, cfg.Data.Source = config.Align(align), []config.Source{one, all}
 		switch align {
 		case "key":
 			cfg.Data.Source[0].Key, cfg.Data.Source[1].Key = "id", "id"

@@ -46,13 +46,13 @@ type Model struct {
 	// The base model: a Hugging Face folder (config.json, tokenizer.json, *.safetensors), relative to the run file.
 	Path string `toml:"path" eg:"../base"`
 	// Element type of the tuned model's weights; "" is the base model's.
-	SaveDtype string `toml:"save_dtype" one:",bf16,f16,f32" eg:"bf16"`
+	SaveDtype DType `toml:"save_dtype" one:",bf16,f16,f32" eg:"bf16"`
 	// Element type of the matrices that are trained; "" is f32. bf16 is rounded up or down by chance in every update, so that small ones are not lost.
-	Dtype string `toml:"dtype" one:",f32,bf16" eg:"bf16"`
+	Dtype DType `toml:"dtype" one:",f32,bf16" eg:"bf16"`
 	// Element type of the matrices that are not trained, decoded as products load them; "" is dtype's. With nf4 embeddings and head are int8.
-	BaseType string `toml:"base_type" one:",bf16,f16,int8,nf4" eg:"int8"`
+	BaseType BaseType `toml:"base_type" one:",bf16,f16,int8,nf4" eg:"int8"`
 	// "random" draws the weights anew from the seed; of the folder only config.json and tokenizer.json are used.
-	Init string `toml:"init" one:"pretrained,random" eg:"random"`
+	Init Init `toml:"init" one:"pretrained,random" eg:"random"`
 	// Patterns of parameters' names that are not trained; * is any text. They take no gradient, no optimizer state and no part in conflicts.
 	Freeze []string `toml:"freeze" eg:"*embed*"`
 }
@@ -60,7 +60,7 @@ type Model struct {
 // Adapter trains small matrices beside a base model that stays as it is.
 type Adapter struct {
 	// "lora"; "rslora", whose scale falls with the square root of the rank; "" trains the model itself.
-	Kind string `toml:"kind" one:",lora,rslora" eg:"lora"`
+	Kind AdapterKind `toml:"kind" one:",lora,rslora" eg:"lora"`
 	// Rank of the matrices.
 	Rank int `toml:"rank" range:"1,4096" eg:"8"`
 	// The adapter's output is scaled by alpha / rank.
@@ -78,7 +78,7 @@ type Data struct {
 	// Longest example in tokens; 0 is batch.seq_len, the most that fits.
 	MaxLen int `toml:"max_len" eg:"512"`
 	// What becomes of documents longer than max_len; "auto" splits text and drops what has a prompt.
-	Overlong string `toml:"overlong" one:"auto,drop,truncate,split,error" eg:"split"`
+	Overlong Overlong `toml:"overlong" one:"auto,drop,truncate,split,error" eg:"split"`
 	// Renders conversations: "" is the model's own chat template, "chatml", or a file, relative to the run file.
 	Template string `toml:"template" eg:"chatml"`
 	// Languages are drawn with probability ∝ tokens^(1/T): 1 is as the data is, more evens them out.
@@ -87,9 +87,9 @@ type Data struct {
 	MaxRepeat float64 `toml:"max_repeat" eg:"4.0"`
 	// How a step's rows are divided among the languages: "stratified" as evenly as their shares allow, "iid" each row drawn by itself,
 	// as a plain shuffled mixture is.
-	Mixing string `toml:"mixing" one:"stratified,iid" eg:"iid"`
+	Mixing Mixing `toml:"mixing" one:"stratified,iid" eg:"iid"`
 	// Puts translations of the same examples into one step: those with one value of each source's "key", or "line" n of every file.
-	Align  string   `toml:"align" one:",key,line" eg:"line"`
+	Align  Align    `toml:"align" one:",key,line" eg:"line"`
 	Source []Source `toml:"source"`
 }
 
@@ -100,7 +100,7 @@ type Source struct {
 	// A file, a pattern of names or a list of both, relative to the run file.
 	Path Paths `toml:"path" eg:"data/sw/*.jsonl.gz"`
 	// Form of the files; "" goes by the extension, below .gz and .zst. "text" is a paragraph a document, "lines" a line.
-	Format string `toml:"format" one:",jsonl,json,csv,tsv,parquet,text,lines" eg:"lines"`
+	Format Format `toml:"format" one:",jsonl,json,csv,tsv,parquet,text,lines" eg:"lines"`
 	// Files of held-out examples, written as path is.
 	Heldout Paths `toml:"heldout" eg:"data/sw.heldout.jsonl"`
 	// What to hold out of path, in place of heldout: below 1 a share, from 1 on a number of documents. Equal keys, texts or prompts
@@ -109,7 +109,7 @@ type Source struct {
 	// False: the language is only measured (an unseen language), all of path and heldout.
 	Train bool `toml:"train" eg:"false"`
 	// What is learnt where there is a prompt: the completion ("" too), or all.
-	TrainOn string `toml:"train_on" one:",completion,all" eg:"all"`
+	TrainOn TrainOn `toml:"train_on" one:",completion,all" eg:"all"`
 	// Our name of a column → the file's. Ours are text; prompt, completion; messages; conversations (ShareGPT); instruction, input,
 	// output (Alpaca); instruction, context, response (Dolly); inputs, targets (Aya); system, tools, history.
 	Columns map[string]string `toml:"columns" eg:"{prompt = 'question', completion = 'answer'}"`
@@ -138,9 +138,9 @@ type Batch struct {
 // Objective says how the languages' gradients become one.
 type Objective struct {
 	// How the languages' gradients become one: see concord moo methods.
-	Method string `toml:"method" eg:"pcgrad"`
+	Method Method `toml:"method" eg:"pcgrad"`
 	// What is resolved together: each "tensor", each "layer", buckets of a size such as "16MB", or "global": all at once.
-	Scope string `toml:"scope" eg:"16MB"`
+	Scope Scope `toml:"scope" eg:"16MB"`
 	// The method's hyper-parameters; concord moo methods lists them.
 	Options map[string]any `toml:"options" eg:"{c = 0.4}"`
 	// Weight of each language, for method "static".
@@ -148,7 +148,7 @@ type Objective struct {
 	// How much a language counts, for methods that take preferences; languages that are not named have 1.
 	Preferences map[string]float64 `toml:"preferences" eg:"{sw = 2.0}"`
 	// How the languages' gradients are scaled before they are resolved.
-	Normalise string `toml:"normalise" one:"none,l2,loss,loss+" eg:"l2"`
+	Normalise Normalise `toml:"normalise" one:"none,l2,loss,loss+" eg:"l2"`
 	// Share of the last step's weights in this step's (CR-MOGM).
 	EMA float64 `toml:"ema" range:"0,1" eg:"0.9"`
 	// Steps between solutions of the weights, which are kept in between.
@@ -156,11 +156,11 @@ type Objective struct {
 	// Steps of method "mean" before the method sets in.
 	Warmup int `toml:"warmup" range:"0,1e12" eg:"50"`
 	// Takes only the length ("norm") or only the direction of the method's result, and the rest of mean's: an ablation.
-	Control string `toml:"control" one:",norm,direction" eg:"norm"`
+	Control Control `toml:"control" one:",norm,direction" eg:"norm"`
 	// Metric of the Gram matrix; "adam" is the optimizer's own.
-	Metric string `toml:"metric" one:"euclidean,adam" eg:"adam"`
+	Metric Metric `toml:"metric" one:"euclidean,adam" eg:"adam"`
 	// How linear layers' Gram matrices are computed: from gradient rows, or without them ("ghost").
-	Gram string `toml:"gram" one:"auto,rows,ghost" eg:"rows"`
+	Gram Gram `toml:"gram" one:"auto,rows,ghost" eg:"rows"`
 	// Groups whose gradient rows may exist at one time; 0 is 1 on a CPU adapter and 2 elsewhere.
 	InFlight int        `toml:"in_flight" range:"0,64" eg:"0"`
 	Noise    Noise      `toml:"noise"`
@@ -184,7 +184,7 @@ type Override struct {
 	// Pattern of parameters' names; * is any text.
 	Match string `toml:"match" eg:"*embed*"`
 	// The method for these.
-	Method string `toml:"method" eg:"mean"`
+	Method Method `toml:"method" eg:"mean"`
 	// Its hyper-parameters.
 	Options map[string]any `toml:"options" eg:"{c = 0.4}"`
 }
@@ -208,13 +208,13 @@ type Optim struct {
 	// Largest norm of the whole gradient; 0: no bound.
 	Clip float64 `toml:"clip" range:"0,1e9" eg:"1.0"`
 	// How both moments lie in memory; "" is f32, 4 bytes each. bf16 takes 2 and int8 1.02: see docs/memory.md.
-	Moments string `toml:"moments" one:",f32,bf16,int8" eg:"int8"`
+	Moments Moments `toml:"moments" one:",f32,bf16,int8" eg:"int8"`
 }
 
 // Schedule is the learning rate over the run and the run's length.
 type Schedule struct {
 	// How the learning rate falls after the warm-up.
-	Kind string `toml:"kind" one:"cosine,linear,constant" eg:"linear"`
+	Kind ScheduleKind `toml:"kind" one:"cosine,linear,constant" eg:"linear"`
 	// Length of the run in steps. Give exactly one of steps, epochs and tokens.
 	Steps int `toml:"steps" range:"0,1e15" eg:"200"`
 	// Length of the run: every language is read so many times, with temperature small ones more often (see max_repeat).
@@ -267,7 +267,7 @@ type Device struct {
 	// Index or part of the name of the adapter, see concord doctor; "" is the best.
 	Adapter string `toml:"adapter" eg:"radeon"`
 	// Graphics interface; "" is the best of the system.
-	Backend string `toml:"backend" one:",vulkan,metal,dx12" eg:"vulkan"`
+	Backend Backend `toml:"backend" one:",vulkan,metal,dx12" eg:"vulkan"`
 	// Most device memory; "" is most of what there is, see concord doctor.
 	Memory Size `toml:"memory" eg:"6GB"`
 	// Measure which matrix kernels are fastest here, once; false takes the usual ones.
@@ -295,9 +295,9 @@ type Cluster struct {
 	// How gradients travel; "int8" with error feedback. "" is int8 with outer steps, else bf16.
 	Wire Wire `toml:"wire" one:",bf16,f32,int8" eg:"f32"`
 	// "local": each machine resolves its own languages and sends one gradient, an approximation for slow links.
-	Resolve string `toml:"resolve" one:"exact,local" eg:"exact"`
+	Resolve Resolve `toml:"resolve" one:"exact,local" eg:"exact"`
 	// "gradients": everyone updates its weights; "parameters": owners do, and keep the optimizer's state (ZeRO-1).
-	Sync string `toml:"sync" one:"gradients,parameters" eg:"parameters"`
+	Sync Sync `toml:"sync" one:"gradients,parameters" eg:"parameters"`
 	// Steps that machines make by themselves before the languages' changes are resolved (DiLoCo), for the internet; 0: none.
 	Outer int `toml:"outer" range:"0,2000" eg:"50"`
 	// Learning rate of the outer step, which has Nesterov momentum.
@@ -305,7 +305,7 @@ type Cluster struct {
 	// Momentum of the outer step.
 	OuterMoment float64 `toml:"outer_momentum" range:"0,0.9999" eg:"0.5"`
 	// Rows of each machine: by measured "speed", or "equal", which with f32 and no deadline gives the same bits every time.
-	Shares string `toml:"shares" one:"speed,equal" eg:"equal"`
+	Shares Shares `toml:"shares" one:"speed,equal" eg:"equal"`
 	// Does without the rows of machines that are much later than the last steps let expect.
 	Deadline bool `toml:"deadline" eg:"false"`
 	// Steps between comparisons of all machines' weights; 0: never.
@@ -326,7 +326,7 @@ type Cluster struct {
 func (c *Config) Clustered() bool { return c.Cluster.Listen != "" }
 
 // Local says that machines resolve their languages by themselves.
-func (c Cluster) Local() bool { return c.Resolve == "local" }
+func (c Cluster) Local() bool { return c.Resolve == ResolveLocal }
 
 // Format is the wire format in use.
 func (c Cluster) Format() Wire {
@@ -349,25 +349,27 @@ func (c *Config) OuterSteps() int {
 }
 
 // Sharded says that the optimizer's state is divided among the machines.
-func (c *Config) Sharded() bool { return c.Clustered() && c.Cluster.Sync == "parameters" }
+func (c *Config) Sharded() bool { return c.Clustered() && c.Cluster.Sync == SyncParameters }
 
 // Default is the configuration of an empty run file.
 func Default() *Config {
 	return &Config{
-		Schema:     1,
-		Run:        Run{Seed: 1, Dir: "runs"},
-		Model:      Model{Init: "pretrained"},
-		Adapter:    Adapter{Rank: 16, Alpha: 32, Targets: Names{"all-linear"}},
-		Data:       Data{Overlong: "auto", Temperature: 1, MaxRepeat: 10, Mixing: "stratified"},
-		Batch:      Batch{Rows: 8, SeqLen: 256, Accumulate: 1},
-		Objective:  Objective{Method: "mean", Scope: "layer", Normalise: "none", Every: 1, Metric: "euclidean", Gram: "auto", Noise: Noise{EMA: 0.9, Floor: 0.1}},
+		Schema:  1,
+		Run:     Run{Seed: 1, Dir: "runs"},
+		Model:   Model{Init: InitPretrained},
+		Adapter: Adapter{Rank: 16, Alpha: 32, Targets: Names{"all-linear"}},
+		Data:    Data{Overlong: OverlongAuto, Temperature: 1, MaxRepeat: 10, Mixing: MixingStratified},
+		Batch:   Batch{Rows: 8, SeqLen: 256, Accumulate: 1},
+		Objective: Objective{Method: MethodMean, Scope: ScopeLayer, Normalise: NormaliseNone, Every: 1, Metric: MetricEuclidean, Gram: GramAuto,
+			Noise: Noise{EMA: 0.9, Floor: 0.1}},
 		Optim:      Optim{LR: 2e-5, Betas: []float64{0.9, 0.999}, Eps: 1e-8, Clip: 1},
-		Schedule:   Schedule{Kind: "cosine", Warmup: 0.03},
+		Schedule:   Schedule{Kind: Cosine, Warmup: 0.03},
 		Eval:       Eval{First: true, Last: true},
 		Checkpoint: Checkpoint{Every: 100, Keep: 2, Best: true},
 		Log:        Log{Every: 10},
 		Device:     Device{Autotune: true, ReadTimeout: 120},
-		Cluster:    Cluster{Workers: 1, Resolve: "exact", Sync: "gradients", OuterLR: 0.7, OuterMoment: 0.5, Shares: "speed", Deadline: true, CheckEvery: 100, Silence: 3, JoinHours: 24},
+		Cluster: Cluster{Workers: 1, Resolve: ResolveExact, Sync: SyncGradients, OuterLR: 0.7, OuterMoment: 0.5, Shares: SharesSpeed, Deadline: true,
+			CheckEvery: 100, Silence: 3, JoinHours: 24},
 	}
 }
 

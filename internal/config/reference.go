@@ -91,6 +91,8 @@ func typeName(t reflect.Type) string {
 		return "path, or list of paths"
 	case reflect.TypeFor[Size]():
 		return "size"
+	case reflect.TypeFor[Scope]():
+		return "string"
 	}
 	switch t.Kind() {
 	case reflect.String:
@@ -115,15 +117,14 @@ func defaultOf(key string, v reflect.Value) string {
 	case "run.name":
 		return "the run file's folder"
 	}
-	switch x := v.Interface().(type) {
-	case Size:
-		return strconv.Quote(x.String())
+	switch v.Interface().(type) {
 	case Paths:
 		return `""`
 	}
+	if text, ok := asText(v); ok {
+		return strconv.Quote(text)
+	}
 	switch v.Kind() {
-	case reflect.String:
-		return strconv.Quote(v.String())
 	case reflect.Map:
 		return "{}"
 	case reflect.Slice:
@@ -171,7 +172,7 @@ func example(f reflect.StructField) string {
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
 	}
-	if f.Type == reflect.TypeFor[Size]() {
+	if f.Type == reflect.TypeFor[Size]() || f.Type == reflect.TypeFor[Scope]() {
 		return strconv.Quote(eg)
 	}
 	return eg

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding"
 	"fmt"
 	"io"
 	"reflect"
@@ -60,10 +61,6 @@ func (c *Config) Show(w io.Writer) {
 		switch x := v.Value.(type) {
 		case string:
 			value = strconv.Quote(x)
-		case Wire:
-			value = strconv.Quote(string(x))
-		case Size:
-			value = strconv.Quote(x.String())
 		case Paths:
 			value = quoteList(x)
 			if len(x) < 2 {
@@ -82,6 +79,10 @@ func (c *Config) Show(w io.Writer) {
 				value += fmt.Sprint(f)
 			}
 			value += "]"
+		default:
+			if text, ok := asText(reflect.ValueOf(x)); ok {
+				value = strconv.Quote(text)
+			}
 		}
 		fmt.Fprintf(w, "%-28s = %-28s # %s\n", v.Key, value, v.Origin)
 	}
@@ -94,4 +95,13 @@ func quoteList(list []string) string {
 		out[i] = strconv.Quote(s)
 	}
 	return "[" + strings.Join(out, ", ") + "]"
+}
+
+// asText is a value that a run file writes as a string.
+func asText(v reflect.Value) (string, bool) {
+	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
+		text, err := m.MarshalText()
+		return string(text), err == nil
+	}
+	return v.String(), v.Kind() == reflect.String
 }

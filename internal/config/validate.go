@@ -63,7 +63,7 @@ func (c *Config) inRange(key string, v, lo, hi float64, fix string) error {
 }
 
 // validate checks everything that needs no file but the run file, and that the
-// files it names exist. Method names and scopes are checked where they live.
+// files it names exist. Methods are checked where they live.
 func (c *Config) validate() error {
 	checks := []error{
 		c.schema(),
@@ -72,6 +72,7 @@ func (c *Config) validate() error {
 		c.align(),
 		c.inRange("data.max_len", float64(c.Data.MaxLen), 2, float64(c.Batch.SeqLen), "max_len = 0  # as long as batch.seq_len"),
 		c.betas(),
+		c.scope(),
 		c.length(),
 		c.patience(),
 		c.objective(),
@@ -114,9 +115,9 @@ func (c *Config) align() error {
 	d := c.Data
 	for i, s := range d.Source {
 		switch key := fmt.Sprintf("data.source.%d.key", i); {
-		case d.Align == "key" && s.Train && s.Key == "":
+		case d.Align == AlignKey && s.Train && s.Key == "":
 			return c.fail(key, `key = "id"  # the column that names each example`, "data.align = \"key\" needs the key of every language that is trained on")
-		case d.Align == "line" && s.Key != "":
+		case d.Align == AlignLine && s.Key != "":
 			return c.fail(key, "align = \"key\"  # in [data]; or remove the key", "data.align = \"line\" takes the lines as keys, not a column")
 		}
 	}
@@ -124,8 +125,16 @@ func (c *Config) align() error {
 	case d.Align == "":
 	case d.Temperature != 1:
 		return c.fail("data.temperature", "temperature = 1.0, or align = \"\"", "aligned languages are all read alike: a temperature has no part in it")
-	case d.Mixing == "iid":
+	case d.Mixing == MixingIID:
 		return c.fail("data.mixing", "mixing = \"stratified\", or align = \"\"", "aligned languages are in every step together, and \"iid\" is the opposite")
+	}
+	return nil
+}
+
+// scope is checked where it is read, but for one that another machine has sent.
+func (c *Config) scope() error {
+	if c.Objective.Scope < ScopeGlobal || c.Objective.Scope == 0 {
+		return c.fail("objective.scope", `scope = "layer"`, "none given")
 	}
 	return nil
 }
@@ -184,7 +193,7 @@ func (c *Config) cluster() error {
 	if err := c.outer(); err != nil {
 		return err
 	}
-	if c.Sharded() && c.Objective.Metric == "adam" {
+	if c.Sharded() && c.Objective.Metric == MetricAdam {
 		return c.fail("cluster.sync", `sync = "gradients"`, `with sync = "parameters" a machine has the second moments of its own units only, which metric = "adam" needs of all`)
 	}
 	return nil
@@ -198,9 +207,9 @@ func (c *Config) outer() error {
 		return nil
 	case x.Local():
 		key, fix = "cluster.resolve", `resolve = "exact"`
-	case x.Sync == "parameters":
+	case x.Sync == SyncParameters:
 		key, fix = "cluster.sync", `sync = "gradients"`
-	case c.Objective.Metric == "adam":
+	case c.Objective.Metric == MetricAdam:
 		key, fix = "objective.metric", `metric = "euclidean"`
 	case c.Objective.Noise.Halves:
 		key, fix = "objective.noise.halves", "halves = false"

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// objective checks what [objective] says apart from methods, their options and
-// scopes, which are checked where they live.
+// objective checks what [objective] says apart from methods and their options, which
+// are checked where they live.
 func (c *Config) objective() error {
 	o := c.Objective
 	checks := []error{
@@ -23,9 +23,9 @@ func (c *Config) objective() error {
 	switch {
 	case o.Noise.Debias && !o.Noise.Halves:
 		return c.fail("objective.noise.debias", "halves = true  # in [objective.noise]", "needs the two half-batches that tell noise from signal")
-	case o.Gram == "ghost" && o.Metric == "adam":
+	case o.Gram == GramGhost && o.Metric == MetricAdam:
 		return c.fail("objective.gram", `gram = "rows"`, `"ghost" knows no single gradient values, which metric = "adam" weighs`)
-	case o.Gram == "ghost" && c.Batch.Accumulate > 1:
+	case o.Gram == GramGhost && c.Batch.Accumulate > 1:
 		return c.fail("objective.gram", `gram = "rows"`, `"ghost" needs a step's tokens all at once; batch.accumulate is %d`, c.Batch.Accumulate)
 	}
 	return nil

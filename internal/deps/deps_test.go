@@ -66,22 +66,22 @@ var allowed = map[string][]string{
 	"internal/samebits":                {"internal/safetensors"}, // compares two binaries from outside
 	"internal/doctor":                  {"gpu", "tensor", "internal/gguf", "internal/ref", "internal/optest"},
 	"internal/fault":                   {"gpu"},
-	"internal/objective":               {"bucket", "moo", "tensor", "internal/config", "internal/fault", "internal/report"},
-	"internal/device":                  {"bucket", "gpu", "internal/config", "internal/fault", "internal/model", "internal/param", "tensor"},
-	"internal/step":                    {"bucket", "gpu", "internal/config", "internal/data", "internal/device", "internal/fault", "internal/model", "internal/objective", "internal/optim", "internal/param", "internal/report", "internal/safetensors", "tensor"}, // names no exchange: see its test
-	"internal/exchange":                {"bucket", "internal/checkpoint", "internal/cluster/protocol", "internal/cluster/worker", "internal/config", "internal/data", "internal/fault", "internal/objective", "internal/optim", "internal/report", "internal/safetensors", "internal/step", "transport"},
+	"internal/objective":               {"bucket", "moo", "tensor", "internal/fault", "internal/report"},
+	"internal/device":                  {"bucket", "gpu", "internal/fault", "internal/model", "internal/param", "tensor"},
+	"internal/step":                    {"bucket", "gpu", "internal/data", "internal/device", "internal/fault", "internal/model", "internal/objective", "internal/optim", "internal/param", "internal/report", "internal/safetensors", "tensor"}, // names no exchange: see its test
+	"internal/exchange":                {"bucket", "internal/checkpoint", "internal/cluster/protocol", "internal/cluster/worker", "internal/data", "internal/fault", "internal/objective", "internal/optim", "internal/report", "internal/safetensors", "internal/step", "transport"},
 	"internal/rundir":                  {"internal/config", "internal/fault", "internal/filelock", "internal/model", "internal/peft", "internal/report"},
 	"internal/modeldir":                {"internal/chat", "internal/fault", "internal/gguf", "internal/model", "internal/peft", "internal/safetensors", "internal/tokenizer"},
-	"internal/export":                  {"internal/chat", "internal/config", "internal/fault", "internal/gguf", "internal/infer", "internal/model", "internal/modeldir", "internal/safetensors", "internal/tokenizer"},                 // knows no run
+	"internal/export":                  {"internal/chat", "internal/device", "internal/fault", "internal/gguf", "internal/infer", "internal/model", "internal/modeldir", "internal/safetensors", "internal/tokenizer"},                 // knows no run
 	"internal/infer":                   {"bucket", "internal/chat", "internal/config", "internal/data", "internal/device", "internal/fault", "internal/model", "internal/modeldir", "internal/rundir", "internal/tokenizer", "tensor"}, // no exchange, no cluster, no checkpoint
 	"internal/train": {
 		"bucket", "gpu", "internal/chat", "internal/checkpoint", "internal/cluster", "internal/cluster/coordinator", "internal/cluster/protocol", "internal/cluster/store", "internal/cluster/store/file", "internal/cluster/worker", "internal/config", "internal/data", "internal/device", "internal/exchange", "internal/fault", "internal/gguf",
-		"internal/infer", "internal/model", "internal/modeldir", "internal/objective", "internal/peft", "internal/report", "internal/rundir", "internal/safetensors", "internal/step", "internal/tokenizer", "tensor", "transport",
+		"internal/infer", "internal/model", "internal/modeldir", "internal/objective", "internal/optim", "internal/peft", "internal/report", "internal/rundir", "internal/safetensors", "internal/step", "internal/tokenizer", "moo", "tensor", "transport",
 	},
 	"internal/train/traintest": {"gpu", "internal/model", "internal/param", "internal/peft", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
 	"internal/compare":         {"moo", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},
 	"internal/bench":           {"bucket", "gpu", "internal/config", "internal/fault", "internal/report", "internal/step", "internal/train", "moo", "tensor"},
-	"cmd/concord":              {"gpu", "moo", "internal/infer", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/doctor", "internal/export", "internal/gguf", "internal/bench", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/live", "internal/safetensors", "internal/cluster", "internal/cluster/coordinator", "internal/cluster/store", "internal/cluster/etcd"},
+	"cmd/concord":              {"gpu", "moo", "internal/device", "internal/infer", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/doctor", "internal/export", "internal/gguf", "internal/bench", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/live", "internal/safetensors", "internal/cluster", "internal/cluster/coordinator", "internal/cluster/store", "internal/cluster/etcd"},
 	"cmd/prepare":              {"internal/tokenizer"},
 }
 

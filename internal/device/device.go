@@ -1,37 +1,47 @@
-// Package device opens the adapter that a run file asks for and lays a model's
+// Package device opens the adapter that is asked for and lays a model's
 // parameters out on it, for training and for inference.
 package device
 
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"concord/bucket"
 	"concord/gpu"
-	"concord/internal/config"
 	"concord/internal/fault"
 	"concord/internal/model"
 	"concord/internal/param"
 	"concord/tensor"
 )
 
-// Open opens the adapter that the configuration asks for. choices are the kernel
-// variants of an earlier part of the run, nil to choose anew. Warnings of the device
-// go to warn.
-func Open(d config.Device, choices map[string]string, warn io.Writer) (*tensor.Engine, error) {
-	if d.GEMM != "" {
-		if err := tensor.CheckVariant(d.GEMM); err != nil {
-			return nil, &config.Error{Where: "device.gemm", Msg: err.Error(), Fix: `gemm = ""  # choose by measurement`}
+// Options choose an adapter and say how it is used.
+type Options struct {
+	Adapter, Backend string // "" is the best
+	MemoryBudget     int64  // bytes; 0: most of what there is
+	ReadDeadline     time.Duration
+	NoAutotune       bool              // the usual matrix kernels, without measuring
+	Variant          string            // forces one variant of the matrix product; "" chooses
+	CacheDir         string            // of measurements; "" is the user's
+	Choices          map[string]string // kernel variants of an earlier part of the run; nil: chosen anew
+	Warn             io.Writer         // the device's warnings
+}
+
+// Open opens the adapter. Errors are of kind ErrDevice, or a *fault.Setting.
+func Open(o Options) (*tensor.Engine, error) {
+	if o.Variant != "" {
+		if err := tensor.CheckVariant(o.Variant); err != nil {
+			return nil, &fault.Setting{Key: "device.gemm", Msg: err.Error(), Fix: `gemm = ""  # choose by measurement`}
 		}
 	}
 	dev, err := gpu.Open(gpu.Options{
-		Adapter: d.Adapter, Backend: d.Backend, MemoryBudget: int64(d.Memory), ReadDeadline: d.ReadTimeout.Duration(),
-		Log: func(s string) { fmt.Fprintln(warn, "concord:", s) },
+		Adapter: o.Adapter, Backend: o.Backend, MemoryBudget: o.MemoryBudget, ReadDeadline: o.ReadDeadline,
+		Log: func(s string) { fmt.Fprintln(o.Warn, "concord:", s) },
 	})
 	if err != nil {
 		return nil, fault.Device(err)
 	}
-	return tensor.NewEngine(dev, tensor.Options{NoAutotune: !d.Autotune, CacheDir: d.CacheDir, Variant: d.GEMM, Choices: choices}), nil
+	return tensor.NewEngine(dev, tensor.Options{NoAutotune: o.NoAutotune, CacheDir: o.CacheDir, Variant: o.Variant, Choices: o.Choices}), nil
 }
 
 // Params lists the model's parameters for the bucket layout.
@@ -46,12 +56,12 @@ func Params(c model.Config) []bucket.Param {
 
 // NewStore lays the parameters out in buckets of a scope, for gradient rows of so many
 // tasks, and allocates the weights and the other states named, all zeros.
-func NewStore(e *tensor.Engine, params []bucket.Param, scope string, tasks int, states ...bucket.State) (*bucket.Store, error) {
+func NewStore(e *tensor.Engine, params []bucket.Param, scope bucket.Scope, tasks int, states ...bucket.State) (*bucket.Store, error) {
 	return NewTypedStore(e, params, scope, tasks, nil, states...)
 }
 
 // NewTypedStore is NewStore of states of other element types than float32.
-func NewTypedStore(e *tensor.Engine, params []bucket.Param, scope string, tasks int, types bucket.Types, states ...bucket.State) (*bucket.Store, error) {
+func NewTypedStore(e *tensor.Engine, params []bucket.Param, scope bucket.Scope, tasks int, types bucket.Types, states ...bucket.State) (*bucket.Store, error) {
 	lim := e.Dev.Info().Limits
 	layout, err := bucket.Partition(params, scope, bucket.Limits{Objectives: tasks, BindingBytes: lim.MaxStorageBufferBindingSize, BufferBytes: lim.MaxBufferSize})
 	if err != nil {
@@ -76,34 +86,26 @@ func LogitsChunk(dev *gpu.Device, vocab int) int {
 	return max(64, int(bytes/4)/vocab/64*64)
 }
 
-// Frozen says which of the parameters are not trained: the base of an adapter, and what
-// the run file freezes.
-func Frozen(m config.Model, s model.Spec) bool { return s.Frozen || m.Frozen(s.Name) }
-
 // BaseType is the element type in which the frozen parameter s lies where the run's base
-// model lies as name, "" for float32: embeddings and head, which have outliers and are
-// few, take 8 bits where the others take 4, and vectors stay float32.
-func BaseType(name string, s model.Spec) (tensor.DType, error) {
-	if name == "" || s.Kind.Vector() {
-		return tensor.F32, nil
+// model lies as base: embeddings and head, which have outliers and are few, take 8 bits
+// where the others take 4, and vectors stay float32.
+func BaseType(base tensor.DType, s model.Spec) tensor.DType {
+	switch {
+	case s.Kind.Vector():
+		return tensor.F32
+	case base == tensor.NF4 && s.Kind != param.Linear:
+		return tensor.Int8
 	}
-	d, err := tensor.ParseDType(name)
-	if d == tensor.NF4 && s.Kind != param.Linear {
-		d = tensor.Int8
-	}
-	return d, err
+	return base
 }
 
-// SetBase gives the frozen ones of params the type of name, see BaseType.
-func SetBase(params []bucket.Param, name string) (err error) {
+// SetBase gives the frozen ones of params their type, see BaseType.
+func SetBase(params []bucket.Param, base tensor.DType) {
 	for i := range params {
 		if p := &params[i]; p.Frozen {
-			if p.Type, err = BaseType(name, p.Spec); err != nil {
-				return err
-			}
+			p.Type = BaseType(base, p.Spec)
 		}
 	}
-	return nil
 }
 
 // LoadWeights reads a Hugging Face folder into w.

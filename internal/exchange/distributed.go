@@ -9,20 +9,19 @@ import (
 	"concord/bucket"
 	"concord/internal/cluster/protocol"
 	"concord/internal/cluster/worker"
-	"concord/internal/config"
 	"concord/internal/data"
 	"concord/internal/fault"
 	"concord/internal/objective"
 	"concord/internal/report"
 	"concord/internal/safetensors"
 	"concord/internal/step"
-	"concord/transport"
 )
 
 // Distributed is this machine's side of a run on many, which all exchanges but Single
 // are built on.
 type Distributed struct {
 	*step.Replica
+	opt     Options
 	self    scheme
 	member  *worker.Member // nil until connected
 	fetched string         // folder for states that are fetched
@@ -59,8 +58,8 @@ type scheme interface {
 	restoreLocal(f *safetensors.Reader, s Saved) error
 }
 
-func newDistributed(r *step.Replica) *Distributed {
-	return &Distributed{Replica: r, offered: step.States, alike: step.States}
+func newDistributed(r *step.Replica, o Options) *Distributed {
+	return &Distributed{Replica: r, opt: o, offered: step.States, alike: step.States}
 }
 
 // Link is a machine's way into a run.
@@ -108,8 +107,9 @@ func (d *Distributed) shape() worker.Shape {
 
 // shapeOf is the shape of groups with a row for each of the names.
 func (d *Distributed) shapeOf(names ...string) worker.Shape {
-	s := worker.Shape{Device: d.Engine.Dev.Info().Name, Segments: len(names), Langs: len(d.Langs), Parameters: d.Config.Sharded(), Names: names, StepName: "step", Codec: d.codec()}
-	if d.Config.OuterSteps() > 0 {
+	s := worker.Shape{Device: d.Engine.Dev.Info().Name, Segments: len(names), Langs: len(d.Langs), Parameters: d.opt.Sharded,
+		Names: names, StepName: "step", Codec: d.opt.Codec}
+	if d.opt.OuterSteps > 0 {
 		s.StepName = "outer step"
 	}
 	for _, u := range d.Store.Layout.Groups {
@@ -117,11 +117,6 @@ func (d *Distributed) shapeOf(names ...string) worker.Shape {
 	}
 	return s
 }
-
-// codecs are the forms in which gradients travel.
-var codecs = map[config.Wire]transport.Codec{config.WireF32: transport.F32, config.WireBF16: transport.BF16, config.WireInt8: transport.Int8}
-
-func (d *Distributed) codec() transport.Codec { return codecs[d.Config.Cluster.Format()] }
 
 // Work says what the rows of exchange n's batch are, for whoever plans it.
 func (d *Distributed) Work(n int) protocol.Work {
@@ -153,13 +148,13 @@ func (d *Distributed) exchangeBatch(n int) *data.Batch { return d.Sampler.Batch(
 // Exchanges is how many exchanges lie before the next step: what the other machines
 // call a step.
 func (d *Distributed) Exchanges() int {
-	h := max(1, d.Config.OuterSteps())
+	h := max(1, d.opt.OuterSteps)
 	return (d.Done + h - 1) / h
 }
 
 // StepAfter is the step that follows so many exchanges.
 func (d *Distributed) StepAfter(exchanges int) int {
-	return min(exchanges*max(1, d.Config.OuterSteps()), d.Steps)
+	return min(exchanges*max(1, d.opt.OuterSteps), d.Steps)
 }
 
 // enter waits for the plan of the exchange in which b is computed, and does what it
@@ -211,7 +206,7 @@ func (d *Distributed) assignLocalBatch(ctx context.Context, b *data.Batch) (*ste
 // shapeFor shapes the replica for n rows: as few micro-batches as hold them, of equal
 // size.
 func (d *Distributed) shapeFor(n int) (rows, micro int, err error) {
-	micro = (n + d.Config.Batch.Rows - 1) / d.Config.Batch.Rows
+	micro = (n + d.Settings.Rows - 1) / d.Settings.Rows
 	rows = (n + micro - 1) / micro
 	if d.Model == nil || d.Model.Dims().Rows != rows || !d.warm {
 		d.plan.Cold()

@@ -24,11 +24,11 @@ import (
 	"path/filepath"
 
 	"concord/bucket"
-	"concord/internal/config"
 	"concord/internal/fault"
 	"concord/internal/objective"
 	"concord/internal/safetensors"
 	"concord/internal/step"
+	"concord/transport"
 )
 
 // Exchange is a step's exchange with what a run's checkpoints ask of it.
@@ -72,34 +72,44 @@ const (
 	TensorsFile = "tensors.safetensors"
 )
 
-// Needs is what the exchange of a run asks of the device.
-func Needs(cfg *config.Config) step.Needs {
-	outer := cfg.OuterSteps() > 0
-	return step.Needs{Shared: cfg.Clustered() && !outer, AllRows: cfg.Clustered(), HostMoments: cfg.Sharded()}
+// Options say which exchange a run has.
+type Options struct {
+	Machines bool // many; the rest is for them
+	Local    bool // each machine resolves its own languages
+	Sharded  bool // the optimizer's state is divided among the machines
+	Codec    transport.Codec
+	Keep     int // this machine's own checkpoints
+
+	OuterSteps             int // that machines make by themselves; 0: none
+	OuterLR, OuterMomentum float64
 }
 
-// New is the exchange of the run that r is of. taskTokens are the supervised training
-// tokens by language. Those of many machines must be connected before the first step.
-func New(r *step.Replica, taskTokens []float64) (Exchange, error) {
-	cfg := r.Config
-	if !cfg.Clustered() {
+// Needs is what the exchange asks of the device.
+func (o Options) Needs() step.Needs {
+	return step.Needs{Shared: o.Machines && o.OuterSteps == 0, AllRows: o.Machines, HostMoments: o.Machines && o.Sharded}
+}
+
+// New is the exchange of the run that r is of. Those of many machines must be connected
+// before the first step.
+func New(r *step.Replica, o Options) (Exchange, error) {
+	if !o.Machines {
 		return &Single{Replica: r}, nil
 	}
-	d := newDistributed(r)
+	d := newDistributed(r, o)
 	switch {
-	case cfg.OuterSteps() > 0:
-		return newOuter(d, taskTokens)
-	case cfg.Sharded():
+	case o.OuterSteps > 0:
+		return newOuter(d)
+	case o.Sharded:
 		return newSharded(d), nil
-	case cfg.Cluster.Local():
+	case o.Local:
 		return newLocal(d), nil
 	}
 	return newGradients(d), nil
 }
 
-// ReadSaved reads the verified state in dir and checks that it is of the run that cfg
-// describes.
-func ReadSaved(dir string, cfg *config.Config, s *Saved) error {
+// ReadSaved reads the verified state in dir and checks that it is of the run of the
+// identity.
+func ReadSaved(dir string, run step.Identity, s *Saved) error {
 	b, err := os.ReadFile(filepath.Join(dir, StateFile))
 	if err != nil {
 		return fault.Data(err)
@@ -107,7 +117,7 @@ func ReadSaved(dir string, cfg *config.Config, s *Saved) error {
 	if err := json.Unmarshal(b, s); err != nil {
 		return fault.Data(fmt.Errorf("%s: %w", filepath.Join(dir, StateFile), err))
 	}
-	return s.Check(dir, cfg)
+	return s.Check(dir, run)
 }
 
 // Restore loads the tensors in dir and the state s, read from there, into r and its

@@ -14,9 +14,9 @@ import (
 	"sync"
 
 	"concord/internal/checkpoint"
-	"concord/internal/config"
 	"concord/internal/fault"
 	"concord/internal/safetensors"
+	"concord/transport"
 )
 
 // A run's checkpoints are machine 1's. Where the others hold something that it does
@@ -42,7 +42,7 @@ type localFolder struct {
 func (d *Distributed) holdsLocal() bool { return d.localState || d.quantises() }
 
 // quantises says that what machines send is rounded, with error feedback.
-func (d *Distributed) quantises() bool { return d.Config.Cluster.Format() == config.WireInt8 }
+func (d *Distributed) quantises() bool { return d.opt.Codec == transport.Int8 }
 
 // feedbackName begins the name in a file of a row's error feedback.
 const feedbackName = "remainder/"
@@ -109,7 +109,7 @@ func (d *Distributed) saveLocalState(saved func()) {
 			{Name: TensorsFile, Write: func(w io.Writer) error { return safetensors.Encode(w, entries, nil) }},
 		})
 		if err == nil {
-			err = checkpoint.Prune(d.local.path, d.Config.Checkpoint.Keep, path)
+			err = checkpoint.Prune(d.local.path, d.opt.Keep, path)
 		}
 		if err != nil {
 			failed(err)
@@ -154,7 +154,7 @@ func (d *Distributed) RestoreLocalState() error {
 	}
 	var s Saved
 	if err == nil {
-		err = ReadSaved(path, d.Config, &s)
+		err = ReadSaved(path, d.Settings.Identity, &s)
 	}
 	if err == nil && s.Root != d.root {
 		return nil // the run has gone back and come another way

@@ -71,7 +71,7 @@ func (d *Distributed) CatchUp(ctx context.Context) error {
 		return nil // there is nobody else: this machine's weights are the run's
 	}
 	var s Saved
-	if err := ReadSaved(d.fetched, d.Config, &s); err != nil {
+	if err := ReadSaved(d.fetched, d.Settings.Identity, &s); err != nil {
 		return err
 	}
 	if s.Step != d.StepAfter(n) {

@@ -34,11 +34,11 @@ type Outer struct {
 	sums  []float64   // of their losses on this machine, by language
 }
 
-func newOuter(d *Distributed, taskTokens []float64) (x *Outer, err error) {
+func newOuter(d *Distributed) (x *Outer, err error) {
 	r := d.Replica
 	x = &Outer{Distributed: d}
 	x.self, x.localState, x.alike = x, true, step.States[:1]
-	if x.changes, err = objective.New(r.Config, r.Langs, taskTokens, true); err != nil {
+	if x.changes, err = objective.New(d.Settings.ObjectiveOf(d.Langs, true)); err != nil {
 		return nil, err
 	}
 	x.changes.Attach(r.Store.Layout.Groups)
@@ -81,7 +81,7 @@ func (x *Outer) Begin(ctx context.Context, n int) (step.LocalBatch, error) {
 // them each row is from.
 func (x *Outer) batchOf(n int) (*data.Batch, []int) {
 	var all []*data.Batch
-	for k := range max(1, min(x.Config.Cluster.Outer, x.Steps-n)) {
+	for k := range max(1, min(x.opt.OuterSteps, x.Steps-n)) {
 		all = append(all, x.Sampler.Batch(n+k))
 	}
 	return data.Join(all)
@@ -238,7 +238,7 @@ func (x *Outer) pushChanges() error {
 
 // outerUpdate applies the resolved changes to the weights before the outer step.
 func (x *Outer) outerUpdate() error {
-	lr, mu := float32(x.Config.Cluster.OuterLR), float32(x.Config.Cluster.OuterMoment)
+	lr, mu := float32(x.opt.OuterLR), float32(x.opt.OuterMomentum)
 	for u := range x.Store.Layout.Groups {
 		d, err := readGroup(x.Replica, bucket.Gradient, u)
 		if err != nil {

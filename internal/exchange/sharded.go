@@ -35,7 +35,7 @@ type resolution interface {
 
 func newSharded(d *Distributed) *Sharded {
 	x := &Sharded{resolution: newGradients(d), shard: d.Adam.NewShard()}
-	if d.Config.Cluster.Local() {
+	if d.opt.Local {
 		x.resolution = newLocal(d)
 	}
 	d.self, d.offered, d.alike = x, step.States[:1], step.States[:1]

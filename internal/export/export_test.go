@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"concord/internal/chat"
-	"concord/internal/config"
+	"concord/internal/device"
 	"concord/internal/fault"
 	"concord/internal/gguf"
 	"concord/internal/model"
@@ -34,10 +34,8 @@ func folder(t *testing.T, name string) string {
 	return filepath.Join(filepath.Dir(traintest.FamilyRun(t, configs[name], nil)), "base")
 }
 
-func device() config.Device {
-	d := config.Default().Device
-	d.Adapter, d.Autotune = os.Getenv("CONCORD_ADAPTER"), false
-	return d
+func adapter() device.Options {
+	return device.Options{Adapter: os.Getenv("CONCORD_ADAPTER"), NoAutotune: true, Warn: io.Discard}
 }
 
 // Every type of every form says what the model says, within its bound; the
@@ -69,7 +67,7 @@ func TestExport(t *testing.T) {
 			}
 			for _, written := range append(made, out) {
 				bound := Bounds[strings.TrimSuffix(filepath.Base(written), ".gguf")]
-				d, err := Verify{Source: from, Written: written, Texts: []string{"All men", "人人"}, Bound: bound, Device: device(), Warn: io.Discard}.Run()
+				d, err := Verify{Source: from, Written: written, Texts: []string{"All men", "人人"}, Bound: bound, Device: adapter()}.Run()
 				exact := bound == 0 || bound == Bounds["f32"]
 				if err != nil || exact && name != "gemma3" && d.MaxAbs != 0 || !exact && d.MaxAbs == 0 { // Gemma's norms are stored plus 1
 					t.Errorf("%s: %v (%v)", written, d, err)
@@ -87,7 +85,7 @@ func TestVerifyFindsDifferences(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := folder(t, "gpt2")
-	v := Verify{Source: other, Written: out, Texts: []string{"All human beings"}, Bound: Bounds["q4_0"], Device: device(), Warn: io.Discard}
+	v := Verify{Source: other, Written: out, Texts: []string{"All human beings"}, Bound: Bounds["q4_0"], Device: adapter()}
 	if d, err := v.Run(); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "differs from the model") || d.NMSE < 1 {
 		t.Errorf("another model: %v, %v", d, err)
 	}

@@ -4,11 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 
-	"concord/internal/config"
+	"concord/internal/device"
 	"concord/internal/fault"
 	"concord/internal/infer"
 	"concord/internal/modeldir"
@@ -39,8 +38,7 @@ type Verify struct {
 	Source, Written string
 	Texts           []string // nil = Texts
 	Bound           float64  // of the normalised mean squared error
-	Device          config.Device
-	Warn            io.Writer
+	Device          device.Options
 }
 
 // Difference is what Verify has found.
@@ -117,7 +115,7 @@ func (v Verify) tokens() ([][]uint32, error) {
 
 // logits of every token of every text.
 func (v Verify) logits(path string, texts [][]uint32) ([][]float32, error) {
-	m, err := infer.Open(path, v.Device, 1, 2, v.Warn)
+	m, err := infer.Open(path, v.Device, 1, 2)
 	if err != nil {
 		return nil, err
 	}

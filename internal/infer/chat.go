@@ -2,10 +2,9 @@ package infer
 
 import (
 	"fmt"
-	"io"
 
 	"concord/internal/chat"
-	"concord/internal/config"
+	"concord/internal/device"
 	"concord/internal/fault"
 	"concord/internal/model"
 	"concord/internal/modeldir"
@@ -28,14 +27,14 @@ type Chat struct {
 // OpenChat opens the model in dir for conversations of at most context tokens
 // (0: as many as the model knows, 4096 at most). Of g it takes System and
 // Template. A model without a chat template is refused.
-func OpenChat(dir string, context int, g Generation, d config.Device, warn io.Writer) (*Chat, error) {
+func OpenChat(dir string, context int, g Generation, d device.Options) (*Chat, error) {
 	dir, err := rundir.ModelDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	g.Raw = false
 	c := &Chat{system: g.System, talk: newConversation(g.System)}
-	if c.voice, err = openVoice(dir, g, warn); err != nil {
+	if c.voice, err = openVoice(dir, g, d.Warn); err != nil {
 		return nil, err
 	}
 	if c.voice.template == nil {
@@ -48,7 +47,7 @@ func OpenChat(dir string, context int, g Generation, d config.Device, warn io.Wr
 	if c.room = context; c.room == 0 {
 		c.room = min(mc.MaxPositions, 4096)
 	}
-	if c.model, err = Open(dir, d, 1, 2, warn); err != nil {
+	if c.model, err = Open(dir, d, 1, 2); err != nil {
 		return nil, err
 	}
 	if c.dec, err = c.model.decoder(c.room); err != nil {

@@ -10,14 +10,14 @@ import (
 	"testing"
 
 	"concord/internal/chat"
-	"concord/internal/config"
+	"concord/internal/device"
 	"concord/internal/fault"
 	"concord/internal/modeldir"
 	"concord/internal/train/traintest"
 )
 
 // withTemplate gives the tiny model a chat template and returns its folder.
-func withTemplate(t *testing.T, source string) (base string, d config.Device, chatting Generation) {
+func withTemplate(t *testing.T, source string) (base string, d device.Options, chatting Generation) {
 	t.Helper()
 	base, d = tiny(t)
 	if err := os.WriteFile(filepath.Join(base, chat.File), []byte(source), 0o644); err != nil {
@@ -45,7 +45,7 @@ func TestGenerateByTemplate(t *testing.T) {
 		if strings.HasPrefix(want, "<|im") {
 			g.Prompt, want = "", "<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\n"
 		}
-		out, err := Generate(base, g, d, &said)
+		out, err := Generate(base, g, saying(d, &said))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +67,7 @@ func TestGenerateByTemplate(t *testing.T) {
 // that begins anew.
 func TestChat(t *testing.T) {
 	base, d, g := withTemplate(t, traintest.ShortTemplate)
-	talk, err := OpenChat(base, 0, Generation{System: "be"}, d, io.Discard)
+	talk, err := OpenChat(base, 0, Generation{System: "be"}, d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,17 +126,17 @@ func TestStopsOfTemplate(t *testing.T) {
 
 func TestChatRefuses(t *testing.T) {
 	base, d := tiny(t)
-	if _, err := OpenChat(base, 0, Generation{}, d, io.Discard); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "--template chatml") {
+	if _, err := OpenChat(base, 0, Generation{}, d); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "--template chatml") {
 		t.Errorf("no template: %v", err)
 	}
-	if _, err := Generate(base, Generation{Prompt: "a", System: "b", MaxTokens: 1, TopP: 1}, d, io.Discard); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "--system") {
+	if _, err := Generate(base, Generation{Prompt: "a", System: "b", MaxTokens: 1, TopP: 1}, d); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "--system") {
 		t.Errorf("a system without a template: %v", err)
 	}
-	if _, err := OpenChat(base, 65, Generation{Template: "chatml"}, d, io.Discard); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "64") {
+	if _, err := OpenChat(base, 65, Generation{Template: "chatml"}, d); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "64") {
 		t.Errorf("more context than the model knows: %v", err)
 	}
 	base, d, _ = withTemplate(t, "{{ raise_exception('only in the morning') }}")
-	if _, err := Generate(base, Generation{Prompt: "a", MaxTokens: 1, TopP: 1}, d, io.Discard); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "only in the morning") {
+	if _, err := Generate(base, Generation{Prompt: "a", MaxTokens: 1, TopP: 1}, d); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "only in the morning") {
 		t.Errorf("a template that refuses: %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"concord/internal/config"
+	"concord/internal/device"
 	"concord/internal/fault"
 	"concord/internal/model"
 	"concord/internal/rundir"
@@ -48,7 +49,7 @@ type Generated struct {
 }
 
 // Generate samples a continuation of the prompt with a key-value cache.
-func Generate(dir string, g Generation, d config.Device, warn io.Writer) (*Generated, error) {
+func Generate(dir string, g Generation, d device.Options) (*Generated, error) {
 	dir, err := rundir.ModelDir(dir)
 	if err != nil {
 		return nil, err
@@ -56,7 +57,7 @@ func Generate(dir string, g Generation, d config.Device, warn io.Writer) (*Gener
 	if err := g.check(); err != nil {
 		return nil, err
 	}
-	v, err := openVoice(dir, g, warn)
+	v, err := openVoice(dir, g, d.Warn)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +65,7 @@ func Generate(dir string, g Generation, d config.Device, warn io.Writer) (*Gener
 	if err != nil {
 		return nil, err
 	}
-	x, err := Open(dir, d, 1, 2, warn)
+	x, err := Open(dir, d, 1, 2)
 	if err != nil {
 		return nil, err
 	}

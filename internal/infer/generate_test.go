@@ -2,7 +2,6 @@ package infer
 
 import (
 	"errors"
-	"io"
 	"math"
 	"path/filepath"
 	"reflect"
@@ -22,7 +21,7 @@ func TestScoreRefuses(t *testing.T) {
 	}{
 		{[]uint32{1}, "needs two"}, {[]uint32{1, 258}, "258"}, {make([]uint32, 65), "64"},
 	} {
-		if _, err := Score(base, [][]uint32{{1, 2}, c.ids}, d, io.Discard); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), c.says) {
+		if _, err := Score(base, [][]uint32{{1, 2}, c.ids}, d); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%v: %v, want a data error with %q", c.ids, err, c.says)
 		}
 	}
@@ -37,7 +36,7 @@ func TestGenerate(t *testing.T) {
 		if g.TopP == 0 {
 			g.TopP = 1
 		}
-		out, err := Generate(base, g, d, io.Discard)
+		out, err := Generate(base, g, d)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,18 +85,18 @@ func TestGenerateRefuses(t *testing.T) {
 		{Prompt: "a", MaxTokens: 1, TopP: 1, Temperature: -1}, {Prompt: "a", MaxTokens: 1, TopP: 1, Temperature: math.NaN()},
 	} {
 		var conf *config.Error
-		if _, err := Generate(base, g, d, io.Discard); !errors.As(err, &conf) {
+		if _, err := Generate(base, g, d); !errors.As(err, &conf) {
 			t.Errorf("%+v: %v, want a configuration error", g, err)
 		}
 	}
 	for says, g := range map[string]Generation{
 		"UTF-8": {Prompt: "caf\xe9", MaxTokens: 1, TopP: 1}, "64": {Prompt: "a", MaxTokens: 100, TopP: 1},
 	} {
-		if _, err := Generate(base, g, d, io.Discard); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), says) {
+		if _, err := Generate(base, g, d); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%+v: %v, want a data error with %q", g, err, says)
 		}
 	}
-	if _, err := Generate(filepath.Join(base, "nowhere"), Generation{Prompt: "a", MaxTokens: 1, TopP: 1}, d, io.Discard); !errors.Is(err, fault.ErrData) {
+	if _, err := Generate(filepath.Join(base, "nowhere"), Generation{Prompt: "a", MaxTokens: 1, TopP: 1}, d); !errors.Is(err, fault.ErrData) {
 		t.Errorf("no model: %v", err)
 	}
 }

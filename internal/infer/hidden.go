@@ -5,10 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/fnv"
-	"io"
 
-	"concord/internal/config"
 	"concord/internal/data"
+	"concord/internal/device"
 	"concord/internal/fault"
 	"concord/internal/model"
 	"concord/internal/rundir"
@@ -31,8 +30,7 @@ type HiddenOptions struct {
 	Seen         []bool          // by language: trained on
 	Examples     []data.Examples // by language
 	Rows, SeqLen int             // of a batch
-	Device       config.Device
-	Warn         io.Writer
+	Device       device.Options
 }
 
 // HiddenStates runs the examples of two languages or more through the model in dir.
@@ -49,7 +47,7 @@ func HiddenStates(ctx context.Context, dir string, o HiddenOptions) (*Hidden, er
 	if err != nil {
 		return nil, fault.Data(err)
 	}
-	m, err := Open(dir, o.Device, o.Rows, o.SeqLen, o.Warn)
+	m, err := Open(dir, o.Device, o.Rows, o.SeqLen)
 	if err != nil {
 		return nil, err
 	}

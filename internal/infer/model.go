@@ -5,10 +5,8 @@ package infer
 
 import (
 	"fmt"
-	"io"
 
 	"concord/bucket"
-	"concord/internal/config"
 	"concord/internal/device"
 	"concord/internal/fault"
 	"concord/internal/model"
@@ -27,34 +25,32 @@ type Model struct {
 }
 
 // Open loads the model in dir, a folder, an adapter's folder or a GGUF file, for batches of rows × seqLen tokens.
-func Open(dir string, d config.Device, rows, seqLen int, warn io.Writer) (*Model, error) {
-	return OpenTyped(dir, "", d, rows, seqLen, warn)
+func Open(dir string, d device.Options, rows, seqLen int) (*Model, error) {
+	return OpenTyped(dir, tensor.F32, d, rows, seqLen)
 }
 
-// OpenTyped is Open of an adapter on a base model that lies in the device as baseType,
-// as a run's model.base_type says. Of a model without an adapter all weights are float32.
-func OpenTyped(dir, baseType string, d config.Device, rows, seqLen int, warn io.Writer) (*Model, error) {
+// OpenTyped is Open of an adapter on a base model that lies in the device as base, as a
+// run's model.base_type says. Of a model without an adapter all weights are float32.
+func OpenTyped(dir string, base tensor.DType, d device.Options, rows, seqLen int) (*Model, error) {
 	s, err := modeldir.Find(dir)
 	if err != nil {
 		return nil, err
 	}
 	x := &Model{Config: s.Config}
-	if x.Engine, err = device.Open(d, nil, warn); err != nil {
+	if x.Engine, err = device.Open(d); err != nil {
 		return nil, err
 	}
-	if err := x.load(s, baseType, rows, seqLen); err != nil {
+	if err := x.load(s, base, rows, seqLen); err != nil {
 		x.Close()
 		return nil, err
 	}
 	return x, nil
 }
 
-func (x *Model) load(s modeldir.Source, baseType string, rows, seqLen int) (err error) {
+func (x *Model) load(s modeldir.Source, base tensor.DType, rows, seqLen int) (err error) {
 	params := device.Params(x.Config)
-	if err := device.SetBase(params, baseType); err != nil {
-		return err
-	}
-	if x.store, err = device.NewStore(x.Engine, params, "layer", 1); err != nil {
+	device.SetBase(params, base)
+	if x.store, err = device.NewStore(x.Engine, params, bucket.ByLayer, 1); err != nil {
 		return err
 	}
 	x.Net, err = model.New(x.Engine, x.Config, x.store, model.Dims{
@@ -85,7 +81,7 @@ func (x *Model) Close() {
 
 // Score returns, for each sequence of n token ids, the n−1 negative
 // log-likelihoods in nats of ids[1:] given what stands before each.
-func Score(dir string, sequences [][]uint32, d config.Device, warn io.Writer) ([][]float32, error) {
+func Score(dir string, sequences [][]uint32, d device.Options) ([][]float32, error) {
 	dir, err := rundir.ModelDir(dir)
 	if err != nil {
 		return nil, err
@@ -109,7 +105,7 @@ func Score(dir string, sequences [][]uint32, d config.Device, warn io.Writer) ([
 			}
 		}
 	}
-	x, err := Open(dir, d, 1, longest, warn)
+	x, err := Open(dir, d, 1, longest)
 	if err != nil {
 		return nil, err
 	}

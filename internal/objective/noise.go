@@ -27,12 +27,12 @@ func (o *Objective) debias(p bucket.Problem, u *groupState) *mat.SymDense {
 	for i := range m {
 		if s, ok := o.signal(p, i); ok {
 			if u.Signal[i] != 0 {
-				s = o.cfg.Noise.EMA*u.Signal[i] + (1-o.cfg.Noise.EMA)*s
+				s = o.opt.Noise.EMA*u.Signal[i] + (1-o.opt.Noise.EMA)*s
 			}
 			u.Signal[i] = s
 		}
 		if u.Signal[i] != 0 {
-			out.SetSym(i, i, p.G.At(i, i)*min(1, max(o.cfg.Noise.Floor, u.Signal[i])))
+			out.SetSym(i, i, p.G.At(i, i)*min(1, max(o.opt.Noise.Floor, u.Signal[i])))
 		}
 	}
 	return out

@@ -1,5 +1,5 @@
-// Package objective is how the tasks' gradients become one: it makes the run
-// file's [objective] the solver of a bucket.Resolver, with methods of package moo,
+// Package objective is how the tasks' gradients become one: it makes the options of
+// [objective] the solver of a bucket.Resolver, with methods of package moo,
 // and keeps what they carry from step to step. A task is a language. Start reading
 // at Objective; solve.go is a step. Nothing in it is safe for concurrent use.
 package objective
@@ -10,7 +10,7 @@ import (
 	"slices"
 
 	"concord/bucket"
-	"concord/internal/config"
+	"concord/internal/fault"
 	"concord/moo"
 	"concord/tensor"
 )
@@ -19,12 +19,11 @@ import (
 // parameters, and others for those that [[objective.override]] names. It implements
 // bucket.SharedSolver.
 type Objective struct {
-	cfg        config.Objective
+	opt        Options
 	langs      []string
 	rules      []rule // rules[0] is the run's, the others are the overrides' in their order
 	preference []float64
 	tokens     []float64 // supervised training tokens by language
-	seed       uint64
 
 	step       int64 // the current step, keys the methods' randomness
 	supervised []int // its tokens by language
@@ -53,133 +52,143 @@ type groupState struct {
 	Signal  []float64 `json:"signal,omitempty"`  // by language: share of |g|² that is not noise; 0 = not known
 }
 
-// New checks the run file's [objective]. tokens are the languages' supervised
-// training tokens. With shared the groups' owners on many machines solve, and rows
-// exist of every parameter, one per language: what arrived of each is then known,
-// and the rest can be made up for. Errors are *config.Error.
-func New(cfg *config.Config, langs []string, tokens []float64, shared bool) (*Objective, error) {
-	o := &Objective{cfg: cfg.Objective, langs: langs, tokens: tokens, seed: cfg.Run.Seed, losses: Unknown(len(langs)), shared: shared}
-	if err := bucket.CheckScope(cfg.Objective.Scope); err != nil {
-		return nil, &config.Error{Where: cfg.Where("objective.scope"), Msg: err.Error(), Fix: `scope = "layer"`}
-	}
-	if err := o.addRules(cfg); err != nil {
+// New checks the options. Errors are *fault.Setting.
+func New(opt Options) (*Objective, error) {
+	o := &Objective{opt: opt, langs: opt.Langs, tokens: opt.Tokens, losses: Unknown(len(opt.Langs)), shared: opt.Shared}
+	if err := o.addRules(); err != nil {
 		return nil, err
 	}
-	o.preference = make([]float64, len(langs))
-	for i, l := range langs {
+	o.preference = make([]float64, len(o.langs))
+	for i, l := range o.langs {
 		o.preference[i] = 1
-		if u, ok := cfg.Objective.Preferences[l]; ok {
+		if u, ok := opt.Preferences[l]; ok {
 			o.preference[i] = u
 		}
 	}
-	return o, o.check(cfg)
+	return o, o.check()
 }
 
 // addRules makes the run's rule and those of the overrides.
-func (o *Objective) addRules(cfg *config.Config) error {
-	r, err := o.newRule(cfg, "objective", cfg.Objective.Method, cfg.Objective.Options)
+func (o *Objective) addRules() error {
+	options, err := o.options()
+	if err != nil {
+		return err
+	}
+	r, err := o.newRule("objective", o.opt.Method, options)
 	if err != nil {
 		return err
 	}
 	o.rules = []rule{r}
-	for i, v := range cfg.Objective.Override {
-		if r, err = o.newRule(cfg, fmt.Sprintf("objective.override.%d", i), v.Method, v.Options); err != nil {
+	for i, v := range o.opt.Overrides {
+		key := fmt.Sprintf("objective.override.%d", i)
+		if r, err = o.newRule(key, v.Method, v.Options); err != nil {
 			return err
 		}
 		r.group = v.Match
 		if slices.ContainsFunc(o.rules, func(x rule) bool { return x.group == r.group }) {
-			return &config.Error{Where: cfg.Where(fmt.Sprintf("objective.override.%d.match", i)), Msg: fmt.Sprintf("%q is named twice", v.Match), Fix: "one [[objective.override]] for each pattern"}
+			return &fault.Setting{Key: key + ".match", Msg: fmt.Sprintf("%q is named twice", v.Match), Fix: "one [[objective.override]] for each pattern"}
 		}
 		o.rules = append(o.rules, r)
 	}
 	return nil
 }
 
-// newRule makes a method from the settings under key.
-func (o *Objective) newRule(cfg *config.Config, key, name string, options map[string]any) (rule, error) {
-	options = maps.Clone(options)
-	if name == "static" && key == "objective" {
-		weights, err := o.staticWeights(cfg)
+// options are those of the run's method; static weights are among them.
+func (o *Objective) options() (map[string]any, error) {
+	switch {
+	case o.opt.Method == moo.Static:
+		weights, err := o.staticWeights()
 		if err != nil {
-			return rule{}, err
+			return nil, err
 		}
-		if _, given := options["weights"]; given {
-			return rule{}, &config.Error{Where: cfg.Where("objective.options.weights"), Msg: "the weights of static are given by language", Fix: "[objective.weights], e.g. " + o.langs[0] + " = 1.0"}
+		if _, given := o.opt.MethodOptions["weights"]; given {
+			return nil, &fault.Setting{Key: "objective.options.weights", Msg: "the weights of static are given by language",
+				Fix: "[objective.weights], e.g. " + o.langs[0] + " = 1.0"}
 		}
-		options = map[string]any{"weights": weights}
-	} else if len(cfg.Objective.Weights) > 0 && key == "objective" {
-		return rule{}, &config.Error{Where: cfg.Where("objective.weights"), Msg: fmt.Sprintf("weights are for method \"static\", not %q", name), Fix: `method = "static"`}
+		return map[string]any{"weights": weights}, nil
+	case len(o.opt.Weights) > 0:
+		return nil, &fault.Setting{Key: "objective.weights", Msg: fmt.Sprintf("weights are for method %q, not %q", moo.Static, o.opt.Method),
+			Fix: `method = "static"`}
 	}
-	m, err := moo.New(name, moo.ForTraining(name, options))
+	return o.opt.MethodOptions, nil
+}
+
+// newRule makes a method from the settings under key.
+func (o *Objective) newRule(key, name string, options map[string]any) (rule, error) {
+	m, err := moo.New(name, moo.ForTraining(name, maps.Clone(options)))
 	if err != nil {
-		e := &config.Error{Where: cfg.Where(key + ".method"), Msg: err.Error()}
+		e := &fault.Setting{Key: key + ".method", Msg: err.Error()}
 		for _, k := range slices.Sorted(maps.Keys(options)) { // the message names the option; any of them leads to the place
-			e.Where, e.Fix = cfg.Where(key+".options."+k), "concord moo methods  # lists every option"
+			e.Key, e.Fix = key+".options."+k, "concord moo methods  # lists every option"
 		}
 		return rule{}, e
 	}
 	info, ok := moo.Lookup(name)
 	if !ok {
-		return rule{}, &config.Error{Where: cfg.Where(key + ".method"), Msg: fmt.Sprintf("%q says nothing of what it needs", name), Fix: "concord moo methods"}
+		return rule{}, &fault.Setting{Key: key + ".method", Msg: fmt.Sprintf("%q says nothing of what it needs", name), Fix: "concord moo methods"}
 	}
-	w := moo.Wrapping{Normalise: o.cfg.Normalise, EMA: o.cfg.EMA, Control: o.cfg.Control}
+	w := o.opt.Wrapping
 	if info.Needs != moo.NeedsGram && info.Needs != moo.NeedsRows {
 		w.Normalise, w.Control = "", "" // it looks at no gradients; check refuses where no rule does
 	}
 	if m, err = moo.Wrap(m, w); err != nil {
-		return rule{}, &config.Error{Where: cfg.Where(key + ".method"), Msg: err.Error(), Fix: "remove objective.normalise, objective.control and objective.ema"}
+		return rule{}, &fault.Setting{Key: key + ".method", Msg: err.Error(), Fix: "remove objective.normalise, objective.control and objective.ema"}
 	}
 	return rule{name: name, method: m, needs: info.Needs}, nil
 }
 
 // staticWeights are [objective.weights] in the order of the languages.
-func (o *Objective) staticWeights(cfg *config.Config) ([]float64, error) {
+func (o *Objective) staticWeights() ([]float64, error) {
 	sum := 0.0
 	out := make([]float64, len(o.langs))
 	for i, l := range o.langs {
-		w, given := cfg.Objective.Weights[l]
+		w, given := o.opt.Weights[l]
 		switch {
 		case !given:
-			return nil, &config.Error{Where: cfg.Where("objective.weights"), Msg: fmt.Sprintf("method \"static\" needs a weight for %q", l), Fix: "weights = {" + l + " = 1.0, …}"}
+			return nil, &fault.Setting{Key: "objective.weights", Msg: fmt.Sprintf("method %q needs a weight for %q", moo.Static, l),
+				Fix: "weights = {" + l + " = 1.0, …}"}
 		case !(w >= 0) || w > 1e9:
-			return nil, &config.Error{Where: cfg.Where("objective.weights." + l), Msg: fmt.Sprintf("weight %v is outside 0 … 1e9", w), Fix: l + " = 1.0"}
+			return nil, &fault.Setting{Key: "objective.weights." + l, Msg: fmt.Sprintf("weight %v is outside 0 … 1e9", w), Fix: l + " = 1.0"}
 		}
 		out[i] = w
 		sum += w
 	}
 	if sum == 0 {
-		return nil, &config.Error{Where: cfg.Where("objective.weights"), Msg: "all weights are zero", Fix: o.langs[0] + " = 1.0"}
+		return nil, &fault.Setting{Key: "objective.weights", Msg: "all weights are zero", Fix: o.langs[0] + " = 1.0"}
 	}
 	return out, nil
 }
 
 // check refuses settings that do not go together.
-func (o *Objective) check(cfg *config.Config) error {
-	fail := func(key, msg, fix string) error { return &config.Error{Where: cfg.Where(key), Msg: msg, Fix: fix} }
-	most, tokens := bucket.MaxObjectives, cfg.Batch.Rows*cfg.Batch.SeqLen
-	if o.cfg.Noise.Halves {
+func (o *Objective) check() error {
+	fail := func(key, msg, fix string) error { return &fault.Setting{Key: key, Msg: msg, Fix: fix} }
+	opt, method, most := &o.opt, o.rules[0].name, bucket.MaxObjectives
+	if opt.Noise.Halves {
 		most /= 2
 	}
 	solves := func(n moo.Needs) bool { return slices.ContainsFunc(o.rules, func(r rule) bool { return r.needs == n }) }
+	gram := solves(moo.NeedsGram)
+	noGram := fmt.Sprintf("method %q computes no Gram", method)
 	switch {
-	case cfg.Clustered() && cfg.Cluster.Local() && o.cfg.Noise.Halves:
+	case opt.LocalResolve && opt.Noise.Halves:
 		return fail("objective.noise.halves", "with cluster.resolve = \"local\" a machine has too little of a language to halve", "halves = false")
 	case !o.Static() && len(o.langs) > most:
-		return fail("objective.method", fmt.Sprintf("%d languages; method %q takes up to %d", len(o.langs), o.rules[0].name, most), `method = "mean"`)
-	case o.cfg.Noise.Halves && solves(moo.NeedsRows):
+		return fail("objective.method", fmt.Sprintf("%d languages; method %q takes up to %d", len(o.langs), method, most), `method = "mean"`)
+	case opt.Noise.Halves && solves(moo.NeedsRows):
 		return fail("objective.noise.halves", "element-wise methods have no Gram to measure noise in", "halves = false")
-	case o.cfg.Noise.Halves && !solves(moo.NeedsGram):
-		return fail("objective.noise.halves", fmt.Sprintf("method %q computes no Gram to measure noise in", o.rules[0].name), "halves = false, or a method that needs the Gram (concord moo methods)")
-	case o.cfg.Metric == "adam" && !solves(moo.NeedsGram):
-		return fail("objective.metric", fmt.Sprintf("method %q computes no Gram", o.rules[0].name), `metric = "euclidean"`)
-	case o.cfg.Gram == "ghost" && tokens > tensor.GhostTokens:
-		return fail("objective.gram", fmt.Sprintf("\"ghost\" takes up to %d tokens a step; batch.rows times batch.seq_len are %d", tensor.GhostTokens, tokens), `gram = "rows"`)
-	case o.cfg.Gram == "ghost" && solves(moo.NeedsRows):
+	case opt.Noise.Halves && !gram:
+		return fail("objective.noise.halves", noGram+" to measure noise in", "halves = false, or a method that needs the Gram (concord moo methods)")
+	case opt.AdamMetric && !gram:
+		return fail("objective.metric", noGram, `metric = "euclidean"`)
+	case opt.Gram == GramGhost && opt.BatchTokens > tensor.GhostTokens:
+		return fail("objective.gram", fmt.Sprintf("\"ghost\" takes up to %d tokens a step; batch.rows times batch.seq_len are %d",
+			tensor.GhostTokens, opt.BatchTokens), `gram = "rows"`)
+	case opt.Gram == GramGhost && solves(moo.NeedsRows):
 		return fail("objective.gram", "element-wise methods need the gradients' single values", `gram = "rows"`)
-	case o.cfg.Control != "" && !solves(moo.NeedsGram):
-		return fail("objective.control", fmt.Sprintf("method %q computes no Gram", o.rules[0].name), `control = ""`)
-	case o.cfg.Normalise != "none" && !solves(moo.NeedsGram):
-		return fail("objective.normalise", fmt.Sprintf("method %q computes no Gram", o.rules[0].name), `normalise = "none"`)
+	case opt.Wrapping.Control != "" && !gram:
+		return fail("objective.control", noGram, `control = ""`)
+	case opt.Wrapping.Normalise != "" && !gram:
+		return fail("objective.normalise", noGram, `normalise = "none"`)
 	}
 	return nil
 }
@@ -213,8 +222,8 @@ func (o *Objective) rule(group string) rule {
 
 // RuleOf is the rule of the parameter called name: the first override that fits.
 func (o *Objective) RuleOf(name string) string {
-	for _, v := range o.cfg.Override {
-		if v.Matches(name) {
+	for _, v := range o.opt.Overrides {
+		if v.Fits(name) {
 			return v.Match
 		}
 	}
@@ -227,7 +236,7 @@ func (o *Objective) Segments() int {
 	switch {
 	case o.Static():
 		return 1
-	case o.cfg.Noise.Halves:
+	case o.opt.Noise.Halves:
 		return 2 * len(o.langs)
 	}
 	return len(o.langs)
@@ -235,7 +244,7 @@ func (o *Objective) Segments() int {
 
 // MayBeStatic says that some group of a run with rows has static weights in some step.
 func (o *Objective) MayBeStatic() bool {
-	return !o.shared && (o.cfg.Warmup > 0 || o.cfg.Every > 1 || slices.ContainsFunc(o.rules, rule.static))
+	return !o.shared && (o.opt.Warmup > 0 || o.opt.Every > 1 || slices.ContainsFunc(o.rules, rule.static))
 }
 
 // Attach tells the objective which groups are resolved, before the first step.

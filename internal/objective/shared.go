@@ -25,7 +25,7 @@ func (o *Objective) Counted(unit int, tokens []int, losses []float64) {
 		}
 	}
 	o.now = func() ([]float64, error) { return sums, nil }
-	if o.cfg.Noise.Halves {
+	if o.opt.Noise.Halves {
 		o.halves = tokens
 	}
 	o.byGroup[unit] = o.saved[unit].clone()

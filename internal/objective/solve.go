@@ -64,9 +64,9 @@ func (o *Objective) StaticWeights(group int) []float64 {
 			return nil // Solve will say it
 		}
 		return o.spread(w)
-	case o.step < int64(o.cfg.Warmup):
+	case o.step < int64(o.opt.Warmup):
 		return o.Mean()
-	case o.step%int64(o.cfg.Every) != 0 && u.Weights != nil:
+	case o.step%int64(o.opt.Every) != 0 && u.Weights != nil:
 		return u.Weights // languages without tokens in this step have no gradient to weigh
 	}
 	return nil
@@ -75,7 +75,7 @@ func (o *Objective) StaticWeights(group int) []float64 {
 // staticWeightsOf asks a rule for weights that need no gradients.
 func (o *Objective) staticWeightsOf(r rule, u *groupState, group int) ([]float64, error) {
 	res, err := moo.Solve(r.method, moo.Input{Losses: o.losses, Tokens: o.tokens, StepTokens: floats(o.supervised), Preference: o.preference,
-		Seed: o.seed, Step: o.step, Bucket: group, State: u.State})
+		Seed: o.opt.Seed, Step: o.step, Bucket: group, State: u.State})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.name, err)
 	}
@@ -112,23 +112,23 @@ func (o *Objective) Solve(p bucket.Problem) (bucket.Solution, error) {
 		return bucket.Solution{}, err
 	}
 	if e, ok := r.method.(moo.Elementwise); ok {
-		return bucket.Solution{Elements: &bucket.Elementwise{Rule: e.Rule(), Used: active(p.G), Key: moo.ElementKey(o.seed, o.step, p.Group)}}, nil
+		return bucket.Solution{Elements: &bucket.Elementwise{Rule: e.Rule(), Used: active(p.G), Key: moo.ElementKey(o.opt.Seed, o.step, p.Group)}}, nil
 	}
 	losses, err := o.now()
 	if err != nil {
 		return bucket.Solution{}, err
 	}
 	g := p.G
-	if o.cfg.Noise.Debias {
+	if o.opt.Noise.Debias {
 		g = o.debias(p, u)
 	}
 	res, err := moo.Solve(r.method, moo.Input{G: g, Losses: losses, Tokens: o.tokens, StepTokens: floats(o.supervised), Preference: o.preference,
-		Seed: o.seed, Step: o.step, Bucket: p.Group, State: u.State})
+		Seed: o.opt.Seed, Step: o.step, Bucket: p.Group, State: u.State})
 	if err != nil {
 		return bucket.Solution{}, fmt.Errorf("%s: %w", r.name, err)
 	}
 	u.State = res.State
-	if o.cfg.Every > 1 {
+	if o.opt.Every > 1 {
 		u.Weights = res.Weights
 	}
 	return bucket.Solution{Weights: res.Weights}, nil

@@ -25,7 +25,7 @@ func newPacked(t testing.TB, e *tensor.Engine, scope string, types bucket.Types,
 		p.Align = tensor.PackedBlock
 		aligned = append(aligned, p)
 	}
-	l, err := bucket.Partition(aligned, scope, bucket.Limits{})
+	l, err := bucket.Partition(aligned, scopes[scope], bucket.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,19 +3,25 @@ package optim
 import (
 	"fmt"
 	"math"
-	"slices"
 )
 
-// Schedules lists the shapes of the learning rate after warm-up.
-var Schedules = []string{"cosine", "linear", "constant"}
+// Shape is that of the learning rate after the warm-up.
+type Shape int
+
+// The shapes.
+const (
+	Cosine Shape = iota
+	Linear
+	Constant
+)
 
 // Schedule is a learning rate as a pure function of the step: a linear warm-up
-// to LR, then Kind down to MinRatio*LR, which the step after the last would have,
+// to LR, then Shape down to MinRatio*LR, which the step after the last would have,
 // as in transformers: no step of the run is made with a rate of 0.
 type Schedule struct {
-	Kind     string  // one of Schedules
+	Shape    Shape
 	LR       float64 // the peak, ≥ 0
-	MinRatio float64 // in [0, 1]; unused by "constant"
+	MinRatio float64 // in [0, 1]; unused by Constant
 	Warmup   int64   // steps, ≥ 0
 	Total    int64   // steps of the run, ≥ 1
 }
@@ -23,8 +29,8 @@ type Schedule struct {
 // Check returns an error for a schedule that makes no sense.
 func (s Schedule) Check() error {
 	switch {
-	case !slices.Contains(Schedules, s.Kind):
-		return fmt.Errorf("optim: unknown schedule %q: valid are %q", s.Kind, Schedules)
+	case s.Shape < Cosine || s.Shape > Constant:
+		return fmt.Errorf("optim: unknown shape %d of a schedule", s.Shape)
 	case !(s.LR >= 0) || math.IsInf(s.LR, 0):
 		return fmt.Errorf("optim: learning rate %g must be finite and ≥ 0", s.LR)
 	case !(s.MinRatio >= 0 && s.MinRatio <= 1):
@@ -42,7 +48,7 @@ func (s Schedule) At(step int64) float64 {
 	if step < s.Warmup {
 		return s.LR * float64(step+1) / float64(s.Warmup)
 	}
-	if s.Kind == "constant" {
+	if s.Shape == Constant {
 		return s.LR
 	}
 	progress := 1.0
@@ -50,7 +56,7 @@ func (s Schedule) At(step int64) float64 {
 		progress = float64(step-s.Warmup) / float64(s.Total-s.Warmup)
 	}
 	shape := 1 - progress // linear
-	if s.Kind == "cosine" {
+	if s.Shape == Cosine {
 		shape = (1 + math.Cos(math.Pi*progress)) / 2
 	}
 	return s.LR * (s.MinRatio + (1-s.MinRatio)*shape)

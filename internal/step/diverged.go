@@ -8,7 +8,7 @@ import (
 )
 
 // LR is the learning rate of the update that follows n steps.
-func (r *Replica) LR(n int) float64 { return r.Schedule.At(int64(n)) }
+func (r *Replica) LR(n int) float64 { return r.Settings.Schedule.At(int64(n)) }
 
 // Diverged refuses a step in which no language has a finite gradient of some group:
 // methods mask such languages, and with all of them masked nothing but weight decay

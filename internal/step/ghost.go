@@ -2,6 +2,7 @@ package step
 
 import (
 	"concord/bucket"
+	"concord/internal/objective"
 	"concord/internal/param"
 	"concord/tensor"
 )
@@ -9,11 +10,14 @@ import (
 // ghost says of which parameters the Gram is computed from activations instead
 // of rows; nil means none.
 func (r *Replica) ghost() func(bucket.Param) bool {
-	o := r.Config.Objective
-	if r.Objective.Shared() || r.Objective.Static() || o.Gram == "rows" || o.Metric == "adam" || r.Config.Batch.Accumulate > 1 || r.Objective.Elementwise() || r.Config.Batch.Rows*r.Config.Batch.SeqLen > tensor.GhostTokens {
+	o, set := r.Objective, r.Settings
+	rows := o.Shared() || o.Static() || o.Elementwise() || set.Objective.Gram == objective.GramRows || set.Objective.AdamMetric
+	if rows || set.Accumulate > 1 || set.Rows*set.SeqLen > tensor.GhostTokens {
 		return nil
 	}
-	return func(p bucket.Param) bool { return p.Kind == param.Linear && (o.Gram == "ghost" || r.ghostPays(p)) }
+	return func(p bucket.Param) bool {
+		return p.Kind == param.Linear && (set.Objective.Gram == objective.GramGhost || r.ghostPays(p))
+	}
 }
 
 // ghostPays says that p's Gram costs less without rows, or that its rows fit no
@@ -24,7 +28,7 @@ func (r *Replica) ghostPays(p bucket.Param) bool {
 	if rows := int64(m) * int64(p.Extent()) * 4; rows > r.Engine.Dev.Info().Limits.MaxBufferSize {
 		return true
 	}
-	ghost, rows := tensor.GhostCost(r.Config.Batch.Rows*r.Config.Batch.SeqLen, p.R, p.C, m)
+	ghost, rows := tensor.GhostCost(r.Settings.Rows*r.Settings.SeqLen, p.R, p.C, m)
 	return ghost.FLOPs+r.flopsPerByte()*ghost.Bytes < rows.FLOPs+r.flopsPerByte()*rows.Bytes
 }
 
@@ -40,14 +44,14 @@ func (r *Replica) flopsPerByte() float64 {
 
 // adamMetric is the metric of the update being made.
 func (r *Replica) adamMetric() tensor.AdamMetric {
-	c := r.Config.Optim
-	m := tensor.AdamMetric{Beta2: c.Betas[1], Eps: c.Eps, Step: r.Adam.Steps() + 1, GradScale: 1}
+	c := r.Settings.Optim
+	m := tensor.AdamMetric{Beta2: c.Beta2, Eps: c.Eps, Step: r.Adam.Steps() + 1, GradScale: 1}
 	if r.Clip > 0 {
 		m.GradScale = r.Clip
 	}
 	for _, u := range r.Objective.Mean() {
 		m.Mean = append(m.Mean, float32(u))
-		if r.Config.Objective.Noise.Halves {
+		if r.Settings.Objective.Noise.Halves {
 			m.Mean = append(m.Mean, float32(u))
 		}
 	}

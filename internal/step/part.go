@@ -26,7 +26,7 @@ type Part struct {
 
 // Whole is the whole batch b as this machine's part.
 func (r *Replica) Whole(b *data.Batch) *Part {
-	return &Part{Batch: b, Rows: r.Config.Batch.Rows, Micro: r.Config.Batch.Accumulate, Starts: r.Starts(b), r: r}
+	return &Part{Batch: b, Rows: r.Settings.Rows, Micro: r.Settings.Accumulate, Starts: r.Starts(b), r: r}
 }
 
 // NewPart is rows of a batch, in so many micro-batches of so many rows. b has as many
@@ -137,7 +137,7 @@ func (r *Replica) Starts(b *data.Batch) []int {
 	switch {
 	case r.Objective.Static():
 		return []int{0, len(b.IDs)}
-	case !r.Config.Objective.Noise.Halves:
+	case !r.Settings.Objective.Noise.Halves:
 		return b.Starts
 	}
 	out := []int{0}
@@ -150,7 +150,7 @@ func (r *Replica) Starts(b *data.Batch) []int {
 
 // HalfTokens counts the supervised tokens of every half-language, nil without halves.
 func (r *Replica) HalfTokens(b *data.Batch) []int {
-	if r.Objective.Static() || !r.Config.Objective.Noise.Halves {
+	if r.Objective.Static() || !r.Settings.Objective.Noise.Halves {
 		return nil
 	}
 	starts := r.Starts(b)

@@ -76,7 +76,7 @@ func bucketRecord(b bucket.BucketReport) report.Bucket {
 // Grams is a snapshot of the last step's Gram matrices; false where it computed
 // none.
 func (t *Trainer) Grams() (report.Gram, bool) {
-	r := report.Gram{Kind: "gram", Step: t.Done, Metric: t.Config.Objective.Metric}
+	r := report.Gram{Kind: "gram", Step: t.Done, Metric: t.Settings.Objective.MetricName()}
 	for i, b := range t.groups.Buckets {
 		if b.G == nil {
 			continue

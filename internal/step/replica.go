@@ -3,12 +3,9 @@ package step
 import (
 	"errors"
 	"fmt"
-	"io"
-	"math"
 
 	"concord/bucket"
 	"concord/gpu"
-	"concord/internal/config"
 	"concord/internal/data"
 	"concord/internal/device"
 	"concord/internal/fault"
@@ -22,7 +19,7 @@ import (
 // Replica is this machine's copy of the model on the device, with the optimizer and
 // the memory of a step.
 type Replica struct {
-	Config    *config.Config
+	Settings  Settings
 	Arch      model.Config
 	Sampler   *data.Sampler
 	Engine    *tensor.Engine
@@ -32,7 +29,6 @@ type Replica struct {
 	Objective *objective.Objective // resolves the gradients of this machine's steps
 	Resolver  *bucket.Resolver
 	Adam      *optim.AdamW
-	Schedule  optim.Schedule
 	Langs     []string // the tasks, in the order of a batch's segments
 
 	Steps      int     // of the run
@@ -43,27 +39,6 @@ type Replica struct {
 
 	needs   Needs
 	ownRows bool
-}
-
-// Needs is what an exchange asks of the device's memory.
-type Needs struct {
-	Shared      bool // the groups' owners on many machines solve
-	AllRows     bool // gradient rows of every parameter by task exist: they leave the machine
-	HostMoments bool // AdamW's moments are not on the device
-}
-
-// Options say what a replica is of.
-type Options struct {
-	Config     *config.Config
-	Arch       model.Config
-	Sampler    *data.Sampler
-	Steps      int
-	TaskTokens []float64 // supervised training tokens by language
-	Needs      Needs
-	Engine     *tensor.Engine    // to allocate on; nil: the adapter that Config asks for is opened
-	Choices    map[string]string // kernel variants of an earlier part of the run; nil: chosen anew
-	OwnRows    bool              // gradient rows never lie in activations' memory
-	Warn       io.Writer
 }
 
 // States are the values that a run keeps of a parameter.
@@ -90,19 +65,20 @@ func New(o Options, exchange func(*Replica) (Exchange, error)) (*Trainer, error)
 }
 
 func newReplica(o Options) (*Replica, error) {
-	cfg := o.Config
-	r := &Replica{Config: cfg, Arch: o.Arch, Sampler: o.Sampler, Langs: o.Sampler.Languages(), Steps: o.Steps, needs: o.Needs, ownRows: o.OwnRows}
+	set := o.Settings
+	r := &Replica{Settings: set, Arch: o.Arch, Sampler: o.Sampler, Langs: o.Sampler.Languages(), Steps: o.Steps, needs: o.Needs, ownRows: o.OwnRows}
 	var err error
-	if r.Objective, err = objective.New(cfg, r.Langs, o.TaskTokens, o.Needs.Shared); err != nil {
+	if r.Objective, err = objective.New(set.ObjectiveOf(r.Langs, o.Needs.Shared)); err != nil {
 		return nil, err
 	}
 	if r.Engine = o.Engine; r.Engine == nil {
-		if r.Engine, err = device.Open(cfg.Device, o.Choices, o.Warn); err != nil {
+		if r.Engine, err = device.Open(o.Device); err != nil {
 			return nil, err
 		}
 	}
-	if cfg.Batch.SeqLen%32 != 0 && !r.Objective.Static() { // attention's tiles then hold two rows
-		fmt.Fprintf(o.Warn, "concord: batch.seq_len = %d is not a multiple of 32: should one language's values become non-finite, its neighbour's in the batch may too\n", cfg.Batch.SeqLen)
+	if set.SeqLen%32 != 0 && !r.Objective.Static() { // attention's tiles then hold two rows
+		fmt.Fprintf(o.Device.Warn, "concord: batch.seq_len = %d is not a multiple of 32: should one language's values become non-finite, "+
+			"its neighbour's in the batch may too\n", set.SeqLen)
 	}
 	if err := r.allocate(); err != nil {
 		r.release()
@@ -113,29 +89,22 @@ func newReplica(o Options) (*Replica, error) {
 }
 
 func (r *Replica) allocate() (err error) {
-	cfg, states := r.Config, bucket.Training
+	states := bucket.Training
 	if r.needs.HostMoments {
 		states = []bucket.State{bucket.Gradient}
 	}
-	params, err := r.params()
-	if err != nil {
-		return err
-	}
-	if r.Store, err = device.NewTypedStore(r.Engine, params, cfg.Objective.Scope, r.rows(), r.types(), states...); err != nil {
+	if r.Store, err = device.NewTypedStore(r.Engine, r.params(), r.Settings.Scope, r.rows(), r.Settings.Types, states...); err != nil {
 		return err
 	}
 	r.Objective.Attach(r.Store.Layout.Groups)
-	if err := r.Shape(cfg.Batch.Rows); err != nil {
+	if err := r.Shape(r.Settings.Rows); err != nil {
 		return err
 	}
-	o := cfg.Optim
-	r.Adam, err = optim.New(r.Store, optim.Config{Beta1: o.Betas[0], Beta2: o.Betas[1], Eps: o.Eps, WeightDecay: o.WeightDecay, Clip: o.Clip, Seed: cfg.Run.Seed})
-	if err != nil {
+	if r.Adam, err = optim.New(r.Store, r.Settings.Optim); err != nil {
 		return err
 	}
-	r.Schedule = optim.Schedule{Kind: cfg.Schedule.Kind, LR: o.LR, MinRatio: cfg.Schedule.MinRatio, Warmup: warmup(cfg, r.Steps), Total: int64(r.Steps)}
-	if err := r.Schedule.Check(); err != nil {
-		return &config.Error{Where: cfg.Where("schedule"), Msg: err.Error()}
+	if err := r.Settings.Schedule.Check(); err != nil {
+		return &fault.Setting{Key: "schedule", Msg: err.Error()}
 	}
 	return fault.Device(r.Engine.Dev.Err())
 }
@@ -151,17 +120,18 @@ func (r *Replica) rows() int {
 
 // params lists the model's parameters with the groups that the overrides make of
 // them.
-func (r *Replica) params() ([]bucket.Param, error) {
+func (r *Replica) params() []bucket.Param {
 	ghost, align := r.ghost(), r.align()
 	out := device.Params(r.Arch)
 	for i := range out {
 		p := &out[i]
 		p.Align = align
-		p.Frozen = device.Frozen(r.Config.Model, p.Spec)
+		p.Frozen = r.Settings.Frozen(p.Spec)
 		p.Rule = r.Objective.RuleOf(p.Name)
 		p.Single = !r.needs.AllRows && (r.Objective.Static() || r.Objective.StaticRule(p.Rule) || ghost != nil && ghost(*p))
 	}
-	return out, device.SetBase(out, r.Config.Model.BaseType)
+	device.SetBase(out, r.Settings.Base)
+	return out
 }
 
 // Shape makes the model and the resolver for micro-batches of so many rows: a
@@ -173,10 +143,10 @@ func (r *Replica) Shape(rows int) (err error) {
 		}
 		r.unshape()
 	}
-	cfg := r.Config
-	dims := model.Dims{Rows: rows, SeqLen: cfg.Batch.SeqLen, LogitsChunk: cfg.Batch.LogitsChunk, Objectives: r.Objective.Segments(),
-		Checkpointing: cfg.Memory.Checkpointing,
-		Frozen:        func(s model.Spec) bool { return device.Frozen(cfg.Model, s) }}
+	set := r.Settings
+	dims := model.Dims{Rows: rows, SeqLen: set.SeqLen, LogitsChunk: set.LogitsChunk, Objectives: r.Objective.Segments(),
+		Checkpointing: set.Checkpointing,
+		Frozen:        set.Frozen}
 	if dims.LogitsChunk == 0 {
 		dims.LogitsChunk = device.LogitsChunk(r.Engine.Dev, r.Arch.Vocab)
 		if !r.Objective.Static() { // a tied embedding's rows exist at the same time: the chunk makes room
@@ -195,16 +165,16 @@ func (r *Replica) Shape(rows int) (err error) {
 
 // ResolverOptions say how the store's groups are resolved.
 func (r *Replica) ResolverOptions() bucket.Options {
-	o, cfg := r.Objective, r.Config
+	o, set := r.Objective, r.Settings
 	if o.Static() {
 		return bucket.Options{Objectives: 1}
 	}
-	opt := bucket.Options{Objectives: len(r.Langs), Solver: o, InFlight: cfg.Objective.InFlight, Tokens: cfg.Batch.Rows * cfg.Batch.SeqLen,
-		Static: o.MayBeStatic(), Halves: cfg.Objective.Noise.Halves, Ghost: r.ghost()}
+	opt := bucket.Options{Objectives: len(r.Langs), Solver: o, InFlight: set.Objective.InFlight, Tokens: set.Rows * set.SeqLen,
+		Static: o.MayBeStatic(), Halves: set.Objective.Noise.Halves, Ghost: r.ghost()}
 	if !r.ownRows {
 		opt.Reuse = r.Model.Reusable()
 	}
-	if cfg.Objective.Metric == "adam" {
+	if set.Objective.AdamMetric {
 		opt.Metric = r.adamMetric
 	}
 	return opt
@@ -213,8 +183,8 @@ func (r *Replica) ResolverOptions() bucket.Options {
 // Planned is the device memory of a whole step: what is allocated, and the gradient
 // rows and a probe's copies of the weights, which come later.
 func (r *Replica) Planned() int64 {
-	n := r.Engine.Dev.Memory().Current + r.Resolver.RowBytes(r.Config.Batch.Accumulate)
-	if r.Config.Probe.Every > 0 {
+	n := r.Engine.Dev.Memory().Current + r.Resolver.RowBytes(r.Settings.Accumulate)
+	if r.Settings.ProbeEvery > 0 {
 		n += probeBytes(r.Store.Layout)
 	}
 	return n
@@ -222,7 +192,7 @@ func (r *Replica) Planned() int64 {
 
 // checkBudget refuses before the first step what would not fit in it.
 func (r *Replica) checkBudget() error {
-	budget, rows := r.Engine.Dev.Memory().Budget, r.Resolver.RowBytes(r.Config.Batch.Accumulate)
+	budget, rows := r.Engine.Dev.Memory().Budget, r.Resolver.RowBytes(r.Settings.Accumulate)
 	if r.Planned() <= budget {
 		return nil
 	}
@@ -241,19 +211,10 @@ func (r *Replica) sizeError(err error) error {
 // lessMemory is what makes any step smaller.
 func (r *Replica) lessMemory() string {
 	rest := "a smaller batch.rows or batch.seq_len, or more device.memory"
-	if r.Config.Memory.Checkpointing {
+	if r.Settings.Checkpointing {
 		return rest
 	}
 	return "memory.checkpointing = true, " + rest
-}
-
-// warmup is schedule.warmup in steps: a fraction of the run when below 1.
-func warmup(cfg *config.Config, steps int) int64 {
-	w := cfg.Schedule.Warmup
-	if w < 1 {
-		w = math.Round(w * float64(steps))
-	}
-	return int64(min(w, float64(steps)))
 }
 
 // Close frees everything and the device.

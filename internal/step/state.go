@@ -1,13 +1,10 @@
 package step
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"reflect"
 
 	"concord/bucket"
-	"concord/internal/config"
 	"concord/internal/device"
 	"concord/internal/fault"
 	"concord/internal/model"
@@ -19,23 +16,23 @@ import (
 // State is what a replica carries from step to step besides tensors. Data order and
 // randomness are pure functions of (seed, step), so Step is their state.
 type State struct {
-	Step       int               `json:"step"`
-	Tokens     int64             `json:"tokens"`
-	Supervised int64             `json:"supervised"`
-	Clip       float64           `json:"clip_scale"` // of the last step, which metric = "adam" looks at
-	Updates    int64             `json:"optimizer_updates"`
-	Method     string            `json:"method"`
-	Scope      string            `json:"scope"`
-	Langs      []string          `json:"languages"`
-	Settings   *config.Objective `json:"objective_settings,omitempty"`
-	Objective  objective.State   `json:"objective_state"`
+	Step       int             `json:"step"`
+	Tokens     int64           `json:"tokens"`
+	Supervised int64           `json:"supervised"`
+	Clip       float64         `json:"clip_scale"` // of the last step, which metric = "adam" looks at
+	Updates    int64           `json:"optimizer_updates"`
+	Method     string          `json:"method"`
+	Scope      string          `json:"scope"`
+	Langs      []string        `json:"languages"`
+	Settings   json.RawMessage `json:"objective_settings,omitempty"`
+	Objective  objective.State `json:"objective_state"`
 }
 
 // State is the replica's as it stands.
 func (r *Replica) State() State {
-	o := &r.Config.Objective
-	return State{Step: r.Done, Tokens: r.Tokens, Supervised: r.Supervised, Clip: r.Clip, Updates: r.Adam.Steps(), Method: o.Method, Scope: o.Scope,
-		Langs: r.Langs, Settings: o, Objective: r.Objective.Snapshot()}
+	i := &r.Settings.Identity
+	return State{Step: r.Done, Tokens: r.Tokens, Supervised: r.Supervised, Clip: r.Clip, Updates: r.Adam.Steps(), Method: i.Method, Scope: i.Scope,
+		Langs: r.Langs, Settings: i.Record, Objective: r.Objective.Snapshot()}
 }
 
 // SetState goes on from s.
@@ -45,39 +42,25 @@ func (r *Replica) SetState(s State) error {
 	return r.Objective.Restore(s.Objective)
 }
 
-// Check refuses a state, read from path, that is not of the run that cfg describes.
-func (s State) Check(path string, cfg *config.Config) error {
-	if s.Method != cfg.Objective.Method || s.Scope != cfg.Objective.Scope {
-		return fault.Data(fmt.Errorf("%s was made with method %s, scope %s; the run has %s, %s", path, s.Method, s.Scope, cfg.Objective.Method, cfg.Objective.Scope))
+// Check refuses a state, read from path, that is not of the run of the identity.
+func (s State) Check(path string, run Identity) error {
+	if s.Method != run.Method || s.Scope != run.Scope {
+		return fault.Data(fmt.Errorf("%s was made with method %s, scope %s; the run has %s, %s", path, s.Method, s.Scope, run.Method, run.Scope))
 	}
-	if s.Settings != nil {
-		if key := differs(*s.Settings, cfg.Objective); key != "" {
-			return fault.Data(fmt.Errorf("%s was made with another objective.%s than the run's: resuming would mix two objectives\n  fix: restore run.lock.json, or start a new run", path, key))
-		}
+	if len(s.Settings) == 0 {
+		return nil
+	}
+	if key := run.Differs(s.Settings); key != "" {
+		return fault.Data(fmt.Errorf("%s was made with another objective.%s than the run's: resuming would mix two objectives\n"+
+			"  fix: restore run.lock.json, or start a new run", path, key))
 	}
 	return nil
-}
-
-// differs names the first setting in which a and b differ, "" for none. What
-// does not decide a step's result may differ.
-func differs(a, b config.Objective) string {
-	a.InFlight, b.InFlight = 0, 0
-	va, vb := reflect.ValueOf(a), reflect.ValueOf(b)
-	for i := range va.NumField() {
-		x, err := json.Marshal(va.Field(i).Interface())
-		y, err2 := json.Marshal(vb.Field(i).Interface())
-		same := err == nil && err2 == nil && bytes.Equal(x, y) // numbers, texts, maps: what TOML can hold
-		if !same && !(va.Field(i).IsZero() && vb.Field(i).IsZero()) {
-			return va.Type().Field(i).Tag.Get("toml")
-		}
-	}
-	return ""
 }
 
 // keeps says that a checkpoint has a state of the parameter: of those that are not
 // trained the weights alone, and those of an adapter's base not at all.
 func (r *Replica) keeps(state bucket.State, s model.Spec) bool {
-	return !device.Frozen(r.Config.Model, s) || state == bucket.Weight && !r.Config.KeepsBase()
+	return !r.Settings.Frozen(s) || state == bucket.Weight && !r.Settings.KeepsBase
 }
 
 // Entries lists states for a file, to be read one by one by read: those that keeps

@@ -23,7 +23,7 @@ func adapterOf(cfg *config.Config) (*peft.Config, error) {
 		c.Base = mustAbs(cfg.Resolve(cfg.Model.Path))
 		return c, nil
 	}
-	return &peft.Config{Rank: a.Rank, Alpha: a.Alpha, RankStabilised: a.Kind == "rslora", DoRA: a.Kind == "dora",
+	return &peft.Config{Rank: a.Rank, Alpha: a.Alpha, RankStabilised: a.Kind == config.RSLoRA, DoRA: a.Kind == config.DoRA,
 		Targets: a.Targets, Save: a.Save, Base: mustAbs(cfg.Resolve(cfg.Model.Path))}, nil
 }
 
@@ -34,12 +34,12 @@ func portableAdapter(cfg *config.Config) config.Adapter {
 	if cfg.Adapter.From == "" || err != nil { // the run could not have begun
 		return cfg.Adapter
 	}
-	kind := "lora"
+	kind := config.LoRA
 	switch {
 	case c.DoRA:
-		kind = "dora"
+		kind = config.DoRA
 	case c.RankStabilised:
-		kind = "rslora"
+		kind = config.RSLoRA
 	}
 	return config.Adapter{Kind: kind, Rank: c.Rank, Alpha: c.Alpha, Targets: c.Targets, Save: c.Save}
 }
@@ -48,7 +48,7 @@ func portableAdapter(cfg *config.Config) config.Adapter {
 func weightFiles(cfg *config.Config) []inputFile {
 	path := cfg.Resolve(cfg.Model.Path)
 	switch {
-	case !cfg.KeepsBase() || cfg.Model.Init == "random":
+	case !cfg.KeepsBase() || cfg.Model.Init == config.InitRandom:
 		return nil
 	case model.IsGGUF(path):
 		return []inputFile{{name: portableGGUF, path: path}}

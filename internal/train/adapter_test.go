@@ -177,7 +177,7 @@ func TestAdapterModel(t *testing.T) {
 	if d := math.Abs(got.Mean(true) - after); d > 1e-6 || math.Abs(base.Mean(true)-before) > 1e-6 || math.Abs(after-before) < 1e-3 {
 		t.Errorf("the adapter evaluates to %v, in the run to %v; the base to %v, in the run to %v", got.Mean(true), after, base.Mean(true), before)
 	}
-	if _, err := infer.Score(sum.Model, [][]uint32{{1, 2, 3}}, cfg.Device, os.Stderr); err != nil {
+	if _, err := infer.Score(sum.Model, [][]uint32{{1, 2, 3}}, DeviceOptions(cfg.Device, os.Stderr)); err != nil {
 		t.Error(err)
 	}
 	on := load(t, cfg.Path(), "adapter.from="+sum.Model)

@@ -29,7 +29,7 @@ func Leftovers(dir string) (model string, rest []string) {
 // name in the run file: those that a run's lock has and the base model's weights.
 func Hashes(cfg *config.Config) (map[string]string, error) {
 	l, err := newLock(cfg, "")
-	if err != nil || cfg.Model.Init == "random" {
+	if err != nil || cfg.Model.Init == config.InitRandom {
 		return l.Files, err
 	}
 	base, folder := cfg.Resolve(cfg.Model.Path), cfg.Model.Path
@@ -49,6 +49,6 @@ func Hashes(cfg *config.Config) (map[string]string, error) {
 
 // CheckObjective checks [objective] for the languages trained on, as Run does.
 func CheckObjective(cfg *config.Config, langs []string) error {
-	_, err := objective.New(cfg, langs, slices.Repeat([]float64{1}, len(langs)), cfg.Clustered())
-	return err
+	_, err := objective.New(objectiveOptions(cfg, langs, slices.Repeat([]float64{1}, len(langs))))
+	return located(cfg, err)
 }

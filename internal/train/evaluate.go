@@ -149,7 +149,7 @@ func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (repor
 		return report.Eval{}, err
 	}
 	cp := *cfg
-	cp.Model.Path, cp.Model.Init, cp.Adapter = mustAbs(dir), "pretrained", config.Adapter{}
+	cp.Model.Path, cp.Model.Init, cp.Adapter = mustAbs(dir), config.InitPretrained, config.Adapter{}
 	c, err := openCorpus(&cp)
 	if err != nil {
 		return report.Eval{}, err
@@ -159,7 +159,7 @@ func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (repor
 			fmt.Fprintf(ui.warn(), "concord: %s: %d examples longer than data.max_len (%s), %d empty, %d without a supervised token\n", d.Lang, d.TooLong, d.Overlong, d.Empty, d.Masked)
 		}
 	}
-	inf, err := infer.OpenTyped(dir, cfg.Model.BaseType, cfg.Device, cfg.Batch.Rows, cfg.Batch.SeqLen, ui.warn())
+	inf, err := infer.OpenTyped(dir, baseTypes[cfg.Model.BaseType], DeviceOptions(cfg.Device, ui.warn()), cfg.Batch.Rows, cfg.Batch.SeqLen)
 	if err != nil {
 		return report.Eval{}, err
 	}

@@ -58,7 +58,7 @@ func TestEvalAndScoreAgreeWithTheClosingTable(t *testing.T) {
 			}
 			held, ids = append(held, e), append(ids, e.IDs)
 		}
-		nll, err := infer.Score(sum.Model, ids, cfg.Device, io.Discard)
+		nll, err := infer.Score(sum.Model, ids, DeviceOptions(cfg.Device, io.Discard))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -121,11 +121,11 @@ func (x Export) from(path string, cfg *config.Config, out *Exported) error {
 			return err
 		}
 	}
-	dtype, err := saveDType(cmp.Or(x.DType, cfg.Model.SaveDtype), c)
+	dtype, err := saveDType(cmp.Or(x.DType, string(cfg.Model.SaveDtype)), c)
 	if err != nil {
 		return &config.Error{Where: "--dtype", Msg: err.Error(), Fix: "--dtype bf16"}
 	}
-	if usual, err := saveDType(cfg.Model.SaveDtype, c); err == nil { // else the run would have refused it
+	if usual, err := saveDType(string(cfg.Model.SaveDtype), c); err == nil { // else the run would have refused it
 		out.Default = strings.ToLower(string(usual))
 	}
 	r, err := safetensors.Open(filepath.Join(path, tensorsFile))

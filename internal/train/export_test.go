@@ -26,7 +26,7 @@ func TestExport(t *testing.T) {
 	if !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "concord export "+dir) {
 		t.Errorf("the model of a stopped run: %v", err)
 	}
-	_, err = infer.Generate(filepath.Join(dir, rundir.CheckpointFolder, "step-00000002"), infer.Generation{Prompt: "A", MaxTokens: 1, TopP: 1}, cfg.Device, io.Discard)
+	_, err = infer.Generate(filepath.Join(dir, rundir.CheckpointFolder, "step-00000002"), infer.Generation{Prompt: "A", MaxTokens: 1, TopP: 1}, DeviceOptions(cfg.Device, io.Discard))
 	if !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "concord export "+dir+" --checkpoint 2") {
 		t.Errorf("the model of a checkpoint: %v", err)
 	}

@@ -61,7 +61,7 @@ func TestOverride(t *testing.T) {
 	norm := func(name string) bool { return strings.Contains(name, "norm") }
 	sameGradients(t, "embedding", got, gradientsOf(t, withMethod(t, cfg, "mean"), 1), embed)
 	plain := *cfg
-	plain.Objective.Scope, over.Objective.Scope = "tensor", "tensor" // so that what is resolved together is the same
+	plain.Objective.Scope, over.Objective.Scope = config.ScopeTensor, config.ScopeTensor // so that what is resolved together is the same
 	got = gradientsOf(t, &over, 1)
 	sameGradients(t, "norms", got, gradientsOf(t, withMethod(t, &plain, "mgda"), 1), norm)
 	// pcgrad's order is drawn by unit, and the units are the same ones in the same order
@@ -240,7 +240,7 @@ func TestObjectiveRefuses(t *testing.T) {
 	} {
 		c := *withMethod(t, cfg, "pcgrad")
 		change(&c.Objective)
-		if _, err := objective.New(&c, traintest.Langs, []float64{1, 1, 1}, false); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := objective.New(objectiveOptions(&c, traintest.Langs, []float64{1, 1, 1})); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("error %v, want %q", err, name)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"concord/bucket"
 	"concord/internal/checkpoint"
+	"concord/internal/config"
 	"concord/internal/report"
 	"concord/internal/rundir"
 	"concord/internal/tokenizer"
@@ -63,7 +64,7 @@ func (x *session) saveBest() (string, error) {
 
 // saveModel writes the model as it stands to the folder out.
 func (x *session) saveModel(out string) error {
-	dtype, err := saveDType(x.cfg.Model.SaveDtype, x.corpus.model)
+	dtype, err := saveDType(string(x.cfg.Model.SaveDtype), x.corpus.model)
 	if err != nil {
 		return err
 	}
@@ -85,14 +86,14 @@ func (x *session) header() report.Header {
 		epochs += n / float64(len(x.Langs))
 	}
 	name := cfg.Model.Path
-	if cfg.Model.Init == "random" {
+	if cfg.Model.Init == config.InitRandom {
 		name += " (random weights)"
 	}
 	bos, eos := specials(x.corpus.tokenizer)
 	return report.Header{BOS: bos, EOS: eos, ByTemplate: x.corpus.onlyChats(), Version: BuildVersion().Version, Name: cfg.Run.Name, Dir: x.dir,
 		Model: fmt.Sprintf("%s, %d layers, hidden %d, vocabulary %d", name, x.corpus.model.Layers, x.corpus.model.Hidden, x.corpus.model.Vocab), Parameters: x.corpus.model.Parameters(),
 		Device: info.Name, Backend: string(info.Backend), Software: info.Type == "cpu", Budget: mem.Budget, Planned: x.Planned(),
-		Method: cfg.Objective.Method, Scope: cfg.Objective.Scope, Buckets: numBuckets(x.Store.Layout), Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen,
+		Method: string(cfg.Objective.Method), Scope: cfg.Objective.Scope.String(), Buckets: numBuckets(x.Store.Layout), Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen,
 		Steps: steps, Start: x.Done, Languages: x.Langs, Epochs: epochs, Packing: fill, Met: x.corpus.meetings().any, Data: data, Warnings: x.corpus.warnings(cfg, data), Settings: settings(cfg)}
 }
 

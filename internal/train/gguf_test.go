@@ -60,7 +60,7 @@ func TestTrainFromGGUF(t *testing.T) {
 		t.Error(err)
 	}
 	for _, model := range []string{got.Dir, file} {
-		if _, err := infer.Generate(model, infer.Generation{Prompt: "A", MaxTokens: 2, TopP: 1}, cfg.Device, io.Discard); err != nil {
+		if _, err := infer.Generate(model, infer.Generation{Prompt: "A", MaxTokens: 2, TopP: 1}, DeviceOptions(cfg.Device, io.Discard)); err != nil {
 			t.Errorf("%s: %v", model, err)
 		}
 	}

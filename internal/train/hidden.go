@@ -21,12 +21,12 @@ func HiddenStates(ctx context.Context, cfg *config.Config, dir string, limit int
 		return nil, err
 	}
 	cp := *cfg
-	cp.Model.Path, cp.Model.Init = mustAbs(dir), "pretrained"
+	cp.Model.Path, cp.Model.Init = mustAbs(dir), config.InitPretrained
 	c, err := openCorpus(&cp)
 	if err != nil {
 		return nil, err
 	}
-	o := infer.HiddenOptions{Rows: cfg.Batch.Rows, SeqLen: cfg.Batch.SeqLen, Device: cfg.Device, Warn: ui.warn()}
+	o := infer.HiddenOptions{Rows: cfg.Batch.Rows, SeqLen: cfg.Batch.SeqLen, Device: DeviceOptions(cfg.Device, ui.warn())}
 	for i, set := range c.sets {
 		if set.Heldout.Len() == 0 {
 			continue

@@ -43,7 +43,7 @@ func sameExamples(t testing.TB, cfg *config.Config) {
 func withMethod(t testing.TB, cfg *config.Config, method string) *config.Config {
 	t.Helper()
 	c := *cfg
-	c.Objective.Method = method
+	c.Objective.Method = config.Method(method)
 	if method == "static" {
 		c.Objective.Weights = map[string]float64{"aa": 2, "bb": 2, "cc": 2}
 	}
@@ -80,7 +80,7 @@ func TestIdenticalLanguagesArePlainTraining(t *testing.T) {
 // scope at all.
 func TestScopes(t *testing.T) {
 	cfg := tiny(t)
-	gradient := func(method, scope string) []float32 {
+	gradient := func(method string, scope config.Scope) []float32 {
 		c := *withMethod(t, cfg, method)
 		c.Objective.Scope = scope
 		tr := open(t, &c)
@@ -89,12 +89,12 @@ func TestScopes(t *testing.T) {
 		return values(t, tr, bucket.Gradient)
 	}
 	for _, method := range []string{"pcgrad", "cagrad"} {
-		if e := traintest.NMSE(gradient(method, "1000MB"), gradient(method, "global")); e > 1e-10 {
+		if e := traintest.NMSE(gradient(method, 1000), gradient(method, config.ScopeGlobal)); e > 1e-10 {
 			t.Errorf("%s: one bucket against global: NMSE %.3g", method, e)
 		}
 	}
-	want := gradient("mean", "layer")
-	for _, scope := range []string{"tensor", "global"} {
+	want := gradient("mean", config.ScopeLayer)
+	for _, scope := range []config.Scope{config.ScopeTensor, config.ScopeGlobal} {
 		if e := traintest.NMSE(gradient("mean", scope), want); e > 1e-10 {
 			t.Errorf("mean with scope %s differs: NMSE %.3g", scope, e)
 		}
@@ -147,7 +147,7 @@ func TestDeterminism(t *testing.T) {
 // what the backward pass writes first. Everything is given back.
 func TestMemory(t *testing.T) {
 	cfg := tiny(t, "objective.in_flight=1")
-	peak := func(method, scope string, open func(*config.Config, io.Writer) (*Trainer, error)) (gpu.Memory, bucket.Layout) {
+	peak := func(method string, scope config.Scope, open func(*config.Config, io.Writer) (*Trainer, error)) (gpu.Memory, bucket.Layout) {
 		c := *withMethod(t, cfg, method)
 		c.Objective.Scope = scope
 		tr, err := open(&c, io.Discard)
@@ -173,7 +173,7 @@ func TestMemory(t *testing.T) {
 		}
 		return m, layout
 	}
-	mean, layout := peak("mean", "layer", Open)
+	mean, layout := peak("mean", config.ScopeLayer, Open)
 	if n := mean.Roles[gpu.RoleRows].Peak; n != 0 {
 		t.Errorf("mean keeps %d bytes of rows", n)
 	}
@@ -185,7 +185,7 @@ func TestMemory(t *testing.T) {
 			largest = max(largest, b.Size)
 		}
 	}
-	layer, _ := peak("pcgrad", "layer", OpenOwnRows)
+	layer, _ := peak("pcgrad", config.ScopeLayer, OpenOwnRows)
 	if got, want := layer.Roles[gpu.RoleRows].Peak, 4*langs*int64(largest+held); got != want {
 		t.Errorf("layer: %d bytes of rows, want those of the buckets in flight: %d", got, want)
 	}
@@ -193,11 +193,11 @@ func TestMemory(t *testing.T) {
 	if extra := layer.Peak - mean.Peak; extra > 4*langs*int64(largest+held)+scratch {
 		t.Errorf("layer: %d bytes more than the mean", extra)
 	}
-	global, _ := peak("pcgrad", "global", OpenOwnRows)
+	global, _ := peak("pcgrad", config.ScopeGlobal, OpenOwnRows)
 	if got, want := global.Roles[gpu.RoleRows].Peak, 4*langs*int64(all); got != want {
 		t.Errorf("global: %d bytes of rows, want M gradients: %d", got, want)
 	}
-	for _, scope := range []string{"layer", "global"} {
+	for _, scope := range []config.Scope{config.ScopeLayer, config.ScopeGlobal} {
 		lent, _ := peak("pcgrad", scope, Open)
 		if got, least := lent.Roles[gpu.RoleRows].Peak, 4*langs*int64(held); got < least || got >= layer.Roles[gpu.RoleRows].Peak {
 			t.Errorf("%s: %d bytes of rows besides lent memory, want from %d on and less than %d", scope, got, least, layer.Roles[gpu.RoleRows].Peak)

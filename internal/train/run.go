@@ -80,10 +80,10 @@ func Check(cfg *config.Config) (Plan, error) {
 		return Plan{}, err
 	}
 	langs := c.sampler.Languages()
-	if _, err := objective.New(cfg, langs, c.trainTokens(langs), cfg.Clustered()); err != nil {
-		return Plan{}, err
+	if _, err := objective.New(objectiveOptions(cfg, langs, c.trainTokens(langs))); err != nil {
+		return Plan{}, located(cfg, err)
 	}
-	if cfg.Model.Init != "random" {
+	if cfg.Model.Init != config.InitRandom {
 		if err := model.Check(cfg.Resolve(cfg.Model.Path), c.model); err != nil {
 			return Plan{}, DataError(err)
 		}

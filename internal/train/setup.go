@@ -52,7 +52,7 @@ func openCorpus(cfg *config.Config) (*corpus, error) {
 	if c.template, err = openTemplate(cfg); err != nil {
 		return nil, err
 	}
-	c.sets, err = data.LoadAll(sources, tok, data.Options{MaxLen: cfg.Data.MaxLen, Overlong: cfg.Data.Overlong, Template: c.template, Cache: tokenFolder(cfg), Progress: Tokenising})
+	c.sets, err = data.LoadAll(sources, tok, data.Options{MaxLen: cfg.Data.MaxLen, Overlong: string(cfg.Data.Overlong), Template: c.template, Cache: tokenFolder(cfg), Progress: Tokenising})
 	if err != nil {
 		return nil, DataError(err)
 	}
@@ -79,7 +79,7 @@ func openCorpus(cfg *config.Config) (*corpus, error) {
 
 func (*corpus) samplerOptions(cfg *config.Config) data.SamplerOptions {
 	return data.SamplerOptions{Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen, Temperature: cfg.Data.Temperature, MaxRepeat: cfg.Data.MaxRepeat,
-		Mixing: cfg.Data.Mixing, Aligned: cfg.Data.Align != "", Seed: cfg.Run.Seed}
+		Mixing: string(cfg.Data.Mixing), Aligned: cfg.Data.Align != "", Seed: cfg.Run.Seed}
 }
 
 // alignmentNotes says, for every language whose examples are aligned, how many of them
@@ -124,13 +124,13 @@ func (c *corpus) namedLanguages(cfg *config.Config) error {
 
 // Source is the data of a source of the run file.
 func Source(cfg *config.Config, s config.Source) data.Source {
-	return data.Source{Lang: s.Lang, Paths: cfg.ResolveAll(s.Path), Format: s.Format, Heldout: cfg.ResolveAll(s.Heldout), Holdout: s.Holdout, Train: s.Train, TrainOn: s.TrainOn,
+	return data.Source{Lang: s.Lang, Paths: cfg.ResolveAll(s.Path), Format: string(s.Format), Heldout: cfg.ResolveAll(s.Heldout), Holdout: s.Holdout, Train: s.Train, TrainOn: string(s.TrainOn),
 		Columns: s.Columns, Roles: s.Roles, LangColumn: s.LangColumn, Langs: s.Langs, Key: alignKey(cfg, s), Aligned: cfg.Data.Align != ""}
 }
 
 // alignKey is the source's key.
 func alignKey(cfg *config.Config, s config.Source) string {
-	if cfg.Data.Align == "line" {
+	if cfg.Data.Align == config.AlignLine {
 		return data.KeyLine
 	}
 	return s.Key

@@ -12,7 +12,7 @@ import (
 
 // dataRecords tells what became of every language's files, and what the run makes
 // of it.
-func (c *corpus) dataRecords(overlong string) []report.Data {
+func (c *corpus) dataRecords(overlong config.Overlong) []report.Data {
 	out := make([]report.Data, len(c.sets))
 	epochs, met, m := c.sampler.Epochs(c.steps), c.meetings(), 0
 	for i, s := range c.sets {
@@ -33,9 +33,9 @@ func (c *corpus) dataRecords(overlong string) []report.Data {
 }
 
 // fate says what data.overlong did to the documents that were too long.
-func fate(overlong string, pieces int) string {
+func fate(overlong config.Overlong, pieces int) string {
 	switch {
-	case overlong == "truncate":
+	case overlong == config.OverlongTruncate:
 		return "truncated"
 	case pieces > 0:
 		return "split"
@@ -139,13 +139,13 @@ func (c *corpus) meetingWarning(cfg *config.Config) []string {
 // actingMethod is the method, or the first override's, whose weights depend on more
 // than one language of a step; false for none.
 func actingMethod(cfg *config.Config) (name string, ok bool) {
-	names := []string{cfg.Objective.Method}
+	names := []config.Method{cfg.Objective.Method}
 	for _, o := range cfg.Objective.Override {
 		names = append(names, o.Method)
 	}
 	for _, n := range names {
-		if objective.Compares(n) {
-			return n, true
+		if objective.Compares(string(n)) {
+			return string(n), true
 		}
 	}
 	return "", false

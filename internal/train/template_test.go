@@ -106,7 +106,7 @@ func TestTurnEnds(t *testing.T) {
 			if text := strings.Join(strings.Fields(string(raw)), ""); err != nil || text != `{"eos_token_id":[256,257],"top_p":0.90}` {
 				t.Errorf("the tuned model has %s, %v", raw, err)
 			}
-			out, err := infer.Generate(sum.Model, infer.Generation{Prompt: "A", MaxTokens: 1, TopP: 1}, cfg.Device, io.Discard)
+			out, err := infer.Generate(sum.Model, infer.Generation{Prompt: "A", MaxTokens: 1, TopP: 1}, DeviceOptions(cfg.Device, io.Discard))
 			if err != nil || !slices.Equal(out.StopTokens, []uint32{256, 257}) {
 				t.Errorf("the tuned model stops at %+v, %v", out, err)
 			}

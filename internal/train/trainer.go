@@ -72,22 +72,24 @@ func trainerOn(e *tensor.Engine, cfg *config.Config, c *corpus, choices map[stri
 	if err := fitsModel(cfg, c.model); err != nil {
 		return nil, err
 	}
-	tokens := c.trainTokens(c.sampler.Languages())
 	t := &Trainer{cfg: cfg, corpus: c}
+	dev := DeviceOptions(cfg.Device, warn)
+	dev.Choices = choices
+	x := exchangeOptions(cfg)
 	var err error
-	t.Trainer, err = step.New(step.Options{Config: cfg, Arch: c.model, Sampler: c.sampler, Steps: c.steps, TaskTokens: tokens,
-		Needs: exchange.Needs(cfg), Engine: e, Choices: choices, OwnRows: ownRows, Warn: warn}, func(r *step.Replica) (step.Exchange, error) {
+	t.Trainer, err = step.New(step.Options{Settings: stepSettings(cfg, c), Arch: c.model, Sampler: c.sampler, Steps: c.steps,
+		Needs: x.Needs(), Engine: e, Device: dev, OwnRows: ownRows}, func(r *step.Replica) (step.Exchange, error) {
 		var err error
-		t.exchange, err = exchange.New(r, tokens)
+		t.exchange, err = exchange.New(r, x)
 		return t.exchange, err
 	})
 	if err != nil {
-		return nil, err
+		return nil, located(cfg, err)
 	}
 	for _, note := range c.model.Notes {
 		fmt.Fprintln(warn, "concord:", note)
 	}
-	if cfg.Adapted() && cfg.Model.Init == "random" {
+	if cfg.Adapted() && cfg.Model.Init == config.InitRandom {
 		fmt.Fprintln(warn, "concord: the base model's random weights are in no file: the adapter will be of use for measuring only")
 	}
 	if n, ok := t.exchange.(exchange.Networked); ok {
@@ -116,7 +118,7 @@ func (t *Trainer) loadBase() error {
 }
 
 func (t *Trainer) loadModel() error {
-	if t.cfg.Model.Init == "random" {
+	if t.cfg.Model.Init == config.InitRandom {
 		return fault.Classify(model.InitRandom(t.Engine, t.Arch, t.Store, t.cfg.Run.Seed))
 	}
 	return device.LoadWeights(t.Engine, t.Arch, t.Store, t.cfg.Resolve(t.cfg.Model.Path))
@@ -146,10 +148,10 @@ func fitsModel(cfg *config.Config, c model.Config) error {
 			return &config.Error{Where: cfg.Where("model.freeze"), Msg: fmt.Sprintf("%q fits none of the model's parameters, such as %s", p, names[len(names)-1].Name), Fix: `freeze = ["*embed*"]`}
 		}
 	}
-	if !slices.ContainsFunc(names, func(s model.Spec) bool { return !device.Frozen(cfg.Model, s) }) {
+	if !slices.ContainsFunc(names, func(s model.Spec) bool { return !frozen(cfg, s) }) {
 		return &config.Error{Where: cfg.Where("model.freeze"), Msg: "all of the model's parameters are frozen: nothing is left to train", Fix: `freeze = ["*embed*"]`}
 	}
-	if cfg.Model.BaseType != "" && !slices.ContainsFunc(names, func(s model.Spec) bool { return device.Frozen(cfg.Model, s) && !s.Kind.Vector() }) {
+	if cfg.Model.BaseType != "" && !slices.ContainsFunc(names, func(s model.Spec) bool { return frozen(cfg, s) && !s.Kind.Vector() }) {
 		return &config.Error{Where: cfg.Where("model.base_type"), Msg: "base_type is for matrices that are not trained, and all are", Fix: `kind = "lora"  # in [adapter]`}
 	}
 	return tooLong(cfg, c)
