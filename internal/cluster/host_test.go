@@ -176,7 +176,7 @@ func TestNoMoreThanAnnounced(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	if err := w.Fetch(t.Context(), filepath.Join(dir, "run"), nil); !errors.Is(err, transport.ErrDamaged) || !strings.Contains(err.Error(),
+	if err := w.Fetch(t.Context(), Files{Dir: filepath.Join(dir, "run")}); !errors.Is(err, transport.ErrDamaged) || !strings.Contains(err.Error(),
 		"announced 3") {
 		t.Errorf("a file: %v", err)
 	}
@@ -206,7 +206,7 @@ func TestControlCharactersAreNotTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	if err := w.Fetch(t.Context(), t.TempDir(), nil); err == nil || strings.ContainsRune(err.Error(), '\x1b') {
+	if err := w.Fetch(t.Context(), Files{Dir: t.TempDir()}); err == nil || strings.ContainsRune(err.Error(), '\x1b') {
 		t.Errorf("a file's name: %v", err)
 	}
 }

@@ -3,12 +3,8 @@ package cluster
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -196,62 +192,4 @@ func (w *Joined) Tune(silence time.Duration, uploadLimit int64) {
 func (w *Joined) Close() {
 	w.Member.Leave()
 	w.ep.Close()
-}
-
-// Fetch brings the run's files into Dir/files and verifies them by their hashes;
-// those that are there already are not sent again.
-func (w *Joined) Fetch(ctx context.Context, dir string, say func(protocol.File)) error {
-	for _, f := range w.Welcome.Files {
-		if !filepath.IsLocal(filepath.FromSlash(f.Name)) || protocol.Plain(f.Name) != f.Name || f.Size < 0 {
-			return fmt.Errorf("%w: a file called %q, of %d bytes", transport.ErrFrame, f.Name, f.Size)
-		}
-		path := filepath.Join(dir, filepath.FromSlash(f.Name))
-		if sum, err := hashFile(path); err == nil && sum == f.Hash {
-			continue
-		}
-		if say != nil {
-			say(f)
-		}
-		if err := w.fetch(ctx, f, path); err != nil {
-			return fmt.Errorf("%s from the coordinator: %w", f.Name, err)
-		}
-	}
-	return nil
-}
-
-func (w *Joined) fetch(ctx context.Context, f protocol.File, path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	h := sha256.New()
-	err = w.Member.Fetch(ctx, f.Name, f.Size, io.MultiWriter(tmp, h))
-	if err = errors.Join(err, tmp.Close()); err != nil {
-		return err
-	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != f.Hash {
-		return fmt.Errorf("%w: SHA-256 %s, not %s: the file has changed on machine 1 since the run began", transport.ErrDamaged, got[:12],
-			f.Hash[:min(12, len(f.Hash))])
-	}
-	return os.Rename(tmp.Name(), path)
-}
-
-func hashFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	if st, err := f.Stat(); err != nil || st.IsDir() {
-		return "", fs.ErrInvalid
-	}
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

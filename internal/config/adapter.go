@@ -15,8 +15,10 @@ type Names = Paths
 func (c *Config) Adapted() bool { return c.Adapter.Kind != "" || c.Adapter.From != "" }
 
 // KeepsBase says that frozen weights are those of the base model's files all along: a
-// checkpoint does not have them.
-func (c *Config) KeepsBase() bool { return c.Adapted() || c.Model.BaseType != "" }
+// checkpoint does not have them, nor does the state that a joining machine is sent.
+func (c *Config) KeepsBase() bool {
+	return c.Adapted() || c.Model.BaseType != "" || len(c.Model.Freeze) > 0 && c.Model.Init != "random"
+}
 
 // baseType refuses a type for what is not trained where everything is.
 func (c *Config) baseType() error {

@@ -99,10 +99,10 @@ func (r *Replica) stored(s bucket.State, p bucket.Param) safetensors.DType {
 // Load reads one state of every parameter that has it from such a file.
 func (r *Replica) Load(f *safetensors.Reader, state bucket.State) error {
 	for _, p := range device.Params(r.Arch) {
-		if !r.keeps(state, p.Spec) {
+		name, want := string(state)+"/"+p.Name, r.stored(state, p)
+		if _, old := f.Tensor(name); !r.keeps(state, p.Spec) && !(old && state == bucket.Weight) { // checkpoints once had frozen weights
 			continue
 		}
-		name, want := string(state)+"/"+p.Name, r.stored(state, p)
 		if t, ok := f.Tensor(name); ok && t.DType != want {
 			return fault.Data(fmt.Errorf("%s: %s is of type %s, the run keeps it as %s\n  fix: model.dtype and optim.moments as they were when the run began, or a new run", t.File, name, t.DType, want))
 		}

@@ -97,13 +97,16 @@ func hashWeights(cfg *config.Config) (map[string]string, error) {
 
 // checkWeights compares the base model's weights with those of the start.
 func (l lock) checkWeights(cfg *config.Config) error {
+	if len(l.Weights) == 0 && !cfg.Adapted() { // nothing is frozen, or its checkpoints have the frozen weights
+		return nil
+	}
 	for _, f := range weightFiles(cfg) {
 		hash, _, err := hashFile(f.path)
 		if err != nil {
 			return DataError(err)
 		}
 		if hash != l.Weights[f.name] {
-			return DataError(fmt.Errorf("%s has changed since the run was started: its adapter is one of the weights that were there; restore the file or start a new run", f.path))
+			return DataError(fmt.Errorf("%s has changed since the run was started: its adapter, or its frozen parameters, are of the weights that were there; restore the file or start a new run", f.path))
 		}
 	}
 	if len(l.Weights) > 0 && len(weightFiles(cfg)) != len(l.Weights) {

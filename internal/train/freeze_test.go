@@ -1,8 +1,10 @@
 package train
 
 import (
+	"bytes"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +12,8 @@ import (
 	"concord/bucket"
 	"concord/internal/config"
 	"concord/internal/device"
+	"concord/internal/safetensors"
+	"concord/internal/step"
 	"concord/internal/train/traintest"
 )
 
@@ -62,5 +66,68 @@ func TestFreezeRefuses(t *testing.T) {
 	path := traintest.Run(t, nil)
 	if _, err := config.Load(path, []string{`model.freeze=["[x"]`}); err == nil || !strings.Contains(err.Error(), "not a pattern") {
 		t.Errorf("a broken pattern: %v", err)
+	}
+}
+
+// Frozen weights are those of the base model's files: other machines have them from
+// there, by content, and neither a state for them nor a checkpoint has them.
+func TestFrozenOnTwoMachines(t *testing.T) {
+	for name, settings := range map[string][]string{
+		"gradients":  nil,
+		"parameters": {"cluster.sync=parameters"},
+		"local":      {"cluster.resolve=local"},
+		"outer":      {"cluster.outer=2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := tiny(t, slices.Concat(exact, settings, []string{"schedule.warmup=0", "batch.rows=6", `model.freeze=["*embed*", "*layers.0.mlp*"]`})...)
+			g := newGang(t, cfg, 2)
+			g.steps(2)
+			first := weightsOf(t, g.all[0])
+			for param, v := range weightsOf(t, g.all[1]) {
+				if !slices.Equal(v, first[param]) {
+					t.Errorf("%s of the machine that joined is not that of machine 1", param)
+				}
+			}
+			for _, e := range g.all[0].machines.Replica.Entries(step.States, g.all[0].Store.Read) {
+				if _, param, _ := strings.Cut(e.Name, "/"); cfg.Model.Frozen(param) {
+					t.Errorf("%s is sent to who joins", e.Name)
+				}
+			}
+			g.stop()
+		})
+	}
+}
+
+// A checkpoint that has frozen weights, as they once had, gives them.
+func TestFrozenWeightsOfOldCheckpoints(t *testing.T) {
+	cfg := tiny(t)
+	cfg.Model.Freeze = []string{"*embed*"}
+	tr := open(t, cfg)
+	var all []safetensors.Entry
+	for _, p := range device.Params(tr.Arch) {
+		v := make([]float32, p.Size())
+		for i := range v {
+			v[i] = float32(i%7) / 8
+		}
+		all = append(all, safetensors.Entry{Name: string(bucket.Weight) + "/" + p.Name, DType: safetensors.F32, Shape: []int{p.R, p.C},
+			Data: func() ([]float32, error) { return v, nil }})
+	}
+	path := filepath.Join(t.TempDir(), "old.safetensors")
+	var b bytes.Buffer
+	if err := errors.Join(safetensors.Encode(&b, all, nil), os.WriteFile(path, b.Bytes(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	f, err := safetensors.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := tr.Load(f, bucket.Weight); err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range weightsOf(t, tr) {
+		if v[1] != 1.0/8 || v[len(v)-1] != float32((len(v)-1)%7)/8 {
+			t.Errorf("%s, frozen %v, was not loaded", name, cfg.Model.Frozen(name))
+		}
 	}
 }

@@ -29,7 +29,7 @@ type lock struct {
 	Files map[string]string `json:"files"`
 	Sizes map[string]int64  `json:"sizes"` // bytes, by name
 	// Weights are the SHA-256 of the base model's weights by file, where they stay: of a
-	// run with an adapter.
+	// run with an adapter, or with frozen parameters.
 	Weights map[string]string `json:"weights,omitempty"`
 	// Absent are the names of optional files that were not there: one that comes later
 	// would change how the run reads its data.

@@ -30,7 +30,7 @@ func TestReceiveTakesLocalPathsOnly(t *testing.T) {
 				t.Fatal(err)
 			}
 			w := &cluster.Joined{Welcome: protocol.Welcome{Config: b}}
-			_, err = receive(t.Context(), w, t.TempDir(), nil, UI{Quiet: true})
+			_, err = receive(t.Context(), w, t.TempDir(), nil, nil, UI{Quiet: true})
 			if !errors.Is(err, ErrCluster) || !strings.Contains(err.Error(), fmt.Sprintf("names the path %q", path)) {
 				t.Errorf("%s = %q: %v", name, path, err)
 			}

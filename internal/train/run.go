@@ -161,7 +161,13 @@ func ResumeMoved(ctx context.Context, dir, runFile string, overrides []string, u
 		return nil, err
 	}
 	defer release()
-	if found.RunFile != l.RunFile {
+	fresh := len(found.Weights) == 0 && cfg.KeepsBase() // its checkpoints had the frozen weights until now
+	if fresh {
+		if found.Weights, err = hashWeights(cfg); err != nil {
+			return nil, err
+		}
+	}
+	if fresh || found.RunFile != l.RunFile {
 		if err := found.write(dir); err != nil {
 			return nil, err
 		}

@@ -32,6 +32,7 @@ type WorkOptions struct {
 	Dir       string                 // where to keep the identity and the run's files; "" the user's cache folder
 	Listen    string                 // UDP address for other workers; ":0" any port
 	Name      string                 // as the others see it; "" the host's name
+	Have      []string               // folders that may have files of the run, such as the base model's: these are not sent
 	Overrides []string               // of [device], and cluster.upload_limit
 	WAN       bool                   // the link is one over the internet
 }
@@ -122,7 +123,7 @@ func enlist(ctx context.Context, o WorkOptions, line transport.Line, dir string,
 	if w.Hint != "" {
 		log("%s", w.Hint)
 	}
-	cfg, err := receive(ctx, w, filepath.Join(dir, "run"), o.Overrides, ui)
+	cfg, err := receive(ctx, w, filepath.Join(dir, "run"), append(o.Have, others(dir)...), o.Overrides, ui)
 	if err != nil {
 		w.Close()
 		return nil, nil, err
@@ -131,16 +132,23 @@ func enlist(ctx context.Context, o WorkOptions, line transport.Line, dir string,
 	return w, cfg, nil
 }
 
+// others are the folders with base models of the runs that this user's machine has
+// joined before: a model is sent once.
+func others(dir string) []string {
+	found, _ := filepath.Glob(filepath.Join(filepath.Dir(dir), "*", "run", "model")) // the pattern is fixed
+	return slices.DeleteFunc(found, func(f string) bool { return filepath.Dir(filepath.Dir(f)) == dir })
+}
+
 // receive fetches the run's files and reads its configuration, with this
 // machine's own device.
-func receive(ctx context.Context, w *cluster.Joined, dir string, overrides []string, ui UI) (*config.Config, error) {
+func receive(ctx context.Context, w *cluster.Joined, dir string, have, overrides []string, ui UI) (*config.Config, error) {
 	var stored config.Config
 	if err := json.Unmarshal(w.Welcome.Config, &stored); err != nil {
 		return nil, as(ErrCluster, fmt.Errorf("the run's configuration: %w", err))
 	}
 	files, bytes := 0, int64(0)
 	stored.Device, stored.Run.Dir = config.Default().Device, "" // nothing from outside says where this machine writes
-	err := w.Fetch(ctx, dir, func(f protocol.File) { files, bytes = files+1, bytes+f.Size })
+	err := w.Fetch(ctx, cluster.Files{Dir: dir, Have: have, Say: func(f protocol.File) { files, bytes = files+1, bytes+f.Size }})
 	if files > 0 {
 		ui.printf(" fetched %d files of the run, %s, verified by their hashes\n", files, report.Bytes(bytes))
 	}
