@@ -60,13 +60,14 @@ type world struct {
 	perRow           func(worker uint32, rows int) time.Duration // how long a share takes
 	tamper           func(worker uint32, step, group int, x [][]float32)
 
-	mu     sync.Mutex
-	roots  map[int]transport.Hash  // by step
-	record map[int]protocol.Commit // likewise
-	logged []string
-	status coordinator.Status
-	coord  *coordinator.Coordinator
-	addr   string
+	mu      sync.Mutex
+	roots   map[int]transport.Hash  // by step
+	record  map[int]protocol.Commit // likewise
+	logged  []string
+	status  coordinator.Status
+	sampled func(coordinator.Status) // every status, with the mutex
+	coord   *coordinator.Coordinator
+	addr    string
 }
 
 func newWorld(t testing.TB, steps int) *world {
@@ -223,6 +224,9 @@ func (w *world) coordinate(n *node, identity *transport.Identity) *coordinator.C
 			_ bool) {
 			w.mu.Lock()
 			w.status = s
+			if w.sampled != nil {
+				w.sampled(s)
+			}
 			w.mu.Unlock()
 		}}
 	if w.simulated {
