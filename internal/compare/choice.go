@@ -3,6 +3,8 @@ package compare
 import (
 	"math"
 	"slices"
+
+	"concord/internal/stats"
 )
 
 // choice is the results by configuration, and what validation chose under the tuning
@@ -68,7 +70,7 @@ func (c *choice) bestOf(eligible func(Config) bool) (best Config, candidates int
 // valid is what choices are made by: the mean of the trained languages, or the one that
 // is trained alone.
 func (c *choice) valid(k Config) Spread {
-	return newSpread(each(c.tuning[k], func(r Result) float64 {
+	return stats.NewSpread(each(c.tuning[k], func(r Result) float64 {
 		if k.Only != "" {
 			return score(r.Valid, k.Only)
 		}

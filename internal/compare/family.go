@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"concord/internal/report"
+	"concord/internal/stats"
 )
 
 // fill writes families and configurations into the report.
@@ -31,7 +32,7 @@ func (c *choice) fill(out *Report) {
 	for _, k := range c.configs {
 		runs := c.tuning[k]
 		out.Tried = append(out.Tried, Tried{Config: k, Name: k.String(), Families: k.families(), ChosenFor: chosen[k], Valid: c.valid(k),
-			Test: newSpread(each(runs, seenTest)), Unseen: newSpread(each(runs, unseenTest)), Failed: c.failed[k]})
+			Test: stats.NewSpread(each(runs, seenTest)), Unseen: stats.NewSpread(each(runs, unseenTest)), Failed: c.failed[k]})
 	}
 }
 
@@ -52,7 +53,7 @@ func (c *choice) compareFamilies(out *Report) {
 		runs, ref := c.judging[f.Chosen], c.judging[f.Reference]
 		seenEx, unseenEx, meanEx = append(seenEx, exampleVariance(runs, ref, true, "")), append(unseenEx, exampleVariance(runs, ref, false, "")), append(meanEx, exampleVariance(runs, c.judging[m], true, ""))
 	}
-	a, b, d := together(seen, seenEx), together(unseen, unseenEx), together(mean, meanEx)
+	a, b, d := stats.Together(seen, seenEx), stats.Together(unseen, unseenEx), stats.Together(mean, meanEx)
 	for i := range out.Families {
 		out.Families[i].VsRef, out.Families[i].UnseenVs, out.Families[i].VsMean = a[i], b[i], d[i]
 	}
@@ -78,11 +79,11 @@ func (c *choice) alone() (out []Interference) {
 		}
 		mean, _ := c.meanAt(k)
 		of := func(r Result) float64 { return score(r.Test, k.Only) }
-		out = append(out, Interference{Lang: k.Only, Alone: k, ByItself: newSpread(each(c.judging[k], of)), Mixture: newSpread(each(c.judging[mean], of))})
+		out = append(out, Interference{Lang: k.Only, Alone: k, ByItself: stats.NewSpread(each(c.judging[k], of)), Mixture: stats.NewSpread(each(c.judging[mean], of))})
 		effects = append(effects, c.judged(mean, k, of))
 		examples = append(examples, exampleVariance(c.judging[mean], c.judging[k], true, k.Only))
 	}
-	for i, d := range together(effects, examples) {
+	for i, d := range stats.Together(effects, examples) {
 		out[i].Effect = d
 	}
 	return out
@@ -96,7 +97,7 @@ func (c *choice) family(name string, k Config) Family {
 	runs := c.judging[k]
 	f := Family{Name: name, Chosen: k, Resolves: resolves(k.Method), Edge: c.edge(k.LR), AtEqualLoss: c.atEqualLoss(k)}
 	var negative, pairs int64
-	f.PeakBytes = int64(median(each(runs, func(r Result) float64 { return float64(r.PeakBytes) })))
+	f.PeakBytes = int64(stats.Median(each(runs, func(r Result) float64 { return float64(r.PeakBytes) })))
 	for _, r := range runs {
 		n := float64(len(runs))
 		f.Seeds = append(f.Seeds, r.Seed)
@@ -104,8 +105,8 @@ func (c *choice) family(name string, k Config) Family {
 		negative, pairs = negative+r.Negative, pairs+r.Pairs
 	}
 	f.Conflict = report.Float(float64(negative) / float64(pairs)) // NaN without pairs
-	f.Seen, f.Unseen = newSpread(each(runs, seenTest)), newSpread(each(runs, unseenTest))
-	f.Worst = newSpread(each(runs, func(r Result) float64 { v, _ := worst(r.Test); return v }))
+	f.Seen, f.Unseen = stats.NewSpread(each(runs, seenTest)), stats.NewSpread(each(runs, unseenTest))
+	f.Worst = stats.NewSpread(each(runs, func(r Result) float64 { v, _ := worst(r.Test); return v }))
 	mean, _ := c.meanAt(k)
 	f.Languages, f.Curve = languages(runs, c.judging[mean]), meanCurve(runs)
 	high := math.Inf(-1)
@@ -145,7 +146,7 @@ func (c *choice) atEqualLoss(k Config) Spread {
 			out = append(out, unseenTest(r)-at)
 		}
 	}
-	return newSpread(out)
+	return stats.NewSpread(out)
 }
 
 // interpolate is the value at x of a curve through points, NaN outside of them.
@@ -181,7 +182,7 @@ func versus(a, b []Result, level float64, measure func(Result) float64) Differen
 			x, y = append(x, measure(r)), append(y, measure(b[i]))
 		}
 	}
-	return paired(x, y, level)
+	return stats.Paired(x, y, level)
 }
 
 // languages are a family's rows by language, trained ones first.
@@ -196,7 +197,7 @@ func languages(runs, mean []Result) []Language {
 				continue
 			}
 			of := func(r Result) float64 { return score(r.Test, s.Lang) }
-			out = append(out, Language{s.Lang, seen, newSpread(each(runs, of)), versus(runs, mean, confidence, of)})
+			out = append(out, Language{s.Lang, seen, stats.NewSpread(each(runs, of)), versus(runs, mean, stats.Confidence, of)})
 		}
 	}
 	return out

@@ -3,6 +3,8 @@ package compare
 import (
 	"fmt"
 	"math"
+
+	"concord/internal/stats"
 )
 
 // missing is the number of runs to be made.
@@ -80,11 +82,11 @@ func (r *runner) foretell() {
 			differences = append(differences, c.differences(k, ref, seenTest))
 		}
 	}
-	sd, degrees := moderated(differences)
+	sd, degrees := stats.Moderated(differences)
 	worst := 0.0
 	for i := range sd {
 		error := sd[i] / math.Sqrt(float64(r.grid.Seeds))
-		if d := float64(interval(0, error, critical(confidence, len(sd), max(1, math.Floor(degrees[i]))), 0).Detectable); d > worst {
+		if d := float64(stats.Interval(0, error, stats.Critical(stats.Confidence, len(sd), max(1, math.Floor(degrees[i]))), 0).Detectable); d > worst {
 			worst = d
 		}
 	}

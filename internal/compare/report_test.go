@@ -159,7 +159,7 @@ func TestInterference(t *testing.T) {
 	c := newChoice(r, g, g.configs([]string{"es", "de"}))
 	rep := &Report{Grid: g}
 	c.fill(rep)
-	if len(rep.Alone) != 2 || !rep.Alone[0].Effect.worse() || !rep.Alone[1].Effect.better() || !near(float64(rep.Alone[1].ByItself.Mean), 2.4, 0.01) {
+	if len(rep.Alone) != 2 || !rep.Alone[0].Effect.Worse() || !rep.Alone[1].Effect.Better() || !near(float64(rep.Alone[1].ByItself.Mean), 2.4, 0.01) {
 		t.Fatalf("%+v", rep.Alone)
 	}
 	text := strings.Join(rep.interference(), "\n")

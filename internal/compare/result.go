@@ -17,6 +17,7 @@ import (
 	"concord/internal/report"
 	"concord/internal/rundir"
 	"concord/internal/safetensors"
+	"concord/internal/stats"
 	"concord/internal/train"
 )
 
@@ -276,7 +277,7 @@ func (r *Result) summarise(steps []report.Step) error {
 		r.Negative, r.Pairs = r.Negative+int64(s.NegativePairs), r.Pairs+int64(s.Pairs)
 		seconds = append(seconds, s.Seconds)
 	}
-	r.StepSeconds, r.Curve = median(seconds), curve(steps)
+	r.StepSeconds, r.Curve = stats.Median(seconds), curve(steps)
 	r.Batches = hex.EncodeToString(order.Sum(nil))[:16]
 	return nil
 }

@@ -63,9 +63,9 @@ func forestSVG(rows []Family, of func(Family) Difference, s scale, ref string) s
 		y, d := float64(forestRow*i+forestRow/2+6), of(f)
 		class := "even"
 		switch { // as the verdict does
-		case d.better():
+		case d.Better():
 			class = "better"
-		case d.worse():
+		case d.Worse():
 			class = "worse"
 		}
 		fmt.Fprintf(&b, `<text class="label" x="%d" y="%.1f">%s</text>`, forestLabel-12, y+4, html.EscapeString(f.Name))

@@ -16,25 +16,9 @@ const sameLoss = 1e-3
 // the deviation of the differences says next to nothing.
 const fewestSeeds = 3
 
-// smallest is the least difference in bits per byte that counts as one, however
-// alike the seeds are.
-const smallest = 5e-4
-
 // defaultMargin is the difference in bits per byte below which two configurations count
 // as equivalent.
 const defaultMargin = 5e-3
-
-// better reports whether the interval is below zero, and the mean by an amount
-// that counts.
-func (d Difference) better() bool { return d.Hi < 0 && d.Mean <= -smallest }
-
-// worse is better's opposite.
-func (d Difference) worse() bool { return d.Lo > 0 && d.Mean >= smallest }
-
-// equivalent reports whether the interval lies within the margin on both sides.
-func (d Difference) equivalent(margin float64) bool {
-	return float64(d.Lo) > -margin && float64(d.Hi) < margin
-}
 
 // problems are what makes runs that have finished not comparable: other numbers
 // of tokens, other initial weights, another order of the batches, other devices.
@@ -138,15 +122,15 @@ func (r *Report) sentences(what string, families []Family, of func(Family) Diffe
 		switch {
 		case math.IsNaN(float64(d.Lo)):
 			groups["unknown"] = append(groups["unknown"], f.Name)
-		case d.better():
+		case d.Better():
 			s := text("better") + ", at " + r.price(f)
 			if what == "unseen languages" {
 				s += equalLoss(f)
 			}
 			out = append(out, s+".")
-		case d.worse():
+		case d.Worse():
 			out = append(out, text("worse")+".")
-		case d.equivalent(r.Grid.Margin):
+		case d.Equivalent(r.Grid.Margin):
 			groups["even"] = append(groups["even"], f.Name)
 		default:
 			groups["open"] = append(groups["open"], fmt.Sprintf("%s (a gain of more than %s is excluded, one of %s or more would show in 4 of 5 such comparisons)", f.Name, decimal(max(0, -float64(d.Lo)), 4), decimal(float64(d.Detectable), 4)))
@@ -179,9 +163,9 @@ func (r *Report) interference() (out []string) {
 		text := fmt.Sprintf("%s %s", l.Lang, l.Effect)
 		switch {
 		case math.IsNaN(float64(l.Effect.Lo)):
-		case l.Effect.worse():
+		case l.Effect.Worse():
 			hurt = append(hurt, text)
-		case l.Effect.better():
+		case l.Effect.Better():
 			helped = append(helped, text)
 		default:
 			open = append(open, text)

@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"testing"
+
+	"concord/internal/stats"
 )
 
 func TestWeights(t *testing.T) {
@@ -53,7 +55,7 @@ func TestRandomWeights(t *testing.T) {
 	for i := range 4000 {
 		logs = append(logs, normal(3, uint64(i/40+1), uint64(i%40)))
 	}
-	mean, sd := meanSD(logs)
+	mean, sd := stats.MeanSD(logs)
 	if math.Abs(mean) > 0.06 || math.Abs(sd-1) > 0.05 {
 		t.Errorf("mean %v, deviation %v", mean, sd)
 	}

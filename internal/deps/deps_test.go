@@ -79,7 +79,8 @@ var allowed = map[string][]string{
 		"internal/infer", "internal/model", "internal/modeldir", "internal/objective", "internal/optim", "internal/peft", "internal/report", "internal/rundir", "internal/safetensors", "internal/step", "internal/tokenizer", "moo", "tensor", "transport",
 	},
 	"internal/train/traintest": {"gpu", "internal/model", "internal/param", "internal/peft", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
-	"internal/compare":         {"moo", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},
+	"internal/stats":           {"internal/report"},
+	"internal/compare":         {"moo", "internal/stats", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},
 	"internal/bench":           {"bucket", "gpu", "internal/config", "internal/fault", "internal/report", "internal/step", "internal/train", "moo", "tensor"},
 	"cmd/concord":              {"gpu", "moo", "internal/device", "internal/infer", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/doctor", "internal/export", "internal/gguf", "internal/bench", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/live", "internal/safetensors", "internal/cluster", "internal/cluster/coordinator", "internal/cluster/store", "internal/cluster/etcd"},
 	"cmd/prepare":              {"internal/tokenizer"},
@@ -90,7 +91,7 @@ var allowed = map[string][]string{
 var owners = map[string][]string{
 	"github.com/cogentcore/webgpu":     {"gpu"},
 	"gonum.org/v1/plot":                {"internal/htmlreport"},
-	"gonum.org/v1/gonum":               {"moo", "internal/htmlreport", "internal/analyze", "moo/internal/jac", "bucket", "internal/objective", "internal/bench", "internal/compare", "internal/report", "cmd/concord"}, // compare, report: quantiles of Student's t
+	"gonum.org/v1/gonum":               {"moo", "internal/htmlreport", "internal/analyze", "moo/internal/jac", "bucket", "internal/objective", "internal/bench", "internal/stats", "internal/report", "cmd/concord"}, // stats, report: quantiles of Student's t
 	"github.com/BurntSushi/toml":       {"internal/config"},
 	"github.com/dlclark/regexp2/v2":    {"internal/tokenizer"},
 	"golang.org/x/text":                {"internal/tokenizer"},

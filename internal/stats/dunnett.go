@@ -1,4 +1,4 @@
-package compare
+package stats
 
 import (
 	"math"
@@ -16,8 +16,9 @@ type criticalKey struct {
 	k              int
 }
 
-// critical is dunnett, computed once.
-func critical(level float64, k int, degrees float64) float64 {
+// Critical is the critical value of k comparisons with one reference (Dunnett 1955), see
+// dunnett; computed once.
+func Critical(level float64, k int, degrees float64) float64 {
 	key := criticalKey{level, degrees, k}
 	if c, ok := criticals.Load(key); ok {
 		return c.(float64)

@@ -1,4 +1,7 @@
-package compare
+// Package stats is the statistics of experiments with few seeds: means over seeds,
+// differences paired by seed, intervals that hold together, and the smallest difference
+// that could have been seen. Its functions are pure.
+package stats
 
 import (
 	"math"
@@ -11,11 +14,14 @@ import (
 )
 
 const (
-	// confidence is the level of every interval, of those of a table together where
+	// Smallest is the least difference in bits per byte that counts as one, however
+	// alike the seeds are.
+	Smallest = 5e-4
+	// Confidence is the level of every interval, of those of a table together where
 	// several configurations are compared with one reference.
-	confidence = 0.95
-	// power is the chance with which the smallest detectable difference is found.
-	power = 0.8
+	Confidence = 0.95
+	// Power is the chance with which the smallest detectable difference is found.
+	Power = 0.8
 )
 
 // Spread is a mean over seeds with its sample standard deviation; NaN (null in
@@ -26,13 +32,13 @@ type Spread struct {
 	N    int          `json:"n"`
 }
 
-// newSpread summarises values. The deviation's divisor is n − 1.
-func newSpread(values []float64) Spread {
-	mean, sd := meanSD(values)
+// NewSpread summarises values. The deviation's divisor is n − 1.
+func NewSpread(values []float64) Spread {
+	mean, sd := MeanSD(values)
 	return Spread{report.Float(mean), report.Float(sd), len(values)}
 }
 
-// Difference is a mean of differences paired by seed, with its confidence
+// Difference is a mean of differences paired by seed, with its Confidence
 // interval; NaN where there are fewer than two pairs.
 type Difference struct {
 	Mean report.Float `json:"mean"`
@@ -44,27 +50,28 @@ type Difference struct {
 	Detectable report.Float `json:"detectable"`
 }
 
-// paired is the mean of a[i] − b[i] with Student's t interval at the given
+// Paired is the mean of a[i] − b[i] with Student's t interval at the given
 // level: mean ± t(1−(1−level)/2; n−1) · sd/√n. It supposes that the differences
 // over seeds are about normal, which few seeds cannot show.
-func paired(a, b []float64, level float64) Difference {
-	mean, sd := meanSD(minus(a, b))
+func Paired(a, b []float64, level float64) Difference {
+	mean, sd := MeanSD(Minus(a, b))
 	n := float64(len(a))
 	if n < 2 {
-		return interval(mean, math.NaN(), math.NaN(), len(a))
+		return Interval(mean, math.NaN(), math.NaN(), len(a))
 	}
-	return interval(mean, sd/math.Sqrt(n), tQuantile(1-(1-level)/2, n-1), len(a))
+	return Interval(mean, sd/math.Sqrt(n), tQuantile(1-(1-level)/2, n-1), len(a))
 }
 
-// interval is mean ± critical · error. The detectable difference supposes a normal
+// Interval is mean ± critical · error. The detectable difference supposes a normal
 // estimate: (critical + z) · error, z the normal quantile of the power.
-func interval(mean, error, critical float64, n int) Difference {
+func Interval(mean, error, critical float64, n int) Difference {
 	half := critical * error
 	return Difference{Mean: report.Float(mean), Lo: report.Float(mean - half), Hi: report.Float(mean + half), N: n,
-		Detectable: report.Float(half + distuv.UnitNormal.Quantile(power)*error)}
+		Detectable: report.Float(half + distuv.UnitNormal.Quantile(Power)*error)}
 }
 
-func minus(a, b []float64) []float64 {
+// Minus is a − b, element by element.
+func Minus(a, b []float64) []float64 {
 	d := make([]float64, len(a))
 	for i := range a {
 		d[i] = a[i] - b[i]
@@ -72,15 +79,15 @@ func minus(a, b []float64) []float64 {
 	return d
 }
 
-// together compares several configurations, each by its differences from the reference
+// Together compares several configurations, each by its differences from the reference
 // paired by seed. The variances of the differences are moderated: each is drawn towards
 // the common one, as far as all of them suggest that they are alike (Smyth, Statistical
 // Applications in Genetics and Molecular Biology 3, 2004), which is what makes three to
 // five seeds enough. Intervals hold for all of them at once (Dunnett 1955). examples is
 // the variance of each mean from the choice of the held-out examples, nil where it is not
 // known: the intervals are then about these examples only.
-func together(differences [][]float64, examples []float64) []Difference {
-	sd, degrees := moderated(differences)
+func Together(differences [][]float64, examples []float64) []Difference {
+	sd, degrees := Moderated(differences)
 	out := make([]Difference, len(differences))
 	count := 0
 	for _, d := range differences {
@@ -89,31 +96,31 @@ func together(differences [][]float64, examples []float64) []Difference {
 		}
 	}
 	for i, d := range differences {
-		mean, _ := meanSD(d)
+		mean, _ := MeanSD(d)
 		if len(d) < 2 {
-			out[i] = interval(mean, math.NaN(), math.NaN(), len(d))
+			out[i] = Interval(mean, math.NaN(), math.NaN(), len(d))
 			continue
 		}
 		variance := sd[i] * sd[i] / float64(len(d))
 		if examples != nil {
 			variance += examples[i]
 		}
-		out[i] = interval(mean, math.Sqrt(variance), critical(confidence, count, max(1, math.Floor(degrees[i]))), len(d))
+		out[i] = Interval(mean, math.Sqrt(variance), Critical(Confidence, count, max(1, math.Floor(degrees[i]))), len(d))
 	}
 	return out
 }
 
-// moderated is the standard deviation of each sample drawn towards the common one, and
+// Moderated is the standard deviation of each sample drawn towards the common one, and
 // its degrees of freedom. Samples of fewer than two, or without any deviation, have no
 // part in it. The samples are differences from one reference, which correlate by 1/2, and
 // so their squares by 1/4: together they know less of the common deviation than as many
 // independent ones, and have fewer degrees of freedom.
-func moderated(samples [][]float64) (sd, degrees []float64) {
+func Moderated(samples [][]float64) (sd, degrees []float64) {
 	sd, degrees = make([]float64, len(samples)), make([]float64, len(samples))
 	var logs []float64
 	spread, total := 0.0, 0.0 // mean ψ'(d/2); Σ d
 	for i, x := range samples {
-		_, sd[i] = meanSD(x)
+		_, sd[i] = MeanSD(x)
 		degrees[i] = float64(len(x) - 1)
 		if !(sd[i] > 0) {
 			continue
@@ -127,7 +134,7 @@ func moderated(samples [][]float64) (sd, degrees []float64) {
 		return sd, degrees
 	}
 	total /= 1 + float64(len(logs)-1)/4
-	mean, sdLogs := meanSD(logs)
+	mean, sdLogs := MeanSD(logs)
 	prior, common := math.Inf(1), math.Exp(mean) // degrees and variance of what they have in common
 	if excess := sdLogs*sdLogs - spread/float64(len(logs)); excess > 0 {
 		prior = 2 * inverseTrigamma(excess)
@@ -177,9 +184,9 @@ func tQuantile(p, degrees float64) float64 {
 	return distuv.StudentsT{Sigma: 1, Nu: degrees}.Quantile(p)
 }
 
-// meanSD is the mean (NaN of nothing) and the sample standard deviation (NaN of
+// MeanSD is the mean (NaN of nothing) and the sample standard deviation (NaN of
 // fewer than two).
-func meanSD(values []float64) (mean, sd float64) {
+func MeanSD(values []float64) (mean, sd float64) {
 	n := float64(len(values))
 	for _, v := range values {
 		mean += v / n
@@ -197,8 +204,8 @@ func meanSD(values []float64) (mean, sd float64) {
 	return mean, math.Sqrt(sum / (n - 1))
 }
 
-// median is the lower middle of two where their number is even; 0 of nothing.
-func median(values []float64) float64 {
+// Median is the lower middle of two where their number is even; 0 of nothing.
+func Median(values []float64) float64 {
 	if len(values) == 0 {
 		return 0
 	}
