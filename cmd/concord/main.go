@@ -38,6 +38,7 @@ var cli struct {
 	Revoke   revokeCmd   `cmd:"" help:"Put a worker out of a run for good."`
 	Plan     planCmd     `cmd:"" help:"What a run takes of a GPU's memory, on which cards it fits, and the largest batch: without a GPU."`
 	Compare  compareCmd  `cmd:"" help:"The same fine-tune under many methods and tuned baselines: one report."`
+	Audit    auditCmd    `cmd:"" help:"Do my languages hurt each other, and what would help? One report, within a budget."`
 	Attach   attachCmd   `cmd:"" help:"Watch and steer a run from another terminal."`
 	Eval     evalCmd     `cmd:"" help:"Bits per byte of every language of a run file, on any model."`
 	Score    scoreCmd    `cmd:"" help:"Negative log-likelihood of each of the given token ids."`

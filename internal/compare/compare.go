@@ -94,7 +94,7 @@ func prepare(o Options, cfg *config.Config, out string, warn io.Writer) (*runner
 	if err := r.pin(cfg, o.Grid); err != nil {
 		return nil, err
 	}
-	halves, err := split(ownSettings(cfg), filepath.Join(out, "data"), warn)
+	halves, err := Split(ownSettings(cfg), filepath.Join(out, "data"), warn)
 	if err != nil {
 		return nil, err
 	}

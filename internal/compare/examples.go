@@ -3,6 +3,8 @@ package compare
 import (
 	"math"
 	"slices"
+
+	"concord/internal/stats"
 )
 
 // exampleVariance is the variance, from the choice of the held-out examples, of the mean
@@ -29,21 +31,7 @@ func exampleVariance(a, b []Result, seen bool, only string) float64 {
 // languageVariance is that of one language.
 func languageVariance(a, b []Result, lang string) float64 {
 	x, bytes := exampleDifferences(a, b, lang)
-	n := float64(len(x))
-	if n < 2 {
-		return 0
-	}
-	total, all := 0.0, 0.0
-	for i := range x {
-		total += x[i]
-		all += bytes[i]
-	}
-	ratio, squares := total/all, 0.0
-	for i := range x {
-		r := x[i] - ratio*bytes[i]
-		squares += r * r
-	}
-	return n / (n - 1) * squares / (all * all)
+	return stats.RatioVariance(x, bytes)
 }
 
 // exampleDifferences are, by example, the differences in bits, mean over the seeds that

@@ -230,7 +230,7 @@ func meanCurve(runs []Result) []Point {
 // unmark divides what marked has put together.
 func unmark(base []Score) (valid, test []Score) {
 	for _, s := range base {
-		lang, isTest := strings.CutSuffix(s.Lang, testSuffix)
+		lang, isTest := strings.CutSuffix(s.Lang, TestSuffix)
 		if s.Lang = lang; isTest {
 			test = append(test, s)
 		} else {

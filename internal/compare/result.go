@@ -80,7 +80,7 @@ func documents(e *report.Eval) map[string][]Doc {
 	}
 	out := map[string][]Doc{}
 	for _, row := range e.Rows {
-		lang, isTest := strings.CutSuffix(row.Lang, testSuffix)
+		lang, isTest := strings.CutSuffix(row.Lang, TestSuffix)
 		if !isTest {
 			continue
 		}
@@ -233,7 +233,7 @@ func halves(e report.Eval, seen []string) (valid, test []Score) {
 		if row.Examples == 0 {
 			continue // nothing was held out
 		}
-		lang, isTest := strings.CutSuffix(row.Lang, testSuffix)
+		lang, isTest := strings.CutSuffix(row.Lang, TestSuffix)
 		s := Score{Lang: lang, Seen: slices.Contains(seen, lang), BitsPerByte: row.BitsPerByte, Bytes: row.Bytes, Examples: row.Examples}
 		if isTest {
 			test = append(test, s)
@@ -248,7 +248,7 @@ func halves(e report.Eval, seen []string) (valid, test []Score) {
 func marked(test []Score) []Score {
 	out := slices.Clone(test)
 	for i := range out {
-		out[i].Lang += testSuffix
+		out[i].Lang += TestSuffix
 	}
 	return out
 }

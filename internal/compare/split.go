@@ -13,18 +13,18 @@ import (
 	"concord/internal/train"
 )
 
-// testSuffix marks, in a run's evaluation, the half of a language's held-out
+// TestSuffix marks, in a run's evaluation, the half of a language's held-out
 // examples that is reported. The language's own row is the other half, by which
 // choices are made.
-const testSuffix = ":test"
+const TestSuffix = ":test"
 
-// split divides the held-out examples of every source in two, as files in dir,
+// Split divides the held-out examples of every source in two, as files in dir,
 // and returns cfg with these as its data: each language's held-out examples are
-// the validation half, and a further evaluation-only source with testSuffix has
+// the validation half, and a further evaluation-only source with TestSuffix has
 // the test half (eval.rows bounds each half). What is trained on stays the same,
 // in the same order. warn is told of held-out documents that are also trained
 // on.
-func split(cfg *config.Config, dir string, warn io.Writer) (*config.Config, error) {
+func Split(cfg *config.Config, dir string, warn io.Writer) (*config.Config, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, train.DataError(err)
 	}
@@ -40,7 +40,7 @@ func split(cfg *config.Config, dir string, warn io.Writer) (*config.Config, erro
 			return nil, err
 		}
 		for j, lang := range langs {
-			if strings.HasSuffix(lang, testSuffix) {
+			if strings.HasSuffix(lang, TestSuffix) {
 				return nil, &config.Error{Where: cfg.Where(fmt.Sprintf("data.source.%d", i)), Msg: fmt.Sprintf("%q: a comparison uses this ending itself", lang), Fix: "another name for the language"}
 			}
 			part, stem := s, fmt.Sprintf("%02d-%s", i+1, slug(lang))
@@ -120,7 +120,7 @@ func splitSource(cfg *config.Config, s *config.Source, lang, stem string, warn i
 		return nil, nil
 	}
 	s.Heldout = config.Paths{paths[1]}
-	return &config.Source{Lang: lang + testSuffix, TrainOn: s.TrainOn, Heldout: config.Paths{paths[2]}}, nil
+	return &config.Source{Lang: lang + TestSuffix, TrainOn: s.TrainOn, Heldout: config.Paths{paths[2]}}, nil
 }
 
 // pending is a file that takes its place when it is whole.

@@ -64,7 +64,7 @@ train = false
 // halves.
 func TestSplit(t *testing.T) {
 	cfg := splitRun(t)
-	got, err := split(cfg, t.TempDir(), io.Discard)
+	got, err := Split(cfg, t.TempDir(), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,12 +78,12 @@ func TestSplit(t *testing.T) {
 	}
 	held := map[string]int{}
 	for i, d := range after.Data {
-		held[strings.TrimSuffix(d.Lang, testSuffix)] += d.Heldout
+		held[strings.TrimSuffix(d.Lang, TestSuffix)] += d.Heldout
 		if i < len(before.Data) {
 			if b := before.Data[i]; d.Lang != b.Lang || d.Examples != b.Examples || d.Tokens != b.Tokens || d.Bytes != b.Bytes {
 				t.Errorf("%s trains on %+v, before on %+v", d.Lang, d, b)
 			}
-		} else if d.Seen || !strings.HasSuffix(d.Lang, testSuffix) || d.Heldout == 0 {
+		} else if d.Seen || !strings.HasSuffix(d.Lang, TestSuffix) || d.Heldout == 0 {
 			t.Errorf("a source %+v", d)
 		}
 	}
@@ -128,7 +128,7 @@ func TestSplitAColumn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := split(cfg, t.TempDir(), io.Discard)
+		got, err := Split(cfg, t.TempDir(), io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +141,7 @@ func TestSplitAColumn(t *testing.T) {
 		}
 		for i, b := range before.Data {
 			d, test := after.Data[i], after.Data[langs+i]
-			if d.Lang != b.Lang || d.Tokens != b.Tokens || d.Heldout+test.Heldout != b.Heldout || d.Heldout != 4 || test.Lang != b.Lang+testSuffix {
+			if d.Lang != b.Lang || d.Tokens != b.Tokens || d.Heldout+test.Heldout != b.Heldout || d.Heldout != 4 || test.Lang != b.Lang+TestSuffix {
 				t.Errorf("%q: %+v and %+v of %+v", align, d, test, b)
 			}
 			if last := len(b.Notes) - 1; align != "" && !reflect.DeepEqual(d.Notes, b.Notes[last:]) {
@@ -156,7 +156,7 @@ func TestSplitAColumn(t *testing.T) {
 func TestSplitTwice(t *testing.T) {
 	cfg, dir := splitRun(t), t.TempDir()
 	read := func() map[string]string {
-		if _, err := split(cfg, dir, io.Discard); err != nil {
+		if _, err := Split(cfg, dir, io.Discard); err != nil {
 			t.Fatal(err)
 		}
 		entries, err := os.ReadDir(dir)
@@ -184,15 +184,15 @@ func TestSplitRefuses(t *testing.T) {
 	one := *cfg
 	one.Data.Source = []config.Source{{Lang: "aa", Path: config.Paths{"aa.jsonl"}, Train: true, Heldout: config.Paths{"one.jsonl"}}}
 	traintest.WriteFile(t, cfg.Resolve("one.jsonl"), traintest.Examples(0, 60, 61))
-	if _, err := split(&one, t.TempDir(), io.Discard); err == nil || !strings.Contains(err.Error(), "needs two") {
+	if _, err := Split(&one, t.TempDir(), io.Discard); err == nil || !strings.Contains(err.Error(), "needs two") {
 		t.Errorf("one held-out example: %v", err)
 	}
 	one.Data.Source = []config.Source{{Lang: "cc", Path: config.Paths{"cc.jsonl"}, Train: true}}
-	if _, err := split(&one, t.TempDir(), io.Discard); err == nil || !strings.Contains(err.Error(), "nothing to compare by") {
+	if _, err := Split(&one, t.TempDir(), io.Discard); err == nil || !strings.Contains(err.Error(), "nothing to compare by") {
 		t.Errorf("nothing held out: %v", err)
 	}
 	one.Data.Source = []config.Source{{Lang: "cc:test", Path: config.Paths{"cc.jsonl"}, Train: true}}
-	if _, err := split(&one, t.TempDir(), io.Discard); err == nil || !strings.Contains(err.Error(), "cc:test") {
+	if _, err := Split(&one, t.TempDir(), io.Discard); err == nil || !strings.Contains(err.Error(), "cc:test") {
 		t.Errorf("a name that is taken: %v", err)
 	}
 }

@@ -212,3 +212,24 @@ func Median(values []float64) float64 {
 	s := slices.Sorted(slices.Values(values))
 	return s[(len(s)-1)/2]
 }
+
+// RatioVariance is the variance, from the choice of examples, of Σ x / Σ size over examples
+// (a loss per byte): the linearised (delete-one jackknife) form of a bootstrap over them. 0
+// of fewer than two.
+func RatioVariance(x, size []float64) float64 {
+	n := float64(len(x))
+	if n < 2 {
+		return 0
+	}
+	total, all := 0.0, 0.0
+	for i := range x {
+		total += x[i]
+		all += size[i]
+	}
+	ratio, squares := total/all, 0.0
+	for i := range x {
+		r := x[i] - ratio*size[i]
+		squares += r * r
+	}
+	return n / (n - 1) * squares / (all * all)
+}

@@ -1,0 +1,215 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"concord/internal/config"
+	"concord/internal/report"
+	"concord/internal/stats"
+	"concord/internal/train"
+	"concord/internal/train/traintest"
+)
+
+// A language alone has as many rows in a step and in all as in the mixture, as near as
+// whole rows come, and never more at one time than the run file allows.
+func TestShapeOf(t *testing.T) {
+	for _, c := range []struct {
+		share                   float64
+		rows, accumulate, steps int
+		want                    shape
+	}{
+		{0.125, 16, 1, 100, shape{2, 1, 100}}, {0.5, 4, 3, 10, shape{3, 2, 10}}, {0.05, 8, 1, 100, shape{1, 1, 40}}, {0.3, 8, 1, 100, shape{2, 1, 120}}, {1, 4, 2, 7, shape{4, 2, 7}},
+	} {
+		if got := shapeOf(c.share, c.rows, c.accumulate, c.steps); got != c.want {
+			t.Errorf("%+v: %+v", c, got)
+		}
+	}
+}
+
+func TestVerdictOf(t *testing.T) {
+	d := func(mean, half float64, n int) stats.Difference {
+		return stats.Difference{Mean: report.Float(mean), Lo: report.Float(mean - half), Hi: report.Float(mean + half), N: n}
+	}
+	for _, c := range []struct {
+		d    stats.Difference
+		want Verdict
+	}{
+		{d(0.05, 0.01, 3), Hurt}, {d(-0.05, 0.01, 3), Helped}, {d(0.002, 0.004, 3), Even}, {d(0.02, 0.03, 3), Open}, {d(0.05, 0.01, 2), Unknown},
+		{d(0.009, 0.002, 3), Open}, // real, but below the margin and not surely within it
+		{d(math.NaN(), math.NaN(), 3), Open},
+	} {
+		if got := verdictOf(c.d, 0.01); got != c.want {
+			t.Errorf("%v: %s, want %s", c.d, got, c.want)
+		}
+	}
+}
+
+// Products of two buckets add up, the noise of a gradient's product with itself is taken
+// out, and what lies within its errors is not clear.
+func TestTransfer(t *testing.T) {
+	f := func(x ...float64) (out []report.Float) {
+		for _, v := range x {
+			out = append(out, report.Float(v))
+		}
+		return out
+	}
+	gram := func(step int, noise float64) report.Gram {
+		return report.Gram{Step: step, Buckets: []report.GramBucket{
+			{Name: "layer 0", G: f(4, -2+noise, 4), SelfCosine: f(1, 1), Contrast: f(0, 0.1, 0.1, 0)},
+			{Name: "layer 1", G: f(8, 1, 4), SelfCosine: f(1.0/3, 1), Contrast: f(0, 0, 0, 0)}, // 8 is twice the signal
+		}}
+	}
+	a := &audit{lr: 1, results: map[string]*Result{}, langs: []string{"x", "y"}, o: Options{}}
+	s := a.gradients()[0]
+	r := &Result{Spec: s, Langs: []string{"x", "y"}}
+	for i, n := range []float64{0, 0.1, -0.1, 0.05, -0.05, 0} {
+		r.Grams = append(r.Grams, gram(i+1, n))
+	}
+	a.results[s.Slug()] = r
+	tr := a.transfer()
+	if got := float64(tr.Effect[0][1]); math.Abs(got+1.0/8) > 1e-9 { // (−2 + 1) / (4 + 4)
+		t.Errorf("y's step on x: %v", got)
+	}
+	if got := float64(tr.Effect[1][0]); math.Abs(got+1.0/8) > 1e-9 {
+		t.Errorf("x's step on y: %v", got)
+	}
+	if want := math.Sqrt(6*2*0.01) / 48; math.Abs(float64(tr.Floor[0][1])-want) > 1e-9 || !tr.clear(0, 1) || tr.clear(0, 0) {
+		t.Errorf("floor %v, want %v; error %v", tr.Floor[0][1], want, tr.Error[0][1])
+	}
+	if l := tr.Layers; len(l) != 2 || float64(l[0].Mean) >= 0 || float64(l[1].Mean) <= 0 || l[0].Conflict != 1 || l[1].Conflict != 0 || len(tr.Periods) != 3 {
+		t.Errorf("layers %+v, periods %+v", l, tr.Periods)
+	}
+}
+
+// tinyAudit audits the fixture's run in so many tokens a call.
+func tinyAudit(t *testing.T, path, out string, tokens int64, more func(*Options)) *Report {
+	t.Helper()
+	o := Options{RunFile: path, Out: out, Tokens: tokens, Steps: 2, Seeds: 3, Margin: 0.5}
+	if more != nil {
+		more(&o)
+	}
+	var text bytes.Buffer
+	r, err := Run(context.Background(), o, train.UI{Out: &text, Warn: io.Discard})
+	if err != nil {
+		t.Fatal(err, text.String())
+	}
+	return r
+}
+
+// figures are what does not depend on time.
+func figures(r *Report) string {
+	b, err := json.Marshal([]any{r.Interference, r.Transfer, r.Forgetting, r.Seeds, r.Steps, r.For})
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+// TestCallsGoOn stops an audit within its budget again and again: each call makes
+// something, none more than its budget, and what comes out is that of one call. The page
+// has every part.
+func TestCallsGoOn(t *testing.T) {
+	traintest.RequireAdapter(t)
+	path := traintest.Run(t, map[string]string{"schedule": "steps = 2", "batch": "rows = 6"})
+	out := filepath.Join(t.TempDir(), "audit")
+	whole := tinyAudit(t, path, out, 1<<40, nil)
+	parts := filepath.Join(t.TempDir(), "audit")
+	var last *Report
+	calls := 0
+	for last == nil || last.Unfinished != "" {
+		before := int64(0)
+		if last != nil {
+			before = last.Tokens
+		}
+		last = tinyAudit(t, path, parts, 1200, nil)
+		if calls++; calls > 30 || last.Tokens == before && last.Unfinished != "" {
+			t.Fatalf("call %d made nothing", calls)
+		}
+		if spent := last.Tokens - before; spent > 1200 {
+			t.Errorf("call %d trained on %d tokens of 1200", calls, spent)
+		}
+	}
+	if calls < 3 || figures(last) != figures(whole) {
+		t.Errorf("%d calls come to\n%s\none to\n%s", calls, figures(last), figures(whole))
+	}
+	page, err := os.ReadFile(filepath.Join(out, "report.html"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Does training together hurt?", "Who helps whom", "What is forgotten", "<svg", "Controls were not run"} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("the page has no %q", want)
+		}
+	}
+	if bad := strings.Contains(string(page), "NaN") || strings.Contains(string(page), "<script"); bad {
+		t.Error("the page has NaN or a script")
+	}
+	if len(whole.Interference) != 3 || len(whole.Forgetting) != 1 || whole.Seeds != 3 {
+		t.Errorf("%d languages, %d unseen, %d seeds", len(whole.Interference), len(whole.Forgetting), whole.Seeds)
+	}
+	for _, f := range whole.Interference {
+		if r := float64(f.Tokens); math.Abs(r-1) > 0.05 {
+			t.Errorf("%s: %v times as many tokens in the mixture as alone", f.Lang, r)
+		}
+	}
+	if _, err := Run(context.Background(), Options{RunFile: path, Out: out, Tokens: 1, Overrides: []string{"optim.lr=0.5"}}, train.UI{}); !isConfig(err, "optim.lr was") {
+		t.Errorf("another learning rate goes on: %v", err)
+	}
+	if _, err := Run(context.Background(), Options{RunFile: path, Out: out, Tokens: 1, Steps: 3}, train.UI{}); !isConfig(err, "--steps") {
+		t.Errorf("another length goes on: %v", err)
+	}
+}
+
+func isConfig(err error, want string) bool {
+	var e *config.Error
+	return errors.As(err, &e) && strings.Contains(err.Error(), want)
+}
+
+// TestRefusals: what an audit cannot be made of is said with the line that mends it.
+func TestRefusals(t *testing.T) {
+	traintest.RequireAdapter(t)
+	path := traintest.Run(t, nil)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, change := range map[string]func(string) string{
+		"holdout = 0.1": func(s string) string { return strings.Replace(s, "heldout = \"aa.heldout.jsonl\"\n", "", 1) },
+		"needs two":     func(s string) string { return s[:strings.Index(s, "[[data.source]]\nlang = \"bb\"")] },
+	} {
+		traintest.WriteFile(t, path, change(string(text)))
+		if _, err := Run(context.Background(), Options{RunFile: path, Tokens: 1}, train.UI{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q: %v", want, err)
+		}
+	}
+}
+
+// Contradictory languages have the same prompts and other answers; halves of a language
+// have all of its documents, each once.
+func TestControlData(t *testing.T) {
+	a := pairs(0, 50, func(string) string { return " x" })
+	b := pairs(0, 50, func(string) string { return " y" })
+	if bytes.Equal(a, b) || strings.ReplaceAll(string(b), " y", " x") != string(a) {
+		t.Error("the prompts differ")
+	}
+	path := filepath.Join(t.TempDir(), "f")
+	traintest.WriteFile(t, path, "1\n2\n3\n4\n5")
+	first, err1 := everyOther([]string{path, path}, 0)
+	second, err2 := everyOther([]string{path, path}, 1)
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(first) + len(second); got != 18 || slices.Equal(first, second) {
+		t.Errorf("%q and %q", first, second)
+	}
+}

@@ -1,0 +1,82 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+
+	"concord/internal/config"
+)
+
+// remedy is something that may help languages that are hurt. Its run is the mixture's but
+// for what change does.
+type remedy struct {
+	name   string
+	what   string // for people
+	change func(*config.Config)
+	// fits says that it makes sense for the run file; nil: always.
+	fits func(*config.Config) bool
+}
+
+// method is the remedy of resolving conflicts by a method at a scope.
+func method(name, scope string) remedy {
+	return remedy{name: name + " by " + scope, what: fmt.Sprintf("resolve conflicts with %s, scope = %q", name, scope),
+		change: func(c *config.Config) {
+			c.Objective.Method, c.Objective.Scope = name, scope
+		}}
+}
+
+// unaligned says that the run file draws languages by their shares.
+func unaligned(c *config.Config) bool { return c.Data.Align == "" }
+
+// hurtTwice is the remedy of static weights.
+const hurtTwice = "hurt languages twice"
+
+// remedies are tried in this order.
+func (a *audit) remedies() []remedy {
+	base := a.base
+	all := []remedy{
+		{name: armLonger, what: "schedule.steps doubled: more training", change: func(c *config.Config) { c.Schedule.Steps *= 2 }},
+		{name: "temperature 5", what: "data.temperature = 5.0: languages of more equal size", change: func(c *config.Config) { c.Data.Temperature = 5 },
+			fits: func(c *config.Config) bool { return unaligned(c) && c.Data.Temperature < 3 && a.uneven() }},
+		{name: "temperature 1", what: "data.temperature = 1.0: languages as the data is", change: func(c *config.Config) { c.Data.Temperature = 1 },
+			fits: func(c *config.Config) bool { return unaligned(c) && c.Data.Temperature >= 3 }},
+		method("mgda", "global"), method("pcgrad", "layer"), method("imtl-g", "global"), method("cagrad", "layer"), method("pcgrad", "global"),
+		{name: hurtTwice, what: "static weights: the hurt languages count twice", change: a.weighHurt},
+		{name: "half the steps", what: "schedule.steps halved: less training", change: func(c *config.Config) { c.Schedule.Steps = max(1, c.Schedule.Steps/2) }},
+		{name: "lower layers frozen", what: "model.freeze: embeddings and the lower half of the layers", change: a.freezeLower,
+			fits: func(*config.Config) bool { return a.layers > 1 }},
+	}
+	return slices.DeleteFunc(all, func(r remedy) bool { return r.fits != nil && !r.fits(base) })
+}
+
+// remedy is the one of a name.
+func (a *audit) remedy(name string) (remedy, bool) {
+	all := a.remedies()
+	i := slices.IndexFunc(all, func(r remedy) bool { return r.name == name })
+	if i < 0 {
+		return remedy{}, false
+	}
+	return all[i], true
+}
+
+// uneven says that some language has at least half as much again as another.
+func (a *audit) uneven() bool { return slices.Max(a.tokens) > 1.5*slices.Min(a.tokens) }
+
+// weighHurt counts the languages that are hurt twice.
+func (a *audit) weighHurt(c *config.Config) {
+	c.Objective.Method, c.Objective.Weights = "static", map[string]float64{}
+	for _, l := range a.langs {
+		c.Objective.Weights[l] = 1
+		if slices.Contains(a.plan.Hurt, l) {
+			c.Objective.Weights[l] = 2
+		}
+	}
+}
+
+// freezeLower freezes the embeddings and the lower half of the layers.
+func (a *audit) freezeLower(c *config.Config) {
+	c.Model.Freeze = append(slices.Clone(c.Model.Freeze), "*embed*")
+	for i := range a.layers / 2 {
+		c.Model.Freeze = append(c.Model.Freeze, fmt.Sprintf("*layers.%d.*", i))
+	}
+}

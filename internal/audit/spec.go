@@ -1,0 +1,157 @@
+package audit
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"concord/bucket"
+	"concord/internal/compare"
+	"concord/internal/config"
+)
+
+// Arms that are no remedies.
+const (
+	armMixture   = "mixture" // all languages, mean over their losses
+	armAlone     = "alone"   // one language by itself
+	armLonger    = "twice the steps"
+	armGradients = "gradients" // the mixture again, with every language's gradients measured
+)
+
+// Spec is one run.
+type Spec struct {
+	Arm  string  `json:"arm"`
+	Only string  `json:"only,omitempty"` // of armAlone
+	LR   float64 `json:"lr"`
+	Seed uint64  `json:"seed"`
+	Data string  `json:"data,omitempty"` // a control's; "" is the user's
+}
+
+// Slug names the run's folder.
+func (s Spec) Slug() string {
+	parts := []string{slug(s.Arm)}
+	if s.Data != "" {
+		parts = append([]string{slug(s.Data)}, parts...)
+	}
+	if s.Only != "" {
+		h := fnv.New32a()
+		h.Write([]byte(s.Only))
+		parts = append(parts, fmt.Sprintf("%s-%08x", slug(s.Only), h.Sum32()))
+	}
+	return strings.Join(append(parts, "lr"+slug(strconv.FormatFloat(s.LR, 'g', -1, 64)), "s"+strconv.FormatUint(s.Seed, 10)), "-")
+}
+
+// slug keeps lower-case letters, digits and dots and makes the rest hyphens.
+func slug(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '.' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(s))
+}
+
+// plain is the run file with the plain mixture as its objective: everything else an audit
+// varies itself.
+func plain(cfg *config.Config) *config.Config {
+	c := *cfg
+	usual := config.Default()
+	c.Objective, c.Cluster, c.Probe, c.Log = usual.Objective, usual.Cluster, usual.Probe, usual.Log
+	c.Objective.Preferences, c.Objective.Gram = cfg.Objective.Preferences, cfg.Objective.Gram
+	c.Checkpoint = config.Checkpoint{Keep: 1}
+	c.Eval = config.Eval{Rows: fewRows(cfg.Eval.Rows), Last: true}
+	return &c
+}
+
+// evalRows is the most held-out examples of each half that are measured.
+const evalRows = 64
+
+func fewRows(n int) int {
+	if n == 0 {
+		return evalRows
+	}
+	return min(n, evalRows)
+}
+
+// shape is the rows of a step and the steps of a run.
+type shape struct{ rows, accumulate, steps int }
+
+// config makes the run's configuration.
+func (a *audit) config(s Spec) *config.Config {
+	c := *a.baseOf(s)
+	warmup := c.Schedule.Warmup
+	if warmup >= 1 { // steps of the run file's run: the same share of this one
+		warmup = min(0.5, warmup/float64(a.plan.RunSteps))
+	}
+	c.Run.Dir, c.Run.Name, c.Run.Seed = filepath.Join(a.out, "runs"), s.Slug(), s.Seed
+	c.Optim.LR = s.LR
+	c.Schedule.Steps, c.Schedule.Epochs, c.Schedule.Tokens, c.Schedule.Warmup = a.plan.Steps, 0, 0, warmup
+	c.Data.Source = slices.Clone(c.Data.Source)
+	switch r, ok := a.remedy(s.Arm); {
+	case s.Arm == armAlone:
+		s.alone(&c, a.share(s))
+	case s.Arm == armGradients:
+		a.measureGradients(&c)
+	case ok:
+		r.change(&c)
+	}
+	return &c
+}
+
+// alone leaves one language, with as many rows of it in a step as the mixture has, or as
+// near as whole rows come, and as many rows in all.
+func (s Spec) alone(c *config.Config, share float64) {
+	n := shapeOf(share, c.Batch.Rows, c.Batch.Accumulate, c.Schedule.Steps)
+	c.Batch.Rows, c.Batch.Accumulate, c.Schedule.Steps = n.rows, n.accumulate, n.steps
+	c.Data.Align, c.Objective.Preferences = "", nil
+	c.Data.Source = slices.DeleteFunc(c.Data.Source, func(src config.Source) bool { return src.Lang != s.Only && src.Lang != s.Only+compare.TestSuffix })
+}
+
+// shapeOf is that of one language's part of a batch of rows × accumulate rows.
+func shapeOf(share float64, rows, accumulate, steps int) shape {
+	all := share * float64(rows*accumulate)
+	whole := max(1, int(math.Round(all)))
+	n := shape{rows: whole, accumulate: 1, steps: max(1, int(math.Round(all*float64(steps)/float64(whole))))}
+	for n.rows > rows { // no more at one time than the run file allows
+		n.accumulate++
+		n.rows = (whole + n.accumulate - 1) / n.accumulate
+	}
+	return n
+}
+
+// measureGradients makes of the mixture a run with the same updates whose gradients by
+// language are recorded: CAGrad with c = 0 is the mean. Products are in the optimizer's
+// metric, in which a step's first-order effect is, and halves of each language's rows tell
+// the noise.
+func (a *audit) measureGradients(c *config.Config) {
+	c.Objective.Method, c.Objective.Options = "cagrad", map[string]any{"c": 0.0}
+	c.Objective.Scope, c.Objective.Metric = "layer", "adam"
+	c.Objective.Noise.Halves = 2*len(a.langs) <= mostHalves
+	c.Log.GramEvery = max(1, a.plan.Steps/snapshots)
+	c.Eval = config.Eval{Rows: c.Eval.Rows}
+	c.Data.Source = slices.DeleteFunc(c.Data.Source, func(src config.Source) bool { return !src.Train })
+	for i := range c.Data.Source {
+		c.Data.Source[i].Heldout = nil
+	}
+}
+
+// mostHalves is the most half-languages whose products a run computes.
+const mostHalves = bucket.MaxObjectives
+
+// snapshots is about how many times the gradients are recorded in a run.
+const snapshots = 24
+
+// mixing says how batches are drawn, for people.
+func mixing(c *config.Config) string {
+	switch {
+	case c.Data.Align != "":
+		return "translations of the same examples in each step"
+	case c.Data.Mixing == "iid":
+		return "rows drawn independently"
+	}
+	return "languages divided evenly over the steps"
+}
