@@ -194,6 +194,44 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// Every remedy that fits a run file makes a run: nothing of it is refused. A remedy for an
+// adapter changes the rank, and freezes nothing.
+func TestRemediesRun(t *testing.T) {
+	traintest.RequireAdapter(t)
+	path := traintest.Run(t, map[string]string{"schedule": "steps = 1", "batch": "rows = 6"})
+	cfg, err := config.Load(path, []string{"data.temperature=4"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := prepare(Options{Seeds: 3, Margin: 0.01}, cfg, t.TempDir(), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.plan.Steps, a.plan.Hurt = 1, []string{"bb"}
+	names := ""
+	for _, r := range a.remedies() {
+		names += r.name + "; "
+		c := a.config(Spec{Arm: r.name, LR: 1e-3, Seed: 1})
+		c.Eval = config.Eval{}
+		if _, err := train.Run(context.Background(), c, train.UI{Quiet: true, Out: io.Discard, Warn: io.Discard}); err != nil {
+			t.Errorf("%s: %v", r.name, err)
+		}
+	}
+	for _, want := range []string{armLonger, "temperature 1", "mgda by global", hurtTwice, "lower layers frozen", "LoRA rank 4"} {
+		if !strings.Contains(names, want) {
+			t.Errorf("%s is not tried: %s", want, names)
+		}
+	}
+	a.base.Adapter = config.Adapter{Kind: "lora", Rank: 4, Alpha: 8, Targets: config.Names{"all-linear"}}
+	names = ""
+	for _, r := range a.remedies() {
+		names += r.name + "; "
+	}
+	if strings.Contains(names, "frozen") || strings.Contains(names, "rank 4;") || !strings.Contains(names, "rank 32") {
+		t.Errorf("with an adapter: %s", names)
+	}
+}
+
 // Contradictory languages have the same prompts and other answers; halves of a language
 // have all of its documents, each once.
 func TestControlData(t *testing.T) {

@@ -84,7 +84,7 @@ func (k truth) right(r *Report) bool {
 // CONCORD_AUDIT_SEEDS=10 takes all of them, each under so many seeds and longer.
 func TestKnownTruth(t *testing.T) {
 	traintest.RequireAdapter(t)
-	n, steps, some := 1, 16, truths[:1]
+	n, steps, some := 1, 28, truths[:1]
 	if v := os.Getenv("CONCORD_AUDIT_SEEDS"); v != "" {
 		n, _ = strconv.Atoi(v)
 		steps, some = 32, truths

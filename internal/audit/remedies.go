@@ -44,9 +44,31 @@ func (a *audit) remedies() []remedy {
 		{name: hurtTwice, what: "static weights: the hurt languages count twice", change: a.weighHurt},
 		{name: "half the steps", what: "schedule.steps halved: less training", change: func(c *config.Config) { c.Schedule.Steps = max(1, c.Schedule.Steps/2) }},
 		{name: "lower layers frozen", what: "model.freeze: embeddings and the lower half of the layers", change: a.freezeLower,
-			fits: func(*config.Config) bool { return a.layers > 1 }},
+			fits: func(c *config.Config) bool { return a.layers > 1 && !c.Adapted() }},
+	}
+	for _, rank := range []int{4, 32} {
+		all = append(all, lora(rank))
 	}
 	return slices.DeleteFunc(all, func(r remedy) bool { return r.fits != nil && !r.fits(base) })
+}
+
+// loraRate is the learning rate of an adapter, in that of training the model itself: ten
+// times is usual.
+const loraRate = 10
+
+// lora is the remedy of training an adapter in place of the model, or one of another rank.
+func lora(rank int) remedy {
+	return remedy{name: fmt.Sprintf("LoRA rank %d", rank), what: fmt.Sprintf("[adapter] kind = \"lora\", rank = %d, alpha = %d, on all linear layers; in place of the model, at %d times the learning rate", rank, 2*rank, loraRate),
+		fits: func(c *config.Config) bool {
+			return c.Adapter.From == "" && len(c.Model.Freeze) == 0 && !(c.Adapted() && c.Adapter.Rank == rank)
+		},
+		change: func(c *config.Config) {
+			if !c.Adapted() {
+				c.Adapter.Kind, c.Adapter.Targets = "lora", config.Names{"all-linear"}
+				c.Optim.LR *= loraRate
+			}
+			c.Adapter.Rank, c.Adapter.Alpha = rank, float64(2*rank)
+		}}
 }
 
 // remedy is the one of a name.

@@ -126,16 +126,20 @@ func number(v float64) string { return fmt.Sprintf("%g", v) }
 
 // remedyText says what helps.
 func (r *Report) remedyText() (out []string) {
-	if len(r.For) == 0 {
-		return []string{"So plain mixing is the advice: there is nothing for a method to resolve that this audit can see. --remedies tries them all the same."}
+	open := slices.ContainsFunc(r.Interference, func(f Interference) bool { return f.Verdict == Open || f.Verdict == Unknown })
+	switch {
+	case len(r.For) == 0 && open:
+		return []string{"No remedy was tried. What is not distinguishable may still be hurt by less than could be seen: a larger budget, --steps or --seeds tells; --remedies tries remedies all the same."}
+	case len(r.For) == 0:
+		return []string{"So plain mixing is the advice: there is nothing for a method to resolve. --remedies tries remedies all the same."}
 	}
-	var better, open, worse []string
+	var better, even, worse []string
 	for _, h := range r.Remedies {
 		switch h.Verdict {
 		case Helped:
 			better = append(better, fmt.Sprintf("%s by %s (%s× the time of a step)", h.Name, stats.Decimal(-float64(h.Gain.Mean), 4), stats.Decimal(h.Cost, 1)))
 		case Open, Even:
-			open = append(open, h.Name)
+			even = append(even, h.Name)
 		case Hurt:
 			worse = append(worse, h.Name)
 		}
@@ -143,12 +147,12 @@ func (r *Report) remedyText() (out []string) {
 	whom := strings.Join(r.For, ", ")
 	if len(better) > 0 {
 		out = append(out, fmt.Sprintf("What helps %s, by gain for its cost: %s.", whom, strings.Join(better, "; ")))
-	} else if len(open) > 0 {
+	} else if len(even) > 0 {
 		out = append(out, fmt.Sprintf("Nothing that was tried is found to help %s.", whom))
 	}
 	out = append(out, r.separately()...)
-	if len(open) > 0 {
-		out = append(out, fmt.Sprintf("Not distinguishable from the plain mixture for %s: %s.", whom, strings.Join(open, ", ")))
+	if len(even) > 0 {
+		out = append(out, fmt.Sprintf("Not distinguishable from the plain mixture for %s: %s.", whom, strings.Join(even, ", ")))
 	}
 	if len(worse) > 0 {
 		out = append(out, fmt.Sprintf("Worse than the plain mixture for %s: %s.", whom, strings.Join(worse, ", ")))
