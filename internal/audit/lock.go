@@ -39,7 +39,7 @@ var free = []string{"run.name", "run.dir", "objective.", "log.", "checkpoint.", 
 func (a *audit) pin(cfg *config.Config, runSteps int) error {
 	a.lr = cfg.Optim.LR
 	if mc, err := model.ReadConfig(cfg.Resolve(cfg.Model.Path)); err == nil { // of another form: no layers are frozen
-		a.layers = mc.Layers
+		a.params, a.layers = model.ParamSpecs(mc), mc.Layers
 	}
 	var err error
 	now := lock{Version: train.BuildVersion().Version, RunSteps: runSteps, Settings: map[string]any{}}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"concord/internal/config"
+	"concord/internal/param"
 )
 
 // remedy is something that may help languages that are hurt. Its run is the mixture's but
@@ -18,8 +19,8 @@ type remedy struct {
 }
 
 // method is the remedy of resolving conflicts by a method at a scope.
-func method(name, scope string) remedy {
-	return remedy{name: name + " by " + scope, what: fmt.Sprintf("resolve conflicts with %s, scope = %q", name, scope),
+func method(name config.Method, scope config.Scope) remedy {
+	return remedy{name: fmt.Sprintf("%s by %s", name, scope), what: fmt.Sprintf("resolve conflicts with %s, scope = %q", name, scope.String()),
 		change: func(c *config.Config) {
 			c.Objective.Method, c.Objective.Scope = name, scope
 		}}
@@ -40,7 +41,8 @@ func (a *audit) remedies() []remedy {
 			fits: func(c *config.Config) bool { return unaligned(c) && c.Data.Temperature < 3 && a.uneven() }},
 		{name: "temperature 1", what: "data.temperature = 1.0: languages as the data is", change: func(c *config.Config) { c.Data.Temperature = 1 },
 			fits: func(c *config.Config) bool { return unaligned(c) && c.Data.Temperature >= 3 }},
-		method("mgda", "global"), method("pcgrad", "layer"), method("imtl-g", "global"), method("cagrad", "layer"), method("pcgrad", "global"),
+		method("mgda", config.ScopeGlobal), method("pcgrad", config.ScopeLayer), method("imtl-g", config.ScopeGlobal), method("cagrad", config.ScopeLayer),
+		method("pcgrad", config.ScopeGlobal),
 		{name: hurtTwice, what: "static weights: the hurt languages count twice", change: a.weighHurt},
 		{name: "half the steps", what: "schedule.steps halved: less training", change: func(c *config.Config) { c.Schedule.Steps = max(1, c.Schedule.Steps/2) }},
 		{name: "lower layers frozen", what: "model.freeze: embeddings and the lower half of the layers", change: a.freezeLower,
@@ -86,7 +88,7 @@ func (a *audit) uneven() bool { return slices.Max(a.tokens) > 1.5*slices.Min(a.t
 
 // weighHurt counts the languages that are hurt twice.
 func (a *audit) weighHurt(c *config.Config) {
-	c.Objective.Method, c.Objective.Weights = "static", map[string]float64{}
+	c.Objective.Method, c.Objective.Weights = config.MethodStatic, map[string]float64{}
 	for _, l := range a.langs {
 		c.Objective.Weights[l] = 1
 		if slices.Contains(a.plan.Hurt, l) {
@@ -97,8 +99,10 @@ func (a *audit) weighHurt(c *config.Config) {
 
 // freezeLower freezes the embeddings and the lower half of the layers.
 func (a *audit) freezeLower(c *config.Config) {
-	c.Model.Freeze = append(slices.Clone(c.Model.Freeze), "*embed*")
-	for i := range a.layers / 2 {
-		c.Model.Freeze = append(c.Model.Freeze, fmt.Sprintf("*layers.%d.*", i))
+	c.Model.Freeze = slices.Clone(c.Model.Freeze)
+	for _, p := range a.params {
+		if p.Kind == param.Embedding || p.Layer != param.NoLayer && p.Layer < a.layers/2 {
+			c.Model.Freeze = append(c.Model.Freeze, p.Name)
+		}
 	}
 }

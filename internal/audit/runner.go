@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"concord/internal/config"
+	"concord/internal/param"
 	"concord/internal/report"
 	"concord/internal/rundir"
 	"concord/internal/train"
@@ -25,6 +26,7 @@ type audit struct {
 	langs  []string       // trained on
 	tokens []float64      // of training data, by language
 	unseen []string       // only measured
+	params []param.Spec   // of the model; none where its form tells nothing before it is loaded
 	layers int
 	lr     float64 // the run file's
 	seed   uint64

@@ -129,7 +129,7 @@ func shapeOf(share float64, rows, accumulate, steps int) shape {
 // the noise.
 func (a *audit) measureGradients(c *config.Config) {
 	c.Objective.Method, c.Objective.Options = "cagrad", map[string]any{"c": 0.0}
-	c.Objective.Scope, c.Objective.Metric = "layer", "adam"
+	c.Objective.Scope, c.Objective.Metric = config.ScopeLayer, config.MetricAdam
 	c.Objective.Noise.Halves = 2*len(a.langs) <= mostHalves
 	c.Log.GramEvery = max(1, a.plan.Steps/snapshots)
 	c.Eval = config.Eval{Rows: c.Eval.Rows}
@@ -150,7 +150,7 @@ func mixing(c *config.Config) string {
 	switch {
 	case c.Data.Align != "":
 		return "translations of the same examples in each step"
-	case c.Data.Mixing == "iid":
+	case c.Data.Mixing == config.MixingIID:
 		return "rows drawn independently"
 	}
 	return "languages divided evenly over the steps"
