@@ -23,11 +23,16 @@ func (m *memory) planFor(r *Resolver, micro int) memoryPlan {
 	if m.micro == micro {
 		return m.plan
 	}
-	var needs []need
+	var needs, late []need
 	for _, name := range r.store.Layout.order {
 		p := r.store.place(name)
+		if r.isLate(p.Param, micro) {
+			late = append(late, need{name: name, group: r.groupOf(p), uses: 1, rows: p.R, partBytes: func(rows int) int64 { return r.partBytes(p, rows) }})
+			continue
+		}
 		needs = append(needs, need{name: name, group: r.groupOf(p), bytes: r.spotBytes(p), uses: p.uses()})
 	}
+	needs = append(needs, late...)
 	keep := r.store.Layout.Global || micro > 1
 	reusable := map[string][]int64{}
 	if micro == 1 {
@@ -93,6 +98,12 @@ func (m *memory) written(r *Resolver, p Place) bool {
 // open waits for what used p's memory before, and clears the padding that
 // operations leave alone.
 func (m *memory) open(r *Resolver, p Place) {
+	if r.isLate(p.Param, r.micro) && !r.Late(p.Name) {
+		return // of static weights: it has no rows, and no place in the order
+	}
+	for m.asked < len(m.plan.first) && r.placeless(m.plan.first[m.asked]) {
+		m.asked++
+	}
 	m.plan.check(m.asked, p.Name)
 	m.asked++
 	for range m.plan.spots[p.Name].resolve {
@@ -100,13 +111,27 @@ func (m *memory) open(r *Resolver, p Place) {
 	}
 	rowsKept := !r.isGhost(p.Param) && r.groups[r.groupOf(p)].static == nil
 	if rowsKept && p.C != p.LD() && r.store.Engine.Dev.Err() == nil {
-		r.store.Engine.Dev.Zero(m.view(r, p))
+		for _, s := range m.plan.spots[p.Name].all() {
+			r.store.Engine.Dev.Zero(m.viewOf(r, s))
+		}
 	}
 }
 
-// view is p's memory.
+// placeless says that the parameter called name is late, but not in this step.
+func (r *Resolver) placeless(name string) bool {
+	return r.isLate(r.store.place(name).Param, r.micro) && !r.Late(name)
+}
+
+// view is p's memory, in one place.
 func (m *memory) view(r *Resolver, p Place) gpu.View {
 	s := m.plan.spots[p.Name]
+	if s.parts != nil {
+		panic("bucket: the rows of " + p.Name + " lie in parts")
+	}
+	return m.viewOf(r, s)
+}
+
+func (m *memory) viewOf(r *Resolver, s spot) gpu.View {
 	if s.region < len(m.plan.reused) {
 		l := m.plan.reused[s.region]
 		v := r.opt.Reuse[l.from][l.index]

@@ -61,6 +61,9 @@ type Options struct {
 	// Ghost says of which parameters the Gram is computed from activations
 	// instead of rows; nil means none. They must be asked for with Linear.
 	Ghost func(Param) bool
+	// Late says of which parameters the rows are written in parts when the backward
+	// pass is done, see late.go; nil means none. Steps of one micro-batch on one machine.
+	Late func(Param) bool
 	// Static says that Solver.StaticWeights may answer.
 	Static bool
 	// Halves cuts every objective's tokens in two, so that their Gram tells noise

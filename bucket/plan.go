@@ -20,6 +20,25 @@ type spot struct {
 	// resolve is how many of the oldest pending groups must be resolved before
 	// this memory is written.
 	resolve int
+	parts   []part // of a parameter that is cut
+}
+
+// part is memory of some rows of a parameter, by objective.
+type part struct {
+	spot
+	lo, rows int
+}
+
+// all is s's memory.
+func (s spot) all() []spot {
+	if s.parts == nil {
+		return []spot{s}
+	}
+	var out []spot
+	for _, p := range s.parts {
+		out = append(out, p.spot)
+	}
+	return out
 }
 
 // memoryPlan places every parameter of a step.
@@ -43,6 +62,10 @@ type need struct {
 	group int
 	bytes int64
 	uses  int
+	// rows may be placed in parts, of partBytes(rows) each, when all else is written;
+	// 0: in one place.
+	rows      int
+	partBytes func(rows int) int64
 }
 
 // planner simulates a step's life of groups.
@@ -121,12 +144,18 @@ func (p *planner) place(n need) {
 		}
 	}
 	s := spot{}
-	if n.bytes > 0 {
+	switch {
+	case n.rows > 0:
+		s.parts = p.cut(n)
+	case n.bytes > 0:
 		s = p.allocate(n.bytes)
 	}
 	s.resolve = resolve
 	p.plan.spots[n.name] = s
 	p.owned[n.group] = append(p.owned[n.group], s)
+	for _, x := range s.parts {
+		p.owned[n.group] = append(p.owned[n.group], x.spot)
+	}
 }
 
 // live counts the groups that hold memory and come and go.

@@ -123,6 +123,63 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// A parameter that may be cut takes what is free at the end, the largest pieces first,
+// and of our own only the rest; no two of its parts and no living parameter share memory.
+func TestPlanCuts(t *testing.T) {
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		var needs []need
+		reusable := map[string][]int64{}
+		free := int64(0)
+		for u := range 1 + r.IntN(6) {
+			n := need{name: fmt.Sprint("p", u), group: u, bytes: 256 * int64(1+r.IntN(9)), uses: 1}
+			needs = append(needs, n)
+			size := 256 * int64(r.IntN(4000))
+			reusable[n.name], free = []int64{size}, free+size
+		}
+		rows := 1 + r.IntN(5000)
+		late := need{name: "late", group: 100, uses: 1, rows: rows, partBytes: func(rows int) int64 { return int64(rows+3) / 4 * 4 * 256 }}
+		keep := r.IntN(3) == 0
+		p := planMemory(append(needs, late), reusable, 1, keep, 1<<20)
+		spots := map[string]spot{}
+		lo, own := 0, int64(0)
+		for i, x := range p.spots["late"].parts {
+			if x.lo != lo || x.rows < 1 || x.bytes != late.partBytes(x.rows) || x.lo%64 != 0 {
+				t.Fatalf("seed %d: part %d is %+v after %d rows", seed, i, x, lo)
+			}
+			lo += x.rows
+			spots[fmt.Sprint("part ", i)] = x.spot
+			if x.region >= len(p.reused) {
+				own += x.bytes
+			}
+		}
+		if lo != rows {
+			t.Fatalf("seed %d: parts of %d rows, want %d", seed, lo, rows)
+		}
+		for _, n := range needs {
+			if keep { // the others are resolved by then
+				spots[n.name] = p.spots[n.name]
+			}
+		}
+		checkApart(t, spots)
+		if most := max(0, late.partBytes(rows)-free) + int64(len(needs)+1)*(64+max(64, int64(rows)/mostParts))*256 + 9*256; own > most {
+			t.Fatalf("seed %d: %d bytes of our own, at most %d are needed", seed, own, most)
+		}
+	}
+}
+
+// checkApart fails where two spots share a byte.
+func checkApart(t *testing.T, spots map[string]spot) {
+	t.Helper()
+	for a, x := range spots {
+		for b, y := range spots {
+			if a < b && x.region == y.region && x.offset < y.offset+y.bytes && y.offset < x.offset+x.bytes {
+				t.Fatalf("%s %+v and %s %+v overlap", a, x, b, y)
+			}
+		}
+	}
+}
+
 // Layers that follow each other use one layer's memory, and none of their own
 // where the backward pass leaves enough to reuse.
 func TestPlanReuses(t *testing.T) {

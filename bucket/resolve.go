@@ -125,7 +125,9 @@ func (r *Resolver) combine(p Place, s Solution) {
 	for m, x := range weights {
 		w[m] = float32(x)
 	}
-	r.store.Engine.Combine(flatten(r.inPlace(p)).Objective(0), flatten(r.flow.rows(p)), w, false)
+	for _, x := range r.rowParts(p) {
+		r.store.Engine.Combine(flatten(r.inPlacePart(p, x)).Objective(0), flatten(x.TaskGrads), w, false)
+	}
 }
 
 // twice gives both halves of every objective its weight.

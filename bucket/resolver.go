@@ -80,7 +80,7 @@ func (r *Resolver) newScratch() {
 					sums += e.GhostSums(r.rows())
 				} else {
 					largest = max(largest, p.R*p.LD())
-					sums += e.GramSumBytes(r.rows(), p.R*p.LD())
+					sums += r.gramSums(p)
 				}
 			}
 		}
@@ -96,6 +96,19 @@ func (r *Resolver) newScratch() {
 	}
 	r.ghost.allocate(r)
 	r.scale.allocate(r)
+}
+
+// gramSums is the partial sums of p's Gram.
+func (r *Resolver) gramSums(p Place) int64 {
+	e := r.store.Engine
+	if !r.isLate(p.Param, 1) {
+		return e.GramSumBytes(r.rows(), p.R*p.LD())
+	}
+	sums := int64(0)
+	for _, x := range r.memory.planFor(r, 1).spots[p.Name].parts {
+		sums += e.GramSumBytes(r.rows(), x.rows*p.LD())
+	}
+	return max(sums, e.GramSumBytes(r.rows(), p.R*p.LD()))
 }
 
 // direct says that gradients are written in place, without rows.
@@ -242,13 +255,15 @@ func (r *Resolver) startGram(i int) *tensor.GramSum {
 				r.addGhost(g, p)
 				continue
 			}
-			rows := flatten(r.flow.rows(p))
-			if r.opt.Metric == nil {
-				g.Add(rows, *r.gram)
-				continue
+			for _, x := range r.rowParts(p) {
+				rows := flatten(x.TaskGrads)
+				if r.opt.Metric == nil {
+					g.Add(rows, *r.gram)
+					continue
+				}
+				v := tensor.Tensor{Buf: r.store.Flat(Second, p.Bucket).Buf, Offset: tensor.F32.Bytes(int64(p.Offset + x.lo*p.LD())), R: 1, C: rows.C, LD: rows.LD}
+				g.AddAdam(rows, v, r.opt.Metric(), *r.gram)
 			}
-			v := tensor.Tensor{Buf: r.store.Flat(Second, p.Bucket).Buf, Offset: tensor.F32.Bytes(int64(p.Offset)), R: 1, C: rows.C, LD: rows.LD}
-			g.AddAdam(rows, v, r.opt.Metric(), *r.gram)
 		}
 	}
 	g.Start()

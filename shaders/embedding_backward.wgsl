@@ -1,5 +1,5 @@
 // embedding_backward: for run u = (objective, row, begin, end):
-//   out[objective][row, c] (+)= sum over j in [begin, end) of x[perm[j], c]
+//   out[objective][row - lo, c] (+)= sum over j in [begin, end) of x[perm[j], c]
 //
 // runs (first + n, 4) u32, read: objective, row of out, begin, end (perm indices)
 // perm (*) u32, read: rows of x, those of one run together and in token order
@@ -13,7 +13,8 @@
 // the pieces of a token into out. That bounds the loop.
 // accumulate = 0 overwrites; rows that no run names are not touched.
 // Objectives count from base, so that out may be bound from objective base on.
-// A row >= rows is skipped (out of range ids are refused where they enter).
+// out holds rows lo .. lo + rows - 1 of the matrix; others are skipped (out of range
+// ids are refused where they enter).
 // Dispatch: ceil(n * c4 / WG) workgroups folded over (x, y).
 // Reference: internal/ref/embedding.go
 override WG: u32 = 64;
@@ -26,6 +27,7 @@ struct Params {
   out_ld4: u32,
   stride4: u32,
   base: u32,
+  lo: u32,
   rows: u32,
   accumulate: u32,
 }
@@ -44,8 +46,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
   let u = i / p.c4;
   let c = i - u * p.c4;
   let run = runs[p.first + u];
-  if (run.y >= p.rows) { return; }
-  let at = (run.x - p.base) * p.stride4 + run.y * p.out_ld4 + c;
+  let row = run.y - p.lo; // wraps below lo
+  if (row >= p.rows) { return; }
+  let at = (run.x - p.base) * p.stride4 + row * p.out_ld4 + c;
   var s = vec4<f32>(0.0, 0.0, 0.0, 0.0);
   if (p.accumulate != 0u) { s = out[at]; }
   for (var j = run.z; j < run.w; j = j + 1u) { s = s + x[perm[j] * p.x_ld4 + c]; }

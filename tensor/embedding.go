@@ -154,7 +154,7 @@ func firsts(runs []tokenRun, m, base int) []int {
 }
 
 type embeddingBackwardParams struct {
-	First, N, C4, XLD4, OutLD4, Stride4, Base, Rows, Accumulate uint32
+	First, N, C4, XLD4, OutLD4, Stride4, Base, Lo, Rows, Accumulate uint32
 }
 
 // EmbeddingBackward adds row i of dout, (N, C), to row ids[i] of the (V, C)
@@ -163,6 +163,12 @@ type embeddingBackwardParams struct {
 // part before. idx holds the ids and segments of this batch (TokenIndex.Update).
 // out lies in another buffer than dout.
 func (e *Engine) EmbeddingBackward(out TaskGrads, dout Tensor, idx *TokenIndex, accumulate bool) {
+	e.EmbeddingBackwardPart(out, 0, dout, idx, accumulate)
+}
+
+// EmbeddingBackwardPart is EmbeddingBackward of the rows lo .. lo+out.R-1 of the
+// matrices alone.
+func (e *Engine) EmbeddingBackwardPart(out TaskGrads, lo int, dout Tensor, idx *TokenIndex, accumulate bool) {
 	if out.M != len(idx.direct)-1 || out.C != dout.C || dout.R != idx.tokens {
 		panic(fmt.Sprintf("tensor: embedding backward: out %d x (%d,%d), dout %v, index of %d tokens in %d objectives", out.M, out.R,
 			out.C, dout, idx.tokens, len(idx.direct)-1))
@@ -179,18 +185,18 @@ func (e *Engine) EmbeddingBackward(out TaskGrads, dout Tensor, idx *TokenIndex, 
 		idx.scratch(dout.C)
 		t := idx.partial
 		all := TaskGrads{Buf: t.Buf, Offset: t.Offset, M: 1, R: t.R, C: t.C, LD: t.LD}
-		e.embeddingRuns(all, dout, idx, [2]int{first, end}, 0, false)
+		e.embeddingRuns(all, 0, dout, idx, [2]int{first, end}, 0, false)
 	}
 	for _, part := range e.bindable(out) {
 		sub := out.slice(part[0], part[1])
-		e.embeddingRuns(sub, dout, idx, [2]int{idx.direct[part[0]], idx.direct[part[1]]}, part[0], true)
-		e.embeddingRuns(sub, idx.partial, idx, [2]int{idx.long[part[0]], idx.long[part[1]]}, part[0], true)
+		e.embeddingRuns(sub, lo, dout, idx, [2]int{idx.direct[part[0]], idx.direct[part[1]]}, part[0], true)
+		e.embeddingRuns(sub, lo, idx.partial, idx, [2]int{idx.long[part[0]], idx.long[part[1]]}, part[0], true)
 	}
 }
 
 // embeddingRuns sums the runs [first, end) of idx over rows of x into out, whose
-// first objective is base.
-func (e *Engine) embeddingRuns(out TaskGrads, x Tensor, idx *TokenIndex, runs [2]int, base int, accumulate bool) {
+// first objective is base and whose first row is lo.
+func (e *Engine) embeddingRuns(out TaskGrads, lo int, x Tensor, idx *TokenIndex, runs [2]int, base int, accumulate bool) {
 	c4 := vec4s(out.C)
 	n := runs[1] - runs[0]
 	if n == 0 {
@@ -199,7 +205,7 @@ func (e *Engine) embeddingRuns(out TaskGrads, x Tensor, idx *TokenIndex, runs [2
 	e.run(call{
 		kernel: "embedding_backward",
 		params: embeddingBackwardParams{First: uint32(runs[0]), N: uint32(n), C4: c4, XLD4: vec4s(x.LD), OutLD4: vec4s(out.LD),
-			Stride4: vec4s(out.Stride), Base: uint32(base), Rows: uint32(out.R), Accumulate: asU32(accumulate)},
+			Stride4: vec4s(out.Stride), Base: uint32(base), Lo: uint32(lo), Rows: uint32(out.R), Accumulate: asU32(accumulate)},
 		binds:  []gpu.View{idx.runs.View(), idx.perm.View(), x.View(), out.View()},
 		groups: grid(ceilDiv(n*int(c4), elementwiseWG)),
 		work:   e.moving(int64(x.R)*int64(c4)*48, int64(x.R)*elements(c4)),

@@ -105,6 +105,22 @@ func (l *LinearCrossEntropy) Run(x, weight, labels, scale, loss Tensor, grad *He
 	}
 }
 
+// WeightGradient computes the logits' gradient once more, as Run of the same arguments
+// did, and from it the parts of the weight's: what Run has done with one part of all
+// rows, to the same bits where the same kernels are chosen. The losses are written again.
+func (l *LinearCrossEntropy) WeightGradient(x, weight, labels, scale, loss Tensor, parts []Part) {
+	l.check(x, weight, loss, nil)
+	for i, lo := 0, 0; lo < x.R; i, lo = i+1, lo+l.logits.R {
+		hi := min(lo+l.logits.R, x.R)
+		z := l.logits.rows(0, hi-lo)
+		l.e.MatMul(z, x.rows(lo, hi), weight, NT, false)
+		l.e.CrossEntropy(z, loss, labels, scale, lo, weight.R, l.SoftCap, true)
+		for _, p := range parts {
+			l.weightGradient(p.Target, block(z, 0, z.R, p.Lo, p.Lo+p.Rows.R), x.rows(lo, hi), i, lo)
+		}
+	}
+}
+
 func (l *LinearCrossEntropy) check(x, weight, loss Tensor, grad *HeadGradients) {
 	if x.R > l.n || weight.R != l.logits.C || weight.C != x.C || loss.R*loss.C != x.R {
 		panic(fmt.Sprintf("tensor: linear cross entropy for %d tokens, vocabulary %d: x %v, weight %v, loss %v", l.n, l.logits.C, x,

@@ -10,6 +10,17 @@ type Target struct {
 	Accumulate bool
 }
 
+// Part is a write of rows Lo .. Lo+Rows.R-1 of a parameter's gradient. Lo is a
+// multiple of PartRows.
+type Part struct {
+	Lo int
+	Target
+}
+
+// PartRows is the granularity of parts: a column of logits that a multiple of them
+// comes before can be bound.
+const PartRows = blockUnit
+
 // bindable cuts the objectives of r into ranges [first, end) small enough for
 // one storage binding. Rows that lie far apart, as in a bucket of the whole
 // model, exceed it together but not one by one.

@@ -61,6 +61,26 @@ func newActivations(m *memory, c Config, n int) *activations {
 	return a
 }
 
+// ActivationBytes is what the residual streams and the layers' activations of one token
+// take, with and without checkpointing.
+func (c Config) ActivationBytes(checkpointing bool) int64 {
+	layer := c.Heads*(2*c.HeadDim+1) + 2*c.KVHeads*c.HeadDim + c.Hidden + c.FFN
+	if !c.family().plain {
+		layer += c.FFN
+	}
+	if c.family().qkNorm {
+		layer += (c.Heads + c.KVHeads) * (c.HeadDim + 1)
+	}
+	if c.family().postNorms {
+		layer += 2 * c.Hidden
+	}
+	sets := c.Layers
+	if checkpointing {
+		sets = 1
+	}
+	return tensor.F32.Bytes(int64(sets*layer + (c.Layers+1)*c.Hidden))
+}
+
 // first is the activations of the first n tokens.
 func (a *activations) first(n int, c Config) *activations {
 	lse := a.lse

@@ -45,6 +45,9 @@ func (l embedding) backward(p backPass, dx, factors tensor.Tensor) {
 	if l.factor != 0 {
 		p.e.ScaleRowsInPlace(dx, factors)
 	}
+	if p.late(l.table) {
+		return
+	}
 	p.use(l.table, dx, func(dx tensor.Tensor, to tensor.Target) {
 		p.e.EmbeddingBackward(to.Rows, dx, p.b.tokens.of(to.Segments.M()), to.Accumulate)
 	})
@@ -110,7 +113,7 @@ func (l *head) backward(p backPass, dx, x, loss tensor.Tensor, recorded func()) 
 			recorded()
 		}
 	}
-	if l.weight.Frozen {
+	if l.weight.Frozen || p.late(l.weight) {
 		run(tensor.HeadGradients{DX: dx})
 		return
 	}

@@ -26,21 +26,22 @@ func (m *transformer) Reusable() map[string][]gpu.View {
 			}
 		}
 	}
-	lend(m.norm.params(), m.head.loss.Logits())
+	if !m.dims.LateHead {
+		lend(m.norm.params(), m.head.loss.Logits())
+	}
 	for i, l := range m.blocks {
-		lend(l.mlp.params(), m.stream(i+1))
+		if i+1 < len(m.blocks) || !m.dims.LateHead { // the head's input is made of the last
+			lend(l.mlp.params(), m.stream(i+1))
+		}
 		if i != m.lowest() && m.dims.Checkpointing { // the layer below needs the activations' memory
 			continue
 		}
 		a := m.activations(i)
 		lend(l.mlp.params(), a.down)
-		if i+1 < len(m.saved) {
-			above := m.saved[i+1]
-			lend(l.mlp.params(), above.q, above.k, above.v, above.att, above.rawQ, above.rawK)
-		}
 		p, free := l.mlp.retired(a)
 		lend([]*parameter{p}, free...)
 		lend(l.attention.params(), a.mid, a.out)
+		lend(l.attention.in.params(), a.q, a.k, a.v, a.att, a.rawQ, a.rawK)
 	}
 	return m.trainedOnly(out)
 }

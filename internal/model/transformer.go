@@ -48,6 +48,17 @@ type Gradients interface {
 	Use(name string, factor tensor.Tensor, seg tensor.Segments, write func(factor tensor.Tensor, to tensor.Target))
 }
 
+// LateGradients are Gradients that may ask for those of the large parameters outside
+// the layers at the end of Backward, when all memory that Reusable lists is free.
+type LateGradients interface {
+	Gradients
+	// Late says that the gradient of the parameter called name is given to TakeLate,
+	// once for all of its uses and after those of all others.
+	Late(name string) bool
+	// TakeLate calls write with where the gradient goes: parts that make all its rows.
+	TakeLate(name string, seg tensor.Segments, write func(parts []tensor.Part))
+}
+
 // Dims are the sizes a model's buffers are made for.
 type Dims struct {
 	Rows, SeqLen int // N = Rows·SeqLen tokens per batch
@@ -59,6 +70,9 @@ type Dims struct {
 	// Checkpointing saves of a layer only its input: Backward does the layer's forward
 	// again from it, with the same bits (arXiv:1604.06174).
 	Checkpointing bool
+	// LateHead keeps what Backward needs to take the gradient of the embedding and the
+	// head at its end, of Gradients that are LateGradients: Reusable lends none of it.
+	LateHead bool
 	// Frozen says which parameters' gradients Backward does not take; nil = none.
 	// Layers below the last one with others are then left out of it.
 	Frozen func(Spec) bool
@@ -245,6 +259,7 @@ func (m *transformer) Backward(b *Batch, g Gradients, losses func()) {
 	if m.lowest() == 0 {
 		m.embedding.backward(p, m.back.dx, m.factors)
 	}
+	m.backwardLate(p)
 }
 
 // lowest is the first block with a parameter that is trained, 0 where the embedding is.

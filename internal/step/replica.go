@@ -121,14 +121,14 @@ func (r *Replica) rows() int {
 // params lists the model's parameters with the groups that the overrides make of
 // them.
 func (r *Replica) params() []bucket.Param {
-	ghost, align := r.ghost(), r.align()
+	ghost, late, align := r.ghost(), r.late(), r.align()
 	out := device.Params(r.Arch)
 	for i := range out {
 		p := &out[i]
 		p.Align = align
 		p.Frozen = r.Settings.Frozen(p.Spec)
 		p.Rule = r.Objective.RuleOf(p.Name)
-		p.Single = !r.needs.AllRows && (r.Objective.Static() || r.Objective.StaticRule(p.Rule) || ghost != nil && ghost(*p))
+		p.Single = !r.needs.AllRows && (r.Objective.Static() || r.Objective.StaticRule(p.Rule) || ghost != nil && ghost(*p) || late != nil && late(*p))
 	}
 	device.SetBase(out, r.Settings.Base)
 	return out
@@ -145,8 +145,7 @@ func (r *Replica) Shape(rows int) (err error) {
 	}
 	set := r.Settings
 	dims := model.Dims{Rows: rows, SeqLen: set.SeqLen, LogitsChunk: set.LogitsChunk, Objectives: r.Objective.Segments(),
-		Checkpointing: set.Checkpointing,
-		Frozen:        set.Frozen}
+		Checkpointing: set.Checkpointing, LateHead: r.lateHead(), Frozen: set.Frozen}
 	if dims.LogitsChunk == 0 {
 		dims.LogitsChunk = device.LogitsChunk(r.Engine.Dev, r.Arch.Vocab)
 		if !r.Objective.Static() { // a tied embedding's rows exist at the same time: the chunk makes room
@@ -170,7 +169,7 @@ func (r *Replica) ResolverOptions() bucket.Options {
 		return bucket.Options{Objectives: 1}
 	}
 	opt := bucket.Options{Objectives: len(r.Langs), Solver: o, InFlight: set.Objective.InFlight, Tokens: set.Rows * set.SeqLen,
-		Static: o.MayBeStatic(), Halves: set.Objective.Noise.Halves, Ghost: r.ghost()}
+		Static: o.MayBeStatic(), Halves: set.Objective.Noise.Halves, Ghost: r.ghost(), Late: r.late()}
 	if !r.ownRows {
 		opt.Reuse = r.Model.Reusable()
 	}

@@ -19,7 +19,7 @@ func TestCheckpointing(t *testing.T) {
 	settings := map[string][]string{"rows": {"objective.gram=rows"}}
 	few := map[string][]string{ // where the resolver, not the family, decides
 		"ghost": {"objective.gram=ghost"}, "mean": {"objective.method=mean"}, "micro-batches": {"batch.rows=3", "batch.accumulate=2"},
-		"global": {"objective.scope=global", "objective.in_flight=2"}, "frozen": {`model.freeze=["*layers.0.*", "*embed*"]`},
+		"global": {"objective.scope=global", "objective.in_flight=2"}, "lora": {"adapter.kind=lora", "adapter.rank=4", "objective.gram=rows"}, "frozen": {`model.freeze=["*layers.0.*", "*embed*"]`},
 	}
 	for name, file := range runs {
 		for setting, overrides := range settings {
@@ -55,8 +55,7 @@ func TestCheckpointingOnManyMachines(t *testing.T) {
 	var want []float32
 	for _, first := range []string{"false", "true"} {
 		cfg := tiny(t, append(slices.Clone(exact), "memory.checkpointing="+first)...)
-		g := newGang(t, cfg, 1)
-		g.join("memory.checkpointing=true")
+		g := newGang(t, cfg, 2, "memory.checkpointing=true")
 		g.steps(3)
 		g.replicas("checkpointing")
 		if got := values(t, g.all[0], bucket.Weight); want == nil {

@@ -40,7 +40,9 @@ func TestPlanIsMeasured(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if d := float64(plan.Peak)/float64(real.Peak) - 1; d < -0.05 || d > 0.05 || !plan.Fits {
+				// Staging is left out: how many uploads wait depends on the device's pace.
+				staging := real.Roles[gpu.RoleStaging].AtPeak
+				if d := float64(plan.Peak-plan.ByRole[string(gpu.RoleStaging)])/float64(real.Peak-staging) - 1; d < -0.05 || d > 0.05 || !plan.Fits {
 					t.Errorf("planned %d bytes, measured %d: %+.1f %%\n%v\n%v", plan.Peak, real.Peak, 100*d, plan.ByRole, real.Roles)
 				}
 			})

@@ -1,0 +1,38 @@
+package model
+
+import "concord/tensor"
+
+// late says that w's gradient is taken at the end of the backward pass.
+func (p backPass) late(w *parameter) bool {
+	g, ok := p.g.(LateGradients)
+	return ok && !w.Frozen && g.Late(w.Name)
+}
+
+// backwardLate takes the gradients of the head and the embedding that are late, from
+// what Backward has left in scratch: the gradient of the embedding's output, and, made
+// again from the last residual stream, the head's input and the logits' gradient.
+func (m *transformer) backwardLate(p backPass) {
+	table, head := m.embedding.table, m.head.weight
+	write := func(w *parameter, parts func([]tensor.Part)) {
+		p.g.(LateGradients).TakeLate(w.Name, p.b.Segments, parts)
+	}
+	if p.late(head) {
+		m.norm.forward(m.e, m.s.norm, m.stream(len(m.blocks)), m.s.stats)
+		write(head, func(parts []tensor.Part) {
+			m.head.loss.WeightGradient(m.s.norm, head.t, p.b.labels, p.b.scale, m.loss, parts)
+			if m.head.tied {
+				m.embedding.tableParts(p, m.back.dx, parts, true)
+			}
+		})
+	}
+	if !m.head.tied && p.late(table) {
+		write(table, func(parts []tensor.Part) { m.embedding.tableParts(p, m.back.dx, parts, false) })
+	}
+}
+
+// tableParts is the table's part of backward.
+func (l embedding) tableParts(p backPass, dx tensor.Tensor, parts []tensor.Part, accumulate bool) {
+	for _, to := range parts {
+		p.e.EmbeddingBackwardPart(to.Rows, to.Lo, dx, p.b.tokens.of(to.Segments.M()), accumulate)
+	}
+}

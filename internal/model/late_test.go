@@ -1,0 +1,88 @@
+package model
+
+import (
+	"testing"
+
+	"concord/internal/optest"
+	"concord/tensor"
+)
+
+// lateGradients are gradients that take those of the embedding and the head late, in parts.
+type lateGradients struct {
+	*gradients
+	late  map[string]bool
+	after int // parameters that were complete before
+}
+
+func (g *lateGradients) Late(name string) bool { return g.late[name] }
+
+func (g *lateGradients) TakeLate(name string, seg tensor.Segments, write func([]tensor.Part)) {
+	r := g.rows[name]
+	var parts []tensor.Part
+	for lo := 0; lo < r.R; lo += tensor.PartRows {
+		p := r
+		p.R = min(tensor.PartRows, r.R-lo)
+		p.Offset += int64(lo*r.LD) * 4
+		parts = append(parts, tensor.Part{Lo: lo, Target: tensor.Target{Rows: p, Segments: seg}})
+	}
+	g.after = len(g.done)
+	write(parts)
+	g.done = append(g.done, name)
+}
+
+// Late gradients are those of the float64 reference, and so are all others and the
+// losses, of heads that are tied and not, with caps, factors and learned positions.
+func TestLateGradients(t *testing.T) {
+	e := testEngine(t)
+	for name, c := range models() {
+		c.Vocab = 150 // three parts
+		t.Run(name, func(t *testing.T) {
+			s := newSetupOf(t, e, c, 3)
+			n := newNetwork(c)
+			late := map[string]bool{n.embedding.table.Name: true, n.head.weight.Name: true}
+			if err := s.b.Upload(s.tokens); err != nil {
+				t.Fatal(err)
+			}
+			g := &lateGradients{gradients: newGradients(t, e, c, 3), late: late}
+			s.m.Forward(s.b)
+			s.m.Backward(s.b, g, nil)
+			loss, err := e.Download(s.m.loss)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l, b := reference(c, s.params), refBatch(s.tokens)
+			if err := optest.Compare(loss, float32s(l.Loss(b)), tolerance); err != nil {
+				t.Errorf("loss: %v", err)
+			}
+			for m, want := range l.Backward(b, s.tokens.Starts) {
+				for _, spec := range ParamSpecs(c) {
+					if err := compareGradient(g.read(e, spec.Name, m), float32s(want[spec.Name]), tolerance); err != nil {
+						t.Errorf("objective %d, %s: %v", m, spec.Name, err)
+					}
+				}
+			}
+			if all := len(ParamSpecs(c)); len(g.done) != all || g.after != all-1 {
+				t.Errorf("%d of %d parameters are complete, %d before the last late one", len(g.done), all, g.after)
+			}
+		})
+	}
+}
+
+// ActivationBytes is what a model allocates.
+func TestActivationBytes(t *testing.T) {
+	e := testEngine(t)
+	for name, c := range models() {
+		for _, on := range []bool{false, true} {
+			before := e.Dev.Memory().Roles["activations"].Current
+			m, err := newTransformer(e, c, newWeights(e, c), Dims{Rows: 2, SeqLen: 16, Checkpointing: on})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, want := e.Dev.Memory().Roles["activations"].Current-before, 32*c.ActivationBytes(on)
+			if d := float64(got)/float64(want) - 1; d < -0.05 || d > 0.1 { // padding, losses, statistics of layer norms
+				t.Errorf("%s, checkpointing %v: %d bytes allocated, %d computed", name, on, got, want)
+			}
+			m.Release()
+		}
+	}
+}

@@ -1,0 +1,50 @@
+package step
+
+import (
+	"slices"
+
+	"concord/bucket"
+	"concord/internal/device"
+	"concord/internal/model"
+	"concord/internal/objective"
+	"concord/internal/param"
+	"concord/tensor"
+)
+
+// late says of which parameters outside the layers the rows are written at the end of
+// the backward pass, into what is free then; nil means none. It costs the logits once
+// more, so that rows which are small beside the rest stay where they are.
+func (r *Replica) late() func(bucket.Param) bool {
+	o, set := r.Objective, r.Settings
+	if o.Static() || r.needs.AllRows || set.Objective.Gram == objective.GramRows || set.Accumulate > 1 || o.Elementwise() {
+		return nil
+	}
+	return func(p bucket.Param) bool {
+		return (p.Kind == param.Head || p.Kind == param.Embedding && p.R == r.Arch.Vocab) && r.latePays(p)
+	}
+}
+
+// lateHead says that the head's gradient is taken late.
+func (r *Replica) lateHead() bool {
+	late := r.late()
+	return late != nil && slices.ContainsFunc(device.Params(r.Arch), func(p bucket.Param) bool {
+		return (p.Kind == param.Head || p.Shared()) && !r.Settings.Frozen(p.Spec) && late(p)
+	})
+}
+
+// lateShare is the part of what a step takes otherwise that rows may take.
+const lateShare = 12
+
+// latePays says that p's rows are large beside the parameters' states and the
+// activations.
+func (r *Replica) latePays(p bucket.Param) bool {
+	states := int64(0)
+	for _, s := range model.ParamSpecs(r.Arch) {
+		n := tensor.F32.Bytes(int64(s.Size()))
+		if states += n; !r.Settings.Frozen(s) {
+			states += 3 * n // gradient and moments
+		}
+	}
+	activations := r.Arch.ActivationBytes(r.Settings.Checkpointing) * int64(r.Settings.Rows*r.Settings.SeqLen)
+	return lateShare*tensor.F32.Bytes(int64(r.Objective.Segments())*int64(p.Extent())) > states+activations
+}
