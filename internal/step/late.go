@@ -46,5 +46,5 @@ func (r *Replica) latePays(p bucket.Param) bool {
 		}
 	}
 	activations := r.Arch.ActivationBytes(r.Settings.Checkpointing) * int64(r.Settings.Rows*r.Settings.SeqLen)
-	return lateShare*tensor.F32.Bytes(int64(r.Objective.Segments())*int64(p.Extent())) > states+activations
+	return lateShare*tensor.F32.Bytes(int64(r.Objective.Segments())*int64(p.Size())) > states+activations
 }
