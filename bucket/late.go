@@ -82,12 +82,12 @@ func (r *Resolver) partBytes(p Place, rows int) int64 {
 // cut places n in parts: in the largest free ranges of reused memory first, the rest in
 // arenas.
 func (p *planner) cut(n need) (out []part) {
-	left, unit := n.rows, n.partBytes(tensor.PartRows)
+	left, step := n.rows, n.partBytes(tensor.PartRows)
 	fit := func(size int64) int {
 		if n.partBytes(left) <= size {
 			return left
 		}
-		return int(size/unit) * tensor.PartRows
+		return int(size/step) * tensor.PartRows
 	}
 	put := func(rows int, s spot) {
 		out = append(out, part{spot: s, lo: n.rows - left, rows: rows})
