@@ -18,7 +18,7 @@ import (
 
 type exportCmd struct {
 	From       string `arg:"" name:"run|model" help:"A run's folder (runs/NAME), a model's folder, or a GGUF file."`
-	Format     string `default:"safetensors" enum:"safetensors,gguf" help:"safetensors: a model folder for transformers. gguf: a file for llama.cpp, Ollama, LM Studio."`
+	Format     string `default:"safetensors" enum:"safetensors,gguf,peft" help:"safetensors: a model folder for transformers; an adapter is merged into its base model. peft: the adapter of a run, for PEFT. gguf: a file for llama.cpp, Ollama, LM Studio."`
 	Checkpoint string `default:"last" placeholder:"best|last|N" help:"Of a run, which one: the last, the best of the evaluations so far, or that of step N."`
 	Out        string `placeholder:"PATH" help:"Folder or file to make; default: in the run's or model's folder."`
 	DType      string `name:"dtype" placeholder:"TYPE" help:"f32, f16 or bf16, and of a GGUF file also q8_0 or q4_0; default: model.save_dtype, or the base model's."`
@@ -65,7 +65,11 @@ func (c *exportCmd) Run() error {
 // export makes the model, and its proof where one is asked for.
 func (c *exportCmd) export(dev device.Options) (*exported, error) {
 	if rundir.IsRun(c.From) {
-		if c.Format == "safetensors" && !c.Verify {
+		adapted, err := c.adapted()
+		if err != nil {
+			return nil, err
+		}
+		if (c.Format == "peft" || c.Format == "safetensors" && !adapted) && !c.Verify {
 			x, err := train.Export{Checkpoint: c.Checkpoint, Out: c.Out, DType: c.DType, RunFile: c.RunFile}.Write(c.From)
 			return &exported{Format: c.Format, Model: x.Model, Step: x.Step, DType: x.DType}, err
 		}
@@ -85,6 +89,15 @@ func (c *exportCmd) export(dev device.Options) (*exported, error) {
 	return c.make(from, base, dev)
 }
 
+// adapted says that the run has an adapter.
+func (c *exportCmd) adapted() (bool, error) {
+	adapted, err := train.HasAdapter(c.From)
+	if err == nil && c.Format == "peft" && !adapted {
+		err = usagef("%s has no adapter: it trained the model itself; --format safetensors writes that", c.From)
+	}
+	return adapted, err
+}
+
 // ofRun makes the checkpoint a folder of float32 first, which is also what the result
 // is compared with.
 func (c *exportCmd) ofRun(dev device.Options) (*exported, error) {
@@ -98,7 +111,7 @@ func (c *exportCmd) ofRun(dev device.Options) (*exported, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.DType == "" {
+	if c.DType == "" && c.Format != "peft" {
 		c.DType = x.Default
 	}
 	out, err := c.make(from, filepath.Join(c.From, fmt.Sprintf("%s-step-%d", rundir.ModelFolder, x.Step)), dev)
@@ -113,9 +126,12 @@ func (c *exportCmd) ofRun(dev device.Options) (*exported, error) {
 func (c *exportCmd) make(from, base string, dev device.Options) (*exported, error) {
 	out := &exported{Format: c.Format, Model: c.Out}
 	var err error
-	if c.Format == "gguf" {
+	switch c.Format {
+	case "gguf":
 		err = c.gguf(from, base, out)
-	} else {
+	case "peft":
+		err = c.adapter(base, out)
+	default:
 		err = c.folder(from, base, out)
 	}
 	if err != nil {
@@ -131,6 +147,19 @@ func (c *exportCmd) make(from, base string, dev device.Options) (*exported, erro
 	d, err := v.Run()
 	out.Verified = &d
 	return out, err
+}
+
+// adapter writes the adapter of a run's checkpoint.
+func (c *exportCmd) adapter(base string, out *exported) error {
+	if !rundir.IsRun(c.From) {
+		return usagef("--format peft writes the adapter of a run, and %s is no run", c.From)
+	}
+	if out.Model == "" {
+		out.Model = base
+	}
+	x, err := train.Export{Checkpoint: c.Checkpoint, Out: out.Model, DType: c.DType, RunFile: c.RunFile}.Write(c.From)
+	out.DType = strings.ToLower(string(x.Type))
+	return err
 }
 
 func (c *exportCmd) folder(from, base string, out *exported) error {

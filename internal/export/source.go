@@ -12,8 +12,8 @@ import (
 	"concord/internal/tokenizer"
 )
 
-// source is a model that is read: a folder, or a GGUF file with the folder of its small
-// files.
+// source is a model that is read: a folder, a GGUF file with the folder of its small
+// files, or an adapter with its base model.
 type source struct {
 	folder    string
 	config    model.Config
@@ -22,29 +22,45 @@ type source struct {
 	close     func() error
 }
 
+// openSource opens the model at path. An adapter is merged into its base model.
 func openSource(path string) (*source, error) {
-	s := &source{}
-	var err error
+	found, err := modeldir.Find(path)
+	if err != nil {
+		return nil, err
+	}
+	s := &source{folder: found.Dir}
 	if s.config, s.tokenizer, err = modeldir.Open(path); err != nil {
 		return nil, err
 	}
-	if s.folder, err = modeldir.Folder(path); err != nil {
-		return nil, err
+	if err := s.open(found.Base); err != nil || found.From == "" {
+		return s, fault.Data(err)
 	}
+	values, err := model.ReadAdapter(found.From, s.config)
+	if err != nil {
+		s.close()
+		return nil, fault.Data(err)
+	}
+	s.values = model.Merged(s.config, s.values, values)
+	s.config.Adapter = nil
+	return s, nil
+}
+
+// open opens the weights at path, a folder or a GGUF file.
+func (s *source) open(path string) error {
 	if model.IsGGUF(path) {
-		return s, fault.Data(s.openGGUF(path))
+		return s.openGGUF(path)
 	}
 	r, err := safetensors.Open(path)
 	if err != nil {
-		return nil, fault.Data(err)
+		return err
 	}
 	values, err := model.NewReader(r, path, s.config)
 	if err != nil {
 		r.Close()
-		return nil, fault.Data(err)
+		return err
 	}
 	s.values, s.close = values.Values, r.Close
-	return s, nil
+	return nil
 }
 
 // DType is the type of the weights of the model in path, a folder or a GGUF file, by its

@@ -27,6 +27,7 @@ func (d declarer) adapter(weight *parameter) adapter {
 		return nil
 	}
 	l := &lowRank{first: true, last: true, space: d.space}
+	d.space.of[weight.Name] = l
 	own := strings.TrimSuffix(weight.Name, ".weight")
 	declare := func(name, end string, kind param.Kind, r, c int) *parameter {
 		return &parameter{Spec: Spec{Name: name + end, Kind: kind, Layer: d.layer, R: r, C: c, Uses: 1}, file: weight.module() + end, adapter: true}
@@ -136,24 +137,40 @@ func InitAdapter(e *tensor.Engine, c Config, w Weights, seed uint64) error {
 	return nil
 }
 
-// LoadAdapter reads the adapter in dir, of c.Adapter's configuration, into w. Each of its
-// tensors must be there, in its shape, and finite; one that c's model does not have is
-// an error.
+// LoadAdapter reads the adapter in dir, of c.Adapter's configuration, into w. It refuses
+// what ReadAdapter refuses.
 func LoadAdapter(e *tensor.Engine, dir string, c Config, w Weights) error {
+	values, err := ReadAdapter(dir, c)
+	if err != nil {
+		return err
+	}
+	for name, v := range values {
+		e.Upload(w.Weight(name), v)
+	}
+	if err := e.Dev.Err(); err != nil {
+		return fmt.Errorf("model: upload of the adapter: %w", err)
+	}
+	return nil
+}
+
+// ReadAdapter reads what the adapter in dir, of c.Adapter's configuration, trains, by
+// the names of ParamSpecs. Each of its tensors must be there, in its shape, and finite;
+// one that c's model does not have is an error.
+func ReadAdapter(dir string, c Config) (map[string][]float32, error) {
 	r, err := peft.Open(dir)
 	if err != nil {
-		return fmt.Errorf("model: %w", err)
+		return nil, fmt.Errorf("model: %w", err)
 	}
 	defer r.Close()
-	left := r.Names()
+	out, left := map[string][]float32{}, r.Names()
 	for _, s := range newNetwork(c).adapterStored(c) {
 		name := peft.Tensor(s.name)
 		t, ok := r.Tensor(name)
 		switch {
 		case !ok:
-			return fmt.Errorf("model: %s has no tensor %s, which its %s asks for", dir, name, peft.ConfigFile)
+			return nil, fmt.Errorf("model: %s has no tensor %s, which its %s asks for", dir, name, peft.ConfigFile)
 		case !slices.Equal(t.Shape, s.shape()):
-			return fmt.Errorf("model: %s: %s has the shape %v, the base model and %s ask for %v", t.File, name, t.Shape, peft.ConfigFile, s.shape())
+			return nil, fmt.Errorf("model: %s: %s has the shape %v, the base model and %s ask for %v", t.File, name, t.Shape, peft.ConfigFile, s.shape())
 		}
 		left = slices.DeleteFunc(left, func(n string) bool { return n == name })
 		data, err := r.ReadFloat32(name)
@@ -161,19 +178,16 @@ func LoadAdapter(e *tensor.Engine, dir string, c Config, w Weights) error {
 			err = safetensors.CheckFinite(name, data)
 		}
 		if err != nil {
-			return fmt.Errorf("model: %s: %w", dir, err)
+			return nil, fmt.Errorf("model: %s: %w", dir, err)
 		}
 		for i, part := range s.split(data) {
-			e.Upload(w.Weight(s.parts[i].Name), part)
+			out[s.parts[i].Name] = part
 		}
 	}
 	if len(left) > 0 {
-		return fmt.Errorf("model: %s: tensor %s is not part of the adapter that %s describes: it would be lost", dir, left[0], peft.ConfigFile)
+		return nil, fmt.Errorf("model: %s: tensor %s is not part of the adapter that %s describes: it would be lost", dir, left[0], peft.ConfigFile)
 	}
-	if err := e.Dev.Err(); err != nil {
-		return fmt.Errorf("model: upload of the adapter: %w", err)
-	}
-	return nil
+	return out, nil
 }
 
 // WriteAdapter writes c's adapter to the folder dir as PEFT does, as dtype, with the

@@ -8,6 +8,7 @@ import (
 
 	"concord/internal/optest"
 	"concord/internal/peft"
+	"concord/internal/safetensors"
 )
 
 // adapted are models with adapters: of every shape that PEFT treats in a way of its own
@@ -82,6 +83,7 @@ func TestAdapters(t *testing.T) {
 				t.Errorf("gradients complete in the order %v,\nParamSpecs says %v", g.done, trained)
 			}
 			decodes(t, s, l)
+			merges(t, s, l)
 		})
 	}
 }
@@ -180,5 +182,41 @@ func TestCheckAdapter(t *testing.T) {
 		if err := m.CheckAdapter(); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want %q", c.a, err, c.want)
 		}
+	}
+}
+
+// merges holds that the merged weights compute what the adapted model does, after a way
+// through the adapter's files.
+func merges(t *testing.T, s *setup, l *twin) {
+	t.Helper()
+	dir, from := t.TempDir(), t.TempDir()
+	read := func(name string) ([]float32, error) { return float32s(s.params[name]), nil }
+	if err := WriteAdapter(dir, from, s.c, safetensors.F32, read); err != nil {
+		t.Fatal(err)
+	}
+	a, err := peft.ReadConfig(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := s.c
+	c.Adapter = a
+	values, err := ReadAdapter(dir, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	merged, plain := Merged(c, read, values), map[string][]float64{}
+	c.Adapter = nil
+	for _, spec := range ParamSpecs(c) {
+		v, err := merged(spec.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range v {
+			plain[spec.Name] = append(plain[spec.Name], float64(x))
+		}
+	}
+	b := refBatch(s.tokens)
+	if err := optest.Compare(float32s(reference(c, plain).Logits(b)), float32s(l.Logits(b)), 1e-11); err != nil {
+		t.Errorf("merged: %v", err)
 	}
 }

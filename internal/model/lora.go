@@ -17,6 +17,9 @@ type adapter interface {
 	// backward adds to dx, which holds that gradient times W, what the adapter adds to
 	// it. It follows gradient.
 	backward(p backPass, dx tensor.Tensor)
+	// merge changes w, the map's weight, to that of a map that computes the same without
+	// the adapter, whose parameters are values by name.
+	merge(w []float32, values map[string][]float32)
 }
 
 // lowRank is a low-rank adapter (arXiv:2106.09685):
@@ -72,11 +75,35 @@ func (l *lowRank) backward(p backPass, dx tensor.Tensor) {
 	p.e.MatMul(dx, rows(l.space.u, dx.R), l.a.t, tensor.NN, true)
 }
 
+func (l *lowRank) merge(w []float32, values map[string][]float32) {
+	for r := range l.b.R {
+		for j, v := range l.row(r, w[r*l.a.C:][:l.a.C], values) {
+			w[r*l.a.C+j] = float32(v)
+		}
+	}
+}
+
+// row is row r of W + s B A, for that of W.
+func (l *lowRank) row(r int, w []float32, values map[string][]float32) []float64 {
+	a, b, out := values[l.a.Name], values[l.b.Name], make([]float64, len(w))
+	for j, v := range w {
+		out[j] = float64(v)
+	}
+	for k := range l.a.R {
+		f := l.space.config.Scale() * float64(b[r*l.b.C+k])
+		for j, v := range a[k*l.a.C:][:l.a.C] {
+			out[j] += f * float64(v)
+		}
+	}
+	return out
+}
+
 // adapterSpace is the memory that a model's adapters share.
 type adapterSpace struct {
 	config  *peft.Config
-	h, u    tensor.Tensor // (N, r): s x Aᵀ and s dy B
-	factors tensor.Tensor // (1, N) of s; none where it is 1
+	of      map[string]adapter // by the name of the weight
+	h, u    tensor.Tensor      // (N, r): s x Aᵀ and s dy B
+	factors tensor.Tensor      // (1, N) of s; none where it is 1
 }
 
 // allocate makes it for n tokens, and at least those of a decoder.

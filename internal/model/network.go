@@ -39,7 +39,7 @@ func compose(c Config, family family) *network {
 	names := d.family.names
 	n := &network{embedding: embedding{table: d.matrix(names.embedding, param.Embedding, c.Vocab, c.Hidden)}, norm: d.norm(names.norm)}
 	if c.Adapter != nil {
-		n.adapters = &adapterSpace{config: c.Adapter}
+		n.adapters = &adapterSpace{config: c.Adapter, of: map[string]adapter{}}
 		d.space = n.adapters
 	}
 	if d.family.positions {

@@ -45,14 +45,10 @@ func Folder(path string) (string, error) {
 	return folder, nil
 }
 
-// Config reads the configuration of the model at path, a folder or a GGUF file.
+// Config reads the configuration of the model at path (see Find).
 func Config(path string) (model.Config, error) {
-	folder, err := Folder(path)
-	if err != nil {
-		return model.Config{}, err
-	}
-	c, err := model.ReadConfig(folder)
-	return c, fault.Data(err)
+	s, err := Find(path)
+	return s.Config, err
 }
 
 // makeFolder makes the folder of f, all or nothing.

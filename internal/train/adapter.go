@@ -27,6 +27,12 @@ func adapterOf(cfg *config.Config) (*peft.Config, error) {
 		Targets: a.Targets, Save: a.Save, Base: mustAbs(cfg.Resolve(cfg.Model.Path))}, nil
 }
 
+// HasAdapter says that the run in dir trains an adapter.
+func HasAdapter(dir string) (bool, error) {
+	l, err := readLock(dir)
+	return err == nil && l.Config.Adapted(), err
+}
+
 // portableAdapter is the run's [adapter] for another machine: it gets the weights from
 // machine 1, not from files.
 func portableAdapter(cfg *config.Config) config.Adapter {

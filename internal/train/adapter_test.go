@@ -1,6 +1,7 @@
 package train
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"concord/bucket"
 	"concord/internal/config"
 	"concord/internal/device"
+	"concord/internal/export"
 	"concord/internal/infer"
 	"concord/internal/peft"
 	"concord/internal/safetensors"
@@ -179,6 +181,25 @@ func TestAdapterModel(t *testing.T) {
 	}
 	if _, err := infer.Score(sum.Model, [][]uint32{{1, 2, 3}}, DeviceOptions(cfg.Device, os.Stderr)); err != nil {
 		t.Error(err)
+	}
+	merged := filepath.Join(t.TempDir(), "merged")
+	if _, err := (export.Folder{From: sum.Model, Out: merged}).Write(); err != nil {
+		t.Fatal(err)
+	}
+	v := export.Verify{Source: sum.Model, Written: merged, Bound: 1e-8, Device: DeviceOptions(cfg.Device, t.Output())}
+	if d, err := v.Run(); err != nil || d.Tokens < 10 {
+		t.Errorf("merged: %v, %v", d, err)
+	}
+	again, err := Export{Out: filepath.Join(t.TempDir(), "again")}.Write(cfg.OutDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []string{peft.ConfigFile, peft.WeightsFile} {
+		x, err := os.ReadFile(filepath.Join(sum.Model, f))
+		y, err2 := os.ReadFile(filepath.Join(again.Model, f))
+		if err != nil || err2 != nil || !bytes.Equal(x, y) {
+			t.Errorf("%s of the last checkpoint is not that of the final model: %v %v", f, err, err2)
+		}
 	}
 	on := load(t, cfg.Path(), "adapter.from="+sum.Model)
 	tr := open(t, on)

@@ -30,15 +30,16 @@ type Export struct {
 
 // Exported is the result of an export.
 type Exported struct {
-	Model string `json:"model"`
-	Step  int    `json:"step"`
-	DType string `json:"dtype"`
-	// Default is the type that the run would save its model as: f32, f16 or bf16.
+	Model string            `json:"model"`
+	Step  int               `json:"step"`
+	DType string            `json:"dtype"`
+	Type  safetensors.DType `json:"-"` // DType
+	// Default is the type that the run would save a whole model as: f32, f16 or bf16.
 	Default string `json:"-"`
 }
 
-// Write makes the Hugging Face folder of a checkpoint of the run in dir, which may
-// be stopped, finished, or going in another process. It needs no device.
+// Write makes the Hugging Face folder of a checkpoint of the run in dir, of a run with an
+// adapter the adapter's, as PEFT writes it. The run may be stopped, finished, or going in another process. It needs no device.
 func (x Export) Write(dir string) (Exported, error) {
 	l, err := readLock(dir)
 	if err != nil {
@@ -125,7 +126,9 @@ func (x Export) from(path string, cfg *config.Config, out *Exported) error {
 	if err != nil {
 		return &config.Error{Where: "--dtype", Msg: err.Error(), Fix: "--dtype bf16"}
 	}
-	if usual, err := saveDType(string(cfg.Model.SaveDtype), c); err == nil { // else the run would have refused it
+	whole := c
+	whole.Adapter = nil
+	if usual, err := saveDType(string(cfg.Model.SaveDtype), whole); err == nil { // else the run would have refused it
 		out.Default = strings.ToLower(string(usual))
 	}
 	r, err := safetensors.Open(filepath.Join(path, tensorsFile))
@@ -141,7 +144,7 @@ func (x Export) from(path string, cfg *config.Config, out *Exported) error {
 		return DataError(err)
 	}
 	defer os.RemoveAll(temp) // after the rename there is nothing left to remove
-	out.DType = dtype.Torch()
+	out.DType, out.Type = dtype.Torch(), dtype
 	err = writeModel(temp, base, c, dtype, func(name string) ([]float32, error) {
 		return r.ReadFloat32(string(bucket.Weight) + "/" + name)
 	})
