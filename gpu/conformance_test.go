@@ -14,6 +14,10 @@ func TestDriverConformance(t *testing.T) {
 		open(t, Options{}) // skips, or fails, without an adapter
 		testDriver(t, defaultDriver, true)
 	})
+	t.Run("native, kept", func(t *testing.T) {
+		open(t, Options{})
+		testDriver(t, keeping{defaultDriver}, true)
+	})
 	t.Run("fake", func(t *testing.T) {
 		for _, delay := range []int{0, 3} {
 			f := newFake(delay)

@@ -56,7 +56,7 @@ type Device struct {
 
 // Open opens the adapter that o names. It returns ErrNoAdapter when there is
 // none, and a list of the adapters when none matches.
-func Open(o Options) (*Device, error) { return openWith(defaultDriver, o) }
+func Open(o Options) (*Device, error) { return openWith(usualDriver(), o) }
 
 func openWith(drv driver, o Options) (*Device, error) {
 	if o.Log == nil {

@@ -32,9 +32,11 @@ var Langs = []string{"aa", "bb", "cc"}
 const Unseen = "dd"
 
 // RequireAdapter skips the test where there is no GPU adapter; with
-// REQUIRE_GPU=1, as CI sets it, that is a failure.
+// REQUIRE_GPU=1, as CI sets it, that is a failure. Devices of the process are kept from
+// test to test, see gpu.KeepDevices.
 func RequireAdapter(t testing.TB) {
 	t.Helper()
+	gpu.KeepDevices(true) // a step of a tiny run takes a tenth of the time that its kernels take to compile
 	_, err := gpu.Adapters()
 	switch {
 	case err == nil:

@@ -1,0 +1,68 @@
+package gpu
+
+import "testing"
+
+// A closed device is opened again with its kernels and begins anew; one that was lost,
+// or of other limits, is not.
+func TestKeepDevices(t *testing.T) {
+	f := newFake(2)
+	open := func(spec bool) *Device {
+		d, err := openWith(keeping{f}, Options{SpecLimits: spec})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	compiled := func() (n int) {
+		for _, d := range f.opened {
+			for _, o := range d.objects {
+				if o.kind == "pipeline" {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	use := func(d *Device, texts ...string) {
+		t.Helper()
+		b := d.NewBuffer(RoleScratch, "b", 256)
+		for _, text := range texts {
+			d.Run(Dispatch{Kernel: d.NewKernel("k", text), Params: words(1, 2, 3), Binds: []View{{Buf: b, Size: 256}}, Groups: [3]uint32{1, 1, 1}})
+		}
+		if err := d.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		if m := d.Memory(); m.Peak > 1<<20 || m.Roles[RoleScratch].Current != 256 {
+			t.Errorf("memory of an earlier device: %+v", m)
+		}
+	}
+	a := open(false)
+	use(a, addWGSL)
+	a.Close()
+	b := open(false)
+	use(b, addWGSL, addWGSL+" // another")
+	if len(f.opened) != 1 || compiled() != 2 {
+		t.Errorf("%d devices and %d kernels of two texts", len(f.opened), compiled())
+	}
+	c := open(false) // b is open
+	use(c, addWGSL)
+	other := open(true)
+	if len(f.opened) != 3 {
+		t.Errorf("%d devices for three that are open at a time", len(f.opened))
+	}
+	b.drv.lose("")
+	b.Close()
+	c.Close()
+	other.Close()
+	if use(open(false), addWGSL); len(f.opened) != 3 {
+		t.Errorf("%d devices: the one that is whole was not taken", len(f.opened))
+	}
+	if use(open(false), addWGSL); len(f.opened) != 4 {
+		t.Errorf("%d devices: a lost one was opened again", len(f.opened))
+	}
+	for _, d := range f.opened {
+		for _, m := range d.misuse {
+			t.Error(m)
+		}
+	}
+}
