@@ -62,6 +62,12 @@ var conformance = []struct {
 	{"gls", nil, props{PermutationInvariant: true}},
 	{"stch", nil, props{PermutationInvariant: true, IdenticalRows: true, Simplex: true}},
 	{"famo", nil, props{PermutationInvariant: true, IdenticalRows: true, Simplex: true}},
+	{"famo-lagged", nil, props{PermutationInvariant: true, IdenticalRows: true, Simplex: true}},
+	{"modo", nil, props{PermutationInvariant: true, IdenticalRows: true, Simplex: true}},
+	{"modo", map[string]any{"gamma": 10.0, "rho": 0.5}, props{PermutationInvariant: true, IdenticalRows: true, Simplex: true}},
+	{"sdmgrad", nil, props{PermutationInvariant: true, IdenticalRows: true, Simplex: true}},
+	{"sdmgrad", map[string]any{"lambda": 0.0, "steps": 500.0}, props{PermutationInvariant: true, IdenticalRows: true, Simplex: true}},
+	{"excessmtl", nil, props{PermutationInvariant: true, IdenticalRows: true, Simplex: true}},
 }
 
 func TestConformance(t *testing.T) {

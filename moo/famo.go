@@ -7,63 +7,84 @@ import "math"
 // its gradient is (∂z/∂ξ)ᵀ δ, δ = log L(before) − log L(after).
 //
 // Paper: Liu et al., FAMO: Fast Adaptive Multitask Optimization, NeurIPS 2023
-// (arXiv:2306.03792), Algorithm 1. The paper evaluates the same batch again
-// after the step; here, as the authors suggest for speed, the losses of the next
-// step stand in for it. Options: lr of ξ (default 0.025), weight_decay
+// (arXiv:2306.03792), Algorithm 1. famo is the paper's: Losses are those of the step's own
+// batch, and Before and After those of the last step's batch around its update. That
+// costs two forward passes a step. famo-lagged costs none: the next step's losses, of another batch,
+// stand in for those after the update, and the weights come from the last step's losses.
+// Options: lr of ξ (default 0.025), weight_decay
 // (default 1e-3), min_loss b that is subtracted from every loss (default 0).
 // Guarantees: balances the objectives' rates of improvement over time; may
 // oppose single objectives.
-type famo struct{ lr, decay, floor float64 }
+type famo struct {
+	lr, decay, floor float64
+	lagged           bool
+}
 
 func famoEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "famo", Needs: NeedsLosses, UsesLosses: true, UsesPreference: true, Rule: "w ∝ u ⊙ softmax(ξ)/(L − b); ξ ← Adam(ξ, (∂softmax/∂ξ)ᵀ (log L_before − log L_now))",
+			Name: "famo", Needs: NeedsLosses, UsesLosses: true, SameBatch: true, UsesPreference: true,
+			Rule:       "w ∝ u ⊙ softmax(ξ)/(L − b); ξ ← Adam(ξ, (∂softmax/∂ξ)ᵀ (log L_before − log L_after)), both of one batch",
 			Paper:      "Liu et al. 2023, arXiv:2306.03792",
-			Guarantees: "evens out the objectives' rates of improvement over time; may oppose single objectives in a step",
-			Options: []Option{
-				{Name: "lr", Default: 0.025, Min: 0, Max: 10, Doc: "learning rate of ξ"},
-				{Name: "weight_decay", Default: 1e-3, Min: 0, Max: 10, Doc: "L2 term of ξ"},
-				{Name: "min_loss", Default: 0.0, Min: 0, Max: 1e9, Doc: "b, the least loss that can be reached"},
-			},
+			Guarantees: "evens out the objectives' rates of improvement over time; may oppose single objectives in a step; two more forward passes a step",
+			Options:    famoOptions(),
 		},
-		build: func(v values) (Method, error) {
-			return famo{v.number("lr"), v.number("weight_decay"), v.number("min_loss")}, nil
-		},
+		build: func(v values) (Method, error) { return newFAMO(v, false), nil },
 	}
 }
 
-func (famo) Name() string  { return "famo" }
+func famoLaggedEntry() entry {
+	return entry{
+		Info: Info{
+			Name: "famo-lagged", Needs: NeedsLosses, UsesLosses: true, UsesPreference: true,
+			Rule:       "as famo, with the losses of the last step and its batch in place of this one's",
+			Paper:      "Liu et al. 2023, arXiv:2306.03792, with the losses of successive batches, which the authors name for speed",
+			Guarantees: "as famo, with the noise between batches in ξ; no price",
+			Options:    famoOptions(),
+		},
+		build: func(v values) (Method, error) { return newFAMO(v, true), nil },
+	}
+}
+
+func famoOptions() []Option {
+	return []Option{
+		{Name: "lr", Default: 0.025, Min: 0, Max: 10, Doc: "learning rate of ξ"},
+		{Name: "weight_decay", Default: 1e-3, Min: 0, Max: 10, Doc: "L2 term of ξ"},
+		{Name: "min_loss", Default: 0.0, Min: 0, Max: 1e9, Doc: "b, the least loss that can be reached"},
+	}
+}
+
+func newFAMO(v values, lagged bool) famo {
+	return famo{v.number("lr"), v.number("weight_decay"), v.number("min_loss"), lagged}
+}
+
+func (m famo) Name() string {
+	if m.lagged {
+		return "famo-lagged"
+	}
+	return "famo"
+}
 func (famo) gradientFree() {}
 
 func (m famo) Weights(in Input) (Result, error) {
 	n, s := len(in.Preference), in.State.clone()
+	xi := s.objective("famo.xi", n, 0)
+	if !m.lagged {
+		m.learn(&s, xi, in.Before, in.After)
+	}
 	l, ok := in.knownLosses()
 	if !ok {
-		return Result{Weights: append([]float64{}, in.Preference...), State: in.State}, nil
+		s.Objective["famo.xi"] = xi
+		return Result{Weights: append([]float64{}, in.Preference...), State: s}, nil
 	}
 	logs := make([]float64, n)
 	for i := range l {
-		logs[i] = math.Log(max(l[i]-m.floor, 1e-8*l[i], math.SmallestNonzeroFloat64))
+		logs[i] = m.log(l[i])
 	}
-	seen := s.objective("famo.seen", n, 0)
-	xi := s.objective("famo.xi", n, 0)
-	if before := s.Objective["famo.log"]; len(before) == n {
-		change := make([]float64, n)
-		for i := range change {
-			if seen[i] == 1 && in.knows(i) { // both are its own losses, no stand-ins
-				change[i] = before[i] - logs[i]
-			}
-		}
-		m.move(&s, xi, change)
+	if m.lagged {
+		m.lag(&s, xi, logs, in)
 	}
-	kept := s.objective("famo.log", n, 0)
-	for i := range kept {
-		if in.knows(i) {
-			kept[i], seen[i] = logs[i], 1
-		}
-	}
-	s.Objective["famo.xi"], s.Objective["famo.log"], s.Objective["famo.seen"] = xi, kept, seen
+	s.Objective["famo.xi"] = xi
 	x := make([]float64, n)
 	for i, z := range softmax(xi) {
 		x[i] = math.Log(z) - logs[i] // in logarithms, as losses may differ by many orders
@@ -73,6 +94,48 @@ func (m famo) Weights(in Input) (Result, error) {
 		w[i] *= in.Preference[i]
 	}
 	return Result{Weights: unitSum(w), State: s}, nil
+}
+
+// log is that of a positive loss above the floor.
+func (m famo) log(loss float64) float64 {
+	return math.Log(max(loss-m.floor, 1e-8*loss, math.SmallestNonzeroFloat64))
+}
+
+// learn moves ξ by the losses of one batch before and after its update; an objective
+// whose losses are not known did not change.
+func (m famo) learn(s *State, xi, before, after []float64) {
+	if before == nil || after == nil {
+		return
+	}
+	fall := make([]float64, len(xi))
+	for i := range fall {
+		if before[i] > 0 && after[i] > 0 && finite(before[i]) && finite(after[i]) {
+			fall[i] = m.log(before[i]) - m.log(after[i])
+		}
+	}
+	m.move(s, xi, fall)
+}
+
+// lag moves ξ by the change since the last step's losses, and keeps these.
+func (m famo) lag(s *State, xi, logs []float64, in Input) {
+	n := len(xi)
+	seen := s.objective("famo.seen", n, 0)
+	if before := s.Objective["famo.log"]; len(before) == n {
+		change := make([]float64, n)
+		for i := range change {
+			if seen[i] == 1 && in.knows(i) { // both are its own losses, no stand-ins
+				change[i] = before[i] - logs[i]
+			}
+		}
+		m.move(s, xi, change)
+	}
+	kept := s.objective("famo.log", n, 0)
+	for i := range kept {
+		if in.knows(i) {
+			kept[i], seen[i] = logs[i], 1
+		}
+	}
+	s.Objective["famo.log"], s.Objective["famo.seen"] = kept, seen
 }
 
 // Adam's constants, as in the paper's code.

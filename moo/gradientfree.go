@@ -60,6 +60,8 @@ func (in Input) checkLengths(n int) error {
 	switch {
 	case in.Losses != nil && len(in.Losses) != n:
 		return fmt.Errorf("moo: %d losses for %d objectives", len(in.Losses), n)
+	case in.Before != nil && len(in.Before) != n, in.After != nil && len(in.After) != n:
+		return fmt.Errorf("moo: losses of %d and %d objectives around the last update for %d", len(in.Before), len(in.After), n)
 	case in.Tokens != nil && len(in.Tokens) != n:
 		return fmt.Errorf("moo: %d sizes for %d objectives", len(in.Tokens), n)
 	case in.StepTokens != nil && len(in.StepTokens) != n:

@@ -69,12 +69,12 @@ func TestLossMethods(t *testing.T) {
 	approx(t, "stch, μ small", calls(t, must(t, "stch", map[string]any{"warmup": 1.0, "mu": 1e-3}), []float64{1, 1}, []float64{1, 3}), []float64{0, 1. / 3})
 	// FAMO: z = ½, w ∝ z/L; then Adam's first step moves ξ by lr against the sign of
 	// z(δ − z·δ): the first objective fell, so ξ = (−lr, lr).
-	famo := must(t, "famo", map[string]any{"weight_decay": 0.0})
-	approx(t, "famo, first", calls(t, famo, []float64{1, 3}), []float64{0.75, 0.25})
+	famo := must(t, "famo-lagged", map[string]any{"weight_decay": 0.0})
+	approx(t, "famo-lagged, first", calls(t, famo, []float64{1, 3}), []float64{0.75, 0.25})
 	z := softmax([]float64{-0.025, 0.025})
-	approx(t, "famo, second", calls(t, famo, []float64{2, 1}, []float64{1, 1}), z)
+	approx(t, "famo-lagged, second", calls(t, famo, []float64{2, 1}, []float64{1, 1}), z)
 	// A loss that was not known is no change.
-	approx(t, "famo, late loss", calls(t, famo, []float64{1, math.NaN()}, []float64{1, 100}, []float64{1, 100}), unitSum([]float64{1, 0.01}))
+	approx(t, "famo-lagged, late loss", calls(t, famo, []float64{1, math.NaN()}, []float64{1, 100}, []float64{1, 100}), unitSum([]float64{1, 0.01}))
 	// Temperature.
 	for temp, ratio := range map[float64]float64{1: 100, 2: 10, 1e9: 1} {
 		r, err := Solve(must(t, "temperature", map[string]any{"t": temp}), Input{Tokens: []float64{100, 1}})

@@ -8,17 +8,20 @@ package moo
 // objective: d may oppose one or more of them.
 type mean struct{}
 
+// Mean is the name of the plain mean of the objectives' losses.
+const Mean = "mean"
+
 func meanEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "mean", Needs: NeedsNothing, UsesPreference: true, Rule: "w = u (the preference, 1/M by default)",
+			Name: Mean, Needs: NeedsNothing, UsesPreference: true, Rule: "w = u (the preference, 1/M by default)",
 			Guarantees: "descends the mean loss; may oppose single objectives",
 		},
 		build: func(values) (Method, error) { return mean{}, nil },
 	}
 }
 
-func (mean) Name() string  { return "mean" }
+func (mean) Name() string  { return Mean }
 func (mean) gradientFree() {}
 
 func (mean) Weights(in Input) (Result, error) {

@@ -24,6 +24,8 @@ import "gonum.org/v1/gonum/mat"
 type Input struct {
 	G          *mat.SymDense // (M, M) Gram; rows may be zero or non-finite, Solve sees to them
 	Losses     []float64     // the objectives' latest losses (M, > 0; NaN where not known), or nil
+	Before     []float64     // losses of the last step's batch before its update (M; NaN where not known), or nil
+	After      []float64     // and after it; only methods with SameBatch look at the two
 	Tokens     []float64     // size of the objectives' training data (M), or nil
 	StepTokens []float64     // supervised tokens of this step (M), or nil
 	Preference []float64     // u, M values > 0, scaled to sum to 1 by Solve; nil means 1/M each

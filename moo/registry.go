@@ -35,6 +35,9 @@ func registry() []entry {
 		dbMTLEntry(),
 		gradnormEntry(),
 		pcdEntry(),
+		modoEntry(),
+		sdmgradEntry(),
+		excessmtlEntry(),
 		randomEntry(),
 
 		graddropEntry(),
@@ -48,6 +51,7 @@ func registry() []entry {
 		glsEntry(),
 		stchEntry(),
 		famoEntry(),
+		famoLaggedEntry(),
 	}
 }
 
@@ -59,7 +63,10 @@ type Info struct {
 	// preference; Wrap gives the others one.
 	UsesPreference bool `json:"uses_preference"`
 	// UsesLosses says that the weights depend on the losses, which must be given then.
-	UsesLosses bool     `json:"uses_losses"`
+	UsesLosses bool `json:"uses_losses"`
+	// SameBatch says that the losses must be those of the step's own batch, and that the
+	// method learns from Before and After: two more forward passes a step.
+	SameBatch  bool     `json:"same_batch,omitempty"`
 	Rule       string   `json:"rule"`       // the update rule, in the package's notation
 	Paper      string   `json:"paper"`      // where it comes from; empty for folklore
 	Guarantees string   `json:"guarantees"` // what holds for every Gram, and what does not

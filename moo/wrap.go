@@ -19,14 +19,15 @@ type wrapper interface {
 type Wrapping struct {
 	Normalise string  // "none" or "", "l2", "loss", "loss+": see Normalise
 	EMA       float64 // α of EMA; 0 is none
+	Project   string  // "dual-cone", "" none: see Project
 	Control   string  // "norm", "direction", "" neither: see Control
 }
 
 // Wrap puts around m, from the inside to the outside: the preference, for
-// methods that make no use of it themselves; Normalise; EMA; Control. It fails on values
+// methods that make no use of it themselves; Normalise; EMA; Project; Control. It fails on values
 // out of range and on element-wise methods, which have no weights to work on.
 func Wrap(m Method, w Wrapping) (Method, error) {
-	plain := (w.Normalise == "" || w.Normalise == normaliseNone) && w.EMA == 0 && w.Control == ""
+	plain := (w.Normalise == "" || w.Normalise == normaliseNone) && w.EMA == 0 && w.Project == "" && w.Control == ""
 	if err := hasWeights(m); err != nil {
 		if plain {
 			return m, nil
@@ -41,6 +42,9 @@ func Wrap(m Method, w Wrapping) (Method, error) {
 		return nil, err
 	}
 	if m, err = EMA(m, w.EMA); err != nil {
+		return nil, err
+	}
+	if m, err = Project(m, w.Project); err != nil {
 		return nil, err
 	}
 	return Control(m, w.Control)

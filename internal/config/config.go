@@ -155,6 +155,8 @@ type Objective struct {
 	Every int `toml:"every" range:"1,1e12" eg:"1"`
 	// Steps of method "mean" before the method sets in.
 	Warmup int `toml:"warmup" range:"0,1e12" eg:"50"`
+	// Moves the method's result to the nearest direction that opposes no language ("dual-cone").
+	Project Project `toml:"project" one:",dual-cone" eg:"dual-cone"`
 	// Takes only the length ("norm") or only the direction of the method's result, and the rest of mean's: an ablation.
 	Control Control `toml:"control" one:",norm,direction" eg:"norm"`
 	// Metric of the Gram matrix; "adam" is the optimizer's own.

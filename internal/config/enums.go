@@ -124,6 +124,12 @@ type Normalise string
 // NormaliseNone leaves them as they are; the others are package moo's.
 const NormaliseNone Normalise = "none"
 
+// Project is the set on which the method's result is projected; "" none.
+type Project string
+
+// ProjectDualCone is the directions that oppose no language.
+const ProjectDualCone Project = "dual-cone"
+
 // Control keeps a part of a method's effect; "" all of it.
 type Control string
 

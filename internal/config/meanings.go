@@ -104,6 +104,7 @@ var meanings = map[string]string{
 	"objective.override.method":  "The method for these.",
 	"objective.override.options": "Its hyper-parameters.",
 	"objective.preferences":      "How much a language counts, for methods that take preferences; languages that are not named have 1.",
+	"objective.project":          "Moves the method's result to the nearest direction that opposes no language (\"dual-cone\").",
 	"objective.scope":            "What is resolved together: each \"tensor\", each \"layer\", buckets of a size such as \"16MB\", or \"global\": all at once.",
 	"objective.warmup":           "Steps of method \"mean\" before the method sets in.",
 	"objective.weights":          "Weight of each language, for method \"static\".",

@@ -23,6 +23,13 @@ func (x *Single) Begin(_ context.Context, n int) (step.LocalBatch, error) {
 	}
 	x.part = x.Whole(b)
 	x.Objective.Begin(int64(n), b.Supervised, x.HalfTokens(b), x.part.LossByTask)
+	if x.Objective.SameBatch() {
+		losses, err := x.Losses(x.Whole(b))
+		if err != nil {
+			return step.LocalBatch{}, fault.Classify(err)
+		}
+		x.Objective.MeasuredBefore(losses)
+	}
 	scales, err := x.Objective.Scales(b.Supervised)
 	if err != nil {
 		return step.LocalBatch{}, err
@@ -46,6 +53,13 @@ func (x *Single) Finish(context.Context) (step.Outcome, error) {
 		return step.Outcome{}, err
 	}
 	x.Objective.RecordLosses(losses)
+	if x.Objective.SameBatch() {
+		after, err := x.Losses(x.Whole(x.part.Batch))
+		if err != nil {
+			return step.Outcome{}, fault.Classify(err)
+		}
+		x.Objective.MeasuredAfter(after)
+	}
 	return step.Outcome{Groups: groups, Losses: losses, LR: x.LR(x.Done), Clip: clip, Steps: 1}, nil
 }
 

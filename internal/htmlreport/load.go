@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -98,7 +99,10 @@ func (r *Run) record(line []byte) error {
 		r.Header, r.End = h, nil
 		r.forget(h.Start)
 	case "step":
-		return add(line, &r.Steps, func(s report.Step) int { return s.Step })
+		if err := add(line, &r.Steps, func(s report.Step) int { return s.Step }); err != nil {
+			return err
+		}
+		oneBucket(&r.Steps[len(r.Steps)-1])
 	case "eval":
 		return add(line, &r.Evals, func(e report.Eval) int { return e.Step })
 	case "gram":
@@ -126,6 +130,14 @@ func add[T any](line []byte, list *[]T, step func(T) int) error {
 	}
 	*list = append(*list, x)
 	return nil
+}
+
+// oneBucket shows weights that are part of the loss as those of one bucket.
+func oneBucket(s *report.Step) {
+	if len(s.Buckets) == 0 && s.Weights != nil {
+		nan := report.Float(math.NaN())
+		s.Buckets = []report.Bucket{{Name: "all", Weights: s.Weights, MinCosine: nan, Norm: nan}}
+	}
 }
 
 // isEval tells the one kind of record that there may be before the first step.

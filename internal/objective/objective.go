@@ -31,6 +31,8 @@ type Objective struct {
 	groups  []bucket.ResolveGroup
 	byGroup []groupState
 	losses  []float64                 // of the latest step that had the language, NaN before; for static weights
+	batch   batchLosses               // of a batch around its update, for methods that look at them
+	applied []float64                 // the weights by language that the step's loss has; nil where rows are resolved
 	now     func() ([]float64, error) // this step's losses, for methods that solve within it
 	shared  bool                      // the groups' owners on many machines solve
 	saved   []groupState              // shared: the groups' states before the step
@@ -43,6 +45,7 @@ type rule struct {
 	name   string
 	method moo.Method // wrapped
 	needs  moo.Needs
+	same   bool // the method looks at the losses of the step's own batch
 }
 
 // groupState is what a resolve group carries from step to step.
@@ -129,12 +132,12 @@ func (o *Objective) newRule(key, name string, options map[string]any) (rule, err
 	}
 	w := o.opt.Wrapping
 	if info.Needs != moo.NeedsGram && info.Needs != moo.NeedsRows {
-		w.Normalise, w.Control = "", "" // it looks at no gradients; check refuses where no rule does
+		w.Normalise, w.Project, w.Control = "", "", "" // it looks at no gradients; check refuses where no rule does
 	}
 	if m, err = moo.Wrap(m, w); err != nil {
-		return rule{}, &fault.Setting{Key: key + ".method", Msg: err.Error(), Fix: "remove objective.normalise, objective.control and objective.ema"}
+		return rule{}, &fault.Setting{Key: key + ".method", Msg: err.Error(), Fix: "remove objective.normalise, objective.project, objective.control and objective.ema"}
 	}
-	return rule{name: name, method: m, needs: info.Needs}, nil
+	return rule{name: name, method: m, needs: info.Needs, same: info.SameBatch}, nil
 }
 
 // staticWeights are [objective.weights] in the order of the languages.
@@ -170,6 +173,9 @@ func (o *Objective) check() error {
 	gram := solves(moo.NeedsGram)
 	noGram := fmt.Sprintf("method %q computes no Gram", method)
 	switch {
+	case opt.Shared && o.SameBatch():
+		return fail("objective.method", "\"famo\" measures the losses of one batch before and after its update, which no machine of several has whole",
+			`method = "famo-lagged"`)
 	case opt.LocalResolve && opt.Noise.Halves:
 		return fail("objective.noise.halves", "with cluster.resolve = \"local\" a machine has too little of a language to halve", "halves = false")
 	case !o.Static() && len(o.langs) > most:
@@ -187,6 +193,8 @@ func (o *Objective) check() error {
 		return fail("objective.gram", "element-wise methods need the gradients' single values", `gram = "rows"`)
 	case opt.Wrapping.Control != "" && !gram:
 		return fail("objective.control", noGram, `control = ""`)
+	case opt.Wrapping.Project != "" && !gram:
+		return fail("objective.project", noGram, `project = ""`)
 	case opt.Wrapping.Normalise != "" && !gram:
 		return fail("objective.normalise", noGram, `normalise = "none"`)
 	}

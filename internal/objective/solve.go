@@ -74,7 +74,11 @@ func (o *Objective) StaticWeights(group int) []float64 {
 
 // staticWeightsOf asks a rule for weights that need no gradients.
 func (o *Objective) staticWeightsOf(r rule, u *groupState, group int) ([]float64, error) {
-	res, err := moo.Solve(r.method, moo.Input{Losses: o.losses, Tokens: o.tokens, StepTokens: floats(o.supervised), Preference: o.preference,
+	losses := o.losses
+	if r.same {
+		losses = o.batch.now
+	}
+	res, err := moo.Solve(r.method, moo.Input{Losses: losses, Before: o.batch.before, After: o.batch.after, Tokens: o.tokens, StepTokens: floats(o.supervised), Preference: o.preference,
 		Seed: o.opt.Seed, Step: o.step, Bucket: group, State: u.State})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.name, err)
@@ -157,8 +161,12 @@ func (o *Objective) Scales(supervised []int) ([]float32, error) {
 			return nil, err
 		}
 	}
+	o.applied = nil
 	if weights != nil {
 		weights = o.spread(weights)
+		if o.rules[0].name != moo.Mean {
+			o.applied = weights
+		}
 	}
 	for m, n := range supervised {
 		switch {

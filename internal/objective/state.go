@@ -14,6 +14,8 @@ import (
 // holds it.
 type State struct {
 	Losses []report.Float        `json:"losses,omitempty"` // by language; null where not known
+	Before []report.Float        `json:"before,omitempty"` // of the last batch before its update, for methods that look at them
+	After  []report.Float        `json:"after,omitempty"`  // and after it
 	Units  map[string]groupState `json:"units,omitempty"`  // by name
 }
 
@@ -22,10 +24,7 @@ const allGroups = "*"
 
 // Snapshot returns the state; nothing in it is shared with o.
 func (o *Objective) Snapshot() State {
-	s := State{Units: map[string]groupState{}}
-	for _, l := range o.losses {
-		s.Losses = append(s.Losses, report.Float(l))
-	}
+	s := State{Units: map[string]groupState{}, Losses: reported(o.losses), Before: reported(o.batch.before), After: reported(o.batch.after)}
 	for i, u := range o.byGroup {
 		if u.Weights != nil || u.Signal != nil || len(u.State.Scalar)+len(u.State.Objective)+len(u.State.Pair) > 0 {
 			s.Units[o.groupName(i)] = u.clone()
@@ -65,6 +64,10 @@ func (o *Objective) Restore(s State) error {
 	for i, l := range s.Losses {
 		o.losses[i] = float64(l)
 	}
+	if len(s.Before) != len(s.After) || s.Before != nil && len(s.Before) != len(o.langs) {
+		return fault.Data(errors.New("the checkpoint's losses of its last batch are of other languages than the run's"))
+	}
+	o.batch = batchLosses{before: numbers(s.Before), after: numbers(s.After)}
 	o.saved = nil // of another state
 	for i := range o.byGroup {
 		o.byGroup[i] = s.Units[o.groupName(i)].clone()

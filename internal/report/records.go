@@ -44,6 +44,7 @@ type Step struct {
 	NegativePairs   int              `json:"negative_pairs"` // language pairs with ⟨gᵢ,gⱼ⟩ < 0, summed over buckets
 	Pairs           int              `json:"pairs"`          // 0: the method computes no Gram
 	Masked          []string         `json:"masked,omitempty"`
+	Weights         []float64        `json:"weights,omitempty"` // by language, in the header's order: of methods whose weights are part of the loss
 	Buckets         []Bucket         `json:"buckets,omitempty"`
 	Tokens          int              `json:"tokens"`    // of the batch, padding not counted
 	Positions       int              `json:"positions"` // of the batch, padding included

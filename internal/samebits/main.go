@@ -46,7 +46,7 @@ var variants = []variant{
 	demo("mgda-tensor", `objective.method="mgda"`, `objective.scope="tensor"`),
 	demo("mgda-global", `objective.method="mgda"`, `objective.scope="global"`),
 	demo("graddrop", `objective.method="graddrop"`),
-	demo("famo", `objective.method="famo"`),
+	demo("dwa", `objective.method="dwa"`),
 	demo("metric-adam", `objective.metric="adam"`),
 	demo("noise-halves", "objective.noise.halves=true"),
 	demo("accumulate", "batch.accumulate=2", "batch.rows=8"),

@@ -96,7 +96,7 @@ func (t *Trainer) Probe(ctx context.Context) (report.Step, report.Probe, error) 
 	losses := map[float32][]float64{}
 	for _, x := range []float32{probeStep, -probeStep, 1} { // the weights of after the step come last
 		p.move(x)
-		if losses[x], err = t.evaluate(t.Whole(b)); err != nil {
+		if losses[x], err = t.Losses(t.Whole(b)); err != nil {
 			p.move(1)
 			return s, out, fault.Classify(err)
 		}
@@ -110,13 +110,14 @@ func (t *Trainer) Probe(ctx context.Context) (report.Step, report.Probe, error) 
 	return s, out, nil
 }
 
-// evaluate is the losses by language of a part under the weights as they stand.
-func (t *Trainer) evaluate(p *Part) ([]float64, error) {
+// Losses is the losses by language of a part, whose losses were not read before, under
+// the weights as they stand: a forward pass, and no gradient.
+func (r *Replica) Losses(p *Part) ([]float64, error) {
 	for i := range p.Micro {
-		if err := t.Input.Upload(p.TokensOf(i, nil)); err != nil {
+		if err := r.Input.Upload(p.TokensOf(i, nil)); err != nil {
 			return nil, err
 		}
-		t.Model.EvalLoss(t.Input)
+		r.Model.EvalLoss(r.Input)
 		p.readLosses()
 	}
 	return p.LossByTask()

@@ -22,7 +22,7 @@ func (t *Trainer) record(b *data.Batch, out Outcome, took time.Duration) report.
 	r := report.Step{Step: t.Done, Steps: t.Steps, LossByLang: map[string]report.Float{}, TokensByLang: map[string]int{},
 		GradNorm: report.Float(resolved.Norm), NegativePairs: resolved.Negative, Pairs: resolved.Pairs,
 		Tokens: total(b.Tokens), Positions: len(b.IDs), TotalTokens: t.Tokens, TotalSupervised: t.Supervised, Exchange: out.Exchange,
-		ClipScale: report.Float(out.Clip), LR: report.Float(out.LR), Seconds: took.Seconds()}
+		Weights: t.Objective.Applied(), ClipScale: report.Float(out.Clip), LR: report.Float(out.LR), Seconds: took.Seconds()}
 	mem := t.Engine.Dev.Memory()
 	r.MemoryBytes, r.PeakBytes, r.Cosines = mem.Current, mem.Peak, wholeCosines(resolved, len(t.Langs))
 	masked := map[int]bool{}

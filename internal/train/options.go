@@ -48,7 +48,7 @@ func objectiveOptions(cfg *config.Config, langs []string, tokens []float64) obje
 		Langs: langs, Tokens: tokens, Seed: cfg.Run.Seed, Shared: cfg.Clustered(),
 		LocalResolve: cfg.Clustered() && cfg.Cluster.Local(), BatchTokens: cfg.Batch.Rows * cfg.Batch.SeqLen,
 		Method: string(c.Method), MethodOptions: c.Options, Weights: c.Weights, Preferences: c.Preferences,
-		Wrapping: moo.Wrapping{EMA: c.EMA, Control: string(c.Control)},
+		Wrapping: moo.Wrapping{EMA: c.EMA, Project: string(c.Project), Control: string(c.Control)},
 		Every:    c.Every, Warmup: c.Warmup, AdamMetric: c.Metric == config.MetricAdam, Gram: grams[c.Gram], InFlight: c.InFlight,
 		Noise: objective.Noise{Halves: c.Noise.Halves, Debias: c.Noise.Debias, EMA: c.Noise.EMA, Floor: c.Noise.Floor},
 	}
