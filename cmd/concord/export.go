@@ -16,6 +16,13 @@ import (
 	"concord/internal/train"
 )
 
+// The formats of export.
+const (
+	formatFolder = "safetensors"
+	formatGGUF   = "gguf"
+	formatPEFT   = "peft"
+)
+
 type exportCmd struct {
 	From       string `arg:"" name:"run|model" help:"A run's folder (runs/NAME), a model's folder, or a GGUF file."`
 	Format     string `default:"safetensors" enum:"safetensors,gguf,peft" help:"safetensors: a model folder for transformers; an adapter is merged into its base model. peft: the adapter of a run, for PEFT. gguf: a file for llama.cpp, Ollama, LM Studio."`
@@ -69,7 +76,7 @@ func (c *exportCmd) export(dev device.Options) (*exported, error) {
 		if err != nil {
 			return nil, err
 		}
-		if (c.Format == "peft" || c.Format == "safetensors" && !adapted) && !c.Verify {
+		if (c.Format == formatPEFT || c.Format == formatFolder && !adapted) && !c.Verify {
 			x, err := train.Export{Checkpoint: c.Checkpoint, Out: c.Out, DType: c.DType, RunFile: c.RunFile}.Write(c.From)
 			return &exported{Format: c.Format, Model: x.Model, Step: x.Step, DType: x.DType}, err
 		}
@@ -92,7 +99,7 @@ func (c *exportCmd) export(dev device.Options) (*exported, error) {
 // adapted says that the run has an adapter.
 func (c *exportCmd) adapted() (bool, error) {
 	adapted, err := train.HasAdapter(c.From)
-	if err == nil && c.Format == "peft" && !adapted {
+	if err == nil && c.Format == formatPEFT && !adapted {
 		err = usagef("%s has no adapter: it trained the model itself; --format safetensors writes that", c.From)
 	}
 	return adapted, err
@@ -111,7 +118,7 @@ func (c *exportCmd) ofRun(dev device.Options) (*exported, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.DType == "" && c.Format != "peft" {
+	if c.DType == "" && c.Format != formatPEFT {
 		c.DType = x.Default
 	}
 	out, err := c.make(from, filepath.Join(c.From, fmt.Sprintf("%s-step-%d", rundir.ModelFolder, x.Step)), dev)
@@ -127,9 +134,9 @@ func (c *exportCmd) make(from, base string, dev device.Options) (*exported, erro
 	out := &exported{Format: c.Format, Model: c.Out}
 	var err error
 	switch c.Format {
-	case "gguf":
+	case formatGGUF:
 		err = c.gguf(from, base, out)
-	case "peft":
+	case formatPEFT:
 		err = c.adapter(base, out)
 	default:
 		err = c.folder(from, base, out)

@@ -20,8 +20,17 @@ func (c *Config) KeepsBase() bool {
 	return c.Adapted() || c.Model.BaseType != "" || len(c.Model.Freeze) > 0 && c.Model.Init != "random"
 }
 
-// baseType refuses a type for what is not trained where everything is.
+// baseType refuses a type for what is not trained where everything is, and a file's
+// where there is none.
 func (c *Config) baseType() error {
+	if c.Model.BaseType == BaseGGUF {
+		switch {
+		case !strings.EqualFold(filepath.Ext(c.Model.Path), ".gguf"):
+			return c.fail("model.base_type", `path = "model.gguf"; or base_type = "int8"`, "%q is for a model.path that is a GGUF file, and %q is none", BaseGGUF, c.Model.Path)
+		case c.Model.Init == InitRandom:
+			return c.fail("model.base_type", `base_type = "int8"`, "%q is for the weights of the file, and model.init is \"random\"", BaseGGUF)
+		}
+	}
 	if c.Model.BaseType == "" || c.Adapted() || len(c.Model.Freeze) > 0 {
 		return nil
 	}

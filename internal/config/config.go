@@ -43,14 +43,14 @@ type Run struct {
 
 // Model is the base model.
 type Model struct {
-	// The base model: a Hugging Face folder (config.json, tokenizer.json, *.safetensors), relative to the run file.
+	// The base model: a Hugging Face folder (config.json, tokenizer.json, *.safetensors) or a GGUF file, relative to the run file.
 	Path string `toml:"path" eg:"../base"`
 	// Element type of the tuned model's weights; "" is the base model's.
 	SaveDtype DType `toml:"save_dtype" one:",bf16,f16,f32" eg:"bf16"`
 	// Element type of the matrices that are trained; "" is f32. bf16 is rounded up or down by chance in every update, so that small ones are not lost.
 	Dtype DType `toml:"dtype" one:",f32,bf16" eg:"bf16"`
-	// Element type of the matrices that are not trained, decoded as products load them; "" is dtype's. With nf4 embeddings and head are int8.
-	BaseType BaseType `toml:"base_type" one:",bf16,f16,int8,nf4" eg:"int8"`
+	// Element type of the matrices that are not trained, decoded as products load them; "" is dtype's. With nf4 embeddings and head are int8; with gguf each lies as in the GGUF file of model.path.
+	BaseType BaseType `toml:"base_type" one:",bf16,f16,int8,nf4,gguf" eg:"int8"`
 	// "random" draws the weights anew from the seed; of the folder only config.json and tokenizer.json are used.
 	Init Init `toml:"init" one:"pretrained,random" eg:"random"`
 	// Patterns of parameters' names that are not trained; * is any text. They take no gradient, no optimizer state and no part in conflicts.

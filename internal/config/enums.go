@@ -187,6 +187,8 @@ const (
 	BaseF16  BaseType = "f16"
 	BaseInt8 BaseType = "int8"
 	BaseNF4  BaseType = "nf4"
+	// BaseGGUF is that of each matrix in the model's GGUF file.
+	BaseGGUF BaseType = "gguf"
 )
 
 // Moments is how the optimizer's moments lie in memory; "" is f32.

@@ -86,24 +86,34 @@ func LogitsChunk(dev *gpu.Device, vocab int) int {
 	return max(64, int(bytes/4)/vocab/64*64)
 }
 
-// BaseType is the element type in which the frozen parameter s lies where the run's base
-// model lies as base: embeddings and head, which have outliers and are few, take 8 bits
-// where the others take 4, and vectors stay float32.
-func BaseType(base tensor.DType, s model.Spec) tensor.DType {
-	switch {
-	case s.Kind.Vector():
-		return tensor.F32
-	case base == tensor.NF4 && s.Kind != param.Linear:
-		return tensor.Int8
+// Base says in which element type a parameter lies that is not trained; nil is float32.
+type Base func(model.Spec) tensor.DType
+
+// BaseOf is a base of type d: embeddings and head, which have outliers and are few, take
+// 8 bits where the others take 4, and vectors stay float32.
+func BaseOf(d tensor.DType) Base {
+	return func(s model.Spec) tensor.DType {
+		switch {
+		case s.Kind.Vector():
+			return tensor.F32
+		case d == tensor.NF4 && s.Kind != param.Linear:
+			return tensor.Int8
+		}
+		return d
 	}
-	return base
 }
 
-// SetBase gives the frozen ones of params their type, see BaseType.
-func SetBase(params []bucket.Param, base tensor.DType) {
+// BaseInFile is a base in the types, and the blocks, of the GGUF file at path.
+func BaseInFile(path string) (Base, error) {
+	types, err := model.GGUFTypes(path)
+	return func(s model.Spec) tensor.DType { return types[s.Name] }, fault.Data(err)
+}
+
+// SetBase gives the frozen ones of params their type.
+func SetBase(params []bucket.Param, base Base) {
 	for i := range params {
-		if p := &params[i]; p.Frozen {
-			p.Type = BaseType(base, p.Spec)
+		if p := &params[i]; p.Frozen && base != nil {
+			p.Type = base(p.Spec)
 		}
 	}
 }

@@ -26,12 +26,12 @@ type Model struct {
 
 // Open loads the model in dir, a folder, an adapter's folder or a GGUF file, for batches of rows × seqLen tokens.
 func Open(dir string, d device.Options, rows, seqLen int) (*Model, error) {
-	return OpenTyped(dir, tensor.F32, d, rows, seqLen)
+	return OpenTyped(dir, nil, d, rows, seqLen)
 }
 
 // OpenTyped is Open of an adapter on a base model that lies in the device as base, as a
 // run's model.base_type says. Of a model without an adapter all weights are float32.
-func OpenTyped(dir string, base tensor.DType, d device.Options, rows, seqLen int) (*Model, error) {
+func OpenTyped(dir string, base device.Base, d device.Options, rows, seqLen int) (*Model, error) {
 	s, err := modeldir.Find(dir)
 	if err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func OpenTyped(dir string, base tensor.DType, d device.Options, rows, seqLen int
 	return x, nil
 }
 
-func (x *Model) load(s modeldir.Source, base tensor.DType, rows, seqLen int) (err error) {
+func (x *Model) load(s modeldir.Source, base device.Base, rows, seqLen int) (err error) {
 	params := device.Params(x.Config)
 	device.SetBase(params, base)
 	if x.store, err = device.NewStore(x.Engine, params, bucket.ByLayer, 1); err != nil {

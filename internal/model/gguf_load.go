@@ -33,6 +33,7 @@ func withGGUF(path string, c Config, use func(*GGUF) error) error {
 // loadGGUF is Load from a file: its tensors are dequantised one after the other, but for
 // those that lie in w in the file's own blocks.
 func loadGGUF(e *tensor.Engine, path string, c Config, w Weights) error {
+	c.Adapter = nil // which stands in files of its own
 	return withGGUF(path, c, func(g *GGUF) error {
 		for _, s := range ParamSpecs(c) {
 			to := w.Weight(s.Name)

@@ -35,7 +35,7 @@ type Settings struct {
 	Objective objective.Options     // but for the tasks' names and Shared
 	Frozen    func(model.Spec) bool // not trained
 	KeepsBase bool                  // frozen weights are those of the base model's files all along
-	Base      tensor.DType          // of the matrices that are not trained
+	Base      device.Base           // of the matrices that are not trained
 	Types     bucket.Types          // element types of the states that are kept
 	Optim     optim.Config
 	Schedule  optim.Schedule

@@ -159,7 +159,11 @@ func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (repor
 			fmt.Fprintf(ui.warn(), "concord: %s: %d examples longer than data.max_len (%s), %d empty, %d without a supervised token\n", d.Lang, d.TooLong, d.Overlong, d.Empty, d.Masked)
 		}
 	}
-	inf, err := infer.OpenTyped(dir, baseTypes[cfg.Model.BaseType], DeviceOptions(cfg.Device, ui.warn()), cfg.Batch.Rows, cfg.Batch.SeqLen)
+	base, err := baseOf(cfg)
+	if err != nil {
+		return report.Eval{}, err
+	}
+	inf, err := infer.OpenTyped(dir, base, DeviceOptions(cfg.Device, ui.warn()), cfg.Batch.Rows, cfg.Batch.SeqLen)
 	if err != nil {
 		return report.Eval{}, err
 	}

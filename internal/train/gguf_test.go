@@ -3,7 +3,9 @@ package train
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,11 +13,14 @@ import (
 	"testing"
 
 	"concord/bucket"
+	"concord/internal/config"
 	"concord/internal/export"
 	"concord/internal/gguf"
 	"concord/internal/infer"
 	"concord/internal/modeldir"
+	"concord/internal/param"
 	"concord/internal/train/traintest"
+	"concord/tensor"
 )
 
 // ggufRun is the fixture's run, and one whose model.path is a file of the same model.
@@ -126,6 +131,62 @@ func TestJoinFromGGUF(t *testing.T) {
 	}
 	g.replicas("from a file")
 	g.stop()
+}
+
+// A frozen base in the blocks of its file takes the file's bytes and computes what its
+// dequantised values do; two runs, and a resume, have the same bits; two machines are
+// one, and each has the file.
+func TestBaseInBlocks(t *testing.T) {
+	traintest.RequireAdapter(t)
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	run := traintest.FamilyRun(t, `{"model_type": "llama", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+		"num_key_value_heads": 1, "vocab_size": 258, "max_position_embeddings": 64, "tie_word_embeddings": true}`, nil)
+	base := filepath.Join(filepath.Dir(run), "base")
+	if _, err := (export.GGUF{From: base, Out: base + ".gguf", Type: gguf.Q4_0}).Write(); err != nil {
+		t.Fatal(err)
+	}
+	with := func(overrides ...string) *config.Config {
+		return load(t, run, append([]string{"model.path=base.gguf", "adapter.kind=lora", "schedule.steps=2", "eval.every=0"}, overrides...)...)
+	}
+	plain, blocks := open(t, with()), open(t, with("model.base_type=gguf"))
+	want, got := steps(t, plain, 1), steps(t, blocks, 1)
+	for i := range want {
+		if math.Abs(got[i]-want[i]) > 1e-5 {
+			t.Errorf("step %d: the loss is %v, of dequantised weights %v", i+1, got[i], want[i])
+		}
+	}
+	for _, p := range blocks.Store.Layout.Frozen {
+		d := map[param.Kind]tensor.DType{param.Linear: tensor.Q4_0, param.Embedding: tensor.Q8_0}[p.Kind]
+		if w := blocks.Store.Weight(p.Name); w.DType != d || w.Bytes() > d.Bytes(int64(p.Size()))+4 {
+			t.Errorf("%s is %v of %d bytes", p.Name, w.DType, w.Bytes())
+		}
+	}
+	var saved [2][]byte
+	for i := range saved {
+		cfg := with("model.base_type=gguf", fmt.Sprintf("run.name=r%d", i), "checkpoint.every=1")
+		_, err := until([]string{"", "step 1/"}[i], func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err })
+		if i == 1 && errors.Is(err, ErrInterrupted) {
+			_, err = Resume(t.Context(), cfg.OutDir(), nil, UI{Out: io.Discard})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if saved[i], err = os.ReadFile(filepath.Join(cfg.OutDir(), "model", "adapter_model.safetensors")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(saved[0], saved[1]) {
+		t.Error("a resumed run has other bits")
+	}
+	g := newGang(t, with(append(slices.Clone(exact), "model.base_type=gguf")...), 2)
+	g.steps(1)
+	g.replicas("in blocks")
+	g.stop()
+	for _, bad := range [][]string{{"model.path=base", "model.base_type=gguf"}, {"model.init=random", "model.base_type=gguf"}} {
+		if _, err := config.Load(run, append([]string{"model.path=base.gguf", "adapter.kind=lora"}, bad...)); err == nil || !strings.Contains(err.Error(), "model.base_type") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
 }
 
 // Prompts are the run's own texts, of every language.

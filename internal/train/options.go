@@ -77,19 +77,31 @@ func scopeOf(s config.Scope) bucket.Scope {
 }
 
 // settings are a run's that decide its steps.
-func stepSettings(cfg *config.Config, c *corpus) step.Settings {
+func stepSettings(cfg *config.Config, c *corpus) (step.Settings, error) {
+	base, err := baseOf(cfg)
+	if err != nil {
+		return step.Settings{}, err
+	}
 	langs := c.sampler.Languages()
 	o := cfg.Optim
 	return step.Settings{
 		Rows: cfg.Batch.Rows, SeqLen: cfg.Batch.SeqLen, Accumulate: cfg.Batch.Accumulate, LogitsChunk: cfg.Batch.LogitsChunk,
 		Checkpointing: cfg.Memory.Checkpointing, ProbeEvery: cfg.Probe.Every,
 		Scope: scopeOf(cfg.Objective.Scope), Objective: objectiveOptions(cfg, langs, c.trainTokens(langs)),
-		Frozen: func(s model.Spec) bool { return frozen(cfg, s) }, KeepsBase: cfg.KeepsBase(), Base: baseTypes[cfg.Model.BaseType], Types: stateTypes(cfg),
+		Frozen: func(s model.Spec) bool { return frozen(cfg, s) }, KeepsBase: cfg.KeepsBase(), Base: base, Types: stateTypes(cfg),
 		Optim: optim.Config{Beta1: o.Betas[0], Beta2: o.Betas[1], Eps: o.Eps, WeightDecay: o.WeightDecay, Clip: o.Clip, Seed: cfg.Run.Seed},
 		Schedule: optim.Schedule{Shape: schedules[cfg.Schedule.Kind], LR: o.LR, MinRatio: cfg.Schedule.MinRatio,
 			Warmup: warmup(cfg.Schedule, c.steps), Total: int64(c.steps)},
 		Identity: identity(cfg),
+	}, nil
+}
+
+// baseOf is how what is not trained lies in the device.
+func baseOf(cfg *config.Config) (device.Base, error) {
+	if cfg.Model.BaseType == config.BaseGGUF {
+		return device.BaseInFile(cfg.Resolve(cfg.Model.Path))
 	}
+	return device.BaseOf(baseTypes[cfg.Model.BaseType]), nil
 }
 
 // frozen says which of the parameters are not trained: the base of an adapter, and what

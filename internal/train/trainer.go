@@ -76,8 +76,11 @@ func trainerOn(e *tensor.Engine, cfg *config.Config, c *corpus, choices map[stri
 	dev := DeviceOptions(cfg.Device, warn)
 	dev.Choices = choices
 	x := exchangeOptions(cfg)
-	var err error
-	t.Trainer, err = step.New(step.Options{Settings: stepSettings(cfg, c), Arch: c.model, Sampler: c.sampler, Steps: c.steps,
+	settings, err := stepSettings(cfg, c)
+	if err != nil {
+		return nil, err
+	}
+	t.Trainer, err = step.New(step.Options{Settings: settings, Arch: c.model, Sampler: c.sampler, Steps: c.steps,
 		Needs: x.Needs(), Engine: e, Device: dev, OwnRows: ownRows}, func(r *step.Replica) (step.Exchange, error) {
 		var err error
 		t.exchange, err = exchange.New(r, x)
