@@ -49,7 +49,7 @@ func (f *alone) finish() {
 	for i, ok := f.next(); ok; i, ok = f.next() {
 		f.r.resolveReady(i)
 	}
-	if f.r.err == nil {
+	if f.r.err == nil && !f.r.applies() {
 		f.r.measure()
 	}
 }

@@ -16,6 +16,18 @@ func (r *Resolver) isLate(p Param, micro int) bool {
 	return r.opt.Late != nil && micro == 1 && !r.inPlaceOnly() && r.opt.Late(p)
 }
 
+// hasLate says that a parameter of group i is late in steps in which it keeps rows.
+func (r *Resolver) hasLate(i int) bool {
+	for _, b := range r.store.Layout.Groups[i].Buckets {
+		for _, p := range r.store.Layout.Buckets[b].Params {
+			if r.isLate(p.Param, r.micro) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Late says that the gradient of the parameter called name is to be given to TakeLate,
 // in place of all its uses, when all others have been written.
 func (r *Resolver) Late(name string) bool {
@@ -27,6 +39,7 @@ func (r *Resolver) Late(name string) bool {
 // the parts of it, by the segments of seg. Errors are sticky and surface in Finish.
 func (r *Resolver) TakeLate(name string, seg tensor.Segments, write func(parts []tensor.Part)) {
 	p := r.store.place(name)
+	r.applied.enter(r, segmentOf(p.Param))
 	r.memory.written(r, p)
 	var parts []tensor.Part
 	for _, x := range r.memory.parts(r, p) {

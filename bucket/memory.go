@@ -23,16 +23,7 @@ func (m *memory) planFor(r *Resolver, micro int) memoryPlan {
 	if m.micro == micro {
 		return m.plan
 	}
-	var needs, late []need
-	for _, name := range r.store.Layout.order {
-		p := r.store.place(name)
-		if r.isLate(p.Param, micro) {
-			late = append(late, need{name: name, group: r.groupOf(p), uses: 1, rows: p.R, partBytes: func(rows int) int64 { return r.partBytes(p, rows) }})
-			continue
-		}
-		needs = append(needs, need{name: name, group: r.groupOf(p), bytes: r.spotBytes(p), uses: p.uses()})
-	}
-	needs = append(needs, late...)
+	needs := r.needs(micro)
 	keep := r.store.Layout.Global || micro > 1
 	reusable := map[string][]int64{}
 	if micro == 1 {
@@ -43,6 +34,27 @@ func (m *memory) planFor(r *Resolver, micro int) memoryPlan {
 		}
 	}
 	return planMemory(needs, reusable, r.opt.InFlight, keep, r.store.Engine.Dev.Info().Limits.MaxBufferSize)
+}
+
+// needs lists the parameters in the order of their last write. Where gradients are
+// applied as they come a group keeps its memory until the backward pass has left its part.
+func (r *Resolver) needs(micro int) []need {
+	var needs, late []need
+	for _, name := range r.store.Layout.order {
+		p := r.store.place(name)
+		n := need{name: name, group: r.groupOf(p), uses: p.uses()}
+		if r.applies() {
+			n.segment = segmentOf(p.Param)
+		}
+		if r.isLate(p.Param, micro) {
+			n.uses, n.rows, n.partBytes = 1, p.R, func(rows int) int64 { return r.partBytes(p, rows) }
+			late = append(late, n)
+			continue
+		}
+		n.bytes = r.spotBytes(p)
+		needs = append(needs, n)
+	}
+	return append(needs, late...)
 }
 
 // spotBytes is what a parameter's share takes: a row per objective, or its
@@ -92,6 +104,9 @@ func (m *memory) written(r *Resolver, p Place) bool {
 	if n == 0 && !r.inPlaceOnly() {
 		m.open(r, p)
 	}
+	if n == 0 && r.applied.slots != nil {
+		r.applied.clear(r, p)
+	}
 	return n > 0
 }
 
@@ -102,18 +117,24 @@ func (m *memory) open(r *Resolver, p Place) {
 		return // of static weights: it has no rows, and no place in the order
 	}
 	for m.asked < len(m.plan.first) && r.placeless(m.plan.first[m.asked]) {
-		m.asked++
+		m.makeRoom(r, m.plan.first[m.asked])
 	}
 	m.plan.check(m.asked, p.Name)
-	m.asked++
-	for range m.plan.spots[p.Name].resolve {
-		r.flow.makeRoom()
-	}
+	m.makeRoom(r, p.Name)
 	rowsKept := !r.isGhost(p.Param) && r.groups[r.groupOf(p)].static == nil
 	if rowsKept && p.C != p.LD() && r.store.Engine.Dev.Err() == nil {
 		for _, s := range m.plan.spots[p.Name].all() {
 			r.store.Engine.Dev.Zero(m.viewOf(r, s))
 		}
+	}
+}
+
+// makeRoom resolves what the plan wants resolved before the parameter called name has
+// memory.
+func (m *memory) makeRoom(r *Resolver, name string) {
+	m.asked++
+	for range m.plan.spots[name].resolve {
+		r.flow.makeRoom()
 	}
 }
 

@@ -71,6 +71,11 @@ type Options struct {
 	Halves bool
 	// Metric gives the step's metric for the Gram, nil is the Euclidean one.
 	Metric func() tensor.AdamMetric
+	// Update, unless nil, takes every gradient as soon as it is resolved: the store then
+	// needs no Gradient. Steps have one micro-batch. Whole says that it, or the solver's
+	// element-wise solutions, need a parameter's gradient in one piece.
+	Update Updater
+	Whole  bool
 	// Reuse is memory that the backward pass no longer needs once it asks for the
 	// gradient of the named parameter: rows are put there first. Used in steps of
 	// one micro-batch only, as the next one's forward pass needs it again.

@@ -66,6 +66,9 @@ type need struct {
 	// 0: in one place.
 	rows      int
 	partBytes func(rows int) int64
+	// segment is the part of the backward pass that writes it: a group that is complete
+	// keeps its memory until another part begins. "": not beyond the write.
+	segment string
 }
 
 // planner simulates a step's life of groups.
@@ -80,6 +83,7 @@ type planner struct {
 	open     map[int]bool   // groups with memory
 	pending  []int          // complete groups, oldest first
 	owned    map[int][]spot // memory by group
+	ended    map[int]string // segment in which a group was complete
 }
 
 // span is a range of bytes.
@@ -90,7 +94,7 @@ type span struct{ start, end int64 }
 // activation memory by parameter. limit bounds an arena, 0 = none.
 func planMemory(needs []need, reusable map[string][]int64, inFlight int, keep bool, limit int64) memoryPlan {
 	p := &planner{limit: limit, inFlight: inFlight, keep: keep,
-		left: map[int]int{}, held: map[int]bool{}, open: map[int]bool{}, owned: map[int][]spot{}}
+		left: map[int]int{}, held: map[int]bool{}, open: map[int]bool{}, owned: map[int][]spot{}, ended: map[int]string{}}
 	p.plan.spots = map[string]spot{}
 	if limit <= 0 {
 		p.limit = 1 << 62
@@ -113,6 +117,7 @@ func planMemory(needs []need, reusable map[string][]int64, inFlight int, keep bo
 		}
 		if p.left[n.group]--; p.left[n.group] == 0 {
 			p.pending = append(p.pending, n.group)
+			p.ended[n.group] = n.segment
 		}
 	}
 	return p.plan
@@ -137,7 +142,7 @@ func (p *planner) place(n need) {
 	resolve := 0
 	if !p.open[n.group] {
 		p.open[n.group] = true
-		for !p.held[n.group] && !p.keep && len(p.pending) > 0 && p.live() > p.inFlight {
+		for !p.held[n.group] && !p.keep && len(p.pending) > 0 && p.live() > p.inFlight && p.leaves(n, p.pending[0]) {
 			p.giveBack(p.pending[0])
 			p.pending = p.pending[1:]
 			resolve++
@@ -157,6 +162,9 @@ func (p *planner) place(n need) {
 		p.owned[n.group] = append(p.owned[n.group], x.spot)
 	}
 }
+
+// leaves says that n's segment is another than that in which group u was complete.
+func (p *planner) leaves(n need, u int) bool { return n.segment == "" || n.segment != p.ended[u] }
 
 // live counts the groups that hold memory and come and go.
 func (p *planner) live() int {

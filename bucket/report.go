@@ -25,6 +25,9 @@ type BucketReport struct {
 	normed bool // Norm2 is known
 }
 
+// Normed says that Norm2 is known.
+func (b BucketReport) Normed() bool { return b.normed }
+
 // Report is how a step's groups were resolved.
 type Report struct {
 	Buckets         []BucketReport // by group

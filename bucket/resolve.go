@@ -11,12 +11,21 @@ import (
 func (r *Resolver) resolveReady(i int) {
 	group := r.store.Layout.Groups[i]
 	if w := r.groups[i].static; w != nil {
-		r.reports[i] = BucketReport{Name: group.Name, Size: group.Size, Weights: w}
+		r.reports[i] = r.staticReport(i)
+		if r.applies() {
+			r.apply(i, nil)
+		}
 		return
 	}
 	if err := r.resolve(i, nil); err != nil {
 		r.fail(fmt.Errorf("bucket: %q: %w", group.Name, err))
 	}
+}
+
+// staticReport is the report of a group of static weights, or of none.
+func (r *Resolver) staticReport(i int) BucketReport {
+	group := r.store.Layout.Groups[i]
+	return BucketReport{Name: group.Name, Size: group.Size, Weights: r.groups[i].static}
 }
 
 // resolve waits for group i's Gram, solves it, unless weights are given, and combines
@@ -32,8 +41,12 @@ func (r *Resolver) resolve(i int, weights []float64) error {
 			return err
 		}
 	}
-	r.combineGroup(r.store.Layout.Groups[i], s)
 	r.reports[i] = newBucketReport(r.store.Layout.Groups[i], p, s, r.opt.Metric == nil)
+	if r.applies() {
+		r.apply(i, &s)
+		return nil
+	}
+	r.combineGroup(r.store.Layout.Groups[i], s)
 	return nil
 }
 
@@ -113,21 +126,30 @@ func (r *Resolver) combine(p Place, s Solution) {
 		r.combineElements(p, *s.Elements)
 		return
 	}
-	weights := s.Weights
-	if r.opt.Halves {
-		weights = twice(weights)
-	}
 	if r.isGhost(p.Param) {
+		weights := s.Weights
+		if r.opt.Halves {
+			weights = twice(weights)
+		}
 		r.combineGhost(p, weights)
 		return
+	}
+	w := r.rowWeights(s.Weights)
+	for _, x := range r.rowParts(p) {
+		r.store.Engine.Combine(flatten(r.inPlacePart(p, x)).Objective(0), flatten(x.TaskGrads), w, false)
+	}
+}
+
+// rowWeights are the weights of the rows.
+func (r *Resolver) rowWeights(weights []float64) []float32 {
+	if r.opt.Halves {
+		weights = twice(weights)
 	}
 	w := make([]float32, len(weights))
 	for m, x := range weights {
 		w[m] = float32(x)
 	}
-	for _, x := range r.rowParts(p) {
-		r.store.Engine.Combine(flatten(r.inPlacePart(p, x)).Objective(0), flatten(x.TaskGrads), w, false)
-	}
+	return w
 }
 
 // twice gives both halves of every objective its weight.

@@ -18,6 +18,7 @@ type Resolver struct {
 	memory  memory
 	ghost   ghost
 	scale   staticScale
+	applied applied
 	gram    *tensor.GramScratch // nil where no rows are kept
 	partial tensor.GramSums     // of the group that is being collected
 	sums    tensor.Tensor
@@ -59,7 +60,8 @@ func NewResolver(s *Store, o Options) (*Resolver, error) {
 			u.held = u.held || p.Shared()
 		}
 	}
-	r.sums = s.Engine.SumSquaresScratch(r.gradients()...)
+	r.sums = r.sumsScratch()
+	r.applied.allocate(r)
 	if !r.inPlaceOnly() {
 		r.newScratch()
 	}
@@ -145,6 +147,10 @@ func (r *Resolver) begin(micro int, f flow) {
 	if micro < 1 {
 		panic(fmt.Sprintf("bucket: begin with %d micro-batches", micro))
 	}
+	if micro > 1 && r.applies() {
+		panic("bucket: gradients that are applied as they come are of one micro-batch")
+	}
+	r.applied.segment, r.applied.waiting, r.applied.norms = "", r.applied.waiting[:0], r.applied.norms[:0]
 	r.flow, r.micro, r.err = f, micro, nil
 	r.reports = make([]BucketReport, len(r.groups))
 	r.scale.begin()
@@ -176,6 +182,7 @@ func rounded(w []float64) []float64 {
 // in Finish.
 func (r *Resolver) Linear(name string, dy, x tensor.Tensor, seg tensor.Segments) {
 	p := r.store.place(name)
+	r.applied.enter(r, segmentOf(p.Param))
 	u := &r.groups[r.groupOf(p)]
 	if !r.inPlaceOnly() && u.static == nil && r.isGhost(p.Param) {
 		r.keep(p, dy, x, seg)
@@ -202,6 +209,7 @@ func (r *Resolver) Linear(name string, dy, x tensor.Tensor, seg tensor.Segments)
 // Finish.
 func (r *Resolver) Use(name string, factor tensor.Tensor, seg tensor.Segments, write func(factor tensor.Tensor, to tensor.Target)) {
 	p := r.store.place(name)
+	r.applied.enter(r, segmentOf(p.Param))
 	u := &r.groups[r.groupOf(p)]
 	to := tensor.Target{Segments: seg, Accumulate: r.memory.written(r, p)}
 	switch {
@@ -219,8 +227,14 @@ func (r *Resolver) Use(name string, factor tensor.Tensor, seg tensor.Segments, w
 
 // inPlace is the parameter's one gradient.
 func (r *Resolver) inPlace(p Place) tensor.TaskGrads {
-	return tensor.TaskGrads{Buf: r.store.Flat(Gradient, p.Bucket).Buf, Offset: tensor.F32.Bytes(int64(p.Offset)), M: 1,
-		Stride: p.Extent(), R: p.R, C: p.C, LD: p.LD()}
+	out := tensor.TaskGrads{M: 1, Stride: p.Extent(), R: p.R, C: p.C, LD: p.LD()}
+	if r.applies() {
+		g := r.applied.gradient(p)
+		out.Buf, out.Offset = g.Buf, g.Offset
+		return out
+	}
+	out.Buf, out.Offset = r.store.Flat(Gradient, p.Bucket).Buf, tensor.F32.Bytes(int64(p.Offset))
+	return out
 }
 
 // groupOf is the group that the parameter belongs to.
@@ -231,7 +245,17 @@ func (r *Resolver) done(p Place) {
 	r.memory.writes[p.Name]++
 	i := r.groupOf(p)
 	u := &r.groups[i]
-	if u.left--; u.left > 0 || r.inPlaceOnly() {
+	if u.left--; u.left > 0 {
+		return
+	}
+	if r.inPlaceOnly() {
+		if r.applies() {
+			r.static(i)
+		}
+		return
+	}
+	if u.static != nil && r.hasLate(i) { // planned to be complete at the end: it waits for no room
+		r.static(i)
 		return
 	}
 	r.flow.ready(i)
@@ -293,6 +317,9 @@ func (r *Resolver) Finish() (Report, error) {
 // finish waits for what is under way.
 func (r *Resolver) finish() (Report, error) {
 	r.flow.finish()
+	if r.applies() {
+		r.applied.finish(r)
+	}
 	r.store.Engine.Dev.Span("host")
 	if err := errors.Join(r.err, r.store.Engine.Dev.Err()); err != nil {
 		return Report{}, err
@@ -317,6 +344,7 @@ func (r *Resolver) Release() {
 	r.memory.release()
 	r.ghost.release()
 	r.scale.release()
+	r.applied.release()
 	r.pushes.Wait()
 	for _, b := range r.arena {
 		if b != nil {

@@ -10,12 +10,14 @@ import (
 // State names one of the values that a Store holds per weight.
 type State string
 
-// The states. First and Second are AdamW's m and v.
+// The states. First and Second are AdamW's m and v; Factors takes the place of both
+// where the second moment is kept by row and column, see Store.Factors.
 const (
 	Weight   State = "weight"
 	Gradient State = "gradient"
 	First    State = "m"
 	Second   State = "v"
+	Factors  State = "factors"
 )
 
 // Store is the memory of a layout: per bucket one flat buffer for each state,
@@ -55,7 +57,7 @@ func NewTypedStore(e *tensor.Engine, l Layout, types Types, states ...State) (*S
 		s.frozen[p.Name] = e.NewTyped(gpu.RoleWeights, p.Name, s.Type(Weight, p), p.R, p.C)
 	}
 	for _, state := range states {
-		s.allocate(state, map[State]gpu.Role{Gradient: gpu.RoleGradients, First: gpu.RoleOptimizer, Second: gpu.RoleOptimizer}[state])
+		s.allocate(state, map[State]gpu.Role{Gradient: gpu.RoleGradients, First: gpu.RoleOptimizer, Second: gpu.RoleOptimizer, Factors: gpu.RoleOptimizer}[state])
 	}
 	if err := e.Dev.Err(); err != nil {
 		s.Release()
@@ -73,6 +75,10 @@ func (s *Store) allocate(state State, role gpu.Role) {
 // elements is how many elements of its type a state of bucket b takes: a float32
 // vector beside bf16 matrices counts twice.
 func (s *Store) elements(state State, b Bucket) int {
+	if state == Factors {
+		last := b.Params[len(b.Params)-1]
+		return s.factorsBefore(last) + last.factors()
+	}
 	if state == Weight && s.types[state] == tensor.BF16 {
 		return b.matrices + 2*(b.Size-b.matrices)
 	}
@@ -117,6 +123,9 @@ func (s *Store) Packed() bool {
 // offset is where a state of p begins in its bucket's buffer, in bytes.
 func (s *Store) offset(state State, p Place) int64 {
 	d := s.types[state]
+	if state == Factors {
+		return d.Bytes(int64(s.factorsBefore(p)))
+	}
 	if matrices := s.Layout.Buckets[p.Bucket].matrices; state == Weight && p.Kind.Vector() {
 		return d.Bytes(int64(matrices)) + tensor.F32.Bytes(int64(p.Offset-matrices))
 	}
@@ -128,6 +137,9 @@ func (s *Store) offset(state State, p Place) int64 {
 func (s *Store) Whole(state State, name string) tensor.Tensor {
 	p := s.place(name)
 	n := p.Extent()
+	if state == Factors {
+		n = p.factors()
+	}
 	return tensor.Tensor{Buf: s.buffers(state)[p.Bucket].Buf, Offset: s.offset(state, p), R: 1, C: n, LD: n, DType: s.Type(state, p.Param)}
 }
 
@@ -177,8 +189,38 @@ func (s *Store) Tensor(state State, name string) tensor.Tensor {
 	if t.DType.Blocks() {
 		panic(fmt.Sprintf("bucket: %s of %s is in blocks of type %v", state, name, t.DType))
 	}
-	t.R, t.C, t.LD = p.R, p.C, p.LD()
+	if state != Factors {
+		t.R, t.C, t.LD = p.R, p.C, p.LD()
+	}
 	return t
+}
+
+// factors is the elements of p's Factors: a value for each row and each column, each
+// list aligned.
+func (p Param) factors() int { return aligned(p.R) + aligned(p.C) }
+
+func aligned(n int) int { return (n + align - 1) / align * align }
+
+// factorsBefore is the elements of the Factors before p's in its bucket.
+func (s *Store) factorsBefore(p Place) (n int) {
+	for _, q := range s.Layout.Buckets[p.Bucket].Params {
+		if q.Name == p.Name {
+			break
+		}
+		n += q.factors()
+	}
+	return n
+}
+
+// Factors are the second moment of the parameter called name by row, (1, R), and by
+// column, (1, C).
+func (s *Store) Factors(name string) (rows, columns tensor.Tensor) {
+	t, p := s.Whole(Factors, name), s.place(name)
+	rows, columns = t, t
+	rows.C, rows.LD = p.R, tensor.F32.LD(p.R)
+	columns.C, columns.LD = p.C, p.LD()
+	columns.Offset += tensor.F32.Bytes(int64(aligned(p.R)))
+	return rows, columns
 }
 
 // Weight is the weights of the parameter called name, in place.

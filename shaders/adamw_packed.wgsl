@@ -5,8 +5,8 @@
 // m      (n) of element type M, read_write; first moment, from word m_first
 // v      (n) of element type V, read_write; second moment, from word v_first
 //
-// n is a multiple of 256. Random bits are those of the element's place and of key,
-// which the host makes of seed, step and parameter: the lower half of a word for the
+// n is a multiple of 256. Random bits are those of the element's place, from vec4 base
+// on, and of key, which the host makes of seed, step and parameter: the lower half of a word for the
 // weight, the upper for m, that of another word for v.
 // One block of 256 values, or 64 vec4, per workgroup.
 // Requires eps > 0.
@@ -20,7 +20,7 @@
 //#include moment_{V=f32} v
 
 struct Params {
-  blocks: u32, m_first: u32, v_first: u32, key0: u32, key1: u32,
+  blocks: u32, m_first: u32, v_first: u32, base: u32, key0: u32, key1: u32,
   beta1: f32, not_beta1: f32, beta2: f32, not_beta2: f32,
   keep: f32, rate: f32, root: f32, eps: f32, grad_scale: f32,
 }
@@ -40,7 +40,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let first = p.beta1 * moment_m(p.m_first, i) + p.not_beta1 * g;
   let second = p.beta2 * moment_v(p.v_first, i) + p.not_beta2 * (g * g);
   let w = p.keep * load4_weight(i) - p.rate * first / (p.root * sqrt(second) + vec4<f32>(p.eps, p.eps, p.eps, p.eps));
-  let bits = random4(i, vec2<u32>(p.key0, p.key1));
+  let bits = random4(p.base + i, vec2<u32>(p.key0, p.key1));
   let half = vec4<u32>(16u, 16u, 16u, 16u);
   round4_weight(i, w, bits & vec4<u32>(0xffffu, 0xffffu, 0xffffu, 0xffffu));
   put_m(p.m_first, i, first, bits >> half);

@@ -12,9 +12,9 @@ import (
 const PackedBlock = momentBlock
 
 type adamwPackedParams struct {
-	Blocks, MFirst, VFirst, Key0, Key1 uint32
-	Beta1, NotBeta1, Beta2, NotBeta2   float32
-	Keep, Rate, Root, Eps, GradScale   float32
+	Blocks, MFirst, VFirst, Base, Key0, Key1 uint32
+	Beta1, NotBeta1, Beta2, NotBeta2         float32
+	Keep, Rate, Root, Eps, GradScale         float32
 }
 
 // AdamWPacked is AdamW of weights and moments that take fewer bits: it computes in
@@ -22,14 +22,17 @@ type adamwPackedParams struct {
 // stored is what was computed. All are (1, n), n a multiple of PackedBlock, in
 // different buffers: weight F32 or BF16, m F32, BF16 or Dynamic8, v F32, BF16 or
 // Dynamic8Root, grad F32. The random bits are a function of key and of a value's
-// place: the same key gives the same bits. m and v may begin at any block of their
+// place, at being that of the first: the same key gives the same bits. m and v may begin at any block of their
 // buffer. A root above 0 is never stored as 0.
-func (e *Engine) AdamWPacked(weight, m, v, grad Tensor, key [2]uint32, s AdamWParams) {
+func (e *Engine) AdamWPacked(weight, m, v, grad Tensor, key [2]uint32, at int, s AdamWParams) {
 	n := weight.C
 	for _, t := range []Tensor{weight, m, v, grad} {
 		if t.R != 1 || t.C != n || n%PackedBlock != 0 {
 			panic(fmt.Sprintf("tensor: adamw: weight %v · m %v · v %v · grad %v of no whole blocks", weight, m, v, grad))
 		}
+	}
+	if at%PackedBlock != 0 {
+		panic(fmt.Sprintf("tensor: adamw: element %d is not the first of a block", at))
 	}
 	if !(s.Eps > 0) || s.Step < 1 {
 		panic(fmt.Sprintf("tensor: adamw: eps %g must be > 0 and step %d ≥ 1", s.Eps, s.Step))
@@ -39,7 +42,7 @@ func (e *Engine) AdamWPacked(weight, m, v, grad Tensor, key [2]uint32, s AdamWPa
 	maps.Copy(consts, choose("V", v.DType))
 	mView, mFirst := wordsFrom(m)
 	vView, vFirst := wordsFrom(v)
-	p := adamwPackedParams{Blocks: uint32(n / PackedBlock), MFirst: mFirst, VFirst: vFirst, Key0: key[0], Key1: key[1],
+	p := adamwPackedParams{Blocks: uint32(n / PackedBlock), MFirst: mFirst, VFirst: vFirst, Base: vec4s(at), Key0: key[0], Key1: key[1],
 		Beta1: float32(s.Beta1), NotBeta1: float32(1 - s.Beta1),
 		Beta2: float32(s.Beta2), NotBeta2: float32(1 - s.Beta2),
 		Keep: float32(1 - s.LR*s.WeightDecay),

@@ -43,7 +43,7 @@ func TestAdamWPacked(t *testing.T) {
 						for i := range x {
 							want[i] = download(t, e, x[i])
 						}
-						e.AdamWPacked(x[0], x[1], x[2], upload(e, 1, n, grad), key, s)
+						e.AdamWPacked(x[0], x[1], x[2], upload(e, 1, n, grad), key, 0, s)
 						if run == 0 {
 							ref.AdamWPacked(want[0], want[1], want[2], grad, s.LR, s.Beta1, s.Beta2, s.Eps, s.WeightDecay, s.Step, s.GradScale, key,
 								[3]func([]float32, []uint32) []float32{packedRounds[types[0]], packedRounds[types[1]], packedRounds[types[2]]})
@@ -94,7 +94,7 @@ func TestAdamWPackedMean(t *testing.T) {
 			for i := 1; i < 3; i++ {
 				e.Dev.Zero(x[i].RawView())
 			}
-			e.AdamWPacked(x[0], x[1], x[2], g, [2]uint32{k * 2654435761, k ^ 0x5bd1e995}, s)
+			e.AdamWPacked(x[0], x[1], x[2], g, [2]uint32{k * 2654435761, k ^ 0x5bd1e995}, 0, s)
 			for i := range x {
 				for j, v := range download(t, e, x[i]) {
 					y := float64(v)
@@ -140,7 +140,7 @@ func TestAdamWPackedFloor(t *testing.T) {
 	for i := range grad {
 		grad[i] = float32(math.Pow(10, -float64(i%12)))
 	}
-	e.AdamWPacked(x[0], x[1], x[2], upload(e, 1, 256, grad), [2]uint32{3, 4}, AdamWParams{LR: 1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-12, GradScale: 1, Step: 1})
+	e.AdamWPacked(x[0], x[1], x[2], upload(e, 1, 256, grad), [2]uint32{3, 4}, 0, AdamWParams{LR: 1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-12, GradScale: 1, Step: 1})
 	for i, v := range download(t, e, x[2]) {
 		if !(v > 0) {
 			t.Fatalf("the second moment of gradient %v is %v", grad[i], v)

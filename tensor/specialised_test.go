@@ -181,7 +181,9 @@ func specialisations() []specialisation {
 			list = append(list, specialisation{"convert", consts})
 		}
 	}
+	add("factored_mean", "SIZE", 1)
 	for _, weight := range []DType{F32, BF16} {
+		list = append(list, specialisation{"factored_update", choose("WEIGHT", weight)})
 		for _, m := range []DType{F32, BF16, Dynamic8} {
 			for _, v := range []DType{F32, BF16, Dynamic8Root} {
 				consts := choose("WEIGHT", weight)

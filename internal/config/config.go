@@ -197,11 +197,13 @@ type Probe struct {
 	Every int `toml:"every" range:"0,1e12" eg:"50"`
 }
 
-// Optim is the optimizer, AdamW.
+// Optim is the optimizer.
 type Optim struct {
+	// "adamw"; "adafactor" keeps the second moment by row and column and no first one: next to no memory. "" is adamw.
+	Name Optimizer `toml:"name" one:",adamw,adafactor" eg:"adafactor"`
 	// The highest learning rate.
 	LR float64 `toml:"lr" range:"0,1e3" eg:"2e-5"`
-	// Decay of the first and second moment.
+	// Decay of the first and second moment. Adafactor uses the second of them alone.
 	Betas []float64 `toml:"betas" eg:"[0.9, 0.95]"`
 	// Added to the root of the second moment.
 	Eps float64 `toml:"eps" range:"1e-30,1" eg:"1e-8"`
@@ -211,6 +213,8 @@ type Optim struct {
 	Clip float64 `toml:"clip" range:"0,1e9" eg:"1.0"`
 	// How both moments lie in memory; "" is f32, 4 bytes each. bf16 takes 2 and int8 1.02: see docs/memory.md.
 	Moments Moments `toml:"moments" one:",f32,bf16,int8" eg:"int8"`
+	// Applies each group's gradient as soon as it is resolved, so that no whole gradient exists: 4 bytes less. It is clipped by the last step's norm.
+	InBackward bool `toml:"in_backward" eg:"true"`
 }
 
 // Schedule is the learning rate over the run and the run's length.

@@ -200,6 +200,12 @@ const (
 	MomentsInt8 Moments = "int8"
 )
 
+// Optimizer updates the weights; "" is AdamW.
+type Optimizer string
+
+// Adafactor is the one besides AdamW.
+const Adafactor Optimizer = "adafactor"
+
 // Resolve is where the languages' gradients are resolved.
 type Resolve string
 

@@ -28,7 +28,7 @@ func adamwPackedTests() []Test {
 			e.Upload(x[0], want[0])
 			want[0] = types[0].Decode(types[0].Encode(want[0]))
 			s := tensor.AdamWParams{LR: 1e-2, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.1, GradScale: 0.5, Step: 1}
-			e.AdamWPacked(x[0], x[1], x[2], grad, key, s)
+			e.AdamWPacked(x[0], x[1], x[2], grad, key, 0, s)
 			ref.AdamWPacked(want[0], want[1], want[2], g, s.LR, s.Beta1, s.Beta2, s.Eps, s.WeightDecay, s.Step, s.GradScale, key,
 				[3]func([]float32, []uint32) []float32{rounds[types[0]], rounds[types[1]], rounds[types[2]]})
 			for i, name := range []string{"weight", "m", "v"} {

@@ -9,6 +9,6 @@ func Tests() []Test {
 		embeddingTests(), convertTests(), blockTests(), rmsnormTests(), matmulTests(), biasTests(), ropeTests(), attentionTests(),
 		addTests(), swigluTests(), gegluTests(), geluTests(), layernormTests(),
 		scaleRowsTests(), elementwiseTests(), gramAdamTests(), ghostTests(),
-		crossEntropyTests(), gramTests(), combineTests(), sumSquaresTests(), adamwTests(), adamwPackedTests(),
+		crossEntropyTests(), gramTests(), combineTests(), sumSquaresTests(), adamwTests(), adamwPackedTests(), factoredTests(),
 	)
 }

@@ -128,7 +128,7 @@ func Restore(r *step.Replica, x Exchange, dir string, s Saved) error {
 		return fault.Data(err)
 	}
 	defer f.Close()
-	for _, state := range step.States {
+	for _, state := range r.States() {
 		if r.Store.Holds(state) {
 			if err := r.Load(f, state); err != nil {
 				return err

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"context"
+	"errors"
 
 	"concord/bucket"
 	"concord/internal/fault"
@@ -34,6 +35,7 @@ func (x *Single) Begin(_ context.Context, n int) (step.LocalBatch, error) {
 	if err != nil {
 		return step.LocalBatch{}, err
 	}
+	x.BeginUpdate(n, b.Supervised)
 	x.Resolver.Begin(x.part.Micro)
 	return step.LocalBatch{Batch: b, Micros: x.part.Each(scales)}, nil
 }
@@ -42,7 +44,7 @@ func (x *Single) Begin(_ context.Context, n int) (step.LocalBatch, error) {
 func (x *Single) Finish(context.Context) (step.Outcome, error) {
 	groups, err := x.Resolver.Finish()
 	if err != nil {
-		return step.Outcome{}, fault.Classify(err)
+		return step.Outcome{}, step.Divergence(err)
 	}
 	losses, err := x.part.LossByTask()
 	if err != nil {
@@ -63,8 +65,8 @@ func (x *Single) Finish(context.Context) (step.Outcome, error) {
 	return step.Outcome{Groups: groups, Losses: losses, LR: x.LR(x.Done), Clip: clip, Steps: 1}, nil
 }
 
-// Retry implements step.Exchange: nothing is done again.
-func (x *Single) Retry(_ context.Context, err error) error { return err }
+// Retry implements step.Exchange: nothing is done again, and what was applied is undone.
+func (x *Single) Retry(_ context.Context, err error) error { return errors.Join(err, x.Undo()) }
 
 // Release implements step.Exchange.
 func (x *Single) Release() {}

@@ -1,6 +1,9 @@
 package model
 
-import "concord/tensor"
+import (
+	"concord/gpu"
+	"concord/tensor"
+)
 
 // late says that w's gradient is taken at the end of the backward pass.
 func (p backPass) late(w *parameter) bool {
@@ -17,7 +20,7 @@ func (m *transformer) backwardLate(p backPass) {
 		p.g.(LateGradients).TakeLate(w.Name, p.b.Segments, parts)
 	}
 	if p.late(head) {
-		m.norm.forward(m.e, m.s.norm, m.stream(len(m.blocks)), m.s.stats)
+		m.withKeptNorm(func() { m.norm.forward(m.e, m.s.norm, m.stream(len(m.blocks)), m.s.stats) })
 		write(head, func(parts []tensor.Part) {
 			m.head.loss.WeightGradient(m.s.norm, head.t, p.b.labels, p.b.scale, m.loss, parts)
 			if m.head.tied {
@@ -35,4 +38,25 @@ func (l embedding) tableParts(p backPass, dx tensor.Tensor, parts []tensor.Part,
 	for _, to := range parts {
 		p.e.EmbeddingBackwardPart(to.Rows, to.Lo, dx, p.b.tokens.of(to.Segments.M()), accumulate)
 	}
+}
+
+// keepNorm copies the final norm's parameters, which may be updated before what is late
+// needs its output again.
+func (m *transformer) keepNorm() {
+	for i, w := range m.norm.params() {
+		if i == len(m.kept) {
+			m.kept = append(m.kept, m.new(gpu.RoleScratch, "final norm", w.t.R, w.t.C))
+		}
+		m.e.Dev.Copy(m.kept[i].View(), w.t.View())
+	}
+}
+
+// withKeptNorm calls f while the final norm has the parameters that keepNorm copied.
+func (m *transformer) withKeptNorm(f func()) {
+	for i, w := range m.norm.params() {
+		now := w.t
+		w.t = m.kept[i]
+		defer func() { w.t = now }()
+	}
+	f()
 }

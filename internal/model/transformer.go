@@ -135,7 +135,8 @@ type transformer struct {
 	s       *scratch
 	back    *backScratch // nil when forward only
 	loss    tensor.Tensor
-	factors tensor.Tensor // (1, N) of the embedding, in some families
+	factors tensor.Tensor   // (1, N) of the embedding, in some families
+	kept    []tensor.Tensor // see keepNorm
 
 	scoring *Batch // Score's, made on first use
 }
@@ -250,6 +251,9 @@ func (m *transformer) Backward(b *Batch, g Gradients, losses func()) {
 	m.e.Dev.Span("backward")
 	p, last := backPass{m.e, b, g}, m.stream(len(m.blocks))
 	m.norm.forward(m.e, m.s.norm, last, m.s.stats)
+	if p.late(m.head.weight) {
+		m.keepNorm()
+	}
 	m.head.backward(p, m.back.dnorm, m.s.norm, m.loss, losses)
 	m.norm.backward(p, m.back.dx, m.back.dnorm, last, m.s.stats, false)
 	for i := len(m.blocks) - 1; i >= m.lowest(); i-- {

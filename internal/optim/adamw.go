@@ -20,6 +20,9 @@ type Config struct {
 	WeightDecay  float64 // ≥ 0; applied to matrices, not to vectors (norms, biases)
 	Clip         float64 // largest norm of the gradient; 0 means no clipping
 	Seed         uint64  // of the rounding of states that are not float32
+	// Factored keeps the second moment by row and column and no first one (Adafactor):
+	// Beta1 is not used. The store has bucket.Factors in place of both moments.
+	Factored bool
 }
 
 // NonFiniteError says that a step's gradient is NaN or infinite. The weights
@@ -40,6 +43,8 @@ type AdamW struct {
 	config Config
 	steps  int64
 	runs   []run
+
+	scratch tensor.FactoredScratch // of Factored
 }
 
 // run is a range of a bucket in which all or none of the weights decay.
@@ -54,7 +59,29 @@ func New(s *bucket.Store, c Config) (*AdamW, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	return &AdamW{store: s, config: c, runs: decayRuns(s.Layout, s.Packed())}, nil
+	o := &AdamW{store: s, config: c, runs: decayRuns(s.Layout, s.Packed() || c.Factored)}
+	if c.Factored {
+		o.newScratch()
+	}
+	return o, nil
+}
+
+// newScratch allocates for updates of the largest parameters.
+func (o *AdamW) newScratch() {
+	slices, rows := 0, 0
+	for _, b := range o.store.Layout.Buckets {
+		for _, p := range b.Params {
+			slices, rows = max(slices, tensor.FactoredSlices(p.R, p.C)), max(rows, p.R)
+		}
+	}
+	o.scratch = o.store.Engine.NewFactoredScratch(slices, rows)
+}
+
+// Release frees what updates take besides the store.
+func (o *AdamW) Release() {
+	if o.config.Factored {
+		o.scratch.Release()
+	}
 }
 
 func (c Config) check() error {
@@ -128,8 +155,49 @@ func (o *AdamW) update(r run, p tensor.AdamWParams) {
 		e.AdamW(o.part(bucket.Weight, r), o.part(bucket.First, r), o.part(bucket.Second, r), o.part(bucket.Gradient, r), p)
 		return
 	}
-	of := func(s bucket.State) tensor.Tensor { return o.store.Whole(s, r.param) }
-	e.AdamWPacked(of(bucket.Weight), of(bucket.First), of(bucket.Second), of(bucket.Gradient), roundingKey(o.config.Seed, p.Step, r.param), p)
+	o.apply(r.param, 0, o.store.Whole(bucket.Gradient, r.param), p)
+}
+
+// Apply records the update of the parameter p from element at on by its gradient there,
+// (1, n), as Step does with the learning rate lr and a gradient scaled by scale. at and
+// n are multiples of 64, or of tensor.PackedBlock in a store of packed states; a factored
+// update takes the whole parameter. Done ends the update.
+func (o *AdamW) Apply(p bucket.Place, at int, gradient tensor.Tensor, lr, scale float64) {
+	s := o.params(lr, scale)
+	if !p.Kind.Vector() {
+		s.WeightDecay = o.config.WeightDecay
+	}
+	o.apply(p.Name, at, gradient, s)
+}
+
+// Done counts an update whose parameters were given to Apply.
+func (o *AdamW) Done() { o.steps++ }
+
+func (o *AdamW) apply(param string, at int, gradient tensor.Tensor, s tensor.AdamWParams) {
+	if o.config.Factored {
+		o.applyFactored(param, gradient, s)
+		return
+	}
+	of := func(state bucket.State) tensor.Tensor {
+		t := o.store.Whole(state, param)
+		t.Offset, t.C, t.LD = t.Offset+t.DType.Bytes(int64(at)), gradient.C, gradient.C
+		return t
+	}
+	w, m, v := of(bucket.Weight), of(bucket.First), of(bucket.Second)
+	if !o.store.Packed() {
+		o.store.Engine.AdamW(w, m, v, gradient, s)
+		return
+	}
+	o.store.Engine.AdamWPacked(w, m, v, gradient, roundingKey(o.config.Seed, s.Step, param), at, s)
+}
+
+// applyFactored records Adafactor's update of one parameter from its whole gradient.
+func (o *AdamW) applyFactored(param string, gradient tensor.Tensor, s tensor.AdamWParams) {
+	w := o.store.Weight(param)
+	gradient.R, gradient.C, gradient.LD = w.R, w.C, w.LD
+	rows, columns := o.store.Factors(param)
+	o.store.Engine.Factored(w, rows, columns, gradient, roundingKey(o.config.Seed, s.Step, param),
+		tensor.FactoredParams{LR: s.LR, Beta2: s.Beta2, Eps: s.Eps, WeightDecay: s.WeightDecay, Step: s.Step, GradScale: s.GradScale}, o.scratch)
 }
 
 // roundingKey is where the random bits of a parameter's rounding in an update begin: a

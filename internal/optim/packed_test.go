@@ -6,6 +6,7 @@ import (
 
 	"concord/bucket"
 	"concord/internal/optest"
+	"concord/internal/ref"
 	"concord/tensor"
 )
 
@@ -147,5 +148,82 @@ func TestPackedBytes(t *testing.T) {
 	}
 	if _, err := bucket.NewTypedStore(e, newStore(t, e, "layer").Layout, packedTypes[0]); err == nil {
 		t.Error("a layout with parameters at any place is taken")
+	}
+}
+
+// TestFactoredStep compares updates with Adafactor's twin, vectors without decay, to the
+// same bits in every scope and by Apply.
+func TestFactoredStep(t *testing.T) {
+	e := testEngine(t)
+	var first map[string]string
+	for _, scope := range []bucket.Scope{bucket.ByTensor, bucket.Global} {
+		l, err := bucket.Partition(params, scope, bucket.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := bucket.NewStore(e, l, bucket.Gradient, bucket.Factors)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := config
+		c.Factored, c.Clip = true, 0
+		o, err := New(s, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(o.Release)
+		want := map[string][3][]float32{}
+		for i, p := range params {
+			w := optest.Random(p.Size(), uint64(i))
+			load(t, s, bucket.Weight, p.Name, w)
+			want[p.Name] = [3][]float32{w, make([]float32, p.R), make([]float32, p.C)}
+		}
+		for k := range 3 {
+			for i, p := range params {
+				g, x, decay := gradient(p, i, k), want[p.Name], c.WeightDecay
+				if p.Kind.Vector() {
+					decay = 0
+				}
+				load(t, s, bucket.Gradient, p.Name, g)
+				ref.Factored(x[0], x[1], x[2], g, 0.01, c.Beta2, c.Eps, decay, int64(k+1), 1)
+				if scope == bucket.Global && k == 2 {
+					place, _ := l.Place(p.Name)
+					o.Apply(place, 0, s.Whole(bucket.Gradient, p.Name), 0.01, 1)
+				}
+			}
+			if scope == bucket.Global && k == 2 {
+				o.Done()
+			} else if _, err := o.Step(bucket.Report{Norm: 1}, 0.01); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := map[string]string{}
+		for _, p := range params {
+			for _, state := range []bucket.State{bucket.Weight, bucket.Factors} {
+				b, err := s.Raw(state, p.Name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got[string(state)+"/"+p.Name] = string(b)
+			}
+			rows, columns := s.Factors(p.Name)
+			for i, x := range []tensor.Tensor{s.Weight(p.Name), rows, columns} {
+				v, err := e.Download(x)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := optest.Compare(v, want[p.Name][i], 1e-10); err != nil {
+					t.Errorf("%v: value %d of %s: %v", scope, i, p.Name, err)
+				}
+			}
+		}
+		if first == nil {
+			first = got
+		}
+		for name := range got {
+			if got[name] != first[name] {
+				t.Errorf("%v: %s has other bits", scope, name)
+			}
+		}
 	}
 }

@@ -135,10 +135,15 @@ func (o *AdamW) clip(r bucket.Report) (float64, error) {
 	if math.IsNaN(r.Norm) || math.IsInf(r.Norm, 0) {
 		return 0, &NonFiniteError{Step: o.steps + 1, Norm: r.Norm, Bucket: firstBad(r)}
 	}
-	if o.config.Clip > 0 && r.Norm > o.config.Clip {
-		return o.config.Clip / r.Norm, nil
+	return o.ClipScale(r.Norm), nil
+}
+
+// ClipScale is the factor that brings a finite norm down to the largest allowed.
+func (o *AdamW) ClipScale(norm float64) float64 {
+	if o.config.Clip > 0 && norm > o.config.Clip {
+		return o.config.Clip / norm
 	}
-	return 1, nil
+	return 1
 }
 
 // params are the next update's, without the decay.

@@ -29,7 +29,8 @@ type Settings struct {
 	Rows, SeqLen, Accumulate int // a micro-batch's, and micro-batches of a step
 	LogitsChunk              int // tokens whose logits exist at one time; 0: chosen
 	Checkpointing            bool
-	ProbeEvery               int // steps between probes; 0: never
+	InBackward               bool // gradients are applied as soon as they are resolved
+	ProbeEvery               int  // steps between probes; 0: never
 
 	Scope     bucket.Scope
 	Objective objective.Options     // but for the tasks' names and Shared

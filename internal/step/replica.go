@@ -36,12 +36,14 @@ type Replica struct {
 	Tokens     int64   // of their batches, padding not counted
 	Supervised int64   // of those, with a loss
 	Clip       float64 // the last step's clipping factor
+	Norm       float64 // of the last step's gradient, where the next is clipped by it
 
 	needs   Needs
 	ownRows bool
+	updater updater
 }
 
-// States are the values that a run keeps of a parameter.
+// States are the values of AdamW that a run keeps of a parameter.
 var States = []bucket.State{bucket.Weight, bucket.First, bucket.Second}
 
 // New opens the device and allocates everything that steps with the exchange need on
@@ -89,9 +91,13 @@ func newReplica(o Options) (*Replica, error) {
 }
 
 func (r *Replica) allocate() (err error) {
-	states := bucket.Training
+	r.updater = r.newUpdater()
+	states := r.States()[1:]
 	if r.needs.HostMoments {
-		states = []bucket.State{bucket.Gradient}
+		states = nil
+	}
+	if !r.Settings.InBackward {
+		states = append([]bucket.State{bucket.Gradient}, states...)
 	}
 	if r.Store, err = device.NewTypedStore(r.Engine, r.params(), r.Settings.Scope, r.rows(), r.Settings.Types, states...); err != nil {
 		return err
@@ -165,11 +171,12 @@ func (r *Replica) Shape(rows int) (err error) {
 // ResolverOptions say how the store's groups are resolved.
 func (r *Replica) ResolverOptions() bucket.Options {
 	o, set := r.Objective, r.Settings
+	updates, _ := r.updater.(bucket.Updater)
 	if o.Static() {
-		return bucket.Options{Objectives: 1}
+		return bucket.Options{Objectives: 1, Update: updates}
 	}
 	opt := bucket.Options{Objectives: len(r.Langs), Solver: o, InFlight: set.Objective.InFlight, Tokens: set.Rows * set.SeqLen,
-		Static: o.MayBeStatic(), Halves: set.Objective.Noise.Halves, Ghost: r.ghost(), Late: r.late()}
+		Static: o.MayBeStatic(), Halves: set.Objective.Noise.Halves, Ghost: r.ghost(), Late: r.late(), Update: updates, Whole: o.Elementwise() || set.Optim.Factored}
 	if !r.ownRows {
 		opt.Reuse = r.Model.Reusable()
 	}
@@ -233,6 +240,10 @@ func (t *Trainer) Release() {
 
 func (r *Replica) release() {
 	r.unshape()
+	if r.Adam != nil {
+		r.Adam.Release()
+		r.Adam = nil
+	}
 	if r.Store != nil {
 		r.Store.Release()
 	}

@@ -20,6 +20,7 @@ type State struct {
 	Tokens     int64           `json:"tokens"`
 	Supervised int64           `json:"supervised"`
 	Clip       float64         `json:"clip_scale"` // of the last step, which metric = "adam" looks at
+	Norm       float64         `json:"clip_norm,omitempty"`
 	Updates    int64           `json:"optimizer_updates"`
 	Method     string          `json:"method"`
 	Scope      string          `json:"scope"`
@@ -31,13 +32,13 @@ type State struct {
 // State is the replica's as it stands.
 func (r *Replica) State() State {
 	i := &r.Settings.Identity
-	return State{Step: r.Done, Tokens: r.Tokens, Supervised: r.Supervised, Clip: r.Clip, Updates: r.Adam.Steps(), Method: i.Method, Scope: i.Scope,
+	return State{Step: r.Done, Tokens: r.Tokens, Supervised: r.Supervised, Clip: r.Clip, Norm: r.Norm, Updates: r.Adam.Steps(), Method: i.Method, Scope: i.Scope,
 		Langs: r.Langs, Settings: i.Record, Objective: r.Objective.Snapshot()}
 }
 
 // SetState goes on from s.
 func (r *Replica) SetState(s State) error {
-	r.Done, r.Tokens, r.Supervised, r.Clip = s.Step, s.Tokens, s.Supervised, s.Clip
+	r.Done, r.Tokens, r.Supervised, r.Clip, r.Norm = s.Step, s.Tokens, s.Supervised, s.Clip, s.Norm
 	r.Adam.SetSteps(s.Updates)
 	return r.Objective.Restore(s.Objective)
 }
@@ -74,7 +75,7 @@ func (r *Replica) Entries(states []bucket.State, read func(bucket.State, string)
 			}
 			e := safetensors.Entry{Name: string(s) + "/" + p.Name, DType: r.stored(s, p), Shape: []int{p.R, p.C},
 				Data: func() ([]float32, error) { return read(s, p.Name) }}
-			if e.DType == safetensors.U8 { // blocks, which no other machine reads
+			if e.DType == safetensors.U8 { // bytes, which no other machine reads
 				e.Shape = []int{int(r.Store.Whole(s, p.Name).Bytes())}
 				e.Bytes = func() ([]byte, error) { return r.Store.Raw(s, p.Name) }
 			}
@@ -85,12 +86,12 @@ func (r *Replica) Entries(states []bucket.State, read func(bucket.State, string)
 }
 
 // stored is the type in files of a state of p, to the bit what the device holds: blocks
-// are bytes.
+// and factors are bytes.
 func (r *Replica) stored(s bucket.State, p bucket.Param) safetensors.DType {
 	switch d := r.Store.Type(s, p); {
 	case d == tensor.BF16:
 		return safetensors.BF16
-	case d.Blocks():
+	case d.Blocks(), s == bucket.Factors:
 		return safetensors.U8
 	}
 	return safetensors.F32

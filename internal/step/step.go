@@ -115,13 +115,20 @@ func (t *Trainer) try(ctx context.Context) (report.Step, error) {
 	return t.record(part.Batch, out, time.Since(start)), nil
 }
 
-// Update applies the resolved gradients of step n, of so many supervised tokens by
+// Update applies the resolved gradients of step n that are not applied yet, of so many supervised tokens by
 // language, and returns the factor by which clipping scaled them. A gradient that is
 // not finite changes nothing and is fault.ErrDiverged.
 func (r *Replica) Update(groups bucket.Report, n int, supervised []int) (clip float64, err error) {
 	if err := r.Diverged(groups, supervised); err != nil {
 		return 0, err
 	}
-	clip, err = r.Adam.Step(groups, r.LR(n))
+	clip, err = r.updater.finish(groups, n)
 	return clip, divergence(err)
 }
+
+// BeginUpdate opens the update that Update ends: gradients may be applied from the
+// backward pass on.
+func (r *Replica) BeginUpdate(n int, supervised []int) { r.updater.begin(n, supervised) }
+
+// Undo takes back what a step that has failed has applied.
+func (r *Replica) Undo() error { return fault.Classify(r.updater.undo()) }

@@ -65,14 +65,18 @@ func TestPackedStatesTrain(t *testing.T) {
 		return steps(t, tr, 12), values(t, tr, bucket.Weight)
 	}
 	exact, _ := run()
-	for _, modes := range [][]string{{"model.dtype=bf16"}, {"optim.moments=bf16"}, {"optim.moments=int8"}, {"model.dtype=bf16", "optim.moments=int8"}} {
+	for _, modes := range [][]string{{"optim.name=adafactor", "model.dtype=bf16"}, {"model.dtype=bf16"}, {"optim.moments=bf16"}, {"optim.moments=int8"}, {"model.dtype=bf16", "optim.moments=int8"}} {
 		losses, weights := run(modes...)
 		_, again := run(modes...)
 		if i := optest.Bits(weights, again); i >= 0 {
 			t.Errorf("%v: other bits the second time, at %d", modes, i)
 		}
 		fell, want := losses[0]-losses[11], exact[0]-exact[11]
-		if fell < 0.9*want || fell > 1.1*want {
+		least, most := 0.9, 1.1
+		if modes[0] == "optim.name=adafactor" { // another optimizer
+			least, most = 0.5, 2
+		}
+		if fell < least*want || fell > most*want {
 			t.Errorf("%v: the loss fell by %v, with float32 by %v", modes, fell, want)
 		}
 	}

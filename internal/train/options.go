@@ -86,10 +86,11 @@ func stepSettings(cfg *config.Config, c *corpus) (step.Settings, error) {
 	o := cfg.Optim
 	return step.Settings{
 		Rows: cfg.Batch.Rows, SeqLen: cfg.Batch.SeqLen, Accumulate: cfg.Batch.Accumulate, LogitsChunk: cfg.Batch.LogitsChunk,
-		Checkpointing: cfg.Memory.Checkpointing, ProbeEvery: cfg.Probe.Every,
+		Checkpointing: cfg.Memory.Checkpointing, InBackward: o.InBackward, ProbeEvery: cfg.Probe.Every,
 		Scope: scopeOf(cfg.Objective.Scope), Objective: objectiveOptions(cfg, langs, c.trainTokens(langs)),
 		Frozen: func(s model.Spec) bool { return frozen(cfg, s) }, KeepsBase: cfg.KeepsBase(), Base: base, Types: stateTypes(cfg),
-		Optim: optim.Config{Beta1: o.Betas[0], Beta2: o.Betas[1], Eps: o.Eps, WeightDecay: o.WeightDecay, Clip: o.Clip, Seed: cfg.Run.Seed},
+		Optim: optim.Config{Beta1: o.Betas[0], Beta2: o.Betas[1], Eps: o.Eps, WeightDecay: o.WeightDecay, Clip: o.Clip, Seed: cfg.Run.Seed,
+			Factored: o.Name == config.Adafactor},
 		Schedule: optim.Schedule{Shape: schedules[cfg.Schedule.Kind], LR: o.LR, MinRatio: cfg.Schedule.MinRatio,
 			Warmup: warmup(cfg.Schedule, c.steps), Total: int64(c.steps)},
 		Identity: identity(cfg),

@@ -20,14 +20,17 @@ func TestPlanIsMeasured(t *testing.T) {
 	gpu.KeepDevices(false)
 	defer gpu.KeepDevices(true)
 	for name, overrides := range map[string][]string{
-		"mean":       {`objective.method="mean"`},
-		"pcgrad":     {`objective.method="pcgrad"`},
-		"global":     {`objective.method="mgda"`, `objective.scope="global"`, "objective.in_flight=2"},
-		"graddrop":   {`objective.method="graddrop"`, `objective.scope="tensor"`},
-		"accumulate": {`objective.method="pcgrad"`, "batch.accumulate=2"},
-		"probe":      {`objective.method="cagrad"`, "probe.every=1"},
-		"checkpoint": {`objective.method="pcgrad"`, "memory.checkpointing=true"},
-		"packed":     {`objective.method="pcgrad"`, "model.dtype=bf16", "optim.moments=int8"},
+		"mean":             {`objective.method="mean"`},
+		"pcgrad":           {`objective.method="pcgrad"`},
+		"global":           {`objective.method="mgda"`, `objective.scope="global"`, "objective.in_flight=2"},
+		"graddrop":         {`objective.method="graddrop"`, `objective.scope="tensor"`},
+		"accumulate":       {`objective.method="pcgrad"`, "batch.accumulate=2"},
+		"probe":            {`objective.method="cagrad"`, "probe.every=1"},
+		"checkpoint":       {`objective.method="pcgrad"`, "memory.checkpointing=true"},
+		"packed":           {`objective.method="pcgrad"`, "model.dtype=bf16", "optim.moments=int8"},
+		"factored":         {`objective.method="pcgrad"`, "model.dtype=bf16", "optim.name=adafactor", "optim.in_backward=true"},
+		"applied":          {`objective.method="pcgrad"`, "model.dtype=bf16", "optim.moments=int8", "optim.in_backward=true"},
+		"applied-in-place": {`objective.method="mean"`, "optim.in_backward=true"},
 	} {
 		for tied, make := range map[bool]func(testing.TB, map[string]string) string{true: traintest.Run, false: traintest.UntiedRun} {
 			t.Run(fmt.Sprint(name, " tied ", tied), func(t *testing.T) {

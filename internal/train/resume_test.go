@@ -38,6 +38,8 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 		{"pcgrad", "layer", 1, []string{`model.freeze=["*embed*", "*norm*"]`}},
 		{"upgrad", "layer", 1, []string{"model.dtype=bf16", "optim.moments=int8", `model.freeze=["*layers.0.mlp*"]`}},
 		{"mean", "tensor", 2, []string{"optim.moments=bf16"}},
+		{"upgrad", "global", 1, []string{"optim.name=adafactor", "model.dtype=bf16", "optim.in_backward=true"}},
+		{"pcgrad", "tensor", 1, []string{"optim.in_backward=true", "optim.clip=0.1", "optim.moments=int8"}},
 	} {
 		t.Run(fmt.Sprintf("%s-%s-%d", c.method, c.scope, c.accumulate), func(t *testing.T) {
 			overrides := []string{"objective.method=" + c.method, "objective.scope=" + c.scope, fmt.Sprintf("batch.accumulate=%d", c.accumulate), "batch.rows=3", "schedule.steps=4", "eval.every=2", "optim.lr=0.05", "schedule.warmup=0"}

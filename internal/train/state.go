@@ -19,7 +19,6 @@ import (
 	"concord/internal/report"
 	"concord/internal/rundir"
 	"concord/internal/safetensors"
-	"concord/internal/step"
 )
 
 const (
@@ -59,7 +58,7 @@ func (t *Trainer) save(ctx context.Context, dir string, s state) error {
 	saved, err := checkpoint.Save(path, s.Step, []checkpoint.File{
 		{Name: stateFile, Write: func(w io.Writer) error { return json.NewEncoder(w).Encode(s) }},
 		{Name: tensorsFile, Write: func(w io.Writer) error {
-			return safetensors.Encode(w, slices.Concat(t.Replica.Entries(step.States, t.exchange.Reader(ctx)), t.exchange.Entries(), t.exchange.LocalEntries()), nil)
+			return safetensors.Encode(w, slices.Concat(t.Replica.Entries(t.States(), t.exchange.Reader(ctx)), t.exchange.Entries(), t.exchange.LocalEntries()), nil)
 		}},
 	})
 	if err != nil {

@@ -1,0 +1,298 @@
+package bucket
+
+import (
+	"fmt"
+
+	"concord/gpu"
+	"concord/internal/param"
+	"concord/tensor"
+)
+
+// Updater applies a step's gradients as they are resolved, so that no whole gradient
+// exists. It is called from the goroutine of the backward pass. The backward pass has
+// recorded all that reads the weights of a group before the group is handed over.
+type Updater interface {
+	// Group comes before the gradients of group i, which rep tells of. norm2 is the
+	// squared norm of the group's gradient, waited for where no Gram tells it
+	// (rep.Normed). An error ends the step: nothing is applied any more.
+	Group(i int, rep BucketReport, norm2 func() (float64, error)) error
+	// Apply records the update of the parameter p from element at on, padding included,
+	// by its gradient there, (1, n). at and n are multiples of 64, and of p.Align. The
+	// gradient's memory is used again afterwards.
+	Apply(p Place, at int, gradient tensor.Tensor)
+}
+
+// appliedPiece is how many elements of a combined gradient exist at a time, where the
+// operation that makes it can be cut.
+const appliedPiece = 1 << 20
+
+// applied is where gradients lie that an Updater takes: those that the backward pass
+// writes in place by a plan, as rows do, and the combined ones of one parameter, or a
+// piece of it, at a time.
+type applied struct {
+	plan    memoryPlan
+	slots   []*gpu.Buffer
+	scratch tensor.Tensor
+	waiting []int          // complete groups written in place whose weights may still be read
+	segment string         // of the parameter written last
+	norms   []pendingNorm2 // of what was applied
+}
+
+// pendingNorm2 is a part of a group's squared norm that is on its way.
+type pendingNorm2 struct {
+	group int
+	sums  *tensor.PendingSums
+}
+
+// applies says that gradients go to an Updater.
+func (r *Resolver) applies() bool { return r.opt.Update != nil }
+
+// segmentOf names the part of the backward pass that p's gradient comes from: it has
+// recorded all that reads a part's weights before it asks for a gradient of another.
+func segmentOf(p Param) string {
+	switch {
+	case p.Layer != param.NoLayer:
+		return layerName(p.Layer)
+	case p.Kind.Vector(): // weight and bias of the final norm
+		return "final norm"
+	}
+	return p.Name
+}
+
+func (a *applied) allocate(r *Resolver) {
+	if !r.applies() {
+		return
+	}
+	e := r.store.Engine
+	if r.inPlaceOnly() || r.opt.Static {
+		a.plan = a.planFor(r)
+		for _, size := range a.plan.own {
+			a.slots = append(a.slots, e.Dev.NewBuffer(gpu.RoleGradients, "gradients being applied", size))
+		}
+		return
+	}
+	most := 0
+	for _, b := range r.store.Layout.Buckets {
+		for _, p := range b.Params {
+			n := p.Extent()
+			if !r.opt.Whole && !r.isGhost(p.Param) {
+				n = min(n, appliedPiece)
+			}
+			most = max(most, n)
+		}
+	}
+	a.scratch = e.New(gpu.RoleGradients, "gradient being applied", 1, most)
+}
+
+// planFor places the gradients that are written in place: they live as rows would.
+func (a *applied) planFor(r *Resolver) memoryPlan {
+	var needs []need
+	for _, name := range r.store.Layout.order {
+		p := r.store.place(name)
+		n := need{name: name, group: r.groupOf(p), bytes: tensor.F32.Bytes(int64(p.Extent())), uses: p.uses(), segment: segmentOf(p.Param)}
+		if r.isLate(p.Param, 1) { // in some steps it is not, and then the first to be written
+			n.uses = 2
+		}
+		needs = append(needs, n)
+	}
+	inFlight := r.opt.InFlight
+	if r.inPlaceOnly() {
+		inFlight = 1
+	}
+	return planMemory(needs, nil, inFlight, r.store.Layout.Global, r.store.Engine.Dev.Info().Limits.MaxBufferSize)
+}
+
+func (a *applied) release() {
+	for _, b := range a.slots {
+		b.Release()
+	}
+	if a.scratch.Buf != nil {
+		a.scratch.Buf.Release()
+	}
+}
+
+// gradient is p's one gradient, (1, Extent).
+func (a *applied) gradient(p Place) tensor.Tensor {
+	n := p.Extent()
+	if a.slots == nil {
+		return tensor.Tensor{Buf: a.scratch.Buf, R: 1, C: n, LD: n}
+	}
+	s := a.plan.spots[p.Name]
+	return tensor.Tensor{Buf: a.slots[s.region], Offset: s.offset, R: 1, C: n, LD: n}
+}
+
+// clear makes the padding of p's gradient zero, which operations leave alone.
+func (a *applied) clear(r *Resolver, p Place) {
+	if (p.C != p.LD() || p.R*p.LD() != p.Extent()) && r.store.Engine.Dev.Err() == nil {
+		r.store.Engine.Dev.Zero(a.gradient(p).View())
+	}
+}
+
+// enter hands over the groups that wait for the backward pass to leave their part.
+func (a *applied) enter(r *Resolver, segment string) {
+	if a.segment == segment {
+		return
+	}
+	a.segment = segment
+	for _, i := range a.waiting {
+		r.apply(i, nil)
+	}
+	a.waiting = a.waiting[:0]
+}
+
+// static resolves a complete group that was written in place, of a step without a
+// solver or of static weights.
+func (r *Resolver) static(i int) {
+	r.reports[i] = r.staticReport(i)
+	if r.applies() {
+		r.applied.waiting = append(r.applied.waiting, i)
+	}
+}
+
+// apply hands over group i, whose gradients are written in place, or are combined as s
+// says.
+func (r *Resolver) apply(i int, s *Solution) {
+	if r.settleNorms(); r.err != nil {
+		return
+	}
+	err := r.opt.Update.Group(i, r.reports[i], func() (float64, error) { return r.norm2Of(i, s) })
+	if err != nil {
+		r.fail(fmt.Errorf("bucket: %q: %w", r.store.Layout.Groups[i].Name, err))
+		return
+	}
+	r.store.Engine.Dev.Span("optimizer")
+	inPlace := s == nil
+	if inPlace && !r.reports[i].normed {
+		r.applied.norms = append(r.applied.norms, pendingNorm2{i, r.startNorm2(i)})
+	}
+	r.eachGradient(i, s, func(p Place, at int, g tensor.Tensor) {
+		if !inPlace && !r.reports[i].normed {
+			r.applied.norms = append(r.applied.norms, pendingNorm2{i, r.store.Engine.SumSquares(r.sums, g)})
+		}
+		r.opt.Update.Apply(p, at, g)
+	})
+	r.store.Engine.Dev.Span("backward")
+}
+
+// eachGradient calls f with the gradients of group i, one after the other in the same
+// memory where they are combined.
+func (r *Resolver) eachGradient(i int, s *Solution, f func(p Place, at int, g tensor.Tensor)) {
+	for _, b := range r.store.Layout.Groups[i].Buckets {
+		for _, p := range r.store.Layout.Buckets[b].Params {
+			g := r.applied.gradient(p)
+			if s == nil {
+				f(p, 0, g)
+				continue
+			}
+			if s.Elements != nil || r.isGhost(p.Param) || r.applied.slots != nil {
+				r.applied.clear(r, p)
+				r.combine(p, *s)
+				f(p, 0, g)
+				continue
+			}
+			r.combinePieces(p, *s, func(at int, g tensor.Tensor) { f(p, at, g) })
+		}
+	}
+}
+
+// combinePieces makes p's gradient from its rows piece by piece.
+func (r *Resolver) combinePieces(p Place, s Solution, f func(at int, g tensor.Tensor)) {
+	w := r.rowWeights(s.Weights)
+	for _, x := range r.rowParts(p) {
+		from := x.lo * p.LD()
+		to := from + x.R*p.LD()
+		end := to
+		if x.lo+x.R == p.R {
+			end = p.Extent()
+		}
+		for at := from; at < end; at += appliedPiece {
+			rows := flatten(x.TaskGrads)
+			rows.Offset += tensor.F32.Bytes(int64(at - from))
+			rows.C = min(appliedPiece, to-at)
+			f(at, r.combinePiece(rows, w, min(appliedPiece, end-at)))
+		}
+	}
+}
+
+// combinePiece makes n elements of a gradient, of which rows.C come from rows and the
+// rest is padding.
+func (r *Resolver) combinePiece(rows tensor.TaskGrads, w []float32, n int) tensor.Tensor {
+	g := tensor.Tensor{Buf: r.applied.scratch.Buf, R: 1, C: n, LD: n}
+	if rows.C < n {
+		r.store.Engine.Dev.Zero(g.View())
+	}
+	rows.LD = rows.C
+	r.store.Engine.Combine(tensor.Tensor{Buf: g.Buf, R: 1, C: rows.C, LD: rows.C}, rows, w, false)
+	return g
+}
+
+// norm2Of waits for the squared norm of group i's gradient, which its report then has.
+func (r *Resolver) norm2Of(i int, s *Solution) (float64, error) {
+	rep := &r.reports[i]
+	if rep.normed {
+		return rep.Norm2, nil
+	}
+	var pending []*tensor.PendingSums
+	if s == nil {
+		pending = append(pending, r.startNorm2(i))
+	} else {
+		r.eachGradient(i, s, func(_ Place, _ int, g tensor.Tensor) { pending = append(pending, r.store.Engine.SumSquares(r.sums, g)) })
+	}
+	sum := 0.0
+	for _, p := range pending {
+		x, err := p.Wait()
+		if err != nil {
+			return 0, err
+		}
+		sum += total(x)
+	}
+	rep.Norm2, rep.normed = sum, true
+	return sum, nil
+}
+
+// startNorm2 starts the squared norms of group i's gradients, which are in place.
+func (r *Resolver) startNorm2(i int) *tensor.PendingSums {
+	var all []tensor.Tensor
+	r.eachGradient(i, nil, func(_ Place, _ int, g tensor.Tensor) { all = append(all, g) })
+	return r.store.Engine.SumSquares(r.sums, all...)
+}
+
+// settleNorms waits for the norms of what was applied.
+func (r *Resolver) settleNorms() {
+	for _, n := range r.applied.norms {
+		x, err := n.sums.Wait()
+		if err != nil {
+			r.fail(err)
+			break
+		}
+		r.reports[n.group].Norm2 += total(x)
+	}
+	r.applied.norms = r.applied.norms[:0]
+}
+
+func total(x []float64) (sum float64) {
+	for _, v := range x {
+		sum += v
+	}
+	return sum
+}
+
+// finish hands over what is left and waits for the norms.
+func (a *applied) finish(r *Resolver) {
+	a.enter(r, "")
+	r.settleNorms()
+}
+
+// sumsScratch is for the norms of what is applied at a time.
+func (r *Resolver) sumsScratch() tensor.Tensor {
+	if !r.applies() {
+		return r.store.Engine.SumSquaresScratch(r.gradients()...)
+	}
+	var all []tensor.Tensor
+	for _, b := range r.store.Layout.Buckets {
+		for _, p := range b.Params {
+			all = append(all, tensor.Tensor{R: 1, C: p.Extent(), LD: p.Extent()})
+		}
+	}
+	return r.store.Engine.SumSquaresScratch(all...)
+}
