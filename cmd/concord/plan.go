@@ -45,11 +45,16 @@ func (c *planCmd) Run() error {
 	if err != nil {
 		return err
 	}
+	variants, err := p.Variants(gpu.AdapterType(c.Kind))
+	if err != nil {
+		return err
+	}
 	if c.JSON {
 		return printJSON(struct {
-			Run   train.Plan         `json:"run"`
-			Cards []train.MemoryPlan `json:"cards"`
-		}{p.Check, plans})
+			Run      train.Plan         `json:"run"`
+			Cards    []train.MemoryPlan `json:"cards"`
+			Variants []train.Variant    `json:"variants"`
+		}{p.Check, plans, variants})
 	}
 	report.Warn(os.Stdout, p.Check.Warnings)
 	fmt.Printf(" run     %d steps of %d rows × %d tokens, %d languages\n", p.Check.Steps, p.Check.Rows, p.Check.SeqLen, p.Check.Trained)
@@ -61,6 +66,12 @@ func (c *planCmd) Run() error {
 	}
 	for _, m := range plans {
 		fmt.Printf(" card    %s\n", m)
+		if m.Fit != "" {
+			fmt.Printf("         %s\n", m.Fit)
+		}
+	}
+	for _, v := range variants {
+		fmt.Printf(" needs   %-10s %s\n", smallestCard(v.Peak), v)
 	}
 	if !plans[0].Fits {
 		for _, fix := range lessMemory(m, cfg) {
@@ -68,6 +79,16 @@ func (c *planCmd) Run() error {
 		}
 	}
 	return nil
+}
+
+// smallestCard is the first of cards on which a run of that peak fits.
+func smallestCard(peak int64) string {
+	for _, gb := range cards {
+		if peak <= int64(share*float64(gb<<30)) {
+			return fmt.Sprintf("%d GB", gb)
+		}
+	}
+	return fmt.Sprintf("> %d GB", cards[len(cards)-1])
 }
 
 // lessMemory lists lines of the run file that take less.

@@ -286,10 +286,13 @@ type Device struct {
 	ReadTimeout Seconds `toml:"read_timeout" range:"1,86400" eg:"120"`
 }
 
-// Memory trades time for device memory. The results stay the same, to the last bit.
+// Memory trades time for device memory, with the same results.
 type Memory struct {
 	// Keeps of each layer only its input and computes the rest again in the backward pass: a third more time, the least activations.
 	Checkpointing bool `toml:"checkpointing" eg:"true"`
+	// "auto" chooses what the step needs to fit the device, when the run starts: checkpointing, a shorter logits_chunk, gram = "ghost", and
+	// micro-batches of the same batch. Keys that the run file has stay. The choice is said, and a resume keeps it.
+	Fit Fit `toml:"fit" one:"off,auto" eg:"auto"`
 }
 
 // Cluster is a run on many machines. It is one when Listen is given.
@@ -373,6 +376,7 @@ func Default() *Config {
 		Eval:       Eval{First: true, Last: true},
 		Checkpoint: Checkpoint{Every: 100, Keep: 2, Best: true},
 		Log:        Log{Every: 10},
+		Memory:     Memory{Fit: FitOff},
 		Device:     Device{Autotune: true, ReadTimeout: 120},
 		Cluster: Cluster{Workers: 1, Resolve: ResolveExact, Sync: SyncGradients, OuterLR: 0.7, OuterMoment: 0.5, Shares: SharesSpeed, Deadline: true,
 			CheckEvery: 100, Silence: 3, JoinHours: 24},

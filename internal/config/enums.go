@@ -84,6 +84,15 @@ const (
 	OverlongError    Overlong = "error"
 )
 
+// Fit says who makes a step fit the device.
+type Fit string
+
+// Nobody, or the start of the run.
+const (
+	FitOff  Fit = "off"
+	FitAuto Fit = "auto"
+)
+
 // AdapterKind is the kind of an adapter; "" trains the model itself.
 type AdapterKind string
 

@@ -27,6 +27,10 @@ func RunAt(ctx context.Context, cfg *config.Config, open func(run string) (store
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Memory.Fit == config.FitAuto {
+		return nil, &config.Error{Where: cfg.Where("memory.fit"), Msg: `memory.fit: equal machines start with the same settings, and "auto" would choose by the device`,
+			Fix: `fit = "off", and checkpointing = true where a device is small`}
+	}
 	t, err := newTrainer(cfg, corpus, nil, ui.warn(), false)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"concord/bucket"
 	"concord/gpu"
@@ -34,6 +35,7 @@ type MemoryPlan struct {
 	Why      string           `json:"why,omitempty"` // it does not fit
 	Rows     int              `json:"rows"`          // batch.rows of the run file
 	MostRows int              `json:"most_rows"`     // that fit; 0: not even one
+	Fit      string           `json:"fit,omitempty"` // what memory.fit = "auto" chooses
 }
 
 // Planner plans one run's memory on devices that are not there.
@@ -66,6 +68,23 @@ const maxPlannedRows = 4096
 // has them, and what saving takes, on a device that accounts for memory and does nothing.
 // What is refused there would be refused on the card, by the same code.
 func (p *Planner) On(c Card) (MemoryPlan, error) {
+	if p.cfg.Memory.Fit != config.FitAuto {
+		return p.on(c)
+	}
+	var said strings.Builder
+	cfg, err := fitOn(p.cfg, p.corpus, c, &said)
+	if errors.Is(err, gpu.ErrOutOfMemory) {
+		return p.on(c)
+	}
+	if err != nil {
+		return MemoryPlan{}, err
+	}
+	out, err := (&Planner{cfg: cfg, corpus: p.corpus}).on(c)
+	out.Fit = strings.TrimPrefix(strings.TrimSpace(said.String()), "concord: ")
+	return out, err
+}
+
+func (p *Planner) on(c Card) (MemoryPlan, error) {
 	out := MemoryPlan{Card: c.Name, Budget: c.Memory, Rows: p.cfg.Batch.Rows}
 	m, err := p.try(c, p.cfg.Batch.Rows)
 	switch {

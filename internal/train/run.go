@@ -105,6 +105,9 @@ func Run(ctx context.Context, cfg *config.Config, ui UI) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg, err = fit(cfg, c, ui.warn()); err != nil {
+		return nil, err
+	}
 	l, err := newLock(cfg, cfg.OutDir()) // before the first step: later edits of the files are noticed
 	if err != nil {
 		return nil, err

@@ -109,7 +109,7 @@ func comparable(c *config.Config, of func(*config.Config) config.Cluster) (map[s
 	p.Eval.Every, p.Eval.Last, p.Model.SaveDtype = 0, false, ""
 	none := config.Config{}
 	p.Checkpoint, p.Log, p.Cluster = none.Checkpoint, none.Log, of(c)
-	p.Memory.Checkpointing = false // the same bits with and without
+	p.Memory = none.Memory // the same bits with and without checkpointing; what fit has chosen stands elsewhere
 	out := map[string]string{}
 	for _, v := range p.Values() {
 		b, err := json.Marshal(v.Value)

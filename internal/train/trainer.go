@@ -49,6 +49,9 @@ func openTrainer(cfg *config.Config, warn io.Writer, ownRows bool) (*Trainer, er
 	if err != nil {
 		return nil, err
 	}
+	if cfg, err = fit(cfg, c, warn); err != nil {
+		return nil, err
+	}
 	t, err := newTrainer(cfg, c, nil, warn, ownRows)
 	if err != nil {
 		return nil, err
