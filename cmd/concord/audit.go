@@ -21,7 +21,7 @@ type auditCmd struct {
 	Steps    int           `help:"Steps of a run on all languages; default: from the budget, at most the run file's." placeholder:"N"`
 	Seeds    int           `default:"12" help:"Most seeds that judge; as many are made as tell differences of the margin." placeholder:"N"`
 	Margin   float64       `default:"0.01" help:"Bits per byte below which a difference does not matter." placeholder:"BITS"`
-	Remedies bool          `help:"Try remedies also where no language is hurt."`
+	Remedies string        `enum:"hurt,all,none" default:"hurt" help:"When remedies are tried: where a language is hurt, in any case (all), or never (none)." placeholder:"WHEN"`
 	Controls bool          `help:"Also data whose outcome is known: two contradictory languages, and one language divided in two."`
 	Out      string        `help:"The audit's folder; default: RUN.DIR/NAME-audit. The same command goes on there." placeholder:"DIR"`
 	JSON     bool          `help:"Print the report as JSON instead of text."`
@@ -49,7 +49,8 @@ func (c *auditCmd) Run() error {
 	}
 	ctx, stop := interruptible(stoppingRun + "; the same command goes on")
 	defer stop()
-	rep, err := audit.Run(ctx, audit.Options{RunFile: c.RunFile, Overrides: c.Override, Out: c.Out, Budget: c.Budget, Tokens: c.Tokens, Steps: c.Steps, Seeds: c.Seeds, Margin: c.Margin,
+	rep, err := audit.Run(ctx, audit.Options{RunFile: c.RunFile, Overrides: c.Override, Out: c.Out, Budget: c.Budget, Tokens: c.Tokens,
+		Steps: c.Steps, Seeds: c.Seeds, Margin: c.Margin,
 		Remedies: c.Remedies, Controls: c.Controls, Command: report.Command(os.Args[1:]...)}, screen(c.JSON))
 	if errors.Is(err, train.ErrInterrupted) {
 		return fmt.Errorf("%w:\n  %s\n  what there is so far: %s", err, report.Command(os.Args[1:]...), filepath.Join(c.Out, "report.html"))

@@ -40,10 +40,17 @@ type Options struct {
 	Steps     int           // of a run on all languages; 0: from the budget
 	Seeds     int           // most that judge; 0 is 12
 	Margin    float64       // bits per byte below which a difference does not matter; 0 is 0.01
-	Remedies  bool          // try remedies also where no language is hurt
+	Remedies  string        // when they are tried: "" and RemediesHurt where a language is hurt, RemediesAll in any case, RemediesNone never
 	Controls  bool          // also constructed data, on which the outcome is known
 	Command   string        // as the user typed it, for the report
 }
+
+// When remedies are tried.
+const (
+	RemediesHurt = "hurt"
+	RemediesAll  = "all"
+	RemediesNone = "none"
+)
 
 // defaults and bounds of options.
 const (

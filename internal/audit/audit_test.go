@@ -72,8 +72,9 @@ func TestTransfer(t *testing.T) {
 	a := &audit{lr: 1, results: map[string]*Result{}, langs: []string{"x", "y"}, o: Options{}}
 	s := a.gradients()[0]
 	r := &Result{Spec: s, Langs: []string{"x", "y"}}
+	r.Grams = []report.Gram{gram(1, 7), gram(2, -7), gram(3, 7)} // before the metric has settled
 	for i, n := range []float64{0, 0.1, -0.1, 0.05, -0.05, 0} {
-		r.Grams = append(r.Grams, gram(i+1, n))
+		r.Grams = append(r.Grams, gram(i+4, n))
 	}
 	a.results[s.Slug()] = r
 	tr := a.transfer()
@@ -86,7 +87,7 @@ func TestTransfer(t *testing.T) {
 	if want := math.Sqrt(6*2*0.01) / 48; math.Abs(float64(tr.Floor[0][1])-want) > 1e-9 || !tr.clear(0, 1) || tr.clear(0, 0) {
 		t.Errorf("floor %v, want %v; error %v", tr.Floor[0][1], want, tr.Error[0][1])
 	}
-	if l := tr.Layers; len(l) != 2 || float64(l[0].Mean) >= 0 || float64(l[1].Mean) <= 0 || l[0].Conflict != 1 || l[1].Conflict != 0 || len(tr.Periods) != 3 {
+	if l := tr.Layers; len(l) != 2 || float64(l[0].Mean) >= 0 || float64(l[1].Mean) <= 0 || l[0].Conflict != 1 || l[1].Conflict != 0 || len(tr.Periods) != 3 || tr.From != 4 || tr.Snapshots != 6 {
 		t.Errorf("layers %+v, periods %+v", l, tr.Periods)
 	}
 }
@@ -232,11 +233,47 @@ func TestRemediesRun(t *testing.T) {
 	}
 }
 
+// TestControlFindings: a positive control passes where both languages are found to be hurt, a
+// negative one where none is, and neither before it is finished.
+func TestControlFindings(t *testing.T) {
+	made := func(seeds int, hurt float64) *audit {
+		a := &audit{lr: 1, seed: 1, o: Options{Margin: 0.01, Seeds: 3}, results: map[string]*Result{}, controls: map[string]*control{}}
+		for _, data := range []string{positive, negative} {
+			a.controls[data] = &control{langs: []string{"x", "y"}}
+			for i := range seeds {
+				noise := 0.002 * float64(i)
+				for _, s := range append(a.judging(data, i, i+1), a.tuning(data)...) {
+					r := &Result{Spec: s, Bits: map[string]float64{"x": 1, "y": 1}, ByLang: map[string]int{"x": 1, "y": 1}}
+					if s.Arm == armMixture {
+						r.Bits = map[string]float64{"x": 1 + hurt + noise, "y": 1 + hurt - noise}
+					}
+					if a.results[s.Slug()] == nil {
+						a.results[s.Slug()] = r
+					}
+				}
+			}
+		}
+		return a
+	}
+	for _, c := range []struct {
+		hurt     float64
+		pos, neg bool
+	}{{0.5, true, false}, {0, false, true}} {
+		got := made(3, c.hurt).controlFindings()
+		if len(got) != 2 || got[0].Pass == nil || *got[0].Pass != c.pos || got[1].Pass == nil || *got[1].Pass != c.neg {
+			t.Errorf("hurt by %v: %+v", c.hurt, got)
+		}
+	}
+	if got := made(2, 0.5).controlFindings(); got[0].Pass != nil || !strings.Contains(got[0].Text, "2 of 3") {
+		t.Errorf("of two seeds: %+v", got[0])
+	}
+}
+
 // Contradictory languages have the same prompts and other answers; halves of a language
 // have all of its documents, each once.
 func TestControlData(t *testing.T) {
-	a := pairs(0, 50, func(string) string { return " x" })
-	b := pairs(0, 50, func(string) string { return " y" })
+	a := pairs(0, 50, " x")
+	b := pairs(0, 50, " y")
 	if bytes.Equal(a, b) || strings.ReplaceAll(string(b), " y", " x") != string(a) {
 		t.Error("the prompts differ")
 	}

@@ -44,22 +44,26 @@ func forest(rows []dot, margin float64, caption string) template.HTML {
 	s := scale{low - pad, high + pad, forestLabel, forestWidth - 10}
 	bottom := float64(forestRow*len(rows) + 8)
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg class="forest" viewBox="0 0 %d %.0f" role="img" aria-label="%s">`, forestWidth, bottom+36, html.EscapeString(caption))
+	fmt.Fprintf(&b, `<svg class="forest" viewBox="0 0 %d %.0f" role="img" aria-label="%s">`, forestWidth, bottom+36,
+		html.EscapeString(caption))
 	if margin > 0 {
 		fmt.Fprintf(&b, `<rect class="band" x="%.1f" y="4" width="%.1f" height="%.1f"/>`, s.at(-margin), s.at(margin)-s.at(-margin), bottom-4)
 	}
 	for _, t := range ticks(s.lo, s.hi) {
-		fmt.Fprintf(&b, `<line class="grid" x1="%.1f" x2="%.1f" y1="4" y2="%.1f"/><text class="tick" x="%.1f" y="%.1f">%.3g</text>`, s.at(t), s.at(t), bottom, s.at(t), bottom+14, t)
+		fmt.Fprintf(&b, `<line class="grid" x1="%.1f" x2="%.1f" y1="4" y2="%.1f"/><text class="tick" x="%.1f" y="%.1f">%.3g</text>`, s.at(t),
+			s.at(t), bottom, s.at(t), bottom+14, t)
 	}
 	fmt.Fprintf(&b, `<line class="zero" x1="%.1f" x2="%.1f" y1="4" y2="%.1f"/>`, s.at(0), s.at(0), bottom)
 	for i, r := range rows {
 		y := float64(forestRow*i + forestRow/2 + 6)
 		fmt.Fprintf(&b, `<text class="label" x="%d" y="%.1f">%s</text>`, forestLabel-12, y+4, html.EscapeString(r.name))
 		if !math.IsNaN(float64(r.d.Lo)) {
-			fmt.Fprintf(&b, `<line class="bar %s" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>`, r.class, s.at(float64(r.d.Lo)), s.at(float64(r.d.Hi)), y, y)
+			fmt.Fprintf(&b, `<line class="bar %s" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>`, r.class, s.at(float64(r.d.Lo)),
+				s.at(float64(r.d.Hi)), y, y)
 		}
 		if !math.IsNaN(float64(r.d.Mean)) {
-			fmt.Fprintf(&b, `<circle class="dot %s" cx="%.1f" cy="%.1f" r="4.5"><title>%s %s</title></circle>`, r.class, s.at(float64(r.d.Mean)), y, html.EscapeString(r.name), r.d)
+			fmt.Fprintf(&b, `<circle class="dot %s" cx="%.1f" cy="%.1f" r="4.5"><title>%s %s</title></circle>`, r.class, s.at(float64(r.d.Mean)),
+				y, html.EscapeString(r.name), r.d)
 		}
 	}
 	fmt.Fprintf(&b, `<text class="tick" x="%.1f" y="%.1f">%s</text></svg>`, (s.from+s.to)/2, bottom+30, html.EscapeString(caption))
@@ -125,7 +129,8 @@ func (t *Transfer) heat() template.HTML {
 				opacity = 0.06
 			}
 			fmt.Fprintf(&b, `<rect class="%s" x="%d" y="%d" width="%d" height="%d" fill-opacity="%.2f"><title>a step of %s on %s: %.3f ± %s</title></rect><text class="tick in" x="%d" y="%d">%.2f</text>`,
-				colour, heatLabel+j*heatCell+1, y+1, heatCell-2, heatHeight-2, opacity, html.EscapeString(t.Langs[j]), html.EscapeString(l), v, stats.Decimal(float64(t.Error[i][j]), 3),
+				colour, heatLabel+j*heatCell+1, y+1, heatCell-2, heatHeight-2, opacity, html.EscapeString(t.Langs[j]), html.EscapeString(l), v,
+				stats.Decimal(float64(t.Error[i][j]), 3),
 				heatLabel+j*heatCell+heatCell/2, y+heatHeight/2+4, v)
 		}
 	}
@@ -141,7 +146,8 @@ func (t *Transfer) bars() template.HTML {
 	}
 	s := scale{low, high, forestLabel, barWidth - 10}
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg class="forest" viewBox="0 0 %d %d" role="img" aria-label="mean effect by part of the model">`, barWidth, barRow*len(t.Layers)+40)
+	fmt.Fprintf(&b, `<svg class="forest" viewBox="0 0 %d %d" role="img" aria-label="mean effect by part of the model">`, barWidth,
+		barRow*len(t.Layers)+40)
 	for i, l := range t.Layers {
 		y, v := float64(barRow*i+4), float64(l.Mean)
 		if math.IsNaN(v) {
@@ -151,9 +157,11 @@ func (t *Transfer) bars() template.HTML {
 		if v < 0 {
 			colour = "bad"
 		}
-		fmt.Fprintf(&b, `<text class="label" x="%d" y="%.1f">%s</text><rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="%d"/>`, forestLabel-12, y+12, html.EscapeString(l.Name), colour, min(s.at(0), s.at(v)), y, math.Abs(s.at(v)-s.at(0))+0.5, barRow-6)
+		fmt.Fprintf(&b, `<text class="label" x="%d" y="%.1f">%s</text><rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="%d"/>`,
+			forestLabel-12, y+12, html.EscapeString(l.Name), colour, min(s.at(0), s.at(v)), y, math.Abs(s.at(v)-s.at(0))+0.5, barRow-6)
 		if low := float64(l.Lowest); !math.IsInf(low, 0) && low > -2 {
-			fmt.Fprintf(&b, `<circle class="dot even" cx="%.1f" cy="%.1f" r="3"><title>the lowest pair: a step of %s on %s, %.3f</title></circle>`, s.at(low), y+7, html.EscapeString(l.Pair[1]), html.EscapeString(l.Pair[0]), low)
+			fmt.Fprintf(&b, `<circle class="dot even" cx="%.1f" cy="%.1f" r="3"><title>the lowest pair: a step of %s on %s, %.3f</title></circle>`,
+				s.at(low), y+7, html.EscapeString(l.Pair[1]), html.EscapeString(l.Pair[0]), low)
 		}
 	}
 	bottom := float64(barRow*len(t.Layers) + 6)

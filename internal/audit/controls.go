@@ -16,25 +16,12 @@ import (
 	"concord/internal/train"
 )
 
-// Controls are runs whose outcome is known, made as the audit's own are: with the user's
-// model, steps and rate.
+// Controls are audits whose outcome is known, made as the audit itself is: with the user's
+// model, steps and rates.
 const (
-	positive = "positive control" // two constructed languages of which a method must save one
-	negative = "negative control" // one language of the user's, divided in two
+	positive = "positive control" // two constructed languages that must be found to be hurt
+	negative = "negative control" // one language of the user's, divided in two, which must not
 )
-
-// The languages of the positive control. They have the same prompts with contradictory
-// answers and nothing that tells them apart. The quiet one's answer is followed by a long
-// text that is always the same: soon only the answer's first tokens have a gradient, which
-// counts a hundredth in the language's mean loss, so the loud one's gradients are many times
-// as large.
-const loud, quiet = "loud", "quiet"
-
-// controlSeeds is the seeds of the positive control.
-const controlSeeds = 4
-
-// controlMethods must save the quiet language: they look at directions, not lengths.
-var controlMethods = []string{"mgda by global", "imtl-g by global"}
 
 // control is data of its own.
 type control struct {
@@ -76,22 +63,20 @@ func (a *audit) makeControls() error {
 	return nil
 }
 
+// makePositive makes two languages that have the same prompts with contradictory answers, and
+// nothing that tells them apart: alone each is learnt in a few steps, and a mixture can at
+// best be right half of the time.
 func (a *audit) makePositive(dir string) (*control, error) {
-	c := &control{base: clone(a.base), langs: []string{loud, quiet}}
+	c := &control{base: clone(a.base), langs: []string{"one", "its opposite"}}
 	c.base.Data.Source = nil
-	room := c.base.Batch.SeqLen
-	if n := c.base.Data.MaxLen; n > 0 {
-		room = min(room, n)
-	}
-	filler := strings.Repeat(" a b c d e f g h", 13)[:min(200, room/2)]
-	for i, answer := range []string{" x", " y" + filler} {
+	for i, answer := range []string{" wxyz", " stuv"} {
 		lang := c.langs[i]
 		for _, part := range []struct {
 			name     string
 			from, to int
 		}{{"train", 0, 400}, {"heldout", 400, 440}} {
 			path := filepath.Join(dir, lang+"."+part.name+".jsonl")
-			if err := safetensors.WriteFile(path, pairs(part.from, part.to, func(string) string { return answer })); err != nil {
+			if err := safetensors.WriteFile(path, pairs(part.from, part.to, answer)); err != nil {
 				return nil, train.DataError(err)
 			}
 		}
@@ -106,17 +91,18 @@ func fileSource(dir, lang string) config.Source {
 	if err != nil {
 		abs = dir
 	}
-	return config.Source{Lang: lang, Train: true, Path: config.Paths{filepath.Join(abs, lang+".train.jsonl")}, Heldout: config.Paths{filepath.Join(abs, lang+".heldout.jsonl")}}
+	return config.Source{Lang: lang, Train: true, Path: config.Paths{filepath.Join(abs, lang+".train.jsonl")},
+		Heldout: config.Paths{filepath.Join(abs, lang+".heldout.jsonl")}}
 }
 
-// pairs are the prompts of some numbers, as JSON lines with an answer to each. A number's
-// prompt is the same in all languages.
-func pairs(from, to int, answer func(prompt string) string) []byte {
+// pairs are the prompts of some numbers, as JSON lines with an answer. A number's prompt is
+// the same in all languages.
+func pairs(from, to int, answer string) []byte {
 	var b bytes.Buffer
 	for i := from; i < to; i++ {
 		k := uint64(i)*2654435761 + 97
 		prompt := string([]byte{byte('a' + k%13), byte('a' + k/13%13), byte('a' + k/169%13), ':'})
-		line, err := json.Marshal(map[string]string{"prompt": prompt, "completion": answer(prompt)})
+		line, err := json.Marshal(map[string]string{"prompt": prompt, "completion": answer})
 		if err != nil {
 			panic(err) // strings
 		}
@@ -191,19 +177,15 @@ func clone(c *config.Config) *config.Config {
 
 // nextControl is the next run of a control.
 func (a *audit) nextControl() (Spec, bool) {
-	var todo []Spec
-	for i := range controlSeeds {
-		for _, arm := range append([]string{armMixture}, controlMethods...) {
-			todo = append(todo, Spec{Arm: arm, LR: a.lr, Seed: a.seed + 1 + uint64(i), Data: positive})
+	for _, data := range []string{positive, negative} {
+		if s, ok := a.missing(a.tuning(data)); ok {
+			return s, true
+		}
+		if s, ok := a.missing(a.judging(data, 0, fewestSeeds)); ok {
+			return s, true
 		}
 	}
-	if s, ok := a.missing(todo); ok {
-		return s, true
-	}
-	if s, ok := a.missing(a.tuning(negative)); ok {
-		return s, true
-	}
-	return a.missing(a.judging(negative, 0, fewestSeeds))
+	return Spec{}, false
 }
 
 // Control is what a control showed.
@@ -218,48 +200,31 @@ func (a *audit) controlFindings() (out []Control) {
 	if a.controls == nil {
 		return nil
 	}
-	return []Control{a.positiveFinding(), a.negativeFinding()}
+	return []Control{
+		a.controlFinding(positive, "two languages with the same prompts and contradictory answers must both be found to be hurt", func(v Verdict) bool { return v == Hurt },
+			fmt.Sprintf("runs of %d steps cannot see even that (--steps, --budget)", a.plan.Steps)),
+		a.controlFinding(negative, "one language divided in two must not be found to be hurt by itself", func(v Verdict) bool { return v != Hurt },
+			"what is found to be hurt by little may be chance or slowness"),
+	}
 }
 
-// fiveDeviations is how clearly a method must save the quiet language.
-const fiveDeviations = 5
-
-func (a *audit) positiveFinding() Control {
-	c := Control{Name: positive}
-	var parts []string
+// controlFinding is one control's: every language's verdict must be right.
+func (a *audit) controlFinding(name, what string, right func(Verdict) bool, otherwise string) Control {
+	c := Control{Name: name}
 	pass := true
-	for _, arm := range controlMethods {
-		x := a.pairs(Spec{Arm: arm, LR: a.lr, Data: positive}, Spec{Arm: armMixture, LR: a.lr, Data: positive}, []string{quiet})
-		if len(x) < controlSeeds {
-			c.Text = fmt.Sprintf("not finished: %d of %d seeds", len(x), controlSeeds)
-			return c
-		}
-		m, sd := meanSD(x)
-		parts = append(parts, fmt.Sprintf("%s changes the quiet language by %+.4f bits per byte, %.1f standard deviations over %d seeds", arm, m, m/sd, len(x)))
-		pass = pass && m < 0 && -m > fiveDeviations*sd
-	}
-	c.Pass = &pass
-	c.Text = "two languages with the same prompts, contradictory answers and gradients of very different lengths: " + strings.Join(parts, "; ")
-	if !pass {
-		c.Text += fmt.Sprintf(". That should be more than %d: runs of %d steps at this learning rate are too short to see what resolving conflicts can do (--steps, --budget)", fiveDeviations, a.plan.Steps)
-	}
-	return c
-}
-
-func (a *audit) negativeFinding() Control {
-	c := Control{Name: negative}
-	found := a.interference(negative)
 	var parts []string
-	pass := true
-	for _, f := range found {
+	for _, f := range a.interference(name) {
 		if f.Effect.N < fewestSeeds {
 			c.Text = fmt.Sprintf("not finished: %d of %d seeds", f.Effect.N, fewestSeeds)
 			return c
 		}
-		parts = append(parts, fmt.Sprintf("%s %s", f.Lang, f.Effect))
-		pass = pass && f.Verdict != Hurt
+		parts = append(parts, fmt.Sprintf("%s %s (%s)", f.Lang, f.Effect, f.Verdict))
+		pass = pass && right(f.Verdict)
 	}
 	c.Pass = &pass
-	c.Text = "one language divided in two must not be hurt by itself: mixture against alone, in bits per byte, " + strings.Join(parts, ", ")
+	c.Text = what + ": mixture − alone, in bits per byte, " + strings.Join(parts, ", ")
+	if !pass {
+		c.Text += "; " + otherwise
+	}
 	return c
 }

@@ -17,7 +17,7 @@ const (
 	Hurt    Verdict = "hurt"
 	Helped  Verdict = "helped"
 	Even    Verdict = "even"   // within the margin, whichever way
-	Slowed  Verdict = "slowed" // hurt, but not after twice the steps
+	Slowed  Verdict = "slowed" // hurt, but much less after twice the steps
 	Open    Verdict = "not distinguishable"
 	Unknown Verdict = "too few seeds"
 )
@@ -60,7 +60,8 @@ func (a *audit) interference(data string) (out []Interference) {
 		lr, edge := a.rate(armAlone, l, data)
 		alone, mixed := a.judged(Spec{Arm: armAlone, Only: l, LR: lr, Data: data}), a.judged(Spec{Arm: armMixture, LR: mixture, Data: data})
 		of := func(r *Result) float64 { return r.Bits[l] }
-		f := Interference{Lang: l, LR: lr, Edge: edge || mixEdge, Alone: stats.NewSpread(each(alone, of)), Mixture: stats.NewSpread(each(mixed, of)), Base: report.Float(math.NaN())}
+		f := Interference{Lang: l, LR: lr, Edge: edge || mixEdge, Alone: stats.NewSpread(each(alone, of)), Mixture: stats.NewSpread(each(mixed,
+			of)), Base: report.Float(math.NaN())}
 		if b := a.results[a.tuning("")[0].Slug()]; b != nil && data == "" {
 			f.Base = report.Float(b.Base[l])
 		}
@@ -72,16 +73,24 @@ func (a *audit) interference(data string) (out []Interference) {
 	}
 	var longer [][]float64
 	for _, f := range out {
-		longer = append(longer, a.pairs(Spec{Arm: armLonger, LR: mixture, Data: data}, Spec{Arm: armAlone, Only: f.Lang, LR: f.LR, Data: data}, []string{f.Lang}))
+		longer = append(longer, a.pairs(Spec{Arm: armLonger, LR: mixture, Data: data}, Spec{Arm: armAlone, Only: f.Lang, LR: f.LR, Data: data},
+			[]string{f.Lang}))
 	}
 	after := stats.Together(longer, nil)
 	for i, d := range stats.Together(effects, examples) {
 		out[i].Effect, out[i].Longer, out[i].Verdict = d, after[i], verdictOf(d, a.o.Margin)
-		if out[i].Verdict == Hurt && after[i].N >= fewestSeeds && verdictOf(after[i], a.o.Margin) != Hurt {
+		if out[i].Verdict == Hurt && a.goes(d, after[i]) {
 			out[i].Verdict = Slowed
 		}
 	}
 	return out
+}
+
+// goes says that after twice the steps the language is not found to be hurt any more, and
+// that what is left is surely below the margin, or below half of what it was. Not to be
+// distinguishable is not enough.
+func (a *audit) goes(effect, longer stats.Difference) bool {
+	return longer.N >= fewestSeeds && verdictOf(longer, a.o.Margin) != Hurt && float64(longer.Hi) < max(a.o.Margin, float64(effect.Mean)/2)
 }
 
 // effects are a language's differences, mixture − alone, by judging seed.
@@ -255,5 +264,3 @@ func each(runs []*Result, f func(*Result) float64) []float64 {
 func median(runs []*Result) float64 {
 	return stats.Median(each(runs, func(r *Result) float64 { return r.Step }))
 }
-
-func meanSD(x []float64) (mean, sd float64) { return stats.MeanSD(x) }

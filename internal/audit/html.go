@@ -34,7 +34,8 @@ func (r *Report) html() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
-	p := page{Report: r, Title: "audit of " + r.Name, About: r.about(), ByLang: r.interferenceTable(), HelpTable: r.remedyTable(), Forget: r.forgettingTable()}
+	p := page{Report: r, Title: "audit of " + r.Name, About: r.about(), ByLang: r.interferenceTable(), HelpTable: r.remedyTable(),
+		Forget: r.forgettingTable()}
 	var rows []dot
 	for _, f := range r.Interference {
 		rows = append(rows, dot{f.Lang, f.Effect, class(f.Verdict)})
@@ -67,7 +68,8 @@ func (r *Report) html() ([]byte, error) {
 // about is what was run on what.
 func (r *Report) about() [][2]string {
 	return [][2]string{{"model", r.Model}, {"device", r.Machine}, {"version", r.Version},
-		{"runs", fmt.Sprintf("%d, of %d steps each (the run file's has %d); %d tokens in all, %.0f s", r.Runs, r.Steps, r.RunSteps, r.Tokens, r.Seconds)},
+		{"runs", fmt.Sprintf("%d, of %d steps each (the run file's has %d); %d tokens in all, %.0f s", r.Runs, r.Steps, r.RunSteps, r.Tokens,
+			r.Seconds)},
 		{"seeds", fmt.Sprintf("%d judge, one more chose the learning rates; %d would tell the margin in every language, or are the most asked for", r.Seeds, r.SeedsWanted)},
 		{"margin", fmt.Sprintf("%g bits per byte", r.Margin)}, {"batches", r.Mixing}}
 }

@@ -84,28 +84,50 @@ func (k truth) right(r *Report) bool {
 // CONCORD_AUDIT_SEEDS=10 takes all of them, each under so many seeds and longer.
 func TestKnownTruth(t *testing.T) {
 	traintest.RequireAdapter(t)
-	n, steps, some := 1, 28, truths[:1]
+	n, steps, some, seeds := 1, 28, truths[:1], fewestSeeds
 	if v := os.Getenv("CONCORD_AUDIT_SEEDS"); v != "" {
 		n, _ = strconv.Atoi(v)
-		steps, some = 32, truths
+		steps, some, seeds = 40, truths, 8
 	}
 	for _, k := range some {
-		right := 0
-		for seed := range n {
-			if k.try(t, seed+1, steps) {
-				right++
+		t.Run(k.name, func(t *testing.T) {
+			right := 0
+			for seed := range n {
+				if k.try(t, seed+1, steps, seeds) {
+					right++
+				}
 			}
-		}
-		t.Logf("%s: the verdict is right in %d of %d seeds", k.name, right, n)
-		if right*10 < n*9 {
-			t.Errorf("%s: the verdict is right in %d of %d seeds", k.name, right, n)
+			t.Logf("the verdict is right in %d of %d seeds", right, n)
+			if right*10 < n*9 {
+				t.Error("that is too few")
+			}
+		})
+	}
+}
+
+// TestControlsComeOut runs both controls with the tiny model, where CONCORD_AUDIT_SEEDS asks
+// for the long tests.
+func TestControlsComeOut(t *testing.T) {
+	traintest.RequireAdapter(t)
+	if os.Getenv("CONCORD_AUDIT_SEEDS") == "" {
+		t.Skip("takes a minute: CONCORD_AUDIT_SEEDS=1")
+	}
+	o := Options{RunFile: truths[1].write(t, 1), Steps: 40, Tokens: 1 << 40, Seeds: fewestSeeds, Margin: 0.05, Controls: true, Remedies: RemediesNone}
+	r, err := Run(context.Background(), o, train.UI{Out: io.Discard, Warn: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range r.Controls {
+		t.Log(c.Name, c.Text)
+		if c.Pass == nil || !*c.Pass {
+			t.Errorf("the %s did not come out", c.Name)
 		}
 	}
 }
 
 // try audits the data under a seed and says whether the verdict is right.
-func (k truth) try(t *testing.T, seed, steps int) bool {
-	r, err := Run(context.Background(), Options{RunFile: k.write(t, seed), Steps: steps, Tokens: 1 << 40, Seeds: fewestSeeds, Margin: 0.05}, train.UI{Out: io.Discard, Warn: io.Discard})
+func (k truth) try(t *testing.T, seed, steps, seeds int) bool {
+	r, err := Run(context.Background(), Options{RunFile: k.write(t, seed), Steps: steps, Tokens: 1 << 40, Seeds: seeds, Margin: 0.05, Remedies: RemediesNone}, train.UI{Out: io.Discard, Warn: io.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,7 +76,8 @@ func (a *audit) pin(cfg *config.Config, runSteps int) error {
 		return err
 	}
 	if a.o.Steps > 0 && before.Steps > 0 && a.o.Steps != before.Steps {
-		return &config.Error{Where: path, Msg: fmt.Sprintf("the runs there have %d steps, and --steps asks for %d", before.Steps, a.o.Steps), Fix: "leave out --steps, or audit into another folder with --out"}
+		return &config.Error{Where: path, Msg: fmt.Sprintf("the runs there have %d steps, and --steps asks for %d", before.Steps, a.o.Steps),
+			Fix: "leave out --steps, or audit into another folder with --out"}
 	}
 	a.plan = before
 	return nil
@@ -106,7 +107,8 @@ func (l lock) continues(now lock, path string) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	return &config.Error{Where: path, Msg: "the runs there do not go together with this run file: " + strings.Join(changes, "; "), Fix: "undo the change, or audit into another folder with --out"}
+	return &config.Error{Where: path, Msg: "the runs there do not go together with this run file: " + strings.Join(changes, "; "),
+		Fix: "undo the change, or audit into another folder with --out"}
 }
 
 func (l lock) write(dir string) error {

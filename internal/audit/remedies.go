@@ -41,10 +41,14 @@ func (a *audit) remedies() []remedy {
 			fits: func(c *config.Config) bool { return unaligned(c) && c.Data.Temperature < 3 && a.uneven() }},
 		{name: "temperature 1", what: "data.temperature = 1.0: languages as the data is", change: func(c *config.Config) { c.Data.Temperature = 1 },
 			fits: func(c *config.Config) bool { return unaligned(c) && c.Data.Temperature >= 3 }},
-		method("mgda", config.ScopeGlobal), method("pcgrad", config.ScopeLayer), method("imtl-g", config.ScopeGlobal), method("cagrad", config.ScopeLayer),
+		method("mgda", config.ScopeGlobal), method("pcgrad", config.ScopeLayer), method("imtl-g", config.ScopeGlobal), method("cagrad",
+			config.ScopeLayer),
 		method("pcgrad", config.ScopeGlobal),
 		{name: hurtTwice, what: "static weights: the hurt languages count twice", change: a.weighHurt},
-		{name: "half the steps", what: "schedule.steps halved: less training", change: func(c *config.Config) { c.Schedule.Steps = max(1, c.Schedule.Steps/2) }},
+		{name: "half the steps", what: "schedule.steps halved: less training", change: func(c *config.Config) {
+			c.Schedule.Steps = max(1,
+				c.Schedule.Steps/2)
+		}},
 		{name: "lower layers frozen", what: "model.freeze: embeddings and the lower half of the layers", change: a.freezeLower,
 			fits: func(c *config.Config) bool { return a.layers > 1 && !c.Adapted() }},
 	}

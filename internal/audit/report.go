@@ -44,8 +44,10 @@ type Report struct {
 
 // report takes together what there is so far.
 func (a *audit) report() *Report {
-	r := &Report{Command: a.o.Command, Version: a.plan.Version, Name: a.base.Run.Name, Mixing: mixing(a.base), Steps: a.plan.Steps, RunSteps: a.plan.RunSteps, Margin: a.o.Margin,
-		Interference: a.interference(""), Transfer: a.transfer(), Forgetting: a.forgetting(), Controls: a.controlFindings(), Unfinished: a.why, Runs: len(a.results), SeedsWanted: a.wanted()}
+	r := &Report{Command: a.o.Command, Version: a.plan.Version, Name: a.base.Run.Name, Mixing: mixing(a.base), Steps: a.plan.Steps,
+		RunSteps: a.plan.RunSteps, Margin: a.o.Margin,
+		Interference: a.interference(""), Transfer: a.transfer(), Forgetting: a.forgetting(), Controls: a.controlFindings(), Unfinished: a.why,
+		Runs: len(a.results), SeedsWanted: a.wanted()}
 	if a.needsRemedies() {
 		r.Remedies, r.For = a.helps(), a.plan.Hurt
 	}
@@ -106,12 +108,13 @@ func (r *Report) judge() (out []string) {
 	for _, g := range []struct {
 		v    Verdict
 		text string
-	}{{Slowed, "It slows %s: with twice the steps the difference is not there any more, so longer training is the remedy."}, {Helped, "It helps %s."}, {Even, "It makes no difference beyond the margin to %s."}, {Open, "Not distinguishable from training alone: %s."}, {Unknown, "Not known, for want of runs: %s."}} {
+	}{{Slowed, "It slows %s: with twice the steps they are not found to be hurt any more, so longer training is the remedy."}, {Helped, "It helps %s."}, {Even, "It makes no difference beyond the margin to %s."}, {Open, "Not distinguishable from training alone: %s."}, {Unknown, "Not known, for want of runs: %s."}} {
 		if len(by[g.v]) > 0 {
 			out = append(out, fmt.Sprintf(g.text, strings.Join(by[g.v], ", ")))
 		}
 	}
-	out = append(out, fmt.Sprintf("With %d seeds the audit finds differences of %s to %s bits per byte, by language, in 4 of 5 such audits.", r.Seeds, stats.Decimal(least, 4), stats.Decimal(most, 4)))
+	out = append(out, fmt.Sprintf("With %d seeds the audit finds differences of %s to %s bits per byte, by language, in 4 of 5 such audits.",
+		r.Seeds, stats.Decimal(least, 4), stats.Decimal(most, 4)))
 	out = append(out, r.remedyText()...)
 	out = append(out, r.cautions()...)
 	return out
@@ -128,16 +131,19 @@ func number(v float64) string { return fmt.Sprintf("%g", v) }
 func (r *Report) remedyText() (out []string) {
 	open := slices.ContainsFunc(r.Interference, func(f Interference) bool { return f.Verdict == Open || f.Verdict == Unknown })
 	switch {
+	case len(r.For) == 0 && slices.ContainsFunc(r.Interference, func(f Interference) bool { return f.Verdict == Hurt }):
+		return append(r.separately(), "No remedy was tried.")
 	case len(r.For) == 0 && open:
-		return []string{"No remedy was tried. What is not distinguishable may still be hurt by less than could be seen: a larger budget, --steps or --seeds tells; --remedies tries remedies all the same."}
+		return []string{"No remedy was tried. What is not distinguishable may still be hurt by less than could be seen: a larger budget, --steps or --seeds tells; --remedies all tries them all the same."}
 	case len(r.For) == 0:
-		return []string{"So plain mixing is the advice: there is nothing for a method to resolve. --remedies tries remedies all the same."}
+		return []string{"So plain mixing is the advice: there is nothing for a method to resolve. --remedies all tries them all the same."}
 	}
 	var better, even, worse []string
 	for _, h := range r.Remedies {
 		switch h.Verdict {
 		case Helped:
-			better = append(better, fmt.Sprintf("%s by %s (%s× the time of a step)", h.Name, stats.Decimal(-float64(h.Gain.Mean), 4), stats.Decimal(h.Cost, 1)))
+			better = append(better, fmt.Sprintf("%s by %s (%s× the time of a step)", h.Name, stats.Decimal(-float64(h.Gain.Mean), 4),
+				stats.Decimal(h.Cost, 1)))
 		case Open, Even:
 			even = append(even, h.Name)
 		case Hurt:
@@ -174,9 +180,12 @@ func (r *Report) separately() []string {
 	return []string{fmt.Sprintf("A model of its own for each language that is hurt gains %s bits per byte, their mean: the most that a remedy is measured against.", stats.Decimal(sum/n, 4))}
 }
 
+// unequal is the difference in tokens, as a share, that is said.
+const unequal = 0.1
+
 // cautions are what a reader should know.
 func (r *Report) cautions() (out []string) {
-	var edge, idle []string
+	var edge, idle, uneven []string
 	for _, f := range r.Interference {
 		if f.Edge {
 			edge = append(edge, f.Lang)
@@ -185,11 +194,20 @@ func (r *Report) cautions() (out []string) {
 			idle = append(idle, f.Lang)
 		}
 	}
+	for _, f := range r.Interference {
+		if x := float64(f.Tokens); math.Abs(x-1) > unequal {
+			uneven = append(uneven, fmt.Sprintf("%s %.2f", f.Lang, x))
+		}
+	}
+	if len(uneven) > 0 {
+		out = append(out, fmt.Sprintf("Not quite at equal tokens: the mixture trained on so many times the tokens of the language alone: %s.", strings.Join(uneven, ", ")))
+	}
 	if len(idle) > 0 {
-		out = append(out, fmt.Sprintf("Runs this short teach nothing measurable of %s: the audit says little about it (--steps, --budget).", strings.Join(idle, ", ")))
+		out = append(out, fmt.Sprintf("Runs this short teach nothing measurable of %s: the audit says little about it (--steps, --budget).",
+			strings.Join(idle, ", ")))
 	}
 	if len(edge) > 0 {
-		out = append(out, fmt.Sprintf("The best of three learning rates was the smallest or largest for %s or its mixture: a better one may lie beyond.", strings.Join(edge, ", ")))
+		out = append(out, fmt.Sprintf("The best of the learning rates tried was the smallest or largest for %s or its mixture: a better one may lie beyond.", strings.Join(edge, ", ")))
 	}
 	if r.Steps < r.RunSteps {
 		out = append(out, fmt.Sprintf("Runs had %d steps, the run file has %d: what shows only later is not seen.", r.Steps, r.RunSteps))

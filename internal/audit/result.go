@@ -140,7 +140,8 @@ func (a *audit) readResults() error {
 			err = json.Unmarshal(b, r)
 		}
 		if err != nil || r.Slug() != e.Name() {
-			return train.DataError(fmt.Errorf("%s is not the result of that run: %v\n  fix: delete the folder; the run is then made again", path, err))
+			return train.DataError(fmt.Errorf("%s is not the result of that run: %v\n  fix: delete the folder; the run is then made again", path,
+				err))
 		}
 		a.results[r.Slug()] = r
 	}

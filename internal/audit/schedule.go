@@ -215,10 +215,13 @@ func (a *audit) nextRemedy() (Spec, bool) {
 // needsRemedies says that some language is hurt, or that remedies are asked for, and fixes
 // for whom they are.
 func (a *audit) needsRemedies() bool {
-	if len(a.plan.Hurt) > 0 {
+	switch {
+	case a.o.Remedies == RemediesNone:
+		return false
+	case len(a.plan.Hurt) > 0:
 		return true
 	}
-	if a.plan.Hurt = a.hurt(); len(a.plan.Hurt) == 0 && a.o.Remedies {
+	if a.plan.Hurt = a.hurt(); len(a.plan.Hurt) == 0 && a.o.Remedies == RemediesAll {
 		a.plan.Hurt = slices.Clone(a.langs)
 	}
 	return len(a.plan.Hurt) > 0

@@ -26,7 +26,8 @@ func (r *Report) Text() string {
 func (r *Report) interferenceTable() [][]string {
 	out := [][]string{{"language", "before", "alone", "mixture", "mixture − alone", "after twice the steps", "verdict", "detectable"}}
 	for _, f := range r.Interference {
-		out = append(out, []string{f.Lang, stats.Decimal(float64(f.Base), 3), f.Alone.String(), f.Mixture.String(), f.Effect.String(), f.Longer.String(), string(f.Verdict), stats.Decimal(float64(f.Effect.Detectable), 4)})
+		out = append(out, []string{f.Lang, stats.Decimal(float64(f.Base), 3), f.Alone.String(), f.Mixture.String(), f.Effect.String(),
+			f.Longer.String(), string(f.Verdict), stats.Decimal(float64(f.Effect.Detectable), 4)})
 	}
 	return out
 }
@@ -41,7 +42,8 @@ func (r *Report) remedyTable() [][]string {
 		if h.Error != "" {
 			verdict, _, _ = strings.Cut("failed: "+h.Error, "\n")
 		}
-		out = append(out, []string{h.Name, h.Gain.String(), h.Others.String(), h.Unseen.String(), stats.Decimal(h.Cost, 2) + "×", stats.Decimal(h.Run, 2) + "×", fmt.Sprint(h.Gain.N), verdict})
+		out = append(out, []string{h.Name, h.Gain.String(), h.Others.String(), h.Unseen.String(), stats.Decimal(h.Cost, 2) + "×",
+			stats.Decimal(h.Run, 2) + "×", fmt.Sprint(h.Gain.N), verdict})
 	}
 	return out
 }

@@ -14,6 +14,7 @@ import (
 type Transfer struct {
 	Langs     []string         `json:"languages"`
 	Snapshots int              `json:"snapshots"`
+	From      int              `json:"from"` // step of the first
 	Effect    [][]report.Float `json:"effect"`
 	// Error is the standard error of Effect over the snapshots (delete-one jackknife).
 	Error [][]report.Float `json:"error"`
@@ -58,11 +59,12 @@ func (a *audit) transfer() *Transfer {
 		return nil
 	}
 	m := len(r.Langs)
-	t := &Transfer{Langs: r.Langs, Snapshots: len(r.Grams)}
+	grams := settled(r.Grams, r.Steps)
+	t := &Transfer{Langs: r.Langs, Snapshots: len(grams), From: grams[0].Step}
 	var all []products
 	byLayer := map[string][]products{}
 	var names []string
-	for _, g := range r.Grams {
+	for _, g := range grams {
 		sum := newProducts(m)
 		for _, b := range g.Buckets {
 			p := bucketProducts(b, m)
@@ -82,10 +84,24 @@ func (a *audit) transfer() *Transfer {
 	for i := range periods {
 		lo, hi := i*len(all)/periods, (i+1)*len(all)/periods
 		if hi > lo {
-			t.Periods = append(t.Periods, Period{r.Grams[lo].Step, r.Grams[hi-1].Step, report.Float(between(effectOf(all[lo:hi], m)))})
+			t.Periods = append(t.Periods, Period{grams[lo].Step, grams[hi-1].Step, report.Float(between(effectOf(all[lo:hi], m)))})
 		}
 	}
 	return t
+}
+
+// unsettled is the steps at whose gradients are not looked: the optimizer's metric is then
+// made of one or two gradients, and large where these happened to cancel.
+const unsettled = 3
+
+// settled leaves out the snapshots of the first steps, a tenth of the run or more, where
+// that leaves enough.
+func settled(all []report.Gram, steps int) []report.Gram {
+	from := 0
+	for from < len(all)-3 && all[from].Step <= max(unsettled, steps/10) {
+		from++
+	}
+	return all[from:]
 }
 
 func newProducts(m int) products {

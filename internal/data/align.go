@@ -76,7 +76,8 @@ func (s *Sampler) units() ([][][]uint32, error) {
 	for m, t := range s.streams {
 		names = append(names, t.lang)
 		if len(t.keys) != t.examples.Len() {
-			return nil, fmt.Errorf("data: %s: %d of %d examples have a key: aligned languages need one for each", t.lang, len(t.keys), t.examples.Len())
+			return nil, fmt.Errorf("data: %s: %d of %d examples have a key: aligned languages need one for each", t.lang, len(t.keys),
+				t.examples.Len())
 		}
 		of[m] = map[uint64][]uint32{}
 		for i, k := range t.keys {
@@ -100,7 +101,8 @@ func (s *Sampler) units() ([][][]uint32, error) {
 	}
 	s.aligned.Shared = len(out)
 	if len(out) == 0 {
-		return nil, fmt.Errorf("data: no key is in all aligned languages (%s): translations of an example need the same key", strings.Join(names, ", "))
+		return nil, fmt.Errorf("data: no key is in all aligned languages (%s): translations of an example need the same key",
+			strings.Join(names, ", "))
 	}
 	return out, nil
 }
