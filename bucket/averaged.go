@@ -13,7 +13,7 @@ type averaged struct {
 	alone
 	x      exchange.Exchange
 	losses func() ([]float64, error) // the sum over this machine's part
-	share  float32                   // what this machine's gradient counts for
+	share  float32                   // the part of this machine's gradient
 	final  bool
 }
 
@@ -76,7 +76,7 @@ func (f *averaged) push(i int) {
 	})
 }
 
-// drain does what the other machines have made possible; with wait until the step is
+// drain takes the events of the other machines; with wait until the step is
 // committed.
 func (f *averaged) drain(wait bool) {
 	r := f.r
@@ -107,7 +107,9 @@ func (f *averaged) takeSum(e exchange.Event) error {
 		sum = make([]float32, group.Size)
 	}
 	r.reports[e.Group] = BucketReport{Name: group.Name, Size: group.Size}
-	err := r.announce(f.x, e.Group, sum, func() ([]byte, error) { return json.Marshal(sharedGroup{Norm2: number(r.reports[e.Group].Norm2)}) })
+	err := r.announce(f.x, e.Group, sum, func() ([]byte, error) {
+		return json.Marshal(sharedGroup{Norm2: number(r.reports[e.Group].Norm2)})
+	})
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,7 @@ import (
 	"concord/bucket/exchange"
 )
 
-// ResolveChanges resolves, instead of gradients, what many steps of each machine
+// ResolveChanges resolves, instead of gradients, the changes that many steps of each machine
 // have changed (pseudo-gradients, as in DiLoCo: Douillard et al., 2311.08105). The
 // caller has pushed, or will from other goroutines, a row for each language of a
 // machine. A method decides the direction only: the resolved change is as long as

@@ -10,7 +10,7 @@ type flow interface {
 	ready(i int)
 	// makeRoom resolves the oldest group that holds memory, if one waits for it.
 	makeRoom()
-	// finish resolves what is left.
+	// finish resolves the remaining groups.
 	finish()
 	// rows is where the rows of a parameter that is being resolved lie.
 	rows(p Place) tensor.TaskGrads

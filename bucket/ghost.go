@@ -26,7 +26,7 @@ func (r *Resolver) isGhost(p Param) bool {
 	return r.opt.Ghost != nil && !p.Shared() && r.opt.Ghost(p)
 }
 
-// align256 rounds up to what a binding's offset needs.
+// align256 rounds up to the alignment of a binding's offset.
 func align256(n int64) int64 { return (n + 255) / 256 * 256 }
 
 // ghostBytes is the memory of a copy of dy (N, R) and x (N, C).

@@ -11,8 +11,8 @@
 // among many (owners.go), here and then averaged (averaged.go), of changes instead of
 // gradients (changes.go). Start reading at Resolver.
 //
-// The package does not know how weights are found (package moo) nor what a
-// model is. Nothing in it is safe for concurrent use.
+// The package does not know how weights are found (package moo), and knows
+// no model. Nothing in it is safe for concurrent use.
 package bucket
 
 import (
@@ -74,7 +74,7 @@ type Bucket struct {
 	matrices int // elements before the first vector
 }
 
-// ResolveGroup is what is resolved together: a bucket, or with the scope "global" all
+// ResolveGroup is resolved together: a bucket, or with the scope "global" all
 // buckets of a group.
 type ResolveGroup struct {
 	Name    string
@@ -111,7 +111,7 @@ func (l Layout) Place(name string) (Place, bool) {
 //   - Global: all parameters are resolved as one bucket.
 //
 // Buckets of the scopes BySize and Global are also closed where one more
-// parameter would exceed what the device can hold. Each group of parameters is
+// parameter would exceed the device's memory. Each group of parameters is
 // partitioned by itself; the buckets come in the order of their last parameter.
 // Frozen parameters are in none.
 func Partition(params []Param, scope Scope, lim Limits) (Layout, error) {

@@ -7,7 +7,7 @@ import (
 	"concord/tensor"
 )
 
-// Limits bound a bucket by what the device can hold.
+// Limits bound a bucket by the device's memory.
 type Limits struct {
 	Objectives   int   // rows per bucket; 1 when no rows are needed
 	BindingBytes int64 // MaxStorageBufferBindingSize bounds one gradient of a bucket; 0 means no bound
@@ -58,11 +58,15 @@ func (lim Limits) checkParam(p Param) error {
 	}
 	switch {
 	case lim.BindingBytes > 0 && size > lim.BindingBytes:
-		return fmt.Errorf("bucket: tensor %s (%d,%d) takes %s, but a kernel can bind %s on this adapter: %s", p.Name, p.R, p.C, mib(size), mib(lim.BindingBytes), cannot)
+		return fmt.Errorf("bucket: tensor %s (%d,%d) takes %s, but a kernel can bind %s on this adapter: %s", p.Name, p.R, p.C, mib(size),
+			mib(lim.BindingBytes), cannot)
 	case lim.BufferBytes > 0 && size > lim.BufferBytes:
-		return fmt.Errorf("bucket: tensor %s (%d,%d) takes %s, but the largest buffer of this adapter has %s: %s", p.Name, p.R, p.C, mib(size), mib(lim.BufferBytes), cannot)
+		return fmt.Errorf("bucket: tensor %s (%d,%d) takes %s, but the largest buffer of this adapter has %s: %s", p.Name, p.R, p.C,
+			mib(size), mib(lim.BufferBytes), cannot)
 	case lim.BufferBytes > 0 && size*m > lim.BufferBytes:
-		return fmt.Errorf("bucket: the gradient of tensor %s (%d,%d) takes %s%s, but the largest buffer of this adapter has %s: use fewer objectives (at most %d), objective.gram = \"ghost\" for the matrices of layers, or a method that keeps no gradient per objective, such as \"mean\", for all or in an [[objective.override]] of this tensor",
+		return fmt.Errorf("bucket: the gradient of tensor %s (%d,%d) takes %s%s, but the largest buffer of this adapter has %s: use "+
+			"fewer objectives (at most %d), objective.gram = \"ghost\" for the matrices of layers, or a method that keeps no gradient "+
+			"per objective, such as \"mean\", for all or in an [[objective.override]] of this tensor",
 			p.Name, p.R, p.C, mib(size), lim.times(), mib(lim.BufferBytes), lim.BufferBytes/size)
 	}
 	return nil

@@ -58,7 +58,7 @@ type Options struct {
 	InFlight int
 	// Tokens is N, the tokens of a micro-batch. Needed where Ghost or Static is.
 	Tokens int
-	// Ghost says of which parameters the Gram is computed from activations
+	// Ghost lists by yes or no the parameters whose Gram is computed from activations
 	// instead of rows; nil means none. They must be asked for with Linear.
 	Ghost func(Param) bool
 	// Late says of which parameters the rows are written in parts when the backward

@@ -43,7 +43,7 @@ func (r *Resolver) shareable() error {
 	return nil
 }
 
-// Interrupted waits for what a step that failed has started, so that its buffers
+// Interrupted waits for the transfers that a failed step has started, so that its buffers
 // may be released.
 func (r *Resolver) Interrupted() { r.pushes.Wait() }
 
@@ -82,7 +82,7 @@ func (f *owners) ready(i int) {
 	f.drain(false)
 }
 
-// drain does what the other machines have made possible; with wait until the
+// drain takes the events of the other machines; with wait until the
 // step is committed. While the backward pass runs, a group's Gram is started in
 // one call and its result awaited in the next, so that the device has both.
 func (f *owners) drain(wait bool) {
@@ -212,7 +212,7 @@ func (f *owners) finishGroup(i int) error {
 }
 
 // announce tells everybody the gradient of a group that was resolved here and takes it
-// as everybody gets it; meta is what else is told, once the gradient's norm is known.
+// as everybody gets it; meta is the rest of the message, once the gradient's norm is known.
 func (r *Resolver) announce(x exchange.Exchange, i int, gradient []float32, meta func() ([]byte, error)) error {
 	var failed error
 	applied, err := x.Resolved(i, gradient, func(norm2 float64) []byte {
@@ -228,7 +228,7 @@ func (r *Resolver) announce(x exchange.Exchange, i int, gradient []float32, meta
 	return nil
 }
 
-// takeResolved applies what a group's owner made of it.
+// takeResolved applies a group's gradient from its owner.
 func (r *Resolver) takeResolved(e exchange.Event) {
 	if err := r.take(e); err != nil {
 		r.fail(fmt.Errorf("bucket: %q as its owner sent it: %w", r.store.Layout.Groups[e.Group].Name, err))

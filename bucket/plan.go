@@ -8,11 +8,11 @@ import (
 // A step asks for memory for the objectives' gradients in the same order every
 // time, so where each parameter's share lies is planned once. Activation
 // memory that the backward pass is done with is reused first,
-// and what does not fit there goes to arenas of our own, as small as the order
+// and the rest goes to arenas of our own, as small as the order
 // of taking and giving back allows.
 
-// spot is the memory of one parameter's gradients by objective, or of what
-// stands in for them.
+// spot is the memory of one parameter's gradients by objective, or of
+// their stand-in.
 type spot struct {
 	region int // index in memoryPlan.reused, or after them in memoryPlan.own
 	offset int64
@@ -56,7 +56,7 @@ type reused struct {
 	size  int64
 }
 
-// need is what the planner has to know of a parameter.
+// need describes a parameter to the planner.
 type need struct {
 	name  string
 	group int
@@ -256,7 +256,7 @@ func (p *planner) giveBack(u int) {
 	delete(p.owned, u)
 }
 
-// bytes is what the arenas take together.
+// bytes is the size of the arenas together.
 func (m memoryPlan) bytes() int64 {
 	var sum int64
 	for _, b := range m.own {

@@ -51,7 +51,8 @@ func (r *Report) finish() {
 // gradient.
 func newBucketReport(u ResolveGroup, p Problem, s Solution, euclidean bool) BucketReport {
 	c := moo.Conflicts(p.G)
-	r := BucketReport{Name: u.Name, Size: u.Size, G: p.G, Halves: p.Halves, Weights: s.Weights, Negative: c.Negative, Pairs: c.Pairs, MinCosine: c.MinCosine}
+	r := BucketReport{Name: u.Name, Size: u.Size, G: p.G, Halves: p.Halves, Weights: s.Weights, Negative: c.Negative, Pairs: c.Pairs,
+		MinCosine: c.MinCosine}
 	for i := range p.G.SymmetricDim() {
 		if !finite(p.G.At(i, i)) {
 			r.NonFinite = append(r.NonFinite, i)
@@ -63,8 +64,8 @@ func newBucketReport(u ResolveGroup, p Problem, s Solution, euclidean bool) Buck
 	return r
 }
 
-// norm2 is wᵀ G w over the weights that are not zero; what rounding makes
-// negative, of opposed gradients that cancel, is 0.
+// norm2 is wᵀ G w over the weights that are not zero. Opposed gradients
+// that cancel can round to less than 0, which is returned as 0.
 func norm2(g *mat.SymDense, w []float64) float64 {
 	sum := 0.0
 	for i := range w {

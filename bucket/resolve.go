@@ -62,7 +62,7 @@ func (r *Resolver) combineGroup(u ResolveGroup, s Solution) {
 	e.Dev.Span("backward")
 }
 
-// wait returns group i's problem. What was recorded since its readback is
+// wait returns group i's problem. Commands recorded since its readback are
 // submitted first, so that the device is busy
 // meanwhile.
 func (r *Resolver) wait(i int) (Problem, error) {
@@ -92,7 +92,7 @@ func foldHalves(h *mat.SymDense) *mat.SymDense {
 	return g
 }
 
-// solve calls the solver and rounds its weights to what Combine applies.
+// solve calls the solver and rounds its weights to the values that Combine applies.
 func (r *Resolver) solve(p Problem) (Solution, error) {
 	in := p // the solver may keep or change the matrices
 	in.G = mat.NewSymDense(p.G.SymmetricDim(), nil)

@@ -28,7 +28,7 @@ type Resolver struct {
 	reports []BucketReport // by group
 	flow    flow           // of the current step
 	arena   []*gpu.Buffer  // rows of all machines of the group being resolved, one buffer for each of its parameters
-	pushes  sync.WaitGroup // what leaves for other machines
+	pushes  sync.WaitGroup // transfers to other machines
 }
 
 // group is the state of a group in the current step.
@@ -71,7 +71,7 @@ func NewResolver(s *Store, o Options) (*Resolver, error) {
 	return r, nil
 }
 
-// newScratch allocates what resolving takes besides the rows.
+// newScratch allocates the memory of resolving besides the rows.
 func (r *Resolver) newScratch() {
 	e, largest, most := r.store.Engine, 0, int64(0)
 	for _, u := range r.store.Layout.Groups {
@@ -203,9 +203,9 @@ func (r *Resolver) Linear(name string, dy, x tensor.Tensor, seg tensor.Segments)
 }
 
 // Use records any other gradient of the parameter called name. It calls write
-// once with where the gradients go and with factor (N, K), an operand of which
-// the gradient is a linear function token by token, possibly scaled: the scaled
-// copy is what write must use for the gradient. Errors are sticky and surface in
+// once with the target of the gradients and with factor (N, K), an operand in which
+// the gradient is linear token by token, possibly scaled: write must use the scaled
+// copy for the gradient. Errors are sticky and surface in
 // Finish.
 func (r *Resolver) Use(name string, factor tensor.Tensor, seg tensor.Segments, write func(factor tensor.Tensor, to tensor.Target)) {
 	p := r.store.place(name)
@@ -285,7 +285,8 @@ func (r *Resolver) startGram(i int) *tensor.GramSum {
 					g.Add(rows, *r.gram)
 					continue
 				}
-				v := tensor.Tensor{Buf: r.store.Flat(Second, p.Bucket).Buf, Offset: tensor.F32.Bytes(int64(p.Offset + x.lo*p.LD())), R: 1, C: rows.C, LD: rows.LD}
+				v := tensor.Tensor{Buf: r.store.Flat(Second, p.Bucket).Buf, Offset: tensor.F32.Bytes(int64(p.Offset + x.lo*p.LD())),
+					R: 1, C: rows.C, LD: rows.LD}
 				g.AddAdam(rows, v, r.opt.Metric(), *r.gram)
 			}
 		}
@@ -301,20 +302,21 @@ func flatten(rows tensor.TaskGrads) tensor.TaskGrads {
 	return rows
 }
 
-// Finish resolves what is left and reports the step. The combined gradients are
+// Finish resolves the remaining groups and reports the step. The combined gradients are
 // then in the store, or on their way there in program order. It fails when a
 // parameter was not written, a solver failed or the device did.
 func (r *Resolver) Finish() (Report, error) {
 	follows := r.flow.follows()
 	for i, u := range r.groups {
 		if u.left > 0 && !follows {
-			return Report{}, fmt.Errorf("bucket: finish: %q lacks %d of its %d gradient writes", r.store.Layout.Groups[i].Name, u.left, u.uses*r.micro)
+			return Report{}, fmt.Errorf("bucket: finish: %q lacks %d of its %d gradient writes", r.store.Layout.Groups[i].Name, u.left,
+				u.uses*r.micro)
 		}
 	}
 	return r.finish()
 }
 
-// finish waits for what is under way.
+// finish waits for groups under way.
 func (r *Resolver) finish() (Report, error) {
 	r.flow.finish()
 	if r.applies() {
@@ -336,7 +338,7 @@ func (r *Resolver) fail(err error) {
 }
 
 // RowBytes is the memory that a step of micro micro-batches takes in addition to
-// what has been allocated: the rows, which come with the first step.
+// that allocated so far: the rows, which come with the first step.
 func (r *Resolver) RowBytes(micro int) int64 { return r.memory.missing(r, micro) }
 
 // Release frees the rows and scratch.

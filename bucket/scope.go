@@ -1,6 +1,6 @@
 package bucket
 
-// Scope is what is resolved together. The zero value is ByLayer.
+// Scope says which parameters are resolved together. The zero value is ByLayer.
 type Scope struct {
 	kind  int
 	bytes int64 // of one float32 gradient; 0 for the named ones

@@ -9,11 +9,11 @@ import (
 )
 
 // SharedSolver is a Solver whose state travels with the groups: the owner of a
-// group solves, all others import what came of it, and any of them may own the
+// group solves, all others import the result, and any of them may own the
 // group next.
 type SharedSolver interface {
 	Solver
-	// Counted tells what a group's rows were computed from, before StaticWeights and Solve:
+	// Counted tells the tokens and losses of a group's rows, before StaticWeights and Solve:
 	// supervised tokens and sums of losses by row.
 	Counted(group int, tokens []int, losses []float64)
 	// Export is the group's state after the step, Import sets it.
@@ -21,7 +21,7 @@ type SharedSolver interface {
 	Import(group int, state []byte) error
 }
 
-// sharedGroup is what an owner tells of a group besides its gradient.
+// sharedGroup is an owner's message on a group besides its gradient.
 type sharedGroup struct {
 	G         []number        `json:"g,omitempty"` // lower triangle
 	Halves    []number        `json:"halves,omitempty"`
@@ -88,8 +88,9 @@ func (r *Resolver) exportGroup(i int) ([]byte, error) {
 		return nil, err
 	}
 	b := r.reports[i]
-	return json.Marshal(sharedGroup{G: triangle(b.G), Halves: triangle(b.Halves), Weights: b.Weights, Norm2: number(b.Norm2), Negative: b.Negative,
-		Pairs: b.Pairs, MinCosine: number(b.MinCosine), NonFinite: b.NonFinite, State: state})
+	return json.Marshal(sharedGroup{G: triangle(b.G), Halves: triangle(b.Halves), Weights: b.Weights, Norm2: number(b.Norm2),
+		Negative: b.Negative,
+		Pairs:    b.Pairs, MinCosine: number(b.MinCosine), NonFinite: b.NonFinite, State: state})
 }
 
 func (r *Resolver) importGroup(i int, meta []byte) error {
@@ -109,8 +110,9 @@ func (r *Resolver) importGroup(i int, meta []byte) error {
 	if s.Weights != nil && len(s.Weights) != r.opt.Objectives {
 		return fmt.Errorf("%d weights for %d objectives", len(s.Weights), r.opt.Objectives)
 	}
-	r.reports[i] = BucketReport{Name: u.Name, Size: u.Size, G: g, Halves: h, Weights: s.Weights, Norm2: float64(s.Norm2), Negative: s.Negative,
-		Pairs: s.Pairs, MinCosine: float64(s.MinCosine), NonFinite: s.NonFinite, normed: true}
+	r.reports[i] = BucketReport{Name: u.Name, Size: u.Size, G: g, Halves: h, Weights: s.Weights, Norm2: float64(s.Norm2),
+		Negative: s.Negative,
+		Pairs:    s.Pairs, MinCosine: float64(s.MinCosine), NonFinite: s.NonFinite, normed: true}
 	if s.State == nil { // resolved on each machine by itself
 		return nil
 	}

@@ -29,15 +29,15 @@ type Store struct {
 	Layout Layout
 	types  Types
 	flat   map[State][]tensor.Tensor // per bucket (1, Size)
-	frozen map[string]tensor.Tensor  // the weights of what is not trained
+	frozen map[string]tensor.Tensor  // the weights of parameters that are not trained
 }
 
 // Training are the states of training on one machine besides the weights.
 var Training = []State{Gradient, First, Second}
 
 // Types are the element types of states, F32 where none is given: Weight may be BF16,
-// which matrices then are and vectors are not; First and Second what tensor.AdamWPacked
-// takes. Parameters must then be aligned to tensor.PackedBlock.
+// which matrices then are and vectors are not; First and Second types that
+// tensor.AdamWPacked takes. Parameters must then be aligned to tensor.PackedBlock.
 type Types map[State]tensor.DType
 
 // NewStore allocates zeros for the weights and the other states named. It fails
@@ -85,13 +85,14 @@ func (s *Store) elements(state State, b Bucket) int {
 	return b.Size
 }
 
-// checkTypes refuses what the optimizer cannot update.
+// checkTypes refuses types that the optimizer cannot update.
 func (s *Store) checkTypes() error {
 	for _, d := range s.types {
 		for _, b := range s.Layout.Buckets {
 			for _, p := range b.Params {
 				if d != tensor.F32 && p.Align%tensor.PackedBlock != 0 || d != tensor.F32 && p.Align == 0 {
-					return fmt.Errorf("bucket: %s is aligned to %d elements, states of type %v need %d", p.Name, max(p.Align, align), d, tensor.PackedBlock)
+					return fmt.Errorf("bucket: %s is aligned to %d elements, states of type %v need %d", p.Name, max(p.Align, align), d,
+						tensor.PackedBlock)
 				}
 			}
 		}
@@ -280,7 +281,7 @@ func (s *Store) raw(state State, name string) tensor.Tensor {
 	return s.Whole(state, name)
 }
 
-// LoadRaw sets what Raw returned.
+// LoadRaw sets bytes that Raw returned.
 func (s *Store) LoadRaw(state State, name string, b []byte) error {
 	if err := s.check(state, name); err != nil {
 		return err

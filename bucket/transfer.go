@@ -27,7 +27,8 @@ func (r *Resolver) read(p Place, at int, rows []int) (out []rowRead) {
 	for k, m := range rows {
 		for lo := 0; lo < n; lo += readValues {
 			part := min(n-lo, readValues)
-			v := gpu.View{Buf: from.Buf, Offset: from.Offset + tensor.F32.Bytes(int64(m*from.Stride+lo)), Size: tensor.F32.Bytes(int64(part))}
+			v := gpu.View{Buf: from.Buf, Offset: from.Offset + tensor.F32.Bytes(int64(m*from.Stride+lo)),
+				Size: tensor.F32.Bytes(int64(part))}
 			out = append(out, rowRead{row: k, at: at + lo, n: part, from: r.store.Engine.Dev.Read(v)})
 		}
 	}
@@ -93,7 +94,9 @@ func (r *Resolver) readGradient(u ResolveGroup) (reads []rowRead, size int) {
 		n := r.store.Layout.Buckets[b].Size
 		for lo := 0; lo < n; lo += readValues {
 			part := min(n-lo, readValues)
-			reads = append(reads, rowRead{at: size + lo, n: part, from: r.store.Engine.Dev.Read(gpu.View{Buf: v.Buf, Offset: v.Offset + tensor.F32.Bytes(int64(lo)), Size: tensor.F32.Bytes(int64(part))})})
+			reads = append(reads, rowRead{at: size + lo, n: part,
+				from: r.store.Engine.Dev.Read(gpu.View{Buf: v.Buf, Offset: v.Offset + tensor.F32.Bytes(int64(lo)),
+					Size: tensor.F32.Bytes(int64(part))})})
 		}
 		size += n
 	}

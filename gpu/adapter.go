@@ -22,7 +22,7 @@ const (
 	GL     Backend = "gl"
 )
 
-// AdapterType says what kind of machine an adapter is.
+// AdapterType is the kind of machine that an adapter is.
 type AdapterType string
 
 // The adapter types, best first.
@@ -45,7 +45,7 @@ type Limits struct {
 	MinStorageAlign             int
 }
 
-// specLimits are what every WebGPU adapter has.
+// specLimits are the limits of every WebGPU adapter.
 var specLimits = Limits{256 << 20, 128 << 20, 8, 16384, 256, 65535, 256}
 
 // AdapterInfo describes an adapter. Index counts in the order of Adapters.
@@ -65,7 +65,7 @@ func (a AdapterInfo) String() string {
 	return fmt.Sprintf("%d: %s (%s, %s)", a.Index, a.Name, a.Type, a.Backend)
 }
 
-// ErrNoAdapter means that no adapter was found at all. Its text says what to install.
+// ErrNoAdapter means that no adapter was found at all. Its text names the driver to install.
 var ErrNoAdapter = errors.New(noAdapterText(runtime.GOOS, driverMissing))
 
 func noAdapterText(goos, missing string) string {

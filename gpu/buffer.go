@@ -3,7 +3,7 @@ package gpu
 import "fmt"
 
 // Buffer is device memory that kernels read and write. It belongs to the caller,
-// who releases it; Device.Close releases what is left.
+// which releases it; Device.Close releases the rest.
 type Buffer struct {
 	d        *Device
 	h        handle
@@ -60,7 +60,7 @@ func (d *Device) newBuffer(role Role, label string, size int64, usage uint32) *B
 }
 
 // reserve books n bytes. When they do not fit it first waits for the GPU to
-// finish with what the caller has released already.
+// finish with buffers that the caller has released already.
 func (d *Device) reserve(role Role, label string, n int64) bool {
 	if n > d.mem.left() {
 		d.reclaim()

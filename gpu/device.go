@@ -191,7 +191,7 @@ func (d *Device) ok() bool {
 	return true
 }
 
-// lossError is what the driver said when it gave the device up.
+// lossError is the driver's message when it gave the device up.
 func (d *Device) lossError() error {
 	_, msg := d.drv.takeError()
 	if msg == "" {
@@ -200,7 +200,7 @@ func (d *Device) lossError() error {
 	return deviceError{fmt.Errorf("gpu: %w: %s; concord can go on from the last checkpoint", ErrDeviceLost, msg)}
 }
 
-// check turns an error that the driver reported during what into the sticky one.
+// check turns an error that the driver reported during an operation into the sticky one.
 func (d *Device) check(what string) bool {
 	kind, msg := d.drv.takeError()
 	switch kind {

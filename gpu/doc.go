@@ -3,7 +3,7 @@
 // Device.Run.
 //
 // It knows bytes, not tensors; it has no textures, no second queue and no kernel of
-// its own. What it needs of a driver is the interface in driver.go. native.go and
+// its own. The interface in driver.go is all that it needs of a driver. native.go and
 // native_*.c implement it on wgpu-native, driver_none.go stands in for js/wasm and
 // where there is no cgo; conformance_test.go is the test that another one has to pass.
 //
@@ -23,7 +23,7 @@
 // # Ownership and concurrency
 //
 // The caller owns each Buffer and releases them; a Kernel lives as long as its Device;
-// Device.Close releases what is left and is idempotent. All methods may be called from
+// Device.Close releases the rest and is idempotent. All methods may be called from
 // any goroutine, but program order is only meaningful when one goroutine records.
 // Readback.Wait lets others record while it waits; all other waits do not.
 //
@@ -54,7 +54,7 @@
 //   - Requested limits are half uninitialised through its Go API: native_adapter.c sets all.
 //   - Names of adapters may sit in the wrong field: nameAndDriver in adapter.go.
 //   - Upload memory is only freed after a submit: uploads are cut and submitted (transfer.go).
-//   - What is not released leaks: each C function releases what it creates.
+//   - Objects that are not released leak: each C function releases those that it creates.
 //   - There is no tick length for timestamps: profile.go measures it.
 //   - Long submits are killed by Windows and macOS: pace.go bounds the time of a submit. One
 //     dispatch cannot be split here; Options.Log names a kernel that takes too long.
@@ -64,5 +64,5 @@
 //     ranges: Run refuses it by name.
 //
 // Not contained: WGSL is compiled by naga 0.19 (no override, enable, f16, subgroups), and
-// shaders keep whatever bounds checks the backend adds.
+// shaders keep the bounds checks that the backend adds.
 package gpu

@@ -2,7 +2,7 @@ package gpu
 
 // This file is the seam to the driver. Another binding takes its place by another
 // defaultDriver, chosen by a build tag; testDriver in conformance_test.go holds it to
-// what is promised here. Driver objects are integers; nothing of a binding crosses
+// the promises here. Driver objects are integers; nothing of a binding crosses
 // into the rest of the package, and no method blocks for the GPU.
 
 // driver is a way to the machine's adapters.
@@ -25,7 +25,7 @@ type driverAdapters interface {
 // driverDevice is an open device with one queue. Its methods never run concurrently.
 // A method that the driver refuses keeps its error for takeError, and returns 0,
 // false or nil; on a lost device every method does so, and nothing reaches the GPU.
-// What a new… method returned belongs to the caller, who frees it once, when no
+// The object of a new… method belongs to the caller, which frees it once, when no
 // submit that uses it is under way.
 type driverDevice interface {
 	// close gives the device back. The queue must be idle.
@@ -33,7 +33,7 @@ type driverDevice interface {
 	// takeError returns and clears the first error since the last call.
 	takeError() (kind int, message string)
 	lost() bool
-	// poll lets the driver deliver what has happened; completed counts the submits
+	// poll lets the driver deliver its events; completed counts the submits
 	// that the GPU has finished, as far as polls have delivered it.
 	poll()
 	completed() uint64
@@ -92,7 +92,7 @@ const (
 	cmdResolve
 )
 
-// command is what submit executes; cc_command in native.h is the same. dispatch:
+// command is one entry of submit's list; cc_command in native.h is the same. dispatch:
 // a is the pipeline, b the group, aOffset that of its parameters, (x, y, z) the
 // workgroups. copy: from a to b, size bytes. clear: size bytes of a. timestamp: query
 // aOffset of a. resolve: size queries of a from aOffset on, to b.
@@ -130,7 +130,7 @@ const (
 	bitDX12   = 1 << 3
 )
 
-// rawAdapter is what the driver says of an adapter, unchecked.
+// rawAdapter is the driver's description of an adapter, unchecked.
 type rawAdapter struct {
 	vendor, architecture, device, description string
 	backend, kind, vendorID, deviceID         uint32

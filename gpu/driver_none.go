@@ -2,10 +2,10 @@
 
 package gpu
 
-// This file stands in where there is no driver, so that what imports the package
-// compiles: for js/wasm, and without cgo. It has no adapter, and says so.
+// This file stands in where there is no driver, so that importers of the package
+// compile: for js/wasm, and without cgo. It has no adapter, and says so.
 
-// defaultDriver is what Open and Adapters use.
+// defaultDriver is the driver of Open and Adapters.
 var defaultDriver driver = noDriver{}
 
 // driverMissing says why no adapter is found.

@@ -12,8 +12,8 @@ type DryDevice struct {
 
 // OpenDry opens a device that does nothing: buffers take no memory, kernels are not
 // compiled, commands are done at once, and everything that is read back is zero. Memory
-// is accounted for and refused as on a real device, so that a step run on it tells what
-// the step takes on a card that is not there. Errors as of Open.
+// is accounted for and refused as on a real device, so that a step run on it tells the
+// memory that the step takes on a card that is not there. Errors as of Open.
 func OpenDry(d DryDevice) (*Device, error) {
 	if d.Limits == (Limits{}) {
 		d.Limits = Limits{4 << 30, 2<<30 - 4, 10, 32768, 1024, 65535, 256}

@@ -12,7 +12,7 @@ import (
 // as its device.
 type Kernel struct {
 	d                *Device
-	name, what       string // what = "run kernel NAME", for errors
+	name, what       string // the latter is "run kernel NAME", for errors
 	pipeline, layout handle
 	access           string  // 'r' or 'w' per binding 1..
 	least            []int64 // smallest binding size in bytes
@@ -101,7 +101,8 @@ func (k *Kernel) checkBinds(binds []View) error {
 			return fmt.Errorf("binding %d: %d bytes of buffer %q, the text needs at least %d", i+1, v.Size, v.Buf.label, k.least[i])
 		}
 		if most := k.d.info.Limits.MaxStorageBufferBindingSize; v.Size > most {
-			return fmt.Errorf("binding %d: %d bytes of buffer %q, the device binds at most %d: split the range", i+1, v.Size, v.Buf.label, most)
+			return fmt.Errorf("binding %d: %d bytes of buffer %q, the device binds at most %d: split the range", i+1, v.Size, v.Buf.label,
+				most)
 		}
 		for j, u := range binds[:i] {
 			if err := aliased(u, v, k.access[j], k.access[i]); err != nil {

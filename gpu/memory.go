@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Role says what a buffer is for, so that memory is reported by purpose.
+// Role is a buffer's purpose, so that memory is reported by purpose.
 type Role string
 
 // The roles.

@@ -24,7 +24,7 @@ import (
 // The two layouts must have one size, or this does not compile.
 var _ [unsafe.Sizeof(command{})]byte = [unsafe.Sizeof(C.cc_command{})]byte{}
 
-// defaultDriver is what Open and Adapters use.
+// defaultDriver is the driver of Open and Adapters.
 var defaultDriver driver = nativeDriver{}
 
 // driverMissing says why no adapter can be found, or nothing.

@@ -14,7 +14,7 @@ const (
 )
 
 // MaxWork is how many float operations one dispatch should do at most, so that it
-// stays far below the 2 s after which Windows ends a GPU's job: what is predicted
+// stays far below the 2 s after which Windows ends a GPU's job: work that is predicted
 // to take 100 ms, on a software rasterizer 1 s. Before the rate is known it is that
 // of a slow GPU. The value changes as the rate is learned: a caller splits its work
 // only where that leaves the results' bits alone.
@@ -34,7 +34,7 @@ func (p *pace) maxWork(t AdapterType) int64 {
 	return int64(min(max(rate*target.Seconds(), leastWork), 1e18))
 }
 
-// load is what commands cost: float operations, and time that does not depend on
+// load is the cost of commands: float operations, and time that does not depend on
 // the adapter's speed in them.
 type load struct {
 	work  float64

@@ -34,9 +34,9 @@ const readPiece = 16 << 20
 // Read records a copy of v as of this point in program order, submits, and returns
 // at once. The bytes come from Wait. An error of the device comes from Wait too.
 //
-// A view above 16 MiB, or above what is left of the memory budget, is read in
-// pieces before Read returns, so that a large tensor can be read whatever the
-// budget has left down to 4 KiB.
+// A view above 16 MiB, or above the rest of the memory budget, is read in
+// pieces before Read returns, so that a large tensor can be read with any rest
+// down to 4 KiB.
 func (d *Device) Read(v View) *Readback {
 	d.mu.Lock()
 	defer d.mu.Unlock()

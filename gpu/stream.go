@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// The command stream: what is recorded waits in Go as a list of commands and goes
+// The command stream: recorded commands wait in Go as a list and go
 // to the driver as one command buffer, with as few compute passes as the order
 // allows.
 const (
@@ -147,7 +147,7 @@ func (d *Device) record(name string, c command) {
 }
 
 // Touched is the bytes that all work recorded so far touches at least once: of
-// every dispatch what it binds, of every copy both sides. It is the memory
+// every dispatch the views that it binds, of every copy both sides. It is the memory
 // traffic of kernels that read and write each operand once.
 func (d *Device) Touched() int64 {
 	d.mu.Lock()
@@ -155,7 +155,7 @@ func (d *Device) Touched() int64 {
 	return d.stream.touched
 }
 
-// Flush submits what is recorded and does not wait for it. It may wait for
+// Flush submits the recorded commands and does not wait for them. It may wait for
 // earlier submits when the GPU is several behind.
 func (d *Device) Flush() {
 	d.mu.Lock()
@@ -224,7 +224,7 @@ func (d *Device) nameCulprit() {
 	d.stream.drop()
 }
 
-// Sync submits what is recorded and waits until the GPU has done it.
+// Sync submits the recorded commands and waits until the GPU has done them.
 func (d *Device) Sync() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

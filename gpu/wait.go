@@ -38,8 +38,8 @@ func (d *Device) waitFor(n uint64) error {
 func (d *Device) waitIdle() error { return d.waitFor(d.stream.submitted) }
 
 // wait polls until done, with sleeps from 50 µs to 1 ms. The library's own wait is
-// never used: it reports success after 5 s whatever the GPU does. The mutex stays
-// held, so that what a caller has half done is not seen by others.
+// never used: it reports success after 5 s in any case. The mutex stays
+// held, so that others do not see a caller's half-done work.
 func (d *Device) wait(done func() bool) error {
 	w := d.newWaiter()
 	for !done() {

@@ -47,7 +47,7 @@ func (c Codec) Size(n int) int {
 // Lossless says that decoding gives the same values.
 func (c Codec) Lossless() bool { return c == F32 }
 
-// Encode returns x encoded. NaN and infinities stay what they are in F32 and
+// Encode returns x encoded. NaN and infinities stay so in F32 and
 // BF16; Int8 carries a block that holds one as NaN throughout.
 func (c Codec) Encode(x []float32) []byte {
 	out := make([]byte, c.Size(len(x)))

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Conn is a connection to a machine that has proved who it is.
+// Conn is a connection to a machine that has proved its identity.
 type Conn struct {
 	Peer    Claims
 	Value   any // the application's; set it in Connected or behind Dial, before others see it
@@ -38,7 +38,7 @@ func (c *Conn) Context() context.Context { return c.s.Context() }
 // Stats are the numbers of the connection's packets.
 func (c *Conn) Stats() LinkStats { return c.s.Stats() }
 
-// LinkStats are what striping goes by.
+// LinkStats are the figures by which striping decides.
 type LinkStats struct {
 	RTT                      time.Duration
 	PacketsSent, PacketsLost uint64
@@ -56,7 +56,7 @@ func (c *Conn) Send(m Message) error {
 	return c.write(m)
 }
 
-// write is Send for who holds sending.
+// write is Send for a caller that holds sending.
 func (c *Conn) write(m Message) error {
 	c.control.SetWriteDeadline(time.Now().Add(c.e.opt.Stall))
 	if err := writeMessage(c.control, m); err != nil {
@@ -70,7 +70,7 @@ func (c *Conn) write(m Message) error {
 func (c *Conn) Close(reason string) { c.s.Close(codeClosing, reason) }
 
 // serve reads control messages and streams until the connection ends. The handler is
-// told as soon as it has, whatever its other methods are still doing for it.
+// told as soon as it has, while its other methods may still work for it.
 func (c *Conn) serve() {
 	c.e.mu.Lock()
 	c.e.conns[c] = struct{}{}
@@ -99,7 +99,7 @@ func (c *Conn) serve() {
 	c.e.mu.Unlock()
 }
 
-// streams serves what the peer opens.
+// streams serves the streams that the peer opens.
 func (c *Conn) streams() {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -149,7 +149,7 @@ type found struct {
 	Size int64 `json:"size"`
 }
 
-// serveFetch sends what the peer asks for.
+// serveFetch answers a peer's Fetch.
 func (c *Conn) serveFetch(s stream, request json.RawMessage) error {
 	size, r, err := c.handler.Fetch(c, request)
 	s.SetWriteDeadline(time.Now().Add(c.e.opt.Stall))
@@ -185,7 +185,7 @@ func (c *Conn) ready(s stream, n int) error {
 	return s.SetWriteDeadline(time.Now().Add(c.e.opt.Stall))
 }
 
-// Fetch asks for what request names and writes it to what open returns for its
+// Fetch asks for the content that request names and writes it to the writer of open for its
 // size. Damage is an error: ask again.
 func (c *Conn) Fetch(ctx context.Context, request any, patience time.Duration, open func(size int64) (io.Writer, error)) error {
 	s, err := c.s.OpenStream(ctx)

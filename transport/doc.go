@@ -1,5 +1,5 @@
 // Package transport moves bucket gradients, files and control messages between
-// the machines of a run over QUIC, and proves to each side who the other is.
+// the machines of a run over QUIC, and proves to each side the identity of the other.
 //
 // One Endpoint is one UDP socket: it listens and dials. A Conn is a mutually
 // authenticated connection with one control stream of messages. A bucket
@@ -8,8 +8,8 @@
 // acknowledges it by its hash (docs/wire.md). A Peer is one or more connections
 // to the same machine, between which transfers are striped.
 //
-// The package knows nothing of training: what a transfer means, who may be sent
-// what and when, is internal/cluster's. It is the only importer of quic-go.
+// The package knows nothing of training: the meaning of a transfer, its receivers
+// and its time are internal/cluster's. It is the only importer of quic-go.
 // Everything is safe for concurrent use; every wait has a deadline.
 package transport
 

@@ -40,11 +40,11 @@ type Handler interface {
 	// Deliver takes a whole transfer, intact; meta and payload are the handler's to
 	// keep. An error refuses it for good.
 	Deliver(c *Conn, h Header, meta, payload []byte) error
-	// Fetch opens what a peer asks for.
+	// Fetch opens the content that a peer asks for.
 	Fetch(c *Conn, request json.RawMessage) (size int64, r io.ReadCloser, err error)
 	// Disconnected is told once of every connection that Connected accepted or Dial
-	// returned, when it ends: calls of the other methods may still be going on. What they
-	// wait for should end with the connection's context.
+	// returned, when it ends: calls of the other methods may still be going on. Their
+	// waits should end with the connection's context.
 	Disconnected(c *Conn, err error)
 }
 
@@ -61,7 +61,7 @@ type Options struct {
 	// Grants is how many transfers are received at one time; 0 means 4. More
 	// senders than that overrun the receiver's socket buffer.
 	Grants int
-	// UploadLimit bounds what transfers send, in bytes per second; 0: no bound.
+	// UploadLimit bounds the bytes per second that transfers send; 0: no bound.
 	UploadLimit int64
 	// Stall is how long a peer may make no progress; 0 means 10 s.
 	Stall time.Duration
@@ -88,7 +88,7 @@ type Endpoint struct {
 	stats Stats
 }
 
-// Stats count what transfers moved since the Endpoint was opened.
+// Stats count the bytes of transfers since the Endpoint was opened.
 type Stats struct {
 	SentBytes, ReceivedBytes         int64 // of payloads and metadata, acknowledged
 	SentTransfers, ReceivedTransfers int64
@@ -111,7 +111,8 @@ func Open(conn net.PacketConn, o Options) (*Endpoint, error) {
 	if o.Stall == 0 {
 		o.Stall = 10 * time.Second
 	}
-	e := &Endpoint{opt: o, conn: conn, refusals: rate.Sometimes{First: 5, Interval: refusalEvery}, grants: make(chan struct{}, o.Grants), conns: map[*Conn]struct{}{}}
+	e := &Endpoint{opt: o, conn: conn, refusals: rate.Sometimes{First: 5, Interval: refusalEvery}, grants: make(chan struct{}, o.Grants),
+		conns: map[*Conn]struct{}{}}
 	e.SetUploadLimit(o.UploadLimit)
 	var err error
 	if e.net, err = listenQUIC(conn, e.serverTLS(), o.ResetKey, o.WAN); err != nil {
@@ -138,7 +139,7 @@ func (e *Endpoint) refused(from net.Addr, reason string) {
 	})
 }
 
-// SetUploadLimit changes Options.UploadLimit for what is sent from now on.
+// SetUploadLimit changes Options.UploadLimit from now on.
 func (e *Endpoint) SetUploadLimit(n int64) {
 	if n <= 0 {
 		e.limit.Store(nil)
@@ -148,13 +149,13 @@ func (e *Endpoint) SetUploadLimit(n int64) {
 }
 
 // Poke sends addr a datagram without a meaning, from the endpoint's socket: where a NAT
-// drops what its machine has not asked for, addr can dial this endpoint from then on.
+// drops packets that its machine has not asked for, addr can dial this endpoint from then on.
 func (e *Endpoint) Poke(addr string) error { return e.net.Poke(addr) }
 
 // Addr is the local address.
 func (e *Endpoint) Addr() net.Addr { return e.net.Addr() }
 
-// Identity is what the endpoint proves itself with.
+// Identity is the identity by which the endpoint proves itself.
 func (e *Endpoint) Identity() *Identity { return e.opt.Identity }
 
 // Stats returns the counts so far.
@@ -242,7 +243,7 @@ func (e *Endpoint) greet(q session) {
 }
 
 // welcome hears a peer's hello and asks the service for its reply. The connection
-// that it returns sends nothing until that is written: it is what the peer waits for.
+// that it returns sends nothing until that is written: the peer waits for it.
 func (e *Endpoint) welcome(q session, s stream, claims Claims) (*Conn, any, error) {
 	s.SetReadDeadline(time.Now().Add(5 * time.Second))
 	m, err := readMessage(s, 64<<10)
@@ -254,7 +255,8 @@ func (e *Endpoint) welcome(q session, s stream, claims Claims) (*Conn, any, erro
 	case err != nil || m.Type != msgHello:
 		return nil, nil, fmt.Errorf("%w: no hello", ErrFrame)
 	case h.Wire != wireVersion:
-		return nil, nil, fmt.Errorf("it speaks wire version %d, this machine %d: use the same version of concord on all machines", h.Wire, wireVersion)
+		return nil, nil, fmt.Errorf("it speaks wire version %d, this machine %d: use the same version of concord on all machines", h.Wire,
+			wireVersion)
 	case e.opt.Services[h.Service] == nil:
 		return nil, nil, fmt.Errorf("no service %q here", h.Service)
 	}
@@ -266,7 +268,7 @@ func (e *Endpoint) welcome(q session, s stream, claims Claims) (*Conn, any, erro
 
 // Dial connects to a machine of the run and greets its service. Until the answer
 // is there the peer has proved itself but may still refuse; reply, which may be
-// nil, takes what it says. h serves what the peer opens on this connection.
+// nil, takes the reply. h serves the streams that the peer opens on this connection.
 func (e *Endpoint) Dial(ctx context.Context, addr, service string, body, reply any, h Handler) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

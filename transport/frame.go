@@ -8,7 +8,7 @@ import (
 	"math"
 )
 
-// Kind says what a transfer's payload is.
+// Kind is the kind of a transfer's payload.
 type Kind uint8
 
 // The kinds of transfers.

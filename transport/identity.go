@@ -24,7 +24,7 @@ type RunID [16]byte
 
 func (r RunID) String() string { return hex.EncodeToString(r[:]) }
 
-// Claims are what a peer's certificate says.
+// Claims are the statements of a peer's certificate.
 type Claims struct {
 	Run    RunID
 	Worker uint32
@@ -35,7 +35,7 @@ func (c Claims) uri() *url.URL {
 }
 
 // certName is the DNS name of every certificate: the CA, not a host name, says
-// who a peer is, as machines have no stable names.
+// a peer's identity, as machines have no stable names.
 const certName = "concord"
 
 // The validity of certificates. A machine's clock may be a day slow.
@@ -52,7 +52,7 @@ type CA struct {
 	key  *ecdsa.PrivateKey
 }
 
-// Identity is what a machine proves itself with.
+// Identity is a machine's proof of itself.
 type Identity struct {
 	Claims
 	CA   *x509.Certificate
@@ -90,7 +90,7 @@ func (id *Identity) Expires() time.Time { return id.cert.Leaf.NotAfter }
 // MarshalPEM returns the certificate and the secret key.
 func (ca *CA) MarshalPEM() []byte { return appendKey(pemCert(ca.cert.Raw), ca.key) }
 
-// ParseCA reads what MarshalPEM wrote.
+// ParseCA reads the text of CA.MarshalPEM.
 func ParseCA(b []byte) (*CA, error) {
 	certs, key, err := parsePEM(b)
 	if err != nil {
@@ -145,7 +145,8 @@ func (ca *CA) sign(csr []byte, worker uint32) ([]byte, error) {
 	}
 	claims := Claims{Run: ca.Run, Worker: worker}
 	t := &x509.Certificate{SerialNumber: serial(), Subject: pkix.Name{CommonName: fmt.Sprintf("worker %d", worker)},
-		NotBefore: time.Now().Add(-clockSlack), NotAfter: time.Now().Add(certValidity), DNSNames: []string{certName}, URIs: []*url.URL{claims.uri()},
+		NotBefore: time.Now().Add(-clockSlack), NotAfter: time.Now().Add(certValidity),
+		DNSNames: []string{certName}, URIs: []*url.URL{claims.uri()},
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
 	return x509.CreateCertificate(rand.Reader, t, ca.cert, req.PublicKey, ca.key)
 }
@@ -167,7 +168,7 @@ func (id *Identity) MarshalPEM() []byte {
 	return appendKey(append(pemCert(id.cert.Certificate[0]), pemCert(id.CA.Raw)...), id.cert.PrivateKey.(*ecdsa.PrivateKey))
 }
 
-// ParseIdentity reads what MarshalPEM wrote.
+// ParseIdentity reads the text of Identity.MarshalPEM.
 func ParseIdentity(b []byte) (*Identity, error) {
 	certs, key, err := parsePEM(b)
 	if err == nil && len(certs) != 2 {

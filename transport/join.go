@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// Line is what machine 1 prints and a worker joins with: where the coordinator
-// is, whose key its certificates hang on, and a secret that admits.
+// Line is the line that machine 1 prints and a worker joins with: the coordinator's
+// addresses, the key that its certificates hang on, and a secret that admits.
 type Line struct {
 	Addrs   []string // host:port, tried in this order
 	CA      [32]byte // Fingerprint
@@ -41,7 +41,8 @@ func (l Line) String() string {
 		expires = l.Expires.Unix()
 	}
 	e := base64.RawURLEncoding
-	return strings.Join([]string{linePrefix, strings.Join(l.Addrs, ","), e.EncodeToString(l.CA[:]), l.ID, e.EncodeToString(l.Secret), strconv.FormatInt(expires, 36)}, "/")
+	return strings.Join([]string{linePrefix, strings.Join(l.Addrs, ","), e.EncodeToString(l.CA[:]), l.ID, e.EncodeToString(l.Secret),
+		strconv.FormatInt(expires, 36)}, "/")
 }
 
 // ParseLine reads a join line.
@@ -64,7 +65,8 @@ func ParseLine(s string) (Line, error) {
 	if err != nil || len(ca) != 32 {
 		return bad("the hash of the certificate authority is damaged")
 	}
-	if l.Secret, err = base64.RawURLEncoding.DecodeString(parts[4]); err != nil || len(l.Secret) != 16 || parts[3] == "" || len(parts[3]) > 32 {
+	if l.Secret, err = base64.RawURLEncoding.DecodeString(parts[4]); err != nil || len(l.Secret) != 16 || parts[3] == "" ||
+		len(parts[3]) > 32 {
 		return bad("the secret is damaged")
 	}
 	at, err := strconv.ParseInt(parts[5], 36, 64)
@@ -121,7 +123,8 @@ func proof(secret []byte, cs tls.ConnectionState, csr []byte) ([]byte, error) {
 // never sent, and nothing is before the coordinator has shown the line's CA.
 func Join(ctx context.Context, conn net.PacketConn, l Line) (*Identity, string, error) {
 	if !l.Expires.IsZero() && time.Now().After(l.Expires) {
-		return nil, "", fmt.Errorf("%w: the join line expired at %s by this machine's clock\n  fix: ask machine 1 for a new one: concord invite RUN", ErrProof, l.Expires.Format(time.RFC3339))
+		return nil, "", fmt.Errorf("%w: the join line expired at %s by this machine's clock\n  fix: ask machine 1 for a new one: concord "+
+			"invite RUN", ErrProof, l.Expires.Format(time.RFC3339))
 	}
 	var failed []error
 	for _, addr := range l.Addrs {
@@ -205,12 +208,13 @@ func (e *Endpoint) serveJoin(ctx context.Context, q session) {
 	reply, err := policy.answer(q, s)
 	if err != nil {
 		e.refused(q.RemoteAddr(), err.Error())
-		writeMessage(s, Pack(msgRefused, refusal{"the join line is not valid (any more): ask machine 1 for a new one with: concord invite RUN"}))
+		writeMessage(s, Pack(msgRefused, refusal{"the join line is not valid (any more): ask machine 1 for a new one with: concord " +
+			"invite RUN"}))
 	} else {
 		writeMessage(s, Pack(msgJoined, reply))
 	}
 	s.Close()
-	select { // the joiner closes; what does not is closed
+	select { // the joiner closes, or is closed
 	case <-q.Context().Done():
 	case <-ctx.Done():
 	}

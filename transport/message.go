@@ -46,7 +46,7 @@ func (m Message) Unpack(v any) error {
 	return nil
 }
 
-// writeMessage writes u32 length of what follows, u8 type, body.
+// writeMessage writes u32 length of the rest, u8 type, body.
 func writeMessage(w io.Writer, m Message) error {
 	if len(m.Body) >= MaxMessage {
 		return fmt.Errorf("transport: a message of %d bytes; %d are possible", len(m.Body), MaxMessage-1)
@@ -58,8 +58,8 @@ func writeMessage(w io.Writer, m Message) error {
 	return err
 }
 
-// readMessage reads one message of at most limit bytes. Memory grows with what
-// arrives, not with what the length claims.
+// readMessage reads one message of at most limit bytes. Memory grows with the bytes
+// that arrive, not with the length that is claimed.
 func readMessage(r io.Reader, limit int) (Message, error) {
 	var head [5]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {

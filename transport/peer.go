@@ -61,7 +61,7 @@ func (p *Peer) Transfer(ctx context.Context, t Outgoing) error {
 const maxStripes = 8
 
 // Stripes is how many connections a link needs to carry want bytes per second,
-// from what QUIC saw of it: one NewReno flow carries about 1.68·MSS/(RTT·√p) at a
+// from QUIC's figures of it: one NewReno flow carries about 1.68·MSS/(RTT·√p) at a
 // loss of p (Mathis et al., CCR 1997, with quic-go's β of 0.7).
 func Stripes(s LinkStats, want float64) int {
 	if s.PacketsSent < 1000 || s.PacketsLost == 0 || s.RTT <= 0 {

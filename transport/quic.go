@@ -13,7 +13,7 @@ import (
 )
 
 // strangerWindow is how much a peer may send before anything of it is read: the
-// connection's first window. It grows with what is read, so that only peers who are
+// connection's first window. It grows with the bytes that are read, so that only peers that are
 // listened to get more.
 const strangerWindow = 64 << 10
 

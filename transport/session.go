@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// The package works over what is in this file. quic.go makes it of quic-go, whose types
+// The package works over the interfaces of this file. quic.go makes it of quic-go, whose types
 // are nowhere else; another carrier of sessions and streams takes its place beside it.
 
 // carrier opens sessions to other machines, and takes theirs.
@@ -18,8 +18,8 @@ type carrier interface {
 	Dial(ctx context.Context, addr string, c *tls.Config) (session, error)
 	// Accept waits for the next session that a peer has opened.
 	Accept(ctx context.Context) (session, error)
-	// Poke sends addr a datagram that it drops: a NAT on the way lets in what comes from
-	// there from then on.
+	// Poke sends addr a datagram that it drops: a NAT on the way lets packets from
+	// there in from then on.
 	Poke(addr string) error
 	Addr() net.Addr
 	Close() error

@@ -5,11 +5,11 @@ import (
 	"net"
 )
 
-// wantBuffer is what quic-go wants of both socket buffers: 16 senders at once
+// wantBuffer is the size that quic-go wants of both socket buffers: 16 senders at once
 // lose 5 % of their packets with Linux's default and 0.4 % with this.
 const wantBuffer = 7 << 20
 
-// Socket opens a UDP socket with large buffers. hint is "" or what the user can
+// Socket opens a UDP socket with large buffers. hint is "" or a thing that the user can
 // do about buffers that the system keeps small.
 func Socket(addr string) (conn net.PacketConn, hint string, err error) {
 	to, err := net.ResolveUDPAddr("udp", addr)
@@ -23,7 +23,8 @@ func Socket(addr string) (conn net.PacketConn, hint string, err error) {
 	c.SetReadBuffer(wantBuffer)
 	c.SetWriteBuffer(wantBuffer)
 	if got := receiveBuffer(c); got > 0 && got < wantBuffer {
-		hint = fmt.Sprintf("the system keeps UDP buffers at %d kB; with many senders packets are lost. On Linux: sysctl -w net.core.rmem_max=7500000 net.core.wmem_max=7500000", got>>10)
+		hint = fmt.Sprintf("the system keeps UDP buffers at %d kB; with many senders packets are lost. On Linux: sysctl -w "+
+			"net.core.rmem_max=7500000 net.core.wmem_max=7500000", got>>10)
 	}
 	return c, hint, nil
 }

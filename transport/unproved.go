@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// Bounds on connections of peers that have not proved themselves. With what one of them
+// Bounds on connections of peers that have not proved themselves. With the memory that one of them
 // may send unread (a connection's first window, 64 kB) they bound the memory that
 // strangers take.
 const (
@@ -64,7 +64,7 @@ func (s *strangers) add(host netip.Prefix, verified bool, n int) {
 	}
 }
 
-// hostOf is the address without its port; of IPv6 the network, all of which one host has.
+// hostOf is the address without its port; of IPv6 the network, as one host has all of that.
 func hostOf(addr net.Addr) netip.Prefix {
 	u, ok := addr.(*net.UDPAddr)
 	if !ok {

@@ -1,8 +1,8 @@
-// Package exchange is what a bucket.Resolver and a run on many machines agree
-// on: rows of gradients go out, sums of rows and resolved gradients come in.
+// Package exchange is the interface between a bucket.Resolver and a run on many
+// machines: rows of gradients go out, sums of rows and resolved gradients come in.
 package exchange
 
-// Kind is what an Event asks for.
+// Kind is the kind of an Event.
 type Kind int
 
 // The kinds of events.
@@ -13,7 +13,7 @@ const (
 	Final                // every group's gradient was handed over, and where each machine applies them the step is committed
 )
 
-// Event is what comes from the other machines.
+// Event comes from the other machines.
 type Event struct {
 	Kind  Kind
 	Group int
@@ -24,7 +24,7 @@ type Event struct {
 	Tokens []int
 	Losses []float64
 	// Gradient: the values, laid out as the group's buckets one after the other, nil
-	// where the owner updates the weights itself, and what the owner tells of them.
+	// where the owner updates the weights itself, and the owner's report on them.
 	Gradient []float32
 	Meta     []byte
 }
@@ -38,12 +38,12 @@ type Exchange interface {
 	// Push hands over a group's rows, one for each of Rows; they are the exchange's
 	// to keep. losses are the sums over the row's tokens.
 	Push(group int, rows [][]float32, losses []float64)
-	// Next is what to do next: None without waiting where there is nothing yet. An
+	// Next is the next event: None without waiting where there is nothing yet. An
 	// error ends the step: its gradients must not be applied.
 	Next(wait bool) (Event, error)
 	// Abort ends the step for this machine: its device failed.
 	Abort(err error)
 	// Resolved tells everybody the gradient of a group that this machine resolved,
-	// and returns it as everybody gets it, which is what must be applied.
+	// and returns it as everybody gets it: that must be applied.
 	Resolved(group int, gradient []float32, meta func(norm2 float64) []byte) ([]float32, error)
 }

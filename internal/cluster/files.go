@@ -15,10 +15,10 @@ import (
 	"concord/transport"
 )
 
-// Files are what Fetch needs besides the list that machine 1 has sent.
+// Files say where the run's files are to lie and where they may be found.
 type Files struct {
 	Dir string // where they come to lie
-	// Have are folders with files that may be of the run, under whatever names: those are
+	// Have are folders with files that may be of the run, under any names: those are
 	// known by their content and not sent.
 	Have []string
 	Say  func(protocol.File) // called for every file that is sent; nil: nothing is

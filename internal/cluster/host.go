@@ -21,7 +21,7 @@ import (
 	"concord/transport"
 )
 
-// HostOptions are what machine 1 needs to lead a run.
+// HostOptions are the settings of machine 1, which leads a run.
 type HostOptions struct {
 	Dir         string                                // the run's cluster folder: keys, secrets, store, status
 	Store       func(dir string) (store.Store, error) // opens the store in Dir
@@ -98,7 +98,8 @@ func (h *Host) start(ctx context.Context, o HostOptions, start int) error {
 	}
 	h.Hint = hint
 	c := o.Coordinator
-	c.Store, c.Local, c.Port, c.Revocations, c.Probe = h.store, localWorker, conn.LocalAddr().(*net.UDPAddr).Port, secrets.Revoked, coordinator.ProbeFrom(identity, nil)
+	c.Store, c.Local, c.Port = h.store, localWorker, conn.LocalAddr().(*net.UDPAddr).Port
+	c.Revocations, c.Probe = secrets.Revoked, coordinator.ProbeFrom(identity, nil)
 	c.Changed = StatusTo(o.Dir)
 	if h.Coordinator, err = coordinator.New(ctx, c, start); err != nil {
 		conn.Close()

@@ -16,9 +16,9 @@ import (
 	"concord/transport"
 )
 
-// JoinOptions are what a machine that joins a run needs.
+// JoinOptions are the settings of a machine that joins a run.
 type JoinOptions struct {
-	Dir    string // what it keeps: its identity and the run's files
+	Dir    string // for its identity and the run's files
 	Line   transport.Line
 	Listen string // address, ":0" for any port
 	Member worker.Options
@@ -38,7 +38,7 @@ type Joined struct {
 	ep      *transport.Endpoint
 }
 
-// Join joins a run, or takes up its place in it again: who has been
+// Join joins a run, or takes up its place in it again: a machine that has been
 // admitted once keeps its identity in Dir. A machine 1 that does not answer may be on its
 // way: it is tried again for as long as o.Patience.
 func Join(ctx context.Context, o JoinOptions) (*Joined, error) {
@@ -90,7 +90,8 @@ func joinOnce(ctx context.Context, o JoinOptions) (*Joined, error) {
 		return nil, err
 	}
 	for _, at := range addrs(o.Line, addr) {
-		if w.Welcome, err = w.Member.ConnectTo(ctx, w.ep, at); err == nil || errors.Is(err, transport.ErrRefused) || errors.Is(err, worker.ErrBanned) {
+		if w.Welcome, err = w.Member.ConnectTo(ctx, w.ep, at); err == nil || errors.Is(err, transport.ErrRefused) ||
+			errors.Is(err, worker.ErrBanned) {
 			break
 		}
 	}
@@ -101,7 +102,7 @@ func joinOnce(ctx context.Context, o JoinOptions) (*Joined, error) {
 	return w, nil
 }
 
-// unanswered says what to look at when nothing answers where machine 1 should be.
+// unanswered is the advice for a machine 1 that does not answer.
 func unanswered(err error, addrs []string) error {
 	if t := net.Error(nil); !errors.As(err, &t) || !t.Timeout() {
 		return err
@@ -113,7 +114,8 @@ func unanswered(err error, addrs []string) error {
 type unansweredError struct{ addrs []string }
 
 func (e *unansweredError) Error() string {
-	return fmt.Sprintf("machine 1 does not answer at %s (UDP)\n  fix: see that the run is going on there, that firewalls and routers on the way "+
+	return fmt.Sprintf("machine 1 does not answer at %s (UDP)\n  fix: see that the run is going on there, that firewalls and routers on "+
+		"the way "+
 		"pass UDP to this port, and that an address in the join line is right; concord invite on machine 1 prints a new line",
 		strings.Join(e.addrs, ", "))
 }
@@ -182,7 +184,7 @@ func enrol(ctx context.Context, o JoinOptions, path string) (*transport.Identity
 	return id, addr, writeFile(path, id.MarshalPEM())
 }
 
-// Tune takes over what the run's configuration says of every machine.
+// Tune takes over the settings of every machine from the run's configuration.
 func (w *Joined) Tune(silence time.Duration, uploadLimit int64) {
 	w.Member.SetHeartbeatTimeout(silence)
 	w.ep.SetUploadLimit(uploadLimit)

@@ -17,8 +17,8 @@ import (
 	"concord/transport"
 )
 
-// PeerOptions are what one of several equal machines needs that share a store.
-// Whoever can write to that is trusted: it holds the run's authority.
+// PeerOptions are the settings of one of several equal machines that share a store.
+// Anybody who can write to that is trusted: it holds the run's authority.
 type PeerOptions struct {
 	Store  store.Store // the run's; Close closes it
 	Listen string
@@ -83,8 +83,8 @@ func (s *Peer) open(ctx context.Context, o PeerOptions) error {
 }
 
 // peerIdentity is this machine's identity: the one in the file, so that it has the
-// same number whenever it comes, or a new one. Who holds the authority renews what
-// runs out.
+// same number whenever it comes, or a new one. Machines that hold the authority renew
+// identities that run out.
 func peerIdentity(ctx context.Context, st store.Store, ca *transport.CA, path string) (*transport.Identity, error) {
 	old := readIdentity(path, transport.Fingerprint(ca.Certificate()))
 	if old != nil && time.Until(old.Expires()) > renewBefore {
@@ -129,8 +129,8 @@ const campaignPause = time.Second
 
 // Campaign waits until this machine is elected, however often an election fails, and
 // returns its coordinator, which the members find by themselves. It fails with
-// ErrDeposed when the election is lost; this machine's member then works for whoever
-// leads next. resign hands over, in any case; until it is called this machine is no
+// ErrDeposed when the election is lost; this machine's member then works for the
+// next leader. resign hands over, in any case; until it is called this machine is no
 // candidate. start is the step of this machine's weights, for a run that has committed
 // none.
 func (s *Peer) Campaign(ctx context.Context, o coordinator.Options, start int) (c *coordinator.Coordinator, resign func(), err error) {
@@ -186,8 +186,7 @@ func (s *Peer) find(ctx context.Context) (string, error) {
 	return addr, json.Unmarshal(b, &addr)
 }
 
-// Connect introduces this machine to whoever leads, and waits until somebody
-// does.
+// Connect introduces this machine to the leader, and waits until there is one.
 func (s *Peer) Connect(ctx context.Context) (protocol.Welcome, error) {
 	for {
 		w, err := s.Member.Connect(ctx, s.ep)

@@ -25,7 +25,7 @@ type Secrets struct {
 	mu  sync.Mutex
 }
 
-// secret is what a join line's id stands for.
+// secret is the join secret of an id.
 type secret struct {
 	Secret  []byte    `json:"secret"`
 	Expires time.Time `json:"expires"` // zero: never

@@ -44,7 +44,7 @@ const (
 	reachAnswer = 10 * time.Second
 )
 
-// accusation is what several workers may say of one.
+// accusation is a complaint that several workers may have of one.
 type accusation struct {
 	worker uint32
 	kind   protocol.ProblemKind
@@ -53,7 +53,7 @@ type accusation struct {
 // problemsLogged is how many reports of one worker are logged between two commits.
 const problemsLogged = 5
 
-// problem is what one member reports, of itself or of another.
+// problem takes a member's report, of itself or of another.
 func (c *Coordinator) problem(m *member, p protocol.Problem) {
 	p.Text = protocol.Plain(p.Text[:min(len(p.Text), 500)])
 	if m.problems++; m.problems <= problemsLogged {
@@ -73,7 +73,7 @@ func (c *Coordinator) problem(m *member, p protocol.Problem) {
 	}
 }
 
-// share is what a worker was given of the present step, whether it counts or not.
+// share is a worker's share of the present step, whether it counts or not.
 func (c *Coordinator) share(w uint32) protocol.Share {
 	for _, s := range c.given {
 		if s.Worker == w {
@@ -83,9 +83,9 @@ func (c *Coordinator) share(w uint32) protocol.Share {
 	return protocol.Share{Worker: w}
 }
 
-// accused weighs what a group's owner says of rows that it was sent. The coordinator's
+// accused weighs an owner's complaint of rows that it was sent. The coordinator's
 // own worker is believed, and a majority is; one other is not: the two are kept
-// apart, and who owns the group then sees for itself.
+// apart, and the group's next owner sees for itself.
 func (c *Coordinator) accused(by, bad *member, p protocol.Problem) {
 	key := accusation{bad.id, p.Kind}
 	if c.accusers[key] == nil {
@@ -105,7 +105,7 @@ func (c *Coordinator) accused(by, bad *member, p protocol.Problem) {
 }
 
 // unreachable asks the other end whether it reaches the member that complains. The
-// coordinator's own worker is reached by all who are here.
+// coordinator's own worker is reached by all members.
 func (c *Coordinator) unreachable(m, bad *member) {
 	p := c.plan
 	if m == bad || m.id == c.opt.Local || bad.id == c.opt.Local || c.isApart(m.id, bad.id) || p == nil || !p.HasMember(m.id) ||
@@ -239,8 +239,8 @@ func (c *Coordinator) mayOwn(m *member) bool {
 const mostDissents = 2
 
 // vote is the root that most have; with a tie, that of the coordinator's own worker
-// if it is among them. Who has another fetches the weights when it hears of the
-// commit.
+// if it is among them. Members with another fetch the weights when they hear of
+// the commit.
 func (c *Coordinator) vote() (root transport.Hash) {
 	votes, voters := map[transport.Hash]int{}, 0
 	for _, m := range c.sorted() {
@@ -261,10 +261,12 @@ func (c *Coordinator) vote() (root transport.Hash) {
 	for _, m := range c.sorted() {
 		if m.done != nil && m.done.Root != root {
 			m.dissents++
-			c.logf("%s: the resolved buckets of %s are not those of most others (%x, not %x)", c.named(c.step+1), m.hello.Name, m.done.Root[:4],
+			c.logf("%s: the resolved buckets of %s are not those of most others (%x, not %x)", c.named(c.step+1), m.hello.Name,
+				m.done.Root[:4],
 				root[:4])
 			if m.dissents > mostDissents && m.id != c.opt.Local && 2*most > voters {
-				c.banned[m.id] = fmt.Sprintf("its resolved buckets were not those of most others %d times: bad memory or a driver's fault", m.dissents)
+				c.banned[m.id] = fmt.Sprintf("its resolved buckets were not those of most others %d times: bad memory or a driver's fault",
+					m.dissents)
 			}
 		}
 	}

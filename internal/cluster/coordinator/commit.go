@@ -14,14 +14,14 @@ import (
 	"concord/transport"
 )
 
-// committed is what the store holds.
+// committed is the store's record of the run.
 type committed struct {
 	Next  int              `json:"next"` // step
 	Last  *protocol.Commit `json:"last,omitempty"`
 	Epoch uint32           `json:"epoch"` // of the coordinator's latest plan
 }
 
-// commit commits the step when everyone who is waited for has all of it.
+// commit commits the step when all awaited members have all of it.
 func (c *Coordinator) commit() {
 	if len(c.awaited()) > 0 || !slices.ContainsFunc(c.sorted(), func(m *member) bool { return m.done != nil }) {
 		c.waiting = fmt.Sprintf("%s: %s", c.named(c.step+1), c.describe(c.blocking()))
@@ -53,7 +53,7 @@ const storeLimit = 10 * time.Second
 // recorded goes on after an attempt to commit.
 func (c *Coordinator) recorded(rev int64, err error) {
 	switch {
-	case c.err != nil: // it leads no more: what it wrote meanwhile its successor has read
+	case c.err != nil: // it leads no more: its successor has read the commits that it wrote meanwhile
 	case errors.Is(err, store.ErrConflict):
 		c.fail(fmt.Errorf("%w: another coordinator has taken over: %w", ErrLostLeadership, err))
 	case err != nil:
@@ -71,7 +71,7 @@ func (c *Coordinator) recorded(rev int64, err error) {
 	}
 }
 
-// write stores what is committed, in this coordinator's term only, and returns its
+// write stores the committed step, in this coordinator's term only, and returns its
 // revision. An attempt whose answer was lost may have succeeded: then the same
 // value is there.
 func (c *Coordinator) write(k committed, rev int64) (int64, error) {
@@ -95,7 +95,7 @@ func (c *Coordinator) write(k committed, rev int64) (int64, error) {
 	return 0, err
 }
 
-// summary adds up what was counted: the plan says which rows, and each worker the
+// summary adds up the step: the plan has the rows that count, and each worker the
 // losses of its own.
 func (c *Coordinator) summary(root transport.Hash) *protocol.Commit {
 	k := &protocol.Commit{Step: c.step, Epoch: c.epoch, Root: root, Loss: make([]float64, c.work.Langs), Tokens: make([]int, c.work.Langs)}
@@ -176,7 +176,7 @@ func (c *Coordinator) advance(k *protocol.Commit) {
 	c.changed()
 }
 
-// forgetStep drops what was decided for one step.
+// forgetStep drops the decisions for one step.
 func (c *Coordinator) forgetStep() {
 	clear(c.without)
 	clear(c.stalled)

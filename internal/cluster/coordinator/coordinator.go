@@ -18,7 +18,7 @@ import (
 	"concord/transport"
 )
 
-// Options are what a coordinator needs to know of the run.
+// Options describe the run to its coordinator.
 type Options struct {
 	Store   store.Store
 	Local   uint32          // worker number of this process; its step leads the run
@@ -50,12 +50,12 @@ type Options struct {
 	// StepAfter is the trainer's step after so many of the coordinator's, for the
 	// status; nil: they are the same.
 	StepAfter  func(steps int) int
-	StepName   string                    // what a user calls a step of the coordinator; "": step
+	StepName   string                    // a user's word for a step of the coordinator; "": step
 	Langs      []string                  // names, for messages; nil: numbers
 	CheckEvery int                       // steps between comparisons of the replicas; 0: never
 	Log        *slog.Logger              // nil: nothing is logged
 	Changed    func(s Status, last bool) // after every change worth showing
-	// Probe says whether a worker can be dialled: who cannot owns no buckets.
+	// Probe says whether a worker can be dialled: others own no groups.
 	Probe ProbeFunc
 	// Revocations lists the workers whose certificates are worth nothing any more; nil:
 	// none ever.
@@ -99,7 +99,7 @@ type Coordinator struct {
 	traffic        protocol.Alternatives // of those
 	missing        int                   // steps in a row without some language
 	without        map[uint32]string     // whose rows the present step goes on without, and why
-	stalled        map[uint32]bool       // who does not resolve its groups in the present step
+	stalled        map[uint32]bool       // workers that do not resolve their groups in the present step
 	accusers       map[accusation]map[uint32]bool
 	apart          map[pair]*separation
 	given          []protocol.Share // of the present generation, as first planned
@@ -166,7 +166,7 @@ func (c *Coordinator) send(m *member, msg transport.Message) {
 	}
 }
 
-// mail sends what send queues until the member is gone.
+// mail sends the messages that send queues until the member is gone.
 func (m *member) mail() {
 	for {
 		select {
@@ -247,7 +247,7 @@ func (c *Coordinator) do(f func()) {
 	select {
 	case <-ran:
 		return
-	case <-c.done: // what was still waiting for the loop is never run by it
+	case <-c.done: // the loop runs no more functions
 	}
 	select {
 	case <-ran: // it was the last that ran
@@ -310,7 +310,7 @@ func (c *Coordinator) sorted() []*member {
 	return slices.SortedFunc(maps.Values(c.members), func(a, b *member) int { return cmp.Compare(a.id, b.id) })
 }
 
-// proceed does whatever can be done now.
+// proceed does all that can be done now.
 func (c *Coordinator) proceed() {
 	if c.plan == nil {
 		c.begin()

@@ -2,5 +2,5 @@
 //
 // A Coordinator admits workers, plans each step (shares, owners, sources of weights),
 // waits for it to be done and commits it in a store. It decides which machine is late,
-// cut off or at fault, and who is put out for it. Its state belongs to one goroutine.
+// cut off or at fault, and puts machines out for it. Its state belongs to one goroutine.
 package coordinator

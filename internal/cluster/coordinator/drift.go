@@ -11,8 +11,8 @@ import (
 const mostDrifts = 1
 
 // repair compares the replicas that told their hashes before a step that is
-// committed now. Who is not like most others, or with no majority like machine 1,
-// fetches the weights of another machine; of those who hold the right ones, in
+// committed now. A machine that is not like most others, or with no majority like
+// machine 1, fetches the weights of another machine; of those who hold the right ones, in
 // gradients mode, everyone stays right.
 func (c *Coordinator) repair(step int) {
 	told := map[uint32][]transport.Hash{}
@@ -39,7 +39,8 @@ func (c *Coordinator) drifted(m, right *member, groups []int) {
 	m.drifts++
 	if same := m.hello.Device == right.hello.Device; same && m.drifts > mostDrifts && m.id != c.opt.Local {
 		c.ban(m,
-			fmt.Sprintf("its weights differ from those of %s for the second time, on the same kind of device: bad memory or a driver's fault",
+			fmt.Sprintf("its weights differ from those of %s for the second time, on the same kind of device: bad memory or a driver's "+
+				"fault",
 				right.hello.Name))
 		return
 	}

@@ -9,8 +9,8 @@ import (
 )
 
 // holders are, by group, the machine that has the moments before the present step
-// and is ready for it: its owner rather than its backup, and who can be dialled
-// rather than who cannot; 0 for none.
+// and is ready for it: its owner rather than its backup, and a machine that can be
+// dialled rather than another; 0 for none.
 func (c *Coordinator) holders() []uint32 {
 	out, rank := make([]uint32, len(c.opt.Groups)), make([]int, len(c.opt.Groups))
 	for _, m := range c.sorted() {
@@ -38,7 +38,7 @@ func (c *Coordinator) holders() []uint32 {
 	return out
 }
 
-// awaitMoments says what the next step waits for where nobody who is ready has some
+// awaitMoments names the cause of the next step's wait where no ready machine has some
 // groups' moments, "" for nothing. When nobody can have them any more, the run
 // goes back to machine 1's checkpoint, or ends.
 func (c *Coordinator) awaitMoments(local *member) string {
@@ -66,13 +66,15 @@ func (c *Coordinator) awaitMoments(local *member) string {
 	waited := time.Since(c.momentsMissing)
 	switch {
 	case len(behind) > 0 && waited < c.stuckLimit():
-		return fmt.Sprintf("%s to apply %s: the optimizer's state of %d groups is nowhere else", strings.Join(behind, ", "), c.named(c.step), lost)
-	case waited < c.opt.StateTimeout: // who was not heard of for a while comes back with what it holds
+		return fmt.Sprintf("%s to apply %s: the optimizer's state of %d groups is nowhere else", strings.Join(behind, ", "),
+			c.named(c.step), lost)
+	case waited < c.opt.StateTimeout: // a machine that was not heard of for a while comes back with its state
 		return fmt.Sprintf("a machine that holds the optimizer's state of %d groups", lost)
 	case local != nil && local.state:
 		return c.goBack(local)
 	}
-	c.fail(fmt.Errorf("cluster: %s: the optimizer's state of %d of %d groups is lost with the machines that held it, an owner and its backup: resume machine 1 to go on from its last checkpoint, and the others follow",
+	c.fail(fmt.Errorf("cluster: %s: the optimizer's state of %d of %d groups is lost with the machines that held it, an owner and its "+
+		"backup: resume machine 1 to go on from its last checkpoint, and the others follow",
 		c.named(c.step+1), lost, len(c.opt.Groups)))
 	return c.waiting
 }

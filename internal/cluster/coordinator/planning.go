@@ -46,7 +46,8 @@ func (c *Coordinator) survived() bool {
 // so that all of them take part in it.
 func (c *Coordinator) initialSync() bool {
 	none := make([]uint32, len(c.opt.Groups))
-	p := &protocol.Plan{InitialSync: true, Step: c.step, Sources: map[uint32]uint32{}, Owners: none, Since: none, Backups: none, Holders: none}
+	p := &protocol.Plan{InitialSync: true, Step: c.step, Sources: map[uint32]uint32{}, Owners: none, Since: none, Backups: none,
+		Holders: none}
 	for _, m := range c.sorted() {
 		p.Members = append(p.Members, protocol.Address{Worker: m.id, Name: m.hello.Name, Addr: m.addr, Punch: m.punched})
 	}
@@ -73,7 +74,7 @@ func (c *Coordinator) initialSync() bool {
 	return true
 }
 
-// blockedOn says what the next step waits for, "" for nothing.
+// blockedOn names the cause of the next step's wait, "" for none.
 func (c *Coordinator) blockedOn() string {
 	here, current, dialled := 0, 0, 0
 	var applying []string
@@ -99,7 +100,7 @@ func (c *Coordinator) blockedOn() string {
 		return fmt.Sprintf("%d of %d machines to join", c.opt.Workers-here, c.opt.Workers)
 	case current == 0:
 		return c.awaitCommittedState(local)
-	case dialled == 0: // who owns buckets must be dialled by the others
+	case dialled == 0: // an owner must be dialled by the others
 		return "a machine that the others can reach"
 	case len(applying) > 0:
 		if c.step == 0 || c.last == nil {
@@ -112,7 +113,7 @@ func (c *Coordinator) blockedOn() string {
 
 // applies says that a member applies the last step, and that the next one waits for it:
 // for those whose rows counted, and for a few steps for those who came since and have
-// what there is, as else the more distant ones would always be late.
+// the weights, as else the more distant ones would always be late.
 func (c *Coordinator) applies(m *member) bool {
 	early := time.Now().Before(c.graceUntil)
 	if m.counted {
@@ -164,7 +165,7 @@ func (c *Coordinator) makePlan() {
 // its rows do not count or that it owns nothing. Rows that are computed stay valid,
 // unless a language has nobody left to compute it (and had not in the last
 // steps either), or the result may
-// not depend on who was lost, or moments went with it: then the step is done again
+// not depend on losses, or moments went with the machine: then the step is done again
 // by those who are there.
 func (c *Coordinator) replan(old *protocol.Plan) {
 	gone := func(w uint32) bool { return c.members[w] == nil || !c.mayOwn(c.members[w]) }
@@ -223,7 +224,7 @@ func (c *Coordinator) sendPlan(p, old *protocol.Plan) {
 	var owners []uint32
 	var source uint32
 	for _, m := range c.sorted() {
-		if old != nil && !old.HasMember(m.id) { // came in the middle: it was not sent what there is
+		if old != nil && !old.HasMember(m.id) { // came in the middle: it was not sent the step so far
 			continue
 		}
 		if m.current(c.step) || m.state || m.receive >= 0 {

@@ -10,19 +10,19 @@ import (
 	"concord/transport"
 )
 
-// Which shares count is decided here, once a step and for all groups alike; so is who
-// is put out because a step does not end. Both go by what the workers report in their
-// heartbeats, no one of which is believed about another: what most owners lack, or
-// the coordinator's own worker does, is not there; what a few say they lack is theirs
-// to answer for.
+// The shares that count are chosen here, once a step and for all groups alike; so are
+// the machines that are put out because a step does not end. Both go by the workers'
+// reports in their heartbeats. No worker is believed about another: rows that most owners lack, or the
+// coordinator's own worker, are not there; for rows that only a few owners lack these
+// have to answer.
 
-// blame is a worker that a step waits for, and what for.
+// blame is a worker that a step waits for, with the cause.
 type blame struct {
 	m    *member
 	what string
 }
 
-// missingAt are those of the workers among whom a report of this plan lists w.
+// missingAt are those workers whose reports on this plan list w.
 func (c *Coordinator) missingAt(among []*member, w uint32, list func(protocol.Progress) []uint32) (out []*member) {
 	for _, m := range among {
 		if c.knows(m) && slices.Contains(list(m.progress), w) {
@@ -38,7 +38,7 @@ func (c *Coordinator) knows(m *member) bool {
 	return m.done == nil && m.progress.Epoch == c.plan.Epoch && !m.reported.Before(c.asked)
 }
 
-// answerable says who is to blame for something of w that some of so many workers
+// answerable lists the workers to blame for something of w that some of so many workers
 // lack: w, or where they are few those who say so.
 func (c *Coordinator) answerable(w *member, lack []*member, of int) []*member {
 	convincing := 2*len(lack) > of || slices.ContainsFunc(lack, func(m *member) bool { return m.id == c.opt.Local || m == w })
@@ -98,7 +98,7 @@ func (c *Coordinator) lateGroups() (out []blame) {
 	return out
 }
 
-// blocking is whom the present plan waits for.
+// blocking lists the workers that the present plan waits for.
 func (c *Coordinator) blocking() []blame {
 	if out := c.lateRows(); len(out) > 0 {
 		return out
@@ -168,8 +168,8 @@ func (c *Coordinator) stopDeadline() {
 	c.timer, c.asked = nil, time.Time{}
 }
 
-// askAll asks everyone how far it is; the answers decide, or what is known shortly
-// after.
+// askAll asks everyone how far it is; the answers decide, or the reports that are there
+// shortly after.
 func (c *Coordinator) askAll(generation uint32) {
 	if c.plan == nil || c.plan.Generation != generation || c.pending != nil {
 		return
@@ -200,9 +200,9 @@ func (c *Coordinator) answered() {
 	c.decide(c.plan.Generation)
 }
 
-// decide does without the rows that are late, for all groups alike, where what is
-// left is enough: half of the batch, so that machines do not time each other out,
-// and every language, or what may be missing.
+// decide does without the rows that are late, for all groups alike, where the rest
+// is enough: half of the batch, so that machines do not time each other out,
+// and every language but those that may be missing.
 func (c *Coordinator) decide(generation uint32) {
 	if c.plan == nil || c.plan.Generation != generation || c.pending != nil || c.asked.IsZero() {
 		return
@@ -269,7 +269,8 @@ func (c *Coordinator) moveGroups(late []blame) {
 	for _, b := range late {
 		if b.m.id != c.opt.Local && !b.m.compiles() && slices.Contains(c.plan.Owners, b.m.id) {
 			c.stalled[b.m.id], moved = true, true
-			c.logf("%s: others resolve the groups of %s: it has not after %.1f s", c.named(c.step+1), b.m.hello.Name, time.Since(c.planned).Seconds())
+			c.logf("%s: others resolve the groups of %s: it has not after %.1f s", c.named(c.step+1), b.m.hello.Name,
+				time.Since(c.planned).Seconds())
 		}
 	}
 	if moved {

@@ -58,9 +58,9 @@ func ping(ctx context.Context, ep *transport.Endpoint, addr string, worker uint3
 	return nil
 }
 
-// A machine behind a NAT cannot be dialled: its router drops what the machine has not
-// asked for. The coordinator sees the address that the router gives it. Whoever is to
-// dial that address tells the coordinator, which has the machine send datagrams to the
+// A machine behind a NAT cannot be dialled: its router drops packets that the machine
+// has not asked for. The coordinator sees the address that the router gives it. A machine that is
+// to dial that address tells the coordinator, which has the machine send datagrams to the
 // dialler meanwhile: from its router's view the dialler then answers (hole punching; Ford
 // et al., USENIX ATC 2005). It works where a router gives a machine the same address
 // towards everybody, which most do; the coordinator tries it out. A machine behind
@@ -81,7 +81,8 @@ func (c *Coordinator) reach(m *member) {
 	go func() {
 		err, punched := c.opt.Probe(m.conn.Context(), dial, m.id, nil), false
 		if err != nil {
-			punched = c.opt.Probe(m.conn.Context(), dial, m.id, func(from string) { c.send(m, transport.Pack(protocol.MsgPoke, protocol.Poke{Addr: from})) }) == nil
+			punched = c.opt.Probe(m.conn.Context(), dial, m.id,
+				func(from string) { c.send(m, transport.Pack(protocol.MsgPoke, protocol.Poke{Addr: from})) }) == nil
 		}
 		c.post(func() {
 			switch {

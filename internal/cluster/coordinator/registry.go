@@ -185,8 +185,8 @@ func (c *Coordinator) hear(m *member, msg transport.Message) error {
 	return nil
 }
 
-// ready notes where a member stands. Who comes with another step than the run's
-// and was not sent what lies between takes the state of another machine.
+// ready notes where a member stands. A member that comes with another step than the run's
+// and was not sent the steps between takes the state of another machine.
 func (c *Coordinator) ready(m *member, r protocol.Ready) error {
 	if r.Device != "" && len(r.Device) <= 200 {
 		m.hello.Device = protocol.Plain(r.Device)

@@ -13,7 +13,7 @@ type Status struct {
 	Step    int            `json:"step"` // steps committed
 	Term    uint32         `json:"term"`
 	Epoch   uint32         `json:"epoch"`
-	Waiting string         `json:"waiting,omitempty"` // what for
+	Waiting string         `json:"waiting,omitempty"` // the cause
 	Members []MemberStatus `json:"members"`
 	Median  float64        `json:"median_step_seconds,omitempty"`
 	Evicted []Eviction     `json:"evicted,omitempty"`
@@ -49,7 +49,8 @@ func (c *Coordinator) status() Status {
 		s.Median = median(c.history.steps).Seconds()
 	}
 	for _, m := range c.sorted() {
-		x := MemberStatus{Worker: m.id, Name: m.hello.Name, Device: m.hello.Device, Addr: m.addr, Punched: m.punched, Step: c.opt.StepAfter(max(0, m.step)),
+		x := MemberStatus{Worker: m.id, Name: m.hello.Name, Device: m.hello.Device, Addr: m.addr, Punched: m.punched,
+			Step: c.opt.StepAfter(max(0, m.step)),
 			Rows: m.rows, Speed: m.speed, State: "working"}
 		switch {
 		case m.step < 0:
@@ -63,7 +64,7 @@ func (c *Coordinator) status() Status {
 	return s
 }
 
-// add fills in what the last step told.
+// add fills in the figures of the last step.
 func (x *MemberStatus) add(m *member, c *Coordinator) {
 	link := m.conn.Stats()
 	x.RTT = link.RTT.Seconds()
@@ -92,7 +93,7 @@ func ownedBy(p *protocol.Plan, worker uint32) (n int) {
 	return n
 }
 
-// named is what a user calls so many steps of the coordinator.
+// named is a user's name for so many steps of the coordinator.
 func (c *Coordinator) named(step int) string { return protocol.StepNamed(c.opt.StepName, step) }
 
 // language is a language's name.

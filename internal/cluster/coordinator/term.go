@@ -15,7 +15,7 @@ const (
 	keyCommitted = "committed"
 )
 
-// acquireTerm raises the term and takes up what is committed. An earlier coordinator
+// acquireTerm raises the term and takes up the committed step. An earlier coordinator
 // may commit a step meanwhile: then it begins anew.
 func (c *Coordinator) acquireTerm(ctx context.Context) error {
 	for range 10 {
@@ -57,7 +57,7 @@ func (c *Coordinator) tryTerm(ctx context.Context) error {
 	return nil
 }
 
-// termRecord is what the store tells of a coordinator.
+// termRecord is the store's record of a coordinator.
 type termRecord struct {
 	Term  uint32 `json:"term"`
 	Epoch uint32 `json:"epoch"` // all its plans have higher ones

@@ -1,5 +1,5 @@
 // Package etcd is the store of equal machines: an etcd cluster, spoken to by its
-// client. Only what is started with --coordinator imports it.
+// client. Only cmd/concord imports it, for --coordinator.
 package etcd
 
 import (
@@ -68,7 +68,7 @@ func Open(endpoints []string, run string) (store.Store, error) {
 	return s, nil
 }
 
-// clientTLS is what the environment says of certificates; the system's authorities
+// clientTLS has the certificates of the environment; the system's authorities
 // where it names none.
 func clientTLS() (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}

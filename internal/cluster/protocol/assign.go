@@ -106,7 +106,7 @@ func paces(c []Candidate) []Pace {
 }
 
 // balance gives one row after another to the worker that is done first with it.
-// Where there are enough, everyone has one: the pace of who has none is never
+// Where there are enough, everyone has one: the pace of a worker without rows is never
 // measured again.
 func balance(p []Pace, rows int) []int {
 	out := make([]int, len(p))

@@ -61,7 +61,7 @@ type Welcome struct {
 	Banned string          `json:"banned,omitempty"` // why this worker was put out for good; then the rest is empty
 }
 
-// File is what the run reads, by content.
+// File is a file that the run reads, by content.
 type File struct {
 	Name string `json:"name"` // role, unique in the run, a plain relative path
 	Size int64  `json:"size"`
@@ -75,8 +75,8 @@ type Ready struct {
 	State bool `json:"state,omitempty"`
 	// Device is the adapter, which a worker does not know when it says hello.
 	Device string `json:"device,omitempty"`
-	// Trained says that this process has made steps of the run: it survived whatever
-	// became of the coordinator.
+	// Trained says that this process has made steps of the run: it survived the
+	// loss of a coordinator.
 	Trained bool `json:"trained,omitempty"`
 	// Saved says, from the machine that leads, that it has saved its state before Step.
 	Saved bool `json:"saved,omitempty"`
@@ -92,23 +92,23 @@ type Plan struct {
 	Epoch      uint32            `json:"epoch"`
 	Generation uint32            `json:"generation"` // epoch in which the shares were made
 	Step       int               `json:"step"`
-	Members    []Address         `json:"members"`           // who receives the resolved buckets
+	Members    []Address         `json:"members"`           // receive the resolved groups
 	Owners     []uint32          `json:"owners"`            // by group
 	Since      []uint32          `json:"since"`             // epoch in which the group's owner began to add up its rows
 	Shares     []Share           `json:"shares"`            // that count, for every group alike
 	Without    map[uint32]string `json:"without,omitempty"` // whose rows the step goes on without, and why
-	Sources    map[uint32]uint32 `json:"sources,omitempty"` // who gets the state before this step, from whom
+	Sources    map[uint32]uint32 `json:"sources,omitempty"` // of the state before this step, by receiver
 	Revoked    []uint32          `json:"revoked,omitempty"`
 	Check      bool              `json:"check,omitempty"` // everyone tells the hashes of its weights before the step
 
-	// Saved: machine 1 has saved its state before the step; the others keep what only
-	// they have.
+	// Saved: machine 1 has saved its state before the step; the others keep the
+	// state that only they have.
 	Saved bool `json:"saved,omitempty"`
 
 	// InitialSync: only Sources and Members count; the step's own plan follows.
 	InitialSync bool `json:"initial_sync,omitempty"`
 
-	// In parameters mode, by group: who can take over from the owner, 0 for nobody,
+	// In parameters mode, by group: the machine that can take over from the owner, 0 for none,
 	// and where owner and backup get the moments before the step if they have not.
 	Backups []uint32 `json:"backups,omitempty"`
 	Holders []uint32 `json:"holders,omitempty"`
@@ -170,7 +170,7 @@ type Commit struct {
 	Root   transport.Hash `json:"root"`
 	Loss   []float64      `json:"loss"`   // sums by language over the rows that were counted
 	Tokens []int          `json:"tokens"` // supervised tokens of those rows, by language
-	Shares []Share        `json:"shares"` // the rows that were counted, for every group alike, and who computed them
+	Shares []Share        `json:"shares"` // the rows that were counted, for every group alike, with their workers
 }
 
 // Hashes are a worker's weights and moments before a step, by group.
@@ -183,7 +183,7 @@ type Hashes struct {
 // accusation: it counts only where it is about a transfer between the two.
 type Problem struct {
 	Kind   ProblemKind `json:"kind,omitempty"`
-	Worker uint32      `json:"worker"` // whom it is about, may be the sender
+	Worker uint32      `json:"worker"` // that it is about, may be the sender
 	Text   string      `json:"text"`
 
 	// The transfer that ProblemValues and ProblemContradiction are about.
@@ -193,7 +193,7 @@ type Problem struct {
 	Row        int    `json:"row,omitempty"`
 }
 
-// ProblemKind says what a Problem calls for.
+// ProblemKind is a kind of problem: it decides the answer.
 type ProblemKind string
 
 // The kinds of problems; "" is for the log alone.
@@ -241,7 +241,7 @@ type Poke struct {
 	Addr string `json:"addr"`
 }
 
-// What Ready tells of a group's moments.
+// A group's moments in Ready.
 const (
 	HoldsNone   = '0'
 	HoldsBackup = '1' // equal to the owner's up to rounding
@@ -260,7 +260,8 @@ const PokeFor = 5 * time.Second
 // Valid refuses a plan that is not one of a model of so many groups.
 func (p *Plan) Valid(groups int, parameters bool) error {
 	if len(p.Owners) != groups || len(p.Since) != groups || p.Step < 0 {
-		return fmt.Errorf("owners of %d groups; the model has %d: the machines do not run the same configuration or version", len(p.Owners), groups)
+		return fmt.Errorf("owners of %d groups; the model has %d: the machines do not run the same configuration or version", len(p.Owners),
+			groups)
 	}
 	if parameters && (len(p.Backups) != groups || len(p.Holders) != groups) {
 		return fmt.Errorf("backups of %d groups, holders of %d; the model has %d", len(p.Backups), len(p.Holders), groups)

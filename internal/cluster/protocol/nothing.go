@@ -8,8 +8,8 @@ import (
 	"concord/transport"
 )
 
-// Nothing is a transport.Handler that takes nothing. It answers who only wants to know
-// whether a machine is there, and services embed it for all that they do not offer.
+// Nothing is a transport.Handler that takes nothing. It answers machines that only want to know
+// whether this one is there, and services embed it for all that they do not offer.
 type Nothing struct{}
 
 // Connected implements transport.Handler.

@@ -34,11 +34,10 @@ func Owners(sizes []int, workers []uint32) []uint32 {
 // before moments move: 8 bytes a value, once.
 const moveSlack = 0.25
 
-// Place gives every group an owner and a backup among workers, of which there is
-// one at least. holders are those who have the moments: groups stay with them, but
-// for what evens out the owners' loads. The backup is the next worker in the
-// order of numbers, 0 where there is none. The result is a pure function of its
-// arguments.
+// Place gives every group an owner and a backup among workers, one at least. holders
+// are those who have the moments: groups stay with them, but for moves that even out the
+// owners' loads. The backup is the next worker in the order of numbers, 0 where there is
+// none. The result is a pure function of its arguments.
 func Place(sizes []int, workers, holders []uint32) (owners, backups []uint32) {
 	w := slices.Sorted(slices.Values(workers))
 	load, total := map[uint32]int{}, 0

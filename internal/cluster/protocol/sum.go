@@ -21,7 +21,7 @@ func Summable(x []float32) error {
 	return nil
 }
 
-// Addend is what one contribution adds to a row of a group: values times scale.
+// Addend is the part of one contribution in a row of a group: values times scale.
 type Addend struct {
 	Worker uint32
 	Values []float32
@@ -32,7 +32,7 @@ type Addend struct {
 const sumBlock = 4096
 
 // Sum adds up a row's addends in float64, in the order of the workers, which is that
-// of their rows in the batch, whatever the order in which they came; the result is
+// of their rows in the batch, not in that of their arrival; the result is
 // scaled by planned/counted tokens of the row's language: contributions were scaled
 // for all planned tokens. No range is assumed: tiny values keep their bits, and large
 // ones are clipped later, as on one machine.

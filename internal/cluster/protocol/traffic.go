@@ -1,6 +1,6 @@
 package protocol
 
-// Traffic is what a step sends, in bytes.
+// Traffic is the size of all that a step sends, in bytes.
 type Traffic struct {
 	Up   map[uint32]int64 // by worker: rows to owners and resolved buckets to everyone
 	Rows int64            // all rows to owners
@@ -10,7 +10,7 @@ type Traffic struct {
 // Total is all of it.
 func (t Traffic) Total() int64 { return t.Rows + t.Down }
 
-// Most is what the busiest worker sends.
+// Most is the busiest worker's part.
 func (t Traffic) Most() int64 {
 	var most int64
 	for _, n := range t.Up {
@@ -19,9 +19,9 @@ func (t Traffic) Most() int64 {
 	return most
 }
 
-// Cost computes what a step sends under shares and owners: every worker one row
+// Cost computes the traffic of a step under shares and owners: every worker one row
 // per language (segment) that it has tokens of to each group's owner, each owner
-// its groups to all others. up are the bytes of a group's row, down those of what its
+// its groups to all others. up are the bytes of a group's row, down those that its
 // owner sends to so many others.
 func Cost(w Work, shares []Share, owners []uint32, up func(group int) int64, down func(group, others int) int64, members []uint32) Traffic {
 	t := Traffic{Up: map[uint32]int64{}}
@@ -42,7 +42,7 @@ func Cost(w Work, shares []Share, owners []uint32, up func(group int) int64, dow
 	return t
 }
 
-// Alternatives are what a step sends under the shares that were chosen and under
+// Alternatives are the traffic of a step under the shares that were chosen and under
 // those that were not.
 type Alternatives struct {
 	Chosen Traffic // shares of neighbouring rows, few languages each
@@ -50,15 +50,17 @@ type Alternatives struct {
 	Plain  Traffic // one gradient per worker, as in plain data parallelism
 }
 
-// Compare computes what a step sends in the ways to divide its rows, with up and
+// Compare computes the traffic of a step in the ways to divide its rows, with up and
 // down as Cost has them.
-func Compare(w Work, shares []Share, owners []uint32, up func(int) int64, down func(group, others int) int64, members []uint32) Alternatives {
+func Compare(w Work, shares []Share, owners []uint32, up func(group int) int64, down func(group, others int) int64,
+	members []uint32) Alternatives {
 	one := Work{Segments: 1, Langs: 1, Segment: make([]int, len(w.Lang)), Lang: make([]int, len(w.Lang)), Tokens: w.Tokens}
 	dealt := Work{Segments: w.Segments, Langs: w.Langs, Whole: w.Whole}
 	for k := range len(shares) { // row k, k+W, … go to the k-th worker
 		for r := k; r < len(w.Lang); r += len(shares) {
-			dealt.Segment, dealt.Lang, dealt.Tokens = append(dealt.Segment, w.Segment[r]), append(dealt.Lang, w.Lang[r]), append(dealt.Tokens,
-				w.Tokens[r])
+			dealt.Segment = append(dealt.Segment, w.Segment[r])
+			dealt.Lang = append(dealt.Lang, w.Lang[r])
+			dealt.Tokens = append(dealt.Tokens, w.Tokens[r])
 		}
 	}
 	var even []Share

@@ -1,16 +1,16 @@
 package protocol
 
-// Work is what a step's batch consists of, row by row: the gradient row that a
+// Work describes a step's batch, row by row: the gradient row that a
 // batch row belongs to (its language, or half-language), ascending, its language
 // and its supervised tokens.
 type Work struct {
 	Segment, Lang, Tokens []int
 	Segments, Langs       int
 	// Local: every machine resolves its own languages and sends one gradient, in
-	// the one segment that there is. What was counted is then told by all tokens.
+	// the one segment that there is. The part that counted is then one of all tokens.
 	Local bool
-	// Whole: a machine has one row for all of its segments, what its steps have
-	// changed. It is sent once and counts for each by its part of the tokens.
+	// Whole: a machine has one row for all of its segments: the change of its
+	// steps. It is sent once and counts for each by its part of the tokens.
 	Whole bool
 }
 

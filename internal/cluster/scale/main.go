@@ -1,4 +1,4 @@
-// Command scale computes what a step costs on up to thousands of machines: the
+// Command scale computes the cost of a step on up to thousands of machines: the
 // planner is the program's own, links, speeds and failures are modelled. It
 // prints the tables of docs/scaling.md.
 //
@@ -17,7 +17,7 @@ import (
 	"concord/internal/cluster/protocol"
 )
 
-// model is what is trained.
+// model is the model that is trained.
 type model struct {
 	name   string
 	params float64
@@ -54,7 +54,7 @@ const (
 
 // result is a configuration's mean step.
 type result struct {
-	compute, rows, buckets, control, total float64 // seconds; rows and buckets beyond what computation hides
+	compute, rows, buckets, control, total float64 // seconds; rows and buckets: the part that computation does not hide
 	up, down                               float64 // bytes a machine sends and receives, mean
 	most                                   float64 // bytes of the busiest
 	efficiency                             float64 // work done against the machines' own speed
@@ -156,7 +156,7 @@ func control(owners []uint32, shares []protocol.Share, members []uint32, n net) 
 	return etcd + 3*n.rtt + bytes/jsonRate + bytes/n.up
 }
 
-// limit names what most of a step's time goes to.
+// limit names the largest part of a step's time.
 func limit(r result) string {
 	best, name := r.compute, "computation"
 	for what, x := range map[string]float64{"rows to owners": r.rows, "resolved buckets": r.buckets, "the coordinator": r.control} {
@@ -174,12 +174,14 @@ var (
 )
 
 func table(out io.Writer, langs int) {
-	fmt.Fprintf(out, "| model | link | machines | step s | computation | rows | buckets | control | sent by the busiest | efficiency | most time goes to |\n|---|---|---|---|---|---|---|---|---|---|---|\n")
+	fmt.Fprintf(out, "| model | link | machines | step s | computation | rows | buckets | control | sent by the busiest | efficiency | "+
+		"most time goes to |\n|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, m := range models {
 		for _, n := range nets {
 			for _, w := range counts {
 				r := simulate(m, n, w, langs, 1)
-				fmt.Fprintf(out, "| %s | %s | %d | %.1f | %.1f | %.1f | %.1f | %.2f | %.2f GB | %.0f %% | %s |\n", m.name, n.name, w, r.total, r.compute, r.rows, r.buckets, r.control, r.most/1e9, 100*r.efficiency, r.limit)
+				fmt.Fprintf(out, "| %s | %s | %d | %.1f | %.1f | %.1f | %.1f | %.2f | %.2f GB | %.0f %% | %s |\n", m.name, n.name, w,
+					r.total, r.compute, r.rows, r.buckets, r.control, r.most/1e9, 100*r.efficiency, r.limit)
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-// Package store is what a run's coordinator must not forget: the committed step,
+// Package store keeps the few values that a run's coordinator must not forget: the committed step,
 // the term of its leader, the workers' numbers, the authority of equal machines. It
 // is small and written once a step; checkpoints and gradients never go through it.
 //
@@ -36,7 +36,7 @@ type Store interface {
 	// Lead waits until this process leads and announces value to the others. lost
 	// is closed when it leads no longer; resign hands over.
 	Lead(ctx context.Context, value []byte) (lost <-chan struct{}, resign func(), err error)
-	// Leader is what the present leader announced; nil where there is none.
+	// Leader is the value that the present leader announced; nil where there is none.
 	Leader(ctx context.Context) ([]byte, error)
 	Close() error
 }

@@ -17,7 +17,7 @@ func (m *Member) endWith(ctx context.Context) (stop func() bool) {
 	return context.AfterFunc(ctx, m.wake)
 }
 
-// await waits, with the mutex, until there is what is awaited, this machine can do no
+// await waits, with the mutex, until there says so, this machine can do no
 // more, ctx has ended or the time is over.
 func (m *Member) await(ctx context.Context, limit time.Duration, there func() bool) {
 	defer m.endWith(ctx)()

@@ -93,7 +93,8 @@ func (m *Member) progress() protocol.Progress {
 	if s == nil || s.redo || m.commits[s.n] != nil {
 		return protocol.Progress{}
 	}
-	p := protocol.Progress{Epoch: s.plan.Epoch, Computing: len(s.rows) > 0 && len(s.out) < len(s.plan.Owners) && s.plan.ShareOf(m.id).Size() > 0}
+	p := protocol.Progress{Epoch: s.plan.Epoch, Computing: len(s.rows) > 0 && len(s.out) < len(s.plan.Owners) &&
+		s.plan.ShareOf(m.id).Size() > 0}
 	rows, groups := map[uint32]bool{}, map[uint32]bool{}
 	for _, o := range s.owned {
 		for c := range o.expect {

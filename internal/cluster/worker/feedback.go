@@ -10,11 +10,11 @@ import (
 // feedbackKey names a row of a group; row −1 is the resolved gradient.
 type feedbackKey struct{ group, row int }
 
-// wholeRow is the row that is all of a machine's, whichever number it is sent by.
+// wholeRow is the row that is all of a machine's, by any number that it is sent by.
 const wholeRow = -2
 
-// quantizeWithFeedback encodes r.values and sets them to what the receiver decodes. What int8
-// rounds away is kept and added to the same row of the next step: error feedback
+// quantizeWithFeedback encodes r.values and sets them to the values that the receiver decodes. The rounding
+// error of int8 is kept and added to the same row of the next step: error feedback
 // (Seide et al., Interspeech 2014; Karimireddy et al., ICML 2019).
 func (m *Member) quantizeWithFeedback(r *outRow, c transport.Codec) {
 	x := r.values
@@ -52,7 +52,7 @@ func (m *Member) quantizeWithFeedback(r *outRow, c transport.Codec) {
 	}
 }
 
-// ErrorFeedback is what int8 has rounded away before step n, by name: what must be kept
+// ErrorFeedback is the rounding error of int8 before step n, by name. It must be kept
 // besides the weights to go on to the same bits. The values are not copies.
 func (m *Member) ErrorFeedback(n int) map[string][]float32 {
 	m.mu.Lock()
@@ -70,7 +70,7 @@ func (m *Member) ErrorFeedback(n int) map[string][]float32 {
 	return out
 }
 
-// SetErrorFeedback has the next step begin with what ErrorFeedback returned. Names and
+// SetErrorFeedback has the next step begin with values of ErrorFeedback. Names and
 // sizes that are not of this run are passed over.
 func (m *Member) SetErrorFeedback(r map[string][]float32) {
 	m.mu.Lock()
@@ -87,8 +87,8 @@ func (m *Member) SetErrorFeedback(r map[string][]float32) {
 	}
 }
 
-// startFeedback begins step n, with the mutex: what the step before rounded away counts from
-// now on; where n is done again what its first attempt did is forgotten.
+// startFeedback begins step n, with the mutex: the rounding error of the step before counts
+// from now on; where n is done again that of its first attempt is forgotten.
 func (m *Member) startFeedback(n int) {
 	if n > m.newFeedbackIn {
 		maps.Copy(m.feedback, m.newFeedback)

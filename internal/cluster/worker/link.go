@@ -150,7 +150,7 @@ func (m *Member) take(p *protocol.Plan) {
 	}
 	for _, owner := range p.Owners {
 		if owner != m.id && len(p.Members) > 1 {
-			m.spawn(func() { m.peer(m.ctx, owner) }) // what cannot be dialled receives over this
+			m.spawn(func() { m.peer(m.ctx, owner) }) // a machine that cannot be dialled receives over this
 		}
 	}
 }
@@ -176,7 +176,7 @@ func (s *Step) orphaned(p *protocol.Plan) bool {
 	return false
 }
 
-// here says that this machine has what the step makes of a group.
+// here says that this machine has the step's result for a group.
 func (s *Step) here(u int) bool {
 	_, resolved := s.have[u]
 	_, updated := s.updated[u]

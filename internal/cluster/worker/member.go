@@ -47,14 +47,14 @@ type Options struct {
 	Revoked func(worker uint32) bool // the coordinator's, in its process; nil elsewhere
 }
 
-// Shape is what a run's steps look like, once the model is known.
+// Shape describes a run's steps, once the model is known.
 type Shape struct {
 	Groups          []int // elements by group
 	Segments, Langs int
 	Names           []string // of the segments, for messages
 	Codec           transport.Codec
 	Device          string // the adapter
-	StepName        string // what a user calls a step of the coordinator; "": step
+	StepName        string // a user's word for a step of the coordinator; "": step
 	// Parameters: owners keep the optimizer's moments and send updated weights, all
 	// others get no gradients (ZeRO-1; Rajbhandari et al., SC 2020).
 	Parameters bool
@@ -75,7 +75,7 @@ type Member struct {
 	plan          *protocol.Plan         // the latest
 	plans         map[int]*protocol.Plan // the latest of each step that is not applied
 	commits       map[int]*protocol.Commit
-	inbox         map[int]map[groupKey]*resolved // by step: what owners sent
+	inbox         map[int]map[groupKey]*resolved // by step, from owners
 	cache         map[int]moments                // by group
 	inboxBytes    int64                          // bytes
 	cur           *Step
@@ -90,7 +90,7 @@ type Member struct {
 	poking        map[string]bool // addresses
 	states        offeredState
 	offer         func() error              // calls Offer with the state before the next step
-	feedback      map[feedbackKey][]float32 // of int8, what rounding left behind
+	feedback      map[feedbackKey][]float32 // of int8, the rounding error
 	newFeedback   map[feedbackKey][]float32 // the same of the present step, which may be done again
 	newFeedbackIn int                       // that step
 	saved         int                       // see Saved
@@ -112,7 +112,7 @@ func (m *Member) spawn(f func()) {
 	}
 }
 
-// groupKey is a place for what an owner sends of a group: its gradient, its weights.
+// groupKey is a place for a group's gradient or its weights, as its owner sends them.
 type groupKey struct {
 	kind  transport.Kind
 	group int
@@ -144,7 +144,8 @@ func New(o Options) *Member {
 	}
 	m := &Member{opt: o, plans: map[int]*protocol.Plan{}, commits: map[int]*protocol.Commit{}, inbox: map[int]map[groupKey]*resolved{},
 		cache: map[int]moments{}, applied: -1,
-		peers: map[uint32]*transport.Peer{}, dialing: map[uint32]chan struct{}{}, poking: map[string]bool{}, feedback: map[feedbackKey][]float32{},
+		peers: map[uint32]*transport.Peer{}, dialing: map[uint32]chan struct{}{}, poking: map[string]bool{},
+		feedback:    map[feedbackKey][]float32{},
 		newFeedback: map[feedbackKey][]float32{}, newFeedbackIn: -1}
 	m.changed = sync.NewCond(&m.mu)
 	m.ctx, m.stop = context.WithCancel(context.Background())
@@ -154,7 +155,7 @@ func New(o Options) *Member {
 // logf logs a sentence for the user.
 func (m *Member) logf(format string, args ...any) { protocol.Logf(m.opt.Log, format, args...) }
 
-// Services are what the endpoint of a machine offers: its worker, and coordinator where
+// Services are those of a machine's endpoint: its worker, and coordinator where
 // that is not nil.
 func (m *Member) Services(coordinator transport.Handler) map[string]transport.Handler {
 	all := map[string]transport.Handler{protocol.ServiceWorker: (*workerService)(m), protocol.ServicePing: protocol.Nothing{}}
@@ -230,7 +231,7 @@ func (m *Member) Configure(s Shape, offer func() error) {
 }
 
 // Saved says that the state before step n, the next, is in a checkpoint: the other
-// machines keep what only they have of it.
+// machines keep the part that only they have.
 func (m *Member) Saved(n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

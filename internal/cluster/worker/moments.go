@@ -13,15 +13,15 @@ import (
 	"concord/transport"
 )
 
-// moments is the optimizer's state of a group before a step, opaque here: the
-// trainer says what it is. No data is all zeros.
+// moments is the optimizer's state of a group before a step, opaque here: its
+// form is the trainer's. No data is all zeros.
 type moments struct {
 	step  int
 	data  []byte
 	owner bool // as the group's owner computed it; else as its backup did
 }
 
-// momentBytes is what the moments of one value of a group take.
+// momentBytes is the size of the moments of one value of a group.
 const momentBytes = 8
 
 // Hold makes data, by group, all that this machine has of the optimizer's state
@@ -53,7 +53,7 @@ func (m *Member) needState(n int) transport.Message {
 	return transport.Pack(protocol.MsgReady, r)
 }
 
-// stands says what this machine holds, with the mutex.
+// stands describes the state of this machine, with the mutex.
 func (m *Member) stands(n int) protocol.Ready {
 	r := protocol.Ready{Step: n, Device: m.shape.Device, Saved: n > 0 && n == m.saved, Trained: m.trained}
 	if m.shape.Parameters {
@@ -146,8 +146,8 @@ func (m *Member) takeMoments(ctx context.Context, q stateRequest) ([]byte, error
 	return nil, fmt.Errorf("no moments of group %d before %s here", *q.Group, m.named(q.Step+1))
 }
 
-// Moments returns a group's moments before step n, the next one, from whichever
-// machine has them: for a checkpoint. Nil is zeros.
+// Moments returns a group's moments before step n, the next one, from a machine
+// that has them: for a checkpoint. Nil is zeros.
 func (m *Member) Moments(ctx context.Context, n, group int) ([]byte, error) {
 	m.mu.Lock()
 	x, ok := m.cache[group]

@@ -33,8 +33,8 @@ func (s *Step) count(group int, c contribution, r outRow) error {
 	return nil
 }
 
-// segmentsOf is what a contribution counts for: its row, or where that is its
-// machine's whole every segment of the machine's share, with their tokens.
+// segmentsOf lists the segments that a contribution counts for: its row, or where that
+// is its machine's whole every segment of the machine's share, with their tokens.
 func (s *Step) segmentsOf(c contribution, tokens int) map[int]int {
 	if !s.work.Whole {
 		return map[int]int{c.row: tokens}
@@ -117,7 +117,7 @@ func (o *owned) loss(row, lang int) float64 {
 	return total
 }
 
-// packLosses is what a row that is its machine's whole has before its values.
+// packLosses encodes the losses that go before the values of a machine's whole row.
 func packLosses(losses []float64) []byte {
 	if losses == nil {
 		return nil
@@ -161,7 +161,8 @@ func (s *Step) Resolved(group int, gradient []float32, meta func(norm2 float64) 
 		return gradient, nil // of sums that do not count any more: the group is handed over again
 	}
 	t := transport.Outgoing{Header: transport.Header{Kind: transport.Gradient, Codec: codec, Step: uint64(s.n), Epoch: s.plan.Since[group],
-		Bucket: uint32(group), Elements: uint64(len(gradient)), Norm2: norm2}, Metadata: info, Data: data, Urgency: 3, Patience: time.Minute}
+		Bucket: uint32(group), Elements: uint64(len(gradient)), Norm2: norm2}, Metadata: info, Data: data,
+		Urgency: 3, Patience: time.Minute}
 	s.have[group] = m.shape.hash(transport.Gradient, info, data)
 	if s.first.IsZero() {
 		s.first = time.Now()
@@ -179,7 +180,7 @@ func (s *Step) Resolved(group int, gradient []float32, meta func(norm2 float64) 
 	return gradient, nil
 }
 
-// hash is what a step's root has of a transfer of an owner. In parameters mode
+// hash is a transfer's part of a step's root. In parameters mode
 // only a group's backup sees its gradient.
 func (s Shape) hash(k transport.Kind, meta, payload []byte) transport.Hash {
 	if s.Parameters && k == transport.Gradient {
@@ -189,7 +190,7 @@ func (s Shape) hash(k transport.Kind, meta, payload []byte) transport.Hash {
 }
 
 // broadcast sends a resolved group to one member until it has it or is none any
-// more. It goes on after the step: who is late catches up this way.
+// more. It goes on after the step: machines that are late catch up this way.
 func (m *Member) broadcast(step int, to protocol.Address, t transport.Outgoing) {
 	for {
 		m.mu.Lock()

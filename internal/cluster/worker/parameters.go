@@ -7,9 +7,9 @@ import (
 	"concord/transport"
 )
 
-// What a step does in parameters mode once all gradients are resolved: owners
-// update their groups and send the weights to everyone. Nothing of it changes what
-// a machine holds before the step is committed, so that it can be done again.
+// A step in parameters mode goes on once all gradients are resolved: owners
+// update their groups and send the weights to everyone. It changes no
+// state of a machine before the step is committed, so that it can be done again.
 
 // Mine lists the groups that this machine updates.
 func (s *Step) Mine() []int { return s.groupsOf(s.plan.Owners) }
@@ -106,7 +106,7 @@ func (s *Step) Gradient(group int) ([]float32, error) {
 	return x, s.m.shape.Codec.Decode(x, r.payload)
 }
 
-// Keep makes data, by group of Mine and Backed, what this machine holds of the
+// Keep makes data, by group of Mine and Backed, this machine's part of the
 // optimizer's state after the step.
 func (s *Step) Keep(data map[int][]byte) {
 	m := s.m

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// The pause between two attempts at what may fail while machines come and go.
+// The pause between two attempts at something that may fail while machines come and go.
 const (
 	firstPause = 50 * time.Millisecond
 	lastPause  = time.Second
 )
 
-// Attempts paces what is tried again for as long as the run's patience lasts.
+// Attempts paces attempts, for as long as the run's patience lasts.
 type Attempts struct {
 	began time.Time
 	pause time.Duration

@@ -19,7 +19,7 @@ const retry = 200 * time.Millisecond
 // inboxLimit bounds the resolved buckets that wait for this machine to catch up.
 const inboxLimit = 4 << 30
 
-// transfer sends to a worker over whatever connection there is.
+// transfer sends to a worker over any connection to it.
 func (m *Member) transfer(ctx context.Context, worker uint32, t transport.Outgoing) error {
 	p, err := m.peer(ctx, worker)
 	if err != nil {
@@ -61,7 +61,7 @@ func (m *Member) segment(row int) string {
 	return fmt.Sprintf("row %d", row)
 }
 
-// workerService is what other workers see of a Member, whoever dialled.
+// workerService is a Member as other workers see it, on connections of either side.
 type workerService Member
 
 func (w *workerService) Connected(c *transport.Conn, _ json.RawMessage) (any, error) {
@@ -157,15 +157,17 @@ func (m *Member) offerRows(h transport.Header) (transport.Verdict, string) {
 	case !wanted:
 		return transport.Have, ""
 	case uint64(tokens) != h.Tokens:
-		return transport.Refuse, fmt.Sprintf("%s has %d tokens in the share of worker %d, not %d", m.segment(c.row), tokens, h.Sender, h.Tokens)
+		return transport.Refuse, fmt.Sprintf("%s has %d tokens in the share of worker %d, not %d", m.segment(c.row), tokens, h.Sender,
+			h.Tokens)
 	}
 	return transport.Take, ""
 }
 
 // accuse reports the sender of rows of the present step; called with the mutex.
 func (m *Member) accuse(kind protocol.ProblemKind, h transport.Header, text string) {
-	p := protocol.Problem{Kind: kind, Worker: h.Sender, Text: text, Step: int(h.Step), Generation: m.cur.plan.Generation, Group: int(h.Bucket),
-		Row: int(h.Row)}
+	p := protocol.Problem{Kind: kind, Worker: h.Sender, Text: text, Step: int(h.Step), Generation: m.cur.plan.Generation,
+		Group: int(h.Bucket),
+		Row:   int(h.Row)}
 	m.spawn(func() { m.Report(p) })
 }
 

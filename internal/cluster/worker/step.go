@@ -62,7 +62,7 @@ type outRow struct {
 
 // owned is a group that this machine resolves.
 type owned struct {
-	expect  map[contribution]int // tokens of what is still to come
+	expect  map[contribution]int // tokens of the rows still to come
 	counted map[contribution]outRow
 	ready   bool // all are there: they are added up, or were
 }
@@ -128,7 +128,7 @@ func (m *Member) Begin(ctx context.Context, n int, w protocol.Work) (*Step, erro
 	}
 }
 
-// forget drops what belongs to steps before n.
+// forget drops everything of steps before n.
 func (m *Member) forget(n int) {
 	maps.DeleteFunc(m.plans, func(s int, _ *protocol.Plan) bool { return s < n })
 	maps.DeleteFunc(m.commits, func(s int, _ *protocol.Commit) bool { return s < n })
@@ -192,7 +192,7 @@ func (s *Step) replan(p *protocol.Plan) {
 	}
 	s.plan = p
 	for u := range p.Owners {
-		if p.Since[u] != old.Since[u] { // what the old owner sent may not have reached everyone
+		if p.Since[u] != old.Since[u] { // the old owner's transfers may not have reached everyone
 			delete(s.have, u)
 			delete(s.owned, u)
 			s.queue = slices.DeleteFunc(s.queue, func(e queued) bool { return e.Group == u })
@@ -255,7 +255,7 @@ func (s *Step) Abort(err error) {
 	s.m.changed.Broadcast()
 }
 
-// push takes a row to its group's owner, whoever that is by now.
+// push takes a row to its group's present owner.
 func (s *Step) push(r *outRow) {
 	m := s.m
 	for {
@@ -275,7 +275,8 @@ func (s *Step) push(r *outRow) {
 			return
 		}
 		m.mu.Unlock()
-		err := m.transfer(m.ctx, owner, transport.Outgoing{Header: transport.Header{Kind: transport.Rows, Codec: m.shape.Codec, Step: uint64(s.n),
+		err := m.transfer(m.ctx, owner, transport.Outgoing{Header: transport.Header{Kind: transport.Rows, Codec: m.shape.Codec,
+			Step:  uint64(s.n),
 			Epoch: epoch, Bucket: uint32(r.group), Row: uint16(r.row), Elements: uint64(m.shape.Groups[r.group]),
 			Tokens: uint64(r.tokens), Loss: r.loss, Norm2: r.norm2}, Metadata: packLosses(r.losses), Data: r.data, Urgency: 2,
 			Patience: time.Minute})

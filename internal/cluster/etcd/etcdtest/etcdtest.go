@@ -78,7 +78,7 @@ func (m *Cluster) Stop(i int) {
 	}
 }
 
-// Restart starts member i, which was stopped, with what it has on its disk.
+// Restart starts member i, which was stopped, with the data on its disk.
 func (m *Cluster) Restart(i int) {
 	m.config[i].ClusterState = embed.ClusterStateFlagExisting
 	m.start(i)

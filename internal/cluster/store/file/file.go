@@ -25,7 +25,7 @@ import (
 // name is the file in the folder that Open is given.
 const name = "store.db"
 
-// room is what must be free on the disk before a change is made. The file takes some
+// room is the space that must be free on the disk before a change is made. The file takes some
 // kB; the rest is for the run's records, which end the run when they cannot be written.
 // A commit is tried again.
 const room = 16 << 20
@@ -47,13 +47,14 @@ type file struct {
 
 // Open opens the store in dir, or makes it. A change is on the disk before it is
 // acknowledged. While less than 16 MB of the disk are free, changes are refused and
-// what is there can be read; one that meets a full disk leaves everything as it was.
+// values can be read; one that meets a full disk leaves everything as it was.
 func Open(dir string) (store.Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(filepath.Join(dir, "etcd")); err == nil {
-		return nil, fmt.Errorf("store: %s was written by a version of concord that kept an etcd in it\n  fix: finish the run with that version, or begin a new one from its last checkpoint's model", dir)
+		return nil, fmt.Errorf("store: %s was written by a version of concord that kept an etcd in it\n  fix: finish the run with that "+
+			"version, or begin a new one from its last checkpoint's model", dir)
 	}
 	if err := space(dir); err != nil {
 		return nil, err
@@ -85,7 +86,7 @@ func Open(dir string) (store.Store, error) {
 func space(dir string) error {
 	free, err := freeBytes(dir)
 	if err != nil || free >= room {
-		return nil // what cannot be measured must show itself
+		return nil // a full disk shows itself
 	}
 	return fmt.Errorf("store: %.1f MB are free in %s, %d MB are needed: make room", float64(free)/1e6, dir, room/1_000_000)
 }
@@ -113,7 +114,8 @@ func (s *file) guard(f func() error) (err error) {
 }
 
 func (s *file) damaged(why string) error {
-	return fmt.Errorf("store: %s is damaged (%s)\n  fix: put a copy of it back, or begin a new run from the last checkpoint's model", s.path, why)
+	return fmt.Errorf("store: %s is damaged (%s)\n  fix: put a copy of it back, or begin a new run from the last checkpoint's model",
+		s.path, why)
 }
 
 // Get implements store.Store.

@@ -1,4 +1,4 @@
-// Package storetest checks what store.Store promises, of every implementation.
+// Package storetest checks the promises of store.Store, of every implementation.
 package storetest
 
 import (
