@@ -116,7 +116,7 @@ func TestRecordIsReplayed(t *testing.T) {
 			}
 		}
 	}
-	if dropped == 0 {
+	if dropped == 0 && !testing.Short() {
 		t.Error("no step went on without a machine's rows: the test shows nothing")
 	}
 	t.Logf("%d steps went on without some rows", dropped)

@@ -30,7 +30,7 @@ func simulate(t *testing.T, seed uint64, steps int, l simrouter.Line, f func(w *
 // Four workers on a network that loses packets end with the bits of one.
 func TestSimulatedLoss(t *testing.T) {
 	one := reference(t, 12)
-	for seed := range uint64(3) {
+	for seed := range seeds(t, 3) {
 		simulate(t, seed, 12, simrouter.Line{Rate: 12.5e6, Delay: 10 * time.Millisecond, Loss: 0.01}, func(w *world, _ *simrouter.Router) {
 			w.min = 4
 			var all []*node
@@ -46,7 +46,7 @@ func TestSimulatedLoss(t *testing.T) {
 	}
 }
 
-// seeds is how many are tried.
+// seeds is how many are tried; one with -short, as under the race detector.
 func seeds(t *testing.T, usual uint64) uint64 {
 	if s := os.Getenv("CONCORD_SEEDS"); s != "" {
 		n, err := strconv.ParseUint(s, 10, 64)
@@ -54,6 +54,9 @@ func seeds(t *testing.T, usual uint64) uint64 {
 			t.Fatal(err)
 		}
 		return n
+	}
+	if testing.Short() {
+		return 1
 	}
 	return usual
 }

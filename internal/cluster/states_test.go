@@ -73,6 +73,9 @@ func (s killingStore) Put(ctx context.Context, key string, value []byte, rev int
 func TestKilledAtEveryState(t *testing.T) {
 	states := []string{"not ready", "planned", "pushed 0", "pushed 2", "pushed 4", "resolved one", "all is there", "before the commit",
 		"behind the commit"}
+	if testing.Short() {
+		states = []string{"planned", "all is there", "before the commit"}
+	}
 	for _, params := range []bool{false, true} {
 		var one *node
 		if params {
