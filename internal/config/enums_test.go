@@ -61,3 +61,15 @@ func TestEnumeratedTypes(t *testing.T) {
 	check(*Default())
 	check(Source{})
 }
+
+// A run file is shown as it is written: typed values are strings.
+func TestShowQuotes(t *testing.T) {
+	var out strings.Builder
+	Default().Show(&out)
+	shown := strings.Join(strings.Fields(out.String()), " ")
+	for _, want := range []string{`objective.scope = "layer"`, `objective.metric = "euclidean"`, `objective.method = "mean"`, `device.memory = ""`, `cluster.wire = ""`, `batch.rows = 8`} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("no %s in\n%s", want, out.String())
+		}
+	}
+}

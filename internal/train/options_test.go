@@ -1,0 +1,99 @@
+package train
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"concord/internal/config"
+	"concord/internal/step"
+)
+
+// elsewhere are keys of these sections that no package below takes as an option.
+var elsewhere = map[string]string{
+	"cluster.workers": "the coordinator", "cluster.shares": "the coordinator", "cluster.deadline": "the coordinator",
+	"cluster.check_every": "the coordinator", "cluster.silence": "the members", "cluster.upload_limit": "the host", "cluster.wan": "the host",
+	"cluster.join_hours": "the host", "cluster.join_uses": "the host", "schedule.steps": "the corpus", "schedule.epochs": "the corpus",
+	"schedule.tokens": "the corpus",
+}
+
+// Each setting of a step, of the device and of the exchange changes the options that are
+// made of it: none is dropped on the way.
+func TestEverySettingBecomesAnOption(t *testing.T) {
+	base := []string{"cluster.listen=:0", "objective.noise.halves=true"}
+	values := map[string]string{ // where the reference's example is the default, or goes with nothing here
+		"objective.every": "2", "objective.in_flight": "3", "objective.gram": "ghost", "objective.noise.debias": "true", "objective.noise.ema": "0.5",
+		"objective.noise.floor": "0.3", "objective.noise.halves": "false", "objective.weights": "{aa = 2.0}", "objective.preferences": "{aa = 2.0}",
+		"batch.logits_chunk": "64", "batch.rows": "4", "batch.seq_len": "32", "optim.eps": "1e-6", "optim.clip": "2.0", "optim.weight_decay": "0.1",
+		"device.gemm": "direct-1x1", "device.autotune": "true", "device.read_timeout": "77", "cluster.sync": "parameters", "cluster.listen": "",
+		"cluster.outer_momentum": "0.6", "cluster.outer_lr": "0.3", "cluster.outer": "3", "cluster.resolve": "local", "objective.method": "mgda", "schedule.warmup": "2", "schedule.min_ratio": "0.5",
+	}
+	whole := func(override ...string) string {
+		t.Helper()
+		cfg, err := config.Load(tinyFile, append(slices.Clone(base), override...))
+		if err != nil {
+			return "refused: " + err.Error()
+		}
+		return describe(cfg)
+	}
+	tinyFile = tiny(t).Path()
+	usual, seen := whole(), 0
+	for _, k := range config.Keys() {
+		section, _, _ := strings.Cut(k.Name, ".")
+		if !slices.Contains([]string{"device", "objective", "batch", "optim", "schedule", "cluster", "memory", "probe"}, section) ||
+			strings.HasPrefix(k.Name, "objective.override") || elsewhere[k.Name] != "" {
+			continue
+		}
+		v, ok := values[k.Name]
+		if !ok {
+			_, v, _ = strings.Cut(k.Example, " = ")
+		}
+		if seen++; whole(k.Name+"="+v) == usual {
+			t.Errorf("%s = %s changes no option", k.Name, v)
+		}
+	}
+	if seen < 35 {
+		t.Errorf("only %d settings were tried", seen)
+	}
+	for key := range maps.Keys(values) {
+		if elsewhere[key] != "" {
+			t.Errorf("%s is tried and is not", key)
+		}
+	}
+}
+
+var tinyFile string
+
+// describe is everything that becomes of the settings, functions left out. Identity has
+// all of [objective] as it is, and would hide what is dropped.
+func describe(cfg *config.Config) string {
+	langs := []string{"aa", "bb", "cc"}
+	o := objectiveOptions(cfg, langs, []float64{1, 1, 1})
+	for i := range o.Overrides {
+		o.Overrides[i].Fits = nil
+	}
+	s := step.Settings{}
+	if c, err := openCorpus(cfg); err != nil {
+		return "refused: " + err.Error()
+	} else if s = stepSettings(cfg, c); true {
+		s.Objective, s.Frozen, s.Identity = o, nil, step.Identity{}
+	}
+	d := DeviceOptions(cfg.Device, nil)
+	return fmt.Sprintf("%+v\n%+v\n%+v", s, d, exchangeOptions(cfg))
+}
+
+// A mistake that a package below finds in a setting is shown at its place in the run file.
+func TestLocated(t *testing.T) {
+	cfg := tiny(t, "objective.method=mean", "objective.metric=adam")
+	_, err := Open(cfg, io.Discard)
+	if err == nil || !strings.HasPrefix(err.Error(), "-o objective.metric: ") {
+		t.Errorf("refused with %v", err)
+	}
+	cfg = tiny(t, "device.gemm=none-such")
+	if _, err = Open(cfg, io.Discard); err == nil || !strings.HasPrefix(err.Error(), "-o device.gemm: ") {
+		t.Errorf("refused with %v", err)
+	}
+}
