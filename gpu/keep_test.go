@@ -40,6 +40,9 @@ func TestKeepDevices(t *testing.T) {
 	use(a, addWGSL)
 	a.Close()
 	b := open(false)
+	if n := b.drv.completed(); n != 0 {
+		t.Errorf("%d submits are done before the first one", n)
+	}
 	use(b, addWGSL, addWGSL+" // another")
 	if len(f.opened) != 1 || compiled() != 2 {
 		t.Errorf("%d devices and %d kernels of two texts", len(f.opened), compiled())

@@ -104,7 +104,8 @@ func prepare(o Options, cfg *config.Config, out string, warn io.Writer) (*runner
 
 // readData checks the data and takes from it what static weights depend on.
 func (r *runner) readData(cfg *config.Config) error {
-	plain := Spec{Config{Method: familyMean, LR: cfg.Optim.LR, Temperature: cfg.Data.Temperature}, cfg.Run.Seed} // the run file's own objective may be none of the comparison's
+	// the run file's own objective may be none of the comparison's
+	plain := Spec{Config{Method: familyMean, LR: cfg.Optim.LR, Temperature: cfg.Data.Temperature}, cfg.Run.Seed}
 	plan, err := train.Check(plain.apply(cfg, cfg.Run.Dir, nil))
 	if err != nil {
 		return err

@@ -21,7 +21,8 @@ import (
 
 // tinyGrid is two methods, a tuned baseline and two seeds.
 func tinyGrid() Grid {
-	return Grid{Methods: []string{"mean", "pcgrad"}, Scopes: []config.Scope{config.ScopeLayer}, LRs: []float64{1e-2}, StaticSweep: true, StaticBudget: 2, Seeds: 2}
+	return Grid{Methods: []string{"mean", "pcgrad"}, Scopes: []config.Scope{config.ScopeLayer}, LRs: []float64{1e-2}, StaticSweep: true,
+		StaticBudget: 2, Seeds: 2}
 }
 
 // tinyRun is a run file of three steps.
@@ -34,7 +35,8 @@ func tinyRun(t *testing.T) string {
 // compared runs a comparison to wherever it gets.
 func compared(ctx context.Context, runFile, out string, g Grid, overrides ...string) (*Report, string, error) {
 	var screen bytes.Buffer
-	rep, err := Run(ctx, Options{RunFile: runFile, Overrides: overrides, Grid: g, Out: out, Command: "concord compare"}, train.UI{Out: &screen, Warn: &screen})
+	rep, err := Run(ctx, Options{RunFile: runFile, Overrides: overrides, Grid: g, Out: out, Command: "concord compare"},
+		train.UI{Out: &screen, Warn: &screen})
 	return rep, screen.String(), err
 }
 
@@ -65,7 +67,8 @@ func TestInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want.Finished < 5+2*3 || want.Finished != want.Planned || len(want.Problems) > 0 || len(want.Failures) > 0 || !strings.Contains(screen, fmt.Sprintf("run %d/%[1]d", want.Finished)) || !strings.Contains(screen, "ETA") {
+	if want.Finished < 5+2*3 || want.Finished != want.Planned || len(want.Problems) > 0 || len(want.Failures) > 0 ||
+		!strings.Contains(screen, fmt.Sprintf("run %d/%[1]d", want.Finished)) || !strings.Contains(screen, "ETA") {
 		t.Errorf("%d runs finished, problems %q, failures %v\n%s", want.Finished, want.Problems, want.Failures, screen)
 	}
 	sittings := 0
@@ -156,7 +159,8 @@ func TestReal(t *testing.T) {
 	}
 	for i, name := range []string{familyMean, familyPlain, familyTuned, "pcgrad layer"} {
 		f := rep.Families[i]
-		if f.Name != name || len(f.Seeds) != 2 || f.Seen.N != 2 || f.PeakBytes <= 0 || f.StepSeconds <= 0 || len(f.Languages) != 4 || len(f.Curve) != 3 {
+		if f.Name != name || len(f.Seeds) != 2 || f.Seen.N != 2 || f.PeakBytes <= 0 || f.StepSeconds <= 0 || len(f.Languages) != 4 ||
+			len(f.Curve) != 3 {
 			t.Errorf("family %+v", f)
 		}
 	}
@@ -194,7 +198,8 @@ func TestExtend(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	more := Grid{Methods: []string{"pcgrad"}, Scopes: []config.Scope{config.ScopeTensor}, Seeds: 2, LRs: []float64{5e-3}, Temperatures: []float64{1, 5}}
+	more := Grid{Methods: []string{"pcgrad"}, Scopes: []config.Scope{config.ScopeTensor}, Seeds: 2, LRs: []float64{5e-3},
+		Temperatures: []float64{1, 5}}
 	rep, screen, err := compared(t.Context(), runFile, out, more)
 	if err != nil {
 		t.Fatal(err)
@@ -229,7 +234,8 @@ func TestExtend(t *testing.T) {
 func TestFailing(t *testing.T) {
 	runFile, out := tinyRun(t), t.TempDir()
 	g := Grid{Methods: []string{"mean"}, LRs: []float64{1e-2, 1e3}, Seeds: 1}
-	rep, screen, err := compared(t.Context(), runFile, out, g, "optim.clip=0", "schedule.steps=40", "schedule.warmup=0", "optim.weight_decay=100")
+	rep, screen, err := compared(t.Context(), runFile, out, g, "optim.clip=0", "schedule.steps=40", "schedule.warmup=0",
+		"optim.weight_decay=100")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +260,8 @@ func TestOccupied(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer release()
-	if _, _, err := compared(t.Context(), runFile, out, tinyGrid()); !errors.Is(err, train.ErrData) || !strings.Contains(err.Error(), "is being written to by process") {
+	if _, _, err := compared(t.Context(), runFile, out, tinyGrid()); !errors.Is(err, train.ErrData) ||
+		!strings.Contains(err.Error(), "is being written to by process") {
 		t.Errorf("%v", err)
 	}
 }
@@ -267,7 +274,8 @@ func TestJobs(t *testing.T) {
 	if _, _, err := compared(t.Context(), runFile, one, g); err != nil {
 		t.Fatal(err)
 	}
-	rep, err := Run(t.Context(), Options{RunFile: runFile, Grid: g, Out: two, Jobs: 2, KeepModels: true, Command: "concord compare"}, train.UI{Quiet: true})
+	rep, err := Run(t.Context(), Options{RunFile: runFile, Grid: g, Out: two, Jobs: 2, KeepModels: true, Command: "concord compare"},
+		train.UI{Quiet: true})
 	if err != nil || rep.Finished != 6 {
 		t.Fatal(err)
 	}
@@ -328,7 +336,8 @@ func TestMistakes(t *testing.T) {
 // an interruption in between changes nothing.
 func TestTuneSeeds(t *testing.T) {
 	runFile, calm, broken := tinyRun(t), t.TempDir(), t.TempDir()
-	g := Grid{Methods: []string{"pcgrad"}, Scopes: []config.Scope{config.ScopeLayer}, Controls: []config.Control{"norm"}, LRs: []float64{1e-2, 1e-3}, Alone: true, Seeds: 1, TuneSeeds: 2}
+	g := Grid{Methods: []string{"pcgrad"}, Scopes: []config.Scope{config.ScopeLayer}, Controls: []config.Control{"norm"},
+		LRs: []float64{1e-2, 1e-3}, Alone: true, Seeds: 1, TuneSeeds: 2}
 	rep, screen, err := compared(t.Context(), runFile, calm, g)
 	if err != nil {
 		t.Fatal(err)
@@ -344,7 +353,8 @@ func TestTuneSeeds(t *testing.T) {
 		}
 	}
 	tried := 2 * (4 + 3) // rates × (mean, token-mean, pcgrad and its norm; three languages alone)
-	if bySeed[3] != tried || bySeed[4] != tried || bySeed[5] < 4+3 || alone < 2*2*3+3 || rep.Finished != rep.Planned || !strings.Contains(screen, "will tell differences of") {
+	if bySeed[3] != tried || bySeed[4] != tried || bySeed[5] < 4+3 || alone < 2*2*3+3 || rep.Finished != rep.Planned ||
+		!strings.Contains(screen, "will tell differences of") {
 		t.Errorf("runs by seed %v, %d of %d\n%s", bySeed, rep.Finished, rep.Planned, screen)
 	}
 	for _, f := range rep.Families {
@@ -377,7 +387,8 @@ func TestOtherVersion(t *testing.T) {
 		t.Error(err)
 	}
 	var conf *config.Error
-	if err := l.sameVersion(train.Version{Version: "def"}, "x", 3); !errors.As(err, &conf) || !strings.Contains(err.Error(), "made by version abc") {
+	if err := l.sameVersion(train.Version{Version: "def"}, "x", 3); !errors.As(err, &conf) ||
+		!strings.Contains(err.Error(), "made by version abc") {
 		t.Error(err)
 	}
 }

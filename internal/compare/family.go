@@ -51,7 +51,8 @@ func (c *choice) compareFamilies(out *Report) {
 		unseen = append(unseen, c.judged(f.Chosen, f.Reference, unseenTest))
 		mean = append(mean, c.judged(f.Chosen, m, seenTest))
 		runs, ref := c.judging[f.Chosen], c.judging[f.Reference]
-		seenEx, unseenEx, meanEx = append(seenEx, exampleVariance(runs, ref, true, "")), append(unseenEx, exampleVariance(runs, ref, false, "")), append(meanEx, exampleVariance(runs, c.judging[m], true, ""))
+		seenEx, unseenEx, meanEx = append(seenEx, exampleVariance(runs, ref, true, "")), append(unseenEx, exampleVariance(runs, ref, false, "")),
+			append(meanEx, exampleVariance(runs, c.judging[m], true, ""))
 	}
 	a, b, d := stats.Together(seen, seenEx), stats.Together(unseen, unseenEx), stats.Together(mean, meanEx)
 	for i := range out.Families {
@@ -79,7 +80,8 @@ func (c *choice) alone() (out []Interference) {
 		}
 		mean, _ := c.meanAt(k)
 		of := func(r Result) float64 { return score(r.Test, k.Only) }
-		out = append(out, Interference{Lang: k.Only, Alone: k, ByItself: stats.NewSpread(each(c.judging[k], of)), Mixture: stats.NewSpread(each(c.judging[mean], of))})
+		out = append(out, Interference{Lang: k.Only, Alone: k, ByItself: stats.NewSpread(each(c.judging[k], of)),
+			Mixture: stats.NewSpread(each(c.judging[mean], of))})
 		effects = append(effects, c.judged(mean, k, of))
 		examples = append(examples, exampleVariance(c.judging[mean], c.judging[k], true, k.Only))
 	}

@@ -117,7 +117,8 @@ func (g *Grid) bounds() error {
 func (g *Grid) checkData(cfg *config.Config) error {
 	switch {
 	case g.IID && cfg.Data.Align != "":
-		return usage("--iid draws every row's language by itself, and data.align = %q has all languages in every step: leave out the one or the other", cfg.Data.Align)
+		return usage("--iid draws every row's language by itself, and data.align = %q has all languages in every step: leave out the one or "+
+			"the other", cfg.Data.Align)
 	case g.IID && cfg.Data.Mixing == config.MixingIID:
 		return usage("--iid adds plain fine-tuning with data.mixing = \"iid\", which the run file has for every configuration: leave it out")
 	case cfg.Data.Align != "" && !slices.Equal(g.Temperatures, []float64{1}):
@@ -167,9 +168,11 @@ func weighs(method string) bool {
 // extended, and what was asked for before is still done. Seeds that chose stay so.
 func merge(old, more Grid) Grid {
 	return Grid{
-		Methods: both(old.Methods, more.Methods), Scopes: both(old.Scopes, more.Scopes), Controls: both(old.Controls, more.Controls), Options: both(old.Options, more.Options),
-		LRs: unique(append(slices.Clone(old.LRs), more.LRs...)), Temperatures: unique(append(slices.Clone(old.Temperatures), more.Temperatures...)),
-		IID: old.IID || more.IID, StaticSweep: old.StaticSweep || more.StaticSweep, StaticBudget: max(old.StaticBudget, more.StaticBudget), Static: unique(append(slices.Clone(old.Static), more.Static...)), Alone: old.Alone || more.Alone,
+		Methods: both(old.Methods, more.Methods), Scopes: both(old.Scopes, more.Scopes), Controls: both(old.Controls, more.Controls),
+		Options: both(old.Options, more.Options),
+		LRs:     both(old.LRs, more.LRs), Temperatures: both(old.Temperatures, more.Temperatures),
+		IID: old.IID || more.IID, StaticSweep: old.StaticSweep || more.StaticSweep, StaticBudget: max(old.StaticBudget, more.StaticBudget),
+		Static: both(old.Static, more.Static), Alone: old.Alone || more.Alone,
 		FirstSeed: old.FirstSeed, Seeds: max(old.Seeds, more.Seeds), TuneSeeds: old.TuneSeeds, Margin: more.Margin,
 	}
 }

@@ -35,11 +35,13 @@ type cell struct {
 
 // html is the report as one file without scripts, fonts or links.
 func (r *Report) html() ([]byte, error) {
-	t, err := template.New("report").Funcs(template.FuncMap{"oneLine": func(s string) string { return strings.ReplaceAll(s, "\n", " ") }}).Parse(pageText)
+	oneLine := func(s string) string { return strings.ReplaceAll(s, "\n", " ") }
+	t, err := template.New("report").Funcs(template.FuncMap{"oneLine": oneLine}).Parse(pageText)
 	if err != nil {
 		return nil, fmt.Errorf("compare: %w", err)
 	}
-	p := page{Report: r, Title: r.title(), About: r.about(), Explain: explain, Forest: r.forest(), Curves: r.curves(), ByMethod: r.familyTable(), Cost: r.costTable(), Costs: costs, AloneText: aloneText, ByItself: r.aloneTable(), ByLang: r.languageTable()}
+	p := page{Report: r, Title: r.title(), About: r.about(), Explain: explain, Forest: r.forest(), Curves: r.curves(),
+		ByMethod: r.familyTable(), Cost: r.costTable(), Costs: costs, AloneText: aloneText, ByItself: r.aloneTable(), ByLang: r.languageTable()}
 	for _, row := range r.triedTable() {
 		var cells []cell
 		for _, c := range row {

@@ -30,7 +30,8 @@ type lock struct {
 
 // free are the settings that a comparison sets itself or that change nothing of
 // what comes out.
-var free = []string{"run.name", "run.dir", "objective.method", "objective.scope", "objective.control", "optim.lr", "data.temperature", "log.", "checkpoint."}
+var free = []string{"run.name", "run.dir", "objective.method", "objective.scope", "objective.control", "optim.lr", "data.temperature",
+	"log.", "checkpoint."}
 
 // newLock pins cfg, the run file's configuration, and the files it names.
 func newLock(cfg *config.Config, g Grid) (*lock, error) {
@@ -99,7 +100,8 @@ func (l *lock) continues(now *lock, dir string) error {
 	if n := len(changes); n > 5 {
 		changes = append(changes[:5], fmt.Sprintf("and %d more", n-5))
 	}
-	return &config.Error{Where: filepath.Join(dir, lockFile), Msg: "the runs there were made with other settings: " + strings.Join(changes, "; "), Fix: "undo the change, or compare into another folder with --out"}
+	return &config.Error{Where: filepath.Join(dir, lockFile), Msg: "the runs there were made with other settings: " +
+		strings.Join(changes, "; "), Fix: "undo the change, or compare into another folder with --out"}
 }
 
 // sameVersion refuses to add runs of another version of the program.
@@ -107,7 +109,9 @@ func (l *lock) sameVersion(now train.Version, dir string, missing int) error {
 	if missing == 0 || l.Version.Version == now.Version {
 		return nil
 	}
-	return &config.Error{Where: filepath.Join(dir, lockFile), Msg: fmt.Sprintf("the runs there were made by version %s, this is %s: %d runs are missing and would not compare", l.Version.Version, now.Version, missing), Fix: "that version, or another folder with --out"}
+	return &config.Error{Where: filepath.Join(dir, lockFile),
+		Msg: fmt.Sprintf("the runs there were made by version %s, this is %s: %d runs are missing and would not compare", l.Version.Version,
+			now.Version, missing), Fix: "that version, or another folder with --out"}
 }
 
 func shown(v any) any {

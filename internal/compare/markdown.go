@@ -30,7 +30,8 @@ func (r *Report) markdown() string {
 	table(&b, r.costTable())
 	b.WriteString("\n## By language\n\nBits per byte on the test half: mean over seeds, and in brackets the difference from mean.\n\n")
 	table(&b, r.languageTable())
-	b.WriteString("\n## What was tried\n\nUnder the tuning seeds. What is bold was chosen by the validation half; the rest of the figures are the test half's.\n\n")
+	b.WriteString("\n## What was tried\n\nUnder the tuning seeds. What is bold was chosen by the validation half; the rest of the figures " +
+		"are the test half's.\n\n")
 	table(&b, r.triedTable())
 	if len(r.Failures) > 0 {
 		b.WriteString("\n## Failures\n\n")
@@ -42,9 +43,12 @@ func (r *Report) markdown() string {
 }
 
 // explain is what the reader of the table needs to know.
-const explain = "Bits per byte on the test half of the held-out examples (lower is better), mean ± standard deviation over the judging seeds. The other half chose, under the tuning seeds. " +
-	"Differences are from the best scalarisation at the same sampling temperature, so that both see the same batches, paired by seed; 95 % intervals for all rows together (Dunnett, variances over seeds moderated, held-out examples resampled). " +
-	"Detectable: the difference that would show in 4 of 5 such comparisons. At equal seen loss: against mean at the learning rate at which its trained languages are as good."
+const explain = "Bits per byte on the test half of the held-out examples (lower is better), mean ± standard deviation over the judging " +
+	"seeds. The other half chose, under the tuning seeds. " +
+	"Differences are from the best scalarisation at the same sampling temperature, so that both see the same batches, paired by seed; 95 " +
+	"% intervals for all rows together (Dunnett, variances over seeds moderated, held-out examples resampled). " +
+	"Detectable: the difference that would show in 4 of 5 such comparisons. At equal seen loss: against mean at the learning rate at " +
+	"which its trained languages are as good."
 
 func (r *Report) title() string {
 	return fmt.Sprintf("%s: %s compared", r.Name, count(len(r.Tried), "configuration"))
@@ -60,7 +64,8 @@ func (r *Report) about() [][2]string {
 	if r.Jobs > 1 {
 		jobs = fmt.Sprintf("; %d runs at one time, so times say little", r.Jobs)
 	}
-	batch := fmt.Sprintf("%s × %s rows of %s tokens a step, %s steps", r.setting("batch.accumulate"), r.setting("batch.rows"), r.setting("batch.seq_len"), r.steps())
+	batch := fmt.Sprintf("%s × %s rows of %s tokens a step, %s steps", r.setting("batch.accumulate"), r.setting("batch.rows"),
+		r.setting("batch.seq_len"), r.steps())
 	first := r.Grid.FirstSeed + uint64(r.Grid.TuneSeeds)
 	seeds := fmt.Sprintf("%d … %d chose, %d … %d judged", r.Grid.FirstSeed, first-1, first, first+uint64(r.Grid.Seeds)-1)
 	out := [][2]string{
@@ -68,7 +73,8 @@ func (r *Report) about() [][2]string {
 		{"batch", batch},
 		{"device", fmt.Sprintf("%s; %s/%s, %d CPUs%s", device, r.Version.OS, r.Version.Arch, r.CPUs, jobs)},
 		{"program", "concord " + r.Version.Version + ", " + r.Version.Go},
-		{"runs", fmt.Sprintf("%d finished, %d failed, of %d; about %s tokens each", r.Finished, len(r.Failures), r.Planned, report.Count(r.Tokens))},
+		{"runs", fmt.Sprintf("%d finished, %d failed, of %d; about %s tokens each", r.Finished, len(r.Failures), r.Planned,
+			report.Count(r.Tokens))},
 		{"seeds", seeds},
 		{"trained languages", strings.Join(r.Languages, " ")},
 		{"reference", r.Reference},
@@ -105,7 +111,8 @@ func (r *Report) chosenWeights() string {
 
 // familyTable is a row per family, the header first.
 func (r *Report) familyTable() [][]string {
-	out := [][]string{{"", "chosen", "seen", "unseen", "worst seen", "Δ seen vs " + r.Reference, "detectable", "Δ unseen vs " + r.Reference, "Δ unseen at equal seen loss"}}
+	out := [][]string{{"", "chosen", "seen", "unseen", "worst seen", "Δ seen vs " + r.Reference, "detectable", "Δ unseen vs " + r.Reference,
+		"Δ unseen at equal seen loss"}}
 	for _, f := range r.Families {
 		out = append(out, []string{f.Name, r.chosen(f), f.Seen.String(), f.Unseen.String(), f.WorstLang + " " + f.Worst.String(),
 			own(f, f.VsRef), decimal(float64(f.VsRef.Detectable), 4), own(f, f.UnseenVs), signed(float64(f.AtEqualLoss.Mean), 4)})
@@ -123,7 +130,8 @@ func (r *Report) aloneTable() [][]string {
 }
 
 // aloneText is what the reader of aloneTable needs to know.
-const aloneText = "Bits per byte of each language on its test half, trained by itself for as many tokens of it as the mixture has, and in the mixture under mean; learning rates tuned for both. Above 0 the other languages hurt it. 95 % intervals for all languages together."
+const aloneText = "Bits per byte of each language on its test half, trained by itself for as many tokens of it as the mixture has, and " +
+	"in the mixture under mean; learning rates tuned for both. Above 0 the other languages hurt it. 95 % intervals for all languages together."
 
 // costTable is a row per family that ran runs of its own, the header first.
 func (r *Report) costTable() [][]string {
@@ -135,13 +143,15 @@ func (r *Report) costTable() [][]string {
 		if mean != nil {
 			time1, memory = decimal(f.StepSeconds/mean.StepSeconds, 2)+"×", decimal(float64(f.PeakBytes)/float64(mean.PeakBytes), 2)+"×"
 		}
-		out = append(out, []string{names[i], decimal(f.StepSeconds, 3), time1, report.Duration(time.Duration(f.Seconds * float64(time.Second))), report.Bytes(f.PeakBytes), memory, percent(f.Conflict)})
+		out = append(out, []string{names[i], decimal(f.StepSeconds, 3), time1, report.Duration(time.Duration(f.Seconds * float64(time.Second))),
+			report.Bytes(f.PeakBytes), memory, percent(f.Conflict)})
 	}
 	return out
 }
 
 // costs is what the reader of costTable needs to know.
-const costs = "The median step, and all steps together without evaluation, mean over seeds; the device memory's peak. Conflict is the share of pairs of languages whose gradients have a negative inner product, over all steps and buckets."
+const costs = "The median step, and all steps together without evaluation, mean over seeds; the device memory's peak. Conflict is the " +
+	"share of pairs of languages whose gradients have a negative inner product, over all steps and buckets."
 
 // chosen says what was chosen for the family, and from how many.
 func (r *Report) chosen(f Family) string {
@@ -237,7 +247,8 @@ func (r *Report) triedTable() [][]string {
 		if t.Failed > 0 {
 			failed = count(t.Failed, "run")
 		}
-		out = append(out, []string{t.Name, number(t.LR), number(t.Temperature), valid, t.Test.String(), t.Unseen.String(), strings.Join(t.ChosenFor, ", "), failed})
+		out = append(out, []string{t.Name, number(t.LR), number(t.Temperature), valid, t.Test.String(), t.Unseen.String(),
+			strings.Join(t.ChosenFor, ", "), failed})
 	}
 	return out
 }

@@ -191,7 +191,8 @@ func (g *Grid) sweepStatic(langs []string) {
 		n = len(g.LRs) * len(g.Temperatures)
 	}
 	for i, r := range sweep(langs, n) {
-		g.Static = append(g.Static, Config{Method: moo.Static, Weights: r, LR: g.LRs[i%len(g.LRs)], Temperature: g.Temperatures[i/len(g.LRs)%len(g.Temperatures)]})
+		g.Static = append(g.Static, Config{Method: moo.Static, Weights: r, LR: g.LRs[i%len(g.LRs)],
+			Temperature: g.Temperatures[i/len(g.LRs)%len(g.Temperatures)]})
 	}
 }
 
@@ -294,7 +295,8 @@ func (g *Grid) checkObjectives(base *config.Config, langs []string) error {
 	}
 	for k := range base.Objective.Options {
 		if !used[k] {
-			return &config.Error{Where: base.Where("objective.options." + k), Msg: fmt.Sprintf("none of the methods %v has an option %q", g.Methods, k), Fix: "concord moo methods  # lists every option"}
+			return &config.Error{Where: base.Where("objective.options." + k), Msg: fmt.Sprintf("none of the methods %v has an option %q", g.Methods,
+				k), Fix: "concord moo methods  # lists every option"}
 		}
 	}
 	if dup := duplicate(g.tuning(langs)); dup != "" {

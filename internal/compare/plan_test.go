@@ -13,8 +13,9 @@ import (
 )
 
 func wideGrid() Grid {
-	return Grid{Methods: []string{"mean", "pcgrad"}, Scopes: []config.Scope{config.ScopeGlobal, 8}, LRs: []float64{1e-3, 2e-5}, Temperatures: []float64{1, 2.5},
-		StaticSweep: true, FirstSeed: 7, TuneSeeds: 2, Seeds: 2}
+	return Grid{Methods: []string{"mean", "pcgrad"}, Scopes: []config.Scope{config.ScopeGlobal, 8}, LRs: []float64{1e-3, 2e-5},
+		Temperatures: []float64{1, 2.5},
+		StaticSweep:  true, FirstSeed: 7, TuneSeeds: 2, Seeds: 2}
 }
 
 // The product, seed by seed; methods without gradients have no scope, and rules of static
@@ -51,8 +52,9 @@ func TestSpecs(t *testing.T) {
 // TestCandidates holds that every family has the same number of candidates, but for those
 // with options of their own, and that controls are for methods on the Gram only.
 func TestCandidates(t *testing.T) {
-	g := Grid{Methods: []string{"pcgrad", "cagrad", "graddrop", "famo"}, Controls: []config.Control{"norm", "direction"}, Options: []string{"cagrad.c=0.2", "cagrad.c=0.8"},
-		LRs: []float64{1, 2, 3}, Temperatures: []float64{1, 5}, StaticSweep: true, Seeds: 3}
+	g := Grid{Methods: []string{"pcgrad", "cagrad", "graddrop", "famo"}, Controls: []config.Control{"norm", "direction"},
+		Options: []string{"cagrad.c=0.2", "cagrad.c=0.8"},
+		LRs:     []float64{1, 2, 3}, Temperatures: []float64{1, 5}, StaticSweep: true, Seeds: 3}
 	if err := g.check(1, 1, 1); err != nil {
 		t.Fatal(err)
 	}
@@ -62,8 +64,9 @@ func TestCandidates(t *testing.T) {
 	for _, f := range c.families() {
 		_, got[f], _ = c.best(f)
 	}
-	want := map[string]int{"mean": 6, "token-mean": 6, familyTuned: 18, "pcgrad layer": 6, "pcgrad layer, norm only": 6, "pcgrad layer, direction only": 6,
-		"cagrad layer": 18, "cagrad layer, norm only": 18, "cagrad layer, direction only": 18, "graddrop layer": 6, "famo": 6}
+	want := map[string]int{"mean": 6, "token-mean": 6, familyTuned: 18, "pcgrad layer": 6, "pcgrad layer, norm only": 6,
+		"pcgrad layer, direction only": 6,
+		"cagrad layer":                 18, "cagrad layer, norm only": 18, "cagrad layer, direction only": 18, "graddrop layer": 6, "famo": 6}
 	if !maps.Equal(got, want) {
 		t.Errorf("candidates %v", got)
 	}
@@ -73,12 +76,15 @@ func TestCandidates(t *testing.T) {
 // the other languages are only measured.
 func TestAlone(t *testing.T) {
 	base := config.Default()
-	base.Data.Source = []config.Source{{Lang: "es", Path: config.Paths{"es"}, Heldout: config.Paths{"es.h"}, Train: true}, {Lang: "de", Path: config.Paths{"de"}, Heldout: config.Paths{"de.h"}, Train: true}, {Lang: "tr", Path: config.Paths{"tr"}, Train: true}, {Lang: "pt", Heldout: config.Paths{"pt.h"}}}
+	base.Data.Source = []config.Source{{Lang: "es", Path: config.Paths{"es"}, Heldout: config.Paths{"es.h"}, Train: true},
+		{Lang: "de", Path: config.Paths{"de"}, Heldout: config.Paths{"de.h"}, Train: true}, {Lang: "tr", Path: config.Paths{"tr"}, Train: true},
+		{Lang: "pt", Heldout: config.Paths{"pt.h"}}}
 	f := facts{langs: []string{"es", "de", "tr"}, tokens: map[string]int{"es": 600, "de": 300, "tr": 100}, steps: 200}
 	s := Spec{Config{Method: "mean", Only: "de", Temperature: 1, LR: 1}, 1}
 	c := s.apply(base, "x", nil)
 	s.alone(c, f)
-	if c.Schedule.Steps != 60 || len(c.Data.Source) != 3 || c.Data.Source[0].Train || len(c.Data.Source[0].Path) != 0 || !c.Data.Source[1].Train || c.Data.Source[1].Path.String() != "de" || c.Data.Source[2].Lang != "pt" {
+	if c.Schedule.Steps != 60 || len(c.Data.Source) != 3 || c.Data.Source[0].Train || len(c.Data.Source[0].Path) != 0 ||
+		!c.Data.Source[1].Train || c.Data.Source[1].Path.String() != "de" || c.Data.Source[2].Lang != "pt" {
 		t.Errorf("%d steps, sources %+v", c.Schedule.Steps, c.Data.Source)
 	}
 	if !base.Data.Source[0].Train || len(base.Data.Source) != 4 {
@@ -118,7 +124,8 @@ func TestSlugs(t *testing.T) {
 // A grid that has grown holds every run of the one before, under the same name.
 func TestMerge(t *testing.T) {
 	langs := []string{"es", "de"}
-	old, more := wideGrid(), Grid{Methods: []string{"mean", "mgda"}, Scopes: []config.Scope{config.ScopeLayer}, LRs: []float64{5e-3}, Seeds: 3, StaticSweep: true, StaticBudget: 9, FirstSeed: 7}
+	old, more := wideGrid(), Grid{Methods: []string{"mean", "mgda"}, Scopes: []config.Scope{config.ScopeLayer}, LRs: []float64{5e-3},
+		Seeds: 3, StaticSweep: true, StaticBudget: 9, FirstSeed: 7}
 	old.StaticBudget, more.Temperatures, more.TuneSeeds = 4, []float64{1}, 1
 	old.sweepStatic(langs)
 	more.sweepStatic(langs)
@@ -144,10 +151,12 @@ func TestCheckGrid(t *testing.T) {
 	if err := g.check(3e-4, 2, 5); err != nil {
 		t.Fatal(err)
 	}
-	if g.Methods[0] != "mean" || g.Methods[1] != "token-mean" || g.Methods[2] != "pcgrad" || len(g.Methods) != len(moo.Methods())-1 || slices.Contains(g.Methods, "static") {
+	if g.Methods[0] != "mean" || g.Methods[1] != "token-mean" || g.Methods[2] != "pcgrad" || len(g.Methods) != len(moo.Methods())-1 ||
+		slices.Contains(g.Methods, "static") {
 		t.Errorf("methods %v", g.Methods)
 	}
-	if !slices.Equal(g.LRs, []float64{1.5e-4, 3e-4, 6e-4}) || !slices.Equal(g.Temperatures, []float64{2}) || g.TuneSeeds != 1 || !slices.Equal(g.Scopes, []config.Scope{config.ScopeLayer}) || g.FirstSeed != 5 {
+	if !slices.Equal(g.LRs, []float64{1.5e-4, 3e-4, 6e-4}) || !slices.Equal(g.Temperatures, []float64{2}) || g.TuneSeeds != 1 ||
+		!slices.Equal(g.Scopes, []config.Scope{config.ScopeLayer}) || g.FirstSeed != 5 {
 		t.Errorf("%+v", g)
 	}
 	plain := Grid{Methods: []string{"mean"}, Scopes: []config.Scope{config.ScopeLayer}, Seeds: 1}
@@ -168,10 +177,12 @@ func TestApply(t *testing.T) {
 	if c.Run.Seed != 9 || c.OutDir() != "out/"+s.Slug() && c.OutDir() != `out\`+s.Slug() || c.Objective.Scope != 8 || c.Optim.LR != 5e-4 || c.Data.Temperature != 2 {
 		t.Errorf("%+v", c)
 	}
-	if len(c.Objective.Options) != 2 || c.Objective.Options["c"] != 0.3 || c.Objective.Options["rescale"] != "none" || c.Objective.Control != "norm" || c.Objective.Weights != nil {
+	if len(c.Objective.Options) != 2 || c.Objective.Options["c"] != 0.3 || c.Objective.Options["rescale"] != "none" ||
+		c.Objective.Control != "norm" || c.Objective.Weights != nil {
 		t.Errorf("options %v, weights %v", c.Objective.Options, c.Objective.Weights)
 	}
-	if c := (Spec{Config{Method: "static", Temperature: 1, LR: 1}, 1}).apply(base, "out", nil); c.Objective.Weights["es"] != 2 || len(c.Objective.Options) != 0 {
+	if c := (Spec{Config{Method: "static", Temperature: 1, LR: 1}, 1}).apply(base, "out", nil); c.Objective.Weights["es"] != 2 ||
+		len(c.Objective.Options) != 0 {
 		t.Errorf("the run file's static weights: %v %v", c.Objective.Weights, c.Objective.Options)
 	}
 	if c := (Spec{Config{Method: "mean", Temperature: 5, LR: 1}, 1}).apply(base, "out", nil); c.Data.Temperature != 5 {
@@ -200,7 +211,8 @@ func TestIIDArm(t *testing.T) {
 			continue
 		}
 		n++
-		if fam := c.families(); len(fam) != 1 || fam[0] != "token-mean, iid" || applied.Data.Mixing != "iid" || applied.Objective.Method != familyPlain {
+		if fam := c.families(); len(fam) != 1 || fam[0] != "token-mean, iid" || applied.Data.Mixing != "iid" ||
+			applied.Objective.Method != familyPlain {
 			t.Errorf("%v %s: %+v", fam, applied.Data.Mixing, c)
 		}
 	}

@@ -86,7 +86,8 @@ func (r *runner) foretell() {
 	worst := 0.0
 	for i := range sd {
 		error := sd[i] / math.Sqrt(float64(r.grid.Seeds))
-		if d := float64(stats.Interval(0, error, stats.Critical(stats.Confidence, len(sd), max(1, math.Floor(degrees[i]))), 0).Detectable); d > worst {
+		if d := float64(stats.Interval(0, error, stats.Critical(stats.Confidence, len(sd), max(1, math.Floor(degrees[i]))),
+			0).Detectable); d > worst {
 			worst = d
 		}
 	}

@@ -108,7 +108,8 @@ type Failed struct {
 
 // report takes together what has been run so far.
 func (r *runner) report(command string) (*Report, error) {
-	out := &Report{Command: command, Version: r.lock.Version, CPUs: runtime.NumCPU(), Name: r.base.Run.Name, Grid: r.grid, Settings: r.lock.Settings,
+	out := &Report{Command: command, Version: r.lock.Version, CPUs: runtime.NumCPU(), Name: r.base.Run.Name, Grid: r.grid,
+		Settings:  r.lock.Settings,
 		Languages: r.facts.langs, Jobs: r.jobs, Planned: len(r.specs), Failures: []Failed{}, Families: []Family{}, Runs: []Result{}}
 	for _, s := range r.specs {
 		res := r.results[s.Slug()]

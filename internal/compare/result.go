@@ -119,7 +119,8 @@ func readResult(dir string) (*Result, error) {
 		err = json.Unmarshal(b, r)
 	}
 	if err != nil {
-		return nil, train.DataError(fmt.Errorf("%s: %w\n  fix: delete the folder %s; the run is then made again", filepath.Join(dir, resultFile), err, dir))
+		return nil, train.DataError(fmt.Errorf("%s: %w\n  fix: delete the folder %s; the run is then made again", filepath.Join(dir, resultFile),
+			err, dir))
 	}
 	return r, nil
 }

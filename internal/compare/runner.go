@@ -318,7 +318,8 @@ func (r *runner) breakLine() {
 func (r *runner) interrupted() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return fmt.Errorf("%w with %d of %s runs to go; everything is saved. The same command continues", train.ErrInterrupted, r.missing()+r.later(), r.total())
+	return fmt.Errorf("%w with %d of %s runs to go; everything is saved. The same command continues", train.ErrInterrupted,
+		r.missing()+r.later(), r.total())
 }
 
 func (r *runner) printf(format string, args ...any) {

@@ -41,7 +41,8 @@ func Split(cfg *config.Config, dir string, warn io.Writer) (*config.Config, erro
 		}
 		for j, lang := range langs {
 			if strings.HasSuffix(lang, TestSuffix) {
-				return nil, &config.Error{Where: cfg.Where(fmt.Sprintf("data.source.%d", i)), Msg: fmt.Sprintf("%q: a comparison uses this ending itself", lang), Fix: "another name for the language"}
+				return nil, &config.Error{Where: cfg.Where(fmt.Sprintf("data.source.%d", i)),
+					Msg: fmt.Sprintf("%q: a comparison uses this ending itself", lang), Fix: "another name for the language"}
 			}
 			part, stem := s, fmt.Sprintf("%02d-%s", i+1, slug(lang))
 			if s.LangColumn != "" {
@@ -98,7 +99,8 @@ func splitSource(cfg *config.Config, s *config.Source, lang, stem string, warn i
 		fmt.Fprintf(warn, "concord: %s: %d held-out documents are also trained on\n", lang, h.Shared)
 	}
 	if h.Test == 0 && h.Valid > 0 {
-		return nil, train.DataError(fmt.Errorf("%s: its held-out documents all have one prompt: choosing by one half and reporting the other needs two; hold out more", lang))
+		return nil, train.DataError(fmt.Errorf("%s: its held-out documents all have one prompt: choosing by one half and reporting the other "+
+			"needs two; hold out more", lang))
 	}
 	if !s.Train {
 		files = files[1:]

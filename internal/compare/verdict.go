@@ -82,7 +82,8 @@ func (r *Report) judge() (out []string) {
 		out = append(out, fmt.Sprintf("Not finished: %d of %d runs are missing. What follows may change.", n, r.Planned))
 	}
 	if n := len(r.Failures); n > 0 {
-		out = append(out, fmt.Sprintf("%s failed and %s left out; see Failures.", count(n, "run"), map[bool]string{true: "is", false: "are"}[n == 1]))
+		out = append(out, fmt.Sprintf("%s failed and %s left out; see Failures.", count(n, "run"),
+			map[bool]string{true: "is", false: "are"}[n == 1]))
 	}
 	if len(r.Problems) > 0 {
 		return append(out, "These runs do not compare, so there is no verdict: "+strings.Join(r.Problems, "; ")+".")
@@ -100,7 +101,8 @@ func (r *Report) judge() (out []string) {
 	case len(ref.Seeds) == 0:
 		return append(out, "No judging seed has finished: there is no verdict yet.")
 	case len(ref.Seeds) < fewestSeeds:
-		return append(out, fmt.Sprintf("%s: too few to tell a difference from the spread over seeds, so there is no verdict. Take --seeds %d or more.", count(len(ref.Seeds), "judging seed"), fewestSeeds))
+		return append(out, fmt.Sprintf("%s: too few to tell a difference from the spread over seeds, so there is no verdict. Take --seeds %d "+
+			"or more.", count(len(ref.Seeds), "judging seed"), fewestSeeds))
 	case len(others) == 0:
 		return append(out, "No method has finished a run: there is nothing to judge.")
 	}
@@ -117,7 +119,8 @@ func (r *Report) sentences(what string, families []Family, of func(Family) Diffe
 	for _, f := range families {
 		d := of(f)
 		text := func(word string) string {
-			return fmt.Sprintf("Mean of the %s: %s is %s than %s by %s bits per byte (interval %s)", what, f.Name, word, r.Reference, decimal(math.Abs(float64(d.Mean)), 4), span(d))
+			return fmt.Sprintf("Mean of the %s: %s is %s than %s by %s bits per byte (interval %s)", what, f.Name, word, r.Reference,
+				decimal(math.Abs(float64(d.Mean)), 4), span(d))
 		}
 		switch {
 		case math.IsNaN(float64(d.Lo)):
@@ -133,11 +136,14 @@ func (r *Report) sentences(what string, families []Family, of func(Family) Diffe
 		case d.Equivalent(r.Grid.Margin):
 			groups["even"] = append(groups["even"], f.Name)
 		default:
-			groups["open"] = append(groups["open"], fmt.Sprintf("%s (a gain of more than %s is excluded, one of %s or more would show in 4 of 5 such comparisons)", f.Name, decimal(max(0, -float64(d.Lo)), 4), decimal(float64(d.Detectable), 4)))
+			groups["open"] = append(groups["open"],
+				fmt.Sprintf("%s (a gain of more than %s is excluded, one of %s or more would show in 4 of 5 such comparisons)", f.Name,
+					decimal(max(0, -float64(d.Lo)), 4), decimal(float64(d.Detectable), 4)))
 		}
 	}
 	if list := groups["even"]; len(list) > 0 {
-		out = append(out, fmt.Sprintf("Mean of the %s: equivalent to %s within ±%s bits per byte: %s.", what, r.Reference, number(r.Grid.Margin), strings.Join(list, ", ")))
+		out = append(out, fmt.Sprintf("Mean of the %s: equivalent to %s within ±%s bits per byte: %s.", what, r.Reference, number(r.Grid.Margin),
+			strings.Join(list, ", ")))
 	}
 	if list := groups["open"]; len(list) > 0 {
 		out = append(out, fmt.Sprintf("Mean of the %s: not distinguishable from %s: %s.", what, r.Reference, strings.Join(list, "; ")))
@@ -145,7 +151,8 @@ func (r *Report) sentences(what string, families []Family, of func(Family) Diffe
 	if list := groups["unknown"]; len(list) > 0 {
 		out = append(out, fmt.Sprintf("Mean of the %s: too few seeds to judge %s.", what, strings.Join(list, ", ")))
 	}
-	return append(out, fmt.Sprintf("(Mean of the %s: intervals of differences paired by seed at equal batches, for %s at 95 %% together.)", what, count(len(families), "comparison")))
+	return append(out, fmt.Sprintf("(Mean of the %s: intervals of differences paired by seed at equal batches, for %s at 95 %% together.)",
+		what, count(len(families), "comparison")))
 }
 
 // equalLoss says what of a gain on unseen languages is left at equal loss on the trained.
@@ -153,7 +160,8 @@ func equalLoss(f Family) string {
 	if f.AtEqualLoss.N == 0 {
 		return "; how much of it comes from learning the trained languages less is not known (no learning rate of mean comes to the same loss)"
 	}
-	return fmt.Sprintf("; against mean at equal loss on the trained languages by %s (%s)", signed(float64(f.AtEqualLoss.Mean), 4), count(f.AtEqualLoss.N, "tuning seed"))
+	return fmt.Sprintf("; against mean at equal loss on the trained languages by %s (%s)", signed(float64(f.AtEqualLoss.Mean), 4),
+		count(f.AtEqualLoss.N, "tuning seed"))
 }
 
 // interference says which languages the mixture helps and hurts.
@@ -176,7 +184,8 @@ func (r *Report) interference() (out []string) {
 		list []string
 	}{{"hurt by the others", hurt}, {"helped by the others", helped}, {"not distinguishable from training alone", open}} {
 		if len(g.list) > 0 {
-			out = append(out, fmt.Sprintf("Languages in the mixture (mean), %s, in bits per byte against training alone on as many tokens of them: %s.", g.what, strings.Join(g.list, ", ")))
+			out = append(out, fmt.Sprintf("Languages in the mixture (mean), %s, in bits per byte against training alone on as many tokens of "+
+				"them: %s.", g.what, strings.Join(g.list, ", ")))
 		}
 	}
 	return out
@@ -193,7 +202,8 @@ func (r *Report) cautions() (out []string) {
 		}
 	}
 	if len(edge) > 0 {
-		out = append(out, fmt.Sprintf("The best learning rate was the smallest or largest tried for %s: a better one may lie beyond (--lrs).", strings.Join(edge, ", ")))
+		out = append(out, fmt.Sprintf("The best learning rate was the smallest or largest tried for %s: a better one may lie beyond (--lrs).",
+			strings.Join(edge, ", ")))
 	}
 	if least != most {
 		out = append(out, fmt.Sprintf("Families had %d to %d candidates to choose from: the table says how many each.", least, most))
@@ -204,7 +214,8 @@ func (r *Report) cautions() (out []string) {
 // price is what the family costs next to the reference.
 func (r *Report) price(f Family) string {
 	ref := r.family(r.Reference)
-	return fmt.Sprintf("%s× its time a step and %s× its memory", decimal(f.StepSeconds/ref.StepSeconds, 2), decimal(float64(f.PeakBytes)/float64(ref.PeakBytes), 2))
+	return fmt.Sprintf("%s× its time a step and %s× its memory", decimal(f.StepSeconds/ref.StepSeconds, 2),
+		decimal(float64(f.PeakBytes)/float64(ref.PeakBytes), 2))
 }
 
 // family is the named row, nil if there is none.

@@ -32,7 +32,8 @@ const randomSigma = math.Ln2
 // arXiv:2201.04122, tune such weights by search). A budget above 0 takes as many
 // from the front of the list and goes on with random weights.
 func sweep(langs []string, budget int) []Rule {
-	out := []Rule{{Kind: byTokens, Value: 1}, {Kind: byDifficulty, Value: 1}, {Kind: byDifficulty, Value: -1}, {Kind: byTokens, Value: 2}, {Kind: byTokens, Value: 5}}
+	out := []Rule{{Kind: byTokens, Value: 1}, {Kind: byDifficulty, Value: 1}, {Kind: byDifficulty, Value: -1}, {Kind: byTokens, Value: 2},
+		{Kind: byTokens, Value: 5}}
 	if len(langs) > 1 {
 		for i, l := range langs {
 			out = append(out, Rule{Kind: favour, Value: 2, Lang: l, Index: i + 1})

@@ -23,7 +23,8 @@ func (r *Report) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	for name, text := range map[string][]byte{"report.json": append(asJSON, '\n'), "report.md": []byte(r.markdown()), "report.csv": r.csv(), "report.html": page} {
+	for name, text := range map[string][]byte{"report.json": append(asJSON, '\n'), "report.md": []byte(r.markdown()), "report.csv": r.csv(),
+		"report.html": page} {
 		if err := safetensors.WriteFile(filepath.Join(dir, name), text); err != nil {
 			return train.DataError(err)
 		}
@@ -32,7 +33,8 @@ func (r *Report) write(dir string) error {
 }
 
 // csvHeader are the columns of report.csv: one row per run, half and language.
-var csvHeader = []string{"run", "method", "scope", "control", "option", "weights", "mixing", "only", "temperature", "lr", "seed", "half", "lang", "seen", "bits_per_byte", "bytes", "tokens", "seconds", "step_seconds", "peak_bytes", "negative_pairs", "pairs"}
+var csvHeader = []string{"run", "method", "scope", "control", "option", "weights", "mixing", "only", "temperature", "lr", "seed", "half",
+	"lang", "seen", "bits_per_byte", "bytes", "tokens", "seconds", "step_seconds", "peak_bytes", "negative_pairs", "pairs"}
 
 // csv has everything that was measured, for other programs.
 func (r *Report) csv() []byte {
@@ -45,9 +47,11 @@ func (r *Report) csv() []byte {
 			scores []Score
 		}{{"valid", run.Valid}, {"test", run.Test}} {
 			for _, s := range half.scores {
-				w.Write([]string{run.Slug, run.Method, run.Scope.String(), string(run.Control), run.Option, weightsName(run.Weights), string(run.Mixing), run.Only, number(run.Temperature), number(run.LR), strconv.FormatUint(run.Seed, 10),
+				w.Write([]string{run.Slug, run.Method, run.Scope.String(), string(run.Control), run.Option, weightsName(run.Weights),
+					string(run.Mixing), run.Only, number(run.Temperature), number(run.LR), strconv.FormatUint(run.Seed, 10),
 					half.name, s.Lang, strconv.FormatBool(s.Seen), field(s.BitsPerByte), strconv.Itoa(s.Bytes), strconv.FormatInt(run.Tokens, 10),
-					number(run.Seconds), number(run.StepSeconds), strconv.FormatInt(run.PeakBytes, 10), strconv.FormatInt(run.Negative, 10), strconv.FormatInt(run.Pairs, 10)})
+					number(run.Seconds), number(run.StepSeconds), strconv.FormatInt(run.PeakBytes, 10), strconv.FormatInt(run.Negative, 10),
+					strconv.FormatInt(run.Pairs, 10)})
 			}
 		}
 	}

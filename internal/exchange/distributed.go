@@ -251,7 +251,8 @@ func (d *Distributed) counted(b *data.Batch) []int {
 // traffic is what the step's record tells of the other machines.
 func (d *Distributed) traffic() *report.Exchange {
 	s := d.plan.Timing()
-	r := &report.Exchange{Workers: s.Workers, Rows: d.plan.Share.Size(), Seconds: s.Exchange.Seconds(), Exposed: s.Waited.Seconds(), SentBytes: s.Sent, ReceivedBytes: s.Received, Missing: s.Missing}
+	r := &report.Exchange{Workers: s.Workers, Rows: d.plan.Share.Size(), Seconds: s.Exchange.Seconds(), Exposed: s.Waited.Seconds(),
+		SentBytes: s.Sent, ReceivedBytes: s.Received, Missing: s.Missing}
 	r.Hidden = report.Float(math.NaN())
 	if r.Seconds > 0 {
 		r.Hidden = report.Float(max(0, 1-r.Exposed/r.Seconds))

@@ -210,7 +210,8 @@ func (x *Outer) Finish(context.Context) (step.Outcome, error) {
 		return step.Outcome{}, err
 	}
 	x.changes.RecordLosses(losses)
-	return step.Outcome{Groups: groups, Losses: losses, LR: x.LR(x.Done + x.inner - 1), Clip: x.Clip, Steps: x.inner, Exchange: x.traffic()}, nil
+	return step.Outcome{Groups: groups, Losses: losses, LR: x.LR(x.Done + x.inner - 1), Clip: x.Clip, Steps: x.inner, Exchange: x.traffic()},
+		nil
 }
 
 // pushChanges sends what this machine's steps have changed on its way, once for all of

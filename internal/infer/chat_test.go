@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"concord/internal/chat"
+	"concord/internal/data"
 	"concord/internal/device"
 	"concord/internal/fault"
 	"concord/internal/modeldir"
@@ -57,7 +58,8 @@ func TestGenerateByTemplate(t *testing.T) {
 		if !slices.Equal(out.Prompt, ids) || stream.String() != text {
 			t.Errorf("%+v: asked with %q, streamed %q, want %q and %q", g, tok.Decode(out.Prompt, false), stream.String(), want, text)
 		}
-		if says := map[bool]string{true: "no chat template", false: "chat template of"}[g.Raw]; !strings.Contains(said.String(), says) || !strings.Contains(said.String(), "stops at <|eos|> (") {
+		if says := map[bool]string{true: "no chat template", false: "chat template of"}[g.Raw]; !strings.Contains(said.String(), says) ||
+			!strings.Contains(said.String(), "stops at <|eos|> (") {
 			t.Errorf("%+v: said %q", g, said.String())
 		}
 	}
@@ -102,6 +104,19 @@ func TestChat(t *testing.T) {
 	talk.New()
 	if out, err := talk.Ask("a", g); err != nil || talk.voice.tok.Decode(out.Prompt, false) != "sbe\nua\na" {
 		t.Errorf("a new conversation: %v, %v", out, err)
+	} else {
+		talk.New() // every token of the same question is in the cache, and its answer is the same
+		if again, err := talk.Ask("a", g); err != nil || again.Text != out.Text {
+			t.Errorf("the same once more: %v, %v, want %q", again, err, out.Text)
+		}
+	}
+}
+
+// Hidden states are of two languages or more; nothing is opened to say so.
+func TestHiddenStatesOfOneLanguage(t *testing.T) {
+	o := HiddenOptions{Langs: []string{"aa"}, Examples: make([]data.Examples, 1)}
+	if _, err := HiddenStates(t.Context(), t.TempDir(), o); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "two or more") {
+		t.Errorf("one language: %v", err)
 	}
 }
 
@@ -129,14 +144,17 @@ func TestChatRefuses(t *testing.T) {
 	if _, err := OpenChat(base, 0, Generation{}, d); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "--template chatml") {
 		t.Errorf("no template: %v", err)
 	}
-	if _, err := Generate(base, Generation{Prompt: "a", System: "b", MaxTokens: 1, TopP: 1}, d); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "--system") {
+	if _, err := Generate(base, Generation{Prompt: "a", System: "b", MaxTokens: 1, TopP: 1}, d); !errors.Is(err, fault.ErrData) ||
+		!strings.Contains(err.Error(), "--system") {
 		t.Errorf("a system without a template: %v", err)
 	}
-	if _, err := OpenChat(base, 65, Generation{Template: "chatml"}, d); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "64") {
+	if _, err := OpenChat(base, 65, Generation{Template: "chatml"}, d); !errors.Is(err, fault.ErrData) ||
+		!strings.Contains(err.Error(), "64") {
 		t.Errorf("more context than the model knows: %v", err)
 	}
 	base, d, _ = withTemplate(t, "{{ raise_exception('only in the morning') }}")
-	if _, err := Generate(base, Generation{Prompt: "a", MaxTokens: 1, TopP: 1}, d); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "only in the morning") {
+	if _, err := Generate(base, Generation{Prompt: "a", MaxTokens: 1, TopP: 1}, d); !errors.Is(err, fault.ErrData) ||
+		!strings.Contains(err.Error(), "only in the morning") {
 		t.Errorf("a template that refuses: %v", err)
 	}
 }

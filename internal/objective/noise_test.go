@@ -50,7 +50,8 @@ func TestContrasts(t *testing.T) {
 		ratio, share := math.Sqrt(estimate/spread), float64(beyond)/draws
 		t.Logf("mean %v, noise %v, cosine %v: error %.2f times the spread, %.0f %% beyond", c.mean, c.noise, c.cos, ratio, 100*share)
 		if ratio < .85 || ratio > 1.15*math.Sqrt2 || share < c.low || share > c.high {
-			t.Errorf("mean %v, noise %v, cosine %v: estimated error %.2f times the spread; %.2f beyond two errors, want %v … %v", c.mean, c.noise, c.cos, ratio, share, c.low, c.high)
+			t.Errorf("mean %v, noise %v, cosine %v: estimated error %.2f times the spread; %.2f beyond two errors, want %v … %v", c.mean, c.noise,
+				c.cos, ratio, share, c.low, c.high)
 		}
 	}
 	if d := Contrasts(mat.NewSymDense(4, nil), []int{3, 0, 1, 1}); !math.IsNaN(float64(d[1])) || math.IsNaN(float64(d[2])) {

@@ -89,7 +89,8 @@ func (o *Objective) addRules() error {
 		}
 		r.group = v.Match
 		if slices.ContainsFunc(o.rules, func(x rule) bool { return x.group == r.group }) {
-			return &fault.Setting{Key: key + ".match", Msg: fmt.Sprintf("%q is named twice", v.Match), Fix: "one [[objective.override]] for each pattern"}
+			return &fault.Setting{Key: key + ".match", Msg: fmt.Sprintf("%q is named twice", v.Match),
+				Fix: "one [[objective.override]] for each pattern"}
 		}
 		o.rules = append(o.rules, r)
 	}
@@ -128,14 +129,16 @@ func (o *Objective) newRule(key, name string, options map[string]any) (rule, err
 	}
 	info, ok := moo.Lookup(name)
 	if !ok {
-		return rule{}, &fault.Setting{Key: key + ".method", Msg: fmt.Sprintf("%q says nothing of what it needs", name), Fix: "concord moo methods"}
+		return rule{}, &fault.Setting{Key: key + ".method", Msg: fmt.Sprintf("%q says nothing of what it needs", name),
+			Fix: "concord moo methods"}
 	}
 	w := o.opt.Wrapping
 	if info.Needs != moo.NeedsGram && info.Needs != moo.NeedsRows {
 		w.Normalise, w.Project, w.Control = "", "", "" // it looks at no gradients; check refuses where no rule does
 	}
 	if m, err = moo.Wrap(m, w); err != nil {
-		return rule{}, &fault.Setting{Key: key + ".method", Msg: err.Error(), Fix: "remove objective.normalise, objective.project, objective.control and objective.ema"}
+		return rule{}, &fault.Setting{Key: key + ".method", Msg: err.Error(),
+			Fix: "remove objective.normalise, objective.project, objective.control and objective.ema"}
 	}
 	return rule{name: name, method: m, needs: info.Needs, same: info.SameBatch}, nil
 }
@@ -174,16 +177,19 @@ func (o *Objective) check() error {
 	noGram := fmt.Sprintf("method %q computes no Gram", method)
 	switch {
 	case opt.Shared && o.SameBatch():
-		return fail("objective.method", "\"famo\" measures the losses of one batch before and after its update, which no machine of several has whole",
+		return fail("objective.method", "\"famo\" measures the losses of one batch before and after its update, which no machine of several "+
+			"has whole",
 			`method = "famo-lagged"`)
 	case opt.LocalResolve && opt.Noise.Halves:
-		return fail("objective.noise.halves", "with cluster.resolve = \"local\" a machine has too little of a language to halve", "halves = false")
+		return fail("objective.noise.halves", "with cluster.resolve = \"local\" a machine has too little of a language to halve",
+			"halves = false")
 	case !o.Static() && len(o.langs) > most:
 		return fail("objective.method", fmt.Sprintf("%d languages; method %q takes up to %d", len(o.langs), method, most), `method = "mean"`)
 	case opt.Noise.Halves && solves(moo.NeedsRows):
 		return fail("objective.noise.halves", "element-wise methods have no Gram to measure noise in", "halves = false")
 	case opt.Noise.Halves && !gram:
-		return fail("objective.noise.halves", noGram+" to measure noise in", "halves = false, or a method that needs the Gram (concord moo methods)")
+		return fail("objective.noise.halves", noGram+" to measure noise in",
+			"halves = false, or a method that needs the Gram (concord moo methods)")
 	case opt.AdamMetric && !gram:
 		return fail("objective.metric", noGram, `metric = "euclidean"`)
 	case opt.Gram == GramGhost && opt.BatchTokens > tensor.GhostTokens:

@@ -116,7 +116,8 @@ func (o *Objective) Solve(p bucket.Problem) (bucket.Solution, error) {
 		return bucket.Solution{}, err
 	}
 	if e, ok := r.method.(moo.Elementwise); ok {
-		return bucket.Solution{Elements: &bucket.Elementwise{Rule: e.Rule(), Used: active(p.G), Key: moo.ElementKey(o.opt.Seed, o.step, p.Group)}}, nil
+		return bucket.Solution{Elements: &bucket.Elementwise{Rule: e.Rule(), Used: active(p.G),
+			Key: moo.ElementKey(o.opt.Seed, o.step, p.Group)}}, nil
 	}
 	losses, err := o.now()
 	if err != nil {
@@ -126,8 +127,9 @@ func (o *Objective) Solve(p bucket.Problem) (bucket.Solution, error) {
 	if o.opt.Noise.Debias {
 		g = o.debias(p, u)
 	}
-	res, err := moo.Solve(r.method, moo.Input{G: g, Losses: losses, Tokens: o.tokens, StepTokens: floats(o.supervised), Preference: o.preference,
-		Seed: o.opt.Seed, Step: o.step, Bucket: p.Group, State: u.State})
+	res, err := moo.Solve(r.method, moo.Input{G: g, Losses: losses, Tokens: o.tokens, StepTokens: floats(o.supervised),
+		Preference: o.preference,
+		Seed:       o.opt.Seed, Step: o.step, Bucket: p.Group, State: u.State})
 	if err != nil {
 		return bucket.Solution{}, fmt.Errorf("%s: %w", r.name, err)
 	}

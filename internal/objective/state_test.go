@@ -11,9 +11,11 @@ import (
 // A snapshot shares nothing with the objective, and neither do the states to which a
 // step is taken back: debias and the methods change what they carry in place.
 func TestSnapshotSharesNothing(t *testing.T) {
-	o := &Objective{shared: true, rules: []rule{{name: "mgda", needs: moo.NeedsGram}}, groups: []bucket.ResolveGroup{{Name: "a"}}, langs: []string{"x", "y"},
+	o := &Objective{shared: true, rules: []rule{{name: "mgda", needs: moo.NeedsGram}}, groups: []bucket.ResolveGroup{{Name: "a"}},
+		langs: []string{"x", "y"},
 		byGroup: []groupState{{Weights: []float64{1, 2}, Signal: []float64{3, 4},
-			State: moo.State{Scalar: map[string]float64{"s": 5}, Objective: map[string][]float64{"o": {6, 7}}, Pair: map[string][]float64{"p": {1, 2, 3, 4}}}}}}
+			State: moo.State{Scalar: map[string]float64{"s": 5}, Objective: map[string][]float64{"o": {6, 7}},
+				Pair: map[string][]float64{"p": {1, 2, 3, 4}}}}}}
 	change := func() {
 		u := o.byGroup[0]
 		u.Weights[0], u.Signal[0], u.State.Scalar["s"], u.State.Objective["o"][0], u.State.Pair["p"][0] = 9, 9, 9, 9, 9

@@ -20,7 +20,8 @@ func TestOccupyInContainers(t *testing.T) {
 	if word != "holds 1\n" {
 		t.Fatalf("the first says %q", word)
 	}
-	if _, word := holder(t, "TestOccupyInContainers", dir, container); !strings.HasPrefix(word, "refused") || !strings.Contains(word, "process 1") {
+	if _, word := holder(t, "TestOccupyInContainers", dir, container); !strings.HasPrefix(word, "refused") ||
+		!strings.Contains(word, "process 1") {
 		t.Errorf("the second says %q", word)
 	}
 	first.Process.Kill()

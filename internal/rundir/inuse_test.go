@@ -34,7 +34,8 @@ func TestOccupy(t *testing.T) {
 			t.Errorf("%s: a run is not going", left)
 		}
 		want := fmt.Sprintf("process %d", os.Getpid())
-		if _, err := Occupy(dir, io.Discard); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), dir) {
+		if _, err := Occupy(dir, io.Discard); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), want) ||
+			!strings.Contains(err.Error(), dir) {
 			t.Errorf("%s: a second time: %v, want a data error that names the first", left, err)
 		}
 		if _, err := OccupyAs(dir, 7, io.Discard); err == nil {

@@ -39,13 +39,16 @@ func TestModelDir(t *testing.T) {
 			t.Errorf("%s stands for %s, %v, want %s", dir, got, err, want)
 		}
 	}
-	for dir, says := range map[string]string{run: "no final model yet", filepath.Join(run, CheckpointFolder, "step-00000007"): "--checkpoint 7"} {
-		if _, err := ModelDir(dir); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "export "+run) {
+	for dir, says := range map[string]string{run: "no final model yet", filepath.Join(run, CheckpointFolder,
+		"step-00000007"): "--checkpoint 7"} {
+		if _, err := ModelDir(dir); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), says) ||
+			!strings.Contains(err.Error(), "export "+run) {
 			t.Errorf("%s: %v, want %q", dir, err, says)
 		}
 	}
 	conf := (*config.Error)(nil)
-	if err := NotARun(root); !errors.As(err, &conf) || !strings.Contains(err.Error(), "runs here: "+done+", "+run) || IsRun(root) || !IsRun(run) {
+	if err := NotARun(root); !errors.As(err, &conf) || !strings.Contains(err.Error(), "runs here: "+done+", "+run) || IsRun(root) ||
+		!IsRun(run) {
 		t.Errorf("not a run: %v", err)
 	}
 }

@@ -83,7 +83,8 @@ func (t *Trainer) Probe(ctx context.Context) (report.Step, report.Probe, error) 
 		return s, report.Probe{}, err
 	}
 	p.save(1)
-	out := report.Probe{Kind: "probe", Step: s.Step, Predicted: map[string]report.Float{}, Realised: map[string]report.Float{}, Phases: map[string]float64{}}
+	out := report.Probe{Kind: "probe", Step: s.Step, Predicted: map[string]report.Float{}, Realised: map[string]report.Float{},
+		Phases: map[string]float64{}}
 	for name, d := range phases {
 		if name != "" {
 			out.Phases[name] = d.Seconds()

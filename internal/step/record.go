@@ -61,7 +61,8 @@ func total(x []int) (sum int) {
 }
 
 func bucketRecord(b bucket.BucketReport) report.Bucket {
-	r := report.Bucket{Name: b.Name, NegativePairs: b.Negative, Pairs: b.Pairs, Weights: b.Weights, Norm: report.Float(math.Sqrt(b.Norm2)), MinCosine: report.Float(math.NaN())}
+	r := report.Bucket{Name: b.Name, NegativePairs: b.Negative, Pairs: b.Pairs, Weights: b.Weights, Norm: report.Float(math.Sqrt(b.Norm2)),
+		MinCosine: report.Float(math.NaN())}
 	if b.Pairs > 0 {
 		r.MinCosine = report.Float(b.MinCosine)
 	}

@@ -68,7 +68,8 @@ func New(o Options, exchange func(*Replica) (Exchange, error)) (*Trainer, error)
 
 func newReplica(o Options) (*Replica, error) {
 	set := o.Settings
-	r := &Replica{Settings: set, Arch: o.Arch, Sampler: o.Sampler, Langs: o.Sampler.Languages(), Steps: o.Steps, needs: o.Needs, ownRows: o.OwnRows}
+	r := &Replica{Settings: set, Arch: o.Arch, Sampler: o.Sampler, Langs: o.Sampler.Languages(), Steps: o.Steps, needs: o.Needs,
+		ownRows: o.OwnRows}
 	var err error
 	if r.Objective, err = objective.New(set.ObjectiveOf(r.Langs, o.Needs.Shared)); err != nil {
 		return nil, err
@@ -134,7 +135,8 @@ func (r *Replica) params() []bucket.Param {
 		p.Align = align
 		p.Frozen = r.Settings.Frozen(p.Spec)
 		p.Rule = r.Objective.RuleOf(p.Name)
-		p.Single = !r.needs.AllRows && (r.Objective.Static() || r.Objective.StaticRule(p.Rule) || ghost != nil && ghost(*p) || late != nil && late(*p))
+		p.Single = !r.needs.AllRows && (r.Objective.Static() || r.Objective.StaticRule(p.Rule) || ghost != nil && ghost(*p) || late != nil &&
+			late(*p))
 	}
 	device.SetBase(out, r.Settings.Base)
 	return out
@@ -202,7 +204,8 @@ func (r *Replica) checkBudget() error {
 	if r.Planned() <= budget {
 		return nil
 	}
-	return fault.Device(fmt.Errorf("%w: a step needs %s, %s of it for the gradient rows of %d languages; the budget is %s\n  fix: objective.scope = \"tensor\", %s",
+	return fault.Device(fmt.Errorf("%w: a step needs %s, %s of it for the gradient rows of %d languages; the budget is %s\n  fix: "+
+		"objective.scope = \"tensor\", %s",
 		gpu.ErrOutOfMemory, report.Bytes(r.Planned()), report.Bytes(rows), len(r.Langs), report.Bytes(budget), r.lessMemory()))
 }
 
@@ -266,7 +269,8 @@ func (r *Replica) unshape() {
 // divergence gives a gradient that is not finite its kind.
 func divergence(err error) error {
 	if nf := (*optim.NonFiniteError)(nil); errors.As(err, &nf) {
-		return fault.As(fault.ErrDiverged, fmt.Errorf("%w\n  the weights are those of the step before; fix: a lower optim.lr, or optim.clip = 1.0", err))
+		return fault.As(fault.ErrDiverged, fmt.Errorf("%w\n  the weights are those of the step before; fix: a lower optim.lr, or optim.clip "+
+			"= 1.0", err))
 	}
 	return fault.Classify(err)
 }

@@ -32,7 +32,8 @@ type State struct {
 // State is the replica's as it stands.
 func (r *Replica) State() State {
 	i := &r.Settings.Identity
-	return State{Step: r.Done, Tokens: r.Tokens, Supervised: r.Supervised, Clip: r.Clip, Norm: r.Norm, Updates: r.Adam.Steps(), Method: i.Method, Scope: i.Scope,
+	return State{Step: r.Done, Tokens: r.Tokens, Supervised: r.Supervised, Clip: r.Clip, Norm: r.Norm, Updates: r.Adam.Steps(),
+		Method: i.Method, Scope: i.Scope,
 		Langs: r.Langs, Settings: i.Record, Objective: r.Objective.Snapshot()}
 }
 
@@ -105,7 +106,8 @@ func (r *Replica) Load(f *safetensors.Reader, state bucket.State) error {
 			continue
 		}
 		if t, ok := f.Tensor(name); ok && t.DType != want {
-			return fault.Data(fmt.Errorf("%s: %s is of type %s, the run keeps it as %s\n  fix: model.dtype and optim.moments as they were when the run began, or a new run", t.File, name, t.DType, want))
+			return fault.Data(fmt.Errorf("%s: %s is of type %s, the run keeps it as %s\n  fix: model.dtype and optim.moments as they were when "+
+				"the run began, or a new run", t.File, name, t.DType, want))
 		}
 		if want == safetensors.U8 {
 			b, err := f.ReadBytes(name)

@@ -36,8 +36,9 @@ func located(cfg *config.Config, err error) error {
 
 // DeviceOptions are those of [device]; warnings go to warn.
 func DeviceOptions(d config.Device, warn io.Writer) device.Options {
-	return device.Options{Adapter: d.Adapter, Backend: string(d.Backend), MemoryBudget: int64(d.Memory), ReadDeadline: d.ReadTimeout.Duration(),
-		NoAutotune: !d.Autotune, Variant: d.GEMM, CacheDir: d.CacheDir, Warn: warn}
+	return device.Options{Adapter: d.Adapter, Backend: string(d.Backend), MemoryBudget: int64(d.Memory),
+		ReadDeadline: d.ReadTimeout.Duration(),
+		NoAutotune:   !d.Autotune, Variant: d.GEMM, CacheDir: d.CacheDir, Warn: warn}
 }
 
 // objectiveOptions are those of [objective] for the languages trained on. tokens are
@@ -61,7 +62,8 @@ func objectiveOptions(cfg *config.Config, langs []string, tokens []float64) obje
 	return o
 }
 
-var grams = map[config.Gram]objective.Gram{config.GramAuto: objective.GramAuto, config.GramRows: objective.GramRows, config.GramGhost: objective.GramGhost}
+var grams = map[config.Gram]objective.Gram{config.GramAuto: objective.GramAuto, config.GramRows: objective.GramRows,
+	config.GramGhost: objective.GramGhost}
 
 // scopeOf is the scope of buckets that a run file asks for.
 func scopeOf(s config.Scope) bucket.Scope {
@@ -109,8 +111,9 @@ func baseOf(cfg *config.Config) (device.Base, error) {
 // the run file freezes.
 func frozen(cfg *config.Config, s model.Spec) bool { return s.Frozen || cfg.Model.Frozen(s.Name) }
 
-var baseTypes = map[config.BaseType]tensor.DType{"": tensor.F32, config.BaseBF16: tensor.BF16, config.BaseF16: tensor.F16, config.BaseInt8: tensor.Int8,
-	config.BaseNF4: tensor.NF4}
+var baseTypes = map[config.BaseType]tensor.DType{"": tensor.F32, config.BaseBF16: tensor.BF16, config.BaseF16: tensor.F16,
+	config.BaseInt8: tensor.Int8,
+	config.BaseNF4:  tensor.NF4}
 
 // stateTypes are the element types of the states that the run keeps.
 func stateTypes(cfg *config.Config) bucket.Types {
@@ -127,7 +130,8 @@ func stateTypes(cfg *config.Config) bucket.Types {
 	return t
 }
 
-var schedules = map[config.ScheduleKind]optim.Shape{config.Cosine: optim.Cosine, config.Linear: optim.Linear, config.Constant: optim.Constant}
+var schedules = map[config.ScheduleKind]optim.Shape{config.Cosine: optim.Cosine, config.Linear: optim.Linear,
+	config.Constant: optim.Constant}
 
 // warmup is schedule.warmup in steps: a fraction of the run when below 1.
 func warmup(s config.Schedule, steps int) int64 {
@@ -141,11 +145,13 @@ func warmup(s config.Schedule, steps int) int64 {
 // exchangeOptions are those of [cluster].
 func exchangeOptions(cfg *config.Config) exchange.Options {
 	c := cfg.Cluster
-	return exchange.Options{Machines: cfg.Clustered(), Local: c.Local(), Sharded: cfg.Sharded(), Codec: codecs[c.Format()], Keep: cfg.Checkpoint.Keep,
+	return exchange.Options{Machines: cfg.Clustered(), Local: c.Local(), Sharded: cfg.Sharded(), Codec: codecs[c.Format()],
+		Keep:       cfg.Checkpoint.Keep,
 		OuterSteps: cfg.OuterSteps(), OuterLR: c.OuterLR, OuterMomentum: c.OuterMoment}
 }
 
-var codecs = map[config.Wire]transport.Codec{config.WireF32: transport.F32, config.WireBF16: transport.BF16, config.WireInt8: transport.Int8}
+var codecs = map[config.Wire]transport.Codec{config.WireF32: transport.F32, config.WireBF16: transport.BF16,
+	config.WireInt8: transport.Int8}
 
 // identity tells the run's checkpoints from those of another objective.
 func identity(cfg *config.Config) step.Identity {
