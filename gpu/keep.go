@@ -5,11 +5,11 @@ import "sync"
 // KeepDevices makes Close keep the driver's device, with the kernels that it has
 // compiled, for the next Open of the same adapter: compiling takes most of the time of a
 // process that opens many devices for a few steps each. What a Device counts and holds
-// begins anew all the same. It holds for the whole process, until it is turned off.
-func KeepDevices(on bool) {
+// begins anew all the same. It holds for the whole process.
+func KeepDevices() {
 	kept.Lock()
 	defer kept.Unlock()
-	kept.on = on
+	kept.on = true
 }
 
 // kept are devices that nobody has open, the last one closed last.

@@ -36,7 +36,7 @@ const Unseen = "dd"
 // test to test, see gpu.KeepDevices.
 func RequireAdapter(t testing.TB) {
 	t.Helper()
-	gpu.KeepDevices(true) // a step of a tiny run takes a tenth of the time that its kernels take to compile
+	gpu.KeepDevices() // a step of a tiny run takes a tenth of the time that its kernels take to compile
 	_, err := gpu.Adapters()
 	switch {
 	case err == nil:
