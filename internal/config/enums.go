@@ -100,7 +100,6 @@ type AdapterKind string
 const (
 	LoRA   AdapterKind = "lora"
 	RSLoRA AdapterKind = "rslora"
-	DoRA   AdapterKind = "dora"
 )
 
 // Mixing is how the rows of a step are divided among the languages.

@@ -69,6 +69,9 @@ func (c Config) CheckAdapter() error {
 	if a.Rank < 1 || a.Rank > peft.MaxRank || !(a.Alpha > 0) || math.IsInf(a.Alpha, 0) {
 		return fmt.Errorf("an adapter of rank %d with alpha %v", a.Rank, a.Alpha)
 	}
+	if a.DoRA {
+		return fmt.Errorf("the adapter is one with use_dora (DoRA), which is not supported: LoRA and rsLoRA are")
+	}
 	linear, modules := c.modules()
 	for _, t := range a.Targets {
 		if !a.All() && !slices.ContainsFunc(linear, func(m string) bool { return peft.Names(t, m) }) {

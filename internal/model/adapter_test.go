@@ -175,6 +175,7 @@ func TestCheckAdapter(t *testing.T) {
 		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"lm_head"}}, "no linear map of the model's layers"},
 		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}, Save: []string{"wte"}}, "no part of the model"},
 		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}, Save: []string{"q_proj"}}, "both adapted and trained whole"},
+		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}, DoRA: true}, "use_dora"},
 		{peft.Config{Rank: 0, Alpha: 8, Targets: []string{"q_proj"}}, "rank 0"},
 	} {
 		m := tiny(true)

@@ -23,7 +23,7 @@ func adapterOf(cfg *config.Config) (*peft.Config, error) {
 		c.Base = mustAbs(cfg.Resolve(cfg.Model.Path))
 		return c, nil
 	}
-	return &peft.Config{Rank: a.Rank, Alpha: a.Alpha, RankStabilised: a.Kind == config.RSLoRA, DoRA: a.Kind == config.DoRA,
+	return &peft.Config{Rank: a.Rank, Alpha: a.Alpha, RankStabilised: a.Kind == config.RSLoRA,
 		Targets: a.Targets, Save: a.Save, Base: mustAbs(cfg.Resolve(cfg.Model.Path))}, nil
 }
 
@@ -41,10 +41,7 @@ func portableAdapter(cfg *config.Config) config.Adapter {
 		return cfg.Adapter
 	}
 	kind := config.LoRA
-	switch {
-	case c.DoRA:
-		kind = config.DoRA
-	case c.RankStabilised:
+	if c.RankStabilised {
 		kind = config.RSLoRA
 	}
 	return config.Adapter{Kind: kind, Rank: c.Rank, Alpha: c.Alpha, Targets: c.Targets, Save: c.Save}
