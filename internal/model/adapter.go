@@ -187,15 +187,48 @@ func ReadAdapter(dir string, c Config) (map[string][]float32, error) {
 			out[s.parts[i].Name] = part
 		}
 	}
+	if left, err = tiedHead(r, dir, c, out, left); err != nil {
+		return nil, err
+	}
 	if len(left) > 0 {
 		return nil, fmt.Errorf("model: %s: tensor %s is not part of the adapter that %s describes: it would be lost", dir, left[0], peft.ConfigFile)
 	}
 	return out, nil
 }
 
+// savedTied is the parameter of embeddings tied to the head, if it is trained whole.
+func (c Config) savedTied() *parameter {
+	n := newNetwork(c)
+	if p := n.embedding.table; n.head.tied && c.Adapter != nil && c.saves(p) {
+		return p
+	}
+	return nil
+}
+
+// tiedHead takes the head's tensor out of left, where the model's head is its embeddings
+// and these are trained whole: PEFT keeps a copy of each, which must be the same.
+func tiedHead(r *safetensors.Reader, dir string, c Config, values map[string][]float32, left []string) ([]string, error) {
+	p := c.savedTied()
+	if p == nil {
+		return left, nil
+	}
+	name := peft.Tensor(c.headName())
+	if !slices.Contains(left, name) {
+		return nil, fmt.Errorf("model: %s has no tensor %s: its embeddings are trained whole and its head is the base model's, and in the model they are one", dir, name)
+	}
+	head, err := r.ReadFloat32(name)
+	if err != nil {
+		return nil, fmt.Errorf("model: %s: %w", dir, err)
+	}
+	if !slices.Equal(head, values[p.Name]) {
+		return nil, fmt.Errorf("model: %s: %s differs from the embeddings, and in the model they are one", dir, name)
+	}
+	return slices.DeleteFunc(left, func(n string) bool { return n == name }), nil
+}
+
 // WriteAdapter writes c's adapter to the folder dir as PEFT does, as dtype, with the
-// tokenizer's files of the folder from. read returns the trained parameters by name,
-// each asked for once.
+// tokenizer's files of the folder from. read returns the trained parameters by name and
+// is asked once for each, twice for embeddings that are tied to the head.
 func WriteAdapter(dir, from string, c Config, dtype safetensors.DType, read func(name string) ([]float32, error)) error {
 	if err := CarryOver(dir, from); err != nil {
 		return err
@@ -210,6 +243,12 @@ func WriteAdapter(dir, from string, c Config, dtype safetensors.DType, read func
 	var out []safetensors.Entry
 	for _, s := range newNetwork(c).adapterStored(c) {
 		out = append(out, s.entry(dtype, read))
+	}
+	if p := c.savedTied(); p != nil { // to PEFT embeddings and head are two modules: both are given, and stay alike
+		a.Save = append(slices.DeleteFunc(slices.Clone(a.Save), func(s string) bool { return peft.Names(s, p.module()) || peft.Names(s, c.family().names.head) }),
+			ends([]string{p.module(), c.family().names.head})...)
+		head := stored{name: c.headName(), parts: []*parameter{p}}
+		out = append(out, head.entry(dtype, read))
 	}
 	if err := peft.Write(dir, &a, targets, out); err != nil {
 		return fmt.Errorf("model: %w", err)

@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -219,5 +220,62 @@ func merges(t *testing.T, s *setup, l *twin) {
 	b := refBatch(s.tokens)
 	if err := optest.Compare(float32s(reference(c, plain).Logits(b)), float32s(l.Logits(b)), 1e-11); err != nil {
 		t.Errorf("merged: %v", err)
+	}
+}
+
+// Embeddings tied to the head are two modules to PEFT: both are written, and read as one
+// only where they are alike.
+func TestTiedAdapter(t *testing.T) {
+	c := tiny(true)
+	c.Adapter = &peft.Config{Rank: 2, Alpha: 4, Targets: []string{"q_proj"}, Save: []string{"embed_tokens", "norm"}}
+	values := map[string][]float32{}
+	for i, s := range ParamSpecs(c) {
+		values[s.Name] = optest.Random(s.Size(), uint64(i))
+	}
+	dir := t.TempDir()
+	if err := WriteAdapter(dir, t.TempDir(), c, safetensors.F32, func(name string) ([]float32, error) { return values[name], nil }); err != nil {
+		t.Fatal(err)
+	}
+	a, err := peft.ReadConfig(dir)
+	if err != nil || !slices.Equal(a.Save, []string{"norm", "embed_tokens", "lm_head"}) {
+		t.Fatalf("modules_to_save %v, %v", a, err)
+	}
+	c.Adapter = a
+	got, err := ReadAdapter(dir, c)
+	if err != nil || !slices.Equal(got["model.embed_tokens.weight"], values["model.embed_tokens.weight"]) {
+		t.Errorf("read %v", err)
+	}
+	for _, change := range []func(name string, v []float32) (string, []float32){
+		func(name string, v []float32) (string, []float32) {
+			if strings.Contains(name, "lm_head") {
+				v[3]++
+			}
+			return name, v
+		},
+		func(name string, v []float32) (string, []float32) {
+			return strings.Replace(name, "lm_head", "other", 1), v
+		},
+	} {
+		r, err := peft.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, entries := t.TempDir(), []safetensors.Entry(nil)
+		for _, name := range r.Names() {
+			info, _ := r.Tensor(name)
+			v, err := r.ReadFloat32(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name, v := change(name, v)
+			entries = append(entries, safetensors.Entry{Name: name, Shape: info.Shape, DType: safetensors.F32, Data: func() ([]float32, error) { return v, nil }})
+		}
+		r.Close()
+		if err := safetensors.Write(filepath.Join(other, peft.WeightsFile), entries, nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadAdapter(other, c); err == nil || !strings.Contains(err.Error(), "in the model they are one") {
+			t.Errorf("accepted with %v", err)
+		}
 	}
 }
