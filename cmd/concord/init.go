@@ -32,12 +32,12 @@ func (c *initCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	if err := c.write(found, maxSeqLen); err != nil {
+	if err := c.write(found, lengths{seqLen: maxSeqLen}); err != nil {
 		return err
 	}
-	seqLen, err := c.measure()
+	measured, err := c.measure()
 	if err == nil {
-		err = c.write(found, seqLen)
+		err = c.write(found, measured)
 	}
 	if err == nil {
 		err = c.check()
@@ -118,24 +118,30 @@ func languageOf(rel string) (lang string, held bool) {
 	return lang, heldoutWord.MatchString(name)
 }
 
+// lengths are what the data says of the settings.
+type lengths struct {
+	seqLen  int
+	prompts bool // it has prompts, and answers to them
+}
+
 // maxSeqLen is the longest row that is proposed.
 const maxSeqLen = 1024
 
 // measure is the row that holds 95 of 100 examples of every language, whole.
-func (c *initCmd) measure() (int, error) {
+func (c *initCmd) measure() (lengths, error) {
 	cfg, err := config.Load(c.Out, nil)
 	if err != nil {
-		return 0, err
+		return lengths{}, err
 	}
 	stats, err := train.InspectData(cfg)
 	if err != nil {
-		return 0, err
+		return lengths{}, err
 	}
-	longest := 0
+	longest, prompts := 0, false
 	for _, s := range stats {
-		longest = max(longest, s.LengthP95)
+		longest, prompts = max(longest, s.LengthP95), prompts || s.Supervised < 0.95
 	}
-	return min(maxSeqLen, max(64, (longest+63)/64*64)), nil
+	return lengths{min(maxSeqLen, max(64, (longest+63)/64*64)), prompts}, nil
 }
 
 // check reads the run file as a run would, and shows the data.
@@ -153,7 +159,7 @@ func (c *initCmd) check() error {
 }
 
 // write writes the run file.
-func (c *initCmd) write(found []langFiles, seqLen int) error {
+func (c *initCmd) write(found []langFiles, l lengths) error {
 	here := filepath.Dir(c.Out)
 	model, err1 := near(here, c.Model)
 	folder, err2 := near(here, c.Dir)
@@ -162,9 +168,12 @@ func (c *initCmd) write(found []langFiles, seqLen int) error {
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# Written by concord init. Every key: concord config explain KEY, or docs/config.md.\n\n[model]\npath = %q\n\n", model)
-	fmt.Fprintf(&b, "[batch]\nrows = 8\nseq_len = %d # holds 95 of 100 examples of every language whole\n\n", seqLen)
+	fmt.Fprintf(&b, "[batch]\nrows = 8\nseq_len = %d # holds 95 of 100 examples of every language whole\n\n", l.seqLen)
 	b.WriteString("[data]\ntemperature = 3.0 # smaller languages are drawn more often; 1.0: as the data is\n\n")
 	b.WriteString("[objective]\nmethod = \"pcgrad\" # token-mean is plain fine-tuning; concord moo methods lists all\n\n[optim]\nlr = 2e-5\n\n[schedule]\nepochs = 1.0\n\n[eval]\nevery = 100\n")
+	if l.prompts {
+		b.WriteString("samples = 3 # held-out prompts of each language that the model answers each time: they are in the report\n")
+	}
 	for _, f := range found {
 		fmt.Fprintf(&b, "\n[[data.source]]\nlang = %q\n", f.lang)
 		if len(f.train) > 0 {

@@ -244,6 +244,11 @@ type Eval struct {
 	Patience int `toml:"patience" range:"0,1e9" eg:"3"`
 	// How many bits per byte lower the mean must be to count as lower, for patience.
 	MinGain float64 `toml:"min_gain" range:"0,1e3" eg:"0.002"`
+	// Held-out prompts of each language that the model answers at each evaluation, with the likeliest tokens: the answers are
+	// in the report, and scored against the data's (exact match, chrF). 0: none.
+	Samples int `toml:"samples" range:"0,1e6" eg:"20"`
+	// Most tokens of such an answer; where the data's answer is longer it is shown and not scored.
+	SampleTokens int `toml:"sample_tokens" range:"1,4096" eg:"64"`
 	// Measure before the first step.
 	First bool `toml:"first" eg:"true"`
 	// Measure after the last step.
@@ -373,7 +378,7 @@ func Default() *Config {
 			Noise: Noise{EMA: 0.9, Floor: 0.1}},
 		Optim:      Optim{LR: 2e-5, Betas: []float64{0.9, 0.999}, Eps: 1e-8, Clip: 1},
 		Schedule:   Schedule{Kind: Cosine, Warmup: 0.03},
-		Eval:       Eval{First: true, Last: true},
+		Eval:       Eval{First: true, Last: true, SampleTokens: 48},
 		Checkpoint: Checkpoint{Every: 100, Keep: 2, Best: true},
 		Log:        Log{Every: 10},
 		Memory:     Memory{Fit: FitOff},

@@ -72,6 +72,8 @@ var meanings = map[string]string{
 	"eval.min_gain":              "How many bits per byte lower the mean must be to count as lower, for patience.",
 	"eval.patience":              "Ends the run early after so many evaluations in a row without a lower mean bits per byte of the trained languages, that before the first step included; 0: never. It counts the evaluations of every.",
 	"eval.rows":                  "Most held-out examples of a language that are measured; 0: all.",
+	"eval.sample_tokens":         "Most tokens of such an answer; where the data's answer is longer it is shown and not scored.",
+	"eval.samples":               "Held-out prompts of each language that the model answers at each evaluation, with the likeliest tokens: the answers are in the report, and scored against the data's (exact match, chrF). 0: none.",
 	"log":                        "How often a plain line is printed.",
 	"log.every":                  "Steps between plain lines when the output is not a terminal.",
 	"log.gram_every":             "Steps between snapshots of the Grams in metrics.jsonl; 0: about 200 in a run.",

@@ -45,6 +45,7 @@ var allowed = map[string][]string{
 	"internal/ref":                     {},
 	"internal/optest":                  {},
 	"internal/report":                  {},
+	"internal/textscore":               {},
 	"internal/htmlreport":              {"moo", "internal/report", "internal/tensorboard"},
 	"internal/tensorboard":             {}, // a file format
 	"internal/analyze":                 {},
@@ -76,7 +77,7 @@ var allowed = map[string][]string{
 	"internal/infer":                   {"bucket", "internal/chat", "internal/config", "internal/data", "internal/device", "internal/fault", "internal/model", "internal/modeldir", "internal/rundir", "internal/tokenizer", "tensor"}, // no exchange, no cluster, no checkpoint
 	"internal/train": {
 		"bucket", "gpu", "internal/chat", "internal/checkpoint", "internal/cluster", "internal/cluster/coordinator", "internal/cluster/protocol", "internal/cluster/store", "internal/cluster/store/file", "internal/cluster/worker", "internal/config", "internal/data", "internal/device", "internal/exchange", "internal/fault", "internal/gguf",
-		"internal/infer", "internal/model", "internal/modeldir", "internal/objective", "internal/optim", "internal/peft", "internal/report", "internal/rundir", "internal/safetensors", "internal/step", "internal/tokenizer", "moo", "tensor", "transport",
+		"internal/infer", "internal/model", "internal/modeldir", "internal/objective", "internal/optim", "internal/peft", "internal/report", "internal/rundir", "internal/safetensors", "internal/step", "internal/textscore", "internal/tokenizer", "moo", "tensor", "transport",
 	},
 	"internal/train/traintest": {"gpu", "internal/model", "internal/param", "internal/peft", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
 	"internal/stats":           {"internal/report"},
@@ -92,7 +93,7 @@ var allowed = map[string][]string{
 var owners = map[string][]string{
 	"github.com/cogentcore/webgpu":     {"gpu"},
 	"gonum.org/v1/plot":                {"internal/htmlreport"},
-	"gonum.org/v1/gonum":               {"moo", "internal/htmlreport", "internal/analyze", "moo/internal/jac", "bucket", "internal/objective", "internal/bench", "internal/stats", "internal/report", "cmd/concord"}, // stats, report: quantiles of Student's t
+	"gonum.org/v1/gonum":               {"moo", "internal/htmlreport", "internal/analyze", "moo/internal/jac", "bucket", "internal/objective", "internal/bench", "internal/stats", "internal/report", "internal/textscore", "cmd/concord"}, // stats, report: quantiles of Student's t
 	"github.com/BurntSushi/toml":       {"internal/config"},
 	"github.com/dlclark/regexp2/v2":    {"internal/tokenizer"},
 	"golang.org/x/text":                {"internal/tokenizer"},

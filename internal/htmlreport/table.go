@@ -59,7 +59,7 @@ func text[T ~float64](x T) string {
 }
 
 func (f *Figures) sheets() []sheet {
-	return []sheet{f.lossSheet(), f.evalSheet(), f.bucketSheet(), f.cosineSheet(), f.snapshotSheet(), f.probeSheet(), f.phaseSheet(), f.memorySheet(), f.tokenSheet()}
+	return []sheet{f.lossSheet(), f.evalSheet(), f.answerSheet(), f.bucketSheet(), f.cosineSheet(), f.snapshotSheet(), f.probeSheet(), f.phaseSheet(), f.memorySheet(), f.tokenSheet()}
 }
 
 func (f *Figures) lossSheet() sheet {
@@ -75,10 +75,14 @@ func (f *Figures) lossSheet() sheet {
 }
 
 func (f *Figures) evalSheet() sheet {
-	s := sheet{"bits_per_byte", [][]string{{"step", "language", "seen", "bits_per_byte", "nll_nats", "tokens", "bytes", "examples", "low", "high", "change", "change_low", "change_high"}}}
+	s := sheet{"bits_per_byte", [][]string{{"step", "language", "seen", "bits_per_byte", "nll_nats", "tokens", "bytes", "examples", "low", "high", "change", "change_low", "change_high", "answers", "exact_match", "exact_low", "exact_high", "chrf", "chrf_low", "chrf_high"}}}
 	for _, e := range f.Evals {
 		for _, r := range e.Rows {
 			nan := report.Float(math.NaN())
+			exact, chrf := report.Estimate{Value: nan, Low: nan, High: nan}, report.Estimate{Value: nan, Low: nan, High: nan}
+			if r.Exact != nil && r.ChrF != nil {
+				exact, chrf = *r.Exact, *r.ChrF
+			}
 			low, high, change := nan, nan, report.Estimate{Value: nan, Low: nan, High: nan}
 			if r.Interval != nil {
 				low, high = r.Interval.Low, r.Interval.High
@@ -87,7 +91,19 @@ func (f *Figures) evalSheet() sheet {
 				change = *r.Change
 			}
 			s.rows = append(s.rows, []string{strconv.Itoa(e.Step), r.Lang, strconv.FormatBool(r.Seen), text(r.BitsPerByte), text(r.NLL), strconv.Itoa(r.Tokens), strconv.Itoa(r.Bytes), strconv.Itoa(r.Examples),
-				text(low), text(high), text(change.Value), text(change.Low), text(change.High)})
+				text(low), text(high), text(change.Value), text(change.Low), text(change.High),
+				strconv.Itoa(r.Answers), text(exact.Value), text(exact.Low), text(exact.High), text(chrf.Value), text(chrf.Low), text(chrf.High)})
+		}
+	}
+	return s
+}
+
+// answerSheet is what the model said to held-out prompts.
+func (f *Figures) answerSheet() sheet {
+	s := sheet{"answers", [][]string{{"step", "language", "prompt", "answer", "wanted", "ended", "scored"}}}
+	for _, e := range f.Evals {
+		for _, a := range e.Answers {
+			s.rows = append(s.rows, []string{strconv.Itoa(e.Step), a.Lang, a.Prompt, a.Answer, a.Wanted, strconv.FormatBool(a.Ended), strconv.FormatBool(a.Scored)})
 		}
 	}
 	return s

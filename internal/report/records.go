@@ -134,8 +134,19 @@ type Eval struct {
 	Rows    []EvalRow `json:"rows"`
 	Means   []Mean    `json:"means,omitempty"`
 	Seconds float64   `json:"seconds"`
+	Answers []Answer  `json:"answers,omitempty"` // with eval.samples
 	// Patience is how far early stopping is; nil for evaluations that do not count.
 	Patience *Patience `json:"patience,omitempty"`
+}
+
+// Answer is what the model said to a held-out prompt.
+type Answer struct {
+	Lang   string `json:"lang"`
+	Prompt string `json:"prompt"` // without the parts that all prompts share
+	Answer string `json:"answer"`
+	Wanted string `json:"wanted"` // what the data says
+	Ended  bool   `json:"ended"`  // false: cut off at eval.sample_tokens
+	Scored bool   `json:"scored"` // false: what is wanted is longer than an answer may be
 }
 
 // Patience counts evaluations for early stopping.
@@ -180,13 +191,16 @@ type EvalRow struct {
 	Lang        string    `json:"lang"`
 	Seen        bool      `json:"seen"` // trained on
 	BitsPerByte Float     `json:"bits_per_byte"`
-	Interval    *Estimate `json:"interval,omitempty"` // of the bits per byte, over the documents
-	Change      *Estimate `json:"change,omitempty"`   // relative, from the first evaluation
-	Docs        []Doc     `json:"-"`                  // in the order of the examples
-	NLL         Float     `json:"nll"`                // nats, summed
-	Tokens      int       `json:"tokens"`             // supervised
-	Bytes       int       `json:"bytes"`              // of supervised text, UTF-8
-	Examples    int       `json:"examples"`           // 0: nothing was held out, and nothing measured
+	Interval    *Estimate `json:"interval,omitempty"`    // of the bits per byte, over the documents
+	Change      *Estimate `json:"change,omitempty"`      // relative, from the first evaluation
+	Docs        []Doc     `json:"-"`                     // in the order of the examples
+	NLL         Float     `json:"nll"`                   // nats, summed
+	Tokens      int       `json:"tokens"`                // supervised
+	Bytes       int       `json:"bytes"`                 // of supervised text, UTF-8
+	Examples    int       `json:"examples"`              // 0: nothing was held out, and nothing measured
+	Answers     int       `json:"answers,omitempty"`     // that were scored, with eval.samples
+	Exact       *Estimate `json:"exact_match,omitempty"` // share of them that are what the data says, 0 … 1
+	ChrF        *Estimate `json:"chrf,omitempty"`        // chrF2 of all of them together, 0 … 100
 }
 
 // Mean is the mean bits per byte of the rows with Seen == seen, NaN if none.

@@ -181,6 +181,9 @@ func (r *Reporter) Eval(e Eval) {
 	}
 	r.last = &e
 	r.Printf(" eval    step %d: %s  (%s)", e.Step, e.Summary(), Duration(time.Duration(e.Seconds*float64(time.Second))))
+	if text := e.answered(); text != "" {
+		r.Printf(" answers %s", text)
+	}
 }
 
 // Evaluating shows how far an evaluation is: always in the live line, as a line of
@@ -229,7 +232,7 @@ func (r *Reporter) End(e End) {
 	r.clear()
 	switch {
 	case r.first != nil && r.last != nil && r.first.Step != r.last.Step:
-		fmt.Fprint(r.opt.Out, "\n", Table(*r.first, *r.last, "before", "after"))
+		fmt.Fprint(r.opt.Out, "\n", Table(*r.first, *r.last, "before", "after"), AnswerTable(*r.first, *r.last, "before", "after"))
 	case r.first == nil && r.last != nil:
 		fmt.Fprint(r.opt.Out, "\n", EvalTable(*r.last))
 	}

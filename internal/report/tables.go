@@ -195,6 +195,7 @@ func EvalTable(e Eval) string {
 		}
 	}
 	b.WriteString(e.remarks())
+	b.WriteString(AnswerTable(Eval{}, e, "before", "now"))
 	return b.String()
 }
 

@@ -178,10 +178,27 @@ func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (repor
 	defer b.Release()
 	out, err := v.run(ctx, inf.Engine, inf.Net, b, 0)
 	out.Relate(nil)
+	if err == nil {
+		err = answers(ctx, &cp, c, inf, &out, ui)
+	}
 	if err != nil && ctx.Err() != nil {
 		return out, as(ErrInterrupted, fmt.Errorf("evaluation interrupted; nothing was changed"))
 	}
 	return out, err
+}
+
+// answers adds those that eval.samples asks for.
+func answers(ctx context.Context, cfg *config.Config, c *corpus, inf *infer.Model, e *report.Eval, ui UI) error {
+	q, err := newQuestions(c, cfg, func(text string) { fmt.Fprintln(ui.warn(), "concord:", text) })
+	if err != nil {
+		return err
+	}
+	s, err := q.speaker(inf.Net, c, baseFolder(cfg))
+	if s == nil {
+		return err
+	}
+	defer s.Release()
+	return q.ask(ctx, s, e)
 }
 
 func mustAbs(p string) string {

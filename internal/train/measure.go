@@ -2,7 +2,9 @@ package train
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"time"
 
 	"concord/internal/report"
 )
@@ -28,8 +30,25 @@ func (x *session) measure(ctx context.Context) error {
 	}
 	x.count(&e)
 	x.report.Eval(e)
+	e.Answers = nil // they are on record: no part of a checkpoint
 	x.state.Last = &e
 	return nil
+}
+
+// openQuestions makes what eval.samples asks for. Its memory is taken before the first
+// step, where a lack of it costs nothing.
+func (x *session) openQuestions() (err error) {
+	say := func(text string) { fmt.Fprintln(x.ui.warn(), "concord:", text) }
+	if x.ask, err = newQuestions(x.corpus, x.cfg, say); err == nil {
+		x.speaker, err = x.ask.speaker(x.Model, x.corpus, baseFolder(x.cfg))
+	}
+	return err
+}
+
+func (x *session) closeQuestions() {
+	if x.speaker != nil {
+		x.speaker.Release()
+	}
 }
 
 // relate gives e its intervals and its changes from the first evaluation.
@@ -75,9 +94,12 @@ func (x *session) evaluate(ctx context.Context) (report.Eval, error) {
 	if err := x.Shape(x.cfg.Batch.Rows); err != nil {
 		return report.Eval{}, err
 	}
+	start := time.Now()
 	e, err := x.eval.run(ctx, x.Engine, x.Model, x.Input, x.Done)
 	if err == nil {
 		x.relate(&e)
+		err = x.ask.ask(ctx, x.speaker, &e)
 	}
+	e.Seconds = time.Since(start).Seconds()
 	return e, err
 }

@@ -201,6 +201,8 @@ func (p *Planner) work(t *Trainer) (gpu.Memory, error) {
 	}
 	if v, err := newEvaluator(t.corpus, t.cfg.Batch.Rows, t.cfg.Batch.SeqLen, 1); err != nil {
 		return gpu.Memory{}, err
+	} else if err := p.answer(ctx, t); err != nil {
+		return gpu.Memory{}, err
 	} else if v.batches.Len() > 0 {
 		if _, err := v.run(ctx, t.Engine, t.Model, t.Input, 0); err != nil {
 			return gpu.Memory{}, err
@@ -215,6 +217,20 @@ func (p *Planner) work(t *Trainer) (gpu.Memory, error) {
 		return gpu.Memory{}, fault.Classify(err)
 	}
 	return t.Engine.Dev.Memory(), fault.Device(t.Engine.Dev.Err())
+}
+
+// answer takes the memory of eval.samples, and says one answer.
+func (p *Planner) answer(ctx context.Context, t *Trainer) error {
+	q, err := newQuestions(t.corpus, t.cfg, func(string) {})
+	if err != nil {
+		return err
+	}
+	s, err := q.speaker(t.Model, t.corpus, baseFolder(t.cfg))
+	if s == nil {
+		return err
+	}
+	q.list, q.most = q.list[:1], 1
+	return q.ask(ctx, s, &report.Eval{})
 }
 
 // String is one line of the plan.

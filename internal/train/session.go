@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"concord/internal/infer"
 	"concord/internal/report"
 	"concord/internal/rundir"
 	"concord/internal/step"
@@ -20,6 +21,8 @@ type session struct {
 	dir     string
 	state   state
 	eval    *evaluator
+	ask     *questions     // nil: none
+	speaker *infer.Speaker // what answers them
 	report  *report.Reporter
 	started time.Time
 	ui      UI
@@ -51,6 +54,10 @@ func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summar
 		return nil, err
 	}
 	x.eval.progress = x.report.Evaluating
+	if err := x.openQuestions(); err != nil {
+		return nil, err
+	}
+	defer x.closeQuestions()
 	x.report.Begin(x.header())
 	x.report.Compare(s.Baseline, s.Last)
 	if t.Done == 0 && s.Baseline == nil && t.cfg.Eval.First {

@@ -79,6 +79,27 @@ function heldout() {
   s.append(lines(names.map((n, i) => ({ name: n.lang + (n.seen ? "" : " (unseen)"), dashed: !n.seen, dots: true, index: n.seen && LANGS.includes(n.lang) ? LANGS.indexOf(n.lang) : i, x: DATA.evals.map(e => e.step), y: DATA.evals.map(e => { const r = (e.rows || []).find(r => r.lang === n.lang); return r ? r.bits_per_byte : null; }) })), { title: "held-out bits per byte by language over steps", yLabel: "↑ bits per byte" }));
 }
 
+// What the model said to the same prompts at each evaluation, a language at a time.
+function answers() {
+  const evals = (DATA.evals || []).filter(e => has(e.answers));
+  if (!evals.length) return; // eval.samples was not asked for
+  const s = section("answers", "Answers to held-out prompts", "The likeliest tokens each time. Exact match: the answer is the data's. chrF2: how far they share letters, 100 is all. Only what can fit is scored; in brackets 95 % intervals over the answers.");
+  const langs = [...new Set(evals.flatMap(e => e.answers.map(a => a.lang)))], last = evals[evals.length - 1];
+  const score = (e, k) => e && ok(e.value) ? num(k * e.value, 1) + (ok(e.low) ? " (" + num(k * e.low, 1) + " … " + num(k * e.high, 1) + ")" : "") : "–";
+  const at = (e, l) => (e.rows || []).find(r => r.lang === l) || {}, scored = langs.filter(l => at(last, l).answers);
+  if (scored.length) s.append(table([["language", "step", "exact match, %", "chrF2", "answers"], ...scored.flatMap(l => [...new Set([evals[0], last])].map((e, i) => [i ? "" : l, e.step, score(at(e, l).exact_match, 100), score(at(e, l).chrf, 1), at(e, l).answers || ""]))]));
+  const host = el("div"), pick = el("select", { "aria-label": "language" }, ...langs.map(l => el("option", { value: l }, l)));
+  const show = a => (a.answer || "(nothing)") + (a.ended ? "" : " …") + (a.scored && a.answer.trim() === a.wanted.trim() ? " ✓" : "");
+  function draw() {
+    const of = e => e.answers.filter(a => a.lang === pick.value), shown = evals.length > 6 ? [0, 1, 2, 3, 4, 5].map(k => evals[Math.round(k * (evals.length - 1) / 5)]) : evals;
+    host.replaceChildren(...of(last).slice(0, 20).map((a, k) => el("div", { class: "answer" }, el("p", { class: "prompt", dir: "auto" }, a.prompt),
+      el("dl", {}, ...shown.flatMap(e => of(e)[k] ? [el("dt", {}, "step " + e.step), el("dd", { dir: "auto" }, show(of(e)[k]))] : []), el("dt", {}, "data"), el("dd", { dir: "auto" }, a.wanted)))));
+  }
+  pick.addEventListener("change", draw);
+  s.append(el("div", { class: "controls" }, el("label", {}, "language", pick)), host);
+  draw(); drawn++;
+}
+
 let drawMatrix = null;
 // On a phone many languages' cosines are in hundredths, in small cells.
 const small = () => innerWidth < 560 && LANGS.length > 5;
@@ -211,7 +232,7 @@ function representation() {
   for (const t of a.tables || []) s.append(el("p", { class: "note" }, [t.title, t.note].filter(Boolean).join(". ")), table([t.columns || [], ...(t.rows || []).map(r => r.map(c => typeof c === "number" ? num(c) : c === null ? "–" : String(c)))]));
 }
 
-for (const f of [summary, loss, heldout, optimizer, cosines, conflicts, weights, distance, probes, gaps, noise, cost, machines, representation]) f();
+for (const f of [summary, loss, heldout, answers, optimizer, cosines, conflicts, weights, distance, probes, gaps, noise, cost, machines, representation]) f();
 if (has(DATA.warnings)) main.append(el("section", {}, el("h2", {}, "Left out"), ...DATA.warnings.slice(0, 20).map(w => el("p", { class: "note" }, w))));
 document.getElementById("foot").textContent = "Made by concord " + H.version + ". This file needs no network.";
 document.documentElement.dataset.ready = String(drawn);
