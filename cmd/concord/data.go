@@ -17,6 +17,7 @@ import (
 
 type dataCmd struct {
 	Stats   dataStatsCmd   `cmd:"" help:"A run file's data by language: documents, tokens, lengths, what is learnt, duplicates, leaks."`
+	Lint    dataLintCmd    `cmd:"" help:"Look for what is wrong with the data of a run file or a folder: duplicates, leaks, empty and damaged text. Exit code 3 if there is any."`
 	Mask    dataMaskCmd    `cmd:"" help:"Show which text of the first examples is trained."`
 	Peek    dataPeekCmd    `cmd:"" help:"How a file is read: its first documents, as concord sees them."`
 	Convert dataConvertCmd `cmd:"" help:"Write a file's documents as JSON lines in concord's own form."`

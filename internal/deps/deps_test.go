@@ -46,6 +46,8 @@ var allowed = map[string][]string{
 	"internal/optest":                  {},
 	"internal/report":                  {},
 	"internal/textscore":               {},
+	"internal/neardup":                 {},
+	"internal/lint":                    {"internal/data", "internal/neardup"},
 	"internal/htmlreport":              {"moo", "internal/report", "internal/tensorboard"},
 	"internal/tensorboard":             {}, // a file format
 	"internal/analyze":                 {},
@@ -77,14 +79,14 @@ var allowed = map[string][]string{
 	"internal/infer":                   {"bucket", "internal/chat", "internal/config", "internal/data", "internal/device", "internal/fault", "internal/model", "internal/modeldir", "internal/rundir", "internal/tokenizer", "tensor"}, // no exchange, no cluster, no checkpoint
 	"internal/train": {
 		"bucket", "gpu", "internal/chat", "internal/checkpoint", "internal/cluster", "internal/cluster/coordinator", "internal/cluster/protocol", "internal/cluster/store", "internal/cluster/store/file", "internal/cluster/worker", "internal/config", "internal/data", "internal/device", "internal/exchange", "internal/fault", "internal/gguf",
-		"internal/infer", "internal/model", "internal/modeldir", "internal/objective", "internal/optim", "internal/peft", "internal/report", "internal/rundir", "internal/safetensors", "internal/step", "internal/textscore", "internal/tokenizer", "moo", "tensor", "transport",
+		"internal/infer", "internal/lint", "internal/model", "internal/modeldir", "internal/objective", "internal/optim", "internal/peft", "internal/report", "internal/rundir", "internal/safetensors", "internal/step", "internal/textscore", "internal/tokenizer", "moo", "tensor", "transport",
 	},
 	"internal/train/traintest": {"gpu", "internal/model", "internal/param", "internal/peft", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
 	"internal/stats":           {"internal/report"},
 	"internal/compare":         {"moo", "internal/stats", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},
 	"internal/audit":           {"bucket", "internal/compare", "internal/stats", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/model", "internal/param", "internal/safetensors"},
 	"internal/bench":           {"bucket", "gpu", "internal/config", "internal/fault", "internal/report", "internal/step", "internal/train", "moo", "tensor"},
-	"cmd/concord":              {"gpu", "moo", "internal/device", "internal/infer", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/doctor", "internal/export", "internal/gguf", "internal/bench", "internal/audit", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/live", "internal/safetensors", "internal/cluster", "internal/cluster/coordinator", "internal/cluster/store", "internal/cluster/etcd"},
+	"cmd/concord":              {"gpu", "moo", "internal/device", "internal/infer", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/doctor", "internal/export", "internal/gguf", "internal/bench", "internal/audit", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/lint", "internal/live", "internal/safetensors", "internal/cluster", "internal/cluster/coordinator", "internal/cluster/store", "internal/cluster/etcd"},
 	"cmd/prepare":              {"internal/tokenizer"},
 }
 

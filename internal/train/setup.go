@@ -52,7 +52,7 @@ func openCorpus(cfg *config.Config) (*corpus, error) {
 	if c.template, err = openTemplate(cfg); err != nil {
 		return nil, err
 	}
-	c.sets, err = data.LoadAll(sources, tok, data.Options{MaxLen: cfg.Data.MaxLen, Overlong: string(cfg.Data.Overlong), Template: c.template, Cache: tokenFolder(cfg), Progress: Tokenising})
+	c.sets, err = data.LoadAll(sources, tok, c.dataOptions(cfg))
 	if err != nil {
 		return nil, DataError(err)
 	}
@@ -75,6 +75,10 @@ func openCorpus(cfg *config.Config) (*corpus, error) {
 		}
 	}
 	return c, nil
+}
+
+func (c *corpus) dataOptions(cfg *config.Config) data.Options {
+	return data.Options{MaxLen: cfg.Data.MaxLen, Overlong: string(cfg.Data.Overlong), Template: c.template, Cache: tokenFolder(cfg), Progress: Tokenising}
 }
 
 func (*corpus) samplerOptions(cfg *config.Config) data.SamplerOptions {
