@@ -1,14 +1,12 @@
-// Package neardup finds texts that are nearly the same: MinHash with locality-sensitive
-// hashing for candidates (Broder 1997; Indyk and Motwani 1998), each of which is then
-// compared by its whole set of shingles. The same texts in the same order give the same
-// pairs.
+// Package neardup finds texts that are nearly the same: hashes choose candidates, each of
+// which is then compared by its whole set of shingles. The same texts in the same order
+// give the same pairs.
 //
 // A text is its set of shingles: five characters in a row, white space and case aside,
-// so that languages without spaces work as others do. Signatures are by one permutation
-// (Li, Owen and Zhang 2012) whose empty bins are filled as Shrivastava (2017) does.
+// so that languages without spaces work as others do.
 //
 // In memory are about 90 bytes a text, and while candidates are compared the shingles of
-// some of them (see Pairs).
+// some of them.
 package neardup
 
 import (
@@ -169,7 +167,8 @@ func mix(z uint64) uint64 {
 	return z ^ z>>31
 }
 
-// signature is the least hash in each bin, folded band by band.
+// signature is the least hash in each bin, folded band by band: MinHash by one permutation
+// (Li, Owen, Zhang, NeurIPS 2012), empty bins filled as by Shrivastava (ICML 2017).
 func signature(set []uint64) (out [bands]uint32) {
 	var least [bins]uint64
 	var filled [bins]bool
