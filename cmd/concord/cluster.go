@@ -21,6 +21,7 @@ type workerCmd struct {
 	Listen string   `default:":0" placeholder:"ADDR" help:"UDP address for the other workers; any port by default."`
 	Name   string   `help:"This machine's name, as the others see it; by default the host's."`
 	Model  []string `placeholder:"DIR" help:"A folder that may hold the base model (repeatable): files of the run's content are taken from there and not sent."`
+	metering
 	WAN    bool     `name:"wan" help:"More patience with outages, for a link over the internet; machine 1 needs cluster.wan = true."`
 	overrides
 	Quiet bool `short:"q" help:"Print errors only."`
@@ -33,7 +34,13 @@ func (c *workerCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	return train.Work(ctx, train.WorkOptions{Join: line, Again: func() (string, error) { return joinLine(c.Join) }, Dir: c.Dir, Listen: c.Listen, Name: c.Name, WAN: c.WAN, Have: c.Model, Overrides: c.Override}, screen(c.Quiet))
+	ui := screen(c.Quiet)
+	stopMetrics, err := c.metering.serve(&ui)
+	if err != nil {
+		return err
+	}
+	defer stopMetrics()
+	return train.Work(ctx, train.WorkOptions{Join: line, Again: func() (string, error) { return joinLine(c.Join) }, Dir: c.Dir, Listen: c.Listen, Name: c.Name, WAN: c.WAN, Have: c.Model, Overrides: c.Override}, ui)
 }
 
 // joinLine is the line that --join names: itself, or what is in the file @FILE.

@@ -83,6 +83,7 @@ type trainCmd struct {
 	RunFile string `arg:"" help:"Run file (TOML)."`
 	overrides
 	leading
+	metering
 	Coordinator string `placeholder:"etcd://A,B,C" help:"Be one of several equal machines that share an etcd cluster: start the same command on all of them. One leads; when it dies another takes over."`
 	Dir         string `placeholder:"DIR" help:"With --coordinator: where this machine keeps its identity and what only it holds of the run; by default in the user's cache folder."`
 	showing
@@ -101,6 +102,11 @@ func (c *trainCmd) Run() error {
 	}
 	return c.during(func(ctx context.Context, ui train.UI) (*train.Summary, error) {
 		defer c.leading.spawn(&ui, c.Override)()
+		stop, err := c.metering.serve(&ui)
+		if err != nil {
+			return nil, err
+		}
+		defer stop()
 		return train.Run(ctx, cfg, ui)
 	})
 }
@@ -123,6 +129,11 @@ func (c *trainCmd) runAt() error {
 		return err
 	}
 	return c.during(func(ctx context.Context, ui train.UI) (*train.Summary, error) {
+		stop, err := c.metering.serve(&ui)
+		if err != nil {
+			return nil, err
+		}
+		defer stop()
 		open := func(run string) (store.Store, error) { return etcd.Open(endpoints, run) }
 		sum, err := train.RunAt(ctx, cfg, open, c.Dir, ui)
 		if err == nil && sum == nil {
@@ -137,12 +148,18 @@ type resumeCmd struct {
 	RunFile string `placeholder:"FILE" help:"Where the run file is now, if the project has moved and the run does not find it: paths are taken from it, the files must be the same."`
 	overrides
 	leading
+	metering
 	showing
 }
 
 func (c *resumeCmd) Run() error {
 	return c.during(func(ctx context.Context, ui train.UI) (*train.Summary, error) {
 		defer c.leading.spawn(&ui, c.Override)()
+		stop, err := c.metering.serve(&ui)
+		if err != nil {
+			return nil, err
+		}
+		defer stop()
 		return train.ResumeMoved(ctx, c.Dir, c.RunFile, c.leading.overrides(c.Override), ui)
 	})
 }

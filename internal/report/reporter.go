@@ -21,6 +21,8 @@ type Options struct {
 	Cosines  Cosines   // of the run's earlier steps
 	// Watch, if not nil, gets every record, and Out nothing until the End.
 	Watch func(record any)
+	// Tap, if not nil, gets every record besides.
+	Tap func(record any)
 }
 
 // Reporter writes a run's records as they come. Not for concurrent use.
@@ -63,6 +65,9 @@ func (r *Reporter) Err() error { return r.err }
 func (r *Reporter) json(record any) {
 	if r.opt.Watch != nil {
 		r.opt.Watch(record)
+	}
+	if r.opt.Tap != nil {
+		r.opt.Tap(record)
 	}
 	if r.opt.JSONL == nil || r.err != nil {
 		return

@@ -228,6 +228,10 @@ type UI struct {
 	// the report.End; Commands are the keys of whoever watches.
 	Watch    func(record any)
 	Commands <-chan Command
+	// Record, if not nil, gets every record besides; on a worker those of its steps.
+	Record func(record any)
+	// Folder, if not nil, is called with the run's folder before the first record.
+	Folder func(dir string)
 	// Joined, if not nil, is called with the join line of a run on many machines.
 	Joined func(line string)
 }

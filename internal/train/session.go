@@ -48,7 +48,7 @@ func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summar
 		return nil, DataError(err)
 	}
 	x := &session{Trainer: t, dir: dir, state: s, started: time.Now(), ui: ui,
-		report: report.New(report.Options{Out: ui.Out, Terminal: ui.Terminal, Width: ui.Width, Quiet: ui.Quiet, JSONL: metrics, Cosines: cosines, LogEvery: t.logEvery(), Watch: ui.Watch})}
+		report: report.New(report.Options{Out: ui.Out, Terminal: ui.Terminal, Width: ui.Width, Quiet: ui.Quiet, JSONL: metrics, Cosines: cosines, LogEvery: t.logEvery(), Watch: ui.Watch, Tap: ui.Record})}
 	defer x.report.Close()
 	if x.eval, err = newEvaluator(t.corpus, t.cfg.Batch.Rows, t.cfg.Batch.SeqLen, t.cfg.Eval.Rows); err != nil {
 		return nil, err
@@ -58,6 +58,9 @@ func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summar
 		return nil, err
 	}
 	defer x.closeQuestions()
+	if ui.Folder != nil {
+		ui.Folder(dir)
+	}
 	x.report.Begin(x.header())
 	x.report.Compare(s.Baseline, s.Last)
 	if t.Done == 0 && s.Baseline == nil && t.cfg.Eval.First {

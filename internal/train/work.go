@@ -192,6 +192,9 @@ func (t *Trainer) follow(ctx context.Context, ui UI) error {
 			return err
 		}
 		t.recent.remember(r)
+		if ui.Record != nil {
+			ui.Record(r)
+		}
 		if r.Step == 1 || r.Step%max(1, t.cfg.Log.Every) == 0 || t.cfg.OuterSteps() > 0 || time.Since(last) > 10*time.Second || r.Step == r.Steps {
 			last = time.Now()
 			ui.printf(" step %5d/%d  loss %.4f  %d rows here  %.2f s, %.2f s for others  %s sent\n", r.Step, r.Steps, float64(r.Loss), r.Exchange.Rows, r.Seconds, r.Exchange.Exposed, report.Bytes(r.Exchange.SentBytes))
