@@ -22,7 +22,7 @@ type workerCmd struct {
 	Name   string   `help:"This machine's name, as the others see it; by default the host's."`
 	Model  []string `placeholder:"DIR" help:"A folder that may hold the base model (repeatable): files of the run's content are taken from there and not sent."`
 	metering
-	WAN    bool     `name:"wan" help:"More patience with outages, for a link over the internet; machine 1 needs cluster.wan = true."`
+	WAN bool `name:"wan" help:"More patience with outages, for a link over the internet; machine 1 needs cluster.wan = true."`
 	overrides
 	Quiet bool `short:"q" help:"Print errors only."`
 }
