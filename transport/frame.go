@@ -34,7 +34,7 @@ var (
 )
 
 // wireVersion changes with every incompatible change of docs/wire.md.
-const wireVersion = 1
+const wireVersion = 2
 
 // Header begins a transfer. (Run, Step, Bucket, Row, Group) name the content:
 // a second transfer of the same name is not counted again. Epoch, Sender and

@@ -129,7 +129,7 @@ const campaignPause = time.Second
 
 // Campaign waits until this machine is elected, however often an election fails, and
 // returns its coordinator, which the members find by themselves. It fails with
-// ErrDeposed when the election is lost; this machine's member then works for the
+// coordinator.ErrLostLeadership when the election is lost; this machine's member then works for the
 // next leader. resign hands over, in any case; until it is called this machine is no
 // candidate. start is the step of this machine's weights, for a run that has committed
 // none.

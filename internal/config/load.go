@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -271,14 +272,19 @@ func reason(err error) string {
 func Restore(path string, stored *Config) *Config {
 	c := *stored
 	c.path, c.origins, c.restored = path, map[string]string{}, true
-	if d := Default().Objective; c.Objective.Every == 0 { // stored before these settings existed
-		o := &c.Objective
-		o.Normalise, o.Every, o.Metric, o.Gram, o.Noise = d.Normalise, d.Every, d.Metric, d.Gram, d.Noise
-	}
-	if c.Cluster.Sync == "" { // stored before there were runs on many machines
-		c.Cluster = Default().Cluster
-	}
 	return &c
+}
+
+// UnmarshalJSON reads a configuration that was stored. Settings that it does not have,
+// as they are newer than the run, have their defaults.
+func (c *Config) UnmarshalJSON(b []byte) error {
+	type plain Config // without this method
+	p := plain(*Default())
+	if err := json.Unmarshal(b, &p); err != nil {
+		return err
+	}
+	*c = Config(p)
+	return nil
 }
 
 // Validate checks a configuration that came from another machine.

@@ -145,8 +145,14 @@ func (x Export) from(path string, cfg *config.Config, out *Exported) error {
 	}
 	defer os.RemoveAll(temp) // after the rename there is nothing left to remove
 	out.DType, out.Type = dtype.Torch(), dtype
+	kept := keptWeights{cfg: cfg, config: c}
+	defer kept.close()
 	err = writeModel(temp, base, c, dtype, func(name string) ([]float32, error) {
-		return r.ReadFloat32(string(bucket.Weight) + "/" + name)
+		saved := string(bucket.Weight) + "/" + name
+		if _, ok := r.Tensor(saved); !ok && cfg.KeepsBase() {
+			return kept.read(name)
+		}
+		return r.ReadFloat32(saved)
 	})
 	if err == nil {
 		err = saveTemplate(cfg, temp)

@@ -120,7 +120,7 @@ func (t *Trainer) sameStart(ui UI) (state, error) {
 			return s, err
 		}
 		if path != "" {
-			return s, t.restore(path, s)
+			return s, t.loadAll(path, s)
 		}
 	}
 	return state{}, t.loadBase()

@@ -164,13 +164,7 @@ func ResumeMoved(ctx context.Context, dir, runFile string, overrides []string, u
 		return nil, err
 	}
 	defer release()
-	fresh := len(found.Weights) == 0 && cfg.KeepsBase() // its checkpoints had the frozen weights until now
-	if fresh {
-		if found.Weights, err = hashWeights(cfg); err != nil {
-			return nil, err
-		}
-	}
-	if fresh || found.RunFile != l.RunFile {
+	if found.RunFile != l.RunFile {
 		if err := found.write(dir); err != nil {
 			return nil, err
 		}
@@ -195,8 +189,13 @@ func ResumeMoved(ctx context.Context, dir, runFile string, overrides []string, u
 	t.gather = slices.ContainsFunc(overrides, func(o string) bool { return strings.HasPrefix(o, "cluster.workers=") })
 	if path == "" {
 		err = t.loadBase()
-	} else if err = t.loadKept(); err == nil {
-		err = t.restore(path, s)
+	} else {
+		err = t.loadAll(path, s)
+	}
+	if err == nil && len(found.Weights) == 0 && cfg.KeepsBase() { // its checkpoints had the frozen weights until now
+		if found.Weights, err = hashWeights(cfg); err == nil && len(found.Weights) > 0 {
+			err = found.write(dir)
+		}
 	}
 	if err != nil {
 		return nil, err

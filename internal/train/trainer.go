@@ -130,14 +130,6 @@ func (t *Trainer) loadModel() error {
 	return device.LoadWeights(t.Engine, t.Arch, t.Store, t.cfg.Resolve(t.cfg.Model.Path))
 }
 
-// loadKept loads what a checkpoint, and another machine's state, do not have.
-func (t *Trainer) loadKept() error {
-	if !t.cfg.KeepsBase() {
-		return nil
-	}
-	return t.loadModel()
-}
-
 // fitsModel refuses settings that the model cannot take.
 func fitsModel(cfg *config.Config, c model.Config) error {
 	if err := c.CheckAdapter(); err != nil {

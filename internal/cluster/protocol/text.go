@@ -77,4 +77,5 @@ func control(v any) string {
 	return ""
 }
 
+// StepNamed is a user's name, "step" where there is none, for so many steps of the coordinator.
 func StepNamed(name string, step int) string { return fmt.Sprint(cmp.Or(name, "step"), " ", step) }

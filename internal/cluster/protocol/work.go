@@ -74,6 +74,7 @@ func (w Work) SegmentLangs() []int {
 	return out
 }
 
+// Total is the sum of x.
 func Total(x []int) (sum int) {
 	for _, n := range x {
 		sum += n
