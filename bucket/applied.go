@@ -35,7 +35,7 @@ type applied struct {
 	scratch tensor.Tensor
 	waiting []int          // complete groups written in place whose weights may still be read
 	segment string         // of the parameter written last
-	norms   []pendingNorm2 // of what was applied
+	norms   []pendingNorm2 // of the gradients that were applied
 }
 
 // pendingNorm2 is a part of a group's squared norm that is on its way.
@@ -214,7 +214,7 @@ func (r *Resolver) combinePieces(p Place, s Solution, f func(at int, g tensor.Te
 	}
 }
 
-// combinePiece makes n elements of a gradient, of which rows.C come from rows and the
+// combinePiece makes n elements of a gradient: rows.C come from rows and the
 // rest is padding.
 func (r *Resolver) combinePiece(rows tensor.TaskGrads, w []float32, n int) tensor.Tensor {
 	g := tensor.Tensor{Buf: r.applied.scratch.Buf, R: 1, C: n, LD: n}
@@ -257,7 +257,7 @@ func (r *Resolver) startNorm2(i int) *tensor.PendingSums {
 	return r.store.Engine.SumSquares(r.sums, all...)
 }
 
-// settleNorms waits for the norms of what was applied.
+// settleNorms waits for the norms of the gradients that were applied.
 func (r *Resolver) settleNorms() {
 	for _, n := range r.applied.norms {
 		x, err := n.sums.Wait()
@@ -277,13 +277,13 @@ func total(x []float64) (sum float64) {
 	return sum
 }
 
-// finish hands over what is left and waits for the norms.
+// finish hands over the pieces that are left and waits for the norms.
 func (a *applied) finish(r *Resolver) {
 	a.enter(r, "")
 	r.settleNorms()
 }
 
-// sumsScratch is for the norms of what is applied at a time.
+// sumsScratch is for the norms of the pieces that are applied at a time.
 func (r *Resolver) sumsScratch() tensor.Tensor {
 	if !r.applies() {
 		return r.store.Engine.SumSquaresScratch(r.gradients()...)

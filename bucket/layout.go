@@ -236,7 +236,7 @@ func partition(params []Param, scope Scope, lim Limits) [][]Param {
 	if scope == ByLayer {
 		return layers
 	}
-	var out [][]Param // global: the cut does not matter, so cut to what can be bound
+	var out [][]Param // global: the cut does not matter, so cut to the size that can be bound
 	for _, g := range layers {
 		out = append(out, bySize(g, lim.elements())...)
 	}

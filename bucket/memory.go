@@ -57,7 +57,7 @@ func (r *Resolver) needs(micro int) []need {
 	return append(needs, late...)
 }
 
-// spotBytes is what a parameter's share takes: a row per objective, or its
+// spotBytes is the memory that a parameter's share takes: a row per objective, or its
 // activations, or nothing where they are static.
 func (r *Resolver) spotBytes(p Place) int64 {
 	switch {
@@ -69,7 +69,7 @@ func (r *Resolver) spotBytes(p Place) int64 {
 	return tensor.F32.Bytes(int64(r.rows()) * int64(p.Extent()))
 }
 
-// missing is what the arenas of a step of micro micro-batches take beyond those
+// missing is the memory that the arenas of a step of micro micro-batches take beyond those
 // that there are.
 func (m *memory) missing(r *Resolver, micro int) int64 {
 	plan := m.planFor(r, micro)
@@ -110,7 +110,7 @@ func (m *memory) written(r *Resolver, p Place) bool {
 	return n > 0
 }
 
-// open waits for what used p's memory before, and clears the padding that
+// open waits for the group that used p's memory before, and clears the padding that
 // operations leave alone.
 func (m *memory) open(r *Resolver, p Place) {
 	if r.isLate(p.Param, r.micro) && !r.Late(p.Name) {
@@ -129,7 +129,7 @@ func (m *memory) open(r *Resolver, p Place) {
 	}
 }
 
-// makeRoom resolves what the plan wants resolved before the parameter called name has
+// makeRoom resolves the groups that the plan wants resolved before the parameter called name has
 // memory.
 func (m *memory) makeRoom(r *Resolver, name string) {
 	m.asked++

@@ -61,7 +61,7 @@ type Options struct {
 	// Ghost lists by yes or no the parameters whose Gram is computed from activations
 	// instead of rows; nil means none. They must be asked for with Linear.
 	Ghost func(Param) bool
-	// Late says of which parameters the rows are written in parts when the backward
+	// Late picks the parameters whose rows are written in parts when the backward
 	// pass is done, see late.go; nil means none. Steps of one micro-batch on one machine.
 	Late func(Param) bool
 	// Static says that Solver.StaticWeights may answer.

@@ -125,7 +125,7 @@ func (d *Device) reap() {
 	}
 	if len(kept) < len(d.zombies) {
 		clear(d.zombies[len(kept):])
-		d.drv.poll() // lets the library drop what was just released
+		d.drv.poll() // lets the library drop the buffers just released
 	}
 	d.zombies = kept
 }

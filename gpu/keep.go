@@ -4,8 +4,8 @@ import "sync"
 
 // KeepDevices makes Close keep the driver's device, with the kernels that it has
 // compiled, for the next Open of the same adapter: compiling takes most of the time of a
-// process that opens many devices for a few steps each. What a Device counts and holds
-// begins anew all the same. It holds for the whole process.
+// process that opens many devices for a few steps each. The counts and contents of a Device
+// begin anew all the same. It holds for the whole process.
 func KeepDevices() {
 	kept.Lock()
 	defer kept.Unlock()
@@ -27,7 +27,7 @@ type keptKey struct {
 	spec, timestamps bool
 }
 
-// usualDriver is what Open opens devices with.
+// usualDriver is the driver that Open opens devices with.
 func usualDriver() driver {
 	kept.Lock()
 	defer kept.Unlock()
@@ -82,7 +82,7 @@ type keptDevice struct {
 	driverDevice
 	key     keptKey
 	kernels map[string]keptKernel // by access and text
-	before  uint64                // submits of those who had it before
+	before  uint64                // submits of its holders before
 }
 
 type keptKernel struct{ pipeline, layout handle }

@@ -141,7 +141,7 @@ func (s *cagradSearch) search() (float64, []float64) {
 }
 
 // plateau is true where min_m ⟨g_m, d⟩/|g_m| is no longer negative, up to
-// rounding, or where the weights have grown beyond what float32 gradients can
+// rounding, or where the weights have grown beyond the size that float32 gradients can
 // cancel.
 func (s *cagradSearch) plateau(mu float64, w []float64) bool {
 	gw := mulVec(s.g, w)

@@ -57,7 +57,7 @@ func (c capped) Weights(in Input) (Result, error) {
 }
 
 // corner is the corner of the capped simplex with the least inner product with h: the
-// limit goes to the smallest values, what is left to the next one. Ties go by index.
+// limit goes to the smallest values, the rest to the next one. Ties go by index.
 func corner(h []float64, limit float64) []float64 {
 	order := make([]int, len(h))
 	for i := range order {

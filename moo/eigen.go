@@ -7,7 +7,7 @@ import (
 )
 
 // epsilon32 is float32's: Grams come from gradients and sums in float32, and
-// what is smaller than it relative to the largest eigenvalue is rounding.
+// a value smaller than it relative to the largest eigenvalue is rounding.
 const epsilon32 = 0x1p-23
 
 var errEigen = errors.New("the eigenvalues of the Gram did not converge")

@@ -8,12 +8,12 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// errNeedsRows is what the element-wise methods say to a Gram.
+// errNeedsRows is the answer of the element-wise methods to a Gram.
 var errNeedsRows = errors.New("works element by element: it needs the gradients themselves, not their Gram (CombineRows)")
 
 // graddrop: element by element, either the positive or the negative values pass:
 // with P = ½(1 + Σg/Σ|g|) and a draw U in [0, 1), the positive ones where P > U.
-// d = (1/M) Σ (leak·g_m + (1−leak)·what passes of g_m).
+// d = (1/M) Σ (leak·g_m + (1−leak)·the part of g_m that passes).
 //
 // Paper: Chen et al., Just Pick a Sign (GradDrop), NeurIPS 2020
 // (arXiv:2010.06808), which adds the rows up; here d is on the scale of a mean.

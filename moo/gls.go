@@ -7,7 +7,7 @@ import "math"
 //
 // Paper: Chennupati et al., MultiNet++, CVPR workshops 2019 (arXiv:1904.08325).
 // Option: rescale. Losses are those of the latest step.
-// Guarantees: descends the geometric mean loss, whatever the losses' units; may
+// Guarantees: descends the geometric mean loss in any units of the losses; may
 // oppose single objectives.
 type gls struct{ mean bool }
 

@@ -40,7 +40,7 @@ func (p *problem) normalise(g *mat.SymDense) {
 // liftToPSD replaces g by the nearest positive semidefinite matrix, measured in
 // cosines, where it is indefinite beyond rounding, and returns the size of the
 // most negative eigenvalue of the cosines. Gram entries that were rounded to
-// float32 are off by 10⁻⁸ or so, and a solver can cycle on what is not convex.
+// float32 are off by 10⁻⁸ or so, and a solver can cycle on a problem that is not convex.
 func liftToPSD(g *mat.SymDense) float64 {
 	var chol mat.Cholesky
 	if chol.Factorize(g) {

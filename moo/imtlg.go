@@ -11,7 +11,7 @@ import "math"
 // equal where norms differed by more than 3,000. No hyper-parameters. Equal gradients
 // give back that gradient. Where 1ᵀv vanishes, there is no such direction and the
 // weights are 0.
-// Guarantees: equal projections where the gradients are independent, whatever their
+// Guarantees: equal projections where the gradients are independent, at any
 // norms; where they are not, equal cosines in the sense of least squares (opposed
 // gradients give 0). Weights may be negative and d may ascend objectives. Direction
 // invariant to the scaling of single gradients and to permutation.

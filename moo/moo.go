@@ -11,7 +11,7 @@
 // New makes a method from its name and options, Solve applies it to a Gram with
 // the edge cases (zero, non-finite, single rows; extreme scales) taken care of,
 // Methods documents them all. Every method is one file, which states its rule,
-// paper and what it guarantees, and one line of the registry (registry.go).
+// paper and its guarantees, and one line of the registry (registry.go).
 //
 // Weights are deterministic: a pure function of the Input, bit for bit, on one
 // platform. Nothing here keeps state or global variables; everything is safe for
@@ -44,7 +44,7 @@ type Result struct {
 	State       State              // to be given to the next call; zero for methods without
 }
 
-// State is what a method carries from one step to the next in one bucket. It is
+// State is the values that a method carries from one step to the next in one bucket. It is
 // a value: methods return a new one and never change the one they were given.
 // All numbers are finite, so that it survives JSON bit for bit.
 type State struct {
@@ -53,10 +53,10 @@ type State struct {
 	Pair      map[string][]float64 `json:"pair,omitempty"`      // M·M values each, row-major
 }
 
-// Needs says what a method's weights depend on, and so what a step costs.
+// Needs says which inputs a method's weights depend on, and so the cost of a step.
 type Needs string
 
-// What a method may need.
+// The inputs that a method may need.
 const (
 	NeedsNothing Needs = "nothing" // known before the step: no rows are kept
 	NeedsLosses  Needs = "losses"  // losses of earlier steps: no rows are kept
@@ -81,7 +81,7 @@ type Method interface {
 // weighted sum of gradients, but work element by element on the device.
 type Elementwise interface {
 	Method
-	// Rule is what the device computes.
+	// Rule is the formula that the device computes.
 	Rule() ElementRule
 }
 
@@ -89,7 +89,7 @@ type Elementwise interface {
 // objectives, n of them.
 type ElementRule struct {
 	Kind ElementKind
-	Leak float64 // GradDrop's: the share of what was dropped that passes all the same, in [0, 1]
+	Leak float64 // GradDrop's: the share of the dropped values that passes all the same, in [0, 1]
 	Trim int     // TrimmedMean's: values left out at either end, 2·Trim < n or as many as leave one
 }
 

@@ -141,7 +141,7 @@ func quoted(words []string) string {
 // finite is true for numbers that are neither NaN nor infinite.
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
-// Values says what the option accepts, for people.
+// Values lists the values that the option accepts, for people.
 func (o Option) Values() string {
 	switch {
 	case len(o.Choices) > 0:

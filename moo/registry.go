@@ -69,7 +69,7 @@ type Info struct {
 	SameBatch  bool     `json:"same_batch,omitempty"`
 	Rule       string   `json:"rule"`       // the update rule, in the package's notation
 	Paper      string   `json:"paper"`      // where it comes from; empty for folklore
-	Guarantees string   `json:"guarantees"` // what holds for every Gram, and what does not
+	Guarantees string   `json:"guarantees"` // properties that hold for every Gram, and those that do not
 	Options    []Option `json:"options"`
 }
 
@@ -91,8 +91,8 @@ func Lookup(name string) (Info, bool) {
 
 // New makes the named method. Option values are numbers, strings or lists as a
 // TOML file holds them, or text as a command line does ("0.5", "0.2,0.8"). A
-// name, option, type or value that does not exist is an error that says what
-// does.
+// name, option, type or value that does not exist is an error that lists those
+// that do.
 func New(name string, options map[string]any) (Method, error) {
 	e, err := find(name)
 	if err != nil {
@@ -116,8 +116,8 @@ func New(name string, options map[string]any) (Method, error) {
 
 // ForTraining returns a copy of options in which the method, where it has a
 // choice, works on the scale of a mean: M identical rows then give back exactly
-// that row, so that the learning rate means the same under every method. What
-// the user chose stays.
+// that row, so that the learning rate means the same under every method. An option that
+// the user set stays.
 func ForTraining(name string, options map[string]any) map[string]any {
 	out := maps.Clone(options)
 	if out == nil {

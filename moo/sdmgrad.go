@@ -10,7 +10,7 @@ package moo
 // one batch. Departure: G is scaled to a mean squared norm of 1, so that β has no unit.
 // Options: lambda λ (default 0.3), beta β (default 0.5), steps (default 20). With λ = 0
 // and many steps it is mgda; with λ → ∞ it is mean. Equal gradients give back that gradient.
-// Guarantees: none in a single step; what is left after the steps is the diagnostic
+// Guarantees: none in a single step; the gradient left after the steps is the diagnostic
 // "kkt_residual".
 type sdmgrad struct {
 	lambda, beta float64

@@ -14,7 +14,7 @@ import (
 // It keeps a corral S of affinely independent gradients with positive weights
 // that are optimal on the affine hull of S. A major step adds the gradient that
 // most violates optimality, (G w + b)_j ≥ wᵀ(G w + b); minor steps move towards
-// the new affine optimum and drop what turns negative. The affine optimum is
+// the new affine optimum and drop the weights that turn negative. The affine optimum is
 // computed from differences to one gradient of S, the shortest: that keeps its
 // accuracy where norms differ by many orders.
 type simplexQP struct {

@@ -10,11 +10,11 @@ import (
 )
 
 // negligible is the squared norm, as a share of the trace, below which a row is
-// treated as zero: its square would soon underflow, and what it adds to d is
+// treated as zero: its square would soon underflow, and its part of d is
 // below 10⁻¹⁵⁰ of the other gradients.
 const negligible = 1e-300
 
-// Solve applies m to in, taking care of what no method should have to:
+// Solve applies m to in, taking care of the things that no method should have to:
 //
 //   - A row whose Gram holds NaN or Inf is masked: weight 0, counted in the
 //     diagnostic "masked". The other objectives go on without it.
@@ -23,7 +23,7 @@ const negligible = 1e-300
 //     otherwise freeze the bucket.
 //   - The preference is renormalised over the rows that remain ("active").
 //   - With no row left all weights are 0; with one left its weight is 1, so
-//     that d is that gradient whatever the method's scale (a plain formula
+//     that d is that gradient at any scale of the method (a plain formula
 //     would give (1+c)·g for cagrad).
 //   - G is divided by its trace, so that thresholds are relative and no
 //     gradient is too small or too large: 10⁻³⁰ and 10³⁰ give the same weights.
@@ -38,7 +38,7 @@ const negligible = 1e-300
 //
 // The State that the method returned the last time goes in and a new one comes
 // out, reduced to the active objectives on the way in and put back on the way
-// out: what is masked or dropped keeps its state.
+// out: an objective that is masked or dropped keeps its state.
 //
 // Without a Gram (in.G nil) Solve serves the methods that need none, from the
 // losses, sizes or preference given.
@@ -70,7 +70,7 @@ func Solve(m Method, in Input) (Result, error) {
 	return out, nil
 }
 
-// problem is what remains of an Input: the active objectives, normalised.
+// problem is the rest of an Input: the active objectives, normalised.
 type problem struct {
 	in       Input
 	active   []int   // indices into the original

@@ -24,8 +24,8 @@ func (s State) pick(active []int, n int) State {
 	return out
 }
 
-// put is s with what the active ones of n objectives now have; the others keep
-// what they had, or 0.
+// put is s with the values that the active ones of n objectives now have; the others keep
+// their old values, or 0.
 func (s State) put(new State, active []int, n int) State {
 	out := State{Scalar: new.Scalar}
 	for name, v := range new.Objective {

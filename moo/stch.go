@@ -48,7 +48,7 @@ func (m stch) Weights(in Input) (Result, error) {
 	nadir, count := s.objective("stch.nadir", n, 0), s.objective("stch.count", n, 0)
 	if s.Scalar["stch.steps"] < m.warmup {
 		s.Scalar["stch.steps"]++
-		for i := range nadir { // running mean of what is known
+		for i := range nadir { // running mean of the known losses
 			if in.knows(i) {
 				count[i]++
 				nadir[i] += (min(l[i], 1e300) - nadir[i]) / count[i]

@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// temperature: w ∝ u ⊙ tokens^(1/T): what sampling the languages with
+// temperature: w ∝ u ⊙ tokens^(1/T): the weights that sampling the languages with
 // temperature T does to their weights, without its effect on how often their
 // data is seen. T = 1 weighs by size, T → ∞ is mean.
 //

@@ -3,7 +3,7 @@ package moo
 import "errors"
 
 // tokenMean: w ∝ u ⊙ n, n the step's supervised tokens: the loss is the mean over all
-// tokens of the batch, whatever their language.
+// tokens of the batch, in every language.
 //
 // This is plain supervised fine-tuning as other trainers do it, the baseline to compare
 // with: a language counts as its tokens in the batch do. Given no tokens of the step, the

@@ -15,7 +15,7 @@ type wrapper interface {
 	inner() Method
 }
 
-// Wrapping is what can be put around any method.
+// Wrapping is the settings that can be put around any method.
 type Wrapping struct {
 	Normalise string  // "none" or "", "l2", "loss", "loss+": see Normalise
 	EMA       float64 // α of EMA; 0 is none
@@ -96,7 +96,7 @@ func scaled(m Method, in Input, d []float64) (Result, error) {
 		}
 	}
 	in.G = g
-	// Solve drops what became zero and divides by the trace again.
+	// Solve drops the rows that became zero and divides by the trace again.
 	r, err := solveInner(m, in)
 	if err != nil {
 		return Result{}, err

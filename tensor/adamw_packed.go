@@ -8,7 +8,7 @@ import (
 	"concord/gpu"
 )
 
-// PackedBlock is what the lengths of AdamWPacked's operands are multiples of.
+// PackedBlock divides the lengths of AdamWPacked's operands.
 const PackedBlock = momentBlock
 
 type adamwPackedParams struct {
@@ -18,8 +18,8 @@ type adamwPackedParams struct {
 }
 
 // AdamWPacked is AdamW of weights and moments that take fewer bits: it computes in
-// float32 and rounds what it stores up or down by chance, so that the mean of what is
-// stored is what was computed. All are (1, n), n a multiple of PackedBlock, in
+// float32 and rounds stored values up or down by chance, so that the mean of the values
+// stored is the value computed. All are (1, n), n a multiple of PackedBlock, in
 // different buffers: weight F32 or BF16, m F32, BF16 or Dynamic8, v F32, BF16 or
 // Dynamic8Root, grad F32. The random bits are a function of key and of a value's
 // place, at being that of the first: the same key gives the same bits. m and v may begin at any block of their

@@ -36,7 +36,7 @@ type AttentionShape struct {
 const (
 	attentionFlash  = "flash"
 	attentionDirect = "direct"
-	// maxHeadDim is what the flash kernels' accumulators hold (MAX_NC).
+	// maxHeadDim is the head size that the flash kernels' accumulators hold (MAX_NC).
 	maxHeadDim = 256
 	// directWG is the direct kernels' default of WG.
 	directWG = 32
@@ -45,7 +45,7 @@ const (
 	loopBudget = 60000
 )
 
-// Validate says what the kernels cannot do with s, whose numbers come from a
+// Validate names the settings of s that the kernels cannot do; its numbers come from a
 // model's configuration.
 func (s AttentionShape) Validate() error {
 	switch {
@@ -64,7 +64,7 @@ func (s AttentionShape) Validate() error {
 
 // MaxDocument is the longest document, in tokens, that attention of shape s
 // handles. The kernels' loops are cut into as many dispatches as the loop
-// budget asks for, so what remains is that a tensor of that many rows must be
+// budget asks for, so the bound that remains is that a tensor of that many rows must be
 // addressable in 32-bit vec4 units and, by the device's largest buffer, in the
 // bytes of one binding, which allocation checks.
 func MaxDocument(s AttentionShape) int {

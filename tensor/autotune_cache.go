@@ -26,7 +26,7 @@ type tuneFile struct {
 	Devices map[string]map[string]string `json:"devices"`
 }
 
-// deviceKey names what a measurement depends on.
+// deviceKey names the things that a measurement depends on.
 func deviceKey(i gpu.AdapterInfo) string {
 	return fmt.Sprintf("%s | %s | %s", i.Name, i.Driver, i.Backend)
 }
@@ -63,7 +63,7 @@ func openTuneCache(dir, device string) *tuneCache {
 	return c
 }
 
-// load reads the file; what it cannot use is an empty file.
+// load reads the file; a file that it cannot use counts as empty.
 func (c *tuneCache) load() tuneFile {
 	empty := tuneFile{Kernels: kernelsHash(), Devices: map[string]map[string]string{}}
 	b, err := os.ReadFile(c.path)
@@ -79,7 +79,7 @@ func (c *tuneCache) load() tuneFile {
 
 func (c *tuneCache) get(class string) string { return c.choices[class] }
 
-// put records a choice and writes the file, keeping what other processes have
+// put records a choice and writes the file, keeping the choices that other processes have
 // added since it was read.
 func (c *tuneCache) put(class, variant string) {
 	c.choices[class] = variant

@@ -9,7 +9,7 @@ import (
 	"concord/gpu"
 )
 
-// Bounds of one measurement: it may take memory only from what is free, and
+// Bounds of one measurement: it may take memory only from the part that is free, and
 // about 20 ms for each candidate after its compilation.
 const (
 	tuneBytes    = 24 << 20             // of the operands
@@ -47,7 +47,7 @@ func (t *tuner) candidates(p product) []variant {
 	return out
 }
 
-// trial is a product on scratch buffers, and what to release after it.
+// trial is a product on scratch buffers, and the tensors to release after it.
 type trial struct {
 	p       product
 	buffers []*gpu.Buffer

@@ -6,7 +6,7 @@ import (
 	"concord/gpu"
 )
 
-// DType is the element type of a tensor. Kernels compute in float32 whatever the
+// DType is the element type of a tensor. Kernels compute in float32 for every
 // type: it says how values lie in memory.
 type DType uint8
 
@@ -105,7 +105,7 @@ func (d DType) Block() int { return layouts[d].block }
 // wordBytes is the alignment of the size of a buffer or binding.
 const wordBytes = 4
 
-// extent is Bytes in whole words: what a buffer or binding of n elements takes.
+// extent is Bytes in whole words: the size of a buffer or binding of n elements.
 func (d DType) extent(n int64) int64 { return (d.Bytes(n) + wordBytes - 1) / wordBytes * wordBytes }
 
 // Elements is how many elements size bytes hold.

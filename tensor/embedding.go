@@ -36,7 +36,7 @@ func (e *Engine) Embedding(out, table Tensor, ids Tensor) {
 // this many, which are then summed in turn.
 const pieceTokens = 256
 
-// TokenIndex lists, per objective, which rows of a batch hold which token: what
+// TokenIndex lists, per objective, the rows of a batch that hold each token: the index that
 // EmbeddingBackward needs to sum them without atomics. It holds device buffers
 // for batches of up to the rows and objectives it was made for; Update fills it.
 type TokenIndex struct {

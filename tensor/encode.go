@@ -126,7 +126,7 @@ func f16Bits(x float32) uint16 {
 	switch {
 	case b > 0x7f800000:
 		return sign | 0x7e00 // NaN
-	case b >= 0x477ff000: // 65520, half way to what would come next
+	case b >= 0x477ff000: // 65520, half way to the next value
 		return sign | 0x7c00
 	case b < 0x38800000: // below 2^-14: a multiple of 2^-24
 		return sign | uint16(math.RoundToEven(float64(math.Float32frombits(b))*(1<<24)))

@@ -309,7 +309,7 @@ func matchParams(src string, params any) error {
 }
 
 // maxWork is how much work one dispatch may do, see gpu.Device.MaxWork. It varies
-// as the device's rate is learned, so what is cut by it must not change in bits.
+// as the device's rate is learned, so the results that are cut by it must not change in bits.
 func (e *Engine) maxWork() int64 {
 	if e.workLimit > 0 {
 		return e.workLimit

@@ -17,14 +17,14 @@ type FactoredParams struct {
 	GradScale   float64 // the gradient is multiplied by it first
 }
 
-// FactoredScratch is what updates of matrices take besides their states.
+// FactoredScratch is the memory that updates of matrices take besides their states.
 type FactoredScratch struct{ part, size, scale Tensor }
 
 // columnSlice is SLICE of factored_columns.
 const columnSlice = 128
 
 // NewFactoredScratch allocates for matrices of up to most elements of memory and rows
-// rows, the columns of which are summed in slices of 128 rows.
+// rows, their columns summed in slices of 128 rows.
 func (e *Engine) NewFactoredScratch(slices, rows int) FactoredScratch {
 	return FactoredScratch{
 		part:  e.New(gpu.RoleScratch, "squares by column", 1, slices),

@@ -45,7 +45,7 @@ func (s GhostScratch) Release() {
 	}
 }
 
-// GhostSums is what a ghost Gram over m segments takes of a GramSums.
+// GhostSums is the memory that a ghost Gram over m segments takes of a GramSums.
 func (e *Engine) GhostSums(m int) int64 {
 	return int64(alignUp(int(f32Bytes(m*m*ghostOuts)), bindAlign))
 }

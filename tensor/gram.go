@@ -16,7 +16,7 @@ type gramFoldParams struct{ Pairs, Slots, Outs uint32 }
 // number of Grams in flight, as the device runs them in order.
 type GramScratch struct {
 	part, mid Tensor // of one block pair as the kernels write them; of all after the first fold
-	out       Tensor // what travels to the host
+	out       Tensor // the values that travel to the host
 	root      Tensor // (1, n) see NewGramAdamScratch
 	m, n      int
 }

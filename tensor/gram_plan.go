@@ -71,8 +71,8 @@ func (p gramPlan) total() (total, most int) {
 	return total, most
 }
 
-// at is the entry (r, c) of G in place k of block pair (i, j); for what gram_cross
-// pads a short block with, r is math.MaxInt.
+// at is the entry (r, c) of G in place k of block pair (i, j); for the entries with which
+// gram_cross pads a short block, r is math.MaxInt.
 func (p gramPlan) at(i, j, k int) (r, c int) {
 	switch {
 	case i == j:
@@ -158,7 +158,7 @@ func (p gramPlan) sums(slots int) [3]int {
 
 // stripOf is how many vec4 of each row one invocation of gram or sum_squares sums, of
 // n values per row: 64 on a CPU rasterizer, where the partial sums of 8 rows are then
-// 2 % of what is read, and on a GPU fewer for short rows, so that it is busy.
+// 2 % of the data read, and on a GPU fewer for short rows, so that it is busy.
 func (e *Engine) stripOf(n int) int {
 	strip := maxStrip
 	for !e.cpu && strip > minStrip && int(vec4s(n)) < strip*stripSlots {

@@ -33,7 +33,7 @@ func (e *Engine) NewGramSums(bytes int64) GramSums {
 	return GramSums{e.New(gpu.RoleScratch, "gram sums", 1, int(max(F32.Elements(bytes), vec4)))}
 }
 
-// GramSumBytes is what the Gram of m rows of n elements takes of a GramSums.
+// GramSumBytes is the memory that the Gram of m rows of n elements takes of a GramSums.
 func (e *Engine) GramSumBytes(m, n int) int64 {
 	p := e.gramPlan(lengths(m, n))
 	total, _ := p.total()

@@ -35,7 +35,7 @@ func (e *Engine) LayerNorm(out, mean, rstd, x, weight, bias Tensor, eps float32)
 }
 
 // LayerNormBackward writes to dx, (N, C), the gradient of LayerNorm's x given
-// dout, (N, C), that of its output; with accumulate it adds to what dx holds. mean
+// dout, (N, C), that of its output; with accumulate it adds to the values of dx. mean
 // and rstd (1, N) are the forward's. dx lies in another buffer than the inputs.
 func (e *Engine) LayerNormBackward(dx, dout, x, weight, mean, rstd Tensor, accumulate bool) {
 	if dx.R != x.R || dx.C != x.C || dout.R != x.R || dout.C != x.C || mean.R*mean.C != x.R || rstd.R*rstd.C != x.R ||

@@ -106,7 +106,7 @@ func (l *LinearCrossEntropy) Run(x, weight, labels, scale, loss Tensor, grad *He
 }
 
 // WeightGradient computes the logits' gradient once more, as Run of the same arguments
-// did, and from it the parts of the weight's: what Run has done with one part of all
+// did, and from it the parts of the weight's: the work that Run has done with one part of all
 // rows, to the same bits where the same kernels are chosen. The losses are written again.
 func (l *LinearCrossEntropy) WeightGradient(x, weight, labels, scale, loss Tensor, parts []Part) {
 	l.check(x, weight, loss, nil)

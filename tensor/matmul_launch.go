@@ -179,7 +179,7 @@ func (e *Engine) runPieces(p product, v variant, z, kPer int) {
 }
 
 // cut halves p along the longer side of out until each piece does at most limit
-// work or is one block. Every element's sum stays what it was, so the bits do not
+// work or is one block. Every element's sum stays as it was, so the bits do not
 // depend on the limit.
 func (p product) cut(limit int64) []product {
 	if p.work() <= limit {

@@ -54,7 +54,7 @@ type rmsnormBackwardParams struct {
 }
 
 // RMSNormBackward writes to dx, (N, C), the gradient of RMSNorm's x given dout,
-// (N, C), that of its output, and its offset; with accumulate it adds to what dx holds, the
+// (N, C), that of its output, and its offset; with accumulate it adds to the values of dx, the
 // gradient that came down the residual stream. rstd (1, N) is the forward's. dx
 // lies in another buffer than the inputs.
 func (e *Engine) RMSNormBackward(dx, dout, x, weight, rstd Tensor, offset float32, accumulate bool) {

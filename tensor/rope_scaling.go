@@ -23,7 +23,7 @@ type RoPEScaling struct {
 	Untruncated         bool    // yarn: the bounds of the ramp are not rounded outwards
 }
 
-// Validate says what is wrong with s, a value read from a model's config.json.
+// Validate names the fault of s, a value read from a model's config.json.
 func (s RoPEScaling) Validate() error {
 	switch s.Type {
 	case "", "default":

@@ -3,7 +3,7 @@ package tensor
 import "strconv"
 
 // Target is where one write of a parameter's gradient goes: matrix m of Rows
-// takes that of the tokens of segment m, added to what is there if Accumulate.
+// takes that of the tokens of segment m, added to the values there if Accumulate.
 type Target struct {
 	Rows       TaskGrads
 	Segments   Segments

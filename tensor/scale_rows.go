@@ -10,7 +10,7 @@ type scaleRowsParams struct{ N4, LD4 uint32 }
 
 // ScaleRows is out[r,:] = scale[r]·a[r,:], out and a (N, C) with one leading
 // dimension in different buffers, scale (1, N). Rows with a scale of 0 become
-// exact zeros, whatever a holds there.
+// exact zeros, for all values of a there.
 func (e *Engine) ScaleRows(out, a, scale Tensor) {
 	n4 := sameLayout("scale rows", out, a)
 	if scale.R*scale.C < a.R {

@@ -30,29 +30,29 @@ type Distributed struct {
 	root    string         // of the last exchange
 	pending pendingLosses
 
-	offered []bucket.State // what a newcomer fetches
-	alike   []bucket.State // what all machines hold to the same bits
+	offered []bucket.State // the states that a newcomer fetches
+	alike   []bucket.State // the states that all machines hold to the same bits
 
-	localState bool                 // this machine's methods carry what others do not
+	localState bool                 // this machine's methods carry state that others do not
 	feedback   map[string][]float32 // of quantised rows, as restored, until connected
 	local      localFolder
 }
 
-// scheme is what sets an exchange apart for the code that all of them share.
+// scheme is the part of an exchange that differs, for the code that all of them share.
 type scheme interface {
 	Networked
-	// work says what the rows of a batch are, shape what the groups' rows look like.
+	// work lists the rows of a batch, shape the sizes of the groups' rows.
 	work(b *data.Batch) protocol.Work
 	shape() worker.Shape
-	// exchangeBatch is what all machines compute for the exchange that follows n steps.
+	// exchangeBatch is the batch that all machines compute for the exchange that follows n steps.
 	exchangeBatch(n int) *data.Batch
 	// replicated are further values of a group that all machines hold alike.
 	replicated(group int) []float32
-	// bring hands over what a checkpoint or the start has given this machine alone.
+	// bring hands over the state that a checkpoint or the start has given this machine alone.
 	bring()
-	// undo makes this machine hold what it did before the step that was begun.
+	// undo gives this machine back its state before the step that was begun.
 	undo() error
-	// localTensors are what only this machine holds, for its own checkpoint; restoreLocal
+	// localTensors are the tensors that only this machine holds, for its own checkpoint; restoreLocal
 	// goes on from there.
 	localTensors() ([]safetensors.Entry, error)
 	restoreLocal(f *safetensors.Reader, s Saved) error
@@ -66,7 +66,7 @@ func newDistributed(r *step.Replica, o Options) *Distributed {
 type Link struct {
 	Member  *worker.Member
 	Fetched string // folder for states that are fetched
-	Local   string // folder for what only this machine holds; "" where it is in the run's checkpoints
+	Local   string // folder for the state that only this machine holds; "" where it is in the run's checkpoints
 	Log     func(format string, args ...any)
 }
 
@@ -80,7 +80,7 @@ func (d *Distributed) Connect(l Link) {
 	d.local.path, d.local.log = l.Local, l.Log
 }
 
-// Bring hands over what this machine has from the start or a checkpoint, where it is
+// Bring hands over the state that this machine has from the start or a checkpoint, where it is
 // the one that brings the run's state.
 func (d *Distributed) Bring() {
 	d.self.bring()
@@ -93,7 +93,7 @@ func (d *Distributed) bring() {}
 // Member is this machine among the others.
 func (d *Distributed) Member() *worker.Member { return d.member }
 
-// StepShape tells what the steps of this run look like.
+// StepShape gives the sizes of the steps of this run.
 func (d *Distributed) StepShape() worker.Shape { return d.self.shape() }
 
 func (d *Distributed) shape() worker.Shape {
@@ -118,7 +118,7 @@ func (d *Distributed) shapeOf(names ...string) worker.Shape {
 	return s
 }
 
-// Work says what the rows of exchange n's batch are, for whoever plans it.
+// Work lists the rows of exchange n's batch, for the machine that plans it.
 func (d *Distributed) Work(n int) protocol.Work {
 	return d.self.work(d.self.exchangeBatch(d.StepAfter(n)))
 }
@@ -145,8 +145,8 @@ func (d *Distributed) workOf(b *data.Batch, starts []int) protocol.Work {
 
 func (d *Distributed) exchangeBatch(n int) *data.Batch { return d.Sampler.Batch(n) }
 
-// Exchanges is how many exchanges lie before the next step: what the other machines
-// call a step.
+// Exchanges is the number of exchanges before the next step. The other machines count
+// those as steps.
 func (d *Distributed) Exchanges() int {
 	h := max(1, d.opt.OuterSteps)
 	return (d.Done + h - 1) / h
@@ -157,7 +157,7 @@ func (d *Distributed) StepAfter(exchanges int) int {
 	return min(exchanges*max(1, d.opt.OuterSteps), d.Steps)
 }
 
-// enter waits for the plan of the exchange in which b is computed, and does what it
+// enter waits for the plan of the exchange in which b is computed, and does as it
 // asks for first.
 func (d *Distributed) enter(ctx context.Context, b *data.Batch) error {
 	if d.member == nil {
@@ -248,7 +248,7 @@ func (d *Distributed) counted(b *data.Batch) []int {
 	return out
 }
 
-// traffic is what the step's record tells of the other machines.
+// traffic is the part of the step's record about the other machines.
 func (d *Distributed) traffic() *report.Exchange {
 	s := d.plan.Timing()
 	r := &report.Exchange{Workers: s.Workers, Rows: d.plan.Share.Size(), Seconds: s.Exchange.Seconds(), Exposed: s.Waited.Seconds(),

@@ -3,7 +3,7 @@
 //
 //   - Single (single.go): one machine, no other.
 //   - Gradients (gradients.go): rows of gradients by language go to their group's
-//     owner, who resolves them; every machine applies every gradient.
+//     owner, which resolves them; every machine applies every gradient.
 //   - Local (local.go): each machine resolves its own languages, and owners add up the
 //     machines' gradients.
 //   - Sharded (sharded.go): an owner updates its groups' weights and keeps their
@@ -11,8 +11,8 @@
 //   - Outer (outer.go): machines make several steps by themselves and resolve their
 //     changes (DiLoCo).
 //
-// What the last four share is Distributed: membership, plans, the state that a
-// newcomer fetches, and what a machine saves for itself. A new way is a new file and a
+// The last four share Distributed: membership, plans, the state that a
+// newcomer fetches, and the state that a machine saves for itself. A new way is a new file and a
 // case in New.
 package exchange
 
@@ -31,10 +31,10 @@ import (
 	"concord/transport"
 )
 
-// Exchange is a step's exchange with what a run's checkpoints ask of it.
+// Exchange is a step's exchange with the methods that a run's checkpoints ask of it.
 type Exchange interface {
 	step.Exchange
-	// Carry is what it carries from step to step besides tensors.
+	// Carry is the values that it carries from step to step besides tensors.
 	Carry() Carry
 	// Entries are its tensors, the same on all machines; LocalEntries those that only
 	// this machine holds before the next step.
@@ -54,7 +54,7 @@ type Networked interface {
 	Machines() *Distributed
 }
 
-// Carry is what exchanges carry from step to step besides tensors.
+// Carry is the values that exchanges carry from step to step besides tensors.
 type Carry struct {
 	Outer *objective.State `json:"outer_objective_state,omitempty"` // of outer steps
 	Root  string           `json:"root,omitempty"`                  // on many machines, of the last exchange's resolved groups
@@ -84,7 +84,7 @@ type Options struct {
 	OuterLR, OuterMomentum float64
 }
 
-// Needs is what the exchange asks of the device.
+// Needs is the memory that the exchange asks of the device.
 func (o Options) Needs() step.Needs {
 	return step.Needs{Shared: o.Machines && o.OuterSteps == 0, AllRows: o.Machines, HostMoments: o.Machines && o.Sharded}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // Gradients is data parallelism bucket by bucket: this machine's rows of gradients by
-// language go to their group's owner, who resolves what all machines sent and sends the
+// language go to their group's owner, which resolves the rows of all machines and sends the
 // resolved gradient back. Every machine applies all of them alike.
 type Gradients struct {
 	*Distributed

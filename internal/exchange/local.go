@@ -52,7 +52,7 @@ func (x *Local) Begin(ctx context.Context, n int) (step.LocalBatch, error) {
 	return step.LocalBatch{Batch: b, Micros: x.part.Each(scales)}, err
 }
 
-// shareOf is what a machine's gradient counts for: its part of every language's
+// shareOf is the weight of a machine's gradient: its part of every language's
 // tokens, as a mean over the languages.
 func shareOf(own, all []int) float64 {
 	share, present := 0.0, 0

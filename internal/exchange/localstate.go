@@ -20,7 +20,7 @@ import (
 )
 
 // A run's checkpoints are machine 1's. Where the others hold something that it does
-// not (with outer steps their moments, with those and resolve = "local" what their
+// not (with outer steps their moments, with those and resolve = "local" the state that their
 // methods carry, with int8 the error feedback), each saves it in its own folder
 // whenever machine 1 saves, and takes it up again when the run goes on from there: so a
 // run resumes to the same bits with the same machines. Of equal machines the one that
@@ -31,17 +31,17 @@ func LocalFolder(dir string, ca [32]byte) string {
 	return filepath.Join(dir, "apart", hex.EncodeToString(ca[:6]))
 }
 
-// localFolder is that folder with what is being written to it.
+// localFolder is that folder with the save that is being written to it.
 type localFolder struct {
 	path  string // "" none
 	saves sync.WaitGroup
 	log   func(format string, args ...any)
 }
 
-// holdsLocal says that machines of this run hold what others do not.
+// holdsLocal says that machines of this run hold state that others do not.
 func (d *Distributed) holdsLocal() bool { return d.localState || d.quantises() }
 
-// quantises says that what machines send is rounded, with error feedback.
+// quantises says that the values that machines send are rounded, with error feedback.
 func (d *Distributed) quantises() bool { return d.opt.Codec == transport.Int8 }
 
 // feedbackName begins the name in a file of a row's error feedback.
@@ -77,7 +77,7 @@ func readFeedback(f *safetensors.Reader) (map[string][]float32, error) {
 	return out, nil
 }
 
-// saveLocalState saves what only this machine, which has joined a run, holds before
+// saveLocalState saves the state that only this machine, which has joined a run, holds before
 // the present step. It is written while the step goes on, from memory, and is there
 // before the step is committed: from then on machine 1's checkpoint is one that the run
 // may go on from. That it cannot be written is told, and no more: the run does not
@@ -132,7 +132,7 @@ func (d *Distributed) LeaveRun() error {
 	return nil
 }
 
-// WaitSaved waits until what is being saved is on disk.
+// WaitSaved waits until the running save is on disk.
 func (d *Distributed) WaitSaved() { d.local.saves.Wait() }
 
 func (d *Distributed) undo() error {
@@ -140,7 +140,7 @@ func (d *Distributed) undo() error {
 	return nil
 }
 
-// RestoreLocalState takes up what was saved before the next step, if that was of this
+// RestoreLocalState takes up the state saved before the next step, if that was of this
 // very state of the run.
 func (d *Distributed) RestoreLocalState() error {
 	d.feedback = nil // of the machine that has saved it

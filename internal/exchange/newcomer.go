@@ -29,7 +29,7 @@ func (d *Distributed) offer() error {
 	return nil
 }
 
-// compare tells the hashes of what all machines hold alike, by group.
+// compare tells the hashes of the state that all machines hold alike, by group.
 func (d *Distributed) compare() error {
 	var groups []transport.Hash
 	for i, u := range d.Store.Layout.Groups {
@@ -87,5 +87,5 @@ func (d *Distributed) CatchUp(ctx context.Context) error {
 }
 
 // Saved tells the others that the state before the next step is in a checkpoint, so
-// that they save what only they have of it.
+// that they save the part that only they have of it.
 func (d *Distributed) Saved() { d.member.Saved(d.Exchanges()) }

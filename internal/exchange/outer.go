@@ -15,12 +15,12 @@ import (
 )
 
 // Outer has the machines make H steps by themselves, each on its share of every batch,
-// before they exchange what has changed: the languages' changes are resolved bucket by
+// before they exchange their changes: the languages' changes are resolved bucket by
 // bucket as gradients are in every step of other runs, and an outer optimizer, SGD with
 // Nesterov's momentum, applies them (DiLoCo; Douillard et al., 2311.08105). Within its
 // steps a machine resolves the languages that it has.
 //
-// What the outer optimizer does, every machine does alike on the CPU in float32, to the
+// Every machine does the work of the outer optimizer alike on the CPU in float32, to the
 // same bits. AdamW's moments belong to each machine alone.
 type Outer struct {
 	*Distributed
@@ -214,7 +214,7 @@ func (x *Outer) Finish(context.Context) (step.Outcome, error) {
 		nil
 }
 
-// pushChanges sends what this machine's steps have changed on its way, once for all of
+// pushChanges sends the changes of this machine's steps on their way, once for all of
 // its languages.
 func (x *Outer) pushChanges() error {
 	if len(x.plan.Rows()) == 0 {

@@ -7,7 +7,7 @@ import (
 	"concord/internal/step"
 )
 
-// snapshot is what a machine held before an outer step.
+// snapshot is the state that a machine held before an outer step.
 type snapshot struct {
 	states    map[bucket.State][][]float32 // by group
 	updates   int64
@@ -15,7 +15,7 @@ type snapshot struct {
 	objective objective.State
 }
 
-// takeSnapshot keeps what this machine holds.
+// takeSnapshot keeps the state that this machine holds.
 func (x *Outer) takeSnapshot() error {
 	k := &snapshot{states: map[bucket.State][][]float32{}, updates: x.Adam.Steps(), clip: x.Clip, objective: x.Objective.Snapshot()}
 	for _, s := range step.States {
@@ -31,7 +31,7 @@ func (x *Outer) takeSnapshot() error {
 	return nil
 }
 
-// undo makes this machine hold again what it did before the outer step that was begun.
+// undo gives this machine back its state before the outer step that was begun.
 func (x *Outer) undo() error {
 	x.changes.Undo(int64(x.Done))
 	k := x.before

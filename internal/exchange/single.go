@@ -65,7 +65,7 @@ func (x *Single) Finish(context.Context) (step.Outcome, error) {
 	return step.Outcome{Groups: groups, Losses: losses, LR: x.LR(x.Done), Clip: clip, Steps: 1}, nil
 }
 
-// Retry implements step.Exchange: nothing is done again, and what was applied is undone.
+// Retry implements step.Exchange: nothing is done again, and the update that was applied is undone.
 func (x *Single) Retry(_ context.Context, err error) error { return errors.Join(err, x.Undo()) }
 
 // Release implements step.Exchange.

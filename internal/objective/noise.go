@@ -11,7 +11,7 @@ import (
 
 // Two halves of a language's tokens give two independent samples of its
 // gradient. Their inner product estimates |E g|² without bias, where |g|² of the
-// whole batch is too large by the gradient's variance: what looks like a long
+// whole batch is too large by the gradient's variance: a vector that looks like a long
 // gradient may be mostly noise. (The cross terms between languages are free of
 // that bias already, as the languages' samples are independent.)
 
@@ -64,7 +64,7 @@ func SelfCosines(halves *mat.SymDense) []report.Float {
 }
 
 // Contrasts is ⟨d_i, g_j⟩, M·M values row by row, where d_i is the difference of
-// language i's halves in shares such that what they have in common cancels and
+// language i's halves in shares such that their common part cancels and
 // d_i has the variance of g_i: with n_a and n_b tokens,
 // d = √(n_b/n_a) a − √(n_a/n_b) b. NaN where a half is empty.
 //

@@ -1,6 +1,6 @@
 // Package objective is how the tasks' gradients become one: it makes the options of
 // [objective] the solver of a bucket.Resolver, with methods of package moo,
-// and keeps what they carry from step to step. A task is a language. Start reading
+// and keeps the state that they carry from step to step. A task is a language. Start reading
 // at Objective; solve.go is a step. Nothing in it is safe for concurrent use.
 package objective
 
@@ -39,7 +39,7 @@ type Objective struct {
 	halves  []int                     // supervised tokens of this step by half-language, with noise.halves
 }
 
-// rule is one method with what the run file wraps around it.
+// rule is one method with the settings that the run file wraps around it.
 type rule struct {
 	group  string // bucket.Param.Rule
 	name   string
@@ -48,7 +48,7 @@ type rule struct {
 	same   bool // the method looks at the losses of the step's own batch
 }
 
-// groupState is what a resolve group carries from step to step.
+// groupState is the state that a resolve group carries from step to step.
 type groupState struct {
 	State   moo.State `json:"state"`
 	Weights []float64 `json:"weights,omitempty"` // as last solved, for objective.every

@@ -8,7 +8,7 @@ type Options struct {
 	Tokens []float64 // supervised training tokens by language
 	Seed   uint64
 	// Shared: the groups' owners on many machines solve, and rows exist of every
-	// parameter, one per language. What arrived of each is then known, and the rest can
+	// parameter, one per language. The tokens that arrived of each are then known, and the rest can
 	// be made up for.
 	Shared bool
 	// LocalResolve: each machine resolves its own languages.
@@ -41,7 +41,7 @@ type Gram int
 
 // The ways.
 const (
-	GramAuto  Gram = iota // by what costs less
+	GramAuto  Gram = iota // by the lower cost
 	GramRows              // from gradient rows
 	GramGhost             // without them
 )

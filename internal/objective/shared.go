@@ -48,7 +48,7 @@ func (o *Objective) Restart(supervised []int, losses func() ([]float64, error)) 
 	o.supervised, o.now = supervised, losses
 }
 
-// Undo takes back what step, if it was begun, has changed.
+// Undo takes back the changes of step, if it was begun.
 func (o *Objective) Undo(step int64) {
 	if o.step == step {
 		copy(o.byGroup, cloneAll(o.saved))

@@ -10,13 +10,13 @@ import (
 	"concord/moo"
 )
 
-// State is what an Objective carries from step to step, as a checkpoint
+// State is the values that an Objective carries from step to step, as a checkpoint
 // holds it.
 type State struct {
 	Losses []report.Float        `json:"losses,omitempty"` // by language; null where not known
 	Before []report.Float        `json:"before,omitempty"` // of the last batch before its update, for methods that look at them
 	After  []report.Float        `json:"after,omitempty"`  // and after it
-	Units  map[string]groupState `json:"units,omitempty"`  // by name
+	Groups map[string]groupState `json:"units,omitempty"`  // by name
 }
 
 // allGroups is the name of the one state of a run whose weights are part of the loss.
@@ -24,10 +24,10 @@ const allGroups = "*"
 
 // Snapshot returns the state; nothing in it is shared with o.
 func (o *Objective) Snapshot() State {
-	s := State{Units: map[string]groupState{}, Losses: reported(o.losses), Before: reported(o.batch.before), After: reported(o.batch.after)}
+	s := State{Groups: map[string]groupState{}, Losses: reported(o.losses), Before: reported(o.batch.before), After: reported(o.batch.after)}
 	for i, u := range o.byGroup {
 		if u.Weights != nil || u.Signal != nil || len(u.State.Scalar)+len(u.State.Objective)+len(u.State.Pair) > 0 {
-			s.Units[o.groupName(i)] = u.clone()
+			s.Groups[o.groupName(i)] = u.clone()
 		}
 	}
 	return s
@@ -70,7 +70,7 @@ func (o *Objective) Restore(s State) error {
 	o.batch = batchLosses{before: numbers(s.Before), after: numbers(s.After)}
 	o.saved = nil // of another state
 	for i := range o.byGroup {
-		o.byGroup[i] = s.Units[o.groupName(i)].clone()
+		o.byGroup[i] = s.Groups[o.groupName(i)].clone()
 	}
 	return nil
 }

@@ -7,7 +7,7 @@ import (
 	"concord/tensor"
 )
 
-// ghost says of which parameters the Gram is computed from activations instead
+// ghost picks the parameters whose Gram is computed from activations instead
 // of rows; nil means none.
 func (r *Replica) ghost() func(bucket.Param) bool {
 	o, set := r.Objective, r.Settings

@@ -11,8 +11,8 @@ import (
 	"concord/tensor"
 )
 
-// late says of which parameters outside the layers the rows are written at the end of
-// the backward pass, into what is free then; nil means none. It costs the logits once
+// late picks the parameters outside the layers whose rows are written at the end of
+// the backward pass, into the memory that is free then; nil means none. It costs the logits once
 // more, so that rows which are small beside the rest stay where they are.
 func (r *Replica) late() func(bucket.Param) bool {
 	o, set := r.Objective, r.Settings
@@ -32,7 +32,7 @@ func (r *Replica) lateHead() bool {
 	})
 }
 
-// lateShare is the part of what a step takes otherwise that rows may take.
+// lateShare is the part of a step's other memory that rows may take.
 const lateShare = 12
 
 // latePays says that p's rows are large beside the parameters' states and the

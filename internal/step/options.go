@@ -12,7 +12,7 @@ import (
 	"concord/tensor"
 )
 
-// Options say what a replica is of.
+// Options are the parts and settings of a replica.
 type Options struct {
 	Settings Settings
 	Arch     model.Config
@@ -60,7 +60,7 @@ func (s *Settings) ObjectiveOf(langs []string, shared bool) objective.Options {
 	return o
 }
 
-// Needs is what an exchange asks of the device's memory.
+// Needs is the device memory that an exchange asks for.
 type Needs struct {
 	Shared      bool // the groups' owners on many machines solve
 	AllRows     bool // gradient rows of every parameter by task exist: they leave the machine

@@ -10,7 +10,7 @@ import (
 	"concord/tensor"
 )
 
-// probe tells what one step does to every language's loss on the step's own
+// probe measures the effect of one step on every language's loss on the step's own
 // batch: the first-order prediction ⟨g_m, Δθ⟩ for the update Δθ that the
 // optimizer made, momentum and preconditioner included, and the change that
 // really happened. It keeps the weights of before and after the step.
@@ -66,7 +66,7 @@ func (p *probe) move(x float32) {
 	}
 }
 
-// Probe makes the next step, as Step does, and measures what it did. The run
+// Probe makes the next step, as Step does, and measures its effect. The run
 // goes on as if there had been no probe, to the same bits.
 func (t *Trainer) Probe(ctx context.Context) (report.Step, report.Probe, error) {
 	p, err := newProbe(t)

@@ -16,7 +16,7 @@ func (t *Trainer) count(b *data.Batch) {
 	t.Supervised += int64(total(b.Supervised))
 }
 
-// record tells what the step did.
+// record reports the step.
 func (t *Trainer) record(b *data.Batch, out Outcome, took time.Duration) report.Step {
 	resolved, loss := out.Groups, out.Losses
 	r := report.Step{Step: t.Done, Steps: t.Steps, LossByLang: map[string]report.Float{}, TokensByLang: map[string]int{},

@@ -188,7 +188,7 @@ func (r *Replica) ResolverOptions() bucket.Options {
 	return opt
 }
 
-// Planned is the device memory of a whole step: what is allocated, and the gradient
+// Planned is the device memory of a whole step: all that is allocated, and the gradient
 // rows and a probe's copies of the weights, which come later.
 func (r *Replica) Planned() int64 {
 	n := r.Engine.Dev.Memory().Current + r.Resolver.RowBytes(r.Settings.Accumulate)
@@ -198,7 +198,7 @@ func (r *Replica) Planned() int64 {
 	return n
 }
 
-// checkBudget refuses before the first step what would not fit in it.
+// checkBudget refuses before the first step a plan that would not fit in it.
 func (r *Replica) checkBudget() error {
 	budget, rows := r.Engine.Dev.Memory().Budget, r.Resolver.RowBytes(r.Settings.Accumulate)
 	if r.Planned() <= budget {
@@ -217,7 +217,7 @@ func (r *Replica) sizeError(err error) error {
 	return fault.Data(err)
 }
 
-// lessMemory is what makes any step smaller.
+// lessMemory is the advice that makes any step smaller.
 func (r *Replica) lessMemory() string {
 	rest := "a smaller batch.rows or batch.seq_len, or more device.memory"
 	if r.Settings.Checkpointing {
@@ -232,7 +232,7 @@ func (t *Trainer) Close() {
 	t.Engine.Dev.Close()
 }
 
-// Release frees what the trainer has allocated on the device, which stays open.
+// Release frees all that the trainer has allocated on the device, which stays open.
 func (t *Trainer) Release() {
 	if t.Exchange != nil {
 		t.Exchange.Release()
@@ -252,7 +252,7 @@ func (r *Replica) release() {
 	}
 }
 
-// unshape frees what depends on the rows of a micro-batch.
+// unshape frees the memory whose size depends on the rows of a micro-batch.
 func (r *Replica) unshape() {
 	if r.Resolver != nil {
 		r.Resolver.Release()

@@ -13,7 +13,7 @@ import (
 	"concord/tensor"
 )
 
-// State is what a replica carries from step to step besides tensors. Data order and
+// State is the values that a replica carries from step to step besides tensors. Data order and
 // randomness are pure functions of (seed, step), so Step is their state.
 type State struct {
 	Step       int             `json:"step"`
@@ -86,7 +86,7 @@ func (r *Replica) Entries(states []bucket.State, read func(bucket.State, string)
 	return out
 }
 
-// stored is the type in files of a state of p, to the bit what the device holds: blocks
+// stored is the type in files of a state of p, to the bit as the device holds it: blocks
 // and factors are bytes.
 func (r *Replica) stored(s bucket.State, p bucket.Param) safetensors.DType {
 	switch d := r.Store.Type(s, p); {

@@ -26,24 +26,24 @@ import (
 type Exchange interface {
 	// Begin opens the step that follows n steps. ctx ends the wait for other machines.
 	Begin(ctx context.Context, n int) (LocalBatch, error)
-	// Finish resolves what the backward pass has left, commits and updates.
+	// Finish resolves the groups that the backward pass has left, commits and updates.
 	Finish(ctx context.Context) (Outcome, error)
 	// Retry ends a step that has failed with err. nil: it is done again from Begin on.
 	// ErrCaughtUp: this machine holds the weights of a later one instead.
 	Retry(ctx context.Context, err error) error
-	// Release frees what it holds on the device.
+	// Release frees the memory that it holds on the device.
 	Release()
 }
 
 // LocalBatch is a step's batch and this machine's part of it.
 type LocalBatch struct {
 	Batch *data.Batch // of all machines
-	// Micros are the part's micro-batches. What the exchange does between two of them
+	// Micros are the part's micro-batches. The work of the exchange between two of them
 	// is its own business.
 	Micros iter.Seq2[Micro, error]
 }
 
-// Micro is a micro-batch: what the model is given.
+// Micro is a micro-batch: the input of the model.
 type Micro struct {
 	Tokens model.Tokens
 	Sink   model.Gradients // where the backward pass writes
@@ -57,7 +57,7 @@ type Outcome struct {
 	LR       float64          // of the update
 	Clip     float64          // the factor by which clipping scaled the gradient
 	Steps    int              // of the run: more than one where machines made several by themselves
-	Exchange *report.Exchange // what passed between the machines; nil on one
+	Exchange *report.Exchange // the traffic between the machines; nil on one
 }
 
 // ErrCaughtUp says that a step was not made because the weights of a later one were
@@ -130,5 +130,5 @@ func (r *Replica) Update(groups bucket.Report, n int, supervised []int) (clip fl
 // backward pass on.
 func (r *Replica) BeginUpdate(n int, supervised []int) { r.updater.begin(n, supervised) }
 
-// Undo takes back what a step that has failed has applied.
+// Undo takes back the updates that a failed step has applied.
 func (r *Replica) Undo() error { return fault.Classify(r.updater.undo()) }

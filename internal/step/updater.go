@@ -16,11 +16,11 @@ type updater interface {
 	begin(n int, supervised []int)
 	// finish ends it, and returns the factor by which clipping scaled the gradients.
 	finish(groups bucket.Report, n int) (clip float64, err error)
-	// undo gives all states back what they held at begin.
+	// undo gives all states back the values that they held at begin.
 	undo() error
 }
 
-// newUpdater is what the configuration asks for.
+// newUpdater is the updater that the configuration asks for.
 func (r *Replica) newUpdater() updater {
 	if r.Settings.InBackward {
 		return &inBackward{r: r}
@@ -42,7 +42,7 @@ func (atEnd) undo() error { return nil }
 // inBackward applies each gradient as soon as it is resolved (LOMO, arXiv:2306.09782): it
 // is the resolver's bucket.Updater. The norm that clipping goes by is the last step's. In
 // the first step, which has none before it, each group is clipped by itself: n of N
-// values to clip·√(n/N). Until the step ends, host memory holds what the states were
+// values to clip·√(n/N). Until the step ends, host memory holds the states as they were
 // before, so that a value found late that is not finite leaves no half of a step.
 type inBackward struct {
 	r     *Replica
@@ -172,7 +172,7 @@ func (u *inBackward) finish(groups bucket.Report, _ int) (float64, error) {
 		}
 		return 0, nf
 	}
-	if err := u.settle(0); err != nil { // else the memory of what is on its way is not given back
+	if err := u.settle(0); err != nil { // else the memory of copies on their way is not given back
 		return 0, err
 	}
 	u.r.Adam.Done()

@@ -155,7 +155,7 @@ func TestNoise(t *testing.T) {
 	if m := len(traintest.Langs); !ok || len(g.Buckets[0].SelfCosine) != m || len(g.Buckets[0].Contrast) != m*m {
 		t.Fatalf("snapshot %+v", g)
 	}
-	for _, u := range tr.Objective.Snapshot().Units {
+	for _, u := range tr.Objective.Snapshot().Groups {
 		for _, s := range u.Signal {
 			if s > 1+1e-6 {
 				t.Errorf("signal %v of the squared norm", s)

@@ -22,9 +22,9 @@ func TestRedoneStepLeavesNoState(t *testing.T) {
 			tr := g.all[0]
 			carried := func() string {
 				if x, ok := tr.Exchange.(*exchange.Outer); ok { // its inner steps are undone by TestOuterStepsAgain
-					return toJSON(t, x.Carry().Outer.Units)
+					return toJSON(t, x.Carry().Outer.Groups)
 				}
-				return toJSON(t, tr.Objective.Snapshot().Units)
+				return toJSON(t, tr.Objective.Snapshot().Groups)
 			}
 			before := carried()
 			local, err := tr.Exchange.Begin(t.Context(), tr.Done)

@@ -1,4 +1,4 @@
-// Package mootest holds a gradient-combination method to what it promises. Run
+// Package mootest holds a gradient-combination method to its promises. Run
 // is for the methods of package moo and for a user's own, which need nothing but
 // the moo.Method interface:
 //
@@ -24,7 +24,7 @@ import (
 	"concord/moo/internal/jac"
 )
 
-// Properties are what a method promises.
+// Properties are the promises of a method.
 type Properties struct {
 	NonConflicting       bool // ⟨g_m, d⟩ ≥ 0 for every m
 	PermutationInvariant bool // d does not depend on the order of the rows
@@ -156,7 +156,7 @@ func (c checker) adversarial(t *testing.T) {
 	}
 }
 
-// state: what a call returns is a value that JSON keeps, and the same calls give
+// state: a call returns a value that JSON keeps, and the same calls give
 // the same answers from it.
 func (c checker) state(t *testing.T) {
 	t.Helper()
