@@ -57,7 +57,8 @@ func NewTypedStore(e *tensor.Engine, l Layout, types Types, states ...State) (*S
 		s.frozen[p.Name] = e.NewTyped(gpu.RoleWeights, p.Name, s.Type(Weight, p), p.R, p.C)
 	}
 	for _, state := range states {
-		s.allocate(state, map[State]gpu.Role{Gradient: gpu.RoleGradients, First: gpu.RoleOptimizer, Second: gpu.RoleOptimizer, Factors: gpu.RoleOptimizer}[state])
+		s.allocate(state, map[State]gpu.Role{Gradient: gpu.RoleGradients, First: gpu.RoleOptimizer, Second: gpu.RoleOptimizer,
+			Factors: gpu.RoleOptimizer}[state])
 	}
 	if err := e.Dev.Err(); err != nil {
 		s.Release()

@@ -24,7 +24,8 @@ func alignedEntry() entry {
 			Name: "aligned-mtl", Needs: NeedsGram, UsesPreference: true, Rule: "w = √s V Λ^(−1/2) Vᵀ u, G = V Λ Vᵀ",
 			Paper:      "Senushkin et al. 2023, arXiv:2305.19000",
 			Guarantees: "no objective dominates by the length of its gradient; may oppose single objectives",
-			Options:    []Option{{Name: "scale", Default: "min", Choices: []string{"min", "median", "mean"}, Doc: "which eigenvalue the aligned gradients' squared length is"}},
+			Options: []Option{{Name: "scale", Default: "min", Choices: []string{"min", "median", "mean"},
+				Doc: "which eigenvalue the aligned gradients' squared length is"}},
 		},
 		build: func(v values) (Method, error) { return aligned{v.word("scale")}, nil },
 	}

@@ -36,7 +36,8 @@ func cagradEntry() entry {
 			Options: []Option{
 				{Name: "c", Default: 0.5, Min: 0, Max: 1e6, Doc: "radius of the ball around the mean gradient, relative to its norm; 0 is mean"},
 				{Name: rescaleName, Default: rescaleNone, Choices: []string{rescaleNone, rescaleMean, "square"},
-					Doc: `"none" is the paper's scale; "mean" divides by 1 + c, so that equal gradients give back that gradient (what training uses); "square" by 1 + c², as the authors' code does`},
+					Doc: `"none" is the paper's scale; "mean" divides by 1 + c, so that equal gradients give back that gradient (what training uses); ` +
+						`"square" by 1 + c², as the authors' code does`},
 			},
 		},
 		build: func(v values) (Method, error) {

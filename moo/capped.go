@@ -24,9 +24,10 @@ func cappedEntry() entry {
 	return entry{
 		Info: Info{
 			Name: "capped-mgda", Needs: NeedsGram, Rule: "w = argmin over 0 ≤ w ≤ cap, Σw = 1 of wᵀG w",
-			Paper:      "arXiv:2605.30452",
-			Guarantees: "does not oppose the mean of any ⌈1/cap⌉ objectives; may oppose single ones; cap = 1 is mgda, cap = 1/M is mean; ignores the preference",
-			Options:    []Option{{Name: "cap", Default: 0.5, Min: 1e-3, Max: 1, Doc: "largest weight of an objective; at least 1/M is used"}},
+			Paper: "arXiv:2605.30452",
+			Guarantees: "does not oppose the mean of any ⌈1/cap⌉ objectives; may oppose single ones; cap = 1 is mgda, cap = 1/M is " +
+				"mean; ignores the preference",
+			Options: []Option{{Name: "cap", Default: 0.5, Min: 1e-3, Max: 1, Doc: "largest weight of an objective; at least 1/M is used"}},
 		},
 		build: func(v values) (Method, error) { return capped{v.number("cap")}, nil },
 	}
@@ -44,7 +45,8 @@ func (c capped) Weights(in Input) (Result, error) {
 	for rounds := 100 + 20*n; iterations < rounds; iterations++ {
 		h := mulVec(g, w)
 		next := corner(h, limit)
-		if dot(next, h) >= dot(w, h)-roundingOf(g, w, next) || slices.ContainsFunc(corners, func(c []float64) bool { return slices.Equal(c, next) }) {
+		if dot(next, h) >= dot(w, h)-roundingOf(g, w, next) ||
+			slices.ContainsFunc(corners, func(c []float64) bool { return slices.Equal(c, next) }) {
 			break
 		}
 		corners = append(corners, next)

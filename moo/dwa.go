@@ -17,7 +17,8 @@ type dwa struct {
 func dwaEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "dwa", Needs: NeedsLosses, UsesLosses: true, UsesPreference: true, Rule: "w = M² u ⊙ softmax(r/τ), r = mean loss of the last window over that of the one before",
+			Name: "dwa", Needs: NeedsLosses, UsesLosses: true, UsesPreference: true,
+			Rule:       "w = M² u ⊙ softmax(r/τ), r = mean loss of the last window over that of the one before",
 			Paper:      "Liu et al. 2019, arXiv:1803.10704",
 			Guarantees: "descends a weighted mean loss; may oppose single objectives",
 			Options: []Option{

@@ -26,10 +26,12 @@ type graddrop struct{ leak float64 }
 func graddropEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "graddrop", Needs: NeedsRows, Rule: "per element: pass the positive values where ½(1 + Σg/Σ|g|) > U, else the negative ones; d = their mean",
+			Name: "graddrop", Needs: NeedsRows,
+			Rule:       "per element: pass the positive values where ½(1 + Σg/Σ|g|) > U, else the negative ones; d = their mean",
 			Paper:      "Chen et al. 2020, arXiv:2010.06808",
 			Guarantees: "in every element all values that pass agree in sign; may oppose single objectives; ignores the preference",
-			Options:    []Option{{Name: "leak", Default: 0.0, Min: 0, Max: 1, Doc: "share of the values of the other sign that passes too; 1 is mean"}},
+			Options: []Option{{Name: "leak", Default: 0.0, Min: 0, Max: 1,
+				Doc: "share of the values of the other sign that passes too; 1 is mean"}},
 		},
 		build: func(v values) (Method, error) { return graddrop{v.number("leak")}, nil },
 	}

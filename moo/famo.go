@@ -24,10 +24,11 @@ func famoEntry() entry {
 	return entry{
 		Info: Info{
 			Name: "famo", Needs: NeedsLosses, UsesLosses: true, SameBatch: true, UsesPreference: true,
-			Rule:       "w ∝ u ⊙ softmax(ξ)/(L − b); ξ ← Adam(ξ, (∂softmax/∂ξ)ᵀ (log L_before − log L_after)), both of one batch",
-			Paper:      "Liu et al. 2023, arXiv:2306.03792",
-			Guarantees: "evens out the objectives' rates of improvement over time; may oppose single objectives in a step; two more forward passes a step",
-			Options:    famoOptions(),
+			Rule:  "w ∝ u ⊙ softmax(ξ)/(L − b); ξ ← Adam(ξ, (∂softmax/∂ξ)ᵀ (log L_before − log L_after)), both of one batch",
+			Paper: "Liu et al. 2023, arXiv:2306.03792",
+			Guarantees: "evens out the objectives' rates of improvement over time; may oppose single objectives in a step; two more " +
+				"forward passes a step",
+			Options: famoOptions(),
 		},
 		build: func(v values) (Method, error) { return newFAMO(v, false), nil },
 	}

@@ -21,7 +21,8 @@ type gradnorm struct {
 func gradnormEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "gradnorm", Needs: NeedsGram, UsesLosses: true, UsesPreference: true, Rule: "w ← w − lr sign(w_m|g_m| − Ḡ r_m^α)|g_m|/Ḡ, Σ w = M, r = relative inverse training rate",
+			Name: "gradnorm", Needs: NeedsGram, UsesLosses: true, UsesPreference: true,
+			Rule:       "w ← w − lr sign(w_m|g_m| − Ḡ r_m^α)|g_m|/Ḡ, Σ w = M, r = relative inverse training rate",
 			Paper:      "Chen et al. 2018, arXiv:1711.02257",
 			Guarantees: "balances the lengths of the objectives' pulls over time; may oppose single objectives",
 			Options: []Option{

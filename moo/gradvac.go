@@ -25,12 +25,14 @@ type gradvac struct {
 func gradvacEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "gradvac", Needs: NeedsGram, UsesPreference: true, Rule: "pcgrad towards cosines φ̂ that follow their averages: where φ < φ̂, add a g_j such that the cosine is φ̂",
+			Name: "gradvac", Needs: NeedsGram, UsesPreference: true,
+			Rule:       "pcgrad towards cosines φ̂ that follow their averages: where φ < φ̂, add a g_j such that the cosine is φ̂",
 			Paper:      "Wang et al. 2021, arXiv:2010.05874",
 			Guarantees: "none about single objectives; the first call is pcgrad; depends on the order",
 			Options: []Option{
 				{Name: "beta", Default: 0.5, Min: 0, Max: 1, Doc: "how fast the targets follow the cosines"},
-				{Name: "order", Default: "random", Choices: []string{"random", "ascending", "descending"}, Doc: "in which the others are visited, as for pcgrad"},
+				{Name: "order", Default: "random", Choices: []string{"random", "ascending", "descending"},
+					Doc: "in which the others are visited, as for pcgrad"},
 				rescaleOption("divides by M"),
 			},
 		},
@@ -87,5 +89,6 @@ func (g gradvac) Weights(in Input) (Result, error) {
 			w[j] += scale * c[j]
 		}
 	}
-	return Result{Weights: w, Diagnostics: map[string]float64{"moved": float64(moved)}, State: State{Pair: map[string][]float64{"gradvac.target": target}}}, nil
+	return Result{Weights: w, Diagnostics: map[string]float64{"moved": float64(moved)},
+		State: State{Pair: map[string][]float64{"gradvac.target": target}}}, nil
 }

@@ -18,7 +18,8 @@ type modo struct{ gamma, rho float64 }
 func modoEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "modo", Needs: NeedsGram, UsesPreference: true, Rule: "λ ← Π(λ − γ (G + ρI) λ) on the simplex, G with a mean squared norm of 1; w = λ",
+			Name: "modo", Needs: NeedsGram, UsesPreference: true,
+			Rule:       "λ ← Π(λ − γ (G + ρI) λ) on the simplex, G with a mean squared norm of 1; w = λ",
 			Paper:      "Chen et al. 2023, arXiv:2305.20057",
 			Guarantees: "approaches mgda over the steps; may oppose single objectives in a step; the preference is only the start",
 			Options: []Option{

@@ -24,7 +24,8 @@ type pcd struct{ tau, beta float64 }
 func pcdEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "pcd", Needs: NeedsGram, UsesPreference: true, Rule: "d ∝ argmin |d − g̃_1| with ⟨g̃_j, d⟩ ≥ τ|g̃_j|² for j ≠ 1, |d| = |g_1|; 1 is the objective with the largest preference",
+			Name: "pcd", Needs: NeedsGram, UsesPreference: true,
+			Rule:       "d ∝ argmin |d − g̃_1| with ⟨g̃_j, d⟩ ≥ τ|g̃_j|² for j ≠ 1, |d| = |g_1|; 1 is the objective with the largest preference",
 			Paper:      "Priority-Constrained Descent 2026, arXiv:2606.29521",
 			Guarantees: "opposes no secondary objective where the constraints can be met; follows the primary one otherwise",
 			Options: []Option{

@@ -24,7 +24,8 @@ type pcgrad struct {
 func pcgradEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "pcgrad", Needs: NeedsGram, UsesPreference: true, Rule: "w = Σ_i M u_i c^i; c = e_i, then for j ≠ i in order: where s = (G c)_j < 0, c_j −= s/G_jj",
+			Name: "pcgrad", Needs: NeedsGram, UsesPreference: true,
+			Rule:       "w = Σ_i M u_i c^i; c = e_i, then for j ≠ i in order: where s = (G c)_j < 0, c_j −= s/G_jj",
 			Paper:      "Yu et al. 2020, arXiv:2001.06782",
 			Guarantees: "non-conflicting for two objectives; with three or more d may still oppose one; depends on the order",
 			Options: []Option{

@@ -20,7 +20,8 @@ type sdmgrad struct {
 func sdmgradEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "sdmgrad", Needs: NeedsGram, UsesPreference: true, Rule: "w ← Π(w − β (G w + λ G u)) on the simplex, several times; weights (w + λu)/(1 + λ)",
+			Name: "sdmgrad", Needs: NeedsGram, UsesPreference: true,
+			Rule:       "w ← Π(w − β (G w + λ G u)) on the simplex, several times; weights (w + λu)/(1 + λ)",
 			Paper:      "Xiao, Ban and Ji 2023, arXiv:2305.18409",
 			Guarantees: "lies between mgda and mean; may oppose single objectives",
 			Options: []Option{

@@ -105,7 +105,8 @@ func prepare(m Method, in Input) (problem, error) {
 	}
 	p := problem{in: in, active: active, masked: masked, state: in.State}
 	p.in.Before, p.in.After = pick(in.Before, active), pick(in.After, active)
-	p.in.Losses, p.in.Tokens, p.in.StepTokens, p.in.Preference = pick(in.Losses, active), pick(in.Tokens, active), pick(in.StepTokens, active), unitSum(pick(u, active))
+	p.in.Losses, p.in.Tokens, p.in.StepTokens, p.in.Preference = pick(in.Losses, active), pick(in.Tokens, active),
+		pick(in.StepTokens, active), unitSum(pick(u, active))
 	p.in.State = in.State.pick(active, n)
 	if len(active) > 0 {
 		p.normalise(in.G)

@@ -20,7 +20,8 @@ type static struct{ weights []float64 }
 func staticEntry() entry {
 	return entry{
 		Info: Info{
-			Name: Static, Needs: NeedsNothing, UsesPreference: true, Rule: "w = the given weights, scaled to sum to 1 over the objectives that have a gradient",
+			Name: Static, Needs: NeedsNothing, UsesPreference: true,
+			Rule:       "w = the given weights, scaled to sum to 1 over the objectives that have a gradient",
 			Paper:      "Kurin et al. 2022, arXiv:2201.04122 (as a baseline)",
 			Guarantees: "descends the weighted mean loss; may oppose single objectives",
 			Options: []Option{{Name: "weights", List: true, Min: 0, Max: 1e9,

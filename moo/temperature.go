@@ -22,7 +22,8 @@ func temperatureEntry() entry {
 			Name: "temperature", Needs: NeedsNothing, UsesPreference: true, Rule: "w ∝ u ⊙ tokens^(1/T)",
 			Paper:      "Aharoni et al. 2019, arXiv:1903.00089 (as sampling)",
 			Guarantees: "descends the weighted mean loss; may oppose single objectives",
-			Options:    []Option{{Name: "t", Default: 5.0, Min: 1e-3, Max: 1e9, Doc: "temperature; 1 weighs languages by their tokens, large values evenly"}},
+			Options: []Option{{Name: "t", Default: 5.0, Min: 1e-3, Max: 1e9,
+				Doc: "temperature; 1 weighs languages by their tokens, large values evenly"}},
 		},
 		build: func(v values) (Method, error) { return temperature{v.number("t")}, nil },
 	}

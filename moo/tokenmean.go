@@ -14,7 +14,8 @@ type tokenMean struct{}
 func tokenMeanEntry() entry {
 	return entry{
 		Info: Info{
-			Name: "token-mean", Needs: NeedsNothing, UsesPreference: true, Rule: "w ∝ u ⊙ n, n the step's supervised tokens: plain fine-tuning, the mean over the batch's tokens",
+			Name: "token-mean", Needs: NeedsNothing, UsesPreference: true,
+			Rule:       "w ∝ u ⊙ n, n the step's supervised tokens: plain fine-tuning, the mean over the batch's tokens",
 			Guarantees: "descends the mean loss of a token; may oppose single objectives",
 		},
 		build: func(values) (Method, error) { return tokenMean{}, nil },

@@ -80,8 +80,10 @@ type (
 // padding is zero.
 func (e *Engine) Factored(weight, rows, columns, grad Tensor, key [2]uint32, s FactoredParams, scratch FactoredScratch) {
 	r, c := grad.R, grad.C
-	if weight.R != r || weight.C != c || weight.LD != grad.LD || rows.C != r || columns.C != c || FactoredSlices(r, c) > scratch.part.LD || r > scratch.size.LD {
-		panic(fmt.Sprintf("tensor: factored: weight %v · rows %v · columns %v · grad %v, scratch %v, %v", weight, rows, columns, grad, scratch.part, scratch.size))
+	if weight.R != r || weight.C != c || weight.LD != grad.LD || rows.C != r || columns.C != c ||
+		FactoredSlices(r, c) > scratch.part.LD || r > scratch.size.LD {
+		panic(fmt.Sprintf("tensor: factored: weight %v · rows %v · columns %v · grad %v, scratch %v, %v", weight, rows, columns, grad,
+			scratch.part, scratch.size))
 	}
 	if !(s.Eps > 0) || s.Step < 1 {
 		panic(fmt.Sprintf("tensor: factored: eps %g must be > 0 and step %d ≥ 1", s.Eps, s.Step))
@@ -101,11 +103,15 @@ func (e *Engine) Factored(weight, rows, columns, grad Tensor, key [2]uint32, s F
 	e.run(call{kernel: "factored_mean", params: factoredMeanParams{uint32(r), float32(share)}, binds: []gpu.View{rows.View(), scale},
 		groups: [3]int{1, 1, 1}, work: e.moving(rows.Bytes(), 0)})
 	size := f32View(scratch.size, 0, r)
-	e.run(call{kernel: "factored_size", params: factoredSizeParams{uint32(r), uint32(c), ld4, float32(1 / float64(c)), root, float32(s.Eps), float32(s.GradScale)},
-		binds: []gpu.View{grad.View(), rows.View(), columns.View(), scale, size}, groups: grid(r), work: e.moving(grad.Bytes(), 8*int64(r)*int64(c))})
+	e.run(call{kernel: "factored_size",
+		params: factoredSizeParams{uint32(r), uint32(c), ld4, float32(1 / float64(c)), root, float32(s.Eps), float32(s.GradScale)},
+		binds:  []gpu.View{grad.View(), rows.View(), columns.View(), scale, size}, groups: grid(r),
+		work: e.moving(grad.Bytes(), 8*int64(r)*int64(c))})
 	e.run(call{kernel: "factored_mean", consts: map[string]string{"SIZE": "1"}, params: factoredMeanParams{uint32(r), float32(share)},
 		binds: []gpu.View{size, scale}, groups: [3]int{1, 1, 1}, work: e.moving(size.Size, 0)})
 	e.run(call{kernel: "factored_update", consts: choose("WEIGHT", weight.DType), groups: grid(ceilDiv(n4, 64)),
-		params: factoredUpdateParams{uint32(n4), ld4, key[0], key[1], float32(1 - s.LR*s.WeightDecay), float32(s.LR), root, float32(s.Eps), float32(s.GradScale)},
-		binds:  []gpu.View{grad.View(), rows.View(), columns.View(), scale, weight.RawView()}, work: e.moving(grad.Bytes()+2*weight.Bytes(), 12*int64(r)*int64(c))})
+		params: factoredUpdateParams{uint32(n4), ld4, key[0], key[1], float32(1 - s.LR*s.WeightDecay), float32(s.LR), root, float32(s.Eps),
+			float32(s.GradScale)},
+		binds: []gpu.View{grad.View(), rows.View(), columns.View(), scale, weight.RawView()},
+		work:  e.moving(grad.Bytes()+2*weight.Bytes(), 12*int64(r)*int64(c))})
 }

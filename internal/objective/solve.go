@@ -78,7 +78,8 @@ func (o *Objective) staticWeightsOf(r rule, u *groupState, group int) ([]float64
 	if r.same {
 		losses = o.batch.now
 	}
-	res, err := moo.Solve(r.method, moo.Input{Losses: losses, Before: o.batch.before, After: o.batch.after, Tokens: o.tokens, StepTokens: floats(o.supervised), Preference: o.preference,
+	res, err := moo.Solve(r.method, moo.Input{Losses: losses, Before: o.batch.before, After: o.batch.after, Tokens: o.tokens,
+		StepTokens: floats(o.supervised), Preference: o.preference,
 		Seed: o.opt.Seed, Step: o.step, Bucket: group, State: u.State})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.name, err)

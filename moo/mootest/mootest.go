@@ -143,8 +143,9 @@ func (c checker) adversarial(t *testing.T) {
 	}
 	for name, j := range map[string]jac.Jacobian{
 		"equal": {g[0], g[0], g[0]}, "opposed": append(jac.Jacobian{g[0]}.Scale(-1), g[0]), "nearly cancelling": {g[0], nearly, g[1]},
-		"a zero row": {g[0], make([]float64, 5), g[1]}, "60 orders": g.Scale(1e-30, 1, 1e30), "a sum of others": {g[0], g[1], {g[0][0] + g[1][0], g[0][1] + g[1][1], g[0][2] + g[1][2], g[0][3] + g[1][3], g[0][4] + g[1][4]}},
-		"a NaN": {g[0], {math.NaN(), 0, 0, 0, 0}, g[1]}, "an infinity": {g[0], {math.Inf(1), 0, 0, 0, 0}, g[1]},
+		"a zero row": {g[0], make([]float64, 5), g[1]}, "60 orders": g.Scale(1e-30, 1, 1e30),
+		"a sum of others": {g[0], g[1], {g[0][0] + g[1][0], g[0][1] + g[1][1], g[0][2] + g[1][2], g[0][3] + g[1][3], g[0][4] + g[1][4]}},
+		"a NaN":           {g[0], {math.NaN(), 0, 0, 0, 0}, g[1]}, "an infinity": {g[0], {math.Inf(1), 0, 0, 0, 0}, g[1]},
 	} {
 		r, err := moo.Solve(c.m, input(j))
 		if err == nil && (len(r.Weights) != len(j) || !finite(r.Weights)) {
