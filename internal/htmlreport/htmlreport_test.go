@@ -273,10 +273,12 @@ func TestLoad(t *testing.T) {
 		t.Errorf("%d steps, %v", len(r.Steps), err)
 	}
 	// Weights that are part of the loss are shown as one bucket's, in every output.
-	weighted, _ := json.Marshal(report.Step{Kind: "step", Step: 7, LossByLang: map[string]report.Float{"aa": 1}, Weights: []float64{0.25, 0.75}})
-	r, err = Load(sample(t, 0, string(weighted)))
-	if err != nil || len(r.Steps[0].Buckets) != 1 || bucketNames(r.Steps)[0] != "all" || Derive(r).Weights[0][0][0] != 0.25 {
-		t.Errorf("weights of the loss: %+v, %v", r.Steps, err)
+	for _, buckets := range [][]report.Bucket{nil, {{Name: "layer 0", Norm: 1}, {Name: "layer 1", Norm: 2}}} {
+		weighted, _ := json.Marshal(report.Step{Kind: "step", Step: 7, LossByLang: map[string]report.Float{"aa": 1}, Weights: []float64{0.25, 0.75}, Buckets: buckets})
+		r, err = Load(sample(t, 0, string(weighted)))
+		if err != nil || len(r.Steps[0].Buckets) != 1 || bucketNames(r.Steps)[0] != "all" || Derive(r).Weights[0][0][0] != 0.25 {
+			t.Errorf("weights of the loss: %+v, %v", r.Steps, err)
+		}
 	}
 	if err := os.WriteFile(filepath.Join(dir, "metrics.jsonl"), nil, 0o600); err != nil {
 		t.Fatal(err)

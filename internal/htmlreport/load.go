@@ -132,9 +132,11 @@ func add[T any](line []byte, list *[]T, step func(T) int) error {
 	return nil
 }
 
-// oneBucket shows weights that are part of the loss as those of one bucket.
+// oneBucket shows weights that are part of the loss as those of one bucket, in place of
+// buckets of which nothing but a norm is known.
 func oneBucket(s *report.Step) {
-	if len(s.Buckets) == 0 && s.Weights != nil {
+	told := func(b report.Bucket) bool { return b.Weights != nil || b.Pairs > 0 }
+	if s.Weights != nil && !slices.ContainsFunc(s.Buckets, told) {
 		nan := report.Float(math.NaN())
 		s.Buckets = []report.Bucket{{Name: "all", Weights: s.Weights, MinCosine: nan, Norm: nan}}
 	}

@@ -4,6 +4,8 @@ const NS = "http://www.w3.org/2000/svg";
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f"];
 const DASHES = ["", "6 3", "2 3", "8 3 2 3"];
 const colour = i => COLOURS[i % COLOURS.length];
+// text in a line's colour, nearer to that of the page's text so that it is read on light and on dark
+const ink = c => "fill:color-mix(in srgb, " + c + " 55%, var(--fg))";
 const dash = i => DASHES[Math.floor(i / COLOURS.length) % DASHES.length];
 
 function el(name, attrs, ...children) {
@@ -39,6 +41,13 @@ function ticks(lo, hi, n) {
   const out = [];
   for (let v = Math.ceil(lo / step) * step; v <= hi + step * 1e-9; v += step) out.push(Math.abs(v) < step * 1e-9 ? 0 : v);
   return out;
+}
+// tickText writes all of an axis with as many digits as its step needs.
+function tickText(v, all) {
+  if (v === 0) return "0";
+  const step = all.length > 1 ? all[1] - all[0] : Math.abs(v), digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  const text = digits > 4 || Math.abs(v) >= 1e6 ? v.toExponential(Math.max(0, Math.floor(Math.log10(Math.abs(v)) + 1e-9) + Math.min(digits, 20))).replace(/\.?0*e\+?/, "e") : v.toFixed(digits);
+  return text.replace("-", "−");
 }
 const tip = document.getElementById("tip");
 function showTip(text, x, y) {
@@ -77,11 +86,12 @@ function lines(all, o) {
     const xr = extent(live.map(s => s.x)), yr = extent(live.map(s => s.y).concat(o.zero && !log ? [[0]] : []));
     if (!xr || !yr) { host.append(el("p", { class: "missing" }, "Nothing to draw.")); return; }
     const names = series.length > 1, longest = Math.max(...series.map(q => q.name.length));
-    const narrow = innerWidth < 560, W = narrow ? 360 : 760, H = Math.max(narrow ? 230 : 280, names ? series.length * 11 + 44 : 0), L = 46, R = names ? Math.min(narrow ? 74 : 130, 12 + longest * 6.2) : 8, T = 8, B = 34;
+    const narrow = innerWidth < 560, W = narrow ? 360 : 760, H = Math.max(narrow ? 230 : 280, names ? series.length * 11 + 44 : 0), L = 46, R = names ? Math.min(narrow ? 92 : 130, 12 + longest * 6.2) : 8, T = 8, B = 34;
     const f = log ? Math.log : v => v, y0 = f(yr[0]), y1 = f(yr[1]);
     const X = v => L + (v - xr[0]) / (xr[1] - xr[0]) * (W - L - R), Y = v => H - B - (f(v) - y0) / (y1 - y0) * (H - T - B);
     const s = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": o.title });
-    for (const v of ticks(yr[0], yr[1], 5)) { s.append(svg("line", { class: "axis", x1: L, x2: W - R, y1: Y(v), y2: Y(v) }), svg("text", { x: L - 5, y: Y(v) + 4, "text-anchor": "end" }, num(v))); }
+    const marks = ticks(yr[0], yr[1], 5);
+    for (const v of marks) { s.append(svg("line", { class: "axis", x1: L, x2: W - R, y1: Y(v), y2: Y(v) }), svg("text", { x: L - 5, y: Y(v) + 4, "text-anchor": "end" }, tickText(v, marks))); }
     for (const v of ticks(xr[0], xr[1], narrow ? 4 : 8)) s.append(svg("text", { x: X(v), y: H - B + 15, "text-anchor": "middle" }, Math.abs(v) >= 1 || v === 0 ? String(Math.round(v * 100) / 100) : num(v)));
     s.append(svg("text", { x: W - R, y: H - 3, "text-anchor": "end" }, o.xLabel || "step"), svg("text", { x: 2, y: H - 3 }, (o.yLabel || "") + (log ? ", log" : "")));
     const labels = [];
@@ -97,7 +107,7 @@ function lines(all, o) {
     });
     for (const l of spread(labels, 11, T + 4, H - B + 8)) {
       s.append(svg("line", { x1: W - R + 1, x2: W - R + 8, y1: l.to, y2: l.y, stroke: l.c, "stroke-width": 1 }));
-      s.append(svg("text", { x: W - R + 10, y: l.y + 3.5, style: "font-size:10px;fill:" + l.c }, l.name.length * 6.2 > R - 10 ? l.name.slice(0, Math.floor((R - 16) / 6.2)) + "…" : l.name));
+      s.append(svg("text", { x: W - R + 10, y: l.y + 3.5, style: "font-size:10px;" + ink(l.c) }, l.name.length * 6.2 > R - 10 ? l.name.slice(0, Math.floor((R - 16) / 6.2)) + "…" : l.name));
     }
     const mark = svg("line", { class: "axis", y1: T, y2: H - B, visibility: "hidden", stroke: "currentColor" });
     s.append(mark);
@@ -163,10 +173,10 @@ function diverging(v) {
 const inkOn = v => ok(v) && Math.abs(v) > .55 ? "#fff" : "inherit";
 // heat draws rows × columns of 0 … 1 on a canvas-like grid of rectangles.
 function heat(names, xs, values, o) {
-  const W = innerWidth < 560 ? 360 : 760, L = 0, cell = Math.max(12, Math.min(22, 420 / names.length)), H = names.length * (cell + 13) + 24;
+  const W = innerWidth < 560 ? 360 : 760, L = 0, cell = Math.max(12, Math.min(22, 420 / names.length)), row = cell + 17, H = names.length * row + 24;
   const s = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": o.title });
   names.forEach((name, r) => {
-    const y = r * (cell + 13);
+    const y = r * row;
     s.append(svg("text", { x: 0, y: y + 10 }, name));
     const w = (W - L) / Math.max(1, xs.length);
     values[r].forEach((v, k) => {
@@ -179,14 +189,15 @@ function heat(names, xs, values, o) {
   s.append(svg("text", { x: L, y: H - 8 }, o.xLabel + " " + xs[0]), svg("text", { x: W, y: H - 8, "text-anchor": "end" }, String(xs[xs.length - 1])));
   s.addEventListener("pointermove", e => {
     const r = s.getBoundingClientRect(), px = (e.clientX - r.left) * W / r.width, py = (e.clientY - r.top) * H / r.height;
-    const row = Math.floor(py / (cell + 13)), k = Math.floor(px / ((W - L) / xs.length));
-    if (row < 0 || row >= names.length || k < 0 || k >= xs.length) { hideTip(); return; }
-    showTip(names[row] + "\n" + o.xLabel + " " + xs[k] + ": " + (ok(values[row][k]) ? (100 * values[row][k]).toFixed(0) + " %" : "–"), e.clientX, e.clientY);
+    const i = Math.floor(py / row), k = Math.floor(px / ((W - L) / xs.length));
+    if (i < 0 || i >= names.length || k < 0 || k >= xs.length) { hideTip(); return; }
+    showTip(names[i] + "\n" + o.xLabel + " " + xs[k] + ": " + (ok(values[i][k]) ? (100 * values[i][k]).toFixed(0) + " %" : "–"), e.clientX, e.clientY);
   });
   s.addEventListener("pointerleave", hideTip);
   drawn++;
   return el("div", {}, s, asTable(() => [[o.xLabel, ...names], ...xs.map((x, k) => [x, ...names.map((_, r) => ok(values[r][k]) ? (100 * values[r][k]).toFixed(0) + " %" : "–")])]));
 }
+const barInk = k => [3, 4, 5].includes(k % 8) ? "#1d2329" : "#fff"; // on the light ones of the colours
 // bars draws [{name, parts: [{name, value}]}] as stacked horizontal bars.
 function bars(items, unit, title) {
   const kinds = [...new Set(items.flatMap(i => i.parts.map(p => p.name)))];
@@ -194,12 +205,12 @@ function bars(items, unit, title) {
   const W = innerWidth < 560 ? 360 : 760, h = 20, s = svg("svg", { viewBox: `0 0 ${W} ${items.length * (h + 18) + 4}`, role: "img", "aria-label": title });
   items.forEach((it, r) => {
     let x = 0; const y = r * (h + 18), sum = it.parts.reduce((a, p) => a + p.value, 0);
-    s.append(svg("text", { x: 0, y: y + 11, class: "strong" }, it.name + "  " + unit(sum)));
+    s.append(svg("text", { x: 0, y: y + 11, class: "strong" }, it.name + ": " + unit(sum)));
     for (const p of it.parts) {
       const w = p.value / top * W, k = kinds.indexOf(p.name), c = svg("rect", { x: x, y: y + 15, width: Math.max(0, w - .6), height: h, fill: colour(k), opacity: Math.floor(k / 8) ? .55 : 1 });
       c.append(svg("title", {}, p.name + " " + unit(p.value)));
       s.append(c);
-      if (w > 70) s.append(svg("text", { x: x + 5, y: y + 29, style: "fill:#fff" }, p.name));
+      if (w > 70) s.append(svg("text", { x: x + 5, y: y + 29, style: "fill:" + barInk(k) }, p.name));
       x += w;
     }
   });
@@ -209,16 +220,23 @@ function bars(items, unit, title) {
 }
 // scatter draws points {x, y, name, group} with the diagonal.
 function scatter(points, o) {
-  const r = extent([points.map(p => p.x), points.map(p => p.y), [0]]), W = innerWidth < 560 ? 360 : 460, H = W * .8, L = 56, B = 34, T = 8, R = 10;
+  const r = extent([points.map(p => p.x), points.map(p => p.y), [0]]), W = innerWidth < 560 ? 360 : 460, H = W * .8, L = 56, B = 34, T = 8, R = 26;
   const X = v => L + (v - r[0]) / (r[1] - r[0]) * (W - L - R), Y = v => H - B - (v - r[0]) / (r[1] - r[0]) * (H - T - B);
   const s = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": o.title, style: `max-width:${W * 1.3}px` });
-  for (const v of ticks(r[0], r[1], 4)) { s.append(svg("line", { class: "axis", x1: L, x2: W - R, y1: Y(v), y2: Y(v) }), svg("text", { x: L - 5, y: Y(v) + 4, "text-anchor": "end" }, num(v)), svg("text", { x: X(v), y: H - B + 15, "text-anchor": "middle" }, num(v))); }
+  const marks = ticks(r[0], r[1], 4);
+  for (const v of marks) { s.append(svg("line", { class: "axis", x1: L, x2: W - R, y1: Y(v), y2: Y(v) }), svg("text", { x: L - 5, y: Y(v) + 4, "text-anchor": "end" }, tickText(v, marks)), svg("text", { x: X(v), y: H - B + 15, "text-anchor": "middle" }, tickText(v, marks))); }
   s.append(svg("line", { x1: X(r[0]), y1: Y(r[0]), x2: X(r[1]), y2: Y(r[1]), stroke: "currentColor", "stroke-dasharray": "4 4", opacity: .5 }));
   s.append(svg("text", { x: W - R, y: H - 3, "text-anchor": "end" }, o.xLabel), svg("text", { x: 2, y: H - 3 }, "↑ " + o.yLabel));
+  const boxes = points.map(p => [X(p.x) - 4, Y(p.y) - 4, X(p.x) + 4, Y(p.y) + 4]); // no name lies on a point or on another name
   for (const p of points) {
     const c = svg("circle", { cx: X(p.x), cy: Y(p.y), r: 4.5, fill: colour(p.group), opacity: .85 });
     c.append(svg("title", {}, `${p.name}: ${o.xLabel} ${num(p.x)}, ${o.yLabel} ${num(p.y)}`));
-    s.append(c, svg("text", { x: X(p.x) + 6, y: Y(p.y) - 4 }, p.label));
+    s.append(c);
+    const w = 6.5 * p.label.length, at = [[6, -4], [6, 12], [-6 - w, -4], [-6 - w, 12], [6, -15], [-6 - w, 23], [6, 23], [-6 - w, -15]].map(([dx, dy]) => [X(p.x) + dx, Y(p.y) + dy])
+      .find(([x, y]) => x >= L && x + w <= W && y > 8 && !boxes.some(b => x < b[2] && x + w > b[0] && y - 9 < b[3] && y > b[1]));
+    if (!at) continue; // crowded: its colour and the table tell
+    boxes.push([at[0], at[1] - 9, at[0] + w, at[1]]);
+    s.append(svg("text", { x: at[0], y: at[1], style: ink(colour(p.group)) }, p.label));
   }
   drawn++;
   return s;

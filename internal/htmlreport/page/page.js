@@ -12,9 +12,10 @@ function section(id, title, note) {
 const missing = (s, text) => s.append(el("p", { class: "missing" }, text));
 const duration = t => t >= 3600 ? Math.floor(t / 3600) + " h " + Math.round(t % 3600 / 60) + " min" : t >= 60 ? Math.floor(t / 60) + " min " + Math.round(t % 60) + " s" : num(t, 1) + " s";
 const bytes = n => n >= 1 << 30 ? (n / 2 ** 30).toFixed(2) + " GiB" : (n / 2 ** 20).toFixed(1) + " MiB";
-const noGram = "This run's method (" + H.method + ") computes no Gram matrices. A method that does, such as objective.method = \"pcgrad\", records them.";
+const noGram = "This run's method (" + H.method + ") computes no Gram matrices: there are no cosines, in all or by layer, no distance from the mean gradient and no stationarity gap. A method that does, such as objective.method = \"pcgrad\", records them.";
 function slider(label, max, value, show, change) {
   const out = el("output", {}, show(value));
+  if (max < 1) return el("span", {}, label + " ", out); // nothing to choose from
   const input = el("input", { type: "range", min: 0, max: Math.max(0, max), value: value, "aria-label": label, on: { input: () => { out.textContent = show(+input.value); change(+input.value); } } });
   return el("label", {}, label, input, out);
 }
@@ -34,27 +35,27 @@ function summary() {
   if (has(H.settings)) s.append(el("details", {}, el("summary", {}, "Settings that are not the defaults"), table([["setting", "value"], ...H.settings.map(x => [x.key, x.value])])));
   const a = DATA.before, b = DATA.after;
   if (!b) { missing(s, "No evaluation was recorded: give a source heldout or holdout, and leave eval.first and eval.last on."); return; }
-  const rows = [["language", "", "before", "after", "change", "95 % interval", "documents"]], was = new Map((a.rows || []).map(r => [r.lang, r]));
-  const change = (x, y) => ok(x) && ok(y) && x ? (100 * (y / x - 1)).toFixed(1) + " %" : "–";
+  const rows = [["language", "before", "after", "change, % (95 % interval)", "n"]], was = new Map((a.rows || []).map(r => [r.lang, r]));
+  const change = (x, y) => ok(x) && ok(y) && x ? (100 * (y / x - 1)).toFixed(1) : "–";
   const worst = [], signed = v => (v > 0 ? "+" : "") + v.toFixed(1);
   for (const seen of [true, false]) {
     const these = (b.rows || []).filter(r => r.seen === seen);
     if (!these.length) continue;
-    const kind = seen ? "seen" : "unseen", range = c => c && ok(c.low) && ok(c.high) ? signed(100 * c.low) + " … " + signed(100 * c.high) + (c.low < 0 && c.high > 0 ? "  ?" : "") : "–";
+    const kind = seen ? "" : " (unseen)", range = c => c && ok(c.low) && ok(c.high) ? " (" + signed(100 * c.low) + "\u00a0…\u00a0" + signed(100 * c.high) + ")" + (c.low < 0 && c.high > 0 ? "\u00a0?" : "") : "";
     const both = [];
     for (const r of these) {
       const w = was.get(r.lang) || {}, x = w.bits_per_byte, y = r.bits_per_byte;
-      if (!ok(y)) { rows.push([r.lang, kind, "–", "not measured: nothing is held out", "", "", "0"]); continue; }
+      if (!ok(y)) { rows.push([r.lang + kind, "–", "–", "nothing is held out", "0"]); continue; }
       if (ok(x)) both.push({ lang: r.lang, x: x, y: y, c: y / x - 1 });
-      rows.push([r.lang, kind, num(x, 3), num(y, 3), change(x, y), range(r.change), r.examples || ""]);
+      rows.push([r.lang + kind, num(x, 3), num(y, 3), change(x, y) + range(r.change), r.examples || ""]);
     }
     if (!both.length) continue;
     const avg = k => both.reduce((p, v) => p + v[k], 0) / both.length, m = (b.means || []).find(m => m.seen === seen);
-    const row = ["mean", kind, num(avg("x"), 3), num(avg("y"), 3), change(avg("x"), avg("y")), range(m && m.change), m ? m.languages < m.of ? m.languages + " of " + m.of + " languages" : m.documents || "" : ""]; row.sum = true; rows.push(row);
+    const row = ["mean" + (kind || " (seen)"), num(avg("x"), 3), num(avg("y"), 3), change(avg("x"), avg("y")) + range(m && m.change), m ? m.languages < m.of ? m.languages + " of " + m.of + " languages" : m.documents || "" : ""]; row.sum = true; rows.push(row);
     const high = both.reduce((p, v) => v.y > p.y ? v : p), least = both.reduce((p, v) => v.c > p.c ? v : p);
-    worst.push((seen ? "Of the trained languages" : "Of the unseen ones") + " " + high.lang + " has the most bits per byte (" + num(high.y, 3) + "), and " + least.lang + " " + (least.c > 0 ? "lost most" : "gained least") + " (" + change(least.x, least.y) + ").");
+    worst.push((seen ? "Of the trained languages" : "Of the unseen ones") + " " + high.lang + " has the most bits per byte (" + num(high.y, 3) + "), and " + least.lang + " " + (least.c > 0 ? "lost most" : "gained least") + " (" + change(least.x, least.y) + " %).");
   }
-  s.append(el("p", { class: "note" }, "Held-out bits per byte, lower is better: step " + a.step + " against step " + b.step + ". The interval is the change's, over the documents; ? may be chance."), table(rows), ...worst.map(w => el("p", { class: "note" }, w)));
+  s.append(el("p", { class: "note" }, "Held-out bits per byte, lower is better: step " + a.step + " against step " + b.step + ". The interval is over the n documents; ? may be chance."), table(rows), ...worst.map(w => el("p", { class: "note" }, w)));
 }
 
 function loss() {
@@ -83,11 +84,11 @@ function heldout() {
 function answers() {
   const evals = (DATA.evals || []).filter(e => has(e.answers));
   if (!evals.length) return; // eval.samples was not asked for
-  const s = section("answers", "Answers to held-out prompts", "The likeliest tokens each time. Exact match: the answer is the data's. chrF2: how far they share letters, 100 is all. Only what can fit is scored; in brackets 95 % intervals over the answers.");
+  const s = section("answers", "Answers to held-out prompts", "The likeliest tokens each time. Exact match: the answer is the data's. chrF2: how far they share letters, 100 is all. Only what can fit is scored; in brackets 95 % intervals over the n answers.");
   const langs = [...new Set(evals.flatMap(e => e.answers.map(a => a.lang)))], last = evals[evals.length - 1];
-  const score = (e, k) => e && ok(e.value) ? num(k * e.value, 1) + (ok(e.low) ? " (" + num(k * e.low, 1) + " … " + num(k * e.high, 1) + ")" : "") : "–";
+  const score = (e, k) => e && ok(e.value) ? num(k * e.value, 1) + (ok(e.low) ? " (" + num(k * e.low, 1) + "\u00a0…\u00a0" + num(k * e.high, 1) + ")" : "") : "–";
   const at = (e, l) => (e.rows || []).find(r => r.lang === l) || {}, scored = langs.filter(l => at(last, l).answers);
-  if (scored.length) s.append(table([["language", "step", "exact match, %", "chrF2", "answers"], ...scored.flatMap(l => [...new Set([evals[0], last])].map((e, i) => [i ? "" : l, e.step, score(at(e, l).exact_match, 100), score(at(e, l).chrf, 1), at(e, l).answers || ""]))]));
+  if (scored.length) s.append(table([["language", "step", "exact match, %", "chrF2", "n"], ...scored.flatMap(l => [...new Set([evals[0], last])].map((e, i) => [i ? "" : l, e.step, score(at(e, l).exact_match, 100), score(at(e, l).chrf, 1), at(e, l).answers || ""]))]));
   const host = el("div"), pick = el("select", { "aria-label": "language" }, ...langs.map(l => el("option", { value: l }, l)));
   const show = a => (a.answer || "(nothing)") + (a.ended ? "" : " …") + (a.scored && a.answer.trim() === a.wanted.trim() ? " ✓" : "");
   function draw() {
@@ -143,15 +144,15 @@ function cosines() {
 }
 
 function conflicts() {
+  if (!has(DATA.buckets) || !DATA.conflict.some(r => r.some(ok))) return; // the section above says so
   const s = section("conflicts", "Cosines below 0 by layer", "Share of language pairs whose cosine is below 0 in a step. Chance gives 50 % (clear); red is more, blue is less.");
-  if (!has(DATA.buckets) || !DATA.conflict.some(r => r.some(ok))) { missing(s, noGram); return; }
   s.append(heat(DATA.buckets, DATA.steps, DATA.conflict, { title: "share of conflicting pairs by bucket over steps", xLabel: "step", center: .5 }));
 }
 
 function weights() {
   const s = section("weights", "Weights of the languages", "What the method gave each language in each bucket, in the steps that had the language. Effective weight is the weight times the length of the gradient.");
   const any = has(DATA.buckets) && DATA.weights.some(b => b.some(l => l.some(ok)));
-  if (!any) { missing(s, noGram); return; }
+  if (!any) { missing(s, "This run's method (" + H.method + ") gives the languages no weights that are recorded."); return; }
   const avg = l => { const v = l.filter(ok); return v.length ? v.reduce((a, x) => a + x, 0) / v.length : null; };
   s.append(el("p", { class: "note" }, "Mean over the run:"), table(LANGS.length > DATA.buckets.length
     ? [["language", ...DATA.buckets], ...LANGS.map((l, i) => [l, ...DATA.buckets.map((_, b) => num(avg(DATA.weights[b][i]), 3))])]
@@ -170,8 +171,8 @@ function weights() {
 function byBucket(pick) { return DATA.grams.length ? DATA.grams[0].buckets.map((b, i) => ({ name: b.name, x: DATA.grams.map(g => g.step), y: DATA.grams.map(g => { const k = g.buckets.find(x => x.name === b.name); return k ? pick(k) : null; }), index: i })) : []; }
 
 function distance() {
+  if (!has(DATA.grams)) return;
   const s = section("distance", "How far the resolved gradient is from the mean", "The angle between the gradient that was followed and the plain mean of the languages' gradients, and the ratio of their lengths.");
-  if (!has(DATA.grams)) { missing(s, noGram); return; }
   if (!DATA.grams.some(g => g.buckets.some(b => ok(b.ratio)))) { missing(s, "An element-wise method has no weights to compute these from."); return; }
   s.append(lines(byBucket(b => b.angle), { title: "angle to the mean gradient by bucket", yLabel: "↑ degrees", zero: true }), lines(byBucket(b => b.ratio), { title: "length over that of the mean gradient by bucket", yLabel: "↑ |d| / |mean|", zero: true }));
 }
@@ -181,13 +182,13 @@ function probes() {
   if (!has(DATA.probes)) { missing(s, "No step was probed: [probe] every = 50 measures every 50th step, at the price of three forward passes and two copies of the weights."); return; }
   const pts = [];
   for (const p of DATA.probes) for (const l of LANGS) { const x = p.predicted[l], y = p.realised[l]; if (ok(x) && ok(y)) pts.push({ x: x, y: y, name: l + ", step " + p.step, label: l, group: LANGS.indexOf(l) }); }
-  s.append(scatter(pts, { title: "predicted against realised change of each language's loss", xLabel: "predicted, nats", yLabel: "realised, nats" }));
+  s.append(scatter(pts, { title: "predicted against realised change of each language's loss", xLabel: "predicted, nats per token", yLabel: "realised, nats per token" }));
   s.append(table([["step", "", ...LANGS], ...DATA.probes.flatMap(p => [[p.step, "predicted", ...LANGS.map(l => num(p.predicted[l], 4))], ["", "realised", ...LANGS.map(l => num(p.realised[l], 4))]])]));
 }
 
 function gaps() {
+  if (!has(DATA.grams)) return;
   const s = section("gap", "Stationarity gap", "The shortest convex combination of the languages' gradients over their mean length: 0 where they are Pareto stationary, so that no direction helps all. In a dense model, stationarity of every bucket with weights of its own is implied by that of the whole model: it is the weaker condition. A bucket, and all of them, may show 0 while the whole (thick) does not. A language without a gradient in a bucket is left out of that bucket's gap.");
-  if (!has(DATA.grams)) { missing(s, noGram); return; }
   s.append(lines([{ name: "whole model", thick: true, x: DATA.grams.map(g => g.step), y: DATA.grams.map(g => g.gap), index: 7 }, ...byBucket(b => b.gap)], { title: "stationarity gap by bucket and of the whole model", yLabel: "↑ gap", zero: true }));
 }
 
@@ -210,7 +211,7 @@ function cost() {
   if (DATA.end && DATA.end.bytes_by_role) s.append(el("p", { class: "note" }, "Device memory at the peak, by role:"), bars([{ name: "peak", parts: Object.entries(DATA.end.bytes_by_role).filter(e => e[1] > 0).sort((a, b) => b[1] - a[1]).map(e => ({ name: e[0], value: e[1] })) }], bytes, "memory by role"));
   else missing(s, "Memory by role comes with the run's end.");
   const t = Object.entries(DATA.tokens || {}).sort((a, b) => b[1] - a[1]);
-  if (t.length) s.append(el("p", { class: "note" }, "Supervised tokens trained on, by language:"), bars(t.map(e => ({ name: e[0], parts: [{ name: "tokens", value: e[1] }] })), v => Math.round(v).toLocaleString("en"), "tokens by language"));
+  if (t.length) s.append(el("p", { class: "note" }, "Supervised tokens trained on, by language:"), bars(t.map(e => ({ name: e[0], parts: [{ name: "tokens", value: e[1] }] })), v => Math.round(v).toLocaleString("en") + " tokens", "tokens by language"));
 }
 
 function machines() {
