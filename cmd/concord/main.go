@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"concord/internal/config"
+	"concord/internal/fault"
 	"concord/internal/report"
 	"concord/internal/train"
 )
@@ -90,9 +91,10 @@ func exitCode(err error) int {
 	var (
 		usage *usageError
 		conf  *config.Error
+		set   *fault.Setting
 	)
 	switch {
-	case errors.As(err, &usage), errors.As(err, &conf):
+	case errors.As(err, &usage), errors.As(err, &conf), errors.As(err, &set):
 		return exitUsage
 	case errors.Is(err, train.ErrInterrupted):
 		return exitInterrupted

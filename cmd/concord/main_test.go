@@ -106,6 +106,7 @@ func TestExitCodes(t *testing.T) {
 		{"train with a typo", 2, []string{"train", typo}, "", typo + ":4: unknown key \"run.sede\""},
 		{"train with a wrong override", 2, []string{"train", runFile, "-o", "optim.lr=fast"}, "", "-o optim.lr=fast"},
 		{"train on a wrong encoding", 3, []string{"train", latin}, "", "latin.jsonl:2"},
+		{"eval with no such kernel", 2, []string{"eval", runFile, "-o", "device.gemm=none-such"}, "", "-o device.gemm"},
 		{"train with too little memory", 4, []string{"train", runFile, "-o", "device.memory=64KB"}, "", "raise [device] memory"},
 		{"train on no adapter", 4, []string{"train", runFile, "-o", "device.adapter=nothing such"}, "", "no adapter matches"},
 		{"train a diverging model", 5, []string{"train", wild, "-o", "optim.weight_decay=100", "-o", "optim.lr=1e3", "-o", "schedule.steps=30", "-o", "run.name=wild"}, "", "fix: a lower optim.lr"},

@@ -86,7 +86,7 @@ var allowed = map[string][]string{
 	"internal/compare":         {"moo", "internal/stats", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},
 	"internal/audit":           {"bucket", "internal/compare", "internal/stats", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/model", "internal/param", "internal/safetensors"},
 	"internal/bench":           {"bucket", "gpu", "internal/config", "internal/fault", "internal/report", "internal/step", "internal/train", "moo", "tensor"},
-	"cmd/concord":              {"gpu", "moo", "internal/device", "internal/infer", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/doctor", "internal/export", "internal/gguf", "internal/bench", "internal/audit", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/lint", "internal/live", "internal/metrics", "internal/safetensors", "internal/cluster", "internal/cluster/coordinator", "internal/cluster/store", "internal/cluster/etcd"},
+	"cmd/concord":              {"gpu", "moo", "internal/device", "internal/fault", "internal/infer", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/doctor", "internal/export", "internal/gguf", "internal/bench", "internal/audit", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/lint", "internal/live", "internal/metrics", "internal/safetensors", "internal/cluster", "internal/cluster/coordinator", "internal/cluster/store", "internal/cluster/etcd"},
 	"internal/metrics":         {"internal/cluster/coordinator", "internal/report"},
 	"cmd/prepare":              {"internal/tokenizer"},
 }

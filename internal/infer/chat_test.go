@@ -2,6 +2,7 @@ package infer
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -156,5 +157,36 @@ func TestChatRefuses(t *testing.T) {
 	if _, err := Generate(base, Generation{Prompt: "a", MaxTokens: 1, TopP: 1}, d); !errors.Is(err, fault.ErrData) ||
 		!strings.Contains(err.Error(), "only in the morning") {
 		t.Errorf("a template that refuses: %v", err)
+	}
+}
+
+// An adapter's folder has a tokenizer and no config.json: the tokens at which its base
+// model stops are from there.
+func TestStopsOfAdaptersBase(t *testing.T) {
+	base, _ := tiny(t)
+	config := filepath.Join(base, "config.json")
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	traintest.WriteFile(t, config, strings.Replace(string(text), `"eos_token_id": 257`, `"eos_token_id": [257, 65]`, 1))
+	dir := t.TempDir()
+	for _, name := range []string{"tokenizer.json", "tokenizer_config.json"} {
+		text, err := os.ReadFile(filepath.Join(base, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		traintest.WriteFile(t, filepath.Join(dir, name), string(text))
+	}
+	traintest.WriteFile(t, filepath.Join(dir, "adapter_config.json"), fmt.Sprintf(
+		`{"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"], "base_model_name_or_path": %q}`, base))
+	for _, path := range []string{base, dir} {
+		v, err := openVoice(path, Generation{Raw: true}, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(v.stop, []uint32{65, 257}) {
+			t.Errorf("%s stops at %v", filepath.Base(path), v.stop)
+		}
 	}
 }

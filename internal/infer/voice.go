@@ -28,6 +28,10 @@ func openVoice(dir string, g Generation, warn io.Writer) (*voice, error) {
 		return nil, err
 	}
 	dir = s.Dir
+	base, err := modeldir.Folder(s.Base)
+	if err != nil {
+		return nil, err
+	}
 	_, tok, err := modeldir.Open(dir)
 	if err != nil {
 		return nil, err
@@ -42,17 +46,27 @@ func openVoice(dir string, g Generation, warn io.Writer) (*voice, error) {
 		return nil, fault.Data(fmt.Errorf("%s: no chat template that could say what the system says: "+
 			"give --template chatml, or leave --system out", dir))
 	}
-	if err := v.readStops(dir); err != nil {
+	if err := v.readStops(dir, base); err != nil {
 		return nil, fault.Data(err)
 	}
 	fmt.Fprintln(warn, "concord:", v)
 	return v, nil
 }
 
-// readStops collects where a generation ends.
-func (v *voice) readStops(dir string) (err error) {
-	if v.stop, err = v.tok.StopTokens(dir); err != nil || v.template == nil {
-		return err
+// readStops collects where a generation ends, by the folder of the tokenizer and that of
+// the model, which are two for an adapter.
+func (v *voice) readStops(folders ...string) error {
+	for _, dir := range folders {
+		stops, err := v.tok.StopTokens(dir)
+		if err != nil {
+			return err
+		}
+		for _, id := range stops {
+			v.stop = modeldir.WithToken(v.stop, id)
+		}
+	}
+	if v.template == nil {
+		return nil
 	}
 	end, err := modeldir.FindTurnEnd(v.tok, v.template)
 	switch {

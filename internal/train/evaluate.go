@@ -165,7 +165,7 @@ func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (repor
 	}
 	inf, err := infer.OpenTyped(dir, base, DeviceOptions(cfg.Device, ui.warn()), cfg.Batch.Rows, cfg.Batch.SeqLen)
 	if err != nil {
-		return report.Eval{}, err
+		return report.Eval{}, located(cfg, err)
 	}
 	defer inf.Close()
 	v, err := newEvaluator(c, cfg.Batch.Rows, cfg.Batch.SeqLen, cfg.Eval.Rows)

@@ -90,7 +90,7 @@ func fit(cfg *config.Config, c *corpus, warn io.Writer) (*config.Config, error) 
 func cardOf(cfg *config.Config) (Card, error) {
 	e, err := device.Open(DeviceOptions(cfg.Device, io.Discard))
 	if err != nil {
-		return Card{}, err
+		return Card{}, located(cfg, err)
 	}
 	defer e.Dev.Close()
 	i := e.Dev.Info()

@@ -34,7 +34,8 @@ func HiddenStates(ctx context.Context, cfg *config.Config, dir string, limit int
 		o.Langs, o.Seen = append(o.Langs, set.Lang), append(o.Seen, c.seen[i])
 		o.Examples = append(o.Examples, data.Spread(set.Heldout, limit))
 	}
-	return infer.HiddenStates(ctx, dir, o)
+	h, err := infer.HiddenStates(ctx, dir, o)
+	return h, located(cfg, err)
 }
 
 // RunConfig is the configuration that the run in dir was started with.

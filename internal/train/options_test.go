@@ -108,7 +108,14 @@ func TestLocated(t *testing.T) {
 		t.Errorf("refused with %v", err)
 	}
 	cfg = tiny(t, "device.gemm=none-such")
-	if _, err = Open(cfg, io.Discard); err == nil || !strings.HasPrefix(err.Error(), "-o device.gemm: ") {
-		t.Errorf("refused with %v", err)
+	_, opened := Open(cfg, io.Discard)
+	_, evaluated := Evaluate(t.Context(), cfg, "", UI{Out: io.Discard})
+	_, hidden := HiddenStates(t.Context(), cfg, "", 1, UI{Out: io.Discard})
+	cfg.Memory.Fit = config.FitAuto
+	_, fitted := Run(t.Context(), cfg, UI{Out: io.Discard})
+	for _, err := range []error{opened, evaluated, hidden, fitted} {
+		if err == nil || !strings.HasPrefix(err.Error(), "-o device.gemm: ") {
+			t.Errorf("refused with %v", err)
+		}
 	}
 }
