@@ -184,7 +184,7 @@ func (r *Resolver) eachGradient(i int, s *Solution, f func(p Place, at int, g te
 				f(p, 0, g)
 				continue
 			}
-			if s.Elements != nil || r.isGhost(p.Param) || r.applied.slots != nil {
+			if r.opt.Whole || s.Elements != nil || r.isGhost(p.Param) || r.applied.slots != nil {
 				r.applied.clear(r, p)
 				r.combine(p, *s)
 				f(p, 0, g)

@@ -244,6 +244,21 @@ func TestStepMistakes(t *testing.T) {
 	}
 }
 
+// The baseline needs whole gradients, the methods themselves do not.
+func TestMooInBackward(t *testing.T) {
+	device(t, gpu.Options{})
+	o := MooOptions{StepOptions: StepOptions{Methods: []string{"mean"}, Steps: 1, Warmup: 1}, Baseline: "pcgrad"}
+	cfg := tiny(t, "optim.in_backward=true")
+	var conf *config.Error
+	if _, err := Moo(cfg, o); !errors.As(err, &conf) || !strings.Contains(conf.Fix, "optim.in_backward=false") {
+		t.Errorf("with a baseline: %v", err)
+	}
+	o.Baseline = ""
+	if _, err := Moo(cfg, o); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestRacePrunes: candidates for the same work that are far behind are given up,
 // different things that are measured side by side are not.
 func TestRacePrunes(t *testing.T) {

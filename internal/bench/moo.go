@@ -40,6 +40,10 @@ func Moo(cfg *config.Config, o MooOptions) (*StepResult, error) {
 		if info, ok := moo.Lookup(o.Baseline); ok && info.Needs != moo.NeedsGram {
 			return nil, &config.Error{Where: "--baseline", Msg: fmt.Sprintf("%q computes no Gram: there is nothing to compare", o.Baseline)}
 		}
+		if c.Optim.InBackward {
+			return nil, &config.Error{Where: cfg.Where("optim.in_backward"), Fix: `-o optim.in_backward=false; or --baseline ""`,
+				Msg: "optim.in_backward: the baseline's separate backward passes need whole gradients, which an update in the backward pass never has"}
+		}
 		global := methodVariant(&c, o.Baseline)
 		global.name, global.cfg.Objective.Scope, global.ownRows = o.Baseline+", M full gradients", config.ScopeGlobal, true
 		passes := methodVariant(&c, "mean")

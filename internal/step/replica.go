@@ -139,6 +139,11 @@ func (r *Replica) params() []bucket.Param {
 			late(*p))
 	}
 	device.SetBase(out, r.Settings.Base)
+	for i, p := range device.Params(r.Arch) {
+		if r.ofAdapter(p.Spec) {
+			out[i].Type = tensor.F32
+		}
+	}
 	return out
 }
 

@@ -60,10 +60,13 @@ func (s State) Check(path string, run Identity) error {
 }
 
 // keeps says that a checkpoint has a state of the parameter: of those that are not
-// trained the weights alone, and those of an adapter's base not at all.
+// trained the weights alone, and those that the base model's files have not at all.
 func (r *Replica) keeps(state bucket.State, s model.Spec) bool {
-	return !r.Settings.Frozen(s) || state == bucket.Weight && !r.Settings.KeepsBase
+	return !r.Settings.Frozen(s) || state == bucket.Weight && (!r.Settings.KeepsBase || r.ofAdapter(s))
 }
+
+// ofAdapter says that s is in the files of the adapter, not in those of its base model.
+func (r *Replica) ofAdapter(s model.Spec) bool { return r.Arch.Adapter != nil && !s.Frozen }
 
 // Entries lists states for a file, to be read one by one by read: those that keeps
 // names.

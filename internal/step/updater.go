@@ -45,15 +45,16 @@ func (atEnd) undo() error { return nil }
 // values to clip·√(n/N). Until the step ends, host memory holds the states as they were
 // before, so that a value found late that is not finite leaves no half of a step.
 type inBackward struct {
-	r     *Replica
-	lr    float64
-	scale float64 // of the group being applied
-	least float64 // of all groups
-	tasks int     // languages with supervised tokens
-	left  int     // groups to come
-	saved []saved
-	come  int   // so many of them, the first ones, have been waited for
-	onWay int64 // bytes of the others
+	r       *Replica
+	lr      float64
+	scale   float64 // of the group being applied
+	least   float64 // of all groups
+	tasks   int     // languages with supervised tokens
+	left    int     // groups to come
+	unknown bool    // of a group that is applied the norm is not known yet
+	saved   []saved
+	come    int   // so many of them, the first ones, have been waited for
+	onWay   int64 // bytes of the others
 }
 
 // saved is a piece of a state of a parameter before the update.
@@ -65,7 +66,7 @@ type saved struct {
 
 func (u *inBackward) begin(n int, supervised []int) {
 	u.lr, u.least, u.tasks, u.left = u.r.LR(n), 1, supervisedTasks(supervised), len(u.r.Store.Layout.Groups)
-	u.saved, u.come, u.onWay = nil, 0, 0
+	u.saved, u.come, u.onWay, u.unknown = nil, 0, 0, false
 }
 
 // Group implements bucket.Updater.
@@ -93,7 +94,7 @@ func (u *inBackward) Group(i int, rep bucket.BucketReport, norm2 func() (float64
 		u.scale = u.r.Adam.ClipScale(u.r.Norm)
 	}
 	u.least = min(u.least, u.scale)
-	if u.left == 0 && known { // nothing can fail any more
+	if u.unknown = u.unknown || !known; u.left == 0 && !u.unknown { // nothing can fail any more
 		return nil
 	}
 	return u.save(i)

@@ -11,6 +11,7 @@ import (
 	"concord/internal/report"
 	"concord/internal/rundir"
 	"concord/internal/tokenizer"
+	"concord/tensor"
 )
 
 // finish measures, saves and exports the model.
@@ -68,11 +69,29 @@ func (x *session) saveModel(out string) error {
 	if err != nil {
 		return err
 	}
-	read := func(name string) ([]float32, error) { return x.Store.Read(bucket.Weight, name) }
-	if err := writeModel(out, baseFolder(x.cfg), x.corpus.model, dtype, read); err != nil {
+	kept := keptWeights{cfg: x.cfg, config: x.corpus.model}
+	defer kept.close()
+	if err := writeModel(out, baseFolder(x.cfg), x.corpus.model, dtype, x.reader(&kept)); err != nil {
 		return err
 	}
 	return saveTemplate(x.cfg, out)
+}
+
+// reader reads the weights as they stand, but for those that are frozen and lie in the
+// device in fewer bits: those as kept, the base model's files, has them.
+func (x *session) reader(kept *keptWeights) func(name string) ([]float32, error) {
+	rounded := map[string]bool{}
+	if x.cfg.Model.Init != config.InitRandom && !x.cfg.Adapted() {
+		for _, p := range x.Store.Layout.Frozen {
+			rounded[p.Name] = x.Store.Weight(p.Name).DType != tensor.F32
+		}
+	}
+	return func(name string) ([]float32, error) {
+		if rounded[name] {
+			return kept.read(name)
+		}
+		return x.Store.Read(bucket.Weight, name)
+	}
 }
 
 func (x *session) header() report.Header {

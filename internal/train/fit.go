@@ -104,6 +104,9 @@ func fitOn(cfg *config.Config, c *corpus, card Card, warn io.Writer) (*config.Co
 	for i, s := range append([]smaller{{}}, smallerSteps(cfg)...) {
 		changed := s.of(cfg)
 		changed.Memory.Fit = config.FitOff
+		if i > 0 && changed.Validate() != nil {
+			continue // a change that these settings cannot take
+		}
 		p := &Planner{cfg: changed, corpus: c}
 		m, err := p.try(card, changed.Batch.Rows)
 		if err == nil {
@@ -118,7 +121,7 @@ func fitOn(cfg *config.Config, c *corpus, card Card, warn io.Writer) (*config.Co
 			if i == 0 {
 				return nil, err
 			}
-			continue // a change that these settings cannot take
+			continue // likewise
 		}
 		all := card
 		all.Memory = unbounded

@@ -51,6 +51,13 @@ func TestFit(t *testing.T) {
 	if err != nil || !got.Memory.Checkpointing || got.Memory.Fit != config.FitOff || !strings.Contains(said, "memory.checkpointing = true") {
 		t.Errorf("%v, %q, %+v", err, said, got)
 	}
+	// Micro-batches would be the first to make it fit, and an update in the backward pass takes none.
+	inBackward := load(t, cfg.Path(), `memory.fit="auto"`, "objective.gram=rows", "batch.logits_chunk=96", "batch.rows=48", "optim.in_backward=true")
+	as = *inBackward
+	got, said, err = on(inBackward, peak(&as)*9/10)
+	if err != nil || got.Batch.Accumulate != 1 || !got.Memory.Checkpointing {
+		t.Errorf("in the backward pass: %v, %q, %+v", err, said, got)
+	}
 	if _, _, err = on(once, least/2); !errors.Is(err, gpu.ErrOutOfMemory) || !strings.Contains(err.Error(), "at least") {
 		t.Errorf("half of it: %v", err)
 	}

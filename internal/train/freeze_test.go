@@ -3,6 +3,7 @@ package train
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"concord/bucket"
 	"concord/internal/config"
 	"concord/internal/device"
+	"concord/internal/rundir"
 	"concord/internal/safetensors"
 	"concord/internal/step"
 	"concord/internal/train/traintest"
@@ -67,6 +69,45 @@ func TestFreezeRefuses(t *testing.T) {
 	if _, err := config.Load(path, []string{`model.freeze=["[x"]`}); err == nil || !strings.Contains(err.Error(), "not a pattern") {
 		t.Errorf("a broken pattern: %v", err)
 	}
+}
+
+// A run's model, and what is exported of its checkpoint, which has no frozen weights, are
+// alike: the frozen ones are the base model's to the bit, however the device holds them.
+func TestFrozenExported(t *testing.T) {
+	traintest.RequireAdapter(t)
+	for _, settings := range [][]string{nil, {"model.dtype=bf16"}, {"model.base_type=int8"}} {
+		file := traintest.Run(t, nil)
+		cfg := load(t, file, append(slices.Clone(settings), `model.freeze=["*embed*", "*q_proj*"]`, "schedule.steps=1", "eval.first=false", "eval.last=false", "eval.every=0")...)
+		if _, err := Run(t.Context(), cfg, UI{Out: io.Discard}); err != nil {
+			t.Fatal(settings, err)
+		}
+		out := filepath.Join(t.TempDir(), "exported")
+		if _, err := (Export{Out: out}).Write(cfg.OutDir()); err != nil {
+			t.Fatal(settings, err)
+		}
+		base, model, exported := folderWeights(t, filepath.Join(filepath.Dir(file), "base")), folderWeights(t, filepath.Join(cfg.OutDir(), rundir.ModelFolder)), folderWeights(t, out)
+		for name, v := range base {
+			if frozen := cfg.Model.Frozen(name); frozen != slices.Equal(model[name], v) || !slices.Equal(exported[name], model[name]) {
+				t.Errorf("%v: %s, frozen %v: as in the base model %v, exported alike %v", settings, name, frozen, slices.Equal(model[name], v), slices.Equal(exported[name], model[name]))
+			}
+		}
+	}
+}
+
+func folderWeights(t *testing.T, dir string) map[string][]float32 {
+	t.Helper()
+	r, err := safetensors.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	out := map[string][]float32{}
+	for _, name := range r.Names() {
+		if out[name], err = r.ReadFloat32(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
 }
 
 // Frozen weights are those of the base model's files: other machines have them from

@@ -3,11 +3,14 @@ package train
 import (
 	"errors"
 	"fmt"
+	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"concord/bucket"
+	"concord/internal/config"
 	"concord/internal/device"
 	"concord/internal/train/traintest"
 )
@@ -123,6 +126,38 @@ func TestInBackwardNonFinite(t *testing.T) {
 			steps(t, other, 1)
 			sameStates(t, "mended", rawStates(t, tr), rawStates(t, other))
 		})
+	}
+}
+
+// The values of one language alone are not finite: groups with a Gram leave it out, those
+// of static weights cannot, and nothing is kept whichever of them comes last.
+func TestInBackwardNonFiniteOverride(t *testing.T) {
+	traintest.RequireAdapter(t)
+	for _, match := range []string{"*layers*", "*embed*"} {
+		file := traintest.UntiedRun(t, map[string]string{"batch": "seq_len = 32"})
+		traintest.WriteFile(t, filepath.Join(filepath.Dir(file), "aa.jsonl"), strings.ReplaceAll(traintest.Examples(0, 0, 18), `" `, `" ~`))
+		cfg := load(t, file, "objective.method=pcgrad", "optim.in_backward=true", "optim.lr=0.01", "schedule.warmup=0")
+		cfg.Objective.Override = []config.Override{{Match: match, Method: config.MethodMean}}
+		tr := open(t, cfg)
+		steps(t, tr, 2)
+		ids, err := tr.corpus.tokenizer.Encode("~", false)
+		if err != nil || len(ids) != 1 {
+			t.Fatal(ids, err)
+		}
+		const name = "model.embed_tokens.weight"
+		v, err := tr.Store.Read(bucket.Weight, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v[int(ids[0])*tr.Arch.Hidden] = float32(math.NaN())
+		if err := tr.Store.Load(bucket.Weight, name, v); err != nil {
+			t.Fatal(err)
+		}
+		before := rawStates(t, tr)
+		if _, err := tr.Step(t.Context()); !errors.Is(err, ErrDiverged) {
+			t.Fatalf("%s: the step says %v", match, err)
+		}
+		sameStates(t, match, rawStates(t, tr), before)
 	}
 }
 

@@ -48,7 +48,7 @@ func (t *Trainer) sameKept(path string) error {
 	defer f.Close()
 	for _, s := range model.ParamSpecs(t.Arch) {
 		saved := string(bucket.Weight) + "/" + s.Name
-		if _, ok := f.Tensor(saved); !ok || !frozen(t.cfg, s) {
+		if _, ok := f.Tensor(saved); !ok || !frozen(t.cfg, s) || t.cfg.Adapted() && !s.Frozen { // or the adapter's own
 			continue
 		}
 		then, err := f.ReadFloat32(saved)

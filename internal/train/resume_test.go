@@ -36,6 +36,7 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 		{"mgda", "layer", 1, []string{"objective.noise.halves=true", "objective.noise.debias=true", "batch.rows=6", "objective.gram=ghost"}},
 		{"graddrop", "tensor", 1, []string{"objective.warmup=1"}},
 		{"pcgrad", "layer", 1, []string{`model.freeze=["*embed*", "*norm*"]`}},
+		{"upgrad", "tensor", 1, []string{"adapter.kind=lora", "adapter.rank=4", "model.base_type=int8", `model.freeze=["*lora_A*"]`}},
 		{"upgrad", "layer", 1, []string{"model.dtype=bf16", "optim.moments=int8", `model.freeze=["*layers.0.mlp*"]`}},
 		{"mean", "tensor", 2, []string{"optim.moments=bf16"}},
 		{"upgrad", "global", 1, []string{"optim.name=adafactor", "model.dtype=bf16", "optim.in_backward=true"}},
