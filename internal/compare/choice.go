@@ -7,7 +7,7 @@ import (
 	"concord/internal/stats"
 )
 
-// choice is the results by configuration, and what validation chose under the tuning
+// choice is the results by configuration, and the choice of validation under the tuning
 // seeds.
 type choice struct {
 	grid    Grid
@@ -67,7 +67,7 @@ func (c *choice) bestOf(eligible func(Config) bool) (best Config, candidates int
 	return best, candidates, ok
 }
 
-// valid is what choices are made by: the mean of the trained languages, or the one that
+// valid is the figure that choices are made by: the mean of the trained languages, or the one that
 // is trained alone.
 func (c *choice) valid(k Config) Spread {
 	return stats.NewSpread(each(c.tuning[k], func(r Result) float64 {

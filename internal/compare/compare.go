@@ -5,7 +5,7 @@
 // The baseline is not plain training but tuned scalarisation, which the
 // literature finds hard to beat (Kurin et al. 2022, arXiv:2201.04122; Xin et al.
 // 2022): learning rates, sampling temperatures and static weights. Learning rate and
-// temperature are tried under every configuration. Whatever is tuned is chosen on one
+// temperature are tried under every configuration. Each tuned setting is chosen on one
 // half of the held-out examples (split.go) and under seeds of its own, and judged on the
 // other half under other seeds, next to a reference that sees the same batches.
 //
@@ -13,7 +13,7 @@
 // (runner.go) makes each an ordinary run folder below OUT/runs and keeps its
 // Result (result.go); families of configurations, statistics and the verdict
 // (report.go, stats.go, verdict.go) become report.json, .md, .csv and .html.
-// OUT/compare.lock.json (lock.go) pins what the runs have in common. A
+// OUT/compare.lock.json (lock.go) pins the settings that the runs have in common. A
 // comparison that was stopped, anywhere, continues where it was, to the same
 // report but for times. Start reading at Run.
 package compare
@@ -32,7 +32,7 @@ import (
 	"concord/internal/train"
 )
 
-// Options are what a comparison is asked for.
+// Options are the things that a comparison is asked for.
 type Options struct {
 	RunFile    string
 	Overrides  []string // of the run file, "section.key=value"
@@ -102,7 +102,7 @@ func prepare(o Options, cfg *config.Config, out string, warn io.Writer) (*runner
 	return r, r.lock.write(out)
 }
 
-// readData checks the data and takes from it what static weights depend on.
+// readData checks the data and takes from it the counts that static weights depend on.
 func (r *runner) readData(cfg *config.Config) error {
 	// the run file's own objective may be none of the comparison's
 	plain := Spec{Config{Method: familyMean, LR: cfg.Optim.LR, Temperature: cfg.Data.Temperature}, cfg.Run.Seed}
@@ -152,7 +152,7 @@ func (r *runner) pin(cfg *config.Config, g Grid) error {
 	return before.sameVersion(train.BuildVersion(), r.out, r.missing())
 }
 
-// ownSettings are the run file's with what every run of a comparison does: it
+// ownSettings are the run file's with those of every run of a comparison: it
 // measures once, at its end, unless -o eval.every asks for more, and keeps no
 // more than the checkpoint it would be resumed from.
 func ownSettings(cfg *config.Config) *config.Config {

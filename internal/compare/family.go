@@ -229,7 +229,7 @@ func meanCurve(runs []Result) []Point {
 	return out
 }
 
-// unmark divides what marked has put together.
+// unmark divides the scores that marked has put together.
 func unmark(base []Score) (valid, test []Score) {
 	for _, s := range base {
 		lang, isTest := strings.CutSuffix(s.Lang, TestSuffix)

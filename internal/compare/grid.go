@@ -9,7 +9,7 @@ import (
 	"concord/moo"
 )
 
-// Grid says what is compared: the product of its lists, as far as it makes
+// Grid is the configurations to compare: the product of its lists, as far as it makes
 // sense (plan.go). It is stored in the comparison's lock and may only grow.
 type Grid struct {
 	Methods      []string         `json:"methods"`            // moo's names; "mean" and "token-mean" are always among them, first
@@ -25,14 +25,14 @@ type Grid struct {
 	Alone        bool             `json:"alone"`              // also each language by itself, at equal tokens
 	FirstSeed    uint64           `json:"first_seed"`         // the run file's
 	TuneSeeds    int              `json:"tune_seeds"`         // seeds that choose: FirstSeed, FirstSeed+1, …
-	Seeds        int              `json:"seeds"`              // seeds that judge what was chosen, after those
+	Seeds        int              `json:"seeds"`              // seeds that judge the choices, after those
 	Margin       float64          `json:"margin"`             // bits per byte below which a difference does not matter
 }
 
 // all stands for every method that needs nothing but a name.
 const all = "all"
 
-// check completes the grid and refuses what cannot be run. lr, temperature and seed are
+// check completes the grid and refuses one that cannot be run. lr, temperature and seed are
 // the run file's. Where no learning rates are given, half and twice the run file's are
 // tried too: a comparison at one rate measures how well the rate fits each method.
 func (g *Grid) check(lr, temperature float64, seed uint64) error {
@@ -113,7 +113,7 @@ func (g *Grid) bounds() error {
 	return nil
 }
 
-// checkData refuses what the run file's way of drawing languages does not go with.
+// checkData refuses a grid that the run file's way of drawing languages excludes.
 func (g *Grid) checkData(cfg *config.Config) error {
 	switch {
 	case g.IID && cfg.Data.Align != "":
@@ -138,7 +138,7 @@ func (g *Grid) options(method string) []string {
 	return out
 }
 
-// needs is what the named method needs.
+// needs is the inputs that the named method needs.
 func needs(method string) (moo.Needs, error) {
 	var names []string
 	for _, info := range moo.Methods() {
@@ -165,7 +165,7 @@ func weighs(method string) bool {
 }
 
 // merge is the smallest grid that holds both: a comparison that goes on may be
-// extended, and what was asked for before is still done. Seeds that chose stay so.
+// extended, and the runs asked for before are still made. Seeds that chose stay so.
 func merge(old, more Grid) Grid {
 	return Grid{
 		Methods: both(old.Methods, more.Methods), Scopes: both(old.Scopes, more.Scopes), Controls: both(old.Controls, more.Controls),

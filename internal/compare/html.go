@@ -11,7 +11,7 @@ import (
 //go:embed report.html.tmpl
 var pageText string
 
-// page is what the template shows.
+// page is the data that the template shows.
 type page struct {
 	*Report
 	Title            string

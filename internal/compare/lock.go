@@ -16,7 +16,7 @@ import (
 	"concord/internal/train"
 )
 
-// lockFile pins, in the comparison's folder, what its runs have in common.
+// lockFile pins, in the comparison's folder, the settings that its runs have in common.
 const lockFile = "compare.lock.json"
 
 // lock is a comparison's lock file.
@@ -29,7 +29,7 @@ type lock struct {
 }
 
 // free are the settings that a comparison sets itself or that change nothing of
-// what comes out.
+// the results.
 var free = []string{"run.name", "run.dir", "objective.method", "objective.scope", "objective.control", "optim.lr", "data.temperature",
 	"log.", "checkpoint."}
 
@@ -45,7 +45,7 @@ func newLock(cfg *config.Config, g Grid) (*lock, error) {
 			l.Settings[v.Key] = v.Value
 		}
 	}
-	b, err := json.Marshal(l.Settings) // so that they compare with what is read back
+	b, err := json.Marshal(l.Settings) // so that they compare with those read back
 	if err != nil {
 		return nil, err
 	}
@@ -78,8 +78,8 @@ func (l *lock) write(dir string) error {
 	return train.DataError(safetensors.WriteFile(filepath.Join(dir, lockFile), append(b, '\n')))
 }
 
-// continues checks that now, what this process would pin, goes on with what l
-// has pinned, and says what has changed if not. Nothing is wrong with another
+// continues checks that now, the lock that this process would write, goes on with the one that l
+// has pinned, and names the change if not. Nothing is wrong with another
 // version of the program as long as no run is missing.
 func (l *lock) continues(now *lock, dir string) error {
 	var changes []string

@@ -42,7 +42,7 @@ func (r *Report) markdown() string {
 	return b.String()
 }
 
-// explain is what the reader of the table needs to know.
+// explain is the text that the reader of the table needs.
 const explain = "Bits per byte on the test half of the held-out examples (lower is better), mean ± standard deviation over the judging " +
 	"seeds. The other half chose, under the tuning seeds. " +
 	"Differences are from the best scalarisation at the same sampling temperature, so that both see the same batches, paired by seed; 95 " +
@@ -129,7 +129,7 @@ func (r *Report) aloneTable() [][]string {
 	return out
 }
 
-// aloneText is what the reader of aloneTable needs to know.
+// aloneText is the text that the reader of aloneTable needs.
 const aloneText = "Bits per byte of each language on its test half, trained by itself for as many tokens of it as the mixture has, and " +
 	"in the mixture under mean; learning rates tuned for both. Above 0 the other languages hurt it. 95 % intervals for all languages together."
 
@@ -149,11 +149,11 @@ func (r *Report) costTable() [][]string {
 	return out
 }
 
-// costs is what the reader of costTable needs to know.
+// costs is the text that the reader of costTable needs.
 const costs = "The median step, and all steps together without evaluation, mean over seeds; the device memory's peak. Conflict is the " +
 	"share of pairs of languages whose gradients have a negative inner product, over all steps and buckets."
 
-// chosen says what was chosen for the family, and from how many.
+// chosen names the choice for the family, and from how many.
 func (r *Report) chosen(f Family) string {
 	s := "lr " + number(f.Chosen.LR)
 	if len(r.Grid.Temperatures) > 1 {

@@ -14,7 +14,7 @@ import (
 	"concord/moo"
 )
 
-// Families whose candidates differ in what is tuned; the others are a method, with its
+// Families whose candidates differ in the tuned setting; the others are a method, with its
 // scope and control.
 const (
 	familyMean  = "mean"                // the mean over the languages' mean losses
@@ -201,7 +201,7 @@ func (g *Grid) tuning(langs []string) []Spec {
 	return g.under(g.configs(langs), g.FirstSeed, g.TuneSeeds)
 }
 
-// judging lists the runs of what was chosen.
+// judging lists the runs of the chosen configurations.
 func (g *Grid) judging(chosen []Config) []Spec {
 	return g.under(chosen, g.FirstSeed+uint64(g.TuneSeeds), g.Seeds)
 }

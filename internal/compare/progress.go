@@ -41,7 +41,7 @@ func (r *runner) total() string {
 func (r *runner) configs() []Config { return r.grid.configs(r.facts.langs) }
 
 // plan lists the runs to be made, as far as it is known: those that choices are made
-// from, and once all of them are there, those of what they have chosen.
+// from, and once all of them are there, those of the configurations that they have chosen.
 func (r *runner) plan() []Spec {
 	out := r.grid.tuning(r.facts.langs)
 	r.settled = false

@@ -23,7 +23,7 @@ type Report struct {
 
 	Planned   int            `json:"runs_planned"` // as far as known
 	Finished  int            `json:"runs_finished"`
-	Tokens    int64          `json:"tokens"`             // of the first run; the others have as many, but for what packing leaves
+	Tokens    int64          `json:"tokens"`             // of the first run; the others have as many, but for the rest that packing leaves
 	Verdict   []string       `json:"verdict"`            // in plain language, from the intervals
 	Problems  []string       `json:"problems,omitempty"` // why runs may not be compared; the verdict is then none
 	Reference string         `json:"reference"`          // the family that gains are measured from
@@ -68,7 +68,7 @@ type Family struct {
 	Curve       []Point      `json:"curve"` // mean over seeds
 }
 
-// Interference is what the mixture does to a trained language: its bits per byte by
+// Interference is the effect of the mixture on a trained language: its bits per byte by
 // itself and in the mixture, at equal tokens of it, the learning rate tuned for each.
 type Interference struct {
 	Lang     string     `json:"lang"`
@@ -106,7 +106,7 @@ type Failed struct {
 	Error string `json:"error"`
 }
 
-// report takes together what has been run so far.
+// report takes together the runs so far.
 func (r *runner) report(command string) (*Report, error) {
 	out := &Report{Command: command, Version: r.lock.Version, CPUs: runtime.NumCPU(), Name: r.base.Run.Name, Grid: r.grid,
 		Settings:  r.lock.Settings,

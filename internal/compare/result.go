@@ -21,14 +21,14 @@ import (
 	"concord/internal/train"
 )
 
-// resultFile is what a comparison keeps of a run, in the run's folder.
+// resultFile is the file that a comparison keeps of a run, in the run's folder.
 const resultFile = "result.json"
 
 // curvePoints is the most points of a loss curve that are kept.
 const curvePoints = 60
 
-// Result is what came of one run. Failed runs have an Error, and of the rest
-// what there was before it.
+// Result is the outcome of one run. Failed runs have an Error, and of the rest
+// the parts that were there before it.
 type Result struct {
 	Spec
 	Slug    string             `json:"slug"`
@@ -97,7 +97,7 @@ type Point struct {
 	Loss report.Float `json:"loss"` // nats per supervised token
 }
 
-// Machine is what a run ran on.
+// Machine is the hardware and system that a run ran on.
 type Machine struct {
 	Device   string `json:"device"`
 	Backend  string `json:"backend"`
@@ -137,7 +137,7 @@ func (r *Result) write(dir string) error {
 	return train.DataError(safetensors.WriteFile(filepath.Join(dir, resultFile), append(b, '\n')))
 }
 
-// newResult reads what the run in dir recorded; failure is why it ended, nil if
+// newResult reads the records of the run in dir; failure is the reason of its end, nil if
 // it is whole. seen are the languages trained on.
 func newResult(s Spec, dir string, seen []string, failure error) (*Result, error) {
 	r := &Result{Spec: s, Slug: s.Slug()}
@@ -171,7 +171,7 @@ func fatal(err error) bool {
 	return errors.As(err, &conf) || errors.As(err, &path)
 }
 
-// read takes from a run's metrics what a comparison needs.
+// read takes from a run's metrics the figures that a comparison needs.
 func (r *Result) read(path string, seen []string) error {
 	b, err := os.ReadFile(path)
 	if err != nil {

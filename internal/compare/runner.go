@@ -37,7 +37,7 @@ type runner struct {
 // dir is the folder of a run.
 func (r *runner) dir(s Spec) string { return filepath.Join(r.out, "runs", s.Slug()) }
 
-// readResults finds what earlier processes have done.
+// readResults finds the runs that earlier processes have made.
 func (r *runner) readResults() error {
 	known := append(r.grid.tuning(r.facts.langs), r.grid.judging(r.configs())...)
 	for _, s := range known {
@@ -58,7 +58,7 @@ func (r *runner) readResults() error {
 
 // all makes the missing runs: the first alone, because weights by difficulty
 // follow from its measurement of the base model, then so many at one time. It
-// returns what stopped it.
+// returns the error that stopped it.
 func (r *runner) all(ctx context.Context) error {
 	r.took = map[bool][]time.Duration{}
 	todo, err := r.todo(r.specs)
@@ -79,7 +79,7 @@ func (r *runner) all(ctx context.Context) error {
 		return err
 	}
 	tuned := len(r.specs)
-	r.specs = r.plan() // now that it is known what the first seeds choose
+	r.specs = r.plan() // now that the choice of the first seeds is known
 	r.foretell()
 	if todo, err = r.todo(r.specs[tuned:]); err != nil {
 		return err
@@ -141,7 +141,7 @@ func first(errs []error) (out error) {
 }
 
 // one makes a run, or continues it, and keeps its result. It returns an error
-// only for what stops the comparison.
+// only for a fault that stops the comparison.
 func (r *runner) one(ctx context.Context, s Spec) error {
 	if ctx.Err() != nil {
 		return r.interrupted()
@@ -193,7 +193,7 @@ func (r *runner) run(ctx context.Context, s Spec, weights map[string]float64) (*
 	if s.Only != "" {
 		s.alone(cfg, r.facts)
 	}
-	if s.Mixing != "" { // as many steps as the others, whatever the draw
+	if s.Mixing != "" { // as many steps as the others, for any draw
 		cfg.Schedule.Steps, cfg.Schedule.Epochs, cfg.Schedule.Tokens = r.facts.steps, 0, 0
 	}
 	cfg.Eval.First = s == r.specs[0]
@@ -266,7 +266,7 @@ func (r *runner) baseline() map[string]float64 {
 	return out
 }
 
-// cleanUp removes of a run that needs no further attempt what takes much room.
+// cleanUp removes the large files of a run that needs no further attempt.
 func (r *runner) cleanUp(res *Result) error {
 	if !res.done() {
 		return nil

@@ -21,7 +21,7 @@ const TestSuffix = ":test"
 // Split divides the held-out examples of every source in two, as files in dir,
 // and returns cfg with these as its data: each language's held-out examples are
 // the validation half, and a further evaluation-only source with TestSuffix has
-// the test half (eval.rows bounds each half). What is trained on stays the same,
+// the test half (eval.rows bounds each half). The training documents stay the same,
 // in the same order. warn is told of held-out documents that are also trained
 // on.
 func Split(cfg *config.Config, dir string, warn io.Writer) (*config.Config, error) {
@@ -59,7 +59,8 @@ func Split(cfg *config.Config, dir string, warn io.Writer) (*config.Config, erro
 		}
 	}
 	if len(tests) == 0 {
-		return nil, &config.Error{Where: cfg.Where("data.source"), Msg: "no source has held-out examples: there is nothing to compare by", Fix: `holdout = 0.1  # in [[data.source]]`}
+		return nil, &config.Error{Where: cfg.Where("data.source"), Msg: "no source has held-out examples: there is nothing to compare by",
+			Fix: `holdout = 0.1  # in [[data.source]]`}
 	}
 	out.Data.Source = append(out.Data.Source, tests...)
 	return &out, nil
@@ -139,12 +140,12 @@ func create(path string) (*pending, error) {
 // commit puts the file in its place.
 func (p *pending) commit() error {
 	if err := errors.Join(p.Sync(), p.Chmod(0o644), p.Close()); err != nil {
-		return err // a full disk, say: what was cut short does not take the name
+		return err // a full disk, say: a file that was cut short does not take the name
 	}
 	return os.Rename(p.Name(), p.path)
 }
 
-// discard removes what was not committed.
+// discard removes a file that was not committed.
 func (p *pending) discard() {
 	p.Close()
 	os.Remove(p.Name())

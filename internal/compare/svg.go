@@ -53,10 +53,12 @@ func (s scale) at(v float64) float64 { return s.from + (s.to-s.from)*(v-s.lo)/(s
 func forestSVG(rows []Family, of func(Family) Difference, s scale, ref string) string {
 	var b strings.Builder
 	height := forestRow*len(rows) + 44
-	fmt.Fprintf(&b, `<svg class="forest" viewBox="0 0 %d %d" role="img" aria-label="differences from %s">`, forestWidth, height, html.EscapeString(ref))
+	fmt.Fprintf(&b, `<svg class="forest" viewBox="0 0 %d %d" role="img" aria-label="differences from %s">`, forestWidth, height,
+		html.EscapeString(ref))
 	bottom := float64(forestRow*len(rows) + 8)
 	for _, t := range ticks(s.lo, s.hi) {
-		fmt.Fprintf(&b, `<line class="grid" x1="%.1f" x2="%.1f" y1="4" y2="%.1f"/><text class="tick" x="%.1f" y="%.1f">%s</text>`, s.at(t), s.at(t), bottom, s.at(t), bottom+14, tickText(t))
+		fmt.Fprintf(&b, `<line class="grid" x1="%.1f" x2="%.1f" y1="4" y2="%.1f"/><text class="tick" x="%.1f" y="%.1f">%s</text>`, s.at(t),
+			s.at(t), bottom, s.at(t), bottom+14, tickText(t))
 	}
 	fmt.Fprintf(&b, `<line class="zero" x1="%.1f" x2="%.1f" y1="4" y2="%.1f"/>`, s.at(0), s.at(0), bottom)
 	for i, f := range rows {
@@ -72,9 +74,11 @@ func forestSVG(rows []Family, of func(Family) Difference, s scale, ref string) s
 		if !math.IsNaN(float64(d.Lo)) {
 			fmt.Fprintf(&b, `<line class="bar %s" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>`, class, s.at(float64(d.Lo)), s.at(float64(d.Hi)), y, y)
 		}
-		fmt.Fprintf(&b, `<circle class="dot %s" cx="%.1f" cy="%.1f" r="4.5"><title>%s %s</title></circle>`, class, s.at(float64(d.Mean)), y, html.EscapeString(f.Name), d)
+		fmt.Fprintf(&b, `<circle class="dot %s" cx="%.1f" cy="%.1f" r="4.5"><title>%s %s</title></circle>`, class, s.at(float64(d.Mean)), y,
+			html.EscapeString(f.Name), d)
 	}
-	fmt.Fprintf(&b, `<text class="tick" x="%.1f" y="%.1f">Δ bits per byte from %s, trained languages: left is better</text></svg>`, (s.from+s.to)/2, bottom+30, html.EscapeString(ref))
+	fmt.Fprintf(&b, `<text class="tick" x="%.1f" y="%.1f">Δ bits per byte from %s, trained languages: left is better</text></svg>`,
+		(s.from+s.to)/2, bottom+30, html.EscapeString(ref))
 	return b.String()
 }
 
@@ -144,7 +148,7 @@ func (r *Report) curves() []curvePanel {
 	return out
 }
 
-// polyline draws a curve; what is not a number breaks it.
+// polyline draws a curve; a value that is not a number breaks it.
 func polyline(class string, curve []Point, x, y scale) string {
 	var b strings.Builder
 	begun := false

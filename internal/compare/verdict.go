@@ -20,7 +20,7 @@ const fewestSeeds = 3
 // as equivalent.
 const defaultMargin = 5e-3
 
-// problems are what makes runs that have finished not comparable: other numbers
+// problems are the differences that make finished runs not comparable: other numbers
 // of tokens, other initial weights, another order of the batches, other devices.
 func problems(runs []Result) []string {
 	var out []string
@@ -75,8 +75,8 @@ func differ(a, b Result) string {
 	return ""
 }
 
-// judge says in plain language what the intervals allow to say. A gain is a gain
-// over what was tuned: against untuned training alone nothing is claimed.
+// judge says in plain language as much as the intervals allow. A gain is a gain
+// over the tuned reference: against untuned training alone nothing is claimed.
 func (r *Report) judge() (out []string) {
 	if n := r.Planned - r.Finished - len(r.Failures); n > 0 {
 		out = append(out, fmt.Sprintf("Not finished: %d of %d runs are missing. What follows may change.", n, r.Planned))
@@ -155,7 +155,7 @@ func (r *Report) sentences(what string, families []Family, of func(Family) Diffe
 		what, count(len(families), "comparison")))
 }
 
-// equalLoss says what of a gain on unseen languages is left at equal loss on the trained.
+// equalLoss says how much of a gain on unseen languages is left at equal loss on the trained.
 func equalLoss(f Family) string {
 	if f.AtEqualLoss.N == 0 {
 		return "; how much of it comes from learning the trained languages less is not known (no learning rate of mean comes to the same loss)"
@@ -191,7 +191,7 @@ func (r *Report) interference() (out []string) {
 	return out
 }
 
-// cautions are what a reader should know of the choices.
+// cautions are the limits of the choices that a reader should know.
 func (r *Report) cautions() (out []string) {
 	var edge []string
 	least, most := math.MaxInt, 0
@@ -211,7 +211,7 @@ func (r *Report) cautions() (out []string) {
 	return out
 }
 
-// price is what the family costs next to the reference.
+// price is the cost of the family next to the reference.
 func (r *Report) price(f Family) string {
 	ref := r.family(r.Reference)
 	return fmt.Sprintf("%s× its time a step and %s× its memory", decimal(f.StepSeconds/ref.StepSeconds, 2),

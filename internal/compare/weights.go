@@ -79,7 +79,7 @@ func (r Rule) String() string {
 	return "uniform"
 }
 
-// facts are what rules depend on, by language.
+// facts are the counts that rules depend on, by language.
 type facts struct {
 	langs  []string           // trained on
 	tokens map[string]int     // of training data

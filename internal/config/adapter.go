@@ -20,13 +20,14 @@ func (c *Config) KeepsBase() bool {
 	return c.Adapted() || c.Model.BaseType != "" || len(c.Model.Freeze) > 0 && c.Model.Init != "random"
 }
 
-// baseType refuses a type for what is not trained where everything is, and a file's
+// baseType refuses a type for frozen weights where everything is trained, and a file's
 // where there is none.
 func (c *Config) baseType() error {
 	if c.Model.BaseType == BaseGGUF {
 		switch {
 		case !strings.EqualFold(filepath.Ext(c.Model.Path), ".gguf"):
-			return c.fail("model.base_type", `path = "model.gguf"; or base_type = "int8"`, "%q is for a model.path that is a GGUF file, and %q is none", BaseGGUF, c.Model.Path)
+			return c.fail("model.base_type", `path = "model.gguf"; or base_type = "int8"`,
+				"%q is for a model.path that is a GGUF file, and %q is none", BaseGGUF, c.Model.Path)
 		case c.Model.Init == InitRandom:
 			return c.fail("model.base_type", `base_type = "int8"`, "%q is for the weights of the file, and model.init is \"random\"", BaseGGUF)
 		}
@@ -72,7 +73,8 @@ func (c *Config) adapterFrom() error {
 	}
 	dir := c.Resolve(c.Adapter.From)
 	if _, err := os.Stat(filepath.Join(dir, "adapter_config.json")); err != nil && !c.restored {
-		return c.fail("adapter.from", "from = the folder with adapter_config.json and adapter_model.safetensors", "%s is no PEFT adapter: it has no adapter_config.json%s", dir, pathHint(c.Adapter.From))
+		return c.fail("adapter.from", "from = the folder with adapter_config.json and adapter_model.safetensors",
+			"%s is no PEFT adapter: it has no adapter_config.json%s", dir, pathHint(c.Adapter.From))
 	}
 	return nil
 }

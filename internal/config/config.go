@@ -1,6 +1,6 @@
 // Package config reads a run file: TOML, strictly. An unknown key, a wrong
-// type, a missing value or a value out of range is an *Error that says what,
-// where (file:line) and which line fixes it. It knows nothing of what the
+// type, a missing value or a value out of range is an *Error that names the fault,
+// the place (file:line) and the line that fixes it. It knows nothing of the work that the
 // values do; start reading at Config and Load.
 package config
 
@@ -47,9 +47,11 @@ type Model struct {
 	Path string `toml:"path" eg:"../base"`
 	// Element type of the tuned model's weights; "" is the base model's.
 	SaveDtype DType `toml:"save_dtype" one:",bf16,f16,f32" eg:"bf16"`
-	// Element type of the matrices that are trained; "" is f32. bf16 is rounded up or down by chance in every update, so that small ones are not lost.
+	// Element type of the matrices that are trained; "" is f32. bf16 is rounded up or down by chance in every update, so that
+	// small ones are not lost.
 	Dtype DType `toml:"dtype" one:",f32,bf16" eg:"bf16"`
-	// Element type of the matrices that are not trained, decoded as products load them; "" is dtype's. With nf4 embeddings and head are int8; with gguf each lies as in the GGUF file of model.path.
+	// Element type of the matrices that are not trained, decoded as products load them; "" is dtype's. With nf4 embeddings and
+	// head are int8; with gguf each lies as in the GGUF file of model.path.
 	BaseType BaseType `toml:"base_type" one:",bf16,f16,int8,nf4,gguf" eg:"int8"`
 	// "random" draws the weights anew from the seed; of the folder only config.json and tokenizer.json are used.
 	Init Init `toml:"init" one:"pretrained,random" eg:"random"`
@@ -67,17 +69,17 @@ type Adapter struct {
 	Alpha float64 `toml:"alpha" eg:"16"`
 	// The modules that are adapted, by the ends of their names, as in PEFT's target_modules; "all-linear" is all of the layers'.
 	Targets Names `toml:"targets" eg:"q_proj"`
-	// Modules that are trained whole, as in PEFT's modules_to_save: embeddings, head. Tied ones are one, whichever is named.
+	// Modules that are trained whole, as in PEFT's modules_to_save: embeddings, head. Tied ones are one, by either name.
 	Save Names `toml:"save" eg:"embed_tokens"`
 	// Starts from the PEFT adapter in this folder, relative to the run file; all other settings are then its own.
 	From string `toml:"from" eg:"../adapter"`
 }
 
-// Data says what to train and evaluate on.
+// Data is the texts to train and evaluate on.
 type Data struct {
 	// Longest example in tokens; 0 is batch.seq_len, the most that fits.
 	MaxLen int `toml:"max_len" eg:"512"`
-	// What becomes of documents longer than max_len; "auto" splits text and drops what has a prompt.
+	// The treatment of documents longer than max_len; "auto" splits text and drops documents that have a prompt.
 	Overlong Overlong `toml:"overlong" one:"auto,drop,truncate,split,error" eg:"split"`
 	// Renders conversations: "" is the model's own chat template, "chatml", or a file, relative to the run file.
 	Template string `toml:"template" eg:"chatml"`
@@ -103,12 +105,12 @@ type Source struct {
 	Format Format `toml:"format" one:",jsonl,json,csv,tsv,parquet,text,lines" eg:"lines"`
 	// Files of held-out examples, written as path is.
 	Heldout Paths `toml:"heldout" eg:"data/sw.heldout.jsonl"`
-	// What to hold out of path, in place of heldout: below 1 a share, from 1 on a number of documents. Equal keys, texts or prompts
+	// The part of path to hold out, in place of heldout: below 1 a share, from 1 on a number of documents. Equal keys, texts or prompts
 	// stay together, so it may be a few more; which ones follows from their text.
 	Holdout float64 `toml:"holdout" eg:"0.05"`
 	// False: the language is only measured (an unseen language), all of path and heldout.
 	Train bool `toml:"train" eg:"false"`
-	// What is learnt where there is a prompt: the completion ("" too), or all.
+	// The part that is learnt where there is a prompt: the completion ("" too), or all.
 	TrainOn TrainOn `toml:"train_on" one:",completion,all" eg:"all"`
 	// Our name of a column → the file's. Ours are text; prompt, completion; messages; conversations (ShareGPT); instruction, input,
 	// output (Alpaca); instruction, context, response (Dolly); inputs, targets (Aya); system, tools, history.
@@ -119,7 +121,7 @@ type Source struct {
 	LangColumn string `toml:"lang_column" eg:"language_code"`
 	// The languages that are read of lang_column; none: all.
 	Langs []string `toml:"langs" eg:"swa,yor"`
-	// The column that names each example, the same in all translations: for data.align = "key", and what has one key is held out together.
+	// The column that names each example, the same in all translations: for data.align = "key". Examples of one key are held out together.
 	Key string `toml:"key" eg:"id"`
 }
 
@@ -139,7 +141,7 @@ type Batch struct {
 type Objective struct {
 	// How the languages' gradients become one: see concord moo methods.
 	Method Method `toml:"method" eg:"pcgrad"`
-	// What is resolved together: each "tensor", each "layer", buckets of a size such as "16MB", or "global": all at once.
+	// The parameters that are resolved together: each "tensor", each "layer", buckets of a size such as "16MB", or "global": all at once.
 	Scope Scope `toml:"scope" eg:"16MB"`
 	// The method's hyper-parameters; concord moo methods lists them.
 	Options map[string]any `toml:"options" eg:"{c = 0.4}"`
@@ -191,9 +193,9 @@ type Override struct {
 	Options map[string]any `toml:"options" eg:"{c = 0.4}"`
 }
 
-// Probe measures what single steps did to every language's loss.
+// Probe measures the effect of single steps on every language's loss.
 type Probe struct {
-	// Steps between probes of what a step did to every language's loss; 0: never.
+	// Steps between probes of a step's effect on every language's loss; 0: never.
 	Every int `toml:"every" range:"0,1e12" eg:"50"`
 }
 
@@ -213,7 +215,8 @@ type Optim struct {
 	Clip float64 `toml:"clip" range:"0,1e9" eg:"1.0"`
 	// How both moments lie in memory; "" is f32, 4 bytes each. bf16 takes 2 and int8 1.02: see docs/memory.md.
 	Moments Moments `toml:"moments" one:",f32,bf16,int8" eg:"int8"`
-	// Applies each group's gradient as soon as it is resolved, so that no whole gradient exists: 4 bytes less. It is clipped by the last step's norm.
+	// Applies each group's gradient as soon as it is resolved, so that no whole gradient exists: 4 bytes less. It is clipped by
+	// the last step's norm.
 	InBackward bool `toml:"in_backward" eg:"true"`
 }
 
@@ -255,7 +258,7 @@ type Eval struct {
 	Last bool `toml:"last" eg:"true"`
 }
 
-// Checkpoint says when to save and what to keep.
+// Checkpoint says when to save and how many to keep.
 type Checkpoint struct {
 	// Steps between checkpoints; 0: only at the end and on Ctrl-C.
 	Every int `toml:"every" range:"0,1e12" eg:"100"`
@@ -279,7 +282,7 @@ type Device struct {
 	Adapter string `toml:"adapter" eg:"radeon"`
 	// Graphics interface; "" is the best of the system.
 	Backend Backend `toml:"backend" one:",vulkan,metal,dx12" eg:"vulkan"`
-	// Most device memory; "" is most of what there is, see concord doctor.
+	// Most device memory; "" is most of the device's, see concord doctor.
 	Memory Size `toml:"memory" eg:"6GB"`
 	// Measure which matrix kernels are fastest here, once; false takes the usual ones.
 	Autotune bool `toml:"autotune" eg:"true"`
@@ -295,7 +298,8 @@ type Device struct {
 type Memory struct {
 	// Keeps of each layer only its input and computes the rest again in the backward pass: a third more time, the least activations.
 	Checkpointing bool `toml:"checkpointing" eg:"true"`
-	// "auto" chooses what the step needs to fit the device, when the run starts: checkpointing, a shorter logits_chunk, gram = "ghost", and
+	// "auto" chooses the settings that fit the step to the device, when the run starts: checkpointing, a shorter logits_chunk,
+	// gram = "ghost", and
 	// micro-batches of the same batch. Keys that the run file has stay. The choice is said, and a resume keeps it.
 	Fit Fit `toml:"fit" one:"off,auto" eg:"auto"`
 }
@@ -383,7 +387,8 @@ func Default() *Config {
 		Log:        Log{Every: 10},
 		Memory:     Memory{Fit: FitOff},
 		Device:     Device{Autotune: true, ReadTimeout: 120},
-		Cluster: Cluster{Workers: 1, Resolve: ResolveExact, Sync: SyncGradients, OuterLR: 0.7, OuterMoment: 0.5, Shares: SharesSpeed, Deadline: true,
+		Cluster: Cluster{Workers: 1, Resolve: ResolveExact, Sync: SyncGradients, OuterLR: 0.7, OuterMoment: 0.5, Shares: SharesSpeed,
+			Deadline:   true,
 			CheckEvery: 100, Silence: 3, JoinHours: 24},
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// Scope is what is resolved together: n > 0 is buckets of n MB, 0 is none given.
+// Scope is the group of parameters that is resolved together: n > 0 is buckets of n MB, 0 is none given.
 type Scope int32
 
 // The scopes that have a name.
@@ -33,13 +33,13 @@ func ParseScope(text string) (Scope, error) {
 	return 0, fmt.Errorf(`unknown scope %q: valid are "tensor", "layer", "<n>MB" (such as "25MB") and "global"`, text)
 }
 
-// UnmarshalText reads what ParseScope reads.
+// UnmarshalText reads the text that ParseScope reads.
 func (s *Scope) UnmarshalText(text []byte) (err error) {
 	*s, err = ParseScope(string(text))
 	return err
 }
 
-// MarshalText writes what UnmarshalText reads.
+// MarshalText writes the text that UnmarshalText reads.
 func (s Scope) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 func (s Scope) String() string {
@@ -72,10 +72,10 @@ const (
 	InitRandom     Init = "random"
 )
 
-// Overlong is what becomes of documents that are longer than an example may be.
+// Overlong is the treatment of documents that are longer than an example may be.
 type Overlong string
 
-// What becomes of them.
+// The treatments.
 const (
 	OverlongAuto     Overlong = "auto"
 	OverlongDrop     Overlong = "drop"
@@ -84,7 +84,7 @@ const (
 	OverlongError    Overlong = "error"
 )
 
-// Fit says who makes a step fit the device.
+// Fit says whether the program or the user makes a step fit the device.
 type Fit string
 
 // Nobody, or the start of the run.
@@ -223,7 +223,7 @@ const (
 	ResolveLocal Resolve = "local"
 )
 
-// Sync is what machines send each other.
+// Sync is the kind of data that machines send each other.
 type Sync string
 
 // The ways.

@@ -34,7 +34,8 @@ func (e *Error) Error() string {
 func Load(path string, overrides []string) (*Config, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, &Error{Where: path, Msg: "cannot read the run file: " + reason(err), Fix: "give the path of a TOML run file, e.g. examples/names8/run.toml"}
+		return nil, &Error{Where: path, Msg: "cannot read the run file: " + reason(err),
+			Fix: "give the path of a TOML run file, e.g. examples/names8/run.toml"}
 	}
 	return Parse(path, string(b), overrides)
 }
@@ -74,7 +75,8 @@ func (c *Config) sourceDefaults(path string, places map[string]int) error {
 	for i := range c.Data.Source {
 		key := fmt.Sprintf("data.source.%d", i)
 		if _, ok := places[key]; !ok {
-			return &Error{Where: fmt.Sprintf("%s:%d", path, max(lineOf(places, "data.source"), lineOf(places, "data"))), Msg: "sources are written one table each", Fix: "[[data.source]]\n       lang = \"sw\"\n       path = \"data/sw.jsonl\""}
+			return &Error{Where: fmt.Sprintf("%s:%d", path, max(lineOf(places, "data.source"), lineOf(places, "data"))),
+				Msg: "sources are written one table each", Fix: "[[data.source]]\n       lang = \"sw\"\n       path = \"data/sw.jsonl\""}
 		}
 		if _, ok := places[key+".train"]; !ok {
 			c.Data.Source[i].Train = true
@@ -107,10 +109,12 @@ func (c *Config) override(o string) error {
 		return &Error{Where: where, Msg: "is not of the form section.key=value", Fix: "-o optim.lr=1e-4"}
 	}
 	if strings.HasPrefix(key, "objective.override") {
-		return &Error{Where: where, Msg: "overrides of the method are a list and cannot be set one by one", Fix: "edit the [[objective.override]] tables of the run file"}
+		return &Error{Where: where, Msg: "overrides of the method are a list and cannot be set one by one",
+			Fix: "edit the [[objective.override]] tables of the run file"}
 	}
 	if strings.HasPrefix(key, "data.source") {
-		return &Error{Where: where, Msg: "sources are a list and cannot be overridden one by one", Fix: "edit the [[data.source]] tables of the run file"}
+		return &Error{Where: where, Msg: "sources are a list and cannot be overridden one by one",
+			Fix: "edit the [[data.source]] tables of the run file"}
 	}
 	if strings.ContainsAny(value, "\n") {
 		return &Error{Where: where, Msg: "the value spans lines"}
@@ -157,7 +161,8 @@ func unknownKeys(path string, places map[string]int, md toml.MetaData) error {
 // freeKey says that the last part of key is the user's: a language, or an option
 // of a method.
 func freeKey(key string) bool {
-	for _, p := range []string{"objective.options.", "objective.weights.", "objective.preferences.", "objective.override.options.", "data.source.columns.", "data.source.roles."} {
+	for _, p := range []string{"objective.options.", "objective.weights.", "objective.preferences.", "objective.override.options.",
+		"data.source.columns.", "data.source.roles."} {
 		if strings.HasPrefix(key, p) {
 			return true
 		}
@@ -165,7 +170,7 @@ func freeKey(key string) bool {
 	return false
 }
 
-// lineOf finds key in places, in whichever element of an array of tables.
+// lineOf finds key in places, in any element of an array of tables.
 func lineOf(places map[string]int, key string) int {
 	if l, ok := places[key]; ok {
 		return l
@@ -253,7 +258,8 @@ func typeMessage(err error) string {
 		if j := strings.Index(msg, "(last key "); j >= 0 {
 			fmt.Sscanf(msg[j:], "(last key %q)", &key)
 		}
-		r := strings.NewReplacer("TOML value has type ", "the value is a ", "destination has type ", "this key takes a ", "float64", "float", "uint64", "non-negative integer", "; ", ", ")
+		r := strings.NewReplacer("TOML value has type ", "the value is a ", "destination has type ", "this key takes a ", "float64", "float",
+			"uint64", "non-negative integer", "; ", ", ")
 		return fmt.Sprintf("wrong type for %q: %s", key, r.Replace(rest))
 	}
 	return msg
@@ -300,7 +306,8 @@ func (c *Config) Override(overrides, allowed []string) error {
 			return key == a || strings.HasSuffix(a, ".") && strings.HasPrefix(key, a)
 		})
 		if !ok {
-			return &Error{Where: "-o " + o, Msg: key + " cannot change in the middle of a run", Fix: "allowed here: " + strings.Join(allowed, ", ") + "; start a new run for the rest"}
+			return &Error{Where: "-o " + o, Msg: key + " cannot change in the middle of a run",
+				Fix: "allowed here: " + strings.Join(allowed, ", ") + "; start a new run for the rest"}
 		}
 		if err := c.override(o); err != nil {
 			return err

@@ -85,7 +85,8 @@ func suggest[T any](key string, known map[string]T) string {
 	}
 	slices.Sort(names)
 	if section == "objective" && !closeTo(name, names) {
-		return fmt.Sprintf("a method's own option goes below: %s in [objective.options] (concord moo methods lists them); languages' weights go in [objective.weights]", name)
+		return fmt.Sprintf("a method's own option goes below: %s in [objective.options] (concord moo methods lists them); "+
+			"languages' weights go in [objective.weights]", name)
 	}
 	for _, k := range names {
 		if strings.EqualFold(k, key) {

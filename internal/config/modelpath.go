@@ -17,7 +17,7 @@ var weightFiles = []string{"model.safetensors", "model.safetensors.index.json"}
 
 // modelPath checks that model.path is a GGUF file, or a Hugging Face folder with
 // configuration, tokenizer and (unless the weights are random, or those of a run that
-// goes on) safetensors weights. What is there instead is said by what it is, with the
+// goes on) safetensors weights. Another kind of file or folder there is named, with the
 // line that helps.
 func (c *Config) modelPath() error {
 	if c.Model.Path == "" {
@@ -137,16 +137,20 @@ func noConfig(dir string, has func(string) bool) (msg, fix string) {
 		return dir + " is a PEFT adapter, not a whole model" + adapterBase(dir) + ": give its base model here",
 			fmt.Sprintf(`path = the base model's folder; to train the adapter on: from = %q in [adapter]`, filepath.ToSlash(dir))
 	case has("adapters.safetensors"):
-		return dir + " is an adapter of mlx-lm, not a whole model", "mlx_lm.fuse --model BASE --adapter-path " + dir + ` --save-path merged; then path = "merged"`
+		return dir + " is an adapter of mlx-lm, not a whole model", "mlx_lm.fuse --model BASE --adapter-path " + dir +
+			` --save-path merged; then path = "merged"`
 	case has("run.lock.json"):
-		return dir + " is the folder of a run: its tuned model lies in it", fmt.Sprintf("path = %q", filepath.ToSlash(filepath.Join(dir, "model")))
+		return dir + " is the folder of a run: its tuned model lies in it", fmt.Sprintf("path = %q",
+			filepath.ToSlash(filepath.Join(dir, "model")))
 	case len(below) > 0:
 		return dir + " has no config.json; a folder in it has", fmt.Sprintf("path = %q", filepath.ToSlash(filepath.Dir(below[0])))
 	case len(glob(dir, "*.gguf")) > 0:
 		file := glob(dir, "*.gguf")[0]
-		return fmt.Sprintf("%s has no config.json, only a GGUF file (%s)", dir, filepath.Base(file)), fmt.Sprintf("path = %q", filepath.ToSlash(file))
+		return fmt.Sprintf("%s has no config.json, only a GGUF file (%s)", dir, filepath.Base(file)), fmt.Sprintf("path = %q",
+			filepath.ToSlash(file))
 	case len(glob(dir, "consolidated*")) > 0:
-		return dir + " has no config.json: it is a model in its maker's own form (consolidated…), not the Hugging Face form", "download the version with config.json and model.safetensors"
+		return dir + " has no config.json: it is a model in its maker's own form (consolidated…), not the Hugging Face form",
+			"download the version with config.json and model.safetensors"
 	}
 	return dir + " has no config.json: it is no Hugging Face model", "path = the folder with config.json, model.safetensors and tokenizer.json"
 }
@@ -171,19 +175,22 @@ func noWeights(dir string, has func(string) bool) (msg, fix string) {
 	case len(partial) > 0:
 		return fmt.Sprintf("%s is downloaded in part (%s)", dir, filepath.Base(partial[0])), "finish the download"
 	case has("pytorch_model.bin") || has("pytorch_model.bin.index.json"):
-		return dir + " has its weights as PyTorch pickles only (pytorch_model.bin), which can run code when they are opened and are not read", pickleFix(dir)
+		return dir + " has its weights as PyTorch pickles only (pytorch_model.bin), which can run code when they are opened and are not read",
+			pickleFix(dir)
 	case len(other) > 0:
 		return fmt.Sprintf("%s has neither %s, but %s", dir, strings.Join(weightFiles, " nor "), filepath.Base(other[0])),
 			"rename a single file to model.safetensors; of several, the index is missing: download it too"
 	case has("tf_model.h5") || has("flax_model.msgpack"):
 		return dir + " has weights for TensorFlow or JAX only", "download model.safetensors too"
 	}
-	return fmt.Sprintf("%s has no weights (%s)", dir, strings.Join(weightFiles, " or ")), `download them too; or init = "random"  # in [model], to train from nothing`
+	return fmt.Sprintf("%s has no weights (%s)", dir, strings.Join(weightFiles, " or ")),
+		`download them too; or init = "random"  # in [model], to train from nothing`
 }
 
 // pickleFix is the command that turns a folder's pickles into safetensors.
 func pickleFix(dir string) string {
-	return fmt.Sprintf(`python -c "from transformers import AutoModelForCausalLM as M; M.from_pretrained('%s').save_pretrained('%s', safe_serialization=True)"`, dir, dir)
+	return fmt.Sprintf(`python -c "from transformers import AutoModelForCausalLM as M; `+
+		`M.from_pretrained('%s').save_pretrained('%s', safe_serialization=True)"`, dir, dir)
 }
 
 // noTokenizer explains a folder without tokenizer.json.

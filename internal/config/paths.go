@@ -17,7 +17,8 @@ type pathKey struct {
 
 // pathKeys are the settings that are paths.
 func (c *Config) pathKeys() []pathKey {
-	keys := []pathKey{{"run.dir", &c.Run.Dir}, {"model.path", &c.Model.Path}, {"device.cache_dir", &c.Device.CacheDir}, {"adapter.from", &c.Adapter.From}}
+	keys := []pathKey{{"run.dir", &c.Run.Dir}, {"model.path", &c.Model.Path}, {"device.cache_dir", &c.Device.CacheDir},
+		{"adapter.from", &c.Adapter.From}}
 	for i := range c.Data.Source {
 		s := &c.Data.Source[i]
 		for j := range s.Path {
@@ -47,7 +48,7 @@ func (c *Config) expandPaths() error {
 	return nil
 }
 
-// paths refuses what cannot be meant as a path: escapes of TOML that a path of
+// paths refuses text that cannot be meant as a path: escapes of TOML that a path of
 // Windows holds by chance, and forms that only a shell expands.
 func (c *Config) paths() error {
 	for _, k := range c.pathKeys() {
@@ -63,7 +64,8 @@ func (c *Config) paths() error {
 			return c.fail(key, name+" = the whole path", "%q: only ~/ is expanded, not another user's %s", *p, first)
 		case strings.HasPrefix(first, "$"), len(first) > 2 && strings.HasPrefix(first, "%") && strings.HasSuffix(first, "%"):
 			return c.fail(key, name+` = "~/…" or the whole path`, "%q: variables such as %s are not expanded in a run file", *p, first)
-		case strings.HasPrefix(*p, "file://"), strings.HasPrefix(*p, "http://"), strings.HasPrefix(*p, "https://"), strings.HasPrefix(*p, "s3://"), strings.HasPrefix(*p, "hf://"):
+		case strings.HasPrefix(*p, "file://"), strings.HasPrefix(*p, "http://"), strings.HasPrefix(*p, "https://"),
+			strings.HasPrefix(*p, "s3://"), strings.HasPrefix(*p, "hf://"):
 			return c.fail(key, name+" = a path on this machine", "%q is a URL: nothing is downloaded; fetch it first", *p)
 		}
 	}

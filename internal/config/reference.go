@@ -40,7 +40,8 @@ func section(key string) string {
 func Keys() []Key {
 	var out []Key
 	eachField(reflect.ValueOf(*Default()), "", func(key string, f reflect.StructField, v reflect.Value) {
-		out = append(out, Key{Name: key, Type: typeName(f.Type), Default: defaultOf(key, v), Allowed: allowed(f), Meaning: meanings[key], Example: last(key) + " = " + example(f)})
+		out = append(out, Key{Name: key, Type: typeName(f.Type), Default: defaultOf(key, v), Allowed: allowed(f), Meaning: meanings[key],
+			Example: last(key) + " = " + example(f)})
 	})
 	return out
 }
@@ -183,7 +184,8 @@ func (c *Config) checkTags() error {
 	var first error
 	check := func(prefix string, v reflect.Value) {
 		eachField(v, prefix, func(key string, f reflect.StructField, v reflect.Value) {
-			if first == nil && !strings.HasPrefix(key, "data.source.") && !strings.HasPrefix(key, "objective.override.") || prefix != "" && first == nil {
+			if first == nil && !strings.HasPrefix(key, "data.source.") && !strings.HasPrefix(key, "objective.override.") ||
+				prefix != "" && first == nil {
 				first = c.checkField(key, f, v)
 			}
 		})

@@ -44,7 +44,7 @@ func (s *Size) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// MarshalText writes what UnmarshalText reads.
+// MarshalText writes the text that UnmarshalText reads.
 func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // String is the size in the largest unit that it is a whole number of.

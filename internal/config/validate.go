@@ -110,13 +110,14 @@ func (c *Config) maxRepeat() error {
 	return nil
 }
 
-// align refuses what aligned languages cannot be together with.
+// align refuses the settings that aligned languages exclude.
 func (c *Config) align() error {
 	d := c.Data
 	for i, s := range d.Source {
 		switch key := fmt.Sprintf("data.source.%d.key", i); {
 		case d.Align == AlignKey && s.Train && s.Key == "":
-			return c.fail(key, `key = "id"  # the column that names each example`, "data.align = \"key\" needs the key of every language that is trained on")
+			return c.fail(key, `key = "id"  # the column that names each example`,
+				"data.align = \"key\" needs the key of every language that is trained on")
 		case d.Align == AlignLine && s.Key != "":
 			return c.fail(key, "align = \"key\"  # in [data]; or remove the key", "data.align = \"line\" takes the lines as keys, not a column")
 		}
@@ -124,9 +125,11 @@ func (c *Config) align() error {
 	switch {
 	case d.Align == "":
 	case d.Temperature != 1:
-		return c.fail("data.temperature", "temperature = 1.0, or align = \"\"", "aligned languages are all read alike: a temperature has no part in it")
+		return c.fail("data.temperature", "temperature = 1.0, or align = \"\"",
+			"aligned languages are all read alike: a temperature has no part in it")
 	case d.Mixing == MixingIID:
-		return c.fail("data.mixing", "mixing = \"stratified\", or align = \"\"", "aligned languages are in every step together, and \"iid\" is the opposite")
+		return c.fail("data.mixing", "mixing = \"stratified\", or align = \"\"",
+			"aligned languages are in every step together, and \"iid\" is the opposite")
 	}
 	return nil
 }
@@ -158,7 +161,8 @@ func (c *Config) length() error {
 			n++
 		}
 	}
-	for key, zero := range map[string]bool{"schedule.steps": s.Steps == 0, "schedule.epochs": s.Epochs == 0, "schedule.tokens": s.Tokens == 0} {
+	for key, zero := range map[string]bool{"schedule.steps": s.Steps == 0, "schedule.epochs": s.Epochs == 0,
+		"schedule.tokens": s.Tokens == 0} {
 		if _, given := c.origins[key]; given && zero && n == 0 {
 			return c.fail(key, "steps = 200  # in [schedule]", "a run of length 0")
 		}
@@ -194,12 +198,13 @@ func (c *Config) cluster() error {
 		return err
 	}
 	if c.Sharded() && c.Objective.Metric == MetricAdam {
-		return c.fail("cluster.sync", `sync = "gradients"`, `with sync = "parameters" a machine has the second moments of its own units only, which metric = "adam" needs of all`)
+		return c.fail("cluster.sync", `sync = "gradients"`,
+			`with sync = "parameters" a machine has the second moments of its own units only, which metric = "adam" needs of all`)
 	}
 	return nil
 }
 
-// outer refuses what outer steps cannot be together with.
+// outer refuses the settings that outer steps exclude.
 func (c *Config) outer() error {
 	x, key, fix := c.Cluster, "", ""
 	switch {
@@ -216,7 +221,8 @@ func (c *Config) outer() error {
 	default:
 		return nil
 	}
-	return c.fail(key, fix+", or cluster.outer = 0", "with cluster.outer = %d there are changes of %d steps to resolve, which this cannot be done with", x.Outer, x.Outer)
+	return c.fail(key, fix+", or cluster.outer = 0", "with cluster.outer = %d there are changes of %d steps to resolve, which "+
+		"this cannot be done with", x.Outer, x.Outer)
 }
 
 func (c *Config) sources() error {
@@ -230,7 +236,8 @@ func (c *Config) sources() error {
 			return err
 		}
 		if j, dup := seen[s.Lang]; dup && s.Lang != "" && c.Data.Source[j].Train != s.Train {
-			return c.fail(fmt.Sprintf("data.source.%d.lang", i), "give all sources of a language the same train = …", "%q is both trained on (or not) by source %d and not (or yes) by this one", s.Lang, j+1)
+			return c.fail(fmt.Sprintf("data.source.%d.lang", i), "give all sources of a language the same train = …",
+				"%q is both trained on (or not) by source %d and not (or yes) by this one", s.Lang, j+1)
 		}
 		seen[s.Lang] = i
 		byColumn = byColumn || s.LangColumn != ""
@@ -241,7 +248,8 @@ func (c *Config) sources() error {
 	if trained == 0 {
 		return c.fail("data.source", "train = true", "no source is trained on")
 	}
-	for key, byLang := range map[string]map[string]float64{"objective.weights.": c.Objective.Weights, "objective.preferences.": c.Objective.Preferences} {
+	for key, byLang := range map[string]map[string]float64{"objective.weights.": c.Objective.Weights,
+		"objective.preferences.": c.Objective.Preferences} {
 		for lang := range byLang {
 			if i, ok := seen[lang]; !byColumn && (!ok || !c.Data.Source[i].Train) {
 				return c.fail(key+lang, "name a trained language", "%q is not a trained language", lang)
@@ -253,22 +261,25 @@ func (c *Config) sources() error {
 
 // columns and roles are the names that package data gives to them.
 var (
-	columns = []string{"text", "prompt", "completion", "messages", "conversations", "instruction", "input", "output", "context", "response", "inputs", "targets", "system", "tools", "history"}
-	roles   = []string{"user", "assistant", "system", "developer", "tool"}
+	columns = []string{"text", "prompt", "completion", "messages", "conversations", "instruction", "input", "output", "context",
+		"response", "inputs", "targets", "system", "tools", "history"}
+	roles = []string{"user", "assistant", "system", "developer", "tool"}
 )
 
-// names checks what a source calls its columns and roles.
+// names checks a source's names of columns and roles.
 func (c *Config) names(i int, s Source) error {
 	for _, k := range []struct {
 		name  string
 		names map[string]string
 		known []string
 		fix   string
-	}{{"columns", s.Columns, columns, `columns = {prompt = "question", completion = "answer"}`}, {"roles", s.Roles, roles, `roles = {assistant = "bot"}`}} {
+	}{{"columns", s.Columns, columns, `columns = {prompt = "question", completion = "answer"}`},
+		{"roles", s.Roles, roles, `roles = {assistant = "bot"}`}} {
 		for ours, theirs := range k.names {
 			switch {
 			case !slices.Contains(k.known, ours):
-				return c.fail(fmt.Sprintf("data.source.%d.%s", i, k.name), k.fix, "%q is none of %s: our name stands left, the file's right", ours, strings.Join(k.known, ", "))
+				return c.fail(fmt.Sprintf("data.source.%d.%s", i, k.name), k.fix, "%q is none of %s: our name stands left, the file's right", ours,
+					strings.Join(k.known, ", "))
 			case theirs == "":
 				return c.fail(fmt.Sprintf("data.source.%d.%s", i, k.name), k.fix, "no name of the file's for %q", ours)
 			}
@@ -283,7 +294,8 @@ func (c *Config) source(i int, s Source) error {
 	case s.Lang == "" && s.LangColumn == "":
 		return c.fail(key("lang"), `lang = "sw", or lang_column = "language" where a column names it`, "no language given")
 	case s.Lang != "" && s.LangColumn != "":
-		return c.fail(key("lang_column"), "remove one of the two lines", "give lang (one for all documents) or lang_column (each document's own), not both")
+		return c.fail(key("lang_column"), "remove one of the two lines",
+			"give lang (one for all documents) or lang_column (each document's own), not both")
 	case len(s.Langs) > 0 && s.LangColumn == "":
 		return c.fail(key("langs"), `lang_column = "language"`, "says which languages of a column to read, and no column is named")
 	case s.Train && len(s.Path) == 0:
@@ -293,7 +305,8 @@ func (c *Config) source(i int, s Source) error {
 	case len(s.Heldout) > 0 && s.Holdout != 0:
 		return c.fail(key("holdout"), "remove one of the two lines", "give heldout (a file) or holdout (how much of path), not both")
 	case !(s.Holdout >= 0 && (s.Holdout < 1 || s.Holdout == math.Trunc(s.Holdout) && s.Holdout < 1e12)):
-		return c.fail(key("holdout"), "holdout = 0.1  # a tenth; or 200, documents", "%v is neither a share below 1 nor a whole number of documents", s.Holdout)
+		return c.fail(key("holdout"), "holdout = 0.1  # a tenth; or 200, documents",
+			"%v is neither a share below 1 nor a whole number of documents", s.Holdout)
 	}
 	for _, f := range []struct {
 		key   string

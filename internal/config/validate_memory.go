@@ -1,6 +1,6 @@
 package config
 
-// lowMemory refuses what weights and moments of fewer bits cannot be together with.
+// lowMemory refuses the settings that weights and moments of fewer bits exclude.
 func (c *Config) lowMemory() error {
 	packedWeights, packedMoments := c.Model.Dtype == BF16, c.Optim.Moments == MomentsBF16 || c.Optim.Moments == MomentsInt8
 	if err := c.adafactor(); err != nil {
@@ -10,11 +10,13 @@ func (c *Config) lowMemory() error {
 	case c.Optim.InBackward && c.Clustered():
 		return c.fail("optim.in_backward", "in_backward = false", "machines commit a step as a whole before any of them applies it")
 	case c.Optim.InBackward && c.Batch.Accumulate > 1:
-		return c.fail("batch.accumulate", "accumulate = 1  # and more rows, or in_backward = false in [optim]", "optim.in_backward applies a gradient before the next micro-batch's is there")
+		return c.fail("batch.accumulate", "accumulate = 1  # and more rows, or in_backward = false in [optim]",
+			"optim.in_backward applies a gradient before the next micro-batch's is there")
 	case packedWeights && c.Clustered():
 		return c.fail("model.dtype", `dtype = ""`, "weights travel between machines as f32, and every machine holds them so")
 	case packedMoments && c.Clustered():
-		return c.fail("optim.moments", `moments = ""  # or sync = "parameters" in [cluster]: each machine then keeps a part of them`, "moments travel between machines as f32, and every machine holds them so")
+		return c.fail("optim.moments", `moments = ""  # or sync = "parameters" in [cluster]: each machine then keeps a part of them`,
+			"moments travel between machines as f32, and every machine holds them so")
 	case packedMoments && c.Objective.Metric == MetricAdam:
 		return c.fail("optim.moments", `moments = ""`, `objective.metric = "adam" weighs gradients by second moments of f32`)
 	case packedWeights && c.Probe.Every > 0:
@@ -23,7 +25,7 @@ func (c *Config) lowMemory() error {
 	return nil
 }
 
-// adafactor refuses what an optimizer without moments of AdamW's form cannot do.
+// adafactor refuses the settings that need an optimizer with moments of AdamW's form.
 func (c *Config) adafactor() error {
 	if c.Optim.Name != Adafactor {
 		return nil

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// objective checks what [objective] says apart from methods and their options, which
+// objective checks the keys of [objective] apart from methods and their options, which
 // are checked where they live.
 func (c *Config) objective() error {
 	o := c.Objective
@@ -56,7 +56,7 @@ func (c *Config) overrides() error {
 	return nil
 }
 
-// freeze checks the patterns of what is not trained.
+// freeze checks the patterns of weights that are not trained.
 func (c *Config) freeze() error {
 	for _, p := range c.Model.Freeze {
 		if _, err := path.Match(p, ""); err != nil || p == "" {

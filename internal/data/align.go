@@ -12,15 +12,15 @@ import (
 	"concord/internal/records"
 )
 
-// Aligned batches put translations of the same examples into one step: what languages'
+// Aligned batches put translations of the same examples into one step: the part that languages'
 // gradients have in common because of the content then cancels in their differences, and
-// what is left is language. Every language has the same number of rows in every step.
+// the rest is language. Every language has the same number of rows in every step.
 //
 // Examples are put together once, by the seed: a block is the examples of some keys, for
 // each language in its rows of one step. An epoch is all blocks in an order of its own;
-// what is together in a block stays so.
+// examples that are together in a block stay so.
 
-// Alignment says what aligning found. Keys that a language lacks are read in none.
+// Alignment is the result of aligning. Keys that a language lacks are read in none.
 type Alignment struct {
 	Shared int   // keys that every language has, all of them used but for those in Long
 	Long   int   // of these, keys whose examples do not fit a language's rows of one step
@@ -47,7 +47,8 @@ func (s *Sampler) align() error {
 	case s.opt.Mixing == IID:
 		return fmt.Errorf("data: aligned languages are in every step together: mixing %q is the opposite; remove the one or the other", IID)
 	case s.opt.Rows%n != 0:
-		return fmt.Errorf("data: %d rows of a step (batch.rows × batch.accumulate) cannot be divided evenly among %d aligned languages: make it %d or %d",
+		return fmt.Errorf("data: %d rows of a step (batch.rows × batch.accumulate) cannot be divided evenly among %d aligned "+
+			"languages: make it %d or %d",
 			s.opt.Rows, n, max(1, s.opt.Rows/n)*n, (s.opt.Rows/n+1)*n)
 	}
 	units, err := s.units()
@@ -57,7 +58,8 @@ func (s *Sampler) align() error {
 	packs := s.packBlocks(units, s.opt.Rows/n)
 	s.aligned.Blocks = packs[0].rows() / (s.opt.Rows / n)
 	if s.aligned.Blocks == 0 {
-		return fmt.Errorf("data: none of %d aligned examples fits one step's rows in every language: more batch.rows, or a smaller data.max_len", s.aligned.Shared)
+		return fmt.Errorf("data: none of %d aligned examples fits one step's rows in every language: more batch.rows, or a "+
+			"smaller data.max_len", s.aligned.Shared)
 	}
 	for m, t := range s.streams {
 		t.packing, t.block = packs[m], s.opt.Rows/n
@@ -248,13 +250,15 @@ func (f *fileSet) lineKey(path string) (func(line int) string, error) {
 	case err != nil || f.recogniser.key == "":
 		return none, nil // a format that is not known is refused where it is read
 	case f.recogniser.key != KeyLine && plain && !f.keyOptional:
-		return nil, &Error{File: path, Msg: fmt.Sprintf("plain text has no column %q to align by: align = \"line\" for files of parallel lines (format = \"lines\")", f.recogniser.key)}
+		return nil, &Error{File: path, Msg: fmt.Sprintf("plain text has no column %q to align by: align = \"line\" for files of "+
+			"parallel lines (format = \"lines\")", f.recogniser.key)}
 	case f.recogniser.key != KeyLine:
 		return none, nil
 	case !slices.Contains(lineFormats, format) && f.keyOptional:
 		return none, nil
 	case !slices.Contains(lineFormats, format):
-		return nil, &Error{File: path, Msg: fmt.Sprintf("a document of format %q is not a line: align = \"line\" is for %s; align = \"key\" for the others", format, quoted(lineFormats))}
+		return nil, &Error{File: path, Msg: fmt.Sprintf("a document of format %q is not a line: align = \"line\" is for %s; align = "+
+			"\"key\" for the others", format, quoted(lineFormats))}
 	}
 	prefix := strconv.Itoa(slices.Index(f.paths, path)) + ":"
 	return func(line int) string { return prefix + strconv.Itoa(line) }, nil
@@ -267,7 +271,8 @@ func (s *loading) addKey(d *tokenised, file string) error {
 		s.keyAt = map[fingerprint]heldDoc{}
 	}
 	if before, twice := s.keyAt[d.group]; twice {
-		return &Error{File: file, Line: int(d.line), Msg: fmt.Sprintf("%s has this key before, in %s:%d: translations are told by their key, so a language has one document of each; keys must be distinct",
+		return &Error{File: file, Line: int(d.line), Msg: fmt.Sprintf("%s has this key before, in %s:%d: translations are told by "+
+			"their key, so a language has one document of each; keys must be distinct",
 			s.set.Lang, filepath.Base(before.file), before.line)}
 	}
 	s.keyAt[d.group] = heldDoc{d.content, file, int(d.line)}

@@ -77,7 +77,7 @@ func newBatch(rows []row, numRows, seqLen, numLangs int) *Batch {
 }
 
 // Part is rows [from, to) of b as a batch of so many rows, at least as many as
-// these: what is missing is padding of the last of them. Languages keep their
+// these: the missing ones are padding of the last of them. Languages keep their
 // numbers. Bytes are not counted, Docs not listed.
 func (b *Batch) Part(from, to, rows int) *Batch {
 	p := newBatch(nil, rows, b.SeqLen, len(b.Supervised))
@@ -143,7 +143,7 @@ func (b *Batch) take(at int, from *Batch, r int) {
 	}
 }
 
-// border finds the languages' first tokens in so many rows; what is behind them
+// border finds the languages' first tokens in so many rows; the part after them
 // belongs to the last.
 func (b *Batch) border(rows int) {
 	last := len(b.Starts) - 1
@@ -155,7 +155,7 @@ func (b *Batch) border(rows int) {
 	b.Starts[last] = len(b.IDs)
 }
 
-// Cut is borders of segments, as seen by the n tokens from lo on; what is behind
+// Cut is borders of segments, as seen by the n tokens from lo on; the part after
 // them up to all belongs to the last segment.
 func Cut(starts []int, lo, n, all int) []int {
 	out := make([]int, len(starts))

@@ -6,12 +6,12 @@ import (
 	"io"
 )
 
-// errEnough ends a reading that has what it wants.
+// errEnough ends a reading that has enough.
 var errEnough = errors.New("enough")
 
 // Convert writes a source's documents as canonical JSON lines: {"text"}, {"prompt",
 // "completion"} or {"messages"}, at most n of them, or all if n is 0. note is told of
-// what may not be meant. It returns how many documents there were.
+// records that may not be meant. It returns how many documents there were.
 func Convert(src Source, w io.Writer, n int, note func(format string, args ...any)) (int, error) {
 	if err := src.check(); err != nil {
 		return 0, err

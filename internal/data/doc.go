@@ -1,10 +1,10 @@
 // Package data turns files of text into packed batches: sources (files of one
-// language, or of several) → examples (token ids with a mask of what is learnt) → rows of
+// language, or of several) → examples (token ids with a mask of the learnt ones) → rows of
 // a batch, grouped by language, the order a pure function of (seed, step).
 //
 // # Documents
 //
-// A record of a file (package records) is one document; its columns say what it is:
+// A record of a file (package records) is one document; its columns say its kind:
 //
 //	{"text": "…"}                          language modelling: all of it is learnt
 //	{"prompt": "…", "completion": "…"}     the completion is learnt
@@ -23,7 +23,7 @@
 // An example is BOS (if the tokenizer puts one before a text), then the
 // document, then EOS (if it names one), which is learnt; neither is added where
 // the document has its own, nor to a conversation. Prompt and completion are one text with one encoding, as
-// whoever uses the model will encode them. A token is learnt if all of its bytes are
+// users of the model will encode them. A token is learnt if all of its bytes are
 // learnt: one across the border is not, and is counted. The first token of an example is never a
 // target: nothing predicts it. An example of n tokens therefore has n−1
 // positions, each predicting the next token, and that is the length that
@@ -35,13 +35,13 @@
 // loss of EOS is part of the sum though it adds no byte: how surely a model
 // knows that it is done is part of how well it models the language.
 //
-// # What is never done silently
+// # Things that are never done silently
 //
 // Documents that are too long, empty or without anything to learn are handled
-// as Options say and counted in Stats, per language. A file that is not what
+// as Options say and counted in Stats, per language. A file that is not as
 // it should be (encoding, JSON, columns) is an error with file and line: see
-// Error. Nothing is normalised, trimmed or deduplicated. What the user should know
-// besides is in a Set's Notes.
+// Error. Nothing is normalised, trimmed or deduplicated. The things that the user should know
+// besides are in a Set's Notes.
 //
 // # Memory
 //
@@ -49,6 +49,6 @@
 // kept for the next run where they are large. In memory are 12 bytes an example, and
 // the packing.
 //
-// A Sampler and what Load returns may be used by several goroutines. Start
+// A Sampler and the results of Load may be used by several goroutines. Start
 // reading at Load, then NewSampler.
 package data

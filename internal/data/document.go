@@ -9,7 +9,7 @@ import (
 	"concord/internal/records"
 )
 
-// Error is a fault in a data file: where, what, and what to do.
+// Error is a fault in a data file: the place, the fault, and the fix.
 type Error = records.Error
 
 // part is a run of text that is learnt as a whole, or not at all.
@@ -69,8 +69,8 @@ func (d *document) content() fingerprint {
 }
 
 // group is the fingerprint of documents that are held out together: those with one key
-// where the source has keys, so that a translation of what is held out is not trained on;
-// otherwise those with one prompt (whatever the answer), one first question of a
+// where the source has keys, so that a translation of a held-out document is not trained on;
+// otherwise those with one prompt (and any answer), one first question of a
 // conversation, or one text. Of a conversation it is asked for before it is rendered.
 func (d *document) group() fingerprint {
 	if d.key != "" {

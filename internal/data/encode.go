@@ -99,8 +99,8 @@ func (d *document) empty(all bool) bool {
 	return learnt
 }
 
-// example encodes one document, whatever its length, and counts in n. Its parts
-// are one text with one encoding, as whoever uses the model will encode them: what
+// example encodes one document, of any length, and counts in n. Its parts
+// are one text with one encoding, as users of the model will encode them: the part that
 // is learnt follows from the bytes that each token stands for. BOS and EOS are added
 // to a text that does not have them, but not to a conversation: whether it has them
 // is its template's word.
@@ -129,7 +129,7 @@ func (e *encoder) example(d *document, n *Stats) (x Example, err error) {
 	return x, nil
 }
 
-// join returns the text of the parts, and what of it is learnt: disjoint spans in
+// join returns the text of the parts, and the learnt part of it: disjoint spans in
 // order.
 func (e *encoder) join(parts []part) (string, []tokenizer.Span) {
 	var text strings.Builder
@@ -199,13 +199,15 @@ func (e *encoder) fit(d *document, x Example, n *Stats) ([]Example, error) {
 		return []Example{x}, nil
 	case "split":
 		if !d.isText {
-			return nil, &Error{File: d.file, Line: d.line, Msg: fmt.Sprintf("%d tokens, max_len is %d, and an answer cannot be split from its prompt: set overlong = \"drop\" or \"truncate\"", x.Positions(), e.opt.MaxLen)}
+			return nil, &Error{File: d.file, Line: d.line, Msg: fmt.Sprintf("%d tokens, max_len is %d, and an answer cannot be split "+
+				"from its prompt: set overlong = \"drop\" or \"truncate\"", x.Positions(), e.opt.MaxLen)}
 		}
 		pieces := x.split(e.opt.MaxLen)
 		n.Pieces += len(pieces)
 		return pieces, nil
 	}
-	return nil, &Error{File: d.file, Line: d.line, Msg: fmt.Sprintf("%d tokens, max_len is %d: shorten it, raise max_len, or set overlong = \"drop\"", x.Positions(), e.opt.MaxLen)}
+	return nil, &Error{File: d.file, Line: d.line, Msg: fmt.Sprintf("%d tokens, max_len is %d: shorten it, raise max_len, or "+
+		"set overlong = \"drop\"", x.Positions(), e.opt.MaxLen)}
 }
 
 // truncate keeps the first positions. The bytes are those of the targets kept,

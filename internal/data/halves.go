@@ -14,7 +14,7 @@ import (
 	"concord/internal/chat"
 )
 
-// Halves counts what Divide has found.
+// Halves counts the documents that Divide has found.
 type Halves struct {
 	Train  int // documents to train on
 	Valid  int // held-out documents that choices are made by
@@ -28,7 +28,7 @@ type Halves struct {
 // same key, prompt, or text, stay together; the different ones, in the order of a hash, go
 // to the two halves by turns: so the halves do not depend on the order in the file
 // and their sizes differ by at most one group. Train, valid and test get the
-// documents as canonical JSON lines (see Canonical). What is held out is what LoadAll
+// documents as canonical JSON lines (see Canonical). The held-out documents are those that LoadAll
 // holds out of the same source, empty documents aside.
 func Divide(src Source, train, valid, test io.Writer) (*Halves, error) {
 	if err := src.check(); err != nil {

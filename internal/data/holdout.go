@@ -11,7 +11,7 @@ import (
 // heldGroups chooses the groups of documents to hold out, given the group of every
 // document: at least as many documents as asked for, in the order of the groups'
 // fingerprints, so that the choice is the same for every order of the documents and
-// changes little when some are added. A group larger than what is asked for is taken
+// changes little when some are added. A group larger than the holdout asked for is taken
 // only where the others do not suffice.
 func heldGroups(groups []fingerprint, holdout float64) (map[fingerprint]bool, error) {
 	if holdout == 0 || len(groups) == 0 {
@@ -46,7 +46,8 @@ func heldGroups(groups []fingerprint, holdout float64) (map[fingerprint]bool, er
 	if n >= want && len(held) < different {
 		return held, nil
 	}
-	return nil, fmt.Errorf("holds out all %d documents (%d different prompts or texts), and nothing is left to train on", len(groups), different)
+	return nil, fmt.Errorf("holds out all %d documents (%d different prompts or texts), and nothing is left to train on",
+		len(groups), different)
 }
 
 // runs are the equal fingerprints of all, in their order.
@@ -67,7 +68,7 @@ func runs(all []fingerprint) iter.Seq[[]fingerprint] {
 	}
 }
 
-// holdoutError says what a source's holdout cannot do, and the way out.
+// holdoutError names the fault of a source's holdout, and the way out.
 func holdoutError(s *Source, lang string, docs int, err error) error {
 	fix := "lower it, or give more documents"
 	if docs == 1 {

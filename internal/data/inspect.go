@@ -6,7 +6,7 @@ import (
 	"concord/internal/tokenizer"
 )
 
-// Inspected is a document as whoever looks for faults sees it.
+// Inspected is a document as a search for faults sees it.
 type Inspected struct {
 	File          string
 	Line          int
@@ -49,7 +49,7 @@ func Inspect(sources []Source, tok *tokenizer.Tokenizer, opt Options, yield func
 	return nil
 }
 
-// fate is what becomes of a document.
+// fate is the treatment of a document.
 type fate struct{ held, tooLong, masked bool }
 
 // fates are those of all documents of some of the source's files; nil without tok.

@@ -21,10 +21,11 @@ var otherNames = map[string]string{
 	"conversation": "messages", "chat": "messages", "dialog": "messages", "dialogue": "messages", "turns": "messages",
 }
 
-// unrecognised says what is known of columns that make no document, with the line
+// unrecognised describes columns that make no document, with the line
 // that would read them.
 func unrecognised(f records.Fields) error {
-	const want = `known are {"text"}, {"prompt", "completion"}, {"messages"}, {"conversations"} (ShareGPT), {"instruction", "output"} (Alpaca), {"instruction", "response"} (Dolly), {"inputs", "targets"} (Aya)`
+	const want = `known are {"text"}, {"prompt", "completion"}, {"messages"}, {"conversations"} (ShareGPT), ` +
+		`{"instruction", "output"} (Alpaca), {"instruction", "response"} (Dolly), {"inputs", "targets"} (Aya)`
 	have := slices.Sorted(maps.Keys(f))
 	if len(have) == 0 {
 		return errors.New("an empty object: " + want)
@@ -36,7 +37,8 @@ func unrecognised(f records.Fields) error {
 		}
 	}
 	if f["chosen"] != nil && f["rejected"] != nil {
-		return fmt.Errorf("a preference (%q and %q): training takes one answer; to train on the chosen one: %s", "chosen", "rejected", columnsLine(guess, "prompt", "completion"))
+		return fmt.Errorf("a preference (%q and %q): training takes one answer; to train on the chosen one: %s", "chosen", "rejected",
+			columnsLine(guess, "prompt", "completion"))
 	}
 	switch {
 	case guess["messages"] != "":
@@ -44,13 +46,16 @@ func unrecognised(f records.Fields) error {
 	case guess["prompt"] != "" && guess["completion"] != "":
 		return fmt.Errorf("columns %s: to read them: %s", quoted(have), columnsLine(guess, "prompt", "completion"))
 	case f["prompt"] != nil && guess["completion"] == "":
-		return fmt.Errorf(`"prompt" without "completion" (columns %s): name the answer's column, columns = {prompt = "prompt", completion = "…"}, or columns = {text = "prompt"}`, quoted(have))
+		return fmt.Errorf(`"prompt" without "completion" (columns %s): name the answer's column, `+
+			`columns = {prompt = "prompt", completion = "…"}, or columns = {text = "prompt"}`, quoted(have))
 	case f["completion"] != nil && guess["prompt"] == "":
-		return fmt.Errorf(`"completion" without "prompt" (columns %s): name the prompt's column, columns = {prompt = "…", completion = "completion"}, or columns = {text = "completion"}`, quoted(have))
+		return fmt.Errorf(`"completion" without "prompt" (columns %s): name the prompt's column, `+
+			`columns = {prompt = "…", completion = "completion"}, or columns = {text = "completion"}`, quoted(have))
 	case guess["text"] != "":
 		return fmt.Errorf("columns %s: to read them: %s", quoted(have), columnsLine(guess, "text"))
 	}
-	return fmt.Errorf(`columns %s: say which is which in the source, e.g. columns = {text = %q} or columns = {prompt = "…", completion = "…"} (%s)`, quoted(have), have[0], want)
+	return fmt.Errorf(`columns %s: say which is which in the source, `+
+		`e.g. columns = {text = %q} or columns = {prompt = "…", completion = "…"} (%s)`, quoted(have), have[0], want)
 }
 
 // ownName is our name of a column, by its name in other tools; "" if there is none.

@@ -91,7 +91,8 @@ func (l *loader) source(src *Source, enc *encoder, cache string) error {
 		}
 		for _, lang := range src.Langs {
 			if !slices.Contains(t.sum.Langs, lang) {
-				return fmt.Errorf("data: langs names %q, which no document of %s has in its column %q: it has %s", lang, strings.Join(src.Paths, ", "), src.LangColumn, quoted(t.sum.Langs))
+				return fmt.Errorf("data: langs names %q, which no document of %s has in its column %q: it has %s", lang,
+					strings.Join(src.Paths, ", "), src.LangColumn, quoted(t.sum.Langs))
 			}
 		}
 		err = l.add(src, t, &train, &held, func(d *tokenised) bool { return !src.Train || out[d.lang][d.group] })
@@ -124,7 +125,7 @@ func (s *Source) tokens(paths []string, held bool, enc *encoder, cache string) (
 	return f.tokens(enc, cache)
 }
 
-// heldOf chooses what to hold out of a source's documents, for each language.
+// heldOf chooses the documents to hold out of a source, for each language.
 func heldOf(t *tokenFile, src *Source) ([]map[fingerprint]bool, error) {
 	out := make([]map[fingerprint]bool, len(t.sum.Langs))
 	if src.Holdout == 0 {
@@ -206,8 +207,8 @@ func (l *loader) add(src *Source, t *tokenFile, train, held *Stats, isHeld func(
 	})
 }
 
-// sets completes the sets: what is there twice, and what is measured though it is
-// trained on, in whichever source or language.
+// sets completes the sets: documents that are there twice, and those measured though they are
+// trained on, in any source or language.
 func (l *loader) sets() []*Set {
 	for _, s := range l.all {
 		for _, c := range s.trained {
@@ -242,7 +243,8 @@ func (s *loading) shared(held map[fingerprint]bool) {
 	}
 	s.set.HeldoutStats.Duplicates = repeated(contents)
 	if n := s.set.HeldoutStats.Shared; n > 0 {
-		const say = "%d of %d held-out examples are also trained on (the first: %s): their figures show memory; take them out of the one or the other"
+		const say = "%d of %d held-out examples are also trained on (the first: %s): their figures show memory; take them out of " +
+			"the one or the other"
 		s.set.Notes = append(s.set.Notes, fmt.Sprintf(say, n, len(s.measured), first))
 	}
 	s.measured = nil

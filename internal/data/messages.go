@@ -113,7 +113,8 @@ func roleOf(name string, names map[string]string) (string, error) {
 	if slices.Contains([]string{"person", "customer", "question", "q", "prompter", "client", "patient"}, strings.ToLower(name)) {
 		guess = chat.RoleUser
 	}
-	return "", fmt.Errorf("unknown role %q: say what it is in the source, e.g. roles = {%s = %q} (ours are %s)", name, guess, name, strings.Join(knownRoles, ", "))
+	return "", fmt.Errorf("unknown role %q: say what it is in the source, e.g. roles = {%s = %q} (ours are %s)", name, guess, name,
+		strings.Join(knownRoles, ", "))
 }
 
 // contentOf is a message's text: a string, OpenAI's list of text parts, or nothing

@@ -26,7 +26,7 @@ func (p *packing) rows() int { return len(p.starts) - 1 }
 // row is the slots of one row.
 func (p *packing) row(i int) []uint32 { return p.slots[p.starts[i]:p.starts[i+1]] }
 
-// pack packs examples, each of which must fit, into rows of seqLen positions:
+// pack packs examples into rows of seqLen positions, in which each must fit:
 // longest first, each into the fullest row that has room.
 func pack(examples Examples, seqLen int) *packing {
 	p := &packing{}

@@ -106,7 +106,7 @@ func (s *Sampler) share() {
 	}
 }
 
-// capShares holds every language to MaxRepeat times its share of the data; what that
+// capShares holds every language to MaxRepeat times its share of the data; the rest that this
 // leaves is divided among the others in proportion, until none is above.
 func (s *Sampler) capShares(all float64) {
 	for {

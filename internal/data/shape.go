@@ -25,7 +25,7 @@ type shape struct {
 	document func(f fields, roles map[string]string) (document, error)
 }
 
-// shapes are tried in this order: what says more of a conversation comes first.
+// shapes are tried in this order: one that says more of a conversation comes first.
 var shapes = []shape{
 	{"messages", []string{"messages"}, []string{"system", "tools"}, conversation("messages")},
 	{"ShareGPT", []string{"conversations"}, []string{"system", "tools"}, conversation("conversations")},
@@ -102,7 +102,7 @@ func (r *recogniser) document(f fields) (d document, ok bool, err error) {
 	return d, true, nil
 }
 
-// rename gives the columns our names; what is null is not there.
+// rename gives the columns our names; a null value counts as not there.
 func (r *recogniser) rename(f fields) (fields, error) {
 	own := fields{}
 	for key, v := range f {
@@ -161,7 +161,8 @@ func (r *recogniser) note(f fields, s shape) {
 // tell says how a file was read, where that may not be meant.
 func (r *recogniser) tell(path string, note func(string, ...any)) {
 	if len(r.ignored) > 0 {
-		note("%s: read as %s; columns that are not read: %s", path, strings.Join(r.shapes, " and "), strings.Join(slices.Sorted(maps.Keys(r.ignored)), ", "))
+		note("%s: read as %s; columns that are not read: %s", path, strings.Join(r.shapes, " and "),
+			strings.Join(slices.Sorted(maps.Keys(r.ignored)), ", "))
 	}
 	if r.lang != "" && len(r.shapes) == 0 && len(r.langs) > 0 {
 		note("%s: no document has a language (column %s) of %s", path, r.lang, strings.Join(r.langs, ", "))
@@ -216,7 +217,7 @@ func answer(text string) chat.Message {
 }
 
 // promptCompletion is a prompt with its answer as text, or both as lists of messages,
-// of which the answer's are learnt.
+// the answer's part learnt.
 func promptCompletion(f fields, names map[string]string) (document, error) {
 	if first(f["prompt"]) != '[' {
 		prompt, err1 := stringOf(f, "prompt")
@@ -241,7 +242,7 @@ func promptCompletion(f fields, names map[string]string) (document, error) {
 }
 
 // instruction is a question with its answer, as a conversation: the question is the
-// instruction and, after a blank line, what it is about.
+// instruction and, after a blank line, the text that it is about.
 func instruction(ask, about, reply string) func(fields, map[string]string) (document, error) {
 	return func(f fields, _ map[string]string) (document, error) {
 		m, err := history(f)

@@ -15,7 +15,7 @@ type Source struct {
 	Paths   []string // none if there is nothing to train on
 	Format  string   // "" by extension, or one of records.Formats
 	Heldout []string // files of held-out documents, in the same format
-	// Holdout, instead, is what to hold out of Paths: below 1 a share of the
+	// Holdout, instead, is the part to hold out of Paths: below 1 a share of the
 	// documents, from 1 on a number of them. At least so many are, and those with
 	// one prompt, or one text, together; which ones follows from their texts.
 	Holdout float64
@@ -39,7 +39,7 @@ const KeyLine = "\x00line"
 // with EOS if the tokenizer names one.
 type Options struct {
 	MaxLen   int    // positions of an example; 0 = no bound
-	Overlong string // "" or "auto": split text, drop what has a prompt; "drop", "truncate", "split", "error"
+	Overlong string // "" or "auto": split text, drop documents with a prompt; "drop", "truncate", "split", "error"
 	NoBOS    bool   // do not begin with BOS
 	NoEOS    bool   // do not end with EOS
 	// Progress, if not nil, is told every few seconds how many documents of a file are
@@ -50,7 +50,7 @@ type Options struct {
 	Cache    string         `json:"-"` // folder where the tokens of large files are kept for the next run; "": they are not kept
 }
 
-// Stats counts what became of the documents of one language and split.
+// Stats counts the documents of one language and split by their treatment.
 type Stats struct {
 	Docs        int // documents read
 	Examples    int // examples made
@@ -64,17 +64,17 @@ type Stats struct {
 	Straddling  int // tokens across the border between given and learnt text: not learnt
 	OwnMarks    int // BOS and EOS that the documents carried themselves: not added again
 	Chats       int // conversations that the chat template rendered
-	ByMarks     int // those whose template marks what is learnt, by {% generation %}
+	ByMarks     int // those whose template marks the learnt parts, by {% generation %}
 	ByPrefix    int // those whose turns were found turn by turn; the others have turns of a known format
-	NoTools     int // those with tools of which the template says nothing
+	NoTools     int // those with tools that the template leaves out
 	Duplicates  int // documents equal to an earlier one of the language: kept
 	Shared      int // held-out documents that are also trained on, in any language: kept, and worth a warning
 }
 
 // counts are the counters of single documents, in the order of a token file.
 func (s *Stats) counts() []*int {
-	return []*int{&s.Docs, &s.Examples, &s.Tokens, &s.Supervised, &s.Bytes, &s.TooLong, &s.Pieces, &s.Empty, &s.FullyMasked, &s.Straddling, &s.OwnMarks,
-		&s.Chats, &s.ByMarks, &s.ByPrefix, &s.NoTools}
+	return []*int{&s.Docs, &s.Examples, &s.Tokens, &s.Supervised, &s.Bytes, &s.TooLong, &s.Pieces, &s.Empty, &s.FullyMasked, &s.Straddling,
+		&s.OwnMarks, &s.Chats, &s.ByMarks, &s.ByPrefix, &s.NoTools}
 }
 
 // add accumulates the counters of o into s.
@@ -134,10 +134,11 @@ func (s *Source) check() error {
 
 // files is the set of some of the source's files; held: all of it is held out.
 func (s *Source) files(paths []string, held bool) *fileSet {
-	return &fileSet{paths: paths, format: s.Format, recogniser: recogniser{columns: s.Columns, roles: reversed(s.Roles), lang: s.LangColumn, langs: s.Langs, key: s.Key, keyOptional: held || !s.Train}}
+	return &fileSet{paths: paths, format: s.Format, recogniser: recogniser{columns: s.Columns, roles: reversed(s.Roles),
+		lang: s.LangColumn, langs: s.Langs, key: s.Key, keyOptional: held || !s.Train}}
 }
 
-// name is what the source is called in messages.
+// name is the source's name in messages.
 func (s *Source) name() string {
 	if s.LangColumn != "" {
 		return "with lang_column " + s.LangColumn

@@ -28,7 +28,7 @@ const (
 	chunkBytes = 1 << 18
 )
 
-// chunk is some consecutive documents and what became of them.
+// chunk is some consecutive documents and their results.
 type chunk struct {
 	file     int
 	docs     []document

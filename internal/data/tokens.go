@@ -31,7 +31,7 @@ var (
 	idsTable = crc32.MakeTable(crc32.Castagnoli)
 )
 
-// tokenised is what became of one document.
+// tokenised is the result of one document.
 type tokenised struct {
 	group, content fingerprint
 	file, line     uint32 // where it stands
@@ -48,7 +48,7 @@ type summary struct {
 	Vocab    int   // every id is below it
 	Files    []string
 	Langs    []string // of the language column; [""] without one
-	Notes    []note   // what the user should know of the files
+	Notes    []note   // on the files, for the user
 }
 
 // note is a sentence for the user about one of the files; fileMark stands for its path,
@@ -138,7 +138,7 @@ func (w *tokenWriter) add(d tokenised, examples []Example) error {
 	return nil
 }
 
-// storageError says that tokens cannot be written, whatever the data: the disk is full,
+// storageError says that tokens cannot be written, for any data: the disk is full,
 // say.
 type storageError struct{ err error }
 

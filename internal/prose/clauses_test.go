@@ -14,7 +14,8 @@ import (
 // plainPackages are the folders, with all below them, whose doc comments have no relative
 // clause without a noun ("what it needs", "who joins"). Add a folder when it is clean.
 var plainPackages = []string{
-	"bucket", "gpu", "tensor", "moo", "internal/step", "internal/exchange", "internal/objective", "internal/cluster", "transport",
+	"bucket", "gpu", "tensor", "moo", "internal/step", "internal/exchange", "internal/objective",
+	"internal/config", "internal/compare", "internal/data", "internal/cluster", "transport",
 }
 
 // clause finds such a clause; who may follow the words of antecedent.
