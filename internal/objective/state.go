@@ -19,6 +19,20 @@ type State struct {
 	Groups map[string]groupState `json:"units,omitempty"`  // by name
 }
 
+// OfAnotherFAMO says that a state of a run with method famo was saved by a version in which
+// that was famo-lagged.
+func (o *Objective) OfAnotherFAMO(s State) bool {
+	if !o.SameBatch() || s.Before != nil {
+		return false
+	}
+	for _, u := range s.Groups {
+		if u.State.Objective["famo.log"] != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // allGroups is the name of the one state of a run whose weights are part of the loss.
 const allGroups = "*"
 

@@ -50,3 +50,29 @@ func TestSnapshotSharesNothing(t *testing.T) {
 		t.Error("the objective goes on in the snapshot that it was restored from")
 	}
 }
+
+// A state of the method that famo once was is told from one of famo and of famo-lagged.
+func TestOfAnotherFAMO(t *testing.T) {
+	for name, c := range map[string]struct {
+		method, state string
+		other         bool
+	}{
+		"then":     {"famo", `{"units": {"*": {"state": {"objective": {"famo.log": [1, 2]}}}}}`, true},
+		"gone on":  {"famo", `{"before": [1, 2], "after": [1, 2], "units": {"*": {"state": {"objective": {"famo.log": [1, 2]}}}}}`, false},
+		"now":      {"famo", `{"before": [1, 2], "after": [1, 2], "units": {"*": {"state": {"objective": {"famo.xi": [1, 2]}}}}}`, false},
+		"at first": {"famo", `{}`, false},
+		"lagged":   {"famo-lagged", `{"units": {"*": {"state": {"objective": {"famo.log": [1, 2]}}}}}`, false},
+	} {
+		o, err := New(Options{Langs: []string{"x", "y"}, Tokens: []float64{1, 1}, Method: c.method, Every: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var s State
+		if err := json.Unmarshal([]byte(c.state), &s); err != nil {
+			t.Fatal(err)
+		}
+		if o.OfAnotherFAMO(s) != c.other {
+			t.Errorf("%s: of another famo: %v", name, !c.other)
+		}
+	}
+}

@@ -200,6 +200,10 @@ func ResumeMoved(ctx context.Context, dir, runFile string, overrides []string, u
 	if err != nil {
 		return nil, err
 	}
+	if t.Objective.OfAnotherFAMO(s.Objective) {
+		fmt.Fprintf(ui.warn(), "concord: the run was begun by a version whose \"famo\" is \"famo-lagged\" now: "+
+			"from step %d on famo measures each batch before and after its update; a new run can have famo-lagged\n", t.Done+1)
+	}
 	return t.runAsCoordinator(ctx, dir, s, ui)
 }
 
