@@ -86,7 +86,7 @@ func (c *attachCmd) plain(done <-chan struct{}, f *follower) error {
 		}
 	}
 	for {
-		going := rundir.Going(c.Dir) // before the read: what it wrote last must still be shown
+		going := rundir.Going(c.Dir) // before the read: its last records must still be shown
 		if err := f.read(show); err != nil {
 			return train.DataError(err)
 		}
@@ -141,7 +141,7 @@ func (f *follower) read(show func(record any)) error {
 	}
 }
 
-// record decodes one line; nil for what the view does not show.
+// record decodes one line; nil for a record that the view does not show.
 func record(line []byte) any {
 	var k struct {
 		Kind string `json:"kind"`

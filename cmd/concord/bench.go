@@ -90,7 +90,7 @@ func (c *benchGramCmd) Run() error {
 	return printGram(r)
 }
 
-// open opens the adapter that the flags name. The tables say what it is.
+// open opens the adapter that the flags name. The tables name it.
 func (d deviceFlags) open() (*gpu.Device, error) {
 	o, err := d.adapter("")
 	if err != nil {

@@ -50,8 +50,8 @@ func cpuText(ratio float64) string {
 	return fmt.Sprintf("%.3fx", ratio)
 }
 
-// printMoo prints the price of every method, and below it what a step's memory
-// is for.
+// printMoo prints the price of every method, and below it the parts of a step's
+// memory.
 func printMoo(r *bench.StepResult) error {
 	printBenchMachine(r.Machine)
 	fmt.Printf("%s, scope %s, %d tokens a step; %d steps of each in turns after %d to warm up\n", r.RunFile, r.Scope, r.Tokens, r.Steps, r.Warmup)

@@ -42,7 +42,7 @@ func printGEMM(r *bench.GEMMResult) error {
 	})
 }
 
-// others lists the variants that were not chosen, and what the product is for.
+// others lists the variants that were not chosen, and the use of the product.
 func others(s bench.ShapeRate) string {
 	var list []string
 	for _, v := range s.Variants {

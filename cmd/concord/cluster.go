@@ -43,7 +43,7 @@ func (c *workerCmd) Run() error {
 	return train.Work(ctx, train.WorkOptions{Join: line, Again: func() (string, error) { return joinLine(c.Join) }, Dir: c.Dir, Listen: c.Listen, Name: c.Name, WAN: c.WAN, Have: c.Model, Overrides: c.Override}, ui)
 }
 
-// joinLine is the line that --join names: itself, or what is in the file @FILE.
+// joinLine is the line that --join names: itself, or the content of the file @FILE.
 func joinLine(arg string) (string, error) {
 	path, isFile := strings.CutPrefix(arg, "@")
 	if !isFile {
@@ -56,7 +56,7 @@ func joinLine(arg string) (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
-// printStatus shows who is in, who owns what and who was waited for.
+// printStatus shows the machines, the groups that each owns and the waits for each.
 func printStatus(out io.Writer, s coordinator.Status, now time.Time, going bool) {
 	fmt.Fprintf(out, "%d steps committed, term %d", s.Step, s.Term)
 	if s.Median > 0 {

@@ -85,7 +85,7 @@ func (c *dataMaskCmd) Run() error {
 	return nil
 }
 
-// printMasked marks what is trained: green on a terminal, else by «».
+// printMasked marks the tokens that are trained: green on a terminal, else by «».
 func printMasked(w io.Writer, examples []train.MaskedExample, color bool) {
 	open, shut := "«", "»"
 	if color {

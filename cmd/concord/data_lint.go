@@ -23,7 +23,7 @@ type dataLintCmd struct {
 	JSON  bool     `help:"As JSON."`
 }
 
-// lintReport is what --json prints.
+// lintReport is the output of --json.
 type lintReport struct {
 	Documents   int            `json:"documents"`
 	Findings    []lint.Finding `json:"findings"`

@@ -23,7 +23,7 @@ type doctorCmd struct {
 	deviceFlags
 }
 
-// doctorReport is what doctor --json prints.
+// doctorReport is the output of doctor --json.
 type doctorReport struct {
 	Version  train.Version    `json:"version"`
 	System   string           `json:"system"`
@@ -102,7 +102,7 @@ func writeReport(path string, r doctorReport) error {
 	return nil
 }
 
-// adapter is what opens the adapter that the flags name, without the rest of a run.
+// adapter is the options that open the adapter that the flags name, without the rest of a run.
 func (d deviceFlags) adapter(backend string) (gpu.Options, error) {
 	o, err := d.options()
 	return gpu.Options{Adapter: o.Adapter, Backend: backend, MemoryBudget: o.MemoryBudget}, err

@@ -92,7 +92,7 @@ func errorText(nmse float64) string {
 	return fmt.Sprintf("%.1e", nmse)
 }
 
-// printEnd prints what follows the verdicts of one adapter.
+// printEnd prints the lines after the verdicts of one adapter.
 func printEnd(t adapterTests) {
 	if s := t.Speed; s != nil {
 		fmt.Printf("\nspeed: %.1f GFLOP/s in a %d³ product (n = %d), %.1f GB/s in a copy\n", s.GFLOPS, s.Size, s.Runs, s.CopyGBs)
@@ -115,7 +115,7 @@ func orNone(s string) string {
 // sizeText is a number of bytes for people.
 func sizeText(n int64) string {
 	switch {
-	case n >= 1<<60: // what drivers say for no limit
+	case n >= 1<<60: // the number of drivers without a limit
 		return "unlimited"
 	case n >= 1<<30:
 		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))

@@ -35,7 +35,7 @@ type exportCmd struct {
 	deviceFlags
 }
 
-// exported is what was made.
+// exported is the result of an export.
 type exported struct {
 	Model    string             `json:"model"`
 	Format   string             `json:"format"`
@@ -105,8 +105,8 @@ func (c *exportCmd) adapted() (bool, error) {
 	return adapted, err
 }
 
-// ofRun makes the checkpoint a folder of float32 first, which is also what the result
-// is compared with.
+// ofRun makes the checkpoint a folder of float32 first, with which the result
+// is also compared.
 func (c *exportCmd) ofRun(dev device.Options) (*exported, error) {
 	temp, err := os.MkdirTemp(c.From, ".export-")
 	if err != nil {
@@ -129,7 +129,7 @@ func (c *exportCmd) ofRun(dev device.Options) (*exported, error) {
 }
 
 // make writes the model in the folder or file from; base is the result's path without
-// what its format adds.
+// the ending that its format adds.
 func (c *exportCmd) make(from, base string, dev device.Options) (*exported, error) {
 	out := &exported{Format: c.Format, Model: c.Out}
 	var err error

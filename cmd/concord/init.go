@@ -118,7 +118,7 @@ func languageOf(rel string) (lang string, held bool) {
 	return lang, heldoutWord.MatchString(name)
 }
 
-// lengths are what the data says of the settings.
+// lengths are the settings that follow from the data.
 type lengths struct {
 	seqLen  int
 	prompts bool // it has prompts, and answers to them

@@ -39,7 +39,7 @@ Methods are on their papers' scale (training adds rescale=mean).
 
 func (c *mooSolveCmd) Run() error { return c.solve(os.Stdin, os.Stdout) }
 
-// mooResult is what moo solve prints.
+// mooResult is the output of moo solve.
 type mooResult struct {
 	Weights     []float64          `json:"weights,omitempty"`
 	Vector      []float64          `json:"vector,omitempty"`
@@ -145,7 +145,7 @@ func (c *mooMethodsCmd) Run() error {
 	return nil
 }
 
-// needs says what a method's weights depend on, and what that costs.
+// needs names the inputs that a method's weights depend on, and their cost.
 var needs = map[moo.Needs]string{
 	moo.NeedsNothing: "nothing: a step costs what a plain one does",
 	moo.NeedsLosses:  "the losses of earlier steps: a step costs what a plain one does",

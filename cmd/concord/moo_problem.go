@@ -65,7 +65,7 @@ func readMooProblem(in io.Reader) (*mooProblem, error) {
 	return p, err
 }
 
-// mooSyntax explains what encoding/json says.
+// mooSyntax explains errors of encoding/json.
 func mooSyntax(err error) error {
 	var syntax *json.SyntaxError
 	switch {

@@ -22,7 +22,7 @@ type reportCmd struct {
 	JSON   bool   `help:"Print what was written as JSON."`
 }
 
-// written is what the verb prints.
+// written is the output of the verb.
 type written struct {
 	Page     string   `json:"page"`
 	Bytes    int      `json:"bytes"`

@@ -8,7 +8,7 @@ import (
 )
 
 // interruptible returns a context that the first signal to end cancels: Ctrl-C, a
-// closed terminal, a scheduler's warning. stopping is then said, what the verb
+// closed terminal, a scheduler's warning. stopping is then said, the next thing that the verb
 // does. A second Ctrl-C leaves at once; of a run the last checkpoint is whole
 // because saving is a rename. Other signals may come in pairs (a closed terminal's
 // do, and systemd's) and change nothing any more.
@@ -32,7 +32,7 @@ func interruptible(stopping string) (context.Context, func()) {
 	return ctx, func() { signal.Stop(signals); close(signals); cancel() }
 }
 
-// What verbs do at the first signal.
+// The words of verbs at the first signal.
 const (
 	stoppingRun    = "finishing the step and saving"
 	stoppingWorker = "leaving the run; the other machines go on without this one"

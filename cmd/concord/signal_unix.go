@@ -9,9 +9,9 @@ import (
 )
 
 // terminating are the signals that would end the program and can be caught: Ctrl-C;
-// a scheduler's (SIGTERM, and what batch systems send ahead of a limit: SIGUSR1,
+// a scheduler's (SIGTERM, and those that batch systems send ahead of a limit: SIGUSR1,
 // SIGUSR2, SIGXCPU); timers'; and a closed terminal's, unless it is ignored as nohup
-// asks. SIGQUIT stays Go's: it prints what every goroutine waits for.
+// asks. SIGQUIT stays Go's: it prints the stacks of all goroutines.
 func terminating() []os.Signal {
 	out := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGXCPU, syscall.SIGALRM, syscall.SIGVTALRM}
 	if !signal.Ignored(syscall.SIGHUP) {

@@ -19,7 +19,7 @@ type statusCmd struct {
 	JSON bool   `help:"As JSON."`
 }
 
-// status is what the verb prints: of every run, and of one on many machines who is in.
+// status is the output of the verb: of every run, and of one on many machines the machines too.
 type status struct {
 	train.Status
 	Machines *coordinator.Status `json:"machines,omitempty"`

@@ -61,7 +61,7 @@ type leading struct {
 	Workers int    `placeholder:"N" help:"Machines that the first step waits for, this one included; of a resume, too. Short for -o cluster.workers=N."`
 }
 
-// overrides are what the flags stand for.
+// overrides are the settings that the flags stand for.
 func (l leading) overrides(o []string) []string {
 	o = slices.Clone(o)
 	if l.Spawn > 0 && l.Listen == "" {

@@ -99,7 +99,7 @@ func (v *view) change(f func(s *live.State)) {
 	f(&v.state)
 }
 
-// loop draws five times a second what has changed; asking for the size each time
+// loop draws the changes five times a second; asking for the size each time
 // makes resizing work on every system.
 func (v *view) loop() {
 	t := time.NewTicker(200 * time.Millisecond)
@@ -158,7 +158,7 @@ func (v *view) draw() {
 	}
 }
 
-// read turns what the terminal sends into keys, until the program ends.
+// read turns the terminal's bytes into keys, until the program ends.
 func (v *view) read(in io.Reader) {
 	buf := make([]byte, 64)
 	for {

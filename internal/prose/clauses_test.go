@@ -15,7 +15,8 @@ import (
 // clause without a noun ("what it needs", "who joins"). Add a folder when it is clean.
 var plainPackages = []string{
 	"bucket", "gpu", "tensor", "moo", "internal/step", "internal/exchange", "internal/objective",
-	"internal/config", "internal/compare", "internal/data", "internal/cluster", "transport",
+	"internal/config", "internal/compare", "internal/data", "internal/report", "internal/train",
+	"cmd/concord", "internal/cluster", "transport",
 }
 
 // clause finds such a clause; who may follow the words of antecedent.

@@ -128,7 +128,7 @@ type Pair struct {
 	Cosine Estimate `json:"cosine"` // its interval holds for all pairs of the run together (Bonferroni)
 }
 
-// Conflict is what a run's cosines come to. Two languages' gradients conflict where
+// Conflict is the summary of a run's cosines. Two languages' gradients conflict where
 // the cosine between them is below 0. Without any relation half of all cosines are:
 // only Below is more than chance.
 type Conflict struct {

@@ -47,7 +47,7 @@ func (r *Reporter) Begin(h Header) {
 
 // DataTable prints a line for every language: its training examples and tokens, those
 // of the tokens that have a loss and their share, how often the run reads them, held-out examples, and
-// the share of its steps that hold another language too; then what was left out and
+// the share of its steps that hold another language too; then the documents left out and
 // why.
 func DataTable(w io.Writer, data []Data) {
 	r := Reporter{opt: Options{Out: w}}
@@ -106,7 +106,7 @@ func (r *Reporter) renderings(data []Data) {
 	}
 }
 
-// Warn prints what is unusual.
+// Warn prints the warnings.
 func Warn(w io.Writer, warnings []string) {
 	for _, text := range warnings {
 		fmt.Fprintln(w, " !       "+strings.ReplaceAll(text, "\n", "\n         "))

@@ -79,7 +79,7 @@ func columns(docs []Doc) (bits, bytes []float64) {
 }
 
 // Relate fills the intervals of e from its documents, and, where before measured the
-// same documents, what changed since, paired document by document.
+// same documents, the changes since, paired document by document.
 func (e *Eval) Relate(before *Eval) {
 	e.Means = nil
 	for i := range e.Rows {

@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// logLines shows what is logged as one sentence each, as every message of concord is.
+// logLines shows log records as one sentence each, as every message of concord is.
 type logLines struct {
 	mu    *sync.Mutex
 	w     io.Writer

@@ -1,4 +1,4 @@
-// Package report is what a run tells: records of steps and evaluations, the
+// Package report is the output of a run: records of steps and evaluations, the
 // metrics.jsonl file, the live line or plain lines, and the closing table. It
 // only formats; nothing in it changes a run. Start reading at Reporter.
 package report
@@ -70,7 +70,7 @@ type Exchange struct {
 	Missing       []string `json:"missing,omitempty"` // rows that the step was made without
 }
 
-// Note is something the run tells whoever watches it.
+// Note is something the run tells its watchers.
 type Note struct {
 	Kind   string `json:"kind"` // "note"
 	Step   int    `json:"step"` // steps done
@@ -116,7 +116,7 @@ type GramBucket struct {
 	Contrast []Float `json:"contrast,omitempty"`
 }
 
-// Probe is what one step did to every language's loss on its own batch.
+// Probe is the effect of one step on every language's loss on its own batch.
 type Probe struct {
 	Kind string `json:"kind"` // "probe"
 	Step int    `json:"step"` // 1 is the first
@@ -139,14 +139,14 @@ type Eval struct {
 	Patience *Patience `json:"patience,omitempty"`
 }
 
-// Answer is what the model said to a held-out prompt.
+// Answer is the model's answer to a held-out prompt.
 type Answer struct {
 	Lang   string `json:"lang"`
 	Prompt string `json:"prompt"` // without the parts that all prompts share
 	Answer string `json:"answer"`
-	Wanted string `json:"wanted"` // what the data says
+	Wanted string `json:"wanted"` // the data's answer
 	Ended  bool   `json:"ended"`  // false: cut off at eval.sample_tokens
-	Scored bool   `json:"scored"` // false: what is wanted is longer than an answer may be
+	Scored bool   `json:"scored"` // false: the data's is longer than an answer may be
 }
 
 // Patience counts evaluations for early stopping.
@@ -199,7 +199,7 @@ type EvalRow struct {
 	Bytes       int       `json:"bytes"`                 // of supervised text, UTF-8
 	Examples    int       `json:"examples"`              // 0: nothing was held out, and nothing measured
 	Answers     int       `json:"answers,omitempty"`     // that were scored, with eval.samples
-	Exact       *Estimate `json:"exact_match,omitempty"` // share of them that are what the data says, 0 … 1
+	Exact       *Estimate `json:"exact_match,omitempty"` // share of them that are equal to the data's, 0 … 1
 	ChrF        *Estimate `json:"chrf,omitempty"`        // chrF2 of all of them together, 0 … 100
 }
 
@@ -218,7 +218,7 @@ func (e Eval) Mean(seen bool) float64 {
 	return sum / float64(n)
 }
 
-// Data is what loading one language's files gave.
+// Data is the counts of one language's files as loaded.
 type Data struct {
 	Lang       string `json:"lang"`
 	Seen       bool   `json:"seen"`
@@ -229,7 +229,7 @@ type Data struct {
 	Bytes      int    `json:"bytes"`
 	TooLong    int    `json:"too_long"`
 	Pieces     int    `json:"pieces"`   // examples made from split documents
-	Overlong   string `json:"overlong"` // what became of them: "dropped", "split", "truncated"
+	Overlong   string `json:"overlong"` // their treatment: "dropped", "split", "truncated"
 	Empty      int    `json:"empty"`
 	Masked     int    `json:"fully_masked"`
 	Epochs     Float  `json:"epochs"`     // that the run reads
@@ -240,8 +240,8 @@ type Data struct {
 	OwnMarks   int    `json:"own_marks"`  // BOS and EOS that the documents carried themselves
 	// Rendering says how conversations became text; "" if there are none.
 	Rendering string `json:"rendering,omitempty"`
-	NoTools   int    `json:"no_tools,omitempty"` // conversations with tools of which the template says nothing
-	// Notes are sentences on what may not be meant, with the line that helps.
+	NoTools   int    `json:"no_tools,omitempty"` // conversations with tools that the template leaves out
+	// Notes are sentences on things that may not be meant, with the line that helps.
 	Notes []string `json:"notes,omitempty"`
 }
 
@@ -272,7 +272,7 @@ type Header struct {
 	Epochs     float64   `json:"epochs"`             // passes over the training examples, mean of the languages
 	Packing    float64   `json:"packing"`            // share of batch tokens that are not padding
 	Met        float64   `json:"met"`                // share of steps with two languages or more
-	Warnings   []string  `json:"warnings,omitempty"` // what is unusual, with the line that changes it
+	Warnings   []string  `json:"warnings,omitempty"` // unusual things, with the line that changes each
 	Settings   []Setting `json:"settings,omitempty"`
 	Data       []Data    `json:"data"`
 }
@@ -294,7 +294,7 @@ type End struct {
 	BytesByRole map[string]int64 `json:"bytes_by_role"` // at the peak
 	Output      string           `json:"output"`
 	Best        string           `json:"best,omitempty"`     // folder of a better model than the last
-	Warnings    []string         `json:"warnings,omitempty"` // of what was unusual in its steps
+	Warnings    []string         `json:"warnings,omitempty"` // of unusual things in its steps
 	Conflict    *Conflict        `json:"conflict,omitempty"` // nil: no step computed cosines
 	Early       *Patience        `json:"early,omitempty"`    // why the run ended before its last step
 	Of          int              `json:"of,omitempty"`       // steps that it would have had, then

@@ -52,7 +52,7 @@ func New(opt Options) *Reporter {
 // silent says that nothing is to be written to Out now.
 func (r *Reporter) silent() bool { return r.opt.Quiet || r.opt.Watch != nil }
 
-// Note reports what the run tells.
+// Note reports a note of the run.
 func (r *Reporter) Note(n Note) {
 	n.Kind = "note"
 	r.json(n)
@@ -123,7 +123,7 @@ func (r *Reporter) fit(s Step, width int) string {
 	return truncate(r.line(s, false), width)
 }
 
-// Close ends the live line, if there is one: what follows begins a line.
+// Close ends the live line, if there is one: the next output begins a line.
 func (r *Reporter) Close() {
 	if r.live {
 		fmt.Fprintln(r.opt.Out)
@@ -220,7 +220,7 @@ func (r *Reporter) Evaluating(p Progress) {
 // evaluationPatience is how long an evaluation may say nothing.
 const evaluationPatience = 10 * time.Second
 
-// Conflict is what the cosines of the run's steps come to; nil where there are none.
+// Conflict is the summary of the cosines of the run's steps; nil where there are none.
 func (r *Reporter) Conflict() *Conflict { return r.cosines.Conflict(r.header.Languages) }
 
 // Compare sets the evaluations that the closing table compares, either nil if

@@ -98,8 +98,8 @@ func (e Eval) find(lang string) *EvalRow {
 	return nil
 }
 
-// Summary is the means in a line, with their intervals where they are known; of what
-// was not measured there is nothing.
+// Summary is the means in a line, with their intervals where they are known; for a figure that
+// was not measured it has nothing.
 func (e Eval) Summary() string {
 	var parts []string
 	for _, seen := range []bool{true, false} {

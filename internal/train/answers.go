@@ -75,7 +75,7 @@ func (q *questions) add(lang string, x data.Example, room int) {
 	q.longest = max(q.longest, begin)
 }
 
-// shorten leaves out of what is shown the beginning and the end that all prompts have:
+// shorten leaves out of the text shown the beginning and the end that all prompts have:
 // the system's text and the template's marks. It cuts at marks and line ends only.
 func (q *questions) shorten(tok *tokenizer.Tokenizer) {
 	if len(q.list) == 0 {
@@ -113,7 +113,7 @@ func (q *questions) shorten(tok *tokenizer.Tokenizer) {
 	}
 }
 
-// speaker is what answers them.
+// speaker answers them.
 func (q *questions) speaker(net model.Model, c *corpus, dir string) (*infer.Speaker, error) {
 	if q == nil || len(q.list) == 0 {
 		return nil, nil

@@ -11,7 +11,7 @@ import (
 	"concord/internal/rundir"
 )
 
-// What internal/compare needs of a run beyond Run, Resume and Check.
+// The functions that internal/compare needs of a run beyond Run, Resume and Check.
 
 // Resumable reports whether the run in dir has a checkpoint to continue from.
 func Resumable(dir string) bool {
@@ -25,7 +25,7 @@ func Leftovers(dir string) (model string, rest []string) {
 	return filepath.Join(dir, rundir.ModelFolder), []string{rundir.Checkpoints(dir), filepath.Join(dir, rundir.BestFolder)}
 }
 
-// Hashes are the SHA-256 of every file that decides what a run comes to, by its
+// Hashes are the SHA-256 of every file that decides the result of a run, by its
 // name in the run file: those that a run's lock has and the base model's weights.
 func Hashes(cfg *config.Config) (map[string]string, error) {
 	l, err := newLock(cfg, "")

@@ -16,8 +16,8 @@ import (
 	"concord/internal/safetensors"
 )
 
-// Command is what a user asks of a run between two steps. None of them changes
-// what the run comes to.
+// Command is a user's request to a run between two steps. None of them changes
+// the result of the run.
 type Command string
 
 // The commands.
@@ -56,7 +56,7 @@ func Ask(dir string, c Command) error {
 func forget(dir string) { os.RemoveAll(filepath.Join(dir, controlFolder)) }
 
 // asked takes the commands that wait for the run in dir, oldest first, and says
-// what could not be understood.
+// the ones that it does not understand.
 func asked(dir string) (out []Command, strange []string) {
 	folder := filepath.Join(dir, controlFolder)
 	entries, err := os.ReadDir(folder) // in the order of their names, which begin with the time
@@ -84,7 +84,7 @@ func asked(dir string) (out []Command, strange []string) {
 	return out, strange
 }
 
-// control does what the user asks between two steps.
+// control carries out the user's requests between two steps.
 func (x *session) control(ctx context.Context) error {
 	for {
 		for _, c := range x.orders() {
@@ -104,7 +104,7 @@ func (x *session) control(ctx context.Context) error {
 	}
 }
 
-// orders collects what keys and other processes ask.
+// orders collects the requests of keys and other processes.
 func (x *session) orders() []Command {
 	out, strange := asked(x.dir)
 	for _, name := range strange {
@@ -132,7 +132,7 @@ func (x *session) do(ctx context.Context, c Command) error {
 			x.say("no held-out examples to evaluate on")
 			return nil
 		}
-		e, err := x.evaluate(ctx) // not kept in the state: what is due stays due
+		e, err := x.evaluate(ctx) // not kept in the state: an evaluation that is due stays due
 		if err != nil {
 			return err
 		}

@@ -208,7 +208,7 @@ func mustAbs(p string) string {
 	return p
 }
 
-// meanSeen is what the best checkpoint is chosen by: the mean bits per byte of
+// meanSeen is the figure that the best checkpoint is chosen by: the mean bits per byte of
 // the trained languages, +Inf when not measurable.
 func meanSeen(e report.Eval) float64 {
 	if m := e.Mean(true); !math.IsNaN(m) {
@@ -225,7 +225,7 @@ type UI struct {
 	Width    int
 	Quiet    bool // no progress, because Out takes JSON
 	// Watch, if not nil, gets every record in place of the progress on Out, until
-	// the report.End; Commands are the keys of whoever watches.
+	// the report.End; Commands are the keys of the watcher.
 	Watch    func(record any)
 	Commands <-chan Command
 	// Record, if not nil, gets every record besides; on a worker those of its steps.

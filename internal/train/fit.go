@@ -38,7 +38,7 @@ func (s smaller) String() string { return strings.Join(s.lines, ", ") }
 const shortChunk = 64
 
 // smallerSteps are the changes that memory.fit = "auto" tries, the cheapest in time
-// first. What the run file says stays. On many machines it is what each may decide for
+// first. Settings of the run file stay. On many machines each may decide them for
 // itself.
 func smallerSteps(cfg *config.Config) []smaller {
 	free := func(key string) bool { return cfg.Origin(key) == "default" }
@@ -68,11 +68,11 @@ func smallerSteps(cfg *config.Config) []smaller {
 	return out
 }
 
-// fitShare is the part of the budget that a plan may take: it is within 5 % of what is
+// fitShare is the part of the budget that a plan may take: it is within 5 % of the memory
 // measured.
 const fitShare = 0.95
 
-// fit is cfg with what its steps need to fit the device, where memory.fit asks for it:
+// fit is cfg with the settings that its steps need to fit the device, where memory.fit asks for it:
 // the first of smallerSteps that does, which is said on warn. The result has memory.fit
 // "off", so that a resume keeps the choice.
 func fit(cfg *config.Config, c *corpus, warn io.Writer) (*config.Config, error) {

@@ -10,11 +10,11 @@ import (
 	"concord/internal/safetensors"
 )
 
-// Import makes the Hugging Face folder Dir of a llama.cpp file, which is then what
+// Import makes the Hugging Face folder Dir of a llama.cpp file; it is then a folder that
 // model.path may name.
 type Import struct {
 	File, Dir string
-	DType     string // "f32", "f16", "bf16"; "" = what loses nothing
+	DType     string // "f32", "f16", "bf16"; "" = the type that loses nothing
 }
 
 // Imported is the result of an import.

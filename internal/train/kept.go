@@ -17,7 +17,7 @@ import (
 // Weights that stay as they are in the base model's files are in no checkpoint, and
 // another machine has them from these files too.
 
-// loadKept loads what a checkpoint, and another machine's state, do not have.
+// loadKept loads the weights that a checkpoint, and another machine's state, do not have.
 func (t *Trainer) loadKept() error {
 	if !t.cfg.KeepsBase() {
 		return nil

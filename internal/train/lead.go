@@ -63,7 +63,7 @@ func (t *Trainer) lead(ctx context.Context, dir string, ui UI) (end func(error),
 		if err != nil {
 			e.Text = "machine 1 has stopped: " + err.Error()
 		}
-		if onDisk(err) { // what is not saved is with the others: they look for concord resume
+		if onDisk(err) { // the state that is not saved is with the others: they look for concord resume
 			h.Abandon()
 			return
 		}
@@ -147,7 +147,7 @@ func (t *Trainer) hello() protocol.Hello {
 }
 
 // portable is cfg for another machine: paths are names of files of the run, and
-// what concerns this machine alone is left out.
+// settings that concern this machine alone are left out.
 func portable(cfg *config.Config) *config.Config {
 	c := *cfg
 	c.Model.Path, c.Run.Dir, c.Device = "model", "", config.Default().Device
@@ -174,7 +174,7 @@ func dataNames(kind string, i int, paths config.Paths) config.Paths {
 	return out
 }
 
-// runFiles lists what workers fetch, and opens it.
+// runFiles lists the files that workers fetch, and opens them.
 func runFiles(cfg *config.Config) ([]protocol.File, func(string) (io.ReadCloser, error), error) {
 	paths := map[string]string{}
 	var names []string

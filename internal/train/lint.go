@@ -9,7 +9,7 @@ import (
 	"concord/internal/lint"
 )
 
-// LintData looks for what is wrong with a run file's data, and what is unusual about the
+// LintData looks for faults of a run file's data, and for unusual things about the
 // run that it makes.
 func LintData(cfg *config.Config, opt lint.Options) ([]lint.Finding, *lint.Linter, error) {
 	c, err := openCorpus(cfg)

@@ -17,7 +17,7 @@ import (
 	"concord/internal/safetensors"
 )
 
-// lock pins what a run is made from. It is written at the start and checked by
+// lock pins the files and settings that a run is made from. It is written at the start and checked by
 // resume. Files are known by their content and by their names in the run file, so
 // that a project may move.
 type lock struct {

@@ -35,7 +35,7 @@ func (x *session) measure(ctx context.Context) error {
 	return nil
 }
 
-// openQuestions makes what eval.samples asks for. Its memory is taken before the first
+// openQuestions makes the questions that eval.samples asks for. Its memory is taken before the first
 // step, where a lack of it costs nothing.
 func (x *session) openQuestions() (err error) {
 	say := func(text string) { fmt.Fprintln(x.ui.warn(), "concord:", text) }

@@ -99,7 +99,7 @@ func stepSettings(cfg *config.Config, c *corpus) (step.Settings, error) {
 	}, nil
 }
 
-// baseOf is how what is not trained lies in the device.
+// baseOf is the form in which frozen weights lie in the device.
 func baseOf(cfg *config.Config) (device.Base, error) {
 	if cfg.Model.BaseType == config.BaseGGUF {
 		return device.BaseInFile(cfg.Resolve(cfg.Model.Path))
@@ -107,7 +107,7 @@ func baseOf(cfg *config.Config) (device.Base, error) {
 	return device.BaseOf(baseTypes[cfg.Model.BaseType]), nil
 }
 
-// frozen says which of the parameters are not trained: the base of an adapter, and what
+// frozen picks the parameters that are not trained: the base of an adapter, and those that
 // the run file freezes.
 func frozen(cfg *config.Config, s model.Spec) bool { return s.Frozen || cfg.Model.Frozen(s.Name) }
 
@@ -169,15 +169,15 @@ func identity(cfg *config.Config) step.Identity {
 		}}
 }
 
-// differs names the first setting in which a and b differ, "" for none. What
-// does not decide a step's result may differ.
+// differs names the first setting in which a and b differ, "" for none. Settings
+// that do not decide a step's result may differ.
 func differs(a, b config.Objective) string {
 	a.InFlight, b.InFlight = 0, 0
 	va, vb := reflect.ValueOf(a), reflect.ValueOf(b)
 	for i := range va.NumField() {
 		x, err := json.Marshal(va.Field(i).Interface())
 		y, err2 := json.Marshal(vb.Field(i).Interface())
-		same := err == nil && err2 == nil && bytes.Equal(x, y) // numbers, texts, maps: what TOML can hold
+		same := err == nil && err2 == nil && bytes.Equal(x, y) // numbers, texts, maps: the types that TOML can hold
 		if !same && !(va.Field(i).IsZero() && vb.Field(i).IsZero()) {
 			return va.Type().Field(i).Tag.Get("toml")
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 // Early stopping: a run ends after eval.patience evaluations in a row without a lower
-// mean (Prechelt, Early Stopping – But When?, 1998). What is counted is part of a
+// mean (Prechelt, Early Stopping – But When?, 1998). The count is part of a
 // checkpoint, so that a resumed run ends where it would have ended.
 
 // count counts an evaluation that was due.
@@ -26,7 +26,7 @@ func (x *session) count(e *report.Eval) {
 }
 
 // patience takes up the count of an earlier process. One that took over from another
-// leader finds what that one counted after its last checkpoint on record, at path.
+// leader finds the count of that one after its last checkpoint on record, at path.
 func (t *Trainer) patience(s *state, path string) error {
 	defer func() { s.Patience.Of = t.cfg.Eval.Patience }()
 	if t.leads == nil {

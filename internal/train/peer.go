@@ -20,7 +20,7 @@ import (
 // RunAt trains as one of several equal machines that share a store, which open opens
 // for a run of that name: all are started alike, with the run file and its data at hand. One of them leads:
 // it plans, evaluates, saves and exports. When it dies another takes over, with
-// the weights that it has. dir is where this machine keeps its identity and what only
+// the weights that it has. dir is where this machine keeps its identity and the state that only
 // it holds of the run, "" the user's cache folder.
 func RunAt(ctx context.Context, cfg *config.Config, open func(run string) (store.Store, error), dir string, ui UI) (*Summary, error) {
 	corpus, err := openCorpus(cfg)
@@ -177,13 +177,13 @@ func (t *Trainer) campaign(ctx context.Context, peer *cluster.Peer, o coordinato
 	return c
 }
 
-// end ends the candidacy and returns what was won, or nil.
+// end ends the candidacy and returns the leadership that was won, or nil.
 func (c *campaign) end() *leadership {
 	c.stop()
 	return <-c.elected
 }
 
-// runAsLeader is machine 1's part, on whichever machine it falls.
+// runAsLeader is machine 1's part, on the machine that it falls to.
 func (t *Trainer) runAsLeader(ctx context.Context, l *leadership, s state, ui UI) (sum *Summary, err error) {
 	defer func() {
 		if err != nil {
@@ -214,7 +214,7 @@ func (t *Trainer) runAsLeader(ctx context.Context, l *leadership, s state, ui UI
 	ctx, done := t.whileLeading(ctx, l.Coordinator, dir)
 	defer done()
 	ui.printf(" leads   from step %d of %d on, in %s\n", t.Done, t.corpus.steps, dir)
-	if path, newer, err := resumeFrom(dir, t.cfg, UI{}); err == nil && path != "" { // what the last leader evaluated
+	if path, newer, err := resumeFrom(dir, t.cfg, UI{}); err == nil && path != "" { // the last leader's evaluations
 		s = newer
 	}
 	metrics := rundir.Metrics(dir)

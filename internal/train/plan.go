@@ -25,7 +25,7 @@ type Card struct {
 	Limits gpu.Limits // zero: those of a usual GPU
 }
 
-// MemoryPlan is what a run takes of a device.
+// MemoryPlan is the memory that a run takes of a device.
 type MemoryPlan struct {
 	Card     string           `json:"card"`
 	Budget   int64            `json:"budget_bytes"`
@@ -35,7 +35,7 @@ type MemoryPlan struct {
 	Why      string           `json:"why,omitempty"` // it does not fit
 	Rows     int              `json:"rows"`          // batch.rows of the run file
 	MostRows int              `json:"most_rows"`     // that fit; 0: not even one
-	Fit      string           `json:"fit,omitempty"` // what memory.fit = "auto" chooses
+	Fit      string           `json:"fit,omitempty"` // the settings that memory.fit = "auto" chooses
 }
 
 // Planner plans one run's memory on devices that are not there.
@@ -65,8 +65,8 @@ const unbounded = 1 << 50
 const maxPlannedRows = 4096
 
 // On plans the run on a card: it makes two steps, a probe and an evaluation where the run
-// has them, and what saving takes, on a device that accounts for memory and does nothing.
-// What is refused there would be refused on the card, by the same code.
+// has them, and a save, on a device that accounts for memory and does nothing.
+// A run that is refused there would be refused on the card, by the same code.
 func (p *Planner) On(c Card) (MemoryPlan, error) {
 	if p.cfg.Memory.Fit != config.FitAuto {
 		return p.on(c)
@@ -152,7 +152,7 @@ func (p *Planner) mostRows(c Card, at MemoryPlan) (int, error) {
 	return lo, nil
 }
 
-// errTooLarge says that a batch is beyond what the kernels take at once.
+// errTooLarge says that a batch is larger than the kernels take at once.
 var errTooLarge = errors.New("too large a batch")
 
 // try runs the run's kinds of work once with so many rows on a dry device.
@@ -178,7 +178,7 @@ func (p *Planner) try(c Card, rows int) (gpu.Memory, error) {
 		return gpu.Memory{}, err
 	}
 	defer t.Release()
-	if cfg.Clustered() { // a step needs the other machines; what it takes here is known
+	if cfg.Clustered() { // a step needs the other machines; the memory that it takes here is known
 		m := dev.Memory()
 		m.Peak = max(m.Peak, t.Planned())
 		return m, nil
@@ -186,7 +186,7 @@ func (p *Planner) try(c Card, rows int) (gpu.Memory, error) {
 	return p.work(t)
 }
 
-// work is what a run does on the device.
+// work is the work of a run on the device.
 func (p *Planner) work(t *Trainer) (gpu.Memory, error) {
 	ctx := context.Background() // nothing waits on a dry device
 	for range 2 {

@@ -13,7 +13,7 @@ import (
 
 // Of equal machines the one that leads records each step as soon as it is committed.
 // When another takes over, the steps between are in the memory of every machine that
-// made them: so the record has each step once, whoever led.
+// made them: so the record has each step once, under any leader.
 
 // keepRecent is how many steps a machine remembers; its successors lack one or two.
 const keepRecent = 16

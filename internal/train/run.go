@@ -21,7 +21,7 @@ import (
 	"concord/internal/safetensors"
 )
 
-// Summary is what a finished run comes to.
+// Summary is the result of a finished run.
 type Summary struct {
 	Dir    string       `json:"dir"`
 	Model  string       `json:"model"`
@@ -62,18 +62,18 @@ func (s *Summary) print(ui UI) {
 	r.End(s.End)
 }
 
-// Plan is what Check finds.
+// Plan is the result of Check.
 type Plan struct {
 	Trained  int           `json:"languages_trained"`
 	Steps    int           `json:"steps"`
 	Rows     int           `json:"rows"`
 	SeqLen   int           `json:"seq_len"`
 	Data     []report.Data `json:"data"`
-	Warnings []string      `json:"warnings,omitempty"` // what is unusual
+	Warnings []string      `json:"warnings,omitempty"` // on unusual things
 }
 
-// Check reads everything that a run needs, of the weights only what there is in
-// which shape, and opens no device.
+// Check reads everything that a run needs, of the weights only their names and
+// shapes, and opens no device.
 func Check(cfg *config.Config) (Plan, error) {
 	c, err := openCorpus(cfg)
 	if err != nil {
@@ -207,7 +207,7 @@ func ResumeMoved(ctx context.Context, dir, runFile string, overrides []string, u
 	return t.runAsCoordinator(ctx, dir, s, ui)
 }
 
-// resumed applies to cfg, the run's configuration, what a resume may change.
+// resumed applies to cfg, the run's configuration, the settings that a resume may change.
 func (l lock) resumed(cfg *config.Config, overrides []string) error {
 	then := cfg.OuterSteps()
 	if err := cfg.Override(overrides, []string{"eval.every", "eval.last", "eval.patience", "eval.min_gain", "checkpoint.", "log.", "device.", "memory.checkpointing", "cluster.", "model.save_dtype"}); err != nil {
@@ -220,7 +220,7 @@ func (l lock) resumed(cfg *config.Config, overrides []string) error {
 }
 
 // resumeFrom is the newest whole checkpoint of the run in dir with its state. A
-// run on many machines may go on without one, path "": the others hold what was
+// run on many machines may go on without one, path "": the others hold the weights
 // trained, and where they do not the run begins again.
 func resumeFrom(dir string, cfg *config.Config, ui UI) (path string, s state, err error) {
 	path, err = latest(dir, ui.warn())

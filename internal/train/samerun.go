@@ -12,8 +12,8 @@ import (
 	"concord/internal/rundir"
 )
 
-// Equal machines start a run and continue it with one command: what the run is made
-// from is compared with what it was started with, and with what the machine that leads
+// Equal machines start a run and continue it with one command: the files and settings that the run is made
+// from are compared with those that it was started with, and with those that the leader
 // has.
 
 // continues refuses a run file or data that differ from those of the run that is in its
@@ -78,7 +78,7 @@ func exchanged(c *config.Config) config.Cluster {
 }
 
 // difference is the first key in which two configurations are of different runs, with
-// its values as JSON, "" where they are of one: but for files' places and for what a
+// its values as JSON, "" where they are of one: but for files' places and for the settings that a
 // resume may change. of picks the part of [cluster] that counts.
 func difference(a, b *config.Config, of func(*config.Config) config.Cluster) (key, inA, inB string, err error) {
 	x, err := comparable(a, of)
@@ -99,7 +99,7 @@ func difference(a, b *config.Config, of func(*config.Config) config.Cluster) (ke
 	return "", "", "", nil
 }
 
-// comparable are the settings of c by key, as JSON, without what difference leaves out.
+// comparable are the settings of c by key, as JSON, without those that difference leaves out.
 func comparable(c *config.Config, of func(*config.Config) config.Cluster) (map[string]string, error) {
 	p := portable(c)
 	for i := range p.Data.Source {
@@ -109,7 +109,7 @@ func comparable(c *config.Config, of func(*config.Config) config.Cluster) (map[s
 	p.Eval.Every, p.Eval.Last, p.Model.SaveDtype = 0, false, ""
 	none := config.Config{}
 	p.Checkpoint, p.Log, p.Cluster = none.Checkpoint, none.Log, of(c)
-	p.Memory = none.Memory // the same bits with and without checkpointing; what fit has chosen stands elsewhere
+	p.Memory = none.Memory // the same bits with and without checkpointing; the choice of fit stands elsewhere
 	out := map[string]string{}
 	for _, v := range p.Values() {
 		b, err := json.Marshal(v.Value)

@@ -50,7 +50,7 @@ const (
 	diskRetry    = 5 * time.Second
 )
 
-// onDisk says that err is of a file: what a user can mend, and go on.
+// onDisk says that err is of a file: a fault that a user can mend, and go on.
 func onDisk(err error) bool {
 	pe := (*fs.PathError)(nil)
 	return errors.As(err, &pe) && !errors.Is(err, ErrDevice) && !errors.Is(err, ErrCluster)
@@ -73,7 +73,7 @@ func (x *session) trySave(ctx context.Context) error {
 	return err
 }
 
-// unsaved says what to do when a file of the run cannot be written.
+// unsaved adds the fix for a file of the run that cannot be written.
 func (x *session) unsaved(err error) error {
 	if err == nil || errors.Is(err, ErrDevice) || errors.Is(err, ErrCluster) {
 		return err
@@ -87,7 +87,7 @@ func (x *session) unsaved(err error) error {
 	return DataError(fmt.Errorf("%w\n  fix: make room for the run's files, then: %s", err, report.Command("resume", x.dir)))
 }
 
-// failed adds to a step's error what is left of the run.
+// failed adds to a step's error the files that are left of the run.
 func (x *session) failed(err error) error {
 	if e := (*worker.EndedError)(nil); errors.As(err, &e) { // of this machine's own coordinator
 		err = as(ErrCluster, errors.New(e.Text))

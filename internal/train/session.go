@@ -22,7 +22,7 @@ type session struct {
 	state   state
 	eval    *evaluator
 	ask     *questions     // nil: none
-	speaker *infer.Speaker // what answers them
+	speaker *infer.Speaker // answers them
 	report  *report.Reporter
 	started time.Time
 	ui      UI

@@ -24,7 +24,7 @@ type corpus struct {
 	sets      []*data.Set    // in the run file's order
 	seen      []bool         // by set: trained on
 	sampler   *data.Sampler
-	drawn     map[string][]string // by language: what its user should know of how it is drawn
+	drawn     map[string][]string // by language: notes on how it is drawn, for the user
 	steps     int
 }
 
@@ -161,7 +161,7 @@ func (c *corpus) trainTokens(langs []string) []float64 {
 	return out
 }
 
-// numSteps is the run's length from whichever of steps, epochs, tokens is given.
+// numSteps is the run's length from the one of steps, epochs, tokens that is given.
 func numSteps(cfg *config.Config, s *data.Sampler) int {
 	switch sc := cfg.Schedule; {
 	case sc.Steps > 0:

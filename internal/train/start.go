@@ -10,7 +10,7 @@ import (
 	"concord/internal/report"
 )
 
-// dataRecords tells what became of every language's files, and what the run makes
+// dataRecords tells the counts of every language's files, and the use that the run makes
 // of it.
 func (c *corpus) dataRecords(overlong config.Overlong) []report.Data {
 	out := make([]report.Data, len(c.sets))
@@ -32,7 +32,7 @@ func (c *corpus) dataRecords(overlong config.Overlong) []report.Data {
 	return out
 }
 
-// fate says what data.overlong did to the documents that were too long.
+// fate names the treatment, by data.overlong, of documents that were too long.
 func fate(overlong config.Overlong, pieces int) string {
 	switch {
 	case overlong == config.OverlongTruncate:
@@ -50,7 +50,7 @@ type meetings struct {
 	rows []float64 // by language: share of the rows
 }
 
-// meetings looks at the run's steps, of a long run at the first; what is drawn
+// meetings looks at the run's steps, of a long run at the first; the draw
 // repeats itself.
 func (c *corpus) meetings() meetings {
 	n := len(c.sampler.Languages())
@@ -86,7 +86,7 @@ func (c *corpus) meetings() meetings {
 	return out
 }
 
-// What is said to be unusual.
+// The bounds of the warnings.
 const (
 	fewHeldout = 20   // held-out examples
 	manyEpochs = 10   // passes over the same examples
@@ -95,7 +95,7 @@ const (
 	mostMicro  = 64   // micro-batches that a fix may ask for
 )
 
-// warnings says what is unusual about a run's data and steps, each with the line that
+// warnings lists the unusual things about a run's data and steps, each with the line that
 // changes it.
 func (c *corpus) warnings(cfg *config.Config, data []report.Data) []string {
 	out := append(c.meetingWarning(cfg), c.turnWarning(cfg)...)
@@ -128,7 +128,7 @@ func (c *corpus) meetingWarning(cfg *config.Config) []string {
 		return nil
 	}
 	rows := cfg.Batch.Rows * cfg.Batch.Accumulate
-	need := int(math.Ceil(1 / (1 - slices.Max(met.rows)))) // rows, of which one is of another language
+	need := int(math.Ceil(1 / (1 - slices.Max(met.rows)))) // rows, one of them of another language
 	fix := fmt.Sprintf("batch.accumulate = %d", max(cfg.Batch.Accumulate+1, (need+cfg.Batch.Rows-1)/cfg.Batch.Rows))
 	if need > mostMicro*cfg.Batch.Rows || met.any > 0 {
 		fix += ", or data.temperature = 5, which draws rarer languages more often"

@@ -39,7 +39,7 @@ type state struct {
 	Patience    report.Patience   `json:"patience"`
 }
 
-// saved is the state before the next step, besides tensors and what the run's
+// saved is the state before the next step, besides tensors and the times that the run's
 // processes measure.
 func (t *Trainer) saved() exchange.Saved {
 	return exchange.Saved{State: t.State(), Carry: t.exchange.Carry()}
@@ -71,7 +71,7 @@ func (t *Trainer) save(ctx context.Context, dir string, s state) error {
 	return checkpoint.Prune(path, t.cfg.Checkpoint.Keep, saved, spare...)
 }
 
-// lastFetch is how long an interrupted run waits for what other machines hold of its
+// lastFetch is how long an interrupted run waits for the parts that other machines hold of its
 // last checkpoint.
 const lastFetch = 30 * time.Second
 
@@ -116,7 +116,7 @@ func latest(dir string, warn io.Writer) (path string, err error) {
 	return path, err
 }
 
-// trimMetrics removes what is about to be recorded again by a run that goes on after
+// trimMetrics removes records that are about to be written again by a run that goes on after
 // a step, whose latest evaluation that is known is last, and a last line cut short.
 func trimMetrics(path string, step int, last *report.Eval) error {
 	b, err := os.ReadFile(path)

@@ -77,8 +77,8 @@ func (c *corpus) onlyChats() bool {
 }
 
 // saveTemplate writes the template of data.template to the folder out of a model
-// that was trained with cfg, so that whoever uses the model asks it as it was
-// trained, and has the model stop at the end of its turns. Without data.template
+// that was trained with cfg, so that users of the model ask it as it was
+// trained, and have the model stop at the end of its turns. Without data.template
 // the model's own is there already.
 func saveTemplate(cfg *config.Config, out string) error {
 	if cfg.Data.Template == "" {

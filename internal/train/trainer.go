@@ -2,8 +2,8 @@
 // device and the loop over steps, with evaluation, checkpoints and reports.
 //
 // Run and Resume (run.go) drive the loop (session.go), whose steps are
-// step.Trainer's; how machines share a step is package exchange's, and what a model
-// is used for without training it package infer's. Everything here is driven by one
+// step.Trainer's; how machines share a step is package exchange's, and the use of a model
+// without training it is package infer's. Everything here is driven by one
 // goroutine.
 package train
 
@@ -30,7 +30,7 @@ type Trainer struct {
 	exchange exchange.Exchange
 	machines *exchange.Distributed // the run's other machines; nil on one
 	leads    func() error          // why this machine, which led equal ones, leads no more; nil elsewhere
-	recent   *recentSteps          // of equal machines: whichever leads next records those that nobody has
+	recent   *recentSteps          // of equal machines: the next leader records those that nobody has
 	gather   bool                  // the first step waits for as many machines as if it were the run's first
 }
 
@@ -39,7 +39,7 @@ type Trainer struct {
 func Open(cfg *config.Config, warn io.Writer) (*Trainer, error) { return openTrainer(cfg, warn, false) }
 
 // OpenOwnRows is Open with the gradient rows in memory of their own, never in
-// that of activations: for measuring what reusing that saves.
+// that of activations: for measuring the saving of that reuse.
 func OpenOwnRows(cfg *config.Config, warn io.Writer) (*Trainer, error) {
 	return openTrainer(cfg, warn, true)
 }
@@ -107,7 +107,7 @@ func trainerOn(e *tensor.Engine, cfg *config.Config, c *corpus, choices map[stri
 // Memory is the device memory in use, by role.
 func (t *Trainer) Memory() gpu.Memory { return t.Engine.Dev.Memory() }
 
-// Device is what the trainer runs on.
+// Device is the device that the trainer runs on.
 func (t *Trainer) Device() *gpu.Device { return t.Engine.Dev }
 
 // loadBase fills the weights: the base model's, or random ones from the seed, and those

@@ -9,7 +9,7 @@ import (
 	"concord/internal/report"
 )
 
-// Variant is the run with some settings changed, and what it takes.
+// Variant is the run with some settings changed, and the memory that it takes.
 type Variant struct {
 	Lines []string `json:"lines"` // of the run file; none: as it is
 	Peak  int64    `json:"peak_bytes"`
@@ -25,7 +25,7 @@ func (v Variant) String() string {
 }
 
 // Variants plans the run as it is, with checkpointing, with states of fewer bits and with
-// an adapter, whatever the memory of the device. What these settings cannot be together
+// an adapter, for any memory of the device. A variant that other settings cannot go
 // with is left out.
 func (p *Planner) Variants(kind gpu.AdapterType) ([]Variant, error) {
 	as := smaller{}

@@ -6,7 +6,7 @@ import (
 	"runtime/debug"
 )
 
-// Version is what the program says of itself.
+// Version is the program's own description.
 type Version struct {
 	Version string `json:"version"`
 	Go      string `json:"go"`

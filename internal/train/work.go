@@ -97,7 +97,7 @@ func (o WorkOptions) again() func() (transport.Line, error) {
 	}
 }
 
-// warner shows what a machine has to tell.
+// warner shows a machine's messages.
 func warner(ui UI) func(format string, args ...any) {
 	return func(format string, args ...any) {
 		fmt.Fprintf(ui.warn(), "concord: %s\n", report.Printable(fmt.Sprintf(format, args...)))

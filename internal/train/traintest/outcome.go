@@ -84,7 +84,7 @@ func Records(t testing.TB, dir string) []map[string]any {
 // buckets.
 func (o Outcome) Conflicts() int { return o.pairs }
 
-// Model is the model alone: the rest may be of the machine that led, with what only
+// Model is the model alone: the rest may be of the machine that led, with the state that only
 // that one holds.
 func (o Outcome) Model() Outcome {
 	return Outcome{files: map[string]string{"model": o.files["model"], "config": o.files["config"]}}
