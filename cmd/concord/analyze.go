@@ -48,7 +48,8 @@ func (c *separabilityCmd) Run() error {
 		return err
 	}
 	if base.Text != tuned.Text {
-		return train.DataError(errors.New("the two models' tokenizers cut the examples differently: their states are not those of the same text\n  fix: compare models that share a tokenizer"))
+		return train.DataError(errors.New("the two models' tokenizers cut the examples differently: their states are not those of " +
+			"the same text\n  fix: compare models that share a tokenizer"))
 	}
 	r, err := analyze.Compare(base.Langs, base.Labels, base.States, tuned.States)
 	if err != nil {
@@ -61,7 +62,8 @@ func (c *separabilityCmd) Run() error {
 func (c *separabilityCmd) config() (*config.Config, error) {
 	if !rundir.IsRun(c.Folder) {
 		if c.Tuned == "" {
-			return nil, usagef("%s is not a run's folder: give one, or a run file with the two models: concord analyze separability run.toml BASE TUNED", c.Folder)
+			return nil, usagef("%s is not a run's folder: give one, or a run file with the two models: concord analyze separability "+
+				"run.toml BASE TUNED", c.Folder)
 		}
 		return config.Load(c.Folder, c.Override)
 	}
@@ -102,7 +104,8 @@ func (c *separabilityCmd) show(r *analyze.Result, to io.Writer) error {
 	if err := table(func(w io.Writer) {
 		fmt.Fprintln(w, "layer\tprobe base\ttuned\tFisher base\ttuned\tseparating base\ttuned\tspecific base\ttuned\tin both\tCKA\t")
 		for l, b := range r.Layers {
-			fmt.Fprintf(w, "%d\t%.1f %%\t%.1f %%\t%.3f\t%.3f\t%d\t%d\t%d\t%d\t%d\t%.3f\t\n", l, 100*b.Base.Accuracy, 100*b.Tuned.Accuracy, b.Base.Fisher, b.Tuned.Fisher,
+			fmt.Fprintf(w, "%d\t%.1f %%\t%.1f %%\t%.3f\t%.3f\t%d\t%d\t%d\t%d\t%d\t%.3f\t\n", l, 100*b.Base.Accuracy, 100*b.Tuned.Accuracy,
+				b.Base.Fisher, b.Tuned.Fisher,
 				b.Base.Large, b.Tuned.Large, len(b.Base.Specific), len(b.Tuned.Specific), b.Shared(), b.CKA)
 		}
 	}); err != nil {

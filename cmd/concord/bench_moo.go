@@ -54,7 +54,8 @@ func cpuText(ratio float64) string {
 // memory.
 func printMoo(r *bench.StepResult) error {
 	printBenchMachine(r.Machine)
-	fmt.Printf("%s, scope %s, %d tokens a step; %d steps of each in turns after %d to warm up\n", r.RunFile, r.Scope, r.Tokens, r.Steps, r.Warmup)
+	fmt.Printf("%s, scope %s, %d tokens a step; %d steps of each in turns after %d to warm up\n", r.RunFile, r.Scope, r.Tokens,
+		r.Steps, r.Warmup)
 	err := table(func(w io.Writer) {
 		fmt.Fprintf(w, "\ts/step\ttime / %[1]s\tpaired\tCPU paired\tpeak MiB\tmemory / %[1]s\tMiB touched\ttouched / %[1]s\t\n", r.Order[0])
 		for _, name := range r.Order {
@@ -63,7 +64,8 @@ func printMoo(r *bench.StepResult) error {
 			if !ok {
 				q = bench.StepRatio{Time: 1, TimePaired: 1, CPUPaired: 1, Memory: 1, Touched: 1}
 			}
-			fmt.Fprintf(w, "%s\t%.3f\t%.3fx\t%.3fx\t%s\t%.1f\t%.3fx\t%.1f\t%.3fx\t\n", name, m.StepSecondsMedian, q.Time, q.TimePaired, cpuText(q.CPUPaired),
+			fmt.Fprintf(w, "%s\t%.3f\t%.3fx\t%.3fx\t%s\t%.1f\t%.3fx\t%.1f\t%.3fx\t\n", name, m.StepSecondsMedian, q.Time, q.TimePaired,
+				cpuText(q.CPUPaired),
 				float64(m.PeakBytes)/(1<<20), q.Memory, float64(m.TouchedBytes)/(1<<20), q.Touched)
 		}
 	})

@@ -75,12 +75,14 @@ func printGram(r *bench.GramResult) error {
 
 func printSteps(r *bench.StepResult) error {
 	printBenchMachine(r.Machine)
-	fmt.Printf("%s, scope %s, %d tokens a step; %d steps of each method in turns after %d to warm up\n", r.RunFile, r.Scope, r.Tokens, r.Steps, r.Warmup)
+	fmt.Printf("%s, scope %s, %d tokens a step; %d steps of each method in turns after %d to warm up\n", r.RunFile, r.Scope, r.Tokens,
+		r.Steps, r.Warmup)
 	err := table(func(w io.Writer) {
 		fmt.Fprintf(w, "method\ts/step median\ts/step min\ttokens/s\tpeak MiB\ttime / %[1]s\tpaired\tmemory / %[1]s\t\n", r.Order[0])
 		for _, name := range r.Order {
 			m := r.Methods[name]
-			fmt.Fprintf(w, "%s\t%.3f\t%.3f\t%.0f\t%.1f\t", name, m.StepSecondsMedian, m.StepSecondsMin, m.TokensPerSecond, float64(m.PeakBytes)/(1<<20))
+			fmt.Fprintf(w, "%s\t%.3f\t%.3f\t%.0f\t%.1f\t", name, m.StepSecondsMedian, m.StepSecondsMin, m.TokensPerSecond,
+				float64(m.PeakBytes)/(1<<20))
 			if q, ok := r.Ratios[name+"/"+r.Order[0]]; ok {
 				fmt.Fprintf(w, "%.3fx\t%.3fx\t%.3fx\t", q.Time, q.TimePaired, q.Memory)
 			}

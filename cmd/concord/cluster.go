@@ -40,7 +40,8 @@ func (c *workerCmd) Run() error {
 		return err
 	}
 	defer stopMetrics()
-	return train.Work(ctx, train.WorkOptions{Join: line, Again: func() (string, error) { return joinLine(c.Join) }, Dir: c.Dir, Listen: c.Listen, Name: c.Name, WAN: c.WAN, Have: c.Model, Overrides: c.Override}, ui)
+	return train.Work(ctx, train.WorkOptions{Join: line, Again: func() (string, error) { return joinLine(c.Join) }, Dir: c.Dir,
+		Listen: c.Listen, Name: c.Name, WAN: c.WAN, Have: c.Model, Overrides: c.Override}, ui)
 }
 
 // joinLine is the line that --join names: itself, or the content of the file @FILE.
@@ -82,7 +83,8 @@ func printStatus(out io.Writer, s coordinator.Status, now time.Time, going bool)
 		if len(m.Apart) > 0 {
 			name += fmt.Sprintf(" (does not reach %d)", m.Apart)
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%d\t%d\t%.0f\t%s\t%s\t%.1f ms\t%.2f %%\t%.2f s\t%.2f s\n", m.Worker, name, m.Device, m.State, m.Step, m.Rows, m.Groups, m.Speed,
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%d\t%d\t%.0f\t%s\t%s\t%.1f ms\t%.2f %%\t%.2f s\t%.2f s\n", m.Worker, name, m.Device, m.State,
+			m.Step, m.Rows, m.Groups, m.Speed,
 			report.Bytes(m.Sent), report.Bytes(m.Received), 1000*m.RTT, 100*m.Lost, m.Waited, m.WaitedOn)
 	}
 	w.Flush()

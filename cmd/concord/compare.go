@@ -61,8 +61,10 @@ func (c *compareCmd) Run() error {
 	}
 	ctx, stop := interruptible(stoppingRun + "; the same command continues")
 	defer stop()
-	rep, err := compare.Run(ctx, compare.Options{RunFile: c.RunFile, Overrides: c.Override, Out: c.Out, Jobs: c.Jobs, KeepModels: c.KeepModels, Command: report.Command(os.Args[1:]...),
-		Grid: compare.Grid{Methods: c.Methods, Scopes: scopes, Controls: controls, Options: c.Options, LRs: c.LRs, Temperatures: c.Temperatures, StaticSweep: c.StaticSweep, StaticBudget: c.StaticBudget,
+	rep, err := compare.Run(ctx, compare.Options{RunFile: c.RunFile, Overrides: c.Override, Out: c.Out, Jobs: c.Jobs,
+		KeepModels: c.KeepModels, Command: report.Command(os.Args[1:]...),
+		Grid: compare.Grid{Methods: c.Methods, Scopes: scopes, Controls: controls, Options: c.Options, LRs: c.LRs,
+			Temperatures: c.Temperatures, StaticSweep: c.StaticSweep, StaticBudget: c.StaticBudget,
 			IID: c.IID, Alone: c.Alone, Seeds: c.Seeds, TuneSeeds: c.TuneSeeds, Margin: c.Margin}}, screen(c.JSON))
 	if usage := (*compare.UsageError)(nil); errors.As(err, &usage) {
 		return usagef("%v", err)

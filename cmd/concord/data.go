@@ -44,7 +44,8 @@ func (c *dataStatsCmd) Run() error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "LANG\tDOCUMENTS\tTOKENS\tBYTES/TOKEN\tTRAINED\tTOO LONG\tTOKENS P50\tP95\tMAX\tHELD OUT\tALSO TRAINED ON\tDUPLICATES")
 	for _, s := range stats {
-		fmt.Fprintf(w, "%s\t%d\t%s\t%.2f\t%.0f%%\t%.1f%%\t%d\t%d\t%d\t%d\t%d\t%d\n", s.Lang, s.Documents, report.Count(int64(s.Tokens)), s.BytesToken, 100*s.Supervised, 100*s.TooLong,
+		fmt.Fprintf(w, "%s\t%d\t%s\t%.2f\t%.0f%%\t%.1f%%\t%d\t%d\t%d\t%d\t%d\t%d\n", s.Lang, s.Documents, report.Count(int64(s.Tokens)),
+			s.BytesToken, 100*s.Supervised, 100*s.TooLong,
 			s.LengthP50, s.LengthP95, s.LengthMax, s.Heldout, s.AlsoTrained, s.Duplicates)
 	}
 	if err := w.Flush(); err != nil {

@@ -61,7 +61,8 @@ func (c *dataLintCmd) Run() error {
 		r.print(os.Stdout, c, more)
 	}
 	if err == nil && r.Faults > 0 {
-		err = train.DataError(fmt.Errorf("%d findings in %d documents of %s\n  fix: as said with each; --allow KIND lets a kind pass", r.Faults, r.Documents, c.Path))
+		err = train.DataError(fmt.Errorf("%d findings in %d documents of %s\n  fix: as said with each; --allow KIND lets a kind pass",
+			r.Faults, r.Documents, c.Path))
 	}
 	return err
 }

@@ -54,7 +54,8 @@ func (c *doctorCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	r := doctorReport{Version: train.BuildVersion(), System: doctor.System(), Drivers: doctor.Drivers(), Time: time.Now().UTC(), Cache: doctor.CacheFolder()}
+	r := doctorReport{Version: train.BuildVersion(), System: doctor.System(), Drivers: doctor.Drivers(), Time: time.Now().UTC(),
+		Cache: doctor.CacheFolder()}
 	r.Adapters, r.Budget, err = doctor.Adapters(options)
 	err = train.DeviceError(err)
 	if !c.JSON {
@@ -152,10 +153,12 @@ func (c *doctorCmd) test(r *doctorReport, o gpu.Options) error {
 		r.Tests = append(r.Tests, t)
 	}
 	if failed > 0 && failed == memory {
-		return train.DeviceError(fmt.Errorf("self-test: %d of %d kernels could not be tested in this memory budget\n  give more with --memory", failed, kernels))
+		return train.DeviceError(fmt.Errorf("self-test: %d of %d kernels could not be tested in this memory budget\n  give more "+
+			"with --memory", failed, kernels))
 	}
 	if failed > 0 {
-		return train.DeviceError(fmt.Errorf("self-test: %d of %d kernels FAILED: results of this device and driver cannot be trusted\n  update the driver, or choose another adapter with --adapter or device.adapter; the advice above has more", failed, kernels))
+		return train.DeviceError(fmt.Errorf("self-test: %d of %d kernels FAILED: results of this device and driver cannot be "+
+			"trusted\n  update the driver, or choose another adapter with --adapter or device.adapter; the advice above has more", failed, kernels))
 	}
 	if !c.JSON {
 		fmt.Printf("\nall %d kernels are right, and give the same bits twice\n", kernels)

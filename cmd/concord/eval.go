@@ -41,7 +41,8 @@ func (c *evalCmd) Run() error {
 	}
 	for i, r := range first.Rows { // another tokenizer may keep other examples within data.max_len
 		if o := second.Rows[i]; o.Bytes != r.Bytes || o.Examples != r.Examples {
-			fmt.Fprintf(os.Stderr, "concord: %s: the models were measured on different text (%d and %d bytes): raise data.max_len\n", r.Lang, r.Bytes, o.Bytes)
+			fmt.Fprintf(os.Stderr, "concord: %s: the models were measured on different text (%d and %d bytes): raise data.max_len\n", r.Lang,
+				r.Bytes, o.Bytes)
 		}
 	}
 	second.Relate(&first)

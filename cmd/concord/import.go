@@ -22,6 +22,7 @@ func (c *importCmd) Run() error {
 	if c.JSON {
 		return printJSON(out)
 	}
-	fmt.Printf(" %s\n as %s in %s\n try it: %s\n", out.What, out.DType, out.Model, report.Command("generate", "--model", out.Model, "some text"))
+	fmt.Printf(" %s\n as %s in %s\n try it: %s\n", out.What, out.DType, out.Model,
+		report.Command("generate", "--model", out.Model, "some text"))
 	return nil
 }

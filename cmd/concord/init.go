@@ -100,7 +100,8 @@ func findLanguages(dir string) ([]langFiles, error) {
 		out = append(out, *byLang[lang])
 	}
 	if !trained {
-		return nil, train.DataError(fmt.Errorf("%s holds no data to train on: files of .jsonl, .json, .csv, .tsv, .parquet or .txt, also .gz and .zst", dir))
+		return nil, train.DataError(fmt.Errorf("%s holds no data to train on: files of .jsonl, .json, .csv, .tsv, .parquet or "+
+			".txt, also .gz and .zst", dir))
 	}
 	return out, nil
 }
@@ -170,7 +171,8 @@ func (c *initCmd) write(found []langFiles, l lengths) error {
 	fmt.Fprintf(&b, "# Written by concord init. Every key: concord config explain KEY, or docs/config.md.\n\n[model]\npath = %q\n\n", model)
 	fmt.Fprintf(&b, "[batch]\nrows = 8\nseq_len = %d # holds 95 of 100 examples of every language whole\n\n", l.seqLen)
 	b.WriteString("[data]\ntemperature = 3.0 # smaller languages are drawn more often; 1.0: as the data is\n\n")
-	b.WriteString("[objective]\nmethod = \"pcgrad\" # token-mean is plain fine-tuning; concord moo methods lists all\n\n[optim]\nlr = 2e-5\n\n[schedule]\nepochs = 1.0\n\n[eval]\nevery = 100\n")
+	b.WriteString("[objective]\nmethod = \"pcgrad\" # token-mean is plain fine-tuning; concord moo methods lists all\n" +
+		"\n[optim]\nlr = 2e-5\n\n[schedule]\nepochs = 1.0\n\n[eval]\nevery = 100\n")
 	if l.prompts {
 		b.WriteString("samples = 3 # held-out prompts of each language that the model answers each time: they are in the report\n")
 	}

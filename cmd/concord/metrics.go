@@ -34,7 +34,8 @@ func (m metering) serve(ui *train.UI) (stop func(), err error) {
 	}}
 	at, stop, err := metrics.Serve(m.Metrics, set)
 	if err != nil {
-		return nil, &config.Error{Where: "--metrics", Msg: err.Error(), Fix: "an address of this machine with a free TCP port, such as --metrics 127.0.0.1:9464"}
+		return nil, &config.Error{Where: "--metrics", Msg: err.Error(),
+			Fix: "an address of this machine with a free TCP port, such as --metrics 127.0.0.1:9464"}
 	}
 	ui.Record = set.Observe
 	fmt.Fprintf(ui.Warn, "concord: figures for Prometheus at http://%s/metrics\n", at)

@@ -71,7 +71,8 @@ func (c *mooSolveCmd) solve(in io.Reader, out io.Writer) error {
 		return usagef("%v", err)
 	}
 	if off := r.Diagnostics["repaired"]; off > maxRepair {
-		return usagef("moo solve: G is not a Gram matrix: it is indefinite by %.2g of the norms, so that no gradients have these inner products", off)
+		return usagef("moo solve: G is not a Gram matrix: it is indefinite by %.2g of the norms, so that no gradients have these "+
+			"inner products", off)
 	}
 	if _, ok := r.Diagnostics["norm"]; !ok {
 		return json.NewEncoder(out).Encode(mooResult{Weights: r.Weights, Diagnostics: r.Diagnostics})

@@ -127,7 +127,8 @@ func (p *mooProblem) setGram(g [][]float64) error {
 				return usagef("moo solve: G is not symmetric: row %d column %d is %v, row %d column %d is %v", i+1, j+1, g[i][j], j+1, i+1, g[j][i])
 			}
 			if bound == 0 && g[i][j] != 0 {
-				return usagef("moo solve: G is not a Gram matrix: row %d column %d is %v, but a gradient of length 0 has no such inner product", i+1, j+1, g[i][j])
+				return usagef("moo solve: G is not a Gram matrix: row %d column %d is %v, but a gradient of length 0 has no such inner product",
+					i+1, j+1, g[i][j])
 			}
 			p.gram.SetSym(i, j, g[i][j]/2+g[j][i]/2)
 		}

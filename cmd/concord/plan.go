@@ -100,7 +100,8 @@ func lessMemory(m train.MemoryPlan, cfg *config.Config) (out []string) {
 		out = append(out, fmt.Sprintf("checkpointing = true  # in [memory]: a part of %s less", report.Bytes(n)))
 	}
 	if n := m.ByRole[string(gpu.RoleRows)]; n > 0 {
-		out = append(out, fmt.Sprintf("method = \"mean\"  # in [objective], or an override of the largest parameters: up to %s less", report.Bytes(n)))
+		out = append(out, fmt.Sprintf("method = \"mean\"  # in [objective], or an override of the largest parameters: up to %s less",
+			report.Bytes(n)))
 	}
 	if m.MostRows > 0 {
 		out = append(out, fmt.Sprintf("rows = %d  # in [batch]; accumulate keeps the step's batch as large", m.MostRows))

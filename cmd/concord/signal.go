@@ -8,8 +8,8 @@ import (
 )
 
 // interruptible returns a context that the first signal to end cancels: Ctrl-C, a
-// closed terminal, a scheduler's warning. stopping is then said, the next thing that the verb
-// does. A second Ctrl-C leaves at once; of a run the last checkpoint is whole
+// closed terminal, a scheduler's warning. stopping is then said: the next work of
+// the verb. A second Ctrl-C leaves at once; of a run the last checkpoint is whole
 // because saving is a rename. Other signals may come in pairs (a closed terminal's
 // do, and systemd's) and change nothing any more.
 func interruptible(stopping string) (context.Context, func()) {

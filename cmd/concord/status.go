@@ -46,7 +46,8 @@ func (c *statusCmd) Run() error {
 
 // printRun shows how a run stands, and the command that goes with it.
 func printRun(out io.Writer, s train.Status) {
-	fmt.Fprintf(out, "%s is %s: step %d of %d, %s tokens read, %s, scope %s\n", s.Name, s.State, s.Step, s.Steps, report.Count(s.Tokens), s.Method, s.Scope)
+	fmt.Fprintf(out, "%s is %s: step %d of %d, %s tokens read, %s, scope %s\n", s.Name, s.State, s.Step, s.Steps, report.Count(s.Tokens),
+		s.Method, s.Scope)
 	if loss := float64(s.Loss); !math.IsNaN(loss) {
 		fmt.Fprintf(out, "last step: loss %.3f nats per token, %s a step", loss, seconds(s.StepTime))
 		if s.Left > 0 && s.State == "going" {

@@ -16,7 +16,8 @@ func (e Eval) answered() string {
 	}
 	var parts []string
 	if langs > 0 {
-		parts = append(parts, fmt.Sprintf("exact match %.1f%%, chrF2 %.1f (means of %.0f languages, %d answers)", 100*exact/langs, chrf/langs, langs, n))
+		parts = append(parts, fmt.Sprintf("exact match %.1f%%, chrF2 %.1f (means of %.0f languages, %d answers)", 100*exact/langs,
+			chrf/langs, langs, n))
 	}
 	if len(e.Answers) > 0 {
 		a := e.Answers[e.Step%len(e.Answers)] // another one each time
@@ -44,7 +45,8 @@ func AnswerTable(before, after Eval, first, second string) string {
 		if o := before.find(r.Lang); o != nil && o.Exact != nil && o.ChrF != nil {
 			was = [2]string{fmt.Sprintf("%.1f", 100*float64(o.Exact.Value)), fmt.Sprintf("%.1f", float64(o.ChrF.Value))}
 		}
-		fmt.Fprintf(&b, " %-8s %-7s %31s   %31s %6d\n", r.Lang, kindOf(r.Seen), was[0]+" → "+scored(*r.Exact, 100), was[1]+" → "+scored(*r.ChrF, 1), r.Answers)
+		fmt.Fprintf(&b, " %-8s %-7s %31s   %31s %6d\n", r.Lang, kindOf(r.Seen), was[0]+" → "+scored(*r.Exact, 100),
+			was[1]+" → "+scored(*r.ChrF, 1), r.Answers)
 	}
 	return b.String()
 }

@@ -176,7 +176,8 @@ func (c *Cosines) Text() string {
 
 // Text is c in words, one line each.
 func (c *Conflict) Text() []string {
-	out := []string{fmt.Sprintf("gradients of two languages: mean cosine %+.3f%s over %d steps and %d pairs; below 0, where they conflict, in %.0f%% (chance: 50%%)",
+	out := []string{fmt.Sprintf("gradients of two languages: mean cosine %+.3f%s over %d steps and %d pairs; below 0, where "+
+		"they conflict, in %.0f%% (chance: 50%%)",
 		float64(c.Mean.Value), bounds(c.Mean, "%+.3f", 1), c.Steps, c.Pairs, 100*float64(c.Share))}
 	switch {
 	case math.IsNaN(float64(c.Mean.Low)):

@@ -26,7 +26,8 @@ func (r *Reporter) Begin(h Header) {
 		r.Printf("         examples begin with %s, end with %s", cmp.Or(h.BOS, "nothing"), cmp.Or(h.EOS, "nothing"))
 	}
 	if h.EOS == "" && !h.ByTemplate {
-		r.Printf(" !       no end-of-text token: the model will not learn to stop. Give eos_token in tokenizer_config.json, or eos_token_id in config.json")
+		r.Printf(" !       no end-of-text token: the model will not learn to stop. Give eos_token in tokenizer_config.json, or " +
+			"eos_token_id in config.json")
 	}
 	r.Printf(" device  %s, %s", device, h.Backend)
 	r.Printf(" memory  %s of tensors, budget %s", Bytes(h.Planned), Bytes(h.Budget))
@@ -58,7 +59,8 @@ func DataTable(w io.Writer, data []Data) {
 			r.Printf(line, "", d.Lang, "", "", "", "", "", Count(int64(d.Heldout)), "not trained")
 			continue
 		}
-		r.Printf(line, "", d.Lang, Count(int64(d.Examples)), Count(int64(d.Tokens)), Count(int64(d.Supervised)), percent(float64(d.Supervised)/float64(d.Tokens)),
+		r.Printf(line, "", d.Lang, Count(int64(d.Examples)), Count(int64(d.Tokens)), Count(int64(d.Supervised)),
+			percent(float64(d.Supervised)/float64(d.Tokens)),
 			decimal(float64(d.Epochs)), Count(int64(d.Heldout)), percent(float64(d.Met)))
 	}
 	r.renderings(data)

@@ -176,7 +176,8 @@ func (p *Patience) Over() bool { return p != nil && p.Of > 0 && p.Stale >= p.Of 
 
 // String says why.
 func (p *Patience) String() string {
-	return fmt.Sprintf("%d evaluations in a row without a lower mean of the trained languages than %.3f bits per byte, at step %d", p.Stale, float64(p.Lowest), p.Step)
+	return fmt.Sprintf("%d evaluations in a row without a lower mean of the trained languages than %.3f bits per byte, at step %d",
+		p.Stale, float64(p.Lowest), p.Step)
 }
 
 // Progress is how far an evaluation is; it is shown and not recorded.

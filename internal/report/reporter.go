@@ -241,7 +241,8 @@ func (r *Reporter) End(e End) {
 	case r.first == nil && r.last != nil:
 		fmt.Fprint(r.opt.Out, "\n", EvalTable(*r.last))
 	}
-	fmt.Fprintf(r.opt.Out, "\n %d steps, %s tokens, %s of them trained on, in %s; peak GPU memory %s (%s)\n", e.Steps, Count(e.Tokens), Count(e.Supervised), Duration(time.Duration(e.Seconds*float64(time.Second))), Bytes(e.PeakBytes), roles(e.BytesByRole))
+	fmt.Fprintf(r.opt.Out, "\n %d steps, %s tokens, %s of them trained on, in %s; peak GPU memory %s (%s)\n", e.Steps, Count(e.Tokens),
+		Count(e.Supervised), Duration(time.Duration(e.Seconds*float64(time.Second))), Bytes(e.PeakBytes), roles(e.BytesByRole))
 	if e.Early != nil {
 		fmt.Fprintf(r.opt.Out, " ended early, after step %d of %d (eval.patience): %v\n", e.Steps, e.Of, e.Early)
 	}

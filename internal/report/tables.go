@@ -163,10 +163,12 @@ func (e Eval) remarks() string {
 		b.WriteString(" ?  may be chance: the interval holds 0\n")
 	}
 	if len(little) > 0 {
-		fmt.Fprintf(&b, " !  few documents are held out (%s): their figures say little\n    fix: a larger holdout, or heldout = \"FILE\", in [[data.source]]\n", strings.Join(little, ", "))
+		fmt.Fprintf(&b, " !  few documents are held out (%s): their figures say little\n    fix: a larger holdout, or heldout = "+
+			"\"FILE\", in [[data.source]]\n", strings.Join(little, ", "))
 	}
 	if trained > 0 && worse == trained {
-		b.WriteString(" !  worse than the base in every trained language\n    fix: a lower optim.lr, fewer steps, or more data; see whether an earlier evaluation was better\n")
+		b.WriteString(" !  worse than the base in every trained language\n    fix: a lower optim.lr, fewer steps, or more data; " +
+			"see whether an earlier evaluation was better\n")
 	}
 	return b.String()
 }
@@ -186,7 +188,8 @@ func EvalTable(e Eval) string {
 				fmt.Fprintf(&b, " %-8s %-7s not measured: nothing is held out\n", r.Lang, kindOf(seen))
 				continue
 			}
-			fmt.Fprintf(&b, " %-8s %-7s %9.3f %-19s %9s %9s %9s\n", r.Lang, kindOf(seen), float64(r.BitsPerByte), r.interval(), Count(int64(r.Tokens)), Count(int64(r.Bytes)), Count(int64(r.Examples)))
+			fmt.Fprintf(&b, " %-8s %-7s %9.3f %-19s %9s %9s %9s\n", r.Lang, kindOf(seen), float64(r.BitsPerByte), r.interval(),
+				Count(int64(r.Tokens)), Count(int64(r.Bytes)), Count(int64(r.Examples)))
 		}
 		if n > 0 {
 			m := e.meanOf(seen)

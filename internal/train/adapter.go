@@ -109,11 +109,13 @@ func (l lock) checkWeights(cfg *config.Config) error {
 			return DataError(err)
 		}
 		if hash != l.Weights[f.name] {
-			return DataError(fmt.Errorf("%s has changed since the run was started: its adapter, or its frozen parameters, are of the weights that were there; restore the file or start a new run", f.path))
+			return DataError(fmt.Errorf("%s has changed since the run was started: its adapter, or its frozen parameters, are of the "+
+				"weights that were there; restore the file or start a new run", f.path))
 		}
 	}
 	if len(l.Weights) > 0 && len(weightFiles(cfg)) != len(l.Weights) {
-		return DataError(fmt.Errorf("%s: of the %d files of weights that were there when the run was started: %w", cfg.Resolve(cfg.Model.Path), len(l.Weights), fs.ErrNotExist))
+		return DataError(fmt.Errorf("%s: of the %d files of weights that were there when the run was started: %w",
+			cfg.Resolve(cfg.Model.Path), len(l.Weights), fs.ErrNotExist))
 	}
 	return nil
 }

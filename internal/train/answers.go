@@ -55,7 +55,8 @@ func newQuestions(c *corpus, cfg *config.Config, say func(string)) (*questions, 
 		}
 	}
 	if len(without) > 0 {
-		say(fmt.Sprintf("eval.samples: no held-out prompts of %s: texts without a prompt have no answers, and what is not held out is not asked", strings.Join(without, ", ")))
+		say(fmt.Sprintf("eval.samples: no held-out prompts of %s: texts without a prompt have no answers, and what is not held "+
+			"out is not asked", strings.Join(without, ", ")))
 	}
 	q.shorten(c.tokenizer)
 	return q, nil

@@ -29,5 +29,6 @@ func DeviceError(err error) error { return fault.Device(err) }
 
 // interrupted says how to go on.
 func interrupted(dir string, step int) error {
-	return as(ErrInterrupted, fmt.Errorf("interrupted after step %d; everything is saved. Continue with:\n  %s\nor take the model as it is:\n  %s", step, report.Command("resume", dir), report.Command("export", dir)))
+	return as(ErrInterrupted, fmt.Errorf("interrupted after step %d; everything is saved. Continue with:\n  %s\nor take the "+
+		"model as it is:\n  %s", step, report.Command("resume", dir), report.Command("export", dir)))
 }

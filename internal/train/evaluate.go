@@ -78,7 +78,8 @@ func (v *evaluator) run(ctx context.Context, e *tensor.Engine, m model.Model, b 
 	}
 	out := report.Eval{Kind: "eval", Step: step, Seconds: time.Since(start).Seconds()}
 	for m, lang := range v.langs {
-		out.Rows = append(out.Rows, report.EvalRow{Lang: lang, Seen: v.seen[m], NLL: report.Float(s.nll[m]), Tokens: s.tokens[m], Bytes: s.bytes[m],
+		out.Rows = append(out.Rows, report.EvalRow{Lang: lang, Seen: v.seen[m], NLL: report.Float(s.nll[m]),
+			Tokens: s.tokens[m], Bytes: s.bytes[m],
 			Examples: v.count[m], BitsPerByte: report.Float(data.BitsPerByte(s.nll[m], s.bytes[m])), Docs: s.docs[m]})
 	}
 	return out, nil
@@ -156,7 +157,8 @@ func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (repor
 	}
 	for _, d := range c.dataRecords(cfg.Data.Overlong) {
 		if d.TooLong > 0 || d.Empty > 0 || d.Masked > 0 {
-			fmt.Fprintf(ui.warn(), "concord: %s: %d examples longer than data.max_len (%s), %d empty, %d without a supervised token\n", d.Lang, d.TooLong, d.Overlong, d.Empty, d.Masked)
+			fmt.Fprintf(ui.warn(), "concord: %s: %d examples longer than data.max_len (%s), %d empty, %d without a supervised token\n", d.Lang,
+				d.TooLong, d.Overlong, d.Empty, d.Masked)
 		}
 	}
 	base, err := baseOf(cfg)

@@ -68,7 +68,8 @@ func (x Export) choose(dir string) (path string, step int, err error) {
 	folder := rundir.Checkpoints(dir)
 	path, step, _, err = checkpoint.Latest(folder)
 	if err != nil {
-		return "", 0, DataError(fmt.Errorf("%w\n  the run saves every checkpoint.every steps, when it is stopped, and on the key c in its view", err))
+		return "", 0, DataError(fmt.Errorf("%w\n  the run saves every checkpoint.every steps, when it is stopped, and on the key "+
+			"c in its view", err))
 	}
 	switch x.Checkpoint {
 	case "", "last":
@@ -83,16 +84,19 @@ func (x Export) choose(dir string) (path string, step int, err error) {
 			return "", 0, DataError(err)
 		}
 		if s.BestStep == 0 {
-			return "", 0, DataError(fmt.Errorf("%s has no best checkpoint: nothing was evaluated on the way (eval.every = 0, no held-out examples, or checkpoint.best = false)\n  fix: %s", dir, report.Command("export", dir, "--checkpoint", "last")))
+			return "", 0, DataError(fmt.Errorf("%s has no best checkpoint: nothing was evaluated on the way (eval.every = 0, no "+
+				"held-out examples, or checkpoint.best = false)\n  fix: %s", dir, report.Command("export", dir, "--checkpoint", "last")))
 		}
 		step = s.BestStep
 	default:
 		if step, err = strconv.Atoi(x.Checkpoint); err != nil || step < 0 {
-			return "", 0, &config.Error{Where: "--checkpoint", Msg: fmt.Sprintf("%q is not best, last or a step", x.Checkpoint), Fix: "--checkpoint last"}
+			return "", 0, &config.Error{Where: "--checkpoint", Msg: fmt.Sprintf("%q is not best, last or a step", x.Checkpoint),
+				Fix: "--checkpoint last"}
 		}
 	}
 	if path, err = checkpoint.At(folder, step); err != nil {
-		return "", 0, DataError(fmt.Errorf("%s has no whole checkpoint of step %d; there are: %s\n  the newest checkpoint.keep are kept, and the best", dir, step, checkpoints(folder)))
+		return "", 0, DataError(fmt.Errorf("%s has no whole checkpoint of step %d; there are: %s\n  the newest checkpoint.keep "+
+			"are kept, and the best", dir, step, checkpoints(folder)))
 	}
 	return path, step, nil
 }

@@ -33,7 +33,8 @@ func (x *session) finish(ctx context.Context) (*Summary, error) {
 		return nil, x.unsaved(classify(err))
 	}
 	m := x.Engine.Dev.Memory()
-	end := report.End{Kind: "end", Steps: x.Done, Seconds: x.state.Seconds, Tokens: x.Tokens, Supervised: x.Supervised, PeakBytes: m.Peak, BytesByRole: map[string]int64{}, Output: out, Best: best,
+	end := report.End{Kind: "end", Steps: x.Done, Seconds: x.state.Seconds, Tokens: x.Tokens, Supervised: x.Supervised, PeakBytes: m.Peak,
+		BytesByRole: map[string]int64{}, Output: out, Best: best,
 		Warnings: x.corpus.meetingWarning(x.cfg), Conflict: x.report.Conflict()}
 	if x.Done < x.corpus.steps {
 		early := x.state.Patience
@@ -110,10 +111,13 @@ func (x *session) header() report.Header {
 	}
 	bos, eos := specials(x.corpus.tokenizer)
 	return report.Header{BOS: bos, EOS: eos, ByTemplate: x.corpus.onlyChats(), Version: BuildVersion().Version, Name: cfg.Run.Name, Dir: x.dir,
-		Model: fmt.Sprintf("%s, %d layers, hidden %d, vocabulary %d", name, x.corpus.model.Layers, x.corpus.model.Hidden, x.corpus.model.Vocab), Parameters: x.corpus.model.Parameters(),
+		Model: fmt.Sprintf("%s, %d layers, hidden %d, vocabulary %d", name, x.corpus.model.Layers, x.corpus.model.Hidden,
+			x.corpus.model.Vocab), Parameters: x.corpus.model.Parameters(),
 		Device: info.Name, Backend: string(info.Backend), Software: info.Type == "cpu", Budget: mem.Budget, Planned: x.Planned(),
-		Method: string(cfg.Objective.Method), Scope: cfg.Objective.Scope.String(), Buckets: numBuckets(x.Store.Layout), Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen,
-		Steps: steps, Start: x.Done, Languages: x.Langs, Epochs: epochs, Packing: fill, Met: x.corpus.meetings().any, Data: data, Warnings: x.corpus.warnings(cfg, data), Settings: settings(cfg)}
+		Method: string(cfg.Objective.Method), Scope: cfg.Objective.Scope.String(), Buckets: numBuckets(x.Store.Layout),
+		Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen,
+		Steps: steps, Start: x.Done, Languages: x.Langs, Epochs: epochs, Packing: fill, Met: x.corpus.meetings().any, Data: data,
+		Warnings: x.corpus.warnings(cfg, data), Settings: settings(cfg)}
 }
 
 // specials are the tokens that begin and end an example, "" where there is none.

@@ -33,7 +33,8 @@ func canListen(cfg *config.Config) error {
 	}
 	conn, _, err := transport.Socket(cfg.Cluster.Listen)
 	if err != nil {
-		return &config.Error{Where: cfg.Where("cluster.listen"), Msg: err.Error(), Fix: `another port, such as --listen :4434; or --listen :0 for any`}
+		return &config.Error{Where: cfg.Where("cluster.listen"), Msg: err.Error(),
+			Fix: `another port, such as --listen :4434; or --listen :0 for any`}
 	}
 	return conn.Close()
 }
@@ -70,7 +71,8 @@ func (t *Trainer) lead(ctx context.Context, dir string, ui UI) (end func(error),
 		h.Close(e)
 	}
 	if committed := h.Coordinator.Step(); committed > t.machines.Exchanges() {
-		fmt.Fprintf(ui.warn(), "concord: the run has committed step %d, the checkpoint here is of step %d: looking for a machine that holds the newer weights\n", t.machines.StepAfter(committed), t.Done)
+		fmt.Fprintf(ui.warn(), "concord: the run has committed step %d, the checkpoint here is of step %d: looking for a machine "+
+			"that holds the newer weights\n", t.machines.StepAfter(committed), t.Done)
 		if err := t.machines.CatchUp(ctx); err != nil {
 			end(err)
 			return nil, err
@@ -106,7 +108,8 @@ func (t *Trainer) hostOptions(dir string, ui UI) (cluster.HostOptions, error) {
 		uses = -1
 	}
 	return cluster.HostOptions{
-		Dir: rundir.Cluster(dir), Store: file.Open, Listen: c.Listen, UploadLimit: uploadLimit(c), WAN: c.WAN, JoinFor: c.JoinHours.Duration(), JoinUses: uses,
+		Dir: rundir.Cluster(dir), Store: file.Open, Listen: c.Listen, UploadLimit: uploadLimit(c), WAN: c.WAN,
+		JoinFor: c.JoinHours.Duration(), JoinUses: uses,
 		Socket: socket, Coordinator: o, Member: worker.Options{Hello: t.hello(), HeartbeatTimeout: silence(c)},
 	}, err
 }
@@ -123,8 +126,10 @@ func (t *Trainer) coordinatorOptions(ui UI) (coordinator.Options, error) {
 		return coordinator.Options{}, err
 	}
 	shape := t.machines.StepShape()
-	return coordinator.Options{Config: forWorkers, Files: files, Open: open, Groups: shape.Groups, Codec: shape.Codec, SeqLen: t.cfg.Batch.SeqLen, Workers: c.Workers,
-		HeartbeatTimeout: silence(c), NoDeadline: !c.Deadline, Equal: c.Shares == config.SharesEqual, Parameters: t.cfg.Sharded(), Gather: t.gather, CheckEvery: c.CheckEvery,
+	return coordinator.Options{Config: forWorkers, Files: files, Open: open, Groups: shape.Groups, Codec: shape.Codec,
+		SeqLen: t.cfg.Batch.SeqLen, Workers: c.Workers,
+		HeartbeatTimeout: silence(c), NoDeadline: !c.Deadline, Equal: c.Shares == config.SharesEqual, Parameters: t.cfg.Sharded(),
+		Gather: t.gather, CheckEvery: c.CheckEvery,
 		Log: logger(ui), StepAfter: t.machines.StepAfter, StepName: shape.StepName, Langs: t.Langs,
 		Work: t.machines.Work}, nil
 }

@@ -29,7 +29,8 @@ func LintData(cfg *config.Config, opt lint.Options) ([]lint.Finding, *lint.Linte
 	}
 	warnings := c.warnings(cfg, c.dataRecords(cfg.Data.Overlong))
 	if _, ok := c.tokenizer.EOS(); !ok && !c.onlyChats() {
-		warnings = append(warnings, "no file of the model names an end-of-text token: answers have no end, and the model does not learn to stop\nfix: eos_token in its tokenizer_config.json")
+		warnings = append(warnings, "no file of the model names an end-of-text token: answers have no end, and the model does not "+
+			"learn to stop\nfix: eos_token in its tokenizer_config.json")
 	}
 	for _, w := range warnings {
 		text, fix, _ := strings.Cut(w, "\nfix: ")

@@ -42,7 +42,8 @@ func (l lock) search(dir, given string, needed func(*config.Config) []inputFile)
 			first = err
 		}
 	}
-	return nil, DataError(fmt.Errorf("the run needs the files that it was started with: %w\n  fix: put it back; or write its new path into the run file, then: %s --run-file FILE", first, report.Command("resume", dir)))
+	return nil, DataError(fmt.Errorf("the run needs the files that it was started with: %w\n  fix: put it back; or write its "+
+		"new path into the run file, then: %s --run-file FILE", first, report.Command("resume", dir)))
 }
 
 // places are the paths at which the run file may be.
@@ -78,7 +79,8 @@ func (l lock) check(cfg *config.Config, needed func(*config.Config) []inputFile)
 			return DataError(err)
 		}
 		if hash != want {
-			return DataError(fmt.Errorf("%s has changed since the run was started: resuming would mix two data sets; restore the file or start a new run", f.path))
+			return DataError(fmt.Errorf("%s has changed since the run was started: resuming would mix two data sets; restore the "+
+				"file or start a new run", f.path))
 		}
 	}
 	return l.checkWeights(cfg)

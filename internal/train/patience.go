@@ -55,5 +55,7 @@ func (c *corpus) canStopEarly(cfg *config.Config) error {
 			return nil
 		}
 	}
-	return &config.Error{Where: cfg.Where("eval.patience"), Msg: "eval.patience: no trained language has held-out examples, so nothing is measured that could end the run", Fix: "holdout = 0.05  # in [[data.source]]"}
+	return &config.Error{Where: cfg.Where("eval.patience"),
+		Msg: "eval.patience: no trained language has held-out examples, so nothing is measured that could end the run",
+		Fix: "holdout = 0.05  # in [[data.source]]"}
 }

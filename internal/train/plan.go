@@ -243,7 +243,8 @@ func (m MemoryPlan) String() string {
 		}
 		return fmt.Sprintf("%s: fits, %s of %s; batch.rows up to %s%d", m.Card, report.Bytes(m.Peak), report.Bytes(m.Budget), about, m.MostRows)
 	case m.MostRows > 0:
-		return fmt.Sprintf("%s: does not fit, %s of %s; with batch.rows = %d it does", m.Card, report.Bytes(m.Peak), report.Bytes(m.Budget), m.MostRows)
+		return fmt.Sprintf("%s: does not fit, %s of %s; with batch.rows = %d it does", m.Card, report.Bytes(m.Peak),
+			report.Bytes(m.Budget), m.MostRows)
 	}
 	return fmt.Sprintf("%s: does not fit, %s of %s, not with a single row either", m.Card, report.Bytes(m.Peak), report.Bytes(m.Budget))
 }

@@ -92,7 +92,8 @@ func Check(cfg *config.Config) (Plan, error) {
 		return Plan{}, err
 	}
 	data := c.dataRecords(cfg.Data.Overlong)
-	return Plan{Trained: len(langs), Steps: c.steps, Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen, Data: data, Warnings: c.warnings(cfg, data)}, nil
+	return Plan{Trained: len(langs), Steps: c.steps, Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen, Data: data,
+		Warnings: c.warnings(cfg, data)}, nil
 }
 
 // Run trains as the run file says. Cancelling ctx finishes the step, saves and
@@ -210,11 +211,13 @@ func ResumeMoved(ctx context.Context, dir, runFile string, overrides []string, u
 // resumed applies to cfg, the run's configuration, the settings that a resume may change.
 func (l lock) resumed(cfg *config.Config, overrides []string) error {
 	then := cfg.OuterSteps()
-	if err := cfg.Override(overrides, []string{"eval.every", "eval.last", "eval.patience", "eval.min_gain", "checkpoint.", "log.", "device.", "memory.checkpointing", "cluster.", "model.save_dtype"}); err != nil {
+	if err := cfg.Override(overrides, []string{"eval.every", "eval.last", "eval.patience", "eval.min_gain", "checkpoint.", "log.",
+		"device.", "memory.checkpointing", "cluster.", "model.save_dtype"}); err != nil {
 		return err
 	}
 	if now := cfg.OuterSteps(); now != then {
-		return &config.Error{Where: "cluster.outer", Msg: fmt.Sprintf("the run has outer steps of %d steps, not %d (0: none): they are counted from its start", then, now), Fix: "resume without -o cluster.outer; or start a new run from this one's model"}
+		return &config.Error{Where: "cluster.outer", Msg: fmt.Sprintf("the run has outer steps of %d steps, not %d (0: none): "+
+			"they are counted from its start", then, now), Fix: "resume without -o cluster.outer; or start a new run from this one's model"}
 	}
 	return nil
 }
@@ -264,7 +267,8 @@ func newRunDir(cfg *config.Config, warn io.Writer) (string, error) {
 			continue
 		}
 		if err != nil {
-			return "", &config.Error{Where: cfg.Where("run.dir"), Msg: "cannot make the run's folder: " + err.Error(), Fix: `dir = "a folder that can be written to"`}
+			return "", &config.Error{Where: cfg.Where("run.dir"), Msg: "cannot make the run's folder: " + err.Error(),
+				Fix: `dir = "a folder that can be written to"`}
 		}
 		return dir, nil
 	}

@@ -29,7 +29,8 @@ func (x *session) save(ctx context.Context) error {
 	if x.machines == nil || !onDisk(err) {
 		return x.unsaved(err)
 	}
-	fmt.Fprintf(x.ui.warn(), "concord: step %d cannot be saved: %v\n  all machines wait for %v; fix: make room for the run's files in %s\n", x.Done, err, diskPatience, x.dir)
+	fmt.Fprintf(x.ui.warn(), "concord: step %d cannot be saved: %v\n  all machines wait for %v; fix: make room for the run's "+
+		"files in %s\n", x.Done, err, diskPatience, x.dir)
 	for began := time.Now(); onDisk(err) && time.Since(began) < diskPatience; err = x.trySave(ctx) {
 		select {
 		case <-ctx.Done():
@@ -82,7 +83,8 @@ func (x *session) unsaved(err error) error {
 	case !onDisk(err): // an overflow in f16, say
 		return DataError(fmt.Errorf("%w\n  the run is saved; fix: %s", err, report.Command("resume", x.dir, "-o", "model.save_dtype=bf16")))
 	case x.machines != nil:
-		return DataError(fmt.Errorf("%w\n  fix: make room for the run's files, then: %s; the other machines wait 10 minutes for a coordinator", err, report.Command("resume", x.dir)))
+		return DataError(fmt.Errorf("%w\n  fix: make room for the run's files, then: %s; the other machines wait 10 minutes for a "+
+			"coordinator", err, report.Command("resume", x.dir)))
 	}
 	return DataError(fmt.Errorf("%w\n  fix: make room for the run's files, then: %s", err, report.Command("resume", x.dir)))
 }

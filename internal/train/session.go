@@ -48,7 +48,8 @@ func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summar
 		return nil, DataError(err)
 	}
 	x := &session{Trainer: t, dir: dir, state: s, started: time.Now(), ui: ui,
-		report: report.New(report.Options{Out: ui.Out, Terminal: ui.Terminal, Width: ui.Width, Quiet: ui.Quiet, JSONL: metrics, Cosines: cosines, LogEvery: t.logEvery(), Watch: ui.Watch, Tap: ui.Record})}
+		report: report.New(report.Options{Out: ui.Out, Terminal: ui.Terminal, Width: ui.Width, Quiet: ui.Quiet, JSONL: metrics,
+			Cosines: cosines, LogEvery: t.logEvery(), Watch: ui.Watch, Tap: ui.Record})}
 	defer x.report.Close()
 	if x.eval, err = newEvaluator(t.corpus, t.cfg.Batch.Rows, t.cfg.Batch.SeqLen, t.cfg.Eval.Rows); err != nil {
 		return nil, err

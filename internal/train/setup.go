@@ -71,19 +71,22 @@ func openCorpus(cfg *config.Config) (*corpus, error) {
 	for m, n := range c.sampler.Capped() {
 		if n > 0 {
 			lang := c.sampler.Languages()[m]
-			c.drawn[lang] = []string{fmt.Sprintf("at temperature %g it would be repeated %.0f times while all data is read once; held to %g (data.max_repeat)", cfg.Data.Temperature, n, cfg.Data.MaxRepeat)}
+			c.drawn[lang] = []string{fmt.Sprintf("at temperature %g it would be repeated %.0f times while all data is read once; "+
+				"held to %g (data.max_repeat)", cfg.Data.Temperature, n, cfg.Data.MaxRepeat)}
 		}
 	}
 	return c, nil
 }
 
 func (c *corpus) dataOptions(cfg *config.Config) data.Options {
-	return data.Options{MaxLen: cfg.Data.MaxLen, Overlong: string(cfg.Data.Overlong), Template: c.template, Cache: tokenFolder(cfg), Progress: Tokenising}
+	return data.Options{MaxLen: cfg.Data.MaxLen, Overlong: string(cfg.Data.Overlong), Template: c.template, Cache: tokenFolder(cfg),
+		Progress: Tokenising}
 }
 
 func (*corpus) samplerOptions(cfg *config.Config) data.SamplerOptions {
-	return data.SamplerOptions{Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen, Temperature: cfg.Data.Temperature, MaxRepeat: cfg.Data.MaxRepeat,
-		Mixing: string(cfg.Data.Mixing), Aligned: cfg.Data.Align != "", Seed: cfg.Run.Seed}
+	return data.SamplerOptions{Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen, Temperature: cfg.Data.Temperature,
+		MaxRepeat: cfg.Data.MaxRepeat,
+		Mixing:    string(cfg.Data.Mixing), Aligned: cfg.Data.Align != "", Seed: cfg.Run.Seed}
 }
 
 // alignmentNotes says, for every language whose examples are aligned, how many of them
@@ -116,10 +119,12 @@ func (c *corpus) alignmentNotes() map[string][]string {
 // with lang_column they are known when the data is read.
 func (c *corpus) namedLanguages(cfg *config.Config) error {
 	trained := c.sampler.Languages()
-	for key, byLang := range map[string]map[string]float64{"objective.weights.": cfg.Objective.Weights, "objective.preferences.": cfg.Objective.Preferences} {
+	for key, byLang := range map[string]map[string]float64{"objective.weights.": cfg.Objective.Weights,
+		"objective.preferences.": cfg.Objective.Preferences} {
 		for lang := range byLang {
 			if !slices.Contains(trained, lang) {
-				return &config.Error{Where: cfg.Where(key + lang), Msg: fmt.Sprintf("%s%s: not a trained language; these are: %s", key, lang, strings.Join(trained, ", ")), Fix: "name a trained language"}
+				return &config.Error{Where: cfg.Where(key + lang), Msg: fmt.Sprintf("%s%s: not a trained language; these are: %s", key, lang,
+					strings.Join(trained, ", ")), Fix: "name a trained language"}
 			}
 		}
 	}
@@ -128,7 +133,8 @@ func (c *corpus) namedLanguages(cfg *config.Config) error {
 
 // Source is the data of a source of the run file.
 func Source(cfg *config.Config, s config.Source) data.Source {
-	return data.Source{Lang: s.Lang, Paths: cfg.ResolveAll(s.Path), Format: string(s.Format), Heldout: cfg.ResolveAll(s.Heldout), Holdout: s.Holdout, Train: s.Train, TrainOn: string(s.TrainOn),
+	return data.Source{Lang: s.Lang, Paths: cfg.ResolveAll(s.Path), Format: string(s.Format), Heldout: cfg.ResolveAll(s.Heldout),
+		Holdout: s.Holdout, Train: s.Train, TrainOn: string(s.TrainOn),
 		Columns: s.Columns, Roles: s.Roles, LangColumn: s.LangColumn, Langs: s.Langs, Key: alignKey(cfg, s), Aligned: cfg.Data.Align != ""}
 }
 

@@ -20,7 +20,8 @@ func (c *corpus) dataRecords(overlong config.Overlong) []report.Data {
 		out[i] = report.Data{Lang: s.Lang, Seen: c.seen[i], Examples: all.Examples, Heldout: s.HeldoutStats.Examples,
 			Tokens: all.Tokens, Supervised: all.Supervised, Bytes: all.Bytes,
 			TooLong: all.TooLong + s.HeldoutStats.TooLong, Empty: all.Empty + s.HeldoutStats.Empty,
-			Masked: all.FullyMasked + s.HeldoutStats.FullyMasked, Pieces: all.Pieces + s.HeldoutStats.Pieces, Overlong: fate(overlong, all.Pieces+s.HeldoutStats.Pieces), Shared: s.HeldoutStats.Shared, Duplicates: all.Duplicates,
+			Masked: all.FullyMasked + s.HeldoutStats.FullyMasked, Pieces: all.Pieces + s.HeldoutStats.Pieces,
+			Overlong: fate(overlong, all.Pieces+s.HeldoutStats.Pieces), Shared: s.HeldoutStats.Shared, Duplicates: all.Duplicates,
 			Rendering: c.rendering(s), NoTools: all.NoTools + s.HeldoutStats.NoTools,
 			Straddling: all.Straddling + s.HeldoutStats.Straddling, OwnMarks: all.OwnMarks + s.HeldoutStats.OwnMarks,
 			Epochs: report.Float(math.NaN()), Met: report.Float(math.NaN()), Notes: append(slices.Clone(s.Notes), c.drawn[s.Lang]...)}
@@ -105,15 +106,19 @@ func (c *corpus) warnings(cfg *config.Config, data []report.Data) []string {
 		}
 		switch {
 		case d.Heldout == 0:
-			out = append(out, fmt.Sprintf("%s: nothing is held out: it is not measured, and not in the mean that model-best is chosen by\nfix: holdout = 0.05, or heldout = \"FILE\", in its [[data.source]]", d.Lang))
+			out = append(out, fmt.Sprintf("%s: nothing is held out: it is not measured, and not in the mean that model-best is "+
+				"chosen by\nfix: holdout = 0.05, or heldout = \"FILE\", in its [[data.source]]", d.Lang))
 		case d.Heldout < fewHeldout:
-			out = append(out, fmt.Sprintf("%s: %d held-out examples: its figures will say little\nfix: a larger holdout, or heldout = \"FILE\", in its [[data.source]]", d.Lang, d.Heldout))
+			out = append(out, fmt.Sprintf("%s: %d held-out examples: its figures will say little\nfix: a larger holdout, or heldout "+
+				"= \"FILE\", in its [[data.source]]", d.Lang, d.Heldout))
 		}
 		if d.Epochs > manyEpochs {
-			out = append(out, fmt.Sprintf("%s: every example is read %.0f times\nfix: fewer steps, more data, or data.temperature nearer to 1 (now %g)", d.Lang, float64(d.Epochs), cfg.Data.Temperature))
+			out = append(out, fmt.Sprintf("%s: every example is read %.0f times\nfix: fewer steps, more data, or data.temperature "+
+				"nearer to 1 (now %g)", d.Lang, float64(d.Epochs), cfg.Data.Temperature))
 		}
 		if share := float64(d.Supervised) / float64(d.Tokens); share < littleLoss {
-			out = append(out, fmt.Sprintf("%s: %.1f%% of its tokens are trained on\nfix: train_on = \"all\" in its [[data.source]], if its prompts are to be learnt too", d.Lang, 100*share))
+			out = append(out, fmt.Sprintf("%s: %.1f%% of its tokens are trained on\nfix: train_on = \"all\" in its [[data.source]], "+
+				"if its prompts are to be learnt too", d.Lang, 100*share))
 		}
 	}
 	return out
@@ -133,7 +138,8 @@ func (c *corpus) meetingWarning(cfg *config.Config) []string {
 	if need > mostMicro*cfg.Batch.Rows || met.any > 0 {
 		fix += ", or data.temperature = 5, which draws rarer languages more often"
 	}
-	return []string{fmt.Sprintf("in %.0f%% of the steps all rows are of one language (%d a step, of %d languages): %s has nothing to resolve there and is the same as mean\nfix: %s", 100*(1-met.any), rows, len(met.rows), method, fix)}
+	return []string{fmt.Sprintf("in %.0f%% of the steps all rows are of one language (%d a step, of %d languages): %s has "+
+		"nothing to resolve there and is the same as mean\nfix: %s", 100*(1-met.any), rows, len(met.rows), method, fix)}
 }
 
 // actingMethod is the method, or the first override's, whose weights depend on more

@@ -58,7 +58,8 @@ func (t *Trainer) save(ctx context.Context, dir string, s state) error {
 	saved, err := checkpoint.Save(path, s.Step, []checkpoint.File{
 		{Name: stateFile, Write: func(w io.Writer) error { return json.NewEncoder(w).Encode(s) }},
 		{Name: tensorsFile, Write: func(w io.Writer) error {
-			return safetensors.Encode(w, slices.Concat(t.Replica.Entries(t.States(), t.exchange.Reader(ctx)), t.exchange.Entries(), t.exchange.LocalEntries()), nil)
+			return safetensors.Encode(w, slices.Concat(t.Replica.Entries(t.States(), t.exchange.Reader(ctx)), t.exchange.Entries(),
+				t.exchange.LocalEntries()), nil)
 		}},
 	})
 	if err != nil {

@@ -36,7 +36,8 @@ func StatusOf(dir string) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	s := Status{Dir: dir, Name: l.Config.Run.Name, State: "stopped", Method: string(l.Config.Objective.Method), Scope: l.Config.Objective.Scope.String(),
+	s := Status{Dir: dir, Name: l.Config.Run.Name, State: "stopped", Method: string(l.Config.Objective.Method),
+		Scope: l.Config.Objective.Scope.String(),
 		Steps: l.Config.Schedule.Steps}
 	s.Loss = report.Float(math.NaN())
 	if err := s.tail(rundir.Metrics(dir)); err != nil {

@@ -138,19 +138,23 @@ func fitsModel(cfg *config.Config, c model.Config) error {
 	names := model.ParamSpecs(c)
 	for i, o := range cfg.Objective.Override {
 		if !slices.ContainsFunc(names, func(s model.Spec) bool { return o.Matches(s.Name) }) {
-			return &config.Error{Where: cfg.Where(fmt.Sprintf("objective.override.%d.match", i)), Msg: fmt.Sprintf("%q fits none of the model's parameters, such as %s", o.Match, names[len(names)-1].Name), Fix: `match = "*embed*"`}
+			return &config.Error{Where: cfg.Where(fmt.Sprintf("objective.override.%d.match", i)),
+				Msg: fmt.Sprintf("%q fits none of the model's parameters, such as %s", o.Match, names[len(names)-1].Name), Fix: `match = "*embed*"`}
 		}
 	}
 	for _, p := range cfg.Model.Freeze {
 		if !slices.ContainsFunc(names, func(s model.Spec) bool { return config.Override{Match: p}.Matches(s.Name) }) {
-			return &config.Error{Where: cfg.Where("model.freeze"), Msg: fmt.Sprintf("%q fits none of the model's parameters, such as %s", p, names[len(names)-1].Name), Fix: `freeze = ["*embed*"]`}
+			return &config.Error{Where: cfg.Where("model.freeze"), Msg: fmt.Sprintf("%q fits none of the model's parameters, such as %s", p,
+				names[len(names)-1].Name), Fix: `freeze = ["*embed*"]`}
 		}
 	}
 	if !slices.ContainsFunc(names, func(s model.Spec) bool { return !frozen(cfg, s) }) {
-		return &config.Error{Where: cfg.Where("model.freeze"), Msg: "all of the model's parameters are frozen: nothing is left to train", Fix: `freeze = ["*embed*"]`}
+		return &config.Error{Where: cfg.Where("model.freeze"), Msg: "all of the model's parameters are frozen: nothing is left to train",
+			Fix: `freeze = ["*embed*"]`}
 	}
 	if cfg.Model.BaseType != "" && !slices.ContainsFunc(names, func(s model.Spec) bool { return frozen(cfg, s) && !s.Kind.Vector() }) {
-		return &config.Error{Where: cfg.Where("model.base_type"), Msg: "base_type is for matrices that are not trained, and all are", Fix: `kind = "lora"  # in [adapter]`}
+		return &config.Error{Where: cfg.Where("model.base_type"), Msg: "base_type is for matrices that are not trained, and all are",
+			Fix: `kind = "lora"  # in [adapter]`}
 	}
 	return tooLong(cfg, c)
 }
@@ -160,7 +164,9 @@ func tooLong(cfg *config.Config, c model.Config) error {
 	if cfg.Batch.SeqLen <= c.MaxPositions {
 		return nil
 	}
-	return &config.Error{Where: cfg.Where("batch.seq_len"), Msg: fmt.Sprintf("batch.seq_len: %d, the model's max_position_embeddings is %d", cfg.Batch.SeqLen, c.MaxPositions), Fix: fmt.Sprintf("seq_len = %d", c.MaxPositions)}
+	return &config.Error{Where: cfg.Where("batch.seq_len"),
+		Msg: fmt.Sprintf("batch.seq_len: %d, the model's max_position_embeddings is %d", cfg.Batch.SeqLen, c.MaxPositions),
+		Fix: fmt.Sprintf("seq_len = %d", c.MaxPositions)}
 }
 
 // logEvery is how many steps lie between two lines on the screen.

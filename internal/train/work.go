@@ -69,7 +69,8 @@ func Work(ctx context.Context, o WorkOptions, ui UI) error {
 	if err := t.loadKept(); err != nil {
 		return err
 	}
-	t.machines.Connect(exchange.Link{Member: w.Member, Fetched: filepath.Join(dir, "fetched"), Local: exchange.LocalFolder(dir, line.CA), Log: warner(ui)})
+	t.machines.Connect(exchange.Link{Member: w.Member, Fetched: filepath.Join(dir, "fetched"), Local: exchange.LocalFolder(dir, line.CA),
+		Log: warner(ui)})
 	defer t.machines.WaitSaved()
 	ui.printf(" device  %s\n", t.Engine.Dev.Info().Name)
 	if err := t.machines.CatchUp(ctx); err != nil {
@@ -115,7 +116,8 @@ func enlist(ctx context.Context, o WorkOptions, line transport.Line, dir string,
 		listen = ":0"
 	}
 	log := warner(ui)
-	w, err := cluster.Join(ctx, cluster.JoinOptions{Dir: dir, Line: line, Again: o.again(), Patience: startPatience, Listen: listen, Socket: socket, WAN: o.WAN,
+	w, err := cluster.Join(ctx, cluster.JoinOptions{Dir: dir, Line: line, Again: o.again(), Patience: startPatience, Listen: listen,
+		Socket: socket, WAN: o.WAN,
 		Member: worker.Options{Hello: protocol.Hello{Name: name, Version: BuildVersion().Version}, Log: logger(ui)}})
 	if err != nil {
 		return nil, nil, as(ErrCluster, err)
@@ -195,9 +197,11 @@ func (t *Trainer) follow(ctx context.Context, ui UI) error {
 		if ui.Record != nil {
 			ui.Record(r)
 		}
-		if r.Step == 1 || r.Step%max(1, t.cfg.Log.Every) == 0 || t.cfg.OuterSteps() > 0 || time.Since(last) > 10*time.Second || r.Step == r.Steps {
+		if r.Step == 1 || r.Step%max(1, t.cfg.Log.Every) == 0 || t.cfg.OuterSteps() > 0 || time.Since(last) > 10*time.Second ||
+			r.Step == r.Steps {
 			last = time.Now()
-			ui.printf(" step %5d/%d  loss %.4f  %d rows here  %.2f s, %.2f s for others  %s sent\n", r.Step, r.Steps, float64(r.Loss), r.Exchange.Rows, r.Seconds, r.Exchange.Exposed, report.Bytes(r.Exchange.SentBytes))
+			ui.printf(" step %5d/%d  loss %.4f  %d rows here  %.2f s, %.2f s for others  %s sent\n", r.Step, r.Steps, float64(r.Loss),
+				r.Exchange.Rows, r.Seconds, r.Exchange.Exposed, report.Bytes(r.Exchange.SentBytes))
 		}
 	}
 	return t.machines.Member().Wait(ctx)
