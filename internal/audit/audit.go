@@ -118,6 +118,7 @@ func prepare(o Options, cfg *config.Config, out string, warn io.Writer) (*audit,
 	if err := a.pin(cfg, plan.Steps); err != nil {
 		return nil, err
 	}
+	compare.SayPatience(warn, cfg, "audit")
 	if a.base, err = compare.Split(plain(cfg), filepath.Join(out, "data"), warn); err != nil {
 		return nil, err
 	}

@@ -176,6 +176,25 @@ func isConfig(err error, want string) bool {
 	return errors.As(err, &e) && strings.Contains(err.Error(), want)
 }
 
+// TestPatience: no run of an audit ends early, and the screen says so.
+func TestPatience(t *testing.T) {
+	traintest.RequireAdapter(t)
+	path := traintest.Run(t, map[string]string{"eval": "every = 1\npatience = 2"})
+	cfg, err := config.Load(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := t.TempDir()
+	var warn bytes.Buffer
+	a, err := prepare(Options{RunFile: path, Out: out, Tokens: 1 << 40, Steps: 2, Seeds: 3, Margin: 0.5}, cfg, out, &warn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if says := "eval.patience = 2 ends no run of this audit"; !strings.Contains(warn.String(), says) || !strings.Contains(warn.String(), "run.toml:") || a.base.Eval.Patience != 0 {
+		t.Errorf("%q does not say %q, or the runs have a patience of %d", warn.String(), says, a.base.Eval.Patience)
+	}
+}
+
 // TestRefusals: what an audit cannot be made of is said with the line that mends it.
 func TestRefusals(t *testing.T) {
 	traintest.RequireAdapter(t)

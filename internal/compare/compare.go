@@ -94,6 +94,7 @@ func prepare(o Options, cfg *config.Config, out string, warn io.Writer) (*runner
 	if err := r.pin(cfg, o.Grid); err != nil {
 		return nil, err
 	}
+	SayPatience(warn, cfg, "comparison")
 	halves, err := Split(ownSettings(cfg), filepath.Join(out, "data"), warn)
 	if err != nil {
 		return nil, err
@@ -163,6 +164,15 @@ func ownSettings(cfg *config.Config) *config.Config {
 	c.Eval.First, c.Eval.Last, c.Eval.Patience, c.Eval.MinGain = false, true, 0, 0 // all of its runs are equally long
 	c.Checkpoint.Keep, c.Checkpoint.Best = 1, false
 	return &c
+}
+
+// SayPatience says on warn that eval.patience of the run file does nothing: all runs of
+// what, a comparison or an audit, read equally much, or their figures could not be compared.
+func SayPatience(warn io.Writer, cfg *config.Config, what string) {
+	if cfg.Eval.Patience > 0 {
+		fmt.Fprintf(warn, "concord: %s: eval.patience = %d ends no run of this %s: all of them are equally long, so that they can be compared\n",
+			cfg.Where("eval.patience"), cfg.Eval.Patience, what)
+	}
 }
 
 // once passes a line on the first time only: every run warns of the same.

@@ -59,13 +59,16 @@ func (c *countdown) Err() error {
 
 // A comparison that is stopped again and again, between runs and in the middle
 // of one, comes to the same report as one that was left alone, and only what is
-// needed remains of the runs.
+// needed remains of the runs. No run ends early, and the screen says so.
 func TestInterrupted(t *testing.T) {
 	runFile := tinyRun(t)
 	calm, broken := filepath.Join(t.TempDir(), "calm"), filepath.Join(t.TempDir(), "broken")
-	want, screen, err := compared(t.Context(), runFile, calm, tinyGrid())
+	want, screen, err := compared(t.Context(), runFile, calm, tinyGrid(), "eval.patience=1")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if says := "-o eval.patience: eval.patience = 1 ends no run of this comparison"; strings.Count(screen, says) != 1 {
+		t.Errorf("%q is not on the screen once:\n%s", says, screen)
 	}
 	if want.Finished < 5+2*3 || want.Finished != want.Planned || len(want.Problems) > 0 || len(want.Failures) > 0 ||
 		!strings.Contains(screen, fmt.Sprintf("run %d/%[1]d", want.Finished)) || !strings.Contains(screen, "ETA") {
@@ -73,7 +76,7 @@ func TestInterrupted(t *testing.T) {
 	}
 	sittings := 0
 	for ; ; sittings++ {
-		rep, _, err := compared(&countdown{Context: t.Context(), left: 2 + sittings%4}, runFile, broken, tinyGrid())
+		rep, _, err := compared(&countdown{Context: t.Context(), left: 2 + sittings%4}, runFile, broken, tinyGrid(), "eval.patience=1")
 		if err == nil {
 			break
 		}
