@@ -20,10 +20,16 @@ func TestReportVerb(t *testing.T) {
 	}
 	dir := filepath.Join(filepath.Dir(runFile), "runs", "tiny")
 	out := t.TempDir()
-	code, text, errs := concord(t, "", "report", dir, "--csv", filepath.Join(out, "csv"), "--png", filepath.Join(out, "png"), "--json")
+	code, text, errs := concord(t, "", "report", dir, "--csv", filepath.Join(out, "csv"), "--png", filepath.Join(out, "png"), "--tensorboard", filepath.Join(out, "tb"), "--wandb", filepath.Join(out, "wandb"), "--json")
 	var w written
 	if err := json.Unmarshal([]byte(text), &w); code != 0 || err != nil || len(w.CSV) < 7 || len(w.PNG) != 15 || len(w.Warnings) != 0 {
 		t.Errorf("report: %d, %d CSV, %d PNG, warnings %q, %q", code, len(w.CSV), len(w.PNG), w.Warnings, errs)
+	}
+	if logs, err := filepath.Glob(filepath.Join(w.Wandb, "run-*.wandb")); len(logs) != 1 || filepath.Dir(w.Wandb) != filepath.Join(out, "wandb") || filepath.Dir(w.TB) != filepath.Join(out, "tb") {
+		t.Errorf("curves in %q with %v (%v), and in %q", w.Wandb, logs, err, w.TB)
+	}
+	if code, text, _ := concord(t, "", "report", dir, "--wandb", filepath.Join(out, "wandb")); code != 0 || !strings.Contains(text, "wandb sync "+w.Wandb+"\n") {
+		t.Errorf("a second report: %d, %q is not the folder of the first, %s", code, text, w.Wandb)
 	}
 	page, err := os.ReadFile(filepath.Join(dir, "report.html"))
 	if err != nil || !strings.Contains(string(page), `"predicted":{"aa":-`) || !strings.Contains(string(page), `"cos":[1,`) {

@@ -9,6 +9,7 @@ import (
 
 	"concord/internal/htmlreport"
 	"concord/internal/report"
+	"concord/internal/rundir"
 	"concord/internal/safetensors"
 	"concord/internal/train"
 )
@@ -19,6 +20,7 @@ type reportCmd struct {
 	CSV    string `name:"csv" help:"Also write the figures as CSV files to this folder." placeholder:"DIR"`
 	PNG    string `name:"png" help:"Also write the figures as pictures to this folder." placeholder:"DIR"`
 	TB     string `name:"tensorboard" help:"Also write the curves as a TensorBoard event file to this folder." placeholder:"DIR"`
+	Wandb  string `name:"wandb" help:"Also write the curves to this folder as a run of Weights & Biases that was not online. Nothing is sent." placeholder:"DIR"`
 	JSON   bool   `help:"Print what was written as JSON."`
 }
 
@@ -29,6 +31,7 @@ type written struct {
 	CSV      []string `json:"csv"`
 	PNG      []string `json:"png"`
 	TB       string   `json:"tensorboard,omitempty"`
+	Wandb    string   `json:"wandb,omitempty"`
 	Warnings []string `json:"warnings"`
 }
 
@@ -49,7 +52,7 @@ func (c *reportCmd) Run() error {
 	if err := safetensors.WriteFile(w.Page, page); err != nil {
 		return train.DataError(fmt.Errorf("cannot write the page: %w\n  fix: --out with a place that can be written to", err))
 	}
-	var csv, png, tb error
+	var csv, png, tb, wb error
 	if c.CSV != "" {
 		w.CSV, csv = f.WriteCSV(c.CSV)
 	}
@@ -57,13 +60,12 @@ func (c *reportCmd) Run() error {
 		w.PNG, png = f.WritePNG(c.PNG)
 	}
 	if c.TB != "" {
-		began := time.Now()
-		if st, err := os.Stat(filepath.Join(c.Folder, "run.lock.json")); err == nil {
-			began = st.ModTime()
-		}
-		w.TB, tb = run.WriteTensorBoard(c.TB, began)
+		w.TB, tb = run.WriteTensorBoard(c.TB, began(c.Folder))
 	}
-	if err := errors.Join(csv, png, tb); err != nil {
+	if c.Wandb != "" {
+		w.Wandb, wb = run.WriteWandb(c.Wandb, began(c.Folder))
+	}
+	if err := errors.Join(csv, png, tb, wb); err != nil {
 		return train.DataError(fmt.Errorf("cannot write the figures: %w", err))
 	}
 	if c.JSON {
@@ -81,5 +83,16 @@ func (c *reportCmd) Run() error {
 	if w.TB != "" {
 		fmt.Printf(" curves in %s: tensorboard --logdir %s\n", w.TB, report.Quote(c.TB))
 	}
+	if w.Wandb != "" {
+		fmt.Printf(" curves in %s; to upload them: wandb sync %s\n", w.Wandb, report.Quote(w.Wandb))
+	}
 	return nil
+}
+
+// began is when the run in the folder began: its lock is written then, and not again.
+func began(folder string) time.Time {
+	if st, err := os.Stat(filepath.Join(folder, rundir.LockFile)); err == nil {
+		return st.ModTime()
+	}
+	return time.Now()
 }

@@ -48,8 +48,9 @@ var allowed = map[string][]string{
 	"internal/textscore":               {},
 	"internal/neardup":                 {},
 	"internal/lint":                    {"internal/data", "internal/neardup"},
-	"internal/htmlreport":              {"moo", "internal/report", "internal/tensorboard"},
+	"internal/htmlreport":              {"moo", "internal/report", "internal/tensorboard", "internal/wandb"},
 	"internal/tensorboard":             {}, // a file format
+	"internal/wandb":                   {}, // likewise
 	"internal/analyze":                 {},
 	"internal/live":                    {"internal/report"},
 	"internal/config":                  {},
