@@ -166,12 +166,12 @@ func ownSettings(cfg *config.Config) *config.Config {
 	return &c
 }
 
-// SayPatience says on warn that eval.patience of the run file does nothing: all runs of
-// what, a comparison or an audit, read equally much, or their figures could not be compared.
-func SayPatience(warn io.Writer, cfg *config.Config, what string) {
+// SayPatience says on warn that eval.patience of the run file does nothing: all runs of a
+// study, "comparison" or "audit", read equally much, or their figures could not be compared.
+func SayPatience(warn io.Writer, cfg *config.Config, study string) {
 	if cfg.Eval.Patience > 0 {
 		fmt.Fprintf(warn, "concord: %s: eval.patience = %d ends no run of this %s: all of them are equally long, so that they can be compared\n",
-			cfg.Where("eval.patience"), cfg.Eval.Patience, what)
+			cfg.Where("eval.patience"), cfg.Eval.Patience, study)
 	}
 }
 
