@@ -39,12 +39,12 @@ type file struct {
 var refused = map[string]string{
 	"rank_pattern": "{}", "alpha_pattern": "{}", "lora_bias": "false", "use_qalora": "false", "layer_replication": "null",
 	"target_parameters": "[]", "trainable_token_indices": "null", "alora_invocation_tokens": "null", "megatron_config": "null",
-	"use_bdlora": "null", "arrow_config": "null",
+	"use_bdlora": "null", "arrow_config": "null", "kasa_config": "null", "monteclora_config": "null",
 }
 
 // changesBase are ways to begin an adapter that take what it holds at first out of the
 // base model's weights: the adapter is of use only with the changed ones.
-var changesBase = []string{"pissa", "olora", "corda", "loftq"}
+var changesBase = []string{"pissa", "olora", "corda", "loftq", "lora_ga"}
 
 // JSON is c as adapter_config.json; targets are the modules' names, where c.Targets
 // stands for all linear maps.
@@ -120,7 +120,7 @@ func (f file) check(all map[string]json.RawMessage) error {
 	case !(f.Alpha > 0) || math.IsInf(f.Alpha, 0):
 		return fmt.Errorf("lora_alpha is %v, must be positive", f.Alpha)
 	}
-	if init, ok := f.InitWeights.(string); ok && slices.ContainsFunc(changesBase, func(p string) bool { return strings.HasPrefix(init, p) }) {
+	if init, ok := f.InitWeights.(string); ok && slices.ContainsFunc(changesBase, func(p string) bool { return strings.HasPrefix(strings.ToLower(init), p) }) {
 		return fmt.Errorf("init_lora_weights %q changed the base model's weights, which are not in the adapter's files: convert it with PEFT's path_initial_model_for_weight_conversion", init)
 	}
 	for _, key := range slices.Sorted(maps.Keys(refused)) {

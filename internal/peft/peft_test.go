@@ -91,6 +91,7 @@ func TestRefuses(t *testing.T) {
 	for keys, want := range map[string]string{
 		`"peft_type": "IA3"`: "IA3", `"bias": "all"`: "bias", `"r": 0`: "r is 0", `"r": 1e9`: "cannot unmarshal", `"r": 100000`: "r is 100000", `"lora_alpha": 0`: "lora_alpha is 0",
 		`"lora_alpha": -1`: "lora_alpha", `"rank_pattern": {"q_proj": 3}`: "rank_pattern", `"alpha_pattern": {"a": 1}`: "alpha_pattern", `"init_lora_weights": "pissa_niter_4"`: "pissa",
+		`"init_lora_weights": "OLoRA"`: "OLoRA", `"init_lora_weights": "lora_ga"`: "lora_ga", `"kasa_config": {"beta": 0.1}`: "kasa_config", `"monteclora_config": {}`: "monteclora_config",
 		`"trainable_token_indices": [1]`: "trainable_token_indices", `"lora_bias": true`: "lora_bias", `"modules_to_save": 3`: "modules_to_save",
 	} {
 		if _, err := ReadConfig(adapter(t, `"target_modules": ["q_proj"], `+keys)); err == nil || !strings.Contains(err.Error(), want) {
