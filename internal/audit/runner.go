@@ -144,7 +144,7 @@ func (a *audit) lengths(ctx context.Context) error {
 	}
 	note := ""
 	if steps < fewestSteps {
-		note = fmt.Sprintf("; the budget is too small for that in one call: it stops in between, and the same command goes on (or --steps, --budget)")
+		note = "; the budget is too small for that in one call: it stops in between, and the same command goes on (or --steps, --budget)"
 	}
 	a.printf(" runs of %d steps (the run file's has %d), %s%s", p.Steps, p.RunSteps, mixing(a.base), note)
 	return nil
