@@ -1,8 +1,11 @@
 package data
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -257,5 +260,26 @@ func TestDivideAColumn(t *testing.T) {
 	}
 	if of[0] != of[1] || of[0] == "" {
 		t.Errorf("the languages' test halves have the keys %q", of)
+	}
+}
+
+// Tokens of files that need no keys are not those of the same files where each example
+// needs one: a missing key would be seen in the first only.
+func TestTokensOfOptionalKeys(t *testing.T) {
+	enc, err := newEncoder(withBOS(t), "", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "a.jsonl")
+	if err := os.WriteFile(path, []byte("{\"text\": \"a\"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, column := range []string{"", "id"} {
+		src := Source{Lang: "a", Paths: []string{path}, Train: true, Key: column}
+		trained, err1 := src.files(src.Paths, false).key(enc)
+		held, err2 := src.files(src.Paths, true).key(enc)
+		if err := errors.Join(err1, err2); err != nil || (trained == held) != (column == "") {
+			t.Errorf("with the key %q the tokens are kept as %s and %s: %v", column, trained, held, err)
+		}
 	}
 }

@@ -191,8 +191,10 @@ func (f *fileSet) key(enc *encoder) (string, error) {
 		Lang           string
 		Langs          []string
 		Key            string `json:",omitempty"`
+		KeyOptional    bool   `json:",omitempty"`
 		Encoder        any
-	}{tokenVersion, nil, f.columns, f.roles, f.recogniser.lang, f.langs, f.recogniser.key, enc.identity()}
+	}{tokenVersion, nil, f.columns, f.roles, f.recogniser.lang, f.langs, f.recogniser.key, f.recogniser.key != "" && f.recogniser.keyOptional,
+		enc.identity()}
 	for _, p := range f.paths {
 		h, err := hashFile(p)
 		if err != nil {
