@@ -55,7 +55,8 @@ func printAdapter(a doctor.Adapter) {
 		a.Backend, kind, orNone(a.Vendor), orNone(a.Driver), timestamps)
 	fmt.Printf("     features    %s\n", featureText(a.Features))
 	l := a.Limits
-	fmt.Printf("     limits      buffer %s, storage binding %s, %d storage buffers per stage, workgroup storage %s,\n                 %d invocations per workgroup, %d workgroups per dimension, offset alignment %d\n",
+	fmt.Printf("     limits      buffer %s, storage binding %s, %d storage buffers per stage, workgroup storage %s,\n"+
+		"                 %d invocations per workgroup, %d workgroups per dimension, offset alignment %d\n",
 		sizeText(l.MaxBufferSize), sizeText(l.MaxStorageBufferBindingSize), l.MaxStorageBuffersPerStage, sizeText(int64(l.MaxWorkgroupStorage)),
 		l.MaxInvocationsPerWorkgroup, l.MaxWorkgroupsPerDim, l.MinStorageAlign)
 }

@@ -78,7 +78,8 @@ func readIDs(path string) (sequences [][]uint32, flat bool, err error) {
 		return [][]uint32{one}, true, nil
 	}
 	if err := json.Unmarshal(raw, &sequences); err != nil {
-		return nil, false, train.DataError(fmt.Errorf("%s: want a list of token ids (whole numbers from 0) or a list of such lists: %w", path, err))
+		return nil, false, train.DataError(fmt.Errorf("%s: want a list of token ids (whole numbers from 0) or a list of such lists: %w",
+			path, err))
 	}
 	return sequences, false, nil
 }

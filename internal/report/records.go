@@ -44,14 +44,14 @@ type Step struct {
 	NegativePairs   int              `json:"negative_pairs"` // language pairs with ⟨gᵢ,gⱼ⟩ < 0, summed over buckets
 	Pairs           int              `json:"pairs"`          // 0: the method computes no Gram
 	Masked          []string         `json:"masked,omitempty"`
-	Weights         []float64        `json:"weights,omitempty"` // by language, in the header's order: of methods whose weights are part of the loss
+	Weights         []float64        `json:"weights,omitempty"` // by language of the header, where they are part of the loss
 	Buckets         []Bucket         `json:"buckets,omitempty"`
 	Tokens          int              `json:"tokens"`    // of the batch, padding not counted
 	Positions       int              `json:"positions"` // of the batch, padding included
 	Seconds         float64          `json:"seconds"`
 	TotalTokens     int64            `json:"total_tokens"`           // read so far, padding not counted
 	TotalSupervised int64            `json:"total_supervised"`       // of those, with a loss
-	Cosines         []Float          `json:"cosines,omitempty"`      // of the languages' whole gradients: lower triangle row by row, without the diagonal
+	Cosines         []Float          `json:"cosines,omitempty"`      // of the languages' whole gradients: rows of the lower triangle, no diagonal
 	MemoryBytes     int64            `json:"memory_bytes,omitempty"` // device memory in use after the step
 	PeakBytes       int64            `json:"peak_bytes,omitempty"`
 	Exchange        *Exchange        `json:"exchange,omitempty"` // on many machines

@@ -55,7 +55,8 @@ func smallerSteps(cfg *config.Config) []smaller {
 	if alone && free("batch.accumulate") {
 		for k := 2; k <= cfg.Batch.Rows; k *= 2 {
 			if rows := cfg.Batch.Rows / k; rows*k == cfg.Batch.Rows {
-				cheap = append(cheap, s.with(fmt.Sprintf("batch.rows = %d, batch.accumulate = %d", rows, k), func(c *config.Config) { c.Batch.Rows, c.Batch.Accumulate = rows, k }))
+				cut := func(c *config.Config) { c.Batch.Rows, c.Batch.Accumulate = rows, k }
+				cheap = append(cheap, s.with(fmt.Sprintf("batch.rows = %d, batch.accumulate = %d", rows, k), cut))
 			}
 		}
 	}
@@ -135,8 +136,10 @@ func fitOn(cfg *config.Config, c *corpus, card Card, warn io.Writer) (*config.Co
 			least, how = m.Peak, s.String()
 		}
 	}
-	return nil, fault.Device(fmt.Errorf("%w: memory.fit: a step takes %s, at least %s (%s), and the budget is %s\n  fix: a smaller batch.seq_len, more device.memory, or %s", gpu.ErrOutOfMemory,
-		report.Bytes(whole), report.Bytes(least), orNothing(how), report.Bytes(budget), `adapter.kind = "lora", or model.dtype = "bf16" with optim.moments = "int8": other results`))
+	return nil, fault.Device(fmt.Errorf("%w: memory.fit: a step takes %s, at least %s (%s), and the budget is %s"+
+		"\n  fix: a smaller batch.seq_len, more device.memory, or %s",
+		gpu.ErrOutOfMemory, report.Bytes(whole), report.Bytes(least), orNothing(how), report.Bytes(budget),
+		`adapter.kind = "lora", or model.dtype = "bf16" with optim.moments = "int8": other results`))
 }
 
 func orNothing(how string) string {

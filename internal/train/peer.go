@@ -28,7 +28,8 @@ func RunAt(ctx context.Context, cfg *config.Config, open func(run string) (store
 		return nil, err
 	}
 	if cfg.Memory.Fit == config.FitAuto {
-		return nil, &config.Error{Where: cfg.Where("memory.fit"), Msg: `memory.fit: equal machines start with the same settings, and "auto" would choose by the device`,
+		return nil, &config.Error{Where: cfg.Where("memory.fit"),
+			Msg: `memory.fit: equal machines start with the same settings, and "auto" would choose by the device`,
 			Fix: `fit = "off", and checkpointing = true where a device is small`}
 	}
 	t, err := newTrainer(cfg, corpus, nil, ui.warn(), false)
@@ -62,7 +63,8 @@ func RunAt(ctx context.Context, cfg *config.Config, open func(run string) (store
 	for {
 		err := t.follow(c.following, ui)
 		l := c.end()
-		if l == nil || ctx.Err() != nil || err != nil && !errors.Is(err, ErrInterrupted) { // ErrInterrupted: the wait for others was ended by the election
+		// ErrInterrupted: the wait for others was ended by the election.
+		if l == nil || ctx.Err() != nil || err != nil && !errors.Is(err, ErrInterrupted) {
 			l.abandon()
 			return nil, ended(err)
 		}
@@ -76,13 +78,16 @@ func RunAt(ctx context.Context, cfg *config.Config, open func(run string) (store
 }
 
 // takePlace makes this machine one of the equal ones, until leave is called.
-func (t *Trainer) takePlace(ctx context.Context, open func(run string) (store.Store, error), dir string, ui UI) (peer *cluster.Peer, leave func(), err error) {
+func (t *Trainer) takePlace(ctx context.Context, open func(run string) (store.Store, error), dir string, ui UI) (
+	peer *cluster.Peer, leave func(), err error,
+) {
 	log, release, local := warner(ui), func() {}, ""
 	st, err := open(t.cfg.Run.Name)
 	if err != nil {
 		return nil, nil, as(ErrCluster, err)
 	}
-	peer, err = cluster.OpenPeer(ctx, cluster.PeerOptions{Store: st, Listen: t.cfg.Cluster.Listen, UploadLimit: uploadLimit(t.cfg.Cluster), WAN: t.cfg.Cluster.WAN,
+	peer, err = cluster.OpenPeer(ctx, cluster.PeerOptions{Store: st, Listen: t.cfg.Cluster.Listen,
+		UploadLimit: uploadLimit(t.cfg.Cluster), WAN: t.cfg.Cluster.WAN,
 		Member: worker.Options{Hello: t.hello(), HeartbeatTimeout: silence(t.cfg.Cluster), Log: logger(ui)},
 		Folder: func(ca [32]byte) (string, error) {
 			own, free, err := workFolder(dir, ca, ui.warn())

@@ -126,7 +126,8 @@ func RunFile(t testing.TB, dir string, settings map[string]string) string {
 	}
 	var b strings.Builder
 	b.WriteString("schema = 1\n")
-	for _, s := range []string{"run", "model", "data", "batch", "objective", "optim", "schedule", "eval", "checkpoint", "log", "device", "memory"} {
+	for _, s := range []string{"run", "model", "data", "batch", "objective", "optim", "schedule", "eval", "checkpoint", "log",
+		"device", "memory"} {
 		if all[s] != "" {
 			fmt.Fprintf(&b, "[%s]\n%s\n", s, all[s])
 		}
@@ -201,7 +202,8 @@ func base(t testing.TB, dir, config string, change func(name string, values []fl
 		if change != nil {
 			change(s.Name, values)
 		}
-		entries = append(entries, safetensors.Entry{Name: s.Name, Shape: s.Dims(), DType: safetensors.F32, Data: func() ([]float32, error) { return values, nil }})
+		entries = append(entries, safetensors.Entry{Name: s.Name, Shape: s.Dims(), DType: safetensors.F32,
+			Data: func() ([]float32, error) { return values, nil }})
 	}
 	if err := safetensors.WriteModel(dir, entries, nil, 0); err != nil {
 		t.Fatal(err)
@@ -221,7 +223,8 @@ const configJSON = `{
 // Tokenizer writes a tokenizer of single bytes, BOS and EOS into dir.
 func Tokenizer(t testing.TB, dir string) {
 	t.Helper()
-	tok, err := tokenizer.Train(slices.Values([]string{""}), tokenizer.TrainOptions{VocabSize: Vocab, Specials: []string{tokenizer.BOSToken, tokenizer.EOSToken}})
+	tok, err := tokenizer.Train(slices.Values([]string{""}), tokenizer.TrainOptions{VocabSize: Vocab,
+		Specials: []string{tokenizer.BOSToken, tokenizer.EOSToken}})
 	if err != nil {
 		t.Fatal(err)
 	}
