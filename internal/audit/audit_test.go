@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -305,5 +306,19 @@ func TestControlData(t *testing.T) {
 	}
 	if got := len(first) + len(second); got != 18 || slices.Equal(first, second) {
 		t.Errorf("%q and %q", first, second)
+	}
+}
+
+// Names fit beside a chart in the letters of a narrow screen too, and a caption wraps
+// since it is not part of the picture.
+func TestChartsHaveRoom(t *testing.T) {
+	name := "model.embed_tokens.weight"
+	picture := string(forest([]dot{{name: name, class: "even"}, {name: "es", class: "even"}}, 0.01, "what <is> shown"))
+	inside, outside, _ := strings.Cut(picture, "</svg>")
+	if room := labelWidth([]string{name, "es"}) - 12; room < 10*len(name) || !strings.Contains(inside, fmt.Sprintf(`x="%d"`, room)) {
+		t.Errorf("%d pixels for %q in %s", room, name, inside)
+	}
+	if strings.Contains(inside, ">what") || !strings.Contains(outside, "what &lt;is&gt; shown") {
+		t.Errorf("the caption: %s", outside)
 	}
 }

@@ -6,16 +6,30 @@ import (
 	"html/template"
 	"math"
 	"strings"
+	"unicode/utf8"
 
 	"concord/internal/stats"
 )
 
 // Sizes of the pictures, in pixels.
 const (
-	forestWidth, forestLabel, forestRow = 760, 200, 26
-	heatLabel, heatCell, heatHeight     = 90, 64, 34
-	barWidth, barRow                    = 760, 20
+	forestWidth, forestRow          = 640, 26
+	heatLabel, heatCell, heatHeight = 90, 64, 34
+	barRow                          = 22
 )
+
+// labelWidth is the room that names need beside a chart, in pixels, also in the larger
+// letters of a narrow screen.
+func labelWidth(names []string) int {
+	longest := 0
+	for _, n := range names {
+		longest = max(longest, utf8.RuneCountInString(n))
+	}
+	return min(270, max(50, 10*longest+20))
+}
+
+// caption is a line under a chart; outside of the picture it wraps on a narrow screen.
+func caption(text string) string { return `<p class="caption">` + html.EscapeString(text) + "</p>" }
 
 // dot is a row of a forest: an effect with its interval.
 type dot struct {
@@ -31,7 +45,7 @@ func (s scale) at(v float64) float64 { return s.from + (s.to-s.from)*(v-s.lo)/(s
 
 // forest draws effects with their intervals below one another; the grey band is the
 // margin.
-func forest(rows []dot, margin float64, caption string) template.HTML {
+func forest(rows []dot, margin float64, what string) template.HTML {
 	low, high := -1.5*margin, 1.5*margin
 	for _, r := range rows {
 		for _, v := range []float64{float64(r.d.Mean), float64(r.d.Lo), float64(r.d.Hi)} {
@@ -41,11 +55,16 @@ func forest(rows []dot, margin float64, caption string) template.HTML {
 		}
 	}
 	pad := 0.06*(high-low) + 1e-9
-	s := scale{low - pad, high + pad, forestLabel, forestWidth - 10}
+	names := make([]string, len(rows))
+	for i, r := range rows {
+		names[i] = r.name
+	}
+	label := labelWidth(names)
+	s := scale{low - pad, high + pad, float64(label), forestWidth - 10}
 	bottom := float64(forestRow*len(rows) + 8)
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg class="forest" viewBox="0 0 %d %.0f" role="img" aria-label="%s">`, forestWidth, bottom+36,
-		html.EscapeString(caption))
+	fmt.Fprintf(&b, `<svg class="forest" viewBox="0 0 %d %.0f" role="img" aria-label="%s">`, forestWidth, bottom+20,
+		html.EscapeString(what))
 	if margin > 0 {
 		fmt.Fprintf(&b, `<rect class="band" x="%.1f" y="4" width="%.1f" height="%.1f"/>`, s.at(-margin), s.at(margin)-s.at(-margin), bottom-4)
 	}
@@ -56,7 +75,7 @@ func forest(rows []dot, margin float64, caption string) template.HTML {
 	fmt.Fprintf(&b, `<line class="zero" x1="%.1f" x2="%.1f" y1="4" y2="%.1f"/>`, s.at(0), s.at(0), bottom)
 	for i, r := range rows {
 		y := float64(forestRow*i + forestRow/2 + 6)
-		fmt.Fprintf(&b, `<text class="label" x="%d" y="%.1f">%s</text>`, forestLabel-12, y+4, html.EscapeString(r.name))
+		fmt.Fprintf(&b, `<text class="label" x="%d" y="%.1f">%s</text>`, label-12, y+4, html.EscapeString(r.name))
 		if !math.IsNaN(float64(r.d.Lo)) {
 			fmt.Fprintf(&b, `<line class="bar %s" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>`, r.class, s.at(float64(r.d.Lo)),
 				s.at(float64(r.d.Hi)), y, y)
@@ -66,8 +85,7 @@ func forest(rows []dot, margin float64, caption string) template.HTML {
 				y, html.EscapeString(r.name), r.d)
 		}
 	}
-	fmt.Fprintf(&b, `<text class="tick" x="%.1f" y="%.1f">%s</text></svg>`, (s.from+s.to)/2, bottom+30, html.EscapeString(caption))
-	return template.HTML(b.String())
+	return template.HTML(b.String() + "</svg>" + caption(what))
 }
 
 // ticks are some round numbers between lo and hi.
@@ -109,7 +127,7 @@ func (t *Transfer) heat() template.HTML {
 		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg class="heat" style="max-width:%dpx" viewBox="0 0 %d %d" role="img" aria-label="effect of one language's step on another's loss">`, heatLabel+m*heatCell, heatLabel+m*heatCell, (m+1)*heatHeight)
+	fmt.Fprintf(&b, `<div class="scroll"><svg class="heat" style="max-width:%dpx;min-width:%dpx" viewBox="0 0 %d %d" role="img" aria-label="effect of one language's step on another's loss">`, heatLabel+m*heatCell, (heatLabel+m*heatCell)/2, heatLabel+m*heatCell, (m+1)*heatHeight)
 	for j, l := range t.Langs {
 		fmt.Fprintf(&b, `<text class="tick" x="%d" y="%d">%s</text>`, heatLabel+j*heatCell+heatCell/2, heatHeight-10, html.EscapeString(l))
 	}
@@ -134,20 +152,23 @@ func (t *Transfer) heat() template.HTML {
 				heatLabel+j*heatCell+heatCell/2, y+heatHeight/2+4, v)
 		}
 	}
-	b.WriteString("</svg>")
+	b.WriteString("</svg></div>")
 	return template.HTML(b.String())
 }
 
 // bars draws the mean effect of another language in each part of the model.
 func (t *Transfer) bars() template.HTML {
 	low, high := 0.0, 0.05
+	var names []string
 	for _, l := range t.Layers {
+		names = append(names, l.Name)
 		low, high = min(low, float64(l.Mean), max(float64(l.Lowest), -2)), max(high, float64(l.Mean))
 	}
-	s := scale{low, high, forestLabel, barWidth - 10}
+	label := labelWidth(names)
+	s := scale{low, high, float64(label), forestWidth - 10}
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg class="forest" viewBox="0 0 %d %d" role="img" aria-label="mean effect by part of the model">`, barWidth,
-		barRow*len(t.Layers)+40)
+	fmt.Fprintf(&b, `<svg class="forest" viewBox="0 0 %d %d" role="img" aria-label="mean effect by part of the model">`, forestWidth,
+		barRow*len(t.Layers)+24)
 	for i, l := range t.Layers {
 		y, v := float64(barRow*i+4), float64(l.Mean)
 		if math.IsNaN(v) {
@@ -158,7 +179,7 @@ func (t *Transfer) bars() template.HTML {
 			colour = "bad"
 		}
 		fmt.Fprintf(&b, `<text class="label" x="%d" y="%.1f">%s</text><rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="%d"/>`,
-			forestLabel-12, y+12, html.EscapeString(l.Name), colour, min(s.at(0), s.at(v)), y, math.Abs(s.at(v)-s.at(0))+0.5, barRow-6)
+			label-12, y+12, html.EscapeString(l.Name), colour, min(s.at(0), s.at(v)), y, math.Abs(s.at(v)-s.at(0))+0.5, barRow-6)
 		if low := float64(l.Lowest); !math.IsInf(low, 0) && low > -2 {
 			fmt.Fprintf(&b, `<circle class="dot even" cx="%.1f" cy="%.1f" r="3"><title>the lowest pair: a step of %s on %s, %.3f</title></circle>`,
 				s.at(low), y+7, html.EscapeString(l.Pair[1]), html.EscapeString(l.Pair[0]), low)
@@ -168,6 +189,7 @@ func (t *Transfer) bars() template.HTML {
 	for _, v := range ticks(s.lo, s.hi) {
 		fmt.Fprintf(&b, `<text class="tick" x="%.1f" y="%.1f">%.3g</text>`, s.at(v), bottom+12, v)
 	}
-	fmt.Fprintf(&b, `<line class="zero" x1="%.1f" x2="%.1f" y1="2" y2="%.1f"/><text class="tick" x="%.1f" y="%.1f">mean over pairs; the dot is the lowest pair</text></svg>`, s.at(0), s.at(0), bottom, (s.from+s.to)/2, bottom+28)
-	return template.HTML(b.String())
+	fmt.Fprintf(&b, `<line class="zero" x1="%.1f" x2="%.1f" y1="2" y2="%.1f"/></svg>`, s.at(0), s.at(0), bottom)
+	return template.HTML(b.String() +
+		caption("mean over pairs of languages, 1 is a step along one's own gradient; the dot is the lowest pair"))
 }

@@ -32,6 +32,9 @@ func (s *State) chart(w, h int) []string {
 		if r == 0 || r == rows-1 {
 			label = fmt.Sprintf("%6.2f ", high-(high-low)*float64(r)/float64(rows-1))
 		}
+		if r == 1 && rows > 3 {
+			label = "  nats "
+		}
 		var b strings.Builder
 		b.WriteString(paint(faint, label[:axis]))
 		for c := range cols {
@@ -131,6 +134,13 @@ func (s *State) timeline(w, cols int) string {
 			line[(e-first)*(cols-1)/(last-first)] = '▲'
 		}
 	}
-	label := fmt.Sprintf("%d", first)
+	label := fmt.Sprintf("step %d", first)
+	if width(label) >= axis {
+		label = fmt.Sprintf("%d", first)
+	}
+	end := []rune(fmt.Sprintf(" %d", last))
+	if last > first && 2*len(end) < cols && !slices.Contains(line[cols-len(end):], '▲') {
+		copy(line[cols-len(end):], end)
+	}
 	return paint(faint, fit(label, axis)+string(line)) + strings.Repeat(" ", max(0, w-axis-cols))
 }

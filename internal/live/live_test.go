@@ -83,7 +83,7 @@ func TestRenderSays(t *testing.T) {
 	s.Add(report.Note{Text: "checkpoint of step 20 saved"})
 	text := strings.Join(plain(Render(s, 100, 30)), "\n")
 	for _, want := range []string{" run   pcgrad, scope layer   base", "step 20/100  loss 3.000", "cos -0.017±0.000", "ETA", "cos·100 l0  l1  l2", "l1      -5!   · -5!", "l2        5 -5!   ·",
-		"● l0 3.60", "weights, layer 0 (1 of 2; cosine below 0 in 0 of 1 pairs): ▂ ▅ █", "memory 1.0 MiB of 8.0 GiB (peak 2.0 MiB)  2,000 tok/s  0.50s/step", "checkpoint of step 20 saved", "q save and quit"} {
+		"● l0 3.60", "weights, layer 0 (1 of 2; cosine below 0 in 0 of 1 pairs): ▂ ▅ █", " 2,000 tok/s  memory 1.0 MiB of 8.0 GiB (peak 2.0 MiB)  gpu, vulkan", "loss, nats", "step 1 ─", "─ 20", "checkpoint of step 20 saved", "q save and quit"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the screen lacks %q:\n%s", want, text)
 		}
@@ -231,6 +231,30 @@ func TestNoNaN(t *testing.T) {
 				t.Errorf("%v after %d steps: a loss that is not finite is not said:\n%s", size, steps, screen)
 			}
 		}
+	}
+}
+
+// Before the first step nothing is said of weights and memory; weights that are part of
+// the loss are shown; figures have their units, and a small screen has the chart too.
+func TestWeightsAndUnits(t *testing.T) {
+	draw := func(s *State, w, h int) string { return strings.Join(plain(Render(s, w, h)), "\n") }
+	s := sample(3, 0)
+	if text := draw(s, 80, 24); strings.Contains(text, "weights") || strings.Contains(text, "memory") || !strings.Contains(text, "gpu, vulkan") {
+		t.Errorf("before the first step:\n%s", text)
+	}
+	s = sample(3, 9)
+	s.Header.Device = strings.Repeat("a long name ", 9)
+	s.Add(report.Eval{Step: 9, Rows: []report.EvalRow{{Lang: "l0", Seen: true, BitsPerByte: 2, Examples: 3}}})
+	s.Last.Buckets = []report.Bucket{{Name: "layer 0", Norm: 1}}
+	s.Last.Weights = []float64{0.5, 0.25, 0.25}
+	text := draw(s, 80, 24)
+	for _, want := range []string{"weights of the losses, all layers: █ ▄ ▄", "(peak 2.0 MiB)  a long", "loss, nats (held out, bits per byte)", "  nats "} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if text := draw(s, 60, 20); !strings.Contains(text, "loss, nats (held out, bits per byte)") || !strings.Contains(text, "  nats ") || !strings.Contains(text, "step 1 ") {
+		t.Errorf("on a small screen:\n%s", text)
 	}
 }
 

@@ -193,11 +193,29 @@ func (s *State) legend(w int) []string {
 		line += paint(colour(i), "● ") + text + "  "
 		used += n
 	}
+	if key := s.legendKey(held); used+width(key) <= w {
+		line += paint(faint, key)
+	} else if len(lines) == 0 {
+		lines, line = append(lines, line), " "+paint(faint, key)
+	}
 	lines = append(lines, line)
 	for len(lines) < 2 {
 		lines = append(lines, "")
 	}
 	return lines[:2]
+}
+
+// legendKey says what the languages' figures are.
+func (s *State) legendKey(held map[string]report.Float) string {
+	switch {
+	case len(s.latest) > 0 && len(held) > 0:
+		return "loss, nats (held out, bits per byte)"
+	case len(held) > 0:
+		return "(held out, bits per byte)"
+	case len(s.latest) > 0:
+		return "loss, nats"
+	}
+	return ""
 }
 
 // languageFigures are a language's loss, in the last step that had it, and in brackets
@@ -226,33 +244,54 @@ func (s *State) heldOut() map[string]report.Float {
 
 // weights is the chosen bucket's, as bars.
 func (s *State) weights(w int) string {
-	b := s.Last.Buckets
-	if s.Bucket >= len(b) || len(b[s.Bucket].Weights) != len(s.Header.Languages) {
+	b, n := s.Last.Buckets, len(s.Header.Languages)
+	var text string
+	var weights []float64
+	switch {
+	case s.Last.Step == 0:
+		return fit("", w)
+	case s.Bucket < len(b) && len(b[s.Bucket].Weights) == n:
+		k := b[s.Bucket]
+		weights = k.Weights
+		text = fmt.Sprintf(" weights, %s (%d of %d; cosine below 0 in %d of %d pairs): ", k.Name, s.Bucket+1, len(b), k.NegativePairs, k.Pairs)
+	case len(s.Last.Weights) == n:
+		weights, text = s.Last.Weights, " weights of the losses, all layers: "
+	default:
 		return paint(faint, fit(" weights: this method keeps none by layer", w))
 	}
-	k := b[s.Bucket]
+	return bars(clean(text), weights, w)
+}
+
+// bars is text with a bar per weight after it, as many as fit.
+func bars(text string, weights []float64, w int) string {
 	top := 1e-12
-	for _, x := range k.Weights {
+	for _, x := range weights {
 		top = max(top, math.Abs(x))
 	}
 	blocks := []rune(" ▁▂▃▄▅▆▇█")
-	text := fmt.Sprintf(" weights, %s (%d of %d; cosine below 0 in %d of %d pairs): ", k.Name, s.Bucket+1, len(b), k.NegativePairs, k.Pairs)
 	var bars strings.Builder
-	used := width(clean(text))
-	for i, x := range k.Weights {
+	used := width(text)
+	for i, x := range weights {
 		if used+2 > w {
 			break
 		}
 		bars.WriteString(paint(colour(i), string(blocks[int(math.Abs(x)/top*8)])) + " ")
 		used += 2
 	}
-	return clean(text) + bars.String()
+	return text + bars.String()
 }
 
+// device is the speed, the memory and the name, the longest and least asked for last.
 func (s *State) device(w int) string {
-	text := fmt.Sprintf(" %s, %s  memory %s of %s (peak %s)  %s tok/s  %s", s.Header.Device, s.Header.Backend, report.Bytes(s.Last.MemoryBytes), report.Bytes(s.Header.Budget),
-		report.Bytes(s.Last.PeakBytes), report.Count(int64(s.pace.Tokens)), seconds(s.pace.Seconds)+"/step")
-	return fit(text, w)
+	text := " "
+	if s.pace.Tokens > 0 {
+		text += report.Count(int64(s.pace.Tokens)) + " tok/s  "
+	}
+	if s.Last.Step > 0 {
+		text += fmt.Sprintf("memory %s of %s (peak %s)  ", report.Bytes(s.Last.MemoryBytes), report.Bytes(s.Header.Budget),
+			report.Bytes(s.Last.PeakBytes))
+	}
+	return fit(text+s.Header.Device+", "+s.Header.Backend, w)
 }
 
 // said is the latest messages in n lines.

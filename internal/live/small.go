@@ -2,6 +2,9 @@ package live
 
 import "strings"
 
+// chartHeight is the least height of the chart on a small screen.
+const chartHeight = 6
+
 // small is the view of a small screen: how far the run is, the languages' losses as
 // far as they fit, the latest messages, and the keys.
 func (s *State) small(w, h int) []string {
@@ -18,7 +21,13 @@ func (s *State) small(w, h int) []string {
 	if len(lines) > room && room > 0 {
 		lines = append(lines[:room-1], fit(" …", w))
 	}
+	if key := s.legendKey(held); key != "" && len(lines) < room {
+		lines = append(lines, paint(faint, fit(" "+key, w)))
+	}
 	out = append(out, lines[:min(room, len(lines))]...)
+	if free := h - messages - 1 - len(out); free >= chartHeight && len(s.steps) > 0 {
+		out = append(out, s.chart(w, free)...)
+	}
 	for len(out) < h-messages-1 {
 		out = append(out, "")
 	}

@@ -38,14 +38,14 @@ func AnswerTable(before, after Eval, first, second string) string {
 			continue
 		}
 		if b.Len() == 0 {
-			fmt.Fprintf(&b, "\n answers to held-out prompts (higher is better); in brackets 95%% intervals over the n answers\n")
-			fmt.Fprintf(&b, " %-8s %-7s %31s   %31s %6s\n", "language", "", "exact match, % "+first+" → "+second, "chrF2 "+first+" → "+second, "n")
+			fmt.Fprintf(&b, "\n answers to held-out prompts (higher is better; 95%% intervals; n answers)\n")
+			fmt.Fprintf(&b, " %-8s %-6s %28s %27s %5s\n", "language", "", "exact match, % "+first+" → "+second, "chrF2 "+first+" → "+second, "n")
 		}
 		was := [2]string{"–", "–"}
 		if o := before.find(r.Lang); o != nil && o.Exact != nil && o.ChrF != nil {
 			was = [2]string{fmt.Sprintf("%.1f", 100*float64(o.Exact.Value)), fmt.Sprintf("%.1f", float64(o.ChrF.Value))}
 		}
-		fmt.Fprintf(&b, " %-8s %-7s %31s   %31s %6d\n", r.Lang, kindOf(r.Seen), was[0]+" → "+scored(*r.Exact, 100),
+		fmt.Fprintf(&b, " %-8s %-6s %28s %27s %5d\n", r.Lang, kindOf(r.Seen), was[0]+" → "+scored(*r.Exact, 100),
 			was[1]+" → "+scored(*r.ChrF, 1), r.Answers)
 	}
 	return b.String()

@@ -210,7 +210,7 @@ func TestWriteErrorIsKept(t *testing.T) {
 }
 
 const table = `
- held-out bits per byte (lower is better); in brackets the change's 95% interval over the n documents
+ held-out bits per byte (lower is better; change's 95% interval; n documents)
  language           before      after   change                        n
  sw       seen       3.000 →    1.500   -50.0% (-50.0 … -50.0)       30
  yo       seen           – →    2.000                                 2

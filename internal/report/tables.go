@@ -26,7 +26,7 @@ func bounds(e Estimate, format string, scale float64) string {
 // Relate fills the intervals.
 func Table(before, after Eval, first, second string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, " held-out bits per byte (lower is better); in brackets the change's 95%% interval over the n documents\n")
+	fmt.Fprintf(&b, " held-out bits per byte (lower is better; change's 95%% interval; n documents)\n")
 	fmt.Fprintf(&b, " %-8s %-7s %8s   %8s %8s %-17s %6s\n", "language", "", first, second, "change", "", "n")
 	for _, seen := range []bool{true, false} {
 		rows := 0
