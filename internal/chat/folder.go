@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"concord/internal/special"
 )
 
 // Names of files in a model's folder, as transformers writes and reads them.
@@ -31,7 +33,7 @@ const ChatMLName = "chatml"
 // chat_template.json. Where there are several, "default" is used, and "tool_use"
 // for conversations with tools; they may also lie in additional_chat_templates.
 func Find(dir string) (*Template, error) {
-	special, config, err := readConfig(dir)
+	tokens, config, err := readConfig(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -41,8 +43,8 @@ func Find(dir string) (*Template, error) {
 		var c struct {
 			Template templates `json:"chat_template"`
 		}
-		if err := readJSON(filepath.Join(dir, legacy), &c); err != nil {
-			return nil, err
+		if err := special.ReadJSON(filepath.Join(dir, legacy), &c); err != nil {
+			return nil, fmt.Errorf("chat: %w", err)
 		}
 		texts = c.Template
 	}
@@ -61,7 +63,7 @@ func Find(dir string) (*Template, error) {
 		return nil, fmt.Errorf("chat: %s: several chat templates, none of them named \"default\": choose one with data.template = \"FILE.jinja\"",
 			filepath.Join(dir, from))
 	}
-	t, err := newTemplate(from, plain, texts["tool_use"], special)
+	t, err := newTemplate(from, plain, texts["tool_use"], tokens)
 	if err != nil {
 		return nil, fmt.Errorf("chat: %s: %w", dir, err)
 	}
@@ -82,7 +84,7 @@ func Open(name, dir string) (*Template, error) {
 
 // Read returns the template in a file of its own, for the model in dir.
 func Read(path, dir string) (*Template, error) {
-	special, _, err := readConfig(dir)
+	tokens, _, err := readConfig(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +92,7 @@ func Read(path, dir string) (*Template, error) {
 	if err != nil {
 		return nil, fmt.Errorf("chat: %w", err)
 	}
-	t, err := newTemplate(path, string(raw), "", special)
+	t, err := newTemplate(path, string(raw), "", tokens)
 	if err != nil {
 		return nil, fmt.Errorf("chat: %w", err)
 	}
@@ -145,16 +147,17 @@ func (t *templates) UnmarshalJSON(raw []byte) error {
 
 // readConfig reads the special tokens and the templates of tokenizer_config.json;
 // older folders have the tokens in special_tokens_map.json.
-func readConfig(dir string) (special map[string]string, config templates, err error) {
-	special = map[string]string{}
+func readConfig(dir string) (tokens map[string]string, config templates, err error) {
+	tokens = map[string]string{}
 	for _, name := range []string{named, tokenizer} {
 		keys := map[string]json.RawMessage{}
-		if err := readJSON(filepath.Join(dir, name), &keys); err != nil {
-			return nil, nil, err
+		if err := special.ReadJSON(filepath.Join(dir, name), &keys); err != nil {
+			return nil, nil, fmt.Errorf("chat: %w", err)
 		}
 		for key, raw := range keys {
-			if text, ok := TokenText(raw); ok && strings.HasSuffix(key, "_token") {
-				special[key] = text
+			var t special.Token // others end so too, as add_bos_token, which is no token
+			if strings.HasSuffix(key, "_token") && json.Unmarshal(raw, &t) == nil && t.Given {
+				tokens[key] = t.Text
 			}
 		}
 		if raw := keys["chat_template"]; raw != nil && name == tokenizer {
@@ -163,23 +166,7 @@ func readConfig(dir string) (special map[string]string, config templates, err er
 			}
 		}
 	}
-	return special, config, nil
-}
-
-// TokenText is a token's text: a string, or an object with its content.
-func TokenText(raw json.RawMessage) (string, bool) {
-	var s *string
-	if json.Unmarshal(raw, &s) == nil {
-		if s == nil {
-			return "", false
-		}
-		return *s, true
-	}
-	var o struct{ Content *string }
-	if json.Unmarshal(raw, &o) == nil && o.Content != nil {
-		return *o.Content, true
-	}
-	return "", false
+	return tokens, config, nil
 }
 
 // readFiles reads chat_template.jinja and those beside it, by name.
@@ -204,19 +191,4 @@ func readFiles(dir string) (templates, error) {
 		out[strings.TrimSuffix(filepath.Base(path), ".jinja")] = string(raw)
 	}
 	return out, nil
-}
-
-// readJSON reads a file into v; a file that does not exist leaves v as it is.
-func readJSON(path string, v any) error {
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		err = json.Unmarshal(raw, v)
-	}
-	if err != nil {
-		return fmt.Errorf("chat: %s: %w", path, err)
-	}
-	return nil
 }

@@ -57,8 +57,9 @@ var allowed = map[string][]string{
 	"internal/config/gen":              {"internal/config"}, // writes the reference of all keys
 	"internal/safetensors":             {},
 	"internal/checkpoint":              {},
-	"internal/tokenizer":               {},
-	"internal/chat":                    {"internal/jinja"},
+	"internal/special":                 {},
+	"internal/tokenizer":               {"internal/special"},
+	"internal/chat":                    {"internal/jinja", "internal/special"},
 	"internal/jinja":                   {},
 	"internal/records":                 {},
 	"internal/data":                    {"internal/tokenizer", "internal/chat", "internal/records"},
@@ -76,8 +77,8 @@ var allowed = map[string][]string{
 	"internal/exchange":                {"bucket", "internal/checkpoint", "internal/cluster/protocol", "internal/cluster/worker", "internal/data", "internal/fault", "internal/objective", "internal/optim", "internal/report", "internal/safetensors", "internal/step", "transport"},
 	"internal/rundir":                  {"internal/config", "internal/fault", "internal/filelock", "internal/model", "internal/peft", "internal/report"},
 	"internal/modeldir":                {"internal/chat", "internal/fault", "internal/gguf", "internal/model", "internal/peft", "internal/safetensors", "internal/tokenizer"},
-	"internal/export":                  {"internal/chat", "internal/device", "internal/fault", "internal/gguf", "internal/infer", "internal/model", "internal/modeldir", "internal/safetensors", "internal/tokenizer"},                 // knows no run
-	"internal/infer":                   {"bucket", "internal/chat", "internal/config", "internal/data", "internal/device", "internal/fault", "internal/model", "internal/modeldir", "internal/rundir", "internal/tokenizer", "tensor"}, // no exchange, no cluster, no checkpoint
+	"internal/export":                  {"internal/chat", "internal/device", "internal/fault", "internal/gguf", "internal/infer", "internal/model", "internal/modeldir", "internal/safetensors", "internal/special", "internal/tokenizer"}, // knows no run
+	"internal/infer":                   {"bucket", "internal/chat", "internal/config", "internal/data", "internal/device", "internal/fault", "internal/model", "internal/modeldir", "internal/rundir", "internal/tokenizer", "tensor"},     // no exchange, no cluster, no checkpoint
 	"internal/train": {
 		"bucket", "gpu", "internal/chat", "internal/checkpoint", "internal/cluster", "internal/cluster/coordinator", "internal/cluster/protocol", "internal/cluster/store", "internal/cluster/store/file", "internal/cluster/worker", "internal/config", "internal/data", "internal/device", "internal/exchange", "internal/fault", "internal/gguf",
 		"internal/infer", "internal/lint", "internal/model", "internal/modeldir", "internal/objective", "internal/optim", "internal/peft", "internal/report", "internal/rundir", "internal/safetensors", "internal/step", "internal/textscore", "internal/tokenizer", "moo", "tensor", "transport",

@@ -17,6 +17,7 @@ import (
 	"concord/internal/gguf"
 	"concord/internal/model"
 	"concord/internal/safetensors"
+	"concord/internal/special"
 	"concord/internal/tokenizer"
 )
 
@@ -103,14 +104,13 @@ func padding(dir string, tok *tokenizer.Tokenizer) (uint32, bool) {
 		return 0, false
 	}
 	var keys struct {
-		Pad json.RawMessage `json:"pad_token"`
+		Pad special.Token `json:"pad_token"`
 	}
 	if err != nil || json.Unmarshal(raw, &keys) != nil {
 		return 0, false // opening the tokenizer has read the file
 	}
-	name, ok := chat.TokenText(keys.Pad)
-	if !ok {
+	if !keys.Pad.Given {
 		return 0, false
 	}
-	return tok.TokenToID(name)
+	return tok.TokenToID(keys.Pad.Text)
 }

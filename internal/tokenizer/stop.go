@@ -2,46 +2,27 @@ package tokenizer
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+
+	"concord/internal/special"
 )
 
 // names are the special tokens that tokenizer_config.json names.
 type names struct{ bos, eos string }
 
-// tokenName is a token in tokenizer_config.json: a string, an object with its
-// content, or null.
-type tokenName string
-
-// UnmarshalJSON accepts the three forms.
-func (n *tokenName) UnmarshalJSON(data []byte) error {
-	var s string
-	if err := json.Unmarshal(data, &s); err == nil {
-		*n = tokenName(s)
-		return nil
-	}
-	var o struct {
-		Content string `json:"content"`
-	}
-	if err := json.Unmarshal(data, &o); err != nil {
-		return fmt.Errorf("want a string or an object with content: %w", err)
-	}
-	*n = tokenName(o.Content)
-	return nil
-}
-
 // readNames reads a tokenizer_config.json; a file that does not exist names nothing.
 func readNames(path string) (names, error) {
 	var c struct {
-		BOS tokenName `json:"bos_token"`
-		EOS tokenName `json:"eos_token"`
+		BOS special.Token `json:"bos_token"`
+		EOS special.Token `json:"eos_token"`
 	}
-	err := readJSON(path, &c)
-	return names{string(c.BOS), string(c.EOS)}, err
+	if err := special.ReadJSON(path, &c); err != nil {
+		return names{}, fmt.Errorf("tokenizer: %w", err)
+	}
+	return names{c.BOS.Text, c.EOS.Text}, nil
 }
 
 // SaveConfig writes a tokenizer_config.json that names BOS and EOS, for other
@@ -61,21 +42,6 @@ func (t *Tokenizer) SaveConfig(path string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("tokenizer: save: %w", err)
-	}
-	return nil
-}
-
-// readJSON reads a file into v; a file that does not exist leaves v as it is.
-func readJSON(path string, v any) error {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		err = json.Unmarshal(data, v)
-	}
-	if err != nil {
-		return fmt.Errorf("tokenizer: %s: %w", path, err)
 	}
 	return nil
 }
@@ -126,8 +92,8 @@ func modelEOS(dir string) ([]uint32, error) {
 				EOS ids `json:"eos_token_id"`
 			} `json:"text_config"`
 		}
-		if err := readJSON(filepath.Join(dir, name), &c); err != nil {
-			return nil, err
+		if err := special.ReadJSON(filepath.Join(dir, name), &c); err != nil {
+			return nil, fmt.Errorf("tokenizer: %w", err)
 		}
 		all = append(append(all, c.EOS...), c.Text.EOS...)
 	}
