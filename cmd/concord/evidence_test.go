@@ -64,7 +64,7 @@ func TestReportVerb(t *testing.T) {
 func TestBenchMoo(t *testing.T) {
 	traintest.RequireAdapter(t)
 	runFile := traintest.Run(t, nil)
-	code, text, errs := concord(t, "", "bench", "moo", runFile, "--methods", "mean,mgda,famo,graddrop", "--objectives", "5", "--steps", "1", "--warmup", "1", "--json")
+	code, text, errs := concord(t, "", "bench", "moo", runFile, "--methods", "mean,mgda,famo-lagged,famo,graddrop", "--objectives", "5", "--steps", "1", "--warmup", "1", "--json")
 	var r struct {
 		Order   []string
 		Methods map[string]struct {
@@ -76,11 +76,15 @@ func TestBenchMoo(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &r); code != 0 || err != nil {
 		t.Fatalf("%d, %q, %q", code, text, errs)
 	}
-	if len(r.Order) != 6 {
+	if len(r.Order) != 7 {
 		t.Errorf("order %v", r.Order)
 	}
 	m := r.Methods
-	if m["famo"].PeakBytes != m["mean"].PeakBytes || m["famo"].TouchedBytes != m["mean"].TouchedBytes {
+	if m["famo-lagged"].PeakBytes != m["mean"].PeakBytes || m["famo-lagged"].TouchedBytes != m["mean"].TouchedBytes {
+		t.Errorf("famo-lagged touches %+v, mean %+v", m["famo-lagged"], m["mean"])
+	}
+	// famo takes mean's memory, and two forward passes more than it.
+	if m["famo"].PeakBytes != m["mean"].PeakBytes || m["famo"].TouchedBytes <= m["mean"].TouchedBytes || m["famo"].TouchedBytes >= 2*m["mean"].TouchedBytes {
 		t.Errorf("famo touches %+v, mean %+v", m["famo"], m["mean"])
 	}
 	full := m["pcgrad, M full gradients"]
