@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"concord/gpu"
@@ -35,18 +34,6 @@ type doctorReport struct {
 	Tests    []adapterTests   `json:"tests,omitempty"`
 	OK       bool             `json:"ok"`
 	Error    string           `json:"error,omitempty"`
-}
-
-// adapterTests is the self-test of one adapter.
-type adapterTests struct {
-	Adapter  int              `json:"adapter"` // index
-	Name     string           `json:"name"`
-	Passed   int              `json:"passed"`
-	Failed   int              `json:"failed"`
-	Verdicts []doctor.Verdict `json:"verdicts"`
-	Speed    *doctor.Speed    `json:"speed,omitempty"` // none when the tests fail
-	Advice   []string         `json:"advice,omitempty"`
-	Error    string           `json:"error,omitempty"` // the adapter does not open
 }
 
 func (c *doctorCmd) Run() error {
@@ -107,61 +94,4 @@ func writeReport(path string, r doctorReport) error {
 func (d deviceFlags) adapter(backend string) (gpu.Options, error) {
 	o, err := d.options()
 	return gpu.Options{Adapter: o.Adapter, Backend: backend, MemoryBudget: o.MemoryBudget}, err
-}
-
-// test runs the self-test on the chosen adapter, or on all.
-func (c *doctorCmd) test(r *doctorReport, o gpu.Options) error {
-	failed, kernels, memory := 0, 0, 0
-	for _, a := range r.Adapters {
-		if !a.Chosen && !c.All {
-			continue
-		}
-		o.Adapter = strconv.Itoa(a.Index)
-		t := adapterTests{Adapter: a.Index, Name: a.Name}
-		if !c.JSON {
-			fmt.Printf("\nself-test on adapter %d, %s: every kernel, forward and backward, against the CPU, twice\n", a.Index, a.Name)
-		}
-		verdicts, err := doctor.Run(o, doctor.Tests(), func(v doctor.Verdict) {
-			if v.OK {
-				t.Passed++
-			} else {
-				t.Failed++
-			}
-			if v.Memory {
-				memory++
-			}
-			if !c.JSON {
-				printVerdict(v)
-			}
-		})
-		if t.Verdicts = verdicts; err != nil {
-			t.Error = err.Error()
-			t.Failed = 1
-			if !c.JSON {
-				fmt.Printf("  FAILED  %v\n", err)
-			}
-		}
-		if t.Failed > 0 {
-			t.Advice = doctor.Advise(a, r.Adapters, append(verdicts, doctor.Verdict{OK: err == nil, Error: t.Error}))
-		} else if s, err := doctor.MeasureSpeed(o); err == nil {
-			t.Speed = &s
-		}
-		if !c.JSON {
-			printEnd(t)
-		}
-		failed, kernels = failed+t.Failed, kernels+t.Passed+t.Failed
-		r.Tests = append(r.Tests, t)
-	}
-	if failed > 0 && failed == memory {
-		return train.DeviceError(fmt.Errorf("self-test: %d of %d kernels could not be tested in this memory budget\n  give more "+
-			"with --memory", failed, kernels))
-	}
-	if failed > 0 {
-		return train.DeviceError(fmt.Errorf("self-test: %d of %d kernels FAILED: results of this device and driver cannot be "+
-			"trusted\n  update the driver, or choose another adapter with --adapter or device.adapter; the advice above has more", failed, kernels))
-	}
-	if !c.JSON {
-		fmt.Printf("\nall %d kernels are right, and give the same bits twice\n", kernels)
-	}
-	return nil
 }

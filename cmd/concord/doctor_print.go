@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"concord/internal/doctor"
+	"concord/internal/stepcheck"
 )
 
 // printMachine prints all but the tests.
@@ -83,6 +84,27 @@ func printVerdict(v doctor.Verdict) {
 		return
 	}
 	fmt.Printf("  FAILED  %-32s   %s\n", v.Kernel, strings.ReplaceAll(v.Error, "\n", "\n          "))
+}
+
+// printTrainingSteps prints the whole training steps, a line for each figure.
+func printTrainingSteps(steps []stepcheck.Verdict) {
+	if len(steps) > 0 {
+		fmt.Println("\na whole training step of a tiny model in three languages (UPGrad by layer, clipping, AdamW) against the CPU, twice")
+	}
+	for _, v := range steps {
+		if v.OK {
+			fmt.Printf("  ok      %-32s %6.2f s\n", v.Model+" embeddings", v.Seconds)
+		} else {
+			fmt.Printf("  FAILED  %-32s   %s\n", v.Model+" embeddings", strings.ReplaceAll(v.Error, "\n", "\n          "))
+		}
+		for _, f := range v.Figures {
+			fmt.Printf("            %-24s NMSE %-8s bound %-8s of %d values, the worst in %s\n",
+				f.Name, errorText(f.NMSE), errorText(f.Bound), f.Values, f.Part)
+		}
+		if v.Repeats {
+			fmt.Println("            two steps                gave the same bits")
+		}
+	}
 }
 
 // errorText is a mean square error for people; where it is not a number it is the largest.

@@ -70,6 +70,7 @@ var allowed = map[string][]string{
 	"internal/optim":                   {"gpu", "bucket", "tensor"},
 	"internal/samebits":                {"internal/safetensors"}, // compares two binaries from outside
 	"internal/doctor":                  {"gpu", "tensor", "internal/gguf", "internal/ref", "internal/optest"},
+	"internal/stepcheck":               {"bucket", "gpu", "internal/data", "internal/device", "internal/doctor", "internal/exchange", "internal/model", "internal/objective", "internal/optest", "internal/optim", "internal/ref", "internal/step", "moo", "tensor"}, // a whole step against internal/ref
 	"internal/fault":                   {"gpu"},
 	"internal/objective":               {"bucket", "moo", "tensor", "internal/fault", "internal/report"},
 	"internal/device":                  {"bucket", "gpu", "internal/fault", "internal/model", "internal/param", "tensor"},
@@ -88,7 +89,7 @@ var allowed = map[string][]string{
 	"internal/compare":         {"moo", "internal/stats", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},
 	"internal/audit":           {"bucket", "internal/compare", "internal/stats", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/model", "internal/param", "internal/safetensors"},
 	"internal/bench":           {"bucket", "gpu", "internal/config", "internal/fault", "internal/report", "internal/step", "internal/train", "moo", "tensor"},
-	"cmd/concord":              {"gpu", "moo", "internal/device", "internal/fault", "internal/infer", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/doctor", "internal/export", "internal/gguf", "internal/bench", "internal/audit", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/lint", "internal/live", "internal/metrics", "internal/safetensors", "internal/cluster", "internal/cluster/coordinator", "internal/cluster/store", "internal/cluster/etcd"},
+	"cmd/concord":              {"gpu", "moo", "internal/device", "internal/fault", "internal/infer", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/doctor", "internal/export", "internal/gguf", "internal/bench", "internal/audit", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/lint", "internal/live", "internal/metrics", "internal/safetensors", "internal/stepcheck", "internal/cluster", "internal/cluster/coordinator", "internal/cluster/store", "internal/cluster/etcd"},
 	"internal/metrics":         {"internal/cluster/coordinator", "internal/report"},
 	"cmd/prepare":              {"internal/tokenizer"},
 }
@@ -98,7 +99,7 @@ var allowed = map[string][]string{
 var owners = map[string][]string{
 	"github.com/cogentcore/webgpu":     {"gpu"},
 	"gonum.org/v1/plot":                {"internal/htmlreport"},
-	"gonum.org/v1/gonum":               {"moo", "internal/htmlreport", "internal/analyze", "moo/internal/jac", "bucket", "internal/objective", "internal/bench", "internal/stats", "internal/report", "internal/textscore", "cmd/concord"}, // stats, report: quantiles of Student's t
+	"gonum.org/v1/gonum":               {"moo", "internal/htmlreport", "internal/analyze", "moo/internal/jac", "bucket", "internal/objective", "internal/bench", "internal/stats", "internal/report", "internal/stepcheck", "internal/textscore", "cmd/concord"}, // stats, report: quantiles of Student's t
 	"github.com/BurntSushi/toml":       {"internal/config"},
 	"github.com/dlclark/regexp2/v2":    {"internal/tokenizer"},
 	"golang.org/x/text":                {"internal/tokenizer"},

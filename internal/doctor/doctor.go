@@ -1,6 +1,7 @@
 // Package doctor is the numeric self-test of every kernel, forward and
 // backward, against its CPU twin in internal/ref, for the user's own device and
-// driver. Together with tests it is the only importer of internal/ref.
+// driver. Together with tests and internal/stepcheck, which compares a whole step, it is
+// the only importer of internal/ref.
 package doctor
 
 // Test checks one kernel.

@@ -197,7 +197,7 @@ func reference(c Config, params map[string][]float64) *twin {
 	if c.Adapter != nil {
 		d.AdapterScale = c.Adapter.Scale()
 	}
-	w := &twin{Decoder: d, parts: parts(newNetwork(c))}
+	w := &twin{Decoder: d, parts: Parts(c)}
 	for part, name := range w.parts {
 		d.Params[part] = params[name]
 	}
@@ -225,63 +225,6 @@ func (w *twin) Backward(b ref.DecoderBatch, starts []int) []map[string][]float64
 		out = append(out, named)
 	}
 	return out
-}
-
-// parts is the part that every parameter plays, as ref.Decoder calls it.
-func parts(n *network) map[string]string {
-	out := map[string]string{"embed": n.embedding.table.Name}
-	put := func(part string, ps []*parameter) {
-		for i, p := range ps {
-			if i > 0 {
-				part += ".bias"
-			}
-			out[part] = p.Name
-		}
-	}
-	linear := func(part string, l linear) {
-		put(part, linearMap(l))
-		if a, ok := l.adapter.(*lowRank); ok {
-			out[part+".lora_A"], out[part+".lora_B"] = a.a.Name, a.b.Name
-		}
-	}
-	if n.embedding.positions != nil {
-		out["positions"] = n.embedding.positions.Name
-	}
-	put("head", n.head.params())
-	put("norm", n.norm.params())
-	for i, b := range n.blocks {
-		at := func(name string) string { return fmt.Sprintf("%d.%s", i, name) }
-		put(at("attention_norm"), b.attentionNorm.params())
-		for k, name := range []string{"q", "k", "v"} {
-			linear(at(name), b.attention.in[k])
-		}
-		linear(at("o"), b.attention.out)
-		if b.attention.qNorm != nil {
-			put(at("q_norm"), b.attention.qNorm.params())
-			put(at("k_norm"), b.attention.kNorm.params())
-		}
-		put(at("mlp_norm"), b.mlpNorm.params())
-		if b.mlpPost != nil {
-			put(at("attention_post"), b.attentionPost.params())
-			put(at("mlp_post"), b.mlpPost.params())
-		}
-		switch l := b.mlp.(type) {
-		case *gatedMLP:
-			linear(at("gate"), l.in[0])
-			linear(at("up"), l.in[1])
-			linear(at("down"), l.out)
-		case *plainMLP:
-			linear(at("up"), l.in)
-			linear(at("down"), l.out)
-		}
-	}
-	return out
-}
-
-// linearMap are l's own weight and bias.
-func linearMap(l linear) []*parameter {
-	l.adapter = nil
-	return l.params()
 }
 
 func refBatch(t Tokens) ref.DecoderBatch {
