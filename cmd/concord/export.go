@@ -85,6 +85,9 @@ func (c *exportCmd) export(dev device.Options) (*exported, error) {
 	if c.Checkpoint != "last" {
 		return nil, usagef("%s is not a run: --checkpoint %s chooses among a run's", c.From, c.Checkpoint)
 	}
+	if _, err := os.Stat(c.From); err != nil {
+		return nil, train.DataError(fmt.Errorf("%w\n  fix: give a run's folder (runs/NAME), a model's folder or a GGUF file", err))
+	}
 	from, err := rundir.ModelDir(c.From)
 	if err != nil {
 		return nil, err

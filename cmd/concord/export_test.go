@@ -34,6 +34,7 @@ func TestExportFormats(t *testing.T) {
 		{[]string{filepath.Join(dir, "model"), "--format", "gguf", "--dtype", "bf16"}, filepath.Join(dir, "model-bf16.gguf"), 0},
 		{[]string{filepath.Join(dir, "model"), "--checkpoint", "best", "--format", "gguf"}, "", exitUsage},
 		{[]string{filepath.Join(dir, "model")}, "", exitUsage}, // is a folder already
+		{[]string{filepath.Join(dir, "nothing")}, "", exitData},
 		{[]string{filepath.Join(dir, "model-bf16.gguf"), "--out", filepath.Join(dir, "back")}, filepath.Join(dir, "back"), 0},
 	} {
 		if code := run(append([]string{"export", adapter}, c.args...)); code != c.code {

@@ -215,6 +215,45 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// The run that measures gradients is one that the configuration's rules allow, whatever the
+// optimizer and the way of the Gram, and the report has the metric of its products.
+func TestGradientsWithAnyOptimizer(t *testing.T) {
+	for settings, want := range map[string]config.Metric{
+		"optim.clip=1":         config.MetricAdam,
+		"objective.gram=ghost": config.MetricAdam,
+		"optim.name=adafactor": config.MetricEuclidean,
+		"optim.moments=int8":   config.MetricEuclidean,
+		"optim.moments=bf16":   config.MetricEuclidean,
+	} {
+		cfg, err := config.Load(traintest.Run(t, nil), []string{settings})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := prepare(Options{Seeds: 3, Margin: 0.01}, cfg, t.TempDir(), io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.plan.Steps, a.results = 4, map[string]*Result{}
+		s := a.gradients()[0]
+		c := a.config(s)
+		if err := c.Validate(); err != nil || c.Objective.Metric != want {
+			t.Errorf("%s: metric %q, %v", settings, c.Objective.Metric, err)
+		}
+		a.results[s.Slug()] = &Result{Spec: s, Langs: a.langs, Grams: []report.Gram{{Step: 4}}}
+		if tr := a.transfer(); tr.Metric != string(want) || strings.Contains(tr.Told(), "Euclidean") != (want == config.MetricEuclidean) {
+			t.Errorf("%s: the report says %q", settings, tr.Told())
+		}
+	}
+}
+
+// A setting without a value is shown as one.
+func TestLockShowsEmpty(t *testing.T) {
+	l := lock{Settings: map[string]any{"adapter.kind": ""}}
+	if err := l.continues(lock{Settings: map[string]any{"adapter.kind": "lora"}}, "x"); err == nil || !strings.Contains(err.Error(), `was "" and is lora`) {
+		t.Error(err)
+	}
+}
+
 // Every remedy that fits a run file makes a run: nothing of it is refused. A remedy for an
 // adapter changes the rank, and freezes nothing.
 func TestRemediesRun(t *testing.T) {

@@ -98,7 +98,7 @@ func (l lock) continues(now lock, path string) error {
 	}
 	for _, k := range slices.Sorted(maps.Keys(keys)) {
 		if x, y := l.Settings[k], now.Settings[k]; !reflect.DeepEqual(x, y) {
-			changes = append(changes, fmt.Sprintf("%s was %v and is %v", k, x, y))
+			changes = append(changes, fmt.Sprintf("%s was %s and is %s", k, shown(x), shown(y)))
 		}
 	}
 	if !maps.Equal(l.Files, now.Files) {
@@ -109,6 +109,17 @@ func (l lock) continues(now lock, path string) error {
 	}
 	return &config.Error{Where: path, Msg: "the runs there do not go together with this run file: " + strings.Join(changes, "; "),
 		Fix: "undo the change, or audit into another folder with --out"}
+}
+
+// shown is a setting's value for people; one that is empty has quotes.
+func shown(v any) string {
+	switch v {
+	case nil:
+		return "not set"
+	case "":
+		return `""`
+	}
+	return fmt.Sprint(v)
 }
 
 func (l lock) write(dir string) error {

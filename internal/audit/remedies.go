@@ -44,7 +44,8 @@ func (a *audit) remedies() []remedy {
 		method("mgda", config.ScopeGlobal), method("pcgrad", config.ScopeLayer), method("imtl-g", config.ScopeGlobal), method("cagrad",
 			config.ScopeLayer),
 		method("pcgrad", config.ScopeGlobal),
-		{name: hurtTwice, what: "static weights: the hurt languages count twice", change: a.weighHurt},
+		{name: hurtTwice, what: "static weights: the hurt languages count twice", change: a.weighHurt,
+			fits: func(*config.Config) bool { return len(a.plan.Hurt) < len(a.langs) }}, // of all languages it is the mean
 		{name: "half the steps", what: "schedule.steps halved: less training", change: func(c *config.Config) {
 			c.Schedule.Steps = max(1,
 				c.Schedule.Steps/2)

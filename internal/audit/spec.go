@@ -63,7 +63,7 @@ func plain(cfg *config.Config) *config.Config {
 	c.Objective, c.Cluster, c.Probe, c.Log = usual.Objective, usual.Cluster, usual.Probe, usual.Log
 	c.Objective.Preferences, c.Objective.Gram = cfg.Objective.Preferences, cfg.Objective.Gram
 	c.Checkpoint = config.Checkpoint{Keep: 1}
-	c.Eval = config.Eval{Rows: fewRows(cfg.Eval.Rows), Last: true}
+	c.Eval = config.Eval{Rows: fewRows(cfg.Eval.Rows), Last: true, SampleTokens: cfg.Eval.SampleTokens}
 	return &c
 }
 
@@ -124,19 +124,30 @@ func shapeOf(share float64, rows, accumulate, steps int) shape {
 }
 
 // measureGradients makes of the mixture a run with the same updates whose gradients by
-// language are recorded: CAGrad with c = 0 is the mean. Products are in the optimizer's
-// metric, in which a step's first-order effect is, and halves of each language's rows tell
+// language are recorded: CAGrad with c = 0 is the mean. Halves of each language's rows tell
 // the noise.
 func (a *audit) measureGradients(c *config.Config) {
 	c.Objective.Method, c.Objective.Options = "cagrad", map[string]any{"c": 0.0}
-	c.Objective.Scope, c.Objective.Metric = config.ScopeLayer, config.MetricAdam
+	c.Objective.Scope, c.Objective.Metric = config.ScopeLayer, productsMetric(c)
+	if c.Objective.Metric == config.MetricAdam {
+		c.Objective.Gram = config.GramAuto // "ghost" knows no single values, which the metric weighs
+	}
 	c.Objective.Noise.Halves = 2*len(a.langs) <= mostHalves
 	c.Log.GramEvery = max(1, a.plan.Steps/snapshots)
-	c.Eval = config.Eval{Rows: c.Eval.Rows}
+	c.Eval.First, c.Eval.Last = false, false
 	c.Data.Source = slices.DeleteFunc(c.Data.Source, func(src config.Source) bool { return !src.Train })
 	for i := range c.Data.Source {
 		c.Data.Source[i].Heldout = nil
 	}
+}
+
+// productsMetric is that of the gradients' products: the optimizer's, in which a step's
+// first-order effect is, where it has second moments of f32; else the Euclidean one.
+func productsMetric(c *config.Config) config.Metric {
+	if c.Optim.Name == config.Adafactor || c.Optim.Moments == config.MomentsBF16 || c.Optim.Moments == config.MomentsInt8 {
+		return config.MetricEuclidean
+	}
+	return config.MetricAdam
 }
 
 // mostHalves is the most half-languages whose products a run computes.

@@ -3,6 +3,7 @@ package audit
 import (
 	"math"
 
+	"concord/internal/config"
 	"concord/internal/report"
 	"concord/internal/stats"
 )
@@ -10,8 +11,11 @@ import (
 // Transfer is the first-order effect of languages' steps on each other's losses: entry
 // [i][j] is what a step along language j's gradient does to language i's loss, in units of
 // what a step along i's own gradient, of other rows, does. 1: as good as its own; 0:
-// nothing; below 0: it hurts. Products are in the optimizer's metric.
+// nothing; below 0: it hurts.
 type Transfer struct {
+	// Metric of the products: "adam", the optimizer's, or "euclidean", where the optimizer
+	// has no second moments of f32: the effect of a step of plain gradient descent.
+	Metric    string           `json:"metric"`
 	Langs     []string         `json:"languages"`
 	Snapshots int              `json:"snapshots"`
 	From      int              `json:"from"` // step of the first
@@ -60,7 +64,7 @@ func (a *audit) transfer() *Transfer {
 	}
 	m := len(r.Langs)
 	grams := settled(r.Grams, r.Steps)
-	t := &Transfer{Langs: r.Langs, Snapshots: len(grams), From: grams[0].Step}
+	t := &Transfer{Metric: string(a.metric()), Langs: r.Langs, Snapshots: len(grams), From: grams[0].Step}
 	var all []products
 	byLayer := map[string][]products{}
 	var names []string
@@ -88,6 +92,22 @@ func (a *audit) transfer() *Transfer {
 		}
 	}
 	return t
+}
+
+// metric is that of the run file's products.
+func (a *audit) metric() config.Metric {
+	if a.base == nil {
+		return config.MetricAdam
+	}
+	return productsMetric(a.base)
+}
+
+// Told says for people in which metric the products are.
+func (t *Transfer) Told() string {
+	if t.Metric == string(config.MetricEuclidean) {
+		return "products in the Euclidean metric, of a step of plain gradient descent: the optimizer's needs AdamW with moments = \"f32\""
+	}
+	return "products in the optimizer's metric"
 }
 
 // unsettled is the steps at whose gradients are not looked: the optimizer's metric is then

@@ -48,7 +48,7 @@ var hubID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-
 func missingModel(given, dir string) (msg, fix string) {
 	if !hubID.MatchString(given) {
 		return dir + " is not a folder (paths are relative to the run file)" + pathHint(given),
-			"path = the folder with config.json, model.safetensors and tokenizer.json"
+			"path = the folder with config.json, model.safetensors and tokenizer.json, or a GGUF file"
 	}
 	if cached := inHubCache(given); cached != "" {
 		return fmt.Sprintf("%s is not a folder; %q is a name on the Hugging Face hub, and its files are in this machine's cache", dir, given),

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"path"
@@ -60,6 +61,9 @@ func (c Config) saves(p *parameter) bool {
 	return c.Adapter.Saves(p.module()) || c.TieWordEmbeddings && p.Shared() && c.Adapter.Saves(c.family().names.head)
 }
 
+// ErrSave is about the modules that an adapter's run trains whole.
+var ErrSave = errors.New("adapter.save")
+
 // CheckAdapter refuses an adapter that does not fit the model.
 func (c Config) CheckAdapter() error {
 	a := c.Adapter
@@ -80,10 +84,10 @@ func (c Config) CheckAdapter() error {
 	}
 	for _, s := range a.Save {
 		if !slices.ContainsFunc(modules, func(m string) bool { return peft.Names(s, m) }) {
-			return fmt.Errorf("%q, to be trained whole, is no part of the model; these are: %s", s, strings.Join(ends(modules), ", "))
+			return fmt.Errorf("%w: %q, to be trained whole, is no part of the model; these are: %s", ErrSave, s, strings.Join(ends(modules), ", "))
 		}
 		if i := slices.IndexFunc(linear, func(m string) bool { return peft.Names(s, m) && a.Adapts(m) }); i >= 0 {
-			return fmt.Errorf("%s is both adapted and trained whole", linear[i])
+			return fmt.Errorf("%w: %s is both adapted and trained whole", ErrSave, linear[i])
 		}
 	}
 	return nil

@@ -19,7 +19,11 @@ func (r *Reporter) Begin(h Header) {
 		device += " (software, on the CPU)"
 	}
 	r.Printf(" run     %s → %s", h.Name, h.Dir)
-	r.Printf(" model   %s  %s parameters", h.Model, Count(h.Parameters))
+	trained := ""
+	if h.Trained > 0 && h.Trained != h.Parameters { // some are frozen, or an adapter's are beside them
+		trained = fmt.Sprintf("; trained are %s", Count(h.Trained))
+	}
+	r.Printf(" model   %s  %s parameters%s", h.Model, Count(h.Parameters), trained)
 	if h.ByTemplate {
 		r.Printf("         examples begin and end as the chat template writes them")
 	} else {

@@ -254,6 +254,7 @@ type Header struct {
 	Dir        string    `json:"dir"`
 	Model      string    `json:"model"`
 	Parameters int64     `json:"parameters"`
+	Trained    int64     `json:"trained_parameters"`    // values that are trained, of an adapter too
 	BOS        string    `json:"bos"`                   // "" = none is added
 	EOS        string    `json:"eos"`                   // "" = none: the model does not learn to stop
 	ByTemplate bool      `json:"by_template,omitempty"` // all examples are conversations: the chat template writes both

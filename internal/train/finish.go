@@ -8,6 +8,7 @@ import (
 	"concord/bucket"
 	"concord/internal/checkpoint"
 	"concord/internal/config"
+	"concord/internal/model"
 	"concord/internal/report"
 	"concord/internal/rundir"
 	"concord/internal/tokenizer"
@@ -112,12 +113,23 @@ func (x *session) header() report.Header {
 	bos, eos := specials(x.corpus.tokenizer)
 	return report.Header{BOS: bos, EOS: eos, ByTemplate: x.corpus.onlyChats(), Version: BuildVersion().Version, Name: cfg.Run.Name, Dir: x.dir,
 		Model: fmt.Sprintf("%s, %d layers, hidden %d, vocabulary %d", name, x.corpus.model.Layers, x.corpus.model.Hidden,
-			x.corpus.model.Vocab), Parameters: x.corpus.model.Parameters(),
+			x.corpus.model.Vocab), Parameters: x.corpus.model.Parameters(), Trained: trained(cfg, x.corpus.model),
 		Device: info.Name, Backend: string(info.Backend), Software: info.Type == "cpu", Budget: mem.Budget, Planned: x.Planned(),
 		Method: string(cfg.Objective.Method), Scope: cfg.Objective.Scope.String(), Buckets: numBuckets(x.Store.Layout),
 		Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen,
 		Steps: steps, Start: x.Done, Languages: x.Langs, Epochs: epochs, Packing: fill, Met: x.corpus.meetings().any, Data: data,
 		Warnings: x.corpus.warnings(cfg, data), Settings: settings(cfg)}
+}
+
+// trained is the number of values that a run changes.
+func trained(cfg *config.Config, c model.Config) int64 {
+	n := int64(0)
+	for _, s := range model.ParamSpecs(c) {
+		if !frozen(cfg, s) {
+			n += int64(s.Size())
+		}
+	}
+	return n
 }
 
 // specials are the tokens that begin and end an example, "" where there is none.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 
 	"concord/gpu"
@@ -30,6 +31,18 @@ func (s smaller) of(cfg *config.Config) *config.Config {
 		f(&c)
 	}
 	return &c
+}
+
+// effective is s without the lines that change nothing in cfg.
+func (s smaller) effective(cfg *config.Config) smaller {
+	out, c := smaller{}, *cfg
+	for i, f := range s.apply {
+		before := c
+		if f(&c); !reflect.DeepEqual(before, c) {
+			out = out.with(s.lines[i], f)
+		}
+	}
+	return out
 }
 
 func (s smaller) String() string { return strings.Join(s.lines, ", ") }

@@ -81,8 +81,20 @@ func TestFitRun(t *testing.T) {
 	}
 }
 
-// The plan's variants take less, and none is a run that is refused.
+// What the run has already is no variant of it.
 func TestVariants(t *testing.T) {
+	p, err := NewPlanner(load(t, traintest.Run(t, nil), "adapter.kind=lora", "adapter.rank=4", "model.base_type=nf4", "memory.checkpointing=true"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := p.Variants(gpu.Discrete)
+	if err != nil || len(all) != 2 || len(all[0].Lines) != 0 || len(all[1].Lines) != 2 {
+		t.Errorf("of a run that has an adapter, a type of its base and checkpointing: %v, %v", all, err)
+	}
+}
+
+// The plan's variants take less, and none is a run that is refused.
+func TestVariantsTakeLess(t *testing.T) {
 	p, err := NewPlanner(load(t, traintest.Run(t, nil), "probe.every=1"))
 	if err != nil {
 		t.Fatal(err)

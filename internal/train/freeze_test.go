@@ -65,6 +65,13 @@ func TestFreezeRefuses(t *testing.T) {
 			t.Errorf("%q: error %v, want %q", pattern, err, want)
 		}
 	}
+	for setting, fix := range map[string]string{`model.freeze=["*embed*"]`: "freeze = []", "adapter.save=nonsense": "save = ", "adapter.targets=nonsense": "targets = "} {
+		var e *config.Error
+		cfg := load(t, traintest.Run(t, nil), "adapter.kind=lora", setting)
+		if _, err := Check(cfg); !errors.As(err, &e) || !strings.Contains(e.Fix, fix) {
+			t.Errorf("with an adapter, %s: error %v, want the fix %q", setting, err, fix)
+		}
+	}
 	path := traintest.Run(t, nil)
 	if _, err := config.Load(path, []string{`model.freeze=["[x"]`}); err == nil || !strings.Contains(err.Error(), "not a pattern") {
 		t.Errorf("a broken pattern: %v", err)

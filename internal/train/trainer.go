@@ -8,6 +8,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -133,7 +134,11 @@ func (t *Trainer) loadModel() error {
 // fitsModel refuses settings that the model cannot take.
 func fitsModel(cfg *config.Config, c model.Config) error {
 	if err := c.CheckAdapter(); err != nil {
-		return &config.Error{Where: cfg.Where("adapter"), Msg: err.Error(), Fix: `targets = "all-linear"  # in [adapter]`}
+		fix := `targets = "all-linear"  # in [adapter]`
+		if errors.Is(err, model.ErrSave) {
+			fix = `save = "embed_tokens"  # in [adapter]; or leave it out`
+		}
+		return &config.Error{Where: cfg.Where("adapter"), Msg: err.Error(), Fix: fix}
 	}
 	names := model.ParamSpecs(c)
 	for i, o := range cfg.Objective.Override {
@@ -146,6 +151,9 @@ func fitsModel(cfg *config.Config, c model.Config) error {
 		if !slices.ContainsFunc(names, func(s model.Spec) bool { return config.Override{Match: p}.Matches(s.Name) }) {
 			return &config.Error{Where: cfg.Where("model.freeze"), Msg: fmt.Sprintf("%q fits none of the model's parameters, such as %s", p,
 				names[len(names)-1].Name), Fix: `freeze = ["*embed*"]`}
+		}
+		if c.Adapter != nil && !slices.ContainsFunc(names, func(s model.Spec) bool { return !s.Frozen && config.Override{Match: p}.Matches(s.Name) }) {
+			return &config.Error{Where: cfg.Where("model.freeze"), Msg: fmt.Sprintf("%q fits parameters of the base model only, which an adapter leaves as they are", p), Fix: "freeze = []"}
 		}
 	}
 	if !slices.ContainsFunc(names, func(s model.Spec) bool { return !frozen(cfg, s) }) {

@@ -26,7 +26,7 @@ func (v Variant) String() string {
 
 // Variants plans the run as it is, with checkpointing, with states of fewer bits and with
 // an adapter, for any memory of the device. A variant that other settings cannot go
-// with is left out.
+// with, or that changes nothing of the run, is left out.
 func (p *Planner) Variants(kind gpu.AdapterType) ([]Variant, error) {
 	as := smaller{}
 	recompute := as.with("memory.checkpointing = true", func(c *config.Config) { c.Memory.Checkpointing = true })
@@ -37,11 +37,24 @@ func (p *Planner) Variants(kind gpu.AdapterType) ([]Variant, error) {
 		return s.with(`model.dtype = "bf16"`, func(c *config.Config) { c.Model.Dtype = config.BF16 }).
 			with(`optim.moments = "int8"`, func(c *config.Config) { c.Optim.Moments = config.MomentsInt8 })
 	}
-	lora := recompute.with(`adapter.kind = "lora"`, func(c *config.Config) { c.Adapter.Kind = config.LoRA })
+	lora := recompute.with(`adapter.kind = "lora"`, func(c *config.Config) {
+		if !c.Adapted() {
+			c.Adapter.Kind = config.LoRA
+		}
+	})
 	list := []smaller{as, recompute, bits(as), bits(recompute), lora,
-		lora.with(`model.base_type = "int8"`, func(c *config.Config) { c.Model.BaseType = config.BaseInt8 })}
+		lora.with(`model.base_type = "int8"`, func(c *config.Config) {
+			if c.Model.BaseType == "" {
+				c.Model.BaseType = config.BaseInt8
+			}
+		})}
 	var out []Variant
+	seen := map[string]bool{}
 	for i, s := range list {
+		if s = s.effective(p.cfg); seen[s.String()] {
+			continue
+		}
+		seen[s.String()] = true
 		q, err := p.changed(s)
 		if err != nil {
 			if i == 0 {
