@@ -152,6 +152,18 @@ func TestAutotuneMeasure(t *testing.T) {
 	}
 }
 
+// Products with weights in a file's blocks are measured too, forward and backward.
+func TestAutotuneMeasuresBlocks(t *testing.T) {
+	e := testEngine(t)
+	for _, d := range FileTypes() {
+		for _, p := range []product{{op: "NT", m: 16, n: 24, kEnd: 256, objectives: 1, bType: d}, {op: "NN", m: 16, n: 256, kEnd: 24, objectives: 1, bType: d}} {
+			if v, ok := e.tune.measure(p); !ok {
+				t.Errorf("%s with %v: %v", p.op, d, v.name)
+			}
+		}
+	}
+}
+
 func TestAutotuneNeedsMemory(t *testing.T) {
 	dev, err := gpu.Open(gpu.Options{Adapter: os.Getenv("CONCORD_ADAPTER"), MemoryBudget: 1 << 20})
 	if err != nil {
