@@ -136,7 +136,7 @@ func fitsModel(cfg *config.Config, c model.Config) error {
 	if err := c.CheckAdapter(); err != nil {
 		fix := `targets = "all-linear"  # in [adapter]`
 		if errors.Is(err, model.ErrSave) {
-			fix = `save = "embed_tokens"  # in [adapter]; or leave it out`
+			fix = `save = ""  # in [adapter]; or one of these`
 		}
 		return &config.Error{Where: cfg.Where("adapter"), Msg: err.Error(), Fix: fix}
 	}
