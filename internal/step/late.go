@@ -20,6 +20,9 @@ func (r *Replica) late() func(bucket.Param) bool {
 		return nil
 	}
 	return func(p bucket.Param) bool {
+		if o.StaticRule(o.RuleOf(p.Name)) {
+			return false // it keeps no rows at all
+		}
 		return (p.Kind == param.Head || p.Kind == param.Embedding && p.R == r.Arch.Vocab) && r.latePays(p)
 	}
 }

@@ -200,7 +200,7 @@ func entries(t testing.TB, tr *Trainer) map[string][]float32 {
 // However many machines, every method resolves the same batch to the same
 // gradients, up to the rounding of sums in another order.
 func TestManyMachinesAreOne(t *testing.T) {
-	for _, method := range methods() {
+	for _, method := range sharedMethods() {
 		t.Run(method, func(t *testing.T) {
 			cfg := withMethod(t, tiny(t, append(slices.Clone(exact), "schedule.warmup=0", "batch.rows=8")...), method)
 			alone := *cfg

@@ -15,7 +15,7 @@ var outerSteps = append(slices.Clone(exact), "cluster.outer=3", "schedule.steps=
 // One machine whose outer optimizer takes the change as it is makes the steps of a
 // run without outer steps, whatever the method makes of languages that agree.
 func TestOuterStepsOfOneMachine(t *testing.T) {
-	for _, method := range methods() {
+	for _, method := range sharedMethods() {
 		cfg := withMethod(t, tiny(t, append(slices.Clone(outerSteps), "cluster.outer_lr=1", "cluster.outer_momentum=0", "objective.gram=rows")...), method)
 		alone := *cfg
 		alone.Cluster.Listen = ""

@@ -24,7 +24,7 @@ import (
 // ends in the same bits as the run that was not: model, moments, metrics.
 func TestResumeEqualsUninterrupted(t *testing.T) {
 	traintest.RequireAdapter(t)
-	for _, c := range []struct {
+	for i, c := range []struct {
 		method, scope string
 		accumulate    int
 		more          []string
@@ -42,7 +42,7 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 		{"upgrad", "global", 1, []string{"optim.name=adafactor", "model.dtype=bf16", "optim.in_backward=true"}},
 		{"pcgrad", "tensor", 1, []string{"optim.in_backward=true", "optim.clip=0.1", "optim.moments=int8"}},
 	} {
-		t.Run(fmt.Sprintf("%s-%s-%d", c.method, c.scope, c.accumulate), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%d-%s-%s-%d", i, c.method, c.scope, c.accumulate), func(t *testing.T) {
 			overrides := []string{"objective.method=" + c.method, "objective.scope=" + c.scope, fmt.Sprintf("batch.accumulate=%d", c.accumulate), "batch.rows=3", "schedule.steps=4", "eval.every=2", "optim.lr=0.05", "schedule.warmup=0"}
 			overrides = append(overrides, c.more...)
 			want := uninterrupted(t, overrides...)
