@@ -115,9 +115,7 @@ func TestWhoReachesNobodyIsOut(t *testing.T) {
 		simulate(t, 1, 60, fastNet, func(w *world, _ *simrouter.Router) {
 			w.min, w.patience = 4, time.Hour
 			w.slow = func(uint32, int, int) { time.Sleep(50 * time.Millisecond) }
-			all := []*node{w.start(1), w.start(2), w.start(3), w.start(4)}
-			w.at(5)
-			w.crash = func(n *node, where string) error {
+			w.crash = func(n *node, where string) error { // set before the machines start, which read it
 				if n.id == 5 && where == "fetching" && idle {
 					for about := range uint32(6) {
 						n.m.Report(protocol.Problem{Kind: protocol.ProblemUnreachable, Worker: about, Text: "because I say so"})
@@ -127,6 +125,8 @@ func TestWhoReachesNobodyIsOut(t *testing.T) {
 				}
 				return nil
 			}
+			all := []*node{w.start(1), w.start(2), w.start(3), w.start(4)}
+			w.at(5)
 			e := w.start(5)
 			if !idle {
 				e.conn.mu.Lock()

@@ -185,9 +185,9 @@ func (s *etcd) campaign(ctx context.Context, session *concurrency.Session, value
 	if err := e.Campaign(waiting, string(value)); err != nil {
 		return cmp.Or(context.Cause(waiting), err)
 	}
-	waiting, stop := context.WithTimeout(waiting, opTimeout)
+	checking, stop := context.WithTimeout(waiting, opTimeout)
 	defer stop()
-	r, err := s.client.Get(waiting, e.Key())
+	r, err := s.client.Get(checking, e.Key())
 	if err == nil && (len(r.Kvs) == 0 || r.Kvs[0].CreateRevision != e.Rev()) {
 		err = errLease
 	}
