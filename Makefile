@@ -25,7 +25,7 @@ test: driver
 
 ## race: all that has goroutines and needs no adapter, under the race detector, with fewer random runs
 race:
-	$(GO) test -race -short -timeout 20m ./transport ./internal/filelock ./internal/cluster/store/... ./internal/cluster/protocol ./internal/cluster/worker ./moo/... ./internal/data
+	$(GO) test -race -short -timeout 20m ./transport ./internal/filelock ./internal/cluster/... ./moo/... ./internal/data
 
 ## build: the one binary
 build:
