@@ -85,8 +85,9 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) groups: ve
   for (var k = begin; k < end; k += 4u) {
     let last = end - 1u;
     let q = k / 4u;
-    let y0 = block(c0, k, last); let y1 = block(c0 + 1u, k, last);
-    let y2 = block(c0 + 2u, k, last); let y3 = block(c0 + 3u, k, last);
+    var y: array<mat4x4<f32>, 4>;
+    for (var j = 0u; j < 4u; j += 1u) { y[j] = block(c0 + j, k, last); } // decoders of blocks are long: inlined once
+    let y0 = y[0]; let y1 = y[1]; let y2 = y[2]; let y3 = y[3];
     { let x = a[i0 + q]; s[0] = dot4(s[0], x, y0); s[1] = dot4(s[1], x, y1); s[2] = dot4(s[2], x, y2); s[3] = dot4(s[3], x, y3); }
     { let x = a[i1 + q]; s[4] = dot4(s[4], x, y0); s[5] = dot4(s[5], x, y1); s[6] = dot4(s[6], x, y2); s[7] = dot4(s[7], x, y3); }
     { let x = a[i2 + q]; s[8] = dot4(s[8], x, y0); s[9] = dot4(s[9], x, y1); s[10] = dot4(s[10], x, y2); s[11] = dot4(s[11], x, y3); }
