@@ -123,22 +123,24 @@ func TestCopiedIdentity(t *testing.T) {
 // A worker that hangs for a while: the step goes on without its rows at the
 // deadline, says so, and the worker catches up (reference case 16).
 func TestDeadline(t *testing.T) {
-	w := newWorld(t, 40)
-	w.min, w.deadline = 3, true
-	w.slow = func(worker uint32, step, group int) {
-		time.Sleep(2 * time.Millisecond)
-		if worker == 3 && step == 15 && group == 1 {
-			time.Sleep(3500 * time.Millisecond)
+	synctestWorld(t, func(w *world) {
+		w.steps, w.min, w.deadline = 40, 3, true
+		w.slow = func(worker uint32, step, group int) {
+			time.Sleep(2 * time.Millisecond)
+			if worker == 3 && step == 15 && group == 1 {
+				time.Sleep(3500 * time.Millisecond)
+			}
 		}
-	}
-	a, b, c := w.start(1), w.start(2), w.start(3)
-	w.wait(a, b, c)
-	same(t, "who hung", a, c)
-	same(t, "who did not", a, b)
-	if log := w.text(); !strings.Contains(log, "step 16 goes on without rows of w3") {
-		t.Errorf("%s", log)
-	}
-	w.close(a, b, c)
+		a, b, c := w.start(1), w.start(2), w.start(3)
+		w.wait(a, b, c)
+		same(t, "who hung", a, c)
+		same(t, "who did not", a, b)
+		if log := w.text(); !strings.Contains(log, "step 16 goes on without rows of w3") {
+			t.Errorf("%s", log)
+		}
+		w.close(a, b, c)
+		time.Sleep(30 * time.Second)
+	})
 }
 
 // A worker that is ten times slower gets less to do.
