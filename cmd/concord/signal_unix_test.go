@@ -32,14 +32,20 @@ func saved(t *testing.T, dir string) {
 	}
 }
 
+// arrives sees to it that the runs of a test do not ignore s, also where the tests were
+// started so, as by nohup: a signal that is caught has its default in new processes.
+func arrives(t *testing.T, s os.Signal) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, s)
+	t.Cleanup(func() { signal.Stop(c) })
+}
+
 // Every signal that would end the program ends it after the step and a save; a
 // closed terminal sends two.
 func TestEverySignalSaves(t *testing.T) {
 	for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGXCPU, syscall.SIGALRM, syscall.SIGVTALRM} {
 		t.Run(s.String(), func(t *testing.T) {
-			if signal.Ignored(s) {
-				t.Skip("the tests were started with this signal ignored, as by nohup, and so are their runs")
-			}
+			arrives(t, s)
 			runFile, dir := endless(t)
 			c := start(t, "train", runFile)
 			if !c.await(c.lines, "step 2/") {

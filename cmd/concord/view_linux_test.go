@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -74,9 +73,7 @@ func onTerminal(t *testing.T, cols, lines uint16, args ...string) (s *screenOf, 
 // The terminal of a run closes, as when a connection drops: the run finishes its
 // step and saves.
 func TestTerminalCloses(t *testing.T) {
-	if signal.Ignored(syscall.SIGHUP) {
-		t.Skip("the tests were started with hang-ups ignored, as by nohup, and so are their runs")
-	}
+	arrives(t, syscall.SIGHUP)
 	for _, args := range [][]string{{"train"}, {"train", "--plain"}} {
 		runFile, dir := endless(t)
 		run, ended := onTerminal(t, 100, 30, append(args, runFile)...)
