@@ -27,6 +27,7 @@ import (
 	"concord/internal/compare"
 	"concord/internal/config"
 	"concord/internal/rundir"
+	"concord/internal/study"
 	"concord/internal/train"
 )
 
@@ -74,7 +75,7 @@ func Run(ctx context.Context, o Options, ui train.UI) (*Report, error) {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return nil, train.DataError(fmt.Errorf("cannot make the audit's folder: %w", err))
 	}
-	warn := &once{w: ui.Warn, seen: map[string]bool{}}
+	warn := &study.Once{W: ui.Warn}
 	release, err := rundir.Occupy(out, warn)
 	if err != nil {
 		return nil, err
@@ -118,7 +119,7 @@ func prepare(o Options, cfg *config.Config, out string, warn io.Writer) (*audit,
 	if err := a.pin(cfg, plan.Steps); err != nil {
 		return nil, err
 	}
-	compare.SayPatience(warn, cfg, "audit")
+	study.SayPatience(warn, cfg, "audit")
 	if a.base, err = compare.Split(plain(cfg), filepath.Join(out, "data"), warn); err != nil {
 		return nil, err
 	}

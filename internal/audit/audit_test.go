@@ -17,6 +17,7 @@ import (
 	"concord/internal/config"
 	"concord/internal/report"
 	"concord/internal/stats"
+	"concord/internal/study"
 	"concord/internal/train"
 	"concord/internal/train/traintest"
 )
@@ -248,8 +249,8 @@ func TestGradientsWithAnyOptimizer(t *testing.T) {
 
 // A setting without a value is shown as one.
 func TestLockShowsEmpty(t *testing.T) {
-	l := lock{Settings: map[string]any{"adapter.kind": ""}}
-	if err := l.continues(lock{Settings: map[string]any{"adapter.kind": "lora"}}, "x"); err == nil || !strings.Contains(err.Error(), `was "" and is lora`) {
+	l := lock{Pinned: study.Pinned{Settings: map[string]any{"adapter.kind": ""}}}
+	if err := l.continues(lock{Pinned: study.Pinned{Settings: map[string]any{"adapter.kind": "lora"}}}, "x"); err == nil || !strings.Contains(err.Error(), `was "" and is lora`) {
 		t.Error(err)
 	}
 }

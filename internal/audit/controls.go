@@ -13,6 +13,7 @@ import (
 	"concord/internal/compare"
 	"concord/internal/config"
 	"concord/internal/safetensors"
+	"concord/internal/study"
 	"concord/internal/train"
 )
 
@@ -49,7 +50,7 @@ func (a *audit) baseOf(s Spec) *config.Config {
 func (a *audit) makeControls() error {
 	a.controls = map[string]*control{}
 	for name, make := range map[string]func(dir string) (*control, error){positive: a.makePositive, negative: a.makeNegative} {
-		dir := filepath.Join(a.out, "data", slug(name))
+		dir := filepath.Join(a.out, "data", study.Slug(name))
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return train.DataError(err)
 		}

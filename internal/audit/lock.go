@@ -1,19 +1,13 @@
 package audit
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
-	"os"
 	"path/filepath"
-	"reflect"
-	"slices"
 	"strings"
 
 	"concord/internal/config"
 	"concord/internal/model"
-	"concord/internal/safetensors"
+	"concord/internal/study"
 	"concord/internal/train"
 )
 
@@ -22,14 +16,13 @@ const lockFile = "audit.lock.json"
 
 // lock is what the calls of one audit share.
 type lock struct {
-	Version     string            `json:"version"`
-	Steps       int               `json:"steps"`     // of a run on all languages
-	RunSteps    int               `json:"run_steps"` // of the run file's
-	StepSeconds float64           `json:"step_seconds"`
-	EvalSeconds float64           `json:"eval_seconds"`
-	Hurt        []string          `json:"hurt,omitempty"` // the languages that remedies are tried for
-	Settings    map[string]any    `json:"settings"`       // the run file's with overrides, by key
-	Files       map[string]string `json:"files"`          // SHA-256 by name in the run file
+	Version     string   `json:"version"`
+	Steps       int      `json:"steps"`     // of a run on all languages
+	RunSteps    int      `json:"run_steps"` // of the run file's
+	StepSeconds float64  `json:"step_seconds"`
+	EvalSeconds float64  `json:"eval_seconds"`
+	Hurt        []string `json:"hurt,omitempty"` // the languages that remedies are tried for
+	study.Pinned
 }
 
 // free are settings that an audit sets itself, or that change nothing of what comes out.
@@ -41,36 +34,15 @@ func (a *audit) pin(cfg *config.Config, runSteps int) error {
 	if mc, err := model.ReadConfig(cfg.Resolve(cfg.Model.Path)); err == nil { // of another form: no layers are frozen
 		a.params, a.layers = model.ParamSpecs(mc), mc.Layers
 	}
-	var err error
-	now := lock{Version: train.BuildVersion().Version, RunSteps: runSteps, Settings: map[string]any{}}
-	if now.Files, err = train.Hashes(cfg); err != nil {
-		return err
-	}
-	for _, v := range cfg.Values() {
-		if !slices.ContainsFunc(free, func(f string) bool { return v.Key == f || strings.HasSuffix(f, ".") && strings.HasPrefix(v.Key, f) }) {
-			now.Settings[v.Key] = v.Value
-		}
-	}
-	b, err := json.Marshal(now) // so that it compares with what is read back
+	pinned, err := study.Pin(cfg, free)
 	if err != nil {
 		return err
 	}
-	now = lock{}
-	if err := json.Unmarshal(b, &now); err != nil {
-		return err
-	}
+	now, before := lock{Version: train.BuildVersion().Version, RunSteps: runSteps, Pinned: pinned}, lock{}
 	path := filepath.Join(a.out, lockFile)
-	before := lock{}
-	switch b, err := os.ReadFile(path); {
-	case errors.Is(err, os.ErrNotExist):
+	if there, err := study.ReadLock(path, &before); err != nil || !there {
 		a.plan = now
-		return nil
-	case err != nil:
-		return train.DataError(err)
-	default:
-		if err := json.Unmarshal(b, &before); err != nil {
-			return train.DataError(fmt.Errorf("%s: %w", path, err))
-		}
+		return err
 	}
 	if err := before.continues(now, path); err != nil {
 		return err
@@ -89,21 +61,7 @@ func (l lock) continues(now lock, path string) error {
 	if l.Version != now.Version {
 		changes = append(changes, fmt.Sprintf("they are of version %s, this is %s", l.Version, now.Version))
 	}
-	keys := map[string]bool{}
-	for k := range l.Settings {
-		keys[k] = true
-	}
-	for k := range now.Settings {
-		keys[k] = true
-	}
-	for _, k := range slices.Sorted(maps.Keys(keys)) {
-		if x, y := l.Settings[k], now.Settings[k]; !reflect.DeepEqual(x, y) {
-			changes = append(changes, fmt.Sprintf("%s was %s and is %s", k, shown(x), shown(y)))
-		}
-	}
-	if !maps.Equal(l.Files, now.Files) {
-		changes = append(changes, "a file of the model or the data has changed")
-	}
+	changes = append(changes, l.Changes(now.Pinned)...)
 	if len(changes) == 0 {
 		return nil
 	}
@@ -111,21 +69,4 @@ func (l lock) continues(now lock, path string) error {
 		Fix: "undo the change, or audit into another folder with --out"}
 }
 
-// shown is a setting's value for people; one that is empty has quotes.
-func shown(v any) string {
-	switch v {
-	case nil:
-		return "not set"
-	case "":
-		return `""`
-	}
-	return fmt.Sprint(v)
-}
-
-func (l lock) write(dir string) error {
-	b, err := json.MarshalIndent(l, "", " ")
-	if err != nil {
-		return err
-	}
-	return train.DataError(safetensors.WriteFile(filepath.Join(dir, lockFile), append(b, '\n')))
-}
+func (l lock) write(dir string) error { return study.WriteLock(filepath.Join(dir, lockFile), l) }

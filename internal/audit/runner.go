@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"concord/internal/config"
@@ -235,21 +234,4 @@ func (a *audit) printf(format string, args ...any) {
 	if !a.ui.Quiet && a.ui.Out != nil {
 		fmt.Fprintf(a.ui.Out, format+"\n", args...)
 	}
-}
-
-// once passes a line on the first time only: every run warns of the same.
-type once struct {
-	mu   sync.Mutex
-	w    io.Writer
-	seen map[string]bool
-}
-
-func (o *once) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.w == nil || o.seen[string(b)] {
-		return len(b), nil
-	}
-	o.seen[string(b)] = true
-	return o.w.Write(b)
 }

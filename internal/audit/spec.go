@@ -12,6 +12,7 @@ import (
 	"concord/bucket"
 	"concord/internal/compare"
 	"concord/internal/config"
+	"concord/internal/study"
 )
 
 // Arms that are no remedies.
@@ -33,26 +34,16 @@ type Spec struct {
 
 // Slug names the run's folder.
 func (s Spec) Slug() string {
-	parts := []string{slug(s.Arm)}
+	parts := []string{study.Slug(s.Arm)}
 	if s.Data != "" {
-		parts = append([]string{slug(s.Data)}, parts...)
+		parts = append([]string{study.Slug(s.Data)}, parts...)
 	}
 	if s.Only != "" {
 		h := fnv.New32a()
 		h.Write([]byte(s.Only))
-		parts = append(parts, fmt.Sprintf("%s-%08x", slug(s.Only), h.Sum32()))
+		parts = append(parts, fmt.Sprintf("%s-%08x", study.Slug(s.Only), h.Sum32()))
 	}
-	return strings.Join(append(parts, "lr"+slug(strconv.FormatFloat(s.LR, 'g', -1, 64)), "s"+strconv.FormatUint(s.Seed, 10)), "-")
-}
-
-// slug keeps lower-case letters, digits and dots and makes the rest hyphens.
-func slug(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '.' {
-			return r
-		}
-		return '-'
-	}, strings.ToLower(s))
+	return strings.Join(append(parts, "lr"+study.Slug(strconv.FormatFloat(s.LR, 'g', -1, 64)), "s"+strconv.FormatUint(s.Seed, 10)), "-")
 }
 
 // plain is the run file with the plain mixture as its objective: everything else an audit

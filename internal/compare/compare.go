@@ -25,10 +25,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"concord/internal/config"
 	"concord/internal/rundir"
+	"concord/internal/study"
 	"concord/internal/train"
 )
 
@@ -48,7 +48,7 @@ type Options struct {
 // continues. Errors are *UsageError, *config.Error or of train's kinds. A run
 // that fails is part of the report and no error.
 func Run(ctx context.Context, o Options, ui train.UI) (*Report, error) {
-	warn := &once{w: ui.Warn, seen: map[string]bool{}}
+	warn := &study.Once{W: ui.Warn}
 	cfg, err := config.Load(o.RunFile, o.Overrides)
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func Run(ctx context.Context, o Options, ui train.UI) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	warn.before = r.breakLine
+	warn.Before = r.breakLine
 	r.ui = train.UI{Out: ui.Out, Warn: warn, Quiet: ui.Quiet}
 	stopped := r.all(ctx)
 	rep, err := r.report(o.Command)
@@ -94,7 +94,7 @@ func prepare(o Options, cfg *config.Config, out string, warn io.Writer) (*runner
 	if err := r.pin(cfg, o.Grid); err != nil {
 		return nil, err
 	}
-	SayPatience(warn, cfg, "comparison")
+	study.SayPatience(warn, cfg, "comparison")
 	halves, err := Split(ownSettings(cfg), filepath.Join(out, "data"), warn)
 	if err != nil {
 		return nil, err
@@ -164,34 +164,4 @@ func ownSettings(cfg *config.Config) *config.Config {
 	c.Eval.First, c.Eval.Last, c.Eval.Patience, c.Eval.MinGain = false, true, 0, 0 // all of its runs are equally long
 	c.Checkpoint.Keep, c.Checkpoint.Best = 1, false
 	return &c
-}
-
-// SayPatience says on warn that eval.patience of the run file does nothing: all runs of a
-// study, "comparison" or "audit", read equally much, or their figures could not be compared.
-func SayPatience(warn io.Writer, cfg *config.Config, study string) {
-	if cfg.Eval.Patience > 0 {
-		fmt.Fprintf(warn, "concord: %s: eval.patience = %d ends no run of this %s: all of them are equally long, so that they can be compared\n",
-			cfg.Where("eval.patience"), cfg.Eval.Patience, study)
-	}
-}
-
-// once passes a line on the first time only: every run warns of the same.
-type once struct {
-	mu     sync.Mutex
-	w      io.Writer
-	seen   map[string]bool
-	before func() // called before a line is passed; may be nil
-}
-
-func (o *once) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.w == nil || o.seen[string(b)] {
-		return len(b), nil
-	}
-	o.seen[string(b)] = true
-	if o.before != nil {
-		o.before()
-	}
-	return o.w.Write(b)
 }

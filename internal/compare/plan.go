@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"concord/internal/config"
+	"concord/internal/study"
 	"concord/internal/train"
 	"concord/moo"
 )
@@ -45,22 +46,22 @@ type Spec struct {
 // Slug names the configuration in lower-case letters, digits, dots and hyphens,
 // as a folder of any file system may be called.
 func (c Config) Slug() string {
-	parts := []string{slug(c.Method)}
+	parts := []string{study.Slug(c.Method)}
 	for _, p := range []string{c.Scope.String(), string(c.Control), c.Option} {
 		if p != "" {
-			parts = append(parts, slug(p))
+			parts = append(parts, study.Slug(p))
 		}
 	}
 	if c.Weights.Kind != "" {
 		parts = append(parts, c.Weights.slug())
 	}
 	if c.Mixing != "" {
-		parts = append(parts, slug(string(c.Mixing)))
+		parts = append(parts, study.Slug(string(c.Mixing)))
 	}
 	if c.Only != "" {
-		parts = append(parts, fmt.Sprintf("only-%s-%08x", slug(c.Only), hash32(c.Only)))
+		parts = append(parts, fmt.Sprintf("only-%s-%08x", study.Slug(c.Only), hash32(c.Only)))
 	}
-	return strings.Join(append(parts, "t"+slug(number(c.Temperature)), "lr"+slug(number(c.LR))), "-")
+	return strings.Join(append(parts, "t"+study.Slug(number(c.Temperature)), "lr"+study.Slug(number(c.LR))), "-")
 }
 
 // hash32 tells names apart that have one slug.
@@ -117,17 +118,6 @@ func (c Config) families() []string {
 		return []string{c.Name(), familyTuned}
 	}
 	return []string{c.Name()}
-}
-
-// slug keeps lower-case letters, digits and dots of s and makes the rest
-// hyphens.
-func slug(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '.' {
-			return r
-		}
-		return '-'
-	}, strings.ToLower(s))
 }
 
 func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }

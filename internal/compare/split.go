@@ -10,6 +10,7 @@ import (
 
 	"concord/internal/config"
 	"concord/internal/data"
+	"concord/internal/study"
 	"concord/internal/train"
 )
 
@@ -44,9 +45,9 @@ func Split(cfg *config.Config, dir string, warn io.Writer) (*config.Config, erro
 				return nil, &config.Error{Where: cfg.Where(fmt.Sprintf("data.source.%d", i)),
 					Msg: fmt.Sprintf("%q: a comparison uses this ending itself", lang), Fix: "another name for the language"}
 			}
-			part, stem := s, fmt.Sprintf("%02d-%s", i+1, slug(lang))
+			part, stem := s, fmt.Sprintf("%02d-%s", i+1, study.Slug(lang))
 			if s.LangColumn != "" {
-				part.Langs, stem = []string{lang}, fmt.Sprintf("%02d-%03d-%s", i+1, j+1, slug(lang))
+				part.Langs, stem = []string{lang}, fmt.Sprintf("%02d-%03d-%s", i+1, j+1, study.Slug(lang))
 			}
 			test, err := splitSource(cfg, &part, lang, filepath.Join(dir, stem), warn)
 			if err != nil {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+
+	"concord/internal/study"
 )
 
 // Kinds of Rule.
@@ -51,14 +53,14 @@ func sweep(langs []string, budget int) []Rule {
 func (r Rule) slug() string {
 	switch r.Kind {
 	case favour:
-		return fmt.Sprintf("favour%d-%s", r.Index, slug(r.Lang))
+		return fmt.Sprintf("favour%d-%s", r.Index, study.Slug(r.Lang))
 	case random:
 		return fmt.Sprintf("random%d", r.Index)
 	}
 	if r.Value < 0 {
-		return slug(r.Kind + "-minus" + number(-r.Value))
+		return study.Slug(r.Kind + "-minus" + number(-r.Value))
 	}
-	return slug(r.Kind + number(r.Value))
+	return study.Slug(r.Kind + number(r.Value))
 }
 
 // String is the rule for people.

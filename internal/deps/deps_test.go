@@ -86,8 +86,9 @@ var allowed = map[string][]string{
 	},
 	"internal/train/traintest": {"gpu", "internal/model", "internal/param", "internal/peft", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
 	"internal/stats":           {"internal/report"},
-	"internal/compare":         {"moo", "internal/stats", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},
-	"internal/audit":           {"bucket", "internal/compare", "internal/stats", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/model", "internal/param", "internal/safetensors"},
+	"internal/study":           {"internal/config", "internal/safetensors", "internal/train"}, // what comparisons and audits share
+	"internal/compare":         {"internal/study", "moo", "internal/stats", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},
+	"internal/audit":           {"internal/study", "bucket", "internal/compare", "internal/stats", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/model", "internal/param", "internal/safetensors"},
 	"internal/bench":           {"bucket", "gpu", "internal/config", "internal/fault", "internal/report", "internal/step", "internal/train", "moo", "tensor"},
 	"cmd/concord":              {"gpu", "moo", "internal/device", "internal/fault", "internal/infer", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/doctor", "internal/export", "internal/gguf", "internal/bench", "internal/audit", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/lint", "internal/live", "internal/metrics", "internal/safetensors", "internal/stepcheck", "internal/cluster", "internal/cluster/coordinator", "internal/cluster/store", "internal/cluster/etcd"},
 	"internal/metrics":         {"internal/cluster/coordinator", "internal/report"},
