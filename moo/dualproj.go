@@ -27,26 +27,10 @@ func dualprojEntry() entry {
 func (dualproj) Name() string { return "dualproj" }
 
 func (dualproj) Weights(in Input) (Result, error) {
-	k, norm := cosines(in.G)
-	n := len(norm)
-	size := 0.0 // of Σ u |g|, so that the linear term is at most 1
-	for i, u := range in.Preference {
-		size += u * norm[i]
-	}
-	c := make([]float64, n)
-	for i := range c {
-		for j, u := range in.Preference {
-			c[i] += k[i][j] * (u * norm[j] / size)
-		}
-	}
-	q := newNNLS(k, c)
-	w := make([]float64, n)
-	for i, y := range q.solve() {
-		w[i] = in.Preference[i] + y*(size/norm[i])
-	}
+	w, iterations := ontoDualCone(in.G, in.Preference)
 	worst := 0.0 // violation of ⟨g_m, d⟩ ≥ 0, relative to the norms
 	for i, x := range mulVec(dense(in.G), w) {
-		worst = math.Max(worst, -x/norm[i])
+		worst = math.Max(worst, -x/math.Sqrt(in.G.At(i, i)))
 	}
-	return Result{Weights: w, Diagnostics: map[string]float64{"iterations": float64(q.iterations), "kkt_residual": worst}}, nil
+	return Result{Weights: w, Diagnostics: map[string]float64{"iterations": float64(iterations), "kkt_residual": worst}}, nil
 }

@@ -3,6 +3,9 @@ package moo
 import (
 	"fmt"
 	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/mat"
 )
 
 // Project moves a method's combined gradient to the nearest one that opposes no
@@ -38,23 +41,31 @@ func (p project) Weights(in Input) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	k, norm := cosines(in.G)
+	w, _ := ontoDualCone(in.G, r.Weights)
+	return Result{Weights: w, Diagnostics: r.Diagnostics, State: r.State}, nil
+}
+
+// ontoDualCone is weights of the vector nearest to Jᵀw that opposes no objective, and the
+// iterations that it took.
+func ontoDualCone(g *mat.SymDense, w []float64) ([]float64, int) {
+	k, norm := cosines(g)
 	size := 0.0 // of Σ |w||g|, so that the linear term is at most 1
-	for i, w := range r.Weights {
-		size += math.Abs(w) * norm[i]
+	for i, x := range w {
+		size += math.Abs(x) * norm[i]
 	}
+	out := slices.Clone(w)
 	if size == 0 {
-		return r, nil
+		return out, 0
 	}
 	c := make([]float64, len(norm))
 	for i := range c {
-		for j, w := range r.Weights {
-			c[i] += k[i][j] * (w * norm[j] / size)
+		for j, x := range w {
+			c[i] += k[i][j] * (x * norm[j] / size)
 		}
 	}
-	w := make([]float64, len(norm))
-	for i, y := range newNNLS(k, c).solve() {
-		w[i] = r.Weights[i] + y*(size/norm[i])
+	q := newNNLS(k, c)
+	for i, y := range q.solve() {
+		out[i] += y * (size / norm[i])
 	}
-	return Result{Weights: w, Diagnostics: r.Diagnostics, State: r.State}, nil
+	return out, q.iterations
 }
