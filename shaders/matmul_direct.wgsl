@@ -82,10 +82,10 @@ fn main(@builtin(workgroup_id) w: vec3<u32>, @builtin(num_workgroups) groups: ve
   let i14 = min(m0 + 14u, p.m - 1u) * p.lda4;
   let i15 = min(m0 + 15u, p.m - 1u) * p.lda4;
   var s: array<vec4<f32>, 64>;
+  var y: array<mat4x4<f32>, 4>; // not within the loop: HLSL compilers refuse the zero that naga writes there
   for (var k = begin; k < end; k += 4u) {
     let last = end - 1u;
     let q = k / 4u;
-    var y: array<mat4x4<f32>, 4>;
     for (var j = 0u; j < 4u; j += 1u) { y[j] = block(c0 + j, k, last); } // decoders of blocks are long: inlined once
     let y0 = y[0]; let y1 = y[1]; let y2 = y[2]; let y3 = y[3];
     { let x = a[i0 + q]; s[0] = dot4(s[0], x, y0); s[1] = dot4(s[1], x, y1); s[2] = dot4(s[2], x, y2); s[3] = dot4(s[3], x, y3); }

@@ -11,7 +11,7 @@
 // The way through it: a run file becomes Spec after Spec (schedule.go says which is next,
 // from the results that are there and the budget), each an ordinary short run below
 // OUT/runs (runner.go, spec.go) of which a Result is kept; findings.go makes of the results
-// what the report (verdict.go, html.go) says. A call stops within its budget; the next one
+// what the report (report.go, text.go, html.go) says. A call stops within its budget; the next one
 // goes on. Start reading at Run.
 package audit
 

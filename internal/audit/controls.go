@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -161,8 +162,12 @@ func everyOther(paths []string, from int) ([]byte, error) {
 			if len(line) > 0 && n%2 == from {
 				out.Write(line)
 			}
-			if n++; err != nil {
-				break // the end: the files were written a moment ago
+			if n++; err == io.EOF {
+				break
+			}
+			if err != nil {
+				f.Close()
+				return nil, err
 			}
 		}
 		f.Close()

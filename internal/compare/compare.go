@@ -12,7 +12,7 @@
 // The way through it: a Grid (grid.go) becomes a list of Spec (plan.go); the runner
 // (runner.go) makes each an ordinary run folder below OUT/runs and keeps its
 // Result (result.go); families of configurations, statistics and the verdict
-// (report.go, stats.go, verdict.go) become report.json, .md, .csv and .html.
+// (report.go, verdict.go, internal/stats) become report.json, .md, .csv and .html.
 // OUT/compare.lock.json (lock.go) pins the settings that the runs have in common. A
 // comparison that was stopped, anywhere, continues where it was, to the same
 // report but for times. Start reading at Run.

@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -48,6 +49,28 @@ func TestPackageComments(t *testing.T) {
 	}
 	if found < 20 {
 		t.Errorf("only %d identifiers found in package comments: does the test see them?", found)
+	}
+}
+
+var fileName = regexp.MustCompile(`[a-z0-9_/]+\.(?:go|wgsl)\b`)
+
+// TestFilesOfComments: the files that package comments name exist, in the package or by
+// their path in the module.
+func TestFilesOfComments(t *testing.T) {
+	_, comments := readPackages(t)
+	found := 0
+	for dir, text := range comments {
+		for _, name := range fileName.FindAllString(text, -1) {
+			found++
+			_, own := os.Stat(filepath.Join(root, dir, name))
+			_, whole := os.Stat(filepath.Join(root, name))
+			if own != nil && whole != nil {
+				t.Errorf("the comment of package %s names %s, which does not exist", dir, name)
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("only %d files found in package comments: does the test see them?", found)
 	}
 }
 

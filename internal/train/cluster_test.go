@@ -56,9 +56,13 @@ func newGang(t testing.TB, cfg *config.Config, n int, overrides ...string) *gang
 	return g
 }
 
-// resumeGang starts a run of one machine from the newest checkpoint in dir.
-func resumeGang(t testing.TB, cfg *config.Config, dir string) *gang {
+// resumeGang starts a run from the newest checkpoint in dir; the first step waits for n
+// machines, so that one that joins late does not find the run's last step made.
+func resumeGang(t testing.TB, cfg *config.Config, dir string, n int) *gang {
 	t.Helper()
+	c := *cfg
+	c.Cluster.Workers = n
+	cfg = &c
 	path, err := latest(dir, t.Output())
 	if err != nil {
 		t.Fatal(err)
@@ -332,7 +336,7 @@ func resumeOnOthers(t *testing.T, setting string) {
 		t.Fatal(err)
 	}
 	g.stop()
-	r := resumeGang(t, cfg, dir)
+	r := resumeGang(t, cfg, dir, 3)
 	r.join()
 	r.join()
 	r.steps(6)

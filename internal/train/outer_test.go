@@ -123,7 +123,7 @@ func TestOuterStepsAgain(t *testing.T) {
 	}
 	g.stop()
 
-	r := resumeGang(t, cfg, dir)
+	r := resumeGang(t, cfg, dir, 1)
 	r.steps(7)
 	if !slices.Equal(values(t, r.all[0], bucket.Weight), want) {
 		t.Error("the resumed run has other bits")

@@ -1,5 +1,5 @@
 // Command gen writes the reference of all settings of a run file from the fields of
-// package config: docs/config.md for people, meanings.go for concord config explain.
+// package config: docs/config.md for people, internal/config/meanings.go for concord config explain.
 // Run it by go generate ./internal/config; a test fails where they are behind.
 package main
 
