@@ -175,6 +175,11 @@ func specialisations() []specialisation {
 	}
 	for _, x := range slices.Concat(DTypes(), FileTypes()) {
 		list = append(list, specialisation{"embedding_forward", choose("TABLE", x)})
+		for _, lanes := range []string{"8", "32", "64"} {
+			consts := choose("W", x)
+			consts["LANES"] = lanes
+			list = append(list, specialisation{"dora_squares", consts})
+		}
 		for _, out := range []DType{F32, BF16, F16} {
 			consts := choose("X", x)
 			maps.Copy(consts, choose("OUT", out))

@@ -71,6 +71,14 @@ type Adapter struct {
 	Targets Names `toml:"targets" eg:"q_proj"`
 	// Modules that are trained whole, as in PEFT's modules_to_save: embeddings, head. Tied ones are one, by either name.
 	Save Names `toml:"save" eg:"embed_tokens"`
+	// Also trains the length of every adapted row of weights (DoRA).
+	DoRA bool `toml:"dora" eg:"true"`
+	// The decoder layers whose modules are adapted, 0 first, as in PEFT's layers_to_transform; [] is all.
+	Layers []int `toml:"layers" eg:"[0]"`
+	// The rank of modules that have another, by the ends of their names.
+	RankPattern map[string]int `toml:"rank_pattern" eg:"{v_proj = 4}"`
+	// The alpha of modules that have another, by the ends of their names.
+	AlphaPattern map[string]float64 `toml:"alpha_pattern" eg:"{v_proj = 8.0}"`
 	// Starts from the PEFT adapter in this folder, relative to the run file; all other settings are then its own.
 	From string `toml:"from" eg:"../adapter"`
 }

@@ -158,11 +158,11 @@ func unknownKeys(path string, places map[string]int, md toml.MetaData) error {
 	return nil
 }
 
-// freeKey says that the last part of key is the user's: a language, or an option
-// of a method.
+// freeKey says that the last part of key is the user's: a language, an option of a
+// method, or a module.
 func freeKey(key string) bool {
 	for _, p := range []string{"objective.options.", "objective.weights.", "objective.preferences.", "objective.override.options.",
-		"data.source.columns.", "data.source.roles."} {
+		"data.source.columns.", "data.source.roles.", "adapter.rank_pattern.", "adapter.alpha_pattern."} {
 		if strings.HasPrefix(key, p) {
 			return true
 		}

@@ -5,9 +5,13 @@ package config
 var meanings = map[string]string{
 	"adapter":                    "Trains small matrices beside a base model that stays as it is.",
 	"adapter.alpha":              "The adapter's output is scaled by alpha / rank.",
+	"adapter.alpha_pattern":      "The alpha of modules that have another, by the ends of their names.",
+	"adapter.dora":               "Also trains the length of every adapted row of weights (DoRA).",
 	"adapter.from":               "Starts from the PEFT adapter in this folder, relative to the run file; all other settings are then its own.",
 	"adapter.kind":               "\"lora\"; \"rslora\", whose scale falls with the square root of the rank; \"\" trains the model itself.",
+	"adapter.layers":             "The decoder layers whose modules are adapted, 0 first, as in PEFT's layers_to_transform; [] is all.",
 	"adapter.rank":               "Rank of the matrices.",
+	"adapter.rank_pattern":       "The rank of modules that have another, by the ends of their names.",
 	"adapter.save":               "Modules that are trained whole, as in PEFT's modules_to_save: embeddings, head. Tied ones are one, by either name.",
 	"adapter.targets":            "The modules that are adapted, by the ends of their names, as in PEFT's target_modules; \"all-linear\" is all of the layers'.",
 	"batch":                      "The shape of one step.",

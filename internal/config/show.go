@@ -42,7 +42,7 @@ func (c *Config) Values() []Value {
 				}
 				slices.SortFunc(names, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 				for _, n := range names {
-					k := key + "." + n.String()
+					k := key + "." + quoted(n.String())
 					out = append(out, Value{k, fv.MapIndex(n).Interface(), c.at(k)})
 				}
 			default:
@@ -52,6 +52,14 @@ func (c *Config) Values() []Value {
 	}
 	walk(reflect.ValueOf(*c), "")
 	return out
+}
+
+// quoted is a key of a table as TOML writes it.
+func quoted(key string) string {
+	if strings.ContainsAny(key, ". ") {
+		return strconv.Quote(key)
+	}
+	return key
 }
 
 // Show writes every setting with its origin, as TOML with dotted keys.

@@ -23,26 +23,32 @@ func (p *parameter) module() string {
 // lie in one tensor of the files are one map to PEFT: they share A, and their B is one
 // in the files.
 func (d declarer) adapter(weight *parameter) adapter {
-	c := d.c.Adapter
-	if c == nil || !c.Adapts(weight.module()) {
+	c, module := d.c.Adapter, weight.module()
+	if c == nil || !c.Adapts(module) || len(c.Layers) > 0 && !slices.Contains(c.Layers, d.layer) {
 		return nil
 	}
-	l := &lowRank{first: true, last: true, space: d.space}
-	d.space.of[weight.Name] = l
+	rank := c.RankOf(module)
+	l := &lowRank{first: true, last: true, scale: c.ScaleOf(module), space: d.space}
 	own := strings.TrimSuffix(weight.Name, ".weight")
 	declare := func(name, end string, kind param.Kind, r, c int) *parameter {
-		return &parameter{Spec: Spec{Name: name + end, Kind: kind, Layer: d.layer, R: r, C: c, Uses: 1}, file: weight.module() + end, adapter: true}
+		return &parameter{Spec: Spec{Name: name + end, Kind: kind, Layer: d.layer, R: r, C: c, Uses: 1}, file: module + end, adapter: true}
 	}
-	if before := d.fusedA[weight.module()]; before != nil {
+	if before := d.fusedA[module]; before != nil {
 		before.last, l.first = false, false
 		l.a = before.a
 	} else {
-		l.a = declare(weight.module(), peft.A, param.Linear, c.Rank, weight.C)
+		l.a = declare(module, peft.A, param.Linear, rank, weight.C)
 		l.a.drawn = true
 	}
-	d.fusedA[weight.module()] = l
-	l.b = declare(own, peft.B, param.Linear, weight.R, c.Rank)
-	return l
+	d.fusedA[module] = l
+	l.b = declare(own, peft.B, param.Linear, weight.R, rank)
+	a := adapter(l)
+	if c.DoRA {
+		a = &dora{lowRank: l, weight: weight, magnitude: declare(own, peft.Magnitude, param.Norm, 1, weight.R)}
+	}
+	d.space.of[weight.Name] = a
+	d.space.all = append(d.space.all, a)
+	return a
 }
 
 // freezeBase marks what an adapted model does not train.
@@ -73,10 +79,10 @@ func (c Config) CheckAdapter() error {
 	if a.Rank < 1 || a.Rank > peft.MaxRank || !(a.Alpha > 0) || math.IsInf(a.Alpha, 0) {
 		return fmt.Errorf("an adapter of rank %d with alpha %v", a.Rank, a.Alpha)
 	}
-	if a.DoRA {
-		return fmt.Errorf("the adapter is one with use_dora (DoRA), which is not supported: LoRA and rsLoRA are")
-	}
 	linear, modules := c.modules()
+	if err := c.checkLayers(linear); err != nil {
+		return err
+	}
 	for _, t := range a.Targets {
 		if !a.All() && !slices.ContainsFunc(linear, func(m string) bool { return peft.Names(t, m) }) {
 			return fmt.Errorf("the adapter's target %q is no linear map of the model's layers; these are: %s", t, strings.Join(ends(linear), ", "))
@@ -91,6 +97,17 @@ func (c Config) CheckAdapter() error {
 		}
 	}
 	return nil
+}
+
+// checkLayers refuses layers that the model does not have, and ranks and alphas of modules
+// that are not adapted.
+func (c Config) checkLayers(linear []string) error {
+	for _, l := range c.Adapter.Layers {
+		if l < 0 || l >= c.Layers {
+			return fmt.Errorf("the adapter's layer %d is none of the model's, which are 0 to %d", l, c.Layers-1)
+		}
+	}
+	return c.Adapter.CheckPatterns(slices.DeleteFunc(slices.Clone(linear), func(m string) bool { return !c.Adapter.Adapts(m) }))
 }
 
 // modules are the linear maps of c's layers, and all modules, as files call them.
@@ -127,8 +144,11 @@ func ends(modules []string) []string {
 // computes what its base does, and A uniform in ±1/√in (Kaiming's with a = √5). Value i
 // of a parameter is a function of (seed, name, i) alone. What is trained whole stays as
 // it is: the base model's.
+//
+// With DoRA the lengths are those of the base model's rows, so its weights must be in w.
 func InitAdapter(e *tensor.Engine, c Config, w Weights, seed uint64) error {
-	for _, p := range newNetwork(c).params() {
+	n := newNetwork(c)
+	for _, p := range n.params() {
 		if !p.adapter {
 			continue
 		}
@@ -138,7 +158,7 @@ func InitAdapter(e *tensor.Engine, c Config, w Weights, seed uint64) error {
 		}
 		e.Upload(w.Weight(p.Name), data)
 	}
-	if err := e.Dev.Err(); err != nil {
+	if err := errors.Join(n.initMagnitudes(e, w), e.Dev.Err()); err != nil {
 		return fmt.Errorf("model: the adapter's first weights: %w", err)
 	}
 	return nil

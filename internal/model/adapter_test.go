@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"concord/internal/optest"
+	"concord/internal/param"
 	"concord/internal/peft"
 	"concord/internal/safetensors"
 )
@@ -20,7 +21,7 @@ func adapted() map[string]Config {
 	add := func(name string, a peft.Config) {
 		c := all[name]
 		c.Adapter = &a
-		out[fmt.Sprintf("%s, %v", name, a.Targets)] = c
+		out[fmt.Sprintf("%s, %v, dora=%v", name, a.Targets, a.DoRA)] = c
 	}
 	every := []string{peft.AllLinear}
 	add("llama, untied", peft.Config{Rank: 3, Alpha: 5, Targets: every})
@@ -30,6 +31,13 @@ func adapted() map[string]Config {
 	add("gpt2, tied=false", peft.Config{Rank: 4, Alpha: 8, Targets: []string{"c_attn", "h.1.mlp.c_proj"}, Save: []string{"lm_head"}})
 	add("phi3", peft.Config{Rank: 4, Alpha: 6, Targets: every})
 	add("phi3", peft.Config{Rank: 8, Alpha: 4, Targets: []string{"qkv_proj"}, RankStabilised: true})
+	add("llama, tied", peft.Config{Rank: 3, Alpha: 5, Targets: every, DoRA: true})
+	add("qwen2", peft.Config{Rank: 2, Alpha: 3, Targets: []string{"q_proj", "o_proj", "up_proj"}, DoRA: true, RankStabilised: true, Save: []string{"lm_head"}})
+	add("gpt2, tied=false", peft.Config{Rank: 4, Alpha: 8, Targets: every, DoRA: true})
+	add("phi3", peft.Config{Rank: 3, Alpha: 3, Targets: []string{"qkv_proj", "gate_up_proj"}, DoRA: true})
+	add("qwen3", peft.Config{Rank: 5, Alpha: 6, Targets: []string{"q_proj", "down_proj"}, Layers: []int{1}, DoRA: true,
+		RankPattern: map[string]int{"q_proj": 2}, AlphaPattern: map[string]float64{"layers.1.mlp.down_proj": 2}})
+	add("mistral", peft.Config{Rank: 2, Alpha: 6, Targets: every, RankPattern: map[string]int{"layers.0.self_attn.q_proj": 7, "v_proj": 1}, AlphaPattern: map[string]float64{"mlp.up_proj": 1}})
 	add("gemma2", peft.Config{Rank: 5, Alpha: 6, Targets: every})
 	return out
 }
@@ -44,7 +52,10 @@ func randomAdapter(t *testing.T, s *setup) {
 		}
 		v := optest.Random(p.Size(), uint64(100+i))
 		for j := range v {
-			v[j] *= 0.3 // attention that is all one token's has no gradient but rounding
+			v[j] *= 0.3               // attention that is all one token's has no gradient but rounding
+			if p.Kind == param.Norm { // of DoRA: a length
+				v[j] += 0.5
+			}
 		}
 		s.e.Upload(s.w[p.Name], v)
 		s.params[p.Name] = nil
@@ -122,7 +133,7 @@ func TestInitAdapter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Adapter = &peft.Config{Rank: 4, Alpha: 8, Targets: []string{peft.AllLinear}}
+		c.Adapter = &peft.Config{Rank: 4, Alpha: 8, Targets: []string{peft.AllLinear}, DoRA: name == "phi3"}
 		s := newSetupOf(t, e, c, 1)
 		for _, spec := range ParamSpecs(base.c) {
 			v, err := e.Download(base.w[spec.Name])
@@ -176,7 +187,11 @@ func TestCheckAdapter(t *testing.T) {
 		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"lm_head"}}, "no linear map of the model's layers"},
 		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}, Save: []string{"wte"}}, "no part of the model"},
 		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}, Save: []string{"q_proj"}}, "both adapted and trained whole"},
-		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}, DoRA: true}, "use_dora"},
+		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}, Layers: []int{2}}, "layer 2 is none"},
+		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}, RankPattern: map[string]int{"k_proj": 2}}, "no module that is adapted"},
+		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}, RankPattern: map[string]int{"q_proj": 0}}, "the rank of"},
+		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}, AlphaPattern: map[string]float64{"q_proj": 2, "self_attn.q_proj": 3}}, "both name"},
+		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}, AlphaPattern: map[string]float64{"q_proj": -2}}, "the alpha of"},
 		{peft.Config{Rank: 0, Alpha: 8, Targets: []string{"q_proj"}}, "rank 0"},
 	} {
 		m := tiny(true)

@@ -86,6 +86,9 @@ func (d *Decoder) Append(ids ...uint32) ([]float32, error) {
 			return nil, fmt.Errorf("model: decode: id %d, the vocabulary is %d: tokenizer and model do not belong together", id, d.m.config.Vocab)
 		}
 	}
+	if d.n == 0 {
+		d.m.adapters.prepare(d.e)
+	}
 	var x tensor.Tensor
 	for len(ids) > 0 {
 		n := min(len(ids), d.chunk)

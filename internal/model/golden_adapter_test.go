@@ -8,11 +8,11 @@ import (
 )
 
 // The folders in testdata/adapters were written by PEFT (testdata/adapters.py): LoRA on
-// all linear maps, some of them stabilised by rank, transposed and fused ones, and with a
+// all linear maps, some of them stabilised by rank, transposed and fused ones, with a
 // head trained whole. Logits, loss, gradients and eight steps of AdamW are PEFT's.
 func TestGoldenAdapters(t *testing.T) {
 	dirs, err := filepath.Glob("testdata/adapters/*")
-	if err != nil || len(dirs) != 4 {
+	if err != nil || len(dirs) != 8 {
 		t.Fatalf("golden adapters: %v, %v", dirs, err)
 	}
 	e := testEngine(t)

@@ -9,6 +9,10 @@ import (
 // adapter changes what a linear map computes, whose own weight and bias stay.
 type adapter interface {
 	params() []*parameter
+	// prepare makes what the forward needs of the weights alone.
+	prepare(e *tensor.Engine)
+	// allocate makes what the adapter keeps from the forward to the backward.
+	allocate(m *memory)
 	// forward takes y from x Wᵀ to the adapted map's output before the bias.
 	forward(e *tensor.Engine, y, x tensor.Tensor)
 	// gradient takes the parameters' gradients, from that of the output, and returns the
@@ -20,6 +24,8 @@ type adapter interface {
 	// merge changes w, the map's weight, to that of a map that computes the same without
 	// the adapter, whose parameters are values by name.
 	merge(w []float32, values map[string][]float32)
+	// low is its low-rank part.
+	low() *lowRank
 }
 
 // lowRank is a low-rank adapter (arXiv:2106.09685):
@@ -35,8 +41,15 @@ type adapter interface {
 type lowRank struct {
 	a, b        *parameter
 	first, last bool // of the maps that share A
+	scale       float64
 	space       *adapterSpace
 }
+
+func (*lowRank) prepare(*tensor.Engine) {}
+
+func (*lowRank) allocate(*memory) {}
+
+func (l *lowRank) low() *lowRank { return l }
 
 func (l *lowRank) params() []*parameter {
 	if l.last {
@@ -51,18 +64,18 @@ func (l *lowRank) forward(e *tensor.Engine, y, x tensor.Tensor) {
 
 // inner is s x Aᵀ.
 func (l *lowRank) inner(e *tensor.Engine, x tensor.Tensor) tensor.Tensor {
-	h := rows(l.space.h, x.R)
+	h := l.ranks(l.space.h, x.R)
 	e.MatMul(h, x, l.a.t, tensor.NT, false)
-	l.space.scale(e, h)
+	l.scaled(e, h)
 	return h
 }
 
 func (l *lowRank) gradient(p backPass, dy, x tensor.Tensor) tensor.Tensor {
 	p.linear(l.b, dy, l.inner(p.e, x))
-	u := rows(l.space.u, x.R)
+	u := l.ranks(l.space.u, x.R)
 	p.e.MatMul(u, dy, l.b.t, tensor.NN, !l.first)
 	if l.last {
-		l.space.scale(p.e, u)
+		l.scaled(p.e, u)
 		p.linear(l.a, u, x)
 	}
 	return dy
@@ -72,7 +85,7 @@ func (l *lowRank) backward(p backPass, dx tensor.Tensor) {
 	if !l.last {
 		return
 	}
-	p.e.MatMul(dx, rows(l.space.u, dx.R), l.a.t, tensor.NN, true)
+	p.e.MatMul(dx, l.ranks(l.space.u, dx.R), l.a.t, tensor.NN, true)
 }
 
 func (l *lowRank) merge(w []float32, values map[string][]float32) {
@@ -90,7 +103,7 @@ func (l *lowRank) row(r int, w []float32, values map[string][]float32) []float64
 		out[j] = float64(v)
 	}
 	for k := range l.a.R {
-		f := l.space.config.Scale() * float64(b[r*l.b.C+k])
+		f := l.scale * float64(b[r*l.b.C+k])
 		for j, v := range a[k*l.a.C:][:l.a.C] {
 			out[j] += f * float64(v)
 		}
@@ -98,29 +111,56 @@ func (l *lowRank) row(r int, w []float32, values map[string][]float32) []float64
 	return out
 }
 
+// ranks is t's first n rows, of as many columns as the adapter has ranks.
+func (l *lowRank) ranks(t tensor.Tensor, n int) tensor.Tensor {
+	return tensor.Tensor{Buf: t.Buf, R: n, C: l.a.R, LD: tensor.F32.LD(l.a.R)}
+}
+
+// scaled multiplies x by s.
+func (l *lowRank) scaled(e *tensor.Engine, x tensor.Tensor) {
+	if l.scale != 1 {
+		e.ScaleRowsInPlace(x, columns(l.space.factors[float32(l.scale)], x.R))
+	}
+}
+
 // adapterSpace is the memory that a model's adapters share.
 type adapterSpace struct {
 	config  *peft.Config
-	of      map[string]adapter // by the name of the weight
-	h, u    tensor.Tensor      // (N, r): s x Aᵀ and s dy B
-	factors tensor.Tensor      // (1, N) of s; none where it is 1
+	of      map[string]adapter        // by the name of the weight
+	all     []adapter                 // the same, in the order of declaration
+	h, u    tensor.Tensor             // (N, r): s x Aᵀ and s dy B
+	y       tensor.Tensor             // (N, out) of DoRA's backward
+	factors map[float32]tensor.Tensor // (1, N) of each s that is not 1
 }
 
 // allocate makes it for n tokens, and at least those of a decoder.
-func (s *adapterSpace) allocate(m *memory, n int) {
+func (s *adapterSpace) allocate(m *memory, n int, backward bool) {
 	if s == nil {
 		return
 	}
+	rank, width, tokens := 0, 0, n
 	n = max(n, prefillTokens)
-	s.h, s.u = m.new(gpu.RoleScratch, "adapters", n, s.config.Rank), m.new(gpu.RoleScratch, "adapters' gradient", n, s.config.Rank)
-	if scale := float32(s.config.Scale()); scale != 1 {
-		s.factors = m.constants("adapters' scale", n, scale)
+	s.factors = map[float32]tensor.Tensor{}
+	for _, a := range s.all {
+		a.allocate(m)
+		l := a.low()
+		rank, width = max(rank, l.a.R), max(width, l.b.R)
+		if f := float32(l.scale); f != 1 && s.factors[f].Buf == nil {
+			s.factors[f] = m.constants("adapters' scale", n, f)
+		}
+	}
+	s.h, s.u = m.new(gpu.RoleScratch, "adapters", n, rank), m.new(gpu.RoleScratch, "adapters' gradient", n, rank)
+	if s.config.DoRA && backward {
+		s.y = m.new(gpu.RoleScratch, "adapters' outputs", tokens, width)
 	}
 }
 
-// scale multiplies x by s.
-func (s *adapterSpace) scale(e *tensor.Engine, x tensor.Tensor) {
-	if s.factors.Buf != nil {
-		e.ScaleRowsInPlace(x, columns(s.factors, x.R))
+// prepare is called before every forward pass, and before a decoder's first.
+func (s *adapterSpace) prepare(e *tensor.Engine) {
+	if s == nil {
+		return
+	}
+	for _, a := range s.all {
+		a.prepare(e)
 	}
 }

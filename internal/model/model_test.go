@@ -194,10 +194,8 @@ func reference(c Config, params map[string][]float64) *twin {
 			d.Rope = append(d.Rope, 1-min(c.window(i), 1))
 		}
 	}
-	if c.Adapter != nil {
-		d.AdapterScale = c.Adapter.Scale()
-	}
 	w := &twin{Decoder: d, parts: Parts(c)}
+	d.AdapterScale = func(part string) float64 { return c.Adapter.ScaleOf(strings.TrimSuffix(w.parts[part], ".weight")) }
 	for part, name := range w.parts {
 		d.Params[part] = params[name]
 	}
@@ -463,6 +461,11 @@ func TestDirectionalDerivative(t *testing.T) {
 }
 
 func checkDirections(t *testing.T, s *setup) {
+	directions(t, s, func(k int, _ Spec) bool { return k%3 == 0 }) // every kind of parameter comes up in one of the layers
+}
+
+// directions checks the gradients of the parameters that are wanted, by number and Spec.
+func directions(t *testing.T, s *setup, wanted func(k int, s Spec) bool) {
 	_, g := s.step(t, s.tokens)
 	objective := func(m int) float64 {
 		if err := s.b.Upload(s.tokens); err != nil {
@@ -480,7 +483,7 @@ func checkDirections(t *testing.T, s *setup) {
 		return sum
 	}
 	for k, spec := range ParamSpecs(s.c) {
-		if k%3 != 0 { // every kind of parameter comes up in one of the layers
+		if !wanted(k, spec) {
 			continue
 		}
 		const h = 3e-3

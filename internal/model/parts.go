@@ -17,8 +17,13 @@ func Parts(c Config) map[string]string {
 	}
 	linear := func(part string, l linear) {
 		put(part, linearMap(l))
-		if a, ok := l.adapter.(*lowRank); ok {
-			out[part+".lora_A"], out[part+".lora_B"] = a.a.Name, a.b.Name
+		if l.adapter == nil {
+			return
+		}
+		a := l.adapter.low()
+		out[part+".lora_A"], out[part+".lora_B"] = a.a.Name, a.b.Name
+		if d, ok := l.adapter.(*dora); ok {
+			out[part+".magnitude"] = d.magnitude.Name
 		}
 	}
 	if n.embedding.positions != nil {

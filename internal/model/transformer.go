@@ -204,7 +204,7 @@ func (m *transformer) allocate() {
 		m.back = newBackScratch(&m.memory, c, n)
 	}
 	m.head.allocate(m.e, n, m.dims.LogitsChunk)
-	m.adapters.allocate(&m.memory, n)
+	m.adapters.allocate(&m.memory, n, !m.dims.ForwardOnly)
 }
 
 func (m *transformer) Dims() Dims { return m.dims }
@@ -220,6 +220,7 @@ func (m *transformer) Forward(b *Batch) { m.ForwardEach(b, nil) }
 
 func (m *transformer) ForwardEach(b *Batch, visit func(layer int, x tensor.Tensor)) {
 	m.e.Dev.Span("forward")
+	m.adapters.prepare(m.e)
 	m.embedding.forward(m.e, m.x[0], b.ids, b.pos, m.factors, m.s.norm)
 	if visit != nil {
 		visit(0, m.x[0])

@@ -18,26 +18,29 @@ import (
 // file is adapter_config.json. What is written is what PEFT needs; it fills in the
 // rest.
 type file struct {
-	Type          string          `json:"peft_type"`
-	Task          string          `json:"task_type"`
-	Base          string          `json:"base_model_name_or_path"`
-	Rank          int             `json:"r"`
-	Alpha         float64         `json:"lora_alpha"`
-	Dropout       float64         `json:"lora_dropout"`
-	Targets       json.RawMessage `json:"target_modules"`
-	Save          []string        `json:"modules_to_save"`
-	Bias          string          `json:"bias"`
-	FanInFanOut   bool            `json:"fan_in_fan_out"`
-	RSLoRA        bool            `json:"use_rslora"`
-	DoRA          bool            `json:"use_dora"`
-	InferenceMode bool            `json:"inference_mode"`
-	InitWeights   any             `json:"init_lora_weights"`
+	Type          string             `json:"peft_type"`
+	Task          string             `json:"task_type"`
+	Base          string             `json:"base_model_name_or_path"`
+	Rank          int                `json:"r"`
+	Alpha         float64            `json:"lora_alpha"`
+	Dropout       float64            `json:"lora_dropout"`
+	Targets       json.RawMessage    `json:"target_modules"`
+	Save          []string           `json:"modules_to_save"`
+	Bias          string             `json:"bias"`
+	FanInFanOut   bool               `json:"fan_in_fan_out"`
+	RSLoRA        bool               `json:"use_rslora"`
+	DoRA          bool               `json:"use_dora"`
+	Layers        json.RawMessage    `json:"layers_to_transform,omitempty"`
+	RankPattern   map[string]int     `json:"rank_pattern"`
+	AlphaPattern  map[string]float64 `json:"alpha_pattern"`
+	InferenceMode bool               `json:"inference_mode"`
+	InitWeights   any                `json:"init_lora_weights"`
 }
 
 // refused are the keys that change what an adapter computes and are not read: only
 // these values, and none, are accepted of them.
 var refused = map[string]string{
-	"rank_pattern": "{}", "alpha_pattern": "{}", "lora_bias": "false", "use_qalora": "false", "layer_replication": "null",
+	"lora_bias": "false", "use_qalora": "false", "layer_replication": "null",
 	"target_parameters": "[]", "trainable_token_indices": "null", "alora_invocation_tokens": "null", "megatron_config": "null",
 	"use_bdlora": "null", "arrow_config": "null", "kasa_config": "null", "monteclora_config": "null",
 }
@@ -53,8 +56,21 @@ func (c *Config) JSON(targets []string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := json.MarshalIndent(file{Type: "LORA", Task: "CAUSAL_LM", Base: c.Base, Rank: c.Rank, Alpha: c.Alpha, Targets: list, Save: c.Save,
-		Bias: "none", FanInFanOut: c.Transposed, RSLoRA: c.RankStabilised, DoRA: c.DoRA, InferenceMode: true, InitWeights: true}, "", "  ")
+	f := file{Type: "LORA", Task: "CAUSAL_LM", Base: c.Base, Rank: c.Rank, Alpha: c.Alpha, Dropout: c.Dropout, Targets: list, Save: c.Save,
+		Bias: "none", FanInFanOut: c.Transposed, RSLoRA: c.RankStabilised, DoRA: c.DoRA, InferenceMode: true, InitWeights: true,
+		RankPattern: c.RankPattern, AlphaPattern: c.AlphaPattern}
+	if f.RankPattern == nil {
+		f.RankPattern = map[string]int{} // as PEFT has it
+	}
+	if f.AlphaPattern == nil {
+		f.AlphaPattern = map[string]float64{}
+	}
+	if len(c.Layers) > 0 {
+		if f.Layers, err = json.Marshal(c.Layers); err != nil {
+			return nil, err
+		}
+	}
+	b, err := json.MarshalIndent(f, "", "  ")
 	return append(b, '\n'), err
 }
 
@@ -98,7 +114,13 @@ func parse(text []byte) (c *Config, exact bool, err error) {
 	if err := f.check(all); err != nil {
 		return nil, false, err
 	}
-	c = &Config{Rank: f.Rank, Alpha: f.Alpha, RankStabilised: f.RSLoRA, DoRA: f.DoRA, Save: f.Save, Transposed: f.FanInFanOut, Base: f.Base}
+	c = &Config{Rank: f.Rank, Alpha: f.Alpha, RankStabilised: f.RSLoRA, DoRA: f.DoRA, Dropout: f.Dropout, Save: f.Save, Transposed: f.FanInFanOut, Base: f.Base}
+	if len(f.RankPattern) > 0 {
+		c.RankPattern = f.RankPattern
+	}
+	if len(f.AlphaPattern) > 0 {
+		c.AlphaPattern = f.AlphaPattern
+	}
 	var one string
 	if json.Unmarshal(f.Targets, &one) == nil && one == AllLinear {
 		c.Targets = []string{AllLinear}
@@ -119,13 +141,15 @@ func (f file) check(all map[string]json.RawMessage) error {
 		return fmt.Errorf("r is %d, must be 1 to %d", f.Rank, MaxRank)
 	case !(f.Alpha > 0) || math.IsInf(f.Alpha, 0):
 		return fmt.Errorf("lora_alpha is %v, must be positive", f.Alpha)
+	case !(f.Dropout >= 0 && f.Dropout < 1):
+		return fmt.Errorf("lora_dropout is %v, must be at least 0 and less than 1", f.Dropout)
 	}
 	if init, ok := f.InitWeights.(string); ok && slices.ContainsFunc(changesBase, func(p string) bool { return strings.HasPrefix(strings.ToLower(init), p) }) {
-		return fmt.Errorf("init_lora_weights %q changed the base model's weights, which are not in the adapter's files: convert it with PEFT's path_initial_model_for_weight_conversion", init)
+		return fmt.Errorf("init_lora_weights %q changed the base model's weights, which are not in the adapter's files\n  fix: convert it with PEFT's path_initial_model_for_weight_conversion", init)
 	}
 	for _, key := range slices.Sorted(maps.Keys(refused)) {
 		if v, ok := all[key]; ok && string(v) != "null" && string(v) != refused[key] {
-			return fmt.Errorf("%s = %s is not supported: the adapter would compute something else", key, v)
+			return fmt.Errorf("%s = %s is not supported: the adapter would compute something else\n  fix: merge it with PEFT (merge_and_unload, save_pretrained) and give the merged model", key, v)
 		}
 	}
 	return nil

@@ -6,6 +6,8 @@
 package peft
 
 import (
+	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -37,17 +39,98 @@ type Config struct {
 	Targets []string
 	// Save names, likewise, the modules that are trained whole: embeddings, head.
 	Save []string
+	// Dropout is the share of a map's inputs that the adapter does not see in a step.
+	Dropout float64
+	// Layers are the decoder layers whose maps are adapted; none names all.
+	Layers []int
+	// RankPattern and AlphaPattern are the rank and alpha of modules that have others,
+	// called as in Targets.
+	RankPattern  map[string]int
+	AlphaPattern map[string]float64
 	// Transposed says that the base model's linear weights are (in, out) in its files.
 	Transposed bool
 	Base       string // the folder of the base model, or its name on the hub
 }
 
-// Scale is s.
-func (c *Config) Scale() float64 {
-	if c.RankStabilised {
-		return c.Alpha / math.Sqrt(float64(c.Rank))
+// RankOf is the rank of the linear map that is called module in files.
+func (c *Config) RankOf(module string) int {
+	if key, ok := patternOf(c.RankPattern, module); ok {
+		return c.RankPattern[key]
 	}
-	return c.Alpha / float64(c.Rank)
+	return c.Rank
+}
+
+// AlphaOf is its alpha.
+func (c *Config) AlphaOf(module string) float64 {
+	if key, ok := patternOf(c.AlphaPattern, module); ok {
+		return c.AlphaPattern[key]
+	}
+	return c.Alpha
+}
+
+// ScaleOf is its s.
+func (c *Config) ScaleOf(module string) float64 {
+	rank := float64(c.RankOf(module))
+	if c.RankStabilised {
+		rank = math.Sqrt(rank)
+	}
+	return c.AlphaOf(module) / rank
+}
+
+// Ranks is the largest rank of all.
+func (c *Config) Ranks() int {
+	return slices.Max(append(slices.Collect(maps.Values(c.RankPattern)), c.Rank))
+}
+
+// patternOf is the key that names module; CheckPatterns holds that it is the only one.
+func patternOf[V any](pattern map[string]V, module string) (key string, ok bool) {
+	for k := range pattern {
+		if Names(k, module) {
+			return k, true
+		}
+	}
+	return "", false
+}
+
+// CheckPatterns refuses ranks and alphas that are none, keys that name no module of
+// modules, and two that name the same: PEFT takes the first of its file.
+func (c *Config) CheckPatterns(modules []string) error {
+	for key, r := range c.RankPattern {
+		if r < 1 || r > MaxRank {
+			return fmt.Errorf("rank_pattern: the rank of %q is %d, must be 1 to %d", key, r, MaxRank)
+		}
+	}
+	for key, a := range c.AlphaPattern {
+		if !(a > 0) || math.IsInf(a, 0) {
+			return fmt.Errorf("alpha_pattern: the alpha of %q is %v, must be positive", key, a)
+		}
+	}
+	if err := checkKeys("rank_pattern", c.RankPattern, modules); err != nil {
+		return err
+	}
+	return checkKeys("alpha_pattern", c.AlphaPattern, modules)
+}
+
+func checkKeys[V any](what string, pattern map[string]V, modules []string) error {
+	used := map[string]bool{}
+	for _, m := range modules {
+		var keys []string
+		for k := range pattern {
+			if Names(k, m) {
+				keys = append(keys, k)
+				used[k] = true
+			}
+		}
+		if slices.Sort(keys); len(keys) > 1 {
+			return fmt.Errorf("%s: %q and %q both name %s: leave one of them", what, keys[0], keys[1], m)
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(pattern)) {
+		if !used[k] {
+			return fmt.Errorf("%s: %q names no module that is adapted: it is a module's name or the end of one after a dot; patterns are not read", what, k)
+		}
+	}
+	return nil
 }
 
 // All says that every linear map is adapted.

@@ -6,14 +6,14 @@ import (
 )
 
 // adapted is linear with an adapter, whose matrices are among Params: name.lora_A (r, in),
-// name.lora_B (out, r), and name.magnitude (out) with DoRA; s is AdapterScale.
+// name.lora_B (out, r), and name.magnitude (out) with DoRA; s is AdapterScale(name).
 //
 //	W' = W + s B A,   or W'_j = m_j V_j / ‖V_j‖ for the rows of V = W + s B A
 //	dB = s dW' Aᵀ,   dA = s Bᵀ dW';   with DoRA dV_j = m_j dW'_j / ‖V_j‖ in place of dW', dm_j = dW'_j · V_j / ‖V_j‖
 //
 // The norm counts as a constant (arXiv:2402.09353, section 4.3).
 func (d *Decoder) adapted(name string, rows, cols int, x []float64) ([]float64, pullback) {
-	a, b, s := d.param(name+".lora_A"), d.param(name+".lora_B"), d.AdapterScale
+	a, b, s := d.param(name+".lora_A"), d.param(name+".lora_B"), d.AdapterScale(name)
 	rank := len(a) / cols
 	v := append([]float64{}, d.param(name)...)
 	for r := range rows {

@@ -24,7 +24,8 @@ func adapterOf(cfg *config.Config) (*peft.Config, error) {
 		return c, nil
 	}
 	return &peft.Config{Rank: a.Rank, Alpha: a.Alpha, RankStabilised: a.Kind == config.RSLoRA,
-		Targets: a.Targets, Save: a.Save, Base: mustAbs(cfg.Resolve(cfg.Model.Path))}, nil
+		Targets: a.Targets, Save: a.Save, DoRA: a.DoRA, Layers: a.Layers, RankPattern: a.RankPattern, AlphaPattern: a.AlphaPattern,
+		Base: mustAbs(cfg.Resolve(cfg.Model.Path))}, nil
 }
 
 // HasAdapter says that the run in dir trains an adapter.
@@ -44,7 +45,8 @@ func portableAdapter(cfg *config.Config) config.Adapter {
 	if c.RankStabilised {
 		kind = config.RSLoRA
 	}
-	return config.Adapter{Kind: kind, Rank: c.Rank, Alpha: c.Alpha, Targets: c.Targets, Save: c.Save}
+	return config.Adapter{Kind: kind, Rank: c.Rank, Alpha: c.Alpha, Targets: c.Targets, Save: c.Save, DoRA: c.DoRA,
+		RankPattern: c.RankPattern, AlphaPattern: c.AlphaPattern}
 }
 
 // weightFiles are the files of the base model's weights, where the run keeps them.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -32,7 +33,8 @@ func lora(t testing.TB, overrides ...string) *config.Config {
 // gradients of that alone; two runs of ten steps have the same bits.
 func TestAdapterRun(t *testing.T) {
 	whole := open(t, tiny(t)).Engine.Dev.Memory().Current
-	for _, overrides := range [][]string{nil, {"adapter.kind=rslora", "adapter.save=embed_tokens", "objective.scope=tensor"}, {`adapter.targets=["q_proj", "v_proj"]`, "objective.scope=global"}} {
+	for _, overrides := range [][]string{nil, {"adapter.kind=rslora", "adapter.save=embed_tokens", "objective.scope=tensor"},
+		{"adapter.dora=true", "adapter.rank_pattern={v_proj = 2}", "model.base_type=int8"}, {`adapter.targets=["q_proj", "v_proj"]`, "objective.scope=global"}} {
 		var bits [2][]float32
 		for i := range bits {
 			tr := open(t, lora(t, overrides...))
@@ -63,7 +65,8 @@ func TestAdapterRun(t *testing.T) {
 func TestAdapterGradients(t *testing.T) {
 	traintest.RequireAdapter(t)
 	for _, family := range []string{"phi3", "gpt2"} { // fused maps share A
-		cfg := load(t, traintest.FamilyRun(t, familyConfigs[family], nil), "objective.method=pcgrad", "objective.gram=rows", "adapter.kind=lora", "adapter.rank=4")
+		cfg := load(t, traintest.FamilyRun(t, familyConfigs[family], nil), "objective.method=pcgrad", "objective.gram=rows", "adapter.kind=lora", "adapter.rank=4",
+			"adapter.dora="+strconv.FormatBool(family == "phi3"))
 		lent := trainedGradients(t, cfg)
 		ghost := *cfg
 		ghost.Objective.Gram = "ghost"
@@ -114,7 +117,7 @@ func same(t *testing.T, what string, got, want map[string][]float32) {
 func TestAdapterResume(t *testing.T) {
 	traintest.RequireAdapter(t)
 	overrides := []string{"objective.method=pcgrad", "batch.rows=3", "schedule.steps=4", "eval.every=2", "optim.lr=0.05", "schedule.warmup=0",
-		"adapter.kind=lora", "adapter.rank=4", "batch.accumulate=2", "adapter.save=embed_tokens"}
+		"adapter.kind=lora", "adapter.rank=4", "batch.accumulate=2", "adapter.save=embed_tokens", "adapter.dora=true"}
 	want := uninterrupted(t, overrides...)
 	if d := want.Differ(interruptedAtEveryStep(t, 4, overrides...)); d != "" {
 		t.Error(d)
@@ -155,7 +158,7 @@ func TestAdapterBaseChanged(t *testing.T) {
 // The final model is an adapter, which scores as the model that was trained, and from
 // which another run begins.
 func TestAdapterModel(t *testing.T) {
-	cfg := lora(t, "schedule.steps=3", "checkpoint.best=false")
+	cfg := lora(t, "schedule.steps=3", "checkpoint.best=false", "adapter.dora=true", "adapter.alpha_pattern={\"mlp.up_proj\" = 4.0}")
 	sum, err := Run(context.Background(), cfg, UI{Out: io.Discard})
 	if err != nil {
 		t.Fatal(err)

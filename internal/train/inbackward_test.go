@@ -65,7 +65,8 @@ func TestInBackwardIsTheSameUpdate(t *testing.T) {
 		"factored":      {"objective.method=pcgrad", "optim.name=adafactor", "model.dtype=bf16"},
 		"factored mean": {"objective.method=mean", "optim.name=adafactor"},
 		"adapter":       {"objective.method=pcgrad", "adapter.kind=lora", "adapter.rank=4", "adapter.save=embed_tokens", "objective.scope=tensor"},
-		"packed lora":   {"objective.method=mean", "adapter.kind=lora", "adapter.rank=4", "model.dtype=bf16", "optim.moments=int8"},
+		"dora":          {"objective.method=pcgrad", "adapter.kind=lora", "adapter.rank=4", "adapter.dora=true", "objective.scope=tensor"},
+		"packed lora":   {"objective.method=mean", "adapter.kind=lora", "adapter.rank=4", "adapter.dora=true", "model.dtype=bf16", "optim.moments=int8"},
 		"checkpoint":    {"objective.method=pcgrad", "memory.checkpointing=true"},
 	}
 	runs := map[string]string{"llama": traintest.Run(t, nil), "untied": traintest.UntiedRun(t, nil)}

@@ -22,13 +22,19 @@ ADAPTERS = {
     "qwen2": dict(r=3, lora_alpha=6, target_modules=["q_proj", "v_proj", "down_proj"], use_rslora=True),
     "gpt2": dict(r=4, lora_alpha=4, target_modules="all-linear", fan_in_fan_out=True),
     "phi3": dict(r=4, lora_alpha=8, target_modules="all-linear", modules_to_save=["lm_head"]),
+    "tied-llama3-dora": dict(r=3, lora_alpha=6, target_modules=["q_proj", "o_proj", "gate_proj", "down_proj"], use_dora=True),
+    "qwen2-dora": dict(r=2, lora_alpha=3, target_modules=["q_proj", "v_proj", "up_proj"], use_dora=True, use_rslora=True,
+                       layers_to_transform=[1], rank_pattern={"v_proj": 3}, alpha_pattern={"mlp.up_proj": 8}),
+    "gpt2-dora": dict(r=2, lora_alpha=4, target_modules=["c_attn", "c_fc"], fan_in_fan_out=True, use_dora=True),
+    "phi3-dora": dict(r=2, lora_alpha=4, target_modules=["qkv_proj", "down_proj"], use_dora=True),
 }
 
 for name, settings in ADAPTERS.items():
     folder = os.path.join(HERE, "adapters", name)
     shutil.rmtree(folder, ignore_errors=True)
     torch.manual_seed(len(name))
-    base = AutoModelForCausalLM.from_pretrained(os.path.join(HERE, name), attn_implementation="eager", dtype=torch.float32)
+    base = name.removesuffix("-dora")
+    base = AutoModelForCausalLM.from_pretrained(os.path.join(HERE, base), attn_implementation="eager", dtype=torch.float32)
     model = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", **settings))
     with torch.no_grad():
         for key, p in model.named_parameters():
@@ -36,11 +42,13 @@ for name, settings in ADAPTERS.items():
                 p.copy_(0.3 * torch.randn_like(p))
             elif "modules_to_save" in key:
                 p.add_(0.1 * torch.randn_like(p))
+            elif "magnitude" in key:
+                p.mul_(0.5 + torch.rand_like(p))
     model.save_pretrained(folder)
     path = os.path.join(folder, "adapter_config.json")
     with open(path) as f:
         config = json.load(f)
-    config["base_model_name_or_path"] = "../../" + name
+    config["base_model_name_or_path"] = "../../" + name.removesuffix("-dora")
     with open(path, "w") as f:
         json.dump(config, f, indent=2, sort_keys=True)
     readme = os.path.join(folder, "README.md")
@@ -58,7 +66,7 @@ for name, settings in ADAPTERS.items():
     out.loss.backward()
     golden = {"logits": out.logits[0].detach().float(), "loss": out.loss.detach().float().reshape(1), "ids": ids[0].float()}
     for key, p in trained.items():
-        golden["grad." + key.removeprefix("base_model.model.").replace(".default", "").replace(".modules_to_save", "")] = p.grad.float().contiguous()
+        golden["grad." + key.removeprefix("base_model.model.").replace(".default", "").replace(".modules_to_save", "").replace("magnitude_vector.weight", "magnitude_vector")] = p.grad.float().contiguous()
     optimizer = torch.optim.AdamW(trained.values(), lr=1e-4, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0)
     losses = []
     for _ in range(8):
