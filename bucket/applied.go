@@ -16,11 +16,15 @@ type Updater interface {
 	// squared norm of the group's gradient, waited for where no Gram tells it
 	// (rep.Normed). An error ends the step: nothing is applied any more.
 	Group(i int, rep BucketReport, norm2 func() (float64, error)) error
-	// Apply records the update of the parameter p from element at on, padding included,
-	// by its gradient there, (1, n). at and n are multiples of 64, and of p.Align. The
-	// gradient's memory is used again afterwards.
-	Apply(p Place, at int, gradient tensor.Tensor)
+	// Apply records the update of the parameter p by its gradient, which gradient gives
+	// in pieces: (1, n) from element at on, padding included, at and n multiples of 64 and
+	// of p.Align. It may ask for the pieces several times. A piece's memory is used
+	// for the next one.
+	Apply(p Place, gradient Pieces)
 }
+
+// Pieces gives a parameter's gradient piece by piece, in ascending order.
+type Pieces func(f func(at int, piece tensor.Tensor))
 
 // appliedPiece is how many elements of a combined gradient exist at a time, where the
 // operation that makes it can be cut.
@@ -75,8 +79,8 @@ func (a *applied) allocate(r *Resolver) {
 	for _, b := range r.store.Layout.Buckets {
 		for _, p := range b.Params {
 			n := p.Extent()
-			if !r.opt.Whole && !r.isGhost(p.Param) {
-				n = min(n, appliedPiece)
+			if !r.opt.Whole && !r.isGhost(p.Param) && n > appliedPiece {
+				n = min(n, pieceSize(p)+max(p.Align, align))
 			}
 			most = max(most, n)
 		}
@@ -165,39 +169,52 @@ func (r *Resolver) apply(i int, s *Solution) {
 	if inPlace && !r.reports[i].normed {
 		r.applied.norms = append(r.applied.norms, pendingNorm2{i, r.startNorm2(i)})
 	}
-	r.eachGradient(i, s, func(p Place, at int, g tensor.Tensor) {
+	r.eachGradient(i, s, func(p Place, gradient Pieces) {
 		if !inPlace && !r.reports[i].normed {
-			r.applied.norms = append(r.applied.norms, pendingNorm2{i, r.store.Engine.SumSquares(r.sums, g)})
+			gradient(func(_ int, g tensor.Tensor) {
+				r.applied.norms = append(r.applied.norms, pendingNorm2{i, r.store.Engine.SumSquares(r.sums, g)})
+			})
 		}
-		r.opt.Update.Apply(p, at, g)
+		r.opt.Update.Apply(p, gradient)
 	})
 	r.store.Engine.Dev.Span("backward")
 }
 
 // eachGradient calls f with the gradients of group i, one after the other in the same
 // memory where they are combined.
-func (r *Resolver) eachGradient(i int, s *Solution, f func(p Place, at int, g tensor.Tensor)) {
+func (r *Resolver) eachGradient(i int, s *Solution, f func(p Place, gradient Pieces)) {
 	for _, b := range r.store.Layout.Groups[i].Buckets {
 		for _, p := range r.store.Layout.Buckets[b].Params {
-			g := r.applied.gradient(p)
-			if s == nil {
-				f(p, 0, g)
-				continue
-			}
-			if r.opt.Whole || s.Elements != nil || r.isGhost(p.Param) || r.applied.slots != nil {
+			whole := func(f func(int, tensor.Tensor)) { f(0, r.applied.gradient(p)) }
+			switch {
+			case s == nil:
+				f(p, whole)
+			case r.whole(p) || s.Elements != nil || r.applied.slots != nil:
 				r.applied.clear(r, p)
 				r.combine(p, *s)
-				f(p, 0, g)
-				continue
+				f(p, whole)
+			default:
+				f(p, func(f func(int, tensor.Tensor)) { r.combinePieces(p, *s, f) })
 			}
-			r.combinePieces(p, *s, func(at int, g tensor.Tensor) { f(p, at, g) })
 		}
 	}
 }
 
+// whole says that a combined gradient of p is made in one piece.
+func (r *Resolver) whole(p Place) bool {
+	return r.opt.Whole || r.isGhost(p.Param) || p.Extent() <= appliedPiece && !r.isLate(p.Param, r.micro)
+}
+
+// pieceSize is the elements of a piece of p's gradient: whole rows, as tensor.Factored
+// wants them.
+func pieceSize(p Place) int {
+	step := tensor.FactoredRows * p.LD()
+	return max(appliedPiece/step, 1) * step
+}
+
 // combinePieces makes p's gradient from its rows piece by piece.
 func (r *Resolver) combinePieces(p Place, s Solution, f func(at int, g tensor.Tensor)) {
-	w := r.rowWeights(s.Weights)
+	w, size := r.rowWeights(s.Weights), pieceSize(p)
 	for _, x := range r.rowParts(p) {
 		from := x.lo * p.LD()
 		to := from + x.R*p.LD()
@@ -205,11 +222,13 @@ func (r *Resolver) combinePieces(p Place, s Solution, f func(at int, g tensor.Te
 		if x.lo+x.R == p.R {
 			end = p.Extent()
 		}
-		for at := from; at < end; at += appliedPiece {
-			rows := flatten(x.TaskGrads)
+		for at := from; at < to; at += size {
+			rows, n := flatten(x.TaskGrads), min(size, end-at)
 			rows.Offset += tensor.F32.Bytes(int64(at - from))
-			rows.C = min(appliedPiece, to-at)
-			f(at, r.combinePiece(rows, w, min(appliedPiece, end-at)))
+			if rows.C = min(size, to-at); at+rows.C == to {
+				n = end - at // with the padding
+			}
+			f(at, r.combinePiece(rows, w, n))
 		}
 	}
 }
@@ -236,7 +255,9 @@ func (r *Resolver) norm2Of(i int, s *Solution) (float64, error) {
 	if s == nil {
 		pending = append(pending, r.startNorm2(i))
 	} else {
-		r.eachGradient(i, s, func(_ Place, _ int, g tensor.Tensor) { pending = append(pending, r.store.Engine.SumSquares(r.sums, g)) })
+		r.eachGradient(i, s, func(_ Place, gradient Pieces) {
+			gradient(func(_ int, g tensor.Tensor) { pending = append(pending, r.store.Engine.SumSquares(r.sums, g)) })
+		})
 	}
 	sum := 0.0
 	for _, p := range pending {
@@ -253,7 +274,7 @@ func (r *Resolver) norm2Of(i int, s *Solution) (float64, error) {
 // startNorm2 starts the squared norms of group i's gradients, which are in place.
 func (r *Resolver) startNorm2(i int) *tensor.PendingSums {
 	var all []tensor.Tensor
-	r.eachGradient(i, nil, func(_ Place, _ int, g tensor.Tensor) { all = append(all, g) })
+	r.eachGradient(i, nil, func(_ Place, gradient Pieces) { gradient(func(_ int, g tensor.Tensor) { all = append(all, g) }) })
 	return r.store.Engine.SumSquares(r.sums, all...)
 }
 

@@ -18,7 +18,9 @@ type collector struct {
 
 func (c *collector) Group(int, BucketReport, func() (float64, error)) error { return nil }
 
-func (c *collector) Apply(_ Place, at int, g tensor.Tensor) {
+func (c *collector) Apply(_ Place, gradient Pieces) { gradient(c.apply) }
+
+func (c *collector) apply(at int, g tensor.Tensor) {
 	if c.pieces++; at != len(c.values) {
 		c.t.Errorf("piece %d begins at %d, not %d", c.pieces, at, len(c.values))
 	}

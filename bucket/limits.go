@@ -10,11 +10,11 @@ import (
 // Limits bound a bucket by the device's memory.
 type Limits struct {
 	Objectives   int   // rows per bucket; 1 when no rows are needed
-	BindingBytes int64 // MaxStorageBufferBindingSize bounds one gradient of a bucket; 0 means no bound
-	BufferBytes  int64 // MaxBufferSize bounds its rows together; 0 means no bound
+	BindingBytes int64 // MaxStorageBufferBindingSize: larger parameters are computed with in parts; 0 means no bound
+	BufferBytes  int64 // MaxBufferSize bounds one state of a bucket, and a parameter's rows together; 0 means no bound
 }
 
-// elements is the size of the largest bucket that the device can hold.
+// elements is the size at which buckets that may be cut anywhere are cut.
 func (lim Limits) elements() int {
 	most := int64(math.MaxInt64)
 	if lim.BindingBytes > 0 {
@@ -32,8 +32,8 @@ func (lim Limits) check(b Bucket) error {
 			return err
 		}
 	}
-	most := lim.elements()
-	if b.Size <= most {
+	most := int(tensor.F32.Elements(lim.BufferBytes))
+	if lim.BufferBytes <= 0 || b.Size <= most {
 		return nil
 	}
 	fix := "use scope = \"tensor\" or \"global\""
@@ -57,9 +57,6 @@ func (lim Limits) checkParam(p Param) error {
 		m = 1
 	}
 	switch {
-	case lim.BindingBytes > 0 && size > lim.BindingBytes:
-		return fmt.Errorf("bucket: tensor %s (%d,%d) takes %s, but a kernel can bind %s on this adapter: %s", p.Name, p.R, p.C, mib(size),
-			mib(lim.BindingBytes), cannot)
 	case lim.BufferBytes > 0 && size > lim.BufferBytes:
 		return fmt.Errorf("bucket: tensor %s (%d,%d) takes %s, but the largest buffer of this adapter has %s: %s", p.Name, p.R, p.C,
 			mib(size), mib(lim.BufferBytes), cannot)

@@ -89,7 +89,7 @@ func (r *Resolver) newScratch() {
 		most = max(most, sums)
 	}
 	r.partial = e.NewGramSums(most)
-	if largest > 0 {
+	if largest = min(largest, e.BindingElements()); largest > 0 { // longer ones are cut
 		s := e.NewGramScratch(r.rows(), largest)
 		if r.opt.Metric != nil {
 			s = e.NewGramAdamScratch(r.rows(), largest)

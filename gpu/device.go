@@ -30,6 +30,7 @@ type Options struct {
 	// own memory on a discrete GPU (8 GiB where that is unknown), 50 % of RAM on others.
 	MemoryBudget int64
 	SpecLimits   bool          // request WebGPU's default limits instead of the adapter's (tests)
+	BindingLimit int64         // bytes of the largest binding, at most the adapter's; 0 = the adapter's (tests)
 	ReadDeadline time.Duration // longest time without any progress of the GPU that Wait and Sync accept; 0 = 60 s
 	Log          func(string)  // warnings, one line each; it must not call the device; nil = discard
 }
@@ -90,6 +91,9 @@ func openWith(drv driver, o Options) (*Device, error) {
 func newDevice(n driverDevice, info AdapterInfo, o Options, ram int64) (*Device, error) {
 	if o.SpecLimits {
 		info.Limits = specLimits
+	}
+	if o.BindingLimit > 0 {
+		info.Limits.MaxStorageBufferBindingSize = min(info.Limits.MaxStorageBufferBindingSize, o.BindingLimit)
 	}
 	d := &Device{drv: n, info: info, opt: o, buffers: map[*Buffer]struct{}{}, groups: map[string]*group{}}
 	d.mem = account{budget: o.MemoryBudget, roles: map[Role]RoleMemory{}}

@@ -1,12 +1,12 @@
 // embedding_forward: out[i, c] = table[ids[i], c]
 //
 // ids   (n) u32, read
-// table (vocab, C) of element type TABLE as rows of table_ld4 vec4, read
+// table (rows, C) of element type TABLE as rows of table_ld4 vec4, read: rows lo .. lo + rows - 1 of the whole
 // out   (n, C) f32 as rows of out_ld4 vec4, write
 //
-// One invocation per vec4 of out; c4 = ceil(C / 4). An id >= vocab gives a row
-// of zeros: such ids are refused where they enter (tokenizer, model), here they
-// only must not read out of bounds.
+// One invocation per vec4 of out; c4 = ceil(C / 4). With lo = 0 an id that is not in
+// table gives a row of zeros: such ids are refused where they enter (tokenizer, model),
+// or are in another part of the whole, whose dispatch then writes their rows.
 // Dispatch: ceil(n * c4 / WG) workgroups folded over (x, y).
 // Reference: internal/ref/embedding.go
 override WG: u32 = 64;
@@ -15,7 +15,8 @@ override WG: u32 = 64;
 struct Params {
   n: u32,
   c4: u32,
-  vocab: u32,
+  lo: u32,
+  rows: u32,
   table_ld4: u32,
   out_ld4: u32,
 }
@@ -32,8 +33,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
   if (i >= p.n * p.c4) { return; }
   let r = i / p.c4;
   let c = i - r * p.c4;
-  let id = ids[r];
+  let id = ids[r] - p.lo; // wraps below lo
   var v = vec4<f32>(0.0, 0.0, 0.0, 0.0);
-  if (id < p.vocab) { v = load4_table(id * p.table_ld4 + c); }
+  if (id < p.rows) { v = load4_table(id * p.table_ld4 + c); } else if (p.lo > 0u) { return; }
   out[r * p.out_ld4 + c] = v;
 }

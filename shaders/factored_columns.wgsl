@@ -8,7 +8,7 @@
 // Reference: internal/ref/factored.go
 const SLICE: u32 = 128u;
 
-struct Params { n: u32, rows: u32, ld4: u32 }
+struct Params { n: u32, rows: u32, ld4: u32, stride4: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> grad: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> part: array<vec4<f32>>;
@@ -25,5 +25,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let g = grad[r * p.ld4 + c];
     sum += g * g;
   }
-  part[i] = sum;
+  part[i / p.ld4 * p.stride4 + c] = sum;
 }

@@ -14,7 +14,7 @@
 //#include load4_{WEIGHT=f32} weight
 //#include round4_{WEIGHT=f32} weight
 
-struct Params { n: u32, ld4: u32, key0: u32, key1: u32, keep: f32, rate: f32, root: f32, eps: f32, grad_scale: f32 }
+struct Params { n: u32, ld4: u32, base: u32, key0: u32, key1: u32, keep: f32, rate: f32, root: f32, eps: f32, grad_scale: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> grad: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> rows: array<f32>;
@@ -31,5 +31,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (i >= p.n) { return; }
   let u = factored(p.grad_scale * grad[i], rows[i / p.ld4], columns[i % p.ld4], scale[0]);
   let w = p.keep * load4_weight(i) - p.rate * scale[1] * u;
-  round4_weight(i, w, random4(i, vec2<u32>(p.key0, p.key1)) & vec4<u32>(0xffffu, 0xffffu, 0xffffu, 0xffffu));
+  round4_weight(i, w, random4(p.base + i, vec2<u32>(p.key0, p.key1)) & vec4<u32>(0xffffu, 0xffffu, 0xffffu, 0xffffu));
 }

@@ -3,8 +3,6 @@ package tensor
 import (
 	"fmt"
 	"math"
-
-	"concord/gpu"
 )
 
 // AdamWParams are the settings of one update.
@@ -36,13 +34,20 @@ func (e *Engine) AdamW(weight, m, v, grad Tensor, s AdamWParams) {
 	if !(s.Eps > 0) || s.Step < 1 {
 		panic(fmt.Sprintf("tensor: adamw: eps %g must be > 0 and step %d ≥ 1", s.Eps, s.Step))
 	}
-	p := adamwParams{N4: vec4s(n),
+	p := adamwParams{
 		Beta1: float32(s.Beta1), NotBeta1: float32(1 - s.Beta1),
 		Beta2: float32(s.Beta2), NotBeta2: float32(1 - s.Beta2),
 		Keep: float32(1 - s.LR*s.WeightDecay),
 		Rate: float32(s.LR / (1 - math.Pow(s.Beta1, float64(s.Step)))),
 		Root: float32(1 / math.Sqrt(1-math.Pow(s.Beta2, float64(s.Step)))),
 		Eps:  float32(s.Eps), GradScale: float32(s.GradScale)}
-	e.run(call{kernel: "adamw", params: p, groups: grid(ceilDiv(int(vec4s(n)), 64)), work: e.moving(int64(n)*28, int64(n)*12),
-		binds: []gpu.View{grad.View(), weight.View(), m.View(), v.View()}})
+	for _, c := range e.flatCuts(n, blockUnit) {
+		n := c[1] - c[0]
+		p.N4 = vec4s(n)
+		call := call{kernel: "adamw", params: p, groups: grid(ceilDiv(int(vec4s(n)), 64)), work: e.moving(int64(n)*28, int64(n)*12)}
+		for _, t := range []Tensor{grad, weight, m, v} {
+			call.binds = append(call.binds, f32View(t, c[0], n))
+		}
+		e.run(call)
+	}
 }

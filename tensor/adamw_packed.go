@@ -26,6 +26,13 @@ type adamwPackedParams struct {
 // buffer. A root above 0 is never stored as 0.
 func (e *Engine) AdamWPacked(weight, m, v, grad Tensor, key [2]uint32, at int, s AdamWParams) {
 	n := weight.C
+	if cut := e.flatCuts(n, PackedBlock); len(cut) > 1 {
+		for _, c := range cut {
+			of := func(t Tensor) Tensor { return span(t, c[0], c[1]) }
+			e.AdamWPacked(of(weight), of(m), of(v), of(grad), key, at+c[0], s)
+		}
+		return
+	}
 	for _, t := range []Tensor{weight, m, v, grad} {
 		if t.R != 1 || t.C != n || n%PackedBlock != 0 {
 			panic(fmt.Sprintf("tensor: adamw: weight %v · m %v · v %v · grad %v of no whole blocks", weight, m, v, grad))

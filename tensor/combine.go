@@ -24,6 +24,13 @@ func (e *Engine) Combine(out Tensor, rows TaskGrads, weights []float32, accumula
 	if len(weights) != rows.M || rows.M > 64 || out.R != rows.R || out.LD != rows.LD {
 		panic(fmt.Sprintf("tensor: combine: %d weights for %d rows (%d,%d), at most 64, into %v", len(weights), rows.M, rows.R, rows.C, out))
 	}
+	if n := rows.R * rows.LD; n > e.BindingElements() {
+		for _, c := range e.flatCuts(n, blockUnit) {
+			flat := Tensor{Buf: out.Buf, Offset: out.Offset, R: 1, C: n, LD: n}
+			e.Combine(span(flat, c[0], c[1]), rows.vectors().columns(c[0], c[1]), weights, accumulate)
+		}
+		return
+	}
 	var used []int
 	for m, w := range weights {
 		if w != 0 {
@@ -43,7 +50,7 @@ func (e *Engine) Combine(out Tensor, rows TaskGrads, weights []float32, accumula
 // one binding may span, and returns how many.
 func (e *Engine) combineSome(out Tensor, rows TaskGrads, weights []float32, used []int, accumulate bool) int {
 	n := rows.R * rows.LD
-	limit := e.Dev.Info().Limits.MaxStorageBufferBindingSize
+	limit := e.tune.limit
 	first, count := used[0], 1
 	span := func(last int) int64 { return f32Bytes(int64(last-first)*int64(rows.Stride) + int64(n)) }
 	for count < min(len(used), combineRows) && span(used[count]) <= limit {

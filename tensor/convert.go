@@ -17,6 +17,16 @@ func (e *Engine) Convert(out, x Tensor) {
 	if out.R != x.R || out.C != x.C || layouts[out.DType].block > 1 {
 		panic(fmt.Sprintf("tensor: convert: %v %v into %v %v", x.DType, x, out.DType, out))
 	}
+	larger := x
+	if extent(out) > extent(x) {
+		larger = out
+	}
+	if cut := e.rowCuts(larger, max(x.DType.rowUnit(), out.DType.rowUnit())); len(cut) > 1 {
+		for _, r := range cut {
+			e.Convert(block(out, r[0], r[1], 0, out.C), block(x, r[0], r[1], 0, x.C))
+		}
+		return
+	}
 	c4 := vec4s(x.C)
 	n := x.R * int(c4)
 	if n == 0 {

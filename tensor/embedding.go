@@ -8,7 +8,7 @@ import (
 	"concord/gpu"
 )
 
-type embeddingParams struct{ N, C4, Vocab, TableLD4, OutLD4 uint32 }
+type embeddingParams struct{ N, C4, Lo, Rows, TableLD4, OutLD4 uint32 }
 
 // Embedding copies row ids[i] of table, (V, C) of any element type, to row i of out,
 // (N, C). ids is (1, N) uint32; an id >= V gives a row of zeros. out lies in another
@@ -22,13 +22,16 @@ func (e *Engine) Embedding(out, table Tensor, ids Tensor) {
 	if n == 0 {
 		return
 	}
-	e.run(call{
-		kernel: "embedding_forward", consts: choose("TABLE", table.DType),
-		params: embeddingParams{N: uint32(out.R), C4: c4, Vocab: uint32(table.R), TableLD4: vec4s(table.LD), OutLD4: vec4s(out.LD)},
-		binds:  []gpu.View{ids.View(), table.RawView(), out.View()},
-		groups: grid(ceilDiv(n, elementwiseWG)),
-		work:   e.moving(int64(n)*32, 0),
-	})
+	for _, r := range e.rowCuts(table, 1) {
+		part := block(table, r[0], r[1], 0, table.C)
+		e.run(call{
+			kernel: "embedding_forward", consts: choose("TABLE", table.DType),
+			params: embeddingParams{uint32(out.R), c4, uint32(r[0]), uint32(part.R), vec4s(table.LD), vec4s(out.LD)},
+			binds:  []gpu.View{ids.View(), part.RawView(), out.View()},
+			groups: grid(ceilDiv(n, elementwiseWG)),
+			work:   e.moving(int64(n)*32, 0),
+		})
+	}
 }
 
 // pieceTokens is how many tokens one invocation of embedding_backward adds up at
@@ -188,9 +191,15 @@ func (e *Engine) EmbeddingBackwardPart(out TaskGrads, lo int, dout Tensor, idx *
 		e.embeddingRuns(all, 0, dout, idx, [2]int{first, end}, 0, false)
 	}
 	for _, part := range e.bindable(out) {
-		sub := out.slice(part[0], part[1])
-		e.embeddingRuns(sub, lo, dout, idx, [2]int{idx.direct[part[0]], idx.direct[part[1]]}, part[0], true)
-		e.embeddingRuns(sub, lo, idx.partial, idx, [2]int{idx.long[part[0]], idx.long[part[1]]}, part[0], true)
+		objectives, cut := out.slice(part[0], part[1]), [][2]int{{0, out.R}}
+		if objectives.M == 1 {
+			cut = e.rowCuts(objectives.Objective(0), 1)
+		}
+		for _, r := range cut {
+			sub := objectives.rowRange(r[0], r[1])
+			e.embeddingRuns(sub, lo+r[0], dout, idx, [2]int{idx.direct[part[0]], idx.direct[part[1]]}, part[0], true)
+			e.embeddingRuns(sub, lo+r[0], idx.partial, idx, [2]int{idx.long[part[0]], idx.long[part[1]]}, part[0], true)
+		}
 	}
 }
 

@@ -40,15 +40,18 @@ func (e *Engine) NewGramAdamScratch(m, n int) GramScratch {
 // non-finite entries in its row and column only; the others' leave these values out. s is from NewGramAdamScratch.
 func (g *GramSum) AddAdam(rows TaskGrads, v Tensor, metric AdamMetric, s GramScratch) {
 	n := rows.R * rows.LD
-	if rows.R != 1 || v.R*v.LD != n || s.root.LD < n || len(metric.Mean) != rows.M || metric.Step < 1 {
+	if rows.R != 1 || v.R*v.LD != n || s.root.LD < min(n, g.e.BindingElements()) || len(metric.Mean) != rows.M || metric.Step < 1 {
 		panic(fmt.Sprintf("tensor: gram in Adam's metric: %d rows (%d,%d), v %v, %d means, step %d, scratch %v", rows.M, rows.R, rows.C,
 			v, len(metric.Mean), metric.Step, s.root))
 	}
 	e := g.e
-	root := Tensor{Buf: s.root.Buf, R: 1, C: rows.C, LD: rows.LD}
-	e.adamRoot(root, rows, v, metric)
-	p := e.gramPlan(rows)
-	g.addRows(p, e.gramRecord(rows, g.place(s), p, root))
+	for _, c := range e.flatCuts(n, blockUnit) {
+		part := rows.columns(c[0], c[1])
+		root := Tensor{Buf: s.root.Buf, R: 1, C: part.C, LD: part.LD}
+		e.adamRoot(root, part, span(v, c[0], c[1]), metric)
+		p := e.gramPlan(part)
+		g.addRows(p, e.gramRecord(part, g.place(s), p, root))
+	}
 }
 
 // adamRoot writes √D to root.

@@ -34,11 +34,15 @@ func (e *Engine) NewGramSums(bytes int64) GramSums {
 }
 
 // GramSumBytes is the memory that the Gram of m rows of n elements takes of a GramSums.
-func (e *Engine) GramSumBytes(m, n int) int64 {
-	p := e.gramPlan(lengths(m, n))
-	total, _ := p.total()
-	_, last := p.folded(e.slots(p, n))
-	return int64(alignUp(int(f32Bytes(total*last)), bindAlign))
+func (e *Engine) GramSumBytes(m, n int) (bytes int64) {
+	for _, c := range e.flatCuts(n, blockUnit) {
+		n := c[1] - c[0]
+		p := e.gramPlan(lengths(m, n))
+		total, _ := p.total()
+		_, last := p.folded(e.slots(p, n))
+		bytes += int64(alignUp(int(f32Bytes(total*last)), bindAlign))
+	}
+	return bytes
 }
 
 // Release frees the memory.
@@ -47,10 +51,15 @@ func (s GramSums) Release() { s.t.Buf.Release() }
 // NewGramSum begins a sum of Grams of m rows in to.
 func (e *Engine) NewGramSum(m int, to GramSums) *GramSum { return &GramSum{e: e, m: m, to: to} }
 
-// Add adds the Gram of rows, as Gram computes it. s is scratch for one Gram.
+// Add adds the Gram of rows, as Gram computes it. s is scratch for one Gram of such rows,
+// or of BindingElements values if they are longer.
 func (g *GramSum) Add(rows TaskGrads, s GramScratch) {
-	p := g.e.gramPlan(rows)
-	g.addRows(p, g.e.gramRecord(rows, g.place(s), p, Tensor{}))
+	rows = rows.vectors()
+	for _, c := range g.e.flatCuts(rows.LD, blockUnit) {
+		part := rows.columns(c[0], c[1])
+		p := g.e.gramPlan(part)
+		g.addRows(p, g.e.gramRecord(part, g.place(s), p, Tensor{}))
+	}
 }
 
 // addRows counts the sums of rows; the next part begins where it can be bound.

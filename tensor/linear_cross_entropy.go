@@ -34,7 +34,7 @@ type LinearCrossEntropy struct {
 // lowered so that a chunk's logits fit one binding and 128 MiB, and to a multiple
 // of 16 unless one chunk holds all.
 func (e *Engine) NewLinearCrossEntropy(n, vocab, chunk int) *LinearCrossEntropy {
-	limit := min(int64(logitBytes), e.Dev.Info().Limits.MaxStorageBufferBindingSize)
+	limit := min(int64(logitBytes), e.tune.limit)
 	rows := int(limit / (int64(vec4s(vocab)) * 16))
 	if chunk > 0 {
 		rows = min(rows, chunk)

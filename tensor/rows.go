@@ -18,14 +18,14 @@ type Part struct {
 }
 
 // PartRows is the granularity of parts: a column of logits that a multiple of them
-// comes before can be bound.
-const PartRows = blockUnit
+// comes before can be bound, and Factored takes a gradient in such pieces.
+const PartRows = FactoredRows
 
 // bindable cuts the objectives of r into ranges [first, end) small enough for
 // one storage binding. Rows that lie far apart, as in a bucket of the whole
 // model, exceed it together but not one by one.
 func (e *Engine) bindable(r TaskGrads) [][2]int {
-	limit := F32.Elements(e.Dev.Info().Limits.MaxStorageBufferBindingSize)
+	limit := F32.Elements(e.tune.limit)
 	fit := 1
 	if spare := limit - int64(r.R)*int64(r.LD); spare > 0 && r.Stride > 0 {
 		fit = int(min(spare/int64(r.Stride), int64(r.M))) + 1

@@ -20,7 +20,9 @@ type PendingSums struct {
 func (e *Engine) SumSquaresScratch(xs ...Tensor) Tensor {
 	total := 0
 	for _, x := range xs {
-		total += slotsOf(x.R*x.LD, e.stripOf(x.R*x.LD))
+		for _, c := range e.flatCuts(x.R*x.LD, blockUnit) {
+			total += slotsOf(c[1]-c[0], e.stripOf(c[1]-c[0]))
+		}
 	}
 	return e.New(gpu.RoleScratch, "sums of squares", 1, max(total, 1))
 }
@@ -32,16 +34,18 @@ func (e *Engine) SumSquares(scratch Tensor, xs ...Tensor) *PendingSums {
 	p := &PendingSums{}
 	at := 0
 	for _, x := range xs {
-		n := x.R * x.LD
-		slots := slotsOf(n, e.stripOf(n)) // a multiple of 64: every range starts at a multiple of 256 bytes
-		if at+slots > scratch.LD {
-			panic(fmt.Sprintf("tensor: sum squares: scratch %v is too small for %v", scratch, x))
+		for _, c := range e.flatCuts(x.R*x.LD, blockUnit) {
+			n := c[1] - c[0]
+			slots := slotsOf(n, e.stripOf(n)) // a multiple of 64: every range starts at a multiple of 256 bytes
+			if at+slots > scratch.LD {
+				panic(fmt.Sprintf("tensor: sum squares: scratch %v is too small for %v", scratch, x))
+			}
+			e.run(call{kernel: "sum_squares", params: sumSquaresParams{vec4s(n), uint32(slots)},
+				consts: map[string]string{"STRIP": strconv.Itoa(e.stripOf(n))},
+				binds:  []gpu.View{f32View(x, c[0], n), f32View(scratch, at, slots)},
+				groups: grid(slots / 64), work: e.moving(f32Bytes(n), int64(n)*2)})
+			at += slots
 		}
-		e.run(call{kernel: "sum_squares", params: sumSquaresParams{vec4s(n), uint32(slots)},
-			consts: map[string]string{"STRIP": strconv.Itoa(e.stripOf(n))},
-			binds:  []gpu.View{x.View(), f32View(scratch, at, slots)},
-			groups: grid(slots / 64), work: e.moving(f32Bytes(n), int64(n)*2)})
-		at += slots
 		p.ends = append(p.ends, at)
 	}
 	p.read = e.Dev.Read(f32View(scratch, 0, at))

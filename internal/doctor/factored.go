@@ -28,7 +28,7 @@ func factoredTest(e *Probe) error {
 	e.Upload(grad, g)
 	s := tensor.FactoredParams{LR: 1e-2, Beta2: 0.99, Eps: 1e-8, WeightDecay: 0.1, GradScale: 0.5}
 	for s.Step = 1; s.Step <= 2; s.Step++ {
-		e.Factored(w, rows, columns, grad, [2]uint32{1, 2}, s, scratch)
+		e.Factored(w, rows, columns, func(f func(int, tensor.Tensor)) { f(0, grad) }, [2]uint32{1, 2}, s, scratch)
 		ref.Factored(want[0], want[1], want[2], g, s.LR, s.Beta2, s.Eps, s.WeightDecay, s.Step, s.GradScale)
 	}
 	for i, x := range []tensor.Tensor{w, rows, columns} {

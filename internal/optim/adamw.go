@@ -155,29 +155,33 @@ func (o *AdamW) update(r run, p tensor.AdamWParams) {
 		e.AdamW(o.part(bucket.Weight, r), o.part(bucket.First, r), o.part(bucket.Second, r), o.part(bucket.Gradient, r), p)
 		return
 	}
-	o.apply(r.param, 0, o.store.Whole(bucket.Gradient, r.param), p)
+	o.apply(r.param, func(f func(int, tensor.Tensor)) { f(0, o.store.Whole(bucket.Gradient, r.param)) }, p)
 }
 
-// Apply records the update of the parameter p from element at on by its gradient there,
-// (1, n), as Step does with the learning rate lr and a gradient scaled by scale. at and
-// n are multiples of 64, or of tensor.PackedBlock in a store of packed states; a factored
-// update takes the whole parameter. Done ends the update.
-func (o *AdamW) Apply(p bucket.Place, at int, gradient tensor.Tensor, lr, scale float64) {
+// Apply records the update of the parameter p by its gradient, as Step does with the
+// learning rate lr and a gradient scaled by scale. Pieces begin and end at multiples of 64,
+// or of tensor.PackedBlock in a store of packed states; a factored update takes whole rows,
+// and all pieces three times. Done ends the update.
+func (o *AdamW) Apply(p bucket.Place, gradient bucket.Pieces, lr, scale float64) {
 	s := o.params(lr, scale)
 	if !p.Kind.Vector() {
 		s.WeightDecay = o.config.WeightDecay
 	}
-	o.apply(p.Name, at, gradient, s)
+	o.apply(p.Name, gradient, s)
 }
 
 // Done counts an update whose parameters were given to Apply.
 func (o *AdamW) Done() { o.steps++ }
 
-func (o *AdamW) apply(param string, at int, gradient tensor.Tensor, s tensor.AdamWParams) {
+func (o *AdamW) apply(param string, gradient bucket.Pieces, s tensor.AdamWParams) {
 	if o.config.Factored {
 		o.applyFactored(param, gradient, s)
 		return
 	}
+	gradient(func(at int, piece tensor.Tensor) { o.applyPiece(param, at, piece, s) })
+}
+
+func (o *AdamW) applyPiece(param string, at int, gradient tensor.Tensor, s tensor.AdamWParams) {
 	of := func(state bucket.State) tensor.Tensor {
 		t := o.store.Whole(state, param)
 		t.Offset, t.C, t.LD = t.Offset+t.DType.Bytes(int64(at)), gradient.C, gradient.C
@@ -191,12 +195,18 @@ func (o *AdamW) apply(param string, at int, gradient tensor.Tensor, s tensor.Ada
 	o.store.Engine.AdamWPacked(w, m, v, gradient, roundingKey(o.config.Seed, s.Step, param), at, s)
 }
 
-// applyFactored records Adafactor's update of one parameter from its whole gradient.
-func (o *AdamW) applyFactored(param string, gradient tensor.Tensor, s tensor.AdamWParams) {
+// applyFactored records Adafactor's update of one parameter.
+func (o *AdamW) applyFactored(param string, gradient bucket.Pieces, s tensor.AdamWParams) {
 	w := o.store.Weight(param)
-	gradient.R, gradient.C, gradient.LD = w.R, w.C, w.LD
+	pieces := func(f func(int, tensor.Tensor)) {
+		gradient(func(at int, g tensor.Tensor) {
+			lo := at / w.LD
+			g.R, g.C, g.LD = min(g.C/w.LD, w.R-lo), w.C, w.LD // without the padding after the last row
+			f(lo, g)
+		})
+	}
 	rows, columns := o.store.Factors(param)
-	o.store.Engine.Factored(w, rows, columns, gradient, roundingKey(o.config.Seed, s.Step, param),
+	o.store.Engine.Factored(w, rows, columns, pieces, roundingKey(o.config.Seed, s.Step, param),
 		tensor.FactoredParams{LR: s.LR, Beta2: s.Beta2, Eps: s.Eps, WeightDecay: s.WeightDecay, Step: s.Step, GradScale: s.GradScale}, o.scratch)
 }
 

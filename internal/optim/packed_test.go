@@ -188,7 +188,7 @@ func TestFactoredStep(t *testing.T) {
 				ref.Factored(x[0], x[1], x[2], g, 0.01, c.Beta2, c.Eps, decay, int64(k+1), 1)
 				if scope == bucket.Global && k == 2 {
 					place, _ := l.Place(p.Name)
-					o.Apply(place, 0, s.Whole(bucket.Gradient, p.Name), 0.01, 1)
+					o.Apply(place, func(f func(int, tensor.Tensor)) { f(0, s.Whole(bucket.Gradient, p.Name)) }, 0.01, 1)
 				}
 			}
 			if scope == bucket.Global && k == 2 {

@@ -184,7 +184,7 @@ func (r *Replica) ResolverOptions() bucket.Options {
 	}
 	opt := bucket.Options{Objectives: len(r.Langs), Solver: o, InFlight: set.Objective.InFlight, Tokens: set.Rows * set.SeqLen,
 		Static: o.MayBeStatic(), Halves: set.Objective.Noise.Halves, Ghost: r.ghost(), Late: r.late(), Update: updates,
-		Whole: o.Elementwise() || set.Optim.Factored}
+		Whole: o.Elementwise()}
 	if !r.ownRows {
 		opt.Reuse = r.Model.Reusable()
 	}

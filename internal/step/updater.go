@@ -7,7 +7,6 @@ import (
 	"concord/bucket"
 	"concord/gpu"
 	"concord/internal/optim"
-	"concord/tensor"
 )
 
 // updater is when the gradients of a step are applied.
@@ -112,8 +111,8 @@ func (u *inBackward) groupScale(norm2 float64, size int) float64 {
 }
 
 // Apply implements bucket.Updater.
-func (u *inBackward) Apply(p bucket.Place, at int, gradient tensor.Tensor) {
-	u.r.Adam.Apply(p, at, gradient, u.lr, u.scale)
+func (u *inBackward) Apply(p bucket.Place, gradient bucket.Pieces) {
+	u.r.Adam.Apply(p, gradient, u.lr, u.scale)
 }
 
 // Pieces in which states are read, and how much of them is on its way at a time: it
