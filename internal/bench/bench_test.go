@@ -259,6 +259,30 @@ func TestMooInBackward(t *testing.T) {
 	}
 }
 
+// The baseline of separate passes has the tokens of the others' steps, and says how.
+func TestMooPassesAccumulate(t *testing.T) {
+	device(t, gpu.Options{})
+	cfg := tiny(t, "batch.accumulate=2")
+	var said strings.Builder
+	o := MooOptions{StepOptions: StepOptions{Methods: []string{"mean"}, Steps: 1, Warmup: 1, Warn: &said}, Baseline: "pcgrad"}
+	v := separatePasses(cfg, o)
+	if v.cfg.Batch.Rows != 2*cfg.Batch.Rows || v.cfg.Batch.Accumulate != 1 || !strings.Contains(said.String(), fmt.Sprintf("one batch of %d rows", 2*cfg.Batch.Rows)) {
+		t.Errorf("%d rows × %d, said: %q", v.cfg.Batch.Rows, v.cfg.Batch.Accumulate, said.String())
+	}
+	runs, err := openRuns([]variant{methodVariant(cfg, "mean"), v}, &said)
+	for _, r := range runs {
+		defer r.close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range runs {
+		if err := r.step(false); err != nil || r.tokens != runs[0].tokens {
+			t.Errorf("%s: %d tokens a step, %s has %d (%v)", r.method, r.tokens, runs[0].method, runs[0].tokens, err)
+		}
+	}
+}
+
 // TestRacePrunes: candidates for the same work that are far behind are given up,
 // different things that are measured side by side are not.
 func TestRacePrunes(t *testing.T) {

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"io"
 
 	"concord/internal/config"
 	"concord/moo"
@@ -26,6 +27,9 @@ func Moo(cfg *config.Config, o MooOptions) (*StepResult, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	if o.Warn == nil {
+		o.Warn = io.Discard
+	}
 	c := *cfg
 	if o.Objectives > 0 {
 		if err := objectives(&c, o.Objectives); err != nil {
@@ -46,11 +50,22 @@ func Moo(cfg *config.Config, o MooOptions) (*StepResult, error) {
 		}
 		global := methodVariant(&c, o.Baseline)
 		global.name, global.cfg.Objective.Scope, global.ownRows = o.Baseline+", M full gradients", config.ScopeGlobal, true
-		passes := methodVariant(&c, "mean")
-		passes.name, passes.separate, passes.cfg.Batch.Accumulate = o.Baseline+", M passes", o.Baseline, 1
-		variants = append(variants, global, passes)
+		variants = append(variants, global, separatePasses(&c, o))
 	}
 	return compare(&c, variants, o.StepOptions)
+}
+
+// separatePasses is the baseline of M passes. It holds a whole step's graph, so that its
+// rows are all in one batch: the same tokens a step as the others', in more memory.
+func separatePasses(c *config.Config, o MooOptions) variant {
+	v := methodVariant(c, "mean")
+	v.name, v.separate = o.Baseline+", M passes", o.Baseline
+	if k := c.Batch.Accumulate; k > 1 {
+		v.cfg.Batch.Rows, v.cfg.Batch.Accumulate = c.Batch.Rows*k, 1
+		fmt.Fprintf(o.Warn, "concord: %q does not accumulate: its step is one batch of %d rows (batch.rows × batch.accumulate), in the memory that these take\n",
+			v.name, v.cfg.Batch.Rows)
+	}
+	return v
 }
 
 // objectives makes the run file train on m languages, evaluation left out, with

@@ -187,6 +187,7 @@ var splittings = map[string]splitting{
 	"llama-bpe": {words: split(tokenizer.PatternLlama3), ignoreMerges: true},
 	"smaug-bpe": {words: split(tokenizer.PatternLlama3)},
 	"qwen2":     {words: split(tokenizer.PatternQwen2), normalizer: object{"type": "NFC"}},
+	"qwen35":    {words: split(tokenizer.PatternQwen35), normalizer: object{"type": "NFC"}},
 	"smollm":    {words: object{"type": "Sequence", "pretokenizers": []object{{"type": "Digits", "individual_digits": true}, level(true)}}},
 	"gpt-2":     {words: level(true)},
 }

@@ -47,7 +47,8 @@ func encode(t *testing.T, tok *tokenizer.Tokenizer, text string) []uint32 {
 // splitting words that is known.
 func TestByteLevel(t *testing.T) {
 	texts := []string{"the cat sat on the mat, 12345 times", "the hat that the cat sat on", "naïve café 日本語 the\n\n  the"}
-	for pre, pattern := range map[string]string{"gpt-2": tokenizer.PatternGPT2, "llama-bpe": tokenizer.PatternLlama3, "qwen2": tokenizer.PatternQwen2} {
+	for pre, pattern := range map[string]string{"gpt-2": tokenizer.PatternGPT2, "llama-bpe": tokenizer.PatternLlama3, "qwen2": tokenizer.PatternQwen2,
+		"qwen35": tokenizer.PatternQwen35} {
 		want, err := tokenizer.Train(slices.Values(texts), tokenizer.TrainOptions{VocabSize: 275, Specials: []string{"<bos>", "<eos>"}, Pattern: pattern})
 		if err != nil {
 			t.Fatal(err)

@@ -134,8 +134,9 @@ func (x *folder) byteLevel() ([]KV, error) {
 	name := ""
 	for n, s := range splittings {
 		normalizer := steps(x.Normalizer, "normalizers")
+		plain := len(normalizer) == 0 && (n == "qwen2" || n == "qwen35") // llama.cpp does not normalise
 		if same(steps(x.Words, "pretokenizers"), steps(s.words, "pretokenizers")) && x.Model.IgnoreMerges == s.ignoreMerges &&
-			(same(normalizer, steps(s.normalizer, "normalizers")) || n == "qwen2" && len(normalizer) == 0) { // llama.cpp does not normalise
+			(plain || same(normalizer, steps(s.normalizer, "normalizers"))) {
 			name = n
 		}
 	}

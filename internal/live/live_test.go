@@ -243,6 +243,17 @@ func TestWeightsAndUnits(t *testing.T) {
 		t.Errorf("before the first step:\n%s", text)
 	}
 	s = sample(3, 9)
+	resumed := s.Header // with less memory: that of the steps before is not of this budget
+	resumed.Start, resumed.Budget = 9, 1<<19
+	s.Add(resumed)
+	if text := draw(s, 80, 24); strings.Contains(text, "memory") {
+		t.Errorf("memory of an earlier start:\n%s", text)
+	}
+	s.Add(report.Step{Step: 10, Steps: 100, MemoryBytes: 1 << 18, PeakBytes: 3 << 17})
+	if text := draw(s, 80, 24); !strings.Contains(text, "memory 256.0 KiB of 512.0 KiB (peak 384.0 KiB)") {
+		t.Errorf("after the first step of a resumed run:\n%s", text)
+	}
+	s = sample(3, 9)
 	s.Header.Device = strings.Repeat("a long name ", 9)
 	s.Add(report.Eval{Step: 9, Rows: []report.EvalRow{{Lang: "l0", Seen: true, BitsPerByte: 2, Examples: 3}}})
 	s.Last.Buckets = []report.Bucket{{Name: "layer 0", Norm: 1}}

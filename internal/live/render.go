@@ -287,9 +287,8 @@ func (s *State) device(w int) string {
 	if s.pace.Tokens > 0 {
 		text += report.Count(int64(s.pace.Tokens)) + " tok/s  "
 	}
-	if s.Last.Step > 0 {
-		text += fmt.Sprintf("memory %s of %s (peak %s)  ", report.Bytes(s.Last.MemoryBytes), report.Bytes(s.Header.Budget),
-			report.Bytes(s.Last.PeakBytes))
+	if m := s.memory; m.MemoryBytes > 0 && s.Header.Budget > 0 {
+		text += fmt.Sprintf("memory %s of %s (peak %s)  ", report.Bytes(m.MemoryBytes), report.Bytes(s.Header.Budget), report.Bytes(m.PeakBytes))
 	}
 	return fit(text+s.Header.Device+", "+s.Header.Backend, w)
 }

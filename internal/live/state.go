@@ -31,6 +31,7 @@ type State struct {
 	loss     map[string][]float64
 	evals    []int
 	latest   map[string]float64 // loss by language, of the last step that had it
+	memory   report.Step        // the last since Header: an earlier start may have had another device or budget
 	pace     report.Pace
 	cosines  report.Cosines
 	messages []message
@@ -58,7 +59,7 @@ const history = 4096
 func (s *State) Add(record any) {
 	switch r := record.(type) {
 	case report.Header:
-		s.Header, s.End, s.Gone, s.Paused = r, nil, false, false
+		s.Header, s.End, s.Gone, s.Paused, s.memory = r, nil, false, false, report.Step{}
 		s.pace.Start(r.Start)
 		for _, w := range r.Warnings {
 			s.Say("! " + strings.ReplaceAll(w, "\n", "; "))
@@ -129,7 +130,7 @@ func (s *State) step(r report.Step) {
 	}
 	s.pace.Add(r)
 	s.cosines.Add(r)
-	s.Last = r
+	s.Last, s.memory = r, r
 }
 
 func halve[T any](x []T) []T {

@@ -12,6 +12,7 @@ import (
 	"concord/internal/device"
 	"concord/internal/fault"
 	"concord/internal/report"
+	"concord/tensor"
 )
 
 // smaller is a change of a run that takes less memory for the same steps.
@@ -88,27 +89,35 @@ const fitShare = 0.95
 
 // fit is cfg with the settings that its steps need to fit the device, where memory.fit asks for it:
 // the first of smallerSteps that does, which is said on warn. The result has memory.fit
-// "off", so that a resume keeps the choice.
-func fit(cfg *config.Config, c *corpus, warn io.Writer) (*config.Config, error) {
+// "off", so that a resume keeps the choice. The device that was opened for it is the
+// caller's to use or close; nil where none was.
+func fit(cfg *config.Config, c *corpus, warn io.Writer) (*config.Config, *tensor.Engine, error) {
 	if cfg.Memory.Fit != config.FitAuto {
-		return cfg, nil
+		return cfg, nil, nil
 	}
-	card, err := cardOf(cfg)
+	e, err := device.Open(DeviceOptions(cfg.Device, warn))
 	if err != nil {
-		return nil, err
+		return nil, nil, located(cfg, err)
 	}
-	return fitOn(cfg, c, card, warn)
+	fitted, err := fitOn(cfg, c, cardOf(e), warn)
+	if err != nil {
+		e.Dev.Close()
+		return nil, nil, err
+	}
+	return fitted, e, nil
 }
 
-// cardOf is the device that the run would have.
-func cardOf(cfg *config.Config) (Card, error) {
-	e, err := device.Open(DeviceOptions(cfg.Device, io.Discard))
-	if err != nil {
-		return Card{}, located(cfg, err)
-	}
-	defer e.Dev.Close()
+// cardOf is the engine's device.
+func cardOf(e *tensor.Engine) Card {
 	i := e.Dev.Info()
-	return Card{Name: i.Name, Type: i.Type, Memory: e.Dev.Memory().Budget, Limits: i.Limits}, nil
+	return Card{Name: i.Name, Type: i.Type, Memory: e.Dev.Memory().Budget, Limits: i.Limits}
+}
+
+// closeDevice closes a device that may not have been opened.
+func closeDevice(e *tensor.Engine) {
+	if e != nil {
+		e.Dev.Close()
+	}
 }
 
 func fitOn(cfg *config.Config, c *corpus, card Card, warn io.Writer) (*config.Config, error) {

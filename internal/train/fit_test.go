@@ -3,6 +3,7 @@ package train
 import (
 	"bytes"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -78,6 +79,14 @@ func TestFitRun(t *testing.T) {
 	}
 	if !slices.Equal(values(t, fitted, bucket.Weight), values(t, told, bucket.Weight)) {
 		t.Error("other weights")
+	}
+	if _, e, err := fit(cfg, fitted.corpus, io.Discard); err != nil || e == nil { // the run goes on with the device that was asked
+		t.Errorf("no device, %v", err)
+	} else {
+		e.Dev.Close()
+	}
+	if _, e, err := fit(told.cfg, fitted.corpus, io.Discard); err != nil || e != nil {
+		t.Errorf("a device for a run that is not to be fitted, %v", err)
 	}
 }
 

@@ -106,14 +106,16 @@ func Run(ctx context.Context, cfg *config.Config, ui UI) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg, err = fit(cfg, c, ui.warn()); err != nil {
+	cfg, engine, err := fit(cfg, c, ui.warn())
+	if err != nil {
 		return nil, err
 	}
 	l, err := newLock(cfg, cfg.OutDir()) // before the first step: later edits of the files are noticed
 	if err != nil {
+		closeDevice(engine)
 		return nil, err
 	}
-	t, err := newTrainer(cfg, c, nil, ui.warn(), false)
+	t, err := trainerOn(engine, cfg, c, nil, ui.warn(), false)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,9 @@ package train
 import (
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"concord/internal/config"
 	"concord/internal/objective"
@@ -99,7 +101,7 @@ const (
 // warnings lists the unusual things about a run's data and steps, each with the line that
 // changes it.
 func (c *corpus) warnings(cfg *config.Config, data []report.Data) []string {
-	out := append(c.meetingWarning(cfg), c.turnWarning(cfg)...)
+	out := slices.Concat(c.meetingWarning(cfg), c.turnWarning(cfg), c.baseWarning(cfg))
 	for _, d := range data {
 		if !d.Seen {
 			continue
@@ -140,6 +142,18 @@ func (c *corpus) meetingWarning(cfg *config.Config) []string {
 	}
 	return []string{fmt.Sprintf("in %.0f%% of the steps all rows are of one language (%d a step, of %d languages): %s has "+
 		"nothing to resolve there and is the same as mean\nfix: %s", 100*(1-met.any), rows, len(met.rows), method, fix)}
+}
+
+// baseWarning says so where held-out figures are of a base that is rounded for the device, and
+// the model that is written, or used with the adapter, has the exact one.
+func (c *corpus) baseWarning(cfg *config.Config) []string {
+	switch t := cfg.Model.BaseType; {
+	case t == "", t == config.BaseGGUF, strings.EqualFold(string(t), string(c.model.DType)):
+		return nil
+	default:
+		return []string{fmt.Sprintf("held-out figures and answers are of the base in %s, as it is trained with; the model that is written keeps the "+
+			"exact base\nfix: none is needed; the written model is measured by concord eval %s --model RUN -o model.base_type=\"\"", t, filepath.Base(cfg.Path()))}
+	}
 }
 
 // actingMethod is the method, or the first override's, whose weights depend on more

@@ -116,6 +116,18 @@ func TestNothingIsHeldOut(t *testing.T) {
 	}
 }
 
+// Figures of a rounded base are said to be that, where rounding changes it.
+func TestFiguresOfARoundedBase(t *testing.T) {
+	for base, said := range map[string]bool{"int8": true, "nf4": true, "f16": true, "": false} {
+		for _, untrained := range []string{"adapter.kind=lora", `model.freeze=["*mlp*"]`} {
+			cfg := load(t, traintest.Run(t, nil), untrained, "model.base_type="+base)
+			if text := warned(t, cfg); strings.Contains(text, "of the base in "+base+",") != said {
+				t.Errorf("%s, base_type %q: %s", untrained, base, text)
+			}
+		}
+	}
+}
+
 func TestOtherWarnings(t *testing.T) {
 	text := warned(t, load(t, traintest.Run(t, nil), "schedule.steps=100"))
 	if !strings.Contains(text, "aa: every example is read ") || !strings.Contains(text, "fix: fewer steps") {

@@ -50,10 +50,11 @@ func openTrainer(cfg *config.Config, warn io.Writer, ownRows bool) (*Trainer, er
 	if err != nil {
 		return nil, err
 	}
-	if cfg, err = fit(cfg, c, warn); err != nil {
+	cfg, engine, err := fit(cfg, c, warn)
+	if err != nil {
 		return nil, err
 	}
-	t, err := newTrainer(cfg, c, nil, warn, ownRows)
+	t, err := trainerOn(engine, cfg, c, nil, warn, ownRows)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +73,13 @@ func newTrainer(cfg *config.Config, c *corpus, choices map[string]string, warn i
 }
 
 // trainerOn is newTrainer on an engine, nil for that of the adapter that cfg asks for.
-func trainerOn(e *tensor.Engine, cfg *config.Config, c *corpus, choices map[string]string, warn io.Writer, ownRows bool) (*Trainer, error) {
+// Where it fails the engine is closed.
+func trainerOn(e *tensor.Engine, cfg *config.Config, c *corpus, choices map[string]string, warn io.Writer, ownRows bool) (made *Trainer, err error) {
+	defer func() {
+		if err != nil {
+			closeDevice(e)
+		}
+	}()
 	if err := fitsModel(cfg, c.model); err != nil {
 		return nil, err
 	}
