@@ -5,7 +5,7 @@ RUN ?= examples/names8/run.toml
 # Extra flags of the demo, e.g. make demo FLAGS='-o schedule.steps=20'
 FLAGS ?=
 
-.PHONY: demo demo3 soak test race build driver check lint bench clean
+.PHONY: demo demo3 soak test race fuzz build driver check lint bench clean
 
 ## demo: fine-tune the shipped model in eight languages (at most 5 minutes on two CPU cores)
 demo: driver
@@ -26,6 +26,14 @@ test: driver
 ## race: all that has goroutines and needs no adapter, under the race detector, with fewer random runs
 race:
 	$(GO) test -race -short -timeout 20m ./transport ./internal/filelock ./internal/cluster/... ./moo/... ./internal/data
+
+# Seconds of each fuzz test.
+FUZZ ?= 20s
+
+## fuzz: every reader of files and messages, each for a while (seven minutes on a quiet machine)
+fuzz:
+	@grep -rn '^func Fuzz' --include='*_test.go' . | sed -E 's|^(.*)/[^/]*:[0-9]+:func (Fuzz[A-Za-z]*).*|\1 \2|' | sort | while read -r dir name; do \
+		$(GO) test $$dir -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZ) -parallel 2 || exit 1; done
 
 ## build: the one binary
 build:

@@ -117,7 +117,7 @@ func (c *Config) override(o string) error {
 			Fix: "edit the [[data.source]] tables of the run file"}
 	}
 	if strings.ContainsAny(value, "\n") {
-		return &Error{Where: where, Msg: "the value spans lines"}
+		return &Error{Where: where, Msg: "the value spans lines", Fix: "write it in one line, or in the run file"}
 	}
 	text := key + " = " + value
 	if kind := knownKeys()[key]; kind == reflect.String && !strings.HasPrefix(value, `"`) && !strings.HasPrefix(value, "'") {
@@ -128,7 +128,7 @@ func (c *Config) override(o string) error {
 	}
 	md, err := toml.Decode(text, c)
 	if err != nil {
-		return &Error{Where: where, Msg: typeMessage(err)}
+		return &Error{Where: where, Msg: typeMessage(err, key), Fix: exampleOf(key)}
 	}
 	if err := unknownKeys("-o", map[string]int{}, md); err != nil {
 		var e *Error
@@ -246,18 +246,24 @@ func decodeError(path string, places map[string]int, err error) error {
 			}
 		}
 	}
-	return &Error{Where: where, Msg: typeMessage(err)}
+	return &Error{Where: where, Msg: typeMessage(err, key), Fix: exampleOf(key)}
 }
 
-// typeMessage says a type mismatch in the user's words.
-func typeMessage(err error) string {
+// exampleOf is a line of the run file that sets the key; "" for an unknown one.
+func exampleOf(key string) string {
+	for _, k := range Keys() {
+		if key != "" && k.Name == stripIndex(key) {
+			return fmt.Sprintf("%s  # in %s", k.Example, k.Section())
+		}
+	}
+	return ""
+}
+
+// typeMessage says a type mismatch of the key in the user's words.
+func typeMessage(err error, key string) string {
 	msg := strings.TrimPrefix(err.Error(), "toml: ")
 	if i := strings.Index(msg, "incompatible types: "); i >= 0 {
 		rest := msg[i+len("incompatible types: "):]
-		var key string
-		if j := strings.Index(msg, "(last key "); j >= 0 {
-			fmt.Sscanf(msg[j:], "(last key %q)", &key)
-		}
 		r := strings.NewReplacer("TOML value has type ", "the value is a ", "destination has type ", "this key takes a ", "float64", "float",
 			"uint64", "non-negative integer", "; ", ", ")
 		return fmt.Sprintf("wrong type for %q: %s", key, r.Replace(rest))

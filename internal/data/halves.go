@@ -46,7 +46,7 @@ func Divide(src Source, train, valid, test io.Writer) (*Halves, error) {
 	trained := map[fingerprint]bool{}
 	err = src.each(func(d document, _ bool) error {
 		if i >= len(side) {
-			return errors.New("data: the files changed while they were read")
+			return errors.New("data: the files changed while they were read: start again once they are whole")
 		}
 		to := side[i]
 		if to == 'h' {

@@ -263,6 +263,16 @@ func repeated(all []fingerprint) (n int) {
 
 // emptyError explains why a source left nothing.
 func emptyError(s *Source, paths []string, n Stats) error {
-	return fmt.Errorf("data: source %s: no example left of %s: %d documents, %d too long (max_len), %d empty, %d without a target",
-		s.name(), strings.Join(paths, ", "), n.Docs, n.TooLong, n.Empty, n.FullyMasked)
+	fix := "files with documents; concord data peek FILE shows how a file is read"
+	switch most := max(n.TooLong, n.Empty, n.FullyMasked); {
+	case most == 0:
+	case most == n.TooLong:
+		fix = `a larger seq_len in [batch], or overlong = "truncate" in [data]`
+	case most == n.Empty:
+		fix = "documents with text, and with an answer where they have a question; concord data peek FILE shows how they are read"
+	default:
+		fix = `train_on = "all" in this [[data.source]], if its prompts are to be learnt; or conversations with answers of the assistant`
+	}
+	return fmt.Errorf("data: source %s: no example left of %s: %d documents, %d too long (max_len), %d empty, %d without a target\n  fix: %s",
+		s.name(), strings.Join(paths, ", "), n.Docs, n.TooLong, n.Empty, n.FullyMasked, fix)
 }

@@ -211,9 +211,10 @@ func TestSourceErrors(t *testing.T) {
 		{"overlong", "overlong", Source{Lang: "l", Paths: []string{path}, Train: true}, Options{Overlong: "cut"}},
 		{"max_len", "negative", Source{Lang: "l", Paths: []string{path}, Train: true}, Options{MaxLen: -1}},
 		{"missing file", "no such file", Source{Lang: "l", Paths: []string{path + ".not.jsonl"}, Train: true}, Options{}},
-		{"nothing left", "1 too long", Source{Lang: "l", Paths: []string{path}, Train: true}, Options{MaxLen: 2, Overlong: "drop"}},
+		{"nothing left", "fix: a larger seq_len", Source{Lang: "l", Paths: []string{path}, Train: true}, Options{MaxLen: 2, Overlong: "drop"}},
 		{"nothing to measure", "1 too long", Source{Lang: "l", Heldout: []string{path}}, Options{MaxLen: 2, Overlong: "drop"}},
-		{"empty file", "0 documents", Source{Lang: "l", Paths: []string{write(t, "e.txt", "\n \n")}, Train: true}, Options{}},
+		{"empty answers", "1 empty, 0 without a target\n  fix: documents with text, and with an answer", Source{Lang: "l", Paths: []string{write(t, "b.jsonl", `{"prompt":"a","completion":" "}`)}, Train: true}, Options{}},
+		{"empty file", "fix: files with documents", Source{Lang: "l", Paths: []string{write(t, "e.txt", "\n \n")}, Train: true}, Options{}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -28,7 +28,7 @@ func parseMessages(key string, raw json.RawMessage, names map[string]string) ([]
 		return nil, fmt.Errorf(`%q is not a list of {"role": "…", "content": "…"}, but %.40s`, key, raw)
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("%q is an empty list", key)
+		return nil, fmt.Errorf("%q is an empty list: leave such documents out", key)
 	}
 	out := make([]chat.Message, len(list))
 	for i, m := range list {

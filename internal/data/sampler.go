@@ -64,7 +64,7 @@ func NewSampler(sets []*Set, o SamplerOptions) (*Sampler, error) {
 		s.streams = append(s.streams, &stream{lang: set.Lang, seed: o.Seed, examples: set.Train, keys: set.Keys, epoch: -1})
 	}
 	if len(s.streams) == 0 {
-		return nil, errors.New("data: no language has an example to train on")
+		return nil, errors.New("data: no language has an example to train on: give a [[data.source]] a path, and train = true")
 	}
 	if o.Aligned {
 		return s, s.align()

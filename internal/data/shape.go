@@ -83,7 +83,7 @@ func (r *recogniser) document(f fields) (d document, ok bool, err error) {
 		return d, false, err
 	}
 	if len(own) == 0 && len(f) > 0 {
-		return d, false, fmt.Errorf("nothing but null in the columns %s", quoted(slices.Sorted(maps.Keys(f))))
+		return d, false, fmt.Errorf("nothing but null in the columns %s: give it a value, or leave the document out", quoted(slices.Sorted(maps.Keys(f))))
 	}
 	s, err := r.shapeOf(own)
 	if err != nil {
@@ -290,11 +290,11 @@ func history(f fields) ([]chat.Message, error) {
 func stringOf(f map[string]json.RawMessage, key string) (string, error) {
 	raw, ok := f[key]
 	if !ok {
-		return "", fmt.Errorf("no %q", key)
+		return "", fmt.Errorf("no %q, which other documents have: add it, or leave the document out", key)
 	}
 	var s *string
 	if err := json.Unmarshal(raw, &s); err != nil || s == nil {
-		return "", fmt.Errorf("%q is not a string but %.40s", key, raw)
+		return "", fmt.Errorf("%q is not a string but %.40s: put it in quotes, or leave the document out", key, raw)
 	}
 	// encoding/json replaces half a surrogate pair by U+FFFD without a word.
 	if strings.ContainsRune(*s, utf8.RuneError) && !bytes.ContainsRune(raw, utf8.RuneError) &&

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"concord/internal/chat"
 )
 
 // Every form that people bring is read, whatever stands beside it.
@@ -148,12 +150,16 @@ func FuzzDocument(f *testing.F) {
 		f.Add([]byte(s), true)
 	}
 	tok := withBOS(f)
+	chatml, err := chat.Builtin("chatml")
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, raw []byte, mapped bool) {
 		src := Source{Lang: "l", Paths: []string{write(t, "a.jsonl", string(raw))}, Train: true}
 		if mapped {
 			src.Columns, src.Roles = map[string]string{"messages": "conversations"}, map[string]string{"user": "x"}
 		}
-		set, err := Load(src, tok, Options{MaxLen: 20})
+		set, err := Load(src, tok, Options{MaxLen: 20, Template: chatml})
 		var e *Error
 		switch {
 		case err == nil && set.Train.Len() == 0:

@@ -45,7 +45,7 @@ func Open(dir string) (model.Config, *tokenizer.Tokenizer, error) {
 	}
 	if tok.VocabSize() > mc.Vocab {
 		return mc, nil, fault.Data(fmt.Errorf("%s: the tokenizer has ids up to %d, the embedding only %d rows (vocab_size in config.json): "+
-			"they do not belong together", dir, tok.VocabSize()-1, mc.Vocab))
+			"they do not belong together\n  fix: take both files from one model's folder", dir, tok.VocabSize()-1, mc.Vocab))
 	}
 	return mc, tok, nil
 }
@@ -53,6 +53,9 @@ func Open(dir string) (model.Config, *tokenizer.Tokenizer, error) {
 // Tokenizer reads the tokenizer in the folder dir.
 func Tokenizer(dir string) (*tokenizer.Tokenizer, error) {
 	tok, err := tokenizer.Load(filepath.Join(dir, tokenizerFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w\n  fix: a damaged file: fetch the model's folder again; what is not implemented: another model, docs/models.md lists those that are read", err)
+	}
 	return tok, fault.Data(err)
 }
 

@@ -31,6 +31,12 @@ func TestOpen(t *testing.T) {
 	if _, _, err := Open(dir); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "do not belong together") {
 		t.Errorf("a tokenizer of another model: %v", err)
 	}
+	if err := os.WriteFile(filepath.Join(dir, "tokenizer.json"), []byte(`{"model": {"type": "Unigram"}}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Open(dir); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "only BPE, that of Llama") || !strings.Contains(err.Error(), "\n  fix: ") {
+		t.Errorf("a tokenizer of another kind: %v", err)
+	}
 }
 
 func TestWithToken(t *testing.T) {

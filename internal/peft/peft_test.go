@@ -123,6 +123,7 @@ func FuzzConfig(f *testing.F) {
 		}
 	}
 	f.Add(text)
+	f.Add([]byte(`{"peft_type": "LORA", "r": 1e9, "lora_alpha": -1, "target_modules": {"a": 1}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c, _, err := parse(text)
 		if err == nil && (c.Rank < 1 || c.Rank > MaxRank || !(c.Alpha > 0) || !json.Valid(text)) {
