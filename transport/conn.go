@@ -177,10 +177,8 @@ func (c *Conn) serveFetch(s stream, request json.RawMessage) error {
 
 // ready waits for the upload limit and renews the write deadline.
 func (c *Conn) ready(s stream, n int) error {
-	if l := c.e.limit.Load(); l != nil {
-		if err := l.WaitN(c.s.Context(), n); err != nil {
-			return err
-		}
+	if err := c.e.throttle(c.s.Context(), n); err != nil {
+		return err
 	}
 	return s.SetWriteDeadline(time.Now().Add(c.e.opt.Stall))
 }

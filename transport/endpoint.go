@@ -2,12 +2,10 @@ package transport
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -83,9 +81,11 @@ type Endpoint struct {
 	refusals rate.Sometimes
 	missed   atomic.Int64 // refusals that were not told
 
-	mu    sync.Mutex
-	conns map[*Conn]struct{}
-	stats Stats
+	mu          sync.Mutex
+	conns       map[*Conn]struct{}
+	stats       Stats
+	relay       carrier // nil: UseRelay was not called yet
+	relaySocket *relaySocket
 }
 
 // Stats count the bytes of transfers since the Endpoint was opened.
@@ -120,7 +120,7 @@ func Open(conn net.PacketConn, o Options) (*Endpoint, error) {
 		return nil, fmt.Errorf("transport: listen on %s: %w", conn.LocalAddr(), err)
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
-	e.wg.Go(e.accept)
+	e.wg.Go(func() { e.accept(e.net) })
 	return e, nil
 }
 
@@ -178,15 +178,21 @@ func (e *Endpoint) Close() error {
 	for c := range e.conns {
 		c.s.Close(codeClosing, "closing")
 	}
+	relay := e.relay
 	e.mu.Unlock()
-	err := e.net.Close()
+	var err error
+	if relay != nil {
+		err = relay.Close()
+		e.relaySocket.Close()
+	}
+	err = errors.Join(err, e.net.Close())
 	e.wg.Wait()
 	return errors.Join(err, e.conn.Close())
 }
 
-func (e *Endpoint) accept() {
+func (e *Endpoint) accept(from carrier) {
 	for {
-		q, err := e.net.Accept(e.ctx)
+		q, err := from.Accept(e.ctx)
 		if err != nil {
 			return
 		}
@@ -264,77 +270,4 @@ func (e *Endpoint) welcome(q session, s stream, claims Claims) (*Conn, any, erro
 	c.sending <- struct{}{}
 	reply, err := c.handler.Connected(c, h.Body)
 	return c, reply, err
-}
-
-// Dial connects to a machine of the run and greets its service. Until the answer
-// is there the peer has proved itself but may still refuse; reply, which may be
-// nil, takes the reply. h serves the streams that the peer opens on this connection.
-func (e *Endpoint) Dial(ctx context.Context, addr, service string, body, reply any, h Handler) (*Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	q, err := connect(ctx, e.net, addr, e.clientTLS())
-	if err != nil {
-		return nil, fmt.Errorf("transport: dial %s: %w", addr, proofOf(err))
-	}
-	c, err := e.introduce(ctx, q, service, body, reply, h)
-	if err != nil {
-		q.Close(codeRefused, "")
-		return nil, fmt.Errorf("transport: dial %s: %w", addr, proofOf(err))
-	}
-	e.wg.Go(c.serve)
-	return c, nil
-}
-
-// connect opens a session, and tries again where the machine is busy with others.
-func connect(ctx context.Context, over carrier, addr string, c *tls.Config) (session, error) {
-	for {
-		q, err := over.Dial(ctx, addr, c)
-		if !errors.Is(err, errBusy) {
-			return q, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, err
-		case <-time.After(busyPause + rand.N(busyPause)):
-		}
-	}
-}
-
-// busyPause is how long, and up to twice, a machine waits that was told that another one
-// is busy.
-const busyPause = 100 * time.Millisecond
-
-func (e *Endpoint) introduce(ctx context.Context, q session, service string, body, reply any, h Handler) (*Conn, error) {
-	claims, err := peerClaims(q.TLS())
-	if err != nil {
-		return nil, err
-	}
-	s, err := q.OpenStream(ctx)
-	if err != nil {
-		return nil, err
-	}
-	s.Prioritize(0)
-	raw, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	if err := writeMessage(s, Pack(msgHello, hello{Service: service, Wire: wireVersion, Body: raw})); err != nil {
-		return nil, err
-	}
-	s.SetReadDeadline(time.Now().Add(5 * time.Second))
-	m, err := readMessage(s, MaxMessage)
-	if err != nil {
-		return nil, err
-	}
-	if m.Type != msgHelloOK {
-		var why refusal
-		m.Unpack(&why)
-		return nil, fmt.Errorf("%w: %s", ErrRefused, why.Reason)
-	}
-	if reply != nil {
-		if err := m.Unpack(reply); err != nil {
-			return nil, err
-		}
-	}
-	return e.newConn(q, s, claims, h), nil
 }

@@ -43,11 +43,33 @@ func (p *Peer) Conns() []*Conn {
 	return slices.DeleteFunc(slices.Clone(p.conns), func(c *Conn) bool { return c.Context().Err() != nil })
 }
 
-// Transfer sends t over the least loaded connection.
+// Direct says that a connection is there that does not go through a relay.
+func (p *Peer) Direct() bool { return slices.ContainsFunc(p.Conns(), direct) }
+
+func direct(c *Conn) bool { return !c.Relayed() }
+
+// Prune closes the connections through a relay that carry nothing, where a direct one is
+// there.
+func (p *Peer) Prune() {
+	if !p.Direct() {
+		return
+	}
+	for _, c := range p.Conns() {
+		if c.Relayed() && c.load.bytes.Load() == 0 {
+			c.Close("the two reach each other directly now")
+		}
+	}
+}
+
+// Transfer sends t over the least loaded connection, through a relay only where there is no
+// other.
 func (p *Peer) Transfer(ctx context.Context, t Outgoing) error {
 	conns := p.Conns()
 	if len(conns) == 0 {
 		return ErrClosed
+	}
+	if slices.ContainsFunc(conns, direct) {
+		conns = slices.DeleteFunc(conns, (*Conn).Relayed)
 	}
 	c := slices.MinFunc(conns, func(a, b *Conn) int { return cmp.Compare(a.load.bytes.Load(), b.load.bytes.Load()) })
 	n := int64(len(t.Data) + len(t.Metadata))

@@ -26,6 +26,7 @@ func quicConfig(wan bool) *quic.Config {
 		InitialStreamReceiveWindow: 2 << 20, MaxStreamReceiveWindow: 32 << 20,
 		InitialConnectionReceiveWindow: strangerWindow, MaxConnectionReceiveWindow: 64 << 20,
 		MaxIncomingStreams: 256, MaxIncomingUniStreams: -1,
+		EnableDatagrams: true, // for connections to a relay
 	}
 	if wan {
 		c.MaxIdleTimeout, c.KeepAlivePeriod = 20*time.Second, 7*time.Second
@@ -38,24 +39,39 @@ type quicCarrier struct {
 	tr        *quic.Transport
 	ln        *quic.Listener // nil: it dials only
 	config    *quic.Config
+	resolve   func(addr string) (net.Addr, error)
 	strangers strangers
 }
 
 // dialQUIC dials from conn, which the caller closes.
 func dialQUIC(conn net.PacketConn, wan bool) *quicCarrier {
-	return &quicCarrier{tr: &quic.Transport{Conn: conn}, config: quicConfig(wan)}
+	return &quicCarrier{tr: &quic.Transport{Conn: conn}, config: quicConfig(wan), resolve: resolveUDP}
 }
+
+func resolveUDP(addr string) (net.Addr, error) { return net.ResolveUDPAddr("udp", addr) }
 
 // listenQUIC listens on conn, and dials from it.
 func listenQUIC(conn net.PacketConn, c *tls.Config, resetKey [32]byte, wan bool) (*quicCarrier, error) {
 	q := dialQUIC(conn, wan)
+	return q, q.listen(c, resetKey)
+}
+
+// listenRelayed listens on a socket whose packets go through a relay, and dials from it.
+func listenRelayed(conn net.PacketConn, c *tls.Config, resetKey [32]byte, wan bool) (*quicCarrier, error) {
+	q := dialQUIC(conn, wan)
+	q.resolve = parseRelayAddr
+	q.config.InitialPacketSize, q.config.DisablePathMTUDiscovery = relayPacket, true
+	return q, q.listen(c, resetKey)
+}
+
+func (q *quicCarrier) listen(c *tls.Config, resetKey [32]byte) error {
 	handshakes := rate.NewLimiter(50, 100)
 	q.tr.StatelessResetKey = (*quic.StatelessResetKey)(&resetKey)
 	q.tr.VerifySourceAddress = func(net.Addr) bool { return !handshakes.Allow() || q.strangers.crowded() }
 	q.tr.ConnContext = q.admit
 	var err error
 	q.ln, err = q.tr.Listen(c, q.config)
-	return q, err
+	return err
 }
 
 // releaseKey is the key in a session's context of the function that ends its being
@@ -77,7 +93,7 @@ var errBusy = errors.New("too many machines connect at once")
 
 // Dial implements carrier.
 func (q *quicCarrier) Dial(ctx context.Context, addr string, c *tls.Config) (session, error) {
-	to, err := net.ResolveUDPAddr("udp", addr)
+	to, err := q.resolve(addr)
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +155,12 @@ func (s quicSession) AcceptStream(ctx context.Context) (stream, error) {
 		return nil, err
 	}
 	return quicStream{st}, nil
+}
+
+func (s quicSession) SendDatagram(b []byte) error { return s.conn.SendDatagram(b) }
+
+func (s quicSession) ReceiveDatagram(ctx context.Context) ([]byte, error) {
+	return s.conn.ReceiveDatagram(ctx)
 }
 
 func (s quicSession) Context() context.Context { return s.conn.Context() }

@@ -30,6 +30,11 @@ type carrier interface {
 type session interface {
 	OpenStream(ctx context.Context) (stream, error)
 	AcceptStream(ctx context.Context) (stream, error)
+	// SendDatagram sends a message that may be lost. It waits while many are on their way;
+	// one that is too large for a packet is an error.
+	SendDatagram(b []byte) error
+	// ReceiveDatagram returns the next; the bytes are the caller's.
+	ReceiveDatagram(ctx context.Context) ([]byte, error)
 	// Context ends with the session.
 	Context() context.Context
 	// Err is why a session that has ended did so, as the user should read it: ErrClosed.

@@ -10,6 +10,7 @@ import (
 
 	"concord/internal/cluster"
 	"concord/internal/cluster/coordinator"
+	"concord/internal/cluster/protocol"
 	"concord/internal/report"
 	"concord/internal/rundir"
 	"concord/internal/train"
@@ -77,6 +78,9 @@ func printStatus(out io.Writer, s coordinator.Status, now time.Time, going bool)
 		if m.Addr == "" {
 			name += " (cannot be dialled)"
 		}
+		if m.Relayed {
+			name += " (dials others, or is relayed to)"
+		}
 		if m.Punched {
 			name += " (behind a NAT, punched)"
 		}
@@ -88,8 +92,36 @@ func printStatus(out io.Writer, s coordinator.Status, now time.Time, going bool)
 			report.Bytes(m.Sent), report.Bytes(m.Received), 1000*m.RTT, 100*m.Lost, m.Waited, m.WaitedOn)
 	}
 	w.Flush()
+	printPairs(out, s.Pairs)
 	for _, e := range s.Evicted {
 		fmt.Fprintf(out, "out: worker %d, %s, at %s: %s\n", e.Worker, e.Name, e.Time.Format(time.DateTime), e.Reason)
+	}
+}
+
+// mostPairs is how many pairs of one path are named one by one.
+const mostPairs = 12
+
+// printPairs shows how the machines reach each other, a line a path.
+func printPairs(out io.Writer, pairs []coordinator.PairStatus) {
+	for _, path := range []protocol.Path{protocol.PathDirect, protocol.PathPunched, protocol.PathRelayed} {
+		var names []string
+		var relayed int64
+		for _, p := range pairs {
+			if p.Path == path {
+				names, relayed = append(names, fmt.Sprintf("%d–%d", p.Workers[0], p.Workers[1])), relayed+p.Relayed
+			}
+		}
+		if len(names) == 0 {
+			continue
+		}
+		text := strings.Join(names[:min(len(names), mostPairs)], ", ")
+		if len(names) > mostPairs {
+			text += fmt.Sprintf(" and %d more (--json)", len(names)-mostPairs)
+		}
+		if path == protocol.PathRelayed {
+			text += fmt.Sprintf(" (%s over machine 1 so far)", report.Bytes(relayed))
+		}
+		fmt.Fprintf(out, "%s: %s\n", path, text)
 	}
 }
 

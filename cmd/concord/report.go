@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"concord/internal/cluster"
 	"concord/internal/htmlreport"
 	"concord/internal/report"
 	"concord/internal/rundir"
@@ -35,12 +36,33 @@ type written struct {
 	Warnings []string `json:"warnings"`
 }
 
+// pairsOf is how the machines of a run reach each other, by its last status.
+func pairsOf(dir string) (out []htmlreport.Pair) {
+	s, err := cluster.ReadStatus(rundir.Cluster(dir))
+	if err != nil {
+		return nil
+	}
+	names := map[uint32]string{}
+	for _, m := range s.Members {
+		names[m.Worker] = m.Name
+	}
+	for _, p := range s.Pairs {
+		a, b := p.Workers[0], p.Workers[1]
+		out = append(out, htmlreport.Pair{Machines: fmt.Sprintf("%d %s – %d %s", a, names[a], b, names[b]), Path: string(p.Path),
+			Relayed: p.Relayed})
+	}
+	return out
+}
+
 func (c *reportCmd) Run() error {
 	run, err := htmlreport.Load(c.Folder)
 	if err != nil {
 		return train.DataError(err)
 	}
 	f := htmlreport.Derive(run)
+	if f.Machines != nil {
+		f.Machines.Pairs = pairsOf(c.Folder)
+	}
 	page, err := f.HTML()
 	if err != nil {
 		return err

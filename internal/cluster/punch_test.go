@@ -7,27 +7,34 @@ import (
 	"testing"
 	"time"
 
+	"concord/internal/cluster/coordinator"
+	"concord/internal/cluster/protocol"
 	"concord/internal/simrouter"
 )
 
 // Workers behind NATs of their own: where the coordinator finds that hole punching works
-// they own buckets and reach each other directly, where it does not they compute; the run
-// has the bits of one machine either way.
+// they own buckets and reach each other directly, where it does not they own them over the
+// relay, or compute alone without one; the run has the bits of one machine in every case.
 func TestWorkersBehindNATs(t *testing.T) {
 	const steps = 40
 	one := reference(t, steps)
 	for name, c := range map[string]struct {
-		nat    simrouter.NAT
+		nats   [2]simrouter.NAT
+		relay  bool
 		owners int
+		path   protocol.Path // between the two
 	}{
-		"cone":       {simrouter.Cone, 3},
-		"restricted": {simrouter.Restricted, 3},
-		"symmetric":  {simrouter.Symmetric, 1},
+		"cone":                     {nats: both(simrouter.Cone), relay: true, owners: 3, path: protocol.PathDirect},
+		"restricted":               {nats: both(simrouter.Restricted), relay: true, owners: 3, path: protocol.PathPunched},
+		"symmetric and relayed":    {nats: both(simrouter.Symmetric), relay: true, owners: 3, path: protocol.PathRelayed},
+		"symmetric":                {nats: both(simrouter.Symmetric), owners: 1},
+		"symmetric and cone":       {nats: [2]simrouter.NAT{simrouter.Symmetric, simrouter.Cone}, relay: true, owners: 3, path: protocol.PathDirect},
+		"symmetric and restricted": {nats: [2]simrouter.NAT{simrouter.Restricted, simrouter.Symmetric}, relay: true, owners: 3, path: protocol.PathRelayed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			line := simrouter.Line{Rate: 125e6, Delay: 10 * time.Millisecond}
 			simulate(t, 1, steps, line, func(w *world, r *simrouter.Router) {
-				w.min = 3
+				w.min, w.relay = 3, c.relay
 				var port atomic.Int32
 				w.socket = func() (net.PacketConn, error) {
 					return r.ListenAt(&net.UDPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 50000 + int(port.Add(1))}, line), nil
@@ -36,7 +43,7 @@ func TestWorkersBehindNATs(t *testing.T) {
 				w.listen = func(id int) net.PacketConn {
 					conn := listen(id)
 					if id > 1 {
-						r.Behind(conn.LocalAddr(), c.nat)
+						r.Behind(conn.LocalAddr(), c.nats[id-2])
 					}
 					return conn
 				}
@@ -52,9 +59,12 @@ func TestWorkersBehindNATs(t *testing.T) {
 				}
 				w.mu.Lock()
 				for _, m := range w.status.Members {
-					if want := m.Worker > 1 && c.nat == simrouter.Restricted; m.Punched != want {
+					if want := m.Worker > 1 && c.nats[m.Worker-2] == simrouter.Restricted; m.Punched != want {
 						t.Errorf("worker %d punched: %v, should be %v", m.Worker, m.Punched, want)
 					}
+				}
+				if got := pathOf(w.status, 2, 3); got != c.path {
+					t.Errorf("the two reach each other %q, should be %q: %+v", got, c.path, w.status.Pairs)
 				}
 				w.mu.Unlock()
 				w.wait(all...)
@@ -66,4 +76,16 @@ func TestWorkersBehindNATs(t *testing.T) {
 			})
 		})
 	}
+}
+
+func both(n simrouter.NAT) [2]simrouter.NAT { return [2]simrouter.NAT{n, n} }
+
+// pathOf is how two workers reach each other.
+func pathOf(s coordinator.Status, a, b uint32) protocol.Path {
+	for _, p := range s.Pairs {
+		if p.Workers == [2]uint32{a, b} {
+			return p.Path
+		}
+	}
+	return ""
 }

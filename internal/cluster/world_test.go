@@ -41,6 +41,7 @@ type world struct {
 	codec            transport.Codec
 	min              int
 	deadline         bool
+	relay            bool
 	socket           func() (net.PacketConn, error) // to probe from; nil: as it is usual
 	simulated        bool                           // in virtual time: no real sockets
 	inexact          bool                           // rows are not rounded: their sums depend on the split, as on a GPU
@@ -219,7 +220,7 @@ func (f flipping) Deliver(c *transport.Conn, h transport.Header, meta, payload [
 func (w *world) coordinate(n *node, identity *transport.Identity) *coordinator.Coordinator {
 	o := coordinator.Options{Store: w.store, Local: 1, Port: n.conn.LocalAddr().(*net.UDPAddr).Port, Groups: w.groups, Work: w.work,
 		Codec:  w.codec,
-		SeqLen: 8, Workers: w.min, Log: logTo(w.log), HeartbeatTimeout: 2 * time.Second, NoDeadline: !w.deadline, StateTimeout: w.stateTimeout, Parameters: w.params,
+		SeqLen: 8, Workers: w.min, Log: logTo(w.log), HeartbeatTimeout: 2 * time.Second, NoDeadline: !w.deadline, StateTimeout: w.stateTimeout, Parameters: w.params, Relay: w.relay,
 		Gather: w.gather, Regather: w.regather, CheckEvery: w.check, Probe: coordinator.ProbeFrom(identity, nil), Changed: func(s coordinator.Status,
 			_ bool) {
 			w.mu.Lock()

@@ -340,6 +340,8 @@ type Cluster struct {
 	Silence Seconds `toml:"silence" range:"1,3600" eg:"3.0"`
 	// Most bytes a second that a machine sends; "": no limit.
 	UploadLimit Size `toml:"upload_limit" eg:"2MB"`
+	// Machines of which neither can dial the other reach each other over machine 1, encrypted between the two.
+	Relay bool `toml:"relay" eg:"false"`
 	// Links over the internet: more patience with outages.
 	WAN bool `toml:"wan" eg:"true"`
 	// Hours that the join line is valid.
@@ -396,7 +398,7 @@ func Default() *Config {
 		Memory:     Memory{Fit: FitOff},
 		Device:     Device{Autotune: true, ReadTimeout: 120},
 		Cluster: Cluster{Workers: 1, Resolve: ResolveExact, Sync: SyncGradients, OuterLR: 0.7, OuterMoment: 0.5, Shares: SharesSpeed,
-			Deadline:   true,
+			Deadline: true, Relay: true,
 			CheckEvery: 100, Silence: 3, JoinHours: 24},
 	}
 }

@@ -109,6 +109,14 @@ type Machines struct {
 	Exposed  []report.Float `json:"exposed"`  // of those, with nothing else to do
 	Sent     []report.Float `json:"sent"`     // bytes, by machine 1
 	Missing  int            `json:"missing"`  // steps that were made without some rows
+	Pairs    []Pair         `json:"pairs"`    // at the run's end, or now
+}
+
+// Pair is how two machines reach each other.
+type Pair struct {
+	Machines string `json:"machines"`
+	Path     string `json:"path"`    // direct, punched, relayed
+	Relayed  int64  `json:"relayed"` // bytes that machine 1 has passed on
 }
 
 // machines adds one point of the exchange, where the steps have any.

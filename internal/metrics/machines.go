@@ -40,6 +40,14 @@ func writeStatus(p *page, s coordinator.Status) {
 	for _, m := range s.Members {
 		p.sample("concord_machine_state", 1, "machine", strconv.Itoa(int(m.Worker)), "name", m.Name, "device", m.Device, "state", m.State)
 	}
+	p.family("concord_pair_path", "gauge", "1 with the path between two machines: direct, punched or relayed.")
+	for _, x := range s.Pairs {
+		p.sample("concord_pair_path", 1, "machine", strconv.Itoa(int(x.Workers[0])), "other", strconv.Itoa(int(x.Workers[1])), "path", string(x.Path))
+	}
+	p.family("concord_pair_relayed_bytes_total", "counter", "Bytes between two machines that machine 1 has passed on.")
+	for _, x := range s.Pairs {
+		p.sample("concord_pair_relayed_bytes_total", float64(x.Relayed), "machine", strconv.Itoa(int(x.Workers[0])), "other", strconv.Itoa(int(x.Workers[1])))
+	}
 	for _, f := range machineFigures {
 		p.family(f.name, "gauge", f.help)
 		for _, m := range s.Members {

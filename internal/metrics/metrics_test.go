@@ -20,6 +20,7 @@ import (
 func full() *Set {
 	s := &Set{Version: "v1", Status: func() (coordinator.Status, bool) {
 		return coordinator.Status{Step: 7, Term: 2, Waiting: `"aa"`, Evicted: make([]coordinator.Eviction, 1),
+			Pairs:   []coordinator.PairStatus{{Workers: [2]uint32{2, 3}, Path: "relayed", Relayed: 77}},
 			Members: []coordinator.MemberStatus{{Worker: 3, Name: "a\"b\\c\n\xff", State: "working", Rows: 4, Speed: 12.5}}}, true
 	}}
 	s.Observe(report.Step{Step: 1, Steps: 9, Seconds: 2, Tokens: 10, LossByLang: map[string]report.Float{"aa": 1.5}, TokensByLang: map[string]int{"aa": 4},

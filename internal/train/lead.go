@@ -129,7 +129,7 @@ func (t *Trainer) coordinatorOptions(ui UI) (coordinator.Options, error) {
 	return coordinator.Options{Config: forWorkers, Files: files, Open: open, Groups: shape.Groups, Codec: shape.Codec,
 		SeqLen: t.cfg.Batch.SeqLen, Workers: c.Workers,
 		HeartbeatTimeout: silence(c), NoDeadline: !c.Deadline, Equal: c.Shares == config.SharesEqual, Parameters: t.cfg.Sharded(),
-		Gather: t.gather, CheckEvery: c.CheckEvery,
+		Gather: t.gather, CheckEvery: c.CheckEvery, Relay: c.Relay,
 		Log: logger(ui), StepAfter: t.machines.StepAfter, StepName: shape.StepName, Langs: t.Langs,
 		Work: t.machines.Work}, nil
 }

@@ -231,7 +231,7 @@ func (c *Coordinator) apartFrom(w uint32) (out []uint32) {
 
 // mayOwn says that a member can send to everyone and be sent to.
 func (c *Coordinator) mayOwn(m *member) bool {
-	return m.addr != "" && !c.stalled[m.id] && len(c.apartFrom(m.id)) == 0
+	return m.reachable() && !c.stalled[m.id] && len(c.apartFrom(m.id)) == 0
 }
 
 // mostDissents is how often a machine's resolved buckets may differ from those of

@@ -57,6 +57,8 @@ type Options struct {
 	Changed    func(s Status, last bool) // after every change worth showing
 	// Probe says whether a worker can be dialled: others own no groups.
 	Probe ProbeFunc
+	// Relay: workers that neither can dial the other reach each other over this machine.
+	Relay bool
 	// Revocations lists the workers whose certificates are worth nothing any more; nil:
 	// none ever.
 	Revocations func() []uint32
@@ -108,6 +110,8 @@ type Coordinator struct {
 	asked          time.Time        // when everyone was asked how far it is, zero: not now
 	advanced       time.Time        // when the last step was committed
 	evicted        []Eviction
+	relay          *transport.Relay
+	pairs          atomic.Pointer[[]uint32] // the members between which it relays
 	barred         map[uint32]bars
 	banned         map[uint32]string // workers put out for a fault of theirs, with the reason
 	revoked        atomic.Pointer[[]uint32]
@@ -122,9 +126,11 @@ type member struct {
 	id      uint32
 	conn    *transport.Conn
 	hello   protocol.Hello
-	addr    string               // "" cannot be dialled
-	at      string               // where it was when that was found out
-	punched bool                 // it is dialled while it pokes back
+	addr    string // "" cannot be dialled
+	at      string // where it was when that was found out
+	punched bool   // it is dialled while it pokes back
+	relayed bool   // it cannot be dialled, and is reached over this machine
+	paths   map[uint32]protocol.Path
 	pokes   map[uint32]time.Time // when it was last asked to poke a worker
 	joined  time.Time
 	heard   time.Time
@@ -210,6 +216,7 @@ func New(ctx context.Context, o Options, start int) (*Coordinator, error) {
 	c := &Coordinator{opt: o, events: make(chan func(), 64), done: make(chan struct{}), failed: make(chan struct{}),
 		members: map[uint32]*member{}, without: map[uint32]string{}, stalled: map[uint32]bool{}, accusers: map[accusation]map[uint32]bool{},
 		apart: map[pair]*separation{}, barred: map[uint32]bars{}, banned: map[uint32]string{}, step: start, saved: -1}
+	c.relay = c.newRelay()
 	if err := c.acquireTerm(ctx); err != nil {
 		return nil, err
 	}

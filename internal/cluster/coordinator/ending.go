@@ -24,6 +24,7 @@ func (c *Coordinator) fail(err error) {
 		} else {
 			m.conn.Close("the coordinator has stopped")
 		}
+		c.relay.Drop(m.id)
 	}
 	c.plan = nil
 	c.changed()
@@ -62,6 +63,7 @@ func (c *Coordinator) Abandon() {
 		c.ended = true
 		for _, m := range c.members {
 			m.conn.Close("the coordinator has stopped")
+			c.relay.Drop(m.id)
 		}
 	})
 	c.stop()
@@ -81,6 +83,7 @@ func (c *Coordinator) evict(m *member, reason string) {
 	}
 	delete(c.members, m.id)
 	m.conn.Close(reason)
+	c.relay.Drop(m.id)
 	if c.ended {
 		return
 	}
@@ -89,7 +92,7 @@ func (c *Coordinator) evict(m *member, reason string) {
 	c.evicted = c.evicted[max(0, len(c.evicted)-keepEvictions):]
 	if p := c.plan; p != nil && c.pending == nil {
 		c.plan = nil
-		if slices.ContainsFunc(c.sorted(), func(x *member) bool { return x.current(c.step) && x.addr != "" }) {
+		if slices.ContainsFunc(c.sorted(), func(x *member) bool { return x.current(c.step) && x.reachable() }) {
 			c.replan(p)
 		} else {
 			c.stopDeadline()

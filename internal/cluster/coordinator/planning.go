@@ -53,7 +53,7 @@ func (c *Coordinator) initialSync() bool {
 	}
 	source := uint32(0)
 	for _, m := range c.sorted() {
-		if m.current(c.step) && m.addr != "" && (source == 0 || m.id == c.opt.Local) {
+		if m.current(c.step) && m.reachable() && (source == 0 || m.id == c.opt.Local) {
 			source = m.id
 		}
 	}
@@ -68,6 +68,7 @@ func (c *Coordinator) initialSync() bool {
 	}
 	c.epoch++
 	p.Epoch, p.Generation = c.epoch, c.epoch
+	c.known(p)
 	for _, m := range c.members {
 		c.send(m, transport.Pack(protocol.MsgPlan, p))
 	}
@@ -81,7 +82,7 @@ func (c *Coordinator) blockedOn() string {
 	for _, m := range c.sorted() {
 		if m.current(c.step) {
 			current++
-			if m.addr != "" {
+			if m.reachable() {
 				dialled++
 			}
 		}
@@ -184,7 +185,7 @@ func (c *Coordinator) replan(old *protocol.Plan) {
 		c.logf("%s is done again, as one of its machines was lost", c.named(c.step+1))
 		c.makePlan()
 		return
-	case !slices.ContainsFunc(c.sorted(), func(m *member) bool { return old.HasMember(m.id) && m.current(c.step) && m.addr != "" }):
+	case !slices.ContainsFunc(c.sorted(), func(m *member) bool { return old.HasMember(m.id) && m.current(c.step) && m.reachable() }):
 		c.makePlan() // by those who came meanwhile
 		return
 	}
@@ -234,7 +235,7 @@ func (c *Coordinator) sendPlan(p, old *protocol.Plan) {
 			m.state = false
 			p.Members = append(p.Members, protocol.Address{Worker: m.id, Name: m.hello.Name, Addr: m.addr, Punch: m.punched})
 		}
-		if m.current(c.step) && m.addr != "" {
+		if m.current(c.step) && m.reachable() {
 			if c.mayOwn(m) {
 				owners = append(owners, m.id)
 			}
@@ -273,6 +274,7 @@ func (c *Coordinator) sendPlan(p, old *protocol.Plan) {
 		p.Since = append(p.Since, since)
 	}
 	c.plan = p
+	c.known(p)
 	for _, m := range c.members {
 		m.groups = ownedBy(p, m.id)
 	}

@@ -64,7 +64,8 @@ func ping(ctx context.Context, ep *transport.Endpoint, addr string, worker uint3
 // dialler meanwhile: from its router's view the dialler then answers (hole punching; Ford
 // et al., USENIX ATC 2005). It works where a router gives a machine the same address
 // towards everybody, which most do; the coordinator tries it out. A machine behind
-// another router (symmetric NAT) computes, but owns no buckets.
+// another router (symmetric NAT) dials those who can be dialled, and reaches the others over
+// the relay (relay.go); without it, it computes, but owns no buckets.
 
 // askPoke is how long after one worker's Punch another one of its about the same worker is
 // dropped: the pokes of the first still go on.
@@ -73,7 +74,7 @@ const askPoke = protocol.PokeFor / 2
 // reach finds out, meanwhile, whether a new member can be dialled, and how.
 func (c *Coordinator) reach(m *member) {
 	addr, dial := c.addrOf(m.conn), m.conn.Remote().String()
-	m.at, m.punched = dial, false
+	m.at, m.punched, m.relayed = dial, false, false
 	if c.opt.Probe == nil {
 		m.addr = addr
 		return
@@ -92,6 +93,10 @@ func (c *Coordinator) reach(m *member) {
 			case punched:
 				m.addr, m.punched = addr, true
 				c.logf("%s is behind a NAT at %s, which lets others in whom it sends to: it is dialled so", m.hello.Name, dial)
+			case c.opt.Relay:
+				m.relayed = true
+				c.logf("%s cannot be dialled at %s, nor by hole punching: it dials others, and what neither can dial is relayed over machine 1",
+					m.hello.Name, dial)
 			default:
 				c.logf("%s cannot be dialled at %s (%v), nor by hole punching: it computes, but owns no buckets", m.hello.Name, dial, err)
 			}
@@ -123,6 +128,7 @@ func (c *Coordinator) follow(m *member) {
 	}
 	c.logf("%s has moved from %s to %s", m.hello.Name, m.at, at)
 	m.addr = ""
+	c.relay.Drop(m.id) // it connects anew from where it is
 	c.reach(m)
 	c.replanNow()
 }

@@ -19,6 +19,9 @@ func (c *Coordinator) Connected(conn *transport.Conn, raw json.RawMessage) (any,
 	if err := json.Unmarshal(raw, &h); err != nil {
 		return nil, errors.New("no hello of a worker")
 	}
+	if h.Relay {
+		return nil, c.relayFor(conn)
+	}
 	if len(h.Name) > 100 || len(h.Device) > 200 {
 		return nil, errors.New("a name too long")
 	}
@@ -147,6 +150,12 @@ func (c *Coordinator) hear(m *member, msg transport.Message) error {
 			return err
 		}
 		c.punch(m, p)
+	case protocol.MsgPaths:
+		var p protocol.Paths
+		if err := msg.Unpack(&p); err != nil {
+			return err
+		}
+		return c.tellPaths(m, p)
 	case protocol.MsgReached:
 		var r protocol.Reached
 		if err := msg.Unpack(&r); err != nil {

@@ -66,7 +66,7 @@ func (c *Coordinator) furthest(local *member) *member {
 	best := local
 	for _, m := range c.sorted() {
 		whole := !c.opt.Parameters || len(m.moments) == len(c.opt.Groups) && !strings.ContainsRune(m.moments, protocol.HoldsNone)
-		if m.state && m.holds > best.holds && m.addr != "" && whole {
+		if m.state && m.holds > best.holds && m.reachable() && whole {
 			best = m
 		}
 	}

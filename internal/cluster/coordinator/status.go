@@ -15,6 +15,7 @@ type Status struct {
 	Epoch   uint32         `json:"epoch"`
 	Waiting string         `json:"waiting,omitempty"` // the cause
 	Members []MemberStatus `json:"members"`
+	Pairs   []PairStatus   `json:"pairs,omitempty"` // of workers with a connection to each other
 	Median  float64        `json:"median_step_seconds,omitempty"`
 	Evicted []Eviction     `json:"evicted,omitempty"`
 }
@@ -27,6 +28,8 @@ type MemberStatus struct {
 	Addr   string `json:"addr"`
 	// Punched: it is behind a NAT, and dialled by hole punching.
 	Punched bool `json:"punched,omitempty"`
+	// Relayed: it cannot be dialled; others reach it where it dials them, or over machine 1.
+	Relayed bool `json:"relayed,omitempty"`
 	// Apart are the workers that it cannot exchange buckets with, for now: both own none.
 	Apart    []uint32 `json:"apart,omitempty"`
 	State    string   `json:"state"`  // "joining", "catching up", "working"
@@ -49,7 +52,7 @@ func (c *Coordinator) status() Status {
 		s.Median = median(c.history.steps).Seconds()
 	}
 	for _, m := range c.sorted() {
-		x := MemberStatus{Worker: m.id, Name: m.hello.Name, Device: m.hello.Device, Addr: m.addr, Punched: m.punched,
+		x := MemberStatus{Worker: m.id, Name: m.hello.Name, Device: m.hello.Device, Addr: m.addr, Punched: m.punched, Relayed: m.relayed,
 			Step: c.opt.StepAfter(max(0, m.step)),
 			Rows: m.rows, Speed: m.speed, State: "working"}
 		switch {
@@ -61,6 +64,7 @@ func (c *Coordinator) status() Status {
 		x.add(m, c)
 		s.Members = append(s.Members, x)
 	}
+	s.Pairs = c.pairStatus()
 	return s
 }
 

@@ -37,10 +37,12 @@ const (
 // MsgReached answers msgReach.
 const MsgReached = MsgReach + 1
 
-// Messages of hole punching, see punch.go.
+// Messages about how two workers reach each other: hole punching and the relay.
 const (
 	MsgPunch = MsgReached + 1 + iota // a worker is about to dial another
 	MsgPoke                          // to that other
+	MsgRelay                         // to a worker: something for it waits at the relay
+	MsgPaths                         // a worker's Paths, when they change
 )
 
 // Hello is how a worker introduces itself to the coordinator.
@@ -49,6 +51,8 @@ type Hello struct {
 	Device      string `json:"device"` // adapter
 	Version     string `json:"version"`
 	Incarnation uint64 `json:"incarnation"` // random, of the process: a copied identity shows
+	// Relay: the connection is a member's to the relay, and says nothing else.
+	Relay bool `json:"relay,omitempty"`
 }
 
 // Welcome is the coordinator's answer: everything that a worker needs to take
@@ -105,6 +109,10 @@ type Plan struct {
 	// state that only they have.
 	Saved bool `json:"saved,omitempty"`
 
+	// Relay: members of which neither can dial the other reach each other over the
+	// coordinator's machine.
+	Relay bool `json:"relay,omitempty"`
+
 	// InitialSync: only Sources and Members count; the step's own plan follows.
 	InitialSync bool `json:"initial_sync,omitempty"`
 
@@ -118,7 +126,7 @@ type Plan struct {
 type Address struct {
 	Worker uint32 `json:"worker"`
 	Name   string `json:"name"`
-	Addr   string `json:"addr,omitempty"` // "": cannot be dialled, dials itself
+	Addr   string `json:"addr,omitempty"` // "": cannot be dialled, dials itself or is relayed to
 	// Punch: it is behind a NAT, and is dialled while it pokes back.
 	Punch bool `json:"punch,omitempty"`
 }

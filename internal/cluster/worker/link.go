@@ -111,6 +111,12 @@ func (l *coordinatorLink) Message(c *transport.Conn, msg transport.Message) {
 		if msg.Unpack(&p) == nil {
 			m.startPoke(p)
 		}
+	case protocol.MsgRelay:
+		m.spawn(func() {
+			if err := m.useRelay(m.ctx); err != nil && m.ctx.Err() == nil {
+				m.logf("cannot connect to the relay on machine 1: %v", err)
+			}
+		})
 	case protocol.MsgReach:
 		var r protocol.Reach
 		if msg.Unpack(&r) == nil {
@@ -148,9 +154,17 @@ func (m *Member) take(p *protocol.Plan) {
 		m.logf("%s was committed, and who had the rest of it for this machine is gone: fetching the weights", m.named(s.n+1))
 		m.resync = true
 	}
-	for _, owner := range p.Owners {
-		if owner != m.id && len(p.Members) > 1 {
-			m.spawn(func() { m.peer(m.ctx, owner) }) // a machine that cannot be dialled receives over this
+	m.dialOut(p)
+}
+
+// dialOut connects to those that this machine exchanges buckets with. A machine that cannot
+// be dialled receives over these connections: it dials, where it owns groups, everybody who can
+// be dialled; called with the mutex.
+func (m *Member) dialOut(p *protocol.Plan) {
+	far := m.addressIn(p, m.id) == "" && slices.Contains(p.Owners, m.id)
+	for _, a := range p.Members {
+		if a.Worker != m.id && (slices.Contains(p.Owners, a.Worker) || far && a.Addr != "") {
+			m.spawn(func() { m.peer(m.ctx, a.Worker) })
 		}
 	}
 }

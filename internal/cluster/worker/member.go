@@ -88,6 +88,10 @@ type Member struct {
 	peers         map[uint32]*transport.Peer
 	dialing       map[uint32]chan struct{}
 	poking        map[string]bool // addresses
+	again         map[uint32]attempt
+	relaying      chan struct{} // one connects to the relay
+	told          map[uint32]protocol.Path
+	toldTo        *transport.Conn
 	states        offeredState
 	offer         func() error              // calls Offer with the state before the next step
 	feedback      map[feedbackKey][]float32 // of int8, the rounding error
@@ -145,6 +149,7 @@ func New(o Options) *Member {
 	m := &Member{opt: o, plans: map[int]*protocol.Plan{}, commits: map[int]*protocol.Commit{}, inbox: map[int]map[groupKey]*resolved{},
 		cache: map[int]moments{}, applied: -1,
 		peers: map[uint32]*transport.Peer{}, dialing: map[uint32]chan struct{}{}, poking: map[string]bool{},
+		again: map[uint32]attempt{}, relaying: make(chan struct{}, 1),
 		feedback:    map[feedbackKey][]float32{},
 		newFeedback: map[feedbackKey][]float32{}, newFeedbackIn: -1}
 	m.changed = sync.NewCond(&m.mu)
@@ -326,6 +331,7 @@ func (m *Member) sendHeartbeats() {
 			c.Close("not heard of")
 		default:
 			c.Send(transport.Pack(protocol.MsgHeartbeat, p))
+			m.tellPaths(c)
 		}
 	}
 }

@@ -36,12 +36,9 @@ func (m *Member) peer(ctx context.Context, worker uint32) (*transport.Peer, erro
 	if p != nil && len(p.Conns()) > 0 {
 		return p, nil
 	}
-	if addr == "" {
-		return nil, fmt.Errorf("worker %d cannot be dialled and has not dialled", worker)
-	}
-	p, err := m.dialPeer(ctx, worker, addr)
-	if err != nil && ctx.Err() == nil && !errors.Is(err, transport.ErrRefused) {
-		m.Report(protocol.Problem{Worker: worker, Kind: protocol.ProblemUnreachable, Text: fmt.Sprintf("cannot dial worker %d: %v",
+	p, err := m.connect(ctx, worker, addr)
+	if err != nil && (addr != "" || m.hasRelay()) && ctx.Err() == nil && !errors.Is(err, transport.ErrRefused) {
+		m.Report(protocol.Problem{Worker: worker, Kind: protocol.ProblemUnreachable, Text: fmt.Sprintf("cannot reach worker %d: %v",
 			worker, err)})
 	}
 	return p, err
@@ -55,15 +52,13 @@ func (m *Member) reaches(worker uint32, at string) bool {
 	if p != nil && len(p.Conns()) > 0 {
 		return true
 	}
-	if addr == "" {
-		return false
-	}
-	_, err := m.dialPeer(m.ctx, worker, addr)
+	_, err := m.connect(m.ctx, worker, addr)
 	return err == nil
 }
 
 func (m *Member) dialPeer(ctx context.Context, worker uint32, addr string) (*transport.Peer, error) {
-	if m.behindNAT(worker) {
+	punch := m.behindNAT(worker) && addr != transport.RelayAddr(worker)
+	if punch {
 		m.send(transport.Pack(protocol.MsgPunch, protocol.Punch{Worker: worker}))
 	}
 	c, err := m.ep.Dial(ctx, addr, protocol.ServiceWorker, nil, nil, (*workerService)(m))
@@ -73,6 +68,9 @@ func (m *Member) dialPeer(ctx context.Context, worker uint32, addr string) (*tra
 	if c.Peer.Worker != worker {
 		c.Close("another worker was meant")
 		return nil, fmt.Errorf("at %s is worker %d, not %d", addr, c.Peer.Worker, worker)
+	}
+	if punch {
+		c.Value = protocol.PathPunched
 	}
 	return m.addConn(c), nil
 }
@@ -92,15 +90,18 @@ func (m *Member) addConn(c *transport.Conn) *transport.Peer {
 
 // address is where a worker is dialled: a port alone is at the coordinator's
 // machine.
-func (m *Member) address(worker uint32) string {
-	if m.plan == nil {
+func (m *Member) address(worker uint32) string { return m.addressIn(m.plan, worker) }
+
+// addressIn is address by plan p, which may be nil.
+func (m *Member) addressIn(p *protocol.Plan, worker uint32) string {
+	if p == nil {
 		return ""
 	}
-	i := slices.IndexFunc(m.plan.Members, func(a protocol.Address) bool { return a.Worker == worker })
+	i := slices.IndexFunc(p.Members, func(a protocol.Address) bool { return a.Worker == worker })
 	if i < 0 {
 		return ""
 	}
-	return m.complete(m.plan.Members[i].Addr)
+	return m.complete(p.Members[i].Addr)
 }
 
 // complete is an Address's Addr with the host that it may lack.
@@ -123,6 +124,7 @@ func (m *Member) stripes() {
 			return
 		case <-t.C:
 		}
+		m.tryAgain()
 		m.mu.Lock()
 		type target struct {
 			worker uint32
@@ -131,7 +133,9 @@ func (m *Member) stripes() {
 		}
 		var all []target
 		for w, p := range m.peers {
-			all = append(all, target{w, m.address(w), p.Conns()})
+			if p.Direct() {
+				all = append(all, target{w, m.address(w), p.Conns()})
+			}
 		}
 		m.mu.Unlock()
 		for _, x := range all {
@@ -159,6 +163,11 @@ func (m *Member) dropMoved(old, p *protocol.Plan) {
 		return
 	}
 	moved := elsewhere(old, p, m.id)
+	for worker := range m.again {
+		if moved || m.address(worker) != m.addressIn(p, worker) {
+			delete(m.again, worker)
+		}
+	}
 	for worker, peer := range m.peers {
 		if moved || elsewhere(old, p, worker) {
 			for _, c := range peer.Conns() {

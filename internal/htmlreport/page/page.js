@@ -222,6 +222,7 @@ function machines() {
   s.append(el("p", { class: "note" }, (all > 0 ? (100 * (1 - sum(m.exposed) / all)).toFixed(0) + " % of the exchange was hidden. " : "") + (m.missing ? m.missing + " steps were made without the rows of a machine that was late or lost." : "No step was made without any machine's rows.")));
   s.append(lines([{ name: "exchange", x: DATA.steps, y: m.exchange, index: 0 }, { name: "exposed", x: DATA.steps, y: m.exposed, index: 1 }], { title: "seconds of the exchange over steps", yLabel: "↑ seconds", zero: true }));
   s.append(lines([{ name: "machines", x: DATA.steps, y: m.workers, index: 0 }], { title: "machines over steps", yLabel: "↑ machines", zero: true }));
+  if (has(m.pairs)) s.append(el("p", { class: "note" }, "How the machines reached each other. Punched: one is behind a NAT that lets in whom it sends to. Relayed: over machine 1, encrypted between the two."), table([["machines", "path", "relayed"], ...m.pairs.map(p => [p.machines, p.path, p.relayed ? bytes(p.relayed) : ""])]));
   s.append(lines([{ name: "sent", x: DATA.steps, y: m.sent.map(v => ok(v) ? v / 1e6 : null), index: 0 }], { title: "megabytes sent by machine 1 over steps", yLabel: "↑ MB a step", zero: true }));
 }
 

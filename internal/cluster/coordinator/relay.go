@@ -1,0 +1,111 @@
+package coordinator
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"concord/internal/cluster/protocol"
+	"concord/transport"
+)
+
+// Two members of which neither can dial the other exchange their packets over this machine,
+// see transport.Relay. A member that cannot be dialled owns groups too then.
+
+// errNoRelay is told to a worker that asks for what the run file excludes.
+var errNoRelay = errors.New("machine 1 relays nothing: cluster.relay is false")
+
+// newRelay makes the relay. Its functions are called from anywhere.
+func (c *Coordinator) newRelay() *transport.Relay {
+	return &transport.Relay{
+		Allowed: func(from, to uint32) bool {
+			p := c.pairs.Load()
+			return p != nil && slices.Contains(*p, from) && slices.Contains(*p, to)
+		},
+		Wake: func(worker uint32) {
+			go c.post(func() {
+				if m := c.members[worker]; m != nil {
+					c.send(m, transport.Message{Type: protocol.MsgRelay})
+				}
+			})
+		}}
+}
+
+// relayFor has the relay serve a connection of a member.
+func (c *Coordinator) relayFor(conn *transport.Conn) error {
+	if !c.opt.Relay {
+		return errNoRelay
+	}
+	var err error
+	c.do(func() {
+		if c.members[conn.Peer.Worker] == nil || c.ended || c.err != nil {
+			err = errors.New("the relay is for members of the run")
+		}
+	})
+	if err == nil {
+		c.relay.Serve(conn)
+	}
+	return err
+}
+
+// known has the relay serve the members of a plan, and nobody else.
+func (c *Coordinator) known(p *protocol.Plan) {
+	p.Relay = c.opt.Relay
+	var all []uint32
+	for _, m := range p.Members {
+		all = append(all, m.Worker)
+	}
+	c.pairs.Store(&all)
+}
+
+// reachable says that others reach a member, be it over this machine.
+func (m *member) reachable() bool { return m.addr != "" || m.relayed }
+
+// tellPaths notes how a member reaches others.
+func (c *Coordinator) tellPaths(m *member, p protocol.Paths) error {
+	if len(p.By) > len(c.members)+keepEvictions {
+		return fmt.Errorf("it names paths to %d machines; the run has %d", len(p.By), len(c.members))
+	}
+	m.paths = p.By
+	return nil
+}
+
+// PairStatus is how two workers reach each other.
+type PairStatus struct {
+	Workers [2]uint32     `json:"workers"` // the lower number first
+	Path    protocol.Path `json:"path"`
+	Relayed int64         `json:"relayed_bytes,omitempty"` // over machine 1 so far, with what QUIC adds
+}
+
+// pairStatus are the pairs that have a connection.
+func (c *Coordinator) pairStatus() (out []PairStatus) {
+	all := c.sorted()
+	for i, a := range all {
+		for _, b := range all[i+1:] {
+			if path := protocol.Worse(a.paths[b.id], b.paths[a.id]); path != "" {
+				out = append(out, PairStatus{[2]uint32{a.id, b.id}, path, c.relay.Bytes(a.id, b.id)})
+			}
+		}
+	}
+	return out
+}
+
+// relayCost is how many bytes of a step go over this machine between members of which
+// neither can be dialled.
+func (c *Coordinator) relayCost(p *protocol.Plan) (bytes int64) {
+	far := func(w uint32) bool { return c.members[w] != nil && c.members[w].addr == "" }
+	for u, owner := range p.Owners {
+		if !far(owner) {
+			continue
+		}
+		others := 0
+		for _, m := range p.Members {
+			if m.Worker != owner && far(m.Worker) {
+				others++
+				bytes += int64(len(c.work.PartTokens(p.ShareOf(m.Worker)))) * c.upBytes(u)
+			}
+		}
+		bytes += c.downBytes(u, others)
+	}
+	return bytes
+}

@@ -1,0 +1,26 @@
+package protocol
+
+// Path is how two machines reach each other.
+type Path string
+
+// The paths.
+const (
+	PathDirect  Path = "direct"  // one dials the other
+	PathPunched Path = "punched" // likewise, while the other, behind a NAT, sends to it
+	PathRelayed Path = "relayed" // through the coordinator's machine, encrypted between the two
+)
+
+// Paths are those of a worker to others, as it sees them.
+type Paths struct {
+	By map[uint32]Path `json:"by"`
+}
+
+// Worse is the path of a pair whose two ends say a and b: only the end that dials knows
+// that it has punched.
+func Worse(a, b Path) Path {
+	rank := map[Path]int{PathDirect: 1, PathPunched: 2, PathRelayed: 3}
+	if rank[b] > rank[a] {
+		return b
+	}
+	return a
+}

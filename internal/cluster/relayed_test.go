@@ -1,0 +1,71 @@
+package cluster
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"concord/internal/cluster/protocol"
+	"concord/internal/simrouter"
+)
+
+// Two workers between which a firewall lets nothing through reach each other over machine 1
+// and own buckets all the while; when the firewall is gone they dial each other again by
+// themselves, and the relayed connection ends. The bits are those of one machine.
+func TestRelayedMeanwhile(t *testing.T) {
+	const steps = 450
+	one := reference(t, steps)
+	simulate(t, 2, steps, fastNet, func(w *world, _ *simrouter.Router) {
+		w.min, w.relay = 3, true
+		w.slow = func(uint32, int, int) { time.Sleep(50 * time.Millisecond) }
+		all := []*node{w.start(1), w.start(2), w.start(3)}
+		between(all[1], all[2], true)
+		w.at(30)
+		if n := owners(all[0]); n != 3 {
+			t.Errorf("%d machines own buckets, not 3", n)
+		}
+		if got := w.path(2, 3); got != protocol.PathRelayed {
+			t.Errorf("behind a firewall the two reach each other %q", got)
+		}
+		between(all[1], all[2], false)
+		for step := 100; step <= 400; step += 100 { // a minute and more
+			w.at(step)
+		}
+		if got := w.path(2, 3); got != protocol.PathDirect {
+			t.Errorf("without it the two reach each other %q", got)
+		}
+		w.wait(all...)
+		for _, n := range all {
+			same(t, fmt.Sprint("worker ", n.id), one, n)
+		}
+		w.close(all...)
+		time.Sleep(30 * time.Second)
+	})
+}
+
+// between has nothing, or everything, pass between two machines.
+func between(a, b *node, off bool) {
+	for _, x := range [][2]*node{{a, b}, {b, a}} {
+		x[0].conn.mu.Lock()
+		if x[0].conn.deny = ""; off {
+			x[0].conn.deny = x[1].conn.LocalAddr().String()
+		}
+		x[0].conn.mu.Unlock()
+	}
+}
+
+// path is how the status has two workers reach each other.
+func (w *world) path(a, b uint32) protocol.Path {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return pathOf(w.status, a, b)
+}
+
+// owners is how many machines own buckets.
+func owners(n *node) int {
+	all := map[uint32]bool{}
+	for _, o := range n.m.Plan().Owners {
+		all[o] = true
+	}
+	return len(all)
+}

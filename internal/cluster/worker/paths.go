@@ -1,0 +1,228 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"concord/internal/cluster/protocol"
+	"concord/transport"
+)
+
+// How a worker reaches another: it dials it where that has an address, waits to be dialled
+// where only this machine has one, and else, or where that takes too long, goes through the relay. What is
+// relayed is tried directly again, later and later.
+
+const (
+	relayAfter  = 1500 * time.Millisecond // of dialling: then the relay is tried beside it
+	inboundWait = 2 * time.Second         // for a machine that cannot be dialled to dial this one
+	againFirst  = time.Minute             // before a relayed pair is tried directly again
+	againMost   = 16 * time.Minute
+)
+
+// attempt is when a worker is to be dialled directly again.
+type attempt struct {
+	next time.Time
+	wait time.Duration
+}
+
+// connect makes a connection to a worker, the best that is to be had soon.
+func (m *Member) connect(ctx context.Context, worker uint32, addr string) (*transport.Peer, error) {
+	direct := make(chan error, 1)
+	switch {
+	case addr == "":
+		m.awaitDialled(ctx, worker)
+		direct <- errNotDialled
+	case !m.mayTry(worker):
+		direct <- errNotDialled
+	default:
+		m.spawn(func() { direct <- m.dialDirect(worker, addr) })
+	}
+	var err error
+	select {
+	case err = <-direct:
+		if errors.Is(err, transport.ErrRefused) {
+			return nil, err
+		}
+	case <-time.After(relayAfter):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-m.ctx.Done():
+		return nil, m.ctx.Err()
+	}
+	if p := m.connected(worker); p != nil {
+		return p, nil
+	}
+	relayed := errNoRelay
+	if m.hasRelay() {
+		relayed = m.dialRelayed(ctx, worker)
+	}
+	if p := m.connected(worker); p != nil {
+		m.putOff(worker)
+		return p, nil
+	}
+	if err == nil { // it is still being dialled
+		select {
+		case err = <-direct:
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-m.ctx.Done():
+			err = m.ctx.Err()
+		}
+	}
+	if p := m.connected(worker); p != nil {
+		return p, nil
+	}
+	return nil, fmt.Errorf("%w; through machine 1: %v", err, relayed) // its refusal is not the worker's
+}
+
+// errNotDialled says that a worker was not dialled.
+var errNotDialled = errors.New("it cannot be dialled and has not dialled")
+
+// errNoRelay says that machine 1 relays nothing.
+var errNoRelay = errors.New("cluster.relay is false")
+
+// hasRelay says that there is one in the run.
+func (m *Member) hasRelay() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.plan != nil && m.plan.Relay
+}
+
+// connected is the connections to a worker, nil where there are none.
+func (m *Member) connected(worker uint32) *transport.Peer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.peers[worker]; p != nil && len(p.Conns()) > 0 {
+		return p
+	}
+	return nil
+}
+
+// awaitDialled waits for a worker that cannot be dialled to dial this machine, if it can.
+func (m *Member) awaitDialled(ctx context.Context, worker uint32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.address(m.id) == "" {
+		return
+	}
+	m.await(ctx, inboundWait, func() bool { p := m.peers[worker]; return p != nil && len(p.Conns()) > 0 })
+}
+
+// dialDirect dials a worker at its address.
+func (m *Member) dialDirect(worker uint32, addr string) error {
+	_, err := m.dialPeer(m.ctx, worker, addr)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err == nil {
+		delete(m.again, worker)
+	}
+	return err
+}
+
+// dialRelayed dials a worker through the relay.
+func (m *Member) dialRelayed(ctx context.Context, worker uint32) error {
+	if err := m.useRelay(ctx); err != nil {
+		return err
+	}
+	_, err := m.dialPeer(ctx, worker, transport.RelayAddr(worker))
+	return err
+}
+
+// useRelay connects this machine to the coordinator's relay.
+func (m *Member) useRelay(ctx context.Context) error {
+	select {
+	case m.relaying <- struct{}{}:
+		defer func() { <-m.relaying }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if m.ep.UsesRelay() {
+		return nil
+	}
+	m.mu.Lock()
+	at := m.opt.Coordinator
+	m.mu.Unlock()
+	h := m.opt.Hello
+	h.Relay = true
+	c, err := m.ep.Dial(ctx, at, protocol.ServiceCoordinator, h, nil, protocol.Nothing{})
+	if err != nil {
+		return err
+	}
+	return m.ep.UseRelay(c)
+}
+
+// mayTry says that it is time to dial a worker directly: a relayed one not too often.
+func (m *Member) mayTry(worker uint32) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return time.Now().After(m.again[worker].next)
+}
+
+// putOff notes that a worker is reached through the relay, where it is.
+func (m *Member) putOff(worker uint32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a := m.again[worker]
+	if p := m.peers[worker]; p == nil || p.Direct() || time.Now().Before(a.next) {
+		return
+	}
+	a.wait = min(max(2*a.wait, againFirst), againMost)
+	a.next = time.Now().Add(a.wait)
+	m.again[worker] = a
+}
+
+// tryAgain dials workers directly that are relayed, where it is time, and drops relayed
+// connections that nothing needs any more.
+func (m *Member) tryAgain() {
+	m.mu.Lock()
+	peers := maps.Clone(m.peers)
+	m.mu.Unlock()
+	for worker, p := range peers {
+		if p.Direct() {
+			p.Prune()
+			continue
+		}
+		m.mu.Lock()
+		addr := m.address(worker)
+		m.mu.Unlock()
+		if addr == "" || len(p.Conns()) == 0 || !m.mayTry(worker) {
+			continue
+		}
+		m.putOff(worker)
+		m.spawn(func() { m.dialDirect(worker, addr) })
+	}
+}
+
+// paths are how this machine reaches others, by worker; called with the mutex.
+func (m *Member) paths() map[uint32]protocol.Path {
+	out := map[uint32]protocol.Path{}
+	for worker, p := range m.peers {
+		conns := p.Conns()
+		switch {
+		case worker == m.id || len(conns) == 0:
+		case !p.Direct():
+			out[worker] = protocol.PathRelayed
+		case slices.ContainsFunc(conns, func(c *transport.Conn) bool { return c.Value == protocol.PathPunched }):
+			out[worker] = protocol.PathPunched
+		default:
+			out[worker] = protocol.PathDirect
+		}
+	}
+	return out
+}
+
+// tellPaths tells a coordinator how this machine reaches others, when it has not heard it.
+func (m *Member) tellPaths(c *transport.Conn) {
+	m.mu.Lock()
+	now := m.paths()
+	news := m.toldTo != c || !maps.Equal(now, m.told)
+	m.toldTo, m.told = c, now
+	m.mu.Unlock()
+	if news {
+		c.Send(transport.Pack(protocol.MsgPaths, protocol.Paths{By: now}))
+	}
+}

@@ -1,0 +1,187 @@
+package transport
+
+import (
+	"context"
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Two machines of which neither can dial the other, such as two behind symmetric NATs,
+// reach each other through a third: the packets of their QUIC connection travel as
+// datagrams (RFC 9221) over the connections that both have to it. They prove themselves to
+// each other as ever, and the third sees only what a router sees. A connection to a relay
+// carries nothing else: its congestion control is its own, and what the machines have to
+// say to the relay's machine goes beside it.
+
+// relayHead is the length of what precedes a relayed packet: a worker's number, little
+// endian. On the way to the relay it is whom the packet is for, on the way from it the sender.
+const relayHead = 4
+
+// relayPacket is the size of relayed packets: the smallest that QUIC allows, since they
+// travel in packets of 1,280 bytes.
+const relayPacket = 1200
+
+// Bounds on what a relay does for one machine.
+const (
+	relayQueue = 256      // packets that wait for a receiver; more are dropped, as a router does
+	relayShare = 64       // of them, from one sender
+	relayRate  = 12.5e6   // bytes a second from one sender
+	relayBurst = 64 << 10 // bytes
+	wakeEvery  = time.Second
+)
+
+// Relay passes packets on between machines that do not reach each other. Safe for
+// concurrent use.
+type Relay struct {
+	// Allowed says that one worker may send to another.
+	Allowed func(from, to uint32) bool
+	// Wake asks a worker to connect to the relay, as there is something for it.
+	Wake func(worker uint32)
+
+	mu    sync.Mutex
+	ends  map[uint32]*relayEnd
+	woken map[uint32]time.Time
+	bytes map[[2]uint32]int64 // passed on, by sender and receiver
+}
+
+// relayEnd is a machine that is connected to the relay.
+type relayEnd struct {
+	c     *Conn
+	limit *rate.Limiter
+	out   chan relayed
+
+	mu     sync.Mutex
+	queued map[uint32]int // packets in out, by sender
+}
+
+// relayed is a packet with its head.
+type relayed struct {
+	from uint32
+	data []byte
+}
+
+// Serve passes on what comes over c, and what is for its machine, until c ends. An
+// earlier connection of that machine is closed.
+func (r *Relay) Serve(c *Conn) {
+	e := &relayEnd{c: c, limit: rate.NewLimiter(relayRate, relayBurst), out: make(chan relayed, relayQueue), queued: map[uint32]int{}}
+	r.mu.Lock()
+	if r.ends == nil {
+		r.ends, r.woken, r.bytes = map[uint32]*relayEnd{}, map[uint32]time.Time{}, map[[2]uint32]int64{}
+	}
+	old := r.ends[c.Peer.Worker]
+	r.ends[c.Peer.Worker] = e
+	r.mu.Unlock()
+	if old != nil {
+		old.c.Close("connected to the relay anew")
+	}
+	c.e.wg.Go(e.send)
+	c.e.wg.Go(func() {
+		r.hear(e)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.ends[c.Peer.Worker] == e {
+			delete(r.ends, c.Peer.Worker)
+		}
+	})
+}
+
+// Drop ends a worker's connection to the relay.
+func (r *Relay) Drop(worker uint32) {
+	r.mu.Lock()
+	e := r.ends[worker]
+	r.mu.Unlock()
+	if e != nil {
+		go e.c.Close("it is no member any more")
+	}
+}
+
+// Bytes are what was passed on between two workers, in both directions.
+func (r *Relay) Bytes(a, b uint32) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bytes[[2]uint32{a, b}] + r.bytes[[2]uint32{b, a}]
+}
+
+// hear takes a machine's packets.
+func (r *Relay) hear(e *relayEnd) {
+	for {
+		b, err := e.c.s.ReceiveDatagram(e.c.Context())
+		if err != nil {
+			return
+		}
+		if len(b) <= relayHead || len(b) > relayHead+relayPacket || !e.limit.AllowN(time.Now(), len(b)) {
+			continue
+		}
+		from, to := e.c.Peer.Worker, binary.LittleEndian.Uint32(b)
+		if to := r.receiver(from, to, len(b)); to != nil {
+			binary.LittleEndian.PutUint32(b, from)
+			to.queue(relayed{from, b})
+		}
+	}
+}
+
+// receiver is where a packet of n bytes goes to, nil: nowhere.
+func (r *Relay) receiver(from, to uint32, n int) *relayEnd {
+	if from == to || !r.Allowed(from, to) {
+		return nil
+	}
+	r.mu.Lock()
+	e, now := r.ends[to], time.Now()
+	wake := e == nil && now.Sub(r.woken[to]) >= wakeEvery
+	if wake {
+		r.woken[to] = now
+	} else if e != nil {
+		r.bytes[[2]uint32{from, to}] += int64(n)
+	}
+	r.mu.Unlock()
+	if wake {
+		r.Wake(to)
+	}
+	return e
+}
+
+// queue has a packet wait for its turn, or drops it.
+func (e *relayEnd) queue(p relayed) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.queued[p.from] >= relayShare {
+		return
+	}
+	select {
+	case e.out <- p:
+		e.queued[p.from]++
+	default:
+	}
+}
+
+// send sends what waits, within the machine's upload limit.
+func (e *relayEnd) send() {
+	ctx := e.c.Context()
+	for {
+		var p relayed
+		select {
+		case <-ctx.Done():
+			return
+		case p = <-e.out:
+		}
+		e.mu.Lock()
+		if e.queued[p.from]--; e.queued[p.from] == 0 {
+			delete(e.queued, p.from)
+		}
+		e.mu.Unlock()
+		if e.c.e.throttle(ctx, len(p.data)) != nil || e.c.s.SendDatagram(p.data) != nil && ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// throttle waits for the upload limit.
+func (e *Endpoint) throttle(ctx context.Context, n int) error {
+	if l := e.limit.Load(); l != nil {
+		return l.WaitN(ctx, n)
+	}
+	return nil
+}

@@ -1,0 +1,188 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// relaying is a service of the machine in the middle.
+type relaying struct {
+	*service
+	Relay
+	mu     sync.Mutex
+	denied [][2]uint32
+	woken  []uint32
+}
+
+func newRelaying(denied ...[2]uint32) *relaying {
+	r := &relaying{service: newService(), denied: denied}
+	r.Allowed = func(from, to uint32) bool { return !slices.Contains(r.denied, [2]uint32{from, to}) }
+	r.Wake = func(w uint32) { r.mu.Lock(); defer r.mu.Unlock(); r.woken = append(r.woken, w) }
+	return r
+}
+
+func (r *relaying) Connected(c *Conn, _ json.RawMessage) (any, error) {
+	r.Serve(c)
+	return nil, nil
+}
+
+// use connects an endpoint to the relay.
+func use(t *testing.T, e, middle *Endpoint) *Conn {
+	t.Helper()
+	c, err := e.Dial(t.Context(), middle.Addr().String(), "relay", nil, nil, newService())
+	if err == nil {
+		err = e.UseRelay(c)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// middle is the machine that relays.
+func middle(t *testing.T, ca *CA, r *relaying, beside Handler) *Endpoint {
+	t.Helper()
+	return open(t, ca, 1, beside, func(o *Options) { o.Services["relay"] = r })
+}
+
+// Two machines that exchange nothing but by a third prove themselves to each other and
+// send each other transfers and messages of any size, in both directions at one time.
+func TestRelay(t *testing.T) {
+	ca, r := newCA(t), newRelaying()
+	m := middle(t, ca, r, newService())
+	sa, sb := newService(), newService()
+	a, b := open(t, ca, 2, sa, nil), open(t, ca, 3, sb, nil)
+	use(t, a, m)
+	use(t, b, m)
+	c, err := a.Dial(t.Context(), RelayAddr(3), "test", "hi", nil, sa)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !c.Relayed() || c.Peer.Worker != 3 {
+		t.Errorf("relayed %v, to worker %d", c.Relayed(), c.Peer.Worker)
+	}
+	data := randomBytes(3 << 20)
+	back := when(sb, func() *Conn { return sb.conns[0] })
+	var wg sync.WaitGroup
+	for name, c := range map[string]*Conn{"there": c, "back": back} {
+		wg.Go(func() {
+			if err := c.Transfer(t.Context(), outgoing(name, data)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if !bytes.Equal(sb.body("there"), data) || !bytes.Equal(sa.body("back"), data) {
+		t.Error("other bytes arrived")
+	}
+	if n := r.Bytes(2, 3); n < int64(2*len(data)) || n > int64(3*len(data)) || r.Bytes(2, 4) != 0 {
+		t.Errorf("%d bytes on record of %d", n, 2*len(data))
+	}
+	if back.Close("enough"); c.Context().Err() == nil {
+		<-c.Context().Done()
+	}
+}
+
+// A relay passes nothing on between machines that it is not told of, has a machine
+// called that is not connected, and a machine connected to none says so.
+func TestRelayRefuses(t *testing.T) {
+	ca, r := newCA(t), newRelaying([2]uint32{2, 3})
+	m := middle(t, ca, r, newService())
+	a, b := open(t, ca, 2, newService(), nil), open(t, ca, 3, newService(), nil)
+	if _, err := a.Dial(t.Context(), RelayAddr(3), "test", nil, nil, newService()); err == nil {
+		t.Error("dialled without a relay")
+	}
+	c := use(t, a, m)
+	use(t, b, m)
+	junk := binary.LittleEndian.AppendUint32(nil, 3)
+	for range 20 {
+		c.s.SendDatagram(append(junk, 0x40, 1, 2, 3))
+		c.s.SendDatagram(junk[:2])
+		c.s.SendDatagram(append(binary.LittleEndian.AppendUint32(nil, 9), 1))
+	}
+	within(t, 5*time.Second, "worker 9 is called", func(ctx context.Context) {
+		for {
+			r.mu.Lock()
+			woken := slices.Clone(r.woken)
+			r.mu.Unlock()
+			if len(woken) > 0 {
+				if !slices.Equal(woken, []uint32{9}) {
+					t.Errorf("called: %v", woken)
+				}
+				return
+			}
+			if ctx.Err() != nil {
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	})
+	if n := r.Bytes(2, 3); n != 0 {
+		t.Errorf("%d bytes were passed on", n)
+	}
+	r.Drop(2)
+	select {
+	case <-c.Context().Done():
+	case <-time.After(5 * time.Second):
+		t.Error("a dropped machine is still connected")
+	}
+	if a.UsesRelay() {
+		t.Error("it says that it uses a relay that is gone")
+	}
+}
+
+// A machine that floods another through the relay takes a bounded number of packets of
+// its memory and a bounded rate, and what the relay's machine has to say to the one that is
+// flooded arrives all the same.
+func TestRelayFlood(t *testing.T) {
+	ca, r, beside := newCA(t), newRelaying(), newService()
+	m := middle(t, ca, r, beside)
+	a, b := open(t, ca, 2, newService(), nil), open(t, ca, 3, newService(), nil)
+	c := use(t, a, m)
+	use(t, b, m)
+	to := newService()
+	dial(t, b, m, to)
+	packet := append(binary.LittleEndian.AppendUint32(nil, 3), make([]byte, relayPacket)...)
+	packet[4] = 0x40
+	began := time.Now()
+	for time.Since(began) < 1500*time.Millisecond {
+		c.s.SendDatagram(packet)
+	}
+	flooded := time.Since(began).Seconds()
+	if n, most := r.Bytes(2, 3), relayRate*flooded+relayBurst; float64(n) > 1.1*most {
+		t.Errorf("%d bytes in %.1f s; at most %.0f are to be passed on", n, flooded, most)
+	}
+	r.mu.Lock()
+	e := r.ends[3]
+	r.mu.Unlock()
+	e.mu.Lock()
+	if e.queued[2] > relayShare || len(e.out) > relayShare {
+		t.Errorf("%d packets wait, %d in all; %d may", e.queued[2], len(e.out), relayShare)
+	}
+	e.mu.Unlock()
+	done := make(chan struct{})
+	defer func() { <-done }()
+	stop := time.Now().Add(time.Second)
+	go func() {
+		defer close(done)
+		for time.Now().Before(stop) {
+			c.s.SendDatagram(packet)
+		}
+	}()
+	said := time.Now()
+	if err := when(beside, func() *Conn { return beside.conns[0] }).Send(Message{Type: 40, Body: []byte("{}")}); err != nil {
+		t.Fatal(err)
+	}
+	for when(to, func() int { return len(to.messages) }) == 0 {
+		if time.Since(said) > time.Second {
+			t.Fatal("what the relay's machine says to a flooded one does not arrive in a second")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
