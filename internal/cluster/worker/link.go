@@ -70,6 +70,30 @@ func (m *Member) giveUp(err error) {
 	m.changed.Broadcast()
 }
 
+// sendHeartbeats says that this side is there, and finds out that the other is not.
+func (m *Member) sendHeartbeats() {
+	t := time.NewTicker(protocol.Heartbeat)
+	defer t.Stop()
+	for {
+		select {
+		case <-m.ctx.Done():
+			return
+		case <-t.C:
+		}
+		m.mu.Lock()
+		c, silent, p := m.coord, time.Since(m.heard) > m.opt.HeartbeatTimeout, m.progress()
+		m.mu.Unlock()
+		switch {
+		case c == nil:
+		case silent:
+			c.Close("not heard of")
+		default:
+			c.Send(transport.Pack(protocol.MsgHeartbeat, p))
+			m.tellPaths(c)
+		}
+	}
+}
+
 // coordinatorLink hears the coordinator.
 type coordinatorLink struct {
 	protocol.Nothing

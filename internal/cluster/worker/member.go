@@ -88,10 +88,7 @@ type Member struct {
 	peers         map[uint32]*transport.Peer
 	dialing       map[uint32]chan struct{}
 	poking        map[string]bool // addresses
-	again         map[uint32]attempt
-	relaying      chan struct{} // one connects to the relay
-	told          map[uint32]protocol.Path
-	toldTo        *transport.Conn
+	ways          ways
 	states        offeredState
 	offer         func() error              // calls Offer with the state before the next step
 	feedback      map[feedbackKey][]float32 // of int8, the rounding error
@@ -149,7 +146,7 @@ func New(o Options) *Member {
 	m := &Member{opt: o, plans: map[int]*protocol.Plan{}, commits: map[int]*protocol.Commit{}, inbox: map[int]map[groupKey]*resolved{},
 		cache: map[int]moments{}, applied: -1,
 		peers: map[uint32]*transport.Peer{}, dialing: map[uint32]chan struct{}{}, poking: map[string]bool{},
-		again: map[uint32]attempt{}, relaying: make(chan struct{}, 1),
+		ways:        newWays(),
 		feedback:    map[feedbackKey][]float32{},
 		newFeedback: map[feedbackKey][]float32{}, newFeedbackIn: -1}
 	m.changed = sync.NewCond(&m.mu)
@@ -310,30 +307,6 @@ func (m *Member) Plan() *protocol.Plan {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.plan
-}
-
-// sendHeartbeats says that this side is there, and finds out that the other is not.
-func (m *Member) sendHeartbeats() {
-	t := time.NewTicker(protocol.Heartbeat)
-	defer t.Stop()
-	for {
-		select {
-		case <-m.ctx.Done():
-			return
-		case <-t.C:
-		}
-		m.mu.Lock()
-		c, silent, p := m.coord, time.Since(m.heard) > m.opt.HeartbeatTimeout, m.progress()
-		m.mu.Unlock()
-		switch {
-		case c == nil:
-		case silent:
-			c.Close("not heard of")
-		default:
-			c.Send(transport.Pack(protocol.MsgHeartbeat, p))
-			m.tellPaths(c)
-		}
-	}
 }
 
 // Revoked says that the latest plan names the worker as revoked, or that this process's

@@ -29,8 +29,44 @@ type attempt struct {
 	wait time.Duration
 }
 
+// ways is what a Member remembers of it.
+type ways struct {
+	again    map[uint32]attempt // by worker
+	relaying chan struct{}      // holds a token while one connects to the relay
+	told     map[uint32]protocol.Path
+	toldTo   *transport.Conn // the coordinator that has heard it
+}
+
+func newWays() ways { return ways{again: map[uint32]attempt{}, relaying: make(chan struct{}, 1)} }
+
 // connect makes a connection to a worker, the best that is to be had soon.
 func (m *Member) connect(ctx context.Context, worker uint32, addr string) (*transport.Peer, error) {
+	direct := m.tryDirect(ctx, worker, addr)
+	err := m.outcome(ctx, direct, relayAfter)
+	if errors.Is(err, transport.ErrRefused) {
+		return nil, err
+	}
+	if p := m.connected(worker); p != nil {
+		return p, nil
+	}
+	relayed := errNoRelay
+	if m.hasRelay() {
+		relayed = m.dialRelayed(ctx, worker)
+	}
+	if relayed == nil {
+		m.putOff(worker)
+	} else if err == errPending {
+		err = m.outcome(ctx, direct, time.Minute) // dialling ends by itself much earlier
+	}
+	if p := m.connected(worker); p != nil {
+		return p, nil
+	}
+	return nil, fmt.Errorf("%w; through machine 1: %v", err, relayed) // its refusal is not the worker's
+}
+
+// tryDirect connects to a worker without the relay, or waits for it to do so, and says how
+// that went.
+func (m *Member) tryDirect(ctx context.Context, worker uint32, addr string) <-chan error {
 	direct := make(chan error, 1)
 	switch {
 	case addr == "":
@@ -41,43 +77,25 @@ func (m *Member) connect(ctx context.Context, worker uint32, addr string) (*tran
 	default:
 		m.spawn(func() { direct <- m.dialDirect(worker, addr) })
 	}
-	var err error
-	select {
-	case err = <-direct:
-		if errors.Is(err, transport.ErrRefused) {
-			return nil, err
-		}
-	case <-time.After(relayAfter):
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-m.ctx.Done():
-		return nil, m.ctx.Err()
-	}
-	if p := m.connected(worker); p != nil {
-		return p, nil
-	}
-	relayed := errNoRelay
-	if m.hasRelay() {
-		relayed = m.dialRelayed(ctx, worker)
-	}
-	if p := m.connected(worker); p != nil {
-		m.putOff(worker)
-		return p, nil
-	}
-	if err == nil { // it is still being dialled
-		select {
-		case err = <-direct:
-		case <-ctx.Done():
-			err = ctx.Err()
-		case <-m.ctx.Done():
-			err = m.ctx.Err()
-		}
-	}
-	if p := m.connected(worker); p != nil {
-		return p, nil
-	}
-	return nil, fmt.Errorf("%w; through machine 1: %v", err, relayed) // its refusal is not the worker's
+	return direct
 }
+
+// outcome is what tryDirect says within d.
+func (m *Member) outcome(ctx context.Context, direct <-chan error, d time.Duration) error {
+	select {
+	case err := <-direct:
+		return err
+	case <-time.After(d):
+		return errPending
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-m.ctx.Done():
+		return m.ctx.Err()
+	}
+}
+
+// errPending says that a worker is still being dialled.
+var errPending = errors.New("it does not answer")
 
 // errNotDialled says that a worker was not dialled.
 var errNotDialled = errors.New("it cannot be dialled and has not dialled")
@@ -118,7 +136,7 @@ func (m *Member) dialDirect(worker uint32, addr string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err == nil {
-		delete(m.again, worker)
+		delete(m.ways.again, worker)
 	}
 	return err
 }
@@ -135,8 +153,8 @@ func (m *Member) dialRelayed(ctx context.Context, worker uint32) error {
 // useRelay connects this machine to the coordinator's relay.
 func (m *Member) useRelay(ctx context.Context) error {
 	select {
-	case m.relaying <- struct{}{}:
-		defer func() { <-m.relaying }()
+	case m.ways.relaying <- struct{}{}:
+		defer func() { <-m.ways.relaying }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -159,20 +177,20 @@ func (m *Member) useRelay(ctx context.Context) error {
 func (m *Member) mayTry(worker uint32) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return time.Now().After(m.again[worker].next)
+	return time.Now().After(m.ways.again[worker].next)
 }
 
 // putOff notes that a worker is reached through the relay, where it is.
 func (m *Member) putOff(worker uint32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	a := m.again[worker]
+	a := m.ways.again[worker]
 	if p := m.peers[worker]; p == nil || p.Direct() || time.Now().Before(a.next) {
 		return
 	}
 	a.wait = min(max(2*a.wait, againFirst), againMost)
 	a.next = time.Now().Add(a.wait)
-	m.again[worker] = a
+	m.ways.again[worker] = a
 }
 
 // tryAgain dials workers directly that are relayed, where it is time, and drops relayed
@@ -219,8 +237,8 @@ func (m *Member) paths() map[uint32]protocol.Path {
 func (m *Member) tellPaths(c *transport.Conn) {
 	m.mu.Lock()
 	now := m.paths()
-	news := m.toldTo != c || !maps.Equal(now, m.told)
-	m.toldTo, m.told = c, now
+	news := m.ways.toldTo != c || !maps.Equal(now, m.ways.told)
+	m.ways.toldTo, m.ways.told = c, now
 	m.mu.Unlock()
 	if news {
 		c.Send(transport.Pack(protocol.MsgPaths, protocol.Paths{By: now}))

@@ -163,9 +163,9 @@ func (m *Member) dropMoved(old, p *protocol.Plan) {
 		return
 	}
 	moved := elsewhere(old, p, m.id)
-	for worker := range m.again {
+	for worker := range m.ways.again {
 		if moved || m.address(worker) != m.addressIn(p, worker) {
-			delete(m.again, worker)
+			delete(m.ways.again, worker)
 		}
 	}
 	for worker, peer := range m.peers {
