@@ -32,6 +32,18 @@ func Occupy(dir string, warn io.Writer) (release func(), err error) { return Occ
 // from one of an earlier term, whose process may be there still, paused or cut off: that
 // one finds the later term before it writes, see Overtaken.
 func OccupyAs(dir string, term uint32, warn io.Writer) (release func(), err error) {
+	if term > 0 {
+		open, err := gate(dir)
+		if err != nil {
+			return nil, err
+		}
+		defer open()
+	}
+	return occupy(dir, term, warn)
+}
+
+// occupy is OccupyAs for a process that holds the gate, or was not elected.
+func occupy(dir string, term uint32, warn io.Writer) (release func(), err error) {
 	path := filepath.Join(dir, inUseFile)
 	for try := range 10 {
 		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
@@ -66,9 +78,39 @@ func OccupyAs(dir string, term uint32, warn io.Writer) (release func(), err erro
 			f.Close()
 			return nil, fault.Data(fmt.Errorf("cannot write %s: %w", path, err))
 		}
-		return func() { leave(path, f) }, nil
+		return func() { leave(dir, term, f) }, nil
 	}
 	return nil, fault.Data(fmt.Errorf("%s: other processes take and leave it all the time", dir))
+}
+
+// gateFile is locked by an elected coordinator while it takes a folder, or gives it back: to
+// look whose it is and to replace that file is one act then. It stays.
+const gateFile = "in-use.lock"
+
+// gateFor is how long another one may take.
+const gateFor = 10 * time.Second
+
+// gate waits until no other elected coordinator takes the folder or gives it back. Where
+// the file system has no locks, nothing keeps them apart.
+func gate(dir string) (open func(), err error) {
+	f, err := os.OpenFile(filepath.Join(dir, gateFile), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, fault.Data(fmt.Errorf("cannot write to the run's folder: %w", err))
+	}
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		err := filelock.Try(f)
+		switch {
+		case err == nil, errors.Is(err, errors.ErrUnsupported):
+			return func() { f.Close() }, nil
+		case !errors.Is(err, filelock.ErrHeld):
+			f.Close()
+			return nil, fault.Data(err)
+		case time.Since(began) > gateFor:
+			f.Close()
+			return nil, fault.Data(fmt.Errorf("%s is being taken by another machine that does not get on with it\n  fix: end that one's process, and "+
+				"start again", dir))
+		}
+	}
 }
 
 // names says that path is the open file f.
@@ -97,7 +139,13 @@ func sign(f *os.File, term uint32) error {
 
 // leave gives the folder back. Removing comes first, so that nobody who opened the file
 // before locks what is about to go; Windows removes no open file.
-func leave(path string, f *os.File) {
+func leave(dir string, term uint32, f *os.File) {
+	path := filepath.Join(dir, inUseFile)
+	if term > 0 {
+		if open, err := gate(dir); err == nil {
+			defer open()
+		}
+	}
 	mine := names(path, f)
 	removed := mine && os.Remove(path) == nil
 	f.Close()

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -74,6 +75,34 @@ func TestOccupyByTerm(t *testing.T) {
 		t.Error("the old leader's end took its successor's lock away")
 	}
 	release()
+}
+
+// Candidates of different terms that take a folder from a paused leader at one time: of
+// those who are told that they have it, all but the one of the latest term find that they
+// are overtaken.
+func TestOccupyByTermsAtOnce(t *testing.T) {
+	for range 60 {
+		dir := t.TempDir()
+		if _, err := OccupyAs(dir, 3, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		var mu sync.Mutex
+		var latest uint32
+		var all sync.WaitGroup
+		for term := uint32(4); term < 10; term++ {
+			all.Go(func() {
+				if _, err := OccupyAs(dir, term, io.Discard); err == nil {
+					mu.Lock()
+					defer mu.Unlock()
+					latest = max(latest, term)
+				}
+			})
+		}
+		all.Wait()
+		if got := readOwner(filepath.Join(dir, inUseFile)).Term; got != latest || latest == 0 {
+			t.Fatalf("the folder is term %d's; the latest that was told it has it is %d: two write to it", got, latest)
+		}
+	}
 }
 
 // holdFolder occupies the folder in the environment, in a process of its own, until it
