@@ -15,8 +15,9 @@ demo: driver
 demo3: driver
 	$(BIN) train examples/three/run.toml --spawn 2 $(FLAGS)
 
-## soak: half an hour in which workers and coordinators are killed and join all the time
+## soak: half an hour in which workers and coordinators are killed and join all the time, then 100 such events on each store, replayed
 soak:
+	CONCORD_EVENTS=100 $(GO) test ./internal/cluster -run TestEvents -v -timeout 60m
 	CONCORD_SOAK=30m $(GO) test ./internal/cluster -run TestSoak -v -timeout 60m
 
 ## test: every test, on the preferred adapter

@@ -53,7 +53,8 @@ type soak struct {
 	others                      []*node
 	next                        uint32
 	kills, leaves, coordinators int
-	noCoordinator               bool // is never killed
+	noCoordinator               bool   // is never killed
+	reopen                      func() // the store, for a new coordinator; nil: it stays open
 }
 
 func (s *soak) join() {
@@ -71,6 +72,9 @@ func (s *soak) disturb() {
 		s.w.coord.Abandon()
 		time.Sleep(50 * time.Millisecond)
 		s.w.rebind(port)
+		if s.reopen != nil {
+			s.reopen()
+		}
 		s.first = s.w.start(1)
 		s.coordinators++
 	case n < 8 && len(s.others) > 1:
