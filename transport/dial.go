@@ -35,7 +35,7 @@ func (e *Endpoint) Dial(ctx context.Context, addr, service string, body, reply a
 	return c, nil
 }
 
-// carrierTo is what reaches an address.
+// carrierTo is the carrier that reaches an address.
 func (e *Endpoint) carrierTo(addr string) (carrier, error) {
 	if !strings.HasPrefix(addr, relayNetwork+":") {
 		return e.net, nil

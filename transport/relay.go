@@ -13,18 +13,18 @@ import (
 // reach each other through a third: the packets of their QUIC connection travel as
 // datagrams (RFC 9221) over the connections that both have to it. They prove themselves to
 // each other as ever, and the third sees only what a router sees. A connection to a relay
-// carries nothing else: its congestion control is its own, and what the machines have to
-// say to the relay's machine goes beside it.
+// carries nothing else: its congestion control is its own, and the messages between a machine
+// and the relay's go beside it.
 
-// relayHead is the length of what precedes a relayed packet: a worker's number, little
-// endian. On the way to the relay it is whom the packet is for, on the way from it the sender.
+// relayHead is the length of a relayed packet's head: a worker's number, little endian. On the
+// way to the relay it is the receiver's, on the way from it the sender's.
 const relayHead = 4
 
 // relayPacket is the size of relayed packets: the smallest that QUIC allows, since they
 // travel in packets of 1,280 bytes.
 const relayPacket = 1200
 
-// Bounds on what a relay does for one machine.
+// Bounds on a relay's work for one machine.
 const (
 	relayQueue = 256      // packets that wait for a receiver; more are dropped, as a router does
 	relayShare = 64       // of them, from one sender
@@ -63,7 +63,7 @@ type relayed struct {
 	data []byte
 }
 
-// Serve passes on what comes over c, and what is for its machine, until c ends. An
+// Serve passes on the packets that come over c, and those for its machine, until c ends. An
 // earlier connection of that machine is closed.
 func (r *Relay) Serve(c *Conn) {
 	e := &relayEnd{c: c, limit: rate.NewLimiter(relayRate, relayBurst), out: make(chan relayed, relayQueue), queued: map[uint32]int{}}
@@ -98,7 +98,7 @@ func (r *Relay) Drop(worker uint32) {
 	}
 }
 
-// Bytes are what was passed on between two workers, in both directions.
+// Bytes are how many were passed on between two workers, in both directions.
 func (r *Relay) Bytes(a, b uint32) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -157,7 +157,7 @@ func (e *relayEnd) queue(p relayed) {
 	}
 }
 
-// send sends what waits, within the machine's upload limit.
+// send sends the packets that wait, within the machine's upload limit.
 func (e *relayEnd) send() {
 	ctx := e.c.Context()
 	for {

@@ -10,7 +10,6 @@ import (
 
 	"concord/internal/cluster"
 	"concord/internal/cluster/coordinator"
-	"concord/internal/cluster/protocol"
 	"concord/internal/report"
 	"concord/internal/rundir"
 	"concord/internal/train"
@@ -103,11 +102,11 @@ const mostPairs = 12
 
 // printPairs shows how the machines reach each other, a line a path.
 func printPairs(out io.Writer, pairs []coordinator.PairStatus) {
-	for _, path := range []protocol.Path{protocol.PathDirect, protocol.PathPunched, protocol.PathRelayed} {
+	for _, path := range []string{"direct", "punched", "relayed"} {
 		var names []string
 		var relayed int64
 		for _, p := range pairs {
-			if p.Path == path {
+			if string(p.Path) == path {
 				names, relayed = append(names, fmt.Sprintf("%d–%d", p.Workers[0], p.Workers[1])), relayed+p.Relayed
 			}
 		}
@@ -118,7 +117,7 @@ func printPairs(out io.Writer, pairs []coordinator.PairStatus) {
 		if len(names) > mostPairs {
 			text += fmt.Sprintf(" and %d more (--json)", len(names)-mostPairs)
 		}
-		if path == protocol.PathRelayed {
+		if path == "relayed" {
 			text += fmt.Sprintf(" (%s over machine 1 so far)", report.Bytes(relayed))
 		}
 		fmt.Fprintf(out, "%s: %s\n", path, text)

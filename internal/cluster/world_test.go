@@ -42,6 +42,8 @@ type world struct {
 	min              int
 	deadline         bool
 	relay            bool
+	alone            bool                           // machine 1 owns everything, as nobody else can be dialled
+	calm             bool                           // on a machine with much else to do
 	socket           func() (net.PacketConn, error) // to probe from; nil: as it is usual
 	simulated        bool                           // in virtual time: no real sockets
 	inexact          bool                           // rows are not rounded: their sums depend on the split, as on a GPU
@@ -187,8 +189,12 @@ func (w *world) startFrom(id uint32, k *saved, before func(*node) error) *node {
 		w.addr = n.conn.LocalAddr().String()
 		leads = w.coordinate(n, identity)
 	}
+	stall := 2 * time.Second
+	if w.calm {
+		stall = 20 * time.Second
+	}
 	n.m = worker.New(worker.Options{Hello: protocol.Hello{Name: fmt.Sprintf("w%d", id)}, Coordinator: w.addr, Log: logTo(w.log),
-		Patience: 20 * time.Second})
+		Patience: 20 * time.Second, HeartbeatTimeout: w.silence(0)})
 	services := n.m.Services(leads)
 	for name, h := range services {
 		if w.flip != nil {
@@ -196,7 +202,7 @@ func (w *world) startFrom(id uint32, k *saved, before func(*node) error) *node {
 		}
 	}
 	n.ep, err = transport.Open(n.conn, transport.Options{Identity: identity, Services: services, ResetKey: [32]byte{byte(id)},
-		Stall: 2 * time.Second})
+		Stall: stall})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -220,7 +226,7 @@ func (f flipping) Deliver(c *transport.Conn, h transport.Header, meta, payload [
 func (w *world) coordinate(n *node, identity *transport.Identity) *coordinator.Coordinator {
 	o := coordinator.Options{Store: w.store, Local: 1, Port: n.conn.LocalAddr().(*net.UDPAddr).Port, Groups: w.groups, Work: w.work,
 		Codec:  w.codec,
-		SeqLen: 8, Workers: w.min, Log: logTo(w.log), HeartbeatTimeout: 2 * time.Second, NoDeadline: !w.deadline, StateTimeout: w.stateTimeout, Parameters: w.params, Relay: w.relay,
+		SeqLen: 8, Workers: w.min, Log: logTo(w.log), HeartbeatTimeout: w.silence(2 * time.Second), NoDeadline: !w.deadline, StateTimeout: w.stateTimeout, Parameters: w.params, Relay: w.relay,
 		Gather: w.gather, Regather: w.regather, CheckEvery: w.check, Probe: coordinator.ProbeFrom(identity, nil), Changed: func(s coordinator.Status,
 			_ bool) {
 			w.mu.Lock()
@@ -232,6 +238,11 @@ func (w *world) coordinate(n *node, identity *transport.Identity) *coordinator.C
 		}}
 	if w.simulated {
 		o.Probe = nil
+	}
+	if w.alone {
+		o.Probe = func(_ context.Context, _ string, id uint32, _ func(string)) error {
+			return errors.New("not to be dialled")
+		}
 	}
 	if w.socket != nil {
 		o.Probe = coordinator.ProbeFrom(identity, w.socket)
@@ -252,6 +263,14 @@ func (w *world) coordinate(n *node, identity *transport.Identity) *coordinator.C
 	w.coord = c
 	w.mu.Unlock()
 	return c
+}
+
+// silence is how long machines may not be heard of.
+func (w *world) silence(usual time.Duration) time.Duration {
+	if w.calm {
+		return 30 * time.Second
+	}
+	return usual
 }
 
 // reset makes the weights of step 0.

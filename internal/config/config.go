@@ -340,7 +340,7 @@ type Cluster struct {
 	Silence Seconds `toml:"silence" range:"1,3600" eg:"3.0"`
 	// Most bytes a second that a machine sends; "": no limit.
 	UploadLimit Size `toml:"upload_limit" eg:"2MB"`
-	// Machines of which neither can dial the other reach each other over machine 1, encrypted between the two.
+	// Two machines that cannot dial each other are connected over machine 1, encrypted between the two.
 	Relay bool `toml:"relay" eg:"false"`
 	// Links over the internet: more patience with outages.
 	WAN bool `toml:"wan" eg:"true"`

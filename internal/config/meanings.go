@@ -32,7 +32,7 @@ var meanings = map[string]string{
 	"cluster.outer":              "Steps that machines make by themselves before the languages' changes are resolved (DiLoCo), for the internet; 0: none.",
 	"cluster.outer_lr":           "Learning rate of the outer step, which has Nesterov momentum.",
 	"cluster.outer_momentum":     "Momentum of the outer step.",
-	"cluster.relay":              "Machines of which neither can dial the other reach each other over machine 1, encrypted between the two.",
+	"cluster.relay":              "Two machines that cannot dial each other are connected over machine 1, encrypted between the two.",
 	"cluster.resolve":            "\"local\": each machine resolves its own languages and sends one gradient, an approximation for slow links.",
 	"cluster.shares":             "Rows of each machine: by measured \"speed\", or \"equal\", which with f32 and no deadline gives the same bits every time.",
 	"cluster.silence":            "Seconds without a heartbeat after which a machine is out.",

@@ -95,7 +95,7 @@ func (c *Coordinator) reach(m *member) {
 				c.logf("%s is behind a NAT at %s, which lets others in whom it sends to: it is dialled so", m.hello.Name, dial)
 			case c.opt.Relay:
 				m.relayed = true
-				c.logf("%s cannot be dialled at %s, nor by hole punching: it dials others, and what neither can dial is relayed over machine 1",
+				c.logf("%s cannot be dialled at %s, nor by hole punching: it dials others, and is reached over machine 1 by those that it cannot dial",
 					m.hello.Name, dial)
 			default:
 				c.logf("%s cannot be dialled at %s (%v), nor by hole punching: it computes, but owns no buckets", m.hello.Name, dial, err)

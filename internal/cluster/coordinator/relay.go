@@ -9,10 +9,10 @@ import (
 	"concord/transport"
 )
 
-// Two members of which neither can dial the other exchange their packets over this machine,
+// Two members that cannot dial each other exchange their packets over this machine,
 // see transport.Relay. A member that cannot be dialled owns groups too then.
 
-// errNoRelay is told to a worker that asks for what the run file excludes.
+// errNoRelay is told to a worker that asks for a relay where the run file excludes it.
 var errNoRelay = errors.New("machine 1 relays nothing: cluster.relay is false")
 
 // newRelay makes the relay. Its functions are called from anywhere.
@@ -74,7 +74,7 @@ func (c *Coordinator) tellPaths(m *member, p protocol.Paths) error {
 type PairStatus struct {
 	Workers [2]uint32     `json:"workers"` // the lower number first
 	Path    protocol.Path `json:"path"`
-	Relayed int64         `json:"relayed_bytes,omitempty"` // over machine 1 so far, with what QUIC adds
+	Relayed int64         `json:"relayed_bytes,omitempty"` // over machine 1 so far, QUIC's own bytes included
 }
 
 // pairStatus are the pairs that have a connection.
@@ -90,8 +90,8 @@ func (c *Coordinator) pairStatus() (out []PairStatus) {
 	return out
 }
 
-// relayCost is how many bytes of a step go over this machine between members of which
-// neither can be dialled.
+// relayCost is how many bytes of a step go over this machine, between members that cannot be
+// dialled.
 func (c *Coordinator) relayCost(p *protocol.Plan) (bytes int64) {
 	far := func(w uint32) bool { return c.members[w] != nil && c.members[w].addr == "" }
 	for u, owner := range p.Owners {

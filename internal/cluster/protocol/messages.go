@@ -109,8 +109,8 @@ type Plan struct {
 	// state that only they have.
 	Saved bool `json:"saved,omitempty"`
 
-	// Relay: members of which neither can dial the other reach each other over the
-	// coordinator's machine.
+	// Relay: members that cannot dial each other are connected over the coordinator's
+	// machine.
 	Relay bool `json:"relay,omitempty"`
 
 	// InitialSync: only Sources and Members count; the step's own plan follows.

@@ -13,8 +13,8 @@ import (
 )
 
 // How a worker reaches another: it dials it where that has an address, waits to be dialled
-// where only this machine has one, and else, or where that takes too long, goes through the relay. What is
-// relayed is tried directly again, later and later.
+// where only this machine has one, and else, or where that takes too long, goes through the
+// relay. A relayed worker is tried directly again, later and later.
 
 const (
 	relayAfter  = 1500 * time.Millisecond // of dialling: then the relay is tried beside it
@@ -29,7 +29,7 @@ type attempt struct {
 	wait time.Duration
 }
 
-// ways is what a Member remembers of it.
+// ways are a Member's memory of it.
 type ways struct {
 	again    map[uint32]attempt // by worker
 	relaying chan struct{}      // holds a token while one connects to the relay
@@ -80,7 +80,7 @@ func (m *Member) tryDirect(ctx context.Context, worker uint32, addr string) <-ch
 	return direct
 }
 
-// outcome is what tryDirect says within d.
+// outcome is the word of tryDirect within d.
 func (m *Member) outcome(ctx context.Context, direct <-chan error, d time.Duration) error {
 	select {
 	case err := <-direct:
