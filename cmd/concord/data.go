@@ -10,6 +10,7 @@ import (
 	"golang.org/x/term"
 
 	"concord/internal/config"
+	"concord/internal/corpus"
 	"concord/internal/data"
 	"concord/internal/report"
 	"concord/internal/train"
@@ -34,10 +35,11 @@ func (c *dataStatsCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	stats, err := train.InspectData(cfg)
+	files, err := train.OpenCorpus(cfg)
 	if err != nil {
 		return err
 	}
+	stats := files.Stats()
 	if c.JSON {
 		return printJSON(stats)
 	}
@@ -75,7 +77,11 @@ func (c *dataMaskCmd) Run() error {
 	if c.N < 1 {
 		return usagef("-n must be 1 or more")
 	}
-	examples, err := train.MaskedExamples(cfg, c.Lang, c.N)
+	files, err := train.OpenCorpus(cfg)
+	if err != nil {
+		return err
+	}
+	examples, err := files.Masked(c.Lang, c.N)
 	if err != nil {
 		return err
 	}
@@ -87,7 +93,7 @@ func (c *dataMaskCmd) Run() error {
 }
 
 // printMasked marks the tokens that are trained: green on a terminal, else by «».
-func printMasked(w io.Writer, examples []train.MaskedExample, color bool) {
+func printMasked(w io.Writer, examples []corpus.MaskedExample, color bool) {
 	open, shut := "«", "»"
 	if color {
 		open, shut = "\x1b[32m", "\x1b[0m"

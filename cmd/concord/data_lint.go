@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"concord/internal/config"
+	"concord/internal/corpus"
 	"concord/internal/data"
 	"concord/internal/lint"
 	"concord/internal/train"
@@ -74,13 +75,17 @@ func (c *dataLintCmd) find(opt lint.Options) ([]lint.Finding, *lint.Linter, erro
 		if err != nil {
 			return nil, nil, err
 		}
-		return train.LintSources(sourcesIn(c.Path, languages), opt)
+		return corpus.LintSources(sourcesIn(c.Path, languages), opt)
 	}
 	cfg, err := config.Load(c.Path, c.Override)
 	if err != nil {
 		return nil, nil, err
 	}
-	return train.LintData(cfg, opt)
+	files, err := train.OpenCorpus(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	return files.Lint(train.StepsOf(cfg), opt)
 }
 
 // sourcesIn are the sources that concord init would write for a folder, with nothing

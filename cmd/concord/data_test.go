@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"concord/internal/config"
-	"concord/internal/train"
+	"concord/internal/corpus"
 	"concord/internal/train/traintest"
 )
 
@@ -44,7 +44,7 @@ func TestInitAndData(t *testing.T) {
 	if code, _, errs := concord(t, "", "init", filepath.Join(dir, "data"), "--model", filepath.Join(dir, "base"), "-o", run); code != exitUsage || !strings.Contains(errs, "already") {
 		t.Errorf("a run file that is there: %d, %s", code, errs)
 	}
-	var stats []train.DataStats
+	var stats []corpus.Stats
 	code, out, errs = concord(t, "", "data", "stats", run, "--json")
 	if err := json.Unmarshal([]byte(out), &stats); code != 0 || err != nil || len(stats) != 3 || stats[0].Documents != 67 || stats[0].Heldout != 7 || stats[1].Heldout != 3 || stats[2].Trained || stats[0].BytesToken <= 0 {
 		t.Errorf("stats: %d, %v\n%s%s", code, err, out, errs)

@@ -215,9 +215,12 @@ func (c *exportCmd) texts() []string {
 	}
 	cfg, err := train.RunConfig(c.From)
 	if err == nil {
-		var out []string
-		if out, err = train.Prompts(cfg, len(export.Texts)); err == nil {
-			return out
+		files, e := train.OpenCorpus(cfg)
+		if err = e; err == nil {
+			var out []string
+			if out, err = files.Prompts(len(export.Texts)); err == nil {
+				return out
+			}
 		}
 	}
 	fmt.Fprintf(os.Stderr, "concord: the run's texts cannot be read, built-in ones are compared: %v\n", err)

@@ -134,12 +134,12 @@ func (c *initCmd) measure() (lengths, error) {
 	if err != nil {
 		return lengths{}, err
 	}
-	stats, err := train.InspectData(cfg)
+	files, err := train.OpenCorpus(cfg)
 	if err != nil {
 		return lengths{}, err
 	}
 	longest, prompts := 0, false
-	for _, s := range stats {
+	for _, s := range files.Stats() {
 		longest, prompts = max(longest, s.LengthP95), prompts || s.Supervised < 0.95
 	}
 	return lengths{min(maxSeqLen, max(64, (longest+63)/64*64)), prompts}, nil

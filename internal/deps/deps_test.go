@@ -63,8 +63,9 @@ var allowed = map[string][]string{
 	"internal/jinja":                   {},
 	"internal/records":                 {},
 	"internal/data":                    {"internal/tokenizer", "internal/chat", "internal/records"},
-	"internal/gguf/gguftest":           {},                                             // only tests import it
-	"internal/gguf":                    {"internal/safetensors", "internal/tokenizer"}, // a file format, with the tokenizer that stands in it; safetensors rounds halves
+	"internal/corpus":                  {"internal/chat", "internal/data", "internal/fault", "internal/lint", "internal/model", "internal/modeldir", "internal/peft", "internal/report", "internal/tokenizer"}, // no device, no run file
+	"internal/gguf/gguftest":           {},                                                                                                                                                                     // only tests import it
+	"internal/gguf":                    {"internal/safetensors", "internal/tokenizer"},                                                                                                                         // a file format, with the tokenizer that stands in it; safetensors rounds halves
 	"internal/model":                   {"gpu", "tensor", "internal/param", "internal/peft", "internal/safetensors", "internal/gguf"},
 	"internal/peft":                    {"internal/safetensors"}, // a file format
 	"internal/optim":                   {"gpu", "bucket", "tensor"},
@@ -81,8 +82,8 @@ var allowed = map[string][]string{
 	"internal/export":                  {"internal/chat", "internal/device", "internal/fault", "internal/gguf", "internal/infer", "internal/model", "internal/modeldir", "internal/safetensors", "internal/special", "internal/tokenizer"}, // knows no run
 	"internal/infer":                   {"bucket", "internal/chat", "internal/config", "internal/data", "internal/device", "internal/fault", "internal/model", "internal/modeldir", "internal/rundir", "internal/tokenizer", "tensor"},     // no exchange, no cluster, no checkpoint
 	"internal/train": {
-		"bucket", "gpu", "internal/chat", "internal/checkpoint", "internal/cluster", "internal/cluster/coordinator", "internal/cluster/protocol", "internal/cluster/store", "internal/cluster/store/file", "internal/cluster/worker", "internal/config", "internal/data", "internal/device", "internal/exchange", "internal/fault", "internal/gguf",
-		"internal/infer", "internal/lint", "internal/model", "internal/modeldir", "internal/objective", "internal/optim", "internal/peft", "internal/report", "internal/rundir", "internal/safetensors", "internal/step", "internal/textscore", "internal/tokenizer", "moo", "tensor", "transport",
+		"bucket", "gpu", "internal/chat", "internal/checkpoint", "internal/cluster", "internal/cluster/coordinator", "internal/cluster/protocol", "internal/cluster/store", "internal/cluster/store/file", "internal/cluster/worker", "internal/config", "internal/corpus", "internal/data", "internal/device", "internal/exchange", "internal/fault", "internal/gguf",
+		"internal/infer", "internal/model", "internal/modeldir", "internal/objective", "internal/optim", "internal/peft", "internal/report", "internal/rundir", "internal/safetensors", "internal/step", "internal/textscore", "internal/tokenizer", "moo", "tensor", "transport",
 	},
 	"internal/train/traintest": {"gpu", "internal/model", "internal/param", "internal/peft", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
 	"internal/stats":           {"internal/report"},
@@ -90,7 +91,7 @@ var allowed = map[string][]string{
 	"internal/compare":         {"internal/study", "moo", "internal/stats", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},
 	"internal/audit":           {"internal/study", "bucket", "internal/compare", "internal/stats", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/model", "internal/param", "internal/safetensors"},
 	"internal/bench":           {"bucket", "gpu", "internal/config", "internal/fault", "internal/report", "internal/step", "internal/train", "moo", "tensor"},
-	"cmd/concord":              {"gpu", "moo", "internal/device", "internal/fault", "internal/infer", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/doctor", "internal/export", "internal/gguf", "internal/bench", "internal/audit", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/lint", "internal/live", "internal/metrics", "internal/safetensors", "internal/stepcheck", "internal/cluster", "internal/cluster/coordinator", "internal/cluster/store", "internal/cluster/etcd"},
+	"cmd/concord":              {"gpu", "moo", "internal/device", "internal/fault", "internal/infer", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/corpus", "internal/data", "internal/doctor", "internal/export", "internal/gguf", "internal/bench", "internal/audit", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/lint", "internal/live", "internal/metrics", "internal/safetensors", "internal/stepcheck", "internal/cluster", "internal/cluster/coordinator", "internal/cluster/store", "internal/cluster/etcd"},
 	"internal/metrics":         {"internal/cluster/coordinator", "internal/report"},
 	"cmd/prepare":              {"internal/tokenizer"},
 }

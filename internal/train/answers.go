@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"concord/internal/config"
+	"concord/internal/corpus"
 	"concord/internal/data"
 	"concord/internal/infer"
 	"concord/internal/model"
@@ -34,13 +35,13 @@ type question struct {
 // newQuestions takes eval.samples prompts of each language, evenly spread over its
 // held-out examples. nil: none is asked for. Where there is none it says so: text has no
 // prompts.
-func newQuestions(c *corpus, cfg *config.Config, say func(string)) (*questions, error) {
+func newQuestions(c *corpus.Corpus, cfg *config.Config, say func(string)) (*questions, error) {
 	if cfg.Eval.Samples == 0 {
 		return nil, nil
 	}
 	q := &questions{most: cfg.Eval.SampleTokens}
 	var without []string
-	for _, set := range c.sets {
+	for _, set := range c.Sets {
 		before := len(q.list)
 		all := data.Spread(set.Heldout, cfg.Eval.Samples)
 		for i := range all.Len() {
@@ -48,7 +49,7 @@ func newQuestions(c *corpus, cfg *config.Config, say func(string)) (*questions, 
 			if err != nil {
 				return nil, DataError(err)
 			}
-			q.add(set.Lang, x, c.model.MaxPositions)
+			q.add(set.Lang, x, c.Model.MaxPositions)
 		}
 		if len(q.list) == before {
 			without = append(without, set.Lang)
@@ -58,7 +59,7 @@ func newQuestions(c *corpus, cfg *config.Config, say func(string)) (*questions, 
 		say(fmt.Sprintf("eval.samples: no held-out prompts of %s: texts without a prompt have no answers, and what is not held "+
 			"out is not asked", strings.Join(without, ", ")))
 	}
-	q.shorten(c.tokenizer)
+	q.shorten(c.Tokenizer)
 	return q, nil
 }
 
@@ -115,11 +116,11 @@ func (q *questions) shorten(tok *tokenizer.Tokenizer) {
 }
 
 // speaker answers them.
-func (q *questions) speaker(net model.Model, c *corpus, dir string) (*infer.Speaker, error) {
+func (q *questions) speaker(net model.Model, c *corpus.Corpus, dir string) (*infer.Speaker, error) {
 	if q == nil || len(q.list) == 0 {
 		return nil, nil
 	}
-	return infer.NewSpeaker(net, c.tokenizer, c.template, dir, q.longest, q.most)
+	return infer.NewSpeaker(net, c.Tokenizer, c.Template, dir, q.longest, q.most)
 }
 
 // ask adds the model's answers to an evaluation, and how good they are.

@@ -100,19 +100,19 @@ func TestAnswersResumeExactly(t *testing.T) {
 // What all prompts share is not shown, up to marks and line ends.
 func TestShorten(t *testing.T) {
 	cfg := tiny(t)
-	c, err := openCorpus(cfg)
+	c, err := OpenCorpus(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	q := &questions{}
 	for _, text := range []string{"You help.\nuser says one thing?\nassistant:\n", "You help.\nuser says another?\nassistant:\n"} {
-		ids, err := c.tokenizer.Encode(text, true)
+		ids, err := c.Tokenizer.Encode(text, true)
 		if err != nil {
 			t.Fatal(err)
 		}
 		q.list = append(q.list, question{ids: ids})
 	}
-	q.shorten(c.tokenizer)
+	q.shorten(c.Tokenizer)
 	shown := []string{q.list[0].shown, q.list[1].shown}
 	if want := []string{"user says one thing?", "user says another?"}; !slices.Equal(shown, want) {
 		t.Errorf("%q, want %q", shown, want)

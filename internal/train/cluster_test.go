@@ -107,7 +107,7 @@ func (g *gang) join(overrides ...string) *Trainer {
 		g.t.Fatal(err)
 	}
 	cfg.Device = g.all[0].cfg.Device
-	c, err := openCorpus(cfg)
+	c, err := OpenCorpus(cfg)
 	if err != nil {
 		g.t.Fatal(err)
 	}

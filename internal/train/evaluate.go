@@ -10,6 +10,7 @@ import (
 
 	"concord/gpu"
 	"concord/internal/config"
+	"concord/internal/corpus"
 	"concord/internal/data"
 	"concord/internal/device"
 	"concord/internal/infer"
@@ -31,12 +32,12 @@ type evaluator struct {
 }
 
 // newEvaluator packs the held-out examples into batches of the given shape.
-func newEvaluator(c *corpus, rows, seqLen, limit int) (*evaluator, error) {
+func newEvaluator(c *corpus.Corpus, rows, seqLen, limit int) (*evaluator, error) {
 	v := &evaluator{rows: rows, seqLen: seqLen}
 	var examples []data.Examples
-	for i, set := range c.sets {
+	for i, set := range c.Sets {
 		held := data.First(set.Heldout, limit)
-		v.langs, v.seen, v.count = append(v.langs, set.Lang), append(v.seen, c.seen[i]), append(v.count, held.Len())
+		v.langs, v.seen, v.count = append(v.langs, set.Lang), append(v.seen, c.Seen[i]), append(v.count, held.Len())
 		examples = append(examples, held)
 	}
 	batches, err := data.NewEvaluation(examples, rows, seqLen)
@@ -151,11 +152,11 @@ func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (repor
 	}
 	cp := *cfg
 	cp.Model.Path, cp.Model.Init, cp.Adapter = mustAbs(dir), config.InitPretrained, config.Adapter{}
-	c, err := openCorpus(&cp)
+	c, err := OpenCorpus(&cp)
 	if err != nil {
 		return report.Eval{}, err
 	}
-	for _, d := range c.dataRecords(cfg.Data.Overlong) {
+	for _, d := range c.Records() {
 		if d.TooLong > 0 || d.Empty > 0 || d.Masked > 0 {
 			fmt.Fprintf(ui.warn(), "concord: %s: %d examples longer than data.max_len (%s), %d empty, %d without a supervised token\n", d.Lang,
 				d.TooLong, d.Overlong, d.Empty, d.Masked)
@@ -190,7 +191,7 @@ func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (repor
 }
 
 // answers adds those that eval.samples asks for.
-func answers(ctx context.Context, cfg *config.Config, c *corpus, inf *infer.Model, e *report.Eval, ui UI) error {
+func answers(ctx context.Context, cfg *config.Config, c *corpus.Corpus, inf *infer.Model, e *report.Eval, ui UI) error {
 	q, err := newQuestions(c, cfg, func(text string) { fmt.Fprintln(ui.warn(), "concord:", text) })
 	if err != nil {
 		return err

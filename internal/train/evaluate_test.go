@@ -44,11 +44,11 @@ func TestEvalAndScoreAgreeWithTheClosingTable(t *testing.T) {
 			}
 		}
 	}
-	c, err := openCorpus(cfg)
+	c, err := OpenCorpus(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, set := range c.sets {
+	for i, set := range c.Sets {
 		var ids [][]uint32
 		var held []data.Example
 		for k := range set.Heldout.Len() {

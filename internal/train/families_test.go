@@ -59,11 +59,11 @@ func ownRows(t *testing.T, cfg *config.Config) map[string][]float32 {
 	}
 	defer tr.Close()
 	steps(t, tr, 1)
-	if gpt2 := tr.corpus.model.ModelType == "gpt2"; gpt2 != strings.Contains(warnings.String(), "resid_pdrop 0.1 has no effect") {
+	if gpt2 := tr.corpus.Model.ModelType == "gpt2"; gpt2 != strings.Contains(warnings.String(), "resid_pdrop 0.1 has no effect") {
 		t.Errorf("on the screen stands %q", warnings.String())
 	}
 	out := map[string][]float32{}
-	for _, p := range device.Params(tr.corpus.model) {
+	for _, p := range device.Params(tr.corpus.Model) {
 		if out[p.Name], err = tr.Store.Read(bucket.Gradient, p.Name); err != nil {
 			t.Fatal(err)
 		}

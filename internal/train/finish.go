@@ -36,10 +36,10 @@ func (x *session) finish(ctx context.Context) (*Summary, error) {
 	m := x.Engine.Dev.Memory()
 	end := report.End{Kind: "end", Steps: x.Done, Seconds: x.state.Seconds, Tokens: x.Tokens, Supervised: x.Supervised, PeakBytes: m.Peak,
 		BytesByRole: map[string]int64{}, Output: out, Best: best,
-		Warnings: x.corpus.meetingWarning(x.cfg), Conflict: x.report.Conflict()}
-	if x.Done < x.corpus.steps {
+		Warnings: x.corpus.MeetingWarning(StepsOf(x.cfg)), Conflict: x.report.Conflict()}
+	if x.Done < x.corpus.Steps {
 		early := x.state.Patience
-		end.Early, end.Of = &early, x.corpus.steps
+		end.Early, end.Of = &early, x.corpus.Steps
 	}
 	for role, r := range m.Roles {
 		end.BytesByRole[string(role)] = r.AtPeak
@@ -67,13 +67,13 @@ func (x *session) saveBest() (string, error) {
 
 // saveModel writes the model as it stands to the folder out.
 func (x *session) saveModel(out string) error {
-	dtype, err := saveDType(string(x.cfg.Model.SaveDtype), x.corpus.model)
+	dtype, err := saveDType(string(x.cfg.Model.SaveDtype), x.corpus.Model)
 	if err != nil {
 		return err
 	}
-	kept := keptWeights{cfg: x.cfg, config: x.corpus.model}
+	kept := keptWeights{cfg: x.cfg, config: x.corpus.Model}
 	defer kept.close()
-	if err := writeModel(out, baseFolder(x.cfg), x.corpus.model, dtype, x.reader(&kept)); err != nil {
+	if err := writeModel(out, baseFolder(x.cfg), x.corpus.Model, dtype, x.reader(&kept)); err != nil {
 		return err
 	}
 	return saveTemplate(x.cfg, out)
@@ -99,26 +99,26 @@ func (x *session) reader(kept *keptWeights) func(name string) ([]float32, error)
 func (x *session) header() report.Header {
 	info := x.Engine.Dev.Info()
 	mem := x.Engine.Dev.Memory()
-	cfg, steps := x.cfg, x.corpus.steps
-	fill := x.corpus.sampler.TokensIn(steps) / float64(steps*cfg.Batch.Rows*cfg.Batch.Accumulate*cfg.Batch.SeqLen)
-	data := x.corpus.dataRecords(cfg.Data.Overlong)
+	cfg, steps := x.cfg, x.corpus.Steps
+	fill := x.corpus.Sampler.TokensIn(steps) / float64(steps*cfg.Batch.Rows*cfg.Batch.Accumulate*cfg.Batch.SeqLen)
+	data := x.corpus.Records()
 	epochs := 0.0
-	for _, n := range x.corpus.sampler.Epochs(steps) {
+	for _, n := range x.corpus.Sampler.Epochs(steps) {
 		epochs += n / float64(len(x.Langs))
 	}
 	name := cfg.Model.Path
 	if cfg.Model.Init == config.InitRandom {
 		name += " (random weights)"
 	}
-	bos, eos := specials(x.corpus.tokenizer)
-	return report.Header{BOS: bos, EOS: eos, ByTemplate: x.corpus.onlyChats(), Version: BuildVersion().Version, Name: cfg.Run.Name, Dir: x.dir,
-		Model: fmt.Sprintf("%s, %d layers, hidden %d, vocabulary %d", name, x.corpus.model.Layers, x.corpus.model.Hidden,
-			x.corpus.model.Vocab), Parameters: x.corpus.model.Parameters(), Trained: trained(cfg, x.corpus.model),
+	bos, eos := specials(x.corpus.Tokenizer)
+	return report.Header{BOS: bos, EOS: eos, ByTemplate: x.corpus.OnlyChats(), Version: BuildVersion().Version, Name: cfg.Run.Name, Dir: x.dir,
+		Model: fmt.Sprintf("%s, %d layers, hidden %d, vocabulary %d", name, x.corpus.Model.Layers, x.corpus.Model.Hidden,
+			x.corpus.Model.Vocab), Parameters: x.corpus.Model.Parameters(), Trained: trained(cfg, x.corpus.Model),
 		Device: info.Name, Backend: string(info.Backend), Software: info.Type == "cpu", Budget: mem.Budget, Planned: x.Planned(),
 		Method: string(cfg.Objective.Method), Scope: cfg.Objective.Scope.String(), Buckets: numBuckets(x.Store.Layout),
 		Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen,
-		Steps: steps, Start: x.Done, Languages: x.Langs, Epochs: epochs, Packing: fill, Met: x.corpus.meetings().any, Data: data,
-		Warnings: x.corpus.warnings(cfg, data), Settings: settings(cfg)}
+		Steps: steps, Start: x.Done, Languages: x.Langs, Epochs: epochs, Packing: fill, Met: x.corpus.Met(), Data: data,
+		Warnings: x.corpus.Warnings(StepsOf(cfg), data), Settings: settings(cfg)}
 }
 
 // trained is the number of values that a run changes.

@@ -9,6 +9,7 @@ import (
 
 	"concord/gpu"
 	"concord/internal/config"
+	"concord/internal/corpus"
 	"concord/internal/device"
 	"concord/internal/fault"
 	"concord/internal/report"
@@ -91,7 +92,7 @@ const fitShare = 0.95
 // the first of smallerSteps that does, which is said on warn. The result has memory.fit
 // "off", so that a resume keeps the choice. The device that was opened for it is the
 // caller's to use or close; nil where none was.
-func fit(cfg *config.Config, c *corpus, warn io.Writer) (*config.Config, *tensor.Engine, error) {
+func fit(cfg *config.Config, c *corpus.Corpus, warn io.Writer) (*config.Config, *tensor.Engine, error) {
 	if cfg.Memory.Fit != config.FitAuto {
 		return cfg, nil, nil
 	}
@@ -120,7 +121,7 @@ func closeDevice(e *tensor.Engine) {
 	}
 }
 
-func fitOn(cfg *config.Config, c *corpus, card Card, warn io.Writer) (*config.Config, error) {
+func fitOn(cfg *config.Config, c *corpus.Corpus, card Card, warn io.Writer) (*config.Config, error) {
 	budget := card.Memory
 	card.Memory = int64(fitShare * float64(budget))
 	whole, least, how := int64(0), int64(0), ""

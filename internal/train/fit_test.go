@@ -19,7 +19,7 @@ import (
 // with figures where nothing helps.
 func TestFit(t *testing.T) {
 	cfg := load(t, traintest.Run(t, nil), `memory.fit="auto"`, "objective.gram=rows", "batch.logits_chunk=96", "batch.rows=48")
-	c, err := openCorpus(cfg)
+	c, err := OpenCorpus(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

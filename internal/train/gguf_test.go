@@ -191,8 +191,11 @@ func TestBaseInBlocks(t *testing.T) {
 
 // Prompts are the run's own texts, of every language.
 func TestPrompts(t *testing.T) {
-	cfg := tiny(t)
-	out, err := Prompts(cfg, 5)
+	c, err := OpenCorpus(tiny(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.Prompts(5)
 	if err != nil || len(out) != 5 || out[0] == out[1] {
 		t.Errorf("%q, %v", out, err)
 	}

@@ -22,16 +22,16 @@ func HiddenStates(ctx context.Context, cfg *config.Config, dir string, limit int
 	}
 	cp := *cfg
 	cp.Model.Path, cp.Model.Init = mustAbs(dir), config.InitPretrained
-	c, err := openCorpus(&cp)
+	c, err := OpenCorpus(&cp)
 	if err != nil {
 		return nil, err
 	}
 	o := infer.HiddenOptions{Rows: cfg.Batch.Rows, SeqLen: cfg.Batch.SeqLen, Device: DeviceOptions(cfg.Device, ui.warn())}
-	for i, set := range c.sets {
+	for i, set := range c.Sets {
 		if set.Heldout.Len() == 0 {
 			continue
 		}
-		o.Langs, o.Seen = append(o.Langs, set.Lang), append(o.Seen, c.seen[i])
+		o.Langs, o.Seen = append(o.Langs, set.Lang), append(o.Seen, c.Seen[i])
 		o.Examples = append(o.Examples, data.Spread(set.Heldout, limit))
 	}
 	h, err := infer.HiddenStates(ctx, dir, o)

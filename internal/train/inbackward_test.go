@@ -141,7 +141,7 @@ func TestInBackwardNonFiniteOverride(t *testing.T) {
 		cfg.Objective.Override = []config.Override{{Match: match, Method: config.MethodMean}}
 		tr := open(t, cfg)
 		steps(t, tr, 2)
-		ids, err := tr.corpus.tokenizer.Encode("~", false)
+		ids, err := tr.corpus.Tokenizer.Encode("~", false)
 		if err != nil || len(ids) != 1 {
 			t.Fatal(ids, err)
 		}

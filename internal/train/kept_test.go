@@ -54,7 +54,7 @@ func TestCheckpointsWithoutFrozenWeights(t *testing.T) {
 func startsWithBase(t *testing.T, cfg *config.Config) {
 	t.Helper()
 	want := weightsOf(t, open(t, cfg))
-	c, err := openCorpus(cfg)
+	c, err := OpenCorpus(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

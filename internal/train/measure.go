@@ -13,7 +13,7 @@ import (
 // The first and the last measurement are not meant.
 func (x *session) evalDue() bool {
 	every := x.cfg.Eval.Every
-	return every > 0 && x.Done > 0 && x.Done < x.corpus.steps && x.crossed(every) && !x.measured() && x.eval.batches.Len() > 0
+	return every > 0 && x.Done > 0 && x.Done < x.corpus.Steps && x.crossed(every) && !x.measured() && x.eval.batches.Len() > 0
 }
 
 // measured says that the model as it stands was evaluated.

@@ -10,6 +10,7 @@ import (
 
 	"concord/bucket"
 	"concord/internal/config"
+	"concord/internal/corpus"
 	"concord/internal/device"
 	"concord/internal/exchange"
 	"concord/internal/fault"
@@ -79,22 +80,22 @@ func scopeOf(s config.Scope) bucket.Scope {
 }
 
 // settings are a run's that decide its steps.
-func stepSettings(cfg *config.Config, c *corpus) (step.Settings, error) {
+func stepSettings(cfg *config.Config, c *corpus.Corpus) (step.Settings, error) {
 	base, err := baseOf(cfg)
 	if err != nil {
 		return step.Settings{}, err
 	}
-	langs := c.sampler.Languages()
+	langs := c.Sampler.Languages()
 	o := cfg.Optim
 	return step.Settings{
 		Rows: cfg.Batch.Rows, SeqLen: cfg.Batch.SeqLen, Accumulate: cfg.Batch.Accumulate, LogitsChunk: cfg.Batch.LogitsChunk,
 		Checkpointing: cfg.Memory.Checkpointing, InBackward: o.InBackward, ProbeEvery: cfg.Probe.Every,
-		Scope: scopeOf(cfg.Objective.Scope), Objective: objectiveOptions(cfg, langs, c.trainTokens(langs)),
+		Scope: scopeOf(cfg.Objective.Scope), Objective: objectiveOptions(cfg, langs, c.TrainTokens(langs)),
 		Frozen: func(s model.Spec) bool { return frozen(cfg, s) }, KeepsBase: cfg.KeepsBase(), Base: base, Types: stateTypes(cfg),
 		Optim: optim.Config{Beta1: o.Betas[0], Beta2: o.Betas[1], Eps: o.Eps, WeightDecay: o.WeightDecay, Clip: o.Clip, Seed: cfg.Run.Seed,
 			Factored: o.Name == config.Adafactor},
 		Schedule: optim.Schedule{Shape: schedules[cfg.Schedule.Kind], LR: o.LR, MinRatio: cfg.Schedule.MinRatio,
-			Warmup: warmup(cfg.Schedule, c.steps), Total: int64(c.steps)},
+			Warmup: warmup(cfg.Schedule, c.Steps), Total: int64(c.Steps)},
 		Identity: identity(cfg),
 	}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"concord/internal/config"
+	"concord/internal/corpus"
 	"concord/internal/step"
 )
 
@@ -16,11 +17,10 @@ import (
 var elsewhere = map[string]string{
 	"memory.fit": "the plan before the run", "cluster.workers": "the coordinator", "cluster.shares": "the coordinator", "cluster.deadline": "the coordinator",
 	"cluster.check_every": "the coordinator", "cluster.silence": "the members", "cluster.upload_limit": "the host", "cluster.wan": "the host",
-	"cluster.join_hours": "the host", "cluster.join_uses": "the host", "schedule.steps": "the corpus", "schedule.epochs": "the corpus",
-	"schedule.tokens": "the corpus",
+	"cluster.join_hours": "the host", "cluster.join_uses": "the host",
 }
 
-// Each setting of a step, of the device and of the exchange changes the options that are
+// Each setting of the data, of a step, of the device and of the exchange changes the options that are
 // made of it: none is dropped on the way.
 func TestEverySettingBecomesAnOption(t *testing.T) {
 	base := func(key string) []string { // what the setting is about
@@ -29,6 +29,10 @@ func TestEverySettingBecomesAnOption(t *testing.T) {
 			return []string{"cluster.listen=:0"}
 		case strings.HasPrefix(key, "objective.noise."):
 			return []string{"objective.noise.halves=true"}
+		case key == "schedule.epochs":
+			return []string{"schedule.steps=0", "schedule.epochs=2"}
+		case key == "schedule.tokens":
+			return []string{"schedule.steps=0", "schedule.tokens=500"}
 		}
 		return nil
 	}
@@ -37,7 +41,12 @@ func TestEverySettingBecomesAnOption(t *testing.T) {
 		"objective.noise.floor": "0.3", "objective.noise.halves": "false", "objective.weights": "{aa = 2.0}", "objective.preferences": "{aa = 2.0}",
 		"batch.logits_chunk": "64", "batch.rows": "4", "batch.seq_len": "32", "optim.eps": "1e-6", "optim.clip": "2.0", "optim.weight_decay": "0.1",
 		"device.gemm": "direct-1x1", "device.autotune": "true", "device.read_timeout": "77", "cluster.sync": "parameters", "cluster.listen": "",
-		"cluster.outer_momentum": "0.6", "cluster.outer_lr": "0.3", "cluster.outer": "3", "cluster.resolve": "local", "objective.method": "mgda", "schedule.warmup": "2", "schedule.min_ratio": "0.5",
+		"cluster.outer_momentum": "0.6", "cluster.outer_lr": "0.3", "cluster.outer": "3", "cluster.resolve": "local", "objective.method": "mgda", "schedule.warmup": "2", "schedule.epochs": "3", "data.max_len": "8", "schedule.min_ratio": "0.5",
+	}
+	tinyFile = tiny(t).Path()
+	c, err := OpenCorpus(tiny(t))
+	if err != nil {
+		t.Fatal(err)
 	}
 	whole := func(key string, override ...string) string {
 		t.Helper()
@@ -45,14 +54,13 @@ func TestEverySettingBecomesAnOption(t *testing.T) {
 		if err != nil {
 			return "refused: " + err.Error()
 		}
-		return describe(cfg)
+		return describe(cfg, c)
 	}
-	tinyFile = tiny(t).Path()
 	seen := 0
 	for _, k := range config.Keys() {
 		section, _, _ := strings.Cut(k.Name, ".")
-		if !slices.Contains([]string{"device", "objective", "batch", "optim", "schedule", "cluster", "memory", "probe"}, section) ||
-			strings.HasPrefix(k.Name, "objective.override") || elsewhere[k.Name] != "" {
+		if !slices.Contains([]string{"device", "objective", "batch", "optim", "schedule", "cluster", "memory", "probe", "data"}, section) && k.Name != "eval.patience" ||
+			strings.HasPrefix(k.Name, "objective.override") || strings.HasPrefix(k.Name, "data.source") || elsewhere[k.Name] != "" {
 			continue
 		}
 		v, ok := values[k.Name]
@@ -67,7 +75,7 @@ func TestEverySettingBecomesAnOption(t *testing.T) {
 			t.Errorf("%s = %s: %s", k.Name, v, got)
 		}
 	}
-	if seen < 35 {
+	if seen < 45 {
 		t.Errorf("only %d settings were tried", seen)
 	}
 	for key := range maps.Keys(values) {
@@ -81,23 +89,24 @@ var tinyFile string
 
 // describe is everything that becomes of the settings, functions left out. Identity has
 // all of [objective] as it is, and would hide what is dropped.
-func describe(cfg *config.Config) string {
+func describe(cfg *config.Config, c *corpus.Corpus) string {
 	langs := []string{"aa", "bb", "cc"}
 	o := objectiveOptions(cfg, langs, []float64{1, 1, 1})
 	for i := range o.Overrides {
 		o.Overrides[i].Fits = nil
 	}
-	c, err := openCorpus(cfg)
+	files, err := corpusOptions(cfg)
 	if err != nil {
 		return "refused: " + err.Error()
 	}
+	files.Progress = nil
 	s, err := stepSettings(cfg, c)
 	if err != nil {
 		return "refused: " + err.Error()
 	}
 	s.Objective, s.Frozen, s.Identity = o, nil, step.Identity{}
 	d := DeviceOptions(cfg.Device, nil)
-	return fmt.Sprintf("%+v\n%+v\n%+v", s, d, exchangeOptions(cfg))
+	return fmt.Sprintf("%+v\n%+v\n%+v\n%+v", files, s, d, exchangeOptions(cfg))
 }
 
 // A mistake that a package below finds in a setting is shown at its place in the run file.

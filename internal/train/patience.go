@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 
-	"concord/internal/config"
 	"concord/internal/report"
 )
 
@@ -43,19 +42,4 @@ func (t *Trainer) patience(s *state, path string) error {
 		}
 	}
 	return err
-}
-
-// canStopEarly refuses to wait for a lower figure where there is none.
-func (c *corpus) canStopEarly(cfg *config.Config) error {
-	if cfg.Eval.Patience == 0 {
-		return nil
-	}
-	for i, s := range c.sets {
-		if c.seen[i] && s.Heldout.Len() > 0 {
-			return nil
-		}
-	}
-	return &config.Error{Where: cfg.Where("eval.patience"),
-		Msg: "eval.patience: no trained language has held-out examples, so nothing is measured that could end the run",
-		Fix: "holdout = 0.05  # in [[data.source]]"}
 }

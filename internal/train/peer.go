@@ -23,7 +23,7 @@ import (
 // the weights that it has. dir is where this machine keeps its identity and the state that only
 // it holds of the run, "" the user's cache folder.
 func RunAt(ctx context.Context, cfg *config.Config, open func(run string) (store.Store, error), dir string, ui UI) (*Summary, error) {
-	corpus, err := openCorpus(cfg)
+	corpus, err := OpenCorpus(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +218,7 @@ func (t *Trainer) runAsLeader(ctx context.Context, l *leadership, s state, ui UI
 	defer release()
 	ctx, done := t.whileLeading(ctx, l.Coordinator, dir)
 	defer done()
-	ui.printf(" leads   from step %d of %d on, in %s\n", t.Done, t.corpus.steps, dir)
+	ui.printf(" leads   from step %d of %d on, in %s\n", t.Done, t.corpus.Steps, dir)
 	if path, newer, err := resumeFrom(dir, t.cfg, UI{}); err == nil && path != "" { // the last leader's evaluations
 		s = newer
 	}

@@ -30,7 +30,7 @@ func openLimited(t *testing.T, cfg *config.Config, bytes int64) *Trainer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := openCorpus(cfg)
+	c, err := OpenCorpus(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"concord/bucket"
 	"concord/gpu"
 	"concord/internal/config"
-	"concord/internal/data"
+	"concord/internal/corpus"
 	"concord/internal/fault"
 	"concord/internal/report"
 	"concord/tensor"
@@ -41,7 +41,7 @@ type MemoryPlan struct {
 // Planner plans one run's memory on devices that are not there.
 type Planner struct {
 	cfg    *config.Config
-	corpus *corpus
+	corpus *corpus.Corpus
 	Check  Plan // of the run file and its data
 }
 
@@ -51,7 +51,7 @@ func NewPlanner(cfg *config.Config) (*Planner, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := openCorpus(cfg)
+	c, err := OpenCorpus(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -164,13 +164,12 @@ func (p *Planner) try(c Card, rows int) (gpu.Memory, error) {
 	defer dev.Close()
 	cfg := *p.cfg
 	cfg.Batch.Rows = rows
-	corpus := *p.corpus
-	corpus.sampler, err = data.NewSampler(corpus.sets, corpus.samplerOptions(&cfg))
+	shaped, err := p.corpus.Resampled(samplerOptions(&cfg))
 	if err != nil {
-		return gpu.Memory{}, DataError(err)
+		return gpu.Memory{}, err
 	}
 	e := tensor.NewEngine(dev, tensor.Options{NoAutotune: true})
-	t, err := trainerOn(e, &cfg, &corpus, nil, io.Discard, false)
+	t, err := trainerOn(e, &cfg, shaped, nil, io.Discard, false)
 	if err != nil {
 		if rows != p.cfg.Batch.Rows && !errors.Is(err, gpu.ErrOutOfMemory) {
 			err = errors.Join(errTooLarge, err)

@@ -75,25 +75,25 @@ type Plan struct {
 // Check reads everything that a run needs, of the weights only their names and
 // shapes, and opens no device.
 func Check(cfg *config.Config) (Plan, error) {
-	c, err := openCorpus(cfg)
+	c, err := OpenCorpus(cfg)
 	if err != nil {
 		return Plan{}, err
 	}
-	langs := c.sampler.Languages()
-	if _, err := objective.New(objectiveOptions(cfg, langs, c.trainTokens(langs))); err != nil {
+	langs := c.Sampler.Languages()
+	if _, err := objective.New(objectiveOptions(cfg, langs, c.TrainTokens(langs))); err != nil {
 		return Plan{}, located(cfg, err)
 	}
 	if cfg.Model.Init != config.InitRandom {
-		if err := model.Check(cfg.Resolve(cfg.Model.Path), c.model); err != nil {
+		if err := model.Check(cfg.Resolve(cfg.Model.Path), c.Model); err != nil {
 			return Plan{}, DataError(err)
 		}
 	}
-	if err := fitsModel(cfg, c.model); err != nil {
+	if err := fitsModel(cfg, c.Model); err != nil {
 		return Plan{}, err
 	}
-	data := c.dataRecords(cfg.Data.Overlong)
-	return Plan{Trained: len(langs), Steps: c.steps, Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen, Data: data,
-		Warnings: c.warnings(cfg, data)}, nil
+	data := c.Records()
+	return Plan{Trained: len(langs), Steps: c.Steps, Rows: cfg.Batch.Rows * cfg.Batch.Accumulate, SeqLen: cfg.Batch.SeqLen, Data: data,
+		Warnings: c.Warnings(StepsOf(cfg), data)}, nil
 }
 
 // Run trains as the run file says. Cancelling ctx finishes the step, saves and
@@ -102,7 +102,7 @@ func Run(ctx context.Context, cfg *config.Config, ui UI) (*Summary, error) {
 	if err := canListen(cfg); err != nil {
 		return nil, err
 	}
-	c, err := openCorpus(cfg)
+	c, err := OpenCorpus(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +180,7 @@ func ResumeMoved(ctx context.Context, dir, runFile string, overrides []string, u
 		sum.print(ui)
 		return sum, nil
 	}
-	c, err := openCorpus(cfg)
+	c, err := OpenCorpus(cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -75,7 +75,7 @@ func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summar
 			return nil, x.stopped(ctx, err)
 		}
 	}
-	for t.Done < t.corpus.steps && !x.state.Patience.Over() {
+	for t.Done < t.corpus.Steps && !x.state.Patience.Over() {
 		if ctx.Err() != nil {
 			return nil, x.stopped(ctx, ctx.Err())
 		}
@@ -146,7 +146,7 @@ func (x *session) after(ctx context.Context) error {
 	if err := x.report.Err(); err != nil {
 		return x.unsaved(err)
 	}
-	if every := x.cfg.Checkpoint.Every; improved || every > 0 && x.crossed(every) && x.Done < x.corpus.steps {
+	if every := x.cfg.Checkpoint.Every; improved || every > 0 && x.crossed(every) && x.Done < x.corpus.Steps {
 		return x.save(ctx)
 	}
 	return nil

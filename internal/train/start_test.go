@@ -78,22 +78,22 @@ func TestMeetingsOfAMixture(t *testing.T) {
 	if !strings.Contains(warned(t, cfg), "one language") {
 		t.Error("not told")
 	}
-	c, err := openCorpus(cfg)
+	c, err := OpenCorpus(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	two := 0.0
-	for step := range c.steps {
+	for step := range c.Steps {
 		langs := map[int]bool{}
-		for _, m := range c.sampler.Batch(step).Lang {
+		for _, m := range c.Sampler.Batch(step).Lang {
 			langs[m] = true
 		}
 		if len(langs) > 1 {
 			two++
 		}
 	}
-	if got := c.meetings().any; math.Abs(got-two/float64(c.steps)) > 1e-9 {
-		t.Errorf("%v of the steps hold two languages, told %v", two/float64(c.steps), got)
+	if got := c.Met(); math.Abs(got-two/float64(c.Steps)) > 1e-9 {
+		t.Errorf("%v of the steps hold two languages, told %v", two/float64(c.Steps), got)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"concord/gpu"
 	"concord/internal/config"
+	"concord/internal/corpus"
 	"concord/internal/device"
 	"concord/internal/exchange"
 	"concord/internal/fault"
@@ -27,7 +28,7 @@ import (
 type Trainer struct {
 	*step.Trainer
 	cfg      *config.Config
-	corpus   *corpus
+	corpus   *corpus.Corpus
 	exchange exchange.Exchange
 	machines *exchange.Distributed // the run's other machines; nil on one
 	leads    func() error          // why this machine, which led equal ones, leads no more; nil elsewhere
@@ -46,7 +47,7 @@ func OpenOwnRows(cfg *config.Config, warn io.Writer) (*Trainer, error) {
 }
 
 func openTrainer(cfg *config.Config, warn io.Writer, ownRows bool) (*Trainer, error) {
-	c, err := openCorpus(cfg)
+	c, err := OpenCorpus(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -68,19 +69,19 @@ func openTrainer(cfg *config.Config, warn io.Writer, ownRows bool) (*Trainer, er
 // newTrainer allocates everything on the device. choices are the kernel
 // variants of an earlier part of the run, nil to choose anew. The weights are
 // still zero: call loadBase or restore.
-func newTrainer(cfg *config.Config, c *corpus, choices map[string]string, warn io.Writer, ownRows bool) (*Trainer, error) {
+func newTrainer(cfg *config.Config, c *corpus.Corpus, choices map[string]string, warn io.Writer, ownRows bool) (*Trainer, error) {
 	return trainerOn(nil, cfg, c, choices, warn, ownRows)
 }
 
 // trainerOn is newTrainer on an engine, nil for that of the adapter that cfg asks for.
 // Where it fails the engine is closed.
-func trainerOn(e *tensor.Engine, cfg *config.Config, c *corpus, choices map[string]string, warn io.Writer, ownRows bool) (made *Trainer, err error) {
+func trainerOn(e *tensor.Engine, cfg *config.Config, c *corpus.Corpus, choices map[string]string, warn io.Writer, ownRows bool) (made *Trainer, err error) {
 	defer func() {
 		if err != nil {
 			closeDevice(e)
 		}
 	}()
-	if err := fitsModel(cfg, c.model); err != nil {
+	if err := fitsModel(cfg, c.Model); err != nil {
 		return nil, err
 	}
 	t := &Trainer{cfg: cfg, corpus: c}
@@ -91,7 +92,7 @@ func trainerOn(e *tensor.Engine, cfg *config.Config, c *corpus, choices map[stri
 	if err != nil {
 		return nil, err
 	}
-	t.Trainer, err = step.New(step.Options{Settings: settings, Arch: c.model, Sampler: c.sampler, Steps: c.steps,
+	t.Trainer, err = step.New(step.Options{Settings: settings, Arch: c.Model, Sampler: c.Sampler, Steps: c.Steps,
 		Needs: x.Needs(), Engine: e, Device: dev, OwnRows: ownRows}, func(r *step.Replica) (step.Exchange, error) {
 		var err error
 		t.exchange, err = exchange.New(r, x)
@@ -100,7 +101,7 @@ func trainerOn(e *tensor.Engine, cfg *config.Config, c *corpus, choices map[stri
 	if err != nil {
 		return nil, located(cfg, err)
 	}
-	for _, note := range c.model.Notes {
+	for _, note := range c.Model.Notes {
 		fmt.Fprintln(warn, "concord:", note)
 	}
 	if cfg.Adapted() && cfg.Model.Init == config.InitRandom {

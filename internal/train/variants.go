@@ -80,13 +80,13 @@ func (p *Planner) changed(s smaller) (*Planner, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c.model.Adapter = nil
+	c.Model.Adapter = nil
 	if cfg.Adapted() {
 		a, err := adapterOf(cfg)
 		if err != nil {
 			return nil, err
 		}
-		c.model.Adapter = a
+		c.Model.Adapter = a
 	}
 	return &Planner{cfg: cfg, corpus: &c}, nil
 }

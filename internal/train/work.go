@@ -57,7 +57,7 @@ func Work(ctx context.Context, o WorkOptions, ui UI) error {
 		return err
 	}
 	defer w.Close()
-	c, err := openCorpus(cfg)
+	c, err := OpenCorpus(cfg)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func Work(ctx context.Context, o WorkOptions, ui UI) error {
 	if err := t.machines.CatchUp(ctx); err != nil {
 		return ended(err)
 	}
-	ui.printf(" joined  at step %d of %d as worker %d\n", t.Done, c.steps, w.Welcome.Worker)
+	ui.printf(" joined  at step %d of %d as worker %d\n", t.Done, c.Steps, w.Welcome.Worker)
 	return ended(t.follow(ctx, ui))
 }
 
@@ -176,7 +176,7 @@ func receive(ctx context.Context, w *cluster.Joined, dir string, have, overrides
 // follow makes steps until the run ends.
 func (t *Trainer) follow(ctx context.Context, ui UI) error {
 	last := time.Now()
-	for t.Done < t.corpus.steps {
+	for t.Done < t.corpus.Steps {
 		if ctx.Err() != nil {
 			return as(ErrInterrupted, fmt.Errorf("left the run after step %d; join again with the same line", t.Done))
 		}

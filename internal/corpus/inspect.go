@@ -1,16 +1,16 @@
-package train
+package corpus
 
 import (
 	"fmt"
 	"slices"
 
-	"concord/internal/config"
 	"concord/internal/data"
+	"concord/internal/fault"
 	"concord/internal/tokenizer"
 )
 
-// DataStats describe one language of a run file's data.
-type DataStats struct {
+// Stats describe one language of a corpus.
+type Stats struct {
 	Lang        string   `json:"lang"`
 	Trained     bool     `json:"trained"`
 	Documents   int      `json:"documents"` // of training and held out
@@ -27,22 +27,18 @@ type DataStats struct {
 	Notes       []string `json:"notes,omitempty"`
 }
 
-// InspectData reads a run file's data as a run would.
-func InspectData(cfg *config.Config) ([]DataStats, error) {
-	c, err := openCorpus(cfg)
-	if err != nil {
-		return nil, err
-	}
-	var out []DataStats
-	for i, s := range c.sets {
+// Stats describes every language, in the order of the sources.
+func (c *Corpus) Stats() []Stats {
+	var out []Stats
+	for i, s := range c.Sets {
 		t, h := s.TrainStats, s.HeldoutStats
-		d := DataStats{Lang: s.Lang, Trained: c.seen[i], Documents: t.Docs + h.Docs, Tokens: t.Tokens + h.Tokens, Heldout: s.Heldout.Len(),
+		d := Stats{Lang: s.Lang, Trained: c.Seen[i], Documents: t.Docs + h.Docs, Tokens: t.Tokens + h.Tokens, Heldout: s.Heldout.Len(),
 			BytesToken: ratio(t.Bytes+h.Bytes, t.Supervised+h.Supervised), Supervised: ratio(t.Supervised+h.Supervised, t.Tokens+h.Tokens),
 			TooLong: ratio(t.TooLong+h.TooLong, t.Docs+h.Docs), Duplicates: t.Duplicates + h.Duplicates, AlsoTrained: h.Shared, Notes: s.Notes}
 		d.LengthP50, d.LengthP95, d.LengthMax = lengths(s.Train, s.Heldout)
 		out = append(out, d)
 	}
-	return out, nil
+	return out
 }
 
 func ratio(a, b int) float64 {
@@ -81,16 +77,11 @@ type MaskedExample struct {
 	Parts []MaskedText `json:"parts"`
 }
 
-// MaskedExamples are the first n training examples of a language, or of each where
-// lang is "".
-func MaskedExamples(cfg *config.Config, lang string, n int) ([]MaskedExample, error) {
-	c, err := openCorpus(cfg)
-	if err != nil {
-		return nil, err
-	}
+// Masked are the first n training examples of a language, or of each where lang is "".
+func (c *Corpus) Masked(lang string, n int) ([]MaskedExample, error) {
 	var out []MaskedExample
 	var langs []string
-	for _, s := range c.sets {
+	for _, s := range c.Sets {
 		langs = append(langs, s.Lang)
 		if lang != "" && s.Lang != lang {
 			continue
@@ -102,13 +93,13 @@ func MaskedExamples(cfg *config.Config, lang string, n int) ([]MaskedExample, er
 		for i := range min(n, examples.Len()) {
 			x, err := examples.At(i)
 			if err != nil {
-				return nil, DataError(err)
+				return nil, fault.Data(err)
 			}
-			out = append(out, MaskedExample{s.Lang, maskedParts(c.tokenizer, x)})
+			out = append(out, MaskedExample{s.Lang, maskedParts(c.Tokenizer, x)})
 		}
 	}
 	if len(out) == 0 {
-		return nil, DataError(fmt.Errorf("no example of %q: the languages are %v", lang, langs))
+		return nil, fault.Data(fmt.Errorf("no example of %q: the languages are %v", lang, langs))
 	}
 	return out, nil
 }

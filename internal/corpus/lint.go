@@ -1,34 +1,25 @@
-package train
+package corpus
 
 import (
 	"fmt"
 	"strings"
 
-	"concord/internal/config"
 	"concord/internal/data"
+	"concord/internal/fault"
 	"concord/internal/lint"
 )
 
-// LintData looks for faults of a run file's data, and for unusual things about the
-// run that it makes.
-func LintData(cfg *config.Config, opt lint.Options) ([]lint.Finding, *lint.Linter, error) {
-	c, err := openCorpus(cfg)
-	if err != nil {
-		return nil, nil, err
-	}
-	var sources []data.Source
-	for _, s := range cfg.Data.Source {
-		sources = append(sources, Source(cfg, s))
-	}
+// Lint looks for faults of the data, and for unusual things about the run that it makes.
+func (c *Corpus) Lint(how Steps, opt lint.Options) ([]lint.Finding, *lint.Linter, error) {
 	each := func(yield func(*data.Inspected) error) error {
-		return data.Inspect(sources, c.tokenizer, c.dataOptions(cfg), yield)
+		return data.Inspect(c.options.Sources, c.Tokenizer, c.dataOptions(), yield)
 	}
 	found, l, err := lintDocuments(each, opt)
 	if err != nil {
 		return nil, nil, err
 	}
-	warnings := c.warnings(cfg, c.dataRecords(cfg.Data.Overlong))
-	if _, ok := c.tokenizer.EOS(); !ok && !c.onlyChats() {
+	warnings := c.Warnings(how, c.Records())
+	if _, ok := c.Tokenizer.EOS(); !ok && !c.OnlyChats() {
 		warnings = append(warnings, "no file of the model names an end-of-text token: answers have no end, and the model does not "+
 			"learn to stop\nfix: eos_token in its tokenizer_config.json")
 	}
@@ -53,8 +44,8 @@ func lintDocuments(each func(func(*data.Inspected) error) error, opt lint.Option
 		err = fmt.Errorf("no document in the data")
 	}
 	if err != nil {
-		return nil, nil, DataError(err)
+		return nil, nil, fault.Data(err)
 	}
 	found, err := l.Finish(each)
-	return found, l, DataError(err)
+	return found, l, fault.Data(err)
 }

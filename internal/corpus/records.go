@@ -1,4 +1,4 @@
-package train
+package corpus
 
 import (
 	"fmt"
@@ -7,23 +7,21 @@ import (
 	"slices"
 	"strings"
 
-	"concord/internal/config"
-	"concord/internal/objective"
 	"concord/internal/report"
 )
 
-// dataRecords tells the counts of every language's files, and the use that the run makes
+// Records tells the counts of every language's files, and the use that the run makes
 // of it.
-func (c *corpus) dataRecords(overlong config.Overlong) []report.Data {
-	out := make([]report.Data, len(c.sets))
-	epochs, met, m := c.sampler.Epochs(c.steps), c.meetings(), 0
-	for i, s := range c.sets {
+func (c *Corpus) Records() []report.Data {
+	out := make([]report.Data, len(c.Sets))
+	epochs, met, m := c.Sampler.Epochs(c.Steps), c.meetings(), 0
+	for i, s := range c.Sets {
 		all := s.TrainStats
-		out[i] = report.Data{Lang: s.Lang, Seen: c.seen[i], Examples: all.Examples, Heldout: s.HeldoutStats.Examples,
+		out[i] = report.Data{Lang: s.Lang, Seen: c.Seen[i], Examples: all.Examples, Heldout: s.HeldoutStats.Examples,
 			Tokens: all.Tokens, Supervised: all.Supervised, Bytes: all.Bytes,
 			TooLong: all.TooLong + s.HeldoutStats.TooLong, Empty: all.Empty + s.HeldoutStats.Empty,
 			Masked: all.FullyMasked + s.HeldoutStats.FullyMasked, Pieces: all.Pieces + s.HeldoutStats.Pieces,
-			Overlong: fate(overlong, all.Pieces+s.HeldoutStats.Pieces), Shared: s.HeldoutStats.Shared, Duplicates: all.Duplicates,
+			Overlong: fate(c.options.Overlong, all.Pieces+s.HeldoutStats.Pieces), Shared: s.HeldoutStats.Shared, Duplicates: all.Duplicates,
 			Rendering: c.rendering(s), NoTools: all.NoTools + s.HeldoutStats.NoTools,
 			Straddling: all.Straddling + s.HeldoutStats.Straddling, OwnMarks: all.OwnMarks + s.HeldoutStats.OwnMarks,
 			Epochs: report.Float(math.NaN()), Met: report.Float(math.NaN()), Notes: append(slices.Clone(s.Notes), c.drawn[s.Lang]...)}
@@ -36,9 +34,9 @@ func (c *corpus) dataRecords(overlong config.Overlong) []report.Data {
 }
 
 // fate names the treatment, by data.overlong, of documents that were too long.
-func fate(overlong config.Overlong, pieces int) string {
+func fate(overlong string, pieces int) string {
 	switch {
-	case overlong == config.OverlongTruncate:
+	case overlong == "truncate":
 		return "truncated"
 	case pieces > 0:
 		return "split"
@@ -53,15 +51,18 @@ type meetings struct {
 	rows []float64 // by language: share of the rows
 }
 
+// Met is the share of the run's steps that hold two languages or more.
+func (c *Corpus) Met() float64 { return c.meetings().any }
+
 // meetings looks at the run's steps, of a long run at the first; the draw
 // repeats itself.
-func (c *corpus) meetings() meetings {
-	n := len(c.sampler.Languages())
+func (c *Corpus) meetings() meetings {
+	n := len(c.Sampler.Languages())
 	out := meetings{of: make([]float64, n), rows: make([]float64, n)}
-	steps := min(c.steps, 1<<14)
+	steps := min(c.Steps, 1<<14)
 	has, all := make([]float64, n), 0.0
 	for step := range steps {
-		rows, langs := c.sampler.StepRows(step), 0
+		rows, langs := c.Sampler.StepRows(step), 0
 		for m, k := range rows {
 			out.rows[m], all = out.rows[m]+float64(k), all+float64(k)
 			if k > 0 {
@@ -98,11 +99,21 @@ const (
 	mostMicro  = 64   // micro-batches that a fix may ask for
 )
 
-// warnings lists the unusual things about a run's data and steps, each with the line that
+// Steps are a run's, as far as warnings depend on them.
+type Steps struct {
+	Rows       int    // of a micro-batch
+	Accumulate int    // micro-batches
+	Method     string // the first whose weights depend on more than one language; "" for none
+	Outer      bool   // machines make steps alone, and resolve what these have changed
+	BaseType   string // to which frozen weights are rounded; "" for none
+	RunFile    string // its path
+}
+
+// Warnings lists the unusual things about a run's data and steps, each with the line that
 // changes it.
-func (c *corpus) warnings(cfg *config.Config, data []report.Data) []string {
-	out := slices.Concat(c.meetingWarning(cfg), c.turnWarning(cfg), c.baseWarning(cfg))
-	for _, d := range data {
+func (c *Corpus) Warnings(how Steps, records []report.Data) []string {
+	out := slices.Concat(c.MeetingWarning(how), c.turnWarning(), c.baseWarning(how))
+	for _, d := range records {
 		if !d.Seen {
 			continue
 		}
@@ -116,7 +127,7 @@ func (c *corpus) warnings(cfg *config.Config, data []report.Data) []string {
 		}
 		if d.Epochs > manyEpochs {
 			out = append(out, fmt.Sprintf("%s: every example is read %.0f times\nfix: fewer steps, more data, or data.temperature "+
-				"nearer to 1 (now %g)", d.Lang, float64(d.Epochs), cfg.Data.Temperature))
+				"nearer to 1 (now %g)", d.Lang, float64(d.Epochs), c.options.Sampler.Temperature))
 		}
 		if share := float64(d.Supervised) / float64(d.Tokens); share < littleLoss {
 			out = append(out, fmt.Sprintf("%s: %.1f%% of its tokens are trained on\nfix: train_on = \"all\" in its [[data.source]], "+
@@ -126,62 +137,30 @@ func (c *corpus) warnings(cfg *config.Config, data []report.Data) []string {
 	return out
 }
 
-// meetingWarning says so when most steps hold one language only, and the method acts
+// MeetingWarning says so when most steps hold one language only, and the method acts
 // on differences between languages.
-func (c *corpus) meetingWarning(cfg *config.Config) []string {
+func (c *Corpus) MeetingWarning(how Steps) []string {
 	met := c.meetings()
-	method, acts := actingMethod(cfg)
-	if met.any >= seldomTwo || len(met.rows) < 2 || cfg.OuterSteps() > 0 || !acts {
+	if met.any >= seldomTwo || len(met.rows) < 2 || how.Outer || how.Method == "" {
 		return nil
 	}
-	rows := cfg.Batch.Rows * cfg.Batch.Accumulate
+	rows := how.Rows * how.Accumulate
 	need := int(math.Ceil(1 / (1 - slices.Max(met.rows)))) // rows, one of them of another language
-	fix := fmt.Sprintf("batch.accumulate = %d", max(cfg.Batch.Accumulate+1, (need+cfg.Batch.Rows-1)/cfg.Batch.Rows))
-	if need > mostMicro*cfg.Batch.Rows || met.any > 0 {
+	fix := fmt.Sprintf("batch.accumulate = %d", max(how.Accumulate+1, (need+how.Rows-1)/how.Rows))
+	if need > mostMicro*how.Rows || met.any > 0 {
 		fix += ", or data.temperature = 5, which draws rarer languages more often"
 	}
 	return []string{fmt.Sprintf("in %.0f%% of the steps all rows are of one language (%d a step, of %d languages): %s has "+
-		"nothing to resolve there and is the same as mean\nfix: %s", 100*(1-met.any), rows, len(met.rows), method, fix)}
+		"nothing to resolve there and is the same as mean\nfix: %s", 100*(1-met.any), rows, len(met.rows), how.Method, fix)}
 }
 
 // baseWarning says so where held-out figures are of a base that is rounded for the device, and
 // the model that is written, or used with the adapter, has the exact one.
-func (c *corpus) baseWarning(cfg *config.Config) []string {
-	switch t := cfg.Model.BaseType; {
-	case t == "", t == config.BaseGGUF, strings.EqualFold(string(t), string(c.model.DType)):
+func (c *Corpus) baseWarning(how Steps) []string {
+	if how.BaseType == "" || strings.EqualFold(how.BaseType, string(c.Model.DType)) {
 		return nil
-	default:
-		return []string{fmt.Sprintf("held-out figures and answers are of the base in %s, as it is trained with; the model that is written keeps the "+
-			"exact base\nfix: none is needed; the written model is measured by concord eval %s --model RUN -o model.base_type=\"\"", t, filepath.Base(cfg.Path()))}
 	}
-}
-
-// actingMethod is the method, or the first override's, whose weights depend on more
-// than one language of a step; false for none.
-func actingMethod(cfg *config.Config) (name string, ok bool) {
-	names := []config.Method{cfg.Objective.Method}
-	for _, o := range cfg.Objective.Override {
-		names = append(names, o.Method)
-	}
-	for _, n := range names {
-		if objective.Compares(string(n)) {
-			return string(n), true
-		}
-	}
-	return "", false
-}
-
-// settings are those that differ from the defaults, for the reports.
-func settings(cfg *config.Config) []report.Setting {
-	usual := map[string]string{}
-	for _, v := range config.Default().Values() {
-		usual[v.Key] = fmt.Sprint(v.Value)
-	}
-	var out []report.Setting
-	for _, v := range cfg.Values() {
-		if text := fmt.Sprint(v.Value); text != usual[v.Key] {
-			out = append(out, report.Setting{Key: v.Key, Value: text})
-		}
-	}
-	return out
+	return []string{fmt.Sprintf("held-out figures and answers are of the base in %s, as it is trained with; the model that is written keeps the "+
+		"exact base\nfix: none is needed; the written model is measured by concord eval %s --model RUN -o model.base_type=\"\"", how.BaseType,
+		filepath.Base(how.RunFile))}
 }
