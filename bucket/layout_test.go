@@ -180,7 +180,8 @@ func TestPartitionLimits(t *testing.T) {
 		t.Errorf("parameters larger than a binding: %v", err)
 	}
 	// One tensor that is too large is named, with the limit and what can be done.
-	params = []Param{declare("small", param.Embedding, param.NoLayer, 4, 64), declare("large", param.Embedding, param.NoLayer, 1024, 512)} // 2 MiB
+	// 2 MiB
+	params = []Param{declare("small", param.Embedding, param.NoLayer, 4, 64), declare("large", param.Embedding, param.NoLayer, 1024, 512)}
 	for _, c := range []struct {
 		lim  Limits
 		want []string

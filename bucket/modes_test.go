@@ -94,14 +94,16 @@ func TestGhostResolve(t *testing.T) {
 			want := finish(t, rows)
 			gradient := gradients(t, s)
 			rows.Release()
-			ghost := m.resolverWith(s, Options{Solver: solver(testSolver), Tokens: 16, Ghost: func(p Param) bool { return !p.Kind.Vector() && p.C != 5 }})
+			ghost := m.resolverWith(s, Options{Solver: solver(testSolver), Tokens: 16,
+				Ghost: func(p Param) bool { return !p.Kind.Vector() && p.C != 5 }})
 			for range 2 {
 				m.backward(ghost, 1)
 				got := finish(t, ghost)
 				if err := optest.Compare(gradients(t, s), gradient, 1e-9); err != nil {
 					t.Errorf("%s, poison %v: %v", scope, poison, err)
 				}
-				if math.Abs(got.Norm-want.Norm) > 1e-4*want.Norm || got.Negative != want.Negative || !slices.Equal(got.Buckets[0].NonFinite, want.Buckets[0].NonFinite) {
+				if math.Abs(got.Norm-want.Norm) > 1e-4*want.Norm || got.Negative != want.Negative ||
+					!slices.Equal(got.Buckets[0].NonFinite, want.Buckets[0].NonFinite) {
 					t.Errorf("%s: report %+v, want %+v", scope, got, want)
 				}
 			}
@@ -250,7 +252,8 @@ func TestAdamMetric(t *testing.T) {
 		e.Upload(dy, []float32{1, 1})
 		r.Use("w", x, seg, func(x tensor.Tensor, to tensor.Target) { e.MatMulSegmented(to.Rows, dy, x, to.Segments, to.Accumulate) })
 		finish(t, r)
-		e.AdamW(s.Flat(Weight, 0), s.Flat(First, 0), s.Flat(Second, 0), s.Flat(Gradient, 0), tensor.AdamWParams{LR: 1, Beta1: 0, Beta2: beta2, Eps: eps, Step: step, GradScale: 1})
+		e.AdamW(s.Flat(Weight, 0), s.Flat(First, 0), s.Flat(Second, 0), s.Flat(Gradient, 0),
+			tensor.AdamWParams{LR: 1, Beta1: 0, Beta2: beta2, Eps: eps, Step: step, GradScale: 1})
 		moved, err := s.Read(Weight, "w") // the weights were zero: what they are is Δθ
 		if err != nil {
 			t.Fatal(err)

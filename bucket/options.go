@@ -47,7 +47,7 @@ const MaxObjectives = 64
 // Options say how groups are resolved.
 type Options struct {
 	Objectives int // M, at most MaxObjectives; with Halves at most half as many
-	// Solver is nil for a method whose weights are folded into the loss (mean,
+	// Solver is nil for a method whose weights are part of the loss (mean,
 	// static): the backward pass then writes the one combined gradient in place,
 	// in one segment, and no rows exist.
 	Solver Solver

@@ -277,7 +277,8 @@ func driverKernel(t *testing.T, d driverDevice, executes bool) {
 	d.write(params, 0, words(64, 2, 1))
 	d.write(params, slotBytes, words(3, 10, 0))
 	d.write(b, 256, words(5, 6, 7, 8))
-	if !d.submit([]command{{kind: cmdDispatch, a: p, b: g, x: 1, y: 1, z: 1}, {kind: cmdDispatch, a: p, b: g, aOffset: slotBytes, x: 1, y: 1, z: 1}}) {
+	if !d.submit([]command{{kind: cmdDispatch, a: p, b: g, x: 1, y: 1, z: 1},
+		{kind: cmdDispatch, a: p, b: g, aOffset: slotBytes, x: 1, y: 1, z: 1}}) {
 		t.Fatal(d.takeError())
 	}
 	got := readDriver(t, d, b, 1024)

@@ -90,7 +90,8 @@ func TestNativeGuards(t *testing.T) {
 // TestLossInValidation: after a loss the library fails calls in validation, with this
 // text, before it reports the loss itself.
 func TestLossInValidation(t *testing.T) {
-	for text, lost := range map[string]bool{"Validation Error\n\nCaused by:\n    Parent device is lost\n": true, "Validation Error: too large": false} {
+	for text, lost := range map[string]bool{"Validation Error\n\nCaused by:\n    Parent device is lost\n": true,
+		"Validation Error: too large": false} {
 		d := open(t, Options{})
 		b := d.NewBuffer(RoleScratch, "x", 256)
 		d.drv.lose(text)

@@ -57,7 +57,8 @@ func TestGuessIsTold(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(log) != lines || lines > 0 && (!strings.Contains(log[0], "8 GiB") || !strings.Contains(log[0], "[device] memory") || d.Memory().Budget != 8<<30) {
+		if len(log) != lines || lines > 0 && (!strings.Contains(log[0], "8 GiB") || !strings.Contains(log[0], "[device] memory") ||
+			d.Memory().Budget != 8<<30) {
 			t.Errorf("budget %d: log %q", budget, log)
 		}
 		d.Close()

@@ -122,7 +122,8 @@ func TestControl(t *testing.T) {
 	for _, name := range []string{"mgda", "pcgrad", "cagrad", "imtl-g"} {
 		for seed := range uint64(20) {
 			j := jac.Gaussian(jac.RNG(seed), 4, 9).Scale(1, 10, 0.1, 3, 1)
-			norm, direction, own, mean := controlled(t, name, "norm", j), controlled(t, name, "direction", j), controlled(t, name, "", j), controlled(t, "mean", "", j)
+			norm, direction, own, mean := controlled(t, name, "norm", j), controlled(t, name, "direction", j), controlled(t, name, "", j),
+				controlled(t, "mean", "", j)
 			for _, c := range []struct{ got, along, long []float64 }{{norm, mean, own}, {direction, own, mean}} {
 				cos := jac.Dot(c.got, c.along) / jac.Length(c.got) / jac.Length(c.along)
 				if math.Abs(cos-1) > 1e-9 || math.Abs(jac.Length(c.got)/jac.Length(c.long)-1) > 1e-9 {
@@ -189,7 +190,8 @@ func TestRandomByBucket(t *testing.T) {
 	mean := make([]float64, 3)
 	seen := map[string]bool{}
 	for bucket := range 2000 {
-		r, err := moo.Solve(m, moo.Input{G: mat.NewSymDense(3, []float64{1, 0, 0, 0, 1, 0, 0, 0, 1}), Seed: 5, Step: int64(bucket % 7), Bucket: bucket})
+		r, err := moo.Solve(m, moo.Input{G: mat.NewSymDense(3, []float64{1, 0, 0, 0, 1, 0, 0, 0, 1}), Seed: 5, Step: int64(bucket % 7),
+			Bucket: bucket})
 		if err != nil {
 			t.Fatal(err)
 		}

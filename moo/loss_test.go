@@ -60,13 +60,16 @@ func TestLossMethods(t *testing.T) {
 	approx(t, "imtl-l", calls(t, must(t, "imtl-l", map[string]any{"lr": 0.1}), []float64{1, 3}), []float64{1, math.Exp(-0.2)})
 	// DWA with windows of one step: the second ratio vector is (½, 1).
 	want := softmax([]float64{0.25, 0.5})
-	approx(t, "dwa", calls(t, must(t, "dwa", map[string]any{"window": 1.0}), []float64{4, 2}, []float64{2, 2}), []float64{2 * want[0], 2 * want[1]})
+	approx(t, "dwa", calls(t, must(t, "dwa", map[string]any{"window": 1.0}), []float64{4, 2}, []float64{2, 2}),
+		[]float64{2 * want[0], 2 * want[1]})
 	approx(t, "dwa, one window", calls(t, must(t, "dwa", map[string]any{"window": 1.0}), []float64{4, 2}), []float64{1, 1})
-	approx(t, "dwa, τ large", calls(t, must(t, "dwa", map[string]any{"window": 1.0, "tau": 1e9}), []float64{4, 2}, []float64{1, 2}), []float64{1, 1})
+	approx(t, "dwa, τ large", calls(t, must(t, "dwa", map[string]any{"window": 1.0, "tau": 1e9}), []float64{4, 2}, []float64{1, 2}),
+		[]float64{1, 1})
 	// STCH: nadir (1, 1); then s = softmax(log(1, 3)) = (¼, ¾), w = s/L.
 	one := map[string]any{"warmup": 1.0}
 	approx(t, "stch", calls(t, must(t, "stch", one), []float64{1, 1}, []float64{1, 3}), []float64{0.25, 0.25})
-	approx(t, "stch, μ small", calls(t, must(t, "stch", map[string]any{"warmup": 1.0, "mu": 1e-3}), []float64{1, 1}, []float64{1, 3}), []float64{0, 1. / 3})
+	approx(t, "stch, μ small", calls(t, must(t, "stch", map[string]any{"warmup": 1.0, "mu": 1e-3}), []float64{1, 1},
+		[]float64{1, 3}), []float64{0, 1. / 3})
 	// FAMO: z = ½, w ∝ z/L; then Adam's first step moves ξ by lr against the sign of
 	// z(δ − z·δ): the first objective fell, so ξ = (−lr, lr).
 	famo := must(t, "famo-lagged", map[string]any{"weight_decay": 0.0})
@@ -74,7 +77,8 @@ func TestLossMethods(t *testing.T) {
 	z := softmax([]float64{-0.025, 0.025})
 	approx(t, "famo-lagged, second", calls(t, famo, []float64{2, 1}, []float64{1, 1}), z)
 	// A loss that was not known is no change.
-	approx(t, "famo-lagged, late loss", calls(t, famo, []float64{1, math.NaN()}, []float64{1, 100}, []float64{1, 100}), unitSum([]float64{1, 0.01}))
+	approx(t, "famo-lagged, late loss", calls(t, famo, []float64{1, math.NaN()}, []float64{1, 100}, []float64{1, 100}),
+		unitSum([]float64{1, 0.01}))
 	// Temperature.
 	for temp, ratio := range map[float64]float64{1: 100, 2: 10, 1e9: 1} {
 		r, err := Solve(must(t, "temperature", map[string]any{"t": temp}), Input{Tokens: []float64{100, 1}})
@@ -140,7 +144,8 @@ func TestWrappers(t *testing.T) {
 			norms[i] = length(j[i])
 		}
 		for _, name := range []string{"mgda", "upgrad"} {
-			for kind, by := range map[string][]float64{"l2": norms, "loss": losses, "loss+": {norms[0] * 1, norms[1] * 2, norms[2] * 3, norms[3] * 4}} {
+			for kind, by := range map[string][]float64{"l2": norms, "loss": losses,
+				"loss+": {norms[0] * 1, norms[1] * 2, norms[2] * 3, norms[3] * 4}} {
 				d := make([]float64, 4)
 				for i := range d {
 					d[i] = geometric(by) / by[i]

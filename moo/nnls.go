@@ -32,7 +32,7 @@ func (q *nnls) solve() []float64 {
 			break
 		}
 		before, members := slices.Clone(q.y), slices.Clone(q.f.index)
-		if q.f.add(j) && q.settle() {
+		if q.f.add(j) && q.optimize() {
 			next := q.gradient()
 			if v := 0.5 * (dot(q.y, next) + dot(q.y, q.c)); v < value {
 				value, h = v, next
@@ -76,9 +76,9 @@ func (q *nnls) violating(h []float64, barred []bool) int {
 	return worst
 }
 
-// settle moves to the optimum over the passive set, putting variables back to
+// optimize moves to the optimum over the passive set, putting variables back to
 // zero that would turn negative on the way.
-func (q *nnls) settle() bool {
+func (q *nnls) optimize() bool {
 	for range len(q.y) + 1 { // every turn but the last drops a variable
 		right := make([]float64, len(q.f.index))
 		for k, i := range q.f.index {

@@ -62,7 +62,8 @@ func TestSolveEdges(t *testing.T) {
 				t.Errorf("%s: weights %v, want %v", c.name, r.Weights, c.want)
 			}
 			for i, w := range r.Weights {
-				zero := w == 0 && slices.Contains([]string{"mgda", "imtl-g", "aligned-mtl", "config", "pcd"}, info.Name) // of gradients that cancel, or with nothing to add to the primary
+				// of gradients that cancel, or with nothing to add to the primary
+				zero := w == 0 && slices.Contains([]string{"mgda", "imtl-g", "aligned-mtl", "config", "pcd"}, info.Name)
 				if !finite(w) || (c.want[i] == 0) != (w == 0) && !zero || c.want[i] == 1 && w != 1 {
 					t.Errorf("%s %s: weights %v, want active as in %v", c.name, info.Name, r.Weights, c.want)
 				}

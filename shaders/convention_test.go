@@ -158,7 +158,8 @@ func TestBindings(t *testing.T) {
 // TestForbidden holds the text to what every driver and the binding's compiler,
 // naga 0.19, take, and to what gives the same bits on every run.
 func TestForbidden(t *testing.T) {
-	words := regexp.MustCompile(`\b(enable|requires|diagnostic|const_assert|push_constant|immediate|subgroup\w*|f16|f64|inf|Inf|INFINITY|nan|NaN)\b`)
+	words := regexp.MustCompile(`\b(enable|requires|diagnostic|const_assert|push_constant|immediate|subgroup\w*|f16|f64|` +
+		`inf|Inf|INFINITY|nan|NaN)\b`)
 	float := regexp.MustCompile(`\b\d+(\.\d*)?([eE][-+]?\d+)?[fh]?\b`)
 	bits := regexp.MustCompile(`bitcast<f32>\(0x(7f8|ff8|7fc)`)
 	compare := regexp.MustCompile(`([\w.\[\]]+) (?:!=|==) ([\w.\[\]]+)`)

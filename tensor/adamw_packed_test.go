@@ -10,9 +10,11 @@ import (
 	"concord/internal/ref"
 )
 
-var packedRounds = map[DType]func([]float32, []uint32) []float32{F32: ref.Exact, BF16: ref.RoundBF16, Dynamic8: ref.Dynamic8, Dynamic8Root: ref.Dynamic8Root}
+var packedRounds = map[DType]func([]float32, []uint32) []float32{F32: ref.Exact, BF16: ref.RoundBF16, Dynamic8: ref.Dynamic8,
+	Dynamic8Root: ref.Dynamic8Root}
 
-var packedTypes = [][3]DType{{BF16, F32, F32}, {F32, BF16, BF16}, {F32, Dynamic8, Dynamic8Root}, {BF16, Dynamic8, Dynamic8Root}, {BF16, BF16, Dynamic8Root}}
+var packedTypes = [][3]DType{{BF16, F32, F32}, {F32, BF16, BF16}, {F32, Dynamic8, Dynamic8Root}, {BF16, Dynamic8, Dynamic8Root},
+	{BF16, BF16, Dynamic8Root}}
 
 // packedState is weight, m and v of n values, in larger buffers: the moments begin at
 // a block that no binding may begin at.
@@ -140,7 +142,8 @@ func TestAdamWPackedFloor(t *testing.T) {
 	for i := range grad {
 		grad[i] = float32(math.Pow(10, -float64(i%12)))
 	}
-	e.AdamWPacked(x[0], x[1], x[2], upload(e, 1, 256, grad), [2]uint32{3, 4}, 0, AdamWParams{LR: 1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-12, GradScale: 1, Step: 1})
+	e.AdamWPacked(x[0], x[1], x[2], upload(e, 1, 256, grad), [2]uint32{3, 4}, 0,
+		AdamWParams{LR: 1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-12, GradScale: 1, Step: 1})
 	for i, v := range download(t, e, x[2]) {
 		if !(v > 0) {
 			t.Fatalf("the second moment of gradient %v is %v", grad[i], v)

@@ -61,7 +61,8 @@ func newAttentionCase(e *Engine, s AttentionShape, lengths ...int) *attentionCas
 }
 
 func refShape(s AttentionShape) ref.AttentionShape {
-	return ref.AttentionShape{Heads: s.Heads, KVHeads: s.KVHeads, HeadDim: s.HeadDim, Scale: float64(s.Scale), SoftCap: float64(s.SoftCap), QueryOffset: s.QueryOffset}
+	return ref.AttentionShape{Heads: s.Heads, KVHeads: s.KVHeads, HeadDim: s.HeadDim, Scale: float64(s.Scale),
+		SoftCap: float64(s.SoftCap), QueryOffset: s.QueryOffset}
 }
 
 // run computes forward and backward into guarded tensors and returns out, lse,
@@ -191,7 +192,8 @@ func TestAttentionDecode(t *testing.T) {
 				}
 				s.QueryOffset = at
 				out, lse := guarded(e, chunk, hd), guarded(e, s.Heads, chunk)
-				e.Attention(out, lse, upload(e, chunk, hd, x.q[at*hd:(at+chunk)*hd]), fill(x.k), fill(x.v), Docs{Start: uploadDocs(e, make([]uint32, chunk))}, s)
+				e.Attention(out, lse, upload(e, chunk, hd, x.q[at*hd:(at+chunk)*hd]), fill(x.k), fill(x.v),
+					Docs{Start: uploadDocs(e, make([]uint32, chunk))}, s)
 				if err := optest.Compare(download(t, e, out), x.out[at*hd:(at+chunk)*hd], attentionTol); err != nil {
 					t.Errorf("queries %d..%d: %v", at, at+chunk, err)
 				}

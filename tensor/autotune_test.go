@@ -156,7 +156,8 @@ func TestAutotuneMeasure(t *testing.T) {
 func TestAutotuneMeasuresBlocks(t *testing.T) {
 	e := testEngine(t)
 	for _, d := range FileTypes() {
-		for _, p := range []product{{op: "NT", m: 16, n: 24, kEnd: 256, objectives: 1, bType: d}, {op: "NN", m: 16, n: 256, kEnd: 24, objectives: 1, bType: d}} {
+		for _, p := range []product{{op: "NT", m: 16, n: 24, kEnd: 256, objectives: 1, bType: d},
+			{op: "NN", m: 16, n: 256, kEnd: 24, objectives: 1, bType: d}} {
 			if v, ok := e.tune.measure(p); !ok {
 				t.Errorf("%s with %v: %v", p.op, d, v.name)
 			}

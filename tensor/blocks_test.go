@@ -14,7 +14,8 @@ import (
 )
 
 // fileType is the same type in a file of llama.cpp.
-var fileType = map[DType]gguf.Type{Q4_0: gguf.Q4_0, Q4_1: gguf.Q4_1, Q5_0: gguf.Q5_0, Q5_1: gguf.Q5_1, Q8_0: gguf.Q8_0, Q4_K: gguf.Q4_K, Q5_K: gguf.Q5_K, Q6_K: gguf.Q6_K}
+var fileType = map[DType]gguf.Type{Q4_0: gguf.Q4_0, Q4_1: gguf.Q4_1, Q5_0: gguf.Q5_0, Q5_1: gguf.Q5_1, Q8_0: gguf.Q8_0,
+	Q4_K: gguf.Q4_K, Q5_K: gguf.Q5_K, Q6_K: gguf.Q6_K}
 
 // randomBlocks are n values of d: every bit is random, but those that make a scale
 // infinite or large. Every third block's scales are subnormal halves.
@@ -166,8 +167,10 @@ func TestMatMulBlocksIsCut(t *testing.T) {
 func TestBlockSizes(t *testing.T) {
 	e := testEngine(t)
 	for d, kind := range fileType {
-		if d.Block() != kind.Block() || d.String() != strings.ToLower(kind.String()) || len(randomBlocks(d, d.Block(), 1)) != kind.Bytes() || !d.OfFile() {
-			t.Errorf("%v: %d values in %d bytes, the file's %v has %d in %d", d, d.Block(), d.Bytes(int64(d.Block())), kind, kind.Block(), kind.Bytes())
+		if d.Block() != kind.Block() || d.String() != strings.ToLower(kind.String()) ||
+			len(randomBlocks(d, d.Block(), 1)) != kind.Bytes() || !d.OfFile() {
+			t.Errorf("%v: %d values in %d bytes, the file's %v has %d in %d", d, d.Block(), d.Bytes(int64(d.Block())), kind, kind.Block(),
+				kind.Bytes())
 		}
 	}
 	if _, err := ParseDType("q4_0"); err == nil || len(fileType) != len(FileTypes()) || slices.Contains(DTypes(), Q4_0) {

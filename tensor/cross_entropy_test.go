@@ -22,7 +22,8 @@ func TestCrossEntropy(t *testing.T) {
 	e := testEngine(t)
 	// rows, vocabulary, first row: around a vec4, around the lanes' stride, each
 	// choice of crossEntropyLanes, and more than 65,535 workgroups.
-	for _, s := range [][3]int{{1, 1, 0}, {7, 3, 2}, {8, 31, 0}, {9, 32, 1}, {5, 33, 0}, {3, 1021, 4}, {2, 4097, 0}, {3, 16387, 5}, {1, 262144, 0}, {8*65535 + 5, 5, 3}} {
+	for _, s := range [][3]int{{1, 1, 0}, {7, 3, 2}, {8, 31, 0}, {9, 32, 1}, {5, 33, 0}, {3, 1021, 4}, {2, 4097, 0}, {3, 16387, 5},
+		{1, 262144, 0}, {8*65535 + 5, 5, 3}} {
 		t.Run(fmt.Sprint(s), func(t *testing.T) {
 			r, v, row0 := s[0], s[1], s[2]
 			n := row0 + r + 1

@@ -38,7 +38,8 @@ func TestRowSquaresOfBlocks(t *testing.T) {
 		a, b := optest.Random(rank*c, 2), optest.Random(r*rank, 3)
 		tw, w := blocks(e, d, r, c, 7)
 		ta, tb := upload(e, rank, c, a), upload(e, r, rank, b)
-		checkOutputs(t, e, []output{{1, r, ref.RowSquares(w, a, b, rank, c, 0.1), nil}}, func(out []Tensor) { e.RowSquares(out[0], tw, ta, tb, 0.1) })
+		checkOutputs(t, e, []output{{1, r, ref.RowSquares(w, a, b, rank, c, 0.1), nil}},
+			func(out []Tensor) { e.RowSquares(out[0], tw, ta, tb, 0.1) })
 		release(tw, ta, tb)
 	}
 }

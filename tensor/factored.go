@@ -148,8 +148,9 @@ func (f *factored) moments() {
 	r := f.weight.R
 	part := f32View(f.scratch.part, 0, FactoredSlices(r, f.weight.C))
 	f.e.run(call{kernel: "factored_fold", params: factoredFoldParams{uint32(ceilDiv(r, columnSlice)), f.ld4,
-		vec4s(sliceStride(f.weight.C)), float32(f.s.Beta2), float32(f.fresh() / float64(r))}, binds: []gpu.View{part, f.columns.View()}, groups: grid(ceilDiv(int(f.ld4), 64)),
-		work: f.e.moving(part.Size, 0)})
+		vec4s(sliceStride(f.weight.C)), float32(f.s.Beta2), float32(f.fresh() / float64(r))}, binds: []gpu.View{part, f.columns.View()},
+		groups: grid(ceilDiv(int(f.ld4), 64)),
+		work:   f.e.moving(part.Size, 0)})
 	f.mean(f.rows.View(), nil)
 }
 

@@ -65,7 +65,9 @@ func TestFactoredZero(t *testing.T) {
 	e := testEngine(t)
 	scratch := e.NewFactoredScratch(FactoredSlices(3, 8), 3)
 	w := upload(e, 3, 8, optest.Random(24, 1))
-	e.Factored(w, e.New("scratch", "rows", 1, 3), e.New("scratch", "columns", 1, 8), func(f func(int, Tensor)) { f(0, e.New("scratch", "grad", 3, 8)) }, [2]uint32{}, FactoredParams{LR: 1, Beta2: 0.99, Eps: 1e-8, Step: 1, GradScale: 1}, scratch)
+	e.Factored(w, e.New("scratch", "rows", 1, 3), e.New("scratch", "columns", 1, 8),
+		func(f func(int, Tensor)) { f(0, e.New("scratch", "grad", 3, 8)) }, [2]uint32{},
+		FactoredParams{LR: 1, Beta2: 0.99, Eps: 1e-8, Step: 1, GradScale: 1}, scratch)
 	if i := optest.Bits(download(t, e, w), optest.Random(24, 1)); i >= 0 {
 		t.Errorf("weight %d changed", i)
 	}

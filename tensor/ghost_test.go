@@ -35,7 +35,8 @@ func TestGhost(t *testing.T) {
 			hy, hx := optest.Random(n*r, 1), optest.Random(n*c, 2)
 			dy, x, seg := upload(e, n, r, hy), upload(e, n, c, hx), e.NewSegments(gpu.RoleData, starts)
 			want := ref.GhostGram(hy, hx, starts, r, c)
-			rows := TaskGrads{Buf: e.New(gpu.RoleScratch, "rows", 1, m*alignUp(r*alignUp(c, 4), 64)).Buf, M: m, Stride: alignUp(r*alignUp(c, 4), 64), R: r, C: c, LD: alignUp(c, 4)}
+			rows := TaskGrads{Buf: e.New(gpu.RoleScratch, "rows", 1, m*alignUp(r*alignUp(c, 4), 64)).Buf, M: m,
+				Stride: alignUp(r*alignUp(c, 4), 64), R: r, C: c, LD: alignUp(c, 4)}
 			e.MatMulSegmented(rows, dy, x, seg, false)
 			flat := rows
 			flat.R, flat.C, flat.LD = 1, r*rows.LD, r*rows.LD

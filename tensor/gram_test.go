@@ -164,7 +164,8 @@ func TestGramFoldsGrid(t *testing.T) {
 	e.Upload(x, host)
 	slots := 64 * ceilDiv(n/4, 64)
 	part := e.New(gpu.RoleScratch, "partials", 1, slots)
-	for kernel, params := range map[string]any{"gram": gramParams{n / 4, n / 4, uint32(slots)}, "sum_squares": sumSquaresParams{n / 4, uint32(slots)}} {
+	for kernel, params := range map[string]any{"gram": gramParams{n / 4, n / 4, uint32(slots)},
+		"sum_squares": sumSquaresParams{n / 4, uint32(slots)}} {
 		consts := map[string]string{"STRIP": "1"}
 		if kernel == "gram" {
 			consts["ROWS"] = "1"
@@ -216,7 +217,8 @@ func TestGramBlocks(t *testing.T) {
 	e := testEngine(t)
 	rows, host := testRows(e, 11, 1000, 5)
 	want := ref.Gram(host, 11, rows.Stride, 1000)
-	for _, p := range []gramPlan{{11, 1, false}, {11, 2, false}, {11, 4, false}, {11, 8, false}, {11, 1, true}, {11, 2, true}, {11, 4, true}, {11, 8, true}, {11, 32, true}} {
+	for _, p := range []gramPlan{{11, 1, false}, {11, 2, false}, {11, 4, false}, {11, 8, false}, {11, 1, true}, {11, 2, true},
+		{11, 4, true}, {11, 8, true}, {11, 32, true}} {
 		got, err := e.gram(rows, e.gramScratch(11, 1000, e.gramSizes(p, 1000)), p).Wait()
 		if err != nil {
 			t.Fatal(err)

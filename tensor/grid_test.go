@@ -44,8 +44,9 @@ func TestMatMulFoldsGrid(t *testing.T) {
 			n := folds*c.tile - 3 // one row of tiles
 			want := small(n)
 			a, b, out := upload(e, 1, 1, []float32{2}), upload(e, 1, n, want), guarded(e, 1, n)
-			x := call{kernel: c.kernel, groups: grid(folds), params: matmulParams{M: 1, N: uint32(n), KEnd: 1, LDA4: 1, LDB4: uint32(b.LD / 4), LDC4: uint32(out.LD / 4), KPer: 4},
-				binds: []gpu.View{a.View(), b.View(), e.tune.placeholder(), out.View()}}
+			x := call{kernel: c.kernel, groups: grid(folds),
+				params: matmulParams{M: 1, N: uint32(n), KEnd: 1, LDA4: 1, LDB4: uint32(b.LD / 4), LDC4: uint32(out.LD / 4), KPer: 4},
+				binds:  []gpu.View{a.View(), b.View(), e.tune.placeholder(), out.View()}}
 			if c.tile == 16 {
 				x.consts = map[string]string{"WG": "1"}
 			}

@@ -50,7 +50,8 @@ func TestLayerNormBackwardWeight(t *testing.T) {
 	}{{1, []int{0, 1}}, {4, []int{0, 0, 3}}, {31, []int{0, 31, 31, 32, 65}}, {132, []int{0, 1000}}, {64, []int{0, 16}}} {
 		t.Run(fmt.Sprint(s), func(t *testing.T) {
 			m, n := len(s.starts)-1, s.starts[len(s.starts)-1]
-			x, dout, mean, rstd, before := optest.Random(n*s.c, 1), optest.Random(n*s.c, 2), optest.Random(n, 5), optest.Random(n, 3), optest.Random(m*s.c, 4)
+			x, dout, mean, rstd, before := optest.Random(n*s.c, 1), optest.Random(n*s.c, 2), optest.Random(n, 5), optest.Random(n, 3),
+				optest.Random(m*s.c, 4)
 			tx, td, tm, tr := upload(e, n, s.c, x), upload(e, n, s.c, dout), upload(e, 1, n, mean), upload(e, 1, n, rstd)
 			seg := e.NewSegments(gpu.RoleData, s.starts)
 			for _, accumulate := range []bool{false, true} {

@@ -80,7 +80,8 @@ func TestLinearCrossEntropyIsReused(t *testing.T) {
 
 func TestLinearCrossEntropyChunk(t *testing.T) {
 	e := testEngine(t)
-	for _, s := range [][4]int{{100, 37, 0, 100}, {100, 37, 50, 48}, {100, 37, 5, 16}, {100, 37, 100, 100}, {10, 37, 64, 10}, {4096, 262144, 0, 128}, {4096, 262144, 100, 96}} {
+	for _, s := range [][4]int{{100, 37, 0, 100}, {100, 37, 50, 48}, {100, 37, 5, 16}, {100, 37, 100, 100}, {10, 37, 64, 10},
+		{4096, 262144, 0, 128}, {4096, 262144, 100, 96}} {
 		l := e.NewLinearCrossEntropy(s[0], s[1], s[2])
 		if l.Chunk() != s[3] {
 			t.Errorf("chunk of %v is %d", slices.Clone(s[:3]), l.Chunk())

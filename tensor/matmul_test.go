@@ -66,7 +66,8 @@ func force(e *Engine, variant string) { e.tune = newTuner(e, Options{Variant: va
 
 func TestMatMulVariants(t *testing.T) {
 	e := testEngine(t)
-	shapes := [][3]int{{1, 1, 1}, {3, 5, 2}, {15, 17, 13}, {16, 16, 16}, {17, 15, 19}, {31, 33, 32}, {64, 64, 16}, {65, 67, 61}, {7, 130, 37}, {1, 101, 130}}
+	shapes := [][3]int{{1, 1, 1}, {3, 5, 2}, {15, 17, 13}, {16, 16, 16}, {17, 15, 19}, {31, 33, 32}, {64, 64, 16}, {65, 67, 61},
+		{7, 130, 37}, {1, 101, 130}}
 	// Other sizes of matmul_small add to out by the same text: no need to compile them twice.
 	overwrite := []string{"direct-8x1", "direct-4x2", "direct-4x1"}
 	for _, name := range append(e.Variants(), "direct-16x4-k4", "tiled-32-k2") {

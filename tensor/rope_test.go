@@ -99,7 +99,8 @@ func TestRoPEScaling(t *testing.T) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}
-	for _, s := range []RoPEScaling{{Type: "yarn", Factor: 2}, {Type: "longrope", Factor: 2}, {Type: "dynamic"}, {Type: "linear"}, {Type: "llama3", Factor: 8}, {Type: "linear", Factor: math.NaN()}} {
+	for _, s := range []RoPEScaling{{Type: "yarn", Factor: 2}, {Type: "longrope", Factor: 2}, {Type: "dynamic"}, {Type: "linear"},
+		{Type: "llama3", Factor: 8}, {Type: "linear", Factor: math.NaN()}} {
 		if s.Validate() == nil {
 			t.Errorf("%+v is accepted", s)
 		}
@@ -109,8 +110,10 @@ func TestRoPEScaling(t *testing.T) {
 // What Hugging Face's function computes, transformers 5.24.
 func TestYarn(t *testing.T) {
 	base := RoPEScaling{Type: "yarn", Factor: 4, OriginalMaxPosition: 256}
-	usual := []float64{1, 0.2569350600242615, 0.0625, 0.013834965415298939, 0.0024999999441206455, 0.0007905694656074047, 0.0002500000118743628, 7.905694656074047e-05}
-	ramp := []float64{1, 0.3162277638912201, 0.06349658966064453, 0.007905694656074047, 0.0024999999441206455, 0.0007905694656074047, 0.0002500000118743628, 7.905694656074047e-05}
+	usual := []float64{1, 0.2569350600242615, 0.0625, 0.013834965415298939, 0.0024999999441206455, 0.0007905694656074047,
+		0.0002500000118743628, 7.905694656074047e-05}
+	ramp := []float64{1, 0.3162277638912201, 0.06349658966064453, 0.007905694656074047, 0.0024999999441206455, 0.0007905694656074047,
+		0.0002500000118743628, 7.905694656074047e-05}
 	for _, c := range []struct {
 		change func(s *RoPEScaling)
 		want   []float64

@@ -206,7 +206,8 @@ func specialisations() []specialisation {
 			add("attention_backward_key_"+variant, "HEAD_DIM", d, "VALUES", 1)
 		}
 	}
-	for _, kernel := range []string{"attention_forward_direct", "attention_backward_query_direct", "attention_backward_key_direct", "attention_delta", "splitk_reduce"} {
+	for _, kernel := range []string{"attention_forward_direct", "attention_backward_query_direct", "attention_backward_key_direct",
+		"attention_delta", "splitk_reduce"} {
 		add(kernel, "WG", 1) // tests of folded grids
 	}
 	for _, kernel := range []string{"attention_forward_direct", "attention_forward_flash", "attention_backward_query_direct",

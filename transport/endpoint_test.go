@@ -85,12 +85,14 @@ func TestOfferIsAnswered(t *testing.T) {
 		t.Errorf("what is there already: %v, %d taken", err, s.bodies())
 	}
 	s.set(func() { s.offer = func(Header) (Verdict, string) { return Refuse, "language 9 of 3" } })
-	if err := c.Transfer(t.Context(), outgoing("a", randomBytes(4))); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "language 9 of 3") {
+	if err := c.Transfer(t.Context(), outgoing("a", randomBytes(4))); !errors.Is(err, ErrRefused) ||
+		!strings.Contains(err.Error(), "language 9 of 3") {
 		t.Errorf("refused: %v", err)
 	}
 	s.set(func() { s.offer = nil })
 	s.set(func() { s.deliver = func(Header, []byte) error { return errors.New("value 7 is NaN") } })
-	if err := c.Transfer(t.Context(), outgoing("a", randomBytes(4))); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "value 7 is NaN") {
+	if err := c.Transfer(t.Context(), outgoing("a", randomBytes(4))); !errors.Is(err, ErrRefused) ||
+		!strings.Contains(err.Error(), "value 7 is NaN") {
 		t.Errorf("not deliverable: %v", err)
 	}
 }
@@ -316,7 +318,8 @@ func TestTheAnswerComesFirst(t *testing.T) {
 		t.Errorf("%d of the 3 messages came", heard())
 	}
 	s.set(func() { s.refuse = errors.New("full") })
-	if _, err := a.Dial(t.Context(), b.Addr().String(), "test", "hi", nil, mine); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "full") {
+	if _, err := a.Dial(t.Context(), b.Addr().String(), "test", "hi", nil, mine); !errors.Is(err, ErrRefused) ||
+		!strings.Contains(err.Error(), "full") {
 		t.Error(err)
 	}
 	if heard() != 3 {
@@ -357,7 +360,8 @@ func TestOnlyTheRunsMachinesGetIn(t *testing.T) {
 		t.Errorf("a revoked certificate: %v", err)
 	}
 	for name, certs := range map[string][]tls.Certificate{"none": nil, "self-signed": {selfSigned(t)}} {
-		q, err := quic.DialAddr(t.Context(), to.Addr().String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{alpnRun}, Certificates: certs}, nil)
+		q, err := quic.DialAddr(t.Context(), to.Addr().String(),
+			&tls.Config{InsecureSkipVerify: true, NextProtos: []string{alpnRun}, Certificates: certs}, nil)
 		if err == nil { // the server's alert follows the handshake
 			st, _ := q.OpenStream()
 			writeMessage(st, Pack(msgHello, hello{Service: "test", Wire: wireVersion}))
@@ -472,7 +476,8 @@ func joining(t *testing.T, ca *CA) (l Line, refused func() []string, e *Endpoint
 			Refused: func(_ net.Addr, reason string) { mu.Lock(); defer mu.Unlock(); reasons = append(reasons, reason) }}
 	})
 	refused = func() []string { mu.Lock(); defer mu.Unlock(); return slices.Clone(reasons) }
-	return Line{Addrs: []string{e.Addr().String()}, CA: Fingerprint(ca.Certificate()), ID: id, Secret: secret, Expires: time.Now().Add(time.Hour)}, refused, e
+	return Line{Addrs: []string{e.Addr().String()}, CA: Fingerprint(ca.Certificate()), ID: id, Secret: secret,
+		Expires: time.Now().Add(time.Hour)}, refused, e
 }
 
 func TestJoin(t *testing.T) {
@@ -568,7 +573,8 @@ func TestJoinProofIsBoundToItsConnection(t *testing.T) {
 func TestParseLineSaysWhatIsWrong(t *testing.T) {
 	l, _, _ := joining(t, newCA(t))
 	good := l.String()
-	for _, bad := range []string{"", "hello", good[:len(good)/2], strings.Replace(good, "concord1", "concord9", 1), strings.Replace(good, "127.0.0.1:", "127.0.0.1-", 1), good + "/x"} {
+	for _, bad := range []string{"", "hello", good[:len(good)/2], strings.Replace(good, "concord1", "concord9", 1),
+		strings.Replace(good, "127.0.0.1:", "127.0.0.1-", 1), good + "/x"} {
 		if _, err := ParseLine(bad); err == nil || !strings.Contains(err.Error(), "concord train --listen") {
 			t.Errorf("%q: %v", bad, err)
 		}

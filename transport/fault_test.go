@@ -81,7 +81,8 @@ func TestTransferOutlivesOutageAndRebinding(t *testing.T) {
 // A link that stays dead, in one direction or both (reference case 11), is an
 // error in bounded time.
 func TestDeadLinkIsAnError(t *testing.T) {
-	for name, f := range map[string]faultproxy.Faults{"both ways": {ToTarget: true, FromTarget: true}, "there": {ToTarget: true}, "back": {FromTarget: true}} {
+	for name, f := range map[string]faultproxy.Faults{"both ways": {ToTarget: true, FromTarget: true}, "there": {ToTarget: true},
+		"back": {FromTarget: true}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ca, s := newCA(t), newService()

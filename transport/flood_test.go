@@ -37,7 +37,8 @@ func hellos(t *testing.T, n int) [][]byte {
 	to := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9}
 	for range n {
 		ctx, cancel := context.WithCancel(t.Context())
-		go tr.Dial(ctx, to, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{alpnRun}, ServerName: certName}, &quic.Config{HandshakeIdleTimeout: time.Second})
+		go tr.Dial(ctx, to, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{alpnRun}, ServerName: certName},
+			&quic.Config{HandshakeIdleTimeout: time.Second})
 		<-c.seen
 		cancel()
 	}

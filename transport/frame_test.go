@@ -11,7 +11,8 @@ import (
 )
 
 // example is the transfer that docs/wire.md shows.
-var example = Header{Kind: Rows, Codec: BF16, Run: [16]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, Step: 41, Epoch: 4097, Bucket: 3, Row: 2, Attempt: 1, Sender: 7,
+var example = Header{Kind: Rows, Codec: BF16, Run: [16]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, Step: 41,
+	Epoch: 4097, Bucket: 3, Row: 2, Attempt: 1, Sender: 7,
 	Elements: 4, Payload: 8, Tokens: 315, Loss: 812.5, Norm2: 0.25, Meta: 5}
 
 // wireDoc is docs/wire.md's hexadecimal blocks, without spaces.

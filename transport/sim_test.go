@@ -26,7 +26,8 @@ func TestStripesFillALossyLink(t *testing.T) {
 	if n := Stripes(stats, 12.5e6); n < 3 {
 		t.Errorf("%d stripes for %+v", n, stats)
 	}
-	for name, l := range map[string]simrouter.Line{"1 Gbit/s, 1 ms": {Rate: 125e6, Delay: 500 * time.Microsecond}, "100 Mbit/s, 40 ms": {Rate: 12.5e6, Delay: 20 * time.Millisecond}} {
+	for name, l := range map[string]simrouter.Line{"1 Gbit/s, 1 ms": {Rate: 125e6, Delay: 500 * time.Microsecond},
+		"100 Mbit/s, 40 ms": {Rate: 12.5e6, Delay: 20 * time.Millisecond}} {
 		rate, stats := simulated(t, seed, l, 1)
 		t.Logf("%s: %.0f Mbit/s", name, rate)
 		if rate < 0.6*l.Rate*8/1e6 {
@@ -86,7 +87,8 @@ func simulated(t *testing.T, seed uint64, l simrouter.Line, conns int) (rate flo
 			if err != nil {
 				t.Fatal(err)
 			}
-			e, err := Open(net.Listen(n+1, l), Options{Identity: id, Services: map[string]Handler{"test": newService()}, Grants: 16, Stall: time.Minute, WAN: true})
+			e, err := Open(net.Listen(n+1, l), Options{Identity: id, Services: map[string]Handler{"test": newService()}, Grants: 16,
+				Stall: time.Minute, WAN: true})
 			if err != nil {
 				t.Fatal(err)
 			}

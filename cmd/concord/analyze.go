@@ -15,7 +15,7 @@ import (
 )
 
 type analyzeCmd struct {
-	Separability separabilityCmd `cmd:"" help:"How separable the languages are in the hidden states, layer by layer, before and after fine-tuning."`
+	Separability separabilityCmd `cmd:"" help:"${analyze_separability}"`
 }
 
 type separabilityCmd struct {
@@ -24,7 +24,7 @@ type separabilityCmd struct {
 	Tuned  string `arg:"" optional:"" help:"Tuned model folder or run folder; default: the run's model."`
 	overrides
 	Examples int    `default:"200" help:"Held-out examples of each language at most, evenly spread."`
-	Out      string `help:"Where to write the result; default: analysis.json in the run's folder, which concord report shows." placeholder:"FILE"`
+	Out      string `help:"${separability_out}" placeholder:"FILE"`
 	JSON     bool   `help:"Print the result as JSON."`
 }
 

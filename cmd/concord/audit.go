@@ -16,12 +16,12 @@ import (
 type auditCmd struct {
 	RunFile string `arg:"" help:"Run file (TOML)."`
 	overrides
-	Budget   *time.Duration `help:"Time of this call, e.g. 30m; the same command goes on with the next. Default: 30m, or --tokens." placeholder:"TIME"`
+	Budget   *time.Duration `help:"${audit_budget}" placeholder:"TIME"`
 	Tokens   *int64         `help:"In place of --budget: tokens to train on in this call." placeholder:"N"`
 	Steps    int            `help:"Steps of a run on all languages; default: from the budget, at most the run file's." placeholder:"N"`
 	Seeds    int            `default:"12" help:"Most seeds that judge; as many are made as tell differences of the margin." placeholder:"N"`
 	Margin   float64        `default:"0.01" help:"Bits per byte below which a difference does not matter." placeholder:"BITS"`
-	Remedies string         `enum:"hurt,all,none" default:"hurt" help:"When remedies are tried: where a language is hurt, in any case (all), or never (none)." placeholder:"WHEN"`
+	Remedies string         `enum:"hurt,all,none" default:"hurt" help:"${audit_remedies}" placeholder:"WHEN"`
 	Controls bool           `help:"Also data whose outcome is known: two contradictory languages, and one language divided in two."`
 	Out      string         `help:"The audit's folder; default: RUN.DIR/NAME-audit. The same command goes on there." placeholder:"DIR"`
 	JSON     bool           `help:"Print the report as JSON instead of text."`

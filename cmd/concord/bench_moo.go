@@ -13,7 +13,7 @@ type benchMooCmd struct {
 	RunFile string `arg:"" optional:"" default:"examples/names8/run.toml" help:"Run file (TOML); default: examples/names8/run.toml."`
 	overrides
 	Methods    []string `default:"mean,pcgrad,mgda,cagrad,upgrad" help:"Methods to compare; ratios are to the first." placeholder:"NAME"`
-	Baseline   string   `default:"pcgrad" help:"Gram method for the two ways of today: M separate backward passes, and global resolution of M full gradients; \"\" leaves them out." placeholder:"NAME"`
+	Baseline   string   `default:"pcgrad" help:"${benchmoo_baseline}" placeholder:"NAME"`
 	Objectives int      `help:"Languages: the run file's are cut or repeated; default: as they are." placeholder:"M"`
 	Model      string   `help:"Another model folder than the run file's." type:"path"`
 	Steps      int      `default:"8" help:"Steps to measure of each."`

@@ -18,10 +18,12 @@ func TestChat(t *testing.T) {
 	ask := func(stdin string, flags ...string) (code int, out, errs string) {
 		return concord(t, stdin, append([]string{"chat", base, "--max-tokens", "3"}, flags...)...)
 	}
-	if code, _, errs := ask("hi\n"); code != exitData || !strings.Contains(errs, "no chat template") || !strings.Contains(errs, "--template chatml") {
+	if code, _, errs := ask("hi\n"); code != exitData || !strings.Contains(errs, "no chat template") ||
+		!strings.Contains(errs, "--template chatml") {
 		t.Fatalf("without a template: exit code %d\n%s", code, errs)
 	}
-	file(t, base, "chat_template.jinja", `{% for m in messages %}{{ m.role[0] + m.content + '\n' }}{% endfor %}{% if add_generation_prompt %}a{% endif %}`)
+	file(t, base, "chat_template.jinja", `{% for m in messages %}{{ m.role[0] + m.content + '\n' }}{% endfor %}{% if `+
+		`add_generation_prompt %}a{% endif %}`)
 	code, out, errs := ask("hi\n\nyou\n/new\nhi\n/quit\nno", "--json", "--system", "s")
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s", code, errs)
@@ -56,7 +58,8 @@ func TestChat(t *testing.T) {
 	if code, _, errs := ask("hi\n", "--context", "-1"); code != exitUsage || !strings.Contains(errs, "--context") {
 		t.Errorf("exit code %d\n%s", code, errs)
 	}
-	if code, _, errs := concord(t, "", "generate", "--model", base, "--raw", "--system", "x", "hi"); code != exitUsage || !strings.Contains(errs, "--raw") {
+	if code, _, errs := concord(t, "", "generate", "--model", base, "--raw", "--system", "x", "hi"); code != exitUsage ||
+		!strings.Contains(errs, "--raw") {
 		t.Errorf("exit code %d\n%s", code, errs)
 	}
 }

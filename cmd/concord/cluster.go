@@ -16,11 +16,11 @@ import (
 )
 
 type workerCmd struct {
-	Join   string   `required:"" env:"CONCORD_JOIN" placeholder:"@FILE" help:"The line that concord train --listen prints, or @FILE that holds it; nothing else is needed. In the environment or a file it is not seen in the list of processes."`
+	Join   string   `required:"" env:"CONCORD_JOIN" placeholder:"@FILE" help:"${worker_join}"`
 	Dir    string   `placeholder:"DIR" help:"Where to keep the identity and the run's files; by default in the user's cache folder."`
 	Listen string   `default:":0" placeholder:"ADDR" help:"UDP address for the other workers; any port by default."`
 	Name   string   `help:"This machine's name, as the others see it; by default the host's."`
-	Model  []string `placeholder:"DIR" help:"A folder that may hold the base model (repeatable): files of the run's content are taken from there and not sent."`
+	Model  []string `placeholder:"DIR" help:"${worker_model}"`
 	metering
 	WAN bool `name:"wan" help:"More patience with outages, for a link over the internet; machine 1 needs cluster.wan = true."`
 	overrides

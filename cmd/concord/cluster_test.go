@@ -35,7 +35,8 @@ type machines struct {
 func clusterRun(t *testing.T, steps int) string {
 	t.Helper()
 	traintest.RequireAdapter(t)
-	return traintest.Run(t, map[string]string{"schedule": fmt.Sprintf("steps = %d", steps), "eval": "every = 0", "checkpoint": "every = 10\nkeep = 2", "log": "every = 5"})
+	return traintest.Run(t, map[string]string{"schedule": fmt.Sprintf("steps = %d", steps), "eval": "every = 0",
+		"checkpoint": "every = 10\nkeep = 2", "log": "every = 5"})
 }
 
 // freePort is a UDP port of this machine that nobody uses.
@@ -158,7 +159,8 @@ func TestSpawn(t *testing.T) {
 		t.Errorf("%d steps, the last: %+v", len(steps), last)
 	}
 	code, out, _ = concord(t, "", "status", m.dir)
-	if code != 0 || !strings.Contains(out, "12 steps committed") || !strings.Contains(out, "worker-2") || !strings.Contains(out, "not running") {
+	if code != 0 || !strings.Contains(out, "12 steps committed") || !strings.Contains(out, "worker-2") ||
+		!strings.Contains(out, "not running") {
 		t.Errorf("status: %d\n%s", code, out)
 	}
 }
@@ -172,7 +174,8 @@ func TestKillWorker(t *testing.T) {
 }
 
 func killWorker(t *testing.T, sync string) {
-	m := startMachines(t, clusterRun(t, 150), "127.0.0.1:0", 3, "-o", "cluster.silence=2", "-o", "cluster.sync="+sync, "-o", "checkpoint.every=70")
+	m := startMachines(t, clusterRun(t, 150), "127.0.0.1:0", 3, "-o", "cluster.silence=2", "-o", "cluster.sync="+sync, "-o",
+		"checkpoint.every=70")
 	m.at(10, 3)
 	m.workers[0].Process.Kill()
 	killed, stuck := time.Now(), 0
@@ -285,7 +288,8 @@ func TestOuterSteps(t *testing.T) {
 	if err != nil || len(saved) < 2 {
 		t.Errorf("%d checkpoints: %v", len(saved), err)
 	}
-	if code, _, errs := concord(t, "", "resume", m.dir, "-o", "cluster.outer=7"); code != exitUsage || !strings.Contains(errs, "counted from its start") {
+	if code, _, errs := concord(t, "", "resume", m.dir, "-o", "cluster.outer=7"); code != exitUsage ||
+		!strings.Contains(errs, "counted from its start") {
 		t.Errorf("another number of outer steps: %d\n%s", code, errs)
 	}
 }

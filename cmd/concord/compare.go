@@ -15,20 +15,20 @@ import (
 type compareCmd struct {
 	RunFile string `arg:"" help:"Run file (TOML)."`
 	overrides
-	Methods      []string  `default:"mean,pcgrad,mgda" help:"Methods to compare; mean and token-mean (plain fine-tuning) are always among them. all: every one." placeholder:"NAME"`
+	Methods      []string  `default:"mean,pcgrad,mgda" help:"${compare_methods}" placeholder:"NAME"`
 	Scopes       []string  `help:"Scopes of the methods that resolve gradients; default: the run file's." placeholder:"SCOPE"`
-	Controls     []string  `help:"Also one half of these methods' effect: norm (mean's direction with the method's length), direction (the reverse)." placeholder:"CONTROL"`
+	Controls     []string  `help:"${compare_controls}" placeholder:"CONTROL"`
 	Options      []string  `help:"More candidates of a method, e.g. cagrad.c=0.2." placeholder:"METHOD.KEY=VALUE"`
 	StaticSweep  bool      `help:"Also tune static weights: a stronger baseline."`
 	StaticBudget int       `help:"Candidates of the sweep; default: as many as a method has." placeholder:"N"`
 	Temperatures []float64 `help:"Sampling temperatures to tune every configuration over; default: the run file's." placeholder:"T"`
-	LRs          []float64 `name:"lrs" help:"Peak learning rates to tune every configuration over; default: half, once and twice the run file's." placeholder:"LR"`
-	IID          bool      `name:"iid" help:"Also plain fine-tuning with every row's language drawn by itself, as other tools mix; all else has the run file's data.mixing."`
+	LRs          []float64 `name:"lrs" help:"${compare_lrs}" placeholder:"LR"`
+	IID          bool      `name:"iid" help:"${compare_iid}"`
 	Alone        bool      `help:"Also train each language by itself on as many tokens of it: does the mixture help or hurt it?"`
-	TuneSeeds    int       `default:"1" help:"Seeds that choose, from the run file's on; with 2 or more the detectable difference is told before the judging runs." placeholder:"N"`
+	TuneSeeds    int       `default:"1" help:"${compare_tuneseeds}" placeholder:"N"`
 	Seeds        int       `default:"3" help:"Seeds that judge what was chosen, after those." placeholder:"N"`
 	Margin       float64   `default:"0.005" help:"Bits per byte below which a difference does not matter." placeholder:"BITS"`
-	Out          string    `help:"The comparison's folder; default: RUN.DIR/NAME-compare. The same command continues there; a larger grid extends it." placeholder:"DIR"`
+	Out          string    `help:"${compare_out}" placeholder:"DIR"`
 	Jobs         int       `default:"1" help:"Runs at one time. More than one make the times worthless."`
 	KeepModels   bool      `help:"Keep every run's model."`
 	JSON         bool      `help:"Print the report as JSON instead of text."`

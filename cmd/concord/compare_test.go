@@ -17,7 +17,8 @@ func TestCompareKill(t *testing.T) {
 	traintest.RequireAdapter(t)
 	runFile := traintest.Run(t, map[string]string{"schedule": "steps = 4", "checkpoint": "every = 2"})
 	out := filepath.Join(t.TempDir(), "cmp")
-	args := []string{"compare", runFile, "--methods", "pcgrad", "--lrs", "1e-2", "--seeds", "1", "--out", out} // three arms, a seed that chooses and one that judges
+	// three arms, a seed that chooses and one that judges
+	args := []string{"compare", runFile, "--methods", "pcgrad", "--lrs", "1e-2", "--seeds", "1", "--out", out}
 	c := start(t, args...)
 	if !c.await(c.lines, "seen ") { // the first run is done
 		_, errs := c.end()
@@ -30,7 +31,8 @@ func TestCompareKill(t *testing.T) {
 	c.Process.Kill()
 	c.end()
 	code, stdout, errs := concord(t, "", args...)
-	if code != 0 || !strings.Contains(stdout, "of ~6 runs are done already") || !strings.Contains(stdout, "run 6/6") || !strings.Contains(stdout, "report in "+filepath.Join(out, "report.md")) {
+	if code != 0 || !strings.Contains(stdout, "of ~6 runs are done already") || !strings.Contains(stdout, "run 6/6") ||
+		!strings.Contains(stdout, "report in "+filepath.Join(out, "report.md")) {
 		t.Fatalf("exit code %d:\n%s\n%s", code, stdout, errs)
 	}
 	for _, name := range []string{"report.md", "report.html", "report.csv", "report.json", "compare.lock.json"} {
@@ -44,7 +46,8 @@ func TestCompareKill(t *testing.T) {
 		Finished int `json:"runs_finished"`
 		Verdict  []string
 	}
-	if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != 0 || rep.Finished != 6 || len(rep.Verdict) == 0 || !strings.HasPrefix(rep.Command, "concord compare ") {
+	if err := json.Unmarshal([]byte(stdout), &rep); err != nil || code != 0 || rep.Finished != 6 || len(rep.Verdict) == 0 ||
+		!strings.HasPrefix(rep.Command, "concord compare ") {
 		t.Errorf("exit code %d, %v:\n%s\n%s", code, err, stdout, errs)
 	}
 }
@@ -64,7 +67,8 @@ func TestCompareUsage(t *testing.T) {
 		{[]string{"--static-budget", "2"}, "--static-sweep"},
 		{[]string{"-o", "optim.lr=fast"}, "wrong type"},
 	} {
-		if code, _, errs := concord(t, "", append([]string{"compare", runFile, "--out", out}, c.args...)...); code != exitUsage || !strings.Contains(errs, c.says) {
+		if code, _, errs := concord(t, "", append([]string{"compare", runFile, "--out", out}, c.args...)...); code != exitUsage ||
+			!strings.Contains(errs, c.says) {
 			t.Errorf("%v: exit code %d\n%s", c.args, code, errs)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 
 type dataCmd struct {
 	Stats   dataStatsCmd   `cmd:"" help:"A run file's data by language: documents, tokens, lengths, what is learnt, duplicates, leaks."`
-	Lint    dataLintCmd    `cmd:"" help:"Look for what is wrong with the data of a run file or a folder: duplicates, leaks, empty and damaged text. Exit code 3 if there is any."`
+	Lint    dataLintCmd    `cmd:"" help:"${data_lint}"`
 	Mask    dataMaskCmd    `cmd:"" help:"Show which text of the first examples is trained."`
 	Peek    dataPeekCmd    `cmd:"" help:"How a file is read: its first documents, as concord sees them."`
 	Convert dataConvertCmd `cmd:"" help:"Write a file's documents as JSON lines in concord's own form."`
@@ -117,7 +117,7 @@ func printMasked(w io.Writer, examples []corpus.MaskedExample, color bool) {
 type fileFlags struct {
 	File    string            `arg:"" type:"existingfile" help:"Data file: .jsonl, .json, .csv, .tsv, .parquet or .txt, also .gz and .zst."`
 	Format  string            `help:"Form of the file, if its extension does not tell." placeholder:"FORMAT"`
-	Columns map[string]string `help:"Our names of columns and the file's, e.g. --columns 'prompt=question;completion=answer'." placeholder:"OURS=THEIRS"`
+	Columns map[string]string `help:"${fileflags_columns}" placeholder:"OURS=THEIRS"`
 	Roles   map[string]string `help:"Our names of roles and the file's, e.g. --roles assistant=bot." placeholder:"OURS=THEIRS"`
 }
 

@@ -18,7 +18,7 @@ import (
 type dataLintCmd struct {
 	Path string `arg:"" help:"Run file (TOML), or a folder of data as for concord init."`
 	overrides
-	Near  float64  `default:"0.8" help:"From which share of common text two documents are nearly the same (Jaccard similarity of 5-character pieces)."`
+	Near  float64  `default:"0.8" help:"${datalint_near}"`
 	Most  int      `default:"2000000" help:"Documents that are compared for near duplicates: about 100 bytes of memory each."`
 	Allow []string `help:"Kinds of findings that are shown and are no fault, e.g. --allow duplicate,near." placeholder:"KIND"`
 	JSON  bool     `help:"As JSON."`

@@ -20,7 +20,8 @@ func TestDataLint(t *testing.T) {
 	file(t, dir, "data/aa.heldout.jsonl", traintest.Examples(0, 30, 55)+copied)
 	for _, path := range []string{"data", "run.toml"} {
 		if path == "run.toml" {
-			file(t, dir, "run.toml", "[model]\npath = \"base\"\n[batch]\nseq_len = 32\n[schedule]\nsteps = 2\n[[data.source]]\nlang = \"aa\"\npath = \"data/aa.jsonl\"\nheldout = \"data/aa.heldout.jsonl\"\n")
+			file(t, dir, "run.toml", "[model]\npath = \"base\"\n[batch]\nseq_len = 32\n[schedule]\nsteps = "+
+				"2\n[[data.source]]\nlang = \"aa\"\npath = \"data/aa.jsonl\"\nheldout = \"data/aa.heldout.jsonl\"\n")
 		}
 		code, out, errs := concord(t, "", "data", "lint", filepath.Join(dir, path), "--json")
 		var r lintReport
@@ -35,11 +36,13 @@ func TestDataLint(t *testing.T) {
 			t.Errorf("%s: %v\n%s", path, kinds, out)
 		}
 		code, out, errs = concord(t, "", "data", "lint", filepath.Join(dir, path), "--allow", "leak,duplicate,empty")
-		if code != 0 || !strings.Contains(out, "aa.heldout.jsonl:26 = ") || !strings.Contains(out, "aa.jsonl:32") || !strings.Contains(out, "fix: ") {
+		if code != 0 || !strings.Contains(out, "aa.heldout.jsonl:26 = ") || !strings.Contains(out, "aa.jsonl:32") ||
+			!strings.Contains(out, "fix: ") {
 			t.Errorf("%s, all allowed: %d\n%s%s", path, code, out, errs)
 		}
 	}
-	if code, _, errs := concord(t, "", "data", "lint", filepath.Join(dir, "data"), "--allow", "leek"); code != exitUsage || !strings.Contains(errs, "leak") {
+	if code, _, errs := concord(t, "", "data", "lint", filepath.Join(dir, "data"), "--allow", "leek"); code != exitUsage ||
+		!strings.Contains(errs, "leak") {
 		t.Errorf("an unknown kind: %d, %s", code, errs)
 	}
 }

@@ -21,7 +21,8 @@ func TestInitAndData(t *testing.T) {
 		name     string
 		lang     int
 		from, to int
-	}{{"data/aa.train.jsonl", 0, 0, 60}, {"data/aa.heldout.jsonl", 0, 60, 67}, {"data/bb/one.jsonl", 1, 0, 30}, {"data/bb/two.jsonl", 1, 30, 60}, {"data/cc.test.jsonl", 2, 0, 9}} {
+	}{{"data/aa.train.jsonl", 0, 0, 60}, {"data/aa.heldout.jsonl", 0, 60, 67}, {"data/bb/one.jsonl", 1, 0, 30},
+		{"data/bb/two.jsonl", 1, 30, 60}, {"data/cc.test.jsonl", 2, 0, 9}} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, f.name)), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -37,16 +38,19 @@ func TestInitAndData(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := cfg.Data.Source
-	if len(s) != 3 || s[0].Lang != "aa" || s[0].Heldout.String() != "data/aa.heldout.jsonl" || len(s[1].Path) != 2 || s[1].Holdout != 0.05 || s[2].Train || cfg.Model.Path != "base" || cfg.Batch.SeqLen != 64 {
+	if len(s) != 3 || s[0].Lang != "aa" || s[0].Heldout.String() != "data/aa.heldout.jsonl" || len(s[1].Path) != 2 ||
+		s[1].Holdout != 0.05 || s[2].Train || cfg.Model.Path != "base" || cfg.Batch.SeqLen != 64 {
 		text, _ := os.ReadFile(run)
 		t.Errorf("the run file:\n%s", text)
 	}
-	if code, _, errs := concord(t, "", "init", filepath.Join(dir, "data"), "--model", filepath.Join(dir, "base"), "-o", run); code != exitUsage || !strings.Contains(errs, "already") {
+	if code, _, errs := concord(t, "", "init", filepath.Join(dir, "data"), "--model", filepath.Join(dir, "base"), "-o",
+		run); code != exitUsage || !strings.Contains(errs, "already") {
 		t.Errorf("a run file that is there: %d, %s", code, errs)
 	}
 	var stats []corpus.Stats
 	code, out, errs = concord(t, "", "data", "stats", run, "--json")
-	if err := json.Unmarshal([]byte(out), &stats); code != 0 || err != nil || len(stats) != 3 || stats[0].Documents != 67 || stats[0].Heldout != 7 || stats[1].Heldout != 3 || stats[2].Trained || stats[0].BytesToken <= 0 {
+	if err := json.Unmarshal([]byte(out), &stats); code != 0 || err != nil || len(stats) != 3 || stats[0].Documents != 67 ||
+		stats[0].Heldout != 7 || stats[1].Heldout != 3 || stats[2].Trained || stats[0].BytesToken <= 0 {
 		t.Errorf("stats: %d, %v\n%s%s", code, err, out, errs)
 	}
 	code, out, errs = concord(t, "", "data", "mask", run, "--lang", "bb", "-n", "1")
@@ -63,7 +67,8 @@ func TestInitAndData(t *testing.T) {
 func TestPeekAndConvert(t *testing.T) {
 	dir := t.TempDir()
 	qa := file(t, dir, "qa.csv", "question,answer\nuno,dos\ntres,cuatro\n")
-	if code, _, errs := concord(t, "", "data", "peek", qa); code != exitData || !strings.Contains(errs, `columns = {prompt = "question", completion = "answer"}`) {
+	if code, _, errs := concord(t, "", "data", "peek", qa); code != exitData ||
+		!strings.Contains(errs, `columns = {prompt = "question", completion = "answer"}`) {
 		t.Errorf("peek: %d, %s", code, errs)
 	}
 	code, out, errs := concord(t, "", "data", "peek", qa, "-n", "1", "--columns", "prompt=question;completion=answer")

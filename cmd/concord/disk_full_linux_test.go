@@ -152,7 +152,8 @@ func TestMetricsDiskFullOnManyMachines(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.first = start(t, "resume", m.dir, "--listen", listen)
-	if code, errs := m.first.end(); code != exitData || !strings.Contains(errs, "no space left on device") || !strings.Contains(errs, "the other machines wait") {
+	if code, errs := m.first.end(); code != exitData || !strings.Contains(errs, "no space left on device") ||
+		!strings.Contains(errs, "the other machines wait") {
 		t.Fatalf("%d: %s", code, errs)
 	}
 	os.Remove(metrics)

@@ -16,7 +16,7 @@ import (
 type doctorCmd struct {
 	List    bool   `help:"Only list the adapters."`
 	All     bool   `help:"Test every adapter, not only the one that is chosen."`
-	Backend string `enum:",vulkan,metal,dx12,gl" default:"" help:"Only adapters of this backend: vulkan, metal, dx12 or gl." placeholder:"NAME"`
+	Backend string `enum:",vulkan,metal,dx12,gl" default:"" help:"${doctor_backend}" placeholder:"NAME"`
 	JSON    bool   `help:"Print as JSON."`
 	Out     string `help:"Write all of it to this file as JSON, to be attached to a report." placeholder:"FILE" type:"path"`
 	deviceFlags

@@ -31,7 +31,8 @@ func TestDoctorReport(t *testing.T) {
 	if left, _ := os.ReadDir(dir); len(left) != 1 {
 		t.Errorf("the folder holds %v", left)
 	}
-	if code, _, errs := concord(t, "", "doctor", "--list", "--out", filepath.Join(dir, "none", "x.json")); code == 0 || !strings.Contains(errs, "--out") {
+	if code, _, errs := concord(t, "", "doctor", "--list", "--out", filepath.Join(dir, "none", "x.json")); code == 0 ||
+		!strings.Contains(errs, "--out") {
 		t.Errorf("a folder that does not exist: exit code %d\n%s", code, errs)
 	}
 }

@@ -20,15 +20,18 @@ func TestReportVerb(t *testing.T) {
 	}
 	dir := filepath.Join(filepath.Dir(runFile), "runs", "tiny")
 	out := t.TempDir()
-	code, text, errs := concord(t, "", "report", dir, "--csv", filepath.Join(out, "csv"), "--png", filepath.Join(out, "png"), "--tensorboard", filepath.Join(out, "tb"), "--wandb", filepath.Join(out, "wandb"), "--json")
+	code, text, errs := concord(t, "", "report", dir, "--csv", filepath.Join(out, "csv"), "--png", filepath.Join(out, "png"),
+		"--tensorboard", filepath.Join(out, "tb"), "--wandb", filepath.Join(out, "wandb"), "--json")
 	var w written
 	if err := json.Unmarshal([]byte(text), &w); code != 0 || err != nil || len(w.CSV) < 7 || len(w.PNG) != 15 || len(w.Warnings) != 0 {
 		t.Errorf("report: %d, %d CSV, %d PNG, warnings %q, %q", code, len(w.CSV), len(w.PNG), w.Warnings, errs)
 	}
-	if logs, err := filepath.Glob(filepath.Join(w.Wandb, "run-*.wandb")); len(logs) != 1 || filepath.Dir(w.Wandb) != filepath.Join(out, "wandb") || filepath.Dir(w.TB) != filepath.Join(out, "tb") {
+	if logs, err := filepath.Glob(filepath.Join(w.Wandb, "run-*.wandb")); len(logs) != 1 ||
+		filepath.Dir(w.Wandb) != filepath.Join(out, "wandb") || filepath.Dir(w.TB) != filepath.Join(out, "tb") {
 		t.Errorf("curves in %q with %v (%v), and in %q", w.Wandb, logs, err, w.TB)
 	}
-	if code, text, _ := concord(t, "", "report", dir, "--wandb", filepath.Join(out, "wandb")); code != 0 || !strings.Contains(text, "wandb sync "+w.Wandb+"\n") {
+	if code, text, _ := concord(t, "", "report", dir, "--wandb", filepath.Join(out, "wandb")); code != 0 ||
+		!strings.Contains(text, "wandb sync "+w.Wandb+"\n") {
 		t.Errorf("a second report: %d, %q is not the folder of the first, %s", code, text, w.Wandb)
 	}
 	page, err := os.ReadFile(filepath.Join(dir, "report.html"))
@@ -64,7 +67,8 @@ func TestReportVerb(t *testing.T) {
 func TestBenchMoo(t *testing.T) {
 	traintest.RequireAdapter(t)
 	runFile := traintest.Run(t, nil)
-	code, text, errs := concord(t, "", "bench", "moo", runFile, "--methods", "mean,mgda,famo-lagged,famo,graddrop", "--objectives", "5", "--steps", "1", "--warmup", "1", "--json")
+	code, text, errs := concord(t, "", "bench", "moo", runFile, "--methods", "mean,mgda,famo-lagged,famo,graddrop", "--objectives",
+		"5", "--steps", "1", "--warmup", "1", "--json")
 	var r struct {
 		Order   []string
 		Methods map[string]struct {
@@ -84,7 +88,8 @@ func TestBenchMoo(t *testing.T) {
 		t.Errorf("famo-lagged touches %+v, mean %+v", m["famo-lagged"], m["mean"])
 	}
 	// famo takes mean's memory, and two forward passes more than it.
-	if m["famo"].PeakBytes != m["mean"].PeakBytes || m["famo"].TouchedBytes <= m["mean"].TouchedBytes || m["famo"].TouchedBytes >= 2*m["mean"].TouchedBytes {
+	if m["famo"].PeakBytes != m["mean"].PeakBytes || m["famo"].TouchedBytes <= m["mean"].TouchedBytes ||
+		m["famo"].TouchedBytes >= 2*m["mean"].TouchedBytes {
 		t.Errorf("famo touches %+v, mean %+v", m["famo"], m["mean"])
 	}
 	full := m["pcgrad, M full gradients"]

@@ -25,12 +25,12 @@ const (
 
 type exportCmd struct {
 	From       string `arg:"" name:"run|model" help:"A run's folder (runs/NAME), a model's folder, or a GGUF file."`
-	Format     string `default:"safetensors" enum:"safetensors,gguf,peft" help:"safetensors: a model folder for transformers; an adapter is merged into its base model. peft: the adapter of a run, for PEFT. gguf: a file for llama.cpp, Ollama, LM Studio."`
-	Checkpoint string `default:"last" placeholder:"best|last|N" help:"Of a run, which one: the last, the best of the evaluations so far, or that of step N."`
+	Format     string `default:"safetensors" enum:"safetensors,gguf,peft" help:"${export_format}"`
+	Checkpoint string `default:"last" placeholder:"best|last|N" help:"${export_checkpoint}"`
 	Out        string `placeholder:"PATH" help:"Folder or file to make; default: in the run's or model's folder."`
-	DType      string `name:"dtype" placeholder:"TYPE" help:"f32, f16 or bf16, and of a GGUF file also q8_0 or q4_0; default: model.save_dtype, or the base model's."`
+	DType      string `name:"dtype" placeholder:"TYPE" help:"${export_dtype}"`
 	RunFile    string `placeholder:"FILE" help:"Where the run file is now, if the project has moved and the run does not find it."`
-	Verify     bool   `help:"Read back what was written and compare its logits with the model's, on texts of the run or built-in ones. Needs a device."`
+	Verify     bool   `help:"${export_verify}"`
 	JSON       bool   `help:"Print as JSON."`
 	deviceFlags
 }

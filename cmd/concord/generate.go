@@ -11,7 +11,7 @@ import (
 
 type generateCmd struct {
 	Model       string   `required:"" help:"Model folder or run folder." placeholder:"DIR"`
-	Text        *string  `arg:"" optional:"" name:"prompt" help:"Question to a model with a chat template, else text to continue; - reads standard input."`
+	Text        *string  `arg:"" optional:"" name:"prompt" help:"${generate_text}"`
 	Prompt      *string  `placeholder:"TEXT" help:"The same as a flag."`
 	Raw         bool     `help:"Continue the text as it is, without the model's chat template."`
 	System      string   `placeholder:"TEXT" help:"What the system says first, by the chat template."`

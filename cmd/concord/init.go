@@ -18,7 +18,7 @@ import (
 )
 
 type initCmd struct {
-	Dir   string `arg:"" type:"existingdir" help:"Folder of data: a file or a subfolder a language, such as sw.jsonl, sw.heldout.jsonl or sw/*.parquet."`
+	Dir   string `arg:"" type:"existingdir" help:"${init_dir}"`
 	Model string `required:"" help:"The base model's folder." placeholder:"FOLDER"`
 	Out   string `short:"o" default:"run.toml" help:"Run file to write; it must not exist." placeholder:"FILE"`
 }

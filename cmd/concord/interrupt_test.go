@@ -114,7 +114,7 @@ func TestKill(t *testing.T) {
 	dir := filepath.Join(filepath.Dir(runFile), "runs", "tiny")
 	checkpoints := filepath.Join(dir, "checkpoints")
 	killed, saves := 0, 0
-	for sitting := 0; ; sitting++ {
+	for process := 0; ; process++ {
 		args := []string{"resume", dir}
 		if _, _, _, err := checkpoint.Latest(checkpoints); err != nil { // killed before the first
 			if err := os.RemoveAll(dir); err != nil {
@@ -124,8 +124,8 @@ func TestKill(t *testing.T) {
 		}
 		c := start(t, args...)
 		switch {
-		case sitting >= 6:
-		case sitting%2 == 0:
+		case process >= 6:
+		case process%2 == 0:
 			c.killDuringSave(checkpoints)
 		case c.await(c.lines, "  loss "): // a step is done; the next one is under way
 			time.Sleep(time.Duration(random.IntN(60)) * time.Millisecond)
@@ -138,8 +138,8 @@ func TestKill(t *testing.T) {
 		if halfSaved(checkpoints) {
 			saves++
 		}
-		if killed++; sitting >= 6 || code != -1 && runtime.GOOS != "windows" {
-			t.Fatalf("sitting %d ended with %d:\n%s", sitting, code, errs)
+		if killed++; process >= 6 || code != -1 && runtime.GOOS != "windows" {
+			t.Fatalf("process %d ended with %d:\n%s", process, code, errs)
 		}
 	}
 	if t.Logf("killed %d times, %d times a half-written checkpoint was left", killed, saves); killed == 0 {
@@ -214,7 +214,8 @@ func TestInterrupt(t *testing.T) {
 // run still finishes its step and saves.
 func TestInterruptWithoutReader(t *testing.T) {
 	needSignals(t)
-	runFile := traintest.Run(t, map[string]string{"schedule": "steps = 100000", "checkpoint": "every = 0", "eval": "every = 0\nfirst = false", "log": "every = 1"})
+	runFile := traintest.Run(t, map[string]string{"schedule": "steps = 100000", "checkpoint": "every = 0",
+		"eval": "every = 0\nfirst = false", "log": "every = 1"})
 	read, write, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -246,7 +247,8 @@ func TestInterruptWithoutReader(t *testing.T) {
 // whole.
 func TestInterruptTwice(t *testing.T) {
 	needSignals(t)
-	runFile := traintest.Run(t, map[string]string{"objective": "method = \"mean\"", "batch": "accumulate = 400", "schedule": "steps = 100", "checkpoint": "every = 1", "eval": "every = 0\nfirst = false"})
+	runFile := traintest.Run(t, map[string]string{"objective": "method = \"mean\"", "batch": "accumulate = 400",
+		"schedule": "steps = 100", "checkpoint": "every = 1", "eval": "every = 0\nfirst = false"})
 	checkpoints := filepath.Join(filepath.Dir(runFile), "runs", "tiny", "checkpoints")
 	c := start(t, "train", runFile)
 	if !c.await(c.lines, "step 1/") {

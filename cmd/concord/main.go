@@ -68,7 +68,7 @@ func run(args []string) int {
 		kong.Description("Fine-tune small language models in many languages at once, on the GPU you own.\nNo telemetry, and no "+
 			"network unless you give --listen, --join or --coordinator. Exit codes: 0 fine, 2 usage or configuration, 3 data or "+
 			"model file, 4 device, 5 diverged, 6 interrupted and resumable, 7 the other machines of a run."),
-		kong.UsageOnError(), kong.Vars{"version": train.BuildVersion().Line()}, kong.Exit(func(c int) { code = c }))
+		kong.UsageOnError(), longHelp, kong.Vars{"version": train.BuildVersion().Line()}, kong.Exit(func(c int) { code = c }))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "concord:", err)
 		return exitUsage

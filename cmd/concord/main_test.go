@@ -176,7 +176,8 @@ func lastMessage(s string) string {
 }
 
 func TestHelp(t *testing.T) {
-	verbs := [][]string{nil, {"train"}, {"resume"}, {"eval"}, {"score"}, {"generate"}, {"doctor"}, {"moo"}, {"moo", "solve"}, {"config"}, {"config", "check"}, {"config", "show"}, {"bench"}, {"bench", "step"}, {"version"}}
+	verbs := [][]string{nil, {"train"}, {"resume"}, {"eval"}, {"score"}, {"generate"}, {"doctor"}, {"moo"}, {"moo", "solve"},
+		{"config"}, {"config", "check"}, {"config", "show"}, {"bench"}, {"bench", "step"}, {"version"}}
 	for _, verb := range verbs {
 		code, out, errs := concord(t, "", append(slices.Clone(verb), "--help")...)
 		if code != 0 || !strings.Contains(out, "Usage: concord") || errs != "" {

@@ -14,7 +14,7 @@ import (
 
 // metering is how a run shows its figures to a Prometheus server.
 type metering struct {
-	Metrics string `placeholder:"ADDR" help:"Answer GET /metrics for Prometheus on this TCP address, such as 127.0.0.1:9464. Anybody who reaches it can read it. Off by default."`
+	Metrics string `placeholder:"ADDR" help:"${metering_metrics}"`
 }
 
 // serve starts to answer, where that was asked for, and has ui feed the figures.

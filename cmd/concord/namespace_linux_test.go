@@ -22,14 +22,16 @@ func TestNamespaces(t *testing.T) {
 		return nil
 	}
 	t.Cleanup(func() { ip("link", "del", host); ip("netns", "del", ns) })
-	for _, args := range [][]string{{"netns", "add", ns}, {"link", "add", host, "type", "veth", "peer", "name", peer}, {"link", "set", peer, "netns", ns},
+	for _, args := range [][]string{{"netns", "add", ns}, {"link", "add", host, "type", "veth", "peer", "name", peer},
+		{"link", "set", peer, "netns", ns},
 		{"addr", "add", "10.77.0.1/24", "dev", host}, {"link", "set", host, "up"},
 		{"netns", "exec", ns, "ip", "addr", "add", "10.77.0.2/24", "dev", peer}, {"netns", "exec", ns, "ip", "link", "set", peer, "up"}} {
 		if err := ip(args...); err != nil {
 			t.Skipf("no network namespaces here: %v", err)
 		}
 	}
-	if out, err := exec.Command("tc", "qdisc", "add", "dev", host, "root", "tbf", "rate", "100mbit", "burst", "64kb", "latency", "50ms").CombinedOutput(); err != nil {
+	if out, err := exec.Command("tc", "qdisc", "add", "dev", host, "root", "tbf", "rate", "100mbit", "burst", "64kb", "latency",
+		"50ms").CombinedOutput(); err != nil {
 		t.Logf("no rate limit here: %v: %s", err, out)
 	}
 	run := clusterRun(t, 20)

@@ -17,7 +17,7 @@ func TestLeaderIsPaused(t *testing.T) {
 	}
 	run, etcd := clusterRun(t, 150), startEtcd(t)
 	m := &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
-	all, leader := startSite(t, run, etcd)
+	all, leader := startPeers(t, run, etcd)
 	m.at(15, 3)
 	if err := all[leader].Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)

@@ -33,7 +33,7 @@ func TestLeaderIsKilled(t *testing.T) {
 func killLeader(t *testing.T, sync string) {
 	run, etcd := clusterRun(t, 150), startEtcd(t)
 	m := &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
-	all, leader := startSite(t, run, etcd, "-o", "cluster.sync="+sync)
+	all, leader := startPeers(t, run, etcd, "-o", "cluster.sync="+sync)
 	m.at(15, 3)
 	all[leader].Process.Kill()
 	killed, before := time.Now(), m.status().Step
@@ -64,7 +64,8 @@ func killLeader(t *testing.T, sync string) {
 	if s := m.status(); s.Step != 150 || s.Term != 2 {
 		t.Errorf("%d steps in term %d", s.Step, s.Term)
 	}
-	if code, _, errs := concord(t, "", "train", run, "--coordinator", "etcd:/x"); code != exitUsage || !strings.Contains(errs, "etcd://HOST:PORT") {
+	if code, _, errs := concord(t, "", "train", run, "--coordinator", "etcd:/x"); code != exitUsage ||
+		!strings.Contains(errs, "etcd://HOST:PORT") {
 		t.Errorf("a bad address: %d %s", code, errs)
 	}
 }
@@ -77,7 +78,7 @@ func TestEtcdOutage(t *testing.T) {
 	}
 	run, server := clusterRun(t, 150), etcdtest.Start(t, 1, "http", nil)
 	m := &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
-	all, _ := startSite(t, run, server.Flag())
+	all, _ := startPeers(t, run, server.Flag())
 	m.at(15, 3)
 	server.Stop(0)
 	time.Sleep(8 * time.Second)
@@ -127,17 +128,18 @@ func (m *machines) eachStepOnce(n int) {
 	}
 }
 
-// startSite starts three equal machines and says which of them leads.
-func startSite(t *testing.T, run, etcd string, more ...string) (all []*child, leader int) {
+// startPeers starts three equal machines and says which of them leads.
+func startPeers(t *testing.T, run, etcd string, more ...string) (all []*child, leader int) {
 	t.Helper()
-	return startSiteIn(t, t.TempDir(), run, etcd, more...)
+	return startPeersIn(t, t.TempDir(), run, etcd, more...)
 }
 
-// startSiteIn is startSite with the machines' folders in dir.
-func startSiteIn(t *testing.T, dir, run, etcd string, more ...string) (all []*child, leader int) {
+// startPeersIn is startPeers with the machines' folders in dir.
+func startPeersIn(t *testing.T, dir, run, etcd string, more ...string) (all []*child, leader int) {
 	t.Helper()
 	for i := range 3 {
-		all = append(all, start(t, append([]string{"train", run, "--coordinator", etcd, "--listen", "127.0.0.1:0", "--dir", filepath.Join(dir, fmt.Sprint(i)),
+		all = append(all, start(t, append([]string{"train", run, "--coordinator", etcd, "--listen", "127.0.0.1:0", "--dir",
+			filepath.Join(dir, fmt.Sprint(i)),
 			"--workers", "3", "--plain", "-o", "cluster.silence=2"}, more...)...))
 	}
 	leader = -1
@@ -184,12 +186,12 @@ func killAll(t *testing.T, settings []string) {
 		}
 	}
 	calm := clusterRun(t, 40)
-	all, _ := startSite(t, calm, startEtcd(t), more...)
+	all, _ := startPeers(t, calm, startEtcd(t), more...)
 	finish(all)
 
 	run, etcd, dir := clusterRun(t, 40), startEtcd(t), t.TempDir()
 	m := &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
-	all, _ = startSiteIn(t, dir, run, etcd, more...)
+	all, _ = startPeersIn(t, dir, run, etcd, more...)
 	m.at(22, 3)
 	if slices.ContainsFunc(settings, func(s string) bool { return strings.HasPrefix(s, "cluster.outer=") }) {
 		m.parts(dir, 3, 20) // written beside the steps
@@ -200,7 +202,7 @@ func killAll(t *testing.T, settings []string) {
 	for _, c := range all {
 		c.end()
 	}
-	all, _ = startSiteIn(t, dir, run, etcd, more...)
+	all, _ = startPeersIn(t, dir, run, etcd, more...)
 	finish(all)
 	before := &machines{t: t, dir: filepath.Join(filepath.Dir(calm), "runs", "tiny")}
 	if d := traintest.OutcomeOf(t, before.dir).Model().Differ(traintest.OutcomeOf(t, m.dir).Model()); d != "" {

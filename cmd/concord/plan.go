@@ -15,7 +15,7 @@ import (
 type planCmd struct {
 	RunFile string `arg:"" help:"Run file (TOML)."`
 	overrides
-	Card string `help:"Memory of the card that is planned for, e.g. 8GB; default: [device] memory, or the cards below only." placeholder:"SIZE"`
+	Card string `help:"${plan_card}" placeholder:"SIZE"`
 	Kind string `default:"discrete" enum:"discrete,integrated,cpu" help:"Kind of device: discrete, integrated or cpu."`
 	JSON bool   `help:"Print the plan as JSON."`
 }

@@ -21,7 +21,7 @@ type reportCmd struct {
 	CSV    string `name:"csv" help:"Also write the figures as CSV files to this folder." placeholder:"DIR"`
 	PNG    string `name:"png" help:"Also write the figures as pictures to this folder." placeholder:"DIR"`
 	TB     string `name:"tensorboard" help:"Also write the curves as a TensorBoard event file to this folder." placeholder:"DIR"`
-	Wandb  string `name:"wandb" help:"Also write the curves to this folder as a run of Weights & Biases that was not online. Nothing is sent." placeholder:"DIR"`
+	Wandb  string `name:"wandb" help:"${report_wandb}" placeholder:"DIR"`
 	JSON   bool   `help:"Print what was written as JSON."`
 }
 

@@ -13,7 +13,7 @@ import (
 
 type scoreCmd struct {
 	Model string `required:"" help:"Model folder or run folder." placeholder:"DIR"`
-	IDs   string `name:"ids" required:"" help:"JSON file: a list of token ids, or a list of such lists; - for standard input." placeholder:"FILE"`
+	IDs   string `name:"ids" required:"" help:"${score_ids}" placeholder:"FILE"`
 	JSON  bool   `help:"Accepted for symmetry: the output is always JSON."`
 	deviceFlags
 }

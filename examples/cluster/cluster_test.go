@@ -46,7 +46,8 @@ func TestSlurmScript(t *testing.T) {
 		os.Remove(filepath.Join(shared, "joined"))
 		os.Remove(filepath.Join(shared, "calls"))
 		job := exec.Command(bash, "run.slurm", "run.toml")
-		job.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "SLURM_JOB_ID=7", "SLURM_NTASKS=2", "SLURM_SUBMIT_DIR="+dir, "SHARED="+shared, "LINE="+c.line, "TMPDIR="+dir)
+		job.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "SLURM_JOB_ID=7", "SLURM_NTASKS=2", "SLURM_SUBMIT_DIR="+dir,
+			"SHARED="+shared, "LINE="+c.line, "TMPDIR="+dir)
 		if out, err := job.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
@@ -74,7 +75,8 @@ func TestManifestsAskForGraphics(t *testing.T) {
 		}
 		text := string(b)
 		gpus := strings.Count(text, "nvidia.com/gpu:")
-		if asked := strings.Count(text, "name: NVIDIA_DRIVER_CAPABILITIES"); gpus == 0 || asked != gpus || !strings.Contains(text, "value: compute,utility,graphics") {
+		if asked := strings.Count(text, "name: NVIDIA_DRIVER_CAPABILITIES"); gpus == 0 || asked != gpus ||
+			!strings.Contains(text, "value: compute,utility,graphics") {
 			t.Errorf("%s: %d containers with a GPU, %d ask for its drivers", name, gpus, asked)
 		}
 	}

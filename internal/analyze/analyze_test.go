@@ -124,7 +124,8 @@ func TestRefuses(t *testing.T) {
 			t.Errorf("error %v, want %q", err, want)
 		}
 	}
-	if _, err := Compare([]string{"a", "b"}, ok.Labels, [][][]float64{ok.X}, [][][]float64{cloud(20, 2, 4, 1, none).X}); err == nil || !strings.Contains(err.Error(), "hidden sizes 3 and 4") {
+	if _, err := Compare([]string{"a", "b"}, ok.Labels, [][][]float64{ok.X},
+		[][][]float64{cloud(20, 2, 4, 1, none).X}); err == nil || !strings.Contains(err.Error(), "hidden sizes 3 and 4") {
 		t.Errorf("sizes: %v", err)
 	}
 	still := Cloud{X: make([][]float64, 40), Labels: ok.Labels, M: 2} // a collapsed model
@@ -152,7 +153,8 @@ func TestCompare(t *testing.T) {
 		t.Errorf("layers %+v", r.Layers)
 	}
 	f := r.File()
-	if len(f.Tables) != 2 || len(f.Tables[0].Rows) != 2 || len(f.Tables[0].Rows[1]) != len(f.Tables[0].Columns) || len(f.Lines) != 3 || f.Lines[2].Series[0].Y[1] != float64(len(r.Layers[1].Base.Specific)) {
+	if len(f.Tables) != 2 || len(f.Tables[0].Rows) != 2 || len(f.Tables[0].Rows[1]) != len(f.Tables[0].Columns) ||
+		len(f.Lines) != 3 || f.Lines[2].Series[0].Y[1] != float64(len(r.Layers[1].Base.Specific)) {
 		t.Errorf("file %+v", f)
 	}
 }

@@ -86,33 +86,41 @@ type Series struct {
 	Y    []float64 `json:"y"`
 }
 
-const note = "Each held-out example's residual stream, averaged over the positions that predict its supervised tokens; layer 0 is the embedding. " +
-	"The probe is linear discriminant analysis, five folds; chance is one over the number of languages. Script and token identity alone make languages separable at layer 0, " +
-	"so what a layer adds is its value minus that of layer 0. A dimension is language-specific where language explains at least 14 % of its variance (η²) and more than permuted labels do."
+const note = "Each held-out example's residual stream, averaged over the positions that predict its supervised " +
+	"tokens; layer 0 is the embedding. " +
+	"The probe is linear discriminant analysis, five folds; chance is one over the number of languages. Script and token " +
+	"identity alone make languages separable at layer 0, " +
+	"so what a layer adds is its value minus that of layer 0. A dimension is language-specific where language explains " +
+	"at least 14 % of its variance (η²) and more than permuted labels do."
 
 // File lays the result out.
 func (r *Result) File() File {
 	f := File{Title: "Separability of languages in the hidden states", Note: note, Detail: r}
-	main := Table{Title: "By layer", Columns: []string{"layer", "probe, base", "probe, tuned", "± (95 %)", "Fisher, base", "Fisher, tuned", "separating, base", "separating, tuned", "specific, base", "specific, tuned", "in both", "CKA"}}
-	single := Table{Title: "Language-specific dimensions by the language that they single out", Note: "base → tuned", Columns: append([]string{"layer"}, r.Langs...)}
+	main := Table{Title: "By layer", Columns: []string{"layer", "probe, base", "probe, tuned", "± (95 %)", "Fisher, base",
+		"Fisher, tuned", "separating, base", "separating, tuned", "specific, base", "specific, tuned", "in both", "CKA"}}
+	single := Table{Title: "Language-specific dimensions by the language that they single out", Note: "base → tuned",
+		Columns: append([]string{"layer"}, r.Langs...)}
 	var x []int
 	series := map[string][]float64{}
 	for l, b := range r.Layers {
 		half := max(b.Base.High-b.Base.Low, b.Tuned.High-b.Tuned.Low) / 2
-		main.Rows = append(main.Rows, []any{l, b.Base.Accuracy, b.Tuned.Accuracy, half, b.Base.Fisher, b.Tuned.Fisher, b.Base.Large, b.Tuned.Large, len(b.Base.Specific), len(b.Tuned.Specific), b.Shared(), b.CKA})
+		main.Rows = append(main.Rows, []any{l, b.Base.Accuracy, b.Tuned.Accuracy, half, b.Base.Fisher, b.Tuned.Fisher, b.Base.Large,
+			b.Tuned.Large, len(b.Base.Specific), len(b.Tuned.Specific), b.Shared(), b.CKA})
 		row := []any{l}
 		for m := range r.Langs {
 			row = append(row, fmt.Sprintf("%d → %d", b.Base.ByLang[m], b.Tuned.ByLang[m]))
 		}
 		single.Rows = append(single.Rows, row)
 		x = append(x, l)
-		for name, v := range map[string]float64{"probe, base": b.Base.Accuracy, "probe, tuned": b.Tuned.Accuracy, "Fisher, base": b.Base.Fisher, "Fisher, tuned": b.Tuned.Fisher,
+		for name, v := range map[string]float64{"probe, base": b.Base.Accuracy, "probe, tuned": b.Tuned.Accuracy,
+			"Fisher, base": b.Base.Fisher, "Fisher, tuned": b.Tuned.Fisher,
 			"specific, base": float64(len(b.Base.Specific)), "specific, tuned": float64(len(b.Tuned.Specific))} {
 			series[name] = append(series[name], v)
 		}
 	}
 	for _, c := range [][2]string{{"probe", "accuracy"}, {"Fisher", "ratio"}, {"specific", "dimensions"}} {
-		f.Lines = append(f.Lines, Lines{Title: map[string]string{"probe": "Accuracy of the linear probe", "Fisher": "Between- over within-language scatter", "specific": "Language-specific dimensions"}[c[0]],
+		f.Lines = append(f.Lines, Lines{Title: map[string]string{"probe": "Accuracy of the linear probe",
+			"Fisher": "Between- over within-language scatter", "specific": "Language-specific dimensions"}[c[0]],
 			XLabel: "layer", YLabel: c[1], X: x, Series: []Series{{"base", series[c[0]+", base"]}, {"tuned", series[c[0]+", tuned"]}}})
 	}
 	f.Tables = []Table{main, single}

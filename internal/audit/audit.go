@@ -105,7 +105,8 @@ func prepare(o Options, cfg *config.Config, out string, warn io.Writer) (*audit,
 	for _, d := range plan.Data {
 		switch {
 		case d.Seen && d.Heldout == 0:
-			return nil, train.DataError(fmt.Errorf("%s: nothing of it is held out, so the audit cannot see what happens to it\n  fix: holdout = 0.1 in its [[data.source]]", d.Lang))
+			return nil, train.DataError(fmt.Errorf("%s: nothing of it is held out, so the audit cannot see what happens to "+
+				"it\n  fix: holdout = 0.1 in its [[data.source]]", d.Lang))
 		case d.Seen:
 			a.langs, a.tokens = append(a.langs, d.Lang), append(a.tokens, float64(d.Tokens))
 			total += d.Tokens

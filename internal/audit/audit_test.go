@@ -74,7 +74,7 @@ func TestTransfer(t *testing.T) {
 	a := &audit{lr: 1, results: map[string]*Result{}, langs: []string{"x", "y"}, o: Options{}}
 	s := a.gradients()[0]
 	r := &Result{Spec: s, Langs: []string{"x", "y"}}
-	r.Grams = []report.Gram{gram(1, 7), gram(2, -7), gram(3, 7)} // before the metric has settled
+	r.Grams = []report.Gram{gram(1, 7), gram(2, -7), gram(3, 7)} // the metric is still of few steps
 	for i, n := range []float64{0, 0.1, -0.1, 0.05, -0.05, 0} {
 		r.Grams = append(r.Grams, gram(i+4, n))
 	}
@@ -89,7 +89,8 @@ func TestTransfer(t *testing.T) {
 	if want := math.Sqrt(6*2*0.01) / 48; math.Abs(float64(tr.Floor[0][1])-want) > 1e-9 || !tr.clear(0, 1) || tr.clear(0, 0) {
 		t.Errorf("floor %v, want %v; error %v", tr.Floor[0][1], want, tr.Error[0][1])
 	}
-	if l := tr.Layers; len(l) != 2 || float64(l[0].Mean) >= 0 || float64(l[1].Mean) <= 0 || l[0].Conflict != 1 || l[1].Conflict != 0 || len(tr.Periods) != 3 || tr.From != 4 || tr.Snapshots != 6 {
+	if l := tr.Layers; len(l) != 2 || float64(l[0].Mean) >= 0 || float64(l[1].Mean) <= 0 || l[0].Conflict != 1 ||
+		l[1].Conflict != 0 || len(tr.Periods) != 3 || tr.From != 4 || tr.Snapshots != 6 {
 		t.Errorf("layers %+v, periods %+v", l, tr.Periods)
 	}
 }
@@ -165,7 +166,8 @@ func TestCallsGoOn(t *testing.T) {
 			t.Errorf("%s: %v times as many tokens in the mixture as alone", f.Lang, r)
 		}
 	}
-	if _, err := Run(context.Background(), Options{RunFile: path, Out: out, Tokens: 1, Overrides: []string{"optim.lr=0.5"}}, train.UI{}); !isConfig(err, "optim.lr was") {
+	if _, err := Run(context.Background(), Options{RunFile: path, Out: out, Tokens: 1, Overrides: []string{"optim.lr=0.5"}},
+		train.UI{}); !isConfig(err, "optim.lr was") {
 		t.Errorf("another learning rate goes on: %v", err)
 	}
 	if _, err := Run(context.Background(), Options{RunFile: path, Out: out, Tokens: 1, Steps: 3}, train.UI{}); !isConfig(err, "--steps") {
@@ -192,7 +194,8 @@ func TestPatience(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if says := "eval.patience = 2 ends no run of this audit"; !strings.Contains(warn.String(), says) || !strings.Contains(warn.String(), "run.toml:") || a.base.Eval.Patience != 0 {
+	if says := "eval.patience = 2 ends no run of this audit"; !strings.Contains(warn.String(), says) ||
+		!strings.Contains(warn.String(), "run.toml:") || a.base.Eval.Patience != 0 {
 		t.Errorf("%q does not say %q, or the runs have a patience of %d", warn.String(), says, a.base.Eval.Patience)
 	}
 }
@@ -210,7 +213,8 @@ func TestRefusals(t *testing.T) {
 		"needs two":     func(s string) string { return s[:strings.Index(s, "[[data.source]]\nlang = \"bb\"")] },
 	} {
 		traintest.WriteFile(t, path, change(string(text)))
-		if _, err := Run(context.Background(), Options{RunFile: path, Tokens: 1}, train.UI{}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Run(context.Background(), Options{RunFile: path, Tokens: 1}, train.UI{}); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("want %q: %v", want, err)
 		}
 	}
@@ -250,7 +254,8 @@ func TestGradientsWithAnyOptimizer(t *testing.T) {
 // A setting without a value is shown as one.
 func TestLockShowsEmpty(t *testing.T) {
 	l := lock{Pinned: study.Pinned{Settings: map[string]any{"adapter.kind": ""}}}
-	if err := l.continues(lock{Pinned: study.Pinned{Settings: map[string]any{"adapter.kind": "lora"}}}, "x"); err == nil || !strings.Contains(err.Error(), `was "" and is lora`) {
+	if err := l.continues(lock{Pinned: study.Pinned{Settings: map[string]any{"adapter.kind": "lora"}}}, "x"); err == nil ||
+		!strings.Contains(err.Error(), `was "" and is lora`) {
 		t.Error(err)
 	}
 }

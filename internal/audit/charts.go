@@ -127,7 +127,9 @@ func (t *Transfer) heat() template.HTML {
 		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, `<div class="scroll"><svg class="heat" style="max-width:%dpx;min-width:%dpx" viewBox="0 0 %d %d" role="img" aria-label="effect of one language's step on another's loss">`, heatLabel+m*heatCell, (heatLabel+m*heatCell)/2, heatLabel+m*heatCell, (m+1)*heatHeight)
+	fmt.Fprintf(&b, `<div class="scroll"><svg class="heat" style="max-width:%dpx;min-width:%dpx" viewBox="0 0 %d %d" `+
+		`role="img" aria-label="effect of one language's step on another's loss">`, heatLabel+m*heatCell, (heatLabel+m*heatCell)/2,
+		heatLabel+m*heatCell, (m+1)*heatHeight)
 	for j, l := range t.Langs {
 		fmt.Fprintf(&b, `<text class="tick" x="%d" y="%d">%s</text>`, heatLabel+j*heatCell+heatCell/2, heatHeight-10, html.EscapeString(l))
 	}
@@ -146,7 +148,8 @@ func (t *Transfer) heat() template.HTML {
 			if !t.clear(i, j) {
 				opacity = 0.06
 			}
-			fmt.Fprintf(&b, `<rect class="%s" x="%d" y="%d" width="%d" height="%d" fill-opacity="%.2f"><title>a step of %s on %s: %.3f ± %s</title></rect><text class="tick in" x="%d" y="%d">%.2f</text>`,
+			fmt.Fprintf(&b, `<rect class="%s" x="%d" y="%d" width="%d" height="%d" fill-opacity="%.2f"><title>a step of %s on `+
+				`%s: %.3f ± %s</title></rect><text class="tick in" x="%d" y="%d">%.2f</text>`,
 				colour, heatLabel+j*heatCell+1, y+1, heatCell-2, heatHeight-2, opacity, html.EscapeString(t.Langs[j]), html.EscapeString(l), v,
 				stats.Decimal(float64(t.Error[i][j]), 3),
 				heatLabel+j*heatCell+heatCell/2, y+heatHeight/2+4, v)

@@ -207,9 +207,11 @@ func (a *audit) controlFindings() (out []Control) {
 		return nil
 	}
 	return []Control{
-		a.controlFinding(positive, "two languages with the same prompts and contradictory answers must both be found to be hurt", func(v Verdict) bool { return v == Hurt },
+		a.controlFinding(positive, "two languages with the same prompts and contradictory answers must both be found to be hurt",
+			func(v Verdict) bool { return v == Hurt },
 			fmt.Sprintf("runs of %d steps cannot see even that (--steps, --budget)", a.plan.Steps)),
-		a.controlFinding(negative, "one language divided in two must not be found to be hurt by itself", func(v Verdict) bool { return v != Hurt },
+		a.controlFinding(negative, "one language divided in two must not be found to be hurt by itself",
+			func(v Verdict) bool { return v != Hurt },
 			"what is found to be hurt by little may be chance or slowness"),
 	}
 }

@@ -70,6 +70,7 @@ func (r *Report) about() [][2]string {
 	return [][2]string{{"model", r.Model}, {"device", r.Machine}, {"version", r.Version},
 		{"runs", fmt.Sprintf("%d, of %d steps each (the run file's has %d); %d tokens in all, %.0f s", r.Runs, r.Steps, r.RunSteps, r.Tokens,
 			r.Seconds)},
-		{"seeds", fmt.Sprintf("%d judge, one more chose the learning rates; %d would tell the margin in every language, or are the most asked for", r.Seeds, r.SeedsWanted)},
+		{"seeds", fmt.Sprintf("%d judge, one more chose the learning rates; %d would tell the margin in every language, or "+
+			"are the most asked for", r.Seeds, r.SeedsWanted)},
 		{"margin", fmt.Sprintf("%g bits per byte", r.Margin)}, {"batches", r.Mixing}}
 }

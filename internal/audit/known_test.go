@@ -47,7 +47,8 @@ func (k truth) write(t testing.TB, seed int) string {
 	dir := t.TempDir()
 	traintest.Base(t, filepath.Join(dir, "base"), nil)
 	var b strings.Builder
-	fmt.Fprintf(&b, "schema = 1\n[run]\nname = \"known\"\nseed = %d\ndir = %q\n[model]\npath = \"base\"\n[batch]\nrows = %d\nseq_len = 32\n[optim]\nlr = 2e-2\n[schedule]\nsteps = 60\nwarmup = 4\n[device]\nautotune = false\n%s",
+	fmt.Fprintf(&b, "schema = 1\n[run]\nname = \"known\"\nseed = %d\ndir = %q\n[model]\npath = \"base\"\n[batch]\nrows = "+
+		"%d\nseq_len = 32\n[optim]\nlr = 2e-2\n[schedule]\nsteps = 60\nwarmup = 4\n[device]\nautotune = false\n%s",
 		seed, filepath.Join(dir, "runs"), 2*k.n, k.more)
 	for lang := range k.n {
 		for _, part := range []struct {
@@ -112,7 +113,8 @@ func TestControlsComeOut(t *testing.T) {
 	if os.Getenv("CONCORD_AUDIT_SEEDS") == "" {
 		t.Skip("takes a minute: CONCORD_AUDIT_SEEDS=1")
 	}
-	o := Options{RunFile: truths[1].write(t, 1), Steps: 40, Tokens: 1 << 40, Seeds: fewestSeeds, Margin: 0.05, Controls: true, Remedies: RemediesNone}
+	o := Options{RunFile: truths[1].write(t, 1), Steps: 40, Tokens: 1 << 40, Seeds: fewestSeeds, Margin: 0.05, Controls: true,
+		Remedies: RemediesNone}
 	r, err := Run(context.Background(), o, train.UI{Out: io.Discard, Warn: io.Discard})
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +129,8 @@ func TestControlsComeOut(t *testing.T) {
 
 // try audits the data under a seed and says whether the verdict is right.
 func (k truth) try(t *testing.T, seed, steps, seeds int) bool {
-	r, err := Run(context.Background(), Options{RunFile: k.write(t, seed), Steps: steps, Tokens: 1 << 40, Seeds: seeds, Margin: 0.05, Remedies: RemediesNone}, train.UI{Out: io.Discard, Warn: io.Discard})
+	r, err := Run(context.Background(), Options{RunFile: k.write(t, seed), Steps: steps, Tokens: 1 << 40, Seeds: seeds, Margin: 0.05,
+		Remedies: RemediesNone}, train.UI{Out: io.Discard, Warn: io.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}

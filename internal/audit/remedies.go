@@ -37,10 +37,12 @@ func (a *audit) remedies() []remedy {
 	base := a.base
 	all := []remedy{
 		{name: armLonger, what: "schedule.steps doubled: more training", change: func(c *config.Config) { c.Schedule.Steps *= 2 }},
-		{name: "temperature 5", what: "data.temperature = 5.0: languages of more equal size", change: func(c *config.Config) { c.Data.Temperature = 5 },
-			fits: func(c *config.Config) bool { return unaligned(c) && c.Data.Temperature < 3 && a.uneven() }},
-		{name: "temperature 1", what: "data.temperature = 1.0: languages as the data is", change: func(c *config.Config) { c.Data.Temperature = 1 },
-			fits: func(c *config.Config) bool { return unaligned(c) && c.Data.Temperature >= 3 }},
+		{name: "temperature 5", what: "data.temperature = 5.0: languages of more equal size",
+			change: func(c *config.Config) { c.Data.Temperature = 5 },
+			fits:   func(c *config.Config) bool { return unaligned(c) && c.Data.Temperature < 3 && a.uneven() }},
+		{name: "temperature 1", what: "data.temperature = 1.0: languages as the data is",
+			change: func(c *config.Config) { c.Data.Temperature = 1 },
+			fits:   func(c *config.Config) bool { return unaligned(c) && c.Data.Temperature >= 3 }},
 		method("mgda", config.ScopeGlobal), method("pcgrad", config.ScopeLayer), method("imtl-g", config.ScopeGlobal), method("cagrad",
 			config.ScopeLayer),
 		method("pcgrad", config.ScopeGlobal),
@@ -65,7 +67,8 @@ const loraRate = 10
 
 // lora is the remedy of training an adapter in place of the model, or one of another rank.
 func lora(rank int) remedy {
-	return remedy{name: fmt.Sprintf("LoRA rank %d", rank), what: fmt.Sprintf("[adapter] kind = \"lora\", rank = %d, alpha = %d, on all linear layers; in place of the model, at %d times the learning rate", rank, 2*rank, loraRate),
+	return remedy{name: fmt.Sprintf("LoRA rank %d", rank), what: fmt.Sprintf("[adapter] kind = \"lora\", rank = %d, "+
+		"alpha = %d, on all linear layers; in place of the model, at %d times the learning rate", rank, 2*rank, loraRate),
 		fits: func(c *config.Config) bool {
 			return c.Adapter.From == "" && len(c.Model.Freeze) == 0 && !(c.Adapted() && c.Adapter.Rank == rank)
 		},

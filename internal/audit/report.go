@@ -90,7 +90,8 @@ func (r *Report) write(dir string) error {
 // judge says in plain words what the intervals allow to say.
 func (r *Report) judge() (out []string) {
 	if r.Seeds < fewestSeeds {
-		return append(out, fmt.Sprintf("Not finished: %d of at least %d judging seeds are there, so there is no verdict yet. The same command goes on.", r.Seeds, fewestSeeds))
+		return append(out, fmt.Sprintf("Not finished: %d of at least %d judging seeds are there, so there is no verdict "+
+			"yet. The same command goes on.", r.Seeds, fewestSeeds))
 	}
 	by := map[Verdict][]string{}
 	least, most := math.Inf(1), 0.0
@@ -108,7 +109,9 @@ func (r *Report) judge() (out []string) {
 	for _, g := range []struct {
 		v    Verdict
 		text string
-	}{{Slowed, "It slows %s: with twice the steps they are not found to be hurt any more, so longer training is the remedy."}, {Helped, "It helps %s."}, {Even, "It makes no difference beyond the margin to %s."}, {Open, "Not distinguishable from training alone: %s."}, {Unknown, "Not known, for want of runs: %s."}} {
+	}{{Slowed, "It slows %s: with twice the steps they are not found to be hurt any more, so longer training is the remedy."},
+		{Helped, "It helps %s."}, {Even, "It makes no difference beyond the margin to %s."},
+		{Open, "Not distinguishable from training alone: %s."}, {Unknown, "Not known, for want of runs: %s."}} {
 		if len(by[g.v]) > 0 {
 			out = append(out, fmt.Sprintf(g.text, strings.Join(by[g.v], ", ")))
 		}
@@ -134,7 +137,8 @@ func (r *Report) remedyText() (out []string) {
 	case len(r.For) == 0 && slices.ContainsFunc(r.Interference, func(f Interference) bool { return f.Verdict == Hurt }):
 		return append(r.separately(), "No remedy was tried.")
 	case len(r.For) == 0 && open:
-		return []string{"No remedy was tried. What is not distinguishable may still be hurt by less than could be seen: a larger budget, --steps or --seeds tells; --remedies all tries them all the same."}
+		return []string{"No remedy was tried. What is not distinguishable may still be hurt by less than could be seen: a " +
+			"larger budget, --steps or --seeds tells; --remedies all tries them all the same."}
 	case len(r.For) == 0:
 		return []string{"So plain mixing is the advice: there is nothing for a method to resolve. --remedies all tries them all the same."}
 	}
@@ -177,7 +181,8 @@ func (r *Report) separately() []string {
 	if n == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("A model of its own for each language that is hurt gains %s bits per byte, their mean: the most that a remedy is measured against.", stats.Decimal(sum/n, 4))}
+	return []string{fmt.Sprintf("A model of its own for each language that is hurt gains %s bits per byte, their mean: "+
+		"the most that a remedy is measured against.", stats.Decimal(sum/n, 4))}
 }
 
 // unequal is the difference in tokens, as a share, that is said.
@@ -200,14 +205,16 @@ func (r *Report) cautions() (out []string) {
 		}
 	}
 	if len(uneven) > 0 {
-		out = append(out, fmt.Sprintf("Not quite at equal tokens: the mixture trained on so many times the tokens of the language alone: %s.", strings.Join(uneven, ", ")))
+		out = append(out, fmt.Sprintf("Not quite at equal tokens: the mixture trained on so many times the tokens of the "+
+			"language alone: %s.", strings.Join(uneven, ", ")))
 	}
 	if len(idle) > 0 {
 		out = append(out, fmt.Sprintf("Runs this short teach nothing measurable of %s: the audit says little about it (--steps, --budget).",
 			strings.Join(idle, ", ")))
 	}
 	if len(edge) > 0 {
-		out = append(out, fmt.Sprintf("The best of the learning rates tried was the smallest or largest for %s or its mixture: a better one may lie beyond.", strings.Join(edge, ", ")))
+		out = append(out, fmt.Sprintf("The best of the learning rates tried was the smallest or largest for %s or its "+
+			"mixture: a better one may lie beyond.", strings.Join(edge, ", ")))
 	}
 	if r.Steps < r.RunSteps {
 		out = append(out, fmt.Sprintf("Runs had %d steps, the run file has %d: what shows only later is not seen.", r.Steps, r.RunSteps))

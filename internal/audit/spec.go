@@ -99,7 +99,10 @@ func (s Spec) alone(c *config.Config, share float64) {
 	n := shapeOf(share, c.Batch.Rows, c.Batch.Accumulate, c.Schedule.Steps)
 	c.Batch.Rows, c.Batch.Accumulate, c.Schedule.Steps = n.rows, n.accumulate, n.steps
 	c.Data.Align, c.Objective.Preferences = "", nil
-	c.Data.Source = slices.DeleteFunc(c.Data.Source, func(src config.Source) bool { return src.Lang != s.Only && src.Lang != s.Only+compare.TestSuffix })
+	c.Data.Source = slices.DeleteFunc(c.Data.Source, func(src config.Source) bool {
+		return src.Lang != s.Only &&
+			src.Lang != s.Only+compare.TestSuffix
+	})
 }
 
 // shapeOf is that of one language's part of a batch of rows × accumulate rows.

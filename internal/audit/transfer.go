@@ -63,7 +63,7 @@ func (a *audit) transfer() *Transfer {
 		return nil
 	}
 	m := len(r.Langs)
-	grams := settled(r.Grams, r.Steps)
+	grams := afterStart(r.Grams, r.Steps)
 	t := &Transfer{Metric: string(a.metric()), Langs: r.Langs, Snapshots: len(grams), From: grams[0].Step}
 	var all []products
 	byLayer := map[string][]products{}
@@ -114,9 +114,9 @@ func (t *Transfer) Told() string {
 // made of one or two gradients, and large where these happened to cancel.
 const unsettled = 3
 
-// settled leaves out the snapshots of the first steps, a tenth of the run or more, where
+// afterStart leaves out the snapshots of the first steps, a tenth of the run or more, where
 // that leaves enough.
-func settled(all []report.Gram, steps int) []report.Gram {
+func afterStart(all []report.Gram, steps int) []report.Gram {
 	from := 0
 	for from < len(all)-3 && all[from].Step <= max(unsettled, steps/10) {
 		from++

@@ -41,7 +41,7 @@ const (
 // rival is one of the things that are compared.
 type rival struct {
 	record  func()       // records the work once
-	settle  func() error // collects readbacks of the recorded work; nil if it makes none
+	collect func() error // collects readbacks of the recorded work; nil if it makes none
 	reps    int
 	seconds []float64 // of one repetition, by round
 }
@@ -94,8 +94,8 @@ func (r *rival) time(dev *gpu.Device) (float64, error) {
 	for range r.reps {
 		r.record()
 	}
-	if r.settle != nil {
-		if err := r.settle(); err != nil {
+	if r.collect != nil {
+		if err := r.collect(); err != nil {
 			return 0, err
 		}
 	}

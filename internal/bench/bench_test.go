@@ -36,7 +36,8 @@ func device(t *testing.T, o gpu.Options) *gpu.Device {
 
 func TestGEMM(t *testing.T) {
 	dev := device(t, gpu.Options{})
-	shapes := []Shape{{"NN", 33, 17, 65, 1, ""}, {"NT", 1, 40, 24, 1, "decode"}, {"TN", 20, 30, 600, 1, ""}, {"SEG", 20, 30, 40, 8, ""}, {"NN", 1 << 16, 1 << 16, 1 << 16, 1, ""}}
+	shapes := []Shape{{"NN", 33, 17, 65, 1, ""}, {"NT", 1, 40, 24, 1, "decode"}, {"TN", 20, 30, 600, 1, ""},
+		{"SEG", 20, 30, 40, 8, ""}, {"NN", 1 << 16, 1 << 16, 1 << 16, 1, ""}}
 	r, err := GEMM(dev, shapes, 2, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +47,8 @@ func TestGEMM(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	for _, s := range r.Shapes[:last] {
-		if s.GFLOPS <= 0 || s.Choice == "" || len(s.Variants) < 5 || !(s.OfVariants > 0 && s.OfVariants <= 1) || !(s.OfDevice > 0 && s.OfDevice <= 1) {
+		if s.GFLOPS <= 0 || s.Choice == "" || len(s.Variants) < 5 || !(s.OfVariants > 0 && s.OfVariants <= 1) ||
+			!(s.OfDevice > 0 && s.OfDevice <= 1) {
 			t.Errorf("%+v", s)
 		}
 	}
@@ -165,7 +167,8 @@ func TestStep(t *testing.T) {
 		t.Fatalf("methods %v", got)
 	}
 	for name, m := range r.Methods {
-		if !(m.StepSecondsMedian > 0 && m.StepSecondsMin > 0 && m.StepSecondsMin <= m.StepSecondsMedian) || m.PeakBytes <= 0 || !(m.TokensPerSecond > 0) || len(m.Seconds) != 3 {
+		if !(m.StepSecondsMedian > 0 && m.StepSecondsMin > 0 && m.StepSecondsMin <= m.StepSecondsMedian) || m.PeakBytes <= 0 ||
+			!(m.TokensPerSecond > 0) || len(m.Seconds) != 3 {
 			t.Errorf("%s: %+v", name, m)
 		}
 		sum := int64(0)
@@ -266,7 +269,8 @@ func TestMooPassesAccumulate(t *testing.T) {
 	var said strings.Builder
 	o := MooOptions{StepOptions: StepOptions{Methods: []string{"mean"}, Steps: 1, Warmup: 1, Warn: &said}, Baseline: "pcgrad"}
 	v := separatePasses(cfg, o)
-	if v.cfg.Batch.Rows != 2*cfg.Batch.Rows || v.cfg.Batch.Accumulate != 1 || !strings.Contains(said.String(), fmt.Sprintf("one batch of %d rows", 2*cfg.Batch.Rows)) {
+	if v.cfg.Batch.Rows != 2*cfg.Batch.Rows || v.cfg.Batch.Accumulate != 1 ||
+		!strings.Contains(said.String(), fmt.Sprintf("one batch of %d rows", 2*cfg.Batch.Rows)) {
 		t.Errorf("%d rows × %d, said: %q", v.cfg.Batch.Rows, v.cfg.Batch.Accumulate, said.String())
 	}
 	runs, err := openRuns([]variant{methodVariant(cfg, "mean"), v}, &said)

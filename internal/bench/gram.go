@@ -85,7 +85,7 @@ func gram(e *tensor.Engine, m, n, rounds int) (GramRate, error) {
 		weights[i] = 1 / float32(i+1)
 	}
 	var pending []*tensor.PendingGram
-	settle := func() error {
+	collect := func() error {
 		for _, p := range pending {
 			if _, err := p.Wait(); err != nil {
 				return err
@@ -95,7 +95,7 @@ func gram(e *tensor.Engine, m, n, rounds int) (GramRate, error) {
 		return nil
 	}
 	rivals := []*rival{
-		{record: func() { pending = append(pending, e.Gram(rows, scratch)) }, settle: settle},
+		{record: func() { pending = append(pending, e.Gram(rows, scratch)) }, collect: collect},
 		{record: func() { e.Combine(combined, rows, weights, false) }},
 		{record: func() { e.Dev.Copy(gpu.View{Buf: target, Size: copied}, gpu.View{Buf: rows.Buf, Size: copied}) }},
 	}

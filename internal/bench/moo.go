@@ -62,7 +62,8 @@ func separatePasses(c *config.Config, o MooOptions) variant {
 	v.name, v.separate = o.Baseline+", M passes", o.Baseline
 	if k := c.Batch.Accumulate; k > 1 {
 		v.cfg.Batch.Rows, v.cfg.Batch.Accumulate = c.Batch.Rows*k, 1
-		fmt.Fprintf(o.Warn, "concord: %q does not accumulate: its step is one batch of %d rows (batch.rows × batch.accumulate), in the memory that these take\n",
+		fmt.Fprintf(o.Warn, "concord: %q does not accumulate: its step is one batch of %d rows (batch.rows × "+
+			"batch.accumulate), in the memory that these take\n",
 			v.name, v.cfg.Batch.Rows)
 	}
 	return v

@@ -278,7 +278,8 @@ func (r *run) rate(o StepOptions) MethodRate {
 }
 
 func ratio(a, b MethodRate) StepRatio {
-	r := StepRatio{Time: a.StepSecondsMedian / b.StepSecondsMedian, TimePaired: pairedRatio(a.Seconds, b.Seconds), Memory: float64(a.PeakBytes) / float64(b.PeakBytes),
+	r := StepRatio{Time: a.StepSecondsMedian / b.StepSecondsMedian, TimePaired: pairedRatio(a.Seconds, b.Seconds),
+		Memory:  float64(a.PeakBytes) / float64(b.PeakBytes),
 		Touched: float64(a.TouchedBytes) / float64(b.TouchedBytes)}
 	if len(a.CPUSeconds) == len(a.Seconds) && len(b.CPUSeconds) == len(a.Seconds) {
 		r.CPUPaired = pairedRatio(a.CPUSeconds, b.CPUSeconds)

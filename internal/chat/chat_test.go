@@ -47,13 +47,17 @@ func learnt(r Rendering) (out []string) {
 }
 
 const (
-	im       = `{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}`
-	plainWay = `{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}`
+	im = `{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}{% ` +
+		`if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}`
+	plainWay = `{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}{% if add_generation_prompt %}` +
+		`{{ 'assistant: ' }}{% endif %}`
 	// thinking begins the last answer in the question, as Qwen 3.5 does.
-	thinking = `{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + ('<think>\n' if m.role == 'assistant' and loop.last else '') + m.content + '<|im_end|>\n' }}{% endfor %}` +
+	thinking = `{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + ('<think>\n' if m.role == 'assistant' and ` +
+		`loop.last else '') + m.content + '<|im_end|>\n' }}{% endfor %}` +
 		`{% if add_generation_prompt %}{{ '<|im_start|>assistant\n<think>\n' }}{% endif %}`
 	// lastDiffers treats the last answer in a way of its own, in no known format.
-	lastDiffers = `{% for m in messages %}{{ '[' + m.role + ']' + ('(last)' if loop.last and m.role == 'assistant' else '') + m.content + '\n' }}{% endfor %}` +
+	lastDiffers = `{% for m in messages %}{{ '[' + m.role + ']' + ('(last)' if loop.last and m.role == 'assistant' else ` +
+		`'') + m.content + '\n' }}{% endfor %}` +
 		`{% if add_generation_prompt %}{{ '[assistant]' }}{% endif %}`
 )
 
@@ -105,7 +109,8 @@ func TestTrain(t *testing.T) {
 }
 
 func TestEndOfTurn(t *testing.T) {
-	for source, want := range map[string]string{im: "<|im_end|>", plainWay: "\n", chatML: "<|im_end|>", lastDiffers: "\n", `{{ raise_exception('x') }}`: ""} {
+	for source, want := range map[string]string{im: "<|im_end|>", plainWay: "\n", chatML: "<|im_end|>", lastDiffers: "\n",
+		`{{ raise_exception('x') }}`: ""} {
 		tm, err := newTemplate("t", source, "", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -171,7 +176,8 @@ func TestFind(t *testing.T) {
 func TestReadAndBuiltin(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "mine.jinja")
-	if err := os.WriteFile(filepath.Join(dir, "tokenizer_config.json"), []byte(`{"eos_token": "</s>", "chat_template": "A"}`), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "tokenizer_config.json"), []byte(`{"eos_token": "</s>", "chat_template": "A"}`),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(path, []byte("{{ messages[0].content }}{{ eos_token }}"), 0o644); err != nil {

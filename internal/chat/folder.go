@@ -101,7 +101,8 @@ func Read(path, dir string) (*Template, error) {
 
 // chatML is the format of OpenAI's ChatML, the most common one.
 const chatML = `{% if tools %}{{ raise_exception('the built-in chatml has no form for tools') }}{% endif %}` +
-	`{% for message in messages %}{% if message.tool_calls %}{{ raise_exception('the built-in chatml has no form for tool calls') }}{% endif %}{{ '<|im_start|>' + message.role + '\n' }}` +
+	`{% for message in messages %}{% if message.tool_calls %}{{ raise_exception('the built-in chatml has no form for ` +
+	`tool calls') }}{% endif %}{{ '<|im_start|>' + message.role + '\n' }}` +
 	`{% if message.role == 'assistant' %}{% generation %}{{ message.content + '<|im_end|>' }}{% endgeneration %}` +
 	`{% else %}{{ message.content + '<|im_end|>' }}{% endif %}{{ '\n' }}{% endfor %}` +
 	`{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}`

@@ -10,7 +10,8 @@ import (
 // or says why not: learnt spans lie in the text.
 func FuzzFind(f *testing.F) {
 	names := append([]string{tokenizer}, Files...)
-	for i, text := range []string{`{"chat_template": "{{ messages[0].content }}", "bos_token": {"content": "<s>"}}`, im, `{"chat_template": [{"name": "default", "template": "x"}]}`,
+	for i, text := range []string{`{"chat_template": "{{ messages[0].content }}", "bos_token": {"content": "<s>"}}`, im,
+		`{"chat_template": [{"name": "default", "template": "x"}]}`,
 		`{"eos_token": "</s>", "additional_special_tokens": ["a"]}`, chatML, lastDiffers} {
 		f.Add([]byte(text), uint8(i))
 	}

@@ -75,7 +75,8 @@ func (r *Rendering) choose(c *Conversation, turns []int) error {
 		return nil
 	}
 	if len(r.Spans) != len(turns) {
-		return fmt.Errorf("some turns have weight 0, but the template marks %d spans for %d turns of the assistant: which is which is not certain; "+
+		return fmt.Errorf("some turns have weight 0, but the template marks %d spans for %d turns of the assistant: which "+
+			"is which is not certain; "+
 			"leave the weights out, or give a template with one {%% generation %%} for each turn as data.template",
 			len(r.Spans), len(turns))
 	}

@@ -111,7 +111,8 @@ func TestVectors(t *testing.T) {
 					}
 					r, err := tm.Train(convs[v.C])
 					if err != nil || r.Text != v.Text || !slices.Equal(r.Spans, want) || r.Way != way {
-						t.Fatalf("conversation %d, marked %v: %v\n got %q %v by %s\nwant %q %v by %s", v.C, marked, err, r.Text, r.Spans, r.Way, v.Text, want, way)
+						t.Fatalf("conversation %d, marked %v: %v\n got %q %v by %s\nwant %q %v by %s", v.C, marked, err, r.Text, r.Spans, r.Way,
+							v.Text, want, way)
 					}
 					if ask, err := tm.Prompt(convs[v.C]); err != nil || ask != v.Ask {
 						t.Fatalf("conversation %d: asked with %q, %v, want %q", v.C, ask, err, v.Ask)

@@ -153,8 +153,9 @@ func impostor(t *testing.T, h transport.Handler) transport.Line {
 		t.Fatal(err)
 	}
 	id, secret := transport.NewSecret()
-	ep, err := transport.Open(conn, transport.Options{Identity: identity, Services: map[string]transport.Handler{protocol.ServiceCoordinator: h,
-		protocol.ServiceWorker: h},
+	ep, err := transport.Open(conn, transport.Options{Identity: identity,
+		Services: map[string]transport.Handler{protocol.ServiceCoordinator: h,
+			protocol.ServiceWorker: h},
 		Join: &transport.JoinPolicy{CA: ca, Secret: func(string) ([]byte, bool) { return secret, true }, Admit: func(string,
 			net.Addr) (uint32, error) {
 			return 2, nil
@@ -168,16 +169,18 @@ func impostor(t *testing.T, h transport.Handler) transport.Line {
 
 // A coordinator cannot fill a worker's disk: a file that is sent has the announced size.
 func TestNoMoreThanAnnounced(t *testing.T) {
-	line := impostor(t, &greedy{welcome: protocol.Welcome{Worker: 2, Config: json.RawMessage("{}"), Files: []protocol.File{{Name: "run.toml", Size: 3,
-		Hash: "00"}}}})
+	line := impostor(t, &greedy{welcome: protocol.Welcome{Worker: 2, Config: json.RawMessage("{}"),
+		Files: []protocol.File{{Name: "run.toml", Size: 3,
+			Hash: "00"}}}})
 	dir := t.TempDir()
 	w, err := join(t, dir, line)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	if err := w.Fetch(t.Context(), Files{Dir: filepath.Join(dir, "run")}); !errors.Is(err, transport.ErrDamaged) || !strings.Contains(err.Error(),
-		"announced 3") {
+	if err := w.Fetch(t.Context(), Files{Dir: filepath.Join(dir, "run")}); !errors.Is(err, transport.ErrDamaged) ||
+		!strings.Contains(err.Error(),
+			"announced 3") {
 		t.Errorf("a file: %v", err)
 	}
 	filepath.Walk(dir, func(path string, st os.FileInfo, err error) error {
@@ -200,7 +203,8 @@ func TestControlCharactersAreNotTaken(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	line := impostor(t, &greedy{welcome: protocol.Welcome{Worker: 2, Config: json.RawMessage("{}"), Files: []protocol.File{{Name: evil, Size: 3}}}})
+	line := impostor(t, &greedy{welcome: protocol.Welcome{Worker: 2, Config: json.RawMessage("{}"),
+		Files: []protocol.File{{Name: evil, Size: 3}}}})
 	w, err := join(t, t.TempDir(), line)
 	if err != nil {
 		t.Fatal(err)

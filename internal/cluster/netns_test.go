@@ -60,7 +60,8 @@ func netns(t *testing.T, n int, rate string, nat func(home int) string) *homes {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &homes{t: t, id: fmt.Sprintf("cc%x%c", os.Getpid()&0xffff, 'g'+made.Add(1)%20), rate: rate, exe: exe, dir: t.TempDir(), uplink: map[int]uint64{}}
+	s := &homes{t: t, id: fmt.Sprintf("cc%x%c", os.Getpid()&0xffff, 'g'+made.Add(1)%20), rate: rate, exe: exe, dir: t.TempDir(),
+		uplink: map[int]uint64{}}
 	if out, err := exec.Command("ip", "netns", "add", s.id+"net").CombinedOutput(); err != nil {
 		t.Skipf("no network namespaces here: %v: %s", err, out)
 	}
@@ -82,7 +83,8 @@ func netns(t *testing.T, n int, rate string, nat func(home int) string) *homes {
 			ip -n {}h# route add default via 192.168.#.1
 			ip netns exec {}r# sysctl -qw net.ipv4.ip_forward=1
 			ip netns exec {}r# iptables -A INPUT -i wan -p udp -j DROP`))
-		s.do(fmt.Sprintf("R='ip netns exec %s%s iptables'; ", s.id, r) + fmt.Sprintf(nat(i), fmt.Sprintf("192.168.%d.2", i), fmt.Sprintf("203.0.113.%d", i)))
+		s.do(fmt.Sprintf("R='ip netns exec %s%s iptables'; ", s.id, r) + fmt.Sprintf(nat(i), fmt.Sprintf("192.168.%d.2", i),
+			fmt.Sprintf("203.0.113.%d", i)))
 		s.shape(r, "lan")
 	}
 	for i := 1; i <= n; i++ {

@@ -226,8 +226,10 @@ func (f flipping) Deliver(c *transport.Conn, h transport.Header, meta, payload [
 func (w *world) coordinate(n *node, identity *transport.Identity) *coordinator.Coordinator {
 	o := coordinator.Options{Store: w.store, Local: 1, Port: n.conn.LocalAddr().(*net.UDPAddr).Port, Groups: w.groups, Work: w.work,
 		Codec:  w.codec,
-		SeqLen: 8, Workers: w.min, Log: logTo(w.log), HeartbeatTimeout: w.silence(2 * time.Second), NoDeadline: !w.deadline, StateTimeout: w.stateTimeout, Parameters: w.params, Relay: w.relay,
-		Gather: w.gather, Regather: w.regather, CheckEvery: w.check, Probe: coordinator.ProbeFrom(identity, nil), Changed: func(s coordinator.Status,
+		SeqLen: 8, Workers: w.min, Log: logTo(w.log), HeartbeatTimeout: w.silence(2 * time.Second), NoDeadline: !w.deadline,
+		StateTimeout: w.stateTimeout, Parameters: w.params, Relay: w.relay,
+		Gather: w.gather, Regather: w.regather, CheckEvery: w.check, Probe: coordinator.ProbeFrom(identity, nil),
+		Changed: func(s coordinator.Status,
 			_ bool) {
 			w.mu.Lock()
 			w.status = s

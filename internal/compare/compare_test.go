@@ -74,20 +74,20 @@ func TestInterrupted(t *testing.T) {
 		!strings.Contains(screen, fmt.Sprintf("run %d/%[1]d", want.Finished)) || !strings.Contains(screen, "ETA") {
 		t.Errorf("%d runs finished, problems %q, failures %v\n%s", want.Finished, want.Problems, want.Failures, screen)
 	}
-	sittings := 0
-	for ; ; sittings++ {
-		rep, _, err := compared(&countdown{Context: t.Context(), left: 2 + sittings%4}, runFile, broken, tinyGrid(), "eval.patience=1")
+	processes := 0
+	for ; ; processes++ {
+		rep, _, err := compared(&countdown{Context: t.Context(), left: 2 + processes%4}, runFile, broken, tinyGrid(), "eval.patience=1")
 		if err == nil {
 			break
 		}
 		if !errors.Is(err, train.ErrInterrupted) || rep == nil || !strings.Contains(rep.Verdict[0], "Not finished") {
-			t.Fatalf("sitting %d: %v", sittings, err)
+			t.Fatalf("process %d: %v", processes, err)
 		}
-		if sittings > 60 {
+		if processes > 60 {
 			t.Fatal("it makes no progress")
 		}
 	}
-	if t.Logf("stopped %d times", sittings); sittings < 8 {
+	if t.Logf("stopped %d times", processes); processes < 8 {
 		t.Error("not stopped often enough to mean anything")
 	}
 	if d := differing(timeless(t, calm), timeless(t, broken)); d != "" {
@@ -368,10 +368,10 @@ func TestTuneSeeds(t *testing.T) {
 	if len(rep.Alone) != 3 {
 		t.Errorf("alone: %+v", rep.Alone)
 	}
-	for sittings := 0; ; sittings++ {
+	for processes := 0; ; processes++ {
 		if _, _, err := compared(&countdown{Context: t.Context(), left: 21}, runFile, broken, g); err == nil {
 			break
-		} else if !errors.Is(err, train.ErrInterrupted) || sittings > 30 {
+		} else if !errors.Is(err, train.ErrInterrupted) || processes > 30 {
 			t.Fatal(err)
 		}
 	}

@@ -174,7 +174,8 @@ func TestApply(t *testing.T) {
 	base.Data.Temperature = 2
 	s := Spec{Config{Method: "cagrad", Scope: 8, Control: "norm", Option: "rescale=none", Temperature: 2, LR: 5e-4}, 9}
 	c := s.apply(base, "out", nil)
-	if c.Run.Seed != 9 || c.OutDir() != "out/"+s.Slug() && c.OutDir() != `out\`+s.Slug() || c.Objective.Scope != 8 || c.Optim.LR != 5e-4 || c.Data.Temperature != 2 {
+	if c.Run.Seed != 9 || c.OutDir() != "out/"+s.Slug() && c.OutDir() != `out\`+s.Slug() || c.Objective.Scope != 8 ||
+		c.Optim.LR != 5e-4 || c.Data.Temperature != 2 {
 		t.Errorf("%+v", c)
 	}
 	if len(c.Objective.Options) != 2 || c.Objective.Options["c"] != 0.3 || c.Objective.Options["rescale"] != "none" ||

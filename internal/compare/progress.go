@@ -24,7 +24,7 @@ func (r *runner) tried() int { return len(r.specs) - r.missing() }
 // later is about how many runs come when the first seeds have chosen: 0 where
 // that is known.
 func (r *runner) later() int {
-	if r.settled {
+	if r.complete {
 		return 0
 	}
 	return r.grid.Seeds * len(newChoice(nil, r.grid, r.configs()).families())
@@ -44,12 +44,12 @@ func (r *runner) configs() []Config { return r.grid.configs(r.facts.langs) }
 // from, and once all of them are there, those of the configurations that they have chosen.
 func (r *runner) plan() []Spec {
 	out := r.grid.tuning(r.facts.langs)
-	r.settled = false
+	r.complete = false
 	c, complete := r.choose()
 	if !complete {
 		return out
 	}
-	r.settled = true
+	r.complete = true
 	return append(out, r.grid.judging(c.chosen())...)
 }
 
@@ -70,7 +70,7 @@ func (r *runner) choose() (c *choice, complete bool) {
 // foretell says, before the judging runs are made, which differences they can tell from
 // chance, as far as the tuning seeds let expect.
 func (r *runner) foretell() {
-	if !r.settled || r.grid.TuneSeeds < 2 {
+	if !r.complete || r.grid.TuneSeeds < 2 {
 		return
 	}
 	c, _ := r.choose()

@@ -34,7 +34,8 @@ func reported(t *testing.T, g Grid, results ...Result) *Report {
 	if err := g.check(1e-3, 1, 1); err != nil {
 		t.Fatal(err)
 	}
-	r := &runner{grid: g, jobs: 1, lock: &lock{Pinned: study.Pinned{Settings: map[string]any{"data.temperature": 1.0}}}, facts: facts{langs: []string{"es"}},
+	r := &runner{grid: g, jobs: 1, lock: &lock{Pinned: study.Pinned{Settings: map[string]any{"data.temperature": 1.0}}},
+		facts:   facts{langs: []string{"es"}},
 		results: map[string]*Result{}}
 	r.base = baseConfig()
 	g.sweepStatic([]string{"es"})

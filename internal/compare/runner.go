@@ -23,7 +23,7 @@ type runner struct {
 	base       *config.Config // of every run, its held-out examples in halves
 	facts      facts
 	specs      []Spec
-	settled    bool // specs are all there will be
+	complete   bool // specs are all there will be
 	jobs       int
 	keepModels bool
 	ui         train.UI

@@ -69,11 +69,13 @@ func write(t *testing.T, text string) string {
 
 func TestLoad(t *testing.T) {
 	path := write(t, good)
-	c, err := Load(path, []string{"optim.lr=2e-4", "objective.method=mgda", "device.memory=2GB", "objective.options.c=0.5", "device.adapter=0"})
+	c, err := Load(path, []string{"optim.lr=2e-4", "objective.method=mgda", "device.memory=2GB", "objective.options.c=0.5",
+		"device.adapter=0"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Optim.LR != 2e-4 || c.Objective.Method != "mgda" || c.Objective.Options["c"] != 0.5 || c.Device.Memory != 2<<30 || c.Device.Adapter != "0" {
+	if c.Optim.LR != 2e-4 || c.Objective.Method != "mgda" || c.Objective.Options["c"] != 0.5 || c.Device.Memory != 2<<30 ||
+		c.Device.Adapter != "0" {
 		t.Errorf("overrides not applied: %+v", c)
 	}
 	if !c.Data.Source[0].Train || c.Data.Source[1].Train || c.Data.MaxLen != 64 || c.Data.Temperature != 2 {
@@ -82,7 +84,8 @@ func TestLoad(t *testing.T) {
 	if got := c.Resolve("base"); got != filepath.Join(filepath.Dir(path), "base") {
 		t.Errorf("Resolve = %s", got)
 	}
-	for key, want := range map[string]string{"optim.lr": "-o", "run.seed": path + ":4", "optim.clip": "default", "data.source.1.train": path + ":15"} {
+	for key, want := range map[string]string{"optim.lr": "-o", "run.seed": path + ":4", "optim.clip": "default",
+		"data.source.1.train": path + ":15"} {
 		if got := c.Origin(key); got != want {
 			t.Errorf("Origin(%s) = %s, want %s", key, got, want)
 		}

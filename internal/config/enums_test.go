@@ -9,7 +9,8 @@ import (
 )
 
 func TestScope(t *testing.T) {
-	for text, want := range map[string]Scope{"tensor": ScopeTensor, "layer": ScopeLayer, "global": ScopeGlobal, "16MB": 16, "9999999MB": 9999999} {
+	for text, want := range map[string]Scope{"tensor": ScopeTensor, "layer": ScopeLayer, "global": ScopeGlobal, "16MB": 16,
+		"9999999MB": 9999999} {
 		s, err := ParseScope(text)
 		b, err2 := json.Marshal(s)
 		var again Scope
@@ -67,7 +68,8 @@ func TestShowQuotes(t *testing.T) {
 	var out strings.Builder
 	Default().Show(&out)
 	shown := strings.Join(strings.Fields(out.String()), " ")
-	for _, want := range []string{`objective.scope = "layer"`, `objective.metric = "euclidean"`, `objective.method = "mean"`, `device.memory = ""`, `cluster.wire = ""`, `batch.rows = 8`} {
+	for _, want := range []string{`objective.scope = "layer"`, `objective.metric = "euclidean"`, `objective.method = "mean"`,
+		`device.memory = ""`, `cluster.wire = ""`, `batch.rows = 8`} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("no %s in\n%s", want, out.String())
 		}

@@ -108,7 +108,8 @@ func TestHomeFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	for got, want := range map[string]string{c.OutDir(): home + "/runs/t", c.Resolve(c.Model.Path): home + "/base",
-		c.ResolveAll(c.Data.Source[0].Path)[0]: home + "/sw.jsonl", c.ResolveAll(c.Data.Source[1].Heldout)[0]: home + "/sw.jsonl", c.Device.CacheDir: home} {
+		c.ResolveAll(c.Data.Source[0].Path)[0]: home + "/sw.jsonl", c.ResolveAll(c.Data.Source[1].Heldout)[0]: home + "/sw.jsonl",
+		c.Device.CacheDir: home} {
 		if got != filepath.FromSlash(want) {
 			t.Errorf("%s, want %s", got, want)
 		}

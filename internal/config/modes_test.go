@@ -26,7 +26,8 @@ func TestModesAreNotText(t *testing.T) {
 		}
 	}
 	files := 0
-	for _, dir := range []string{"bench", "compare", "device", "exchange", "infer", "objective", "optim", "rundir", "step", "train", "../bucket", "../cmd/concord"} {
+	for _, dir := range []string{"bench", "compare", "device", "exchange", "infer", "objective", "optim", "rundir", "step", "train",
+		"../bucket", "../cmd/concord"} {
 		found, err := filepath.Glob(filepath.Join("..", dir, "*.go"))
 		if err != nil {
 			t.Fatal(err)

@@ -18,10 +18,12 @@ func TestExamples(t *testing.T) {
 		"data.source.lang": `lang = "sw"`, "data.source.path": `path = "sw.jsonl"`, "data.source.lang_column": `lang = "sw"`, "batch.seq_len": "seq_len = 1024",
 		"objective.override.match": `match = "a"`, "objective.override.method": `method = "mean"`,
 	}
-	with := map[string]string{"data.source.langs": `lang_column = "l"`, "data.source.train": "heldout = \"data/sw.heldout.jsonl\"\ntrain = true", "cluster.sync": `listen = ":1"`,
+	with := map[string]string{"data.source.langs": `lang_column = "l"`,
+		"data.source.train": "heldout = \"data/sw.heldout.jsonl\"\ntrain = true", "cluster.sync": `listen = ":1"`,
 		"eval.patience": "every = 50", "eval.min_gain": "every = 50\npatience = 3",
 		"model.base_type": `freeze = ["*embed*"]`, "adapter.rank": `kind = "lora"`, "adapter.alpha": `kind = "lora"`, "adapter.targets": `kind = "lora"`, "adapter.save": `kind = "lora"`,
-		"adapter.dora": `kind = "lora"`, "adapter.layers": `kind = "lora"`, "adapter.rank_pattern": `kind = "lora"`, "adapter.alpha_pattern": `kind = "lora"`}
+		"adapter.dora": `kind = "lora"`, "adapter.layers": `kind = "lora"`, "adapter.rank_pattern": `kind = "lora"`,
+		"adapter.alpha_pattern": `kind = "lora"`}
 	sections := Sections()
 	keys := Keys()
 	if len(keys) < 80 {

@@ -160,7 +160,8 @@ func (c *Corpus) baseWarning(how Steps) []string {
 	if how.BaseType == "" || strings.EqualFold(how.BaseType, string(c.Model.DType)) {
 		return nil
 	}
-	return []string{fmt.Sprintf("held-out figures and answers are of the base in %s, as it is trained with; the model that is written keeps the "+
+	return []string{fmt.Sprintf("held-out figures and answers are of the base in %s, as it is trained with; the model "+
+		"that is written keeps the "+
 		"exact base\nfix: none is needed; the written model is measured by concord eval %s --model RUN -o model.base_type=\"\"", how.BaseType,
 		filepath.Base(how.RunFile))}
 }

@@ -153,7 +153,8 @@ func TestKeysOfFiles(t *testing.T) {
 		csv += fmt.Sprintf("%d,z %d\n", i, i)
 	}
 	a := Source{Lang: "x", Train: true, Holdout: 0.2, Key: "id", Aligned: true, Paths: []string{write(t, "x.jsonl", rows("x", true))}}
-	both := Source{LangColumn: "lang", Train: true, Holdout: 0.2, Key: "id", Aligned: true, Paths: []string{write(t, "y.jsonl", rows("y", false)+rows("w", false))}}
+	both := Source{LangColumn: "lang", Train: true, Holdout: 0.2, Key: "id", Aligned: true,
+		Paths: []string{write(t, "y.jsonl", rows("y", false)+rows("w", false))}}
 	z := Source{Lang: "z", Train: true, Holdout: 0.2, Key: "id", Aligned: true, Paths: []string{write(t, "z.csv", csv)}}
 	unseen := Source{Lang: "u", Key: "id", Paths: []string{write(t, "u.txt", "no key\n")}}
 	sets, err := LoadAll([]Source{a, both, z, unseen}, tok, Options{})
@@ -187,7 +188,9 @@ func TestKeysOfFiles(t *testing.T) {
 			t.Errorf("want %q: %v", want, err)
 		}
 	}
-	twice := Source{Lang: "l", Train: true, Holdout: 0.5, Key: "id", Paths: []string{write(t, "h.jsonl", `{"id":1,"text":"a"}`+"\n"+`{"id":1,"text":"b"}`+"\n"+`{"id":2,"text":"c"}`+"\n"+`{"id":2,"text":"d"}`)}}
+	twice := Source{Lang: "l", Train: true, Holdout: 0.5, Key: "id",
+		Paths: []string{write(t, "h.jsonl", `{"id":1,"text":"a"}`+"\n"+`{"id":1,"text":"b"}`+"\n"+`{"id":2,"text":"c"}`+"\n"+
+			`{"id":2,"text":"d"}`)}}
 	s, err := Load(twice, tok, Options{})
 	if err != nil || s.Keys != nil || s.Train.Len() != 2 || s.Heldout.Len() != 2 {
 		t.Errorf("without aligning a key may be there twice and holds out together: %v", err)

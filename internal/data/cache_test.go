@@ -62,8 +62,10 @@ func TestCache(t *testing.T) {
 		}
 	}
 	for _, got := range []*Set{kept, again} {
-		if got.TrainStats != want.TrainStats || got.HeldoutStats != want.HeldoutStats || !reflect.DeepEqual(got.Notes, want.Notes) || len(want.Notes) == 0 {
-			t.Fatalf("stats %+v %+v %q, want %+v %+v %q", got.TrainStats, got.HeldoutStats, got.Notes, want.TrainStats, want.HeldoutStats, want.Notes)
+		if got.TrainStats != want.TrainStats || got.HeldoutStats != want.HeldoutStats || !reflect.DeepEqual(got.Notes, want.Notes) ||
+			len(want.Notes) == 0 {
+			t.Fatalf("stats %+v %+v %q, want %+v %+v %q", got.TrainStats, got.HeldoutStats, got.Notes, want.TrainStats, want.HeldoutStats,
+				want.Notes)
 		}
 		for _, i := range []int{0, 1, 77, got.Train.Len() - 1} {
 			if a, b := at(t, got.Train, i), at(t, want.Train, i); !reflect.DeepEqual(a, b) {
@@ -142,7 +144,8 @@ func TestCacheOfFaultyFile(t *testing.T) {
 	if err := os.WriteFile(path, append(b, "{broken\n"...), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(Source{Lang: "l", Paths: []string{path}, Train: true}, withBOS(t), Options{Cache: dir}); err == nil || !strings.Contains(err.Error(), "not JSON") {
+	if _, err := Load(Source{Lang: "l", Paths: []string{path}, Train: true}, withBOS(t), Options{Cache: dir}); err == nil ||
+		!strings.Contains(err.Error(), "not JSON") {
 		t.Errorf("error %v", err)
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 0 {
@@ -152,7 +155,8 @@ func TestCacheOfFaultyFile(t *testing.T) {
 
 // A file of ids that cannot be read is the batch's error, not the end of the process.
 func TestBatchOfUnreadableTokens(t *testing.T) {
-	set, err := Load(Source{Lang: "l", Paths: []string{write(t, "a.txt", numbered(50, "la frase %d\n\n"))}, Train: true, Holdout: 5}, withBOS(t), Options{})
+	set, err := Load(Source{Lang: "l", Paths: []string{write(t, "a.txt", numbered(50, "la frase %d\n\n"))}, Train: true, Holdout: 5},
+		withBOS(t), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,8 @@ func TestConvert(t *testing.T) {
 		}
 	}
 	var b strings.Builder
-	if n, err := Convert(Source{Lang: "l", Paths: []string{write(t, "a.txt", numbered(9, "%d\n\n"))}, Train: true}, &b, 4, func(string, ...any) {}); n != 4 || err != nil || strings.Count(b.String(), "\n") != 4 {
+	if n, err := Convert(Source{Lang: "l", Paths: []string{write(t, "a.txt", numbered(9, "%d\n\n"))}, Train: true}, &b, 4,
+		func(string, ...any) {}); n != 4 || err != nil || strings.Count(b.String(), "\n") != 4 {
 		t.Errorf("%d documents of 4, %v: %s", n, err, b.String())
 	}
 }

@@ -95,7 +95,8 @@ func TestPairsAreOneText(t *testing.T) {
 					}
 				}
 				if !slices.Equal(x.IDs, g.ids[i]) || !slices.Equal(x.Mask, want) || n.Straddling != straddling {
-					t.Fatalf("%s: %q + %q: ids %v learnt %v, %d across, want %v %v, %d", name, text[:at], text[at:], x.IDs, x.Mask, n.Straddling, g.ids[i], want, straddling)
+					t.Fatalf("%s: %q + %q: ids %v learnt %v, %d across, want %v %v, %d", name, text[:at], text[at:], x.IDs, x.Mask, n.Straddling,
+						g.ids[i], want, straddling)
 				}
 			}
 		}
@@ -142,7 +143,8 @@ func TestLabels(t *testing.T) {
 			}
 		}
 		if !slices.Equal(trained, c.trained) || x.Bytes != c.bytes || n.Straddling != c.on {
-			t.Errorf("%s: trained %q, %d bytes, %d across, want %q, %d, %d (ids %v)", c.name, trained, x.Bytes, n.Straddling, c.trained, c.bytes, c.on, x.IDs)
+			t.Errorf("%s: trained %q, %d bytes, %d across, want %q, %d, %d (ids %v)", c.name, trained, x.Bytes, n.Straddling, c.trained,
+				c.bytes, c.on, x.IDs)
 		}
 	}
 }

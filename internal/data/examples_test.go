@@ -23,7 +23,9 @@ func TestShippedExamplesLoad(t *testing.T) {
 		t.Run(c.task, func(t *testing.T) {
 			var sources []Source
 			for _, lang := range strings.Fields(c.seen) {
-				sources = append(sources, Source{Lang: lang, Train: true, Paths: []string{filepath.Join(root, c.task, "data", lang+".train.jsonl")}, Heldout: []string{filepath.Join(root, c.task, "data", lang+".heldout.jsonl")}})
+				sources = append(sources, Source{Lang: lang, Train: true,
+					Paths:   []string{filepath.Join(root, c.task, "data", lang+".train.jsonl")},
+					Heldout: []string{filepath.Join(root, c.task, "data", lang+".heldout.jsonl")}})
 			}
 			for _, lang := range strings.Fields("pt nl uk mr fa zu ja am") {
 				sources = append(sources, Source{Lang: lang, Heldout: []string{filepath.Join(root, c.task, "data", lang+".heldout.jsonl")}})

@@ -27,7 +27,9 @@ func byteTokenizer(t testing.TB) *tokenizer.Tokenizer {
 // withBOS is a tokenizer that itself puts BOS before a text.
 func withBOS(t testing.TB) *tokenizer.Tokenizer {
 	t.Helper()
-	const template = `"post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<|bos|>","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],"pair":[{"Sequence":{"id":"A","type_id":0}},{"Sequence":{"id":"B","type_id":0}}],"special_tokens":{"<|bos|>":{"id":"<|bos|>","ids":[256],"tokens":["<|bos|>"]}}}`
+	const template = `"post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<|bos|>",` +
+		`"type_id":0}},{"Sequence":{"id":"A","type_id":0}}],"pair":[{"Sequence":{"id":"A","type_id":0}},` +
+		`{"Sequence":{"id":"B","type_id":0}}],"special_tokens":{"<|bos|>":{"id":"<|bos|>","ids":[256],"tokens":["<|bos|>"]}}}`
 	raw := strings.Replace(string(byteTokenizer(t).Bytes()), `"post_processor": null`, template, 1)
 	tok, err := tokenizer.Parse([]byte(raw))
 	if err != nil {

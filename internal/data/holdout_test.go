@@ -44,7 +44,8 @@ func TestHoldoutCounts(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			tok := withBOS(t)
 			load := func(text string) *Set {
-				set, err := Load(Source{Lang: "l", Paths: []string{write(t, c.file, text)}, Holdout: c.holdout, Train: true}, tok, Options{Template: plainChat(t)})
+				set, err := Load(Source{Lang: "l", Paths: []string{write(t, c.file, text)}, Holdout: c.holdout, Train: true}, tok,
+					Options{Template: plainChat(t)})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -60,7 +61,8 @@ func TestHoldoutCounts(t *testing.T) {
 			set := load(c.text)
 			held := spell(set.Heldout)
 			if len(held) != c.want || set.HeldoutStats.Shared != 0 || set.Train.Len()+len(held) != set.TrainStats.Docs+set.HeldoutStats.Docs {
-				t.Errorf("%d held out, %d also trained on; want %d of %d", len(held), set.HeldoutStats.Shared, c.want, set.TrainStats.Docs+set.HeldoutStats.Docs)
+				t.Errorf("%d held out, %d also trained on; want %d of %d", len(held), set.HeldoutStats.Shared, c.want,
+					set.TrainStats.Docs+set.HeldoutStats.Docs)
 			}
 			if c.file == "a.jsonl" {
 				lines := strings.Split(strings.TrimSpace(c.text), "\n")

@@ -41,7 +41,8 @@ func TestJoinAndPick(t *testing.T) {
 		}
 	}
 	p := all.Pick([]int{0, 35}, 4)
-	if p.Lang[0] != 0 || p.Lang[1] != 2 || p.Starts[1] != 32 || p.Starts[2] != 32 || p.Starts[3] != 128 || !slices.Equal(p.IDs[32:64], all.IDs[35*32:]) {
+	if p.Lang[0] != 0 || p.Lang[1] != 2 || p.Starts[1] != 32 || p.Starts[2] != 32 || p.Starts[3] != 128 ||
+		!slices.Equal(p.IDs[32:64], all.IDs[35*32:]) {
 		t.Errorf("two rows and padding: languages %v, starts %v", p.Lang, p.Starts)
 	}
 }

@@ -95,7 +95,8 @@ func TestCounters(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.overlong, func(t *testing.T) {
 			path := write(t, "a.jsonl", strings.Join(lines, "\n"))
-			set, err := Load(Source{Lang: "l", Paths: []string{path}, Heldout: []string{path}, Train: true}, withBOS(t), Options{MaxLen: 10, Overlong: c.overlong, Template: plainChat(t)})
+			set, err := Load(Source{Lang: "l", Paths: []string{path}, Heldout: []string{path}, Train: true}, withBOS(t),
+				Options{MaxLen: 10, Overlong: c.overlong, Template: plainChat(t)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -117,7 +118,8 @@ func TestHoldout(t *testing.T) {
 		lines = append(lines, fmt.Sprintf(`{"prompt":"p%d","completion":"a"}`, i), fmt.Sprintf(`{"prompt":"p%d","completion":"b"}`, i))
 	}
 	load := func(lines []string) *Set {
-		set, err := Load(Source{Lang: "l", Paths: []string{write(t, "a.jsonl", strings.Join(lines, "\n"))}, Holdout: 0.1, Train: true}, withBOS(t), Options{})
+		set, err := Load(Source{Lang: "l", Paths: []string{write(t, "a.jsonl", strings.Join(lines, "\n"))}, Holdout: 0.1, Train: true},
+			withBOS(t), Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,7 +141,8 @@ func TestHoldout(t *testing.T) {
 
 func TestLoadAllJoinsALanguagesSources(t *testing.T) {
 	a, b := write(t, "a.txt", "one\n\ntwo"), write(t, "b.jsonl", `{"text":"three"}`)
-	sets, err := LoadAll([]Source{{Lang: "x", Paths: []string{a}, Train: true}, {Lang: "y", Paths: []string{a}, Train: true}, {Lang: "x", Paths: []string{b}, Train: true}}, withBOS(t), Options{})
+	sets, err := LoadAll([]Source{{Lang: "x", Paths: []string{a}, Train: true}, {Lang: "y", Paths: []string{a}, Train: true},
+		{Lang: "x", Paths: []string{b}, Train: true}}, withBOS(t), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -110,7 +110,8 @@ func TestConversationTokens(t *testing.T) {
 				learn = !learn
 			}
 			if at != len(x.IDs) || more > n.Straddling {
-				t.Fatalf("%s: conversation %d: %d tokens, want %d; %d that transformers learns are not learnt, and %d are across a border", name, w.C, len(x.IDs), at, more, n.Straddling)
+				t.Fatalf("%s: conversation %d: %d tokens, want %d; %d that transformers learns are not learnt, and %d are across a border",
+					name, w.C, len(x.IDs), at, more, n.Straddling)
 			}
 			straddling, tokens = straddling+more, tokens+len(x.IDs)
 		}
@@ -127,7 +128,8 @@ func TestConversations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const two = `{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"},{"role":"user","content":"r"},{"role":"assistant","content":"b"%s}]}`
+	const two = `{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"},{"role":"user",` +
+		`"content":"r"},{"role":"assistant","content":"b"%s}]}`
 	for _, c := range []struct {
 		name, line, trainOn string
 		template            *chat.Template
@@ -142,7 +144,8 @@ func TestConversations(t *testing.T) {
 		{name: "tools", line: `{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}],"tools":[{"name":"f"}]}`, template: chatml, fails: "d.jsonl:1: chat template line 1: the built-in chatml has no form for tools"},
 	} {
 		tok := withBOS(t)
-		set, err := Load(Source{Lang: "x", Paths: []string{write(t, "d.jsonl", c.line)}, Train: true, TrainOn: c.trainOn}, tok, Options{Template: c.template})
+		set, err := Load(Source{Lang: "x", Paths: []string{write(t, "d.jsonl", c.line)}, Train: true, TrainOn: c.trainOn}, tok,
+			Options{Template: c.template})
 		switch {
 		case c.fails != "":
 			if err == nil || !strings.Contains(err.Error(), c.fails) {

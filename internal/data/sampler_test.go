@@ -206,7 +206,8 @@ func TestEvalBatches(t *testing.T) {
 			}
 		}
 		if len(seen[m]) != size(examples) || bytes[m] != want || supervised[m] != want {
-			t.Errorf("language %d: %d examples, %d bytes, %d targets; want %d, %d, %d", m, len(seen[m]), bytes[m], supervised[m], size(examples), want, want)
+			t.Errorf("language %d: %d examples, %d bytes, %d targets; want %d, %d, %d", m, len(seen[m]), bytes[m], supervised[m],
+				size(examples), want, want)
 		}
 	}
 	if got := BitsPerByte(math.Ln2*30, 10); math.Abs(got-3) > 1e-12 {
@@ -278,7 +279,8 @@ func TestSamplerErrors(t *testing.T) {
 
 // What is told of steps without making them is true of them.
 func TestStepsUnmade(t *testing.T) {
-	s := newSampler(t, SamplerOptions{Rows: 3, SeqLen: 16, Seed: 4}, makeSet("a", lengths(1, 40, 16)...), makeSet("b", lengths(2, 11, 6)...), makeSet("c", lengths(3, 3, 16)...))
+	s := newSampler(t, SamplerOptions{Rows: 3, SeqLen: 16, Seed: 4}, makeSet("a", lengths(1, 40, 16)...),
+		makeSet("b", lengths(2, 11, 6)...), makeSet("c", lengths(3, 3, 16)...))
 	tokens := 0
 	for step := range 60 {
 		b := s.Batch(step)
@@ -338,7 +340,8 @@ func TestMaxRepeat(t *testing.T) {
 
 // At temperature 1 an epoch is all rows once, to the step.
 func TestStepsPerEpochAtTemperatureOne(t *testing.T) {
-	s := newSampler(t, SamplerOptions{Rows: 3, SeqLen: 16, Temperature: 1, MaxRepeat: 10}, makeSet("a", lengths(1, 41, 16)...), makeSet("b", lengths(2, 977, 9)...), makeSet("c", 3))
+	s := newSampler(t, SamplerOptions{Rows: 3, SeqLen: 16, Temperature: 1, MaxRepeat: 10}, makeSet("a", lengths(1, 41, 16)...),
+		makeSet("b", lengths(2, 977, 9)...), makeSet("c", 3))
 	rows := 0
 	for _, st := range s.streams {
 		rows += st.packing.rows()

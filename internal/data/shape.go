@@ -83,7 +83,8 @@ func (r *recogniser) document(f fields) (d document, ok bool, err error) {
 		return d, false, err
 	}
 	if len(own) == 0 && len(f) > 0 {
-		return d, false, fmt.Errorf("nothing but null in the columns %s: give it a value, or leave the document out", quoted(slices.Sorted(maps.Keys(f))))
+		return d, false, fmt.Errorf("nothing but null in the columns %s: give it a value, or leave the document out",
+			quoted(slices.Sorted(maps.Keys(f))))
 	}
 	s, err := r.shapeOf(own)
 	if err != nil {

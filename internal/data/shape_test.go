@@ -48,7 +48,8 @@ func TestShapes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tok := withBOS(t)
-			set, err := Load(Source{Lang: "l", Paths: []string{write(t, "a.jsonl", c.line)}, Train: true, Columns: c.columns, Roles: c.roles}, tok, Options{Template: plainChat(t)})
+			set, err := Load(Source{Lang: "l", Paths: []string{write(t, "a.jsonl", c.line)}, Train: true, Columns: c.columns,
+				Roles: c.roles}, tok, Options{Template: plainChat(t)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -144,8 +145,10 @@ func TestLangColumn(t *testing.T) {
 
 // Any line of JSON gives a document of valid text, or an error.
 func FuzzDocument(f *testing.F) {
-	for _, s := range []string{`{"text":"a"}`, `{"prompt":"a","completion":"b"}`, `{"messages":[{"role":"user","content":"q"}]}`, `{"conversations":[{"from":"gpt","value":"a"}]}`,
-		`{"instruction":"a","output":"b","history":[["a","b"]]}`, `{"inputs":"a","targets":"b"}`, `{"text":"\ud800"}`, `{"prompt":[{"role":"user","content":[{"type":"text","text":"a"}]}],"completion":[]}`} {
+	for _, s := range []string{`{"text":"a"}`, `{"prompt":"a","completion":"b"}`, `{"messages":[{"role":"user","content":"q"}]}`,
+		`{"conversations":[{"from":"gpt","value":"a"}]}`,
+		`{"instruction":"a","output":"b","history":[["a","b"]]}`, `{"inputs":"a","targets":"b"}`, `{"text":"\ud800"}`,
+		`{"prompt":[{"role":"user","content":[{"type":"text","text":"a"}]}],"completion":[]}`} {
 		f.Add([]byte(s), false)
 		f.Add([]byte(s), true)
 	}

@@ -242,7 +242,8 @@ func modulePath(t *testing.T) string {
 // of etcd and grpc, in this module and in others: the engine of equal machines is chosen
 // in cmd/concord. All but internal/train, which leads too, are free of stores.
 func TestWorkerWithoutEtcd(t *testing.T) {
-	for _, pkg := range []string{"./internal/cluster", "./internal/cluster/worker", "./internal/cluster/coordinator", "./internal/exchange", "./internal/train", "./transport"} {
+	for _, pkg := range []string{"./internal/cluster", "./internal/cluster/worker", "./internal/cluster/coordinator",
+		"./internal/exchange", "./internal/train", "./transport"} {
 		banned := []string{"go.etcd.io/etcd/", "google.golang.org/grpc", "go.uber.org/"}
 		if pkg != "./internal/train" {
 			banned = append(banned, "go.etcd.io/bbolt")

@@ -61,9 +61,11 @@ func NewStore(e *tensor.Engine, params []bucket.Param, scope bucket.Scope, tasks
 }
 
 // NewTypedStore is NewStore of states of other element types than float32.
-func NewTypedStore(e *tensor.Engine, params []bucket.Param, scope bucket.Scope, tasks int, types bucket.Types, states ...bucket.State) (*bucket.Store, error) {
+func NewTypedStore(e *tensor.Engine, params []bucket.Param, scope bucket.Scope, tasks int, types bucket.Types,
+	states ...bucket.State) (*bucket.Store, error) {
 	lim := e.Dev.Info().Limits
-	layout, err := bucket.Partition(params, scope, bucket.Limits{Objectives: tasks, BindingBytes: lim.MaxStorageBufferBindingSize, BufferBytes: lim.MaxBufferSize})
+	layout, err := bucket.Partition(params, scope, bucket.Limits{Objectives: tasks, BindingBytes: lim.MaxStorageBufferBindingSize,
+		BufferBytes: lim.MaxBufferSize})
 	if err != nil {
 		return nil, fault.Device(err)
 	}

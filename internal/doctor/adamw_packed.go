@@ -11,11 +11,13 @@ import (
 
 // adamwPackedTests checks an update of bf16 weights with moments of every type.
 func adamwPackedTests() []Test {
-	rounds := map[tensor.DType]func([]float32, []uint32) []float32{tensor.F32: ref.Exact, tensor.BF16: ref.RoundBF16, tensor.Dynamic8: ref.Dynamic8, tensor.Dynamic8Root: ref.Dynamic8Root}
+	rounds := map[tensor.DType]func([]float32, []uint32) []float32{tensor.F32: ref.Exact, tensor.BF16: ref.RoundBF16,
+		tensor.Dynamic8: ref.Dynamic8, tensor.Dynamic8Root: ref.Dynamic8Root}
 	return []Test{{"adamw_packed", func(e *Probe) error {
 		const n = 2 * tensor.PackedBlock
 		key := [2]uint32{1, 2}
-		for _, types := range [][3]tensor.DType{{tensor.BF16, tensor.F32, tensor.F32}, {tensor.F32, tensor.BF16, tensor.BF16}, {tensor.BF16, tensor.Dynamic8, tensor.Dynamic8Root}} {
+		for _, types := range [][3]tensor.DType{{tensor.BF16, tensor.F32, tensor.F32}, {tensor.F32, tensor.BF16, tensor.BF16},
+			{tensor.BF16, tensor.Dynamic8, tensor.Dynamic8Root}} {
 			var x [3]tensor.Tensor
 			for i, d := range types {
 				x[i] = e.NewTyped(gpu.RoleScratch, "self-test state", d, 1, n)

@@ -16,8 +16,10 @@ var blockTypes = []struct {
 	d      tensor.DType
 	file   gguf.Type
 	halves []int
-}{{tensor.Q4_0, gguf.Q4_0, []int{0}}, {tensor.Q4_1, gguf.Q4_1, []int{0, 2}}, {tensor.Q5_0, gguf.Q5_0, []int{0}}, {tensor.Q5_1, gguf.Q5_1, []int{0, 2}},
-	{tensor.Q8_0, gguf.Q8_0, []int{0}}, {tensor.Q4_K, gguf.Q4_K, []int{0, 2}}, {tensor.Q5_K, gguf.Q5_K, []int{0, 2}}, {tensor.Q6_K, gguf.Q6_K, []int{208}}}
+}{{tensor.Q4_0, gguf.Q4_0, []int{0}}, {tensor.Q4_1, gguf.Q4_1, []int{0, 2}}, {tensor.Q5_0, gguf.Q5_0, []int{0}},
+	{tensor.Q5_1, gguf.Q5_1, []int{0, 2}},
+	{tensor.Q8_0, gguf.Q8_0, []int{0}}, {tensor.Q4_K, gguf.Q4_K, []int{0, 2}}, {tensor.Q5_K, gguf.Q5_K, []int{0, 2}},
+	{tensor.Q6_K, gguf.Q6_K, []int{208}}}
 
 // blockTests decodes the blocks of files and multiplies by them: the device decodes as
 // the host does, to the bit.

@@ -108,12 +108,14 @@ func TestRunSurvives(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []struct{ kernel, text string }{{"good", ""}, {"wrong", "index 2"}, {"error", "bad day"}, {"panic", "panic: shape mismatch"}, {"device", "too large"}, {"good again", ""}, {"unsteady", "differ in bits"}}
+	want := []struct{ kernel, text string }{{"good", ""}, {"wrong", "index 2"}, {"error", "bad day"},
+		{"panic", "panic: shape mismatch"}, {"device", "too large"}, {"good again", ""}, {"unsteady", "differ in bits"}}
 	if len(got) != len(want) || !slices.Equal(got, told) {
 		t.Fatalf("verdicts %v, told %v", got, told)
 	}
 	for i, w := range want {
-		if got[i].Kernel != w.kernel || got[i].OK != (w.text == "") || !strings.Contains(got[i].Error, w.text) || got[i].OK != (got[i].Error == "") {
+		if got[i].Kernel != w.kernel || got[i].OK != (w.text == "") || !strings.Contains(got[i].Error, w.text) ||
+			got[i].OK != (got[i].Error == "") {
 			t.Errorf("verdict %+v, want %+v", got[i], w)
 		}
 	}
@@ -210,7 +212,8 @@ func TestCacheFolder(t *testing.T) {
 
 // Advice names the cause that the verdicts show, other adapters, and the report.
 func TestAdvise(t *testing.T) {
-	me, other := Adapter{Index: 0, Name: "Card", Vendor: "AMD", Driver: "radv 1"}, Adapter{Index: 1, Name: "Rasterizer", Backend: "vulkan", Software: true}
+	me, other := Adapter{Index: 0, Name: "Card", Vendor: "AMD", Driver: "radv 1"},
+		Adapter{Index: 1, Name: "Rasterizer", Backend: "vulkan", Software: true}
 	for name, c := range map[string]struct {
 		v             Verdict
 		want, without string
@@ -226,7 +229,8 @@ func TestAdvise(t *testing.T) {
 		if !strings.Contains(got, c.want) || strings.Contains(got, c.without) {
 			t.Errorf("%s: advice %q, want %q in it and not %q", name, got, c.want, c.without)
 		}
-		if serious := c.v.Error != "" && !c.v.Memory; serious != strings.Contains(got, "--adapter 1") || serious != strings.Contains(got, "--out doctor.json") {
+		if serious := c.v.Error != "" && !c.v.Memory; serious != strings.Contains(got, "--adapter 1") ||
+			serious != strings.Contains(got, "--out doctor.json") {
 			t.Errorf("%s: advice %q", name, got)
 		}
 	}

@@ -11,7 +11,8 @@ import (
 
 // factoredTests checks two updates, which take all of the kernels.
 func factoredTests() (out []Test) {
-	for _, kernel := range []string{"factored_rows", "factored_columns", "factored_fold", "factored_mean", "factored_size", "factored_update"} {
+	for _, kernel := range []string{"factored_rows", "factored_columns", "factored_fold", "factored_mean", "factored_size",
+		"factored_update"} {
 		out = append(out, Test{kernel, factoredTest})
 	}
 	return out
@@ -19,7 +20,8 @@ func factoredTests() (out []Test) {
 
 func factoredTest(e *Probe) error {
 	const r, c = 130, 70
-	w, rows, columns := e.New(gpu.RoleScratch, "self-test weight", r, c), e.New(gpu.RoleScratch, "self-test rows", 1, r), e.New(gpu.RoleScratch, "self-test columns", 1, c)
+	w, rows, columns := e.New(gpu.RoleScratch, "self-test weight", r, c), e.New(gpu.RoleScratch, "self-test rows", 1, r),
+		e.New(gpu.RoleScratch, "self-test columns", 1, c)
 	grad, scratch := e.New(gpu.RoleScratch, "self-test gradient", r, c), e.NewFactoredScratch(tensor.FactoredSlices(r, c), r)
 	defer release(w, rows, columns, grad)
 	defer scratch.Release()

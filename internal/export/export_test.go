@@ -114,7 +114,8 @@ func TestVerifyFindsDifferences(t *testing.T) {
 func TestVocabulary(t *testing.T) {
 	from, out := folder(t, "llama"), filepath.Join(t.TempDir(), "x.gguf")
 	traintest.WriteFile(t, filepath.Join(from, "tokenizer_config.json"),
-		`{"bos_token": "<|bos|>", "eos_token": {"content": "<|eos|>"}, "pad_token": "<|eos|>", "chat_template": [{"name": "default", "template": "{{ messages }}"}, {"name": "tool_use", "template": "x"}]}`)
+		`{"bos_token": "<|bos|>", "eos_token": {"content": "<|eos|>"}, "pad_token": "<|eos|>", "chat_template": [{"name": `+
+			`"default", "template": "{{ messages }}"}, {"name": "tool_use", "template": "x"}]}`)
 	notes, err := GGUF{From: from, Out: out, Name: "my model", Type: gguf.F16}.Write()
 	if err != nil || len(notes) != 2 || !strings.Contains(notes[1], "tools is left out") {
 		t.Fatal(notes, err)
@@ -124,13 +125,16 @@ func TestVocabulary(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	for key, want := range map[string]any{"general.name": "my model", "general.file_type": uint32(1), "tokenizer.ggml.bos_token_id": uint32(256), "tokenizer.ggml.eos_token_id": uint32(257),
-		"tokenizer.ggml.eot_token_id": uint32(65), "tokenizer.ggml.padding_token_id": uint32(257), "tokenizer.chat_template": "{{ messages }}", "tokenizer.ggml.pre": "gpt-2"} {
+	for key, want := range map[string]any{"general.name": "my model", "general.file_type": uint32(1),
+		"tokenizer.ggml.bos_token_id": uint32(256), "tokenizer.ggml.eos_token_id": uint32(257),
+		"tokenizer.ggml.eot_token_id": uint32(65), "tokenizer.ggml.padding_token_id": uint32(257),
+		"tokenizer.chat_template": "{{ messages }}", "tokenizer.ggml.pre": "gpt-2"} {
 		if got, _ := gguf.Value[any](f, key); got != want {
 			t.Errorf("%s is %v, want %v", key, got, want)
 		}
 	}
-	if _, err := (GGUF{From: from, Out: out, Type: gguf.F16}).Write(); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "exists already") {
+	if _, err := (GGUF{From: from, Out: out, Type: gguf.F16}).Write(); !errors.Is(err, fault.ErrData) ||
+		!strings.Contains(err.Error(), "exists already") {
 		t.Errorf("a second time: %v", err)
 	}
 	small, err := modeldir.Folder(out)

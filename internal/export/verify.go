@@ -53,7 +53,8 @@ type Difference struct {
 }
 
 func (d Difference) String() string {
-	return fmt.Sprintf("%d texts, %d tokens: a logit differs by %.3g at most, NMSE %.3g (allowed %.3g), the likeliest next token is the same after %.1f%%",
+	return fmt.Sprintf("%d texts, %d tokens: a logit differs by %.3g at most, NMSE %.3g (allowed %.3g), the likeliest "+
+		"next token is the same after %.1f%%",
 		d.Texts, d.Tokens, d.MaxAbs, d.NMSE, d.Bound, 100*d.Agree)
 }
 
@@ -102,7 +103,8 @@ func (v Verify) tokens() ([][]uint32, error) {
 		}
 		b, err := written.Encode(text, true)
 		if err != nil || !slices.Equal(a, b) {
-			return nil, fault.Data(fmt.Errorf("%s splits the text %q into the tokens %v (%v), the model it was made of into %v", v.Written, text, b, err, a))
+			return nil, fault.Data(fmt.Errorf("%s splits the text %q into the tokens %v (%v), the model it was made of into %v", v.Written,
+				text, b, err, a))
 		}
 		if len(a) > 0 {
 			out = append(out, a[:min(len(a), maxTokens, c.MaxPositions)])

@@ -18,9 +18,11 @@ func try(f *os.File) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, windows.ERROR_LOCK_VIOLATION), errors.Is(err, windows.ERROR_IO_PENDING), errors.Is(err, windows.ERROR_SHARING_VIOLATION):
+	case errors.Is(err, windows.ERROR_LOCK_VIOLATION), errors.Is(err, windows.ERROR_IO_PENDING),
+		errors.Is(err, windows.ERROR_SHARING_VIOLATION):
 		return ErrHeld
-	case errors.Is(err, windows.ERROR_NOT_SUPPORTED), errors.Is(err, windows.ERROR_INVALID_FUNCTION), errors.Is(err, windows.ERROR_CALL_NOT_IMPLEMENTED):
+	case errors.Is(err, windows.ERROR_NOT_SUPPORTED), errors.Is(err, windows.ERROR_INVALID_FUNCTION),
+		errors.Is(err, windows.ERROR_CALL_NOT_IMPLEMENTED):
 		return fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
 	}
 	return fmt.Errorf("lock %s: %w", f.Name(), err)

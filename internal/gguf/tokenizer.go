@@ -156,13 +156,15 @@ func (v *vocabulary) byteLevel(out object) error {
 	}
 	w, ok := splittings[name]
 	if !ok {
-		return fmt.Errorf("tokenizer.ggml.pre %q is not supported: supported are %s", name, strings.Join(slices.Sorted(maps.Keys(splittings)), ", "))
+		return fmt.Errorf("tokenizer.ggml.pre %q is not supported: supported are %s", name,
+			strings.Join(slices.Sorted(maps.Keys(splittings)), ", "))
 	}
 	if v.merges == nil {
 		return fmt.Errorf("there are no tokenizer.ggml.merges")
 	}
 	out["normalizer"], out["pre_tokenizer"], out["decoder"] = w.normalizer, w.words, level(true)
-	out["model"] = bpe(object{"unk_token": nil, "fuse_unk": false, "byte_fallback": false, "ignore_merges": w.ignoreMerges, "vocab": v.vocab(), "merges": v.merges})
+	out["model"] = bpe(object{"unk_token": nil, "fuse_unk": false, "byte_fallback": false, "ignore_merges": w.ignoreMerges,
+		"vocab": v.vocab(), "merges": v.merges})
 	return nil
 }
 
@@ -224,7 +226,8 @@ func (v *vocabulary) sentencePiece(out object) error {
 		}
 	}
 	out["decoder"] = object{"type": "Sequence", "decoders": decoders}
-	out["model"] = bpe(object{"unk_token": unknown, "fuse_unk": true, "byte_fallback": true, "ignore_merges": false, "vocab": v.vocab(), "merges": v.mergesByScore()})
+	out["model"] = bpe(object{"unk_token": unknown, "fuse_unk": true, "byte_fallback": true, "ignore_merges": false,
+		"vocab": v.vocab(), "merges": v.mergesByScore()})
 	return nil
 }
 
@@ -308,11 +311,13 @@ func (v *vocabulary) template() any {
 		return out
 	}
 	single := around("A")
-	return object{"type": "TemplateProcessing", "single": single, "pair": append(around("A"), object{"Sequence": object{"id": "B", "type_id": 0}}), "special_tokens": specials}
+	return object{"type": "TemplateProcessing", "single": single,
+		"pair": append(around("A"), object{"Sequence": object{"id": "B", "type_id": 0}}), "special_tokens": specials}
 }
 
 func (v *vocabulary) config() object {
-	out := object{"tokenizer_class": "PreTrainedTokenizerFast", "add_bos_token": v.addsBOS(), "add_eos_token": v.addsEOS(), "clean_up_tokenization_spaces": false}
+	out := object{"tokenizer_class": "PreTrainedTokenizerFast", "add_bos_token": v.addsBOS(), "add_eos_token": v.addsEOS(),
+		"clean_up_tokenization_spaces": false}
 	if v.bos >= 0 {
 		out["bos_token"] = v.tokens[v.bos]
 	}

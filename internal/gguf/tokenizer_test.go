@@ -47,9 +47,11 @@ func encode(t *testing.T, tok *tokenizer.Tokenizer, text string) []uint32 {
 // splitting words that is known.
 func TestByteLevel(t *testing.T) {
 	texts := []string{"the cat sat on the mat, 12345 times", "the hat that the cat sat on", "naïve café 日本語 the\n\n  the"}
-	for pre, pattern := range map[string]string{"gpt-2": tokenizer.PatternGPT2, "llama-bpe": tokenizer.PatternLlama3, "qwen2": tokenizer.PatternQwen2,
+	for pre, pattern := range map[string]string{"gpt-2": tokenizer.PatternGPT2, "llama-bpe": tokenizer.PatternLlama3,
+		"qwen2":  tokenizer.PatternQwen2,
 		"qwen35": tokenizer.PatternQwen35} {
-		want, err := tokenizer.Train(slices.Values(texts), tokenizer.TrainOptions{VocabSize: 275, Specials: []string{"<bos>", "<eos>"}, Pattern: pattern})
+		want, err := tokenizer.Train(slices.Values(texts),
+			tokenizer.TrainOptions{VocabSize: 275, Specials: []string{"<bos>", "<eos>"}, Pattern: pattern})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +71,8 @@ func TestByteLevel(t *testing.T) {
 				t.Errorf("%s: %q gives %v, want %v", pre, text, a, b)
 			}
 		}
-		for name, part := range map[string]string{"tokenizer_config.json": `"chat_template": "{{ messages }}"`, "generation_config.json": `"eos_token_id": [`} {
+		for name, part := range map[string]string{"tokenizer_config.json": `"chat_template": "{{ messages }}"`,
+			"generation_config.json": `"eos_token_id": [`} {
 			if !strings.Contains(string(files[name]), part) {
 				t.Errorf("%s is %s", name, files[name])
 			}
@@ -123,8 +126,9 @@ func ggufOf(t *testing.T, path, pre string) map[string]any {
 		}
 		merges = append(merges, text)
 	}
-	return map[string]any{"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": pre, "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": types,
-		"tokenizer.ggml.merges": merges, "tokenizer.ggml.eos_token_id": uint32(size - 1), "tokenizer.chat_template": "{{ messages }}"}
+	return map[string]any{"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": pre, "tokenizer.ggml.tokens": tokens,
+		"tokenizer.ggml.token_type": types,
+		"tokenizer.ggml.merges":     merges, "tokenizer.ggml.eos_token_id": uint32(size - 1), "tokenizer.chat_template": "{{ messages }}"}
 }
 
 // SentencePiece's scores become merges: the best pair is merged first, bytes stand
@@ -137,7 +141,8 @@ func TestSentencePiece(t *testing.T) {
 	for i, token := range []string{"ab", "bc", "▁ab", "abc", "▁", "a", "b", "c"} {
 		tokens, types, scores = append(tokens, token), append(types, 1), append(scores, float32(-i-1))
 	}
-	meta := map[string]any{"tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": types, "tokenizer.ggml.scores": scores,
+	meta := map[string]any{"tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": types,
+		"tokenizer.ggml.scores":       scores,
 		"tokenizer.ggml.bos_token_id": uint32(1), "tokenizer.ggml.eos_token_id": uint32(2)}
 	const ab, bc, spaceAB, abc, space, a = 259, 260, 261, 262, 263, 264
 	for _, c := range []struct {
@@ -167,7 +172,8 @@ func TestSentencePiece(t *testing.T) {
 
 func TestTokenizerRefuses(t *testing.T) {
 	base := func() map[string]any {
-		return map[string]any{"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "gpt-2", "tokenizer.ggml.tokens": []string{"a", "b"}, "tokenizer.ggml.merges": []string{}}
+		return map[string]any{"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "gpt-2",
+			"tokenizer.ggml.tokens": []string{"a", "b"}, "tokenizer.ggml.merges": []string{}}
 	}
 	for _, c := range []struct {
 		key   string

@@ -141,7 +141,8 @@ func (x *folder) byteLevel() ([]KV, error) {
 		}
 	}
 	if name == "" {
-		return nil, fmt.Errorf("it splits text into words in a way that has no name in GGUF files: those with one are %s; export --format safetensors keeps it", strings.Join(slices.Sorted(maps.Keys(splittings)), ", "))
+		return nil, fmt.Errorf("it splits text into words in a way that has no name in GGUF files: those with one are %s; "+
+			"export --format safetensors keeps it", strings.Join(slices.Sorted(maps.Keys(splittings)), ", "))
 	}
 	merges := make([]string, len(x.merges))
 	for i, m := range x.merges {
@@ -169,9 +170,11 @@ func (x *folder) sentencePiece() ([]KV, error) {
 		delete(all, m)
 	}
 	if missing+len(all) > 0 {
-		return nil, fmt.Errorf("its merges are not those of a score for each token: %d of %d would be lost, %d would be new; export --format safetensors keeps them", missing, len(x.merges), len(all))
+		return nil, fmt.Errorf("its merges are not those of a score for each token: %d of %d would be lost, %d would be "+
+			"new; export --format safetensors keeps them", missing, len(x.merges), len(all))
 	}
-	return []KV{{"tokenizer.ggml.model", "llama"}, {"tokenizer.ggml.pre", "default"}, {"tokenizer.ggml.tokens", x.tokens}, {"tokenizer.ggml.scores", v.scores},
+	return []KV{{"tokenizer.ggml.model", "llama"}, {"tokenizer.ggml.pre", "default"}, {"tokenizer.ggml.tokens", x.tokens},
+		{"tokenizer.ggml.scores", v.scores},
 		{"tokenizer.ggml.token_type", x.types}, {"tokenizer.ggml.add_space_prefix", prefix}}, nil
 }
 
@@ -220,10 +223,12 @@ func (x *folder) spacePrefix() (bool, error) {
 		return false, nil
 	case len(noWords) == 0 && same(normalizer, []object{{"type": "Prepend", "prepend": "▁"}, replace}):
 		return true, nil
-	case len(normalizer) == 0 && len(words) == 1 && words[0]["type"] == "Metaspace" && words[0]["replacement"] == "▁" && words[0]["split"] == false:
+	case len(normalizer) == 0 && len(words) == 1 && words[0]["type"] == "Metaspace" && words[0]["replacement"] == "▁" &&
+		words[0]["split"] == false:
 		return words[0]["prepend_scheme"] != "never", nil
 	}
-	return false, errors.New("its normalizer and pre_tokenizer are not SentencePiece's, which alone a GGUF file can name; export --format safetensors keeps them")
+	return false, errors.New("its normalizer and pre_tokenizer are not SentencePiece's, which alone a GGUF file can " +
+		"name; export --format safetensors keeps them")
 }
 
 // steps are the members of a component, sequences in one list, without settings that

@@ -51,7 +51,8 @@ func TestQuantize(t *testing.T) {
 	if _, err := ParseType("q4_k"); err == nil || !strings.Contains(err.Error(), "f32, f16, q4_0, q8_0, bf16") {
 		t.Errorf("q4_k: %v", err)
 	}
-	for kind, x := range map[Type][]float32{F16: {1e5}, BF16: {math.MaxFloat32}, Q4_0: append(make([]float32, 31), 1e6), Q8_0: append(make([]float32, 31), 1e7)} {
+	for kind, x := range map[Type][]float32{F16: {1e5}, BF16: {math.MaxFloat32}, Q4_0: append(make([]float32, 31), 1e6),
+		Q8_0: append(make([]float32, 31), 1e7)} {
 		if _, err := Quantize(nil, x, kind); err == nil || !strings.Contains(err.Error(), "beyond the range") {
 			t.Errorf("%v of %v: %v", kind, x[len(x)-1], err)
 		}
@@ -60,12 +61,14 @@ func TestQuantize(t *testing.T) {
 
 // A file comes back as it was written, and is the same bytes twice.
 func TestEncode(t *testing.T) {
-	meta := []KV{{"a", "text"}, {"b", true}, {"c", uint32(7)}, {"d", int32(-7)}, {"e", float32(0.5)}, {"f", []string{"x", ""}}, {"g", []int32{1, -2}}, {"h", []float32{1.5}}}
+	meta := []KV{{"a", "text"}, {"b", true}, {"c", uint32(7)}, {"d", int32(-7)}, {"e", float32(0.5)}, {"f", []string{"x", ""}},
+		{"g", []int32{1, -2}}, {"h", []float32{1.5}}}
 	values := make([]float32, 96)
 	for i := range values {
 		values[i] = float32(i%13) - 6
 	}
-	entries := []Entry{{"one", []int{3, 32}, F32, func() ([]float32, error) { return values, nil }}, {"two", []int{5}, F16, func() ([]float32, error) { return values[:5], nil }},
+	entries := []Entry{{"one", []int{3, 32}, F32, func() ([]float32, error) { return values, nil }},
+		{"two", []int{5}, F16, func() ([]float32, error) { return values[:5], nil }},
 		{"three", []int{2, 32}, Q8_0, func() ([]float32, error) { return values[:64], nil }}}
 	var b, again bytes.Buffer
 	if err := Encode(&b, meta, entries); err != nil {
@@ -128,7 +131,8 @@ func TestMetadata(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, refused := range map[string]string{"gpt2": "", "llama3": "", "qwen2": "", "smollm2": "", "gpt2_prefix": "has no name in GGUF files", "other_regex": "has no name in GGUF files",
+	for name, refused := range map[string]string{"gpt2": "", "llama3": "", "qwen2": "", "smollm2": "",
+		"gpt2_prefix": "has no name in GGUF files", "other_regex": "has no name in GGUF files",
 		"qwen35": "", "llama2": "not those of a score", "metaspace_first": "not those of a score"} {
 		tok := golden(t, name)
 		bos, ok := tok.BOS()
@@ -162,7 +166,8 @@ func TestMetadata(t *testing.T) {
 		}
 	}
 	tok := golden(t, "gpt2")
-	if _, _, err := (Vocabulary{Tokenizer: tok, Rows: 9, BOS: -1, EOS: -1, EOT: -1, PAD: -1}).Metadata(); err == nil || !strings.Contains(err.Error(), "the embedding has 9 rows") {
+	if _, _, err := (Vocabulary{Tokenizer: tok, Rows: 9, BOS: -1, EOS: -1, EOT: -1, PAD: -1}).Metadata(); err == nil ||
+		!strings.Contains(err.Error(), "the embedding has 9 rows") {
 		t.Errorf("fewer rows than tokens: %v", err)
 	}
 }
@@ -201,8 +206,10 @@ func TestMetadataOfScores(t *testing.T) {
 	}
 	tokens, types, scores = append(tokens, "<turn>"), append(types, 4), append(scores, -1000)
 	for _, ends := range []struct{ prefix, eos bool }{{false, false}, {true, true}} {
-		given := []KV{{"tokenizer.ggml.model", "llama"}, {"tokenizer.ggml.tokens", tokens}, {"tokenizer.ggml.scores", scores}, {"tokenizer.ggml.token_type", types},
-			{"tokenizer.ggml.add_space_prefix", ends.prefix}, {"tokenizer.ggml.bos_token_id", uint32(1)}, {"tokenizer.ggml.eos_token_id", uint32(2)}, {"tokenizer.ggml.add_eos_token", ends.eos}}
+		given := []KV{{"tokenizer.ggml.model", "llama"}, {"tokenizer.ggml.tokens", tokens}, {"tokenizer.ggml.scores", scores},
+			{"tokenizer.ggml.token_type", types},
+			{"tokenizer.ggml.add_space_prefix", ends.prefix}, {"tokenizer.ggml.bos_token_id", uint32(1)},
+			{"tokenizer.ggml.eos_token_id", uint32(2)}, {"tokenizer.ggml.add_eos_token", ends.eos}}
 		files := rewritten(t, given)
 		tok := tokenizerOf(t, files)
 		meta, notes, err := Vocabulary{Tokenizer: tok, Rows: len(tokens), BOS: 1, EOS: 2, EOT: -1, PAD: -1}.Metadata()

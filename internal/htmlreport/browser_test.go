@@ -33,7 +33,8 @@ func dom(t *testing.T, exe, url, width string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	args := []string{"--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+	args := []string{"--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+		"--disable-component-update", "--disable-sync",
 		"--proxy-server=127.0.0.1:9", "--user-data-dir=" + t.TempDir(), "--window-size=" + width + ",800", "--dump-dom", url}
 	if os.Getuid() == 0 {
 		args = append([]string{"--no-sandbox"}, args...)
@@ -54,7 +55,8 @@ func TestManyLanguagesInBrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := dom(t, exe, "file://"+path+"#selftest", "1200") + dom(t, exe, "file://"+path, "1200")
-	for _, want := range []string{`data-lines="16"`, `data-broken="0"`, `data-labels="16"`, `data-phone="360"`, "all buckets together, whole run", "beyond chance: l00–l01"} {
+	for _, want := range []string{`data-lines="16"`, `data-broken="0"`, `data-labels="16"`, `data-phone="360"`,
+		"all buckets together, whole run", "beyond chance: l00–l01"} {
 		if !strings.Contains(got, want) {
 			m := regexp.MustCompile(`<html[^>]*>`).FindString(got)
 			t.Errorf("the page lacks %s: %s", want, m)
@@ -65,7 +67,9 @@ func TestManyLanguagesInBrowser(t *testing.T) {
 func TestInBrowser(t *testing.T) {
 	exe := browser(t)
 	dir := sample(t, 12)
-	if err := os.WriteFile(filepath.Join(dir, "analysis.json"), []byte(`{"note":"n","tables":[{"title":"t","columns":["layer","x"],"rows":[[0,0.5],[1,null]]}],"lines":[{"title":"l","x_label":"layer","y_label":"y","x":[0,1],"series":[{"name":"s","y":[1,null]}]}]}`), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "analysis.json"),
+		[]byte(`{"note":"n","tables":[{"title":"t","columns":["layer","x"],"rows":[[0,0.5],[1,null]]}],`+
+			`"lines":[{"title":"l","x_label":"layer","y_label":"y","x":[0,1],"series":[{"name":"s","y":[1,null]}]}]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "report.html")
@@ -86,7 +90,8 @@ func TestInBrowser(t *testing.T) {
 		if moved, all, _ := strings.Cut(attribute("sliders"), "/"); all != "3" || moved != all {
 			t.Errorf("width %s: %s of %s sliders change something", width, moved, all)
 		}
-		if content, window, _ := strings.Cut(attribute("width"), "/"); content == "" || len(content) > len(window) || len(content) == len(window) && content > window {
+		if content, window, _ := strings.Cut(attribute("width"), "/"); content == "" || len(content) > len(window) ||
+			len(content) == len(window) && content > window {
 			t.Errorf("width %s: the page is %s wide in a window of %s", width, content, window)
 		}
 		if attribute("phone") != "360" {

@@ -35,9 +35,11 @@ func sixteen(t testing.TB) string {
 	for i := range 16 {
 		langs = append(langs, fmt.Sprintf("l%02d", i))
 	}
-	put(report.Header{Kind: "header", Name: "sixteen", Method: "pcgrad", Languages: langs, Steps: 70, Settings: []report.Setting{{Key: "optim.lr", Value: "0.001"}}, Warnings: []string{"a warning"}})
+	put(report.Header{Kind: "header", Name: "sixteen", Method: "pcgrad", Languages: langs, Steps: 70,
+		Settings: []report.Setting{{Key: "optim.lr", Value: "0.001"}}, Warnings: []string{"a warning"}})
 	for s := 1; s <= 70; s++ {
-		r := report.Step{Kind: "step", Step: s, Steps: 70, LossByLang: map[string]report.Float{}, Tokens: 48, Seconds: 0.5, LR: report.Float(1e-4 * float64(71-s)), GradNorm: 2}
+		r := report.Step{Kind: "step", Step: s, Steps: 70, LossByLang: map[string]report.Float{}, Tokens: 48, Seconds: 0.5,
+			LR: report.Float(1e-4 * float64(71-s)), GradNorm: 2}
 		bucket := report.Bucket{Name: "layer 0", Pairs: 120, NegativePairs: 60}
 		for i, l := range langs {
 			weight := 1.0
@@ -104,7 +106,8 @@ func sample(t testing.TB, steps int, extra ...string) string {
 		}
 	}
 	langs := []string{"aa", "bb", nasty}
-	put(report.Header{Kind: "header", Version: "test", Name: nasty, Model: "m", Device: "d", Method: "pcgrad", Scope: "layer", Languages: langs, Steps: steps, Rows: 3, SeqLen: 16})
+	put(report.Header{Kind: "header", Version: "test", Name: nasty, Model: "m", Device: "d", Method: "pcgrad", Scope: "layer",
+		Languages: langs, Steps: steps, Rows: 3, SeqLen: 16})
 	eval := func(step int) {
 		e := report.Eval{Kind: "eval", Step: step}
 		for i, l := range append(langs, "unseen") {
@@ -118,20 +121,24 @@ func sample(t testing.TB, steps int, extra ...string) string {
 		for i, l := range langs {
 			loss[l], tokens[l] = report.Float(3+0.1*float64(i)-float64(s)/50), 10+i
 		}
-		r := report.Step{Kind: "step", Step: s, Steps: steps, LossByLang: loss, TokensByLang: tokens, Tokens: 48, Seconds: 0.5, TotalTokens: int64(48 * s)}
+		r := report.Step{Kind: "step", Step: s, Steps: steps, LossByLang: loss, TokensByLang: tokens, Tokens: 48, Seconds: 0.5,
+			TotalTokens: int64(48 * s)}
 		for _, name := range []string{"layer 1", "layer 0"} {
-			r.Buckets = append(r.Buckets, report.Bucket{Name: name, NegativePairs: s % 4, Pairs: 3, Weights: []float64{.5, .3, .2}, Norms: []report.Float{1, 2, 3}})
+			r.Buckets = append(r.Buckets, report.Bucket{Name: name, NegativePairs: s % 4, Pairs: 3, Weights: []float64{.5, .3, .2},
+				Norms: []report.Float{1, 2, 3}})
 		}
 		put(r)
 		if s%3 == 0 {
 			g := report.Gram{Kind: "gram", Step: s, Metric: "euclidean"}
 			for k, name := range []string{"layer 1", "layer 0"} {
 				c := report.Float(float64(s)/float64(steps) - float64(k))
-				g.Buckets = append(g.Buckets, report.GramBucket{Name: name, G: []report.Float{1, c, 4, 0, -c, 9}, Weights: []float64{.5, .3, .2}, SelfCosine: []report.Float{.2, .3, report.Float(math.NaN())},
+				g.Buckets = append(g.Buckets, report.GramBucket{Name: name, G: []report.Float{1, c, 4, 0, -c, 9},
+					Weights: []float64{.5, .3, .2}, SelfCosine: []report.Float{.2, .3, report.Float(math.NaN())},
 					Contrast: []report.Float{0, .3, 0, .4, 0, .1, 0, .1, 0}})
 			}
 			put(g)
-			p := report.Probe{Kind: "probe", Step: s, Predicted: map[string]report.Float{}, Realised: map[string]report.Float{}, Phases: map[string]float64{"forward": .1, "backward": .3}}
+			p := report.Probe{Kind: "probe", Step: s, Predicted: map[string]report.Float{}, Realised: map[string]report.Float{},
+				Phases: map[string]float64{"forward": .1, "backward": .3}}
 			for _, l := range langs {
 				p.Predicted[l], p.Realised[l] = -0.01*report.Float(s), -0.009*report.Float(s)
 			}
@@ -200,7 +207,8 @@ func TestDerived(t *testing.T) {
 
 func TestSeries(t *testing.T) {
 	f := load(t, sample(t, 12))
-	if f.Every != 1 || len(f.Steps) != 12 || f.Conflict[0][2] != report.Float(1) || f.Conflict[1][3] != 0 || len(f.Grams) != 4 || f.Tokens["aa"] != 120 {
+	if f.Every != 1 || len(f.Steps) != 12 || f.Conflict[0][2] != report.Float(1) || f.Conflict[1][3] != 0 || len(f.Grams) != 4 ||
+		f.Tokens["aa"] != 120 {
 		t.Errorf("every %d, steps %v, conflict %v, %d snapshots, tokens %v", f.Every, f.Steps, f.Conflict, len(f.Grams), f.Tokens)
 	}
 	if f.Loss[1][0] != report.Float(3.08) || f.Rate[0] != 96 || f.Weights[0][1][5] != .3 || f.Norms[1][2][0] != 3 {
@@ -217,7 +225,8 @@ func TestLongRun(t *testing.T) {
 	for s := 1; s <= 10000; s++ {
 		x := report.Step{Step: s, Seconds: 1, LossByLang: map[string]report.Float{"l0": 2.123456}}
 		for b := range 30 {
-			x.Buckets = append(x.Buckets, report.Bucket{Name: fmt.Sprint("layer ", b), Pairs: 28, NegativePairs: s % 28, Weights: []float64{.123456, .123456, .123456, .123456, .123456, .123456, .123456, .123456}, Norms: make([]report.Float, 8)})
+			x.Buckets = append(x.Buckets, report.Bucket{Name: fmt.Sprint("layer ", b), Pairs: 28, NegativePairs: s % 28,
+				Weights: []float64{.123456, .123456, .123456, .123456, .123456, .123456, .123456, .123456}, Norms: make([]report.Float, 8)})
 		}
 		r.Steps = append(r.Steps, x)
 		if s%50 == 0 {
@@ -250,7 +259,8 @@ func TestPage(t *testing.T) {
 	if strings.Contains(text, "<b onload") || strings.Count(text, "</script>") != 3 {
 		t.Error("a name of the run became markup")
 	}
-	for _, bad := range []string{`(?i)\b(src|href)\s*=\s*["']?(https?:)?//`, `(?i)url\(`, `(?i)@import`, `\bfetch\(`, `XMLHttpRequest`, `(?i)<link\b`, `(?i)<img\b`} {
+	for _, bad := range []string{`(?i)\b(src|href)\s*=\s*["']?(https?:)?//`, `(?i)url\(`, `(?i)@import`, `\bfetch\(`,
+		`XMLHttpRequest`, `(?i)<link\b`, `(?i)<img\b`} {
 		if m := regexp.MustCompile(bad).FindString(text); m != "" {
 			t.Errorf("the page holds %q", m)
 		}
@@ -274,7 +284,8 @@ func TestLoad(t *testing.T) {
 	}
 	// Weights that are part of the loss are shown as one bucket's, in every output.
 	for _, buckets := range [][]report.Bucket{nil, {{Name: "layer 0", Norm: 1}, {Name: "layer 1", Norm: 2}}} {
-		weighted, _ := json.Marshal(report.Step{Kind: "step", Step: 7, LossByLang: map[string]report.Float{"aa": 1}, Weights: []float64{0.25, 0.75}, Buckets: buckets})
+		weighted, _ := json.Marshal(report.Step{Kind: "step", Step: 7, LossByLang: map[string]report.Float{"aa": 1},
+			Weights: []float64{0.25, 0.75}, Buckets: buckets})
 		r, err = Load(sample(t, 0, string(weighted)))
 		if err != nil || len(r.Steps[0].Buckets) != 1 || bucketNames(r.Steps)[0] != "all" || Derive(r).Weights[0][0][0] != 0.25 {
 			t.Errorf("weights of the loss: %+v, %v", r.Steps, err)
@@ -290,7 +301,8 @@ func TestLoad(t *testing.T) {
 
 // Runs without Grams, probes or an end still make all three outputs.
 func TestSparse(t *testing.T) {
-	r := &Run{Header: report.Header{Kind: "header", Method: "mean", Languages: []string{"aa"}}, Steps: []report.Step{{Step: 1, LossByLang: map[string]report.Float{"aa": 2}, Seconds: 1}}}
+	r := &Run{Header: report.Header{Kind: "header", Method: "mean", Languages: []string{"aa"}},
+		Steps: []report.Step{{Step: 1, LossByLang: map[string]report.Float{"aa": 2}, Seconds: 1}}}
 	f := Derive(r)
 	html(t, f)
 	if csv, err := f.WriteCSV(filepath.Join(t.TempDir(), "c")); err != nil || len(csv) != 1 {
@@ -308,7 +320,8 @@ func TestFiles(t *testing.T) {
 		t.Fatalf("csv %v, %v", csv, err)
 	}
 	b, _ := os.ReadFile(csv[0])
-	if !strings.HasPrefix(string(b), "step,tokens_per_second,lr,grad_norm,aa,bb,") || !strings.Contains(string(b), "\n1,96,0,0,2.98,3.08,3.18\n") {
+	if !strings.HasPrefix(string(b), "step,tokens_per_second,lr,grad_norm,aa,bb,") ||
+		!strings.Contains(string(b), "\n1,96,0,0,2.98,3.08,3.18\n") {
 		t.Errorf("loss.csv begins %q", string(b[:min(len(b), 120)]))
 	}
 	dir := t.TempDir()
@@ -323,7 +336,7 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// A resumed sitting does again what came after its start, even where nothing has
+// A resumed process does again what came after its start, even where nothing has
 // been recorded in its place yet.
 func TestResumed(t *testing.T) {
 	again, err := json.Marshal(report.Header{Kind: "header", Languages: []string{"aa", "bb", nasty}, Steps: 12, Start: 4})
@@ -339,7 +352,8 @@ func TestResumed(t *testing.T) {
 // Records that parse but are not whole replace nothing, and are named.
 func TestDamaged(t *testing.T) {
 	r, err := Load(sample(t, 6, `{"kind":"step","loss":3}`, `{"kind":"gram","step":6,"buckets":[{"name":"layer 0","g":[1]}]}`))
-	if err != nil || len(r.Steps) != 6 || len(r.Grams) != 2 || len(r.Grams[1].Buckets) != 2 || len(r.Warnings) != 2 || !strings.Contains(r.Warnings[1], "line 16") {
+	if err != nil || len(r.Steps) != 6 || len(r.Grams) != 2 || len(r.Grams[1].Buckets) != 2 || len(r.Warnings) != 2 ||
+		!strings.Contains(r.Warnings[1], "line 16") {
 		t.Errorf("%d steps, %d Grams, warnings %q, %v", len(r.Steps), len(r.Grams), r.Warnings, err)
 	}
 }

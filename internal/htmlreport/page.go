@@ -51,7 +51,8 @@ const numbers = 120_000
 
 // Derive computes the figures of a run. The same run gives the same figures.
 func Derive(r *Run) *Figures {
-	f := &Figures{Header: r.Header, Langs: r.Header.Languages, Evals: r.Evals, Probes: r.Probes, End: r.End, Analysis: r.Analysis, Warnings: r.Warnings, Tokens: map[string]int{}}
+	f := &Figures{Header: r.Header, Langs: r.Header.Languages, Evals: r.Evals, Probes: r.Probes, End: r.End, Analysis: r.Analysis,
+		Warnings: r.Warnings, Tokens: map[string]int{}}
 	if n := len(r.Evals); n > 0 {
 		f.Before, f.After = &r.Evals[0], &r.Evals[n-1]
 	}

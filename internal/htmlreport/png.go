@@ -22,11 +22,13 @@ import (
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // colours are Okabe and Ito's, as on the page.
-var colours = []color.RGBA{{0, 114, 178, 255}, {213, 94, 0, 255}, {0, 158, 115, 255}, {204, 121, 167, 255}, {230, 159, 0, 255}, {86, 180, 233, 255}, {140, 107, 177, 255}, {127, 127, 127, 255}}
+var colours = []color.RGBA{{0, 114, 178, 255}, {213, 94, 0, 255}, {0, 158, 115, 255}, {204, 121, 167, 255}, {230, 159, 0, 255},
+	{86, 180, 233, 255}, {140, 107, 177, 255}, {127, 127, 127, 255}}
 
 // dashes and shapes tell lines apart whose colours repeat.
 var (
-	dashes = [][]vg.Length{{vg.Points(2), vg.Points(2)}, {vg.Points(6), vg.Points(3)}, {vg.Points(1), vg.Points(3)}, {vg.Points(8), vg.Points(2), vg.Points(2), vg.Points(2)}}
+	dashes = [][]vg.Length{{vg.Points(2), vg.Points(2)}, {vg.Points(6), vg.Points(3)}, {vg.Points(1), vg.Points(3)},
+		{vg.Points(8), vg.Points(2), vg.Points(2), vg.Points(2)}}
 	shapes = []draw.GlyphDrawer{draw.CircleGlyph{}, draw.SquareGlyph{}, draw.TriangleGlyph{}, draw.PyramidGlyph{}}
 )
 
@@ -92,11 +94,14 @@ func (f *Figures) pictures() []picture {
 		{"loss", chart("Training loss by language", "step", "nats per token", f.lossLines()), tall},
 		{"bits_per_byte", chart("Held-out bits per byte (dashed: never trained on)", "step", "bits per byte", f.evalLines()), tall},
 		{"conflicts", chart("Share of pairs with a cosine below 0 by bucket (chance: 0.5)", "step", "share", f.stepLines(f.Conflict)), tall},
-		{"angle", chart("Angle between the resolved and the mean gradient", "step", "degrees", f.gramLines(func(b bucketSnapshot) report.Float { return b.Angle })), tall},
-		{"length", chart("Length of the resolved over that of the mean gradient", "step", "ratio", f.gramLines(func(b bucketSnapshot) report.Float { return b.Ratio })), tall},
+		{"angle", chart("Angle between the resolved and the mean gradient", "step", "degrees",
+			f.gramLines(func(b bucketSnapshot) report.Float { return b.Angle })), tall},
+		{"length", chart("Length of the resolved over that of the mean gradient", "step", "ratio",
+			f.gramLines(func(b bucketSnapshot) report.Float { return b.Ratio })), tall},
 		{"gap", chart("Stationarity gap (dashed: whole model)", "step", "gap", f.gapLines()), tall},
 		{"learning_rate", chart("Learning rate", "step", "learning rate", []line{{name: "learning rate", x: floats(f.Steps), y: f.LR}}), tall},
-		{"gradient_norm", chart("Norm of the resolved gradient, before clipping", "step", "norm", []line{{name: "gradient norm", x: floats(f.Steps), y: f.GradNorm}}), tall},
+		{"gradient_norm", chart("Norm of the resolved gradient, before clipping", "step", "norm",
+			[]line{{name: "gradient norm", x: floats(f.Steps), y: f.GradNorm}}), tall},
 		{"rate", chart("Tokens per second", "step", "tokens/s", []line{{name: "tokens/s", x: floats(f.Steps), y: f.Rate}}), tall},
 		{"probes", f.probePlot(), 6 * vg.Inch},
 		{"cosines", f.cosinePlot(), 7 * vg.Inch},

@@ -59,7 +59,8 @@ func text[T ~float64](x T) string {
 }
 
 func (f *Figures) sheets() []sheet {
-	return []sheet{f.lossSheet(), f.evalSheet(), f.answerSheet(), f.bucketSheet(), f.cosineSheet(), f.snapshotSheet(), f.probeSheet(), f.phaseSheet(), f.memorySheet(), f.tokenSheet()}
+	return []sheet{f.lossSheet(), f.evalSheet(), f.answerSheet(), f.bucketSheet(), f.cosineSheet(), f.snapshotSheet(),
+		f.probeSheet(), f.phaseSheet(), f.memorySheet(), f.tokenSheet()}
 }
 
 func (f *Figures) lossSheet() sheet {
@@ -75,7 +76,9 @@ func (f *Figures) lossSheet() sheet {
 }
 
 func (f *Figures) evalSheet() sheet {
-	s := sheet{"bits_per_byte", [][]string{{"step", "language", "seen", "bits_per_byte", "nll_nats", "tokens", "bytes", "examples", "low", "high", "change", "change_low", "change_high", "answers", "exact_match", "exact_low", "exact_high", "chrf", "chrf_low", "chrf_high"}}}
+	s := sheet{"bits_per_byte", [][]string{{"step", "language", "seen", "bits_per_byte", "nll_nats", "tokens", "bytes", "examples",
+		"low", "high", "change", "change_low", "change_high", "answers", "exact_match", "exact_low", "exact_high", "chrf", "chrf_low",
+		"chrf_high"}}}
 	for _, e := range f.Evals {
 		for _, r := range e.Rows {
 			nan := report.Float(math.NaN())
@@ -90,7 +93,8 @@ func (f *Figures) evalSheet() sheet {
 			if r.Change != nil {
 				change = *r.Change
 			}
-			s.rows = append(s.rows, []string{strconv.Itoa(e.Step), r.Lang, strconv.FormatBool(r.Seen), text(r.BitsPerByte), text(r.NLL), strconv.Itoa(r.Tokens), strconv.Itoa(r.Bytes), strconv.Itoa(r.Examples),
+			s.rows = append(s.rows, []string{strconv.Itoa(e.Step), r.Lang, strconv.FormatBool(r.Seen), text(r.BitsPerByte), text(r.NLL),
+				strconv.Itoa(r.Tokens), strconv.Itoa(r.Bytes), strconv.Itoa(r.Examples),
 				text(low), text(high), text(change.Value), text(change.Low), text(change.High),
 				strconv.Itoa(r.Answers), text(exact.Value), text(exact.Low), text(exact.High), text(chrf.Value), text(chrf.Low), text(chrf.High)})
 		}
@@ -103,7 +107,8 @@ func (f *Figures) answerSheet() sheet {
 	s := sheet{"answers", [][]string{{"step", "language", "prompt", "answer", "wanted", "ended", "scored"}}}
 	for _, e := range f.Evals {
 		for _, a := range e.Answers {
-			s.rows = append(s.rows, []string{strconv.Itoa(e.Step), a.Lang, a.Prompt, a.Answer, a.Wanted, strconv.FormatBool(a.Ended), strconv.FormatBool(a.Scored)})
+			s.rows = append(s.rows, []string{strconv.Itoa(e.Step), a.Lang, a.Prompt, a.Answer, a.Wanted, strconv.FormatBool(a.Ended),
+				strconv.FormatBool(a.Scored)})
 		}
 	}
 	return s
@@ -115,7 +120,8 @@ func (f *Figures) bucketSheet() sheet {
 	for k, step := range f.Steps {
 		for b, name := range f.Buckets {
 			for i, lang := range f.Langs {
-				s.rows = append(s.rows, []string{strconv.Itoa(step), name, text(f.Conflict[b][k]), lang, text(f.Weights[b][i][k]), text(f.Norms[b][i][k])})
+				s.rows = append(s.rows, []string{strconv.Itoa(step), name, text(f.Conflict[b][k]), lang, text(f.Weights[b][i][k]),
+					text(f.Norms[b][i][k])})
 			}
 		}
 	}
@@ -146,7 +152,8 @@ func (f *Figures) cosineSheet() sheet {
 
 // snapshotSheet is angle, length and gap by bucket, and the self-cosines.
 func (f *Figures) snapshotSheet() sheet {
-	s := sheet{"resolution", [][]string{append([]string{"step", "bucket", "angle_degrees", "length_ratio", "stationarity_gap"}, prefixed("self_cosine_", f.Langs)...)}}
+	s := sheet{"resolution", [][]string{append([]string{"step", "bucket", "angle_degrees", "length_ratio", "stationarity_gap"},
+		prefixed("self_cosine_", f.Langs)...)}}
 	for _, g := range f.Grams {
 		s.rows = append(s.rows, append([]string{strconv.Itoa(g.Step), "all", "", "", text(g.Gap)}, make([]string, len(f.Langs))...))
 		for _, b := range g.Buckets {

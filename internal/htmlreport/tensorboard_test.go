@@ -28,7 +28,8 @@ func TestTensorBoard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for tag, want := range map[string]int{"train/loss": 6, "train/learning_rate": 6, "loss/aa": 6, "bits_per_byte/unseen": 2, "bits_per_byte/mean_seen": 2, "conflict/negative_share": 0} {
+	for tag, want := range map[string]int{"train/loss": 6, "train/learning_rate": 6, "loss/aa": 6, "bits_per_byte/unseen": 2,
+		"bits_per_byte/mean_seen": 2, "conflict/negative_share": 0} {
 		if n := bytes.Count(b, []byte(tag)); n != want && !(tag == "loss/aa" && n >= want) {
 			t.Errorf("%s: %d values, want %d", tag, n, want)
 		}

@@ -52,8 +52,9 @@ func TestWandb(t *testing.T) {
 	if st, err := os.Stat(filepath.Join(filepath.Dir(path), "files")); err != nil || !st.IsDir() {
 		t.Error("wandb sync has no folder for its files:", err)
 	}
-	for tag, want := range map[string]int{"train/loss": 7, "train/grad_norm": 7, "train/learning_rate": 7, "bits_per_byte/unseen": 3, "bits_per_byte/mean_seen": 3,
-		"_step": 8, "conflict/negative_share": 0, "optim.lr": 1, "0.25": 1} {
+	for tag, want := range map[string]int{"train/loss": 7, "train/grad_norm": 7, "train/learning_rate": 7, "bits_per_byte/unseen": 3,
+		"bits_per_byte/mean_seen": 3,
+		"_step":                   8, "conflict/negative_share": 0, "optim.lr": 1, "0.25": 1} {
 		if n := strings.Count(string(b), tag); n != want {
 			t.Errorf("%s: %d times, want %d", tag, n, want)
 		}
@@ -80,7 +81,8 @@ func TestPoints(t *testing.T) {
 	eval := func(step int) report.Eval {
 		return report.Eval{Step: step, Rows: []report.EvalRow{{Lang: "aa", Seen: true, BitsPerByte: report.Float(step)}}}
 	}
-	run := &Run{Steps: []report.Step{{Step: 2, Seconds: 1}, {Step: 4, Seconds: 2}}, Evals: []report.Eval{eval(0), eval(2), eval(3), eval(9), eval(4), eval(2)}}
+	run := &Run{Steps: []report.Step{{Step: 2, Seconds: 1}, {Step: 4, Seconds: 2}},
+		Evals: []report.Eval{eval(0), eval(2), eval(3), eval(9), eval(4), eval(2)}}
 	began := time.Unix(1000, 0)
 	var steps []int
 	for p := range run.points(began) {

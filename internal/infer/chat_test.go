@@ -128,7 +128,8 @@ func TestStopsOfTemplate(t *testing.T) {
 		source string
 		texts  []string
 		says   string
-	}{{traintest.ShortTemplate, []string{"\n"}, `the text "\n"`}, {turn, nil, "stops at <|eos|> ("}, {traintest.ChatMLTemplate, []string{"<|im_end|>"}, "<|im_end|>"}} {
+	}{{traintest.ShortTemplate, []string{"\n"}, `the text "\n"`}, {turn, nil, "stops at <|eos|> ("},
+		{traintest.ChatMLTemplate, []string{"<|im_end|>"}, "<|im_end|>"}} {
 		base, _, g := withTemplate(t, c.source)
 		v, err := openVoice(base, g, io.Discard)
 		if err != nil {

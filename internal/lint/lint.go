@@ -88,7 +88,8 @@ func New(opt Options) *Linter {
 
 // Add looks at the next document.
 func (l *Linter) Add(d *data.Inspected) {
-	p := place{content: d.Content, line: uint32(d.Line), file: number(&l.files, d.File), lang: number(&l.langs, d.Lang), held: d.Held, near: -1}
+	p := place{content: d.Content, line: uint32(d.Line), file: number(&l.files, d.File), lang: number(&l.langs, d.Lang),
+		held: d.Held, near: -1}
 	l.count[d.Lang]++
 	l.docs = append(l.docs, p)
 	at := len(l.docs) - 1

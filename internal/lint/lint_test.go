@@ -64,7 +64,8 @@ func TestSameAndNearlySame(t *testing.T) {
 	has(t, find(t, data.Inspected{Learnt: story}, data.Inspected{Learnt: "another one altogether, of other words and letters"}))
 	has(t, find(t, data.Inspected{Learnt: story}, data.Inspected{Learnt: story}, data.Inspected{Learnt: story}), "duplicate 2")
 	has(t, find(t, data.Inspected{Learnt: story}, data.Inspected{Learnt: story, Lang: "yy"}), "across 1")
-	has(t, find(t, data.Inspected{Learnt: "one"}, data.Inspected{Learnt: story}, data.Inspected{Learnt: "two"}, data.Inspected{Learnt: "two"}, data.Inspected{Learnt: story}, data.Inspected{Learnt: "one"}), "duplicate 3")
+	has(t, find(t, data.Inspected{Learnt: "one"}, data.Inspected{Learnt: story}, data.Inspected{Learnt: "two"},
+		data.Inspected{Learnt: "two"}, data.Inspected{Learnt: story}, data.Inspected{Learnt: "one"}), "duplicate 3")
 	has(t, find(t, data.Inspected{Learnt: story}, data.Inspected{Learnt: story, Held: true}), "leak 1")
 	has(t, find(t, data.Inspected{Learnt: story}, data.Inspected{Learnt: strings.ToUpper(story) + "!"}), "near 1")
 	has(t, find(t, data.Inspected{Learnt: story}, data.Inspected{Learnt: story + " all", Lang: "yy"}), "near 1")
@@ -79,7 +80,8 @@ func TestSameAndNearlySame(t *testing.T) {
 		}
 	}
 	// a copy is told with its like in the other half of the data before one in its own
-	has(t, find(t, data.Inspected{Learnt: story, Held: true}, data.Inspected{Learnt: story, Held: true}, data.Inspected{Learnt: story}), "leak 1", "duplicate 1")
+	has(t, find(t, data.Inspected{Learnt: story, Held: true}, data.Inspected{Learnt: story, Held: true},
+		data.Inspected{Learnt: story}), "leak 1", "duplicate 1")
 }
 
 func TestTexts(t *testing.T) {
@@ -120,7 +122,8 @@ func TestAgainstTheOthers(t *testing.T) {
 		docs = append(docs, data.Inspected{Learnt: fmt.Sprintf("%d %s%s.", i, strings.Repeat(string(rune('а'+i)), 60), long)})
 	}
 	has(t, find(t, docs...))
-	docs = append(docs, data.Inspected{Learnt: "these words are of another script"}, data.Inspected{Learnt: strings.Repeat("другой текст кончается ", 10) + "и не"})
+	docs = append(docs, data.Inspected{Learnt: "these words are of another script"},
+		data.Inspected{Learnt: strings.Repeat("другой текст кончается ", 10) + "и не"})
 	has(t, find(t, docs...), "script 1", "cut-off 1")
 	has(t, find(t, docs[28:]...)) // too few to say
 }

@@ -25,10 +25,12 @@ func (l *Linter) texts(d *data.Inspected, at int) {
 	case strings.TrimSpace(d.Learnt) == "" || d.BlankAnswer:
 		l.note(Empty, at, "an empty answer", "remove the line, or write the answer")
 	case d.Masked:
-		l.note(Empty, at, "nothing in it is trained: left out", "concord data mask RUN.toml shows which text is; train_on, \"weight\" and roles decide")
+		l.note(Empty, at, "nothing in it is trained: left out", "concord data mask RUN.toml shows which text is; train_on, "+
+			"\"weight\" and roles decide")
 	}
 	if strings.ContainsRune(text, utf8.RuneError) {
-		l.note(Damaged, at, "the replacement character � where another encoding was read as UTF-8", "read the original again with its own encoding, and write UTF-8")
+		l.note(Damaged, at, "the replacement character � where another encoding was read as UTF-8", "read the original "+
+			"again with its own encoding, and write UTF-8")
 	}
 	if mojibake(text) {
 		l.note(Damaged, at, "UTF-8 that was read as Latin-1, such as Ã© for é", "in Python: text.encode(\"cp1252\").decode(\"utf-8\")")
@@ -75,11 +77,13 @@ func (l *Linter) against() {
 		s := by[d.lang]
 		for other, n := range s.scripts {
 			if d.script != none && other != d.script && s.all >= enough && float64(n) >= mostly*float64(s.all) {
-				l.note(Script, at, "in "+names[d.script]+", and nearly all of the language is in "+names[other], "remove it, or give it a [[data.source]] of its own")
+				l.note(Script, at, "in "+names[d.script]+", and nearly all of the language is in "+names[other],
+					"remove it, or give it a [[data.source]] of its own")
 			}
 		}
 		if d.open && s.long >= enough && float64(s.end) >= mostly*float64(s.long) {
-			l.note(CutOff, at, "a long answer that ends in the middle of a sentence: the model learns to stop there", "remove it, or the longer original; who cut it, a length limit?")
+			l.note(CutOff, at, "a long answer that ends in the middle of a sentence: the model learns to stop there",
+				"remove it, or the longer original; who cut it, a length limit?")
 		}
 	}
 }
@@ -119,8 +123,10 @@ func order(roles []string) string {
 
 // cp1252 are the bytes 0x80 … 0x9f of Windows-1252 as characters.
 var cp1252 = map[rune]byte{
-	'€': 0x80, '‚': 0x82, 'ƒ': 0x83, '„': 0x84, '…': 0x85, '†': 0x86, '‡': 0x87, 'ˆ': 0x88, '‰': 0x89, 'Š': 0x8a, '‹': 0x8b, 'Œ': 0x8c, 'Ž': 0x8e,
-	'‘': 0x91, '’': 0x92, '“': 0x93, '”': 0x94, '•': 0x95, '–': 0x96, '—': 0x97, '˜': 0x98, '™': 0x99, 'š': 0x9a, '›': 0x9b, 'œ': 0x9c, 'ž': 0x9e, 'Ÿ': 0x9f,
+	'€': 0x80, '‚': 0x82, 'ƒ': 0x83, '„': 0x84, '…': 0x85, '†': 0x86, '‡': 0x87, 'ˆ': 0x88, '‰': 0x89, 'Š': 0x8a, '‹': 0x8b,
+	'Œ': 0x8c, 'Ž': 0x8e,
+	'‘': 0x91, '’': 0x92, '“': 0x93, '”': 0x94, '•': 0x95, '–': 0x96, '—': 0x97, '˜': 0x98, '™': 0x99, 'š': 0x9a, '›': 0x9b,
+	'œ': 0x9c, 'ž': 0x9e, 'Ÿ': 0x9f,
 }
 
 // mojibake reports whether a text holds characters that, as single bytes, are UTF-8 of
@@ -169,13 +175,20 @@ var tables = []struct {
 	name string
 	in   []*unicode.RangeTable
 }{
-	{"Latin", []*unicode.RangeTable{unicode.Latin}}, {"Cyrillic", []*unicode.RangeTable{unicode.Cyrillic}}, {"Greek", []*unicode.RangeTable{unicode.Greek}},
-	{"Arabic", []*unicode.RangeTable{unicode.Arabic}}, {"Hebrew", []*unicode.RangeTable{unicode.Hebrew}}, {"Devanagari", []*unicode.RangeTable{unicode.Devanagari}},
-	{"Bengali", []*unicode.RangeTable{unicode.Bengali}}, {"Gurmukhi", []*unicode.RangeTable{unicode.Gurmukhi}}, {"Gujarati", []*unicode.RangeTable{unicode.Gujarati}},
-	{"Tamil", []*unicode.RangeTable{unicode.Tamil}}, {"Telugu", []*unicode.RangeTable{unicode.Telugu}}, {"Kannada", []*unicode.RangeTable{unicode.Kannada}},
-	{"Malayalam", []*unicode.RangeTable{unicode.Malayalam}}, {"Sinhala", []*unicode.RangeTable{unicode.Sinhala}}, {"Thai", []*unicode.RangeTable{unicode.Thai}},
-	{"Lao", []*unicode.RangeTable{unicode.Lao}}, {"Khmer", []*unicode.RangeTable{unicode.Khmer}}, {"Burmese", []*unicode.RangeTable{unicode.Myanmar}},
-	{"Georgian", []*unicode.RangeTable{unicode.Georgian}}, {"Armenian", []*unicode.RangeTable{unicode.Armenian}}, {"Ethiopic", []*unicode.RangeTable{unicode.Ethiopic}},
+	{"Latin", []*unicode.RangeTable{unicode.Latin}}, {"Cyrillic", []*unicode.RangeTable{unicode.Cyrillic}},
+	{"Greek", []*unicode.RangeTable{unicode.Greek}},
+	{"Arabic", []*unicode.RangeTable{unicode.Arabic}}, {"Hebrew", []*unicode.RangeTable{unicode.Hebrew}},
+	{"Devanagari", []*unicode.RangeTable{unicode.Devanagari}},
+	{"Bengali", []*unicode.RangeTable{unicode.Bengali}}, {"Gurmukhi", []*unicode.RangeTable{unicode.Gurmukhi}},
+	{"Gujarati", []*unicode.RangeTable{unicode.Gujarati}},
+	{"Tamil", []*unicode.RangeTable{unicode.Tamil}}, {"Telugu", []*unicode.RangeTable{unicode.Telugu}},
+	{"Kannada", []*unicode.RangeTable{unicode.Kannada}},
+	{"Malayalam", []*unicode.RangeTable{unicode.Malayalam}}, {"Sinhala", []*unicode.RangeTable{unicode.Sinhala}},
+	{"Thai", []*unicode.RangeTable{unicode.Thai}},
+	{"Lao", []*unicode.RangeTable{unicode.Lao}}, {"Khmer", []*unicode.RangeTable{unicode.Khmer}},
+	{"Burmese", []*unicode.RangeTable{unicode.Myanmar}},
+	{"Georgian", []*unicode.RangeTable{unicode.Georgian}}, {"Armenian", []*unicode.RangeTable{unicode.Armenian}},
+	{"Ethiopic", []*unicode.RangeTable{unicode.Ethiopic}},
 	{"Han, kana or Hangul", []*unicode.RangeTable{unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul}},
 }
 

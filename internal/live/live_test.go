@@ -25,13 +25,15 @@ func plain(lines []string) []string {
 // sample is a run of m languages after some steps.
 func sample(m, steps int) *State {
 	s := &State{}
-	h := report.Header{Name: "run", Method: "pcgrad", Scope: "layer", Model: "base", Device: "gpu", Backend: "vulkan", Budget: 8 << 30, Steps: 100}
+	h := report.Header{Name: "run", Method: "pcgrad", Scope: "layer", Model: "base", Device: "gpu", Backend: "vulkan",
+		Budget: 8 << 30, Steps: 100}
 	for i := range m {
 		h.Languages = append(h.Languages, fmt.Sprintf("l%d", i))
 	}
 	s.Add(h)
 	for k := 1; k <= steps; k++ {
-		r := report.Step{Step: k, Steps: 100, Loss: 3, LossByLang: map[string]report.Float{}, Tokens: 1000, Seconds: 0.5, NegativePairs: 1, Pairs: 4, MemoryBytes: 1 << 20, PeakBytes: 2 << 20}
+		r := report.Step{Step: k, Steps: 100, Loss: 3, LossByLang: map[string]report.Float{}, Tokens: 1000, Seconds: 0.5,
+			NegativePairs: 1, Pairs: 4, MemoryBytes: 1 << 20, PeakBytes: 2 << 20}
 		for i, l := range h.Languages {
 			r.LossByLang[l] = report.Float(4 + float64(i%5)/10 - float64(k)/50)
 		}
@@ -82,8 +84,10 @@ func TestRenderSays(t *testing.T) {
 	s := sample(3, 20)
 	s.Add(report.Note{Text: "checkpoint of step 20 saved"})
 	text := strings.Join(plain(Render(s, 100, 30)), "\n")
-	for _, want := range []string{" run   pcgrad, scope layer   base", "step 20/100  loss 3.000", "cos -0.017±0.000", "ETA", "cos·100 l0  l1  l2", "l1      -5!   · -5!", "l2        5 -5!   ·",
-		"● l0 3.60", "weights, layer 0 (1 of 2; cosine below 0 in 0 of 1 pairs): ▂ ▅ █", " 2,000 tok/s  memory 1.0 MiB of 8.0 GiB (peak 2.0 MiB)  gpu, vulkan", "loss, nats", "step 1 ─", "─ 20", "checkpoint of step 20 saved", "q save and quit"} {
+	for _, want := range []string{" run   pcgrad, scope layer   base", "step 20/100  loss 3.000", "cos -0.017±0.000", "ETA",
+		"cos·100 l0  l1  l2", "l1      -5!   · -5!", "l2        5 -5!   ·",
+		"● l0 3.60", "weights, layer 0 (1 of 2; cosine below 0 in 0 of 1 pairs): ▂ ▅ █", " 2,000 tok/s  memory 1.0 MiB of " +
+			"8.0 GiB (peak 2.0 MiB)  gpu, vulkan", "loss, nats", "step 1 ─", "─ 20", "checkpoint of step 20 saved", "q save and quit"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the screen lacks %q:\n%s", want, text)
 		}
@@ -125,7 +129,8 @@ func TestHostileText(t *testing.T) {
 // earlier, shows what counts.
 func TestState(t *testing.T) {
 	s := sample(2, 10)
-	s.Add(report.Step{Step: 11, Steps: 100, LossByLang: map[string]report.Float{"l0": report.Float(math.NaN()), "l1": report.Float(math.Inf(1))}})
+	s.Add(report.Step{Step: 11, Steps: 100, LossByLang: map[string]report.Float{"l0": report.Float(math.NaN()),
+		"l1": report.Float(math.Inf(1))}})
 	if Render(s, 80, 24) == nil {
 		t.Error("not drawn")
 	}
@@ -173,7 +178,8 @@ func TestAnswersAreSeen(t *testing.T) {
 				s.Say(fmt.Sprintf("warning %d", step))
 			}
 			screen := strings.Join(plain(Render(s, MinWidth, h)), "\n")
-			if !strings.Contains(screen, "going on after step 3") || strings.Contains(screen, "going on after step 3") && step > 60 && strings.Contains(screen, "paused after") {
+			if !strings.Contains(screen, "going on after step 3") || strings.Contains(screen, "going on after step 3") && step > 60 &&
+				strings.Contains(screen, "paused after") {
 				t.Fatalf("height %d, after %d evaluations:\n%s", h, step+1, screen)
 			}
 		}
@@ -181,7 +187,8 @@ func TestAnswersAreSeen(t *testing.T) {
 			t.Errorf("%d messages are kept", len(s.messages))
 		}
 		s.Add(report.Note{Text: "checkpoint of step 9 saved"})
-		if screen := strings.Join(plain(Render(s, MinWidth, h)), "\n"); !strings.Contains(screen, "checkpoint of step 9") || strings.Contains(screen, "going on") {
+		if screen := strings.Join(plain(Render(s, MinWidth, h)), "\n"); !strings.Contains(screen, "checkpoint of step 9") ||
+			strings.Contains(screen, "going on") {
 			t.Errorf("the newer answer:\n%s", screen)
 		}
 	}
@@ -219,9 +226,11 @@ func TestNoNaN(t *testing.T) {
 	for _, size := range [][2]int{{80, 24}, {60, 20}, {120, 40}} {
 		for _, steps := range []int{0, 1, 5} {
 			s := sample(3, steps)
-			s.Add(report.Eval{Step: steps, Rows: []report.EvalRow{{Lang: "l0", Seen: true, BitsPerByte: 2, Examples: 3}, {Lang: "l1", Seen: true, BitsPerByte: nan}}})
+			s.Add(report.Eval{Step: steps, Rows: []report.EvalRow{{Lang: "l0", Seen: true, BitsPerByte: 2, Examples: 3},
+				{Lang: "l1", Seen: true, BitsPerByte: nan}}})
 			if steps > 0 {
-				s.Add(report.Step{Step: steps + 1, Steps: 100, Loss: nan, GradNorm: nan, LR: 1, LossByLang: map[string]report.Float{"l0": nan}, Cosines: []report.Float{nan, nan, nan}, Seconds: 1})
+				s.Add(report.Step{Step: steps + 1, Steps: 100, Loss: nan, GradNorm: nan, LR: 1,
+					LossByLang: map[string]report.Float{"l0": nan}, Cosines: []report.Float{nan, nan, nan}, Seconds: 1})
 			}
 			screen := strings.Join(plain(Render(s, size[0], size[1])), "\n")
 			if strings.Contains(screen, "NaN") || strings.Contains(screen, "unseen") {
@@ -239,7 +248,8 @@ func TestNoNaN(t *testing.T) {
 func TestWeightsAndUnits(t *testing.T) {
 	draw := func(s *State, w, h int) string { return strings.Join(plain(Render(s, w, h)), "\n") }
 	s := sample(3, 0)
-	if text := draw(s, 80, 24); strings.Contains(text, "weights") || strings.Contains(text, "memory") || !strings.Contains(text, "gpu, vulkan") {
+	if text := draw(s, 80, 24); strings.Contains(text, "weights") || strings.Contains(text, "memory") ||
+		!strings.Contains(text, "gpu, vulkan") {
 		t.Errorf("before the first step:\n%s", text)
 	}
 	s = sample(3, 9)
@@ -259,12 +269,14 @@ func TestWeightsAndUnits(t *testing.T) {
 	s.Last.Buckets = []report.Bucket{{Name: "layer 0", Norm: 1}}
 	s.Last.Weights = []float64{0.5, 0.25, 0.25}
 	text := draw(s, 80, 24)
-	for _, want := range []string{"weights of the losses, all layers: █ ▄ ▄", "(peak 2.0 MiB)  a long", "loss, nats (held out, bits per byte)", "  nats "} {
+	for _, want := range []string{"weights of the losses, all layers: █ ▄ ▄", "(peak 2.0 MiB)  a long",
+		"loss, nats (held out, bits per byte)", "  nats "} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
-	if text := draw(s, 60, 20); !strings.Contains(text, "loss, nats (held out, bits per byte)") || !strings.Contains(text, "  nats ") || !strings.Contains(text, "step 1 ") {
+	if text := draw(s, 60, 20); !strings.Contains(text, "loss, nats (held out, bits per byte)") ||
+		!strings.Contains(text, "  nats ") || !strings.Contains(text, "step 1 ") {
 		t.Errorf("on a small screen:\n%s", text)
 	}
 }

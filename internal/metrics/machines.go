@@ -14,15 +14,19 @@ var machineFigures = []struct {
 	{"concord_machine_step", "Steps that a machine has applied.", func(m coordinator.MemberStatus) float64 { return float64(m.Step) }},
 	{"concord_machine_rows", "Rows of a machine's share of the batch.", func(m coordinator.MemberStatus) float64 { return float64(m.Rows) }},
 	{"concord_machine_groups", "Resolve groups that a machine owns.", func(m coordinator.MemberStatus) float64 { return float64(m.Groups) }},
-	{"concord_machine_tokens_per_second", "Tokens a second that a machine computes.", func(m coordinator.MemberStatus) float64 { return m.Speed }},
-	{"concord_machine_sent_bytes", "Bytes that a machine sent in its last step.", func(m coordinator.MemberStatus) float64 { return float64(m.Sent) }},
+	{"concord_machine_tokens_per_second", "Tokens a second that a machine computes.",
+		func(m coordinator.MemberStatus) float64 { return m.Speed }},
+	{"concord_machine_sent_bytes", "Bytes that a machine sent in its last step.",
+		func(m coordinator.MemberStatus) float64 { return float64(m.Sent) }},
 	{"concord_machine_received_bytes", "Bytes that a machine received in its last step.",
 		func(m coordinator.MemberStatus) float64 { return float64(m.Received) }},
-	{"concord_machine_waited_seconds", "Seconds that a machine waited for others in its last step.", func(m coordinator.MemberStatus) float64 { return m.Waited }},
+	{"concord_machine_waited_seconds", "Seconds that a machine waited for others in its last step.",
+		func(m coordinator.MemberStatus) float64 { return m.Waited }},
 	{"concord_machine_waited_on_seconds", "Seconds that others waited for a machine in the last step.",
 		func(m coordinator.MemberStatus) float64 { return m.WaitedOn }},
 	{"concord_machine_round_trip_seconds", "Round trip to a machine.", func(m coordinator.MemberStatus) float64 { return m.RTT }},
-	{"concord_machine_lost_ratio", "Share of the packets to a machine that were lost.", func(m coordinator.MemberStatus) float64 { return m.Lost }},
+	{"concord_machine_lost_ratio", "Share of the packets to a machine that were lost.",
+		func(m coordinator.MemberStatus) float64 { return m.Lost }},
 }
 
 func writeStatus(p *page, s coordinator.Status) {
@@ -42,11 +46,13 @@ func writeStatus(p *page, s coordinator.Status) {
 	}
 	p.family("concord_pair_path", "gauge", "1 with the path between two machines: direct, punched or relayed.")
 	for _, x := range s.Pairs {
-		p.sample("concord_pair_path", 1, "machine", strconv.Itoa(int(x.Workers[0])), "other", strconv.Itoa(int(x.Workers[1])), "path", string(x.Path))
+		p.sample("concord_pair_path", 1, "machine", strconv.Itoa(int(x.Workers[0])), "other", strconv.Itoa(int(x.Workers[1])), "path",
+			string(x.Path))
 	}
 	p.family("concord_pair_relayed_bytes_total", "counter", "Bytes between two machines that machine 1 has passed on.")
 	for _, x := range s.Pairs {
-		p.sample("concord_pair_relayed_bytes_total", float64(x.Relayed), "machine", strconv.Itoa(int(x.Workers[0])), "other", strconv.Itoa(int(x.Workers[1])))
+		p.sample("concord_pair_relayed_bytes_total", float64(x.Relayed), "machine", strconv.Itoa(int(x.Workers[0])), "other",
+			strconv.Itoa(int(x.Workers[1])))
 	}
 	for _, f := range machineFigures {
 		p.family(f.name, "gauge", f.help)

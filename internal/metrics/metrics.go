@@ -96,7 +96,8 @@ func (s *Set) writeTotals(p *page) {
 	if s.step == nil || s.step.Exchange == nil {
 		return
 	}
-	p.one("concord_exchange_wait_seconds_total", "counter", "Seconds in which this machine waited for others with nothing else to do.", t.waited)
+	p.one("concord_exchange_wait_seconds_total", "counter",
+		"Seconds in which this machine waited for others with nothing else to do.", t.waited)
 	p.one("concord_exchange_sent_bytes_total", "counter", "Bytes sent to other machines for steps.", t.sent)
 	p.one("concord_exchange_received_bytes_total", "counter", "Bytes received from other machines for steps.", t.received)
 	p.one("concord_exchange_missing_total", "counter", "Rows of machines that a step was made without.", t.missing)
@@ -112,7 +113,8 @@ func (s *Set) writeStep(p *page) {
 	p.one("concord_last_step_seconds", "gauge", "Seconds of the last step.", r.Seconds)
 	p.one("concord_learning_rate", "gauge", "Learning rate of the last step.", float64(r.LR))
 	p.one("concord_gradient_norm", "gauge", "Norm of the last step's combined gradient, before clipping.", float64(r.GradNorm))
-	p.one("concord_conflicting_pairs", "gauge", "Pairs of languages with a negative inner product, summed over the groups of the last step.", float64(r.NegativePairs))
+	p.one("concord_conflicting_pairs", "gauge", "Pairs of languages with a negative inner product, summed over the "+
+		"groups of the last step.", float64(r.NegativePairs))
 	p.one("concord_pairs", "gauge", "Pairs of languages of the last step, summed over its groups.", float64(r.Pairs))
 	p.one("concord_device_memory_bytes", "gauge", "Device memory in use after the last step.", float64(r.MemoryBytes))
 	p.one("concord_device_memory_peak_bytes", "gauge", "Most device memory in use so far.", float64(r.PeakBytes))

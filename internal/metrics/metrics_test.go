@@ -23,10 +23,12 @@ func full() *Set {
 			Pairs:   []coordinator.PairStatus{{Workers: [2]uint32{2, 3}, Path: "relayed", Relayed: 77}},
 			Members: []coordinator.MemberStatus{{Worker: 3, Name: "a\"b\\c\n\xff", State: "working", Rows: 4, Speed: 12.5}}}, true
 	}}
-	s.Observe(report.Step{Step: 1, Steps: 9, Seconds: 2, Tokens: 10, LossByLang: map[string]report.Float{"aa": 1.5}, TokensByLang: map[string]int{"aa": 4},
-		Exchange: &report.Exchange{SentBytes: 100, ReceivedBytes: 50, Exposed: 0.5, Missing: []string{"x"}}})
-	s.Observe(report.Step{Step: 4, Steps: 9, Seconds: 6, Tokens: 30, LossByLang: map[string]report.Float{"aa": 1.25}, TokensByLang: map[string]int{"aa": 12},
-		GradNorm: report.Float(math.NaN()), Exchange: &report.Exchange{SentBytes: 300}})
+	s.Observe(report.Step{Step: 1, Steps: 9, Seconds: 2, Tokens: 10, LossByLang: map[string]report.Float{"aa": 1.5},
+		TokensByLang: map[string]int{"aa": 4},
+		Exchange:     &report.Exchange{SentBytes: 100, ReceivedBytes: 50, Exposed: 0.5, Missing: []string{"x"}}})
+	s.Observe(report.Step{Step: 4, Steps: 9, Seconds: 6, Tokens: 30, LossByLang: map[string]report.Float{"aa": 1.25},
+		TokensByLang: map[string]int{"aa": 12},
+		GradNorm:     report.Float(math.NaN()), Exchange: &report.Exchange{SentBytes: 300}})
 	s.Observe(report.Eval{Rows: []report.EvalRow{{Lang: "aa", Seen: true, BitsPerByte: 2.5}}})
 	s.Observe("nothing of these")
 	return s
@@ -172,7 +174,8 @@ func TestServe(t *testing.T) {
 	}
 	defer r.Body.Close()
 	b, err := io.ReadAll(r.Body)
-	if err != nil || !strings.HasPrefix(r.Header.Get("Content-Type"), "text/plain; version=0.0.4") || parse(t, string(b))["concord_step"] != 4 {
+	if err != nil || !strings.HasPrefix(r.Header.Get("Content-Type"), "text/plain; version=0.0.4") ||
+		parse(t, string(b))["concord_step"] != 4 {
 		t.Errorf("%s, %v:\n%s", r.Header, err, b)
 	}
 	for _, c := range [][2]string{{http.MethodGet, "/"}, {http.MethodPost, "/metrics"}, {http.MethodGet, "/debug/pprof/"}} {

@@ -197,7 +197,8 @@ func ReadAdapter(dir string, c Config) (map[string][]float32, error) {
 		case !ok:
 			return nil, fmt.Errorf("model: %s has no tensor %s, which its %s asks for", dir, name, peft.ConfigFile)
 		case !slices.Equal(t.Shape, s.shape()):
-			return nil, fmt.Errorf("model: %s: %s has the shape %v, the base model and %s ask for %v", t.File, name, t.Shape, peft.ConfigFile, s.shape())
+			return nil, fmt.Errorf("model: %s: %s has the shape %v, the base model and %s ask for %v", t.File, name, t.Shape,
+				peft.ConfigFile, s.shape())
 		}
 		left = slices.DeleteFunc(left, func(n string) bool { return n == name })
 		data, err := r.ReadFloat32(name)
@@ -215,7 +216,8 @@ func ReadAdapter(dir string, c Config) (map[string][]float32, error) {
 		return nil, err
 	}
 	if len(left) > 0 {
-		return nil, fmt.Errorf("model: %s: tensor %s is not part of the adapter that %s describes: it would be lost", dir, left[0], peft.ConfigFile)
+		return nil, fmt.Errorf("model: %s: tensor %s is not part of the adapter that %s describes: it would be lost", dir, left[0],
+			peft.ConfigFile)
 	}
 	return out, nil
 }
@@ -238,7 +240,8 @@ func tiedHead(r *safetensors.Reader, dir string, c Config, values map[string][]f
 	}
 	name := peft.Tensor(c.headName())
 	if !slices.Contains(left, name) {
-		return nil, fmt.Errorf("model: %s has no tensor %s: its embeddings are trained whole and its head is the base model's, and in the model they are one", dir, name)
+		return nil, fmt.Errorf("model: %s has no tensor %s: its embeddings are trained whole and its head is the base "+
+			"model's, and in the model they are one", dir, name)
 	}
 	head, err := r.ReadFloat32(name)
 	if err != nil {
@@ -269,7 +272,8 @@ func WriteAdapter(dir, from string, c Config, dtype safetensors.DType, read func
 		out = append(out, s.entry(dtype, read))
 	}
 	if p := c.savedTied(); p != nil { // to PEFT embeddings and head are two modules: both are given, and stay alike
-		a.Save = append(slices.DeleteFunc(slices.Clone(a.Save), func(s string) bool { return peft.Names(s, p.module()) || peft.Names(s, c.family().names.head) }),
+		a.Save = append(slices.DeleteFunc(slices.Clone(a.Save),
+			func(s string) bool { return peft.Names(s, p.module()) || peft.Names(s, c.family().names.head) }),
 			ends([]string{p.module(), c.family().names.head})...)
 		head := stored{name: c.headName(), parts: []*parameter{p}}
 		out = append(out, head.entry(dtype, read))

@@ -32,12 +32,14 @@ func adapted() map[string]Config {
 	add("phi3", peft.Config{Rank: 4, Alpha: 6, Targets: every})
 	add("phi3", peft.Config{Rank: 8, Alpha: 4, Targets: []string{"qkv_proj"}, RankStabilised: true})
 	add("llama, tied", peft.Config{Rank: 3, Alpha: 5, Targets: every, DoRA: true})
-	add("qwen2", peft.Config{Rank: 2, Alpha: 3, Targets: []string{"q_proj", "o_proj", "up_proj"}, DoRA: true, RankStabilised: true, Save: []string{"lm_head"}})
+	add("qwen2", peft.Config{Rank: 2, Alpha: 3, Targets: []string{"q_proj", "o_proj", "up_proj"}, DoRA: true, RankStabilised: true,
+		Save: []string{"lm_head"}})
 	add("gpt2, tied=false", peft.Config{Rank: 4, Alpha: 8, Targets: every, DoRA: true})
 	add("phi3", peft.Config{Rank: 3, Alpha: 3, Targets: []string{"qkv_proj", "gate_up_proj"}, DoRA: true})
 	add("qwen3", peft.Config{Rank: 5, Alpha: 6, Targets: []string{"q_proj", "down_proj"}, Layers: []int{1}, DoRA: true,
 		RankPattern: map[string]int{"q_proj": 2}, AlphaPattern: map[string]float64{"layers.1.mlp.down_proj": 2}})
-	add("mistral", peft.Config{Rank: 2, Alpha: 6, Targets: every, RankPattern: map[string]int{"layers.0.self_attn.q_proj": 7, "v_proj": 1}, AlphaPattern: map[string]float64{"mlp.up_proj": 1}})
+	add("mistral", peft.Config{Rank: 2, Alpha: 6, Targets: every,
+		RankPattern: map[string]int{"layers.0.self_attn.q_proj": 7, "v_proj": 1}, AlphaPattern: map[string]float64{"mlp.up_proj": 1}})
 	add("gemma2", peft.Config{Rank: 5, Alpha: 6, Targets: every})
 	return out
 }
@@ -164,7 +166,8 @@ func TestInitAdapter(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if lo, hi := slices.Min(v), slices.Max(v); lo*lo*float32(p.C) > 1 || hi*hi*float32(p.C) > 1 || lo > -0.2/float32(p.C) || hi < 0.2/float32(p.C) {
+			if lo, hi := slices.Min(v), slices.Max(v); lo*lo*float32(p.C) > 1 || hi*hi*float32(p.C) > 1 || lo > -0.2/float32(p.C) ||
+				hi < 0.2/float32(p.C) {
 				t.Errorf("%s: %s is in %v … %v, want all of ±1/√%d", name, p.Name, lo, hi, p.C)
 			}
 		}
@@ -248,7 +251,8 @@ func TestTiedAdapter(t *testing.T) {
 		values[s.Name] = optest.Random(s.Size(), uint64(i))
 	}
 	dir := t.TempDir()
-	if err := WriteAdapter(dir, t.TempDir(), c, safetensors.F32, func(name string) ([]float32, error) { return values[name], nil }); err != nil {
+	if err := WriteAdapter(dir, t.TempDir(), c, safetensors.F32,
+		func(name string) ([]float32, error) { return values[name], nil }); err != nil {
 		t.Fatal(err)
 	}
 	a, err := peft.ReadConfig(dir)
@@ -283,7 +287,8 @@ func TestTiedAdapter(t *testing.T) {
 				t.Fatal(err)
 			}
 			name, v := change(name, v)
-			entries = append(entries, safetensors.Entry{Name: name, Shape: info.Shape, DType: safetensors.F32, Data: func() ([]float32, error) { return v, nil }})
+			entries = append(entries, safetensors.Entry{Name: name, Shape: info.Shape, DType: safetensors.F32,
+				Data: func() ([]float32, error) { return v, nil }})
 		}
 		r.Close()
 		if err := safetensors.Write(filepath.Join(other, peft.WeightsFile), entries, nil); err != nil {

@@ -237,7 +237,8 @@ func (b *Batch) check(t Tokens) error {
 		case id >= vocab:
 			return fmt.Errorf("token %d has id %d, the model's vocabulary is %d: tokenizer and model do not belong together", i, id, vocab)
 		case t.Labels[i] >= vocab && t.Labels[i] != Ignore:
-			return fmt.Errorf("token %d has label %d, the model's vocabulary is %d: tokenizer and model do not belong together", i, t.Labels[i], vocab)
+			return fmt.Errorf("token %d has label %d, the model's vocabulary is %d: tokenizer and model do not belong together", i,
+				t.Labels[i], vocab)
 		case int(t.Pos[i]) >= d.SeqLen:
 			return fmt.Errorf("token %d stands at position %d, the model is made for sequences of %d", i, t.Pos[i], d.SeqLen)
 		case int(t.DocStart[i]) > i || int(t.DocEnd[i]) <= i || int(t.DocEnd[i]) > n:
@@ -257,7 +258,8 @@ func (t Tokens) checkDocuments() error {
 		case first && int(t.DocStart[i]) != i:
 			return fmt.Errorf("token %d is in document [%d, %d), but the document before ends there", i, t.DocStart[i], t.DocEnd[i])
 		case !first && (t.DocStart[i] != t.DocStart[i-1] || t.DocEnd[i] != t.DocEnd[i-1]):
-			return fmt.Errorf("token %d is in document [%d, %d), but token %d in [%d, %d)", i, t.DocStart[i], t.DocEnd[i], i-1, t.DocStart[i-1], t.DocEnd[i-1])
+			return fmt.Errorf("token %d is in document [%d, %d), but token %d in [%d, %d)", i, t.DocStart[i], t.DocEnd[i], i-1,
+				t.DocStart[i-1], t.DocEnd[i-1])
 		}
 	}
 	for m, s := range t.Starts {

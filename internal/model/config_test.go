@@ -92,12 +92,14 @@ func TestConfigGenerations(t *testing.T) {
 	if !reflect.DeepEqual(a, b) {
 		t.Errorf("%+v\n%+v", a, b)
 	}
-	minimal := `{"model_type":"llama","hidden_size":8,"intermediate_size":8,"num_hidden_layers":1,"num_attention_heads":2,"vocab_size":9,"rope_scaling":null,"eos_token_id":null}`
+	minimal := `{"model_type":"llama","hidden_size":8,"intermediate_size":8,"num_hidden_layers":1,` +
+		`"num_attention_heads":2,"vocab_size":9,"rope_scaling":null,"eos_token_id":null}`
 	c, err := ParseConfig([]byte(minimal))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.KVHeads != 2 || c.HeadDim != 4 || c.RopeTheta != 10000 || c.RMSNormEps != 1e-6 || c.DType != "" || c.TieWordEmbeddings || c.EOS != nil {
+	if c.KVHeads != 2 || c.HeadDim != 4 || c.RopeTheta != 10000 || c.RMSNormEps != 1e-6 || c.DType != "" || c.TieWordEmbeddings ||
+		c.EOS != nil {
 		t.Errorf("defaults: %+v", c)
 	}
 	text, err := c.JSON(safetensors.F32)
@@ -157,7 +159,8 @@ func TestConfigWindows(t *testing.T) {
 		{"qwen3", `"use_sliding_window": true, "layer_types": ["full_attention", "chunked_attention", "full_attention"]`, nil, "chunked_attention"},
 		{"mistral", `"sliding_window": "x"`, nil, `sliding_window is "x"`},
 	} {
-		text := `{"model_type": "` + c.modelType + `", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 3, "num_attention_heads": 2, "vocab_size": 9, ` + c.keys + "}"
+		text := `{"model_type": "` + c.modelType + `", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 3, ` +
+			`"num_attention_heads": 2, "vocab_size": 9, ` + c.keys + "}"
 		got, err := ParseConfig([]byte(text))
 		if c.err != "" {
 			if err == nil || !strings.Contains(err.Error(), c.err) {
@@ -293,7 +296,8 @@ func TestNormal(t *testing.T) {
 func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte(llama32))
 	f.Add([]byte(gpt2))
-	f.Add([]byte(`{"model_type":"gemma3_text","hidden_size":8,"intermediate_size":8,"num_hidden_layers":2,"num_attention_heads":2,"vocab_size":9}`))
+	f.Add([]byte(`{"model_type":"gemma3_text","hidden_size":8,"intermediate_size":8,"num_hidden_layers":2,` +
+		`"num_attention_heads":2,"vocab_size":9}`))
 	f.Add([]byte(`{"model_type":"llama","rope_scaling":{"type":"linear","factor":2}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c, err := ParseConfig(text)

@@ -92,7 +92,8 @@ func (n *network) initMagnitudes(e *tensor.Engine, w Weights) error {
 			continue
 		}
 		m := memory{e: e}
-		lengths, none, zero := m.new(gpu.RoleScratch, "lengths", 1, l.b.R), m.new(gpu.RoleScratch, "no adapter", 1, l.a.C), m.new(gpu.RoleScratch, "no adapter", l.b.R, 1)
+		lengths, none, zero := m.new(gpu.RoleScratch, "lengths", 1, l.b.R), m.new(gpu.RoleScratch, "no adapter", 1, l.a.C),
+			m.new(gpu.RoleScratch, "no adapter", l.b.R, 1)
 		e.RowSquares(lengths, w.Weight(l.weight.Name), none, zero, 0)
 		v, err := e.Download(lengths)
 		m.release()

@@ -65,7 +65,8 @@ func (l embedding) newFactors(m *memory, n int) tensor.Tensor {
 //
 //	z = x Wᵀ,   loss_i = log Σ exp(z_i) − z_i[label_i]
 //
-// with z capped in some families, c tanh(z/c) (arXiv:2408.00118). Its weight is the embedding's in a tied model. The logits exist for a chunk of
+// with z capped in some families, c tanh(z/c) (arXiv:2408.00118). Its weight is the embedding's in a tied model. The
+// logits exist for a chunk of
 // tokens at a time.
 type head struct {
 	weight  *parameter

@@ -9,7 +9,8 @@ import (
 )
 
 // inDevice are the types of a file that matrices can have in the device.
-var inDevice = map[gguf.Type]tensor.DType{gguf.F16: tensor.F16, gguf.BF16: tensor.BF16, gguf.Q4_0: tensor.Q4_0, gguf.Q4_1: tensor.Q4_1, gguf.Q5_0: tensor.Q5_0,
+var inDevice = map[gguf.Type]tensor.DType{gguf.F16: tensor.F16, gguf.BF16: tensor.BF16, gguf.Q4_0: tensor.Q4_0,
+	gguf.Q4_1: tensor.Q4_1, gguf.Q5_0: tensor.Q5_0,
 	gguf.Q5_1: tensor.Q5_1, gguf.Q8_0: tensor.Q8_0, gguf.Q4_K: tensor.Q4_K, gguf.Q5_K: tensor.Q5_K, gguf.Q6_K: tensor.Q6_K}
 
 // GGUFTypes are the types in which the matrices of the file at path lie in it, by the

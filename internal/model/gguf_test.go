@@ -24,11 +24,13 @@ func llamaCPP(c Config, values map[string][]float32) (map[string]any, []gguftest
 	}
 	meta := map[string]any{"general.architecture": arch, arch + ".embedding_length": uint32(c.Hidden), arch + ".block_count": uint32(c.Layers),
 		arch + ".attention.head_count": uint32(c.Heads), arch + ".attention.head_count_kv": uint32(c.KVHeads), arch + ".feed_forward_length": uint32(c.FFN),
-		arch + ".context_length": uint32(c.MaxPositions), arch + ".attention.key_length": uint32(c.HeadDim), "tokenizer.ggml.eos_token_id": uint32(3)}
+		arch + ".context_length": uint32(c.MaxPositions), arch + ".attention.key_length": uint32(c.HeadDim),
+		"tokenizer.ggml.eos_token_id": uint32(3)}
 	if arch == "gpt2" {
 		meta[arch+".attention.layer_norm_epsilon"] = float32(c.RMSNormEps)
 	} else {
-		meta[arch+".attention.layer_norm_rms_epsilon"], meta[arch+".rope.freq_base"], meta[arch+".rope.dimension_count"] = float32(c.RMSNormEps), float32(c.RopeTheta), uint32(c.rotated())
+		meta[arch+".attention.layer_norm_rms_epsilon"], meta[arch+".rope.freq_base"],
+			meta[arch+".rope.dimension_count"] = float32(c.RMSNormEps), float32(c.RopeTheta), uint32(c.rotated())
 	}
 	if slices.Max(append([]int{0}, c.Windows...)) > 0 {
 		meta[arch+".attention.sliding_window"] = uint32(slices.Max(c.Windows))
@@ -36,12 +38,17 @@ func llamaCPP(c Config, values map[string][]float32) (map[string]any, []gguftest
 	if c.AttentionSoftCap > 0 {
 		meta[arch+".attn_logit_softcapping"], meta[arch+".final_logit_softcapping"] = float32(c.AttentionSoftCap), float32(c.FinalSoftCap)
 	}
-	rename := strings.NewReplacer("model.embed_tokens", "token_embd", "model.norm", "output_norm", "lm_head", "output", "model.layers.", "blk.", "transformer.h.", "blk.",
-		"transformer.wte", "token_embd", "transformer.wpe", "position_embd", "transformer.ln_f", "output_norm", "self_attn.q_norm", "attn_q_norm", "self_attn.k_norm", "attn_k_norm",
-		"input_layernorm", "attn_norm", "self_attn.q_proj", "attn_q", "self_attn.k_proj", "attn_k", "self_attn.v_proj", "attn_v", "self_attn.o_proj", "attn_output",
-		"mlp.gate_proj", "ffn_gate", "mlp.up_proj", "ffn_up", "mlp.down_proj", "ffn_down", "ln_1", "attn_norm", "ln_2", "ffn_norm", "mlp.c_fc", "ffn_up", "mlp.c_proj", "ffn_down",
+	rename := strings.NewReplacer("model.embed_tokens", "token_embd", "model.norm", "output_norm", "lm_head", "output",
+		"model.layers.", "blk.", "transformer.h.", "blk.",
+		"transformer.wte", "token_embd", "transformer.wpe", "position_embd", "transformer.ln_f", "output_norm", "self_attn.q_norm",
+		"attn_q_norm", "self_attn.k_norm", "attn_k_norm",
+		"input_layernorm", "attn_norm", "self_attn.q_proj", "attn_q", "self_attn.k_proj", "attn_k", "self_attn.v_proj", "attn_v",
+		"self_attn.o_proj", "attn_output",
+		"mlp.gate_proj", "ffn_gate", "mlp.up_proj", "ffn_up", "mlp.down_proj", "ffn_down", "ln_1", "attn_norm", "ln_2", "ffn_norm",
+		"mlp.c_fc", "ffn_up", "mlp.c_proj", "ffn_down",
 		"attn.c_proj", "attn_output", "pre_feedforward_layernorm", "ffn_norm", "post_feedforward_layernorm", "post_ffw_norm",
-		"post_attention_layernorm", map[bool]string{true: "post_attention_norm", false: "ffn_norm"}[c.ModelType == "gemma2" || c.ModelType == "gemma3_text"])
+		"post_attention_layernorm", map[bool]string{true: "post_attention_norm", false: "ffn_norm"}[c.ModelType == "gemma2" ||
+			c.ModelType == "gemma3_text"])
 	var out []gguftest.Tensor
 	at := map[string]int{}
 	for _, s := range ParamSpecs(c) {
@@ -57,7 +64,8 @@ func llamaCPP(c Config, values map[string][]float32) (map[string]any, []gguftest
 				v[i]++
 			}
 		}
-		for _, fused := range [][3]string{{"phi3", "attn_q.", "attn_qkv."}, {"phi3", "attn_k.", "attn_qkv."}, {"phi3", "attn_v.", "attn_qkv."}, {"phi3", "ffn_gate.", "ffn_up."},
+		for _, fused := range [][3]string{{"phi3", "attn_q.", "attn_qkv."}, {"phi3", "attn_k.", "attn_qkv."},
+			{"phi3", "attn_v.", "attn_qkv."}, {"phi3", "ffn_gate.", "ffn_up."},
 			{"gpt2", "attn.q.", "attn_qkv."}, {"gpt2", "attn.k.", "attn_qkv."}, {"gpt2", "attn.v.", "attn_qkv."}} {
 			if fused[0] == arch {
 				name = strings.Replace(name, fused[1], fused[2], 1)
@@ -162,7 +170,8 @@ func TestGGUF(t *testing.T) {
 // Llama 3's scaling is found in the factors that a file keeps of it.
 func TestGGUFRopeFactors(t *testing.T) {
 	c := tiny(true)
-	c.RopeTheta, c.HeadDim, c.RopeScaling = 500000, 64, tensor.RoPEScaling{Type: "llama3", Factor: 32, LowFreqFactor: 1, HighFreqFactor: 4, OriginalMaxPosition: 8192}
+	c.RopeTheta, c.HeadDim, c.RopeScaling = 500000, 64,
+		tensor.RoPEScaling{Type: "llama3", Factor: 32, LowFreqFactor: 1, HighFreqFactor: 4, OriginalMaxPosition: 8192}
 	values := map[string][]float32{}
 	for _, s := range ParamSpecs(c) {
 		values[s.Name] = make([]float32, s.Size())
@@ -179,7 +188,8 @@ func TestGGUFRopeFactors(t *testing.T) {
 			factors[20] *= 1.1
 		}
 		path := filepath.Join(t.TempDir(), "model.gguf")
-		gguftest.Write(t, path, meta, append(slices.Clone(tensors), gguftest.Tensor{Name: "rope_freqs.weight", Shape: []int{32}, Values: factors}))
+		gguftest.Write(t, path, meta, append(slices.Clone(tensors),
+			gguftest.Tensor{Name: "rope_freqs.weight", Shape: []int{32}, Values: factors}))
 		f, err := gguf.Open(path)
 		if err != nil {
 			t.Fatal(err)

@@ -130,7 +130,8 @@ func ggufMeta(c Config) (meta []gguf.KV, notes []string, err error) {
 	}
 	if window := slices.Max(append([]int{0}, c.Windows...)); window > 0 {
 		if c.ModelType == "mistral" {
-			notes = append(notes, fmt.Sprintf("GGUF readers know no sliding window of a mistral model: texts of more than %d tokens are computed without it", window))
+			notes = append(notes, fmt.Sprintf("GGUF readers know no sliding window of a mistral model: texts of more than %d "+
+				"tokens are computed without it", window))
 		} else {
 			number(windowKey, window)
 		}
@@ -180,7 +181,8 @@ func (c Config) checkGGUF(meta []gguf.KV) error {
 		got.RopeScaling = s
 	case "llama3": // stands in a tensor, of which readers know Llama 3's only
 		if s.LowFreqFactor != 1 || s.HighFreqFactor != 4 || s.OriginalMaxPosition != 8192 {
-			return fmt.Errorf("rope_scaling %+v cannot be said in a GGUF file: Llama 3's low and high factor are 1 and 4, its original length 8192", s)
+			return fmt.Errorf("rope_scaling %+v cannot be said in a GGUF file: Llama 3's low and high factor are 1 and 4, its "+
+				"original length 8192", s)
 		}
 		got.RopeScaling = s
 	}
@@ -191,7 +193,8 @@ func (c Config) checkGGUF(meta []gguf.KV) error {
 			continue
 		}
 		if x, y := a.Field(i).Interface(), b.Field(i).Interface(); !reflect.DeepEqual(x, y) {
-			return fmt.Errorf("%s %v cannot be said in a GGUF file of a %s model, where it would be %v; export --format safetensors keeps it", name, x, c.ModelType, y)
+			return fmt.Errorf("%s %v cannot be said in a GGUF file of a %s model, where it would be %v; export --format "+
+				"safetensors keeps it", name, x, c.ModelType, y)
 		}
 	}
 	return nil

@@ -56,7 +56,8 @@ func TestWriteGGUF(t *testing.T) {
 	window := all["mistral"]
 	window.ModelType, window.Windows = "mistral", []int{4, 4}
 	scaled := tiny(true)
-	scaled.RopeTheta, scaled.RopeScaling = 500000, tensor.RoPEScaling{Type: "llama3", Factor: 32, LowFreqFactor: 1, HighFreqFactor: 4, OriginalMaxPosition: 8192}
+	scaled.RopeTheta, scaled.RopeScaling = 500000, tensor.RoPEScaling{Type: "llama3", Factor: 32, LowFreqFactor: 1,
+		HighFreqFactor: 4, OriginalMaxPosition: 8192}
 	biased := tiny(false)
 	biased.AttentionBias, biased.MLPBias = true, true
 	all["mistral, window"], all["llama3"], all["llama, all biases"] = window, scaled, biased
@@ -151,7 +152,8 @@ func TestWriteGGUFRefuses(t *testing.T) {
 	c := importable()["mistral"]
 	values := valuesOf(c)
 	values["model.layers.0.mlp.up_proj.weight"][3] = 1e6
-	if _, err := WriteGGUF(&bytes.Buffer{}, c, gguf.F16, nil, func(name string) ([]float32, error) { return values[name], nil }); err == nil || !strings.Contains(err.Error(), "blk.0.ffn_up.weight") {
+	if _, err := WriteGGUF(&bytes.Buffer{}, c, gguf.F16, nil,
+		func(name string) ([]float32, error) { return values[name], nil }); err == nil || !strings.Contains(err.Error(), "blk.0.ffn_up.weight") {
 		t.Errorf("a value beyond f16: %v", err)
 	}
 }

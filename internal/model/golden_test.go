@@ -163,7 +163,8 @@ func goldenGradients(t *testing.T, m *transformer, golden map[string][]float32) 
 	}
 	for _, s := range tensors {
 		for i, want := range s.split(golden["grad."+s.name]) {
-			if err := compareGradient(g.read(m.e, s.parts[i].Name, 0), want, 10*tolerance); err != nil { // deeper than the loss by the whole backward
+			// deeper than the loss by the whole backward
+			if err := compareGradient(g.read(m.e, s.parts[i].Name, 0), want, 10*tolerance); err != nil {
 				t.Errorf("%s: %v", s.parts[i].Name, err)
 			}
 		}

@@ -80,7 +80,8 @@ func locate(r *safetensors.Reader, c Config) []stored {
 // isBuffer says that a tensor of a file holds no parameter but what follows from
 // the configuration.
 func (c Config) isBuffer(name string) bool {
-	return slices.ContainsFunc(append([]string{".rotary_emb.inv_freq"}, c.family().buffers...), func(end string) bool { return strings.HasSuffix(name, end) })
+	return slices.ContainsFunc(append([]string{".rotary_emb.inv_freq"}, c.family().buffers...),
+		func(end string) bool { return strings.HasSuffix(name, end) })
 }
 
 // headName is the tensor of c's head, where it is not the embedding's.
@@ -94,7 +95,8 @@ func checkNames(r *safetensors.Reader, dir string, c Config, tensors []stored) e
 		t, ok := r.Tensor(s.name)
 		switch {
 		case !ok && s.parts[0].Kind == param.Head:
-			return fmt.Errorf("model: %s has no %s: if head and embeddings are one matrix, set tie_word_embeddings to true in %s", dir, s.name, ConfigFile)
+			return fmt.Errorf("model: %s has no %s: if head and embeddings are one matrix, set tie_word_embeddings to true in %s", dir,
+				s.name, ConfigFile)
 		case !ok:
 			return fmt.Errorf("model: %s has no tensor %s, which %s asks for", dir, s.name, ConfigFile)
 		case !slices.Equal(t.Shape, s.shape()):
@@ -120,7 +122,8 @@ func checkTied(r *safetensors.Reader, dir string, c Config, name string, embed [
 		return fmt.Errorf("model: %w", err)
 	}
 	if !slices.Equal(head, embed) {
-		return fmt.Errorf("model: %s: tie_word_embeddings is true, but %s differs from %s: set it to false in %s, or remove the tensor", dir, headName, name, ConfigFile)
+		return fmt.Errorf("model: %s: tie_word_embeddings is true, but %s differs from %s: set it to false in %s, or remove the tensor",
+			dir, headName, name, ConfigFile)
 	}
 	return nil
 }

@@ -173,7 +173,8 @@ func packed(c Config) Tokens {
 // reference is the float64 twin of c's model with params, by Hugging Face name.
 func reference(c Config, params map[string][]float64) *twin {
 	d := &ref.Decoder{Hidden: c.Hidden, FFN: c.FFN, Layers: c.Layers, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim,
-		Vocab: c.Vocab, Eps: c.RMSNormEps, QKNorm: c.ModelType == "qwen3" || c.ModelType == "gemma3_text", Window: c.Windows, Params: map[string][]float64{}}
+		Vocab: c.Vocab, Eps: c.RMSNormEps, QKNorm: c.ModelType == "qwen3" || c.ModelType == "gemma3_text", Window: c.Windows,
+		Params: map[string][]float64{}}
 	for _, r := range c.ropes() { // its scalings are tested in package tensor
 		f, turn := r.Scaling.Frequencies(c.rotated(), r.Theta)
 		d.InvFreq = append(d.InvFreq, f)

@@ -160,7 +160,8 @@ func (d declarer) declare(name, suffix string, kind param.Kind, r, c int) *param
 	if other, ok := d.family.fused[name]; ok {
 		file = other
 	}
-	return &parameter{Spec: Spec{Name: d.prefix + name + suffix, Kind: kind, Layer: d.layer, R: r, C: c, Uses: 1}, file: d.prefix + file + suffix}
+	return &parameter{Spec: Spec{Name: d.prefix + name + suffix, Kind: kind, Layer: d.layer, R: r, C: c, Uses: 1},
+		file: d.prefix + file + suffix}
 }
 
 // attention is the model's attention geometry.

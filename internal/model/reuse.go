@@ -19,7 +19,7 @@ func (m *transformer) restore(i int, b *Batch) {
 
 func (m *transformer) Reusable() map[string][]gpu.View {
 	out := map[string][]gpu.View{}
-	lend := func(p []*parameter, t ...tensor.Tensor) {
+	reuse := func(p []*parameter, t ...tensor.Tensor) {
 		for _, x := range t {
 			if x.Buf != nil { // not every family has all
 				out[p[0].Name] = append(out[p[0].Name], x.View())
@@ -27,21 +27,21 @@ func (m *transformer) Reusable() map[string][]gpu.View {
 		}
 	}
 	if !m.dims.LateHead {
-		lend(m.norm.params(), m.head.loss.Logits())
+		reuse(m.norm.params(), m.head.loss.Logits())
 	}
 	for i, l := range m.blocks {
 		if i+1 < len(m.blocks) || !m.dims.LateHead { // the head's input is made of the last
-			lend(l.mlp.params(), m.stream(i+1))
+			reuse(l.mlp.params(), m.stream(i+1))
 		}
 		if i != m.lowest() && m.dims.Checkpointing { // the layer below needs the activations' memory
 			continue
 		}
 		a := m.activations(i)
-		lend(l.mlp.params(), a.down)
+		reuse(l.mlp.params(), a.down)
 		p, free := l.mlp.retired(a)
-		lend([]*parameter{p}, free...)
-		lend(l.attention.params(), a.mid, a.out)
-		lend(l.attention.in.params(), a.q, a.k, a.v, a.att, a.rawQ, a.rawK)
+		reuse([]*parameter{p}, free...)
+		reuse(l.attention.params(), a.mid, a.out)
+		reuse(l.attention.in.params(), a.q, a.k, a.v, a.att, a.rawQ, a.rawK)
 	}
 	return m.trainedOnly(out)
 }

@@ -13,7 +13,8 @@ import (
 // carried are the files that go with a model unchanged.
 var carried = []string{
 	"tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json",
-	"vocab.json", "merges.txt", "generation_config.json", "chat_template.jinja", "chat_template.json", "additional_chat_templates/tool_use.jinja",
+	"vocab.json", "merges.txt", "generation_config.json", "chat_template.jinja", "chat_template.json",
+	"additional_chat_templates/tool_use.jinja",
 	"LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", "USE_POLICY.md",
 }
 

@@ -54,7 +54,8 @@ func Open(dir string) (model.Config, *tokenizer.Tokenizer, error) {
 func Tokenizer(dir string) (*tokenizer.Tokenizer, error) {
 	tok, err := tokenizer.Load(filepath.Join(dir, tokenizerFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w\n  fix: a damaged file: fetch the model's folder again; what is not implemented: another model, docs/models.md lists those that are read", err)
+		err = fmt.Errorf("%w\n  fix: a damaged file: fetch the model's folder again; what is not implemented: another "+
+			"model, docs/models.md lists those that are read", err)
 	}
 	return tok, fault.Data(err)
 }

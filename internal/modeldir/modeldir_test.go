@@ -34,7 +34,8 @@ func TestOpen(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "tokenizer.json"), []byte(`{"model": {"type": "Unigram"}}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Open(dir); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "only BPE, that of Llama") || !strings.Contains(err.Error(), "\n  fix: ") {
+	if _, _, err := Open(dir); !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), "only BPE, that of Llama") ||
+		!strings.Contains(err.Error(), "\n  fix: ") {
 		t.Errorf("a tokenizer of another kind: %v", err)
 	}
 }

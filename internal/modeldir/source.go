@@ -57,7 +57,8 @@ func baseOf(dir string, a *peft.Config) (string, error) {
 			return base, nil
 		}
 	}
-	return "", fmt.Errorf("%s is an adapter of %q, which is no folder with a %s here\n  fix: write the base model's folder into %s as base_model_name_or_path",
+	return "", fmt.Errorf("%s is an adapter of %q, which is no folder with a %s here\n  fix: write the base model's "+
+		"folder into %s as base_model_name_or_path",
 		dir, a.Base, model.ConfigFile, filepath.Join(dir, peft.ConfigFile))
 }
 

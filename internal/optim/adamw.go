@@ -34,7 +34,8 @@ type NonFiniteError struct {
 }
 
 func (e *NonFiniteError) Error() string {
-	return fmt.Sprintf("optim: update %d: the gradient norm is %v, first in bucket %q: lower the learning rate or look for bad data", e.Step, e.Norm, e.Bucket)
+	return fmt.Sprintf("optim: update %d: the gradient norm is %v, first in bucket %q: lower the learning rate or look for bad data",
+		e.Step, e.Norm, e.Bucket)
 }
 
 // AdamW is the optimizer. Loshchilov & Hutter, ICLR 2019.

@@ -41,7 +41,8 @@ func declare(name string, kind param.Kind, layer, r, c int) bucket.Param {
 
 var config = Config{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.3, Clip: 2}
 
-var scopes = map[string]bucket.Scope{"tensor": bucket.ByTensor, "layer": bucket.ByLayer, "1MB": bucket.BySize(1 << 20), "global": bucket.Global}
+var scopes = map[string]bucket.Scope{"tensor": bucket.ByTensor, "layer": bucket.ByLayer, "1MB": bucket.BySize(1 << 20),
+	"global": bucket.Global}
 
 func newStore(t testing.TB, e *tensor.Engine, scope string) *bucket.Store {
 	t.Helper()

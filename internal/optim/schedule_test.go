@@ -45,7 +45,8 @@ func TestSchedule(t *testing.T) {
 // get_cosine_schedule_with_warmup after warm-up: two steps are 1 and 1/2, and no step
 // has rate 0.
 func TestNoStepIsThrownAway(t *testing.T) {
-	for kind, want := range map[Shape][]float64{Linear: {1, 0.75, 0.5, 0.25}, Cosine: {1, 0.8535533905932737, 0.5, 0.14644660940672624}, Constant: {1, 1, 1, 1}} {
+	for kind, want := range map[Shape][]float64{Linear: {1, 0.75, 0.5, 0.25},
+		Cosine: {1, 0.8535533905932737, 0.5, 0.14644660940672624}, Constant: {1, 1, 1, 1}} {
 		for i, w := range want {
 			if got := (Schedule{Shape: kind, LR: 1, Total: 4}).At(int64(i)); math.Abs(got-w) > 1e-12 {
 				t.Errorf("shape %d, step %d of 4: %v, want %v", kind, i, got, w)

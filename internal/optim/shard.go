@@ -27,7 +27,8 @@ func (o *AdamW) NewShard() *Shard {
 		most = max(most, b.Size)
 	}
 	e := o.store.Engine
-	return &Shard{o: o, weight: e.New(gpu.RoleOptimizer, "weights being updated", 1, most), m: e.New(gpu.RoleOptimizer, "m being updated", 1, most), v: e.New(gpu.RoleOptimizer, "v being updated", 1, most)}
+	return &Shard{o: o, weight: e.New(gpu.RoleOptimizer, "weights being updated", 1, most),
+		m: e.New(gpu.RoleOptimizer, "m being updated", 1, most), v: e.New(gpu.RoleOptimizer, "v being updated", 1, most)}
 }
 
 // Release frees it.

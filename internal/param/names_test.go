@@ -17,14 +17,16 @@ import (
 const root = "../.."
 
 // spelled are parts of parameters' names in files.
-var spelled = regexp.MustCompile(`layers\\?\.|\bh\.%d|_layernorm\b|embed_tokens|lm_head|_proj\b|norm\.weight$|\bw[tp]e\b|c_(attn|proj|fc)\b|inv_freq|blk\.`)
+var spelled = regexp.MustCompile(`layers\\?\.|\bh\.%d|_layernorm\b|embed_tokens|lm_head|_proj\b|norm\.weight$|` +
+	`\bw[tp]e\b|c_(attn|proj|fc)\b|inv_freq|blk\.`)
 
 // mapping are the places that translate between a family's parameters and the
 // names in its files.
 var mapping = []string{"internal/model/", "internal/ref/"}
 
 // matchers compare or take apart a string.
-var matchers = []string{"Contains", "HasPrefix", "HasSuffix", "Index", "Cut", "CutPrefix", "CutSuffix", "Split", "EqualFold", "MatchString", "FindStringSubmatch", "ReplaceAllString"}
+var matchers = []string{"Contains", "HasPrefix", "HasSuffix", "Index", "Cut", "CutPrefix", "CutSuffix", "Split", "EqualFold",
+	"MatchString", "FindStringSubmatch", "ReplaceAllString"}
 
 // Nobody decodes a parameter's name: it is an identity, and what a parameter is
 // stands in its Spec. Patterns that a user writes (objective.override) are
@@ -90,11 +92,13 @@ func decoded(f *ast.File, path string) []string {
 	ast.Inspect(f, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.BasicLit:
-			if s, err := strconv.Unquote(n.Value); n.Kind == token.STRING && err == nil && !in(mapping) && !strings.HasPrefix(s, "toml:") && spelled.MatchString(s) {
+			if s, err := strconv.Unquote(n.Value); n.Kind == token.STRING && err == nil && !in(mapping) &&
+				!strings.HasPrefix(s, "toml:") && spelled.MatchString(s) {
 				out = append(out, "spells a parameter's name in "+n.Value)
 			}
 		case *ast.CallExpr:
-			if f, ok := n.Fun.(*ast.SelectorExpr); ok && in(parameterised) && slices.Contains(matchers, f.Sel.Name) && slices.ContainsFunc(n.Args, isName) {
+			if f, ok := n.Fun.(*ast.SelectorExpr); ok && in(parameterised) && slices.Contains(matchers, f.Sel.Name) &&
+				slices.ContainsFunc(n.Args, isName) {
 				out = append(out, f.Sel.Name+" takes a name apart")
 			}
 		}

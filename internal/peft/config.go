@@ -114,7 +114,8 @@ func parse(text []byte) (c *Config, exact bool, err error) {
 	if err := f.check(all); err != nil {
 		return nil, false, err
 	}
-	c = &Config{Rank: f.Rank, Alpha: f.Alpha, RankStabilised: f.RSLoRA, DoRA: f.DoRA, Dropout: f.Dropout, Save: f.Save, Transposed: f.FanInFanOut, Base: f.Base}
+	c = &Config{Rank: f.Rank, Alpha: f.Alpha, RankStabilised: f.RSLoRA, DoRA: f.DoRA, Dropout: f.Dropout, Save: f.Save,
+		Transposed: f.FanInFanOut, Base: f.Base}
 	if len(f.RankPattern) > 0 {
 		c.RankPattern = f.RankPattern
 	}
@@ -144,12 +145,15 @@ func (f file) check(all map[string]json.RawMessage) error {
 	case !(f.Dropout >= 0 && f.Dropout < 1):
 		return fmt.Errorf("lora_dropout is %v, must be at least 0 and less than 1", f.Dropout)
 	}
-	if init, ok := f.InitWeights.(string); ok && slices.ContainsFunc(changesBase, func(p string) bool { return strings.HasPrefix(strings.ToLower(init), p) }) {
-		return fmt.Errorf("init_lora_weights %q changed the base model's weights, which are not in the adapter's files\n  fix: convert it with PEFT's path_initial_model_for_weight_conversion", init)
+	if init, ok := f.InitWeights.(string); ok && slices.ContainsFunc(changesBase,
+		func(p string) bool { return strings.HasPrefix(strings.ToLower(init), p) }) {
+		return fmt.Errorf("init_lora_weights %q changed the base model's weights, which are not in the adapter's files\n  "+
+			"fix: convert it with PEFT's path_initial_model_for_weight_conversion", init)
 	}
 	for _, key := range slices.Sorted(maps.Keys(refused)) {
 		if v, ok := all[key]; ok && string(v) != "null" && string(v) != refused[key] {
-			return fmt.Errorf("%s = %s is not supported: the adapter would compute something else\n  fix: merge it with PEFT (merge_and_unload, save_pretrained) and give the merged model", key, v)
+			return fmt.Errorf("%s = %s is not supported: the adapter would compute something else\n  fix: merge it with PEFT "+
+				"(merge_and_unload, save_pretrained) and give the merged model", key, v)
 		}
 	}
 	return nil
@@ -163,7 +167,8 @@ func Open(dir string) (*safetensors.Reader, error) {
 	path := filepath.Join(dir, WeightsFile)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(filepath.Join(dir, "adapter_model.bin")); err == nil {
-			return nil, fmt.Errorf("peft: %s has only adapter_model.bin, a PyTorch pickle, which can run code when it is opened and is not read: save it with safe_serialization=True", dir)
+			return nil, fmt.Errorf("peft: %s has only adapter_model.bin, a PyTorch pickle, which can run code when it is "+
+				"opened and is not read: save it with safe_serialization=True", dir)
 		}
 	}
 	r, err := safetensors.Open(path)

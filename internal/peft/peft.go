@@ -127,7 +127,8 @@ func checkKeys[V any](what string, pattern map[string]V, modules []string) error
 	}
 	for _, k := range slices.Sorted(maps.Keys(pattern)) {
 		if !used[k] {
-			return fmt.Errorf("%s: %q names no module that is adapted: it is a module's name or the end of one after a dot; patterns are not read", what, k)
+			return fmt.Errorf("%s: %q names no module that is adapted: it is a module's name or the end of one after a dot; "+
+				"patterns are not read", what, k)
 		}
 	}
 	return nil

@@ -23,7 +23,8 @@ func TestRoundTrip(t *testing.T) {
 		if Is(dir) {
 			t.Error("an empty folder is an adapter")
 		}
-		one := safetensors.Entry{Name: "h.0.attn.c_attn" + A, Shape: []int{1, 2}, DType: safetensors.F32, Data: func() ([]float32, error) { return []float32{1, 2}, nil }}
+		one := safetensors.Entry{Name: "h.0.attn.c_attn" + A, Shape: []int{1, 2}, DType: safetensors.F32,
+			Data: func() ([]float32, error) { return []float32{1, 2}, nil }}
 		if err := Write(dir, &c, c.Targets, []safetensors.Entry{one}); err != nil {
 			t.Fatal(err)
 		}
@@ -51,12 +52,14 @@ func TestRoundTrip(t *testing.T) {
 // those of the adapter's tensors count.
 func TestTargets(t *testing.T) {
 	c := Config{Targets: []string{"proj", "layers.1.k_proj"}}
-	for module, want := range map[string]bool{"a.proj": true, "proj": true, "a.q_proj": false, "model.layers.1.k_proj": true, "model.layers.11.k_proj": false} {
+	for module, want := range map[string]bool{"a.proj": true, "proj": true, "a.q_proj": false, "model.layers.1.k_proj": true,
+		"model.layers.11.k_proj": false} {
 		if c.Adapts(module) != want {
 			t.Errorf("%s is adapted: %v", module, !want)
 		}
 	}
-	for _, keys := range []string{`"target_modules": ".*q_proj"`, `"target_modules": ["q_proj"], "layers_to_transform": [1]`, `"target_modules": ["q_proj"], "exclude_modules": "x"`} {
+	for _, keys := range []string{`"target_modules": ".*q_proj"`, `"target_modules": ["q_proj"], "layers_to_transform": [1]`,
+		`"target_modules": ["q_proj"], "exclude_modules": "x"`} {
 		dir := adapter(t, keys)
 		got, err := ReadConfig(dir)
 		if err != nil || !slices.Equal(got.Targets, []string{"model.layers.1.self_attn.q_proj"}) {
@@ -73,7 +76,8 @@ func adapter(t *testing.T, keys string) string {
 	t.Helper()
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, ConfigFile), `{"peft_type": "LORA", "r": 2, "lora_alpha": 4, `+keys+`}`)
-	e := safetensors.Entry{Name: Tensor("model.layers.1.self_attn.q_proj" + A), Shape: []int{2, 1}, DType: safetensors.F32, Data: func() ([]float32, error) { return []float32{1, 2}, nil }}
+	e := safetensors.Entry{Name: Tensor("model.layers.1.self_attn.q_proj" + A), Shape: []int{2, 1}, DType: safetensors.F32,
+		Data: func() ([]float32, error) { return []float32{1, 2}, nil }}
 	if err := safetensors.Write(filepath.Join(dir, WeightsFile), []safetensors.Entry{e}, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +103,8 @@ func TestRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want %q", keys, err, want)
 		}
 	}
-	harmless := `"target_modules": ["q_proj"], "rank_pattern": {}, "layer_replication": null, "init_lora_weights": true, "some_new_key": 1, "modules_to_save": null`
+	harmless := `"target_modules": ["q_proj"], "rank_pattern": {}, "layer_replication": null, "init_lora_weights": true, ` +
+		`"some_new_key": 1, "modules_to_save": null`
 	if _, err := ReadConfig(adapter(t, harmless)); err != nil {
 		t.Error(err)
 	}

@@ -17,9 +17,11 @@ import (
 const root = "../.."
 
 // names are capitalised words of package comments that are no identifiers.
-var names = set(`AdamW Adam Advances Ada Bellman Blocked Chromium Chrome Cholesky Conflict Coordinator Debian DeMo DiLoCo Douillard Ed25519 Euclidean Face Frank
-	Gaussian Gemma Go Gonum Gradient Gram Grams Hugging Intel Jacobian Jinja Kubernetes Latin Linux Llama Markdown Metal Mesa Mistral Nesterov Newton Nvidia
-	Pareto Phi Prometheus Python Qwen SafeTensors Slurm Steiner Student SwiftShader Kurin SmolLM SmolLM2 TinyLlama Jacobians WebGPU LockFileEx Lustre CephFS Jinja2 ShareGPT Alpaca Dolly Aya Parquet ChatML TensorBoard TFRecord Weights Biases LevelDB ZeRO
+var names = set(`AdamW Adam Advances Ada Bellman Blocked Chromium Chrome Cholesky Conflict Coordinator Debian DeMo DiLoCo
+	Douillard Ed25519 Euclidean Face Frank Gaussian Gemma Go Gonum Gradient Gram Grams Hugging Intel Jacobian Jinja
+	Kubernetes Latin Linux Llama Markdown Metal Mesa Mistral Nesterov Newton Nvidia Pareto Phi Prometheus Python
+	Qwen SafeTensors Slurm Steiner Student SwiftShader Kurin SmolLM SmolLM2 TinyLlama Jacobians WebGPU LockFileEx
+	Lustre CephFS Jinja2 ShareGPT Alpaca Dolly Aya Parquet ChatML TensorBoard TFRecord Weights Biases LevelDB ZeRO
 	Unicode Vulkan Windows Wolfe Xavier I TestMine Gw False Event Parent The bufio.Writer`)
 
 func set(words string) map[string]bool {

@@ -16,6 +16,8 @@ var replaced = map[string]string{
 	"prelude": "initialSync", "allAstray": "allNeedState", "scattered": "awaitMoments", "boxes": "inbox", "shelf": "cache",
 	"residue": "error feedback", "pulse": "heartbeatInterval", "Lendable": "reusable activation memory",
 	"taught": "supervisedTasks", "MayFix": "static weights", "MayLack": "allowMissing", "entrust": "hold",
+	"settle": "await, gather, final", "settled": "final, complete", "sitting": "process", "lacking": "missing", "govern": "runAsLeader",
+	"team": "distributed", "hope": "awaitCommittedState", "astray": "needs state", "relief": "bestMove", "lend": "reuse", "Lend": "reuse",
 }
 
 // TestWords holds that words which were replaced do not come back, in code or on pages.

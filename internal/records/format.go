@@ -105,13 +105,16 @@ func formatOf(path, name string) (format, error) {
 	case ".bz2", ".xz", ".lz4", ".zip", ".7z", ".tar", ".tgz", ".rar":
 		return format{}, &Error{path, 0, fmt.Sprintf("%s files are not read (.gz and .zst are): unpack it first", ext)}
 	case ".arrow", ".feather":
-		return format{}, &Error{path, 0, fmt.Sprintf(`%s files are not read: python -c "from datasets import Dataset; Dataset.from_file('%s').to_parquet('%s.parquet')"`, ext, path, strings.TrimSuffix(path, filepath.Ext(path)))}
+		return format{}, &Error{path, 0, fmt.Sprintf(`%s files are not read: python -c "from datasets import Dataset; `+
+			`Dataset.from_file('%s').to_parquet('%s.parquet')"`, ext, path, strings.TrimSuffix(path, filepath.Ext(path)))}
 	case ".xlsx", ".xls", ".ods":
 		return format{}, &Error{path, 0, "spreadsheets are not read: save it as .csv (UTF-8)"}
 	case ".pdf", ".docx", ".doc", ".odt", ".epub", ".html", ".htm", ".md", ".xml":
-		return format{}, &Error{path, 0, fmt.Sprintf("%s files are not read as data: write their text to a .txt file (paragraphs, or format = \"lines\") or a .jsonl file", ext)}
+		return format{}, &Error{path, 0, fmt.Sprintf("%s files are not read as data: write their text to a .txt file "+
+			"(paragraphs, or format = \"lines\") or a .jsonl file", ext)}
 	}
-	return format{}, &Error{path, 0, fmt.Sprintf("cannot tell the format from the extension %q: set format = %s", ext, strings.Join(strings.Split(quoted(Formats()), ", "), " or "))}
+	return format{}, &Error{path, 0, fmt.Sprintf("cannot tell the format from the extension %q: set format = %s", ext,
+		strings.Join(strings.Split(quoted(Formats()), ", "), " or "))}
 }
 
 // open decompresses and looks at the first bytes for what is no data at all.
@@ -143,7 +146,8 @@ func (in *input) open() (done func(), err error) {
 	case bytes.HasPrefix(head, []byte("version https://git-lfs")):
 		return done, in.fail(0, "a git-lfs pointer, not the data: git lfs install; git lfs pull")
 	case bytes.HasPrefix(lower, []byte("<!doctype html")), bytes.HasPrefix(lower, []byte("<html")):
-		return done, in.fail(0, "a page of the web, not data: download the file itself (on the Hugging Face hub its address has /resolve/, not /blob/)")
+		return done, in.fail(0, "a page of the web, not data: download the file itself (on the Hugging Face hub its address "+
+			"has /resolve/, not /blob/)")
 	case bytes.HasPrefix(head, []byte{0xFF, 0xFE}), bytes.HasPrefix(head, []byte{0xFE, 0xFF}):
 		return done, in.fail(1, "the file is UTF-16, want UTF-8: iconv -f UTF-16 -t UTF-8")
 	case bytes.HasPrefix(head, []byte("\uFEFF")):

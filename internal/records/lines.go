@@ -144,7 +144,8 @@ func readParagraphs(in *input, yield func(Record) error) error {
 		return err
 	}
 	if n := last - first + 1; docs == 0 && n > 3 {
-		in.note("%s: its %d lines have no blank line between them, so they are one document; if each line is a document: format = \"lines\"", in.path, n)
+		in.note("%s: its %d lines have no blank line between them, so they are one document; if each line is a document: "+
+			"format = \"lines\"", in.path, n)
 	}
 	return flush()
 }
@@ -273,7 +274,8 @@ func jsonError(text []byte, err error) error {
 	case errors.As(err, &kind):
 		return fmt.Errorf("a JSON %s, want an object like {\"text\": \"…\"}", kind.Value)
 	case errors.As(err, &syntax) && text[0] != '{' && text[0] != '[':
-		return errors.New("not JSON: a .jsonl file has one JSON object a line (for plain text set format = \"text\", or \"lines\" if each line is a document)")
+		return errors.New("not JSON: a .jsonl file has one JSON object a line (for plain text set format = \"text\", or " +
+			"\"lines\" if each line is a document)")
 	case errors.As(err, &syntax):
 		return fmt.Errorf("not JSON at byte %d: %w: each line must be one complete object", syntax.Offset, err)
 	}

@@ -106,7 +106,8 @@ func TestRead(t *testing.T) {
 		{"a.jsonl", "", "", nil},
 		{"a.csv", "", "", nil},
 	} {
-		for ext, pack := range map[string]func(testing.TB, string) string{"": func(_ testing.TB, s string) string { return s }, ".gz": gzipped, ".zst": zstded} {
+		for ext, pack := range map[string]func(testing.TB, string) string{"": func(_ testing.TB, s string) string { return s },
+			".gz": gzipped, ".zst": zstded} {
 			name := c.file + ext
 			if filepath.Ext(c.file) == ".dat" && ext != "" {
 				continue
@@ -128,7 +129,8 @@ func TestLongLineAndStop(t *testing.T) {
 	}
 	stop := errors.New("stop")
 	for _, name := range []string{"a.jsonl", "a.json", "a.csv", "a.tsv", "a.txt", "a.parquet"} {
-		text := map[string]string{"a.jsonl": "{}\n{}", "a.json": "[{},{}]", "a.csv": "a\nb\nc", "a.tsv": "a\nb\nc", "a.txt": "a\n\nb", "a.parquet": testdata(t, "snappy.parquet")}[name]
+		text := map[string]string{"a.jsonl": "{}\n{}", "a.json": "[{},{}]", "a.csv": "a\nb\nc", "a.tsv": "a\nb\nc", "a.txt": "a\n\nb",
+			"a.parquet": testdata(t, "snappy.parquet")}[name]
 		n := 0
 		err := Read(put(t, name, []byte(text)), "", func(string, ...any) {}, func(Record) error { n++; return stop })
 		if err != stop || n != 1 {
@@ -213,7 +215,8 @@ func TestFaults(t *testing.T) {
 
 // Any bytes give records or an *Error, in every format.
 func FuzzRead(f *testing.F) {
-	for i, s := range []string{"{\"text\":\"a\"}\n", "[{\"a\":[1]},{}]", "a,b\n\"1\"\"\",2\n", "a\tb\n\"\"\t2", testdata(f, "snappy.parquet"), "a\r\rb\n", "a\n\nb"} {
+	for i, s := range []string{"{\"text\":\"a\"}\n", "[{\"a\":[1]},{}]", "a,b\n\"1\"\"\",2\n", "a\tb\n\"\"\t2",
+		testdata(f, "snappy.parquet"), "a\r\rb\n", "a\n\nb"} {
 		f.Add([]byte(s), uint8(i))
 		f.Add([]byte(gzipped(f, s)), uint8(i))
 		f.Add([]byte(zstded(f, s)), uint8(i))

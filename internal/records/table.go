@@ -68,7 +68,8 @@ func readTSV(in *input, yield func(Record) error) error {
 			return err
 		}
 		if len(row) != len(names) {
-			return in.fail(n, "%d columns, the first row has %d: a tab or a line break within a text cannot be told from one between cells; write it as .csv or .jsonl", len(row), len(names))
+			return in.fail(n, "%d columns, the first row has %d: a tab or a line break within a text cannot be told from one "+
+				"between cells; write it as .csv or .jsonl", len(row), len(names))
 		}
 		return yield(Record{Line: n, Fields: rowFields(names, row)})
 	})

@@ -9,7 +9,8 @@ import "math"
 //	u = g / (√v̂ + ε),   weight ← (1 − lr·decay) weight − lr u / max(1, RMS(u))
 func Factored(weight, rows, columns, grad []float32, lr, beta2, eps, decay float64, step int64, gradScale float64) {
 	r, c := len(rows), len(columns)
-	square, perRow, perColumn := func(i int) float64 { g := gradScale * float64(grad[i]); return g * g }, make([]float64, r), make([]float64, c)
+	square, perRow, perColumn := func(i int) float64 { g := gradScale * float64(grad[i]); return g * g }, make([]float64, r),
+		make([]float64, c)
 	for i := range grad {
 		perRow[i/c] += square(i)
 		perColumn[i%c] += square(i)

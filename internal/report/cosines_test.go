@@ -44,7 +44,8 @@ func TestConflictBeyondChance(t *testing.T) {
 	if len(x.Below) != 1 || x.Below[0].A != "de" || x.Below[0].B != "zh" || x.Above != 1 {
 		t.Errorf("%+v", x)
 	}
-	if text := strings.Join(x.Text(), "\n"); !strings.Contains(text, "below 0, where they conflict") || !strings.Contains(text, "beyond chance: de–zh -0.0") {
+	if text := strings.Join(x.Text(), "\n"); !strings.Contains(text, "below 0, where they conflict") ||
+		!strings.Contains(text, "beyond chance: de–zh -0.0") {
 		t.Error(text)
 	}
 }
@@ -63,7 +64,8 @@ func TestCosinesOfLittle(t *testing.T) {
 	if x == nil || len(x.Below) != 0 || !strings.Contains(strings.Join(x.Text(), " "), "too few steps") {
 		t.Errorf("%+v", x)
 	}
-	if long := run(100_000, [3]float64{0.1, 0.1, 0.1}, 1); len(long.mean.sum) > blocks || math.Abs(float64(long.mean.estimate(0.05).Value)-0.1) > 0.002 {
+	if long := run(100_000, [3]float64{0.1, 0.1, 0.1}, 1); len(long.mean.sum) > blocks ||
+		math.Abs(float64(long.mean.estimate(0.05).Value)-0.1) > 0.002 {
 		t.Errorf("%d stretches, mean %+v", len(long.mean.sum), long.mean.estimate(0.05))
 	}
 }

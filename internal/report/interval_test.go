@@ -65,7 +65,8 @@ func TestNothingHeldOut(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 	for name, text := range map[string]string{"one evaluation": EvalTable(e), "two": Table(e, e, "before", "after")} {
-		if !strings.Contains(text, "yo       seen    not measured: nothing is held out") || !strings.Contains(text, "1 of 2") || strings.Contains(text, "NaN") {
+		if !strings.Contains(text, "yo       seen    not measured: nothing is held out") || !strings.Contains(text, "1 of 2") ||
+			strings.Contains(text, "NaN") {
 			t.Errorf("%s:\n%s", name, text)
 		}
 	}

@@ -49,12 +49,13 @@ type Step struct {
 	Tokens          int              `json:"tokens"`    // of the batch, padding not counted
 	Positions       int              `json:"positions"` // of the batch, padding included
 	Seconds         float64          `json:"seconds"`
-	TotalTokens     int64            `json:"total_tokens"`           // read so far, padding not counted
-	TotalSupervised int64            `json:"total_supervised"`       // of those, with a loss
-	Cosines         []Float          `json:"cosines,omitempty"`      // of the languages' whole gradients: rows of the lower triangle, no diagonal
-	MemoryBytes     int64            `json:"memory_bytes,omitempty"` // device memory in use after the step
-	PeakBytes       int64            `json:"peak_bytes,omitempty"`
-	Exchange        *Exchange        `json:"exchange,omitempty"` // on many machines
+	TotalTokens     int64            `json:"total_tokens"`     // read so far, padding not counted
+	TotalSupervised int64            `json:"total_supervised"` // of those, with a loss
+	// of the languages' whole gradients: rows of the lower triangle, no diagonal
+	Cosines     []Float   `json:"cosines,omitempty"`
+	MemoryBytes int64     `json:"memory_bytes,omitempty"` // device memory in use after the step
+	PeakBytes   int64     `json:"peak_bytes,omitempty"`
+	Exchange    *Exchange `json:"exchange,omitempty"` // on many machines
 }
 
 // Exchange is how a step on many machines went, as the machine saw it that

@@ -14,8 +14,10 @@ import (
 )
 
 func header() Header {
-	return Header{Name: "names8", Dir: "runs/names8", Model: "base, 4 layers", Parameters: 1_234_567, Device: "llvmpipe", Backend: "vulkan", Software: true,
-		Budget: 4 << 30, Planned: 63 << 20, Method: "pcgrad", Scope: "layer", Buckets: 6, Rows: 16, SeqLen: 128, Steps: 200, Languages: []string{"sw", "zu"}, Packing: 0.934, Met: 0.97, Warnings: []string{"sw: nothing\nfix: something"},
+	return Header{Name: "names8", Dir: "runs/names8", Model: "base, 4 layers", Parameters: 1_234_567, Device: "llvmpipe",
+		Backend: "vulkan", Software: true,
+		Budget: 4 << 30, Planned: 63 << 20, Method: "pcgrad", Scope: "layer", Buckets: 6, Rows: 16, SeqLen: 128, Steps: 200,
+		Languages: []string{"sw", "zu"}, Packing: 0.934, Met: 0.97, Warnings: []string{"sw: nothing\nfix: something"},
 		Data: []Data{
 			{Lang: "sw", Seen: true, Examples: 1200, Heldout: 100, Tokens: 24000, Supervised: 9000, Epochs: 2.345, Met: 0.876, TooLong: 3, Overlong: "dropped", Rendering: "rendered by chat_template.jinja", NoTools: 2, Notes: []string{"2 of 100 held-out examples are also trained on"}},
 			{Lang: "de", Heldout: 40, Empty: 1},
@@ -23,12 +25,14 @@ func header() Header {
 }
 
 func step(n int) Step {
-	return Step{Step: n, Steps: 200, Loss: 2.5, LossByLang: map[string]Float{"sw": 2.1, "zu": 2.9}, GradNorm: 1.234, Pairs: 6, NegativePairs: 2, Tokens: 2048, Seconds: 0.5,
+	return Step{Step: n, Steps: 200, Loss: 2.5, LossByLang: map[string]Float{"sw": 2.1, "zu": 2.9}, GradNorm: 1.234, Pairs: 6,
+		NegativePairs: 2, Tokens: 2048, Seconds: 0.5,
 		TokensByLang: map[string]int{"sw": 10, "zu": 12}, Cosines: []Float{0.1}}
 }
 
 func eval(step int, sw, de float64) Eval {
-	return Eval{Step: step, Seconds: 1.5, Rows: []EvalRow{{Lang: "sw", Seen: true, BitsPerByte: Float(sw)}, {Lang: "de", BitsPerByte: Float(de)}}}
+	return Eval{Step: step, Seconds: 1.5, Rows: []EvalRow{{Lang: "sw", Seen: true, BitsPerByte: Float(sw)},
+		{Lang: "de", BitsPerByte: Float(de)}}}
 }
 
 // measured is an evaluation of documents of one byte each with so many bits.
@@ -80,7 +84,8 @@ func TestPlainLines(t *testing.T) {
 		r.Step(s)
 	}
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
-	want := []string{"step 4/25  loss 2.500 (sw 2.10 … zu 2.90)  |g| 1.23  cos +0.100  4,096 tok/s  0.50s/step  ETA 10s", "step 10/25", "step 20/25", "step 25/25"}
+	want := []string{"step 4/25  loss 2.500 (sw 2.10 … zu 2.90)  |g| 1.23  cos +0.100  4,096 tok/s  0.50s/step  ETA 10s",
+		"step 10/25", "step 20/25", "step 25/25"}
 	if len(lines) != len(want) {
 		t.Fatalf("printed\n%s", out.String())
 	}
@@ -144,7 +149,8 @@ func TestMetrics(t *testing.T) {
 	r.Begin(header())
 	bad := step(1)
 	bad.Loss, bad.LossByLang["zu"], bad.GradNorm = Float(math.NaN()), Float(math.Inf(1)), Float(math.Inf(-1))
-	bad.Masked, bad.Buckets = []string{"zu"}, []Bucket{{Name: "layer 0", MinCosine: Float(math.NaN()), Weights: []float64{1, 0}, Norms: []Float{1, Float(math.NaN())}}}
+	bad.Masked, bad.Buckets = []string{"zu"}, []Bucket{{Name: "layer 0", MinCosine: Float(math.NaN()), Weights: []float64{1, 0},
+		Norms: []Float{1, Float(math.NaN())}}}
 	r.Step(bad)
 	r.Eval(eval(1, 3, math.NaN()))
 	r.End(End{Steps: 1, BytesByRole: map[string]int64{"weights": 1}, Output: "m"})
@@ -275,7 +281,8 @@ func TestFormats(t *testing.T) {
 	if m := (Eval{}).Mean(true); !math.IsNaN(m) {
 		t.Errorf("mean of none: %v", m)
 	}
-	if s := EvalTable(eval(0, 3, 4)); !strings.Contains(s, " sw       seen        3.000") || !strings.Contains(s, " mean     unseen      4.000") {
+	if s := EvalTable(eval(0, 3, 4)); !strings.Contains(s, " sw       seen        3.000") ||
+		!strings.Contains(s, " mean     unseen      4.000") {
 		t.Errorf("evaluation:\n%s", s)
 	}
 }

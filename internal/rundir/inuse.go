@@ -107,7 +107,8 @@ func gate(dir string) (open func(), err error) {
 			return nil, fault.Data(err)
 		case time.Since(began) > gateFor:
 			f.Close()
-			return nil, fault.Data(fmt.Errorf("%s is being taken by another machine that does not get on with it\n  fix: end that one's process, and "+
+			return nil, fault.Data(fmt.Errorf("%s is being taken by another machine that does not get on with it\n  fix: end "+
+				"that one's process, and "+
 				"start again", dir))
 		}
 	}

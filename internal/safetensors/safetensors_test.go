@@ -404,7 +404,8 @@ func TestOpenPointer(t *testing.T) {
 	if err := os.WriteFile(path, []byte("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 269062936\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), "git-lfs pointer") || !strings.Contains(err.Error(), "git lfs pull") {
+	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), "git-lfs pointer") ||
+		!strings.Contains(err.Error(), "git lfs pull") {
 		t.Errorf("error %v", err)
 	}
 }

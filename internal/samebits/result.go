@@ -24,7 +24,8 @@ type result struct {
 
 // numbers are the fields of a record that a step computes.
 var numbers = map[string][]string{
-	"step":  {"step", "loss", "loss_by_lang", "tokens_by_lang", "grad_norm", "clip_scale", "lr", "negative_pairs", "pairs", "masked", "buckets", "cosines"},
+	"step": {"step", "loss", "loss_by_lang", "tokens_by_lang", "grad_norm", "clip_scale", "lr", "negative_pairs", "pairs", "masked",
+		"buckets", "cosines"},
 	"gram":  {"step", "metric", "buckets"},
 	"probe": {"step", "predicted", "realised"},
 }

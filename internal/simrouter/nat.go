@@ -32,7 +32,8 @@ type nat struct {
 func (r *Router) Behind(addr net.Addr, kind NAT) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.nats[addr.String()] = &nat{kind: kind, node: addr, ip: net.IPv4(192, 0, 2, byte(len(r.nats)+1)), ports: map[string]int{}, heard: map[int]map[string]bool{}}
+	r.nats[addr.String()] = &nat{kind: kind, node: addr, ip: net.IPv4(192, 0, 2, byte(len(r.nats)+1)), ports: map[string]int{},
+		heard: map[int]map[string]bool{}}
 }
 
 // translate gives a packet the addresses that it has after the NATs on its way; false:

@@ -34,7 +34,8 @@ type Router struct {
 
 // New returns a network without nodes.
 func New(seed uint64) *Router {
-	return &Router{nodes: map[string]simnet.PacketReceiver{}, lines: map[string]Line{}, free: map[string]time.Time{}, cut: map[string]bool{}, moved: map[string]*net.UDPAddr{}, nats: map[string]*nat{}, random: rand.New(rand.NewPCG(seed, 2))}
+	return &Router{nodes: map[string]simnet.PacketReceiver{}, lines: map[string]Line{}, free: map[string]time.Time{},
+		cut: map[string]bool{}, moved: map[string]*net.UDPAddr{}, nats: map[string]*nat{}, random: rand.New(rand.NewPCG(seed, 2))}
 }
 
 // Listen makes node number n, at 10.0.0.n:4433.

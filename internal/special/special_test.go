@@ -19,7 +19,8 @@ func TestToken(t *testing.T) {
 	}
 	for _, text := range []string{"true", "1", "[]", `{"content": 1}`} {
 		var got Token
-		if err := json.Unmarshal([]byte(text), &got); err == nil || !strings.Contains(err.Error(), "want a string or an object with content") || got != (Token{}) {
+		if err := json.Unmarshal([]byte(text), &got); err == nil ||
+			!strings.Contains(err.Error(), "want a string or an object with content") || got != (Token{}) {
 			t.Errorf("%s: %v, %v", text, got, err)
 		}
 	}

@@ -140,7 +140,7 @@ func (u *inBackward) save(i int) error {
 func (u *inBackward) savePieces(v gpu.View) error {
 	for at := int64(0); at < v.Size; at += savedPiece {
 		part := gpu.View{Buf: v.Buf, Offset: v.Offset + at, Size: min(savedPiece, v.Size-at)}
-		if err := u.settle(savedOnWay - part.Size); err != nil {
+		if err := u.await(savedOnWay - part.Size); err != nil {
 			return err
 		}
 		u.saved = append(u.saved, saved{view: part, read: u.r.Engine.Dev.Read(part)})
@@ -149,8 +149,8 @@ func (u *inBackward) savePieces(v gpu.View) error {
 	return nil
 }
 
-// settle waits until at most so many bytes are on their way.
-func (u *inBackward) settle(most int64) (err error) {
+// await waits until at most so many bytes are on their way.
+func (u *inBackward) await(most int64) (err error) {
 	for ; u.onWay > most; u.come++ {
 		x := &u.saved[u.come]
 		if x.data, err = x.read.Wait(); err != nil {
@@ -172,7 +172,7 @@ func (u *inBackward) finish(groups bucket.Report, _ int) (float64, error) {
 		}
 		return 0, nf
 	}
-	if err := u.settle(0); err != nil { // else the memory of copies on their way is not given back
+	if err := u.await(0); err != nil { // else the memory of copies on their way is not given back
 		return 0, err
 	}
 	u.r.Adam.Done()
@@ -181,7 +181,7 @@ func (u *inBackward) finish(groups bucket.Report, _ int) (float64, error) {
 }
 
 func (u *inBackward) undo() error {
-	err := u.settle(0)
+	err := u.await(0)
 	for _, x := range u.saved {
 		if x.data != nil {
 			u.r.Engine.Dev.Write(x.view, x.data)

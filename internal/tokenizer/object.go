@@ -108,7 +108,8 @@ const maxDepth = 8
 // parseComponent reads one component of a stage (normalizer, pre_tokenizer …):
 // null is no step; a Sequence holds more of them under the key list; anything
 // else goes to one, which knows the types and takes their members.
-func parseComponent[T any](at string, raw json.RawMessage, list string, depth int, one func(kind string, o *object) (T, bool)) ([]T, error) {
+func parseComponent[T any](at string, raw json.RawMessage, list string, depth int,
+	one func(kind string, o *object) (T, bool)) ([]T, error) {
 	if isNull(raw) {
 		return nil, nil
 	}

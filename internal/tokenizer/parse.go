@@ -98,7 +98,8 @@ func parseModel(raw json.RawMessage) (*bpe, error) {
 	kind := "BPE" // files older than the field have no type
 	o.get("type", &kind, false)
 	if kind != "BPE" {
-		return nil, fmt.Errorf("tokenizer: model: type %q is not implemented (only BPE, that of Llama, Qwen, Mistral, Gemma, Phi, SmolLM and GPT-2)", kind)
+		return nil, fmt.Errorf("tokenizer: model: type %q is not implemented (only BPE, that of Llama, Qwen, Mistral, "+
+			"Gemma, Phi, SmolLM and GPT-2)", kind)
 	}
 	m := &bpe{}
 	o.get("unk_token", &m.unk, false)

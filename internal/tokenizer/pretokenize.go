@@ -51,7 +51,8 @@ func checkSplitters(steps []splitter, normalized bool) (isByteLevel bool, err er
 			isByteLevel = true
 		case metaspace:
 			if s.scheme == "first" && (i > 0 || normalized) {
-				return false, fmt.Errorf("tokenizer: pre_tokenizer: type \"Metaspace\" with prepend_scheme \"first\" is implemented as the first step without a normalizer only")
+				return false, fmt.Errorf("tokenizer: pre_tokenizer: type \"Metaspace\" with prepend_scheme \"first\" is " +
+					"implemented as the first step without a normalizer only")
 			}
 		}
 	}

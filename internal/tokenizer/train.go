@@ -48,7 +48,8 @@ func Train(texts iter.Seq[string], o TrainOptions) (*Tokenizer, error) {
 	want := o.VocabSize - len(o.Specials)
 	for len(l.tokens) < want {
 		if !l.step(int64(max(o.MinCount, 1))) {
-			return nil, fmt.Errorf("tokenizer: train: the texts hold enough repeated pairs for %d tokens only, VocabSize asks for %d: use more text or a smaller vocabulary",
+			return nil, fmt.Errorf("tokenizer: train: the texts hold enough repeated pairs for %d tokens only, VocabSize asks "+
+				"for %d: use more text or a smaller vocabulary",
 				len(l.tokens)+len(o.Specials), o.VocabSize)
 		}
 	}

@@ -34,7 +34,8 @@ func lora(t testing.TB, overrides ...string) *config.Config {
 func TestAdapterRun(t *testing.T) {
 	whole := open(t, tiny(t)).Engine.Dev.Memory().Current
 	for _, overrides := range [][]string{nil, {"adapter.kind=rslora", "adapter.save=embed_tokens", "objective.scope=tensor"},
-		{"adapter.dora=true", "adapter.rank_pattern={v_proj = 2}", "model.base_type=int8"}, {`adapter.targets=["q_proj", "v_proj"]`, "objective.scope=global"}} {
+		{"adapter.dora=true", "adapter.rank_pattern={v_proj = 2}", "model.base_type=int8"},
+		{`adapter.targets=["q_proj", "v_proj"]`, "objective.scope=global"}} {
 		var bits [2][]float32
 		for i := range bits {
 			tr := open(t, lora(t, overrides...))
@@ -65,7 +66,8 @@ func TestAdapterRun(t *testing.T) {
 func TestAdapterGradients(t *testing.T) {
 	traintest.RequireAdapter(t)
 	for _, family := range []string{"phi3", "gpt2"} { // fused maps share A
-		cfg := load(t, traintest.FamilyRun(t, familyConfigs[family], nil), "objective.method=pcgrad", "objective.gram=rows", "adapter.kind=lora", "adapter.rank=4",
+		cfg := load(t, traintest.FamilyRun(t, familyConfigs[family], nil), "objective.method=pcgrad", "objective.gram=rows",
+			"adapter.kind=lora", "adapter.rank=4",
 			"adapter.dora="+strconv.FormatBool(family == "phi3"))
 		lent := trainedGradients(t, cfg)
 		ghost := *cfg
@@ -146,11 +148,12 @@ func TestAdapterResume(t *testing.T) {
 func TestAdapterBaseChanged(t *testing.T) {
 	cfg := lora(t)
 	dir := cfg.OutDir()
-	if _, err := until("step 2/", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err }); !errors.Is(err, ErrInterrupted) {
+	if _, err := until("step 2/", running(cfg)); !errors.Is(err, ErrInterrupted) {
 		t.Fatal(err)
 	}
 	traintest.Base(t, cfg.Resolve(cfg.Model.Path), func(name string, v []float32) { v[0]++ })
-	if _, err := Resume(t.Context(), dir, nil, UI{}); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "model.safetensors has changed") {
+	if _, err := Resume(t.Context(), dir, nil, UI{}); !errors.Is(err, ErrData) ||
+		!strings.Contains(err.Error(), "model.safetensors has changed") {
 		t.Errorf("resumed with %v", err)
 	}
 }
@@ -180,7 +183,8 @@ func TestAdapterModel(t *testing.T) {
 	}
 	after, before := sum.After.Mean(true), sum.Before.Mean(true)
 	if d := math.Abs(got.Mean(true) - after); d > 1e-6 || math.Abs(base.Mean(true)-before) > 1e-6 || math.Abs(after-before) < 1e-3 {
-		t.Errorf("the adapter evaluates to %v, in the run to %v; the base to %v, in the run to %v", got.Mean(true), after, base.Mean(true), before)
+		t.Errorf("the adapter evaluates to %v, in the run to %v; the base to %v, in the run to %v", got.Mean(true), after,
+			base.Mean(true), before)
 	}
 	if _, err := infer.Score(sum.Model, [][]uint32{{1, 2, 3}}, DeviceOptions(cfg.Device, os.Stderr)); err != nil {
 		t.Error(err)

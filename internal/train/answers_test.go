@@ -63,7 +63,8 @@ func TestAnswers(t *testing.T) {
 		}
 	}
 	a := last.Answers[0]
-	got, err := infer.Generate(cfg.OutDir(), infer.Generation{Prompt: a.Prompt, Raw: true, MaxTokens: 5, TopP: 1}, DeviceOptions(cfg.Device, io.Discard))
+	got, err := infer.Generate(cfg.OutDir(), infer.Generation{Prompt: a.Prompt, Raw: true, MaxTokens: 5, TopP: 1},
+		DeviceOptions(cfg.Device, io.Discard))
 	if err != nil || got.Text != a.Answer || (got.Stopped != "length") != a.Ended {
 		t.Errorf("the tuned model answers %+v (%v), the evaluation has %+v", got, err, a)
 	}

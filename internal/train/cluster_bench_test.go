@@ -77,7 +77,8 @@ func TestStepUnderLinks(t *testing.T) {
 		name  string
 		rate  float64
 		delay time.Duration
-	}{{"loopback", 0, 0}, {"1 Gbit/s, 1 ms", 125e6, 500 * time.Microsecond}, {"100 Mbit/s, 40 ms", 12.5e6, 20 * time.Millisecond}, {"20 Mbit/s, 40 ms", 2.5e6, 20 * time.Millisecond}} {
+	}{{"loopback", 0, 0}, {"1 Gbit/s, 1 ms", 125e6, 500 * time.Microsecond}, {"100 Mbit/s, 40 ms", 12.5e6, 20 * time.Millisecond},
+		{"20 Mbit/s, 40 ms", 2.5e6, 20 * time.Millisecond}} {
 		socket = nil
 		if l.rate > 0 {
 			socket = func(addr string) (net.PacketConn, string, error) {
@@ -98,7 +99,8 @@ func TestStepUnderLinks(t *testing.T) {
 }
 
 func measureLink(t *testing.T, name string, n, exchanges int, settings ...string) {
-	cfg := load(t, "../../examples/three/run.toml", append([]string{"cluster.wire=bf16", "cluster.shares=equal", "cluster.deadline=false", "cluster.silence=20", "schedule.steps=100", "device.cache_dir=" + t.TempDir()}, settings...)...)
+	cfg := load(t, "../../examples/three/run.toml", append([]string{"cluster.wire=bf16", "cluster.shares=equal",
+		"cluster.deadline=false", "cluster.silence=20", "schedule.steps=100", "device.cache_dir=" + t.TempDir()}, settings...)...)
 	g := newGang(t, cfg, n)
 	h := max(1, cfg.OuterSteps())
 	g.steps(max(4, h))
@@ -130,9 +132,12 @@ func measureLink(t *testing.T, name string, n, exchanges int, settings ...string
 		slices.Sort(x)
 		return x[len(x)/2]
 	}
-	exchange, exposed := med(func(s report.Step) float64 { return s.Exchange.Seconds }), med(func(s report.Step) float64 { return s.Exchange.Exposed })
+	exchange, exposed := med(func(s report.Step) float64 { return s.Exchange.Seconds }),
+		med(func(s report.Step) float64 { return s.Exchange.Exposed })
 	per := float64(h)
-	t.Logf("%-18s W=%d %-25s %.2f s a step; exchange %.2f s, of which %.2f s exposed: %.0f %% hidden; %.2f MB sent by a worker", name, n, settings[0],
-		med(func(s report.Step) float64 { return s.Seconds })/per, exchange/per, exposed/per, 100*(1-exposed/exchange), med(func(s report.Step) float64 { return float64(s.Exchange.SentBytes) / 1e6 })/per)
+	t.Logf("%-18s W=%d %-25s %.2f s a step; exchange %.2f s, of which %.2f s exposed: %.0f %% hidden; %.2f MB sent by a worker",
+		name, n, settings[0],
+		med(func(s report.Step) float64 { return s.Seconds })/per, exchange/per, exposed/per, 100*(1-exposed/exchange),
+		med(func(s report.Step) float64 { return float64(s.Exchange.SentBytes) / 1e6 })/per)
 	g.stop()
 }

@@ -35,7 +35,8 @@ type gang struct {
 }
 
 // exact are the settings under which a run's bits do not depend on timing.
-var exact = []string{"cluster.listen=127.0.0.1:0", "cluster.wire=f32", "cluster.shares=equal", "cluster.deadline=false", "cluster.silence=20"}
+var exact = []string{"cluster.listen=127.0.0.1:0", "cluster.wire=f32", "cluster.shares=equal", "cluster.deadline=false",
+	"cluster.silence=20"}
 
 // newGang starts a run of n machines; the first step waits for all of them.
 // The overrides are of those who join.
@@ -383,7 +384,8 @@ func TestLocalResolution(t *testing.T) {
 func TestUploadLimit(t *testing.T) {
 	const limit, steps = 200_000, 16
 	for _, c := range []struct{ run, worker string }{{"200kB", "10MB"}, {"", "200kB"}} {
-		g := newGang(t, tiny(t, append(slices.Clone(exact), "cluster.upload_limit="+c.run, fmt.Sprint("schedule.steps=", 1+steps))...), 2, "cluster.upload_limit="+c.worker)
+		g := newGang(t, tiny(t, append(slices.Clone(exact), "cluster.upload_limit="+c.run, fmt.Sprint("schedule.steps=", 1+steps))...),
+			2, "cluster.upload_limit="+c.worker)
 		g.steps(1)
 		began := time.Now()
 		g.steps(1 + steps)

@@ -57,7 +57,8 @@ func TestCommandsChangeNothing(t *testing.T) {
 	if !bytes.Equal(model(plain), model(cfg)) {
 		t.Error("another model comes out")
 	}
-	if text := strings.Join(notes, "; "); !strings.Contains(text, "checkpoint of step 1 saved") || !strings.Contains(text, "paused after step 2; going on after step 2") {
+	if text := strings.Join(notes, "; "); !strings.Contains(text, "checkpoint of step 1 saved") ||
+		!strings.Contains(text, "paused after step 2; going on after step 2") {
 		t.Errorf("notes: %s", text)
 	}
 	if took := time.Since(start).Seconds(); sum.End.Seconds > took-0.15 {

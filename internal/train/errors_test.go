@@ -131,7 +131,8 @@ func TestBadInput(t *testing.T) {
 // helps, and leaves its last checkpoint whole and finite.
 func TestDivergence(t *testing.T) {
 	for _, method := range []string{"mean", "pcgrad"} {
-		cfg := tiny(t, "objective.method="+method, "optim.lr=100", "optim.weight_decay=100", "schedule.warmup=0", "schedule.kind=constant", "schedule.steps=30", "eval.every=0", "checkpoint.every=1")
+		cfg := tiny(t, "objective.method="+method, "optim.lr=100", "optim.weight_decay=100", "schedule.warmup=0",
+			"schedule.kind=constant", "schedule.steps=30", "eval.every=0", "checkpoint.every=1")
 		_, err := Run(context.Background(), cfg, UI{Out: io.Discard})
 		if !errors.Is(err, ErrDiverged) || !strings.Contains(err.Error(), "fix: a lower optim.lr") {
 			t.Fatalf("%s: %v, want ErrDiverged with a fix", method, err)
@@ -187,7 +188,8 @@ func TestNonFiniteGradientChangesNothing(t *testing.T) {
 // Metrics that cannot be written end the run with an error that says how to go on.
 func TestMetricsErrorSurfaces(t *testing.T) {
 	x := &session{Trainer: &Trainer{}, dir: "runs/x"}
-	err := x.unsaved(fmt.Errorf("write metrics: %w", &fs.PathError{Op: "write", Path: "metrics.jsonl", Err: errors.New("no space left on device")}))
+	err := x.unsaved(fmt.Errorf("write metrics: %w", &fs.PathError{Op: "write", Path: "metrics.jsonl",
+		Err: errors.New("no space left on device")}))
 	if !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "concord resume runs/x") {
 		t.Error(err)
 	}

@@ -35,7 +35,8 @@ func TestEvalAndScoreAgreeWithTheClosingTable(t *testing.T) {
 		after.Relate(&before)
 		for i, got := range after.Rows {
 			want := sum.After.Rows[i]
-			if a, b := got.Change, want.Change; a == nil || b == nil || math.Abs(float64(a.Low-b.Low)) > 1e-6 || math.Abs(float64(a.High-b.High)) > 1e-6 || !(a.Low < a.Value && a.Value < a.High) {
+			if a, b := got.Change, want.Change; a == nil || b == nil || math.Abs(float64(a.Low-b.Low)) > 1e-6 ||
+				math.Abs(float64(a.High-b.High)) > 1e-6 || !(a.Low < a.Value && a.Value < a.High) {
 				t.Errorf("change of %s: eval says %+v, the run said %+v", got.Lang, a, b) // the run keeps its first evaluation as float32
 			}
 			got.Change, want.Change = nil, nil
@@ -78,7 +79,8 @@ func TestEvalAndScoreAgreeWithTheClosingTable(t *testing.T) {
 
 // A model that was better on the way than at the end is kept beside the last.
 func TestBestModel(t *testing.T) {
-	cfg := tiny(t, "optim.lr=0.2", "optim.clip=0.0", "schedule.kind=constant", "schedule.warmup=0", "schedule.steps=12", "eval.every=3", "checkpoint.every=1", "checkpoint.keep=1")
+	cfg := tiny(t, "optim.lr=0.2", "optim.clip=0.0", "schedule.kind=constant", "schedule.warmup=0", "schedule.steps=12",
+		"eval.every=3", "checkpoint.every=1", "checkpoint.keep=1")
 	sum, err := Run(context.Background(), cfg, UI{Out: io.Discard})
 	if err != nil {
 		t.Fatal(err)

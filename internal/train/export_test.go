@@ -19,14 +19,15 @@ import (
 func TestExport(t *testing.T) {
 	cfg := tiny(t, "schedule.steps=4", "checkpoint.every=1", "checkpoint.keep=9", "eval.every=1")
 	dir := cfg.OutDir()
-	if _, err := until("step 2/", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err }); !errors.Is(err, ErrInterrupted) || !strings.Contains(err.Error(), "concord export "+dir) {
+	if _, err := until("step 2/", running(cfg)); !errors.Is(err, ErrInterrupted) || !strings.Contains(err.Error(), "concord export "+dir) {
 		t.Fatal(err)
 	}
 	_, err := Evaluate(context.Background(), cfg, dir, UI{Out: io.Discard})
 	if !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "concord export "+dir) {
 		t.Errorf("the model of a stopped run: %v", err)
 	}
-	_, err = infer.Generate(filepath.Join(dir, rundir.CheckpointFolder, "step-00000002"), infer.Generation{Prompt: "A", MaxTokens: 1, TopP: 1}, DeviceOptions(cfg.Device, io.Discard))
+	_, err = infer.Generate(filepath.Join(dir, rundir.CheckpointFolder, "step-00000002"),
+		infer.Generation{Prompt: "A", MaxTokens: 1, TopP: 1}, DeviceOptions(cfg.Device, io.Discard))
 	if !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "concord export "+dir+" --checkpoint 2") {
 		t.Errorf("the model of a checkpoint: %v", err)
 	}
@@ -101,7 +102,8 @@ func TestExportOfARunThatIsGoing(t *testing.T) {
 	if _, err := Run(context.Background(), none, UI{Out: io.Discard}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (Export{Checkpoint: "best"}).Write(none.OutDir()); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "--checkpoint last") {
+	if _, err := (Export{Checkpoint: "best"}).Write(none.OutDir()); !errors.Is(err, ErrData) ||
+		!strings.Contains(err.Error(), "--checkpoint last") {
 		t.Errorf("no best: %v", err)
 	}
 }

@@ -287,13 +287,15 @@ func TestObjectiveRefuses(t *testing.T) {
 	} {
 		c := *withMethod(t, cfg, "pcgrad")
 		change(&c.Objective)
-		if _, err := objective.New(objectiveOptions(&c, traintest.Langs, []float64{1, 1, 1})); err == nil || !strings.Contains(errorAndFix(err), name) {
+		if _, err := objective.New(objectiveOptions(&c, traintest.Langs, []float64{1, 1, 1})); err == nil ||
+			!strings.Contains(errorAndFix(err), name) {
 			t.Errorf("error %v, want %q", err, name)
 		}
 	}
 	c := *withMethod(t, cfg, "pcgrad")
 	c.Objective.Override = []config.Override{{Match: "*lora*", Method: "mean"}}
-	if _, err := Check(&c); err == nil || !strings.Contains(err.Error(), "fits none of the model's parameters, such as model.embed_tokens.weight") {
+	if _, err := Check(&c); err == nil || !strings.Contains(err.Error(), "fits none of the model's parameters, such as "+
+		"model.embed_tokens.weight") {
 		t.Errorf("an override of nothing: %v", err)
 	}
 }

@@ -53,7 +53,8 @@ func TestFit(t *testing.T) {
 		t.Errorf("%v, %q, %+v", err, said, got)
 	}
 	// Micro-batches would be the first to make it fit, and an update in the backward pass takes none.
-	inBackward := load(t, cfg.Path(), `memory.fit="auto"`, "objective.gram=rows", "batch.logits_chunk=96", "batch.rows=48", "optim.in_backward=true")
+	inBackward := load(t, cfg.Path(), `memory.fit="auto"`, "objective.gram=rows", "batch.logits_chunk=96", "batch.rows=48",
+		"optim.in_backward=true")
 	as = *inBackward
 	got, said, err = on(inBackward, peak(&as)*9/10)
 	if err != nil || got.Batch.Accumulate != 1 || !got.Memory.Checkpointing {
@@ -92,7 +93,8 @@ func TestFitRun(t *testing.T) {
 
 // What the run has already is no variant of it.
 func TestVariants(t *testing.T) {
-	p, err := NewPlanner(load(t, traintest.Run(t, nil), "adapter.kind=lora", "adapter.rank=4", "model.base_type=nf4", "memory.checkpointing=true"))
+	p, err := NewPlanner(load(t, traintest.Run(t, nil), "adapter.kind=lora", "adapter.rank=4", "model.base_type=nf4",
+		"memory.checkpointing=true"))
 	if err != nil {
 		t.Fatal(err)
 	}

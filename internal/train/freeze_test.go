@@ -65,7 +65,8 @@ func TestFreezeRefuses(t *testing.T) {
 			t.Errorf("%q: error %v, want %q", pattern, err, want)
 		}
 	}
-	for setting, fix := range map[string]string{`model.freeze=["*embed*"]`: "freeze = []", "adapter.save=nonsense": "save = ", "adapter.targets=nonsense": "targets = "} {
+	for setting, fix := range map[string]string{`model.freeze=["*embed*"]`: "freeze = []", "adapter.save=nonsense": "save = ",
+		"adapter.targets=nonsense": "targets = "} {
 		var e *config.Error
 		cfg := load(t, traintest.Run(t, nil), "adapter.kind=lora", setting)
 		if _, err := Check(cfg); !errors.As(err, &e) || !strings.Contains(e.Fix, fix) {
@@ -84,7 +85,8 @@ func TestFrozenExported(t *testing.T) {
 	traintest.RequireAdapter(t)
 	for _, settings := range [][]string{nil, {"model.dtype=bf16"}, {"model.base_type=int8"}} {
 		file := traintest.Run(t, nil)
-		cfg := load(t, file, append(slices.Clone(settings), `model.freeze=["*embed*", "*q_proj*"]`, "schedule.steps=1", "eval.first=false", "eval.last=false", "eval.every=0")...)
+		cfg := load(t, file, append(slices.Clone(settings), `model.freeze=["*embed*", "*q_proj*"]`, "schedule.steps=1",
+			"eval.first=false", "eval.last=false", "eval.every=0")...)
 		if _, err := Run(t.Context(), cfg, UI{Out: io.Discard}); err != nil {
 			t.Fatal(settings, err)
 		}
@@ -92,10 +94,12 @@ func TestFrozenExported(t *testing.T) {
 		if _, err := (Export{Out: out}).Write(cfg.OutDir()); err != nil {
 			t.Fatal(settings, err)
 		}
-		base, model, exported := folderWeights(t, filepath.Join(filepath.Dir(file), "base")), folderWeights(t, filepath.Join(cfg.OutDir(), rundir.ModelFolder)), folderWeights(t, out)
+		base, model, exported := folderWeights(t, filepath.Join(filepath.Dir(file), "base")),
+			folderWeights(t, filepath.Join(cfg.OutDir(), rundir.ModelFolder)), folderWeights(t, out)
 		for name, v := range base {
 			if frozen := cfg.Model.Frozen(name); frozen != slices.Equal(model[name], v) || !slices.Equal(exported[name], model[name]) {
-				t.Errorf("%v: %s, frozen %v: as in the base model %v, exported alike %v", settings, name, frozen, slices.Equal(model[name], v), slices.Equal(exported[name], model[name]))
+				t.Errorf("%v: %s, frozen %v: as in the base model %v, exported alike %v", settings, name, frozen,
+					slices.Equal(model[name], v), slices.Equal(exported[name], model[name]))
 			}
 		}
 	}
@@ -127,7 +131,8 @@ func TestFrozenOnTwoMachines(t *testing.T) {
 		"outer":      {"cluster.outer=2"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg := tiny(t, slices.Concat(exact, settings, []string{"schedule.warmup=0", "batch.rows=6", `model.freeze=["*embed*", "*layers.0.mlp*"]`})...)
+			cfg := tiny(t, slices.Concat(exact, settings, []string{"schedule.warmup=0", "batch.rows=6",
+				`model.freeze=["*embed*", "*layers.0.mlp*"]`})...)
 			g := newGang(t, cfg, 2)
 			g.steps(2)
 			first := weightsOf(t, g.all[0])

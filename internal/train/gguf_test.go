@@ -1,7 +1,6 @@
 package train
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -49,7 +48,7 @@ func TestTrainFromGGUF(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := until("step 1/", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err }); !errors.Is(err, ErrInterrupted) {
+	if _, err := until("step 1/", running(cfg)); !errors.Is(err, ErrInterrupted) {
 		t.Fatal(err)
 	}
 	got, err := Resume(t.Context(), cfg.OutDir(), nil, UI{Out: io.Discard})
@@ -65,7 +64,8 @@ func TestTrainFromGGUF(t *testing.T) {
 		t.Error(err)
 	}
 	for _, model := range []string{got.Dir, file} {
-		if _, err := infer.Generate(model, infer.Generation{Prompt: "A", MaxTokens: 2, TopP: 1}, DeviceOptions(cfg.Device, io.Discard)); err != nil {
+		if _, err := infer.Generate(model, infer.Generation{Prompt: "A", MaxTokens: 2, TopP: 1},
+			DeviceOptions(cfg.Device, io.Discard)); err != nil {
 			t.Errorf("%s: %v", model, err)
 		}
 	}
@@ -79,7 +79,7 @@ func TestTrainFromGGUF(t *testing.T) {
 func TestGGUFChanges(t *testing.T) {
 	run, file := ggufRun(t)
 	cfg := load(t, run, "schedule.steps=2", "checkpoint.every=1", "model.path="+filepath.Base(file))
-	if _, err := until("step 1/", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err }); !errors.Is(err, ErrInterrupted) {
+	if _, err := until("step 1/", running(cfg)); !errors.Is(err, ErrInterrupted) {
 		t.Fatal(err)
 	}
 	base := strings.TrimSuffix(file, ".gguf")
@@ -90,7 +90,8 @@ func TestGGUFChanges(t *testing.T) {
 	if _, err := (export.GGUF{From: base, Out: file, Type: gguf.F32}).Write(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Resume(t.Context(), cfg.OutDir(), nil, UI{Out: io.Discard}); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "has changed since the run was started") {
+	if _, err := Resume(t.Context(), cfg.OutDir(), nil, UI{Out: io.Discard}); !errors.Is(err, ErrData) ||
+		!strings.Contains(err.Error(), "has changed since the run was started") {
 		t.Errorf("another file: %v", err)
 	}
 	traintest.WriteFile(t, file, "GGUF but not really")
@@ -139,8 +140,8 @@ func TestJoinFromGGUF(t *testing.T) {
 func TestBaseInBlocks(t *testing.T) {
 	traintest.RequireAdapter(t)
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	run := traintest.FamilyRun(t, `{"model_type": "llama", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
-		"num_key_value_heads": 1, "vocab_size": 258, "max_position_embeddings": 64, "tie_word_embeddings": true}`, nil)
+	run := traintest.FamilyRun(t, `{"model_type": "llama", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+		"num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 258, "max_position_embeddings": 64, "tie_word_embeddings": true}`, nil)
 	base := filepath.Join(filepath.Dir(run), "base")
 	if _, err := (export.GGUF{From: base, Out: base + ".gguf", Type: gguf.Q4_0}).Write(); err != nil {
 		t.Fatal(err)
@@ -164,7 +165,7 @@ func TestBaseInBlocks(t *testing.T) {
 	var saved [2][]byte
 	for i := range saved {
 		cfg := with("model.base_type=gguf", fmt.Sprintf("run.name=r%d", i), "checkpoint.every=1")
-		_, err := until([]string{"", "step 1/"}[i], func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err })
+		_, err := until([]string{"", "step 1/"}[i], running(cfg))
 		if i == 1 && errors.Is(err, ErrInterrupted) {
 			_, err = Resume(t.Context(), cfg.OutDir(), nil, UI{Out: io.Discard})
 		}
@@ -183,7 +184,8 @@ func TestBaseInBlocks(t *testing.T) {
 	g.replicas("in blocks")
 	g.stop()
 	for _, bad := range [][]string{{"model.path=base", "model.base_type=gguf"}, {"model.init=random", "model.base_type=gguf"}} {
-		if _, err := config.Load(run, append([]string{"model.path=base.gguf", "adapter.kind=lora"}, bad...)); err == nil || !strings.Contains(err.Error(), "model.base_type") {
+		if _, err := config.Load(run, append([]string{"model.path=base.gguf", "adapter.kind=lora"}, bad...)); err == nil ||
+			!strings.Contains(err.Error(), "model.base_type") {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}

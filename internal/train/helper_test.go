@@ -95,3 +95,8 @@ func until(text string, f func(context.Context, UI) error) (string, error) {
 	err := f(ctx, UI{Out: s, Warn: &s.Buffer})
 	return s.String(), err
 }
+
+// running is a run of cfg, for until.
+func running(cfg *config.Config) func(context.Context, UI) error {
+	return func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err }
+}

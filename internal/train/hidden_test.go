@@ -18,7 +18,8 @@ func TestHiddenStates(t *testing.T) {
 	for _, l := range h.Labels {
 		count[l]++
 	}
-	if len(h.Langs) < 2 || len(count) != len(h.Langs) || len(h.States[0]) != len(h.Labels) || len(h.States[len(h.States)-1][0]) != len(h.States[0][0]) {
+	if len(h.Langs) < 2 || len(count) != len(h.Langs) || len(h.States[0]) != len(h.Labels) ||
+		len(h.States[len(h.States)-1][0]) != len(h.States[0][0]) {
 		t.Errorf("languages %v, examples %v, %d layers", h.Langs, count, len(h.States))
 	}
 	again, err := HiddenStates(context.Background(), cfg, "", 0, UI{})
@@ -31,7 +32,8 @@ func TestHiddenStates(t *testing.T) {
 	}
 	one := *cfg
 	one.Data.Source = cfg.Data.Source[:1]
-	if _, err := HiddenStates(context.Background(), &one, "", 0, UI{}); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "two or more") {
+	if _, err := HiddenStates(context.Background(), &one, "", 0, UI{}); !errors.Is(err, ErrData) ||
+		!strings.Contains(err.Error(), "two or more") {
 		t.Errorf("one language: %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

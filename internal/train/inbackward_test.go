@@ -85,7 +85,8 @@ func TestInBackwardIsTheSameUpdate(t *testing.T) {
 func sameInBackward(t *testing.T, file string, overrides []string) {
 	t.Helper()
 	run := func(on bool) ([]float64, map[string]string) {
-		tr := open(t, load(t, file, append(slices.Clone(overrides), fmt.Sprint("optim.in_backward=", on), "optim.clip=0", "optim.lr=0.01", "schedule.warmup=0")...))
+		tr := open(t, load(t, file, append(slices.Clone(overrides), fmt.Sprint("optim.in_backward=", on), "optim.clip=0",
+			"optim.lr=0.01", "schedule.warmup=0")...))
 		return steps(t, tr, 3), rawStates(t, tr)
 	}
 	losses, want := run(false)

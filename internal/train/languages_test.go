@@ -22,7 +22,8 @@ func TestWeightsOfAColumnsLanguages(t *testing.T) {
 	traintest.WriteFile(t, filepath.Join(dir, "all.jsonl"), rows)
 	for lang, ok := range map[string]bool{"yo": true, "fr": false} {
 		path := filepath.Join(dir, "run.toml")
-		text := "[model]\npath = \"base\"\n[batch]\nrows = 2\nseq_len = 32\n[schedule]\nsteps = 1\n[objective.preferences]\n" + lang + " = 2.0\n[[data.source]]\nlang_column = \"lang\"\npath = \"all.jsonl\"\n"
+		text := "[model]\npath = \"base\"\n[batch]\nrows = 2\nseq_len = 32\n[schedule]\nsteps = 1\n[objective.preferences]\n" + lang +
+			" = 2.0\n[[data.source]]\nlang_column = \"lang\"\npath = \"all.jsonl\"\n"
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

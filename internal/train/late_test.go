@@ -80,7 +80,8 @@ func TestPriceOfLanguages(t *testing.T) {
 			}
 			peak[method] = m.Peak
 		}
-		t.Logf("%d languages: %d bytes, %d with mean: %.3f", languages, peak["pcgrad"], peak["mean"], float64(peak["pcgrad"])/float64(peak["mean"]))
+		t.Logf("%d languages: %d bytes, %d with mean: %.3f", languages, peak["pcgrad"], peak["mean"],
+			float64(peak["pcgrad"])/float64(peak["mean"]))
 		if float64(peak["pcgrad"]) > 1.05*float64(peak["mean"]) {
 			t.Errorf("%d languages: %d bytes, %d with mean", languages, peak["pcgrad"], peak["mean"])
 		}

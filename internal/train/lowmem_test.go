@@ -65,7 +65,8 @@ func TestPackedStatesTrain(t *testing.T) {
 		return steps(t, tr, 12), values(t, tr, bucket.Weight)
 	}
 	exact, _ := run()
-	for _, modes := range [][]string{{"optim.name=adafactor", "model.dtype=bf16"}, {"model.dtype=bf16"}, {"optim.moments=bf16"}, {"optim.moments=int8"}, {"model.dtype=bf16", "optim.moments=int8"}} {
+	for _, modes := range [][]string{{"optim.name=adafactor", "model.dtype=bf16"}, {"model.dtype=bf16"}, {"optim.moments=bf16"},
+		{"optim.moments=int8"}, {"model.dtype=bf16", "optim.moments=int8"}} {
 		losses, weights := run(modes...)
 		_, again := run(modes...)
 		if i := optest.Bits(weights, again); i >= 0 {

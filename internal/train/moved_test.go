@@ -97,7 +97,7 @@ func TestResumeOfAMovedProject(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := tiny(t, overrides...)
-			if _, err := until("step 2/", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err }); !errors.Is(err, ErrInterrupted) {
+			if _, err := until("step 2/", running(cfg)); !errors.Is(err, ErrInterrupted) {
 				t.Fatal(err)
 			}
 			run, runFile := c.move(t, filepath.Dir(cfg.Path()), filepath.Join(t.TempDir(), "new place"))

@@ -217,9 +217,11 @@ func TestMemory(t *testing.T) {
 // contradiction gives two languages the same prompts with different answers.
 func contradiction(t *testing.T, overrides ...string) *config.Config {
 	t.Helper()
-	cfg := tiny(t, append([]string{"batch.rows=4", "schedule.steps=40", "schedule.kind=constant", "schedule.warmup=0", "optim.lr=0.03"}, overrides...)...)
+	cfg := tiny(t, append([]string{"batch.rows=4", "schedule.steps=40", "schedule.kind=constant", "schedule.warmup=0",
+		"optim.lr=0.03"}, overrides...)...)
 	for i, lang := range traintest.Langs[:2] {
-		text := strings.Repeat(fmt.Sprintf("{\"prompt\": \"ab:\", \"completion\": \"%c\"}\n{\"prompt\": \"cd:\", \"completion\": \"%c\"}\n", 'x'+i, 'p'+i), 4)
+		text := strings.Repeat(fmt.Sprintf("{\"prompt\": \"ab:\", \"completion\": \"%c\"}\n{\"prompt\": \"cd:\", "+
+			"\"completion\": \"%c\"}\n", 'x'+i, 'p'+i), 4)
 		traintest.WriteFile(t, cfg.Resolve(lang+".jsonl"), text)
 	}
 	cfg.Data.Source = cfg.Data.Source[:2]

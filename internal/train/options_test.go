@@ -59,7 +59,8 @@ func TestEverySettingBecomesAnOption(t *testing.T) {
 	seen := 0
 	for _, k := range config.Keys() {
 		section, _, _ := strings.Cut(k.Name, ".")
-		if !slices.Contains([]string{"device", "objective", "batch", "optim", "schedule", "cluster", "memory", "probe", "data"}, section) && k.Name != "eval.patience" ||
+		if !slices.Contains([]string{"device", "objective", "batch", "optim", "schedule", "cluster", "memory", "probe", "data"},
+			section) && k.Name != "eval.patience" ||
 			strings.HasPrefix(k.Name, "objective.override") || strings.HasPrefix(k.Name, "data.source") || elsewhere[k.Name] != "" {
 			continue
 		}

@@ -16,7 +16,8 @@ var outerSteps = append(slices.Clone(exact), "cluster.outer=3", "schedule.steps=
 // run without outer steps, whatever the method makes of languages that agree.
 func TestOuterStepsOfOneMachine(t *testing.T) {
 	for _, method := range sharedMethods() {
-		cfg := withMethod(t, tiny(t, append(slices.Clone(outerSteps), "cluster.outer_lr=1", "cluster.outer_momentum=0", "objective.gram=rows")...), method)
+		cfg := withMethod(t, tiny(t, append(slices.Clone(outerSteps), "cluster.outer_lr=1", "cluster.outer_momentum=0",
+			"objective.gram=rows")...), method)
 		alone := *cfg
 		alone.Cluster.Listen = ""
 		plain := open(t, &alone)
@@ -40,7 +41,8 @@ func TestOuterStepsOfOneMachine(t *testing.T) {
 func TestOuterStepsOfManyMachines(t *testing.T) {
 	var first []float32
 	for range 2 {
-		g := newGang(t, tiny(t, append(slices.Clone(outerSteps), "objective.method=pcgrad", "cluster.wire=int8", "schedule.steps=24", "optim.lr=0.003")...), 3)
+		g := newGang(t, tiny(t, append(slices.Clone(outerSteps), "objective.method=pcgrad", "cluster.wire=int8", "schedule.steps=24",
+			"optim.lr=0.003")...), 3)
 		g.steps(3)
 		before := g.all[0].machines.Plan().Outcome()
 		g.steps(18)

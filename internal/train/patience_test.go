@@ -20,7 +20,7 @@ var early = []string{"schedule.steps=8", "optim.lr=0", "eval.every=1", "eval.pat
 
 func TestEarlyStop(t *testing.T) {
 	cfg := tiny(t, early...)
-	out, err := until("", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err })
+	out, err := until("", running(cfg))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,9 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 		{"pcgrad", "tensor", 1, []string{"optim.in_backward=true", "optim.clip=0.1", "optim.moments=int8"}},
 	} {
 		t.Run(fmt.Sprintf("%d-%s-%s-%d", i, c.method, c.scope, c.accumulate), func(t *testing.T) {
-			overrides := []string{"objective.method=" + c.method, "objective.scope=" + c.scope, fmt.Sprintf("batch.accumulate=%d", c.accumulate), "batch.rows=3", "schedule.steps=4", "eval.every=2", "optim.lr=0.05", "schedule.warmup=0"}
+			overrides := []string{"objective.method=" + c.method, "objective.scope=" + c.scope,
+				fmt.Sprintf("batch.accumulate=%d", c.accumulate), "batch.rows=3", "schedule.steps=4", "eval.every=2", "optim.lr=0.05",
+				"schedule.warmup=0"}
 			overrides = append(overrides, c.more...)
 			want := uninterrupted(t, overrides...)
 			got := interruptedAtEveryStep(t, 4, overrides...)
@@ -70,7 +72,7 @@ func interruptedAtEveryStep(t *testing.T, n int, overrides ...string) traintest.
 	t.Helper()
 	cfg := tiny(t, overrides...)
 	dir := cfg.OutDir()
-	out, err := until("method", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err })
+	out, err := until("method", running(cfg))
 	for k := 1; ; k++ {
 		if err == nil {
 			t.Fatalf("not interrupted before step %d:\n%s", k, out)
@@ -99,7 +101,7 @@ func TestResumeFromDamage(t *testing.T) {
 	want := uninterrupted(t, "schedule.steps=4", "checkpoint.every=1", "checkpoint.keep=4")
 	cfg := tiny(t, "schedule.steps=4", "checkpoint.every=1", "checkpoint.keep=4")
 	dir := cfg.OutDir()
-	if _, err := until("step 3/", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err }); !errors.Is(err, ErrInterrupted) {
+	if _, err := until("step 3/", running(cfg)); !errors.Is(err, ErrInterrupted) {
 		t.Fatal(err)
 	}
 	cut(t, filepath.Join(dir, rundir.CheckpointFolder, checkpoint.Name(3), exchange.TensorsFile), 1)
@@ -191,7 +193,7 @@ func snapshot(t *testing.T, dir string) string {
 func TestResumeRefuses(t *testing.T) {
 	cfg := tiny(t, "schedule.steps=3")
 	dir := cfg.OutDir()
-	if _, err := until("step 1/", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err }); !errors.Is(err, ErrInterrupted) {
+	if _, err := until("step 1/", running(cfg)); !errors.Is(err, ErrInterrupted) {
 		t.Fatal(err)
 	}
 	before := snapshot(t, dir)
@@ -208,7 +210,8 @@ func TestResumeRefuses(t *testing.T) {
 			}
 		}
 	}
-	refused("another method", dir, []string{"objective.method=mean"}, nil, "-o objective.method=mean", "cannot change in the middle of a run", "start a new run")
+	refused("another method", dir, []string{"objective.method=mean"}, nil, "-o objective.method=mean",
+		"cannot change in the middle of a run", "start a new run")
 	refused("a typo", dir, []string{"checkpoint.evry=1"}, nil, "checkpoint.evry")
 	refused("not a run", filepath.Dir(cfg.Path()), nil, nil, "is not the folder of a run")
 	refused("the folder of runs", filepath.Dir(dir), nil, nil, "is not the folder of a run")
@@ -223,7 +226,8 @@ func TestResumeRefuses(t *testing.T) {
 		refused("changed "+name, dir, nil, ErrData, path+" has changed")
 		traintest.WriteFile(t, path, string(was))
 	}
-	for _, name := range []string{"chat_template.jinja", "special_tokens_map.json", "generation_config.json", "additional_chat_templates/default.jinja"} {
+	for _, name := range []string{"chat_template.jinja", "special_tokens_map.json", "generation_config.json",
+		"additional_chat_templates/default.jinja"} {
 		path := filepath.Join(cfg.Resolve(cfg.Model.Path), name)
 		if exists(path) {
 			t.Fatal(path + " is there already")
@@ -263,7 +267,7 @@ func TestResumeRefusesOneFileForTwo(t *testing.T) {
 func TestRunFolders(t *testing.T) {
 	cfg := tiny(t, "schedule.steps=2", "eval.first=false", "eval.last=false", "eval.every=0")
 	dir := cfg.OutDir()
-	if _, err := until("step 1/", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err }); !errors.Is(err, ErrInterrupted) {
+	if _, err := until("step 1/", running(cfg)); !errors.Is(err, ErrInterrupted) {
 		t.Fatal(err)
 	}
 	var sum *Summary
@@ -277,7 +281,8 @@ func TestRunFolders(t *testing.T) {
 	if err := os.RemoveAll(rundir.Checkpoints(dir)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Resume(context.Background(), dir, nil, UI{Out: io.Discard}); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "start the run again") {
+	if _, err := Resume(context.Background(), dir, nil, UI{Out: io.Discard}); !errors.Is(err, ErrData) ||
+		!strings.Contains(err.Error(), "start the run again") {
 		t.Errorf("no checkpoint: %v", err)
 	}
 }
@@ -285,7 +290,8 @@ func TestRunFolders(t *testing.T) {
 // What decides how gradients are resolved cannot change between two processes,
 // by hand neither.
 func TestResumeRefusesOtherObjective(t *testing.T) {
-	for _, change := range [][2]string{{`"Scope": "layer"`, `"Scope": "tensor"`}, {`"Method": "pcgrad"`, `"Method": "mgda"`}, {`"Preferences": null`, `"Preferences": {"aa": 3}`},
+	for _, change := range [][2]string{{`"Scope": "layer"`, `"Scope": "tensor"`}, {`"Method": "pcgrad"`, `"Method": "mgda"`},
+		{`"Preferences": null`, `"Preferences": {"aa": 3}`},
 		{`"EMA": 0,`, `"EMA": 0.5,`}, {`"Metric": "euclidean"`, `"Metric": "adam"`}} {
 		cfg := tiny(t, "objective.method=pcgrad", "schedule.steps=4")
 		dir := cfg.OutDir()

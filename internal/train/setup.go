@@ -28,8 +28,9 @@ func OpenCorpus(cfg *config.Config) (*corpus.Corpus, error) {
 // corpusOptions are those of [model], [data] and [schedule], and of the settings that the
 // data must fit.
 func corpusOptions(cfg *config.Config) (corpus.Options, error) {
-	o := corpus.Options{Model: cfg.Resolve(cfg.Model.Path), Folder: baseFolder(cfg), MaxLen: cfg.Data.MaxLen, Overlong: string(cfg.Data.Overlong),
-		Cache: tokenFolder(cfg), Progress: Tokenising, Sampler: samplerOptions(cfg), Patience: cfg.Eval.Patience > 0,
+	o := corpus.Options{Model: cfg.Resolve(cfg.Model.Path), Folder: baseFolder(cfg), MaxLen: cfg.Data.MaxLen,
+		Overlong: string(cfg.Data.Overlong),
+		Cache:    tokenFolder(cfg), Progress: Tokenising, Sampler: samplerOptions(cfg), Patience: cfg.Eval.Patience > 0,
 		Length: corpus.Length{Steps: cfg.Schedule.Steps, Epochs: cfg.Schedule.Epochs, Tokens: int64(cfg.Schedule.Tokens)},
 		Named: map[string][]string{"objective.weights": slices.Sorted(maps.Keys(cfg.Objective.Weights)),
 			"objective.preferences": slices.Sorted(maps.Keys(cfg.Objective.Preferences))}}

@@ -52,7 +52,8 @@ func TestParametersAreGradients(t *testing.T) {
 					t.Errorf("%v, %d machines: other %s", settings, n, s)
 				}
 			}
-			if whole, none := a.Memory().Roles[gpu.RoleOptimizer].Current, b.Memory().Roles[gpu.RoleOptimizer].Current; none*2 > whole && len(b.Store.Layout.Buckets) > 3 {
+			if whole, none := a.Memory().Roles[gpu.RoleOptimizer].Current, b.Memory().Roles[gpu.RoleOptimizer].Current; none*2 > whole &&
+				len(b.Store.Layout.Buckets) > 3 {
 				t.Errorf("%d bytes of the optimizer on the device, %d where it keeps the moments", none, whole)
 			}
 			want.stop()

@@ -1,7 +1,6 @@
 package train
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"os"
@@ -38,18 +37,20 @@ func warned(t *testing.T, cfg *config.Config) string {
 func TestLanguagesThatNeverMeet(t *testing.T) {
 	const says = "all rows are of one language"
 	for _, method := range []string{"pcgrad", "mgda", "famo", "gradnorm", "graddrop"} {
-		if text := warned(t, load(t, traintest.Run(t, nil), "batch.rows=1", "objective.method="+method)); !strings.Contains(text, "in 100% of the steps "+says) || !strings.Contains(text, "fix: batch.accumulate = 2") {
+		if text := warned(t, load(t, traintest.Run(t, nil), "batch.rows=1", "objective.method="+method)); !strings.Contains(text,
+			"in 100% of the steps "+says) || !strings.Contains(text, "fix: batch.accumulate = 2") {
 			t.Errorf("%s, one row a step:\n%s", method, text)
 		}
 	}
-	for _, fine := range [][]string{{"batch.rows=1", "objective.method=mean"}, {"batch.rows=1", "objective.method=token-mean"}, {"batch.rows=1", "objective.method=rlw"}, {"batch.rows=1", "batch.accumulate=2"}, {"batch.rows=2"}, {}} {
+	for _, fine := range [][]string{{"batch.rows=1", "objective.method=mean"}, {"batch.rows=1", "objective.method=token-mean"},
+		{"batch.rows=1", "objective.method=rlw"}, {"batch.rows=1", "batch.accumulate=2"}, {"batch.rows=2"}, {}} {
 		cfg := load(t, traintest.Run(t, nil), fine...)
 		if text := warned(t, cfg); strings.Contains(text, says) {
 			t.Errorf("%v:\n%s", fine, text)
 		}
 	}
 	cfg := tiny(t, "batch.rows=1", "schedule.steps=3", "eval.every=0")
-	out, err := until("", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err })
+	out, err := until("", running(cfg))
 	if err != nil || strings.Count(out, says) != 2 || !strings.Contains(out, "0% of the steps hold two languages or more") {
 		t.Errorf("%v:\n%s", err, out)
 	}
@@ -102,11 +103,13 @@ func TestMeetingsOfAMixture(t *testing.T) {
 func TestNothingIsHeldOut(t *testing.T) {
 	traintest.RequireAdapter(t)
 	cfg := edited(t, "heldout = \"bb.heldout.jsonl\"\n", "", "schedule.steps=2", "eval.every=1")
-	out, err := until("", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err })
+	out, err := until("", running(cfg))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"bb: nothing is held out: it is not measured, and not in the mean that model-best is chosen by\n         fix: holdout", "bb       seen    not measured", "2 of 3", "aa: 6 held-out examples", "few documents are held out (aa: 6,"} {
+	for _, want := range []string{"bb: nothing is held out: it is not measured, and not in the mean that model-best is " +
+		"chosen by\n         fix: holdout", "bb       seen    not measured", "2 of 3", "aa: 6 held-out examples",
+		"few documents are held out (aa: 6,"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("not told: %q\n%s", want, out)
 		}
@@ -139,7 +142,8 @@ func TestOtherWarnings(t *testing.T) {
 		long += fmt.Sprintf("{\"prompt\": \"%s%c\", \"completion\": \"x\"}\n", strings.Repeat("ab", 30), 'a'+i)
 	}
 	traintest.WriteFile(t, cfg.Resolve("aa.jsonl"), long)
-	if text := warned(t, load(t, cfg.Path(), "batch.seq_len=64", "schedule.steps=2")); !strings.Contains(text, "aa: 3.2% of its tokens are trained on\nfix: train_on") {
+	if text := warned(t, load(t, cfg.Path(), "batch.seq_len=64", "schedule.steps=2")); !strings.Contains(text,
+		"aa: 3.2% of its tokens are trained on\nfix: train_on") {
 		t.Errorf("long prompts:\n%s", text)
 	}
 }

@@ -40,7 +40,8 @@ func TestStatusOf(t *testing.T) {
 		t.Errorf("while it is going: %+v", going)
 	}
 	stopped, err := StatusOf(dir)
-	if err != nil || stopped.State != "stopped" || stopped.Step != 3 || stopped.Checkpoint != 3 || stopped.Model != "" || !(stopped.Loss > 0) || stopped.Tokens == 0 || stopped.Method != "pcgrad" {
+	if err != nil || stopped.State != "stopped" || stopped.Step != 3 || stopped.Checkpoint != 3 || stopped.Model != "" ||
+		!(stopped.Loss > 0) || stopped.Tokens == 0 || stopped.Method != "pcgrad" {
 		t.Errorf("stopped: %+v, %v", stopped, err)
 	}
 	sum, err := Resume(context.Background(), dir, nil, UI{Out: io.Discard})
@@ -48,7 +49,8 @@ func TestStatusOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	done, err := StatusOf(dir)
-	if err != nil || done.State != "finished" || done.Step != plan.Steps || done.Tokens != sum.End.Tokens || done.Model != filepath.Join(dir, rundir.ModelFolder) || done.Eval == nil || done.Eval.Step != plan.Steps {
+	if err != nil || done.State != "finished" || done.Step != plan.Steps || done.Tokens != sum.End.Tokens ||
+		done.Model != filepath.Join(dir, rundir.ModelFolder) || done.Eval == nil || done.Eval.Step != plan.Steps {
 		t.Errorf("finished: %+v, %v", done, err)
 	}
 	os.Remove(rundir.Metrics(dir))

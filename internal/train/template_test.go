@@ -22,12 +22,14 @@ import (
 // talking is the tiny run on conversations.
 func talking(t testing.TB, overrides ...string) *config.Config {
 	t.Helper()
-	cfg := tiny(t, append([]string{"batch.seq_len=64", "batch.rows=3", "schedule.steps=2", "checkpoint.every=1", "eval.every=0", "data.overlong=truncate"}, overrides...)...)
+	cfg := tiny(t, append([]string{"batch.seq_len=64", "batch.rows=3", "schedule.steps=2", "checkpoint.every=1", "eval.every=0",
+		"data.overlong=truncate"}, overrides...)...)
 	for i, s := range cfg.Data.Source {
 		for _, path := range append(cfg.ResolveAll(s.Path), cfg.ResolveAll(s.Heldout)...) {
 			var b strings.Builder
 			for k := range 4 {
-				fmt.Fprintf(&b, "{\"messages\":[{\"role\":\"user\",\"content\":\"%d%s\"},{\"role\":\"assistant\",\"content\":\"%d\"}]}\n", k, filepath.Base(path)[:4], i)
+				fmt.Fprintf(&b, "{\"messages\":[{\"role\":\"user\",\"content\":\"%d%s\"},{\"role\":\"assistant\",\"content\":\"%d\"}]}\n", k,
+					filepath.Base(path)[:4], i)
 			}
 			traintest.WriteFile(t, path, b.String())
 		}
@@ -159,7 +161,7 @@ func TestTemplateIsPinned(t *testing.T) {
 			t.Errorf("other machines get the template %q", raw)
 		}
 	}
-	if _, err := until("step 1/", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err }); !errors.Is(err, ErrInterrupted) {
+	if _, err := until("step 1/", running(cfg)); !errors.Is(err, ErrInterrupted) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{cfg.Resolve("mine.jinja"), filepath.Join(cfg.Resolve("base"), chat.File)} {
@@ -168,7 +170,8 @@ func TestTemplateIsPinned(t *testing.T) {
 			t.Fatal(err)
 		}
 		traintest.WriteFile(t, path, "x"+string(raw))
-		if _, err := Resume(context.Background(), cfg.OutDir(), nil, UI{Out: io.Discard}); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "has changed since the run was started") {
+		if _, err := Resume(context.Background(), cfg.OutDir(), nil, UI{Out: io.Discard}); !errors.Is(err, ErrData) ||
+			!strings.Contains(err.Error(), "has changed since the run was started") {
 			t.Errorf("%s changed: %v", path, err)
 		}
 		traintest.WriteFile(t, path, string(raw))
@@ -185,7 +188,8 @@ func TestTemplateRefused(t *testing.T) {
 		t.Errorf("no template: %v", err)
 	}
 	var conf *config.Error
-	if _, err := Check(talking(t, "data.template=chatlm")); !errors.As(err, &conf) || !strings.Contains(err.Error(), `"chatlm" is neither "chatml" nor a file`) {
+	if _, err := Check(talking(t, "data.template=chatlm")); !errors.As(err, &conf) ||
+		!strings.Contains(err.Error(), `"chatlm" is neither "chatml" nor a file`) {
 		t.Errorf("no such template: %v", err)
 	}
 }

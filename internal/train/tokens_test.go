@@ -36,7 +36,8 @@ func TestPaddingIsNoToken(t *testing.T) {
 			t.Errorf("step %d: %d tokens of %d positions", s.Step, s.Tokens, s.Positions)
 		}
 	}
-	if last := steps[len(steps)-1]; sum.End.Tokens != int64(read) || sum.End.Supervised != int64(learnt) || last.TotalTokens != int64(read) || last.TotalSupervised != int64(learnt) {
+	if last := steps[len(steps)-1]; sum.End.Tokens != int64(read) || sum.End.Supervised != int64(learnt) ||
+		last.TotalTokens != int64(read) || last.TotalSupervised != int64(learnt) {
 		t.Errorf("%d tokens read, %d learnt; told %+v", read, learnt, sum.End)
 	}
 	if per := read / len(steps); len(steps) != plan.Steps || read < 500-per/4 || read > 500+per+per/4 {

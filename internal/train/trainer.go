@@ -75,7 +75,8 @@ func newTrainer(cfg *config.Config, c *corpus.Corpus, choices map[string]string,
 
 // trainerOn is newTrainer on an engine, nil for that of the adapter that cfg asks for.
 // Where it fails the engine is closed.
-func trainerOn(e *tensor.Engine, cfg *config.Config, c *corpus.Corpus, choices map[string]string, warn io.Writer, ownRows bool) (made *Trainer, err error) {
+func trainerOn(e *tensor.Engine, cfg *config.Config, c *corpus.Corpus, choices map[string]string, warn io.Writer,
+	ownRows bool) (made *Trainer, err error) {
 	defer func() {
 		if err != nil {
 			closeDevice(e)
@@ -160,8 +161,10 @@ func fitsModel(cfg *config.Config, c model.Config) error {
 			return &config.Error{Where: cfg.Where("model.freeze"), Msg: fmt.Sprintf("%q fits none of the model's parameters, such as %s", p,
 				names[len(names)-1].Name), Fix: `freeze = ["*embed*"]`}
 		}
-		if c.Adapter != nil && !slices.ContainsFunc(names, func(s model.Spec) bool { return !s.Frozen && config.Override{Match: p}.Matches(s.Name) }) {
-			return &config.Error{Where: cfg.Where("model.freeze"), Msg: fmt.Sprintf("%q fits parameters of the base model only, which an adapter leaves as they are", p), Fix: "freeze = []"}
+		if c.Adapter != nil && !slices.ContainsFunc(names,
+			func(s model.Spec) bool { return !s.Frozen && config.Override{Match: p}.Matches(s.Name) }) {
+			return &config.Error{Where: cfg.Where("model.freeze"), Msg: fmt.Sprintf("%q fits parameters of the base model "+
+				"only, which an adapter leaves as they are", p), Fix: "freeze = []"}
 		}
 	}
 	if !slices.ContainsFunc(names, func(s model.Spec) bool { return !frozen(cfg, s) }) {

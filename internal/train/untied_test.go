@@ -17,7 +17,8 @@ import (
 func heads(t *testing.T, overrides ...string) map[string]*config.Config {
 	t.Helper()
 	traintest.RequireAdapter(t)
-	return map[string]*config.Config{"tied": load(t, traintest.Run(t, nil), overrides...), "untied": load(t, traintest.UntiedRun(t, nil), overrides...)}
+	return map[string]*config.Config{"tied": load(t, traintest.Run(t, nil), overrides...),
+		"untied": load(t, traintest.UntiedRun(t, nil), overrides...)}
 }
 
 // inFlight is a fresh trainer's n steps with so many groups in flight.
@@ -40,7 +41,8 @@ func inFlight(t *testing.T, cfg *config.Config, groups, n int) (weights []float3
 // The losses that are shown and that methods solve with are those of the step, also
 // where the head's group is solved inside the head's backward pass.
 func TestUntiedHeadLosses(t *testing.T) {
-	methods := [][]string{{"objective.method=pcgrad"}, {"objective.method=mgda", "objective.normalise=loss"}, {"objective.method=db-mtl"}, {"objective.method=gradnorm"}}
+	methods := [][]string{{"objective.method=pcgrad"}, {"objective.method=mgda", "objective.normalise=loss"},
+		{"objective.method=db-mtl"}, {"objective.method=gradnorm"}}
 	for _, scope := range []string{"tensor", "layer", "global"} {
 		for _, method := range methods {
 			for head, cfg := range heads(t, append(method, "schedule.warmup=0", "objective.scope="+scope)...) {
@@ -91,7 +93,8 @@ func TestUntiedHeadOfManyMachines(t *testing.T) {
 	for name, settings := range map[string][]string{
 		"gradients": nil, "local": {"cluster.resolve=local"}, "sharded": {"cluster.sync=parameters"}, "outer": {"cluster.outer=1"},
 	} {
-		for head, cfg := range heads(t, slices.Concat(exact, settings, []string{"objective.method=db-mtl", "objective.in_flight=1", "schedule.warmup=0", "batch.rows=8"})...) {
+		for head, cfg := range heads(t, slices.Concat(exact, settings,
+			[]string{"objective.method=db-mtl", "objective.in_flight=1", "schedule.warmup=0", "batch.rows=8"})...) {
 			alone := *cfg
 			alone.Cluster = config.Default().Cluster
 			_, want := inFlight(t, &alone, 1, 1)

@@ -117,14 +117,14 @@ func (c *Coordinator) summary(root transport.Hash) *protocol.Commit {
 // countMissing counts the steps in a row in which nothing was counted of a language that the
 // batch has, and tells the user.
 func (c *Coordinator) countMissing(k *protocol.Commit) {
-	lacking := false
+	missed := false
 	for lang, planned := range c.work.LangTokens() {
 		if planned > 0 && (lang >= len(k.Tokens) || k.Tokens[lang] == 0) {
 			c.logf("%s was made without language %s", c.named(k.Step+1), c.language(lang))
-			lacking = true
+			missed = true
 		}
 	}
-	if c.missing++; !lacking {
+	if c.missing++; !missed {
 		c.missing = 0
 	}
 }

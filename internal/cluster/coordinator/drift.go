@@ -10,24 +10,24 @@ import (
 // drift: once is a flipped bit, twice is a bad machine.
 const mostDrifts = 1
 
-// repair compares the replicas that told their hashes before a step that is
+// repair compares the replicas that reported their hashes before a step that is
 // committed now. A machine that is not like most others, or with no majority like
 // machine 1, fetches the weights of another machine; of those who hold the right ones, in
 // gradients mode, everyone stays right.
 func (c *Coordinator) repair(step int) {
-	told := map[uint32][]transport.Hash{}
+	reported := map[uint32][]transport.Hash{}
 	for _, m := range c.sorted() {
 		if m.hashes != nil && m.hashes.Step == step && len(m.hashes.Groups) == len(c.opt.Groups) {
-			told[m.id] = m.hashes.Groups
+			reported[m.id] = m.hashes.Groups
 		}
 	}
-	if len(told) < 2 {
+	if len(reported) < 2 {
 		return
 	}
-	right := popular(told, c.opt.Local)
+	right := popular(reported, c.opt.Local)
 	for _, m := range c.sorted() {
-		if mine, ok := told[m.id]; ok {
-			if groups := differ(mine, told[right]); len(groups) > 0 {
+		if mine, ok := reported[m.id]; ok {
+			if groups := differ(mine, reported[right]); len(groups) > 0 {
 				c.drifted(m, c.members[right], groups)
 			}
 		}
@@ -51,11 +51,11 @@ func (c *Coordinator) drifted(m, right *member, groups []int) {
 
 // popular is a worker whose hashes most others have too; with a tie, first's if
 // it is among them, else the one with the lowest number.
-func popular(told map[uint32][]transport.Hash, first uint32) uint32 {
+func popular(reported map[uint32][]transport.Hash, first uint32) uint32 {
 	best, votes := uint32(0), 0
-	for w, h := range told {
+	for w, h := range reported {
 		n := 0
-		for _, other := range told {
+		for _, other := range reported {
 			if len(differ(h, other)) == 0 {
 				n++
 			}

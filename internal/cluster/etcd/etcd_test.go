@@ -208,9 +208,11 @@ func certificate(t *testing.T, caPath, certPath, keyPath string) {
 	}
 	root, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	own, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	a := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	c := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: a.NotBefore, NotAfter: a.NotAfter, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
+	a := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	c := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: a.NotBefore, NotAfter: a.NotAfter,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		KeyUsage:    x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
 	write(caPath, "CERTIFICATE", must(x509.CreateCertificate(rand.Reader, a, a, &root.PublicKey, root)))
 	write(certPath, "CERTIFICATE", must(x509.CreateCertificate(rand.Reader, c, a, &own.PublicKey, root)))
 	write(keyPath, "EC PRIVATE KEY", must(x509.MarshalECPrivateKey(own)))

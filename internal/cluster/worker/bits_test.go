@@ -18,7 +18,11 @@ import (
 //
 //	GOARCH=arm64 CGO_ENABLED=0 go test -c -o bits ./internal/cluster/worker && qemu-aarch64 bits -test.run TestBitsOnEveryProcessor
 func TestBitsOnEveryProcessor(t *testing.T) {
-	for codec, want := range map[transport.Codec]string{transport.F32: "9ee513e0016efbe5652becbd18d69f847e2acd28f7ce800a43f8e56fbfb2b430", transport.BF16: "f2c8b7576a8a9f350719e3387ecd92398de78ed365874eeee9ef6615a806db7b", transport.Int8: "25bd9ac67f1c818e42ebd812a22f3ca95d4bf78a6832fb1c5ad7140519764dbf"} {
+	for codec, want := range map[transport.Codec]string{
+		transport.F32:  "9ee513e0016efbe5652becbd18d69f847e2acd28f7ce800a43f8e56fbfb2b430",
+		transport.BF16: "f2c8b7576a8a9f350719e3387ecd92398de78ed365874eeee9ef6615a806db7b",
+		transport.Int8: "25bd9ac67f1c818e42ebd812a22f3ca95d4bf78a6832fb1c5ad7140519764dbf",
+	} {
 		r := rand.New(rand.NewPCG(1, 2))
 		w := protocol.Work{Segments: 2, Langs: 2, Lang: []int{0, 0, 0, 1, 1}, Segment: []int{0, 0, 0, 1, 1}, Tokens: []int{3, 7, 5, 11, 13}}
 		var all [][]byte
@@ -28,7 +32,8 @@ func TestBitsOnEveryProcessor(t *testing.T) {
 			m.Configure(Shape{Groups: []int{1000}, Segments: 2, Langs: 2, Codec: codec}, nil)
 			for n := range 3 {
 				m.startFeedback(n)
-				s := m.open(n, w, &protocol.Plan{Step: n, Owners: []uint32{1}, Since: []uint32{1}, Shares: []protocol.Share{{Worker: 1, From: 0, To: 2}, {Worker: 2, From: 2, To: 4}, {Worker: 3, From: 4, To: 5}}})
+				s := m.open(n, w, &protocol.Plan{Step: n, Owners: []uint32{1}, Since: []uint32{1},
+					Shares: []protocol.Share{{Worker: 1, From: 0, To: 2}, {Worker: 2, From: 2, To: 4}, {Worker: 3, From: 4, To: 5}}})
 				delete(s.owned[0].expect, contribution{3, 1}) // does not count: the rest is scaled
 				for _, sh := range s.plan.Shares[:2] {
 					parts := w.PartTokens(sh)

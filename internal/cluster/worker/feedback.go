@@ -24,12 +24,12 @@ func (m *Member) quantizeWithFeedback(r *outRow, c transport.Codec) {
 	}
 	if c == transport.Int8 {
 		m.mu.Lock()
-		rest := m.feedback[key]
+		kept := m.feedback[key]
 		m.mu.Unlock()
-		if rest != nil {
+		if kept != nil {
 			sum := make([]float32, len(x))
 			for i := range x {
-				sum[i] = x[i] + rest[i]
+				sum[i] = x[i] + kept[i]
 			}
 			x = sum
 		}
@@ -40,14 +40,14 @@ func (m *Member) quantizeWithFeedback(r *outRow, c transport.Codec) {
 		panic("cluster: what was encoded cannot be decoded: " + err.Error())
 	}
 	if c == transport.Int8 {
-		rest := make([]float32, len(x))
+		lost := make([]float32, len(x))
 		for i := range x {
 			if d := x[i] - r.values[i]; d == d { // a NaN is told to the owner, not kept
-				rest[i] = d
+				lost[i] = d
 			}
 		}
 		m.mu.Lock()
-		m.newFeedback[key] = rest
+		m.newFeedback[key] = lost
 		m.mu.Unlock()
 	}
 }

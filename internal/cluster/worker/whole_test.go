@@ -20,14 +20,16 @@ func TestWholeRows(t *testing.T) {
 	if p := w.PartTokens(shares[1]); len(p) != 1 || p[1] != 2 {
 		t.Errorf("machine 2 sends %v", p)
 	}
-	if n := protocol.Cost(w, shares, []uint32{2}, func(int) int64 { return 10 }, func(int, int) int64 { return 0 }, []uint32{1, 2}).Rows; n != 10 {
+	if n := protocol.Cost(w, shares, []uint32{2}, func(int) int64 { return 10 }, func(int, int) int64 { return 0 },
+		[]uint32{1, 2}).Rows; n != 10 {
 		t.Errorf("%d bytes of rows", n)
 	}
 	for _, order := range [][]int{{0, 1}, {1, 0}} {
 		m := New(Options{})
 		m.id, m.ep = 1, new(transport.Endpoint)
 		m.Configure(Shape{Groups: []int{2}, Segments: 2, Langs: 2, Codec: transport.F32}, nil)
-		s := m.open(0, w, &protocol.Plan{Owners: []uint32{1}, Since: []uint32{1}, Shares: shares, Members: []protocol.Address{{Worker: 1}, {Worker: 2}}})
+		s := m.open(0, w, &protocol.Plan{Owners: []uint32{1}, Since: []uint32{1}, Shares: shares,
+			Members: []protocol.Address{{Worker: 1}, {Worker: 2}}})
 		if !slices.Equal(s.Rows(), []int{0}) {
 			t.Fatalf("machine 1 pushes rows %v", s.Rows())
 		}

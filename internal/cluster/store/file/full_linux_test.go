@@ -105,7 +105,8 @@ func TestFullDisk(t *testing.T) {
 	for err = put(n); err == nil && n < 1000; err = put(n) {
 		n++
 	}
-	if err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "no space left on device") || !strings.Contains(err.Error(), "make room") {
+	if err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "no space left on device") ||
+		!strings.Contains(err.Error(), "make room") {
 		t.Fatalf("on a full disk, after %d values: %v", n, err)
 	}
 	check("on a full disk")
