@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# run.sh [BLOCK …]: makes the runs that docs/results/plan.md registers, in its order, and goes on
+# where an earlier call, in this checkout or another, has stopped. From the repository's root:
+#
+#     go build -o bin/concord ./cmd/concord && bash docs/results/run.sh
+#
+# Finished runs are kept as lines in docs/results/*.jsonl, to be committed. CPU seconds are
+# added to docs/results/cost.tsv.
+set -euo pipefail
+concord=${CONCORD:-bin/concord} seeds=${SEEDS:-6} here=docs/results work=runs/evidence
+directions=pcgrad,mgda,cagrad,upgrad,random
+export MESA_SHADER_CACHE_DISABLE=${MESA_SHADER_CACHE_DISABLE:-false}
+
+mkdir -p $work/keyed # names8 with the symbol's name as the key of its translations
+for lang in es de ru hi ar sw zh tr; do
+  for part in train heldout; do
+    sed -E 's/^\{("prompt":"(.*) > '$lang':")/{"key":"\2",\1/' examples/names8/data/$lang.$part.jsonl >$work/keyed/$lang.$part.jsonl
+  done
+done
+
+# timed BLOCK COMMAND …: runs the command and adds what it took.
+timed() {
+  local block=$1 rc=0 before after
+  shift
+  before=$(times | tail -1)
+  nice -n 5 "$@" || rc=$?
+  after=$(times | tail -1)
+  printf '%s\t%s\t%s\t%s\n' "$block" "$(cpu "$before" "$after")" "$rc" "$*" >>$here/cost.tsv
+  return $rc
+}
+
+# cpu BEFORE AFTER: user and system seconds of children between two lines of times.
+cpu() {
+  awk -v a="$1" -v b="$2" 'function s(t, p, q) { split(t, p, /[ms]/); return p[1] * 60 + p[2] }
+    BEGIN { split(a, x, " "); split(b, y, " "); printf "%.0f", s(y[1]) + s(y[2]) - s(x[1]) - s(x[2]) }'
+}
+
+# cells BLOCK DATA SUFFIX SCOPES EXTRA …: a comparison of every direction.
+cells() {
+  local block=$1 data=$2 name=$3 scopes=$4
+  shift 4
+  timed "$block" "$concord" compare $here/$data.toml --methods $directions --scopes "$scopes" --lrs 1e-3,2e-3,4e-3 \
+    --tune-seeds 1 --seeds "$seeds" --out $work/$name-compare --results $here/$name.jsonl "$@"
+}
+aligned="-o data.align=key -o data.temperature=1"
+many="-o batch.rows=64"
+
+block_1() { cells 1 names8 names8 layer; }
+block_2() { cells 2 names8 names8-aligned layer $aligned; }
+block_3() { cells 3 names8 names8 layer --controls direction; }
+block_4() { timed 4 "$concord" audit $here/names8.toml --controls --remedies none --steps 24 --budget "${BUDGET:-60m}" --seeds "$seeds" \
+  --out $work/names8-audit --results $here/names8-audit.jsonl; }
+block_5() { timed 5 "$concord" audit $here/udhr8.toml --controls --remedies none --steps 24 --budget "${BUDGET:-60m}" --seeds "$seeds" \
+  --out $work/udhr8-audit --results $here/udhr8-audit.jsonl; }
+block_6() { cells 6 udhr8 udhr8 layer; }
+block_7() { cells 7 names8 names8 layer,global,tensor --controls direction; }
+block_8() { cells 8 names8 names8-aligned layer,global,tensor --controls direction $aligned; }
+block_9() { cells 9 names8 names8-rows8 layer --controls direction $many; }
+block_10() { cells 10 names8 names8-rows8-aligned layer --controls direction $aligned $many; }
+block_11() { cells 11 udhr8 udhr8 layer,global,tensor --controls direction; }
+block_12() { SEEDS=12 && seeds=12 && block_7; }
+
+for block in "${@:-1 2 3 4 5 6 7 8 9 10 11 12}"; do
+  for b in $block; do
+    "block_$b"
+  done
+done
