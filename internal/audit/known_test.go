@@ -83,18 +83,23 @@ func (k truth) right(r *Report) bool {
 
 // TestKnownTruth holds the audit to data whose truth is known: the first of them, short.
 // CONCORD_AUDIT_SEEDS=10 takes all of them, each under so many seeds and longer.
+// CONCORD_AUDIT_FIRST is the first seed, 1 where it is not set: the rules for a verdict were
+// tuned on 1 to 10.
 func TestKnownTruth(t *testing.T) {
 	traintest.RequireAdapter(t)
-	n, steps, some, seeds := 1, 28, truths[:1], fewestSeeds
+	n, first, steps, some, seeds := 1, 1, 28, truths[:1], fewestSeeds
 	if v := os.Getenv("CONCORD_AUDIT_SEEDS"); v != "" {
 		n, _ = strconv.Atoi(v)
 		steps, some, seeds = 40, truths, 8
+	}
+	if v := os.Getenv("CONCORD_AUDIT_FIRST"); v != "" {
+		first, _ = strconv.Atoi(v)
 	}
 	for _, k := range some {
 		t.Run(k.name, func(t *testing.T) {
 			right := 0
 			for seed := range n {
-				if k.try(t, seed+1, steps, seeds) {
+				if k.try(t, first+seed, steps, seeds) {
 					right++
 				}
 			}
