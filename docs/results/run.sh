@@ -7,15 +7,27 @@
 # Finished runs are kept as lines in docs/results/*.jsonl, to be committed. CPU seconds are
 # added to docs/results/cost.tsv.
 set -euo pipefail
-concord=${CONCORD:-bin/concord} seeds=${SEEDS:-6} here=docs/results work=runs/evidence
+concord=${CONCORD:-bin/concord} seeds=${SEEDS:-6} jobs=${JOBS:-1} here=docs/results work=runs/evidence
 directions=pcgrad,mgda,cagrad,upgrad,random
-export MESA_SHADER_CACHE_DISABLE=${MESA_SHADER_CACHE_DISABLE:-false}
 
 mkdir -p $work/keyed # names8 with the symbol's name as the key of its translations
 for lang in es de ru hi ar sw zh tr; do
   for part in train heldout; do
     sed -E 's/^\{("prompt":"(.*) > '$lang':")/{"key":"\2",\1/' examples/names8/data/$lang.$part.jsonl >$work/keyed/$lang.$part.jsonl
   done
+done
+
+mkdir -p $work/minority # eight languages with the same prompts; the last has another answer
+for i in 0 1 2 3 4 5 6 7; do
+  answer=w
+  [ $i = 7 ] && answer=s
+  awk -v answer=$answer -v file=$work/minority/l$i 'BEGIN {
+    for (i = 0; i < 440; i++) {
+      k = i * 2654435761 + 97
+      p = sprintf("%c%c%c:", 97 + k % 13, 97 + int(k / 13) % 13, 97 + int(k / 169) % 13)
+      printf "{\"key\":\"%d\",\"prompt\":\"%s\",\"completion\":\" %s\"}\n", i, p, answer > (file (i < 400 ? ".train" : ".heldout") ".jsonl")
+    }
+  }'
 done
 
 # timed BLOCK COMMAND …: runs the command and adds what it took.
@@ -40,18 +52,20 @@ cells() {
   local block=$1 data=$2 name=$3 scopes=$4
   shift 4
   timed "$block" "$concord" compare $here/$data.toml --methods $directions --scopes "$scopes" --lrs 1e-3,2e-3,4e-3 \
-    --tune-seeds 1 --seeds "$seeds" --out $work/$name-compare --results $here/$name.jsonl "$@"
+    --tune-seeds 1 --seeds "$seeds" --jobs "$jobs" --out $work/$name-compare --results $here/$name.jsonl "$@"
 }
 aligned="-o data.align=key -o data.temperature=1"
 many="-o batch.rows=64"
 
+block_0() { timed 0 "$concord" compare $here/minority.toml --methods mgda,pcgrad,upgrad,cagrad,stch --scopes global --lrs 1e-3,2e-3 \
+  --tune-seeds 1 --seeds 4 --jobs "$jobs" --out $work/minority-compare --results $here/minority.jsonl; }
 block_1() { cells 1 names8 names8 layer; }
 block_2() { cells 2 names8 names8-aligned layer $aligned; }
 block_3() { cells 3 names8 names8 layer --controls direction; }
 block_4() { timed 4 "$concord" audit $here/names8.toml --controls --remedies none --steps 24 --budget "${BUDGET:-60m}" --seeds "$seeds" \
-  --out $work/names8-audit --results $here/names8-audit.jsonl; }
+  --out $work/names8-audit; }
 block_5() { timed 5 "$concord" audit $here/udhr8.toml --controls --remedies none --steps 24 --budget "${BUDGET:-60m}" --seeds "$seeds" \
-  --out $work/udhr8-audit --results $here/udhr8-audit.jsonl; }
+  --out $work/udhr8-audit; }
 block_6() { cells 6 udhr8 udhr8 layer; }
 block_7() { cells 7 names8 names8 layer,global,tensor --controls direction; }
 block_8() { cells 8 names8 names8-aligned layer,global,tensor --controls direction $aligned; }
@@ -60,7 +74,7 @@ block_10() { cells 10 names8 names8-rows8-aligned layer --controls direction $al
 block_11() { cells 11 udhr8 udhr8 layer,global,tensor --controls direction; }
 block_12() { SEEDS=12 && seeds=12 && block_7; }
 
-for block in "${@:-1 2 3 4 5 6 7 8 9 10 11 12}"; do
+for block in "${@:-0 1 2 3 4 5 6 7 8 9 10 11 12}"; do
   for b in $block; do
     "block_$b"
   done
