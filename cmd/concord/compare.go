@@ -29,6 +29,7 @@ type compareCmd struct {
 	Seeds        int       `default:"3" help:"Seeds that judge what was chosen, after those." placeholder:"N"`
 	Margin       float64   `default:"0.005" help:"Bits per byte below which a difference does not matter." placeholder:"BITS"`
 	Out          string    `help:"${compare_out}" placeholder:"DIR"`
+	Results      string    `help:"A file of finished runs, a line each, to begin with and to add to: committed, it lets another checkout go on." placeholder:"FILE"`
 	Jobs         int       `default:"1" help:"Runs at one time. More than one make the times worthless."`
 	KeepModels   bool      `help:"Keep every run's model."`
 	JSON         bool      `help:"Print the report as JSON instead of text."`
@@ -62,7 +63,7 @@ func (c *compareCmd) Run() error {
 	ctx, stop := interruptible(stoppingRun + "; the same command continues")
 	defer stop()
 	rep, err := compare.Run(ctx, compare.Options{RunFile: c.RunFile, Overrides: c.Override, Out: c.Out, Jobs: c.Jobs,
-		KeepModels: c.KeepModels, Command: report.Command(os.Args[1:]...),
+		KeepModels: c.KeepModels, Results: c.Results, Command: report.Command(os.Args[1:]...),
 		Grid: compare.Grid{Methods: c.Methods, Scopes: scopes, Controls: controls, Options: c.Options, LRs: c.LRs,
 			Temperatures: c.Temperatures, StaticSweep: c.StaticSweep, StaticBudget: c.StaticBudget,
 			IID: c.IID, Alone: c.Alone, Seeds: c.Seeds, TuneSeeds: c.TuneSeeds, Margin: c.Margin}}, screen(c.JSON))

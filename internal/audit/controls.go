@@ -23,12 +23,14 @@ import (
 const (
 	positive = "positive control" // two constructed languages that must be found to be hurt
 	negative = "negative control" // one language of the user's, divided in two, which must not
+	remedial = "remedy control"   // one language against several: resolving must help it (minority.go)
 )
 
 // control is data of its own.
 type control struct {
-	base  *config.Config
-	langs []string
+	base    *config.Config
+	langs   []string
+	aligned bool // each prompt's answers in all languages are in one step
 }
 
 // langsOf are the trained languages of some data.
@@ -50,7 +52,8 @@ func (a *audit) baseOf(s Spec) *config.Config {
 // makeControls writes the controls' data below the audit's folder.
 func (a *audit) makeControls() error {
 	a.controls = map[string]*control{}
-	for name, make := range map[string]func(dir string) (*control, error){positive: a.makePositive, negative: a.makeNegative} {
+	for name, make := range map[string]func(dir string) (*control, error){positive: a.makePositive, negative: a.makeNegative,
+		remedial: a.makeMinority} {
 		dir := filepath.Join(a.out, "data", study.Slug(name))
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return train.DataError(err)
@@ -59,7 +62,13 @@ func (a *audit) makeControls() error {
 		if err != nil {
 			return err
 		}
+		if c == nil {
+			continue
+		}
 		c.base.Data.Align, c.base.Data.Temperature, c.base.Data.MaxRepeat, c.base.Objective.Preferences = "", 1e9, 0, nil
+		if c.aligned {
+			c.base.Data.Align, c.base.Data.Temperature = "key", 1
+		}
 		a.controls[name] = c
 	}
 	return nil
@@ -104,7 +113,7 @@ func pairs(from, to int, answer string) []byte {
 	for i := from; i < to; i++ {
 		k := uint64(i)*2654435761 + 97
 		prompt := string([]byte{byte('a' + k%13), byte('a' + k/13%13), byte('a' + k/169%13), ':'})
-		line, err := json.Marshal(map[string]string{"prompt": prompt, "completion": answer})
+		line, err := json.Marshal(map[string]string{"prompt": prompt, "completion": answer, "key": prompt})
 		if err != nil {
 			panic(err) // strings
 		}
@@ -191,7 +200,7 @@ func (a *audit) nextControl() (Spec, bool) {
 			return s, true
 		}
 	}
-	return Spec{}, false
+	return a.nextMinority()
 }
 
 // Control is what a control showed.
@@ -213,6 +222,7 @@ func (a *audit) controlFindings() (out []Control) {
 		a.controlFinding(negative, "one language divided in two must not be found to be hurt by itself",
 			func(v Verdict) bool { return v != Hurt },
 			"what is found to be hurt by little may be chance or slowness"),
+		a.remedyControl(),
 	}
 }
 

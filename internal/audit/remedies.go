@@ -83,7 +83,7 @@ func lora(rank int) remedy {
 
 // remedy is the one of a name.
 func (a *audit) remedy(name string) (remedy, bool) {
-	all := a.remedies()
+	all := append(a.remedies(), resolving...)
 	i := slices.IndexFunc(all, func(r remedy) bool { return r.name == name })
 	if i < 0 {
 		return remedy{}, false

@@ -169,8 +169,12 @@ func (a *audit) time(ctx context.Context) error {
 	return os.RemoveAll(filepath.Join(a.out, "runs", "timing"))
 }
 
-// train makes a run from its start and reads what came of it.
+// train makes a run from its start and reads what came of it. Its configuration was derived
+// from the run file's, so the run file's own rules are applied to it first.
 func (a *audit) train(ctx context.Context, c *config.Config, r *Result) (*Result, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
 	if err := os.RemoveAll(c.OutDir()); err != nil { // of a call that was killed
 		return nil, train.DataError(err)
 	}

@@ -73,14 +73,17 @@ func (a *audit) missing(specs []Spec) (Spec, bool) {
 
 // tuning are the runs that learning rates are chosen by, as far as known.
 func (a *audit) tuning(data string) (out []Spec) {
-	add := func(arm, only string) {
-		for _, r := range a.rateList(arm, only, data) {
-			out = append(out, Spec{Arm: arm, Only: only, LR: r * a.lr, Seed: a.seed, Data: data})
-		}
-	}
-	add(armMixture, "")
+	out = a.tuningOf(armMixture, "", data)
 	for _, l := range a.langsOf(data) {
-		add(armAlone, l)
+		out = append(out, a.tuningOf(armAlone, l, data)...)
+	}
+	return out
+}
+
+// tuningOf are those of one arm.
+func (a *audit) tuningOf(arm, only, data string) (out []Spec) {
+	for _, r := range a.rateList(arm, only, data) {
+		out = append(out, Spec{Arm: arm, Only: only, LR: r * a.lr, Seed: a.seed, Data: data})
 	}
 	return out
 }

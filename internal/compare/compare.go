@@ -40,6 +40,7 @@ type Options struct {
 	Out        string // its folder; "" is RUN.DIR/NAME-compare
 	Jobs       int    // runs at one time; 0 is 1. More than one make the times worthless
 	KeepModels bool   // keep every run's model
+	Results    string // file of finished runs to begin with and to add to (records.go); "" is none
 	Command    string // as the user typed it, for the report
 }
 
@@ -91,7 +92,7 @@ func prepare(o Options, cfg *config.Config, out string, warn io.Writer) (*runner
 	if err := r.readData(cfg); err != nil {
 		return nil, err
 	}
-	if err := r.pin(cfg, o.Grid); err != nil {
+	if err := r.pin(cfg, o.Grid, o.Results, warn); err != nil {
 		return nil, err
 	}
 	study.SayPatience(warn, cfg, "comparison")
@@ -121,8 +122,8 @@ func (r *runner) readData(cfg *config.Config) error {
 }
 
 // pin makes the lock, from the one that is there if it may be continued, and the
-// plan.
-func (r *runner) pin(cfg *config.Config, g Grid) error {
+// plan. results is the file of finished runs, "" for none.
+func (r *runner) pin(cfg *config.Config, g Grid, results string, warn io.Writer) error {
 	g.sweepStatic(r.facts.langs)
 	now, err := newLock(cfg, g)
 	if err != nil {
@@ -143,6 +144,9 @@ func (r *runner) pin(cfg *config.Config, g Grid) error {
 	}
 	r.grid, r.lock = now.Grid, now
 	if err := r.readResults(); err != nil {
+		return err
+	}
+	if err := r.takeRecords(results, warn); err != nil {
 		return err
 	}
 	r.specs = r.plan()

@@ -39,8 +39,8 @@ func (c *choice) fill(out *Report) {
 // compareFamilies fills in the differences from the reference and from mean: the
 // intervals of a column hold together.
 func (c *choice) compareFamilies(out *Report) {
-	var seen, unseen, mean [][]float64
-	var seenEx, unseenEx, meanEx []float64
+	var seen, unseen, mean, worstOf [][]float64
+	var seenEx, unseenEx, meanEx, worstEx []float64
 	for i := range out.Families {
 		f := &out.Families[i]
 		if ref, ok := c.matched(f.Chosen); ok {
@@ -50,12 +50,15 @@ func (c *choice) compareFamilies(out *Report) {
 		seen = append(seen, c.judged(f.Chosen, f.Reference, seenTest))
 		unseen = append(unseen, c.judged(f.Chosen, f.Reference, unseenTest))
 		mean = append(mean, c.judged(f.Chosen, m, seenTest))
+		worstOf = append(worstOf, c.judged(f.Chosen, f.Reference, worstTest))
 		runs, ref := c.judging[f.Chosen], c.judging[f.Reference]
 		seenEx, unseenEx, meanEx = append(seenEx, exampleVariance(runs, ref, true, "")), append(unseenEx, exampleVariance(runs, ref, false, "")),
 			append(meanEx, exampleVariance(runs, c.judging[m], true, ""))
+		worstEx = append(worstEx, exampleVariance(runs, ref, true, f.WorstLang))
 	}
 	a, b, d := stats.Together(seen, seenEx), stats.Together(unseen, unseenEx), stats.Together(mean, meanEx)
-	for i := range out.Families {
+	for i, w := range stats.Together(worstOf, worstEx) {
+		out.Families[i].WorstVs = w
 		out.Families[i].VsRef, out.Families[i].UnseenVs, out.Families[i].VsMean = a[i], b[i], d[i]
 	}
 }
@@ -93,6 +96,7 @@ func (c *choice) alone() (out []Interference) {
 
 func seenTest(r Result) float64   { return average(r.Test, true) }
 func unseenTest(r Result) float64 { return average(r.Test, false) }
+func worstTest(r Result) float64  { v, _ := worst(r.Test); return v }
 
 // family is the row of the configuration k.
 func (c *choice) family(name string, k Config) Family {
@@ -108,7 +112,7 @@ func (c *choice) family(name string, k Config) Family {
 	}
 	f.Conflict = report.Float(float64(negative) / float64(pairs)) // NaN without pairs
 	f.Seen, f.Unseen = stats.NewSpread(each(runs, seenTest)), stats.NewSpread(each(runs, unseenTest))
-	f.Worst = stats.NewSpread(each(runs, func(r Result) float64 { v, _ := worst(r.Test); return v }))
+	f.Worst = stats.NewSpread(each(runs, worstTest))
 	mean, _ := c.meanAt(k)
 	f.Languages, f.Curve = languages(runs, c.judging[mean]), meanCurve(runs)
 	high := math.Inf(-1)

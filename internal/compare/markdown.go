@@ -111,11 +111,12 @@ func (r *Report) chosenWeights() string {
 
 // familyTable is a row per family, the header first.
 func (r *Report) familyTable() [][]string {
-	out := [][]string{{"", "chosen", "seen", "unseen", "worst seen", "Δ seen vs " + r.Reference, "detectable", "Δ unseen vs " + r.Reference,
+	out := [][]string{{"", "chosen", "seen", "unseen", "worst seen", "Δ seen vs " + r.Reference, "detectable", "Δ worst seen",
+		"Δ unseen vs " + r.Reference,
 		"Δ unseen at equal seen loss"}}
 	for _, f := range r.Families {
 		out = append(out, []string{f.Name, r.chosen(f), f.Seen.String(), f.Unseen.String(), f.WorstLang + " " + f.Worst.String(),
-			own(f, f.VsRef), decimal(float64(f.VsRef.Detectable), 4), own(f, f.UnseenVs), signed(float64(f.AtEqualLoss.Mean), 4)})
+			own(f, f.VsRef), decimal(float64(f.VsRef.Detectable), 4), own(f, f.WorstVs), own(f, f.UnseenVs), signed(float64(f.AtEqualLoss.Mean), 4)})
 	}
 	return out
 }

@@ -55,6 +55,7 @@ type Family struct {
 	// families together.
 	VsRef    Difference `json:"seen_vs_reference"`
 	UnseenVs Difference `json:"unseen_vs_reference"`
+	WorstVs  Difference `json:"worst_vs_reference"` // of the trained language with the most bits per byte in each run
 	VsMean   Difference `json:"seen_vs_mean"`
 	// AtEqualLoss is the unseen languages' difference from mean trained at the learning
 	// rate at which its trained languages are as good, over the tuning seeds.

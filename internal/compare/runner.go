@@ -25,6 +25,7 @@ type runner struct {
 	specs      []Spec
 	complete   bool // specs are all there will be
 	jobs       int
+	records    *records // nil: none are kept
 	keepModels bool
 	ui         train.UI
 
@@ -205,6 +206,9 @@ func (r *runner) record(res *Result, took time.Duration) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.results[res.Slug] = res
+	if err := r.records.add(res); err != nil {
+		return err
+	}
 	kind := resolves(res.Method)
 	r.took[kind] = append(r.took[kind], took)
 	line := ""

@@ -106,20 +106,29 @@ func (r *Report) judge() (out []string) {
 	case len(others) == 0:
 		return append(out, "No method has finished a run: there is nothing to judge.")
 	}
-	out = append(out, r.sentences("trained languages", others, func(f Family) Difference { return f.VsRef })...)
+	out = append(out, r.sentences("trained languages", r.Grid.Margin, others, func(f Family) Difference { return f.VsRef })...)
+	out = append(out, r.sentences(worstLanguage, 2*r.Grid.Margin, others, func(f Family) Difference { return f.WorstVs })...)
 	if !math.IsNaN(float64(ref.Unseen.Mean)) {
-		out = append(out, r.sentences("unseen languages", others, func(f Family) Difference { return f.UnseenVs })...)
+		out = append(out, r.sentences("unseen languages", r.Grid.Margin, others, func(f Family) Difference { return f.UnseenVs })...)
 	}
 	return append(append(out, r.interference()...), r.cautions()...)
 }
 
+// worstLanguage is the outcome that one language makes, in which the spread is larger: its
+// margin is twice that of a mean.
+const worstLanguage = "worst trained language"
+
 // sentences judge one mean of languages, family by family.
-func (r *Report) sentences(what string, families []Family, of func(Family) Difference) (out []string) {
+func (r *Report) sentences(what string, margin float64, families []Family, of func(Family) Difference) (out []string) {
 	groups := map[string][]string{}
+	if what != worstLanguage {
+		what = "mean of the " + what
+	}
+	what = strings.ToUpper(what[:1]) + what[1:]
 	for _, f := range families {
 		d := of(f)
 		text := func(word string) string {
-			return fmt.Sprintf("Mean of the %s: %s is %s than %s by %s bits per byte (interval %s)", what, f.Name, word, r.Reference,
+			return fmt.Sprintf("%s: %s is %s than %s by %s bits per byte (interval %s)", what, f.Name, word, r.Reference,
 				decimal(math.Abs(float64(d.Mean)), 4), span(d))
 		}
 		switch {
@@ -127,13 +136,13 @@ func (r *Report) sentences(what string, families []Family, of func(Family) Diffe
 			groups["unknown"] = append(groups["unknown"], f.Name)
 		case d.Better():
 			s := text("better") + ", at " + r.price(f)
-			if what == "unseen languages" {
+			if strings.HasSuffix(what, "unseen languages") {
 				s += equalLoss(f)
 			}
 			out = append(out, s+".")
 		case d.Worse():
 			out = append(out, text("worse")+".")
-		case d.Equivalent(r.Grid.Margin):
+		case d.Equivalent(margin):
 			groups["even"] = append(groups["even"], f.Name)
 		default:
 			groups["open"] = append(groups["open"],
@@ -142,16 +151,16 @@ func (r *Report) sentences(what string, families []Family, of func(Family) Diffe
 		}
 	}
 	if list := groups["even"]; len(list) > 0 {
-		out = append(out, fmt.Sprintf("Mean of the %s: equivalent to %s within ±%s bits per byte: %s.", what, r.Reference, number(r.Grid.Margin),
+		out = append(out, fmt.Sprintf("%s: equivalent to %s within ±%s bits per byte: %s.", what, r.Reference, number(margin),
 			strings.Join(list, ", ")))
 	}
 	if list := groups["open"]; len(list) > 0 {
-		out = append(out, fmt.Sprintf("Mean of the %s: not distinguishable from %s: %s.", what, r.Reference, strings.Join(list, "; ")))
+		out = append(out, fmt.Sprintf("%s: not distinguishable from %s: %s.", what, r.Reference, strings.Join(list, "; ")))
 	}
 	if list := groups["unknown"]; len(list) > 0 {
-		out = append(out, fmt.Sprintf("Mean of the %s: too few seeds to judge %s.", what, strings.Join(list, ", ")))
+		out = append(out, fmt.Sprintf("%s: too few seeds to judge %s.", what, strings.Join(list, ", ")))
 	}
-	return append(out, fmt.Sprintf("(Mean of the %s: intervals of differences paired by seed at equal batches, for %s at 95 %% together.)",
+	return append(out, fmt.Sprintf("(%s: intervals of differences paired by seed at equal batches, for %s at 95 %% together.)",
 		what, count(len(families), "comparison")))
 }
 

@@ -1,0 +1,85 @@
+package compare
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"concord/internal/config"
+	"concord/internal/train"
+)
+
+// Another checkout goes on from the committed lines: a comparison in an empty folder makes
+// only what the file lacks, comes to the same report up to the digits that are kept, and
+// leaves the file whole. Other settings, and a line that was cut, are refused by name.
+func TestRecords(t *testing.T) {
+	runFile, file := tinyRun(t), filepath.Join(t.TempDir(), "results.jsonl")
+	with := func(out string, g Grid, overrides ...string) (*Report, string, error) {
+		var screen bytes.Buffer
+		rep, err := Run(t.Context(), Options{RunFile: runFile, Overrides: overrides, Grid: g, Out: out, Results: file}, train.UI{Out: &screen, Warn: &screen})
+		return rep, screen.String(), err
+	}
+	g := tinyGrid()
+	g.StaticSweep, g.StaticBudget = false, 0
+	first, _, err := with(t.TempDir(), g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := lines(t, file)
+	if len(whole) != 1+first.Finished {
+		t.Fatalf("%d lines for %d runs", len(whole), first.Finished)
+	}
+	write(t, file, whole[:len(whole)-1])
+	again, screen, err := with(t.TempDir(), g)
+	if err != nil || again.Finished != first.Finished || strings.Count(screen, ": seen ") != 1 {
+		t.Fatalf("%v; %d of %d runs\n%s", err, again.Finished, first.Finished, screen)
+	}
+	if len(again.Problems) > 0 || len(lines(t, file)) != len(whole) {
+		t.Errorf("problems %q, %d lines", again.Problems, len(lines(t, file)))
+	}
+	for i, f := range again.Families {
+		want := first.Families[i]
+		for _, x := range [][2]Difference{{f.VsRef, want.VsRef}, {f.WorstVs, want.WorstVs}} {
+			if f.Chosen != want.Chosen || f.Chosen != f.Reference && !near(float64(x[0].Mean), float64(x[1].Mean), 2e-6) {
+				t.Errorf("%s: %v, want %v", f.Name, x[0], x[1])
+			}
+		}
+	}
+	for i, r := range again.Runs {
+		for lang, docs := range first.Runs[i].Docs {
+			for k, d := range docs {
+				if got := r.Docs[lang][k]; got.Bytes != d.Bytes || !near(got.NLL, d.NLL, 1.0/nllUnit) {
+					t.Fatalf("%s, %s, example %d: %v, want %v", r.Slug, lang, k, got, d)
+				}
+			}
+		}
+	}
+	var conf *config.Error
+	if _, _, err := with(t.TempDir(), g, "optim.clip=0.5"); !errors.As(err, &conf) || !strings.Contains(err.Error(), "optim.clip was") {
+		t.Errorf("other settings go on: %v", err)
+	}
+	whole[2] = whole[2][:len(whole[2])/2]
+	write(t, file, whole)
+	if _, _, err := with(t.TempDir(), g); !errors.Is(err, train.ErrData) || !strings.Contains(err.Error(), "results.jsonl:3") {
+		t.Errorf("a line that was cut: %v", err)
+	}
+}
+
+func lines(t *testing.T, path string) []string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
+}
+
+func write(t *testing.T, path string, lines []string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
