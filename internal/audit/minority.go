@@ -151,21 +151,25 @@ func (a *audit) remedyControl() Control {
 			return c
 		}
 	}
+	pass, parts := enough(all)
+	c.Pass = &pass
+	c.Text = fmt.Sprintf("where one of %d languages contradicts the others, a method must help the worst language by more than %g standard "+
+		"deviations (n = %d seeds; the differing language at half of all weight would do as well): method − mean, each at its best learning "+
+		"rate, in bits per byte, %s", len(a.langsOf(remedial)), deviations, fewestSeeds, parts)
+	if !pass {
+		c.Text += "; where the audit finds no gain from a method, these runs may be too short to show one"
+	}
+	return c
+}
+
+// enough says whether a method's gain is large enough, and tells each.
+func enough(all [][]float64) (pass bool, told string) {
 	sd, _ := stats.Moderated(all)
-	pass := false
 	var parts []string
 	for i, r := range resolving {
 		mean, _ := stats.MeanSD(all[i])
 		parts = append(parts, fmt.Sprintf("%s %s (%.1f standard deviations)", r.name, stats.Signed(mean, 3), mean/sd[i]))
 		pass = pass || mean < -deviations*sd[i]
 	}
-	c.Pass = &pass
-	n := len(a.langsOf(remedial))
-	c.Text = fmt.Sprintf("where one of %d languages contradicts the others, a method must help the worst language by more than %g standard "+
-		"deviations (n = %d seeds; the differing language at half of all weight would do as well): method − mean, each at its best learning rate, in bits per byte, %s", n,
-		deviations, fewestSeeds, strings.Join(parts, ", "))
-	if !pass {
-		c.Text += "; where the audit finds no gain from a method, these runs may be too short to show one"
-	}
-	return c
+	return pass, strings.Join(parts, ", ")
 }

@@ -24,7 +24,7 @@ import (
 
 // records is a file of finished runs, a line each, small enough to be committed: a
 // comparison of the same settings in another checkout begins with them. Its first line
-// says what the runs have in common. Bits per byte are kept to six digits, examples'
+// has the things that are the same in all runs. Bits per byte are kept to six digits, examples'
 // losses to 1/128 nat; loss curves are not kept.
 type records struct {
 	path  string
@@ -42,7 +42,7 @@ type recordsHead struct {
 	Common *common `json:"common,omitempty"` // nil before the first run
 }
 
-// common is what every run of a comparison measures.
+// common has the languages, examples and device that all runs of a comparison share.
 type common struct {
 	Valid   []Score          `json:"valid"` // without their bits per byte
 	Test    []Score          `json:"test"`
@@ -189,7 +189,7 @@ func (r *records) write() error {
 	return train.DataError(safetensors.WriteFile(r.path, text))
 }
 
-// commonOf takes from a run what all of them have in common.
+// commonOf takes from a run the part that all of them share.
 func commonOf(res *Result) *common {
 	c := &common{Valid: blank(res.Valid), Test: blank(res.Test), Machine: res.Machine, Model: res.Model}
 	for l, docs := range res.Docs {

@@ -121,10 +121,7 @@ const worstLanguage = "worst trained language"
 // sentences judge one mean of languages, family by family.
 func (r *Report) sentences(what string, margin float64, families []Family, of func(Family) Difference) (out []string) {
 	groups := map[string][]string{}
-	if what != worstLanguage {
-		what = "mean of the " + what
-	}
-	what = strings.ToUpper(what[:1]) + what[1:]
+	what = subject(what)
 	for _, f := range families {
 		d := of(f)
 		text := func(word string) string {
@@ -162,6 +159,14 @@ func (r *Report) sentences(what string, margin float64, families []Family, of fu
 	}
 	return append(out, fmt.Sprintf("(%s: intervals of differences paired by seed at equal batches, for %s at 95 %% together.)",
 		what, count(len(families), "comparison")))
+}
+
+// subject begins a sentence about an outcome.
+func subject(what string) string {
+	if what != worstLanguage {
+		return "Mean of the " + what
+	}
+	return strings.ToUpper(what[:1]) + what[1:]
 }
 
 // equalLoss says how much of a gain on unseen languages is left at equal loss on the trained.
