@@ -29,7 +29,7 @@ type compareCmd struct {
 	Seeds        int       `default:"3" help:"Seeds that judge what was chosen, after those." placeholder:"N"`
 	Margin       float64   `default:"0.005" help:"Bits per byte below which a difference does not matter." placeholder:"BITS"`
 	Out          string    `help:"${compare_out}" placeholder:"DIR"`
-	Results      string    `help:"A file of finished runs, a line each, to begin with and to add to: committed, it lets another checkout go on." placeholder:"FILE"`
+	Results      string    `help:"${compare_results}" placeholder:"FILE"`
 	Jobs         int       `default:"1" help:"Runs at one time. More than one make the times worthless."`
 	KeepModels   bool      `help:"Keep every run's model."`
 	JSON         bool      `help:"Print the report as JSON instead of text."`

@@ -17,6 +17,8 @@ var longHelp = kong.Vars{
 	"compare_lrs": "Peak learning rates to tune every configuration over; default: half, once and twice the run file's.",
 	"compare_methods": "Methods to compare; mean and token-mean (plain fine-tuning) are always among them. all: every " +
 		"one.",
+	"compare_results": "A file of finished runs, a line each, to begin with and to add to: committed, it lets another checkout " +
+		"go on.",
 	"compare_out": "The comparison's folder; default: RUN.DIR/NAME-compare. The same command continues there; a " +
 		"larger grid extends it.",
 	"compare_tuneseeds": "Seeds that choose, from the run file's on; with 2 or more the detectable difference is told " +

@@ -38,9 +38,11 @@ import (
 
 // resolving are the methods that are tried on it. One scope for all of the model is the
 // setting in which the argument holds.
-var resolving = []remedy{method("mgda", config.ScopeGlobal), method("pcgrad", config.ScopeGlobal), {name: "stch", change: func(c *config.Config) {
-	c.Objective.Method, c.Objective.Options = "stch", map[string]any{"mu": 0.1, "warmup": 2.0}
-}}}
+var resolving = []remedy{method("mgda", config.ScopeGlobal), method("pcgrad", config.ScopeGlobal), {
+	name: "stch", change: func(c *config.Config) {
+		c.Objective.Method, c.Objective.Options = "stch", map[string]any{"mu": 0.1, "warmup": 2.0}
+	},
+}}
 
 const (
 	fewestAgainst, mostAgainst = 3, 8 // languages of the remedy control

@@ -19,7 +19,8 @@ func TestRecords(t *testing.T) {
 	runFile, file := tinyRun(t), filepath.Join(t.TempDir(), "results.jsonl")
 	with := func(out string, g Grid, overrides ...string) (*Report, string, error) {
 		var screen bytes.Buffer
-		rep, err := Run(t.Context(), Options{RunFile: runFile, Overrides: overrides, Grid: g, Out: out, Results: file}, train.UI{Out: &screen, Warn: &screen})
+		o := Options{RunFile: runFile, Overrides: overrides, Grid: g, Out: out, Results: file}
+		rep, err := Run(t.Context(), o, train.UI{Out: &screen, Warn: &screen})
 		return rep, screen.String(), err
 	}
 	g := tinyGrid()
