@@ -245,8 +245,8 @@ func bits(scores []Score) (out []report.Float) {
 // result makes the run of a line.
 func (l recordLine) result(c *common) (*Result, error) {
 	r := &Result{Spec: l.Spec, Slug: l.Slug(), Applied: l.Applied, Error: l.Error, Cause: l.Cause, Base: l.Base, Steps: l.Steps,
-		Tokens: l.Tokens, Supervised: l.Supervised, Seconds: l.Seconds, StepSeconds: l.StepSeconds, PeakBytes: l.PeakBytes, Negative: l.Negative, Pairs: l.Pairs,
-		Batches: l.Batches, Machine: c.Machine, Model: c.Model, Curve: []Point{}}
+		Tokens: l.Tokens, Supervised: l.Supervised, Seconds: l.Seconds, StepSeconds: l.StepSeconds, PeakBytes: l.PeakBytes,
+		Negative: l.Negative, Pairs: l.Pairs, Batches: l.Batches, Machine: c.Machine, Model: c.Model, Curve: []Point{}}
 	if l.Error != "" {
 		return r, nil
 	}
