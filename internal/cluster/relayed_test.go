@@ -43,6 +43,40 @@ func TestRelayedMeanwhile(t *testing.T) {
 	})
 }
 
+// Machine 1, which relays, is killed and started again: the two machines that it relays
+// between go on over the new one, and nothing of the run is lost.
+func TestRelayOutlivesMachine1(t *testing.T) {
+	w := newWorld(t, 1<<30)
+	w.min, w.relay = 3, true
+	w.slow = func(uint32, int, int) { time.Sleep(5 * time.Millisecond) }
+	s := &soak{w: w, first: w.start(1), others: []*node{w.start(2), w.start(3)}}
+	between(s.others[0], s.others[1], true)
+	w.at(20)
+	for !s.otherHolds() {
+		time.Sleep(time.Millisecond)
+	}
+	port := s.first.conn.LocalAddr()
+	s.first.die()
+	w.coord.Abandon()
+	w.rebind(port)
+	s.first = w.start(1)
+	w.at(w.committed() + 40)
+	if got := w.path(2, 3); got != protocol.PathRelayed {
+		t.Errorf("the two reach each other %q", got)
+	}
+	steps := w.committed() + 20
+	w.mu.Lock()
+	w.steps = steps
+	w.mu.Unlock()
+	all := append(s.others, s.first)
+	w.wait(all...)
+	one := w.replay(t, steps)
+	for _, n := range all {
+		same(t, fmt.Sprint("worker ", n.id), one, n)
+	}
+	w.close(all...)
+}
+
 // between has nothing, or everything, pass between two machines.
 func between(a, b *node, off bool) {
 	for _, x := range [][2]*node{{a, b}, {b, a}} {

@@ -193,8 +193,9 @@ func (m *Member) putOff(worker uint32) {
 	m.ways.again[worker] = a
 }
 
-// tryAgain dials workers directly that are relayed, where it is time, and drops relayed
-// connections that nothing needs any more.
+// tryAgain dials workers directly that are relayed, where it is time, drops relayed
+// connections that nothing needs any more, and connects to the relay of a new coordinator:
+// relayed connections go on over that.
 func (m *Member) tryAgain() {
 	m.mu.Lock()
 	peers := maps.Clone(m.peers)
@@ -203,6 +204,9 @@ func (m *Member) tryAgain() {
 		if p.Direct() {
 			p.Prune()
 			continue
+		}
+		if len(p.Conns()) > 0 && !m.ep.UsesRelay() && m.hasRelay() {
+			m.spawn(func() { m.useRelay(m.ctx) })
 		}
 		m.mu.Lock()
 		addr := m.address(worker)
