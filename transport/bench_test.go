@@ -41,8 +41,8 @@ func TestWireThroughput(t *testing.T) {
 	slices.Sort(ratios)
 	slices.Sort(ours)
 	slices.Sort(cpu)
-	t.Logf("25 MiB buckets over loopback: %.2f Gbit/s, %.0f %% of bare quic-go (medians of %d pairs; quartiles %.0f to %.0f %%); processor time of both ends "+
-		"%.2f of bare quic-go's (quartiles %.2f to %.2f)",
+	t.Logf("25 MiB buckets over loopback: %.2f Gbit/s, %.0f %% of bare quic-go (medians of %d pairs; quartiles %.0f to %.0f %%); "+
+		"processor time of both ends %.2f of bare quic-go's (quartiles %.2f to %.2f)",
 		ours[pairs/2], 100*ratios[pairs/2], pairs, 100*ratios[pairs/4], 100*ratios[3*pairs/4], cpu[pairs/2], cpu[pairs/4],
 		cpu[3*pairs/4])
 }

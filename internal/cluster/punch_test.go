@@ -3,6 +3,8 @@ package cluster
 import (
 	"fmt"
 	"net"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,12 +26,14 @@ func TestWorkersBehindNATs(t *testing.T) {
 		owners int
 		path   protocol.Path // between the two
 	}{
-		"cone":                     {nats: both(simrouter.Cone), relay: true, owners: 3, path: protocol.PathDirect},
-		"restricted":               {nats: both(simrouter.Restricted), relay: true, owners: 3, path: protocol.PathPunched},
-		"symmetric and relayed":    {nats: both(simrouter.Symmetric), relay: true, owners: 3, path: protocol.PathRelayed},
-		"symmetric":                {nats: both(simrouter.Symmetric), owners: 1},
-		"symmetric and cone":       {nats: [2]simrouter.NAT{simrouter.Symmetric, simrouter.Cone}, relay: true, owners: 3, path: protocol.PathDirect},
-		"symmetric and restricted": {nats: [2]simrouter.NAT{simrouter.Restricted, simrouter.Symmetric}, relay: true, owners: 3, path: protocol.PathRelayed},
+		"cone":                  {nats: both(simrouter.Cone), relay: true, owners: 3, path: protocol.PathDirect},
+		"restricted":            {nats: both(simrouter.Restricted), relay: true, owners: 3, path: protocol.PathPunched},
+		"symmetric and relayed": {nats: both(simrouter.Symmetric), relay: true, owners: 3, path: protocol.PathRelayed},
+		"symmetric":             {nats: both(simrouter.Symmetric), owners: 1},
+		"symmetric and cone": {nats: [2]simrouter.NAT{simrouter.Symmetric, simrouter.Cone}, relay: true, owners: 3,
+			path: protocol.PathDirect},
+		"symmetric and restricted": {nats: [2]simrouter.NAT{simrouter.Restricted, simrouter.Symmetric}, relay: true, owners: 3,
+			path: protocol.PathRelayed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			line := simrouter.Line{Rate: 125e6, Delay: 10 * time.Millisecond}
@@ -67,6 +71,10 @@ func TestWorkersBehindNATs(t *testing.T) {
 					t.Errorf("the two reach each other %q, should be %q: %+v", got, c.path, w.status.Pairs)
 				}
 				w.mu.Unlock()
+				told := strings.Contains(strings.Join(w.logs(), "\n"), "with cluster.relay = false, where they own no buckets, it would send")
+				if told != (c.path == protocol.PathRelayed) {
+					t.Errorf("relayed %v, and the price is told: %v", !told, told)
+				}
 				w.wait(all...)
 				for _, n := range all {
 					same(t, fmt.Sprint("worker ", n.id), one, n)
@@ -88,4 +96,11 @@ func pathOf(s coordinator.Status, a, b uint32) protocol.Path {
 		}
 	}
 	return ""
+}
+
+// logs is the log so far.
+func (w *world) logs() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.logged)
 }

@@ -111,6 +111,7 @@ type Coordinator struct {
 	advanced       time.Time        // when the last step was committed
 	evicted        []Eviction
 	relay          *transport.Relay
+	relayTold      int64                    // bytes a step that the user knows to be relayed
 	pairs          atomic.Pointer[[]uint32] // the members between which it relays
 	barred         map[uint32]bars
 	banned         map[uint32]string // workers put out for a fault of theirs, with the reason

@@ -13,6 +13,7 @@ func (c *Coordinator) explain(p *protocol.Plan) {
 	if len(p.Shares) < 2 {
 		return
 	}
+	c.explainRelay(p)
 	who, sizes := "", []string{}
 	for _, s := range p.Shares {
 		who += fmt.Sprint(s.Worker, " ")
@@ -35,10 +36,6 @@ func (c *Coordinator) explain(p *protocol.Plan) {
 		c.named(c.step+1), len(p.Shares), strings.Join(sizes,
 			"+"), w.Languages(p.Shares), float64(a.Chosen.Total())/mb, float64(a.Chosen.Most())/mb, float64(a.Dealt.Total())/mb,
 		float64(a.Plain.Total())/mb)
-	if n := c.relayCost(p); n > 0 {
-		c.logf("%.1f MB of a step go over machine 1, between machines of which neither can be dialled\n  fix: open the UDP port of one of "+
-			"them in its router, or give machine 1 all buckets: cluster.relay = false", float64(n)/mb)
-	}
 }
 
 // upBytes is a group's row on the wire.

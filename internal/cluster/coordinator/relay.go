@@ -90,22 +90,61 @@ func (c *Coordinator) pairStatus() (out []PairStatus) {
 	return out
 }
 
-// relayCost is how many bytes of a step go over this machine, between members that cannot be
-// dialled.
+// passes says that what two members exchange goes over this machine: neither can be dialled,
+// or they have said so.
+func (c *Coordinator) passes(a, b uint32) bool {
+	x, y := c.members[a], c.members[b]
+	if x == nil || y == nil || a == b {
+		return false
+	}
+	return x.addr == "" && y.addr == "" || protocol.Worse(x.paths[b], y.paths[a]) == protocol.PathRelayed
+}
+
+// relayCost is how many bytes of a step go over this machine between other members.
 func (c *Coordinator) relayCost(p *protocol.Plan) (bytes int64) {
-	far := func(w uint32) bool { return c.members[w] != nil && c.members[w].addr == "" }
 	for u, owner := range p.Owners {
-		if !far(owner) {
-			continue
-		}
 		others := 0
 		for _, m := range p.Members {
-			if m.Worker != owner && far(m.Worker) {
+			if c.passes(owner, m.Worker) {
 				others++
 				bytes += int64(len(c.work.PartTokens(p.ShareOf(m.Worker)))) * c.upBytes(u)
 			}
 		}
-		bytes += c.downBytes(u, others)
+		if others > 0 {
+			bytes += c.downBytes(u, others)
+		}
 	}
 	return bytes
+}
+
+// explainRelay tells the user, when it changes, how much of a step goes over this machine,
+// and how much this machine would send if those that reach everybody owned everything.
+func (c *Coordinator) explainRelay(p *protocol.Plan) {
+	relayed := c.relayCost(p)
+	if relayed == c.relayTold {
+		return
+	}
+	if c.relayTold = relayed; relayed == 0 {
+		return
+	}
+	var members, others []uint32 // others own buckets and reach everybody
+	for _, m := range p.Members {
+		members = append(members, m.Worker)
+	}
+	for _, w := range members {
+		if slices.Contains(p.Owners, w) && !slices.ContainsFunc(members, func(x uint32) bool { return c.passes(w, x) }) {
+			others = append(others, w)
+		}
+	}
+	sends := func(owners []uint32) int64 {
+		return protocol.Cost(c.work, p.Shares, owners, c.upBytes, c.downBytes, members).Up[c.opt.Local]
+	}
+	const mb = 1e6
+	text := fmt.Sprintf("machine 1 sends %.1f MB a step, %.1f MB of it between machines that cannot dial each other",
+		float64(sends(p.Owners)+relayed)/mb, float64(relayed)/mb)
+	if len(others) > 0 {
+		text += fmt.Sprintf("; with cluster.relay = false, where they own no buckets, it would send %.1f MB",
+			float64(sends(protocol.Owners(c.opt.Groups, others)))/mb)
+	}
+	c.logf("%s\n  fix: for less, have the router of one of them pass its UDP port on", text)
 }
