@@ -90,7 +90,7 @@ func (c *Coordinator) pairStatus() (out []PairStatus) {
 	return out
 }
 
-// passes says that what two members exchange goes over this machine: neither can be dialled,
+// passes says that the packets between two members go over this machine: neither can be dialled,
 // or they have said so.
 func (c *Coordinator) passes(a, b uint32) bool {
 	x, y := c.members[a], c.members[b]
