@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Kernel is a compiled compute pipeline with entry point main. It lives as long
@@ -58,34 +59,53 @@ func (d *Device) NewKernel(name, wgsl string) *Kernel {
 	return k
 }
 
+// storage is what a text declares of its storage bindings.
+type storage struct {
+	access string
+	least  []int64
+	err    error
+}
+
+// declared are the storage bindings by text: many devices compile the same texts.
+var declared sync.Map
+
 // parse reads the storage bindings off the text.
 func (k *Kernel) parse(wgsl string, lim Limits) error {
+	known, ok := declared.Load(wgsl)
+	if !ok {
+		known, _ = declared.LoadOrStore(wgsl, bindingsOf(wgsl))
+	}
+	s := known.(storage)
+	if n := len(s.access); s.err == nil && n > lim.MaxStorageBuffersPerStage {
+		return fmt.Errorf("%d storage buffers, the device has %d", n, lim.MaxStorageBuffersPerStage)
+	}
+	k.access, k.least = s.access, s.least
+	return s.err
+}
+
+func bindingsOf(wgsl string) storage {
 	text := comments.ReplaceAllString(wgsl, " ")
 	for _, m := range aliasDecl.FindAllStringSubmatch(text, -1) {
 		text = strings.ReplaceAll(text, "array<"+m[1]+">", "array<"+m[2]+">")
 	}
 	found := storageDecl.FindAllStringSubmatch(text, -1)
-	if len(found) > lim.MaxStorageBuffersPerStage {
-		return fmt.Errorf("%d storage buffers, the device has %d", len(found), lim.MaxStorageBuffersPerStage)
-	}
 	access := make([]byte, len(found))
-	k.least = make([]int64, len(found))
+	least := make([]int64, len(found))
 	for _, m := range found {
 		i, err := strconv.Atoi(m[1])
 		if err != nil || i < 1 || i > len(found) || access[i-1] != 0 {
-			return fmt.Errorf("storage binding %s: bindings must be numbered 1..%d, each once", m[1], len(found))
+			return storage{err: fmt.Errorf("storage binding %s: bindings must be numbered 1..%d, each once", m[1], len(found))}
 		}
 		access[i-1] = 'r'
 		if m[2] == "read_write" {
 			access[i-1] = 'w'
 		}
-		k.least[i-1] = 4
+		least[i-1] = 4
 		if v := vecType.FindStringSubmatch(strings.TrimSpace(m[3])); v != nil {
-			k.least[i-1] = map[string]int64{"2": 8, "3": 16, "4": 16}[v[1]]
+			least[i-1] = map[string]int64{"2": 8, "3": 16, "4": 16}[v[1]]
 		}
 	}
-	k.access = string(access)
-	return nil
+	return storage{access: string(access), least: least}
 }
 
 // checkBinds returns why binds cannot be bound to k, or nil.

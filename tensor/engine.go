@@ -16,6 +16,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"concord/gpu"
@@ -264,6 +265,22 @@ func (e *Engine) kernel(name string, consts map[string]string, params any) *gpu.
 	if k := e.kernels[key]; k != nil {
 		return k
 	}
+	text := kernelText(key, name, consts, params)
+	k := e.Dev.NewKernel(key, text)
+	e.kernels[key] = k
+	return k
+}
+
+// kernelTexts are the texts of kernels by key, for all engines of the process: a run in
+// which many engines are opened, as a comparison of methods, spends a tenth of its time on
+// them otherwise. They are functions of the key alone.
+var kernelTexts sync.Map
+
+// kernelText is the text of the kernel called name with its constants.
+func kernelText(key, name string, consts map[string]string, params any) string {
+	if text, ok := kernelTexts.Load(key); ok {
+		return text.(string)
+	}
 	src, err := shaders.Source(name)
 	if err != nil {
 		panic(err.Error())
@@ -275,9 +292,8 @@ func (e *Engine) kernel(name string, consts map[string]string, params any) *gpu.
 	if err != nil {
 		panic("tensor: " + err.Error())
 	}
-	k := e.Dev.NewKernel(key, text)
-	e.kernels[key] = k
-	return k
+	kernelTexts.Store(key, text)
+	return text
 }
 
 // matchParams compares the Go struct with "struct Params { a: u32, b: f32 }" in src.
