@@ -18,6 +18,7 @@ import (
 
 func testEngine(t testing.TB) *tensor.Engine {
 	t.Helper()
+	gpu.KeepDevices() // kernels take longer to compile than these sizes to compute
 	dev, err := gpu.Open(gpu.Options{Adapter: os.Getenv("CONCORD_ADAPTER")})
 	if err != nil {
 		if os.Getenv("REQUIRE_GPU") != "" {
