@@ -13,7 +13,7 @@ import (
 // possible is said, and nothing is left in the run's folder.
 func TestExportFormats(t *testing.T) {
 	traintest.RequireAdapter(t)
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	traintest.CacheHome(t)
 	path := traintest.Run(t, map[string]string{"schedule": "steps = 1"})
 	if code := run([]string{"train", "--plain", path}); code != 0 {
 		t.Fatal(code)

@@ -30,7 +30,7 @@ var configs = map[string]string{
 // folder makes a model of one of configs.
 func folder(t *testing.T, name string) string {
 	t.Helper()
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	traintest.CacheHome(t)
 	return filepath.Join(filepath.Dir(traintest.FamilyRun(t, configs[name], nil)), "base")
 }
 

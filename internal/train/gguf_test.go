@@ -26,7 +26,7 @@ import (
 func ggufRun(t *testing.T) (folder, file string) {
 	t.Helper()
 	traintest.RequireAdapter(t)
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	traintest.CacheHome(t)
 	folder = traintest.Run(t, nil)
 	base := filepath.Join(filepath.Dir(folder), "base")
 	if _, err := (export.GGUF{From: base, Out: base + ".gguf", Type: gguf.F32}).Write(); err != nil {
@@ -139,7 +139,7 @@ func TestJoinFromGGUF(t *testing.T) {
 // one, and each has the file.
 func TestBaseInBlocks(t *testing.T) {
 	traintest.RequireAdapter(t)
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	traintest.CacheHome(t)
 	run := traintest.FamilyRun(t, `{"model_type": "llama", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
 		"num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 258, "max_position_embeddings": 64, "tie_word_embeddings": true}`, nil)
 	base := filepath.Join(filepath.Dir(run), "base")

@@ -47,6 +47,16 @@ func RequireAdapter(t testing.TB) {
 	}
 }
 
+// CacheHome gives the test an empty folder for what concord caches, and leaves Mesa its own
+// cache, in which it finds the kernels that it has compiled before.
+func CacheHome(t testing.TB) {
+	t.Helper()
+	if base, err := os.UserCacheDir(); err == nil && os.Getenv("MESA_SHADER_CACHE_DIR") == "" {
+		t.Setenv("MESA_SHADER_CACHE_DIR", base)
+	}
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+}
+
 // Run writes a run file with its base model and data into a new folder and
 // returns the run file's path. settings are further TOML lines by section,
 // which win over the fixture's own: {"batch": "rows = 2"}.
