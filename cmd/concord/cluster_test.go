@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -39,18 +40,22 @@ func clusterRun(t *testing.T, steps int) string {
 		"checkpoint": "every = 10\nkeep = 2", "log": "every = 5"})
 }
 
-// freePort is a UDP port of this machine that nobody uses.
+// freePort is a UDP port of this machine that nobody uses. It is none of those that
+// systems give to whoever asks for any: a test beside this one would be given it while the
+// machine that listens there is started again.
 func freePort(t *testing.T) string {
 	t.Helper()
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		if c, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(10000))); err == nil {
+			defer c.Close()
+			return c.LocalAddr().String()
+		}
 	}
-	defer c.Close()
-	return c.LocalAddr().String()
+	t.Fatal("no free port")
+	return ""
 }
 
-// lead starts machine 1 and n−1 workers.
+// startMachines starts machine 1 and n−1 workers.
 func startMachines(t *testing.T, runFile, listen string, n int, more ...string) *machines {
 	t.Helper()
 	m := &machines{t: t, dir: filepath.Join(filepath.Dir(runFile), "runs", "tiny")}
@@ -144,6 +149,7 @@ func inOrder(a, b report.Step) int { return cmp.Compare(a.Step, b.Step+1) }
 
 // One command, three processes.
 func TestSpawn(t *testing.T) {
+	t.Parallel()
 	run := clusterRun(t, 12)
 	code, out, errs := concord(t, "", "train", run, "--spawn", "2", "-o", "cluster.deadline=false")
 	if code != 0 {
@@ -168,8 +174,9 @@ func TestSpawn(t *testing.T) {
 // kill -9 of a worker, which owns buckets too: the others go on, and the status
 // says who was put out and why.
 func TestKillWorker(t *testing.T) {
+	t.Parallel()
 	for _, sync := range []string{"gradients", "parameters"} {
-		t.Run(sync, func(t *testing.T) { killWorker(t, sync) })
+		t.Run(sync, func(t *testing.T) { t.Parallel(); killWorker(t, sync) })
 	}
 }
 
@@ -199,8 +206,9 @@ func killWorker(t *testing.T, sync string) {
 // kill -9 of machine 1 in the middle: the workers wait, it comes back with its
 // store, takes the newer weights from them, and no committed step is lost.
 func TestKillCoordinator(t *testing.T) {
+	t.Parallel()
 	for _, sync := range []string{"gradients", "parameters"} {
-		t.Run(sync, func(t *testing.T) { killCoordinator(t, sync) })
+		t.Run(sync, func(t *testing.T) { t.Parallel(); killCoordinator(t, sync) })
 	}
 }
 
@@ -237,6 +245,7 @@ func killCoordinator(t *testing.T, sync string) {
 // other ports in the middle, and for a while not at all: the run ends as any other,
 // with nobody put out.
 func TestProcessesOnABadNetwork(t *testing.T) {
+	t.Parallel()
 	m := &machines{t: t}
 	run := clusterRun(t, 100)
 	m.dir = filepath.Join(filepath.Dir(run), "runs", "tiny")
@@ -272,6 +281,7 @@ func TestProcessesOnABadNetwork(t *testing.T) {
 // Outer steps with three processes, one of which is killed; their number cannot be
 // changed by a resume.
 func TestOuterSteps(t *testing.T) {
+	t.Parallel()
 	run := clusterRun(t, 60)
 	m := startMachines(t, run, freePort(t), 3, "-o", "cluster.silence=2", "-o", "cluster.outer=6", "-o", "checkpoint.every=10")
 	m.at(24, 3)

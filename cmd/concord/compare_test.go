@@ -14,6 +14,7 @@ import (
 // A comparison that is killed in the middle of a run goes on where it was; while
 // it runs, no other process may write there.
 func TestCompareKill(t *testing.T) {
+	t.Parallel()
 	traintest.RequireAdapter(t)
 	runFile := traintest.Run(t, map[string]string{"schedule": "steps = 4", "checkpoint": "every = 2"})
 	out := filepath.Join(t.TempDir(), "cmp")

@@ -79,6 +79,7 @@ func enlarge(t *testing.T, dir string) {
 // and say for what, and with room the run ends with the bits of one that had it
 // (reference case 31).
 func TestDiskFullOnManyMachines(t *testing.T) {
+	t.Parallel()
 	outcome := func(m *machines) traintest.Outcome { m.finish(m.workers...); return traintest.OutcomeOf(t, m.dir) }
 	want := outcome(startMachines(t, clusterRun(t, 60), "127.0.0.1:0", 2, exact...))
 
@@ -135,6 +136,7 @@ func TestDiskFullOnManyMachines(t *testing.T) {
 // A record of machine 1 that cannot be written ends it, and not the others: they
 // hold the steps that are not saved until it is resumed.
 func TestMetricsDiskFullOnManyMachines(t *testing.T) {
+	t.Parallel()
 	run, listen := clusterRun(t, 100), freePort(t)
 	m := startMachines(t, run, listen, 2, "-o", "cluster.silence=2", "-o", "checkpoint.every=1000")
 	m.at(20, 2)

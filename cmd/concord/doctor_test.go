@@ -40,6 +40,7 @@ func TestDoctorReport(t *testing.T) {
 // TestDoctorStep: doctor makes whole training steps, prints their figures with bounds, and
 // has them in its JSON.
 func TestDoctorStep(t *testing.T) {
+	t.Parallel()
 	traintest.RequireAdapter(t)
 	path := filepath.Join(t.TempDir(), "doctor.json")
 	code, out, errs := concord(t, "", "doctor", "--out", path)

@@ -99,6 +99,7 @@ func (c *child) end() (int, string) {
 // A run that is killed over and over, in the middle of a step or of a save, and
 // resumed each time ends in the same bits as one that was left alone.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	traintest.RequireAdapter(t)
 	settings := map[string]string{"checkpoint": "every = 1\nkeep = 2", "schedule": "steps = 8"}
 	calm := traintest.Run(t, settings)

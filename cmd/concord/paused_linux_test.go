@@ -12,6 +12,7 @@ import (
 // on: another has taken over meanwhile, nothing of the old one counts, and it works for
 // its successor (reference case 8).
 func TestLeaderIsPaused(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("an election takes its time")
 	}

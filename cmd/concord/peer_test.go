@@ -22,11 +22,12 @@ func startEtcd(t *testing.T) string {
 // Equal machines around an etcd cluster: the one that leads is killed, another
 // takes over with the weights it has, and the run comes to its end.
 func TestLeaderIsKilled(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("an election takes its time")
 	}
 	for _, sync := range []string{"gradients", "parameters"} {
-		t.Run(sync, func(t *testing.T) { killLeader(t, sync) })
+		t.Run(sync, func(t *testing.T) { t.Parallel(); killLeader(t, sync) })
 	}
 }
 
@@ -73,6 +74,7 @@ func killLeader(t *testing.T, sync string) {
 // etcd is gone for longer than leases last: the leader steps down, nobody ends, and
 // when etcd is back the run goes on with every step committed and recorded once.
 func TestEtcdOutage(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a lease takes its time")
 	}
