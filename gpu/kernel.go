@@ -59,7 +59,7 @@ func (d *Device) NewKernel(name, wgsl string) *Kernel {
 	return k
 }
 
-// storage is what a text declares of its storage bindings.
+// storage are the storage bindings that a text declares.
 type storage struct {
 	access string
 	least  []int64

@@ -47,7 +47,7 @@ func RequireAdapter(t testing.TB) {
 	}
 }
 
-// CacheHome gives the test an empty folder for what concord caches, and leaves Mesa its own
+// CacheHome gives the test an empty folder for the caches of concord, and leaves Mesa its own
 // cache, in which it finds the kernels that it has compiled before.
 func CacheHome(t testing.TB) {
 	t.Helper()
