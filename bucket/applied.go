@@ -214,6 +214,10 @@ func pieceSize(p Place) int {
 
 // combinePieces makes p's gradient from its rows piece by piece.
 func (r *Resolver) combinePieces(p Place, s Solution, f func(at int, g tensor.Tensor)) {
+	if r.isTokens(p.Param, r.micro) {
+		r.tokenPieces(p, s, f)
+		return
+	}
 	w, size := r.rowWeights(s.Weights), pieceSize(p)
 	for _, x := range r.rowParts(p) {
 		from := x.lo * p.LD()

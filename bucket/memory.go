@@ -47,7 +47,10 @@ func (r *Resolver) needs(micro int) []need {
 			n.segment = segmentOf(p.Param)
 		}
 		if r.isLate(p.Param, micro) {
-			n.uses, n.rows, n.partBytes = 1, p.R, func(rows int) int64 { return r.partBytes(p, rows) }
+			n.uses = 1
+			if !r.isTokens(p.Param, micro) {
+				n.rows, n.partBytes = p.R, func(rows int) int64 { return r.partBytes(p, rows) }
+			}
 			late = append(late, n)
 			continue
 		}
@@ -121,7 +124,7 @@ func (m *memory) open(r *Resolver, p Place) {
 	}
 	m.plan.check(m.asked, p.Name)
 	m.makeRoom(r, p.Name)
-	rowsKept := !r.isGhost(p.Param) && r.groups[r.groupOf(p)].static == nil
+	rowsKept := !r.isGhost(p.Param) && !r.isTokens(p.Param, r.micro) && r.groups[r.groupOf(p)].static == nil
 	if rowsKept && p.C != p.LD() && r.store.Engine.Dev.Err() == nil {
 		for _, s := range m.plan.spots[p.Name].all() {
 			r.store.Engine.Dev.Zero(m.viewOf(r, s))

@@ -64,6 +64,8 @@ type Options struct {
 	// Late picks the parameters whose rows are written in parts when the backward
 	// pass is done, see late.go; nil means none. Steps of one micro-batch on one machine.
 	Late func(Param) bool
+	// ByTokens picks the ones among Late that keep no rows, see tokens.go; nil means none.
+	ByTokens func(Param) bool
 	// Static says that Solver.StaticWeights may answer.
 	Static bool
 	// Halves cuts every objective's tokens in two, so that their Gram tells noise

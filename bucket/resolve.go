@@ -134,6 +134,10 @@ func (r *Resolver) combine(p Place, s Solution) {
 		r.combineGhost(p, weights)
 		return
 	}
+	if r.isTokens(p.Param, r.micro) {
+		r.combineTokens(p, s)
+		return
+	}
 	w := r.rowWeights(s.Weights)
 	for _, x := range r.rowParts(p) {
 		r.store.Engine.Combine(flatten(r.inPlacePart(p, x)).Objective(0), flatten(x.TaskGrads), w, false)

@@ -18,6 +18,7 @@ type Resolver struct {
 	memory  memory
 	ghost   ghost
 	scale   staticScale
+	tokens  tokens
 	applied applied
 	gram    *tensor.GramScratch // nil where no rows are kept
 	partial tensor.GramSums     // of the group that is being collected
@@ -80,6 +81,8 @@ func (r *Resolver) newScratch() {
 			for _, p := range r.store.Layout.Buckets[b].Params {
 				if r.isGhost(p.Param) {
 					sums += e.GhostSums(r.rows())
+				} else if r.isTokens(p.Param, 1) {
+					sums += e.VocabularySums(r.rows())
 				} else {
 					largest = max(largest, p.R*p.LD())
 					sums += r.gramSums(p)
@@ -98,6 +101,7 @@ func (r *Resolver) newScratch() {
 	}
 	r.ghost.allocate(r)
 	r.scale.allocate(r)
+	r.tokens.allocate(r)
 }
 
 // gramSums is the partial sums of p's Gram.
@@ -154,6 +158,7 @@ func (r *Resolver) begin(micro int, f flow) {
 	r.flow, r.micro, r.err = f, micro, nil
 	r.reports = make([]BucketReport, len(r.groups))
 	r.scale.begin()
+	r.tokens.begin()
 	for i := range r.groups {
 		u := &r.groups[i]
 		u.left, u.gram, u.static = u.uses*micro, nil, nil
@@ -279,6 +284,10 @@ func (r *Resolver) startGram(i int) *tensor.GramSum {
 				r.addGhost(g, p)
 				continue
 			}
+			if r.isTokens(p.Param, r.micro) {
+				g.AddVocabulary(r.tokens.of[p.Name], r.tokens.seg, r.tokens.scratch)
+				continue
+			}
 			for _, x := range r.rowParts(p) {
 				rows := flatten(x.TaskGrads)
 				if r.opt.Metric == nil {
@@ -346,6 +355,7 @@ func (r *Resolver) Release() {
 	r.memory.release()
 	r.ghost.release()
 	r.scale.release()
+	r.tokens.release()
 	r.applied.release()
 	r.pushes.Wait()
 	for _, b := range r.arena {

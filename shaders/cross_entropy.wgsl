@@ -7,6 +7,7 @@
 // scale  (*) f32, read only if write_grad: the derivative of the objective by loss[k]
 // logits (n, vocab) f32 as rows of ld4 vec4, read and write; padding becomes 0 if write_grad
 // loss   (*) f32 as bits, write
+// stats  (*) vec2 f32, write if KEEP: of each row the largest z and the sum of exp(z - it)
 //
 // Forward and backward in one: the second pass reads the logits it replaces, so
 // no probabilities are stored. LANES invocations per row, WG / LANES rows per
@@ -20,6 +21,7 @@
 // Reference: internal/ref/cross_entropy.go
 override WG: u32 = 64;
 override LANES: u32 = 8;
+override KEEP: u32 = 0;
 
 struct Params {
   n: u32,
@@ -34,6 +36,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> scale: array<f32>;
 @group(0) @binding(3) var<storage, read_write> logits: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> loss: array<u32>;
+@group(0) @binding(5) var<storage, read_write> stats: array<vec2<f32>>;
 
 //#include softcap
 
@@ -109,6 +112,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
     if (broken) { bits = NAN_BITS; }
     if (ignored) { bits = 0u; }
     loss[k] = bits;
+    if (KEEP != 0u) { stats[k] = vec2<f32>(top, total); }
   }
   if (p.write_grad == 0u) { return; }
   let g = scale[k];

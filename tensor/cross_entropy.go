@@ -25,6 +25,12 @@ type crossEntropyParams struct{ N, Vocab, LD4, Row0, WriteGrad uint32 }
 // scale, logits and loss lie in different buffers (labels and scale may share
 // one).
 func (e *Engine) CrossEntropy(logits, loss, labels, scale Tensor, row0 int, vocab int, softCap float32, writeGrad bool) {
+	e.crossEntropy(logits, loss, labels, scale, Tensor{}, row0, vocab, softCap, writeGrad)
+}
+
+// crossEntropy is CrossEntropy that leaves each row's largest logit and the sum of the
+// exponentials below it in stats, (N, 2) of stride 2, unless that is nothing.
+func (e *Engine) crossEntropy(logits, loss, labels, scale, stats Tensor, row0 int, vocab int, softCap float32, writeGrad bool) {
 	if !writeGrad {
 		scale = labels // bound, not read
 	}
@@ -37,12 +43,17 @@ func (e *Engine) CrossEntropy(logits, loss, labels, scale Tensor, row0 int, voca
 		return
 	}
 	wg, lanes := crossEntropyLanes(vocab)
+	consts := map[string]string{"WG": strconv.Itoa(wg), "LANES": strconv.Itoa(lanes), "SOFTCAP": wgslFloat(softCap)}
+	kept := e.tune.placeholder()
+	if stats.Buf != nil {
+		consts["KEEP"], kept = "1", stats.View()
+	}
 	e.run(call{
 		kernel: "cross_entropy",
-		consts: map[string]string{"WG": strconv.Itoa(wg), "LANES": strconv.Itoa(lanes), "SOFTCAP": wgslFloat(softCap)},
+		consts: consts,
 		params: crossEntropyParams{N: uint32(logits.R), Vocab: uint32(vocab), LD4: vec4s(logits.LD), Row0: uint32(row0),
 			WriteGrad: asU32(writeGrad)},
-		binds:  []gpu.View{labels.View(), scale.View(), logits.View(), loss.View()},
+		binds:  []gpu.View{labels.View(), scale.View(), logits.View(), loss.View(), kept},
 		groups: grid(ceilDiv(logits.R, wg/lanes)),
 		work:   e.moving(int64(logits.R)*int64(logits.LD)*16, int64(logits.R)*int64(logits.LD)*40),
 	})

@@ -84,6 +84,27 @@ func (g *GramSum) AddGhost(dy, x Tensor, seg Segments, s GhostScratch) {
 			groups: grid(ceilDiv((hi-lo)*g.m, 64)), work: e.moving(2*f32Bytes((hi-lo)*hi), 4*int64((hi-lo)*hi))})
 		lo = hi
 	}
+	g.foldGhost(part, n, seg)
+}
+
+// addProducts adds Σ a_st·b_st over s of segment i and t of segment j, for inner products
+// (N, N) between tokens. Only those with t ≤ s are used.
+func (g *GramSum) addProducts(a, b Tensor, seg Segments, s GhostScratch) {
+	n := a.R
+	if seg.M() != g.m || seg.Starts[g.m] != n || n > s.n || g.m > s.m || n > GhostTokens || b.R != n || a.LD != b.LD {
+		panic(fmt.Sprintf("tensor: ghost gram: products %v and %v, segments %v, scratch for %d tokens in %d segments",
+			a, b, seg.Starts, s.n, s.m))
+	}
+	part := gpu.View{Buf: s.part.Buf, Size: f32Bytes(n * g.m)}
+	g.e.run(call{kernel: "ghost_gram", params: ghostGramParams{0, uint32(n), uint32(a.LD), uint32(g.m)},
+		binds:  []gpu.View{a.View(), b.View(), seg.Dev.View(), part},
+		groups: grid(ceilDiv(n*g.m, 64)), work: g.e.moving(2*f32Bytes(n*n), 4*int64(n)*int64(n))})
+	g.foldGhost(part, n, seg)
+}
+
+// foldGhost sums part, by token and objective, over an objective's tokens.
+func (g *GramSum) foldGhost(part gpu.View, n int, seg Segments) {
+	e := g.e
 	out := gpu.View{Buf: g.to.t.Buf, Offset: g.at, Size: f32Bytes(g.m * g.m * ghostOuts)}
 	e.run(call{kernel: "ghost_fold", params: ghostFoldParams{uint32(g.m)}, consts: map[string]string{"OUTS": strconv.Itoa(ghostOuts)},
 		binds: []gpu.View{part, seg.Dev.View(), out}, groups: grid(ceilDiv(g.m*g.m*ghostOuts, 64)),

@@ -26,6 +26,7 @@ type LinearCrossEntropy struct {
 	e      *Engine
 	n      int
 	logits Tensor     // (chunk, V)
+	stats  Tensor     // (1, 2N): of each token the largest logit and the sum of the exponentials below it
 	clips  []Segments // per chunk: the part of the batch's segments inside
 }
 
@@ -47,6 +48,7 @@ func (e *Engine) NewLinearCrossEntropy(n, vocab, chunk int) *LinearCrossEntropy 
 	rows = max(rows, 1)
 	return &LinearCrossEntropy{e: e, n: n,
 		logits: e.New(gpu.RoleScratch, "logits chunk", rows, vocab),
+		stats:  e.New(gpu.RoleScratch, "logits statistics", 1, max(2*n, 2)),
 		clips:  make([]Segments, ceilDiv(max(n, 1), rows)),
 	}
 }
@@ -57,6 +59,7 @@ func (l *LinearCrossEntropy) Chunk() int { return l.logits.R }
 // Release frees the scratch.
 func (l *LinearCrossEntropy) Release() {
 	l.logits.Buf.Release()
+	l.stats.Buf.Release()
 	for _, c := range l.clips {
 		if c.Dev.Buf != nil {
 			c.Dev.Buf.Release()
@@ -90,7 +93,7 @@ func (l *LinearCrossEntropy) Run(x, weight, labels, scale, loss Tensor, grad *He
 		hi := min(lo+l.logits.R, x.R)
 		z := l.logits.rows(0, hi-lo)
 		e.MatMul(z, x.rows(lo, hi), weight, NT, false)
-		e.CrossEntropy(z, loss, labels, scale, lo, weight.R, l.SoftCap, grad != nil)
+		e.crossEntropy(z, loss, labels, scale, l.stats, lo, weight.R, l.SoftCap, grad != nil)
 		if grad != nil {
 			e.MatMul(grad.DX.rows(lo, hi), z, weight, NN, false)
 			if grad.DWeight.Rows.Buf != nil {
@@ -114,7 +117,7 @@ func (l *LinearCrossEntropy) WeightGradient(x, weight, labels, scale, loss Tenso
 		hi := min(lo+l.logits.R, x.R)
 		z := l.logits.rows(0, hi-lo)
 		l.e.MatMul(z, x.rows(lo, hi), weight, NT, false)
-		l.e.CrossEntropy(z, loss, labels, scale, lo, weight.R, l.SoftCap, true)
+		l.e.crossEntropy(z, loss, labels, scale, l.stats, lo, weight.R, l.SoftCap, true)
 		for _, p := range parts {
 			l.weightGradient(p.Target, block(z, 0, z.R, p.Lo, p.Lo+p.Rows.R), x.rows(lo, hi), i, lo)
 		}

@@ -248,8 +248,11 @@ func specialisations() []specialisation {
 	for _, vocab := range []int{4096, 16384, 1 << 17} {
 		wg, lanes := crossEntropyLanes(vocab)
 		add("cross_entropy", "WG", wg, "LANES", lanes)
+		add("cross_entropy", "WG", wg, "LANES", lanes, "KEEP", 1)
 		add("cross_entropy", "WG", wg, "LANES", lanes, "SOFTCAP", wgslFloat(30))
 	}
+	add("logits_gradient", "SOFTCAP", wgslFloat(30))
+	add("token_gather")
 	return list
 }
 

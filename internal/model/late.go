@@ -17,7 +17,11 @@ func (p backPass) late(w *parameter) bool {
 func (m *transformer) backwardLate(p backPass) {
 	table, head := m.embedding.table, m.head.weight
 	write := func(w *parameter, parts func([]tensor.Part)) {
-		p.g.(LateGradients).TakeLate(w.Name, p.b.Segments, parts)
+		if g := p.g.(LateGradients); g.ByTokens(w.Name) {
+			g.TakeTokens(w.Name, p.b.Segments, m.vocabulary(p.b, w))
+		} else {
+			g.TakeLate(w.Name, p.b.Segments, parts)
+		}
 	}
 	if p.late(head) {
 		m.withKeptNorm(func() { m.norm.forward(m.e, m.s.norm, m.stream(len(m.blocks)), m.s.stats) })
@@ -31,6 +35,17 @@ func (m *transformer) backwardLate(p backPass) {
 	if !m.head.tied && p.late(table) {
 		write(table, func(parts []tensor.Part) { m.embedding.tableParts(p, m.back.dx, parts, false) })
 	}
+}
+
+// vocabulary is the gradient of w, the embedding, the head or both, as a sum over tokens.
+func (m *transformer) vocabulary(b *Batch, w *parameter) (v tensor.Vocabulary) {
+	if w == m.head.weight {
+		v.Head = &tensor.HeadTokens{Loss: m.head.loss, X: m.s.norm, Weight: w.t, Labels: b.labels, Scale: b.scale}
+	}
+	if w == m.embedding.table {
+		v.Ids = &tensor.TableTokens{IDs: b.ids, D: m.back.dx, Index: b.tokens.of(1)}
+	}
+	return v
 }
 
 // tableParts is the table's part of backward.

@@ -7,11 +7,20 @@ import (
 	"concord/tensor"
 )
 
+func (g *lateGradients) ByTokens(string) bool { return g.tokens != nil }
+
+func (g *lateGradients) TakeTokens(name string, _ tensor.Segments, v tensor.Vocabulary) {
+	g.tokens(name, v)
+	g.after = len(g.done)
+	g.done = append(g.done, name)
+}
+
 // lateGradients are gradients that take those of the embedding and the head late, in parts.
 type lateGradients struct {
 	*gradients
-	late  map[string]bool
-	after int // parameters that were complete before
+	late   map[string]bool
+	after  int                                    // parameters that were complete before
+	tokens func(name string, v tensor.Vocabulary) // nil: none
 }
 
 func (g *lateGradients) Late(name string) bool { return g.late[name] }
@@ -35,7 +44,7 @@ func (g *lateGradients) TakeLate(name string, seg tensor.Segments, write func([]
 func TestLateGradients(t *testing.T) {
 	e := testEngine(t)
 	for name, c := range models() {
-		c.Vocab = 150 // three parts
+		c.Vocab = 150 // two parts
 		t.Run(name, func(t *testing.T) {
 			s := newSetupOf(t, e, c, 3)
 			n := newNetwork(c)

@@ -57,6 +57,10 @@ type LateGradients interface {
 	Late(name string) bool
 	// TakeLate calls write with where the gradient goes: parts that make all its rows.
 	TakeLate(name string, seg tensor.Segments, write func(parts []tensor.Part))
+	// ByTokens says that TakeTokens gets it instead: as a sum over tokens, which
+	// refers to memory that nothing else uses until the next Forward.
+	ByTokens(name string) bool
+	TakeTokens(name string, seg tensor.Segments, v tensor.Vocabulary)
 }
 
 // Dims are the sizes a model's buffers are made for.

@@ -38,6 +38,26 @@ func (r *Replica) lateHead() bool {
 // lateShare is the part of a step's other memory that rows may take.
 const lateShare = 12
 
+// byTokens picks the ones among late that keep no rows: the Gram comes from inner products
+// between tokens, and the gradient is made in pieces. That costs N²V operations and the logits
+// once more, so that it is for few tokens, whose activations have no room for rows.
+func (r *Replica) byTokens() func(bucket.Param) bool {
+	set, n := r.Settings, r.Settings.Rows*r.Settings.SeqLen
+	late := r.late()
+	if late == nil || set.Objective.AdamMetric || n > tensor.GhostTokens || n > tokensPerWidth*r.Arch.Hidden || r.Arch.Vocab < max(64, 4*n) {
+		return nil
+	}
+	return func(p bucket.Param) bool {
+		rows := tensor.F32.Bytes(int64(r.Objective.Segments()) * int64(p.Size()))
+		free := r.Arch.ActivationBytes(set.Checkpointing) * int64(n)
+		return late(p) && (set.Objective.Gram == objective.GramGhost || rows > free)
+	}
+}
+
+// tokensPerWidth bounds the tokens of byTokens: the N²V operations are then at most those of
+// eight passes of the head.
+const tokensPerWidth = 4
+
 // latePays says that p's rows are large beside the parameters' states and the
 // activations.
 func (r *Replica) latePays(p bucket.Param) bool {

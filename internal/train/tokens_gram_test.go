@@ -1,0 +1,57 @@
+package train
+
+import (
+	"slices"
+	"testing"
+
+	"concord/bucket"
+	"concord/internal/train/traintest"
+)
+
+// The Gram of embedding and head from inner products between tokens, and their gradient made
+// in pieces, give the weights of rows: tied and untied, in every scope, in halves, with
+// soft caps and learned positions, where the gradient is applied in the backward pass and
+// where some steps have known weights. Twice the same bits.
+func TestGradientsByTokens(t *testing.T) {
+	traintest.RequireAdapter(t)
+	settings := map[string][]string{
+		"layer":    nil,
+		"tensor":   {"objective.scope=tensor", "objective.in_flight=3"},
+		"global":   {"objective.scope=global"},
+		"halves":   {"objective.noise.halves=true", "objective.noise.debias=true", "batch.rows=6", "batch.seq_len=10"},
+		"every":    {"objective.every=2", "objective.warmup=1"},
+		"applied":  {"optim.in_backward=true", "optim.clip=0", "batch.logits_chunk=16"},
+		"factored": {"optim.in_backward=true", "optim.name=adafactor"},
+		"static":   {"optim.in_backward=true", "objective.every=2", "objective.warmup=1", "model.dtype=bf16", "optim.moments=int8"},
+	}
+	for model, file := range map[string]string{"tied": traintest.Run(t, nil), "untied": traintest.UntiedRun(t, nil),
+		"gpt2": traintest.FamilyRun(t, familyConfigs["gpt2"], nil), "gemma3": traintest.FamilyRun(t, familyConfigs["gemma3"], nil)} {
+		for name, overrides := range settings {
+			if name != "layer" && model != "tied" && model != "untied" {
+				continue
+			}
+			t.Run(model+" "+name, func(t *testing.T) {
+				run := func(gram string) (weights []float32) {
+					all := append([]string{"batch.rows=3", "objective.gram=" + gram, "schedule.warmup=0", "optim.lr=0.001"}, overrides...)
+					tr := open(t, load(t, file, all...))
+					if by := tr.ResolverOptions().ByTokens != nil; by != (gram == "ghost") {
+						t.Fatalf("gram = %q: by tokens %v", gram, by)
+					}
+					steps(t, tr, 3)
+					return values(t, tr, bucket.Weight)
+				}
+				want, got := run("rows"), run("ghost")
+				most := 1e-8
+				if name == "static" { // bf16 is rounded up or down by chance
+					most = 1e-5
+				}
+				if e := traintest.NMSE(got, want); !(e <= most) {
+					t.Errorf("the weights differ: NMSE %.3g", e)
+				}
+				if (name == "layer" || name == "factored") && !slices.Equal(got, run("ghost")) {
+					t.Error("the same run twice gave other bits")
+				}
+			})
+		}
+	}
+}
