@@ -7,6 +7,7 @@ import (
 
 	"concord/internal/bench"
 	"concord/internal/config"
+	"concord/internal/train"
 )
 
 type benchMooCmd struct {
@@ -31,7 +32,7 @@ func (c *benchMooCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	r, err := bench.Moo(cfg, bench.MooOptions{Objectives: c.Objectives, Baseline: c.Baseline,
+	r, err := bench.Moo(train.Vary(cfg), bench.MooOptions{Objectives: c.Objectives, Baseline: c.Baseline,
 		StepOptions: bench.StepOptions{Methods: c.Methods, Steps: c.Steps, Warmup: c.Warmup, Profile: c.Profile, Warn: os.Stderr}})
 	if err != nil {
 		return err

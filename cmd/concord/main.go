@@ -11,7 +11,6 @@ import (
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
 
-	"concord/internal/config"
 	"concord/internal/fault"
 	"concord/internal/report"
 	"concord/internal/train"
@@ -90,13 +89,9 @@ func run(args []string) int {
 
 // exitCode maps an error to its documented code.
 func exitCode(err error) int {
-	var (
-		usage *usageError
-		conf  *config.Error
-		set   *fault.Setting
-	)
+	var usage *usageError
 	switch {
-	case errors.As(err, &usage), errors.As(err, &conf), errors.As(err, &set):
+	case errors.As(err, &usage), fault.IsUsage(err):
 		return exitUsage
 	case errors.Is(err, train.ErrInterrupted):
 		return exitInterrupted

@@ -15,6 +15,8 @@ import (
 
 	"concord/gpu"
 	"concord/internal/config"
+	"concord/internal/fault"
+	"concord/internal/train"
 )
 
 // device opens the preferred adapter, or skips; REQUIRE_GPU makes that a failure.
@@ -159,7 +161,7 @@ func TestStep(t *testing.T) {
 	device(t, gpu.Options{})
 	cfg := tiny(t)
 	before, _ := filepath.Glob(filepath.Join(filepath.Dir(cfg.Path()), "*"))
-	r, err := Step(cfg, StepOptions{Methods: []string{"mean", "pcgrad", "cagrad"}, Steps: 3, Warmup: 1, Profile: true})
+	r, err := Step(train.Vary(cfg), StepOptions{Methods: []string{"mean", "pcgrad", "cagrad"}, Steps: 3, Warmup: 1, Profile: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,12 +239,11 @@ func TestStepMistakes(t *testing.T) {
 	} {
 		o := good
 		change(&o)
-		var conf *config.Error
-		if _, err := Step(cfg, o); !errors.As(err, &conf) {
+		if _, err := Step(train.Vary(cfg), o); !fault.IsUsage(err) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := Step(tiny(t, "device.memory=1MB"), good); !errors.Is(err, gpu.ErrOutOfMemory) {
+	if _, err := Step(train.Vary(tiny(t, "device.memory=1MB")), good); !errors.Is(err, gpu.ErrOutOfMemory) {
 		t.Errorf("with 1 MB: %v", err)
 	}
 }
@@ -253,11 +254,11 @@ func TestMooInBackward(t *testing.T) {
 	o := MooOptions{StepOptions: StepOptions{Methods: []string{"mean"}, Steps: 1, Warmup: 1}, Baseline: "pcgrad"}
 	cfg := tiny(t, "optim.in_backward=true")
 	var conf *config.Error
-	if _, err := Moo(cfg, o); !errors.As(err, &conf) || !strings.Contains(conf.Fix, "optim.in_backward=false") {
+	if _, err := Moo(train.Vary(cfg), o); !errors.As(err, &conf) || !strings.Contains(conf.Fix, "optim.in_backward=false") {
 		t.Errorf("with a baseline: %v", err)
 	}
 	o.Baseline = ""
-	if _, err := Moo(cfg, o); err != nil {
+	if _, err := Moo(train.Vary(cfg), o); err != nil {
 		t.Error(err)
 	}
 }
@@ -268,12 +269,13 @@ func TestMooPassesAccumulate(t *testing.T) {
 	cfg := tiny(t, "batch.accumulate=2")
 	var said strings.Builder
 	o := MooOptions{StepOptions: StepOptions{Methods: []string{"mean"}, Steps: 1, Warmup: 1, Warn: &said}, Baseline: "pcgrad"}
-	v := separatePasses(cfg, o)
-	if v.cfg.Batch.Rows != 2*cfg.Batch.Rows || v.cfg.Batch.Accumulate != 1 ||
+	run := train.Vary(cfg)
+	v := separatePasses(run, o)
+	if rows, k := run.Batch(v.change); rows != 2*cfg.Batch.Rows || k != 1 ||
 		!strings.Contains(said.String(), fmt.Sprintf("one batch of %d rows", 2*cfg.Batch.Rows)) {
-		t.Errorf("%d rows × %d, said: %q", v.cfg.Batch.Rows, v.cfg.Batch.Accumulate, said.String())
+		t.Errorf("%d rows × %d, said: %q", rows, k, said.String())
 	}
-	runs, err := openRuns([]variant{methodVariant(cfg, "mean"), v}, &said)
+	runs, err := openRuns(run, []variant{{name: "mean", change: train.Variation{Method: "mean"}}, v}, &said)
 	for _, r := range runs {
 		defer r.close()
 	}

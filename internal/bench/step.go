@@ -2,14 +2,13 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"time"
 
 	"concord/gpu"
-	"concord/internal/config"
+	"concord/internal/fault"
 	"concord/internal/train"
 )
 
@@ -62,25 +61,25 @@ type StepResult struct {
 
 // Step trains with each method on a device of its own, on the same batches, one
 // step in turn. Nothing is written. Errors are those of train.Open and
-// Trainer.Step, and a *config.Error for methods that make no sense.
-func Step(cfg *config.Config, o StepOptions) (*StepResult, error) {
+// Trainer.Step, and a *fault.Usage for methods that make no sense.
+func Step(run train.Varied, o StepOptions) (*StepResult, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
 	var variants []variant
 	for _, m := range o.Methods {
-		variants = append(variants, methodVariant(cfg, m))
+		variants = append(variants, variant{name: m, change: train.Variation{Method: m}})
 	}
-	return compare(cfg, variants, o)
+	return compare(run, variants, o)
 }
 
 // compare makes steps of every variant in turns; ratios are to the first.
-func compare(cfg *config.Config, variants []variant, o StepOptions) (*StepResult, error) {
+func compare(run train.Varied, variants []variant, o StepOptions) (*StepResult, error) {
 	if o.Warn == nil {
 		o.Warn = io.Discard
 	}
 	o.Warn = &distinct{to: o.Warn, seen: map[string]bool{}}
-	runs, err := openRuns(variants, o.Warn)
+	runs, err := openRuns(run, variants, o.Warn)
 	defer func() {
 		for _, r := range runs {
 			r.close()
@@ -101,8 +100,8 @@ func compare(cfg *config.Config, variants []variant, o StepOptions) (*StepResult
 			}
 		}
 	}
-	out := &StepResult{Machine: NewMachine(runs[0].trainer.Device().Info()), RunFile: cfg.Path(), Steps: o.Steps, Warmup: o.Warmup,
-		Tokens: runs[0].tokens, Scope: cfg.Objective.Scope.String(), Methods: map[string]MethodRate{}, Ratios: map[string]StepRatio{}}
+	out := &StepResult{Machine: NewMachine(runs[0].trainer.Device().Info()), RunFile: run.Path(), Steps: o.Steps, Warmup: o.Warmup,
+		Tokens: runs[0].tokens, Scope: run.Scope(), Methods: map[string]MethodRate{}, Ratios: map[string]StepRatio{}}
 	for _, r := range runs {
 		out.Order = append(out.Order, r.method)
 		out.Methods[r.method] = r.rate(o)
@@ -129,7 +128,7 @@ func (d *distinct) Write(p []byte) (int, error) {
 }
 
 func (o StepOptions) check() error {
-	fail := func(flag, msg string) error { return &config.Error{Where: flag, Msg: msg} }
+	fail := func(flag, msg string) error { return &fault.Usage{Where: flag, Msg: msg} }
 	switch {
 	case len(o.Methods) == 0:
 		return fail("--methods", "no method given, e.g. --methods mean,pcgrad")
@@ -149,20 +148,8 @@ func (o StepOptions) check() error {
 // variant is one way to make steps.
 type variant struct {
 	name     string
-	cfg      config.Config
+	change   train.Variation
 	separate string // Gram method for steps of M separate backward passes; "" makes ordinary steps
-	ownRows  bool   // see train.OpenOwnRows
-}
-
-// methodVariant is the run file with another method; options and weights are
-// the file's own method's.
-func methodVariant(cfg *config.Config, method string) variant {
-	c := *cfg
-	c.Cluster.Listen = "" // steps of this machine alone
-	if m := config.Method(method); c.Objective.Method != m {
-		c.Objective.Method, c.Objective.Options, c.Objective.Weights = m, nil, nil
-	}
-	return variant{name: method, cfg: c}
 }
 
 // run is one variant's training.
@@ -185,17 +172,12 @@ func (r *run) close() {
 
 // openRuns opens a trainer for every variant; on an error it returns those that
 // are open already.
-func openRuns(variants []variant, warn io.Writer) ([]*run, error) {
+func openRuns(of train.Varied, variants []variant, warn io.Writer) ([]*run, error) {
 	var runs []*run
 	for _, v := range variants {
-		open := train.Open
-		if v.ownRows {
-			open = train.OpenOwnRows
-		}
-		t, err := open(&v.cfg, warn)
+		t, err := of.Open(v.change, warn)
 		if err != nil {
-			var conf *config.Error
-			if errors.As(err, &conf) {
+			if fault.IsUsage(err) {
 				return runs, err
 			}
 			return runs, fmt.Errorf("%s: %w", v.name, err)

@@ -21,6 +21,9 @@ type Error struct {
 	Fix   string // the line that repairs it, or ""
 }
 
+// UsageMistake says that the mistake is the user's: see internal/fault.
+func (e *Error) UsageMistake() {}
+
 func (e *Error) Error() string {
 	s := e.Where + ": " + e.Msg
 	if e.Fix != "" {

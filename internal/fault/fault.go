@@ -1,5 +1,5 @@
 // Package fault has the kinds of failure that a user is told apart: each has its
-// exit code. Configuration errors are *config.Error.
+// exit code. Mistakes of the user's are told by IsUsage.
 package fault
 
 import (

@@ -27,3 +27,14 @@ func TestKinds(t *testing.T) {
 		t.Error("an error of no kind was changed")
 	}
 }
+
+// Mistakes of the user's are one kind, wrapped or not, and say the place and the fix.
+func TestUsage(t *testing.T) {
+	u := &Usage{Where: "--top-p", Msg: "7 is outside 0 < p ≤ 1", Fix: "--top-p 1"}
+	if got, want := u.Error(), "--top-p: 7 is outside 0 < p ≤ 1\n  fix: --top-p 1"; got != want {
+		t.Errorf("%q", got)
+	}
+	if !IsUsage(fmt.Errorf("here: %w", u)) || !IsUsage(&Setting{Key: "optim.lr"}) || IsUsage(Data(errors.New("x"))) || IsUsage(nil) {
+		t.Error("the kind of a mistake is not known")
+	}
+}

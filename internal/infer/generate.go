@@ -5,7 +5,6 @@ import (
 	"io"
 	"slices"
 
-	"concord/internal/config"
 	"concord/internal/device"
 	"concord/internal/fault"
 	"concord/internal/model"
@@ -29,11 +28,11 @@ type Generation struct {
 func (g *Generation) check() error {
 	switch {
 	case !(g.Temperature >= 0) || g.Temperature > 100:
-		return &config.Error{Where: "--temperature", Msg: fmt.Sprintf("%v is outside 0 … 100", g.Temperature)}
+		return &fault.Usage{Where: "--temperature", Msg: fmt.Sprintf("%v is outside 0 … 100", g.Temperature)}
 	case !(g.TopP > 0 && g.TopP <= 1):
-		return &config.Error{Where: "--top-p", Msg: fmt.Sprintf("%v is outside 0 < p ≤ 1", g.TopP)}
+		return &fault.Usage{Where: "--top-p", Msg: fmt.Sprintf("%v is outside 0 < p ≤ 1", g.TopP)}
 	case g.MaxTokens < 1:
-		return &config.Error{Where: "--max-tokens", Msg: "must be 1 or more"}
+		return &fault.Usage{Where: "--max-tokens", Msg: "must be 1 or more"}
 	}
 	return nil
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"concord/internal/config"
 	"concord/internal/fault"
 )
 
@@ -84,7 +83,7 @@ func TestGenerateRefuses(t *testing.T) {
 		{Prompt: "a", MaxTokens: 1, TopP: 0}, {Prompt: "a", MaxTokens: 1, TopP: math.NaN()}, {Prompt: "a", MaxTokens: 0, TopP: 1},
 		{Prompt: "a", MaxTokens: 1, TopP: 1, Temperature: -1}, {Prompt: "a", MaxTokens: 1, TopP: 1, Temperature: math.NaN()},
 	} {
-		var conf *config.Error
+		var conf *fault.Usage
 		if _, err := Generate(base, g, d); !errors.As(err, &conf) {
 			t.Errorf("%+v: %v, want a configuration error", g, err)
 		}

@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 
-	"concord/internal/config"
 	"concord/internal/fault"
 	"concord/internal/model"
 	"concord/internal/peft"
@@ -49,7 +48,7 @@ func NotARun(dir string) error {
 			break
 		}
 	}
-	return &config.Error{Where: dir, Msg: msg, Fix: "the folder that concord train printed, such as runs/NAME"}
+	return &fault.Usage{Where: dir, Msg: msg, Fix: "the folder that concord train printed, such as runs/NAME"}
 }
 
 // runsIn lists the runs in dir, for a helpful message.

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"concord/internal/config"
 	"concord/internal/fault"
 )
 
@@ -46,7 +45,7 @@ func TestModelDir(t *testing.T) {
 			t.Errorf("%s: %v, want %q", dir, err, says)
 		}
 	}
-	conf := (*config.Error)(nil)
+	conf := (*fault.Usage)(nil)
 	if err := NotARun(root); !errors.As(err, &conf) || !strings.Contains(err.Error(), "runs here: "+done+", "+run) || IsRun(root) ||
 		!IsRun(run) {
 		t.Errorf("not a run: %v", err)
