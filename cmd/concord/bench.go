@@ -115,7 +115,8 @@ func (c *benchStepCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	r, err := bench.Step(train.Vary(cfg), bench.StepOptions{Methods: c.Methods, Steps: c.Steps, Warmup: c.Warmup, Profile: c.Profile, Warn: os.Stderr})
+	r, err := bench.Step(train.Vary(cfg), bench.StepOptions{Methods: c.Methods, Steps: c.Steps, Warmup: c.Warmup, Profile: c.Profile,
+		Warn: os.Stderr})
 	if err != nil {
 		return err
 	}

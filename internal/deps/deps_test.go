@@ -167,7 +167,8 @@ func TestImportPolicy(t *testing.T) {
 
 // runFileReaders are the packages that know run files: internal/config itself, the one that
 // makes options of settings, those whose subject is run files that differ, and the program.
-var runFileReaders = []string{"internal/config/gen", "internal/train", "internal/study", "internal/compare", "internal/audit", "cmd/concord"}
+var runFileReaders = []string{"internal/config/gen", "internal/train", "internal/study", "internal/compare", "internal/audit",
+	"cmd/concord"}
 
 // TestRunFiles holds that all other packages take options of their own.
 func TestRunFiles(t *testing.T) {
