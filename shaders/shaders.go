@@ -8,7 +8,7 @@
 //	override NAME: u32 = 64;
 //
 // which Specialize lowers to const, because the WebGPU binding cannot set
-// overrides at run time. What Source and Specialize return is plain WGSL. The
+// overrides at run time. The texts that Source and Specialize return are plain WGSL. The
 // package knows nothing of the GPU; all functions are pure and safe for
 // concurrent use.
 package shaders

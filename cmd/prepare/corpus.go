@@ -49,7 +49,7 @@ type corpusFile struct {
 	Bytes     int    `json:"text_bytes"`
 }
 
-// corpusInfo is what the manifest says of the corpus.
+// corpusInfo is the manifest's entry on the corpus.
 type corpusInfo struct {
 	Documents int                   `json:"documents"`
 	Bytes     int                   `json:"text_bytes"`

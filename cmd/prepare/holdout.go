@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// What is held out, precisely.
+// The held-out material, precisely.
 //
 // Names: a key is a CLDR symbol, spoken of by its English name, that all
 // seventeen languages name. One key in ten is held out, by keyHeld of its
@@ -25,7 +25,7 @@ import (
 // heldArticles are the articles of the Declaration that are held out.
 var heldArticles = []int{5, 10, 15, 20, 25, 30}
 
-// holdout says what may not occur in training text.
+// holdout is the text that may not occur in training text.
 type holdout struct {
 	keys     []string            // symbols named by all languages, by English name
 	english  map[string]string   // symbol → English name
@@ -49,7 +49,7 @@ func keyHeld(english string) bool {
 // articleHeld reports whether the article of this number is held out.
 func articleHeld(n int) bool { return slices.Contains(heldArticles, n) }
 
-// holdOut finds the keys common to all languages and what of them, and of the
+// holdOut finds the keys common to all languages, and those parts of them, and of the
 // declarations, is held out.
 func holdOut(n names, declarations []declaration) (*holdout, error) {
 	h := &holdout{english: n["en"], symbols: map[string]bool{}, texts: map[string][]string{}}

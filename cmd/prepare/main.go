@@ -8,7 +8,7 @@
 //	    -out examples -corpus corpus
 //
 // The output is a pure function of the two packages: same input, same bytes.
-// Nothing is downloaded. What is held out, and the checks that no training
+// Nothing is downloaded. The held-out files, and the checks that no training
 // file holds any of it, are in holdout.go and verify.go; start reading at run.
 package main
 

@@ -10,8 +10,8 @@ import (
 	"slices"
 )
 
-// manifest records, in the repository, what the corpus outside of it was, and
-// what was held out of both. A test compares it with the tasks' files.
+// manifest records, in the repository, the files of the corpus outside of it, and
+// the texts held out of both. A test compares it with the tasks' files.
 type manifest struct {
 	Packages     map[string]string `json:"packages"`      // name → version
 	Corpus       corpusInfo        `json:"corpus"`        // files, sizes, sources

@@ -116,7 +116,7 @@ func verifyCorpus(dir string, h *holdout) error {
 	return nil
 }
 
-// inDocument reports what held-out text a document of the corpus has.
+// inDocument reports the held-out text that a document of the corpus has.
 func (h *holdout) inDocument(text string) string {
 	for line := range strings.SplitSeq(text, "\n") {
 		parts := []string{line}

@@ -53,7 +53,7 @@ func (b Both) Shared() int {
 	return n
 }
 
-// File is what analysis.json holds: tables and lines that a page shows as they
+// File is the content of analysis.json: tables and lines that a page shows as they
 // are, and the whole result.
 type File struct {
 	Title  string  `json:"title"`

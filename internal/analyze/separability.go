@@ -1,5 +1,5 @@
 // Package analyze measures how separable languages are in a model's hidden
-// states, and what fine-tuning did to that. Pure statistics, float64, no GPU and
+// states, and how fine-tuning changed that. Pure statistics, float64, no GPU and
 // no randomness beyond a fixed seed. The method is ours and is documented in
 // docs/analysis.md. Start reading at Measure.
 package analyze
@@ -30,7 +30,7 @@ const (
 	minimum   = 10   // examples of a language
 )
 
-// Layer is what one layer's cloud shows.
+// Layer has the figures of one layer's cloud.
 type Layer struct {
 	Accuracy float64   `json:"accuracy"` // of the linear probe, held out
 	Low      float64   `json:"low"`      // 95 % interval (Wilson)

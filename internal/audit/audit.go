@@ -1,17 +1,17 @@
 // Package audit answers, for somebody's own data and model, whether languages hurt each
-// other when they are trained together, which, where in the model, and what of the usual
+// other when they are trained together, which, where in the model, and which of the usual
 // remedies would help: in a bounded budget, with intervals, and with "not distinguishable"
 // as an answer.
 //
-// What is measured: each language alone against the mixture, at equal tokens of it, equal
+// The measurement: each language alone against the mixture, at equal tokens of it, equal
 // numbers of updates and the same rows in the same order, the learning rate tuned for both
 // on a seed of its own (as in arXiv:2212.07530); the first-order effect of one language's step on another's loss, from
 // gradients; remedies in short runs, paired by seed with the plain mixture.
 //
 // The way through it: a run file becomes Spec after Spec (schedule.go says which is next,
 // from the results that are there and the budget), each an ordinary short run below
-// OUT/runs (runner.go, spec.go) of which a Result is kept; findings.go makes of the results
-// what the report (report.go, text.go, html.go) says. A call stops within its budget; the next one
+// OUT/runs (runner.go, spec.go) whose Result is kept; findings.go makes of the results
+// the text of the report (report.go, text.go, html.go). A call stops within its budget; the next one
 // goes on. Start reading at Run.
 package audit
 
@@ -31,7 +31,7 @@ import (
 	"concord/internal/train"
 )
 
-// Options are what an audit is asked for.
+// Options are the things that an audit is asked for.
 type Options struct {
 	RunFile   string
 	Overrides []string      // of the run file, "section.key=value"

@@ -114,8 +114,8 @@ func class(v Verdict) string {
 	return "even"
 }
 
-// heat draws who helps whom: rows are languages' losses, columns the languages whose step
-// it is. What may be chance is pale.
+// heat draws the languages that help each other: rows are languages' losses, columns the languages whose step
+// it is. Effects that may be chance are pale.
 func (t *Transfer) heat() template.HTML {
 	m := len(t.Langs)
 	most := 0.05

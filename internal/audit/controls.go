@@ -203,14 +203,14 @@ func (a *audit) nextControl() (Spec, bool) {
 	return a.nextMinority()
 }
 
-// Control is what a control showed.
+// Control is the outcome of a control.
 type Control struct {
 	Name string `json:"name"`
 	Pass *bool  `json:"pass"` // null: not finished
 	Text string `json:"text"`
 }
 
-// controlFindings tells what the controls showed.
+// controlFindings tells the outcome of the controls.
 func (a *audit) controlFindings() (out []Control) {
 	if a.controls == nil {
 		return nil

@@ -9,14 +9,14 @@ import (
 	"concord/internal/stats"
 )
 
-// Verdict is what the interval of an effect allows to say.
+// Verdict is the statement that the interval of an effect allows.
 type Verdict string
 
 // Verdicts on a language in the mixture, against training it alone.
 const (
 	Hurt    Verdict = "hurt"
 	Helped  Verdict = "helped"
-	Even    Verdict = "even"   // within the margin, whichever way
+	Even    Verdict = "even"   // within the margin, in either direction
 	Slowed  Verdict = "slowed" // hurt, but much less after twice the steps
 	Open    Verdict = "not distinguishable"
 	Unknown Verdict = "too few seeds"
@@ -37,7 +37,7 @@ func verdictOf(d stats.Difference, margin float64) Verdict {
 	return Open
 }
 
-// Interference is what the mixture does to one language.
+// Interference is the effect of the mixture on one language.
 type Interference struct {
 	Lang    string           `json:"lang"`
 	Verdict Verdict          `json:"verdict"`
@@ -87,7 +87,7 @@ func (a *audit) interference(data string) (out []Interference) {
 }
 
 // goes says that after twice the steps the language is not found to be hurt any more, and
-// that what is left is surely below the margin, or below half of what it was. Not to be
+// that the rest is surely below the margin, or below half of the first effect. Not to be
 // distinguishable is not enough.
 func (a *audit) goes(effect, longer stats.Difference) bool {
 	return longer.N >= fewestSeeds && verdictOf(longer, a.o.Margin) != Hurt && float64(longer.Hi) < max(a.o.Margin, float64(effect.Mean)/2)
@@ -129,7 +129,7 @@ func (a *audit) hurt() (out []string) {
 	return out
 }
 
-// Help is what a remedy does.
+// Help is the effect of a remedy.
 type Help struct {
 	Name    string           `json:"name"`
 	What    string           `json:"what"`
@@ -195,7 +195,7 @@ func (a *audit) someOf(x, y Spec, langs []string) []float64 {
 	return a.pairs(x, y, langs)
 }
 
-// Forgotten is what the mixture does to a language that is only measured.
+// Forgotten is the effect of the mixture on a language that is only measured.
 type Forgotten struct {
 	Lang   string           `json:"lang"`
 	Base   report.Float     `json:"base"`

@@ -12,7 +12,7 @@ import (
 //go:embed report.html.tmpl
 var pageText string
 
-// page is what the template shows.
+// page has the fields that the template shows.
 type page struct {
 	*Report
 	Title        string
@@ -65,7 +65,7 @@ func (r *Report) html() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// about is what was run on what.
+// about names the runs, the model and the data.
 func (r *Report) about() [][2]string {
 	return [][2]string{{"model", r.Model}, {"device", r.Machine}, {"version", r.Version},
 		{"runs", fmt.Sprintf("%d, of %d steps each (the run file's has %d); %d tokens in all, %.0f s", r.Runs, r.Steps, r.RunSteps, r.Tokens,

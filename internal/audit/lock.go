@@ -11,10 +11,10 @@ import (
 	"concord/internal/train"
 )
 
-// lockFile pins, in the audit's folder, what its runs have in common.
+// lockFile pins, in the audit's folder, the settings that its runs have in common.
 const lockFile = "audit.lock.json"
 
-// lock is what the calls of one audit share.
+// lock is the state that the calls of one audit share.
 type lock struct {
 	Version     string   `json:"version"`
 	Steps       int      `json:"steps"`     // of a run on all languages
@@ -25,7 +25,7 @@ type lock struct {
 	study.Pinned
 }
 
-// free are settings that an audit sets itself, or that change nothing of what comes out.
+// free are settings that an audit sets itself, or that change nothing of the results.
 var free = []string{"run.name", "run.dir", "objective.", "log.", "checkpoint.", "probe.", "cluster."}
 
 // pin makes the lock, or takes the one that is there if it may be gone on with.

@@ -136,7 +136,7 @@ func (a *audit) worst(r *Result) float64 {
 	return high
 }
 
-// remedyControl tells what came of it: at least one method must lower the worst language's
+// remedyControl tells the outcome: at least one method must lower the worst language's
 // bits per byte by more than so many standard deviations over seeds.
 func (a *audit) remedyControl() Control {
 	c := Control{Name: remedial}

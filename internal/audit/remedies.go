@@ -9,7 +9,7 @@ import (
 )
 
 // remedy is something that may help languages that are hurt. Its run is the mixture's but
-// for what change does.
+// for the settings that change sets.
 type remedy struct {
 	name   string
 	what   string // for people

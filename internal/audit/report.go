@@ -42,7 +42,7 @@ type Report struct {
 	Learned      map[string]bool `json:"learned,omitempty"` // by language: training alone lowers its loss
 }
 
-// report takes together what there is so far.
+// report takes together the results so far.
 func (a *audit) report() *Report {
 	r := &Report{Command: a.o.Command, Version: a.plan.Version, Name: a.base.Run.Name, Mixing: mixing(a.base), Steps: a.plan.Steps,
 		RunSteps: a.plan.RunSteps, Margin: a.o.Margin,
@@ -87,7 +87,7 @@ func (r *Report) write(dir string) error {
 	return nil
 }
 
-// judge says in plain words what the intervals allow to say.
+// judge says in plain words the statements that the intervals allow.
 func (r *Report) judge() (out []string) {
 	if r.Seeds < fewestSeeds {
 		return append(out, fmt.Sprintf("Not finished: %d of at least %d judging seeds are there, so there is no verdict "+
@@ -130,7 +130,7 @@ func effectText(f Interference) string {
 
 func number(v float64) string { return fmt.Sprintf("%g", v) }
 
-// remedyText says what helps.
+// remedyText names the remedies that help.
 func (r *Report) remedyText() (out []string) {
 	open := slices.ContainsFunc(r.Interference, func(f Interference) bool { return f.Verdict == Open || f.Verdict == Unknown })
 	switch {
@@ -170,7 +170,7 @@ func (r *Report) remedyText() (out []string) {
 	return out
 }
 
-// separately says what a model of their own gives to the languages that are hurt.
+// separately says how much a model of their own gives to the languages that are hurt.
 func (r *Report) separately() []string {
 	sum, n := 0.0, 0.0
 	for _, f := range r.Interference {
@@ -188,7 +188,7 @@ func (r *Report) separately() []string {
 // unequal is the difference in tokens, as a share, that is said.
 const unequal = 0.1
 
-// cautions are what a reader should know.
+// cautions are the things that a reader should know.
 func (r *Report) cautions() (out []string) {
 	var edge, idle, uneven []string
 	for _, f := range r.Interference {

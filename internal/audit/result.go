@@ -16,10 +16,10 @@ import (
 	"concord/internal/train"
 )
 
-// resultFile is what an audit keeps of a run, in the run's folder.
+// resultFile is the record that an audit keeps of a run, in the run's folder.
 const resultFile = "result.json"
 
-// Result is what came of one run.
+// Result is the outcome of one run.
 type Result struct {
 	Spec
 	Steps   int                `json:"steps"`
@@ -44,7 +44,7 @@ type Doc struct {
 	Bytes int     `json:"bytes"`
 }
 
-// read takes from a finished run what an audit needs.
+// read takes from a finished run the figures that an audit needs.
 func (r *Result) read(sum *train.Summary) error {
 	r.Steps, r.Peak = sum.End.Steps, sum.End.PeakBytes
 	if sum.Before != nil {
@@ -123,7 +123,7 @@ func measured(e *report.Eval) (bits map[string]float64, docs map[string][]Doc) {
 	return bits, docs
 }
 
-// readResults finds what earlier calls have done.
+// readResults finds the results of earlier calls.
 func (a *audit) readResults() error {
 	entries, err := os.ReadDir(filepath.Join(a.out, "runs"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -148,7 +148,7 @@ func (a *audit) readResults() error {
 	return nil
 }
 
-// keep stores a result in the run's folder and removes what else is large there.
+// keep stores a result in the run's folder and removes the other large files there.
 func (a *audit) keep(r *Result) error {
 	dir := filepath.Join(a.out, "runs", r.Slug())
 	if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -67,11 +67,11 @@ func (a *audit) all(ctx context.Context) error {
 	}
 }
 
-// remedyCost is what a step costs where gradients by language are resolved, in steps of the
+// remedyCost is the price of a step where gradients by language are resolved, in steps of the
 // mixture, before it was measured.
 const remedyCost = 2
 
-// cost is what a run takes, in steps of the mixture.
+// cost is the time of a run, in steps of the mixture.
 func (a *audit) cost(s Spec) float64 {
 	switch s.Arm {
 	case armAlone:
@@ -82,7 +82,7 @@ func (a *audit) cost(s Spec) float64 {
 	return remedyCost * float64(a.plan.Steps)
 }
 
-// affordable says that a run fits what is left of the call's budget.
+// affordable says that a run fits the rest of the call's budget.
 func (a *audit) affordable(s Spec) bool {
 	if a.o.Tokens > 0 {
 		want := float64(a.unit) * float64(a.plan.Steps)
@@ -169,7 +169,7 @@ func (a *audit) time(ctx context.Context) error {
 	return os.RemoveAll(filepath.Join(a.out, "runs", "timing"))
 }
 
-// train makes a run from its start and reads what came of it. Its configuration was derived
+// train makes a run from its start and reads its outcome. Its configuration was derived
 // from the run file's, so the run file's own rules are applied to it first.
 func (a *audit) train(ctx context.Context, c *config.Config, r *Result) (*Result, error) {
 	if err := c.Validate(); err != nil {
@@ -185,7 +185,7 @@ func (a *audit) train(ctx context.Context, c *config.Config, r *Result) (*Result
 	return r, r.read(sum)
 }
 
-// one makes a run and keeps its result. It returns an error only for what ends the audit.
+// one makes a run and keeps its result. It returns an error only for a fault that ends the audit.
 func (a *audit) one(ctx context.Context, s Spec) error {
 	start := time.Now()
 	c := a.config(s)

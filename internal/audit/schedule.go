@@ -216,7 +216,7 @@ func (a *audit) nextRemedy() (Spec, bool) {
 }
 
 // needsRemedies says that some language is hurt, or that remedies are asked for, and fixes
-// for whom they are.
+// their languages.
 func (a *audit) needsRemedies() bool {
 	switch {
 	case a.o.Remedies == RemediesNone:
@@ -240,7 +240,7 @@ func (a *audit) excluded(name string) bool {
 	return true // it failed
 }
 
-// share is what a language has of the mixture's tokens.
+// share is a language's part of the mixture's tokens.
 func (a *audit) share(s Spec) float64 {
 	if s.Data != "" {
 		return 1 / float64(len(a.langsOf(s.Data)))

@@ -9,8 +9,8 @@ import (
 )
 
 // Transfer is the first-order effect of languages' steps on each other's losses: entry
-// [i][j] is what a step along language j's gradient does to language i's loss, in units of
-// what a step along i's own gradient, of other rows, does. 1: as good as its own; 0:
+// [i][j] is the effect of a step along language j's gradient on language i's loss, in units of
+// the effect of a step along i's own gradient, of other rows. 1: as good as its own; 0:
 // nothing; below 0: it hurts.
 type Transfer struct {
 	// Metric of the products: "adam", the optimizer's, or "euclidean", where the optimizer
@@ -23,7 +23,7 @@ type Transfer struct {
 	// Error is the standard error of Effect over the snapshots (delete-one jackknife).
 	Error [][]report.Float `json:"error"`
 	// Floor is the standard error that the difference between two halves of the languages'
-	// rows lets expect: what is smaller may be chance. NaN without halves.
+	// rows lets expect: a smaller value may be chance. NaN without halves.
 	Floor   [][]report.Float `json:"floor"`
 	Layers  []LayerTransfer  `json:"layers"`  // in the order of the model
 	Periods []Period         `json:"periods"` // of training

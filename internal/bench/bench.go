@@ -2,7 +2,7 @@
 // kernels, and whole training steps of several methods side by side.
 //
 // Every figure is a median of repetitions after a warm-up, with the device's
-// queue drained before and after each timing. What is compared is measured in
+// queue drained before and after each timing. Things that are compared are measured in
 // turns (A B A B), so that a drift of the machine's speed, by heat or by other
 // load, concerns all alike. Start reading at GEMM, Gram and Step.
 package bench
@@ -15,7 +15,7 @@ import (
 	"concord/gpu"
 )
 
-// Machine says what was measured.
+// Machine is the device that was measured.
 type Machine struct {
 	Adapter  string `json:"adapter"`
 	Driver   string `json:"driver"`

@@ -61,7 +61,7 @@ func DefaultShapes() []Shape {
 	return out
 }
 
-// ParseShapes reads "512" (a cube) and "2048x344x128" (MxNxK), each of which is
+// ParseShapes reads "512" (a cube) and "2048x344x128" (MxNxK), and each is
 // measured in all four operations.
 func ParseShapes(sizes []string) ([]Shape, error) {
 	var out []Shape
@@ -93,7 +93,7 @@ type VariantRate struct {
 	GFLOPS float64 `json:"gflops"` // 10⁹ float operations per second
 }
 
-// ShapeRate is what was measured of one shape.
+// ShapeRate is the measurement of one shape.
 type ShapeRate struct {
 	Shape
 	Skipped    string        `json:"skipped,omitempty"` // why nothing was measured
@@ -210,7 +210,7 @@ func (g *gemm) operands(s Shape) (x product, skipped string) {
 	ld := (s.N + 3) &^ 3
 	stride := (s.M*ld + 63) &^ 63
 	out := int64(s.Objectives) * int64(stride) * 4
-	// What a split sum and the autotune take comes on top.
+	// The memory of a split sum and of the autotune comes on top.
 	if why := fits(g.dev, out, 4*int64(ar)*int64(ac+3), 4*int64(br)*int64(bc+3), 4*out+64<<20); why != "" {
 		return x, why
 	}

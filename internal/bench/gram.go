@@ -15,7 +15,7 @@ var (
 	DefaultSizes      = []int{181504, 1 << 20, 1 << 22}
 )
 
-// GramRate is what was measured of M gradient rows of N elements. Rates count
+// GramRate is the measurement of M gradient rows of N elements. Rates count
 // each byte once that must be read or written, in 10⁹ bytes per second.
 type GramRate struct {
 	M              int     `json:"objectives"`
@@ -38,7 +38,7 @@ type GramResult struct {
 }
 
 // Gram measures the two kernels of gradient resolution against a copy of the
-// same rows by the same device in the same seconds. What does not fit the
+// same rows by the same device in the same seconds. A size that does not fit the
 // device's memory is skipped and says so. An error is one of the device.
 func Gram(dev *gpu.Device, objectives, sizes []int, rounds int) (*GramResult, error) {
 	out := &GramResult{Machine: NewMachine(dev.Info()), Rounds: rounds}

@@ -9,7 +9,7 @@ import (
 	"concord/moo"
 )
 
-// MooOptions say what Moo measures.
+// MooOptions are the settings of Moo.
 type MooOptions struct {
 	StepOptions
 	// Objectives is M: the run file's trained languages are cut to the first M, or
@@ -23,7 +23,7 @@ type MooOptions struct {
 // Moo measures steps of several methods and, for comparison, the two things that
 // are done elsewhere: M separate backward passes with global resolution of their
 // M full gradients (separate.go), and global resolution of M full gradients
-// from one backward pass. The first method is what the others are compared with.
+// from one backward pass. The others are compared with the first method.
 func Moo(run train.Varied, o MooOptions) (*StepResult, error) {
 	if err := o.check(); err != nil {
 		return nil, err

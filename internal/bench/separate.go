@@ -29,7 +29,7 @@ type separate struct {
 }
 
 // newSeparate makes r, which must be of method "mean", ready for steps of the named
-// Gram method. close frees what it allocates.
+// Gram method. close frees its memory.
 func newSeparate(r *step.Replica, method string) (*separate, error) {
 	if !r.Objective.Static() {
 		return nil, fmt.Errorf("separate backward passes need a trainer of method mean, not %s", r.Objective.Method(""))

@@ -12,16 +12,16 @@ import (
 	"concord/internal/train"
 )
 
-// StepOptions say what Step measures.
+// StepOptions are the settings of Step.
 type StepOptions struct {
-	Methods []string  // of the run file's [objective]; the first is what the others are compared with
+	Methods []string  // of the run file's [objective]; the others are compared with the first
 	Steps   int       // measured, of each method
 	Warmup  int       // before, of each method: kernels are compiled and chosen in them
 	Profile bool      // also seconds by phase, which slows the steps down
 	Warn    io.Writer // warnings of the device; nil discards them
 }
 
-// MethodRate is what was measured of one method.
+// MethodRate is the measurement of one method.
 type MethodRate struct {
 	StepSecondsMedian float64            `json:"step_seconds_median"`
 	StepSecondsMin    float64            `json:"step_seconds_min"`
@@ -32,7 +32,7 @@ type MethodRate struct {
 	PhaseSeconds      map[string]float64 `json:"phase_seconds,omitempty"`
 	Seconds           []float64          `json:"step_seconds"` // every measured step
 	// CPUSeconds are those of every measured step, of all threads of this process: on a
-	// software rasterizer they measure the kernels, whatever else the machine does. None
+	// software rasterizer they measure the kernels, whether the machine is busy or not. None
 	// on a GPU, and where the system does not tell.
 	CPUSeconds []float64 `json:"step_cpu_seconds,omitempty"`
 }
@@ -193,8 +193,8 @@ func openRuns(of train.Varied, variants []variant, warn io.Writer) ([]*run, erro
 	return runs, nil
 }
 
-// step trains one step. The phases "host" and "" are this function's: what is
-// between the device's work of a step, and what is between two steps.
+// step trains one step. The phases "host" and "" are this function's: the time
+// between the device's work of a step, and that between two steps.
 func (r *run) step(measured bool) error {
 	dev := r.trainer.Device()
 	mark(dev, phaseHost)
@@ -230,7 +230,7 @@ func (r *run) step(measured bool) error {
 }
 
 const (
-	phaseHost = "host" // the batch's preparation and upload, and what no kernel does
+	phaseHost = "host" // the batch's preparation and upload, and all that no kernel does
 	phaseIdle = "idle" // other methods' steps; not reported
 )
 

@@ -3,7 +3,7 @@ package chat
 // format is how a family of templates writes an assistant's turn.
 type format struct {
 	name        string
-	header, end string // the answer, whatever else it has, stands between them
+	header, end string // the answer, with all that it has, stands between them
 }
 
 // formats are those of known families. Each was compared with the family's own

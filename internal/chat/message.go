@@ -56,7 +56,7 @@ func (c *Conversation) values() (messages []jinja.Value, tools jinja.Value, err 
 	return messages, tools, nil
 }
 
-// reasoningNames are the names under which data holds what an assistant thought
+// reasoningNames are the names under which data holds an assistant's thoughts
 // before it answered; transformers gives templates the first one, and gpt-oss'
 // the second.
 var reasoningNames = []string{"reasoning_content", "thinking", "reasoning"}

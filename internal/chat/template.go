@@ -41,7 +41,7 @@ func newTemplate(from, plain, tools string, special map[string]string) (*Templat
 	return t, nil
 }
 
-// Key is all that decides what the template makes of a conversation: templates
+// Key is all that decides the text that the template makes of a conversation: templates
 // with the same key make the same text.
 func (t *Template) Key() string {
 	parts := []string{t.Source, t.toolSource, t.now.Format(time.DateOnly)}
@@ -76,7 +76,7 @@ func (t *Template) render(messages []jinja.Value, tools jinja.Value, ask bool) (
 }
 
 // EndOfTurn returns the text that ends an assistant's turn, "" if the template
-// gives none away: what Train finds after the answer to a plain question.
+// gives none away: the text that Train finds after the answer to a plain question.
 func (t *Template) EndOfTurn() string {
 	const answer = "xyzzy"
 	r, err := t.Train(&Conversation{Messages: []Message{{Role: RoleUser, Content: "a"}, {Role: RoleAssistant, Content: answer, Train: true}}})

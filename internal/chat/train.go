@@ -14,7 +14,7 @@ type Rendering struct {
 	Spans []jinja.Span
 	// Way says how they were found.
 	Way string
-	// NoTools: the conversation has tools, of which the template says nothing.
+	// NoTools: the conversation has tools, and the template does not mention them.
 	NoTools bool
 }
 
@@ -137,7 +137,7 @@ func (x *search) byFormat(f format) ([]jinja.Span, bool) {
 	return spans, true
 }
 
-// answer is what templates keep of an assistant's message in any case: what stands
+// answer is the text that templates keep of an assistant's message in any case: the part that stands
 // after the thinking.
 func answer(content string) string {
 	if i := strings.LastIndex(content, "</think>"); i >= 0 {
@@ -161,7 +161,7 @@ func (x *search) contain(marker string) bool {
 	return strings.Contains(string(x.c.Tools), marker)
 }
 
-// byPrefix takes each turn to be what the template adds to the question when the
+// byPrefix takes each turn to be the text that the template adds to the question when the
 // turn is there: from the end of the text that asks for it to the end of the text
 // of the conversation up to it. Both must be where the text of all begins.
 func (x *search) byPrefix() ([]jinja.Span, error) {

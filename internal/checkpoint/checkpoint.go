@@ -1,9 +1,9 @@
 // Package checkpoint saves and restores folders of files so that a save is
 // all or nothing. A checkpoint is a folder step-NNNNNNNN whose MANIFEST names
 // every file with its size and SHA-256 and ends with a checksum of itself. It
-// is written under a temporary name, synced, and renamed into place; whatever
+// is written under a temporary name, synced, and renamed into place; a save that
 // was cut short, at any byte, fails verification and an older checkpoint is
-// used. What is in the files is the caller's business. One process writes to a
+// used. The content of the files is the caller's business. One process writes to a
 // folder at a time.
 package checkpoint
 
@@ -213,7 +213,7 @@ func verifyContent(path string, e entry) error {
 	return nil
 }
 
-// verifySize is verifyContent without reading: what a save that was cut short,
+// verifySize is verifyContent without reading: a save that was cut short,
 // or a lost file, fails.
 func verifySize(path string, e entry) error {
 	st, err := os.Stat(path)
@@ -281,7 +281,7 @@ func At(dir string, step int) (string, error) {
 
 // Prune removes all but the newest keep checkpoints, saved (the path of the one
 // just written) and those of the steps in spare; earlier attempts at the same
-// step; damaged ones; and what interrupted saves left behind. Only checkpoints
+// step; damaged ones; and the remains of interrupted saves. Only checkpoints
 // that are whole count towards keep. saved is never removed.
 func Prune(dir string, keep int, saved string, spare ...int) error {
 	all, err := list(dir)

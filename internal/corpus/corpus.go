@@ -1,6 +1,6 @@
 // Package corpus is everything of a run that comes from files and needs no device: the base
 // model's configuration, the tokenizer, the chat template, the examples of every language
-// and the rows that steps draw from them; and what there is to say about it before a run.
+// and the rows that steps draw from them; and the warnings about it before a run.
 package corpus
 
 import (
@@ -32,8 +32,8 @@ type Options struct {
 	Progress func(path string, documents int)
 	Sampler  data.SamplerOptions
 	Length   Length
-	Named    map[string][]string // by setting: the languages that it names, all of which must be trained
-	Patience bool                // the run may end early, by what it measures
+	Named    map[string][]string // by setting: the languages that it names; all must be trained
+	Patience bool                // the run may end early, by its evaluations
 }
 
 // Length is a run's: the first of these that is above 0.

@@ -104,7 +104,7 @@ type Steps struct {
 	Rows       int    // of a micro-batch
 	Accumulate int    // micro-batches
 	Method     string // the first whose weights depend on more than one language; "" for none
-	Outer      bool   // machines make steps alone, and resolve what these have changed
+	Outer      bool   // machines make steps alone, and resolve the changes
 	BaseType   string // to which frozen weights are rounded; "" for none
 	RunFile    string // its path
 }

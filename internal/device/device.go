@@ -18,7 +18,7 @@ import (
 // Options choose an adapter and say how it is used.
 type Options struct {
 	Adapter, Backend string // "" is the best
-	MemoryBudget     int64  // bytes; 0: most of what there is
+	MemoryBudget     int64  // bytes; 0: most of the device's
 	ReadDeadline     time.Duration
 	NoAutotune       bool              // the usual matrix kernels, without measuring
 	Variant          string            // forces one variant of the matrix product; "" chooses

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Advise says what to try when verdicts of adapter a are not all good, the likeliest
+// Advise names things to try when verdicts of adapter a are not all good, the likeliest
 // first, each a sentence with its command or setting. all are the machine's adapters.
 func Advise(a Adapter, all []Adapter, verdicts []Verdict) []string {
 	var out []string

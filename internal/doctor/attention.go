@@ -41,7 +41,7 @@ func shapesFor(e *Probe, variant string) []attentionCase {
 	return attentionShapes
 }
 
-// What follows takes several dispatches, as one may not cover so many keys
+// The rest takes several dispatches, as one may not cover so many keys
 // (or heads that share them), and later ones go on where earlier ones stopped.
 var (
 	longKeys  = attentionCase{heads: 1, kv: 1, dim: 64, docs: []int{8200}, last: 5}
@@ -49,8 +49,8 @@ var (
 	decode    = attentionCase{heads: 3, kv: 1, dim: 80, docs: []int{70}, last: 1}
 )
 
-// attentionTests covers both variants, forward and backward, whichever of the
-// two the adapter would choose.
+// attentionTests covers both variants, forward and backward, not only the
+// one that the adapter would choose.
 func attentionTests() []Test {
 	tests := []Test{{Kernel: "attention_delta", Run: backwardTest("", nil, "delta")}}
 	for _, variant := range []string{"direct", "flash"} {
@@ -127,7 +127,7 @@ func newAttentionProblem(variant string, c attentionCase) *attentionProblem {
 }
 
 // solve computes the answers. Of the tokens before the first with a query, the
-// log-sum-exps stay 0: whatever they are, their gradient is zero.
+// log-sum-exps stay 0: at any value their gradient is zero.
 func (p *attentionProblem) solve() {
 	s, n := p.shape, p.n-p.first
 	r := ref.AttentionShape{Heads: s.Heads, KVHeads: s.KVHeads, HeadDim: s.HeadDim, Scale: float64(s.Scale),
@@ -149,7 +149,7 @@ func checkAttention(e *Probe, variant string, c attentionCase) error {
 	n, heads, at := p.n-p.first, c.heads, p.first*p.hd
 	q, k, v := matrix(e, n, p.hd, p.q[at:]), matrix(e, p.n, p.kd, p.k), matrix(e, p.n, p.kd, p.v)
 	start, end := vectorU32(e, p.start[p.first:]), vectorU32(e, p.end[p.first:])
-	// Poisoned outputs: what the kernel leaves unwritten shows.
+	// Poisoned outputs: values that the kernel leaves unwritten show.
 	out, lse := matrix(e, n, p.hd, p.q[at:]), matrix(e, heads, n, optest.Random(heads*n, 5))
 	defer release(q, k, v, start, end, out, lse)
 	s := p.shape

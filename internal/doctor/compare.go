@@ -39,7 +39,7 @@ func release(ts ...tensor.Tensor) {
 	}
 }
 
-// same reports how the device's x differs from want; what names it.
+// same reports how the device's x differs from want, by its name.
 func same(e *Probe, what string, x tensor.Tensor, want []float32) error {
 	got, err := e.Download(x)
 	if err != nil {

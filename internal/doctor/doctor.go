@@ -7,5 +7,5 @@ package doctor
 // Test checks one kernel.
 type Test struct {
 	Kernel string               // stem of the WGSL file
-	Run    func(e *Probe) error // nil when the device computes what the CPU computes
+	Run    func(e *Probe) error // nil when the device and the CPU compute the same
 }

@@ -31,8 +31,8 @@ func matmulKernel(variant string) (plain, transposed string) {
 	return "", ""
 }
 
-// matmulTests run every matrix-product kernel, in each of its variants, whatever
-// the autotune would choose on this device.
+// matmulTests run every matrix-product kernel, in each of its variants, not only that
+// which the autotune would choose on this device.
 func matmulTests() []Test {
 	var tests []Test
 	for _, kernel := range []string{"matmul_direct", "matmul_direct_tn", "matmul_small", "matmul_tiled64", "matmul_tiled32"} {
@@ -101,7 +101,7 @@ func checkMatMul(e *Probe, op tensor.Trans, d tensor.DType, m, n, k int) error {
 	defer release(a, b, out)
 	e.Upload(a, ah)
 	e.Upload(b, bh)
-	bh, err := e.Download(b) // what the type has left of it
+	bh, err := e.Download(b) // as the type stores it
 	if err != nil {
 		return err
 	}

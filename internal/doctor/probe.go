@@ -19,7 +19,7 @@ type Probe struct {
 	forced map[string]*Probe // by variant of the matrix product
 }
 
-// seen is what the tests of one kernel met.
+// seen has the largest errors of the tests of one kernel.
 type seen struct {
 	nmse   float64 // the largest
 	values int
@@ -30,13 +30,13 @@ func newProbe(e *tensor.Engine) *Probe {
 	return &Probe{Engine: e, seen: &seen{bits: fnv.New64a()}, forced: map[string]*Probe{}}
 }
 
-// begin forgets what earlier tests met; compiled kernels stay.
+// begin forgets the errors of earlier tests; compiled kernels stay.
 func (p *Probe) begin() {
 	p.seen.nmse, p.seen.values = 0, 0
 	p.seen.bits.Reset()
 }
 
-// variant is p with one variant of the matrix product forced. What it meets counts
+// variant is p with one variant of the matrix product forced. Its errors count
 // for p.
 func (p *Probe) variant(name string) *Probe {
 	f := p.forced[name]
@@ -89,7 +89,7 @@ func keep[T float32 | float64](p *Probe, values []T) {
 	p.seen.values += len(values)
 }
 
-// note keeps the largest error; what is not finite is the largest number, as JSON
+// note keeps the largest error; one that is not finite is the largest number, as JSON
 // has no other.
 func (p *Probe) note(nmse float64) {
 	if !(nmse <= math.MaxFloat64) {

@@ -17,7 +17,7 @@ type Adapter struct {
 	Backend    string   `json:"backend"`
 	Type       string   `json:"type"`
 	Software   bool     `json:"software"` // a rasterizer on the CPU, no GPU
-	Chosen     bool     `json:"chosen"`   // what the same flags, or the same [device], open
+	Chosen     bool     `json:"chosen"`   // the adapter that the same flags, or the same [device], open
 	Timestamps bool     `json:"timestamps"`
 	Features   []string `json:"features"`
 	Limits     Limits   `json:"limits"`
@@ -34,7 +34,7 @@ type Limits struct {
 	MinStorageAlign             int   `json:"min_storage_buffer_offset_alignment"`
 }
 
-// NewAdapter converts what package gpu tells.
+// NewAdapter converts the information of package gpu.
 func NewAdapter(i gpu.AdapterInfo) Adapter {
 	return Adapter{Index: i.Index, Name: i.Name, Vendor: i.Vendor, Driver: i.Driver, Backend: string(i.Backend), Type: string(i.Type),
 		Software: i.Type == gpu.CPU, Timestamps: i.Timestamps, Features: append([]string{}, i.Features...), Limits: Limits(i.Limits)}

@@ -9,7 +9,7 @@ import (
 	"concord/tensor"
 )
 
-// Verdict is what the tests of one kernel came to.
+// Verdict is the result of the tests of one kernel.
 type Verdict struct {
 	Kernel  string  `json:"kernel"` // stem of the WGSL file
 	OK      bool    `json:"ok"`
@@ -17,7 +17,7 @@ type Verdict struct {
 	Memory  bool    `json:"out_of_memory,omitempty"` // not wrong: the budget does not allow the test
 	Seconds float64 `json:"seconds"`                 // with the compilation
 	// NMSE is the largest error of a result, Σ(got − want)² / Σwant²; of a Gram, the
-	// mean square of the errors in units of √(GᵢᵢGⱼⱼ). Values counts what was compared.
+	// mean square of the errors in units of √(GᵢᵢGⱼⱼ). Values counts the numbers compared.
 	NMSE   float64 `json:"nmse"`
 	Values int     `json:"values"`
 	// Repeats says that a second run gave the same bits.
@@ -100,7 +100,7 @@ func (r *runner) kernel(name string, tests []Test) Verdict {
 var ErrNotRepeatable = errors.New("the device does not repeat itself")
 
 // tests runs the tests of one kernel once, notes their figures in v and returns the
-// hash of what the device gave back.
+// hash of the device's results.
 func (r *runner) tests(tests []Test, v *Verdict) (bits uint64, err error) {
 	var errs []error
 	v.NMSE, v.Values = 0, 0
@@ -128,7 +128,7 @@ func (r *runner) test(t Test) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
-			r.close() // what the test recorded or left allocated is unknown
+			r.close() // the commands and the memory that the test left are unknown
 		}
 	}()
 	r.engine.begin()

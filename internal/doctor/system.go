@@ -54,7 +54,7 @@ func Drivers() []string {
 	return nil
 }
 
-// vulkanDrivers reads what vulkaninfo --summary prints: per device, its name, the
+// vulkanDrivers reads the output of vulkaninfo --summary: per device, its name, the
 // driver and the driver's version.
 func vulkanDrivers(summary string) []string {
 	var out []string
@@ -75,7 +75,7 @@ func vulkanDrivers(summary string) []string {
 // output is the first line that a command prints, or nothing.
 func output(name string, args ...string) string { return firstLine([]byte(run(name, args...)), nil) }
 
-// run is what a command prints, or nothing.
+// run is the output of a command, or nothing.
 func run(name string, args ...string) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

@@ -1,5 +1,5 @@
 // Package export makes files of a model for other programs, and proves that they say
-// what the model says. The model is a folder in the Hugging Face layout; making one of a
+// the same as the model. The model is a folder in the Hugging Face layout; making one of a
 // run is the business of internal/train.
 package export
 
@@ -28,7 +28,7 @@ type GGUF struct {
 	Type      gguf.Type
 }
 
-// Write makes the file, all or nothing, and returns what it cannot say, a line each. A
+// Write makes the file, all or nothing, and returns the things that it cannot say, a line each. A
 // file that is there already is refused.
 func (x GGUF) Write() (notes []string, err error) {
 	if _, err := os.Stat(x.Out); err == nil {
@@ -52,7 +52,7 @@ func (x GGUF) Write() (notes []string, err error) {
 	return notes, fault.Data(err)
 }
 
-// vocabulary is what the file says of the tokenizer, of where a text ends, and of
+// vocabulary has the file's keys on the tokenizer, of where a text ends, and of
 // conversations.
 func (s *source) vocabulary() ([]gguf.KV, []string, error) {
 	tok := s.tokenizer

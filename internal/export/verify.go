@@ -42,10 +42,10 @@ type Verify struct {
 	Device          device.Options
 }
 
-// Difference is what Verify has found.
+// Difference is the result of Verify.
 type Difference struct {
 	Texts  int     `json:"texts"`
-	Tokens int     `json:"tokens"`  // of which all logits were compared
+	Tokens int     `json:"tokens"`  // all of their logits were compared
 	MaxAbs float64 `json:"max_abs"` // of a logit
 	NMSE   float64 `json:"nmse"`    // Σ(a − b)² / Σ(a − mean a)², by token
 	Bound  float64 `json:"bound"`   // of nmse

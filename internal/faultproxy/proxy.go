@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Faults are what happens to packets, in both directions alike; shares are from 0
+// Faults are the troubles of packets, in both directions alike; shares are from 0
 // to 1.
 type Faults struct {
 	Loss, Duplicate, Corrupt, Reorder float64
@@ -59,7 +59,7 @@ func New(target string, seed uint64) (*Proxy, error) {
 // Addr is where clients send to.
 func (p *Proxy) Addr() string { return p.front.LocalAddr().String() }
 
-// Set changes what happens to packets from now on.
+// Set changes the faults of packets from now on.
 func (p *Proxy) Set(f Faults) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 )
 
 // beyond is the high half of the offset that is locked: where no content is, as
-// Windows lets nobody else read what is locked.
+// Windows lets nobody else read a locked part.
 const beyond = 1 << 20
 
 func try(f *os.File) error {

@@ -49,7 +49,7 @@ func (t Tensor) Values() int {
 	return n
 }
 
-// Open reads the file's header. The error names the file and what is wrong.
+// Open reads the file's header. The error names the file and the fault.
 func Open(path string) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"slices"
 )
 
-// The bounds of a header, beyond what the file's size allows: real files stay far
+// The bounds of a header, beyond the file's size: real files stay far
 // below them.
 const (
 	maxDims      = 4
@@ -325,7 +325,7 @@ func (h *header) array() (any, error) {
 	return scalars(kind, b), nil
 }
 
-// scalars is the array of b's values, []T of what scalar returns: no larger in memory
+// scalars is the array of b's values, []T of the type that scalar returns: no larger in memory
 // than in the file.
 func scalars(kind uint32, b []byte) any {
 	switch kind {

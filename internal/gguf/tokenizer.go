@@ -22,7 +22,7 @@ const (
 	tokenByte        = 6
 )
 
-// vocabulary is what the metadata say of the tokenizer.
+// vocabulary has the metadata of the tokenizer.
 type vocabulary struct {
 	f        *File
 	kind     string // tokenizer.ggml.model
@@ -184,7 +184,7 @@ func split(pattern string) object {
 	return object{"type": "Sequence", "pretokenizers": []object{words, level(false)}}
 }
 
-// splittings are what the names in tokenizer.ggml.pre stand for.
+// splittings are the patterns by the names in tokenizer.ggml.pre.
 var splittings = map[string]splitting{
 	"llama-bpe": {words: split(tokenizer.PatternLlama3), ignoreMerges: true},
 	"smaug-bpe": {words: split(tokenizer.PatternLlama3)},
@@ -204,7 +204,7 @@ func bpe(settings object) object {
 	return out
 }
 
-// sentencePiece is BPE by scores with bytes for what is not in the vocabulary, as
+// sentencePiece is BPE by scores with bytes for characters that are not in the vocabulary, as
 // Llama 2's, Mistral's, Gemma's and Phi-3's.
 func (v *vocabulary) sentencePiece(out object) error {
 	if v.scores == nil {
@@ -232,7 +232,7 @@ func (v *vocabulary) sentencePiece(out object) error {
 }
 
 // mergesByScore lists, for every token, the pairs that make it, the best scored
-// first: what SentencePiece does with scores, BPE does with ranks. The order of
+// first: SentencePiece has scores where BPE has ranks. The order of
 // equals is transformers', by the lengths of the parts and then by their ids.
 func (v *vocabulary) mergesByScore() [][2]string {
 	type merge struct {

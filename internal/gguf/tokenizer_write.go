@@ -13,7 +13,7 @@ import (
 	"concord/internal/tokenizer"
 )
 
-// Vocabulary is what a file is to say of a tokenizer. Ids of -1 stand for none.
+// Vocabulary has the keys that a file gets of a tokenizer. Ids of -1 stand for none.
 type Vocabulary struct {
 	Tokenizer          *tokenizer.Tokenizer
 	Rows               int // of the embedding: rows without a token get a name
@@ -21,7 +21,7 @@ type Vocabulary struct {
 	ChatTemplate       string
 }
 
-// folder is what a tokenizer.json says; tokenizer.Parse has accepted it.
+// folder is the content of a tokenizer.json; tokenizer.Parse has accepted it.
 type folder struct {
 	Added []struct {
 		ID             int
@@ -45,8 +45,8 @@ type folder struct {
 	merges [][2]string
 }
 
-// Metadata are the keys of the tokenizer, as llama.cpp's converter writes them, and what
-// they cannot say, a line each. What they would say wrongly is an error.
+// Metadata are the keys of the tokenizer, as llama.cpp's converter writes them, and the things that
+// they cannot say, a line each. A thing that they would say wrongly is an error.
 func (v Vocabulary) Metadata() (meta []KV, notes []string, err error) {
 	var x folder
 	if err := json.Unmarshal(v.Tokenizer.Bytes(), &x); err != nil {
@@ -268,7 +268,7 @@ func normal(x any) any {
 
 func same(a, b any) bool { return reflect.DeepEqual(normal(a), normal(b)) }
 
-// ends are the special tokens, what is put around a text, and the chat template.
+// ends are the special tokens, the tokens around a text, and the chat template.
 func (v Vocabulary) ends() ([]KV, error) {
 	around, err := v.Tokenizer.Encode("", true)
 	if err != nil {

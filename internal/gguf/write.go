@@ -18,7 +18,7 @@ type KV struct {
 	Value any
 }
 
-// Header is a file of which only the head exists: for whoever wants to know how these
+// Header is a file with only its head: for a caller that wants to know how these
 // keys and tensors will be read. Its tensors cannot be read.
 func Header(meta []KV, tensors []Tensor) *File {
 	f := &File{Path: "(not written yet)", meta: map[string]any{}, tensors: map[string]Tensor{}}

@@ -9,7 +9,7 @@ import (
 	"concord/moo"
 )
 
-// snapshot is what one Gram tells.
+// snapshot has the figures of one Gram.
 type snapshot struct {
 	Step    int              `json:"step"`
 	Metric  string           `json:"metric"`
@@ -85,7 +85,7 @@ func lower(m []report.Float, n int) []report.Float {
 	return out
 }
 
-// derive computes what a snapshot shows.
+// derive computes the figures of a snapshot.
 func derive(g report.Gram, langs int) snapshot {
 	out := snapshot{Step: g.Step, Metric: g.Metric}
 	sum, contrast := mat.NewSymDense(langs, nil), make([]report.Float, langs*langs)

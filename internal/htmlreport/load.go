@@ -1,6 +1,6 @@
 // Package htmlreport turns a run's metrics into one self-contained HTML page, and
-// the same figures into CSV and PNG files. It only reads; what it shows beyond
-// the recorded numbers (angles, gaps, noise floors) is derived from the recorded
+// the same figures into CSV and PNG files. It only reads; the figures that it shows beyond
+// the recorded numbers (angles, gaps, noise floors) are derived from the recorded
 // Gram matrices with package moo. Start reading at Load and Derive.
 package htmlreport
 
@@ -19,7 +19,7 @@ import (
 	"concord/internal/report"
 )
 
-// Run is what a run's folder tells.
+// Run is the content of a run's folder.
 type Run struct {
 	Header   report.Header // of the latest process
 	Steps    []report.Step
@@ -81,8 +81,8 @@ func (r *Run) read(f io.Reader) error {
 	return s.Err()
 }
 
-// record adds one line. What an earlier process recorded after the point from
-// which a later one went on is replaced.
+// record adds one line. Records of an earlier process after the point from
+// which a later one went on are replaced.
 func (r *Run) record(line []byte) error {
 	var k struct {
 		Kind string `json:"kind"`
@@ -133,7 +133,7 @@ func add[T any](line []byte, list *[]T, step func(T) int) error {
 }
 
 // oneBucket shows weights that are part of the loss as those of one bucket, in place of
-// buckets of which nothing but a norm is known.
+// buckets with nothing but a norm.
 func oneBucket(s *report.Step) {
 	told := func(b report.Bucket) bool { return b.Weights != nil || b.Pairs > 0 }
 	if s.Weights != nil && !slices.ContainsFunc(s.Buckets, told) {
@@ -164,7 +164,7 @@ func (r *Run) gram(line []byte) error {
 	return add(line, &r.Grams, func(g report.Gram) int { return g.Step })
 }
 
-// forget drops what came after step start: the process that begins there does it
+// forget drops the records after step start: the process that begins there does it
 // again.
 func (r *Run) forget(start int) {
 	r.Steps = slices.DeleteFunc(r.Steps, func(s report.Step) bool { return s.Step > start })

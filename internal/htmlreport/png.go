@@ -186,7 +186,7 @@ func (f *Figures) gapLines() []line {
 	return out
 }
 
-// chart draws lines, nil when none has a value. Names beyond what a legend holds
+// chart draws lines, nil when none has a value. Names that a legend has no room for
 // are left out of it.
 func chart(title, x, y string, lines []line) *plot.Plot {
 	p := plot.New()

@@ -102,7 +102,7 @@ func (f *Figures) evalSheet() sheet {
 	return s
 }
 
-// answerSheet is what the model said to held-out prompts.
+// answerSheet has the model's answers to held-out prompts.
 func (f *Figures) answerSheet() sheet {
 	s := sheet{"answers", [][]string{{"step", "language", "prompt", "answer", "wanted", "ended", "scored"}}}
 	for _, e := range f.Evals {

@@ -11,10 +11,10 @@ import (
 	"concord/internal/rundir"
 )
 
-// Generation says what to sample.
+// Generation is a text to sample.
 type Generation struct {
 	Prompt      string
-	System      string // what the system says first, where a chat template is used
+	System      string // the system's message, first, where a chat template is used
 	Raw         bool   // continue the prompt as it is, without the model's chat template
 	Template    string // "" is the model's own, "chatml", or a file
 	MaxTokens   int
@@ -37,7 +37,7 @@ func (g *Generation) check() error {
 	return nil
 }
 
-// Generated is what was sampled.
+// Generated is a sampled text.
 type Generated struct {
 	Text    string   `json:"text"`
 	IDs     []uint32 `json:"ids"`
@@ -81,7 +81,7 @@ func Generate(dir string, g Generation, d device.Options) (*Generated, error) {
 	return out, fault.Classify(err)
 }
 
-// generate samples what follows ids. Those of them that the cache holds already,
+// generate samples the text after ids. Those of them that the cache holds already,
 // at their places, are not computed again.
 func (v *voice) generate(dec *model.Decoder, ids []uint32, g Generation) (*Generated, error) {
 	logits, err := dec.Append(ids[dec.Len():]...)

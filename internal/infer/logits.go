@@ -2,8 +2,8 @@ package infer
 
 import "concord/internal/fault"
 
-// Logits returns what the model says after each of ids: len(ids) rows of the
-// vocabulary's width, row i of what follows ids[:i+1].
+// Logits returns the model's logits after each of ids: len(ids) rows of the
+// vocabulary's width, row i those of the token after ids[:i+1].
 func (x *Model) Logits(ids []uint32) ([][]float32, error) {
 	dec, err := x.decoder(len(ids))
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package infer is what a model is used for without training it: likelihoods, texts,
+// Package infer is the use of a model without training it: likelihoods, texts,
 // conversations, hidden states. A folder is a model's or a run's, which stands for its
 // final model.
 package infer
@@ -80,7 +80,7 @@ func (x *Model) Close() {
 }
 
 // Score returns, for each sequence of n token ids, the n−1 negative
-// log-likelihoods in nats of ids[1:] given what stands before each.
+// log-likelihoods in nats of ids[1:] given the ids before each.
 func Score(dir string, sequences [][]uint32, d device.Options) ([][]float32, error) {
 	dir, err := rundir.ModelDir(dir)
 	if err != nil {

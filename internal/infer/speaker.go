@@ -34,14 +34,14 @@ func NewSpeaker(net model.Model, tok *tokenizer.Tokenizer, template *chat.Templa
 // Release frees the memory.
 func (s *Speaker) Release() { s.dec.Release() }
 
-// Answer is what the model says after a prompt.
+// Answer is the model's text after a prompt.
 func (s *Speaker) Answer(prompt []uint32) (*Generated, error) {
 	s.dec.Truncate(0)
 	out, err := s.voice.generate(s.dec, prompt, Generation{MaxTokens: s.most, TopP: 1})
 	return out, fault.Classify(err)
 }
 
-// Text is what tokens that the model was to say come to: without special tokens, up to
+// Text is the text of tokens that the model was to say: without special tokens, up to
 // a text at which answers end.
 func (s *Speaker) Text(ids []uint32) string {
 	w := &stopWriter{stops: s.voice.stopTexts}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// stopWriter collects text up to the first stop text, and passes on what cannot
+// stopWriter collects text up to the first stop text, and passes on the part that cannot
 // be the beginning of one.
 type stopWriter struct {
 	stops []string

@@ -21,7 +21,7 @@ type voice struct {
 	stopTexts []string       // the same as texts, where the template's end of a turn is no token
 }
 
-// openVoice reads the folder of a model and says on warn what is used.
+// openVoice reads the folder of a model and names on warn the files in use.
 func openVoice(dir string, g Generation, warn io.Writer) (*voice, error) {
 	s, err := modeldir.Find(dir)
 	if err != nil {
@@ -80,7 +80,7 @@ func (v *voice) readStops(folders ...string) error {
 	return nil
 }
 
-// String says what is used.
+// String names the template in use.
 func (v *voice) String() string {
 	how := "no chat template: the text is continued as it is"
 	if v.template != nil {
@@ -100,7 +100,7 @@ func (v *voice) String() string {
 	return how + "; stops at " + strings.Join(stops, ", ")
 }
 
-// prompt encodes what is asked: by the template, or as training encodes a
+// prompt encodes the question: by the template, or as training encodes a
 // document's beginning.
 func (v *voice) prompt(g Generation) ([]uint32, error) {
 	if v.template == nil {
@@ -111,7 +111,7 @@ func (v *voice) prompt(g Generation) ([]uint32, error) {
 	return v.ask(c)
 }
 
-// newConversation begins with what the system says, if it does.
+// newConversation begins with the system's message, if there is one.
 func newConversation(system string) *chat.Conversation {
 	c := &chat.Conversation{}
 	if system != "" {

@@ -66,7 +66,7 @@ type (
 	controlNode struct{ c control }
 )
 
-// target is what set assigns to: a name, or an attribute of a namespace.
+// target is the left side of set: a name, or an attribute of a namespace.
 type target struct{ name, attr string }
 
 // macro is a macro's definition.

@@ -5,8 +5,8 @@
 // tojson as json.dumps(ensure_ascii=False), raise_exception, and
 // {% generation %} … {% endgeneration %}, whose places in the text Render
 // returns. Statements: if, for, set, macro, call, filter, with, break, continue,
-// raw, generation. What is not implemented (include, extends, unknown filters and
-// tests, argument unpacking …) is refused by name when the template is read: a
+// raw, generation. Parts that are not implemented (include, extends, unknown filters and
+// tests, argument unpacking …) are refused by name when the template is read: a
 // template that is rendered almost right trains a model on a format that nobody
 // will ask it in.
 //

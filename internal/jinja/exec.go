@@ -84,7 +84,7 @@ func (s *state) within(vars *scope, body []node) control {
 	return c
 }
 
-// capture returns what body writes.
+// capture returns the text that body writes.
 func (s *state) capture(body func()) string {
 	out, top := s.out, s.top
 	s.out, s.top = &strings.Builder{}, false

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// filter is what may follow a bar.
+// filter is a function that may follow a bar.
 type filter func(c *call, v Value) Value
 
 // filters by name. Set at start: map and its relatives look into it themselves.
@@ -113,7 +113,7 @@ func sortValues(items []Value, caseful, backwards bool, line int, key func(Value
 }
 
 // attribute looks up a.b.0 in a value; otherwise, if it is not undefined, stands
-// for what does not exist.
+// for a value that does not exist.
 func (s *state) attribute(v Value, path string, otherwise Value, line int) Value {
 	for part := range strings.SplitSeq(path, ".") {
 		if i, err := strconv.Atoi(part); err == nil {

@@ -253,7 +253,7 @@ func split(c *call, s string, right bool) Value {
 	return l
 }
 
-// splitLines cuts at what Python takes for the end of a line.
+// splitLines cuts at the ends of lines by Python's rule.
 func splitLines(s string) Value {
 	l := &List{}
 	for s != "" {

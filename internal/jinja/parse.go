@@ -6,7 +6,7 @@ import "slices"
 type parser struct {
 	tags       []tag
 	at         int     // the current tag
-	tokens     []token // what is left of it
+	tokens     []token // the rest of it
 	depth      int
 	loops      int // for around this place, within a macro
 	generation bool
@@ -154,7 +154,7 @@ func (p *parser) forStatement(line int) node {
 	return n
 }
 
-// target reads what set assigns to.
+// target reads the left side of set.
 func (p *parser) target() target {
 	t := target{name: p.name()}
 	if p.accept(".") {

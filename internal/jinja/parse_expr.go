@@ -151,7 +151,7 @@ func (p *parser) power() expr {
 	return p.binary(func() expr { return p.unary(true) }, "**")
 }
 
-// unary is a sign, or an operand with what follows it.
+// unary is a sign, or an operand with its calls and attributes.
 func (p *parser) unary(filters bool) expr {
 	t := p.peek()
 	p.enter(t.line)

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// tag is a run of text, or what stands between a pair of delimiters.
+// tag is a run of text, or the text between a pair of delimiters.
 type tag struct {
 	kind   tagKind
 	text   string  // of a textTag

@@ -10,7 +10,7 @@ import (
 type Error struct {
 	Line int // of the template, 1-based
 	Msg  string
-	// Raised: the template itself refused what it was given (raise_exception).
+	// Raised: the template itself refused its input (raise_exception).
 	Raised bool
 }
 
@@ -54,7 +54,7 @@ func Parse(source string) (t *Template, err error) {
 	return t, nil
 }
 
-// HasGeneration reports whether the template marks what an assistant generates.
+// HasGeneration reports whether the template marks the text that an assistant generates.
 func (t *Template) HasGeneration() bool { return t.generation }
 
 // Span is the half-open range of bytes [Start, End) of a rendered text.

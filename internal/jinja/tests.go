@@ -2,7 +2,7 @@ package jinja
 
 import "strings"
 
-// test is what may follow "is".
+// test is a function that may follow "is".
 type test struct {
 	args  int
 	holds func(v, arg Value, line int) bool

@@ -52,7 +52,7 @@ func (d *Dict) Get(key string) (Value, bool) {
 // nothing, is false, has no members; anything else with it is an error.
 type undefined struct{ what string }
 
-// namespace is what namespace() makes: its members can be set.
+// namespace is the value of namespace(): its members can be set.
 type namespace struct{ vars *Dict }
 
 // function can be called.

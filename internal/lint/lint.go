@@ -1,4 +1,4 @@
-// Package lint looks for what is wrong with training data before it is trained on:
+// Package lint looks for faults of training data before it is trained on:
 // texts that are there twice, nearly twice or in the held-out set too, empty and cut-off
 // answers, damaged characters, another script than the language's, conversations whose
 // turns are out of order. Documents come once (Add), and those that may be nearly the
@@ -28,7 +28,7 @@ const (
 	Script    = "script"  // another script than the rest of the language
 	Roles     = "roles"   // turns out of order
 	CutOff    = "cut-off" // answers that seem to end early
-	Run       = "run"     // what is unusual about the run
+	Run       = "run"     // unusual things about the run
 )
 
 // Kinds are all of them.
@@ -56,7 +56,7 @@ type Options struct {
 // examples is how many places a finding names.
 const examples = 3
 
-// place is where a document stands, and what is known of it.
+// place is where a document stands, and the facts known of it.
 type place struct {
 	content    uint64
 	line       uint32

@@ -8,7 +8,7 @@ import (
 	"concord/internal/data"
 )
 
-// Thresholds of what is told of single documents.
+// Thresholds of the findings on single documents.
 const (
 	longAnswer = 200 // characters from which an answer should end as a sentence does
 	fewLetters = 12  // that say which script a text is in
@@ -88,7 +88,7 @@ func (l *Linter) against() {
 	}
 }
 
-// order says what is wrong with the order of a conversation's roles, "" for nothing.
+// order names the fault in the order of a conversation's roles, "" for nothing.
 func order(roles []string) string {
 	var turns []string
 	for i, r := range roles {

@@ -1,6 +1,6 @@
 package live
 
-// Keys splits what a terminal sent into keys: a character, "left", "right",
+// Keys splits the bytes that a terminal sent into keys: a character, "left", "right",
 // "ctrl-c". Other escape sequences and control characters are nothing.
 func Keys(b []byte) []string {
 	var out []string

@@ -90,7 +90,7 @@ func (s *State) progress(w int, figures []string) string {
 	return " " + paint("\x1b[36m", strings.Repeat("█", done)) + paint(faint, strings.Repeat("░", bar-done)) + fit(text, w-bar-1)
 }
 
-// figures are those of the last step, the most important first; what does not exist
+// figures are those of the last step, the most important first; one that does not exist
 // is left out.
 func (s *State) figures() []string {
 	r := s.Last
@@ -205,7 +205,7 @@ func (s *State) legend(w int) []string {
 	return lines[:2]
 }
 
-// legendKey says what the languages' figures are.
+// legendKey names the languages' figures.
 func (s *State) legendKey(held map[string]report.Float) string {
 	switch {
 	case len(s.latest) > 0 && len(held) > 0:

@@ -1,4 +1,4 @@
-// Package live is the view of a running training in a terminal: what the records
+// Package live is the view of a running training in a terminal: the things that the records
 // of a run come to (State) and how that looks (Render). Both are pure; the
 // terminal and its keys are the program's business.
 package live
@@ -12,7 +12,7 @@ import (
 	"concord/internal/report"
 )
 
-// State is what is on the screen. The zero State is that of a run that has told
+// State is the content of the screen. The zero State is that of a run that has told
 // nothing yet. Not for concurrent use.
 type State struct {
 	Header   report.Header
@@ -43,12 +43,12 @@ type message struct {
 	kind kind
 }
 
-// kind says what becomes of a message when others follow.
+// kind is the fate of a message when others follow.
 type kind int
 
 const (
 	said     kind = iota
-	answer        // of the run to what was asked: it stays until the next
+	answer        // of the run to a key: it stays until the next
 	evaluate      // replaced by the next evaluation's
 )
 
@@ -169,7 +169,7 @@ func lastAnswer(messages []message) []message {
 }
 
 // tail is the latest n messages, with the latest answer among them: records may come
-// much faster than frames, and who pressed a key must see what it did.
+// much faster than frames, and a user who pressed a key must see its effect.
 func (s *State) tail(n int) []message {
 	at := max(0, len(s.messages)-n)
 	shown := s.messages[at:]
@@ -182,7 +182,7 @@ func (s *State) tail(n int) []message {
 	return shown
 }
 
-// Key changes what is shown: "left", "right", "?" and so on. It says whether it
+// Key changes the screen: "left", "right", "?" and so on. It says whether it
 // knew the key.
 func (s *State) Key(key string) bool {
 	n := max(1, len(s.Last.Buckets))

@@ -18,7 +18,7 @@ import (
 	"concord/internal/report"
 )
 
-// Set is what a process tells of its run. It is safe for concurrent use: Observe never
+// Set has the figures of a process's run. It is safe for concurrent use: Observe never
 // waits for a reader for longer than a copy takes.
 type Set struct {
 	// Version is the program's.

@@ -14,7 +14,7 @@ import (
 	"concord/tensor"
 )
 
-// module is what p belongs to in files: the name of its tensor without the end.
+// module is p's module in files: the name of its tensor without the end.
 func (p *parameter) module() string {
 	return strings.TrimSuffix(strings.TrimSuffix(p.file, ".weight"), ".bias")
 }
@@ -51,7 +51,7 @@ func (d declarer) adapter(weight *parameter) adapter {
 	return a
 }
 
-// freezeBase marks what an adapted model does not train.
+// freezeBase marks the parameters that an adapted model does not train.
 func (n *network) freezeBase(c Config) {
 	if c.Adapter == nil {
 		return
@@ -62,7 +62,7 @@ func (n *network) freezeBase(c Config) {
 }
 
 // saves says that p, of the base model, is trained whole. Embeddings tied to the head
-// are one parameter, whichever of the two is named.
+// are one parameter, under either name.
 func (c Config) saves(p *parameter) bool {
 	return c.Adapter.Saves(p.module()) || c.TieWordEmbeddings && p.Shared() && c.Adapter.Saves(c.family().names.head)
 }
@@ -141,8 +141,8 @@ func ends(modules []string) []string {
 }
 
 // InitAdapter begins the adapter of c as PEFT does: B is zero, so that the model
-// computes what its base does, and A uniform in ±1/√in (Kaiming's with a = √5). Value i
-// of a parameter is a function of (seed, name, i) alone. What is trained whole stays as
+// computes the same as its base, and A uniform in ±1/√in (Kaiming's with a = √5). Value i
+// of a parameter is a function of (seed, name, i) alone. A parameter that is trained whole stays as
 // it is: the base model's.
 //
 // With DoRA the lengths are those of the base model's rows, so its weights must be in w.
@@ -165,7 +165,7 @@ func InitAdapter(e *tensor.Engine, c Config, w Weights, seed uint64) error {
 }
 
 // LoadAdapter reads the adapter in dir, of c.Adapter's configuration, into w. It refuses
-// what ReadAdapter refuses.
+// the adapters that ReadAdapter refuses.
 func LoadAdapter(e *tensor.Engine, dir string, c Config, w Weights) error {
 	values, err := ReadAdapter(dir, c)
 	if err != nil {
@@ -180,7 +180,7 @@ func LoadAdapter(e *tensor.Engine, dir string, c Config, w Weights) error {
 	return nil
 }
 
-// ReadAdapter reads what the adapter in dir, of c.Adapter's configuration, trains, by
+// ReadAdapter reads the parameters that the adapter in dir, of c.Adapter's configuration, trains, by
 // the names of ParamSpecs. Each of its tensors must be there, in its shape, and finite;
 // one that c's model does not have is an error.
 func ReadAdapter(dir string, c Config) (map[string][]float32, error) {
@@ -284,8 +284,8 @@ func WriteAdapter(dir, from string, c Config, dtype safetensors.DType, read func
 	return nil
 }
 
-// adapterStored are the tensors of the adapter's file, by the model's names: what is
-// adapted, and what is trained whole.
+// adapterStored are the tensors of the adapter's file, by the model's names: those that are
+// adapted, and those that are trained whole.
 func (n *network) adapterStored(c Config) []stored {
 	return group(n.params(), func(p *parameter) bool { return p.adapter || c.saves(p) })
 }

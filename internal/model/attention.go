@@ -83,7 +83,7 @@ func (l *attention) backwardHeads(p backPass, dy tensor.Tensor, ropes []ropeTabl
 	}
 }
 
-// backwardProjections overwrites dx from what backwardHeads left in s.
+// backwardProjections overwrites dx from the gradients that backwardHeads left in s.
 func (l *attention) backwardProjections(p backPass, dx, x tensor.Tensor, s *backScratch) {
 	dq, dk := s.dq, s.dk
 	if l.qNorm != nil {

@@ -34,7 +34,7 @@ type Batch struct {
 
 	ids, labels, pos, start, end, scale tensor.Tensor
 
-	spans map[int]tensor.Docs     // by window: what of its document a token sees, and who sees it
+	spans map[int]tensor.Docs     // by window: the part of its document that a token sees, and the tokens that see it
 	split map[int]tensor.Segments // by rows a token: Segments of such rows; all in one if negative
 	// tokens is the index of the ids, positions that of Pos where those are learned.
 	tokens, positions *tokenIndex
@@ -113,7 +113,7 @@ func (b *Batch) segments(starts []int) tensor.Segments {
 	return s
 }
 
-// oneObjective is segments of which the first holds all n tokens.
+// oneObjective is segments; the first holds all n tokens.
 func oneObjective(n, objectives int) []int {
 	starts := make([]int, objectives+1)
 	for i := range objectives {
@@ -158,7 +158,7 @@ func (b *Batch) Upload(t Tokens) error {
 	return nil
 }
 
-// upload writes starts, in rows of which a token has k, to s.
+// upload writes starts, in rows, k a token, to s.
 func (b *Batch) upload(s tensor.Segments, starts []int, k int) tensor.Segments {
 	dev := make([]uint32, len(starts))
 	s.Starts = make([]int, len(starts))
@@ -191,8 +191,8 @@ func (b *Batch) uploadSpans(t Tokens) {
 	}
 }
 
-// rows is seg, the batch's segments or all tokens in one, in rows of which a
-// token has k.
+// rows is seg, the batch's segments or all tokens in one, in rows, k a
+// token.
 func (b *Batch) rows(seg tensor.Segments, k int) tensor.Segments {
 	if k == 1 {
 		return seg
@@ -273,7 +273,7 @@ func (t Tokens) checkDocuments() error {
 // docs are the batch's documents, for attention with a window; 0 = all of them.
 func (b *Batch) docs(window int) tensor.Docs { return b.spans[window] }
 
-// Release frees what NewBatch allocated.
+// Release frees the memory of NewBatch.
 func (b *Batch) Release() {
 	b.release()
 	b.tokens.release()

@@ -28,7 +28,7 @@ func (l *block) params() []*parameter {
 	return slices.Concat(out, l.attention.params(), l.attentionNorm.params())
 }
 
-// activations are what a block's forward leaves for its backward. N is the tokens.
+// activations are the tensors that a block's forward leaves for its backward. N is the tokens.
 type activations struct {
 	q, k, v        tensor.Tensor // (N, H·D), (N, KV·D): q and k rotated
 	rawQ, rawK     tensor.Tensor // before their norms
@@ -61,7 +61,7 @@ func newActivations(m *memory, c Config, n int) *activations {
 	return a
 }
 
-// ActivationBytes is what the residual streams and the layers' activations of one token
+// ActivationBytes is the memory that the residual streams and the layers' activations of one token
 // take, with and without checkpointing.
 func (c Config) ActivationBytes(checkpointing bool) int64 {
 	layer := c.Heads*(2*c.HeadDim+1) + 2*c.KVHeads*c.HeadDim + c.Hidden + c.FFN
@@ -99,7 +99,7 @@ func (a *activations) first(n int, c Config) *activations {
 
 // scratch is shared by all blocks.
 type scratch struct {
-	norm  tensor.Tensor // (N, C) normalised input, or what is added to the residual stream
+	norm  tensor.Tensor // (N, C) normalised input, or the term that is added to the residual stream
 	stats stats         // (1, N) of the last norm
 	act   tensor.Tensor // (N, F) the MLP's hidden values
 }
@@ -188,7 +188,7 @@ func (l *block) forwardAttention(e *tensor.Engine, x tensor.Tensor, a *activatio
 	l.mlpNorm.forward(e, s.norm, a.mid, s.stats)
 }
 
-// recompute is forward again, for a alone: what only makes the block's output is left out.
+// recompute is forward again, for a alone: operations that only make the block's output are left out.
 func (l *block) recompute(e *tensor.Engine, x tensor.Tensor, a *activations, s *scratch, attend func(y, x tensor.Tensor)) {
 	l.forwardAttention(e, x, a, s, attend)
 	if l.mlpPost == nil {

@@ -15,7 +15,7 @@ import (
 // ConfigFile is the name of the configuration in a Hugging Face folder.
 const ConfigFile = "config.json"
 
-// Config is what config.json says of a model. The comments give the key. What is
+// Config is the content of a model's config.json. The comments give the key. A thing that is
 // the same for all models of a family stands in families instead.
 type Config struct {
 	ModelType         string  // model_type
@@ -43,11 +43,11 @@ type Config struct {
 	DType             safetensors.DType // dtype or torch_dtype; ReadConfig: else that of most weights; "" when unknown
 	BOS, EOS          []int             // bos_token_id, eos_token_id: an id, a list or null
 
-	// Adapter is what is trained in place of the weights; nil = the weights themselves.
+	// Adapter is trained in place of the weights; nil = the weights themselves.
 	// It stands in no config.json: the files of the model are those of its base.
 	Adapter *peft.Config
 
-	// Notes say what of the file has no effect and may be missed, a line each.
+	// Notes name the keys of the file that have no effect and may be missed, a line each.
 	Notes []string
 
 	raw []field // the file's keys in their order, for writing it back

@@ -53,7 +53,7 @@ type fileConfig struct {
 	EmbeddingPDrop float64 `json:"embd_pdrop"`
 	ResidualPDrop  float64 `json:"resid_pdrop"`
 
-	// What the layers do not compute must be absent or switched off.
+	// Features that the layers do not compute must be absent or switched off.
 	ScaleWeights     *bool           `json:"scale_attn_weights"`
 	ScaleByLayer     bool            `json:"scale_attn_by_inverse_layer_idx"`
 	CrossAttention   bool            `json:"add_cross_attention"`
@@ -142,7 +142,7 @@ func usualKeys(raw []field) ([]byte, error) {
 	var modelType string
 	for _, f := range raw {
 		if f.key == "model_type" {
-			json.Unmarshal(f.value, &modelType) // what is no string is no family either
+			json.Unmarshal(f.value, &modelType) // a value that is no string is no family either
 		}
 	}
 	usual := map[string]string{}
@@ -163,7 +163,7 @@ func usualKeys(raw []field) ([]byte, error) {
 	return json.Marshal(all)
 }
 
-// notes say what of the file has no effect and may be missed.
+// notes name the keys of the file that have no effect and may be missed.
 func (f *fileConfig) notes() []string {
 	var out []string
 	for _, d := range []struct {

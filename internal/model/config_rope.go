@@ -147,7 +147,7 @@ func (c Config) rotated() int {
 	return c.HeadDim
 }
 
-// scaling is what r says of frequencies, in a model for so many positions.
+// scaling is r's change of the frequencies, in a model for so many positions.
 func (r *fileRope) scaling(positions int) tensor.RoPEScaling {
 	kind := or(r.RopeType, or(r.Type, "default"))
 	switch kind { // the other fields mean nothing to these

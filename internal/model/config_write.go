@@ -12,7 +12,7 @@ import (
 
 // JSON is the config.json to save next to weights of type dtype. A file that
 // was read is carried over, unknown keys and order included, with these
-// changes: dtype and torch_dtype say what is saved, and the rotary settings are
+// changes: dtype and torch_dtype say the type that is saved, and the rotary settings are
 // spelled for both generations of readers (rope_theta, rope_scaling and
 // rope_parameters), as one that misses them silently uses theta 10000.
 func (c Config) JSON(dtype safetensors.DType) ([]byte, error) {

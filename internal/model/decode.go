@@ -73,7 +73,7 @@ func (d *Decoder) Len() int { return d.n }
 func (d *Decoder) Truncate(n int) { d.n = max(0, min(n, d.n)) }
 
 // Append adds tokens to the context, a prompt or one generated token, waits and
-// returns the logits after the last of them: what the next token is drawn from.
+// returns the logits after the last of them: those that the next token is drawn from.
 func (d *Decoder) Append(ids ...uint32) ([]float32, error) {
 	if len(ids) == 0 {
 		return nil, errors.New("model: decode: no tokens: a prompt needs at least one")

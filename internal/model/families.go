@@ -8,14 +8,14 @@ import (
 )
 
 // family is a row of the table of differences: how a model type departs from
-// Llama's decoder. What a family leaves to each config.json stands in Config.
+// Llama's decoder. A setting that a family leaves to each config.json stands in Config.
 type family struct {
 	architecture string
 	names        *names
 	biases       biases            // of the linear maps
 	qkNorm       bool              // queries and keys are normalised by head before RoPE
 	plusOne      bool              // norms keep their weight less 1
-	postNorms    bool              // what attention and MLP add to the residual stream is normalised first
+	postNorms    bool              // the terms that attention and MLP add to the residual stream are normalised first
 	scaledEmbed  bool              // embeddings are multiplied by √hidden_size
 	gelu         bool              // the MLP's activation is GELU in its tanh form, else SiLU
 	scalar       bool              // attention is scaled by query_pre_attn_scalar^-½, else head_dim^-½

@@ -52,7 +52,7 @@ type ggufTensor struct {
 	offset float32 // that the file adds
 }
 
-// ReadGGUF reads what f says of the model, a llama.cpp file of a supported family,
+// ReadGGUF reads f's configuration of the model, a llama.cpp file of a supported family,
 // and that its tensors are those of such a model.
 func ReadGGUF(f *gguf.File) (*GGUF, error) {
 	c, err := ggufConfig(f)

@@ -84,7 +84,7 @@ func single(v float64) float64 {
 	return out
 }
 
-// specials reads what some families have.
+// specials reads the keys that some families have.
 func (r *ggufReader) specials(c *Config, f family) {
 	for key, to := range map[string]*[]int{"bos": &c.BOS, "eos": &c.EOS} {
 		if id, err := r.f.Int("tokenizer.ggml." + key + "_token_id"); err == nil {

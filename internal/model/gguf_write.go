@@ -13,13 +13,13 @@ import (
 	"concord/tensor"
 )
 
-// fileTypes are llama.cpp's numbers of what most tensors of a file are.
+// fileTypes are llama.cpp's numbers for the type of most tensors of a file.
 var fileTypes = map[gguf.Type]uint32{gguf.F32: 0, gguf.F16: 1, gguf.Q4_0: 2, gguf.Q8_0: 7, gguf.BF16: 32}
 
 // WriteGGUF writes a llama.cpp file to w, which the caller makes atomic: a model of c
 // with the weights that read returns by name, matrices as t, and extra keys. With Q4_0
 // embedding and head are Q8_0, as they lose most; norms, biases and positions are F32;
-// rows that are no whole blocks are F16. What a file cannot say of c is an error, or a
+// rows that are no whole blocks are F16. A setting of c that a file cannot say is an error, or a
 // note where it shows in long texts only.
 func WriteGGUF(w io.Writer, c Config, t gguf.Type, extra []gguf.KV, read func(name string) ([]float32, error)) (notes []string, err error) {
 	meta, notes, err := ggufMeta(c)
@@ -93,7 +93,7 @@ func ggufType(s stored, t gguf.Type) gguf.Type {
 	return t
 }
 
-// ropeFactors are what llama3's scaling divides the frequencies by, nil without it.
+// ropeFactors are the divisors of the frequencies in llama3's scaling, nil without it.
 func (c Config) ropeFactors() []float32 {
 	if c.RopeScaling.Type != "llama3" {
 		return nil
@@ -179,7 +179,7 @@ func (c Config) checkGGUF(meta []gguf.KV) error {
 	switch s := c.RopeScaling; s.Type {
 	case "dynamic", "default": // has no effect
 		got.RopeScaling = s
-	case "llama3": // stands in a tensor, of which readers know Llama 3's only
+	case "llama3": // stands in a tensor, and readers know Llama 3's only
 		if s.LowFreqFactor != 1 || s.HighFreqFactor != 4 || s.OriginalMaxPosition != 8192 {
 			return fmt.Errorf("rope_scaling %+v cannot be said in a GGUF file: Llama 3's low and high factor are 1 and 4, its "+
 				"original length 8192", s)

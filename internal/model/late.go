@@ -12,7 +12,7 @@ func (p backPass) late(w *parameter) bool {
 }
 
 // backwardLate takes the gradients of the head and the embedding that are late, from
-// what Backward has left in scratch: the gradient of the embedding's output, and, made
+// the tensors that Backward has left in scratch: the gradient of the embedding's output, and, made
 // again from the last residual stream, the head's input and the logits' gradient.
 func (m *transformer) backwardLate(p backPass) {
 	table, head := m.embedding.table, m.head.weight
@@ -55,8 +55,8 @@ func (l embedding) tableParts(p backPass, dx tensor.Tensor, parts []tensor.Part,
 	}
 }
 
-// keepNorm copies the final norm's parameters, which may be updated before what is late
-// needs its output again.
+// keepNorm copies the final norm's parameters, which may be updated before the late gradients
+// need its output again.
 func (m *transformer) keepNorm() {
 	for i, w := range m.norm.params() {
 		if i == len(m.kept) {

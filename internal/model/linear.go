@@ -32,7 +32,7 @@ func (l linear) forward(e *tensor.Engine, y, x tensor.Tensor) {
 	}
 }
 
-// backward takes the parameters' gradients and dx, which is added to what is there if
+// backward takes the parameters' gradients and dx, which is added to the values there if
 // accumulate.
 func (l linear) backward(p backPass, dx, dy, x tensor.Tensor, accumulate bool) {
 	p.linear(l.weight, dy, x)

@@ -77,7 +77,7 @@ func locate(r *safetensors.Reader, c Config) []stored {
 	return out
 }
 
-// isBuffer says that a tensor of a file holds no parameter but what follows from
+// isBuffer says that a tensor of a file holds no parameter but values that follow from
 // the configuration.
 func (c Config) isBuffer(name string) bool {
 	return slices.ContainsFunc(append([]string{".rotary_emb.inv_freq"}, c.family().buffers...),

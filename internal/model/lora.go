@@ -6,19 +6,19 @@ import (
 	"concord/tensor"
 )
 
-// adapter changes what a linear map computes, whose own weight and bias stay.
+// adapter changes the output of a linear map whose own weight and bias stay.
 type adapter interface {
 	params() []*parameter
-	// prepare makes what the forward needs of the weights alone.
+	// prepare makes the tensors that the forward needs of the weights alone.
 	prepare(e *tensor.Engine)
-	// allocate makes what the adapter keeps from the forward to the backward.
+	// allocate makes the tensors that the adapter keeps from the forward to the backward.
 	allocate(m *memory)
 	// forward takes y from x Wᵀ to the adapted map's output before the bias.
 	forward(e *tensor.Engine, y, x tensor.Tensor)
 	// gradient takes the parameters' gradients, from that of the output, and returns the
 	// gradient of x Wᵀ, which may lie in memory that the next adapter overwrites.
 	gradient(p backPass, dy, x tensor.Tensor) tensor.Tensor
-	// backward adds to dx, which holds that gradient times W, what the adapter adds to
+	// backward adds to dx, which holds that gradient times W, the term that the adapter adds to
 	// it. It follows gradient.
 	backward(p backPass, dx tensor.Tensor)
 	// merge changes w, the map's weight, to that of a map that computes the same without

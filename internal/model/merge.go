@@ -4,9 +4,9 @@ import (
 	"slices"
 )
 
-// Merged returns the weights of the model without an adapter that computes what c's model
+// Merged returns the weights of the model without an adapter that computes the same as c's model
 // does with its own. base reads its base model's parameters by name, values are the
-// adapter's as ReadAdapter returns them. What it returns reads a parameter of the merged
+// adapter's as ReadAdapter returns them. The result reads a parameter of the merged
 // model, in float64 inside and rounded once.
 func Merged(c Config, base func(name string) ([]float32, error), values map[string][]float32) func(name string) ([]float32, error) {
 	adapters := newNetwork(c).adapters.of

@@ -2,13 +2,13 @@ package model
 
 import "concord/tensor"
 
-// mlp is a feed-forward network. forward leaves what backward needs in a; what
-// retired names is free from the moment that backward asks for the gradient of the
+// mlp is a feed-forward network. forward leaves the inputs of backward in a; those that
+// retired names are free from the moment that backward asks for the gradient of the
 // parameter.
 type mlp interface {
 	params() []*parameter
 	forward(e *tensor.Engine, y, x tensor.Tensor, a *activations, s *scratch)
-	// project is the part of forward that leaves what backward needs.
+	// project is the part of forward that leaves the inputs of backward.
 	project(e *tensor.Engine, x tensor.Tensor, a *activations)
 	backward(p backPass, dx, dy, x tensor.Tensor, a *activations, s *scratch, b *backScratch)
 	retired(a *activations) (*parameter, []tensor.Tensor)

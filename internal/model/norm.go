@@ -5,7 +5,7 @@ import (
 	"concord/tensor"
 )
 
-// stats are what a norm's forward leaves for its backward, a value a row.
+// stats are the values that a norm's forward leaves for its backward, a value a row.
 type stats struct{ rstd, mean tensor.Tensor }
 
 // newStats makes them for rows of a batch of n tokens; rmsNorm needs no mean.

@@ -60,7 +60,7 @@ func bind(ps []*parameter, w Weights, frozen func(Spec) bool) error {
 	return nil
 }
 
-// backPass is what the layers' backward works with: where operations are
+// backPass has the things that the layers' backward works with: where operations are
 // recorded, the batch, and where parameters' gradients go.
 type backPass struct {
 	e *tensor.Engine
@@ -85,7 +85,7 @@ func (p backPass) use(w *parameter, factor tensor.Tensor, write func(factor tens
 	p.g.Use(w.Name, factor, p.b.Segments, write)
 }
 
-// memory allocates what a model or a decoder owns.
+// memory allocates the tensors that a model or a decoder owns.
 type memory struct {
 	e     *tensor.Engine
 	owned []tensor.Tensor

@@ -21,7 +21,7 @@ type place struct {
 	part int
 }
 
-// NewReader finds the parameters of c in r, the weights of dir. It refuses what Load
+// NewReader finds the parameters of c in r, the weights of dir. It refuses the models that Load
 // refuses by its name or shape.
 func NewReader(r *safetensors.Reader, dir string, c Config) (*Reader, error) {
 	tensors := locate(r, c)

@@ -5,7 +5,7 @@ import (
 	"concord/tensor"
 )
 
-// restore makes what block i's backward needs of its forward, where the activations
+// restore makes the activations that block i's backward needs of its forward, where the activations
 // hold another block's: with checkpointing, of all but the last.
 func (m *transformer) restore(i int, b *Batch) {
 	if !m.dims.Checkpointing || i == len(m.blocks)-1 {
@@ -46,7 +46,7 @@ func (m *transformer) Reusable() map[string][]gpu.View {
 	return m.trainedOnly(out)
 }
 
-// trainedOnly hands what is lent with frozen parameters, whose gradients are never
+// trainedOnly hands the memory that is lent with frozen parameters, whose gradients are never
 // asked for, to the trained ones that follow.
 func (m *transformer) trainedOnly(lent map[string][]gpu.View) map[string][]gpu.View {
 	out := map[string][]gpu.View{}

@@ -44,7 +44,7 @@ type Gradients interface {
 	Linear(name string, dy, x tensor.Tensor, seg tensor.Segments)
 	// Use takes any other gradient. It calls write, once, with where the gradient
 	// goes, in seg's or one segment, and with factor, (N, K), in which the gradient
-	// is linear token by token: what write gets may be scaled and must be used.
+	// is linear token by token: the rows that write gets may be scaled and must be used.
 	Use(name string, factor tensor.Tensor, seg tensor.Segments, write func(factor tensor.Tensor, to tensor.Target))
 }
 
@@ -74,7 +74,7 @@ type Dims struct {
 	// Checkpointing saves of a layer only its input: Backward does the layer's forward
 	// again from it, with the same bits (arXiv:1604.06174).
 	Checkpointing bool
-	// LateHead keeps what Backward needs to take the gradient of the embedding and the
+	// LateHead keeps the tensors that Backward needs to take the gradient of the embedding and the
 	// head at its end, of Gradients that are LateGradients: Reusable lends none of it.
 	LateHead bool
 	// Frozen says which parameters' gradients Backward does not take; nil = none.
@@ -95,7 +95,7 @@ type Model interface {
 	// Backward's or EvalLoss's business, where the head is fused with it.
 	Forward(b *Batch)
 	// ForwardEach is Forward that shows the residual stream, (N, C): layer 0 is the
-	// embedding, layer i the output of the i-th decoder layer. What visit does with
+	// embedding, layer i the output of the i-th decoder layer. Changes that visit makes to
 	// x must be recorded when it returns, as the next layers may overwrite it. nil
 	// shows nothing.
 	ForwardEach(b *Batch, visit func(layer int, x tensor.Tensor))
@@ -105,15 +105,15 @@ type Model interface {
 	// of the parameters are split. Parameters complete in the order of ParamSpecs.
 	//
 	// losses, if not nil, is called once, when the losses have been recorded and before
-	// any gradient is complete: from then on they can be read, which whoever resolves
+	// any gradient is complete: from then on they can be read, which a caller that resolves
 	// the head's gradient may need at once.
 	Backward(b *Batch, g Gradients, losses func())
 	// EvalLoss records the forward pass and the losses of a batch into Loss. It
-	// overwrites what Forward saved.
+	// overwrites the activations of Forward.
 	EvalLoss(b *Batch)
 	// Score returns the negative log-likelihood, in nats, of each of ids[1:] given
 	// the ids before it: len(ids)-1 values, independent of the model's batch size.
-	// It overwrites what Forward saved. At most Dims.SeqLen ids.
+	// It overwrites the activations of Forward. At most Dims.SeqLen ids.
 	Score(ids []uint32) ([]float32, error)
 	// NewDecoder allocates a key-value cache for contexts of up to maxLen tokens.
 	NewDecoder(maxLen int) (*Decoder, error)
@@ -146,7 +146,7 @@ type transformer struct {
 }
 
 // New allocates a model's activations for batches of d.Rows·d.SeqLen tokens.
-// What w returns must have the shapes of ParamSpecs. The error is the device's
+// The tensors that w returns must have the shapes of ParamSpecs. The error is the device's
 // (out of memory, say) or says which size does not fit.
 func New(e *tensor.Engine, c Config, w Weights, d Dims) (Model, error) {
 	m, err := newTransformer(e, c, w, d)

@@ -76,7 +76,7 @@ func makeFolder(f *gguf.File, folder string) error {
 	return nil
 }
 
-// WriteGGUFFiles writes what f's metadata say of a model as the small files of a folder.
+// WriteGGUFFiles writes f's metadata of a model as the small files of a folder.
 func WriteGGUFFiles(f *gguf.File, dir string) error {
 	g, err := model.ReadGGUF(f)
 	if err != nil {

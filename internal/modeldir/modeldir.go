@@ -18,8 +18,8 @@ import (
 	"concord/internal/tokenizer"
 )
 
-// Files are those of the folder, besides the weights, that decide what a model says.
-// Only the first two must be there: the others say what BOS and EOS are, and how
+// Files are those of the folder, besides the weights, that decide a model's text.
+// Only the first two must be there: the others name BOS and EOS, and say how
 // conversations are rendered.
 var Files = append([]string{model.ConfigFile, tokenizerFile, "tokenizer_config.json", GenerationFile}, chat.Files...)
 
@@ -31,7 +31,7 @@ const tokenizerFile = "tokenizer.json"
 // GenerationFile holds how other programs sample from a model, and where they stop.
 const GenerationFile = "generation_config.json"
 
-// Open reads configuration and tokenizer of what dir leads to (see Find) and checks that
+// Open reads configuration and tokenizer of the model that dir leads to (see Find) and checks that
 // they belong together.
 func Open(dir string) (model.Config, *tokenizer.Tokenizer, error) {
 	s, err := Find(dir)

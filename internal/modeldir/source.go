@@ -10,7 +10,7 @@ import (
 	"concord/internal/peft"
 )
 
-// Source is what a model is read from: a folder, a GGUF file, or the folder of an
+// Source is the place that a model is read from: a folder, a GGUF file, or the folder of an
 // adapter, which leads to its base model.
 type Source struct {
 	Dir    string // the folder of tokenizer and template

@@ -1,5 +1,5 @@
-// Package neardup finds texts that are nearly the same: hashes choose candidates, each of
-// which is then compared by its whole set of shingles. The same texts in the same order
+// Package neardup finds texts that are nearly the same: hashes choose candidates, and each
+// is then compared by its whole set of shingles. The same texts in the same order
 // give the same pairs.
 //
 // A text is its set of shingles: five characters in a row, white space and case aside,
@@ -25,8 +25,8 @@ const (
 	most    = 4_000_000 // candidates
 )
 
-// Pair is two texts with their Jaccard similarity: what their sets of shingles share, of
-// what either has. A comes first.
+// Pair is two texts with their Jaccard similarity: the shingles that both have, of
+// those that either has. A comes first.
 type Pair struct {
 	A, B    int
 	Jaccard float64

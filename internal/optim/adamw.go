@@ -1,6 +1,6 @@
 // Package optim updates the weights of a bucket.Store from its combined
 // gradients: AdamW with decoupled weight decay, clipping by the global norm,
-// and learning rate schedules. Weights and moments may be of fewer bits. The moments live in the store; what the package
+// and learning rate schedules. Weights and moments may be of fewer bits. The moments live in the store; the memory that the package
 // itself holds is the number of updates, which a checkpoint must keep.
 package optim
 
@@ -78,7 +78,7 @@ func (o *AdamW) newScratch() {
 	o.scratch = o.store.Engine.NewFactoredScratch(slices, rows)
 }
 
-// Release frees what updates take besides the store.
+// Release frees the memory of updates besides the store.
 func (o *AdamW) Release() {
 	if o.config.Factored {
 		o.scratch.Release()

@@ -112,7 +112,7 @@ func (s *Shard) run(r run) {
 }
 
 // Moments returns the moments after the update that was started, from those
-// before it and the group's gradient, without a device: what a backup keeps. They
+// before it and the group's gradient, without a device: the state that a backup keeps. They
 // are Update's up to the rounding of a device that fuses multiplications and
 // additions.
 func (s *Shard) Moments(before, gradient []float32) []float32 {

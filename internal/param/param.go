@@ -72,7 +72,7 @@ func (s Spec) Dims() []int {
 	return []int{s.R, s.C}
 }
 
-// Check says what is wrong with s.
+// Check names the fault of s.
 func (s Spec) Check() error {
 	switch {
 	case s.R < 1 || s.C < 1:

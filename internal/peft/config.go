@@ -15,7 +15,7 @@ import (
 	"concord/internal/safetensors"
 )
 
-// file is adapter_config.json. What is written is what PEFT needs; it fills in the
+// file is adapter_config.json. The keys that are written are those that PEFT needs; it fills in the
 // rest.
 type file struct {
 	Type          string             `json:"peft_type"`
@@ -37,7 +37,7 @@ type file struct {
 	InitWeights   any                `json:"init_lora_weights"`
 }
 
-// refused are the keys that change what an adapter computes and are not read: only
+// refused are the keys that change the output of an adapter and are not read: only
 // these values, and none, are accepted of them.
 var refused = map[string]string{
 	"lora_bias": "false", "use_qalora": "false", "layer_replication": "null",
@@ -45,7 +45,7 @@ var refused = map[string]string{
 	"use_bdlora": "null", "arrow_config": "null", "kasa_config": "null", "monteclora_config": "null",
 }
 
-// changesBase are ways to begin an adapter that take what it holds at first out of the
+// changesBase are ways to begin an adapter that take its first values out of the
 // base model's weights: the adapter is of use only with the changed ones.
 var changesBase = []string{"pissa", "olora", "corda", "loftq", "lora_ga"}
 

@@ -1,6 +1,6 @@
 // Package peft knows the files of an adapter as PEFT writes and reads them:
-// adapter_config.json, and the names of the tensors in adapter_model.safetensors. What
-// an adapter computes is the model's business.
+// adapter_config.json, and the names of the tensors in adapter_model.safetensors. The computation of
+// an adapter is the model's business.
 //
 // Start reading at Config.
 package peft
@@ -162,7 +162,7 @@ const (
 	Magnitude = ".lora_magnitude_vector"
 )
 
-// Tensor is the name in the file of an adapter of what is called name in the model.
+// Tensor is the name in the file of an adapter of the parameter that is called name in the model.
 func Tensor(name string) string { return prefix + name }
 
 // module is the module that a tensor of the file adapts; false for other tensors.

@@ -22,7 +22,7 @@ type format struct {
 	read func(in *input, yield func(Record) error) error
 }
 
-// formats are what is read. Parquet needs the whole file, the others a stream.
+// formats are the formats that are read. Parquet needs the whole file, the others a stream.
 var formats = []format{
 	{"jsonl", []string{".jsonl", ".ndjson"}, readJSONL},
 	{"json", []string{".json"}, readJSON},
@@ -49,7 +49,7 @@ type input struct {
 	file  *os.File
 	plain bool // the file is not compressed
 
-	note func(format string, args ...any) // tells the user what may not be meant
+	note func(format string, args ...any) // tells the user of things that may not be meant
 }
 
 // fail is an error in the input.
@@ -59,7 +59,7 @@ func (in *input) fail(line int, format string, args ...any) error {
 
 // Read gives every record of the file at path to yield, in order; an error of yield ends
 // the reading and is returned. name is the format, "" by the extension; note is told
-// what may not be meant. Errors of the file are *Error.
+// of things that may not be meant. Errors of the file are *Error.
 func Read(path, name string, note func(format string, args ...any), yield func(Record) error) error {
 	f, err := formatOf(path, name)
 	if err != nil {
@@ -117,7 +117,7 @@ func formatOf(path, name string) (format, error) {
 		strings.Join(strings.Split(quoted(Formats()), ", "), " or "))}
 }
 
-// open decompresses and looks at the first bytes for what is no data at all.
+// open decompresses and looks at the first bytes for files that are no data at all.
 func (in *input) open() (done func(), err error) {
 	in.r, in.plain, done = bufio.NewReaderSize(in.file, 1<<16), true, func() {}
 	head, _ := in.r.Peek(4) // fewer are fine

@@ -26,7 +26,7 @@ func (in *input) lines(mac bool, yield func(n int, line []byte) error) error {
 	n := 0
 	for s.Scan() {
 		if s.Err() != nil {
-			break // what was read of the line before the fault is no line
+			break // the part of the line before the fault is no line
 		}
 		n++
 		line := s.Bytes()
@@ -266,7 +266,7 @@ func (c *lineCounter) line(offset int64) int {
 	return c.lines + 1
 }
 
-// jsonError says what is wrong with an object, in the reader's terms.
+// jsonError names the fault of an object, in the reader's terms.
 func jsonError(text []byte, err error) error {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError

@@ -1,7 +1,7 @@
 // Package records reads the files that people keep text in: JSON lines, JSON lists,
 // CSV, TSV, Parquet and plain text, each also compressed by gzip or zstd. A file is a
-// stream of records: columns with JSON values, or pieces of plain text. What the
-// columns mean is not known here. Start reading at Read.
+// stream of records: columns with JSON values, or pieces of plain text. The meaning of the
+// columns is not known here. Start reading at Read.
 //
 // A file is read as a stream: memory does not grow with its length. No bytes make a
 // reader panic; a fault is an *Error with file and line.
@@ -23,7 +23,7 @@ type Record struct {
 // row. The values are valid JSON.
 type Fields map[string]json.RawMessage
 
-// Error is a fault in a data file: where, what, and what to do.
+// Error is a fault in a data file: place, fault and fix.
 type Error struct {
 	File string
 	Line int // 1-based line, or row of a Parquet file; 0 = the file as a whole

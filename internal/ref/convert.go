@@ -13,7 +13,7 @@ func BF16(x float64) float64 { return significant(x, 8, -126, math.MaxFloat32) }
 // infinite from 65520 on.
 func F16(x float64) float64 { return significant(x, 11, -14, 65504) }
 
-// significant rounds x to so many significant bits, fewer below 2^least; what
+// significant rounds x to so many significant bits, fewer below 2^least; a value that
 // rounds to more than most is infinite.
 func significant(x float64, bits, least int, most float64) float64 {
 	if x == 0 || math.IsNaN(x) || math.IsInf(x, 0) {
@@ -28,7 +28,7 @@ func significant(x float64, bits, least int, most float64) float64 {
 	return y
 }
 
-// Int8Block is what a block of weights decodes to as Int8: multiples of 1/127 of
+// Int8Block is a block of weights, decoded from Int8: multiples of 1/127 of
 // the largest magnitude.
 func Int8Block(block []float32) []float32 {
 	scale := blockScale(block) / 127
@@ -47,7 +47,7 @@ var nf4 = []float32{-1, -0.6961928009986877, -0.5250730514526367, -0.39491748809
 	0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
 	0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1}
 
-// NF4Block is what a block of weights decodes to as NF4: the nearest levels, in
+// NF4Block is a block of weights, decoded from NF4: the nearest levels, in
 // units of the largest magnitude.
 func NF4Block(block []float32) []float32 {
 	scale := blockScale(block)

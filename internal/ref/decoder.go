@@ -32,7 +32,7 @@ type Decoder struct {
 
 	NormOffset        float64                   // of the norms' parameters to their factors: 1 where those are kept less 1
 	EmbedFactor       float64                   // of the embeddings; 0 = 1
-	PostNorms         bool                      // what attention and MLP add is normalised: attention_post, mlp_post
+	PostNorms         bool                      // the terms that attention and MLP add are normalised: attention_post, mlp_post
 	AdapterScale      func(name string) float64 // see adapted
 	SoftCap, LogitCap float64                   // c of c·tanh(x/c), of attention's scores and of the logits; 0 = none
 }

@@ -139,7 +139,7 @@ func sign(f *os.File, term uint32) error {
 }
 
 // leave gives the folder back. Removing comes first, so that nobody who opened the file
-// before locks what is about to go; Windows removes no open file.
+// before locks a file that is about to go; Windows removes no open file.
 func leave(dir string, term uint32, f *os.File) {
 	path := filepath.Join(dir, inUseFile)
 	if term > 0 {

@@ -1,6 +1,6 @@
 // Package rundir is the folder of a run: the names in it, which process may write to
-// it, and which model it stands for. What is in the files is the business of whoever
-// writes them.
+// it, and which model it stands for. The content of the files is the business of the packages that
+// write them.
 package rundir
 
 import (
@@ -24,7 +24,7 @@ const (
 	BestFolder       = "model-best" // the model of the best evaluation, where that was not the last
 	LockFile         = "run.lock.json"
 	MetricsFile      = "metrics.jsonl"
-	ClusterFolder    = "cluster" // what a run on many machines keeps besides its checkpoints
+	ClusterFolder    = "cluster" // the state of a run on many machines besides its checkpoints
 )
 
 // IsRun says that dir is the folder of a run.

@@ -103,7 +103,7 @@ func (t Entry) copyBytes(w io.Writer) error {
 
 // WriteModel writes dir/model.safetensors, or, when the data exceed maxShard
 // bytes (0 = DefaultShard), model-00001-of-0000N.safetensors and so on with
-// model.safetensors.index.json. A model that lies in dir is replaced, and what is
+// model.safetensors.index.json. A model that lies in dir is replaced, and all that is
 // left of it is removed at the end. An interrupted save leaves the old model, the
 // new one or, where both are in shards, none: the old index goes first and the new
 // one comes last, so that a mixture is never loadable.
@@ -309,7 +309,7 @@ func encodeHeader(entries []Entry, metadata map[string]string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// WriteWith replaces path by what fill writes, atomically: see WriteFile.
+// WriteWith replaces path by the bytes that fill writes, atomically: see WriteFile.
 func WriteWith(path string, fill func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp*")
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 	"strings"
 )
 
-// variant is one short run: a run file and the settings that make it what it is.
+// variant is one short run: a run file and the settings of its own.
 type variant struct {
 	name  string
 	file  string
@@ -38,7 +38,7 @@ func three(name string, set ...string) variant {
 }
 
 // variants cover every path of a step: methods on losses, on the Gram and by element;
-// every scope; wrappers; and the five exchanges, one of which is a single machine.
+// every scope; wrappers; and the five exchanges, a single machine among them.
 var variants = []variant{
 	demo("mean", `objective.method="mean"`),
 	demo("pcgrad", `objective.method="pcgrad"`),
@@ -104,7 +104,7 @@ func compare(old, new string, steps int, only string) (same bool) {
 	return same
 }
 
-// run trains the variant in a folder of its own and hashes what came out.
+// run trains the variant in a folder of its own and hashes the results.
 func (v variant) run(binary string, steps int) (result, error) {
 	dir, err := os.MkdirTemp("", "samebits")
 	if err != nil {

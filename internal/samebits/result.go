@@ -15,7 +15,7 @@ import (
 	"concord/internal/safetensors"
 )
 
-// result is what a run left behind.
+// result has the hashes of a run's files.
 type result struct {
 	weights string   // SHA-256 over names, shapes and values of the final model
 	metrics string   // SHA-256 over lines

@@ -6,11 +6,11 @@ import (
 	"github.com/quic-go/quic-go/testutils/simnet"
 )
 
-// NAT is what stands between a node and the rest.
+// NAT is a router between a node and the rest.
 type NAT int
 
 // The kinds of NAT (RFC 4787): a cone gives a node one address towards everybody and lets
-// anyone in, a restricted one only those whom the node has sent to; a symmetric one is
+// anyone in, a restricted one only the addresses that the node has sent to; a symmetric one is
 // restricted and gives the node another port towards each.
 const (
 	Cone NAT = iota
@@ -24,7 +24,7 @@ type nat struct {
 	node  net.Addr
 	ip    net.IP
 	ports map[string]int          // by the other side; "" everybody
-	heard map[int]map[string]bool // whom the node has sent to, by port
+	heard map[int]map[string]bool // the addresses that the node has sent to, by port
 }
 
 // Behind puts a node behind a NAT of its own. Others do not reach the node's own address

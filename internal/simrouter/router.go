@@ -1,6 +1,6 @@
 // Package simrouter is a simulated network for quic-go's simnet in virtual time
 // (testing/synctest): every node has a line of its own with a rate, a delay, a
-// queue that drops what does not fit, and losses from a seed. Only tests import it.
+// queue that drops packets that do not fit, and losses from a seed. Only tests import it.
 package simrouter
 
 import (

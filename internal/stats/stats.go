@@ -82,7 +82,7 @@ func Minus(a, b []float64) []float64 {
 // Together compares several configurations, each by its differences from the reference
 // paired by seed. The variances of the differences are moderated: each is drawn towards
 // the common one, as far as all of them suggest that they are alike (Smyth, Statistical
-// Applications in Genetics and Molecular Biology 3, 2004), which is what makes three to
+// Applications in Genetics and Molecular Biology 3, 2004), which makes three to
 // five seeds enough. Intervals hold for all of them at once (Dunnett 1955). examples is
 // the variance of each mean from the choice of the held-out examples, nil where it is not
 // known: the intervals are then about these examples only.
@@ -135,7 +135,7 @@ func Moderated(samples [][]float64) (sd, degrees []float64) {
 	}
 	total /= 1 + float64(len(logs)-1)/4
 	mean, sdLogs := MeanSD(logs)
-	prior, common := math.Inf(1), math.Exp(mean) // degrees and variance of what they have in common
+	prior, common := math.Inf(1), math.Exp(mean) // degrees and variance that they have in common
 	if excess := sdLogs*sdLogs - spread/float64(len(logs)); excess > 0 {
 		prior = 2 * inverseTrigamma(excess)
 		common = math.Exp(mean + mathext.Digamma(prior/2) - math.Log(prior/2))

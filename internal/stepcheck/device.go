@@ -83,7 +83,7 @@ func (r *result) addLosses(losses []float64) {
 	}
 }
 
-// add appends what the step has made of a parameter.
+// add appends the step's result of a parameter.
 func (r *result) add(name string, gradient, before, after []float32) {
 	change := make([]float32, len(after))
 	for i := range change {

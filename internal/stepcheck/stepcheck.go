@@ -27,7 +27,7 @@ type Figure struct {
 // OK says that the figure is within its bound.
 func (f Figure) OK() bool { return f.NMSE <= f.Bound }
 
-// Verdict is what the step of one model came to.
+// Verdict is the result of the step of one model.
 type Verdict struct {
 	Model   string   `json:"model"`
 	OK      bool     `json:"ok"`
@@ -97,7 +97,7 @@ func (p *problem) check(e *tensor.Engine, v *Verdict) (err error) {
 	return errors.Join(errs...)
 }
 
-// kind is one kind of a step's results. The bounds leave a factor of 100 to what float32
+// kind is one kind of a step's results. The bounds leave a factor of 100 to the errors that float32
 // arithmetic differs by: 1e-7 an operation, squared, grown over the layers.
 type kind struct {
 	name  string

@@ -1,6 +1,6 @@
-// Package study has what a study of many runs, a comparison or an audit, does besides its
-// question: it pins in its folder what the runs have in common, names their folders, and
-// says what they all warn of once.
+// Package study has the parts that a study of many runs, a comparison or an audit, does besides its
+// question: it pins in its folder the settings that the runs have in common, names their folders, and
+// says their common warnings once.
 package study
 
 import (
@@ -20,7 +20,7 @@ import (
 	"concord/internal/train"
 )
 
-// Pinned is what the runs of a study have in common.
+// Pinned has the settings and files that the runs of a study have in common.
 type Pinned struct {
 	Settings map[string]any    `json:"settings"` // the run file's with overrides, by key
 	Files    map[string]string `json:"files"`    // SHA-256 by name in the run file

@@ -70,7 +70,7 @@ func appendBytes(b []byte, field int, data []byte) []byte {
 	return append(b, data...)
 }
 
-// event writes one record: an Event with what it holds.
+// event writes one record: an Event with its content.
 func (x *Writer) event(at time.Time, step int64, what []byte) {
 	b := binary.LittleEndian.AppendUint64(appendKey(nil, wallTime, fixed64), math.Float64bits(float64(at.UnixNano())/1e9))
 	b = binary.AppendUvarint(appendKey(b, stepField, varint), uint64(step))

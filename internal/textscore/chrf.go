@@ -17,7 +17,7 @@ type Score struct {
 	N                int
 }
 
-// Exact is the share of the answers that are what was wanted but for white space at
+// Exact is the share of the answers that are the wanted ones but for white space at
 // the ends, in 0 … 1, with Wilson's interval (Wilson, JASA 1927). Both lists have the
 // same length; without answers the value is NaN.
 func Exact(answers, wanted []string) Score {

@@ -19,7 +19,7 @@ type addedToken struct {
 type addedTokens struct {
 	byID     map[uint32]addedToken
 	ids      map[string]uint32
-	spelling map[uint32]string // what decoding sees, where normalising changed it
+	spelling map[uint32]string // the text that decoding sees, where normalising changed it
 	specials map[string]bool   // contents of the special ones
 	exact    *matcher          // normalized=false: matched in the raw text
 	normal   *matcher          // normalized=true: matched after normalising, by normalised content

@@ -16,7 +16,7 @@ type pair uint64
 
 func pairOf(a, b uint32) pair { return pair(a)<<32 | pair(b) }
 
-// merge is what a pair becomes, and how early.
+// merge is the token that a pair becomes, and how early.
 type merge struct{ rank, id uint32 }
 
 // bpe is the model: symbols of a piece are merged, lowest rank first and
@@ -191,7 +191,7 @@ func (m *bpe) fallbackBytes(dst []symbol, char string, width int) ([]symbol, boo
 	return dst, true
 }
 
-// mergeAll merges symbols in place and returns what is left.
+// mergeAll merges symbols in place and returns the rest.
 func (m *bpe) mergeAll(symbols []symbol) []symbol {
 	if len(symbols) <= scanSymbols {
 		return m.mergeScan(symbols)

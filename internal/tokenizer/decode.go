@@ -56,7 +56,7 @@ func (t *Tokenizer) Decode(ids []uint32, skipSpecial bool) string {
 	return strings.Join(tokens, "")
 }
 
-// spell returns what the decoders see of a token, or false for one that leaves
+// spell returns the text of a token that the decoders see, or false for one that leaves
 // no trace: unknown, or special and skipped.
 func (t *Tokenizer) spell(id uint32, skipSpecial bool) (string, bool) {
 	token, ok := t.IDToToken(id)

@@ -14,7 +14,7 @@
 //  1. added tokens with normalized=false are cut out (leftmost-longest);
 //  2. the text between them is normalised (normalize.go);
 //  3. added tokens with normalized=true are cut out;
-//  4. what is left is split into pieces (pretokenize.go, scan.go, regex.go);
+//  4. the rest is split into pieces (pretokenize.go, scan.go, regex.go);
 //  5. each piece goes through BPE (bpe.go);
 //  6. with addSpecial, the post-processor's template adds BOS and the like.
 //

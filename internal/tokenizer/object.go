@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// object is a JSON object of which every member must be accounted for. at is
+// object is a JSON object whose members must all be accounted for. at is
 // its place in the file, for errors: "pre_tokenizer.pretokenizers[1]".
 type object struct {
 	at   string

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// template is what a post-processor adds around one sequence.
+// template has the tokens that a post-processor adds around one sequence.
 type template struct {
 	before, after []uint32
 }

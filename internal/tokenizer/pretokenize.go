@@ -72,7 +72,7 @@ type finder func(s string) ([]span, error)
 type cutter struct {
 	find     finder
 	behavior string // Isolated, Removed, Contiguous, MergedWithPrevious, MergedWithNext
-	invert   bool   // matches are what lies between the pattern's matches
+	invert   bool   // matches are the texts between the pattern's matches
 }
 
 func parseSplit(o *object) splitter {

@@ -40,7 +40,7 @@ func scannerFor(pattern string) scanner {
 	return nil
 }
 
-// class is what the patterns distinguish in a rune.
+// class is a kind of rune that the patterns distinguish.
 type class uint8
 
 const (

@@ -66,7 +66,7 @@ func (l *ids) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// readFolder reads what the other files of a model's folder say of BOS and EOS.
+// readFolder reads BOS and EOS from the other files of a model's folder.
 func (t *Tokenizer) readFolder(dir string) error {
 	path := filepath.Join(dir, "tokenizer_config.json")
 	var err error

@@ -7,7 +7,7 @@ import (
 
 // Stream decodes tokens one by one, for showing text while it is generated. It
 // gives out whole characters only: bytes of an unfinished one wait for the
-// next token. The pieces joined, Flush included, are what Decode gives for all
+// next token. The pieces joined, Flush included, are the text that Decode gives for all
 // ids at once, except that a decoder which looks across tokens may have judged
 // an early byte differently. Not safe for concurrent use.
 type Stream struct {
@@ -49,7 +49,7 @@ func (s *Stream) Next(id uint32) string {
 	return out
 }
 
-// Flush returns what still waits, with U+FFFD for bytes that are not UTF-8. The
+// Flush returns the bytes that still wait, with U+FFFD for bytes that are not UTF-8. The
 // stream may go on afterwards.
 func (s *Stream) Flush() string {
 	text := s.t.Decode(s.window, s.skipSpecial)

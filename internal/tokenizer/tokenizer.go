@@ -105,7 +105,7 @@ func (t *Tokenizer) Encode(text string, addSpecial bool) ([]uint32, error) {
 }
 
 // EncodeSpans is Encode without special tokens, and the bytes of text that each
-// token stands for. Spans are those of the text as given, whatever normalizers
+// token stands for. Spans are those of the text as given, before all that normalizers
 // and pre-tokenizers make of it: a token that holds a part of a character spans
 // that part where the character was not changed, else the whole character; a
 // token of inserted text (a prepended "▁") spans the character after it.

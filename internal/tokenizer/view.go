@@ -53,7 +53,7 @@ func (e *editor) put(end int, with string) {
 	e.done = end
 }
 
-// insert writes with before the next character, of which there must be one, and
+// insert writes with before the next character, and there must be one, and
 // counts it to that character.
 func (e *editor) insert(with string) {
 	_, w := utf8.DecodeRuneInString(e.src.text[e.done:])

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Run is what the log says of a run as a whole.
+// Run is the log's part on a run as a whole.
 type Run struct {
 	ID      string // names the run on the server: the same one is uploaded to the same run
 	Project string
@@ -82,7 +82,7 @@ func (x *Writer) Close(ended bool) error {
 	return x.err
 }
 
-// record writes a record that holds the message what in the field.
+// record writes a record that holds a message in the field.
 func (x *Writer) record(field int, what ...[]byte) {
 	x.num++
 	b := append(varint(nil, recordNumber, uint64(x.num)), message(field, what...)...)
