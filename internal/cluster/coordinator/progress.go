@@ -305,7 +305,7 @@ func (c *Coordinator) overdue(now time.Time) {
 	waited := now.Sub(c.planned)
 	for _, b := range c.blocking() {
 		limit := c.stuckLimit()
-		if b.m.compiles() {
+		if b.m.compiles() && b.m.progress.Epoch == c.plan.Epoch { // who compiles has begun the step
 			limit = max(limit, compileLimit)
 		}
 		if b.m.id != c.opt.Local && waited > limit {
