@@ -46,7 +46,8 @@ func TestIdlerIsPutOut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ep, err := transport.Open(w.listen(9), transport.Options{Identity: identity, Services: map[string]transport.Handler{protocol.ServiceWorker: x}})
+		ep, err := transport.Open(w.listen(9), transport.Options{Identity: identity,
+			Services: map[string]transport.Handler{protocol.ServiceWorker: x}})
 		if err != nil {
 			t.Fatal(err)
 		}
