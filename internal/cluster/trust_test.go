@@ -19,6 +19,7 @@ var fastNet = simrouter.Line{Rate: 125e6, Delay: time.Millisecond}
 // Two workers that reach machine 1 but not each other, as behind two routers: both
 // compute and own no buckets, and the run goes on; after a while they are tried again.
 func TestWorkersThatCannotReachEachOther(t *testing.T) {
+	t.Parallel()
 	one := reference(t, 400)
 	simulate(t, 1, 400, fastNet, func(w *world, _ *simrouter.Router) {
 		w.min, w.patience = 4, time.Hour
@@ -60,6 +61,7 @@ func TestWorkersThatCannotReachEachOther(t *testing.T) {
 // One worker that says the worst of everybody changes nothing, least of all for the
 // coordinator's own worker: nobody is put out, nobody loses buckets for long.
 func TestOneAccuserIsNotBelieved(t *testing.T) {
+	t.Parallel()
 	one := reference(t, 60)
 	for name, lie := range map[string]func(w *world, n *node, about uint32) protocol.Problem{
 		"contradiction of nothing": func(_ *world, n *node, about uint32) protocol.Problem {
@@ -110,6 +112,7 @@ func TestOneAccuserIsNotBelieved(t *testing.T) {
 // A worker that takes no part in a step is nobody to complain of, and one that reaches
 // machine 1 alone, while all others reach each other, costs the others nothing.
 func TestWhoReachesNobodyIsOut(t *testing.T) {
+	t.Parallel()
 	one := reference(t, 60)
 	for _, idle := range []bool{true, false} {
 		simulate(t, 1, 60, fastNet, func(w *world, _ *simrouter.Router) {
@@ -167,8 +170,11 @@ func ofOwnUnit(n *node, kind protocol.ProblemKind, about uint32) protocol.Proble
 	return p
 }
 
-// A worker that contradicts itself to most others is put out for good.
+// A worker that contradicts itself to most others is put out for good, in the step in which
+// they say so: also where machine 1 says it first, and the step is made anew before the
+// others' words come.
 func TestMajorityBans(t *testing.T) {
+	t.Parallel()
 	simulate(t, 1, 40, fastNet, func(w *world, _ *simrouter.Router) {
 		w.min, w.patience = 4, time.Hour
 		w.slow = func(uint32, int, int) { time.Sleep(20 * time.Millisecond) }
@@ -184,6 +190,9 @@ func TestMajorityBans(t *testing.T) {
 		if err := <-d.done; err == nil || !strings.Contains(err.Error(), "because I say so") {
 			t.Errorf("the machine that is put out ends with %v", err)
 		}
+		if strings.Contains(w.text(), "step 13 goes on without") {
+			t.Errorf("it was not put out in step 12:\n%s", w.text())
+		}
 		w.close(a, b, c, d)
 		time.Sleep(30 * time.Second)
 	})
@@ -192,6 +201,7 @@ func TestMajorityBans(t *testing.T) {
 // A machine whose resolved buckets are not those of most others, with whatever
 // number, fetches the weights; the others go on, and after the third time it is out.
 func TestMostRootsCount(t *testing.T) {
+	t.Parallel()
 	for _, id := range []uint32{1, 2} {
 		t.Run(fmt.Sprint("machine ", id), func(t *testing.T) {
 			one := reference(t, 40)
@@ -222,6 +232,7 @@ func TestMostRootsCount(t *testing.T) {
 // A worker that hangs while its heartbeat goes on is named, and put out; the run goes
 // on with the others.
 func TestHungWorkerIsNamed(t *testing.T) {
+	t.Parallel()
 	for _, deadline := range []bool{false, true} {
 		for _, where := range []string{"planned", "pushed 2", "all is there"} {
 			t.Run(fmt.Sprint("deadline ", deadline, ", ", where), func(t *testing.T) { hang(t, deadline, where) })
@@ -274,6 +285,7 @@ func hang(t *testing.T, deadline bool, where string) {
 // A worker that joins, takes a share and does nothing but beat holds up the run for the
 // time that compiling may take, once: it does not come back at once to do it again.
 func TestIdlerDoesNotComeBack(t *testing.T) {
+	t.Parallel()
 	simulate(t, 1, 1<<30, fastNet, func(w *world, _ *simrouter.Router) {
 		w.patience = 3 * time.Hour
 		w.slow = func(uint32, int, int) { time.Sleep(time.Second) }
@@ -308,6 +320,7 @@ func TestIdlerDoesNotComeBack(t *testing.T) {
 // A worker that joins from far away gets rows, although the others are ready for every
 // step before it is.
 func TestDistantWorkerGetsRows(t *testing.T) {
+	t.Parallel()
 	one := reference(t, 40)
 	synctest.Test(t, func(t *testing.T) {
 		r := simrouter.New(1)

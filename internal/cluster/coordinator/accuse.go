@@ -64,18 +64,47 @@ func (c *Coordinator) problem(m *member, p protocol.Problem) {
 	case bad == nil || p.Kind == "":
 	case p.Kind == protocol.ProblemUnreachable:
 		c.unreachable(m, bad)
-	case c.plan == nil || c.pending != nil || p.Step != c.step || p.Generation != c.plan.Generation:
-	case c.work.PartTokens(c.share(bad.id))[p.Row] == 0:
+	case c.plan == nil || c.pending != nil || p.Step != c.step:
+	case p.Generation != c.plan.Generation:
+		if d := c.doubted; d.plan != nil && d.plan.Generation == p.Generation && p.Kind == protocol.ProblemContradiction &&
+			c.mayAccuse(m, bad, p, d) && c.majority(m, bad, p) {
+			c.ban(bad, p.Text)
+		}
+	case c.work.PartTokens(shareIn(c.given, bad.id))[p.Row] == 0:
 	case p.Kind == protocol.ProblemValues && bad == m && c.without[m.id] == "": // of itself, a machine is believed
 		c.drop(map[uint32]string{m.id: p.Text})
-	case bad != m && bad.id != c.opt.Local && p.Group >= 0 && p.Group < len(c.plan.Owners) && c.plan.Owners[p.Group] == m.id:
+	case c.mayAccuse(m, bad, p, doubted{c.plan, c.given}):
 		c.accused(m, bad, p)
 	}
 }
 
-// share is a worker's share of the present step, whether it counts or not.
-func (c *Coordinator) share(w uint32) protocol.Share {
-	for _, s := range c.given {
+// doubted is a plan that was made anew because an owner was believed. Complaints of it
+// may be under way: they count in the step all the same, or a majority would never be
+// reached where the coordinator's own worker complains first.
+type doubted struct {
+	plan  *protocol.Plan
+	given []protocol.Share // everyone's shares in it, whether they count or not
+}
+
+// mayAccuse says that m owns the group that it complains of, and that bad has rows of it.
+func (c *Coordinator) mayAccuse(m, bad *member, p protocol.Problem, d doubted) bool {
+	return bad != m && bad.id != c.opt.Local && p.Group >= 0 && p.Group < len(d.plan.Owners) && d.plan.Owners[p.Group] == m.id &&
+		c.work.PartTokens(shareIn(d.given, bad.id))[p.Row] > 0
+}
+
+// majority counts a complaint, and says whether most members have the same in this step.
+func (c *Coordinator) majority(by, bad *member, p protocol.Problem) bool {
+	key := accusation{bad.id, p.Kind}
+	if c.accusers[key] == nil {
+		c.accusers[key] = map[uint32]bool{}
+	}
+	c.accusers[key][by.id] = true
+	return 2*len(c.accusers[key]) > len(c.members)-1
+}
+
+// shareIn is a worker's share among given.
+func shareIn(given []protocol.Share, w uint32) protocol.Share {
+	for _, s := range given {
 		if s.Worker == w {
 			return s
 		}
@@ -87,16 +116,12 @@ func (c *Coordinator) share(w uint32) protocol.Share {
 // own worker is believed, and a majority is; one other is not: the two are kept
 // apart, and the group's next owner sees for itself.
 func (c *Coordinator) accused(by, bad *member, p protocol.Problem) {
-	key := accusation{bad.id, p.Kind}
-	if c.accusers[key] == nil {
-		c.accusers[key] = map[uint32]bool{}
-	}
-	c.accusers[key][by.id] = true
-	majority := 2*len(c.accusers[key]) > len(c.members)-1
+	majority := c.majority(by, bad, p)
 	switch believed := majority || by.id == c.opt.Local; {
 	case p.Kind == protocol.ProblemContradiction && majority:
 		c.ban(bad, p.Text)
 	case believed && c.without[bad.id] == "":
+		c.doubted = doubted{c.plan, c.given}
 		c.drop(map[uint32]string{bad.id: p.Text})
 	case believed:
 	default:

@@ -181,4 +181,5 @@ func (c *Coordinator) forgetStep() {
 	clear(c.without)
 	clear(c.stalled)
 	clear(c.accusers)
+	c.doubted = doubted{}
 }

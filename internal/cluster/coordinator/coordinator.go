@@ -103,6 +103,7 @@ type Coordinator struct {
 	without        map[uint32]string     // whose rows the present step goes on without, and why
 	stalled        map[uint32]bool       // workers that do not resolve their groups in the present step
 	accusers       map[accusation]map[uint32]bool
+	doubted        doubted // within the step
 	apart          map[pair]*separation
 	given          []protocol.Share // of the present generation, as first planned
 	deadline       time.Duration    // likewise
