@@ -20,9 +20,9 @@ soak:
 	CONCORD_EVENTS=100 $(GO) test ./internal/cluster -run TestEvents -v -timeout 60m
 	CONCORD_SOAK=30m $(GO) test ./internal/cluster -run TestSoak -v -timeout 60m
 
-## test: every test, on the preferred adapter
+## test: every test, on the preferred adapter; those of many machines wait most of the time, four beside each other
 test: driver
-	REQUIRE_GPU=1 $(GO) test -timeout 20m ./...
+	REQUIRE_GPU=1 $(GO) test -parallel 4 -timeout 20m ./...
 
 ## race: all that has goroutines and needs no adapter, under the race detector, with fewer random runs
 race:

@@ -35,6 +35,7 @@ func (w *world) text() string {
 // Loss, duplicates, corruption and reordering between machine 1 and all others
 // change nothing (reference case 14).
 func TestBadNetwork(t *testing.T) {
+	t.Parallel()
 	one := reference(t, 12)
 	w := newWorld(t, 12)
 	w.min = 3
@@ -51,6 +52,7 @@ func TestBadNetwork(t *testing.T) {
 // A worker that is cut off for longer than it may be silent is out, comes back by
 // itself and holds the run's weights in the end (reference case 10).
 func TestPartition(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1<<30)
 	w.min = 2
 	w.slow = func(uint32, int, int) { time.Sleep(4 * time.Millisecond) }
@@ -79,6 +81,7 @@ func TestPartition(t *testing.T) {
 // Values that cannot be added up are refused with worker, group and language, and
 // the step goes on without them (reference case 19).
 func TestBadValues(t *testing.T) {
+	t.Parallel()
 	for name, v := range map[string]float32{"NaN": float32(math.NaN()), "infinite": float32(math.Inf(1))} {
 		w := newWorld(t, 10)
 		w.min = 2
@@ -99,6 +102,7 @@ func TestBadValues(t *testing.T) {
 
 // Two machines with the same identity: the second is told whose it is (case 28).
 func TestCopiedIdentity(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1<<30)
 	w.slow = func(uint32, int, int) { time.Sleep(4 * time.Millisecond) }
 	a, b := w.start(1), w.start(2)
@@ -123,6 +127,7 @@ func TestCopiedIdentity(t *testing.T) {
 // A worker that hangs for a while: the step goes on without its rows at the
 // deadline, says so, and the worker catches up (reference case 16).
 func TestDeadline(t *testing.T) {
+	t.Parallel()
 	synctestWorld(t, func(w *world) {
 		w.steps, w.min, w.deadline = 40, 3, true
 		w.slow = func(worker uint32, step, group int) {
@@ -145,6 +150,7 @@ func TestDeadline(t *testing.T) {
 
 // A worker that is ten times slower gets less to do.
 func TestSlowWorkerGetsLess(t *testing.T) {
+	t.Parallel()
 	synctestWorld(t, func(w *world) {
 		w.steps, w.min, w.patience = 25, 2, time.Hour
 		w.perRow = func(worker uint32, rows int) time.Duration {
@@ -190,6 +196,7 @@ func (u *unsteady) Put(ctx context.Context, key string, value []byte, rev int64,
 // out, no step has two roots, whatever was done unseen (reference case 9). A worker
 // that dies meanwhile is no reason to plan a step anew that may be committed.
 func TestUnsteadyStore(t *testing.T) {
+	t.Parallel()
 	one := reference(t, 25)
 	w := newWorld(t, 25)
 	w.min, w.store = 3, &unsteady{Store: store.NewMemory(), r: rand.New(rand.NewPCG(5, 5))}

@@ -14,6 +14,7 @@ import (
 // Contents that a machine has are not sent, whatever they are called there; a file of the
 // same size with another content is no such, and a changed file is sent again.
 func TestContentIsSentOnce(t *testing.T) {
+	t.Parallel()
 	h, _ := hosted(t)
 	w, err := join(t, t.TempDir(), h.Line)
 	if err != nil {

@@ -45,6 +45,7 @@ func join(t *testing.T, dir string, line transport.Line) (*Joined, error) {
 // A worker whose certificate is revoked is told so, at once and when it comes again,
 // and the line that it holds admits it no more; whom the line has admitted stays.
 func TestRevokedIsTold(t *testing.T) {
+	t.Parallel()
 	h, dir := hosted(t)
 	mine := t.TempDir()
 	w, err := join(t, mine, h.Line)
@@ -82,6 +83,7 @@ func TestRevokedIsTold(t *testing.T) {
 
 // A worker that is killed and started again at once takes its place.
 func TestRestartedAtOnce(t *testing.T) {
+	t.Parallel()
 	one := reference(t, 60)
 	synctestWorld(t, func(w *world) {
 		w.steps, w.patience = 60, time.Hour
@@ -101,6 +103,7 @@ func TestRestartedAtOnce(t *testing.T) {
 
 // Where nothing answers the user is told what to look at.
 func TestUnansweredIsExplained(t *testing.T) {
+	t.Parallel()
 	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -169,6 +172,7 @@ func impostor(t *testing.T, h transport.Handler) transport.Line {
 
 // A coordinator cannot fill a worker's disk: a file that is sent has the announced size.
 func TestNoMoreThanAnnounced(t *testing.T) {
+	t.Parallel()
 	line := impostor(t, &greedy{welcome: protocol.Welcome{Worker: 2, Config: json.RawMessage("{}"),
 		Files: []protocol.File{{Name: "run.toml", Size: 3,
 			Hash: "00"}}}})
@@ -193,6 +197,7 @@ func TestNoMoreThanAnnounced(t *testing.T) {
 
 // What a coordinator says cannot reach a terminal as it is.
 func TestControlCharactersAreNotTaken(t *testing.T) {
+	t.Parallel()
 	const evil = "\x1b]0;owned\x07\x1b[31mred"
 	for name, welcome := range map[string]protocol.Welcome{
 		"a name in the configuration": {Config: json.RawMessage(`{"run": {"name": "` + `\u001b[31mred` + `"}}`)},

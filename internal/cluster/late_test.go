@@ -17,6 +17,7 @@ import (
 // changed meanwhile: of machines that are started together that one may come last, or go
 // on elsewhere.
 func TestWorkerWaitsForMachine1(t *testing.T) {
+	t.Parallel()
 	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

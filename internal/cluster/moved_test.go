@@ -14,6 +14,7 @@ import (
 // find it there within a second or two, nobody is lost, and the weights are those of a
 // run without it.
 func TestAddressChange(t *testing.T) {
+	t.Parallel()
 	const steps, at = 30, 10
 	one := reference(t, steps)
 	simulate(t, 1, steps, simrouter.Line{Rate: 125e6, Delay: time.Millisecond}, func(w *world, r *simrouter.Router) {
@@ -42,6 +43,7 @@ func TestAddressChange(t *testing.T) {
 // A machine that cannot be sent the weights goes on asking for as long as the run's
 // patience lasts: five failures in a row ended it.
 func TestStateIsAskedForAgain(t *testing.T) {
+	t.Parallel()
 	const failures = 8
 	one := reference(t, 12)
 	simulate(t, 1, 12, simrouter.Line{Rate: 125e6, Delay: time.Millisecond}, func(w *world, _ *simrouter.Router) {
@@ -73,6 +75,7 @@ func TestStateIsAskedForAgain(t *testing.T) {
 // for as many machines as there were: those are all there and in that step, and one of
 // them gives it the weights at once. It took a minute.
 func TestResumeWaitsForNoMoreThanAreThere(t *testing.T) {
+	t.Parallel()
 	one := reference(t, 14)
 	line := simrouter.Line{Rate: 125e6, Delay: time.Millisecond}
 	simulate(t, 1, 14, line, func(w *world, network *simrouter.Router) {

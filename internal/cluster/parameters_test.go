@@ -27,6 +27,7 @@ func alone(t *testing.T, steps int) *node {
 
 // However many machines share the optimizer's state, the weights are those of one.
 func TestParametersOfAnyNumberOfWorkers(t *testing.T) {
+	t.Parallel()
 	one := alone(t, 8)
 	for _, n := range []int{2, 3, 8} {
 		w := sharded(t, 8)
@@ -54,6 +55,7 @@ func TestParametersOfAnyNumberOfWorkers(t *testing.T) {
 // A machine that owns buckets is killed, others join: the momentum moves, to the
 // same bits.
 func TestOwnerOfMomentsDies(t *testing.T) {
+	t.Parallel()
 	one := alone(t, 40)
 	w := sharded(t, 40)
 	w.min = 3
@@ -73,6 +75,7 @@ func TestOwnerOfMomentsDies(t *testing.T) {
 
 // Machine 1 dies with the moments that it owned; its backups have them.
 func TestCoordinatorWithMomentsComesBack(t *testing.T) {
+	t.Parallel()
 	one := alone(t, 30)
 	w := sharded(t, 30)
 	w.min = 3
@@ -91,6 +94,7 @@ func TestCoordinatorWithMomentsComesBack(t *testing.T) {
 // An owner and its backup die together: the run says what is lost, and machine 1
 // goes on from its checkpoint, with everybody else, to the same bits.
 func TestMomentsAreLost(t *testing.T) {
+	t.Parallel()
 	one := alone(t, 30)
 	w := sharded(t, 30)
 	w.min, w.stateTimeout = 4, 2*time.Second
@@ -131,6 +135,7 @@ func TestMomentsAreLost(t *testing.T) {
 
 // TestSimulatedChurn in parameters mode.
 func TestSimulatedChurnOfMoments(t *testing.T) {
+	t.Parallel()
 	for seed := range seeds(t, 3) {
 		churn(t, seed, 200+seed, 20, true)
 	}

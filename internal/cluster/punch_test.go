@@ -18,6 +18,7 @@ import (
 // they own buckets and reach each other directly, where it does not they own them over the
 // relay, or compute alone without one; the run has the bits of one machine in every case.
 func TestWorkersBehindNATs(t *testing.T) {
+	t.Parallel()
 	const steps = 40
 	one := reference(t, steps)
 	for name, c := range map[string]struct {

@@ -13,6 +13,7 @@ import (
 // and own buckets all the while; when the firewall is gone they dial each other again by
 // themselves, and the relayed connection ends. The bits are those of one machine.
 func TestRelayedMeanwhile(t *testing.T) {
+	t.Parallel()
 	const steps = 450
 	one := reference(t, steps)
 	simulate(t, 2, steps, fastNet, func(w *world, _ *simrouter.Router) {
@@ -46,6 +47,7 @@ func TestRelayedMeanwhile(t *testing.T) {
 // Machine 1, which relays, is killed and started again: the two machines that it relays
 // between go on over the new one, and nothing of the run is lost.
 func TestRelayOutlivesMachine1(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1<<30)
 	w.min, w.relay = 3, true
 	w.slow = func(uint32, int, int) { time.Sleep(5 * time.Millisecond) }

@@ -74,6 +74,7 @@ func (n *node) redo(k protocol.Work, shares []protocol.Share, counted []int) {
 // recorded tokens and losses and the run's weights to the bit. No group of a step has
 // seen other rows than the others.
 func TestRecordIsReplayed(t *testing.T) {
+	t.Parallel()
 	dropped := 0
 	for seed := range seeds(t, 6) {
 		var kept *world
@@ -126,6 +127,7 @@ func TestRecordIsReplayed(t *testing.T) {
 // those of the recorded shares to the bit, which differ in the last bits from those of
 // a run that nobody left: another machine has summed the rows in another grouping.
 func TestBitsFollowTheRecord(t *testing.T) {
+	t.Parallel()
 	var runs []*node
 	for _, victim := range []uint32{0, 2, 3} {
 		var kept *world

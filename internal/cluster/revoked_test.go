@@ -18,6 +18,7 @@ import (
 // A worker that is revoked gets none of the run's files from machine 1, with whatever
 // program it comes, and keeps no connection.
 func TestRevokedGetsNoFiles(t *testing.T) {
+	t.Parallel()
 	h, dir := hosted(t)
 	mine := t.TempDir()
 	w, err := join(t, mine, h.Line)

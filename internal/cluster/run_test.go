@@ -27,6 +27,7 @@ func reference(t *testing.T, steps int) *node {
 // However many machines, the weights are those of one (reference case 33); the
 // gradients of this world add up exactly in any split.
 func TestAnyNumberOfWorkersIsOne(t *testing.T) {
+	t.Parallel()
 	one := reference(t, 8)
 	for _, n := range []int{2, 3, 8} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -55,6 +56,7 @@ func TestAnyNumberOfWorkersIsOne(t *testing.T) {
 
 // A worker that joins in the middle ends with the same weights.
 func TestJoinInTheMiddle(t *testing.T) {
+	t.Parallel()
 	one := reference(t, 30)
 	w := newWorld(t, 30)
 	w.slow = func(uint32, int, int) { time.Sleep(2 * time.Millisecond) }
@@ -75,6 +77,7 @@ func TestJoinInTheMiddle(t *testing.T) {
 // may not depend on losses, the weights are those of a run without any; otherwise
 // the step goes on with what was counted.
 func TestWorkerDies(t *testing.T) {
+	t.Parallel()
 	one := reference(t, 40)
 	for _, relaxed := range []bool{false, true} {
 		t.Run(fmt.Sprint("relaxed ", relaxed), func(t *testing.T) {
@@ -100,6 +103,7 @@ func TestWorkerDies(t *testing.T) {
 // Leaving and coming back, again and again (reference case 32): the weights are
 // those of a run that nobody left.
 func TestChurn(t *testing.T) {
+	t.Parallel()
 	one := reference(t, 60)
 	w := newWorld(t, 60)
 	w.slow = func(uint32, int, int) { time.Sleep(3 * time.Millisecond) }
@@ -123,6 +127,7 @@ func TestChurn(t *testing.T) {
 // The coordinator dies between steps or within one and comes back with its
 // store: no committed step is lost (reference case 7).
 func TestCoordinatorComesBack(t *testing.T) {
+	t.Parallel()
 	one := reference(t, 30)
 	w := newWorld(t, 30)
 	w.min, w.regather = 3, true // but as b is left, nothing waits for c
@@ -141,6 +146,7 @@ func TestCoordinatorComesBack(t *testing.T) {
 // All machines die with the last steps, and a worker comes back with a later state
 // than machine 1's checkpoint: the run goes on from that.
 func TestGoesBackAsLittleAsItCan(t *testing.T) {
+	t.Parallel()
 	one := reference(t, 30)
 	w := newWorld(t, 30)
 	w.min, w.stateTimeout = 2, 2*time.Second
@@ -170,6 +176,7 @@ func TestGoesBackAsLittleAsItCan(t *testing.T) {
 // Equal machines that were all lost begin together again, those with a state and
 // those without; where one of them is left it does not wait for the others.
 func TestEqualMachinesBeginTogether(t *testing.T) {
+	t.Parallel()
 	one := reference(t, 12)
 	w := newWorld(t, 12)
 	w.min, w.regather = 3, true
@@ -206,6 +213,7 @@ func TestEqualMachinesBeginTogether(t *testing.T) {
 // A replica that drifted is found and repaired; the second time its machine is
 // put out.
 func TestDriftIsRepaired(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 40)
 	w.min, w.check = 3, 5
 	w.slow = func(uint32, int, int) { time.Sleep(time.Millisecond) }
@@ -269,6 +277,7 @@ func TestOfferedStateIsLetGo(t *testing.T) {
 // A run that ends, with the word on its way right behind the last commit, ends for
 // everybody behind that step: what they keep of it is of the same state.
 func TestEndBehindACommit(t *testing.T) {
+	t.Parallel()
 	stop := errors.New("stop")
 	for _, params := range []bool{false, true} {
 		for range 10 {
@@ -298,6 +307,7 @@ func TestEndBehindACommit(t *testing.T) {
 // Workers that look for a machine 1 that comes back find it before its own worker
 // has connected.
 func TestWorkersComeFirst(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 5)
 	w.crash = func(n *node, where string) error {
 		if n.id == 1 && where == "not connected" {
@@ -313,6 +323,7 @@ func TestWorkersComeFirst(t *testing.T) {
 
 // A machine that comes while the others are told of the run's end is told too.
 func TestJoinAtTheEnd(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 1<<30)
 	w.min = 2
 	a, b := w.start(1), w.start(2)
@@ -334,6 +345,7 @@ func TestJoinAtTheEnd(t *testing.T) {
 // A coordinator that was paused does not write over the status of the one that has
 // taken over; the term of an earlier run in the same folder is no obstacle.
 func TestStatusOfTheLatestTerm(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	StatusTo(dir)(coordinator.Status{Time: time.Now(), Term: 5}, true)
 	old := StatusTo(dir)
@@ -351,6 +363,7 @@ func TestStatusOfTheLatestTerm(t *testing.T) {
 // A step in which a machine saves what only it holds is not committed before that is
 // on its disk: a machine that is killed then has all of the last checkpoint.
 func TestCommitWaitsForSaves(t *testing.T) {
+	t.Parallel()
 	for _, params := range []bool{false, true} {
 		synctestWorld(t, func(w *world) {
 			w.steps, w.min, w.params, w.patience = 10, 3, params, time.Hour

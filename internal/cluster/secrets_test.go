@@ -11,6 +11,7 @@ import (
 // A use that the coordinator counts while another process revokes a worker does not bring
 // the join line back.
 func TestRevokedLineStaysEnded(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	coordinator, err := OpenSecrets(dir)
 	if err != nil {

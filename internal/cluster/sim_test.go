@@ -29,6 +29,7 @@ func simulate(t *testing.T, seed uint64, steps int, l simrouter.Line, f func(w *
 
 // Four workers on a network that loses packets end with the bits of one.
 func TestSimulatedLoss(t *testing.T) {
+	t.Parallel()
 	one := reference(t, 12)
 	for seed := range seeds(t, 3) {
 		simulate(t, seed, 12, simrouter.Line{Rate: 12.5e6, Delay: 10 * time.Millisecond, Loss: 0.01}, func(w *world, _ *simrouter.Router) {
@@ -65,6 +66,7 @@ func seeds(t *testing.T, usual uint64) uint64 {
 // has one root and the weights are those of a run without faults (invariants 1 to
 // 3, 6 and 7; reference case 32). CONCORD_SEEDS says how many seeds are tried.
 func TestSimulatedChurn(t *testing.T) {
+	t.Parallel()
 	for seed := range seeds(t, 4) {
 		churn(t, seed, 100+seed, 25, false)
 	}

@@ -71,6 +71,7 @@ func (s killingStore) Put(ctx context.Context, key string, value []byte, rev int
 // and is started again, at every state of a step: no committed step is lost and
 // the weights are those of a run without faults (reference cases 1 to 7).
 func TestKilledAtEveryState(t *testing.T) {
+	t.Parallel()
 	states := []string{"not ready", "planned", "pushed 0", "pushed 2", "pushed 4", "resolved one", "all is there", "before the commit",
 		"behind the commit"}
 	if testing.Short() {
@@ -147,6 +148,7 @@ func restartFirst(w *world, network *simrouter.Router, line simrouter.Line) *nod
 // kill -9 of a machine that fetches the weights, and of machine 1, which it fetches
 // them from and which is started again.
 func TestKilledWhileJoining(t *testing.T) {
+	t.Parallel()
 	one := reference(t, 14)
 	for _, giver := range []bool{false, true} {
 		line := simrouter.Line{Rate: 125e6, Delay: time.Millisecond}
@@ -188,6 +190,7 @@ func TestKilledWhileJoining(t *testing.T) {
 // that nobody else has rows of is missing from that step, which is said, and there
 // again in the next.
 func TestKilledWorkerCostsLittle(t *testing.T) {
+	t.Parallel()
 	for _, langs := range []int{2, 4} {
 		for _, pace := range []time.Duration{time.Second, 20 * time.Second} {
 			t.Run(fmt.Sprint(langs, " languages, steps of ", pace), func(t *testing.T) { killCheaply(t, langs, pace) })

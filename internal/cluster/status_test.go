@@ -24,6 +24,7 @@ func empty(m coordinator.MemberStatus) (out []string) {
 // does, whether that is taken in the middle of a step, while one is committed, or between
 // two.
 func TestStatusShowsEveryColumn(t *testing.T) {
+	t.Parallel()
 	for _, params := range []bool{false, true} {
 		synctestWorld(t, func(w *world) {
 			w.steps, w.min, w.params, w.patience = 20, 3, params, time.Hour
