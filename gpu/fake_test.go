@@ -54,6 +54,7 @@ type fakeObject struct {
 }
 
 type fakeDevice struct {
+	onPoll    func() // called by poll, as the driver calls back; may be nil
 	objects   map[handle]*fakeObject
 	last      handle
 	submitted uint64
@@ -129,6 +130,9 @@ func (d *fakeDevice) takeError() (int, string) {
 func (d *fakeDevice) lost() bool { return d.isLost }
 
 func (d *fakeDevice) poll() {
+	if d.onPoll != nil {
+		d.onPoll()
+	}
 	if d.polls++; d.done < d.submitted && !d.isLost {
 		if d.waited++; d.waited > d.delay {
 			d.done, d.waited = d.done+1, 0

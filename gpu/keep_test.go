@@ -1,6 +1,10 @@
 package gpu
 
-import "testing"
+import (
+	"maps"
+	"slices"
+	"testing"
+)
 
 // A closed device is opened again with its kernels and begins anew; one that was lost,
 // or of other limits, is not.
@@ -66,6 +70,33 @@ func TestKeepDevices(t *testing.T) {
 	for _, d := range f.opened {
 		for _, m := range d.misuse {
 			t.Error(m)
+		}
+	}
+}
+
+// A fault that shows only while a device is closed, as the driver tells of it when it is
+// polled, keeps the device from being opened again.
+func TestKeepNoFaultyDevice(t *testing.T) {
+	for name, fault := range map[string]func(d *fakeDevice){
+		"lost": func(d *fakeDevice) { // when its buffers are freed: before, nothing of it is touched any more
+			d.isLost = !slices.ContainsFunc(slices.Collect(maps.Values(d.objects)), func(o *fakeObject) bool { return o.kind == "buffer" })
+		},
+		"validation error": func(d *fakeDevice) { d.lose("Validation Error") },
+	} {
+		f := newFake(2)
+		for n := 1; n <= 2; n++ {
+			d, err := openWith(keeping{f}, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(f.opened) != n {
+				t.Errorf("%s: %d devices, not %d: the faulty one was opened again", name, len(f.opened), n)
+			}
+			last := f.opened[len(f.opened)-1]
+			last.onPoll = func() { fault(last) }
+			if d.Close(); !last.closed {
+				t.Errorf("%s: the device was not closed", name)
+			}
 		}
 	}
 }
