@@ -137,13 +137,21 @@ func (s *Store) offset(state State, p Place) int64 {
 // Whole is a state of the parameter called name with its padding as one vector,
 // (1, Extent). Of a block type it may begin where no binding may.
 func (s *Store) Whole(state State, name string) tensor.Tensor {
+	return s.In(s.buffers(state)[s.place(name).Bucket].Buf, state, name)
+}
+
+// In is Whole in a buffer that is laid out as the state's of the parameter's bucket.
+func (s *Store) In(buf *gpu.Buffer, state State, name string) tensor.Tensor {
 	p := s.place(name)
 	n := p.Extent()
 	if state == Factors {
 		n = p.factors()
 	}
-	return tensor.Tensor{Buf: s.buffers(state)[p.Bucket].Buf, Offset: s.offset(state, p), R: 1, C: n, LD: n, DType: s.Type(state, p.Param)}
+	return tensor.Tensor{Buf: buf, Offset: s.offset(state, p), R: 1, C: n, LD: n, DType: s.Type(state, p.Param)}
 }
+
+// Buffer is the memory of a state of bucket b.
+func (s *Store) Buffer(state State, b int) *gpu.Buffer { return s.buffers(state)[b].Buf }
 
 // Release frees the buffers. Tensors handed out must not be used afterwards.
 func (s *Store) Release() {
@@ -215,9 +223,9 @@ func (s *Store) factorsBefore(p Place) (n int) {
 }
 
 // Factors are the second moment of the parameter called name by row, (1, R), and by
-// column, (1, C).
-func (s *Store) Factors(name string) (rows, columns tensor.Tensor) {
-	t, p := s.Whole(Factors, name), s.place(name)
+// column, (1, C), in a buffer that is laid out as its bucket's.
+func (s *Store) Factors(buf *gpu.Buffer, name string) (rows, columns tensor.Tensor) {
+	t, p := s.In(buf, Factors, name), s.place(name)
 	rows, columns = t, t
 	rows.C, rows.LD = p.R, tensor.F32.LD(p.R)
 	columns.C, columns.LD = p.C, p.LD()

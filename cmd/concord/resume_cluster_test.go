@@ -36,6 +36,7 @@ func TestResumeIsExactOnManyMachines(t *testing.T) {
 		"int8, killed":           {[]string{"cluster.wire=int8"}, os.Kill},
 		"outer, interrupted":     {int8Outer, os.Interrupt},
 		"outer, killed":          {int8Outer, os.Kill},
+		"outer, bf16, killed":    {append(int8Outer, "model.dtype=bf16", "optim.moments=int8"), os.Kill},
 		"local, interrupted":     {[]string{"cluster.resolve=local", "objective.ema=0.5", "objective.every=2"}, os.Interrupt},
 	} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); resumeExactly(t, c.settings, c.how) })

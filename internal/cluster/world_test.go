@@ -295,7 +295,11 @@ func (n *node) run() error {
 	if _, err := n.m.Connect(n.ctx, n.ep); err != nil {
 		return err
 	}
-	n.m.Configure(worker.Shape{Groups: n.w.groups, Segments: n.w.langs, Langs: n.w.langs, Codec: n.w.codec, Parameters: n.w.params}, n.offer)
+	shape := worker.Shape{Groups: n.w.groups, Segments: n.w.langs, Langs: n.w.langs, Codec: n.w.codec, Parameters: n.w.params}
+	for _, size := range n.w.groups {
+		shape.Moments = append(shape.Moments, 8*int64(size)) // two float32, see momentum
+	}
+	n.m.Configure(shape, n.offer)
 	n.reset()
 	switch zeros := map[int][]byte{}; {
 	case n.restored != nil:

@@ -12,11 +12,6 @@ func (c *Config) lowMemory() error {
 	case c.Optim.InBackward && c.Batch.Accumulate > 1:
 		return c.fail("batch.accumulate", "accumulate = 1  # and more rows, or in_backward = false in [optim]",
 			"optim.in_backward applies a gradient before the next micro-batch's is there")
-	case packedWeights && c.Clustered():
-		return c.fail("model.dtype", `dtype = ""`, "weights travel between machines as f32, and every machine holds them so")
-	case packedMoments && c.Clustered():
-		return c.fail("optim.moments", `moments = ""  # or sync = "parameters" in [cluster]: each machine then keeps a part of them`,
-			"moments travel between machines as f32, and every machine holds them so")
 	case packedMoments && c.Objective.Metric == MetricAdam:
 		return c.fail("optim.moments", `moments = ""`, `objective.metric = "adam" weighs gradients by second moments of f32`)
 	case packedWeights && c.Probe.Every > 0:
@@ -32,8 +27,6 @@ func (c *Config) adafactor() error {
 	}
 	_, given := c.origins["optim.betas"]
 	switch {
-	case c.Clustered():
-		return c.fail("optim.name", `name = "adamw"`, "many machines exchange and compare the moments of AdamW")
 	case c.Optim.Moments != "":
 		return c.fail("optim.moments", `moments = ""`, "adafactor has no moments to be stored in fewer bits: a value for each row and column")
 	case c.Objective.Metric == MetricAdam:

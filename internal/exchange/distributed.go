@@ -30,7 +30,7 @@ type Distributed struct {
 	root    string         // of the last exchange
 	pending pendingLosses
 
-	offered []bucket.State // the states that a newcomer fetches
+	offered []bucket.State // the states that a newcomer fetches: the weights first
 	alike   []bucket.State // the states that all machines hold to the same bits
 
 	localState bool                 // this machine's methods carry state that others do not
@@ -59,7 +59,7 @@ type scheme interface {
 }
 
 func newDistributed(r *step.Replica, o Options) *Distributed {
-	return &Distributed{Replica: r, opt: o, offered: step.States, alike: step.States}
+	return &Distributed{Replica: r, opt: o, offered: r.States(), alike: r.States()}
 }
 
 // Link is a machine's way into a run.
@@ -112,8 +112,11 @@ func (d *Distributed) shapeOf(names ...string) worker.Shape {
 	if d.opt.OuterSteps > 0 {
 		s.StepName = "outer step"
 	}
-	for _, u := range d.Store.Layout.Groups {
+	for i, u := range d.Store.Layout.Groups {
 		s.Groups = append(s.Groups, u.Size)
+		if d.opt.Sharded {
+			s.Moments = append(s.Moments, momentBytes(d.Replica, i))
+		}
 	}
 	return s
 }
@@ -293,9 +296,7 @@ func (d *Distributed) Carry() Carry { return Carry{Root: d.root} }
 func (d *Distributed) Entries() []safetensors.Entry { return nil }
 
 // Reader implements Exchange.
-func (d *Distributed) Reader(context.Context) func(bucket.State, string) ([]float32, error) {
-	return d.Store.Read
-}
+func (d *Distributed) Reader(context.Context) step.Source { return d.Store }
 
 // Restore implements Exchange.
 func (d *Distributed) Restore(f *safetensors.Reader, c Carry) (err error) {

@@ -23,7 +23,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"concord/bucket"
 	"concord/internal/fault"
 	"concord/internal/objective"
 	"concord/internal/safetensors"
@@ -41,7 +40,7 @@ type Exchange interface {
 	Entries() []safetensors.Entry
 	LocalEntries() []safetensors.Entry
 	// Reader reads the states of a checkpoint parameter by parameter, wherever they are.
-	Reader(ctx context.Context) func(bucket.State, string) ([]float32, error)
+	Reader(ctx context.Context) step.Source
 	// Restore goes on from a checkpoint's tensors and state; the replica's own are
 	// restored already.
 	Restore(f *safetensors.Reader, c Carry) error

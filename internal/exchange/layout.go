@@ -31,26 +31,18 @@ func placesOf(l bucket.Layout, u int) (out []groupPlace) {
 	return out
 }
 
-// readGroup is a state of group u.
+// readGroup is the values of a state of group u.
 func readGroup(r *step.Replica, s bucket.State, u int) ([]float32, error) {
-	var out []float32
-	for _, b := range r.Store.Layout.Groups[u].Buckets {
-		x, err := r.Engine.Download(r.Store.Flat(s, b))
-		if err != nil {
-			return nil, fault.Classify(err)
-		}
-		out = append(out, x...)
+	b, err := r.Store.ReadGroup(s, u)
+	if err != nil {
+		return nil, fault.Classify(err)
 	}
-	return out, nil
+	return r.Store.Values(s, u, b), nil
 }
 
-// setGroup writes it.
+// setGroup writes values that its type has.
 func setGroup(r *step.Replica, s bucket.State, u int, x []float32) {
-	for _, b := range r.Store.Layout.Groups[u].Buckets {
-		n := r.Store.Layout.Buckets[b].Size
-		r.Engine.Upload(r.Store.Flat(s, b), x[:n])
-		x = x[n:]
-	}
+	r.Store.WriteGroup(s, u, r.Store.Encode(s, u, x))
 }
 
 // groupEntries are x, values of group u, by parameter for a file.

@@ -22,7 +22,7 @@ func (d *Distributed) offer() error {
 		return err
 	}
 	var b bytes.Buffer
-	if err := safetensors.Encode(&b, append(d.Replica.Entries(d.offered, d.Store.Read), d.self.Entries()...), nil); err != nil {
+	if err := safetensors.Encode(&b, append(d.Replica.Entries(d.offered, d.Store), d.self.Entries()...), nil); err != nil {
 		return fault.Classify(err)
 	}
 	d.member.Offer(d.Exchanges(), map[string][]byte{StateFile: s, TensorsFile: b.Bytes()})
@@ -32,19 +32,17 @@ func (d *Distributed) offer() error {
 // compare tells the hashes of the state that all machines hold alike, by group.
 func (d *Distributed) compare() error {
 	var groups []transport.Hash
-	for i, u := range d.Store.Layout.Groups {
+	for u := range d.Store.Layout.Groups {
 		var parts [][]byte
-		if x := d.self.replicated(i); x != nil {
+		if x := d.self.replicated(u); x != nil {
 			parts = append(parts, transport.F32.Encode(x))
 		}
-		for _, b := range u.Buckets {
-			for _, s := range d.alike {
-				x, err := d.Engine.Dev.Read(d.Store.Flat(s, b).View()).Wait()
-				if err != nil {
-					return fault.Classify(err)
-				}
-				parts = append(parts, x)
+		for _, s := range d.alike {
+			x, err := d.Store.ReadGroup(s, u)
+			if err != nil {
+				return fault.Classify(err)
 			}
+			parts = append(parts, x)
 		}
 		groups = append(groups, transport.Sum(parts...))
 	}

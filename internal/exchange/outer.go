@@ -37,7 +37,7 @@ type Outer struct {
 func newOuter(d *Distributed) (x *Outer, err error) {
 	r := d.Replica
 	x = &Outer{Distributed: d}
-	x.self, x.localState, x.alike = x, true, step.States[:1]
+	x.self, x.localState, x.alike = x, true, d.alike[:1]
 	if x.changes, err = objective.New(d.Settings.ObjectiveOf(d.Langs, true)); err != nil {
 		return nil, err
 	}
@@ -229,12 +229,17 @@ func (x *Outer) pushChanges() error {
 		if err != nil {
 			return err
 		}
-		for i, w := range x.before.states[bucket.Weight][u] {
+		for i, w := range x.weightsBefore(u) {
 			now[i] = w - now[i]
 		}
 		x.plan.Push(u, [][]float32{now}, []float64{loss})
 	}
 	return nil
+}
+
+// weightsBefore is the weights of group u before the outer step.
+func (x *Outer) weightsBefore(u int) []float32 {
+	return x.Store.Values(bucket.Weight, u, x.before.states.Group(bucket.Weight, u))
 }
 
 // outerUpdate applies the resolved changes to the weights before the outer step.
@@ -245,13 +250,21 @@ func (x *Outer) outerUpdate() error {
 		if err != nil {
 			return err
 		}
-		w, v := x.before.states[bucket.Weight][u], x.velocity[u]
+		w, v := x.weightsBefore(u), x.velocity[u]
 		for i, g := range d { // conversions keep compilers from fusing: the same bits everywhere
 			v[i] = float32(mu*v[i]) + g
 			w[i] -= float32(lr * (g + float32(mu*v[i])))
 		}
+		x.round(u, w)
 		setGroup(x.Replica, bucket.Weight, u, w)
 	}
 	x.before = nil
 	return fault.Classify(x.Engine.Dev.Sync())
+}
+
+// round makes weights of group u values that their type has.
+func (x *Outer) round(u int, w []float32) {
+	for _, p := range placesOf(x.Store.Layout, u) {
+		x.Adam.Round(p.Name, int64(x.Exchanges()), w[p.at:p.at+p.Extent()])
+	}
 }

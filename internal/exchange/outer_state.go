@@ -2,29 +2,30 @@ package exchange
 
 import (
 	"concord/bucket"
+	"concord/internal/fault"
 	"concord/internal/objective"
 	"concord/internal/safetensors"
-	"concord/internal/step"
 )
 
 // snapshot is the state that a machine held before an outer step.
 type snapshot struct {
-	states    map[bucket.State][][]float32 // by group
+	states    *bucket.Host
 	updates   int64
 	clip      float64
+	norm      float64
 	objective objective.State
 }
 
 // takeSnapshot keeps the state that this machine holds.
 func (x *Outer) takeSnapshot() error {
-	k := &snapshot{states: map[bucket.State][][]float32{}, updates: x.Adam.Steps(), clip: x.Clip, objective: x.Objective.Snapshot()}
-	for _, s := range step.States {
+	k := &snapshot{states: x.Store.NewHost(), updates: x.Adam.Steps(), clip: x.Clip, norm: x.Norm, objective: x.Objective.Snapshot()}
+	for _, s := range x.States() {
 		for u := range x.Store.Layout.Groups {
-			v, err := readGroup(x.Replica, s, u)
+			b, err := x.Store.ReadGroup(s, u)
 			if err != nil {
-				return err
+				return fault.Classify(err)
 			}
-			k.states[s] = append(k.states[s], v)
+			k.states.Set(s, u, b)
 		}
 	}
 	x.before = k
@@ -38,13 +39,13 @@ func (x *Outer) undo() error {
 	if k == nil {
 		return nil
 	}
-	for _, s := range step.States {
-		for u, v := range k.states[s] {
-			setGroup(x.Replica, s, u, v)
+	for _, s := range x.States() {
+		for u := range x.Store.Layout.Groups {
+			x.Store.WriteGroup(s, u, k.states.Group(s, u))
 		}
 	}
 	x.Adam.SetSteps(k.updates)
-	x.Clip, x.before = k.clip, nil
+	x.Clip, x.Norm, x.before = k.clip, k.norm, nil
 	return x.Objective.Restore(k.objective)
 }
 
@@ -61,7 +62,7 @@ func (x *Outer) Entries() (out []safetensors.Entry) {
 
 func (x *Outer) replicated(group int) []float32 { return x.velocity[group] }
 
-// localTensors are also AdamW's moments before the outer step: of the snapshot, or of
+// localTensors are also the optimizer's moments before the outer step: of the snapshot, or of
 // now where none is under way.
 func (x *Outer) localTensors() ([]safetensors.Entry, error) {
 	k := x.before
@@ -71,13 +72,7 @@ func (x *Outer) localTensors() ([]safetensors.Entry, error) {
 		}
 		k, x.before = x.before, nil
 	}
-	out := x.LocalEntries()
-	for _, s := range step.States[1:] {
-		for u := range x.Store.Layout.Groups {
-			out = append(out, groupEntries(x.Store.Layout, u, k.states[s][u], func(p string) string { return string(s) + "/" + p })...)
-		}
-	}
-	return out, nil
+	return append(x.LocalEntries(), x.Replica.Entries(x.States()[1:], k.states)...), nil
 }
 
 // Carry implements Exchange.
@@ -105,12 +100,12 @@ func (x *Outer) Restore(f *safetensors.Reader, c Carry) error {
 }
 
 func (x *Outer) restoreLocal(f *safetensors.Reader, s Saved) error {
-	for _, m := range step.States[1:] {
+	for _, m := range x.States()[1:] {
 		if err := x.Load(f, m); err != nil {
 			return err
 		}
 	}
 	x.Adam.SetSteps(s.Updates)
-	x.Clip = s.Clip
+	x.Clip, x.Norm = s.Clip, s.Norm
 	return x.Objective.Restore(s.Objective)
 }

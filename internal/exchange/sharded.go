@@ -11,17 +11,16 @@ import (
 	"concord/internal/optim"
 	"concord/internal/safetensors"
 	"concord/internal/step"
-	"concord/transport"
 )
 
-// Sharded has AdamW's moments with the groups' owners (ZeRO-1; Rajbhandari et al., SC
-// 2020), in host memory as the member keeps them: m and then v of a group. An owner
-// updates its groups after their resolution, which is of either kind, and sends the
-// weights.
+// Sharded has the states that the optimizer keeps besides the weights with the groups'
+// owners (ZeRO-1; Rajbhandari et al., SC 2020), in host memory as the member keeps them:
+// those of a group one after the other, as a bucket.Host has them. An owner updates its
+// groups after their resolution, which is of either kind, and sends the weights.
 type Sharded struct {
 	resolution
 	shard    *optim.Shard
-	restored map[int][]byte // moments, by group, until they are brought
+	restored *bucket.Host // moments until they are brought
 }
 
 // resolution is an exchange that gives every group's gradient before any is applied.
@@ -34,12 +33,23 @@ type resolution interface {
 }
 
 func newSharded(d *Distributed) *Sharded {
-	x := &Sharded{resolution: newGradients(d), shard: d.Adam.NewShard()}
+	x := &Sharded{resolution: newGradients(d), shard: d.Adam.NewShard(moments(d.Replica)...)}
 	if d.opt.Local {
 		x.resolution = newLocal(d)
 	}
-	d.self, d.offered, d.alike = x, step.States[:1], step.States[:1]
+	d.self, d.offered, d.alike = x, d.offered[:1], d.alike[:1]
 	return x
+}
+
+// moments are the states that the optimizer keeps besides the weights, and momentBytes
+// their size for group u.
+func moments(r *step.Replica) []bucket.State { return r.States()[1:] }
+
+func momentBytes(r *step.Replica, u int) (n int64) {
+	for _, s := range moments(r) {
+		n += r.Store.GroupBytes(s, u)
+	}
+	return n
 }
 
 // Finish implements step.Exchange: this machine updates its groups and takes the
@@ -98,60 +108,46 @@ func (x *Sharded) update(groups bucket.Report, b *data.Batch) (clip float64, err
 func (x *Sharded) updateOwn(s *worker.Step) (after map[int][]byte, err error) {
 	after = map[int][]byte{}
 	for _, u := range s.Mine() {
-		before, err := x.moments(s.Moments(u), u)
-		if err != nil {
-			return nil, err
-		}
-		weights, m, err := x.shard.Update(u, before)
+		weights, m, err := x.shard.Update(u, s.Moments(u))
 		if err != nil {
 			return nil, fault.Classify(err)
 		}
-		s.Updated(u, weights)
-		after[u] = transport.F32.Encode(m)
+		s.Updated(u, x.Machines().Store.Values(bucket.Weight, u, weights))
+		after[u] = m
 	}
 	return after, nil
 }
 
-// backUp recomputes the moments of the groups that this machine is the backup of.
+// backUp computes the moments of the groups that this machine is the backup of as their
+// owner does.
 func (x *Sharded) backUp(s *worker.Step, after map[int][]byte) error {
 	for _, u := range s.Backed() {
 		g, err := s.Gradient(u)
 		if err != nil {
 			return fault.Cluster(err)
 		}
-		before, err := x.moments(s.Moments(u), u)
-		if err != nil {
-			return err
+		setGroup(x.Machines().Replica, bucket.Gradient, u, g)
+		if _, after[u], err = x.shard.Update(u, s.Moments(u)); err != nil {
+			return fault.Classify(err)
 		}
-		after[u] = transport.F32.Encode(x.shard.Moments(before, g))
 	}
 	return nil
-}
-
-// moments decodes those of group u; nil is zeros.
-func (x *Sharded) moments(b []byte, u int) ([]float32, error) {
-	if len(b) == 0 {
-		return nil, nil
-	}
-	group := x.Machines().Store.Layout.Groups[u]
-	m := make([]float32, 2*group.Size)
-	if err := transport.F32.Decode(m, b); err != nil {
-		return nil, fault.Cluster(fmt.Errorf("the optimizer's state of %q: %w", group.Name, err))
-	}
-	return m, nil
 }
 
 // bring hands the moments that this machine has from the beginning, or from a
 // checkpoint, to the member, which gives them to their owners.
 func (x *Sharded) bring() {
 	d := x.Machines()
-	if x.restored == nil {
-		x.restored = map[int][]byte{}
-		for u := range d.Store.Layout.Groups {
-			x.restored[u] = nil // zeros
+	all := map[int][]byte{}
+	for u := range d.Store.Layout.Groups {
+		all[u] = nil // zeros
+		for _, s := range moments(d.Replica) {
+			if x.restored != nil {
+				all[u] = append(all[u], x.restored.Group(s, u)...)
+			}
 		}
 	}
-	d.member.Hold(d.Done, x.restored)
+	d.member.Hold(d.Done, all)
 	x.restored = nil
 }
 
@@ -160,17 +156,11 @@ func (x *Sharded) bring() {
 func (x *Sharded) Restore(f *safetensors.Reader, c Carry) error {
 	d := x.Machines()
 	if d.member == nil {
-		x.restored = map[int][]byte{}
-		for u, group := range d.Store.Layout.Groups {
-			m := make([]float32, 2*group.Size)
-			for _, p := range placesOf(d.Store.Layout, u) {
-				for k, s := range step.States[1:] {
-					if err := readEntry(f, string(s)+"/"+p.Name, p, m[k*group.Size:]); err != nil {
-						return err
-					}
-				}
+		x.restored = d.Store.NewHost(moments(d.Replica)...)
+		for _, s := range moments(d.Replica) {
+			if err := d.LoadTo(x.restored, f, s); err != nil {
+				return err
 			}
-			x.restored[u] = transport.F32.Encode(m)
 		}
 	}
 	return x.resolution.Restore(f, c)
@@ -178,42 +168,67 @@ func (x *Sharded) Restore(f *safetensors.Reader, c Carry) error {
 
 // Reader implements Exchange: the moments are gathered from the machines that have
 // them. ctx ends the wait.
-func (x *Sharded) Reader(ctx context.Context) func(bucket.State, string) ([]float32, error) {
+func (x *Sharded) Reader(ctx context.Context) step.Source {
 	d := x.Machines()
-	l := d.Store.Layout
-	last, m := -1, []float32(nil)
-	return func(s bucket.State, name string) ([]float32, error) {
-		if s == bucket.Weight {
-			return d.Store.Read(s, name)
-		}
-		place, ok := l.Place(name)
-		if !ok {
-			return nil, fmt.Errorf("exchange: the model has no parameter %q", name)
-		}
-		u := l.Buckets[place.Bucket].Group
-		if u != last {
-			b, err := d.member.Moments(ctx, d.Done, u)
-			if err == nil {
-				m, err = x.moments(b, u)
-			}
-			if err != nil {
-				return nil, fault.Cluster(err)
-			}
-			if last = u; m == nil {
-				m = make([]float32, 2*l.Groups[u].Size)
-			}
-		}
-		at := 0
-		for _, p := range placesOf(l, u) {
-			if p.Name == name {
-				at = p.at
-			}
-		}
-		if s == bucket.Second {
-			at += l.Groups[u].Size
-		}
-		return unpad(m[at:], place.R, place.C, place.LD()), nil
+	return &gathered{d: d, ctx: ctx, last: -1, host: d.Store.NewHost()}
+}
+
+// gathered reads states whose moments are with the groups' owners.
+type gathered struct {
+	d    *Distributed
+	ctx  context.Context
+	host *bucket.Host // the moments of group last
+	last int
+}
+
+// Read implements step.Source.
+func (g *gathered) Read(s bucket.State, name string) ([]float32, error) {
+	if s == bucket.Weight {
+		return g.d.Store.Read(s, name)
 	}
+	if err := g.gather(name); err != nil {
+		return nil, err
+	}
+	return g.host.Read(s, name)
+}
+
+// Raw implements step.Source.
+func (g *gathered) Raw(s bucket.State, name string) ([]byte, error) {
+	if s == bucket.Weight {
+		return g.d.Store.Raw(s, name)
+	}
+	if err := g.gather(name); err != nil {
+		return nil, err
+	}
+	return g.host.Raw(s, name)
+}
+
+// gather makes the moments of the parameter's group those at hand.
+func (g *gathered) gather(name string) error {
+	l := g.d.Store.Layout
+	place, ok := l.Place(name)
+	if !ok {
+		return fmt.Errorf("exchange: the model has no parameter %q", name)
+	}
+	u := l.Buckets[place.Bucket].Group
+	if u == g.last {
+		return nil
+	}
+	b, err := g.d.member.Moments(g.ctx, g.d.Done, u)
+	if err != nil {
+		return fault.Cluster(err)
+	}
+	g.host, g.last = g.d.Store.NewHost(), u
+	for _, s := range moments(g.d.Replica) {
+		n := g.d.Store.GroupBytes(s, u)
+		if len(b) == 0 {
+			g.host.Set(s, u, make([]byte, n)) // zeros
+			continue
+		}
+		g.host.Set(s, u, b[:n])
+		b = b[n:]
+	}
+	return nil
 }
 
 // Release implements step.Exchange.

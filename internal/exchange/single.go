@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"concord/bucket"
 	"concord/internal/fault"
 	"concord/internal/safetensors"
 	"concord/internal/step"
@@ -81,9 +80,7 @@ func (x *Single) Entries() []safetensors.Entry { return nil }
 func (x *Single) LocalEntries() []safetensors.Entry { return nil }
 
 // Reader implements Exchange.
-func (x *Single) Reader(context.Context) func(bucket.State, string) ([]float32, error) {
-	return x.Store.Read
-}
+func (x *Single) Reader(context.Context) step.Source { return x.Store }
 
 // Restore implements Exchange.
 func (x *Single) Restore(*safetensors.Reader, Carry) error { return nil }

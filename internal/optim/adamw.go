@@ -6,10 +6,10 @@ package optim
 
 import (
 	"fmt"
-	"hash/fnv"
 	"math"
 
 	"concord/bucket"
+	"concord/gpu"
 	"concord/tensor"
 )
 
@@ -140,23 +140,31 @@ func (o *AdamW) Step(r bucket.Report, lr float64) (scale float64, err error) {
 	o.steps++
 	o.store.Engine.Dev.Span("optimizer")
 	for _, run := range o.runs {
-		o.update(run, p)
+		o.update(run, p, o.store.Buffer)
 	}
 	return scale, o.store.Engine.Dev.Err()
 }
 
+// memory is where the states that are updated lie, by bucket: the store's, or copies.
+type memory func(s bucket.State, b int) *gpu.Buffer
+
 // update records the update of one run.
-func (o *AdamW) update(r run, p tensor.AdamWParams) {
+func (o *AdamW) update(r run, p tensor.AdamWParams, in memory) {
 	p.WeightDecay = 0
 	if r.decay {
 		p.WeightDecay = o.config.WeightDecay
 	}
-	e := o.store.Engine
-	if r.param == "" {
-		e.AdamW(o.part(bucket.Weight, r), o.part(bucket.First, r), o.part(bucket.Second, r), o.part(bucket.Gradient, r), p)
+	if r.param != "" {
+		o.apply(r.param, func(f func(int, tensor.Tensor)) { f(0, o.store.Whole(bucket.Gradient, r.param)) }, p, in)
 		return
 	}
-	o.apply(r.param, func(f func(int, tensor.Tensor)) { f(0, o.store.Whole(bucket.Gradient, r.param)) }, p)
+	of := func(s bucket.State) tensor.Tensor {
+		n := r.end - r.start
+		return tensor.Tensor{Buf: in(s, r.bucket), Offset: tensor.F32.Bytes(int64(r.start)), R: 1, C: n, LD: n}
+	}
+	g := of(bucket.Weight)
+	g.Buf = o.store.Buffer(bucket.Gradient, r.bucket)
+	o.store.Engine.AdamW(of(bucket.Weight), of(bucket.First), of(bucket.Second), g, p)
 }
 
 // Apply records the update of the parameter p by its gradient, as Step does with the
@@ -168,23 +176,24 @@ func (o *AdamW) Apply(p bucket.Place, gradient bucket.Pieces, lr, scale float64)
 	if !p.Kind.Vector() {
 		s.WeightDecay = o.config.WeightDecay
 	}
-	o.apply(p.Name, gradient, s)
+	o.apply(p.Name, gradient, s, o.store.Buffer)
 }
 
 // Done counts an update whose parameters were given to Apply.
 func (o *AdamW) Done() { o.steps++ }
 
-func (o *AdamW) apply(param string, gradient bucket.Pieces, s tensor.AdamWParams) {
+func (o *AdamW) apply(param string, gradient bucket.Pieces, s tensor.AdamWParams, in memory) {
+	place, _ := o.store.Layout.Place(param)
 	if o.config.Factored {
-		o.applyFactored(param, gradient, s)
+		o.applyFactored(place, gradient, s, in)
 		return
 	}
-	gradient(func(at int, piece tensor.Tensor) { o.applyPiece(param, at, piece, s) })
+	gradient(func(at int, piece tensor.Tensor) { o.applyPiece(place, at, piece, s, in) })
 }
 
-func (o *AdamW) applyPiece(param string, at int, gradient tensor.Tensor, s tensor.AdamWParams) {
+func (o *AdamW) applyPiece(p bucket.Place, at int, gradient tensor.Tensor, s tensor.AdamWParams, in memory) {
 	of := func(state bucket.State) tensor.Tensor {
-		t := o.store.Whole(state, param)
+		t := o.store.In(in(state, p.Bucket), state, p.Name)
 		t.Offset, t.C, t.LD = t.Offset+t.DType.Bytes(int64(at)), gradient.C, gradient.C
 		return t
 	}
@@ -193,12 +202,13 @@ func (o *AdamW) applyPiece(param string, at int, gradient tensor.Tensor, s tenso
 		o.store.Engine.AdamW(w, m, v, gradient, s)
 		return
 	}
-	o.store.Engine.AdamWPacked(w, m, v, gradient, roundingKey(o.config.Seed, s.Step, param), at, s)
+	o.store.Engine.AdamWPacked(w, m, v, gradient, roundingKey(o.config.Seed, s.Step, p.Name), at, s)
 }
 
 // applyFactored records Adafactor's update of one parameter.
-func (o *AdamW) applyFactored(param string, gradient bucket.Pieces, s tensor.AdamWParams) {
-	w := o.store.Weight(param)
+func (o *AdamW) applyFactored(p bucket.Place, gradient bucket.Pieces, s tensor.AdamWParams, in memory) {
+	w := o.store.In(in(bucket.Weight, p.Bucket), bucket.Weight, p.Name)
+	w.R, w.C, w.LD = p.R, p.C, p.LD()
 	pieces := func(f func(int, tensor.Tensor)) {
 		gradient(func(at int, g tensor.Tensor) {
 			lo := at / w.LD
@@ -206,31 +216,9 @@ func (o *AdamW) applyFactored(param string, gradient bucket.Pieces, s tensor.Ada
 			f(lo, g)
 		})
 	}
-	rows, columns := o.store.Factors(param)
-	o.store.Engine.Factored(w, rows, columns, pieces, roundingKey(o.config.Seed, s.Step, param),
+	rows, columns := o.store.Factors(in(bucket.Factors, p.Bucket), p.Name)
+	o.store.Engine.Factored(w, rows, columns, pieces, roundingKey(o.config.Seed, s.Step, p.Name),
 		tensor.FactoredParams{LR: s.LR, Beta2: s.Beta2, Eps: s.Eps, WeightDecay: s.WeightDecay, Step: s.Step, GradScale: s.GradScale}, o.scratch)
-}
-
-// roundingKey is where the random bits of a parameter's rounding in an update begin: a
-// function of these alone.
-func roundingKey(seed uint64, step int64, param string) [2]uint32 {
-	h := fnv.New64a()
-	h.Write([]byte(param))
-	x := h.Sum64() ^ mix(seed) + uint64(step)*0x9e3779b97f4a7c15
-	x = mix(x)
-	return [2]uint32{uint32(x), uint32(x >> 32)}
-}
-
-// mix is the output function of SplitMix64 (Steele, Lea and Flood 2014).
-func mix(x uint64) uint64 {
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
-}
-
-func (o *AdamW) part(s bucket.State, r run) tensor.Tensor {
-	n := r.end - r.start
-	return tensor.Tensor{Buf: o.store.Flat(s, r.bucket).Buf, Offset: tensor.F32.Bytes(int64(r.start)), R: 1, C: n, LD: n}
 }
 
 func firstBad(r bucket.Report) string {

@@ -206,7 +206,8 @@ func TestFactoredStep(t *testing.T) {
 				}
 				got[string(state)+"/"+p.Name] = string(b)
 			}
-			rows, columns := s.Factors(p.Name)
+			place, _ := l.Place(p.Name)
+			rows, columns := s.Factors(s.Buffer(bucket.Factors, place.Bucket), p.Name)
 			for i, x := range []tensor.Tensor{s.Weight(p.Name), rows, columns} {
 				v, err := e.Download(x)
 				if err != nil {

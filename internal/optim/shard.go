@@ -3,7 +3,6 @@ package optim
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"concord/bucket"
 	"concord/gpu"
@@ -13,27 +12,32 @@ import (
 // Shard updates groups whose moments are not in the store but with the caller, in
 // host memory: those that a machine owns where many share the optimizer's state
 // (ZeRO-1; Rajbhandari et al., SC 2020). The store's weights stay as they are. The
-// arithmetic is AdamW.Step's, to the bit.
+// arithmetic is AdamW.Step's, to the bit, for states of every type.
 type Shard struct {
-	o            *AdamW
-	weight, m, v tensor.Tensor // of one bucket at a time
-	params       tensor.AdamWParams
+	o       *AdamW
+	kept    []bucket.State                 // that the optimizer keeps besides the weights
+	buffers map[bucket.State]tensor.Tensor // of one bucket at a time
+	params  tensor.AdamWParams
 }
 
-// NewShard allocates memory for the largest bucket.
-func (o *AdamW) NewShard() *Shard {
-	most := 0
-	for _, b := range o.store.Layout.Buckets {
-		most = max(most, b.Size)
+// NewShard allocates memory for the largest bucket. kept are the states that the optimizer
+// keeps besides the weights, in the order in which the caller's bytes have them.
+func (o *AdamW) NewShard(kept ...bucket.State) *Shard {
+	s := &Shard{o: o, kept: kept, buffers: map[bucket.State]tensor.Tensor{}}
+	for _, state := range append([]bucket.State{bucket.Weight}, kept...) {
+		most := int64(0)
+		for b := range o.store.Layout.Buckets {
+			most = max(most, o.store.BucketBytes(state, b))
+		}
+		n := int(tensor.F32.Elements(most))
+		s.buffers[state] = o.store.Engine.New(gpu.RoleOptimizer, string(state)+" being updated", 1, n)
 	}
-	e := o.store.Engine
-	return &Shard{o: o, weight: e.New(gpu.RoleOptimizer, "weights being updated", 1, most),
-		m: e.New(gpu.RoleOptimizer, "m being updated", 1, most), v: e.New(gpu.RoleOptimizer, "v being updated", 1, most)}
+	return s
 }
 
 // Release frees it.
 func (s *Shard) Release() {
-	for _, t := range []tensor.Tensor{s.weight, s.m, s.v} {
+	for _, t := range s.buffers {
 		t.Buf.Release()
 	}
 }
@@ -51,84 +55,85 @@ func (s *Shard) Start(r bucket.Report, lr float64) (scale float64, err error) {
 // Done counts the update that was started as made.
 func (s *Shard) Done() { s.o.steps++ }
 
-// Update returns the weights, (group size), and the moments, m and then v, after
-// the update of a group whose gradient is in the store. before is as after is; nil
-// is zeros.
-func (s *Shard) Update(unit int, before []float32) (weights, after []float32, err error) {
-	l, e := s.o.store.Layout, s.o.store.Engine
-	dev := e.Dev
-	dev.Span("optimizer")
-	size := l.Groups[unit].Size
-	if before != nil && len(before) != 2*size {
-		return nil, nil, fmt.Errorf("optim: %d values for the moments of %q, of %d", len(before), l.Groups[unit].Name, 2*size)
+// Bytes is the size of the kept states of a group.
+func (s *Shard) Bytes(group int) (n int64) {
+	for _, state := range s.kept {
+		n += s.o.store.GroupBytes(state, group)
 	}
-	weights, after = make([]float32, 0, size), make([]float32, 2*size)
-	for _, b := range l.Groups[unit].Buckets {
-		at, n := len(weights), l.Buckets[b].Size
-		w, m, v := first(s.weight, n), first(s.m, n), first(s.v, n)
-		dev.Copy(w.View(), s.o.store.Flat(bucket.Weight, b).View())
-		if before == nil {
-			dev.Zero(m.View())
-			dev.Zero(v.View())
-		} else {
-			e.Upload(m, before[at:at+n])
-			e.Upload(v, before[size+at:size+at+n])
+	return n
+}
+
+// Update returns the weights and the kept states after the update of a group whose
+// gradient is in the store, both as bucket.Host has them, the kept states one after the
+// other. before is as after is; none is zeros.
+func (s *Shard) Update(group int, before []byte) (weights, after []byte, err error) {
+	store := s.o.store
+	store.Engine.Dev.Span("optimizer")
+	if len(before) > 0 && int64(len(before)) != s.Bytes(group) {
+		return nil, nil, fmt.Errorf("optim: %d bytes for the kept states of %q, of %d", len(before),
+			store.Layout.Groups[group].Name, s.Bytes(group))
+	}
+	parts := make([][]byte, len(s.kept))
+	from := map[bucket.State]int64{}
+	for _, b := range store.Layout.Groups[group].Buckets {
+		at := int64(0)
+		for _, state := range s.kept {
+			s.set(state, b, before, at+from[state])
+			at += store.GroupBytes(state, group)
+			from[state] += store.BucketBytes(state, b)
 		}
-		for _, r := range s.o.runs {
-			if r.bucket == b {
-				s.run(r)
-			}
+		w, kept, err := s.bucket(b)
+		if err != nil {
+			return nil, nil, err
 		}
-		reads := []*gpu.Readback{dev.Read(w.View()), dev.Read(m.View()), dev.Read(v.View())}
-		weights = weights[:at+n]
-		for k, to := range [][]float32{weights[at:], after[at : at+n], after[size+at : size+at+n]} {
-			got, err := reads[k].Wait()
-			if err != nil {
-				return nil, nil, err
-			}
-			copy(to, tensor.Unpack(got, 1, n, n))
+		weights = append(weights, w...)
+		for k := range kept {
+			parts[k] = append(parts[k], kept[k]...)
 		}
+	}
+	for _, p := range parts {
+		after = append(after, p...)
 	}
 	return weights, after, nil
 }
 
-// first is the first n values of t.
-func first(t tensor.Tensor, n int) tensor.Tensor {
-	t.C, t.LD = n, n
-	return t
+// set puts a state of bucket b, which begins at byte at of all, where it is updated.
+func (s *Shard) set(state bucket.State, b int, all []byte, at int64) {
+	v := s.view(state, b)
+	if len(all) == 0 {
+		s.o.store.Engine.Dev.Zero(v)
+		return
+	}
+	s.o.store.Engine.Dev.Write(v, all[at:at+v.Size])
 }
 
-// run updates a range of the bucket that is in s.
-func (s *Shard) run(r run) {
-	p := s.params
-	if r.decay {
-		p.WeightDecay = s.o.config.WeightDecay
-	}
-	n := r.end - r.start
-	of := func(t tensor.Tensor) tensor.Tensor {
-		return tensor.Tensor{Buf: t.Buf, Offset: tensor.F32.Bytes(int64(r.start)), R: 1, C: n, LD: n}
-	}
-	s.o.store.Engine.AdamW(of(s.weight), of(s.m), of(s.v), s.o.part(bucket.Gradient, r), p)
+func (s *Shard) view(state bucket.State, b int) gpu.View {
+	return gpu.View{Buf: s.buffers[state].Buf, Size: s.o.store.BucketBytes(state, b)}
 }
 
-// Moments returns the moments after the update that was started, from those
-// before it and the group's gradient, without a device: the state that a backup keeps. They
-// are Update's up to the rounding of a device that fuses multiplications and
-// additions.
-func (s *Shard) Moments(before, gradient []float32) []float32 {
-	n := len(gradient)
-	out := make([]float32, 2*n)
-	if before != nil {
-		out = slices.Clone(before)
+// bucket updates bucket b, whose kept states are in place.
+func (s *Shard) bucket(b int) (weights []byte, kept [][]byte, err error) {
+	store, dev := s.o.store, s.o.store.Engine.Dev
+	w := s.view(bucket.Weight, b)
+	dev.Copy(w, gpu.View{Buf: store.Buffer(bucket.Weight, b), Size: w.Size})
+	for _, r := range s.o.runs {
+		if r.bucket == b {
+			s.o.update(r, s.params, func(state bucket.State, _ int) *gpu.Buffer { return s.buffers[state].Buf })
+		}
 	}
-	scale, b1, b2 := float32(s.params.GradScale), float32(s.params.Beta1), float32(s.params.Beta2)
-	n1, n2 := float32(1-s.params.Beta1), float32(1-s.params.Beta2)
-	for i, g := range gradient {
-		g = float32(scale * g)
-		m, v := float32(b1*out[i])+float32(n1*g), float32(b2*out[n+i])+float32(n2*float32(g*g))
-		out[i], out[n+i] = m, v
+	reads := []*gpu.Readback{dev.Read(w)}
+	for _, state := range s.kept {
+		reads = append(reads, dev.Read(s.view(state, b)))
 	}
-	return out
+	var out [][]byte
+	for _, r := range reads {
+		x, err := r.Wait()
+		if err != nil {
+			return nil, nil, err
+		}
+		out = append(out, x)
+	}
+	return out[0], out[1:], nil
 }
 
 // clip is the factor that brings a gradient's norm down to the largest allowed.
@@ -149,5 +154,6 @@ func (o *AdamW) ClipScale(norm float64) float64 {
 
 // params are the next update's, without the decay.
 func (o *AdamW) params(lr, scale float64) tensor.AdamWParams {
-	return tensor.AdamWParams{LR: lr, Beta1: o.config.Beta1, Beta2: o.config.Beta2, Eps: o.config.Eps, Step: o.steps + 1, GradScale: scale}
+	c := o.config
+	return tensor.AdamWParams{LR: lr, Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.Eps, Step: o.steps + 1, GradScale: scale}
 }

@@ -68,9 +68,15 @@ func (r *Replica) keeps(state bucket.State, s model.Spec) bool {
 // ofAdapter says that s is in the files of the adapter, not in those of its base model.
 func (r *Replica) ofAdapter(s model.Spec) bool { return r.Arch.Adapter != nil && !s.Frozen }
 
-// Entries lists states for a file, to be read one by one by read: those that keeps
+// Source is where states are read parameter by parameter: a bucket.Store or a bucket.Host.
+type Source interface {
+	Read(s bucket.State, param string) ([]float32, error)
+	Raw(s bucket.State, param string) ([]byte, error)
+}
+
+// Entries lists states for a file, to be read one by one from src: those that keeps
 // names.
-func (r *Replica) Entries(states []bucket.State, read func(bucket.State, string) ([]float32, error)) []safetensors.Entry {
+func (r *Replica) Entries(states []bucket.State, src Source) []safetensors.Entry {
 	var out []safetensors.Entry
 	for _, p := range device.Params(r.Arch) {
 		for _, s := range states {
@@ -78,10 +84,10 @@ func (r *Replica) Entries(states []bucket.State, read func(bucket.State, string)
 				continue
 			}
 			e := safetensors.Entry{Name: string(s) + "/" + p.Name, DType: r.stored(s, p), Shape: []int{p.R, p.C},
-				Data: func() ([]float32, error) { return read(s, p.Name) }}
-			if e.DType == safetensors.U8 { // bytes, which no other machine reads
-				e.Shape = []int{int(r.Store.Whole(s, p.Name).Bytes())}
-				e.Bytes = func() ([]byte, error) { return r.Store.Raw(s, p.Name) }
+				Data: func() ([]float32, error) { return src.Read(s, p.Name) }}
+			if e.DType == safetensors.U8 {
+				e.Shape = []int{int(r.Store.In(nil, s, p.Name).Bytes())}
+				e.Bytes = func() ([]byte, error) { return src.Raw(s, p.Name) }
 			}
 			out = append(out, e)
 		}
@@ -101,8 +107,19 @@ func (r *Replica) stored(s bucket.State, p bucket.Param) safetensors.DType {
 	return safetensors.F32
 }
 
-// Load reads one state of every parameter that has it from such a file.
+// Load reads one state of every parameter that has it from such a file into the device.
 func (r *Replica) Load(f *safetensors.Reader, state bucket.State) error {
+	return r.LoadTo(r.Store, f, state)
+}
+
+// Sink is where states are loaded to parameter by parameter: a bucket.Store or a bucket.Host.
+type Sink interface {
+	Load(s bucket.State, param string, values []float32) error
+	LoadRaw(s bucket.State, param string, b []byte) error
+}
+
+// LoadTo is Load into to.
+func (r *Replica) LoadTo(to Sink, f *safetensors.Reader, state bucket.State) error {
 	for _, p := range device.Params(r.Arch) {
 		name, want := string(state)+"/"+p.Name, r.stored(state, p)
 		if _, old := f.Tensor(name); !r.keeps(state, p.Spec) && !(old && state == bucket.Weight) { // checkpoints once had frozen weights
@@ -117,7 +134,7 @@ func (r *Replica) Load(f *safetensors.Reader, state bucket.State) error {
 			if err != nil {
 				return fault.Data(err)
 			}
-			if err := r.Store.LoadRaw(state, p.Name, b); err != nil {
+			if err := to.LoadRaw(state, p.Name, b); err != nil {
 				return fault.Classify(err)
 			}
 			continue
@@ -126,7 +143,7 @@ func (r *Replica) Load(f *safetensors.Reader, state bucket.State) error {
 		if err != nil {
 			return fault.Data(err)
 		}
-		if err := r.Store.Load(state, p.Name, v); err != nil {
+		if err := to.Load(state, p.Name, v); err != nil {
 			return fault.Classify(err)
 		}
 	}

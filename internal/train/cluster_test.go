@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -168,7 +169,7 @@ func (g *gang) stop() {
 // replicas checks that all machines hold the same bits.
 func (g *gang) replicas(what string) {
 	g.t.Helper()
-	alike := step.States
+	alike := g.all[0].States()
 	if cfg := g.all[0].cfg; cfg.Sharded() || cfg.OuterSteps() > 0 { // moments are each machine's own
 		alike = alike[:1]
 	}
@@ -179,9 +180,9 @@ func (g *gang) replicas(what string) {
 		}
 	}
 	for _, s := range alike {
-		first := values(g.t, g.all[0], s)
+		first := rawStates(g.t, g.all[0], s)
 		for i, tr := range g.all[1:] {
-			if !slices.Equal(values(g.t, tr, s), first) {
+			if !maps.Equal(rawStates(g.t, tr, s), first) {
 				g.t.Errorf("%s: %s of machine %d is not that of machine 1", what, s, i+2)
 			}
 		}

@@ -15,7 +15,6 @@ import (
 	"concord/internal/device"
 	"concord/internal/rundir"
 	"concord/internal/safetensors"
-	"concord/internal/step"
 	"concord/internal/train/traintest"
 )
 
@@ -141,7 +140,7 @@ func TestFrozenOnTwoMachines(t *testing.T) {
 					t.Errorf("%s of the machine that joined is not that of machine 1", param)
 				}
 			}
-			for _, e := range g.all[0].machines.Replica.Entries(step.States, g.all[0].Store.Read) {
+			for _, e := range g.all[0].machines.Replica.Entries(g.all[0].States(), g.all[0].Store) {
 				if _, param, _ := strings.Cut(e.Name, "/"); cfg.Model.Frozen(param) {
 					t.Errorf("%s is sent to who joins", e.Name)
 				}

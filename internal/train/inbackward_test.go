@@ -15,12 +15,15 @@ import (
 	"concord/internal/train/traintest"
 )
 
-// rawStates are all states of a trainer as they lie in memory.
-func rawStates(t testing.TB, tr *Trainer) map[string]string {
+// rawStates are states of a trainer, all without a name, as they lie in memory.
+func rawStates(t testing.TB, tr *Trainer, states ...bucket.State) map[string]string {
 	t.Helper()
 	out := map[string]string{}
+	if len(states) == 0 {
+		states = tr.States()
+	}
 	for _, p := range device.Params(tr.Arch) {
-		for _, s := range tr.States() {
+		for _, s := range states {
 			if _, trained := tr.Store.Layout.Place(p.Name); s != bucket.Weight && !trained {
 				continue
 			}

@@ -42,7 +42,7 @@ func TestParametersAreGradients(t *testing.T) {
 				}
 				var y []float32
 				for _, p := range device.Params(a.Arch) {
-					v, err := read(s, p.Name)
+					v, err := read.Read(s, p.Name)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -72,7 +72,7 @@ func TestFetchingMomentsEnds(t *testing.T) {
 	end()
 	read, failed := tr.exchange.Reader(ended), 0
 	for _, p := range device.Params(tr.Arch) {
-		if _, err := read(bucket.First, p.Name); err != nil {
+		if _, err := read.Read(bucket.First, p.Name); err != nil {
 			failed++
 			if !errors.Is(err, ErrCluster) || !errors.Is(err, context.Canceled) {
 				t.Fatalf("%s: %v", p.Name, err)

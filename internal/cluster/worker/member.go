@@ -58,6 +58,7 @@ type Shape struct {
 	// Parameters: owners keep the optimizer's moments and send updated weights, all
 	// others get no gradients (ZeRO-1; Rajbhandari et al., SC 2020).
 	Parameters bool
+	Moments    []int64 // then: the bytes of a group's moments
 }
 
 // Member is a worker's side of the run. Begin, State and the Step that Begin

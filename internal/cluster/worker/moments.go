@@ -21,9 +21,6 @@ type moments struct {
 	owner bool // as the group's owner computed it; else as its backup did
 }
 
-// momentBytes is the size of the moments of one value of a group.
-const momentBytes = 8
-
 // Hold makes data, by group, all that this machine has of the optimizer's state
 // before step n; nil is zeros. It is for a machine that has its state from
 // elsewhere than the run: the first one, or one that goes on from a checkpoint.
@@ -125,7 +122,7 @@ func (m *Member) fetchMoments(ctx context.Context, holder uint32, step, group in
 		return nil, transport.ErrClosed
 	}
 	var b bytes.Buffer
-	want := int64(m.shape.Groups[group]) * momentBytes
+	want := m.shape.Moments[group]
 	err = conns[0].Fetch(ctx, stateRequest{Step: step, Group: &group}, stateWait+5*time.Second, func(size int64) (io.Writer, error) {
 		if size != 0 && size != want {
 			return nil, fmt.Errorf("%d bytes, not %d", size, want)
