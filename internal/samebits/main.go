@@ -49,6 +49,7 @@ var variants = []variant{
 	demo("dwa", `objective.method="dwa"`),
 	demo("metric-adam", `objective.metric="adam"`),
 	demo("noise-halves", "objective.noise.halves=true"),
+	demo("noise-halves-rows", "objective.noise.halves=true", `objective.gram="rows"`), // without late rows (docs/adr/0028)
 	demo("accumulate", "batch.accumulate=2", "batch.rows=8"),
 	three("three-gradients"),
 	three("three-local", `cluster.resolve="local"`),
