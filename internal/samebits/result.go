@@ -109,7 +109,7 @@ func (r result) differs(o result) error {
 			if i < len(o.lines) {
 				other = o.lines[i]
 			}
-			return fmt.Errorf("metrics, record %d:\n  old %.300s\n  new %.300s", i+1, line, other)
+			return fmt.Errorf("metrics, record %d:\n  old %s\n  new %s", i+1, from(line, other), from(other, line))
 		}
 	}
 	switch {
@@ -119,4 +119,15 @@ func (r result) differs(o result) error {
 		return fmt.Errorf("weights: %.12s, then %.12s", r.weights, o.weights)
 	}
 	return nil
+}
+
+// from is line from the field on in which it differs from other, shortened.
+func from(line, other string) string {
+	at := 0
+	for i := 0; i < min(len(line), len(other)) && line[i] == other[i]; i++ {
+		if line[i] == ' ' {
+			at = i + 1
+		}
+	}
+	return fmt.Sprintf("%.300s", line[at:])
 }
