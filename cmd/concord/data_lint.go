@@ -71,7 +71,7 @@ func (c *dataLintCmd) Run() error {
 // find reads a run file's data, or a folder's.
 func (c *dataLintCmd) find(opt lint.Options) ([]lint.Finding, *lint.Linter, error) {
 	if st, err := os.Stat(c.Path); err == nil && st.IsDir() {
-		languages, err := findLanguages(c.Path)
+		languages, _, err := (&initCmd{Dir: c.Path}).findLanguages()
 		if err != nil {
 			return nil, nil, err
 		}
@@ -99,7 +99,12 @@ func sourcesIn(dir string, languages []langFiles) []data.Source {
 	}
 	var out []data.Source
 	for _, f := range languages {
-		out = append(out, data.Source{Lang: f.lang, Paths: in(f.train), Heldout: in(f.heldout), Train: len(f.train) > 0})
+		s := data.Source{Lang: f.lang, LangColumn: f.column, Columns: f.columns, Roles: f.roles,
+			Paths: in(f.train), Heldout: in(f.heldout), Train: len(f.train) > 0}
+		if s.LangColumn != "" {
+			s.Lang = ""
+		}
+		out = append(out, s)
 	}
 	return out
 }

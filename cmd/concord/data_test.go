@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,7 +40,7 @@ func TestInitAndData(t *testing.T) {
 	}
 	s := cfg.Data.Source
 	if len(s) != 3 || s[0].Lang != "aa" || s[0].Heldout.String() != "data/aa.heldout.jsonl" || len(s[1].Path) != 2 ||
-		s[1].Holdout != 0.05 || s[2].Train || cfg.Model.Path != "base" || cfg.Batch.SeqLen != 64 {
+		s[1].Holdout != 12 || cfg.Memory.Fit != config.FitAuto || s[2].Train || cfg.Model.Path != "base" || cfg.Batch.SeqLen != 64 {
 		text, _ := os.ReadFile(run)
 		t.Errorf("the run file:\n%s", text)
 	}
@@ -50,7 +51,7 @@ func TestInitAndData(t *testing.T) {
 	var stats []corpus.Stats
 	code, out, errs = concord(t, "", "data", "stats", run, "--json")
 	if err := json.Unmarshal([]byte(out), &stats); code != 0 || err != nil || len(stats) != 3 || stats[0].Documents != 67 ||
-		stats[0].Heldout != 7 || stats[1].Heldout != 3 || stats[2].Trained || stats[0].BytesToken <= 0 {
+		stats[0].Heldout != 7 || stats[1].Heldout < 12 || stats[2].Trained || stats[0].BytesToken <= 0 {
 		t.Errorf("stats: %d, %v\n%s%s", code, err, out, errs)
 	}
 	code, out, errs = concord(t, "", "data", "mask", run, "--lang", "bb", "-n", "1")
@@ -59,6 +60,53 @@ func TestInitAndData(t *testing.T) {
 	}
 	if code, _, errs := concord(t, "", "data", "mask", run, "--lang", "zz"); code != exitData || !strings.Contains(errs, "aa") {
 		t.Errorf("mask of a language that is not there: %d, %s", code, errs)
+	}
+}
+
+// A folder as people have it: columns with other names, one file of many languages, files that
+// are no data; and what init cannot know is told with the flag that says it.
+func TestInitOfMixedFolder(t *testing.T) {
+	dir := t.TempDir()
+	traintest.Base(t, filepath.Join(dir, "base"), nil)
+	if err := os.Mkdir(filepath.Join(dir, "data"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var qa, other, many strings.Builder
+	other.WriteString("pregunta,respuesta\r\n")
+	for i := range 10 {
+		fmt.Fprintf(&qa, "\uFEFF{\"question\":\"q%d\",\"answer\":\"a\"}\r\n\r\n"[3*min(i, 1):], i)
+		fmt.Fprintf(&other, "p%d,r\r\n", i)
+		fmt.Fprintf(&many, "{\"inputs\":\"i%d\",\"targets\":\"t\",\"language\":\"%c\"}\n", i, 'x'+i%2)
+	}
+	for name, text := range map[string]string{"qa.jsonl": qa.String(), "es.csv": other.String(), "all.jsonl": many.String(),
+		"README.txt": "mine", "notes.md": "todo"} {
+		file(t, filepath.Join(dir, "data"), name, text)
+	}
+	run := filepath.Join(dir, "run.toml")
+	args := []string{"init", filepath.Join(dir, "data"), "--model", filepath.Join(dir, "base"), "-o", run}
+	if code, _, errs := concord(t, "", args...); code != exitData || !strings.Contains(errs, "es.csv") ||
+		!strings.Contains(errs, "--columns 'prompt=…") {
+		t.Errorf("columns that nobody knows: %d, %s", code, errs)
+	}
+	args = append(args, "--columns", "prompt=pregunta;completion=respuesta")
+	if code, _, errs := concord(t, "", args...); code != exitData || !strings.Contains(errs, "--template chatml") {
+		t.Errorf("no template: %d, %s", code, errs)
+	}
+	code, out, errs := concord(t, "", append(args, "--template", "chatml")...)
+	for _, want := range []string{"skipped README.txt, notes.md", "2 held-out examples",
+		`qa.jsonl: read with columns = {completion = "answer", prompt = "question"}`} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Fatalf("%d, want %q\n%s%s", code, want, out, errs)
+		}
+	}
+	cfg, err := config.Load(run, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := cfg.Data.Source; len(s) != 3 || s[0].LangColumn != "language" || s[0].Lang != "" || s[1].Columns["prompt"] != "pregunta" ||
+		s[2].Lang != "qa" || s[2].Holdout != 2 || cfg.Data.Template != "chatml" {
+		text, _ := os.ReadFile(run)
+		t.Errorf("the run file:\n%s", text)
 	}
 }
 

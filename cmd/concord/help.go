@@ -37,6 +37,8 @@ var longHelp = kong.Vars{
 		"built-in ones. Needs a device.",
 	"fileflags_columns": "Our names of columns and the file's, e.g. --columns 'prompt=question;completion=answer'.",
 	"generate_text":     "Question to a model with a chat template, else text to continue; - reads standard input.",
+	"init_columns":      "Our names of columns and the files', where files need it, e.g. --columns 'prompt=question;completion=answer'.",
+	"init_template":     "Renders conversations where the model has no template of its own: chatml, or a file.",
 	"init_dir":          "Folder of data: a file or a subfolder a language, such as sw.jsonl, sw.heldout.jsonl or sw/*.parquet.",
 	"leading_listen": "Lead a run on many machines: UDP address for the others, such as :4433. Short for -o " +
 		"cluster.listen=ADDR.",

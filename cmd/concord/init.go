@@ -4,23 +4,22 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 
 	"concord/internal/config"
-	"concord/internal/data"
 	"concord/internal/report"
 	"concord/internal/train"
 )
 
 type initCmd struct {
-	Dir   string `arg:"" type:"existingdir" help:"${init_dir}"`
-	Model string `required:"" help:"The base model's folder." placeholder:"FOLDER"`
-	Out   string `short:"o" default:"run.toml" help:"Run file to write; it must not exist." placeholder:"FILE"`
+	Dir      string            `arg:"" type:"existingdir" help:"${init_dir}"`
+	Model    string            `required:"" help:"The base model's folder." placeholder:"FOLDER"`
+	Columns  map[string]string `help:"${init_columns}" placeholder:"OURS=THEIRS"`
+	Roles    map[string]string `help:"Our names of roles and the files', likewise, e.g. --roles assistant=bot." placeholder:"OURS=THEIRS"`
+	Template string            `help:"${init_template}" placeholder:"NAME"`
+	Out      string            `short:"o" default:"run.toml" help:"Run file to write; it must not exist." placeholder:"FILE"`
 }
 
 // Run looks at the data and the model and writes a run file that has been checked.
@@ -28,10 +27,11 @@ func (c *initCmd) Run() error {
 	if _, err := os.Stat(c.Out); err == nil {
 		return usagef("%s is there already: give another name by -o", c.Out)
 	}
-	found, err := findLanguages(c.Dir)
+	found, skipped, err := c.findLanguages()
 	if err != nil {
-		return err
+		return c.advise(err)
 	}
+	tellFound(found, skipped)
 	if err := c.write(found, lengths{seqLen: maxSeqLen}); err != nil {
 		return err
 	}
@@ -44,86 +44,22 @@ func (c *initCmd) Run() error {
 	}
 	if err != nil {
 		os.Remove(c.Out)
-		return err
+		return c.advise(err)
 	}
 	fmt.Printf("%s is written and checked. Next:\n  concord data mask %s\n  concord train %s\n", c.Out, c.Out, c.Out)
 	return nil
-}
-
-// langFiles are a language's files.
-type langFiles struct {
-	lang           string
-	train, heldout []string // relative to the folder of data, with slashes
-}
-
-var (
-	heldoutWord = regexp.MustCompile(`(?i)(^|[._-])(heldout|held-out|held_out|holdout|test|valid|validation|dev|eval)([._-]|$)`)
-	trainWord   = regexp.MustCompile(`(?i)(^|[._-])(train|training|data)([._-]|$)`)
-	extensions  = regexp.MustCompile(`(?i)\.(jsonl|ndjson|json|csv|tsv|tab|parquet|txt|text)(\.(gz|zst|zstd))?$`)
-)
-
-// findLanguages goes by the names of files, or of the folders that they lie in.
-func findLanguages(dir string) ([]langFiles, error) {
-	byLang := map[string]*langFiles{}
-	var order []string
-	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
-		if err != nil || e.IsDir() || strings.HasPrefix(e.Name(), ".") || !extensions.MatchString(e.Name()) {
-			return err
-		}
-		rel, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		rel = filepath.ToSlash(rel)
-		lang, held := languageOf(rel)
-		f := byLang[lang]
-		if f == nil {
-			f = &langFiles{lang: lang}
-			byLang[lang], order = f, append(order, lang)
-		}
-		if held {
-			f.heldout = append(f.heldout, rel)
-		} else {
-			f.train = append(f.train, rel)
-		}
-		_, err = data.Convert(data.Source{Lang: lang, Paths: []string{path}}, io.Discard, 1, func(string, ...any) {})
-		return err
-	})
-	if err != nil {
-		return nil, train.DataError(err)
-	}
-	slices.Sort(order)
-	var out []langFiles
-	trained := false
-	for _, lang := range order {
-		trained = trained || len(byLang[lang].train) > 0
-		out = append(out, *byLang[lang])
-	}
-	if !trained {
-		return nil, train.DataError(fmt.Errorf("%s holds no data to train on: files of .jsonl, .json, .csv, .tsv, .parquet or "+
-			".txt, also .gz and .zst", dir))
-	}
-	return out, nil
-}
-
-// languageOf is the language of a file, and whether it is held out, by its name.
-func languageOf(rel string) (lang string, held bool) {
-	name := extensions.ReplaceAllString(rel[strings.LastIndex(rel, "/")+1:], "")
-	lang = strings.Trim(trainWord.ReplaceAllString(heldoutWord.ReplaceAllString(name, "."), "."), "._-")
-	if folder, _, ok := strings.Cut(rel, "/"); ok {
-		lang = folder
-	}
-	if lang == "" {
-		lang = "all"
-	}
-	return lang, heldoutWord.MatchString(name)
 }
 
 // lengths are the settings that follow from the data.
 type lengths struct {
 	seqLen  int
 	prompts bool // it has prompts, and answers to them
+
+	documents map[string]int // by language
 }
+
+// fewHeldout is how many documents are held out where a twentieth of the language would be fewer.
+const fewHeldout = 20
 
 // maxSeqLen is the longest row that is proposed.
 const maxSeqLen = 1024
@@ -138,11 +74,12 @@ func (c *initCmd) measure() (lengths, error) {
 	if err != nil {
 		return lengths{}, err
 	}
-	longest, prompts := 0, false
+	longest, prompts, documents := 0, false, map[string]int{}
 	for _, s := range files.Stats() {
+		documents[s.Lang] += s.Documents
 		longest, prompts = max(longest, s.LengthP95), prompts || s.Supervised < 0.95
 	}
-	return lengths{min(maxSeqLen, max(64, (longest+63)/64*64)), prompts}, nil
+	return lengths{min(maxSeqLen, max(64, (longest+63)/64*64)), prompts, documents}, nil
 }
 
 // check reads the run file as a run would, and shows the data.
@@ -156,6 +93,7 @@ func (c *initCmd) check() error {
 		return err
 	}
 	report.DataTable(os.Stdout, plan.Data)
+	report.Warn(os.Stdout, plan.Warnings)
 	return nil
 }
 
@@ -164,34 +102,58 @@ func (c *initCmd) write(found []langFiles, l lengths) error {
 	here := filepath.Dir(c.Out)
 	model, err1 := near(here, c.Model)
 	folder, err2 := near(here, c.Dir)
-	if err := errors.Join(err1, err2); err != nil {
+	template, err3 := c.Template, error(nil)
+	if template != "" && template != "chatml" {
+		template, err3 = near(here, c.Template)
+	}
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return usagef("%v", err)
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# Written by concord init. Every key: concord config explain KEY, or docs/config.md.\n\n[model]\npath = %q\n\n", model)
 	fmt.Fprintf(&b, "[batch]\nrows = 8\nseq_len = %d # holds 95 of 100 examples of every language whole\n\n", l.seqLen)
-	b.WriteString("[data]\ntemperature = 3.0 # smaller languages are drawn more often; 1.0: as the data is\n\n")
+	b.WriteString("[data]\ntemperature = 3.0 # smaller languages are drawn more often; 1.0: as the data is\n")
+	if c.Template != "" {
+		fmt.Fprintf(&b, "template = %q # renders conversations\n", template)
+	}
+	b.WriteString("\n")
 	b.WriteString("[objective]\nmethod = \"pcgrad\" # token-mean is plain fine-tuning; concord moo methods lists all\n" +
 		"\n[optim]\nlr = 2e-5\n\n[schedule]\nepochs = 1.0\n\n[eval]\nevery = 100\n")
 	if l.prompts {
 		b.WriteString("samples = 3 # held-out prompts of each language that the model answers each time: they are in the report\n")
 	}
+	b.WriteString("\n[memory]\nfit = \"auto\" # where a step does not fit the device, the same step in less memory\n")
 	for _, f := range found {
-		fmt.Fprintf(&b, "\n[[data.source]]\nlang = %q\n", f.lang)
-		if len(f.train) > 0 {
-			fmt.Fprintf(&b, "path = %s\n", pathList(folder, f.train))
-		}
-		switch {
-		case len(f.heldout) > 0:
-			fmt.Fprintf(&b, "heldout = %s\n", pathList(folder, f.heldout))
-		default:
-			b.WriteString("holdout = 0.05 # a twentieth is measured and not trained on\n")
-		}
-		if len(f.train) == 0 {
-			b.WriteString("train = false # measured only\n")
-		}
+		b.WriteString(f.source(folder, l.documents[f.lang]))
 	}
 	return os.WriteFile(c.Out, b.Bytes(), 0o644)
+}
+
+// source is the [[data.source]] of a language with so many documents, 0 if that is not known.
+func (f *langFiles) source(folder string, documents int) string {
+	var b strings.Builder
+	b.WriteString("\n[[data.source]]\n")
+	if f.column == "" {
+		fmt.Fprintf(&b, "lang = %q\n", f.lang)
+	} else {
+		fmt.Fprintf(&b, "lang_column = %q # names each document's language\n", f.column)
+	}
+	b.WriteString(mapping("columns", f.columns) + mapping("roles", f.roles))
+	if len(f.train) > 0 {
+		fmt.Fprintf(&b, "path = %s\n", pathList(folder, f.train))
+	}
+	switch few := min(fewHeldout, documents/5); {
+	case len(f.heldout) > 0:
+		fmt.Fprintf(&b, "heldout = %s\n", pathList(folder, f.heldout))
+	case few > 0 && documents < 20*fewHeldout:
+		fmt.Fprintf(&b, "holdout = %d # documents: measured and not trained on\n", few)
+	default:
+		b.WriteString("holdout = 0.05 # a twentieth is measured and not trained on\n")
+	}
+	if len(f.train) == 0 {
+		b.WriteString("train = false # measured only\n")
+	}
+	return b.String()
 }
 
 // near is a path as seen from a folder, with slashes.

@@ -30,12 +30,7 @@ func unrecognised(f records.Fields) error {
 	if len(have) == 0 {
 		return errors.New("an empty object: " + want)
 	}
-	guess := map[string]string{}
-	for _, key := range have {
-		if ours := ownName(key); ours != "" && guess[ours] == "" && isText(f[key], ours) {
-			guess[ours] = key
-		}
-	}
+	guess := guessed(f)
 	if f["chosen"] != nil && f["rejected"] != nil {
 		return fmt.Errorf("a preference (%q and %q): training takes one answer; to train on the chosen one: %s", "chosen", "rejected",
 			columnsLine(guess, "prompt", "completion"))
@@ -56,6 +51,43 @@ func unrecognised(f records.Fields) error {
 	}
 	return fmt.Errorf(`columns %s: say which is which in the source, `+
 		`e.g. columns = {text = %q} or columns = {prompt = "…", completion = "…"} (%s)`, quoted(have), have[0], want)
+}
+
+// guessed are the columns whose names and values are those of ours in other tools.
+func guessed(f records.Fields) map[string]string {
+	guess := map[string]string{}
+	for _, key := range slices.Sorted(maps.Keys(f)) {
+		if ours := ownName(key); ours != "" && guess[ours] == "" && isText(f[key], ours) {
+			guess[ours] = key
+		}
+	}
+	return guess
+}
+
+// GuessColumns is Source.Columns for the file at path, by its first record: nil where its columns
+// have no names that other tools use, or a choice is the user's.
+func GuessColumns(path string) map[string]string {
+	var first records.Fields
+	err := records.Read(path, "", func(string, ...any) {}, func(r records.Record) error {
+		first = r.Fields
+		return errEnough
+	})
+	if first == nil || err != nil && !errors.Is(err, errEnough) || first["rejected"] != nil {
+		return nil
+	}
+	guess := guessed(first)
+	for _, shape := range [][]string{{"messages"}, {"prompt", "completion"}, {"text"}} {
+		columns := map[string]string{}
+		for _, ours := range shape {
+			if guess[ours] != "" {
+				columns[ours] = guess[ours]
+			}
+		}
+		if len(columns) == len(shape) {
+			return columns
+		}
+	}
+	return nil
 }
 
 // ownName is our name of a column, by its name in other tools; "" if there is none.

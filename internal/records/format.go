@@ -149,7 +149,7 @@ func (in *input) open() (done func(), err error) {
 		return done, in.fail(0, "a page of the web, not data: download the file itself (on the Hugging Face hub its address "+
 			"has /resolve/, not /blob/)")
 	case bytes.HasPrefix(head, []byte{0xFF, 0xFE}), bytes.HasPrefix(head, []byte{0xFE, 0xFF}):
-		return done, in.fail(1, "the file is UTF-16, want UTF-8: iconv -f UTF-16 -t UTF-8")
+		return done, in.fail(1, "the file is UTF-16, want UTF-8: iconv -f UTF-16 -t UTF-8 %s > NEW", filepath.Base(in.path))
 	case bytes.HasPrefix(head, []byte("\uFEFF")):
 		in.r.Discard(3)
 	}

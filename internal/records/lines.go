@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"unicode/utf8"
 )
@@ -67,7 +68,7 @@ func splitLines(data []byte, atEOF bool) (advance int, token []byte, err error) 
 // checkText wants text in UTF-8.
 func (in *input) checkText(n int, line []byte) error {
 	if bytes.IndexByte(line, 0) >= 0 {
-		return in.fail(n, "a zero byte: not text, or UTF-16 (then: iconv -f UTF-16 -t UTF-8)")
+		return in.fail(n, "a zero byte: not text, or UTF-16 (then: iconv -f UTF-16 -t UTF-8 %s > NEW)", filepath.Base(in.path))
 	}
 	if utf8.Valid(line) {
 		return nil
@@ -75,7 +76,8 @@ func (in *input) checkText(n int, line []byte) error {
 	for i := 0; i < len(line); {
 		r, size := utf8.DecodeRune(line[i:])
 		if r == utf8.RuneError && size == 1 {
-			return in.fail(n, "byte %d of the line (0x%02x) is not UTF-8: convert the file, e.g. iconv -f ISO-8859-1 -t UTF-8", i+1, line[i])
+			return in.fail(n, "byte %d of the line (0x%02x) is not UTF-8: convert the file, e.g. iconv -f ISO-8859-1 -t UTF-8 %s > NEW",
+				i+1, line[i], filepath.Base(in.path))
 		}
 		i += size
 	}
