@@ -57,6 +57,7 @@ cells() {
 aligned="-o data.align=key -o data.temperature=1"
 many="-o batch.rows=64"
 
+block_data() { :; } # nothing but the files above
 block_0() { timed 0 "$concord" compare $here/minority.toml --methods mgda,pcgrad,upgrad,cagrad,stch --scopes global --lrs 1e-3,2e-3 \
   --tune-seeds 1 --seeds 4 --jobs "$jobs" --out $work/minority-compare --results $here/minority.jsonl; }
 block_1() { cells 1 names8 names8 layer; }
