@@ -81,16 +81,3 @@ func writeManifest(file string, o options, c corpusInfo, h *holdout) error {
 	}
 	return writeFile(file, append(text, '\n'))
 }
-
-// readManifest reads a manifest back.
-func readManifest(file string) (manifest, error) {
-	var m manifest
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return m, err
-	}
-	if err := json.Unmarshal(text, &m); err != nil {
-		return m, fmt.Errorf("%s: %w", file, err)
-	}
-	return m, nil
-}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -267,4 +268,17 @@ func TestErrorsSayWhatIsMissing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// readManifest reads a manifest back.
+func readManifest(file string) (manifest, error) {
+	var m manifest
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return m, err
+	}
+	if err := json.Unmarshal(text, &m); err != nil {
+		return m, fmt.Errorf("%s: %w", file, err)
+	}
+	return m, nil
 }

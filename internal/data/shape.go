@@ -50,9 +50,6 @@ func Columns() []string {
 	return slices.Compact(out)
 }
 
-// Roles are the names that a source's roles may be given.
-func Roles() []string { return slices.Clone(knownRoles) }
-
 // recogniser turns records into documents, by a source's names of columns and roles.
 type recogniser struct {
 	columns map[string]string // ours → the file's

@@ -156,12 +156,6 @@ func (in *input) open() (done func(), err error) {
 	return done, nil
 }
 
-// Check says whether the file's format is known, by name or by its extension.
-func Check(path, name string) error {
-	_, err := formatOf(path, name)
-	return err
-}
-
 // FormatOf is the name of the format that Read reads the file in: name, or else that of
 // the extension.
 func FormatOf(path, name string) (string, error) {
