@@ -34,9 +34,11 @@ done
 timed() {
   local block=$1 rc=0 before after
   shift
-  before=$(times | tail -1)
+  times >$work/times # not in a subshell, whose children took nothing
+  before=$(tail -1 $work/times)
   nice -n 5 "$@" || rc=$?
-  after=$(times | tail -1)
+  times >$work/times
+  after=$(tail -1 $work/times)
   printf '%s\t%s\t%s\t%s\n' "$block" "$(cpu "$before" "$after")" "$rc" "$*" >>$here/cost.tsv
   return $rc
 }
