@@ -21,6 +21,9 @@ type Updater interface {
 	// of p.Align. It may ask for the pieces several times. A piece's memory is used
 	// for the next one.
 	Apply(p Place, gradient Pieces)
+	// Again comes, on many machines, before another gradient of group i, whose owner was
+	// replaced: what was applied of it in this step is taken back, if anything was.
+	Again(i int) error
 }
 
 // Pieces gives a parameter's gradient piece by piece, in ascending order.
@@ -142,6 +145,9 @@ func (a *applied) enter(r *Resolver, segment string) {
 		r.apply(i, nil)
 	}
 	a.waiting = a.waiting[:0]
+	if r.applies() {
+		r.flow.left()
+	}
 }
 
 // static resolves a complete group that was written in place, of a step without a
@@ -210,6 +216,62 @@ func (r *Resolver) whole(p Place) bool {
 func pieceSize(p Place) int {
 	step := tensor.FactoredRows * p.LD()
 	return max(appliedPiece/step, 1) * step
+}
+
+// readCombined combines group i's gradient and starts reading it, of so many values.
+func (r *Resolver) readCombined(i int, s Solution) (reads []rowRead, size int) {
+	u := r.store.Layout.Groups[i]
+	if !r.applies() {
+		r.combineGroup(u, s)
+		return r.readGradient(u)
+	}
+	r.store.Engine.Dev.Span("combine")
+	starts := map[string]int{}
+	r.store.eachOf(i, func(p Place, at int) { starts[p.Name] = at })
+	r.eachGradient(i, &s, func(p Place, pieces Pieces) {
+		pieces(func(at int, g tensor.Tensor) { reads = append(reads, r.readParts(g.View(), starts[p.Name]+at)...) })
+	})
+	r.store.Engine.Dev.Span("backward")
+	return reads, u.Size
+}
+
+// take makes x, on the host, group i's gradient: it is applied, or is in the store.
+func (r *Resolver) take(i int, x []float32) error {
+	if !r.applies() {
+		r.setGradient(r.store.Layout.Groups[i], x)
+		return nil
+	}
+	if err := r.opt.Update.Again(i); err != nil {
+		return err
+	}
+	norm2 := r.reports[i].Norm2 // its owner has told it
+	if err := r.opt.Update.Group(i, r.reports[i], func() (float64, error) { return norm2, nil }); err != nil {
+		return err
+	}
+	dev := r.store.Engine.Dev
+	dev.Span("optimizer")
+	r.store.eachOf(i, func(p Place, at int) {
+		r.opt.Update.Apply(p, func(f func(int, tensor.Tensor)) { r.upload(p, x[at:at+p.Extent()], f) })
+	})
+	dev.Span("backward")
+	return nil
+}
+
+// upload calls f with x, p's gradient on the host, in the pieces in which it is combined.
+func (r *Resolver) upload(p Place, x []float32, f func(at int, g tensor.Tensor)) {
+	size, to := len(x), p.R*p.LD()
+	if !r.whole(p) {
+		size = pieceSize(p)
+	}
+	for at := 0; at < to; at += size {
+		n := min(size, to-at)
+		if at+n == to {
+			n = len(x) - at // with the padding
+		}
+		g := tensor.Tensor{Buf: r.applied.scratch.Buf, R: 1, C: n, LD: n}
+		r.store.Engine.Dev.Write(g.View(), bytesOf(x[at:at+n]))
+		f(at, g)
+	}
 }
 
 // combinePieces makes p's gradient from its rows piece by piece.

@@ -18,6 +18,8 @@ type collector struct {
 
 func (c *collector) Group(int, BucketReport, func() (float64, error)) error { return nil }
 
+func (c *collector) Again(int) error { return nil }
+
 func (c *collector) Apply(_ Place, gradient Pieces) { gradient(c.apply) }
 
 func (c *collector) apply(at int, g tensor.Tensor) {

@@ -32,8 +32,12 @@ func (r *Resolver) BeginLocal(micro int, x exchange.Exchange, losses func() ([]f
 
 func (f *averaged) ready(i int) {
 	f.alone.ready(i)
-	f.drain(false)
+	if !f.r.applies() {
+		f.drain(false)
+	}
 }
+
+func (f *averaged) left() { f.drain(false) }
 
 func (f *averaged) makeRoom() {
 	if i, ok := f.next(); ok {
@@ -53,16 +57,17 @@ func (f *averaged) follows() bool { return len(f.x.Rows()) == 0 }
 // resolve resolves group i here and sends its gradient. Static weights are applied
 // without looking at its Gram.
 func (f *averaged) resolve(i int) {
-	if err := f.r.resolve(i, rounded(f.r.opt.Solver.StaticWeights(i))); err != nil {
+	s, err := f.r.solution(i, rounded(f.r.opt.Solver.StaticWeights(i)))
+	if err != nil {
 		f.r.fail(fmt.Errorf("bucket: %q: %w", f.r.store.Layout.Groups[i].Name, err))
 		return
 	}
-	f.push(i)
+	f.push(i, s)
 }
 
-// push sends group i's gradient, which was resolved here.
-func (f *averaged) push(i int) {
-	reads, size := f.r.readGradient(f.r.store.Layout.Groups[i])
+// push sends group i's gradient, which was resolved here as s says.
+func (f *averaged) push(i int, s Solution) {
+	reads, size := f.r.readCombined(i, s)
 	f.r.pushes.Go(func() {
 		out, all, err := withLosses(reads, 1, size, f.losses)
 		if err != nil {

@@ -14,6 +14,9 @@ type flow interface {
 	finish()
 	// rows is where the rows of a parameter that is being resolved lie.
 	rows(p Place) tensor.TaskGrads
+	// left says that the backward pass has left a part of the model: groups that are
+	// complete may be applied.
+	left()
 	// follows says that nothing is written here in this step.
 	follows() bool
 }
@@ -55,5 +58,7 @@ func (f *alone) finish() {
 }
 
 func (f *alone) rows(p Place) tensor.TaskGrads { return f.r.memory.rows(f.r, p) }
+
+func (f *alone) left() {}
 
 func (f *alone) follows() bool { return false }

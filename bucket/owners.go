@@ -47,6 +47,8 @@ func (r *Resolver) shareable() error {
 // may be released.
 func (r *Resolver) Interrupted() { r.pushes.Wait() }
 
+func (f *owners) left() { f.drain(false) }
+
 func (f *owners) makeRoom() {} // rows are read in the device's order: their memory is free once they are asked for
 
 func (f *owners) follows() bool { return len(f.x.Rows()) == 0 }
@@ -79,7 +81,9 @@ func (f *owners) ready(i int) {
 		}
 		x.Push(i, out, own)
 	})
-	f.drain(false)
+	if !r.applies() {
+		f.drain(false)
+	}
 }
 
 // drain takes the events of the other machines; with wait until the
@@ -94,7 +98,9 @@ func (f *owners) drain(wait bool) {
 			r.fail(err)
 		case e.Kind == exchange.Sum:
 			f.finishJob()
-			f.startJob(e)
+			if err := f.startJob(e); err != nil {
+				r.fail(err)
+			}
 		case e.Kind == exchange.Gradient:
 			r.takeResolved(e)
 		case e.Kind == exchange.Final:
@@ -112,8 +118,13 @@ func (f *owners) drain(wait bool) {
 
 // startJob puts a group's rows on the device and starts its Gram, unless its
 // weights are static.
-func (f *owners) startJob(e exchange.Event) {
+func (f *owners) startJob(e exchange.Event) error {
 	r := f.r
+	if r.applies() { // a metric looks at the moments before the step
+		if err := r.opt.Update.Again(e.Group); err != nil {
+			return err
+		}
+	}
 	r.store.Engine.Dev.Span("gram")
 	defer r.store.Engine.Dev.Span("backward")
 	f.upload(e)
@@ -127,6 +138,7 @@ func (f *owners) startJob(e exchange.Event) {
 		u.gram = r.startGram(e.Group)
 	}
 	f.job = &e
+	return nil
 }
 
 // upload writes a group's summed rows to the arena.
@@ -194,14 +206,16 @@ func (f *owners) finishJob() {
 
 func (f *owners) finishGroup(i int) error {
 	r := f.r
-	group := r.store.Layout.Groups[i]
-	if w := r.groups[i].static; w != nil {
-		r.reports[i] = BucketReport{Name: group.Name, Size: group.Size, Weights: w}
-		r.combineGroup(group, Solution{Weights: w})
-	} else if err := r.resolve(i, nil); err != nil {
-		return err
+	s := Solution{Weights: r.groups[i].static}
+	if s.Weights != nil {
+		r.reports[i] = r.staticReport(i)
+	} else {
+		var err error
+		if s, err = r.solution(i, nil); err != nil {
+			return err
+		}
 	}
-	gradient, err := r.gradientOf(group)
+	gradient, err := r.gradientOf(i, s)
 	if err != nil {
 		return err
 	}
@@ -224,23 +238,24 @@ func (r *Resolver) announce(x exchange.Exchange, i int, gradient []float32, meta
 	if err := errors.Join(err, failed); err != nil {
 		return err
 	}
-	r.setGradient(r.store.Layout.Groups[i], applied)
-	return nil
+	return r.take(i, applied)
 }
 
 // takeResolved applies a group's gradient from its owner.
 func (r *Resolver) takeResolved(e exchange.Event) {
-	if err := r.take(e); err != nil {
+	if err := r.takeEvent(e); err != nil {
 		r.fail(fmt.Errorf("bucket: %q as its owner sent it: %w", r.store.Layout.Groups[e.Group].Name, err))
 	}
 }
 
-func (r *Resolver) take(e exchange.Event) error {
+func (r *Resolver) takeEvent(e exchange.Event) error {
 	if err := r.importGroup(e.Group, e.Meta); err != nil {
 		return err
 	}
 	if e.Gradient != nil {
-		r.setGradient(r.store.Layout.Groups[e.Group], e.Gradient)
+		if err := r.take(e.Group, e.Gradient); err != nil {
+			return err
+		}
 	}
 	return r.store.Engine.Dev.Err()
 }

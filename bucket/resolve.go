@@ -17,7 +17,7 @@ func (r *Resolver) resolveReady(i int) {
 		}
 		return
 	}
-	if err := r.resolve(i, nil); err != nil {
+	if err := r.resolve(i); err != nil {
 		r.fail(fmt.Errorf("bucket: %q: %w", group.Name, err))
 	}
 }
@@ -28,26 +28,34 @@ func (r *Resolver) staticReport(i int) BucketReport {
 	return BucketReport{Name: group.Name, Size: group.Size, Weights: r.groups[i].static}
 }
 
-// resolve waits for group i's Gram, solves it, unless weights are given, and combines
-// its gradients.
-func (r *Resolver) resolve(i int, weights []float64) error {
-	p, err := r.wait(i)
+// resolve waits for group i's Gram, solves it and combines its gradients.
+func (r *Resolver) resolve(i int) error {
+	s, err := r.solution(i, nil)
 	if err != nil {
 		return err
 	}
-	s := Solution{Weights: weights}
-	if weights == nil {
-		if s, err = r.solve(p); err != nil {
-			return err
-		}
-	}
-	r.reports[i] = newBucketReport(r.store.Layout.Groups[i], p, s, r.opt.Metric == nil)
 	if r.applies() {
 		r.apply(i, &s)
 		return nil
 	}
 	r.combineGroup(r.store.Layout.Groups[i], s)
 	return nil
+}
+
+// solution waits for group i's Gram, solves it, unless weights are given, and reports on it.
+func (r *Resolver) solution(i int, weights []float64) (Solution, error) {
+	p, err := r.wait(i)
+	if err != nil {
+		return Solution{}, err
+	}
+	s := Solution{Weights: weights}
+	if weights == nil {
+		if s, err = r.solve(p); err != nil {
+			return Solution{}, err
+		}
+	}
+	r.reports[i] = newBucketReport(r.store.Layout.Groups[i], p, s, r.opt.Metric == nil)
+	return s, nil
 }
 
 // combineGroup makes the gradients of a group's parameters.

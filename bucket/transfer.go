@@ -77,9 +77,9 @@ func bytesOf(x []float32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), tensor.F32.Bytes(int64(len(x))))
 }
 
-// gradientOf reads a group's combined gradient.
-func (r *Resolver) gradientOf(u ResolveGroup) ([]float32, error) {
-	reads, size := r.readGradient(u)
+// gradientOf reads group i's gradient, combined as s says.
+func (r *Resolver) gradientOf(i int, s Solution) ([]float32, error) {
+	reads, size := r.readCombined(i, s)
 	out, err := collect(reads, 1, size)
 	if err != nil {
 		return nil, err
@@ -90,17 +90,22 @@ func (r *Resolver) gradientOf(u ResolveGroup) ([]float32, error) {
 // readGradient starts reading a group's combined gradient, of so many values.
 func (r *Resolver) readGradient(u ResolveGroup) (reads []rowRead, size int) {
 	for _, b := range u.Buckets {
-		v := r.store.Flat(Gradient, b).View()
-		n := r.store.Layout.Buckets[b].Size
-		for lo := 0; lo < n; lo += readValues {
-			part := min(n-lo, readValues)
-			reads = append(reads, rowRead{at: size + lo, n: part,
-				from: r.store.Engine.Dev.Read(gpu.View{Buf: v.Buf, Offset: v.Offset + tensor.F32.Bytes(int64(lo)),
-					Size: tensor.F32.Bytes(int64(part))})})
-		}
-		size += n
+		reads = append(reads, r.readParts(r.store.Flat(Gradient, b).View(), size)...)
+		size += r.store.Layout.Buckets[b].Size
 	}
 	return reads, size
+}
+
+// readParts starts reading v, whose values stand at element at of their group.
+func (r *Resolver) readParts(v gpu.View, at int) (reads []rowRead) {
+	n := int(tensor.F32.Elements(v.Size))
+	for lo := 0; lo < n; lo += readValues {
+		part := min(n-lo, readValues)
+		reads = append(reads, rowRead{at: at + lo, n: part,
+			from: r.store.Engine.Dev.Read(gpu.View{Buf: v.Buf, Offset: v.Offset + tensor.F32.Bytes(int64(lo)),
+				Size: tensor.F32.Bytes(int64(part))})})
+	}
+	return reads
 }
 
 // setGradient writes a group's gradient.

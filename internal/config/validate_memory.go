@@ -7,8 +7,12 @@ func (c *Config) lowMemory() error {
 		return err
 	}
 	switch {
-	case c.Optim.InBackward && c.Clustered():
-		return c.fail("optim.in_backward", "in_backward = false", "machines commit a step as a whole before any of them applies it")
+	case c.Optim.InBackward && c.Sharded():
+		return c.fail("optim.in_backward", `in_backward = false  # or sync = "gradients" in [cluster]`,
+			"with sync = \"parameters\" owners update when all norms are known and have sent the weights before the step is committed")
+	case c.Optim.InBackward && c.OuterSteps() > 0:
+		return c.fail("optim.in_backward", "in_backward = false  # or outer = 0 in [cluster]",
+			"the changes of cluster.outer steps are resolved as whole gradients")
 	case c.Optim.InBackward && c.Batch.Accumulate > 1:
 		return c.fail("batch.accumulate", "accumulate = 1  # and more rows, or in_backward = false in [optim]",
 			"optim.in_backward applies a gradient before the next micro-batch's is there")

@@ -273,6 +273,9 @@ func (d *Distributed) Retry(ctx context.Context, err error) error {
 	if d.Resolver != nil {
 		d.Resolver.Interrupted()
 	}
+	if failed := d.Undo(); failed != nil {
+		return errors.Join(err, failed)
+	}
 	state := errors.Is(err, worker.ErrState)
 	if !state && !errors.Is(err, worker.ErrRedo) {
 		return err

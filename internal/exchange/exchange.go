@@ -85,7 +85,8 @@ type Options struct {
 
 // Needs is the memory that the exchange asks of the device.
 func (o Options) Needs() step.Needs {
-	return step.Needs{Shared: o.Machines && o.OuterSteps == 0, AllRows: o.Machines, HostMoments: o.Machines && o.Sharded}
+	return step.Needs{Shared: o.Machines && o.OuterSteps == 0, AllRows: o.Machines, HostMoments: o.Machines && o.Sharded,
+		Undo: o.Machines}
 }
 
 // New is the exchange of the run that r is of. Those of many machines must be connected

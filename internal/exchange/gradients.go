@@ -39,6 +39,7 @@ func (x *Gradients) Begin(ctx context.Context, n int) (step.LocalBatch, error) {
 		return step.LocalBatch{}, err
 	}
 	x.batch = b
+	x.BeginUpdate(n, b.Supervised)
 	err = x.Resolver.BeginExchange(max(1, x.part.Micro), x.plan, x.lossSums(x.part))
 	return step.LocalBatch{Batch: b, Micros: x.part.Each(scales)}, err
 }

@@ -65,4 +65,5 @@ type Needs struct {
 	Shared      bool // the groups' owners on many machines solve
 	AllRows     bool // gradient rows of every parameter by task exist: they leave the machine
 	HostMoments bool // AdamW's moments are not on the device
+	Undo        bool // a step whose gradients were all applied may be taken back: others have not committed it
 }

@@ -41,8 +41,9 @@ func (atEnd) undo() error { return nil }
 // inBackward applies each gradient as soon as it is resolved (LOMO, arXiv:2306.09782): it
 // is the resolver's bucket.Updater. The norm that clipping goes by is the last step's. In
 // the first step, which has none before it, each group is clipped by itself: n of N
-// values to clip·√(n/N). Until the step ends, host memory holds the states as they were
-// before, so that a value found late that is not finite leaves no half of a step.
+// values to clip·√(n/N). Until the step ends, on many machines until it is committed, host
+// memory holds the states as they were before, so that a value found late that is not
+// finite, and a step that others do again, leave no half of a step.
 type inBackward struct {
 	r       *Replica
 	lr      float64
@@ -52,20 +53,22 @@ type inBackward struct {
 	left    int     // groups to come
 	unknown bool    // of a group that is applied the norm is not known yet
 	saved   []saved
-	come    int   // so many of them, the first ones, have been waited for
-	onWay   int64 // bytes of the others
+	applied map[int]bool // groups
+	come    int          // so many of them, the first ones, have been waited for
+	onWay   int64        // bytes of the others
 }
 
 // saved is a piece of a state of a parameter before the update.
 type saved struct {
-	view gpu.View
-	read *gpu.Readback
-	data []byte
+	group int
+	view  gpu.View
+	read  *gpu.Readback
+	data  []byte
 }
 
 func (u *inBackward) begin(n int, supervised []int) {
 	u.lr, u.least, u.tasks, u.left = u.r.LR(n), 1, supervisedTasks(supervised), len(u.r.Store.Layout.Groups)
-	u.saved, u.come, u.onWay, u.unknown = nil, 0, 0, false
+	u.saved, u.come, u.onWay, u.unknown, u.applied = nil, 0, 0, false, map[int]bool{}
 }
 
 // Group implements bucket.Updater.
@@ -93,10 +96,21 @@ func (u *inBackward) Group(i int, rep bucket.BucketReport, norm2 func() (float64
 		u.scale = u.r.Adam.ClipScale(u.r.Norm)
 	}
 	u.least = min(u.least, u.scale)
-	if u.unknown = u.unknown || !known; u.left == 0 && !u.unknown { // nothing can fail any more
+	u.applied[i] = true
+	if u.unknown = u.unknown || !known; u.left == 0 && !u.unknown && !u.r.needs.Undo { // nothing can fail any more
 		return nil
 	}
 	return u.save(i)
+}
+
+// Again implements bucket.Updater.
+func (u *inBackward) Again(i int) error {
+	if !u.applied[i] {
+		return nil
+	}
+	delete(u.applied, i)
+	u.left++
+	return u.restore(func(x saved) bool { return x.group == i })
 }
 
 func (u *inBackward) clips() bool { return u.r.Settings.Optim.Clip > 0 }
@@ -128,7 +142,7 @@ func (u *inBackward) save(i int) error {
 	for _, b := range s.Layout.Groups[i].Buckets {
 		for _, p := range s.Layout.Buckets[b].Params {
 			for _, state := range u.r.States() {
-				if err := u.savePieces(s.Whole(state, p.Name).RawView()); err != nil {
+				if err := u.savePieces(i, s.Whole(state, p.Name).RawView()); err != nil {
 					return err
 				}
 			}
@@ -137,13 +151,13 @@ func (u *inBackward) save(i int) error {
 	return nil
 }
 
-func (u *inBackward) savePieces(v gpu.View) error {
+func (u *inBackward) savePieces(i int, v gpu.View) error {
 	for at := int64(0); at < v.Size; at += savedPiece {
 		part := gpu.View{Buf: v.Buf, Offset: v.Offset + at, Size: min(savedPiece, v.Size-at)}
 		if err := u.await(savedOnWay - part.Size); err != nil {
 			return err
 		}
-		u.saved = append(u.saved, saved{view: part, read: u.r.Engine.Dev.Read(part)})
+		u.saved = append(u.saved, saved{group: i, view: part, read: u.r.Engine.Dev.Read(part)})
 		u.onWay += part.Size
 	}
 	return nil
@@ -176,17 +190,27 @@ func (u *inBackward) finish(groups bucket.Report, _ int) (float64, error) {
 		return 0, err
 	}
 	u.r.Adam.Done()
-	u.r.Norm, u.saved = groups.Norm, nil
+	u.r.Norm, u.saved, u.come, u.applied = groups.Norm, nil, 0, nil
 	return u.least, nil
 }
 
 func (u *inBackward) undo() error {
+	u.applied = nil
+	return u.restore(func(saved) bool { return true })
+}
+
+// restore gives states back the values that they held at begin: those that of picks.
+func (u *inBackward) restore(of func(saved) bool) error {
 	err := u.await(0)
+	var rest []saved
 	for _, x := range u.saved {
-		if x.data != nil {
+		switch {
+		case !of(x):
+			rest = append(rest, x)
+		case x.data != nil:
 			u.r.Engine.Dev.Write(x.view, x.data)
 		}
 	}
-	u.saved = nil
+	u.saved, u.come = rest, len(rest)
 	return errors.Join(err, u.r.Engine.Dev.Err())
 }
