@@ -22,7 +22,7 @@ type Updater interface {
 	// for the next one.
 	Apply(p Place, gradient Pieces)
 	// Again comes, on many machines, before another gradient of group i, whose owner was
-	// replaced: what was applied of it in this step is taken back, if anything was.
+	// replaced: its update of this step is taken back, if there was one.
 	Again(i int) error
 }
 
