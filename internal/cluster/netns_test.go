@@ -236,13 +236,14 @@ func TestHome(t *testing.T) {
 	for range p.Groups {
 		w.groups = append(w.groups, p.Values)
 	}
+	var pairs []coordinator.PairStatus // by the worker's goroutine, before the last commit
 	w.slow = func(_ uint32, step, group int) {
 		switch {
 		case group > 0:
 		case step == 0:
 			time.Sleep(probed)
 		case step == p.Steps-1 && p.ID == 1 && !p.Alone:
-			w.awaitPairs(p.Machines * (p.Machines - 1) / 2)
+			pairs = w.awaitPairs(p.Machines * (p.Machines - 1) / 2)
 		}
 	}
 	w.listen = func(int) net.PacketConn {
@@ -259,7 +260,7 @@ func TestHome(t *testing.T) {
 	w.addr = "203.0.113.1:4433"
 	n := w.start(uint32(p.ID))
 	if p.ID == 1 {
-		w.tellRun(p, n)
+		w.tellRun(p, n, &pairs)
 	}
 	w.wait(n)
 	if p.ID == 1 {
@@ -269,21 +270,23 @@ func TestHome(t *testing.T) {
 	}
 }
 
-// awaitPairs waits until the status has so many pairs, or for long enough.
-func (w *world) awaitPairs(n int) {
+// awaitPairs waits until the status has so many pairs, or for long enough, and returns
+// them: at the end of the run those who leave first take theirs with them.
+func (w *world) awaitPairs(n int) (pairs []coordinator.PairStatus) {
 	for range 200 {
 		w.mu.Lock()
-		there := len(w.status.Pairs)
+		pairs = w.status.Pairs
 		w.mu.Unlock()
-		if there >= n {
-			return
+		if len(pairs) >= n {
+			return pairs
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+	return pairs
 }
 
 // tellRun notes, before the run ends, how it goes.
-func (w *world) tellRun(p home, n *node) {
+func (w *world) tellRun(p home, n *node, pairs *[]coordinator.PairStatus) {
 	var times []float64
 	last := time.Now()
 	w.mu.Lock()
@@ -299,7 +302,7 @@ func (w *world) tellRun(p home, n *node) {
 			return
 		}
 		slices.Sort(times)
-		b, err := json.Marshal(ran{Owners: owners(n), Step: times[len(times)/2], Pairs: w.status.Pairs})
+		b, err := json.Marshal(ran{Owners: owners(n), Step: times[len(times)/2], Pairs: *pairs})
 		if err == nil {
 			err = os.WriteFile(filepath.Join(p.Dir, "ran"), b, 0o600)
 		}
