@@ -21,11 +21,12 @@ const (
 	formatFolder = "safetensors"
 	formatGGUF   = "gguf"
 	formatPEFT   = "peft"
+	formatLoRA   = "gguf-lora"
 )
 
 type exportCmd struct {
 	From       string `arg:"" name:"run|model" help:"A run's folder (runs/NAME), a model's folder, or a GGUF file."`
-	Format     string `default:"safetensors" enum:"safetensors,gguf,peft" help:"${export_format}"`
+	Format     string `default:"safetensors" enum:"safetensors,gguf,peft,gguf-lora" help:"${export_format}"`
 	Checkpoint string `default:"last" placeholder:"best|last|N" help:"${export_checkpoint}"`
 	Out        string `placeholder:"PATH" help:"Folder or file to make; default: in the run's or model's folder."`
 	DType      string `name:"dtype" placeholder:"TYPE" help:"${export_dtype}"`
@@ -37,12 +38,12 @@ type exportCmd struct {
 
 // exported is the result of an export.
 type exported struct {
-	Model    string             `json:"model"`
-	Format   string             `json:"format"`
-	DType    string             `json:"dtype"`
-	Step     int                `json:"step,omitempty"` // of a run
-	Notes    []string           `json:"notes,omitempty"`
-	Verified *export.Difference `json:"verified,omitempty"`
+	Model    string        `json:"model"`
+	Format   string        `json:"format"`
+	DType    string        `json:"dtype"`
+	Step     int           `json:"step,omitempty"` // of a run
+	Notes    []string      `json:"notes,omitempty"`
+	Verified *export.Proof `json:"verified,omitempty"`
 }
 
 func (c *exportCmd) Run() error {
@@ -102,7 +103,7 @@ func (c *exportCmd) export(dev device.Options) (*exported, error) {
 // adapted says that the run has an adapter.
 func (c *exportCmd) adapted() (bool, error) {
 	adapted, err := train.HasAdapter(c.From)
-	if err == nil && c.Format == formatPEFT && !adapted {
+	if err == nil && (c.Format == formatPEFT || c.Format == formatLoRA) && !adapted {
 		err = usagef("%s has no adapter: it trained the model itself; --format safetensors writes that", c.From)
 	}
 	return adapted, err
@@ -121,7 +122,7 @@ func (c *exportCmd) ofRun(dev device.Options) (*exported, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.DType == "" && c.Format != formatPEFT {
+	if c.DType == "" && c.Format != formatPEFT && c.Format != formatLoRA {
 		c.DType = x.Default
 	}
 	out, err := c.make(from, filepath.Join(c.From, fmt.Sprintf("%s-step-%d", rundir.ModelFolder, x.Step)), dev)
@@ -141,6 +142,11 @@ func (c *exportCmd) make(from, base string, dev device.Options) (*exported, erro
 		err = c.gguf(from, base, out)
 	case formatPEFT:
 		err = c.adapter(base, out)
+	case formatLoRA:
+		if out.DType = "f32"; out.Model == "" {
+			out.Model = base + "-lora.gguf"
+		}
+		err = export.GGUFAdapter{From: from, Out: out.Model, Name: filepath.Base(base)}.Write()
 	default:
 		err = c.folder(from, base, out)
 	}
@@ -209,11 +215,13 @@ func (c *exportCmd) gguf(from, base string, out *exported) error {
 }
 
 // texts are the run's own, to compare logits on; nil where it has none any more.
-func (c *exportCmd) texts() []string {
-	if !rundir.IsRun(c.From) {
+func (c *exportCmd) texts() []string { return runTexts(c.From) }
+
+func runTexts(run string) []string {
+	if !rundir.IsRun(run) {
 		return nil
 	}
-	cfg, err := train.RunConfig(c.From)
+	cfg, err := train.RunConfig(run)
 	if err == nil {
 		files, e := train.OpenCorpus(cfg)
 		if err = e; err == nil {

@@ -32,14 +32,17 @@ var longHelp = kong.Vars{
 	"export_dtype": "f32, f16 or bf16, and of a GGUF file also q8_0 or q4_0; default: model.save_dtype, or the base " +
 		"model's.",
 	"export_format": "safetensors: a model folder for transformers; an adapter is merged into its base model. peft: " +
-		"the adapter of a run, for PEFT. gguf: a file for llama.cpp, Ollama, LM Studio.",
-	"export_verify": "Read back what was written and compare its logits with the model's, on texts of the run or " +
+		"the adapter of a run, for PEFT. gguf: a file for llama.cpp, Ollama, LM Studio. gguf-lora: the adapter alone, " +
+		"for llama.cpp's --lora.",
+	"export_verify": "Read back what was written and prove that it says what the model says, on texts of the run or " +
 		"built-in ones. Needs a device.",
 	"fileflags_columns": "Our names of columns and the file's, e.g. --columns 'prompt=question;completion=answer'.",
 	"generate_text":     "Question to a model with a chat template, else text to continue; - reads standard input.",
 	"init_columns":      "Our names of columns and the files', where files need it, e.g. --columns 'prompt=question;completion=answer'.",
 	"init_template":     "Renders conversations where the model has no template of its own: chatml, or a file.",
 	"init_dir":          "Folder of data: a file or a subfolder a language, such as sw.jsonl, sw.heldout.jsonl or sw/*.parquet.",
+	"import_base": "Of a GGUF adapter: its base model's folder or GGUF file. The folder is then an adapter's, for PEFT " +
+		"and adapter.from.",
 	"leading_listen": "Lead a run on many machines: UDP address for the others, such as :4433. Short for -o " +
 		"cluster.listen=ADDR.",
 	"leading_workers": "Machines that the first step waits for, this one included; of a resume, too. Short for -o " +
@@ -63,4 +66,6 @@ var longHelp = kong.Vars{
 		" the environment or a file it is not seen in the list of processes.",
 	"worker_model": "A folder that may hold the base model (repeatable): files of the run's content are taken from " +
 		"there and not sent.",
+	"verify_made": "What was made of it: a PEFT folder, a model folder, a GGUF file, a GGUF adapter. Without it, an " +
+		"adapter beside its base model is compared with the two merged.",
 }

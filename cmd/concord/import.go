@@ -10,12 +10,13 @@ import (
 type importCmd struct {
 	File  string `arg:"" name:"file.gguf" help:"A model file of llama.cpp, Ollama or LM Studio."`
 	Dir   string `arg:"" name:"dir" help:"The model folder to make, for model.path."`
+	Base  string `placeholder:"MODEL" help:"${import_base}"`
 	DType string `name:"dtype" placeholder:"TYPE" help:"f32, f16 or bf16; default: what loses nothing."`
 	JSON  bool   `help:"Print as JSON."`
 }
 
 func (c *importCmd) Run() error {
-	out, err := train.Import{File: c.File, Dir: c.Dir, DType: c.DType}.Write()
+	out, err := train.Import{File: c.File, Dir: c.Dir, Base: c.Base, DType: c.DType}.Write()
 	if err != nil {
 		return err
 	}

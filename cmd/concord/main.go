@@ -31,7 +31,8 @@ var cli struct {
 	Train    trainCmd    `cmd:"" help:"Fine-tune the model of a run file."`
 	Resume   resumeCmd   `cmd:"" help:"Continue an interrupted run, bit for bit."`
 	Export   exportCmd   `cmd:"" help:"Make the model folder of any checkpoint, also of a stopped or running run."`
-	Import   importCmd   `cmd:"" help:"Make a model folder of a GGUF file."`
+	Verify   verifyCmd   `cmd:"" help:"Prove that what was made of a model says what the model says: bits, logits, texts."`
+	Import   importCmd   `cmd:"" help:"Make a model folder of a GGUF file, or an adapter's of a GGUF adapter."`
 	Worker   workerCmd   `cmd:"" help:"Join a run on many machines."`
 	Status   statusCmd   `cmd:"" help:"How a run stands; of one on many machines, who is in and what it waits for."`
 	Invite   inviteCmd   `cmd:"" help:"Make another join line for a run on many machines."`

@@ -77,7 +77,8 @@ func (s *source) vocabulary() ([]gguf.KV, []string, error) {
 			v.EOT = int(id)
 		default:
 			name, _ := tok.IDToToken(id)
-			more = append(more, fmt.Sprintf("a GGUF file names two tokens that end a text, the model has more: readers may not "+
+			more = append(more, fmt.Sprintf("a GGUF file names two tokens that end a text, the model has more: readers may "+
+				"not "+
 				"stop at %s (%d)", name, id))
 		}
 	}

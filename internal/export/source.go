@@ -18,8 +18,23 @@ type source struct {
 	folder    string
 	config    model.Config
 	tokenizer *tokenizer.Tokenizer
-	values    func(name string) ([]float32, error)
+	values    func(name string) ([]float32, error) // of an adapter: merged
 	close     func() error
+	// Of an adapter: its own values, the base model's, and the configuration with it.
+	adapter map[string][]float32
+	plain   func(name string) ([]float32, error)
+	adapted model.Config
+}
+
+// base is the configuration without an adapter.
+func (s *source) base() model.Config { return s.config }
+
+// unmerged reads a parameter of the model with its adapter beside the base model.
+func (s *source) unmerged(name string) ([]float32, error) {
+	if v, ok := s.adapter[name]; ok {
+		return v, nil
+	}
+	return s.plain(name)
 }
 
 // openSource opens the model at path. An adapter is merged into its base model.
@@ -40,6 +55,7 @@ func openSource(path string) (*source, error) {
 		s.close()
 		return nil, fault.Data(err)
 	}
+	s.adapter, s.plain, s.adapted = values, s.values, s.config
 	s.values = model.Merged(s.config, s.values, values)
 	s.config.Adapter = nil
 	return s, nil

@@ -1,16 +1,16 @@
 package export
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"concord/internal/device"
 	"concord/internal/fault"
 	"concord/internal/infer"
+	"concord/internal/model"
 	"concord/internal/modeldir"
+	"concord/internal/tokenizer"
 )
 
 // Texts are compared where there are no others: short ones in several scripts.
@@ -25,147 +25,299 @@ var Texts = []string{
 	"def f(x):\n    return 2 * x + 1",
 }
 
-// Bounds are, by type, how far logits may be off: the normalised mean squared error.
-// SmolLM2-135M-Instruct, from Q4_1, shows 0, 4.6e-6 (f16), 4.5e-3 (q8_0) and 0.74 (q4_0);
-// at 1 logits are no better than their mean.
+// Bounds are, by type, how far logits may be off the model's own: the normalised mean
+// squared error. SmolLM2-135M-Instruct, from Q4_1, shows 0, 4.6e-6 (f16), 4.5e-3 (q8_0)
+// and 0.74 (q4_0); at 1 logits are no better than their mean. It is the loss of a type,
+// stated and bounded roughly; that the file holds the right values is proved apart.
 var Bounds = map[string]float64{"f32": 1e-8, "f16": 1e-4, "bf16": 1e-2, "q8_0": 5e-2, "q4_0": 1}
 
-// maxTokens of a text are compared.
-const maxTokens = 32
+const (
+	maxTokens    = 32   // of a text are compared
+	greedyTexts  = 3    // texts that are continued
+	greedyTokens = 12   // by so many tokens
+	sameModel    = 1e-8 // NMSE of one model computed in two ways
+)
 
-// Verify compares the model in Written with that in Source: both are read from their
-// files and run on the device, one after the other.
+// Verify compares the model in Written with that in Source.
+//
+//   - Every parameter of Written has the bits that Source's has after rounding, in
+//     memory, to the type of Written's tensor. Nothing is allowed for.
+//   - Written, opened from its files, gives the logits of Source rounded in memory: what
+//     is left are faults of the configuration.
+//   - How far its logits are off Source's own is stated: the loss of the types.
+//
+// Without Written it compares an adapter beside its base model with the two merged.
 type Verify struct {
 	Source, Written string
 	Texts           []string // nil = Texts
-	Bound           float64  // of the normalised mean squared error
+	Bound           float64  // of the normalised mean squared error; 0 = by the types found
 	Device          device.Options
 }
 
-// Difference is the result of Verify.
-type Difference struct {
-	Texts  int     `json:"texts"`
-	Tokens int     `json:"tokens"`  // all of their logits were compared
-	MaxAbs float64 `json:"max_abs"` // of a logit
-	NMSE   float64 `json:"nmse"`    // Σ(a − b)² / Σ(a − mean a)², by token
-	Bound  float64 `json:"bound"`   // of nmse
-	Agree  float64 `json:"agree"`   // share of tokens after which the likeliest token is the same
+// Proof is the result of Verify.
+type Proof struct {
+	Difference         // of the logits from the model's own
+	Parameters int     `json:"parameters"`         // whose stored values have the right bits
+	Unproved   int     `json:"unproved,omitempty"` // of types that concord only reads
+	Rounded    int     `json:"rounded"`            // parameters that the types have changed
+	Stored     *Stored `json:"stored,omitempty"`   // where Rounded is not 0
 }
 
-func (d Difference) String() string {
-	return fmt.Sprintf("%d texts, %d tokens: a logit differs by %.3g at most, NMSE %.3g (allowed %.3g), the likeliest "+
-		"next token is the same after %.1f%%",
-		d.Texts, d.Tokens, d.MaxAbs, d.NMSE, d.Bound, 100*d.Agree)
+// Stored is the difference from the model whose values were rounded in memory.
+type Stored struct {
+	MaxAbs float64 `json:"max_abs"`
+	NMSE   float64 `json:"nmse"`
 }
 
-// Run compares. An error that wraps fault.ErrData says that the two differ by more than
-// the bound, or split texts into other tokens.
-func (v Verify) Run() (Difference, error) {
+func (p Proof) String() string {
+	out := p.Difference.String()
+	if p.Parameters > 0 {
+		out = fmt.Sprintf("%d parameters have the right bits, %d of them rounded", p.Parameters, p.Rounded) + "; " + out
+	}
+	if p.Stored != nil {
+		out += fmt.Sprintf("; from the model rounded in memory they differ by %.3g at most, NMSE %.3g", p.Stored.MaxAbs,
+			p.Stored.NMSE)
+	}
+	if p.Unproved > 0 {
+		out += fmt.Sprintf("; %d parameters are of types that are only read: their values are taken as they are", p.Unproved)
+	}
+	return out
+}
+
+// Run compares. An error that wraps fault.ErrData names the thing that differs: a parameter, the
+// logits by more than the bound, or the tokens of a text.
+func (v Verify) Run() (Proof, error) {
 	v.Texts = slices.Clone(v.Texts)
 	if len(v.Texts) == 0 {
 		v.Texts = Texts
 	}
-	ids, err := v.tokens()
+	s, err := openSource(v.Source)
 	if err != nil {
-		return Difference{}, err
+		return Proof{}, err
 	}
-	want, err := v.logits(v.Source, ids)
+	defer s.close()
+	if v.Written == "" {
+		return v.merged(s)
+	}
+	a, err := openArtefact(v.Written, s)
 	if err != nil {
-		return Difference{}, err
+		return Proof{}, fault.Data(fmt.Errorf("%s: %w", v.Written, err))
 	}
-	got, err := v.logits(v.Written, ids)
-	if err != nil {
-		return Difference{}, err
-	}
-	d := compare(want, got)
-	d.Texts, d.Bound = len(ids), v.Bound
-	if !(d.NMSE <= v.Bound) { // also when it is not a number
-		return d, fault.Data(fmt.Errorf("%s differs from the model it was made of: %v", v.Written, d))
-	}
-	return d, nil
+	defer a.close()
+	return v.compare(s, a)
 }
 
-// tokens are the texts' ids, the same by both tokenizers.
-func (v Verify) tokens() ([][]uint32, error) {
-	c, source, err := modeldir.Open(v.Source)
-	if err != nil {
-		return nil, err
+// merged compares the adapter beside its base model with the two merged.
+func (v Verify) merged(s *source) (Proof, error) {
+	if s.adapter == nil {
+		return Proof{}, fault.Data(fmt.Errorf("%s has no adapter: there is nothing to merge\n  fix: name a file or folder that was made of "+
+			"it", v.Source))
 	}
-	_, written, err := modeldir.Open(v.Written)
+	ids, err := v.tokens(s.tokenizer, nil, s.config.MaxPositions)
 	if err != nil {
-		return nil, err
+		return Proof{}, err
 	}
+	want, err := v.of(ids, func() (*infer.Model, error) { return infer.OpenValues(s.adapted, s.unmerged, v.Device, 1, 2) })
+	if err != nil {
+		return Proof{}, err
+	}
+	got, err := v.of(ids, func() (*infer.Model, error) { return infer.OpenValues(s.config, s.values, v.Device, 1, 2) })
+	if err != nil {
+		return Proof{}, err
+	}
+	p := Proof{Difference: compare(want, got, ids)}
+	if p.Bound = v.Bound; p.Bound == 0 {
+		p.Bound = sameModel
+	}
+	if !(p.NMSE <= p.Bound) {
+		return p, fault.Data(fmt.Errorf("%s: the merged model differs from the adapter beside its base model: %v", v.Source, p))
+	}
+	return p, nil
+}
+
+func (v Verify) compare(s *source, a *artefact) (Proof, error) {
+	p, err := v.stored(s, a)
+	if err != nil {
+		return p, err
+	}
+	var tok *tokenizer.Tokenizer
+	if !a.adapter {
+		if _, tok, err = modeldir.Open(v.Written); err != nil {
+			return p, err
+		}
+	}
+	ids, err := v.tokens(s.tokenizer, tok, s.config.MaxPositions)
+	if err != nil {
+		return p, err
+	}
+	want, got, err := v.both(ids, a)
+	if err != nil {
+		return p, err
+	}
+	p.Difference = compare(want, got, ids)
+	if p.Bound = v.Bound; p.Bound == 0 {
+		if p.Bound = sameModel; p.Rounded+p.Unproved > 0 {
+			p.Bound = 1
+		}
+	}
+	if p.Rounded > 0 {
+		if err := v.sameAsRounded(&p, s, a, ids, got); err != nil {
+			return p, err
+		}
+	}
+	if !(p.NMSE <= p.Bound) { // also when it is not a number
+		return p, fault.Data(fmt.Errorf("%s differs from the model it was made of: %v", v.Written, p))
+	}
+	return p, nil
+}
+
+// both are the words of the source and of the artefact, each from its files.
+func (v Verify) both(ids [][]uint32, a *artefact) (want, got said, err error) {
+	want, err = v.of(ids, func() (*infer.Model, error) { return infer.Open(v.Source, v.Device, 1, 2) })
+	if err != nil {
+		return want, got, err
+	}
+	got, err = v.of(ids, func() (*infer.Model, error) {
+		if a.adapter {
+			return infer.OpenValues(a.config, a.values, v.Device, 1, 2)
+		}
+		return infer.Open(v.Written, v.Device, 1, 2)
+	})
+	return want, got, err
+}
+
+// sameAsRounded compares the file's model with the source's configuration on values
+// that were rounded in memory.
+func (v Verify) sameAsRounded(p *Proof, s *source, a *artefact, ids [][]uint32, got said) error {
+	c, read := s.expected(a)
+	rounded := func(name string) ([]float32, error) {
+		if a.adapter && s.adapter[name] == nil {
+			return read(name)
+		}
+		values, err := read(name)
+		if err != nil {
+			return nil, err
+		}
+		out, known, err := a.rounded(name, values)
+		if err != nil || known {
+			return out, err
+		}
+		return a.values(name)
+	}
+	memory, err := v.of(ids, func() (*infer.Model, error) { return infer.OpenValues(c, rounded, v.Device, 1, 2) })
+	if err != nil {
+		return err
+	}
+	d := compare(memory, got, ids)
+	p.Stored = &Stored{MaxAbs: d.MaxAbs, NMSE: d.NMSE}
+	if !(d.NMSE <= sameModel) {
+		return fault.Data(fmt.Errorf("%s has the right values, and computes something else with them: from the model "+
+			"rounded in memory to its types "+
+			"its logits differ by %.3g at most, NMSE %.3g: its configuration is another", v.Written, d.MaxAbs, d.NMSE))
+	}
+	return nil
+}
+
+// expected is the model that the artefact should hold before it is rounded.
+func (s *source) expected(a *artefact) (model.Config, func(name string) ([]float32, error)) {
+	if a.adapter {
+		return s.adapted, s.unmerged
+	}
+	return s.config, s.values
+}
+
+// stored compares every parameter with the source's, rounded in memory.
+func (v Verify) stored(s *source, a *artefact) (Proof, error) {
+	var p Proof
+	c, read := s.expected(a)
+	for _, spec := range model.ParamSpecs(c) {
+		if a.adapter && s.adapter[spec.Name] == nil {
+			continue
+		}
+		values, err := read(spec.Name)
+		if err != nil {
+			return p, fault.Data(err)
+		}
+		want, known, err := a.rounded(spec.Name, values)
+		if err != nil {
+			return p, fault.Data(fmt.Errorf("%s: %w", v.Written, err))
+		}
+		if !known {
+			p.Unproved++
+			continue
+		}
+		got, err := a.values(spec.Name)
+		if err != nil {
+			return p, fault.Data(err)
+		}
+		if n, most := model.Differ(want, got); n > 0 {
+			return p, fault.Data(fmt.Errorf("%s differs from the model it was made of: %d of the %d values of %s have other "+
+				"bits than the model's "+
+				"rounded to its type, by %.3g at most", v.Written, n, len(want), spec.Name, most))
+		}
+		if n, _ := model.Differ(want, values); n > 0 {
+			p.Rounded++
+		}
+		p.Parameters++
+	}
+	return p, nil
+}
+
+// tokens are the texts' ids, the same by both tokenizers; written is nil where the
+// artefact has none.
+func (v Verify) tokens(source, written *tokenizer.Tokenizer, longest int) ([][]uint32, error) {
 	var out [][]uint32
 	for _, text := range v.Texts {
 		a, err := source.Encode(text, true)
 		if err != nil { // a vocabulary that cannot express the text
 			continue
 		}
-		b, err := written.Encode(text, true)
-		if err != nil || !slices.Equal(a, b) {
-			return nil, fault.Data(fmt.Errorf("%s splits the text %q into the tokens %v (%v), the model it was made of into %v", v.Written,
-				text, b, err, a))
+		if written != nil {
+			b, err := written.Encode(text, true)
+			if err != nil || !slices.Equal(a, b) {
+				return nil, fault.Data(fmt.Errorf("%s splits the text %q into the tokens %v (%v), the model it was made of "+
+					"into %v", v.Written, text, b, err, a))
+			}
 		}
-		if len(a) > 0 {
-			out = append(out, a[:min(len(a), maxTokens, c.MaxPositions)])
+		if n := min(len(a), maxTokens, longest); n > 0 {
+			out = append(out, a[:n])
 		}
 	}
 	if len(out) == 0 {
-		return nil, fault.Data(errors.New("none of the texts can be written in the model's vocabulary: nothing can be compared"))
+		return nil, fault.Data(errors.New("none of the texts can be written in the model's vocabulary: nothing can be " +
+			"compared"))
 	}
 	return out, nil
 }
 
-// logits of every token of every text.
-func (v Verify) logits(path string, texts [][]uint32) ([][]float32, error) {
-	m, err := infer.Open(path, v.Device, 1, 2)
+// said are a model's words: the logits after every token of every text, and how it
+// continues some of them.
+type said struct {
+	logits [][]float32
+	greedy [][]uint32
+}
+
+// of asks a model, and closes it.
+func (v Verify) of(texts [][]uint32, open func() (*infer.Model, error)) (said, error) {
+	m, err := open()
 	if err != nil {
-		return nil, err
+		return said{}, err
 	}
 	defer m.Close()
-	var out [][]float32
-	for _, ids := range texts {
+	var out said
+	for i, ids := range texts {
 		rows, err := m.Logits(ids)
 		if err != nil {
-			return nil, err
+			return said{}, err
 		}
-		out = append(out, rows...)
+		out.logits = append(out.logits, rows...)
+		if n := min(greedyTokens, m.Config.MaxPositions-len(ids)); i < greedyTexts && n > 0 {
+			more, err := m.Greedy(ids, n)
+			if err != nil {
+				return said{}, err
+			}
+			out.greedy = append(out.greedy, more)
+		}
 	}
 	return out, nil
-}
-
-// compare makes the figures of two lists of rows of equal widths.
-func compare(want, got [][]float32) Difference {
-	d := Difference{Tokens: len(want)}
-	wrong, all, agree := 0.0, 0.0, 0
-	for i, a := range want {
-		b, mean := got[i], 0.0
-		for _, x := range a {
-			mean += float64(x) / float64(len(a))
-		}
-		for k, x := range a {
-			diff := float64(x) - float64(b[k])
-			d.MaxAbs = max(d.MaxAbs, math.Abs(diff))
-			wrong += diff * diff
-			all += (float64(x) - mean) * (float64(x) - mean)
-		}
-		if likeliest(a) == likeliest(b) {
-			agree++
-		}
-	}
-	d.NMSE, d.Agree = wrong/all, float64(agree)/float64(max(len(want), 1))
-	if wrong == 0 {
-		d.NMSE = 0
-	}
-	return d
-}
-
-func likeliest(x []float32) int {
-	best := 0
-	for i := range x {
-		if cmp.Compare(x[i], x[best]) > 0 {
-			best = i
-		}
-	}
-	return best
 }

@@ -33,6 +33,9 @@ func Writable() []string {
 	return out
 }
 
+// Writable says that Quantize writes t.
+func (t Type) Writable() bool { return formats[t].encode != nil }
+
 // Block is the number of values that are stored together: a row must hold whole ones.
 func (t Type) Block() int { return formats[t].values }
 

@@ -18,3 +18,28 @@ func (x *Model) Logits(ids []uint32) ([][]float32, error) {
 	}
 	return out, nil
 }
+
+// Greedy continues ids by n tokens, each the likeliest.
+func (x *Model) Greedy(ids []uint32, n int) ([]uint32, error) {
+	dec, err := x.decoder(len(ids) + n)
+	if err != nil {
+		return nil, err
+	}
+	defer dec.Release()
+	logits, err := dec.Append(ids...)
+	var out []uint32
+	for range n {
+		if err != nil {
+			return nil, fault.Classify(err)
+		}
+		best := 0
+		for i, v := range logits {
+			if v > logits[best] {
+				best = i
+			}
+		}
+		out = append(out, uint32(best))
+		logits, err = dec.Append(uint32(best))
+	}
+	return out, fault.Classify(err)
+}

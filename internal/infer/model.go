@@ -47,7 +47,47 @@ func OpenTyped(dir string, base device.Base, d device.Options, rows, seqLen int)
 	return x, nil
 }
 
-func (x *Model) load(s modeldir.Source, base device.Base, rows, seqLen int) (err error) {
+// OpenValues is Open of a model that is in no files: of c, with the float32 weights that
+// read returns by the names of model.ParamSpecs.
+func OpenValues(c model.Config, read func(name string) ([]float32, error), d device.Options, rows, seqLen int) (*Model, error) {
+	x := &Model{Config: c}
+	var err error
+	if x.Engine, err = device.Open(d); err != nil {
+		return nil, err
+	}
+	if err = x.allocate(nil, rows, seqLen); err == nil {
+		err = x.upload(read)
+	}
+	if err != nil {
+		x.Close()
+		return nil, err
+	}
+	return x, nil
+}
+
+func (x *Model) upload(read func(name string) ([]float32, error)) error {
+	for _, s := range model.ParamSpecs(x.Config) {
+		v, err := read(s.Name)
+		if err != nil {
+			return fault.Data(err)
+		}
+		x.Engine.Upload(x.store.Weight(s.Name), v)
+	}
+	return fault.Classify(x.Engine.Dev.Err())
+}
+
+func (x *Model) load(s modeldir.Source, base device.Base, rows, seqLen int) error {
+	if err := x.allocate(base, rows, seqLen); err != nil {
+		return err
+	}
+	if err := device.LoadWeights(x.Engine, x.Config, x.store, s.Base); err != nil || s.Config.Adapter == nil {
+		return err
+	}
+	return device.LoadAdapter(x.Engine, x.Config, x.store, s.From)
+}
+
+// allocate makes the weights' memory and the model.
+func (x *Model) allocate(base device.Base, rows, seqLen int) (err error) {
 	params := device.Params(x.Config)
 	device.SetBase(params, base)
 	if x.store, err = device.NewStore(x.Engine, params, bucket.ByLayer, 1); err != nil {
@@ -62,10 +102,7 @@ func (x *Model) load(s modeldir.Source, base device.Base, rows, seqLen int) (err
 		}
 		return fault.Data(err)
 	}
-	if err := device.LoadWeights(x.Engine, x.Config, x.store, s.Base); err != nil || s.Config.Adapter == nil {
-		return err
-	}
-	return device.LoadAdapter(x.Engine, x.Config, x.store, s.From)
+	return nil
 }
 
 // Close frees the device.

@@ -77,9 +77,28 @@ func (c *Config) ScaleOf(module string) float64 {
 	return c.AlphaOf(module) / rank
 }
 
-// Ranks is the largest rank of all.
-func (c *Config) Ranks() int {
-	return slices.Max(append(slices.Collect(maps.Values(c.RankPattern)), c.Rank))
+// Add adds a module, by its whole name, with a rank and an alpha of its own where they
+// differ from the first one's. An alpha of 0 makes the scale 1.
+func (c *Config) Add(module string, rank int, alpha float64) {
+	if alpha == 0 {
+		alpha = float64(rank)
+	}
+	if len(c.Targets) == 0 {
+		c.Rank, c.Alpha = rank, alpha
+	}
+	c.Targets = append(c.Targets, module)
+	if rank != c.Rank {
+		if c.RankPattern == nil {
+			c.RankPattern = map[string]int{}
+		}
+		c.RankPattern[module] = rank
+	}
+	if alpha != c.Alpha {
+		if c.AlphaPattern == nil {
+			c.AlphaPattern = map[string]float64{}
+		}
+		c.AlphaPattern[module] = alpha
+	}
 }
 
 // patternOf is the key that names module; CheckPatterns holds that it is the only one.

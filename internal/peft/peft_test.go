@@ -16,8 +16,10 @@ import (
 func TestRoundTrip(t *testing.T) {
 	for _, c := range []Config{
 		{Rank: 8, Alpha: 16, Targets: []string{"k_proj", "q_proj"}, Base: "../base"},
-		{Rank: 2, Alpha: 4, Dropout: 0.125, Targets: []string{"q_proj"}, RankPattern: map[string]int{"layers.1.q_proj": 3}, AlphaPattern: map[string]float64{"q_proj": 7}},
-		{Rank: 3, Alpha: 0.5, Targets: []string{"c_attn"}, Save: []string{"lm_head"}, RankStabilised: true, DoRA: true, Transposed: true},
+		{Rank: 2, Alpha: 4, Dropout: 0.125, Targets: []string{"q_proj"}, RankPattern: map[string]int{"layers.1.q_proj": 3},
+			AlphaPattern: map[string]float64{"q_proj": 7}},
+		{Rank: 3, Alpha: 0.5, Targets: []string{"c_attn"}, Save: []string{"lm_head"}, RankStabilised: true, DoRA: true,
+			Transposed: true},
 	} {
 		dir := t.TempDir()
 		if Is(dir) {
@@ -36,7 +38,8 @@ func TestRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := []string{"base_model.model.h.0.attn.c_attn.lora_A.weight"}; !slices.Equal(r.Names(), want) || r.Metadata()["format"] != "pt" {
+		if want := []string{"base_model.model.h.0.attn.c_attn.lora_A.weight"}; !slices.Equal(r.Names(),
+			want) || r.Metadata()["format"] != "pt" {
 			t.Errorf("tensors %q, metadata %v", r.Names(), r.Metadata())
 		}
 		r.Close()
@@ -94,12 +97,18 @@ func write(t *testing.T, path, text string) {
 // What would compute something else than is read is refused by its key.
 func TestRefuses(t *testing.T) {
 	for keys, want := range map[string]string{
-		`"peft_type": "IA3"`: "IA3", `"bias": "all"`: "bias", `"r": 0`: "r is 0", `"r": 1e9`: "cannot unmarshal", `"r": 100000`: "r is 100000", `"lora_alpha": 0`: "lora_alpha is 0",
-		`"lora_alpha": -1`: "lora_alpha", `"rank_pattern": {"q_proj": 0.5}`: "rank_pattern", `"alpha_pattern": 3`: "alpha_pattern", `"lora_dropout": 1`: "lora_dropout", `"init_lora_weights": "pissa_niter_4"`: "pissa",
-		`"init_lora_weights": "OLoRA"`: "OLoRA", `"init_lora_weights": "lora_ga"`: "lora_ga", `"kasa_config": {"beta": 0.1}`: "kasa_config", `"monteclora_config": {}`: "monteclora_config",
-		`"trainable_token_indices": [1]`: "trainable_token_indices", `"lora_bias": true`: "lora_bias", `"modules_to_save": 3`: "modules_to_save",
+		`"peft_type": "IA3"`: "IA3", `"bias": "all"`: "bias", `"r": 0`: "r is 0", `"r": 1e9`: "cannot unmarshal",
+		`"r": 100000`: "r is 100000", `"lora_alpha": 0`: "lora_alpha is 0",
+		`"lora_alpha": -1`: "lora_alpha", `"rank_pattern": {"q_proj": 0.5}`: "rank_pattern",
+		`"alpha_pattern": 3`: "alpha_pattern", `"lora_dropout": 1`: "lora_dropout",
+		`"init_lora_weights": "pissa_niter_4"`: "pissa",
+		`"init_lora_weights": "OLoRA"`:         "OLoRA", `"init_lora_weights": "lora_ga"`: "lora_ga",
+		`"kasa_config": {"beta": 0.1}`: "kasa_config", `"monteclora_config": {}`: "monteclora_config",
+		`"trainable_token_indices": [1]`: "trainable_token_indices", `"lora_bias": true`: "lora_bias",
+		`"modules_to_save": 3`: "modules_to_save",
 	} {
-		if _, err := ReadConfig(adapter(t, `"target_modules": ["q_proj"], `+keys)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := ReadConfig(adapter(t,
+			`"target_modules": ["q_proj"], `+keys)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", keys, err, want)
 		}
 	}

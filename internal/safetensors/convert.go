@@ -85,6 +85,22 @@ func F16Bits(v float32) uint16 {
 	return sign | uint16((b-0x38000000+0xfff+b>>13&1)>>13) // rebias 127 to 15, round
 }
 
+// Rounded is values as a file of d holds them: float32 itself, or rounded to nearest even.
+func Rounded(values []float32, d DType) []float32 {
+	if d != BF16 && d != F16 {
+		return values
+	}
+	out := make([]float32, len(values))
+	for i, v := range values {
+		if d == BF16 {
+			out[i] = math.Float32frombits(uint32(BF16Bits(v)) << 16)
+		} else {
+			out[i] = fromF16(F16Bits(v))
+		}
+	}
+	return out
+}
+
 // fromF16 is exact.
 func fromF16(h uint16) float32 {
 	sign := uint32(h&0x8000) << 16

@@ -7,6 +7,8 @@ import (
 
 	"concord/internal/gguf"
 	"concord/internal/model"
+	"concord/internal/modeldir"
+	"concord/internal/peft"
 	"concord/internal/safetensors"
 )
 
@@ -14,6 +16,7 @@ import (
 // model.path may name.
 type Import struct {
 	File, Dir string
+	Base      string // of an adapter: its base model
 	DType     string // "f32", "f16", "bf16"; "" = the type that loses nothing
 }
 
@@ -34,6 +37,12 @@ func (x Import) Write() (Imported, error) {
 		return Imported{}, DataError(err)
 	}
 	defer f.Close()
+	if model.IsGGUFAdapter(f) {
+		return x.adapter(f)
+	}
+	if x.Base != "" {
+		return Imported{}, DataError(fmt.Errorf("%s is a whole model: it has no base model\n  fix: remove --base", x.File))
+	}
 	g, err := model.ReadGGUF(f)
 	if err != nil {
 		return Imported{}, DataError(err)
@@ -60,4 +69,38 @@ func (x Import) Write() (Imported, error) {
 		return Imported{}, DataError(err)
 	}
 	return Imported{Model: x.Dir, DType: string(dtype), What: g.String()}, nil
+}
+
+// adapter makes the folder of an adapter.
+func (x Import) adapter(f *gguf.File) (Imported, error) {
+	if x.Base == "" {
+		return Imported{}, DataError(fmt.Errorf("%s is an adapter, which needs its base model\n  fix: --base with the "+
+			"model's folder or GGUF file", x.File))
+	}
+	if peft.Is(x.Dir) {
+		return Imported{}, DataError(fmt.Errorf("%s holds an adapter already: name another folder", x.Dir))
+	}
+	base, err := modeldir.Find(x.Base)
+	if err != nil {
+		return Imported{}, err
+	}
+	a, values, err := model.ReadGGUFAdapter(f, base.Config)
+	if err != nil {
+		return Imported{}, DataError(err)
+	}
+	dtype := safetensors.F32
+	if x.DType != "" {
+		if dtype, err = safetensors.ParseDType(x.DType); err != nil {
+			return Imported{}, DataError(err)
+		}
+	}
+	c := base.Config
+	a.Base = mustAbs(x.Base)
+	c.Adapter = a
+	err = model.WriteAdapter(x.Dir, base.Dir, c, dtype, func(name string) ([]float32, error) { return values[name], nil })
+	if err != nil {
+		return Imported{}, DataError(err)
+	}
+	what := fmt.Sprintf("LoRA of rank %d, alpha %g, on %d linear maps of %s", a.Rank, a.Alpha, len(a.Targets), c)
+	return Imported{Model: x.Dir, DType: string(dtype), What: what}, nil
 }
