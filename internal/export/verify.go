@@ -42,8 +42,8 @@ const (
 //
 //   - Every parameter of Written has the bits that Source's has after rounding, in
 //     memory, to the type of Written's tensor. Nothing is allowed for.
-//   - Written, opened from its files, gives the logits of Source rounded in memory: what
-//     is left are faults of the configuration.
+//   - Written, opened from its files, gives the logits of Source rounded in memory: the
+//     faults that are left are the configuration's.
 //   - How far its logits are off Source's own is stated: the loss of the types.
 //
 // Without Written it compares an adapter beside its base model with the two merged.
@@ -84,8 +84,8 @@ func (p Proof) String() string {
 	return out
 }
 
-// Run compares. An error that wraps fault.ErrData names the thing that differs: a parameter, the
-// logits by more than the bound, or the tokens of a text.
+// Run compares. An error that wraps fault.ErrData names the thing that differs: a
+// parameter, the logits by more than the bound, or the tokens of a text.
 func (v Verify) Run() (Proof, error) {
 	v.Texts = slices.Clone(v.Texts)
 	if len(v.Texts) == 0 {
