@@ -42,8 +42,9 @@ type Param struct {
 	// multiple of 64; 0 is 64.
 	Align int
 	// Type is the element type of a frozen parameter's weights; F32 leaves it to the
-	// store's Types.
+	// store's Types, unless Own says that it is meant.
 	Type tensor.DType
+	Own  bool
 }
 
 // LD is the row stride in elements: C rounded up to 4.

@@ -103,7 +103,7 @@ func (s *Store) checkTypes() error {
 
 // Type is the element type of a state of p.
 func (s *Store) Type(state State, p Param) tensor.DType {
-	if state == Weight && p.Frozen && p.Type != tensor.F32 {
+	if state == Weight && p.Frozen && (p.Own || p.Type != tensor.F32) {
 		return p.Type
 	}
 	if state == Weight && p.Kind.Vector() {

@@ -89,33 +89,34 @@ func LogitsChunk(dev *gpu.Device, vocab int) int {
 }
 
 // Base says in which element type a parameter lies that is not trained; nil is float32.
-type Base func(model.Spec) tensor.DType
+// own says that float32 is meant, and not the type of what is trained.
+type Base func(model.Spec) (d tensor.DType, own bool)
 
 // BaseOf is a base of type d: embeddings and head, which have outliers and are few, take
 // 8 bits where the others take 4, and vectors stay float32.
 func BaseOf(d tensor.DType) Base {
-	return func(s model.Spec) tensor.DType {
+	return func(s model.Spec) (tensor.DType, bool) {
 		switch {
 		case s.Kind.Vector():
-			return tensor.F32
+			return tensor.F32, false
 		case d == tensor.NF4 && s.Kind != param.Linear:
-			return tensor.Int8
+			return tensor.Int8, false
 		}
-		return d
+		return d, false
 	}
 }
 
 // BaseInFile is a base in the types, and the blocks, of the GGUF file at path.
 func BaseInFile(path string) (Base, error) {
 	types, err := model.GGUFTypes(path)
-	return func(s model.Spec) tensor.DType { return types[s.Name] }, fault.Data(err)
+	return func(s model.Spec) (tensor.DType, bool) { return types[s.Name], true }, fault.Data(err)
 }
 
 // SetBase gives the frozen ones of params their type.
 func SetBase(params []bucket.Param, base Base) {
 	for i := range params {
 		if p := &params[i]; p.Frozen && base != nil {
-			p.Type = base(p.Spec)
+			p.Type, p.Own = base(p.Spec)
 		}
 	}
 }

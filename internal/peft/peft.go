@@ -39,7 +39,7 @@ type Config struct {
 	Targets []string
 	// Save names, likewise, the modules that are trained whole: embeddings, head.
 	Save []string
-	// Dropout is the share of a map's inputs that the adapter does not see in a step.
+	// Dropout is the share of inputs that PEFT left out in training. It changes nothing that is computed here.
 	Dropout float64
 	// Layers are the decoder layers whose maps are adapted; none names all.
 	Layers []int

@@ -191,6 +191,26 @@ func TestBaseInBlocks(t *testing.T) {
 	}
 }
 
+// A file's float32 matrices stay as they are beside bf16 ones that are trained.
+func TestBaseInFileIsExact(t *testing.T) {
+	traintest.RequireAdapter(t)
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	run := traintest.FamilyRun(t, familyConfigs["qwen2"], nil)
+	base := filepath.Join(filepath.Dir(run), "base")
+	if _, err := (export.GGUF{From: base, Out: base + ".gguf", Type: gguf.F32}).Write(); err != nil {
+		t.Fatal(err)
+	}
+	tr := open(t, load(t, run, "model.path=base.gguf", "model.base_type=gguf", "model.dtype=bf16", "adapter.kind=lora", "schedule.steps=1"))
+	for _, p := range tr.Store.Layout.Frozen {
+		if w := tr.Store.Weight(p.Name); w.DType != tensor.F32 {
+			t.Errorf("%s is %v, in the file F32", p.Name, w.DType)
+		}
+	}
+	if len(tr.Store.Layout.Frozen) == 0 {
+		t.Error("nothing is frozen")
+	}
+}
+
 // Prompts are the run's own texts, of every language.
 func TestPrompts(t *testing.T) {
 	c, err := OpenCorpus(tiny(t))
