@@ -89,7 +89,7 @@ func LogitsChunk(dev *gpu.Device, vocab int) int {
 }
 
 // Base says in which element type a parameter lies that is not trained; nil is float32.
-// own says that float32 is meant, and not the type of what is trained.
+// own says that float32 is meant, and not the type of the trained parameters.
 type Base func(model.Spec) (d tensor.DType, own bool)
 
 // BaseOf is a base of type d: embeddings and head, which have outliers and are few, take
