@@ -80,7 +80,7 @@ func (c Config) CheckAdapter() error {
 		return fmt.Errorf("an adapter of rank %d with alpha %v", a.Rank, a.Alpha)
 	}
 	linear, modules := c.modules()
-	if err := c.checkLayers(linear); err != nil {
+	if err := c.checkLayers(); err != nil {
 		return err
 	}
 	for _, t := range a.Targets {
@@ -101,13 +101,22 @@ func (c Config) CheckAdapter() error {
 
 // checkLayers refuses layers that the model does not have, and ranks and alphas of modules
 // that are not adapted.
-func (c Config) checkLayers(linear []string) error {
+func (c Config) checkLayers() error {
 	for _, l := range c.Adapter.Layers {
 		if l < 0 || l >= c.Layers {
 			return fmt.Errorf("the adapter's layer %d is none of the model's, which are 0 to %d", l, c.Layers-1)
 		}
 	}
-	return c.Adapter.CheckPatterns(slices.DeleteFunc(slices.Clone(linear), func(m string) bool { return !c.Adapter.Adapts(m) }))
+	var adapted []string
+	for _, p := range newNetwork(c).params() {
+		if m, ok := strings.CutSuffix(p.file, peft.A); ok && p.adapter {
+			adapted = append(adapted, m)
+		}
+	}
+	if len(adapted) == 0 && len(c.Adapter.Layers) > 0 {
+		return fmt.Errorf("the adapter's targets are in none of its layers %v", c.Adapter.Layers)
+	}
+	return c.Adapter.CheckPatterns(adapted)
 }
 
 // modules are the linear maps of c's layers, and all modules, as files call them.

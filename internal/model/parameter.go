@@ -34,6 +34,9 @@ func ParamSpecs(c Config) []Spec {
 	return out
 }
 
+// TokenTable is the name of the embedding of tokens, which learned positions are not.
+func TokenTable(c Config) string { return newNetwork(c).embedding.table.Name }
+
 // Parameters is the number of the model's values without an adapter; tied ones count
 // once.
 func (c Config) Parameters() int64 {

@@ -19,11 +19,12 @@ func (r *Replica) late() func(bucket.Param) bool {
 	if o.Static() || r.needs.AllRows || set.Objective.Gram == objective.GramRows || set.Accumulate > 1 || o.Elementwise() {
 		return nil
 	}
+	table := model.TokenTable(r.Arch)
 	return func(p bucket.Param) bool {
 		if o.StaticRule(o.RuleOf(p.Name)) {
 			return false // it keeps no rows at all
 		}
-		return (p.Kind == param.Head || p.Kind == param.Embedding && p.R == r.Arch.Vocab) && r.latePays(p)
+		return (p.Kind == param.Head || p.Name == table) && r.latePays(p)
 	}
 }
 
@@ -44,7 +45,8 @@ const lateShare = 12
 func (r *Replica) byTokens() func(bucket.Param) bool {
 	set, n := r.Settings, r.Settings.Rows*r.Settings.SeqLen
 	late := r.late()
-	if late == nil || set.Objective.AdamMetric || n > tensor.GhostTokens || n > tokensPerWidth*r.Arch.Hidden || r.Arch.Vocab < max(64, 4*n) {
+	if late == nil || set.Objective.AdamMetric || n > tensor.GhostTokens || n > tokensPerWidth*r.Arch.Hidden || r.Arch.Vocab < max(64, 4*n) ||
+		n*tensor.F32.LD(n) > r.Engine.BindingElements() { // products between tokens are bound as one
 		return nil
 	}
 	return func(p bucket.Param) bool {

@@ -208,8 +208,21 @@ func TestAdapterModel(t *testing.T) {
 			t.Errorf("%s of the last checkpoint is not that of the final model: %v %v", f, err, err2)
 		}
 	}
+	file := filepath.Join(sum.Model, peft.ConfigFile)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	traintest.WriteFile(t, file, strings.Replace(string(text), `"lora_dropout": 0`, `"lora_dropout": 0.05`, 1))
 	on := load(t, cfg.Path(), "adapter.from="+sum.Model)
 	tr := open(t, on)
+	var said bytes.Buffer
+	if a, err := openTrainer(on, &said, false); err != nil ||
+		!strings.Contains(said.String(), "trained with lora_dropout 0.05; there is no dropout here") {
+		t.Errorf("an adapter with dropout: %v, said %q", err, said.String())
+	} else {
+		a.Close()
+	}
 	for name, v := range weightsOf(t, tr) {
 		if strings.HasSuffix(name, peft.B) && slices.Max(v) == 0 {
 			t.Errorf("%s is zero where another run goes on", name)

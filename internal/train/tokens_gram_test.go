@@ -2,6 +2,7 @@ package train
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"concord/bucket"
@@ -25,7 +26,7 @@ func TestGradientsByTokens(t *testing.T) {
 		"static":   {"optim.in_backward=true", "objective.every=2", "objective.warmup=1", "model.dtype=bf16", "optim.moments=int8"},
 	}
 	for model, file := range map[string]string{"tied": traintest.Run(t, nil), "untied": traintest.UntiedRun(t, nil),
-		"gpt2": traintest.FamilyRun(t, familyConfigs["gpt2"], nil), "gemma3": traintest.FamilyRun(t, familyConfigs["gemma3"], nil)} {
+		"gpt2": traintest.FamilyRun(t, positionsConfig, nil), "gemma3": traintest.FamilyRun(t, familyConfigs["gemma3"], nil)} {
 		for name, overrides := range settings {
 			if name != "layer" && model != "tied" && model != "untied" {
 				continue
@@ -34,7 +35,7 @@ func TestGradientsByTokens(t *testing.T) {
 				run := func(gram string) (weights []float32) {
 					all := append([]string{"batch.rows=3", "objective.gram=" + gram, "schedule.warmup=0", "optim.lr=0.001"}, overrides...)
 					tr := open(t, load(t, file, all...))
-					if by := tr.ResolverOptions().ByTokens != nil; by != (gram == "ghost") {
+					if by := picked(tr, tr.ResolverOptions().ByTokens); len(by) != tables(tr) && gram == "ghost" || by != nil && gram != "ghost" {
 						t.Fatalf("gram = %q: by tokens %v", gram, by)
 					}
 					steps(t, tr, 3)
@@ -52,6 +53,18 @@ func TestGradientsByTokens(t *testing.T) {
 					t.Error("the same run twice gave other bits")
 				}
 			})
+		}
+	}
+}
+
+// Products between more tokens than one binding holds are not made: rows are kept.
+func TestTokensLargerThanABinding(t *testing.T) {
+	traintest.RequireAdapter(t)
+	file := traintest.FamilyRun(t, strings.Replace(wideConfig, `"vocab_size": 258`, `"vocab_size": 512`, 1), nil)
+	cfg := load(t, file, "objective.method=pcgrad", "objective.gram=ghost", "batch.rows=6", "batch.logits_chunk=16")
+	for limit, want := range map[int64]int{0: 1, 34_000: 0} { // 96² products take 36.9 kB, a chunk of logits 32.8
+		if tr := openLimited(t, cfg, limit); len(picked(tr, tr.ResolverOptions().ByTokens)) != want {
+			t.Errorf("bindings of %d bytes: by tokens not %d", limit, want)
 		}
 	}
 }
