@@ -126,6 +126,7 @@ func (c *Conn) streams() {
 
 // serveStream tells a transfer from a request by its first bytes.
 func (c *Conn) serveStream(s stream) error {
+	defer c.busy()()
 	s.SetReadDeadline(time.Now().Add(c.e.opt.Stall))
 	var first [4]byte
 	if _, err := s.Peek(first[:]); err != nil {
@@ -186,6 +187,7 @@ func (c *Conn) ready(s stream, n int) error {
 // Fetch asks for the content that request names and writes it to the writer of open for its
 // size. Damage is an error: ask again.
 func (c *Conn) Fetch(ctx context.Context, request any, patience time.Duration, open func(size int64) (io.Writer, error)) error {
+	defer c.busy()()
 	s, err := c.s.OpenStream(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrClosed, err)

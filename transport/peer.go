@@ -12,6 +12,13 @@ import (
 // loads counts the bytes in flight on a connection.
 type loads struct{ bytes atomic.Int64 }
 
+// busy counts a stream whose bytes are not known until done is called, so that the connection is not
+// taken for an idle one.
+func (c *Conn) busy() (done func()) {
+	c.load.bytes.Add(1)
+	return func() { c.load.bytes.Add(-1) }
+}
+
 // Peer is one or more connections to the same machine. A transfer goes over the
 // one with the fewest bytes in flight: on a long link that loses packets each
 // connection is limited by its own losses (NewReno), and several together fill
@@ -61,17 +68,25 @@ func (p *Peer) Prune() {
 	}
 }
 
-// Transfer sends t over the least loaded connection, through a relay only where there is no
-// other.
-func (p *Peer) Transfer(ctx context.Context, t Outgoing) error {
+// Least is the least loaded connection, through a relay only where there is no other; nil:
+// there is none.
+func (p *Peer) Least() *Conn {
 	conns := p.Conns()
 	if len(conns) == 0 {
-		return ErrClosed
+		return nil
 	}
 	if slices.ContainsFunc(conns, direct) {
 		conns = slices.DeleteFunc(conns, (*Conn).Relayed)
 	}
-	c := slices.MinFunc(conns, func(a, b *Conn) int { return cmp.Compare(a.load.bytes.Load(), b.load.bytes.Load()) })
+	return slices.MinFunc(conns, func(a, b *Conn) int { return cmp.Compare(a.load.bytes.Load(), b.load.bytes.Load()) })
+}
+
+// Transfer sends t over the least loaded connection.
+func (p *Peer) Transfer(ctx context.Context, t Outgoing) error {
+	c := p.Least()
+	if c == nil {
+		return ErrClosed
+	}
 	n := int64(len(t.Data) + len(t.Metadata))
 	c.load.bytes.Add(n)
 	defer c.load.bytes.Add(-n)

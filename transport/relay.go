@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"sync"
 	"time"
 
@@ -63,9 +64,16 @@ type relayed struct {
 	data []byte
 }
 
+// errRound says that packets would go round.
+var errRound = errors.New("a connection to the relay cannot go through the relay")
+
 // Serve passes on the packets that come over c, and those for its machine, until c ends. An
-// earlier connection of that machine is closed.
-func (r *Relay) Serve(c *Conn) {
+// earlier connection of that machine is closed. A connection that goes through a relay itself is
+// refused: its packets would be wrapped in packets of its own without end.
+func (r *Relay) Serve(c *Conn) error {
+	if c.Relayed() {
+		return errRound
+	}
 	e := &relayEnd{c: c, limit: rate.NewLimiter(relayRate, relayBurst), out: make(chan relayed, relayQueue), queued: map[uint32]int{}}
 	r.mu.Lock()
 	if r.ends == nil {
@@ -86,6 +94,7 @@ func (r *Relay) Serve(c *Conn) {
 			delete(r.ends, c.Peer.Worker)
 		}
 	})
+	return nil
 }
 
 // Drop ends a worker's connection to the relay.

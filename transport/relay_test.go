@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
+	"io"
 	"slices"
 	"sync"
 	"testing"
@@ -28,8 +30,7 @@ func newRelaying(denied ...[2]uint32) *relaying {
 }
 
 func (r *relaying) Connected(c *Conn, _ json.RawMessage) (any, error) {
-	r.Serve(c)
-	return nil, nil
+	return nil, r.Serve(c)
 }
 
 // use connects an endpoint to the relay.
@@ -184,5 +185,54 @@ func TestRelayFlood(t *testing.T) {
 			t.Fatal("what the relay's machine says to a flooded one does not arrive in a second")
 		}
 		time.Sleep(time.Millisecond)
+	}
+}
+
+// A connection to the relay does not go through the relay: its packets would be wrapped in
+// packets of its own until they are too large.
+func TestRelayThroughItself(t *testing.T) {
+	ca, r := newCA(t), newRelaying()
+	m, a := middle(t, ca, r, newService()), open(t, ca, 2, newService(), nil)
+	use(t, m, m)
+	use(t, a, m)
+	if _, err := a.Dial(t.Context(), RelayAddr(1), "relay", nil, nil, newService()); !errors.Is(err, ErrRefused) {
+		t.Errorf("it is served: %v", err)
+	}
+}
+
+// A relayed connection over which content is fetched is not closed for a direct one before
+// the content is there, by neither end; new fetches go over the direct one.
+func TestPruneWaitsForFetches(t *testing.T) {
+	ca, r := newCA(t), newRelaying()
+	m := middle(t, ca, r, newService())
+	sa, sb := newService(), newService()
+	sb.files["weights"] = randomBytes(1 << 20)
+	a, b := open(t, ca, 2, sa, nil), open(t, ca, 3, sb, nil)
+	use(t, a, m)
+	use(t, b, m)
+	var to, from Peer
+	relayed, err := a.Dial(t.Context(), RelayAddr(3), "test", "hi", nil, sa)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	err = relayed.Fetch(t.Context(), "weights", 5*time.Second, func(int64) (io.Writer, error) {
+		to.Add(relayed)
+		to.Add(dial(t, a, b, sa))
+		for _, c := range when(sb, func() []*Conn { return sb.conns }) {
+			from.Add(c)
+		}
+		if to.Least().Relayed() {
+			t.Error("the next fetch would go through the relay")
+		}
+		to.Prune()
+		from.Prune()
+		return &got, nil
+	})
+	if err != nil || !bytes.Equal(got.Bytes(), sb.files["weights"]) {
+		t.Fatalf("%d bytes, then %v", got.Len(), err)
+	}
+	if to.Prune(); len(to.Conns()) != 1 {
+		t.Error("a relayed connection that carries nothing stays")
 	}
 }

@@ -112,7 +112,7 @@ type Coordinator struct {
 	advanced       time.Time        // when the last step was committed
 	evicted        []Eviction
 	relay          *transport.Relay
-	relayTold      int64                    // bytes a step that the user knows to be relayed
+	relayTold      string                   // pairs that the user knows to be relayed
 	pairs          atomic.Pointer[[]uint32] // the members between which it relays
 	barred         map[uint32]bars
 	banned         map[uint32]string // workers put out for a fault of theirs, with the reason
@@ -136,6 +136,7 @@ type member struct {
 	pokes   map[uint32]time.Time // when it was last asked to poke a worker
 	joined  time.Time
 	heard   time.Time
+	silence protocol.Silence
 	step    int  // next to do; -1: not known yet, or fetching the state of another machine
 	holds   int  // with state: the step that its own weights are of
 	state   bool // wants the state of another machine
@@ -302,17 +303,21 @@ func (c *Coordinator) loop(ctx context.Context) {
 // tick looks for those who are silent and tells everyone that this side is there.
 func (c *Coordinator) tick() {
 	now := time.Now()
+	for _, m := range c.silent(now) {
+		c.evict(m, fmt.Sprintf("not heard of for %.1f s", now.Sub(m.heard).Seconds()))
+	}
 	for _, m := range c.sorted() {
-		if now.Sub(m.heard) > c.opt.HeartbeatTimeout {
-			c.evict(m, fmt.Sprintf("not heard of for %.1f s", now.Sub(m.heard).Seconds()))
-			continue
-		}
 		c.follow(m)
 		c.send(m, transport.Message{Type: protocol.MsgAlive})
 	}
 	c.overdue(now)
 	c.revoke()
 	c.changed()
+}
+
+// silent are the members that have not been heard of for too long.
+func (c *Coordinator) silent(now time.Time) []*member {
+	return slices.DeleteFunc(c.sorted(), func(m *member) bool { return m.silence.Look(now) <= c.opt.HeartbeatTimeout })
 }
 
 func (c *Coordinator) sorted() []*member {

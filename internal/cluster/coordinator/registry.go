@@ -20,7 +20,7 @@ func (c *Coordinator) Connected(conn *transport.Conn, raw json.RawMessage) (any,
 		return nil, errors.New("no hello of a worker")
 	}
 	if h.Relay {
-		return nil, c.relayFor(conn)
+		return nil, c.relayFor(conn, h)
 	}
 	if len(h.Name) > 100 || len(h.Device) > 200 {
 		return nil, errors.New("a name too long")
@@ -82,6 +82,7 @@ func (c *Coordinator) admit(conn *transport.Conn, h protocol.Hello, knocked time
 	}
 	now := time.Now()
 	m := &member{id: id, conn: conn, hello: h, joined: now, heard: now, step: -1, receive: -1, out: make(chan transport.Message, 256)}
+	m.silence.Heard(now)
 	c.members[id] = m
 	conn.Value = m
 	go m.mail()
@@ -128,6 +129,7 @@ func (c *Coordinator) Message(conn *transport.Conn, msg transport.Message) {
 			return
 		}
 		m.heard = time.Now()
+		m.silence.Heard(m.heard)
 		if err := c.hear(m, msg); err != nil {
 			c.evict(m, err.Error())
 		}

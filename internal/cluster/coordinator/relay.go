@@ -31,21 +31,22 @@ func (c *Coordinator) newRelay() *transport.Relay {
 		}}
 }
 
-// relayFor has the relay serve a connection of a member.
-func (c *Coordinator) relayFor(conn *transport.Conn) error {
+// relayFor has the relay serve a connection of a member, of the same process.
+func (c *Coordinator) relayFor(conn *transport.Conn, h protocol.Hello) error {
 	if !c.opt.Relay {
 		return errNoRelay
 	}
 	var err error
 	c.do(func() {
-		if c.members[conn.Peer.Worker] == nil || c.ended || c.err != nil {
+		m := c.members[conn.Peer.Worker]
+		if m == nil || m.hello.Incarnation != h.Incarnation || c.ended || c.err != nil {
 			err = errors.New("the relay is for members of the run")
 		}
 	})
-	if err == nil {
-		c.relay.Serve(conn)
+	if err != nil {
+		return err
 	}
-	return err
+	return c.relay.Serve(conn)
 }
 
 // known has the relay serve the members of a plan, and nobody else.
@@ -61,10 +62,19 @@ func (c *Coordinator) known(p *protocol.Plan) {
 // reachable says that others reach a member, be it over this machine.
 func (m *member) reachable() bool { return m.addr != "" || m.relayed }
 
+// mostPaths is how many paths a member may name. A coordinator that was started anew hears
+// of paths to members that have not come back to it yet.
+const mostPaths = 4096
+
 // tellPaths notes how a member reaches others.
 func (c *Coordinator) tellPaths(m *member, p protocol.Paths) error {
-	if len(p.By) > len(c.members)+keepEvictions {
-		return fmt.Errorf("it names paths to %d machines; the run has %d", len(p.By), len(c.members))
+	if len(p.By) > mostPaths {
+		return fmt.Errorf("it names paths to %d machines", len(p.By))
+	}
+	for w, path := range p.By {
+		if !path.Valid() {
+			return fmt.Errorf("it reaches worker %d by no path that there is", w)
+		}
 	}
 	m.paths = p.By
 	return nil
@@ -117,16 +127,29 @@ func (c *Coordinator) relayCost(p *protocol.Plan) (bytes int64) {
 	return bytes
 }
 
-// explainRelay tells the user, when it changes, how much of a step goes over this machine,
-// and how much this machine would send if those that reach everybody owned everything.
+// relayedTo names the owners of a plan with the members that this machine relays to them.
+func (c *Coordinator) relayedTo(p *protocol.Plan) (pairs string) {
+	for _, o := range c.present(p.Owners) {
+		for _, m := range p.Members {
+			if c.passes(o.id, m.Worker) {
+				pairs += fmt.Sprint(o.id, "-", m.Worker, " ")
+			}
+		}
+	}
+	return pairs
+}
+
+// explainRelay tells the user, when the relayed pairs change, how much of a step goes over this
+// machine, and how much this machine would send if those that reach everybody owned everything.
 func (c *Coordinator) explainRelay(p *protocol.Plan) {
+	pairs := c.relayedTo(p)
+	if pairs == c.relayTold {
+		return
+	}
+	if c.relayTold = pairs; pairs == "" {
+		return
+	}
 	relayed := c.relayCost(p)
-	if relayed == c.relayTold {
-		return
-	}
-	if c.relayTold = relayed; relayed == 0 {
-		return
-	}
 	var members, others []uint32 // others own buckets and reach everybody
 	for _, m := range p.Members {
 		members = append(members, m.Worker)

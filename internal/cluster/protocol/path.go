@@ -15,10 +15,15 @@ type Paths struct {
 	By map[uint32]Path `json:"by"`
 }
 
+// rank orders paths by their cost; 0 is none.
+var rank = map[Path]int{PathDirect: 1, PathPunched: 2, PathRelayed: 3}
+
+// Valid says that it is one of the paths.
+func (p Path) Valid() bool { return rank[p] > 0 }
+
 // Worse is the path of a pair whose two ends say a and b: only the end that dials knows
 // that it has punched.
 func Worse(a, b Path) Path {
-	rank := map[Path]int{PathDirect: 1, PathPunched: 2, PathRelayed: 3}
 	if rank[b] > rank[a] {
 		return b
 	}

@@ -81,7 +81,7 @@ func (m *Member) sendHeartbeats() {
 		case <-t.C:
 		}
 		m.mu.Lock()
-		c, silent, p := m.coord, time.Since(m.heard) > m.opt.HeartbeatTimeout, m.progress()
+		c, silent, p := m.coord, m.silence.Look(time.Now()) > m.opt.HeartbeatTimeout, m.progress()
 		m.mu.Unlock()
 		switch {
 		case c == nil:
@@ -105,7 +105,7 @@ func (l *coordinatorLink) Message(c *transport.Conn, msg transport.Message) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	defer m.changed.Broadcast()
-	m.heard = time.Now()
+	m.silence.Heard(time.Now())
 	switch msg.Type {
 	case protocol.MsgPlan:
 		p := new(protocol.Plan)
@@ -135,9 +135,9 @@ func (l *coordinatorLink) Message(c *transport.Conn, msg transport.Message) {
 		if msg.Unpack(&p) == nil {
 			m.startPoke(p)
 		}
-	case protocol.MsgRelay:
+	case protocol.MsgRelay: // the connection that there may be is to an earlier coordinator's
 		m.spawn(func() {
-			if err := m.useRelay(m.ctx); err != nil && m.ctx.Err() == nil {
+			if err := m.useRelay(m.ctx, true); err != nil && m.ctx.Err() == nil {
 				m.logf("cannot connect to the relay on machine 1: %v", err)
 			}
 		})

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"concord/internal/cluster/protocol"
 	"concord/transport"
@@ -70,5 +71,43 @@ func TestEndIsPlainText(t *testing.T) {
 	(&coordinatorLink{m: m}).Message(nil, transport.Pack(protocol.MsgEnd, protocol.End{Text: "\x1b]0;owned\x07\x1b[31mred\nfix: nothing"}))
 	if text := fmt.Sprint(m.over()); strings.ContainsRune(text, '\x1b') || !strings.Contains(text, "\nfix: nothing") {
 		t.Errorf("%q", text)
+	}
+}
+
+// relayOnly is a coordinator that counts connections to its relay.
+type relayOnly struct {
+	protocol.Nothing
+	came chan *transport.Conn
+}
+
+func (r relayOnly) Connected(c *transport.Conn, _ json.RawMessage) (any, error) {
+	r.came <- c
+	return nil, nil
+}
+
+// A coordinator that has no connection of this machine to its relay gets one, though that to an
+// earlier coordinator, which is paused, is still there.
+func TestRelayOfANewCoordinator(t *testing.T) {
+	ca, err := transport.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	came := make(chan *transport.Conn, 4)
+	coordinator := func(n uint32) string {
+		return open(t, ca, n, map[string]transport.Handler{protocol.ServiceCoordinator: relayOnly{came: came}}).Addr().String()
+	}
+	m := New(Options{Coordinator: coordinator(1)})
+	m.ep, m.id = open(t, ca, 2, m.Services(nil)), 2
+	defer m.Leave()
+	if err := m.useRelay(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	<-came
+	m.opt.Coordinator = coordinator(3)
+	(&coordinatorLink{m: m}).Message(nil, transport.Message{Type: protocol.MsgRelay})
+	select {
+	case <-came:
+	case <-time.After(10 * time.Second):
+		t.Error("it stays with the relay of the earlier coordinator")
 	}
 }

@@ -71,7 +71,7 @@ type Member struct {
 	mu            sync.Mutex
 	changed       *sync.Cond
 	coord         *transport.Conn // nil while there is none
-	heard         time.Time
+	silence       protocol.Silence
 	shape         Shape
 	plan          *protocol.Plan         // the latest
 	plans         map[int]*protocol.Plan // the latest of each step that is not applied
@@ -219,7 +219,8 @@ func (m *Member) dialCoordinator(ctx context.Context) (protocol.Welcome, error) 
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.coord, m.heard = c, time.Now()
+	m.coord = c
+	m.silence.Heard(time.Now())
 	m.changed.Broadcast()
 	return w, nil
 }

@@ -117,13 +117,13 @@ func (m *Member) fetchMoments(ctx context.Context, holder uint32, step, group in
 	if err != nil {
 		return nil, err
 	}
-	conns := p.Conns()
-	if len(conns) == 0 {
+	c := p.Least()
+	if c == nil {
 		return nil, transport.ErrClosed
 	}
 	var b bytes.Buffer
 	want := m.shape.Moments[group]
-	err = conns[0].Fetch(ctx, stateRequest{Step: step, Group: &group}, stateWait+5*time.Second, func(size int64) (io.Writer, error) {
+	err = c.Fetch(ctx, stateRequest{Step: step, Group: &group}, stateWait+5*time.Second, func(size int64) (io.Writer, error) {
 		if size != 0 && size != want {
 			return nil, fmt.Errorf("%d bytes, not %d", size, want)
 		}

@@ -143,22 +143,23 @@ func (m *Member) dialDirect(worker uint32, addr string) error {
 
 // dialRelayed dials a worker through the relay.
 func (m *Member) dialRelayed(ctx context.Context, worker uint32) error {
-	if err := m.useRelay(ctx); err != nil {
+	if err := m.useRelay(ctx, false); err != nil {
 		return err
 	}
 	_, err := m.dialPeer(ctx, worker, transport.RelayAddr(worker))
 	return err
 }
 
-// useRelay connects this machine to the coordinator's relay.
-func (m *Member) useRelay(ctx context.Context) error {
+// useRelay connects this machine to the coordinator's relay, anew also where there is a
+// connection to one.
+func (m *Member) useRelay(ctx context.Context, anew bool) error {
 	select {
 	case m.ways.relaying <- struct{}{}:
 		defer func() { <-m.ways.relaying }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if m.ep.UsesRelay() {
+	if m.ep.UsesRelay() && !anew {
 		return nil
 	}
 	m.mu.Lock()
@@ -206,7 +207,7 @@ func (m *Member) tryAgain() {
 			continue
 		}
 		if len(p.Conns()) > 0 && !m.ep.UsesRelay() && m.hasRelay() {
-			m.spawn(func() { m.useRelay(m.ctx) })
+			m.spawn(func() { m.useRelay(m.ctx, false) })
 		}
 		m.mu.Lock()
 		addr := m.address(worker)

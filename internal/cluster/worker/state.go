@@ -172,13 +172,13 @@ func (m *Member) fetchState(ctx context.Context, source uint32, step int, parts 
 	if err != nil {
 		return err
 	}
-	conns := p.Conns()
-	if len(conns) == 0 {
+	c := p.Least()
+	if c == nil {
 		return transport.ErrClosed
 	}
 	for _, part := range parts {
 		var w io.WriteCloser
-		err := conns[0].Fetch(ctx, stateRequest{Step: step, Part: part}, stateWait+5*time.Second, func(size int64) (io.Writer, error) {
+		err := c.Fetch(ctx, stateRequest{Step: step, Part: part}, stateWait+5*time.Second, func(size int64) (io.Writer, error) {
 			if most := m.shape.mostState(); size > most {
 				return nil, fmt.Errorf("%w: worker %d sends %d bytes; the state of this model has %d at most", transport.ErrFrame, source,
 					size, most)
