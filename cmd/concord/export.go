@@ -66,6 +66,11 @@ func (c *exportCmd) Run() error {
 	if out.Verified != nil {
 		fmt.Printf(" read back and compared: %v\n", out.Verified)
 	}
+	if out.Format == formatLoRA { // no model of its own
+		fmt.Printf(" use it: llama-cli -m BASE.gguf --lora %s, or %s\n", report.Quote(out.Model),
+			report.Command("import", out.Model, "ADAPTER", "--base", "MODEL"))
+		return nil
+	}
 	fmt.Printf(" try it: %s\n", report.Command("generate", "--model", out.Model, "some text"))
 	return nil
 }

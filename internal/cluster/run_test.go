@@ -342,6 +342,30 @@ func TestJoinAtTheEnd(t *testing.T) {
 	}
 }
 
+// The last status has everyone who took part, though they leave when they hear of the end.
+func TestLastStatus(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1<<30)
+	w.min = 4
+	first := w.start(1)
+	var left sync.WaitGroup
+	for id := range uint32(3) {
+		n := w.start(2 + id)
+		left.Go(func() {
+			<-n.done
+			n.leave()
+		})
+	}
+	w.at(2)
+	w.close(first)
+	left.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if got := len(w.status.Members); got != 4 {
+		t.Errorf("the last status has %d of 4 machines", got)
+	}
+}
+
 // A coordinator that was paused does not write over the status of the one that has
 // taken over; the term of an earlier run in the same folder is no obstacle.
 func TestStatusOfTheLatestTerm(t *testing.T) {

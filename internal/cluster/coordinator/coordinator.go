@@ -294,7 +294,7 @@ func (c *Coordinator) loop(ctx context.Context) {
 		case <-tick.C:
 			c.tick()
 		}
-		if c.err == nil {
+		if c.err == nil && !c.ended { // after the end nothing is committed any more: members leave
 			c.proceed()
 		}
 	}

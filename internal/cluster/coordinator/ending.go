@@ -37,15 +37,15 @@ const goodbye = 2 * time.Second
 func (c *Coordinator) Close(e protocol.End) {
 	c.do(func() {
 		c.ended, c.end = true, &e
+		if c.opt.Changed != nil { // before anyone leaves
+			c.opt.Changed(c.status(), true)
+		}
 		for _, m := range c.members {
 			if m.id != c.opt.Local {
 				c.send(m, transport.Pack(protocol.MsgEnd, e))
 			}
 		}
 	})
-	if c.opt.Changed != nil {
-		c.do(func() { c.opt.Changed(c.status(), true) })
-	}
 	for limit := time.Now().Add(goodbye); time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
 		left := 0
 		c.do(func() { left = len(c.members) })
