@@ -162,6 +162,7 @@ func (c *Coordinator) advance(k *protocol.Commit) {
 	}
 	c.countMissing(k)
 	c.advanced = time.Now()
+	c.applying.Heard(c.advanced)
 	c.graceUntil = c.advanced.Add(max(graceLeast, took/4))
 	c.step, c.last, c.plan, c.waiting = c.step+1, k, nil, ""
 	c.forgetStep()

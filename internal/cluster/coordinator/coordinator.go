@@ -110,6 +110,8 @@ type Coordinator struct {
 	timer          *time.Timer      // for it
 	asked          time.Time        // when everyone was asked how far it is, zero: not now
 	advanced       time.Time        // when the last step was committed
+	working        protocol.Silence // since planned and since advanced, but for this process's own sleep:
+	applying       protocol.Silence // it keeps nobody from a step
 	evicted        []Eviction
 	relay          *transport.Relay
 	relayTold      string                   // pairs that the user knows to be relayed

@@ -155,6 +155,7 @@ func (c *Coordinator) makePlan() {
 	p := &protocol.Plan{Generation: c.epoch, Step: c.step, Saved: c.saved == c.step, Shares: protocol.Assign(c.work, candidates, c.sizes)}
 	p.Check = c.opt.CheckEvery > 0 && c.step > 0 && c.step%c.opt.CheckEvery == 0
 	c.planned, c.given = time.Now(), p.Shares
+	c.working.Heard(c.planned)
 	c.sendPlan(p, nil)
 	c.stopDeadline()
 	if c.deadline = c.history.deadline(); c.deadline > 0 && !c.opt.NoDeadline {

@@ -295,14 +295,14 @@ const compileLimit = 10 * time.Minute
 
 // overdue evicts those who block a step for too long, although they are heard of.
 func (c *Coordinator) overdue(now time.Time) {
+	waited, applying := c.working.Look(now), c.applying.Look(now)
 	if c.plan == nil {
-		c.overdueBetween(now)
+		c.overdueBetween(applying)
 		return
 	}
 	if c.pending != nil {
 		return
 	}
-	waited := now.Sub(c.planned)
 	for _, b := range c.blocking() {
 		limit := c.stuckLimit()
 		if b.m.compiles() && b.m.progress.Epoch == c.plan.Epoch { // who compiles has begun the step
@@ -319,8 +319,7 @@ func (c *Coordinator) overdue(now time.Time) {
 
 // overdueBetween is overdue between two steps: those who did the last one are to
 // apply it.
-func (c *Coordinator) overdueBetween(now time.Time) {
-	waited := now.Sub(c.advanced)
+func (c *Coordinator) overdueBetween(waited time.Duration) {
 	if c.advanced.IsZero() || waited < c.stuckLimit() {
 		return
 	}

@@ -5,38 +5,10 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"concord/internal/cluster/protocol"
 	"concord/transport"
 )
-
-// A coordinator that could not look for twelve seconds, as its machine had no free core,
-// does not take that for the silence of others; those who are silent are found later.
-func TestItsOwnSleepIsNobodysSilence(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := bare(1, 2, 3)
-		c.opt.HeartbeatTimeout = 3 * time.Second
-		for _, m := range c.members {
-			m.silence.Heard(time.Now())
-		}
-		time.Sleep(12 * time.Second)
-		if out := c.silent(time.Now()); len(out) > 0 {
-			t.Fatalf("%d members are silent while the coordinator slept", len(out))
-		}
-		for looks := 1; ; looks++ {
-			time.Sleep(protocol.Heartbeat)
-			c.members[1].silence.Heard(time.Now())
-			c.members[2].silence.Heard(time.Now())
-			if out := c.silent(time.Now()); len(out) == 1 && out[0].id == 3 && looks == 5 {
-				return
-			} else if len(out) > 0 || looks > 5 {
-				t.Fatalf("%d are silent after %d looks", len(out), looks)
-			}
-		}
-	})
-}
 
 // A member of a large run tells a coordinator that was started anew how it reaches others of
 // which none has come back yet; words that are no paths are refused.
