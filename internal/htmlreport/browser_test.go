@@ -97,8 +97,27 @@ func TestInBrowser(t *testing.T) {
 		if attribute("phone") != "360" {
 			t.Errorf("width %s: on 360 pixels the page is %s wide", width, attribute("phone"))
 		}
+		if cut := attribute("cut"); width == "500" && cut != "0" {
+			t.Errorf("on 360 pixels the table of held-out text is cut by %q", cut)
+		}
 		if strings.Contains(got, "<b onload") || !strings.Contains(got, "עברית") {
 			t.Errorf("width %s: a name of the run is not shown as text", width)
 		}
+	}
+}
+
+// The ninth language's line is dashed too: only the name tells that one was never trained on.
+func TestUnseenIsSaid(t *testing.T) {
+	unseen := 0
+	for _, l := range load(t, sample(t, 12)).evalLines() {
+		if l.dashed != strings.HasSuffix(l.name, " (unseen)") {
+			t.Errorf("%q: dashed %v", l.name, l.dashed)
+		}
+		if l.dashed {
+			unseen++
+		}
+	}
+	if unseen != 1 {
+		t.Errorf("%d lines of languages that were never trained on", unseen)
 	}
 }

@@ -111,7 +111,8 @@ func sample(t testing.TB, steps int, extra ...string) string {
 	eval := func(step int) {
 		e := report.Eval{Kind: "eval", Step: step}
 		for i, l := range append(langs, "unseen") {
-			e.Rows = append(e.Rows, report.EvalRow{Lang: l, Seen: i < 3, BitsPerByte: report.Float(3 - 0.1*float64(i) - float64(step)/100)})
+			e.Rows = append(e.Rows, report.EvalRow{Lang: l, Seen: i < 3, BitsPerByte: report.Float(3 - 0.1*float64(i) - float64(step)/100),
+				Examples: 1207, Change: &report.Estimate{Value: -.1, Low: -1, High: .612}})
 		}
 		put(e)
 	}

@@ -92,7 +92,7 @@ func (f *Figures) pictures() []picture {
 	const tall = 5 * vg.Inch
 	out := []picture{
 		{"loss", chart("Training loss by language", "step", "nats per token", f.lossLines()), tall},
-		{"bits_per_byte", chart("Held-out bits per byte (dashed: never trained on)", "step", "bits per byte", f.evalLines()), tall},
+		{"bits_per_byte", chart("Held-out bits per byte (unseen: never trained on)", "step", "bits per byte", f.evalLines()), tall},
 		{"conflicts", chart("Share of pairs with a cosine below 0 by bucket (chance: 0.5)", "step", "share", f.stepLines(f.Conflict)), tall},
 		{"angle", chart("Angle between the resolved and the mean gradient", "step", "degrees",
 			f.gramLines(func(b bucketSnapshot) report.Float { return b.Angle })), tall},
@@ -141,7 +141,11 @@ func (f *Figures) evalLines() []line {
 			if !ok {
 				k = len(out)
 				at[r.Lang] = k
-				out = append(out, line{name: r.Lang, dashed: !r.Seen})
+				name := r.Lang
+				if !r.Seen {
+					name += " (unseen)"
+				}
+				out = append(out, line{name: name, dashed: !r.Seen})
 			}
 			out[k].x, out[k].y = append(out[k].x, float64(e.Step)), append(out[k].y, r.BitsPerByte)
 		}

@@ -327,3 +327,12 @@ func TestRareLanguageIsDrawn(t *testing.T) {
 		t.Errorf("the rare language takes %d of 60 columns", drawn)
 	}
 }
+
+// Counts are written as everywhere else.
+func TestProgress(t *testing.T) {
+	s := sample(1, 1)
+	s.Add(report.Progress{Step: 3, Done: 1, Of: 4, Docs: 1975})
+	if got := strings.Join(Render(s, 80, 24), "\n"); !strings.Contains(got, "evaluating step 3: 25% of 1,975 documents") {
+		t.Error(got)
+	}
+}

@@ -77,7 +77,8 @@ func (s *State) Add(record any) {
 		s.evals = append(s.evals, r.Step)
 		s.add(evaluate, evaluated(r))
 	case report.Progress:
-		s.add(evaluate, fmt.Sprintf("evaluating step %d: %d%% of %d documents", r.Step, 100*r.Done/max(1, r.Of), r.Docs))
+		s.add(evaluate, fmt.Sprintf("evaluating step %d: %d%% of %s documents", r.Step, 100*r.Done/max(1, r.Of),
+			report.Count(int64(r.Docs))))
 	case report.Note:
 		s.Paused = r.Paused
 		s.add(answer, r.Text)

@@ -22,6 +22,7 @@ function slider(label, max, value, show, change) {
 
 document.getElementById("subtitle").textContent = [H.model, H.device, H.method + ", scope " + H.scope].filter(Boolean).join(" · ");
 
+const count = v => v ? v.toLocaleString("en") : "";
 function summary() {
   const s = section("summary", "Summary"), last = DATA.steps && DATA.steps.length ? DATA.steps[DATA.steps.length - 1] : 0;
   const dl = el("dl"), put = (k, v) => dl.append(el("dt", {}, k), el("dd", {}, v));
@@ -47,11 +48,11 @@ function summary() {
       const w = was.get(r.lang) || {}, x = w.bits_per_byte, y = r.bits_per_byte;
       if (!ok(y)) { rows.push([r.lang + kind, "–", "–", "nothing is held out", "0"]); continue; }
       if (ok(x)) both.push({ lang: r.lang, x: x, y: y, c: y / x - 1 });
-      rows.push([r.lang + kind, num(x, 3), num(y, 3), change(x, y) + range(r.change), r.examples || ""]);
+      rows.push([r.lang + kind, num(x, 3), num(y, 3), change(x, y) + range(r.change), count(r.examples)]);
     }
     if (!both.length) continue;
     const avg = k => both.reduce((p, v) => p + v[k], 0) / both.length, m = (b.means || []).find(m => m.seen === seen);
-    const row = ["mean" + (kind || " (seen)"), num(avg("x"), 3), num(avg("y"), 3), change(avg("x"), avg("y")) + range(m && m.change), m ? m.languages < m.of ? m.languages + " of " + m.of + " languages" : m.documents || "" : ""]; row.sum = true; rows.push(row);
+    const row = ["mean" + (kind || " (seen)"), num(avg("x"), 3), num(avg("y"), 3), change(avg("x"), avg("y")) + range(m && m.change), m ? m.languages < m.of ? m.languages + " of " + m.of + " languages" : count(m.documents) : ""]; row.sum = true; rows.push(row);
     const high = both.reduce((p, v) => v.y > p.y ? v : p), least = both.reduce((p, v) => v.c > p.c ? v : p);
     worst.push((seen ? "Of the trained languages" : "Of the unseen ones") + " " + high.lang + " has the most bits per byte (" + num(high.y, 3) + "), and " + least.lang + " " + (least.c > 0 ? "lost most" : "gained least") + " (" + change(least.x, least.y) + " %).");
   }
@@ -72,7 +73,8 @@ function optimizer() {
 }
 
 function heldout() {
-  const s = section("heldout", "Held-out bits per byte", "Solid: trained on. Dashed, hollow points: never trained on.");
+  const unseen = (DATA.evals || []).some(e => (e.rows || []).some(r => !r.seen));
+  const s = section("heldout", "Held-out bits per byte", unseen ? "Hollow points, and “(unseen)”: never trained on." : "Trained languages only.");
   if (!has(DATA.evals)) { missing(s, "No evaluation was recorded: [eval] every = 50 measures on the way."); return; }
   const names = [];
   for (const e of DATA.evals) for (const r of e.rows || []) if (!names.some(n => n.lang === r.lang)) names.push(r);
@@ -108,7 +110,7 @@ const cosine = v => !ok(v) ? "–" : (small() ? (100 * v).toFixed(0).replace(/^-
 const matrix = rows => el("div", { class: "scroll" }, el("table", { class: small() ? "matrix small" : "matrix" }, ...rows));
 const hundredths = () => small() ? ", in hundredths" : "";
 function cosines() {
-  const s = section("cosines", "Cosines between the languages' gradients", "Two languages conflict where the cosine between their gradients is below 0 (red). By chance alone half of all cosines are: framed is only what lies below 0 beyond chance, over the whole run by the spread between its steps (for all pairs together), in one step where the noise was measured ([objective.noise] halves).");
+  const s = section("cosines", "Cosines between the languages' gradients", "Two languages conflict where the cosine between their gradients is below 0 (red). By chance alone half of all cosines are: framed is only what lies below 0 beyond chance, over the whole run by the spread between its steps (for all pairs together), in one step where the noise was measured ([objective.noise] halves). Grey italics: may be chance, or a pair that met in one step only.");
   if (!has(DATA.grams)) { missing(s, noGram); return; }
   const host = el("div"), first = DATA.grams[0].buckets.map(b => b.name);
   const run = DATA.run_cosines || [], n = LANGS.length, whole = DATA.grams.length; // the last place of the slider is the whole run
@@ -122,7 +124,7 @@ function cosines() {
     for (let i = 0; i < n; i++) rows.push(el("tr", {}, el("th", { scope: "row" }, LANGS[i]), ...LANGS.map((_, j) => {
       if (i === j) return el("td", {}, (small() ? "·" : "1"));
       const e = at(i, j), v = e.value;
-      return el("td", { style: `background:${diverging(v)};color:${inkOn(v)}`, class: ok(e.high) && e.high < 0 ? "conflict" : ok(e.low) && e.low < 0 ? "noise" : "", title: ok(e.low) ? v.toFixed(3) + " (" + e.low.toFixed(3) + " … " + e.high.toFixed(3) + ")" : "" }, cosine(v));
+      return el("td", { style: `background:${diverging(v)};color:${inkOn(v)}`, class: ok(e.high) && e.high < 0 ? "conflict" : !ok(e.low) || e.low < 0 ? "noise" : "", title: ok(e.low) ? v.toFixed(3) + " (" + e.low.toFixed(3) + " … " + e.high.toFixed(3) + ")" : "" }, cosine(v));
     })));
     host.replaceChildren(...[(name || "all buckets together") + ", whole run" + hundredths(), ...c.text].map(t => el("p", { class: "note" }, t)), matrix(rows));
   }
@@ -259,4 +261,6 @@ if (location.hash === "#selftest") { // for tests in a browser: every slider mus
   document.documentElement.dataset.sliders = moved + "/" + all;
   document.body.style.width = "360px"; // narrower than the windows of some browsers can be
   document.documentElement.dataset.phone = String(document.body.scrollWidth);
+  const held = document.querySelector("#summary > .scroll");
+  document.documentElement.dataset.cut = held ? String(held.scrollWidth - held.clientWidth) : "";
 }
