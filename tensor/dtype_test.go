@@ -275,6 +275,9 @@ var literalFour = map[string]bool{
 	"autotune_measure.go: 4 * size":                                     true, // room for slices of a split sum
 	"elementwise.go: 4 * len(used)":                                     true, // operations
 	"ghost.go: 4 * int64((hi - lo) * hi)":                               true, // operations
+	"ghost.go: 4 * int64(n)":                                            true, // operations
+	"dora.go: 2 * int64(w.R) * int64(min(c4, step)) * 4":                true, // operations
+	"vocabulary.go: 4 * e.GhostSums(m)":                                 true, // four sums
 	"ghost.go: 4 * nf":                                                  true, // operands
 }
 

@@ -302,7 +302,8 @@ func TestRemediesRun(t *testing.T) {
 // negative one where none is, and neither before it is finished.
 func TestControlFindings(t *testing.T) {
 	made := func(seeds int, hurt float64) *audit {
-		a := &audit{lr: 1, seed: 1, o: Options{Margin: 0.01, Seeds: 3}, results: map[string]*Result{}, controls: map[string]*control{}}
+		a := &audit{base: &config.Config{}, lr: 1, seed: 1,
+			o: Options{Margin: 0.01, Seeds: 3}, results: map[string]*Result{}, controls: map[string]*control{}}
 		for _, data := range []string{positive, negative} {
 			a.controls[data] = &control{langs: []string{"x", "y"}}
 			for i := range seeds {
@@ -325,7 +326,10 @@ func TestControlFindings(t *testing.T) {
 		pos, neg bool
 	}{{0.5, true, false}, {0, false, true}} {
 		got := made(3, c.hurt).controlFindings()
-		if len(got) != 2 || got[0].Pass == nil || *got[0].Pass != c.pos || got[1].Pass == nil || *got[1].Pass != c.neg {
+		if len(got) != 3 || got[2].Pass != nil || !strings.Contains(got[2].Text, "not made") {
+			t.Errorf("the control of remedies, for which a step has too few rows: %+v", got)
+		}
+		if got[0].Pass == nil || *got[0].Pass != c.pos || got[1].Pass == nil || *got[1].Pass != c.neg {
 			t.Errorf("hurt by %v: %+v", c.hurt, got)
 		}
 	}

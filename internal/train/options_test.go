@@ -17,7 +17,7 @@ import (
 var elsewhere = map[string]string{
 	"memory.fit": "the plan before the run", "cluster.workers": "the coordinator", "cluster.shares": "the coordinator", "cluster.deadline": "the coordinator",
 	"cluster.check_every": "the coordinator", "cluster.silence": "the members", "cluster.upload_limit": "the host", "cluster.wan": "the host",
-	"cluster.join_hours": "the host", "cluster.join_uses": "the host",
+	"cluster.join_hours": "the host", "cluster.join_uses": "the host", "cluster.relay": "the coordinator",
 }
 
 // Each setting of the data, of a step, of the device and of the exchange changes the options that are

@@ -13,8 +13,8 @@ import (
 	"testing"
 
 	"concord/internal/checkpoint"
-	"concord/internal/config"
 	"concord/internal/exchange"
+	"concord/internal/fault"
 	"concord/internal/report"
 	"concord/internal/rundir"
 	"concord/internal/train/traintest"
@@ -200,8 +200,7 @@ func TestResumeRefuses(t *testing.T) {
 	refused := func(what, dir string, overrides []string, kind error, says ...string) {
 		t.Helper()
 		_, err := Resume(context.Background(), dir, overrides, UI{Out: io.Discard})
-		var conf *config.Error
-		if err == nil || kind == nil && !errors.As(err, &conf) || kind != nil && !errors.Is(err, kind) {
+		if err == nil || kind == nil && !fault.IsUsage(err) || kind != nil && !errors.Is(err, kind) {
 			t.Fatalf("%s: %v", what, err)
 		}
 		for _, s := range says {

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"concord/internal/config"
+	"concord/internal/fault"
 	"concord/internal/rundir"
 )
 
@@ -57,8 +57,7 @@ func TestStatusOf(t *testing.T) {
 	if s, err := StatusOf(dir); err != nil || s.Step != 0 {
 		t.Errorf("without metrics: %+v, %v", s, err)
 	}
-	conf := (*config.Error)(nil)
-	if _, err := StatusOf(filepath.Dir(dir)); !errors.As(err, &conf) || !strings.Contains(err.Error(), "runs here: "+dir) {
+	if _, err := StatusOf(filepath.Dir(dir)); !fault.IsUsage(err) || !strings.Contains(err.Error(), "runs here: "+dir) {
 		t.Errorf("the folder of runs: %v", err)
 	}
 }
