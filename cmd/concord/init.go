@@ -46,7 +46,7 @@ func (c *initCmd) Run() error {
 		os.Remove(c.Out)
 		return c.advise(err)
 	}
-	fmt.Printf("%s is written and checked. Next:\n  concord data mask %s\n  concord train %s\n", c.Out, c.Out, c.Out)
+	fmt.Printf("%s is written and checked. Next:\n  %s\n  %s\n", c.Out, report.Command("data", "mask", c.Out), report.Command("train", c.Out))
 	return nil
 }
 

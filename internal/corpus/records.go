@@ -3,7 +3,6 @@ package corpus
 import (
 	"fmt"
 	"math"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -162,6 +161,6 @@ func (c *Corpus) baseWarning(how Steps) []string {
 	}
 	return []string{fmt.Sprintf("held-out figures and answers are of the base in %s, as it is trained with; the model "+
 		"that is written keeps the "+
-		"exact base\nfix: none is needed; the written model is measured by concord eval %s --model RUN -o model.base_type=\"\"", how.BaseType,
-		filepath.Base(how.RunFile))}
+		"exact base\nfix: none is needed; the written model is measured by %s", how.BaseType,
+		report.Command("eval", how.RunFile, "--model", "RUN", "-o", "model.base_type="))}
 }
