@@ -60,7 +60,7 @@ func TestExportFormats(t *testing.T) {
 // for llama.cpp comes back as PEFT's folder, from which a run begins. A change is found.
 func TestVerify(t *testing.T) {
 	traintest.RequireAdapter(t)
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	traintest.CacheHome(t)
 	path := traintest.Run(t, map[string]string{"schedule": "steps = 2"})
 	for _, dora := range []string{"false", "true"} {
 		if code := run([]string{"train", "--plain", "-o", "adapter.kind=lora", "-o", "adapter.rank=2", "-o",

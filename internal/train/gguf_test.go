@@ -194,7 +194,7 @@ func TestBaseInBlocks(t *testing.T) {
 // A file's float32 matrices stay as they are beside bf16 ones that are trained.
 func TestBaseInFileIsExact(t *testing.T) {
 	traintest.RequireAdapter(t)
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	traintest.CacheHome(t)
 	run := traintest.FamilyRun(t, familyConfigs["qwen2"], nil)
 	base := filepath.Join(filepath.Dir(run), "base")
 	if _, err := (export.GGUF{From: base, Out: base + ".gguf", Type: gguf.F32}).Write(); err != nil {
