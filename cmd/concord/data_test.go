@@ -110,6 +110,32 @@ func TestInitOfMixedFolder(t *testing.T) {
 	}
 }
 
+// Every language has a row of a step, and every setting that init writes has a comment.
+func TestInitOfTwelveLanguages(t *testing.T) {
+	dir := t.TempDir()
+	traintest.Base(t, filepath.Join(dir, "base"), nil)
+	if err := os.Mkdir(filepath.Join(dir, "data"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 12 {
+		file(t, filepath.Join(dir, "data"), fmt.Sprintf("l%02d.jsonl", i), traintest.Examples(i%3, 0, 12))
+	}
+	file(t, filepath.Join(dir, "data"), "unseen.test.jsonl", traintest.Examples(0, 20, 26))
+	run := filepath.Join(dir, "run.toml")
+	code, out, errs := concord(t, "", "init", filepath.Join(dir, "data"), "--model", filepath.Join(dir, "base"), "-o", run)
+	cfg, err := config.Load(run, nil)
+	if code != 0 || err != nil || cfg.Batch.Rows != 12 || !strings.Contains(out, "12 rows") {
+		t.Fatalf("%d, %v\n%s%s", code, err, out, errs)
+	}
+	text, _ := os.ReadFile(run)
+	settings, _, _ := strings.Cut(string(text), "[[data.source]]")
+	for line := range strings.Lines(settings) {
+		if strings.Contains(line, " = ") && !strings.Contains(line, " # ") {
+			t.Errorf("no comment: %s", line)
+		}
+	}
+}
+
 // A file is shown and written as it is read; what is not known names the line that
 // reads it.
 func TestPeekAndConvert(t *testing.T) {

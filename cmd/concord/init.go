@@ -46,17 +46,27 @@ func (c *initCmd) Run() error {
 		os.Remove(c.Out)
 		return c.advise(err)
 	}
+	if measured.languages > usualRows {
+		fmt.Printf(" batch   %d rows, one for each language\n", measured.rows())
+	}
 	fmt.Printf("%s is written and checked. Next:\n  %s\n  %s\n", c.Out, report.Command("data", "mask", c.Out), report.Command("train", c.Out))
 	return nil
 }
 
 // lengths are the settings that follow from the data.
 type lengths struct {
-	seqLen  int
-	prompts bool // it has prompts, and answers to them
+	seqLen    int
+	languages int  // to train on
+	prompts   bool // it has prompts, and answers to them
 
 	documents map[string]int // by language
 }
+
+// usualRows are the rows of a step, unless there are more languages.
+const usualRows = 8
+
+// rows of a step hold every language that is trained on.
+func (l *lengths) rows() int { return max(usualRows, l.languages) }
 
 // fewHeldout is how many documents are held out where a twentieth of the language would be fewer.
 const fewHeldout = 20
@@ -74,12 +84,16 @@ func (c *initCmd) measure() (lengths, error) {
 	if err != nil {
 		return lengths{}, err
 	}
-	longest, prompts, documents := 0, false, map[string]int{}
+	l, longest := lengths{documents: map[string]int{}}, 0
 	for _, s := range files.Stats() {
-		documents[s.Lang] += s.Documents
-		longest, prompts = max(longest, s.LengthP95), prompts || s.Supervised < 0.95
+		l.documents[s.Lang] += s.Documents
+		longest, l.prompts = max(longest, s.LengthP95), l.prompts || s.Supervised < 0.95
+		if s.Trained {
+			l.languages++
+		}
 	}
-	return lengths{min(maxSeqLen, max(64, (longest+63)/64*64)), prompts, documents}, nil
+	l.seqLen = min(maxSeqLen, max(64, (longest+63)/64*64))
+	return l, nil
 }
 
 // check reads the run file as a run would, and shows the data.
@@ -110,23 +124,33 @@ func (c *initCmd) write(found []langFiles, l lengths) error {
 		return usagef("%v", err)
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "# Written by concord init. Every key: concord config explain KEY, or docs/config.md.\n\n[model]\npath = %q\n\n", model)
-	fmt.Fprintf(&b, "[batch]\nrows = 8\nseq_len = %d # holds 95 of 100 examples of every language whole\n\n", l.seqLen)
-	b.WriteString("[data]\ntemperature = 3.0 # smaller languages are drawn more often; 1.0: as the data is\n")
-	if c.Template != "" {
-		fmt.Fprintf(&b, "template = %q # renders conversations\n", template)
-	}
-	b.WriteString("\n")
-	b.WriteString("[objective]\nmethod = \"pcgrad\" # token-mean is plain fine-tuning; concord moo methods lists all\n" +
-		"\n[optim]\nlr = 2e-5\n\n[schedule]\nepochs = 1.0\n\n[eval]\nevery = 100\n")
-	if l.prompts {
-		b.WriteString("samples = 3 # held-out prompts of each language that the model answers each time: they are in the report\n")
-	}
-	b.WriteString("\n[memory]\nfit = \"auto\" # where a step does not fit the device, the same step in less memory\n")
+	b.WriteString(l.settings(model, template))
 	for _, f := range found {
 		b.WriteString(f.source(folder, l.documents[f.lang]))
 	}
 	return os.WriteFile(c.Out, b.Bytes(), 0o644)
+}
+
+// settings are the run file above its sources, a comment with each.
+func (l *lengths) settings(model, template string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Written by concord init. Every key: concord config explain KEY, or docs/config.md.\n\n"+
+		"[model]\npath = %q # the base model; paths are relative to this file\n\n", model)
+	fmt.Fprintf(&b, "[batch]\nrows = %d # the batch; a row holds examples of one language: at least as many as languages\n", l.rows())
+	fmt.Fprintf(&b, "seq_len = %d # tokens of a row; holds 95 of 100 examples of every language whole\n\n", l.seqLen)
+	b.WriteString("[data]\ntemperature = 3.0 # smaller languages are drawn more often; 1.0: as the data is\n")
+	if template != "" {
+		fmt.Fprintf(&b, "template = %q # renders conversations\n", template)
+	}
+	b.WriteString("\n[objective]\nmethod = \"pcgrad\" # token-mean is plain fine-tuning; concord moo methods lists all\n" +
+		"\n[optim]\nlr = 2e-5 # the highest learning rate; with little data, or an adapter, 2e-4\n" +
+		"\n[schedule]\nepochs = 1.0 # how often the data is read; small languages more often, by temperature\n" +
+		"\n[eval]\nevery = 100 # steps between measurements of held-out data; also before and after the run\n")
+	if l.prompts {
+		b.WriteString("samples = 3 # held-out prompts of each language that the model answers each time: they are in the report\n")
+	}
+	b.WriteString("\n[memory]\nfit = \"auto\" # where a step does not fit the device, the same step in less memory\n")
+	return b.String()
 }
 
 // source is the [[data.source]] of a language with so many documents, 0 if that is not known.
