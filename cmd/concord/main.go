@@ -78,7 +78,7 @@ func run(args []string) int {
 		return 0
 	}
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "concord: %v\n  see: concord --help\n", err)
+		fmt.Fprintf(os.Stderr, "concord: %v\n  see: %s --help\n", err, verbOf(err))
 		return exitUsage
 	}
 	if err := ctx.Run(); err != nil {
@@ -86,6 +86,15 @@ func run(args []string) int {
 		return exitCode(err)
 	}
 	return 0
+}
+
+// verbOf is the command up to the verb in which the command line went wrong.
+func verbOf(err error) string {
+	var pe *kong.ParseError
+	if errors.As(err, &pe) && pe.Context.Selected() != nil {
+		return pe.Context.Selected().FullPath()
+	}
+	return "concord"
 }
 
 // exitCode maps an error to its documented code.

@@ -97,12 +97,13 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{"no verb", 2, nil, "", "concord --help"},
 		{"unknown verb", 2, []string{"trian"}, "", "trian"},
-		{"unknown flag", 2, []string{"version", "--frobnicate"}, "", "--frobnicate"},
+		{"unknown flag", 2, []string{"version", "--frobnicate"}, "", "--frobnicate\n  see: concord version --help"},
 		{"version", 0, []string{"version"}, "", "concord "},
 		{"version as a flag", 0, []string{"--version"}, "", "concord "},
 
 		{"train without a file", 2, []string{"train"}, "", "run-file"},
 		{"train a missing file", 2, []string{"train", filepath.Join(dir, "none.toml")}, "", "none.toml: cannot read the run file"},
+		{"train on what is no run file", 2, []string{"train", ids}, "", "fix: is this a run file?"},
 		{"train with a typo", 2, []string{"train", typo}, "", typo + ":4: unknown key \"run.sede\""},
 		{"train with a wrong override", 2, []string{"train", runFile, "-o", "optim.lr=fast"}, "", "-o optim.lr=fast"},
 		{"train on a wrong encoding", 3, []string{"train", latin}, "", "latin.jsonl:2"},

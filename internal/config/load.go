@@ -232,6 +232,9 @@ func decodeError(path string, places map[string]int, err error) error {
 			msg = pe.Error()
 		}
 		fix := ""
+		if filepath.Ext(path) != ".toml" {
+			fix = "is this a run file? Give the path of a TOML file, as concord init writes it"
+		}
 		if strings.Contains(msg, "escape") {
 			fix = `write a path with / ("data/sw.jsonl"), or in single quotes ('data\sw.jsonl'): a backslash in double quotes is an escape`
 		}
@@ -269,7 +272,7 @@ func typeMessage(err error, key string) string {
 		rest := msg[i+len("incompatible types: "):]
 		r := strings.NewReplacer("TOML value has type ", "the value is a ", "destination has type ", "this key takes a ", "float64", "float",
 			"uint64", "non-negative integer", "; ", ", ")
-		return fmt.Sprintf("wrong type for %q: %s", key, r.Replace(rest))
+		return fmt.Sprintf("wrong type for %q: %s", key, strings.ReplaceAll(r.Replace(rest), " a integer", " an integer"))
 	}
 	return msg
 }

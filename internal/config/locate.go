@@ -113,7 +113,7 @@ func suggest[T any](key string, known map[string]T) string {
 		}
 	}
 	if best == "" {
-		return "remove the key; `concord config show` lists all"
+		return "remove the key; `concord config show FILE` lists all of a run file that is right"
 	}
 	return fmt.Sprintf("did you mean %s?", describe(best))
 }
