@@ -15,18 +15,25 @@ import (
 	"concord/internal/cluster/store/file"
 )
 
-// As many random kills, stops and joins as CONCORD_EVENTS says (make soak: 100), machine 1's
-// death among them, with deadlines, with the store in a file and in an etcd of its own. Every
+// A few random kills, stops and joins, or as many as CONCORD_EVENTS says (make soak: 100), machine
+// 1's death among them, with deadlines, with the store in a file and in an etcd of its own. Every
 // step is on record once; the record, done again on one machine, which counts exactly the
 // recorded tokens of every step, gives the recorded tokens and losses and the weights of every
 // machine to the bit.
 func TestEvents(t *testing.T) {
-	events, err := strconv.Atoi(os.Getenv("CONCORD_EVENTS"))
-	if err != nil {
-		t.Skip("set CONCORD_EVENTS to a number of kills, stops and joins, such as 100")
+	t.Parallel()
+	events := 6
+	if s := os.Getenv("CONCORD_EVENTS"); s != "" {
+		var err error
+		if events, err = strconv.Atoi(s); err != nil {
+			t.Fatal("CONCORD_EVENTS is the number of kills, stops and joins: ", err)
+		}
 	}
 	for name, open := range map[string]func(t *testing.T) func() (store.Store, error){"embedded": embedded, "external": external} {
-		t.Run(name, func(t *testing.T) { disturbed(t, events, open(t)) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			disturbed(t, events, open(t))
+		})
 	}
 }
 
