@@ -12,9 +12,9 @@ import (
 )
 
 // Dial connects to a machine of the run, at an address or through a relay (RelayAddr), and
-// greets its service. Until the answer
-// is there the peer has proved itself but may still refuse; reply, which may be
-// nil, takes the reply. h serves the streams that the peer opens on this connection.
+// greets its service. Until the answer is there the peer has proved itself but may still
+// refuse; reply, which may be nil, takes the reply. h serves the streams that the peer opens
+// on this connection.
 func (e *Endpoint) Dial(ctx context.Context, addr, service string, body, reply any, h Handler) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -37,7 +37,7 @@ func (e *Endpoint) Dial(ctx context.Context, addr, service string, body, reply a
 
 // carrierTo is the carrier that reaches an address.
 func (e *Endpoint) carrierTo(addr string) (carrier, error) {
-	if !strings.HasPrefix(addr, relayNetwork+":") {
+	if !strings.HasPrefix(addr, relayPrefix) {
 		return e.net, nil
 	}
 	e.mu.Lock()

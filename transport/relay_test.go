@@ -96,8 +96,11 @@ func TestRelayRefuses(t *testing.T) {
 	ca, r := newCA(t), newRelaying([2]uint32{2, 3})
 	m := middle(t, ca, r, newService())
 	a, b := open(t, ca, 2, newService(), nil), open(t, ca, 3, newService(), nil)
-	if _, err := a.Dial(t.Context(), RelayAddr(3), "test", nil, nil, newService()); err == nil {
-		t.Error("dialled without a relay")
+	if _, err := a.Dial(t.Context(), RelayAddr(3), "test", nil, nil, newService()); !errors.Is(err, errNoRelay) {
+		t.Errorf("dialled without a relay: %v", err)
+	}
+	if over, err := a.carrierTo("relay:4433"); err != nil || over != a.net {
+		t.Errorf("a host that is called relay is not dialled: %v", err)
 	}
 	c := use(t, a, m)
 	use(t, b, m)

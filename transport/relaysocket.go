@@ -21,12 +21,15 @@ const relayNetwork = "relay"
 func (relayAddr) Network() string  { return relayNetwork }
 func (a relayAddr) String() string { return RelayAddr(uint32(a)) }
 
+// relayPrefix begins addresses of RelayAddr, and those of no host: one may be called "relay".
+const relayPrefix = relayNetwork + "/"
+
 // RelayAddr is the address at which Dial finds a worker through the relay.
-func RelayAddr(worker uint32) string { return fmt.Sprintf("%s:%d", relayNetwork, worker) }
+func RelayAddr(worker uint32) string { return relayPrefix + strconv.FormatUint(uint64(worker), 10) }
 
 // parseRelayAddr is the inverse of RelayAddr.
 func parseRelayAddr(addr string) (net.Addr, error) {
-	n, err := strconv.ParseUint(strings.TrimPrefix(addr, relayNetwork+":"), 10, 32)
+	n, err := strconv.ParseUint(strings.TrimPrefix(addr, relayPrefix), 10, 32)
 	return relayAddr(n), err
 }
 
