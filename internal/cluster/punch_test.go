@@ -55,12 +55,8 @@ func TestWorkersBehindNATs(t *testing.T) {
 				w.slow = func(uint32, int, int) { time.Sleep(80 * time.Millisecond) }
 				all := []*node{w.start(1), w.start(2), w.start(3)}
 				w.at(steps - 8)
-				owners := map[uint32]bool{}
-				for _, o := range all[0].m.Plan().Owners {
-					owners[o] = true
-				}
-				if len(owners) != c.owners {
-					t.Errorf("%d machines own buckets, not %d", len(owners), c.owners)
+				if n := owners(all[0]); n != c.owners {
+					t.Errorf("%d machines own buckets, not %d", n, c.owners)
 				}
 				w.mu.Lock()
 				for _, m := range w.status.Members {
