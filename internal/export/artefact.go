@@ -108,7 +108,7 @@ func (x *artefact) adapterOf(s *source, read func() (*peft.Config, map[string][]
 		if v, ok := values[name]; ok {
 			return v, nil
 		}
-		return s.unmerged(name)
+		return s.plain(name) // modules that s trains whole too: here they are the base model's
 	}
 	return x.config.CheckAdapter()
 }

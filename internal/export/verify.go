@@ -248,7 +248,8 @@ func (v Verify) stored(s *source, a *artefact) (Proof, error) {
 		}
 		got, err := a.values(spec.Name)
 		if err != nil {
-			return p, fault.Data(err)
+			return p, fault.Data(fmt.Errorf("%s differs from the model it was made of: %s cannot be read: %w",
+				v.Written, spec.Name, err))
 		}
 		if n, most := model.Differ(want, got); n > 0 {
 			return p, fault.Data(fmt.Errorf("%s differs from the model it was made of: %d of the %d values of %s have other "+

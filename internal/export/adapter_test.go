@@ -1,0 +1,58 @@
+package export
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"concord/internal/fault"
+	"concord/internal/model"
+	"concord/internal/modeldir"
+	"concord/internal/optest"
+	"concord/internal/peft"
+	"concord/internal/safetensors"
+	"concord/internal/train/traintest"
+)
+
+// A parameter of the adapter that the artefact does not have is not the source's own: the
+// modules that are trained whole are the base model's there, and maps without an adapter
+// are named.
+func TestVerifyFindsMissing(t *testing.T) {
+	traintest.RequireAdapter(t)
+	base, dir := folder(t, "llama"), t.TempDir()
+	write := func(name string, a peft.Config) string {
+		c, err := modeldir.Config(base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Rank, a.Alpha, a.Base = 2, 4, base
+		c.Adapter = &a
+		sizes, out := map[string]int{}, filepath.Join(dir, name)
+		for _, s := range model.ParamSpecs(c) {
+			sizes[s.Name] = s.Size()
+		}
+		err = model.WriteAdapter(out, base, c, safetensors.F32, func(name string) ([]float32, error) {
+			return optest.Random(sizes[name], uint64(len(name))), nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	whole := write("whole", peft.Config{Targets: []string{"q_proj", "v_proj"}, Save: []string{"embed_tokens"}})
+	for missing, written := range map[string]string{
+		"":             whole,
+		"embed_tokens": write("unsaved", peft.Config{Targets: []string{"q_proj", "v_proj"}}),
+		"v_proj":       write("fewer", peft.Config{Targets: []string{"q_proj"}, Save: []string{"embed_tokens"}}),
+	} {
+		p, err := Verify{Source: whole, Written: written, Texts: []string{"All men"}, Device: adapter()}.Run()
+		if missing == "" {
+			if err != nil || p.Parameters != 9 { // A and B of two maps in two layers, and the embedding
+				t.Errorf("the same: %v, %v", p, err)
+			}
+		} else if !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), missing) {
+			t.Errorf("without %s: %v, %v", missing, p, err)
+		}
+	}
+}
