@@ -22,8 +22,8 @@ type Difference struct {
 
 func (d Difference) String() string {
 	return fmt.Sprintf("%d texts, %d tokens: a logit differs by %.3g at most, %.3g on average, NMSE %.3g (allowed %.3g), "+
-		"the NLL by %+.3g nats a token, "+
-		"the likeliest next token is the same after %.1f%%, %d of %d greedy texts are",
+		"the NLL by %+.3g nats a token, the likeliest next token is the same after %.1f%%, "+
+		"%d of %d greedy texts are",
 		d.Texts, d.Tokens, d.MaxAbs, d.MeanAbs, d.NMSE, d.Bound, d.NLL, 100*d.Agree, d.Greedy[0], d.Greedy[1])
 }
 

@@ -20,8 +20,8 @@ type Folder struct {
 // Write makes the folder, all or nothing, and returns the type of its weights. A folder
 // that is there already is refused.
 func (x Folder) Write() (safetensors.DType, error) {
-	if _, err := os.Stat(x.Out); err == nil {
-		return "", fault.Data(fmt.Errorf("%s exists already\n  fix: --out with another folder, or delete it", x.Out))
+	if err := absent(x.Out); err != nil {
+		return "", err
 	}
 	s, err := openSource(x.From)
 	if err != nil {
@@ -54,4 +54,12 @@ func (s *source) write(out string, dtype safetensors.DType) error {
 		return err
 	}
 	return os.Rename(temp, out)
+}
+
+// absent refuses a path where there is something already.
+func absent(path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return fault.Data(fmt.Errorf("%s exists already\n  fix: --out with another name, or delete it", path))
+	}
+	return nil
 }

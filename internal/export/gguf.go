@@ -31,8 +31,8 @@ type GGUF struct {
 // Write makes the file, all or nothing, and returns the things that it cannot say, a line each. A
 // file that is there already is refused.
 func (x GGUF) Write() (notes []string, err error) {
-	if _, err := os.Stat(x.Out); err == nil {
-		return nil, fault.Data(fmt.Errorf("%s exists already\n  fix: --out with another name, or delete it", x.Out))
+	if err := absent(x.Out); err != nil {
+		return nil, err
 	}
 	s, err := openSource(x.From)
 	if err != nil {
@@ -78,8 +78,7 @@ func (s *source) vocabulary() ([]gguf.KV, []string, error) {
 		default:
 			name, _ := tok.IDToToken(id)
 			more = append(more, fmt.Sprintf("a GGUF file names two tokens that end a text, the model has more: readers may "+
-				"not "+
-				"stop at %s (%d)", name, id))
+				"not stop at %s (%d)", name, id))
 		}
 	}
 	if id, ok := padding(s.folder, tok); ok {

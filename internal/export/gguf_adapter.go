@@ -3,7 +3,6 @@ package export
 import (
 	"fmt"
 	"io"
-	"os"
 
 	"concord/internal/fault"
 	"concord/internal/gguf"
@@ -20,8 +19,8 @@ type GGUFAdapter struct {
 // Write makes the file, all or nothing. A file that is there already is refused, and so is
 // an adapter that such a file cannot hold.
 func (x GGUFAdapter) Write() error {
-	if _, err := os.Stat(x.Out); err == nil {
-		return fault.Data(fmt.Errorf("%s exists already\n  fix: --out with another name, or delete it", x.Out))
+	if err := absent(x.Out); err != nil {
+		return err
 	}
 	s, err := openSource(x.From)
 	if err != nil {

@@ -110,8 +110,8 @@ func (v Verify) Run() (Proof, error) {
 // merged compares the adapter beside its base model with the two merged.
 func (v Verify) merged(s *source) (Proof, error) {
 	if s.adapter == nil {
-		return Proof{}, fault.Data(fmt.Errorf("%s has no adapter: there is nothing to merge\n  fix: name a file or folder that was made of "+
-			"it", v.Source))
+		return Proof{}, fault.Data(fmt.Errorf("%s has no adapter: there is nothing to merge\n  "+
+			"fix: name a file or folder that was made of it", v.Source))
 	}
 	ids, err := v.tokens(s.tokenizer, nil, s.config.MaxPositions)
 	if err != nil {
@@ -212,8 +212,8 @@ func (v Verify) sameAsRounded(p *Proof, s *source, a *artefact, ids [][]uint32, 
 	p.Stored = &Stored{MaxAbs: d.MaxAbs, NMSE: d.NMSE}
 	if !(d.NMSE <= sameModel) {
 		return fault.Data(fmt.Errorf("%s has the right values, and computes something else with them: from the model "+
-			"rounded in memory to its types "+
-			"its logits differ by %.3g at most, NMSE %.3g: its configuration is another", v.Written, d.MaxAbs, d.NMSE))
+			"rounded in memory to its types its logits differ by %.3g at most, NMSE %.3g: its configuration is another",
+			v.Written, d.MaxAbs, d.NMSE))
 	}
 	return nil
 }
@@ -253,8 +253,7 @@ func (v Verify) stored(s *source, a *artefact) (Proof, error) {
 		}
 		if n, most := model.Differ(want, got); n > 0 {
 			return p, fault.Data(fmt.Errorf("%s differs from the model it was made of: %d of the %d values of %s have other "+
-				"bits than the model's "+
-				"rounded to its type, by %.3g at most", v.Written, n, len(want), spec.Name, most))
+				"bits than the model's rounded to its type, by %.3g at most", v.Written, n, len(want), spec.Name, most))
 		}
 		if n, _ := model.Differ(want, values); n > 0 {
 			p.Rounded++
@@ -285,8 +284,8 @@ func (v Verify) tokens(source, written *tokenizer.Tokenizer, longest int) ([][]u
 		}
 	}
 	if len(out) == 0 {
-		return nil, fault.Data(errors.New("none of the texts can be written in the model's vocabulary: nothing can be " +
-			"compared"))
+		return nil, fault.Data(errors.New("none of the texts can be written in the model's vocabulary: nothing can " +
+			"be compared"))
 	}
 	return out, nil
 }
