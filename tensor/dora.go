@@ -11,9 +11,6 @@ import (
 // rasterizers end a loop at 65,535.
 const doraTurns = 1 << 14
 
-// doraRows is a number of rows after which those of every element type are aligned.
-const doraRows = 128
-
 type doraSquaresParams struct {
 	N, C, First, End, WLD4, ALD4, BLD, Rank, Accumulate uint32
 	S                                                   float32
@@ -23,21 +20,14 @@ type doraSquaresParams struct {
 // weight: w (R, C) of any element type, a (rank, C), b (R, rank), out (1, R) in a buffer
 // of its own. W + s B A is made nowhere (DoRA, arXiv:2402.09353, equation 5).
 func (e *Engine) RowSquares(out, w, a, b Tensor, s float32) {
-	if a.C != w.C || b.R != w.R || b.C != a.R || out.R*out.C != w.R {
+	if a.C != w.C || b.R != w.R || b.C != a.R || out.R != 1 || out.C != w.R {
 		panic(fmt.Sprintf("tensor: row squares: out %v, w %v, a %v, b %v", out, w, a, b))
 	}
 	if w.R == 0 || w.C == 0 {
 		return
 	}
-	step := w.R
-	if bytes := w.DType.Bytes(int64(w.LD) * doraRows); w.Bytes() > e.tune.limit {
-		step = int(max(1, e.tune.limit/bytes)) * doraRows
-	}
-	for lo := 0; lo < w.R; lo += step {
-		hi := min(w.R, lo+step)
-		to := out
-		to.Offset, to.R, to.C, to.LD = out.Offset+f32Bytes(lo), 1, hi-lo, F32.LD(hi-lo)
-		e.rowSquares(to, w.rows(lo, hi), a, b.rows(lo, hi), s)
+	for _, r := range e.rowCuts(w, blockUnit) {
+		e.rowSquares(span(out, r[0], r[0]+F32.LD(r[1]-r[0])), w.rows(r[0], r[1]), a, b.rows(r[0], r[1]), s)
 	}
 }
 

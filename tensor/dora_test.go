@@ -23,7 +23,7 @@ func TestRowSquares(t *testing.T) {
 				limit := e.tune.limit
 				defer func() { e.tune.limit = limit }()
 				checkOutputs(t, e, []output{{1, r, want, nil}}, func(out []Tensor) { e.RowSquares(out[0], tw, ta, tb, 0.7) })
-				e.tune.limit = d.Bytes(int64(tw.LD) * doraRows)
+				e.tune.limit = d.Bytes(int64(tw.LD) * 128)
 				checkOutputs(t, e, []output{{1, r, want, nil}}, func(out []Tensor) { e.RowSquares(out[0], tw, ta, tb, 0.7) })
 			})
 		}
