@@ -148,10 +148,7 @@ func (c *exportCmd) make(from, base string, dev device.Options) (*exported, erro
 	case formatPEFT:
 		err = c.adapter(base, out)
 	case formatLoRA:
-		if out.DType = "f32"; out.Model == "" {
-			out.Model = base + "-lora.gguf"
-		}
-		err = export.GGUFAdapter{From: from, Out: out.Model, Name: filepath.Base(base)}.Write()
+		err = c.lora(from, base, out)
 	default:
 		err = c.folder(from, base, out)
 	}
@@ -164,7 +161,7 @@ func (c *exportCmd) make(from, base string, dev device.Options) (*exported, erro
 	if !c.Verify {
 		return out, nil
 	}
-	v := export.Verify{Source: from, Written: out.Model, Texts: c.texts(), Bound: export.Bounds[out.DType], Device: dev}
+	v := export.Verify{Source: from, Written: out.Model, Texts: runTexts(c.From), Bound: export.Bounds[out.DType], Device: dev}
 	d, err := v.Run()
 	out.Verified = &d
 	return out, err
@@ -219,9 +216,18 @@ func (c *exportCmd) gguf(from, base string, out *exported) error {
 	return err
 }
 
-// texts are the run's own, to compare logits on; nil where it has none any more.
-func (c *exportCmd) texts() []string { return runTexts(c.From) }
+// lora writes the adapter for llama.cpp.
+func (c *exportCmd) lora(from, base string, out *exported) error {
+	if out.DType = "f32"; c.DType != "" && c.DType != out.DType {
+		return &config.Error{Where: "--dtype", Msg: fmt.Sprintf("%s: --format %s writes float32", c.DType, formatLoRA), Fix: "--dtype f32"}
+	}
+	if out.Model == "" {
+		out.Model = base + "-lora.gguf"
+	}
+	return export.GGUFAdapter{From: from, Out: out.Model, Name: filepath.Base(base)}.Write()
+}
 
+// runTexts are those of a run, to compare logits on; nil where it has none any more.
 func runTexts(run string) []string {
 	if !rundir.IsRun(run) {
 		return nil

@@ -86,6 +86,7 @@ func TestVerify(t *testing.T) {
 		{[]string{"verify", dir + "-2", at("m.gguf")}, exitData},
 		{[]string{"export", dir, "--format", "gguf-lora", "--out", at("a.gguf"), "--verify"}, 0},
 		{[]string{"export", dir, "--format", "gguf-lora", "--out", at("a.gguf")}, exitData}, // is there
+		{[]string{"export", dir, "--format", "gguf-lora", "--dtype", "q8_0"}, exitUsage},    // is float32
 		{[]string{"export", dir + "-2", "--format", "gguf-lora"}, exitData},                 // DoRA
 		{[]string{"export", base, "--format", "gguf-lora", "--out", at("b.gguf")}, exitData},
 		{[]string{"import", at("a.gguf"), at("back")}, exitData}, // of which base model
