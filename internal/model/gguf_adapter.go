@@ -27,11 +27,8 @@ var ErrNoGGUFAdapter = errors.New("no GGUF adapter")
 // weights; of a fused tensor there are several.
 func (c Config) ggufMaps() map[string][]ggufMap {
 	adapters := newNetwork(c).adapters.of
-	plain := c
+	plain := c.inGGUF()
 	plain.Adapter = nil
-	if c.ModelType == "mistral" {
-		plain.ModelType, plain.Windows = "llama", nil
-	}
 	places, _ := ggufPlaces(plain, ggufArch(c))
 	out := map[string][]ggufMap{}
 	for name, x := range places {
@@ -99,14 +96,10 @@ func WriteGGUFAdapter(w io.Writer, c Config, extra []gguf.KV, read func(name str
 		low := m[0].low
 		factor := low.scale * float64(low.a.R) / float64(float32(alpha))
 		out = append(out,
-			gguf.Entry{Name: name + ggufA, Shape: []int{low.a.R, low.a.C}, Type: gguf.F32, Data: func() ([]float32,
-				error) {
-				return finite(low.a.Name, read)
-			}},
-			gguf.Entry{Name: name + ggufB, Shape: shapeB(m), Type: gguf.F32, Data: func() ([]float32,
-				error) {
-				return joinB(m, factor, read)
-			}})
+			gguf.Entry{Name: name + ggufA, Shape: []int{low.a.R, low.a.C}, Type: gguf.F32,
+				Data: func() ([]float32, error) { return finite(low.a.Name, read) }},
+			gguf.Entry{Name: name + ggufB, Shape: shapeB(m), Type: gguf.F32,
+				Data: func() ([]float32, error) { return joinB(m, factor, read) }})
 	}
 	return gguf.Encode(w, meta, out)
 }
@@ -132,6 +125,7 @@ func joinB(parts []ggufMap, factor float64, read func(name string) ([]float32, e
 	return out, nil
 }
 
+// finite are the values of a parameter, an error where one is not finite.
 func finite(name string, read func(name string) ([]float32, error)) ([]float32, error) {
 	v, err := read(name)
 	if err == nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -38,16 +37,7 @@ func writeGGUFAdapter(t *testing.T, c Config, values map[string][]float32) *gguf
 	if err := WriteGGUFAdapter(&b, c, nil, func(name string) ([]float32, error) { return values[name], nil }); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "adapter.gguf")
-	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	f, err := gguf.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	return f
+	return openGGUF(t, b.Bytes())
 }
 
 // What llama.cpp computes of an adapter's file, base + alpha/rank · B A tensor by tensor

@@ -9,7 +9,6 @@ import (
 
 	"concord/internal/gguf"
 	"concord/internal/param"
-	"concord/internal/safetensors"
 	"concord/tensor"
 )
 
@@ -43,12 +42,17 @@ func ggufArch(c Config) string {
 	return c.ModelType
 }
 
+// inGGUF is c as readers take it from a file.
+func (c Config) inGGUF() Config {
+	if c.ModelType == "mistral" {
+		c.ModelType, c.Windows = "llama", nil
+	}
+	return c
+}
+
 // ggufEntries are the tensors, each of its parameters read when it is written.
 func ggufEntries(c Config, t gguf.Type, read func(name string) ([]float32, error)) []gguf.Entry {
-	asRead := c
-	if c.ModelType == "mistral" {
-		asRead.ModelType, asRead.Windows = "llama", nil
-	}
+	asRead := c.inGGUF()
 	places, tensors := ggufPlaces(asRead, ggufArch(c))
 	ours := map[string]string{}
 	for i, s := range ParamSpecs(asRead) {
@@ -63,11 +67,8 @@ func ggufEntries(c Config, t gguf.Type, read func(name string) ([]float32, error
 		out = append(out, gguf.Entry{Name: s.name, Shape: s.shape(), Type: kind, Data: func() ([]float32, error) {
 			var parts [][]float32
 			for _, name := range places.of(s.name) {
-				data, err := read(ours[name])
+				data, err := finite(ours[name], read)
 				if err != nil {
-					return nil, err
-				}
-				if err := safetensors.CheckFinite(name, data); err != nil {
 					return nil, err
 				}
 				parts = append(parts, places[name].toFile(data))
@@ -164,11 +165,7 @@ func ggufMeta(c Config) (meta []gguf.KV, notes []string, err error) {
 // checkGGUF reads the keys back.
 func (c Config) checkGGUF(meta []gguf.KV) error {
 	var tensors []gguf.Tensor
-	asRead := c
-	if c.ModelType == "mistral" {
-		asRead.ModelType, asRead.Windows = "llama", nil
-	}
-	_, all := ggufPlaces(asRead, ggufArch(c))
+	_, all := ggufPlaces(c.inGGUF(), ggufArch(c))
 	for _, s := range all {
 		tensors = append(tensors, gguf.Tensor{Name: s.name, Shape: s.shape()})
 	}
@@ -186,7 +183,7 @@ func (c Config) checkGGUF(meta []gguf.KV) error {
 		}
 		got.RopeScaling = s
 	}
-	a, b := reflect.ValueOf(asRead), reflect.ValueOf(got)
+	a, b := reflect.ValueOf(c.inGGUF()), reflect.ValueOf(got)
 	for i := range a.NumField() {
 		name := a.Type().Field(i).Name
 		if strings.Contains(" InitializerRange DType BOS EOS Notes raw ", " "+name+" ") {

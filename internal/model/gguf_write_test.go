@@ -22,8 +22,14 @@ func writeGGUF(t *testing.T, c Config, kind gguf.Type, values map[string][]float
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "model.gguf")
-	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+	return openGGUF(t, b.Bytes()), notes
+}
+
+// openGGUF opens a file of these bytes.
+func openGGUF(t *testing.T, b []byte) *gguf.File {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "x.gguf")
+	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	f, err := gguf.Open(path)
@@ -31,7 +37,7 @@ func writeGGUF(t *testing.T, c Config, kind gguf.Type, values map[string][]float
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	return f, notes
+	return f
 }
 
 // valuesOf are random weights; norms of Gemma's are exact when 1 is added.
