@@ -3,9 +3,13 @@ package config
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/BurntSushi/toml"
 )
 
 func TestScope(t *testing.T) {
@@ -73,5 +77,22 @@ func TestShowQuotes(t *testing.T) {
 		if !strings.Contains(shown, want) {
 			t.Errorf("no %s in\n%s", want, out.String())
 		}
+	}
+}
+
+// Lists of numbers and keys of the user's are shown as TOML that says the same.
+func TestShowIsTOML(t *testing.T) {
+	c := Default()
+	c.Adapter.Layers, c.Adapter.RankPattern = []int{0, 2}, map[string]int{"mlp.up_proj": 4}
+	c.Objective.Weights = map[string]float64{"中文": 2, "a b": 0.5}
+	var out strings.Builder
+	c.Show(&out)
+	var got Config
+	if _, err := toml.Decode(out.String(), &got); err != nil {
+		t.Fatalf("%v in\n%s", err, out.String())
+	}
+	if !slices.Equal(got.Adapter.Layers, c.Adapter.Layers) || !maps.Equal(got.Adapter.RankPattern, c.Adapter.RankPattern) ||
+		!maps.Equal(got.Objective.Weights, c.Objective.Weights) {
+		t.Errorf("shown: %+v %v", got.Adapter, got.Objective.Weights)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/BurntSushi/toml"
 )
 
 // Value is one effective setting.
@@ -42,7 +44,7 @@ func (c *Config) Values() []Value {
 				}
 				slices.SortFunc(names, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 				for _, n := range names {
-					k := key + "." + quoted(n.String())
+					k := key + "." + toml.Key{n.String()}.String()
 					out = append(out, Value{k, fv.MapIndex(n).Interface(), c.at(k)})
 				}
 			default:
@@ -52,14 +54,6 @@ func (c *Config) Values() []Value {
 	}
 	walk(reflect.ValueOf(*c), "")
 	return out
-}
-
-// quoted is a key of a table as TOML writes it.
-func quoted(key string) string {
-	if strings.ContainsAny(key, ". ") {
-		return strconv.Quote(key)
-	}
-	return key
 }
 
 // Show writes every setting with its origin, as TOML with dotted keys.
@@ -79,14 +73,9 @@ func (c *Config) Show(w io.Writer) {
 		case map[string]any:
 			value = "{}"
 		case []float64:
-			value = "["
-			for i, f := range x {
-				if i > 0 {
-					value += ", "
-				}
-				value += fmt.Sprint(f)
-			}
-			value += "]"
+			value = numberList(x)
+		case []int:
+			value = numberList(x)
 		default:
 			if text, ok := asText(reflect.ValueOf(x)); ok {
 				value = strconv.Quote(text)
@@ -101,6 +90,15 @@ func quoteList(list []string) string {
 	out := make([]string, len(list))
 	for i, s := range list {
 		out[i] = strconv.Quote(s)
+	}
+	return "[" + strings.Join(out, ", ") + "]"
+}
+
+// numberList is a list of numbers as TOML.
+func numberList[T int | float64](list []T) string {
+	out := make([]string, len(list))
+	for i, x := range list {
+		out[i] = fmt.Sprint(x)
 	}
 	return "[" + strings.Join(out, ", ") + "]"
 }
