@@ -2,6 +2,8 @@ package data
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 
 	"concord/internal/records"
@@ -17,20 +19,24 @@ const languageSample = 2000
 // there is none: by its name, and because the first documents all have a text there and
 // not all the same. Errors of the file are *Error.
 func LanguageColumn(path string) (string, error) {
-	values, seen := map[string]map[string]bool{}, 0
+	langs, seen := map[string]map[string]bool{}, 0 // by column, of the usual names
 	err := records.Read(path, "", func(string, ...any) {}, func(r records.Record) error {
-		if seen++; seen > languageSample || r.Fields == nil {
+		if seen == languageSample || r.Fields == nil {
 			return errEnough
 		}
 		for name := range r.Fields {
+			if seen == 0 && slices.Contains(languageColumns, strings.ToLower(name)) {
+				langs[name] = map[string]bool{}
+			}
+		}
+		seen++
+		for name := range langs {
 			v, err := stringOf(r.Fields, name)
-			if values[name] == nil {
-				values[name] = map[string]bool{}
-			}
-			values[name][v] = true
 			if err != nil || v == "" {
-				values[name] = map[string]bool{"": true}
+				delete(langs, name)
+				continue
 			}
+			langs[name][v] = true
 		}
 		return nil
 	})
@@ -38,8 +44,8 @@ func LanguageColumn(path string) (string, error) {
 		return "", err
 	}
 	for _, usual := range languageColumns {
-		for name, langs := range values {
-			if strings.ToLower(name) == usual && len(langs) > 1 && !langs[""] {
+		for _, name := range slices.Sorted(maps.Keys(langs)) {
+			if strings.ToLower(name) == usual && len(langs[name]) > 1 {
 				return name, nil
 			}
 		}
