@@ -19,27 +19,20 @@ func (x *Model) Logits(ids []uint32) ([][]float32, error) {
 	return out, nil
 }
 
-// Greedy continues ids by n tokens, each the likeliest.
+// Greedy continues ids, one or more, by n tokens, each the likeliest: the lower id of two alike.
 func (x *Model) Greedy(ids []uint32, n int) ([]uint32, error) {
 	dec, err := x.decoder(len(ids) + n)
 	if err != nil {
 		return nil, err
 	}
 	defer dec.Release()
-	logits, err := dec.Append(ids...)
 	var out []uint32
-	for range n {
+	for next := ids; len(out) < n; next = out[len(out)-1:] {
+		logits, err := dec.Append(next...)
 		if err != nil {
 			return nil, fault.Classify(err)
 		}
-		best := 0
-		for i, v := range logits {
-			if v > logits[best] {
-				best = i
-			}
-		}
-		out = append(out, uint32(best))
-		logits, err = dec.Append(uint32(best))
+		out = append(out, sample(logits, Generation{}, 0))
 	}
-	return out, fault.Classify(err)
+	return out, nil
 }
