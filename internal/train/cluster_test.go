@@ -58,8 +58,18 @@ func newGang(t testing.TB, cfg *config.Config, n int, overrides ...string) *gang
 	return g
 }
 
-// resumeGang starts a run from the newest checkpoint in dir; the first step waits for n
-// machines, so that one that joins late does not find the run's last step made.
+// resumed stops the run after a checkpoint, and goes on from that with n machines.
+func (g *gang) resumed(cfg *config.Config, n int) *gang {
+	g.t.Helper()
+	dir, first := g.t.TempDir(), g.all[0]
+	if err := first.save(g.t.Context(), dir, state{Saved: first.saved()}); err != nil {
+		g.t.Fatal(err)
+	}
+	g.stop()
+	return resumeGang(g.t, cfg, dir, n)
+}
+
+// resumeGang is newGang from the newest checkpoint in dir.
 func resumeGang(t testing.TB, cfg *config.Config, dir string, n int) *gang {
 	t.Helper()
 	c := *cfg
@@ -83,6 +93,9 @@ func resumeGang(t testing.TB, cfg *config.Config, dir string, n int) *gang {
 	}
 	g := &gang{t: t}
 	g.lead(first)
+	for range n - 1 {
+		g.join()
+	}
 	return g
 }
 
@@ -209,9 +222,7 @@ func TestManyMachinesAreOne(t *testing.T) {
 	for _, method := range sharedMethods() {
 		t.Run(method, func(t *testing.T) {
 			cfg := withMethod(t, tiny(t, append(slices.Clone(exact), "schedule.warmup=0", "batch.rows=8")...), method)
-			alone := *cfg
-			alone.Cluster.Listen = ""
-			plain := open(t, &alone)
+			plain := alone(t, cfg)
 			steps(t, plain, 1)
 			want := values(t, plain, bucket.Gradient)
 			var second []float32
@@ -331,16 +342,9 @@ func resumeOnOthers(t *testing.T, setting string) {
 	whole.steps(6)
 	want := values(t, whole.all[0], bucket.Weight)
 	whole.stop()
-	dir := t.TempDir()
 	g := newGang(t, cfg, 2)
 	g.steps(3)
-	if err := g.all[0].save(t.Context(), dir, state{Saved: g.all[0].saved()}); err != nil {
-		t.Fatal(err)
-	}
-	g.stop()
-	r := resumeGang(t, cfg, dir, 3)
-	r.join()
-	r.join()
+	r := g.resumed(cfg, 3)
 	r.steps(6)
 	r.replicas("resumed on three")
 	if e := traintest.NMSE(values(t, r.all[0], bucket.Weight), want); e > 1e-5 {

@@ -121,9 +121,7 @@ func TestJoinFromGGUF(t *testing.T) {
 	if slices.ContainsFunc(names, func(n string) bool { return strings.HasSuffix(n, ".gguf") }) {
 		t.Errorf("workers get %v", names)
 	}
-	alone := *cfg
-	alone.Cluster.Listen = ""
-	plain := open(t, &alone)
+	plain := alone(t, cfg)
 	steps(t, plain, 1)
 	g := newGang(t, cfg, 2)
 	g.steps(1)

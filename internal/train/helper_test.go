@@ -41,6 +41,14 @@ func open(t testing.TB, cfg *config.Config) *Trainer {
 	return tr
 }
 
+// alone is open of a run of many machines as one machine's.
+func alone(t testing.TB, cfg *config.Config) *Trainer {
+	t.Helper()
+	c := *cfg
+	c.Cluster.Listen = ""
+	return open(t, &c)
+}
+
 // steps takes n steps and returns the losses.
 func steps(t testing.TB, tr *Trainer, n int) []float64 {
 	t.Helper()

@@ -12,11 +12,18 @@ import (
 	"concord/bucket"
 	"concord/internal/config"
 	"concord/internal/device"
+	"concord/internal/step"
 	"concord/internal/train/traintest"
 )
 
 // rawStates are states of a trainer, all without a name, as they lie in memory.
 func rawStates(t testing.TB, tr *Trainer, states ...bucket.State) map[string]string {
+	t.Helper()
+	return statesIn(t, tr, tr.Store, states...)
+}
+
+// statesIn are such states as src has them.
+func statesIn(t testing.TB, tr *Trainer, src step.Source, states ...bucket.State) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	if len(states) == 0 {
@@ -27,7 +34,7 @@ func rawStates(t testing.TB, tr *Trainer, states ...bucket.State) map[string]str
 			if _, trained := tr.Store.Layout.Place(p.Name); s != bucket.Weight && !trained {
 				continue
 			}
-			b, err := tr.Store.Raw(s, p.Name)
+			b, err := src.Raw(s, p.Name)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -39,6 +46,9 @@ func rawStates(t testing.TB, tr *Trainer, states ...bucket.State) map[string]str
 
 func sameStates(t *testing.T, what string, got, want map[string]string) {
 	t.Helper()
+	if len(got) != len(want) || len(want) == 0 {
+		t.Errorf("%s: %d states, want %d", what, len(got), len(want))
+	}
 	for name := range want {
 		if got[name] != want[name] {
 			t.Errorf("%s: %s has other bits", what, name)

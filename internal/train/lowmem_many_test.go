@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"concord/bucket"
-	"concord/internal/device"
 	"concord/internal/train/traintest"
 )
 
@@ -33,18 +32,7 @@ func everything() bool { return os.Getenv("CONCORD_EVERYTHING") != "" }
 // wholeStates are all states of a run, wherever its machines have them.
 func wholeStates(t testing.TB, g *gang) map[string]string {
 	t.Helper()
-	tr := g.all[0]
-	src, out := tr.exchange.Reader(t.Context()), map[string]string{}
-	for _, p := range device.Params(tr.Arch) {
-		for _, s := range tr.States() {
-			b, err := src.Raw(s, p.Name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			out[string(s)+"/"+p.Name] = string(b)
-		}
-	}
-	return out
+	return statesIn(t, g.all[0], g.all[0].exchange.Reader(t.Context()))
 }
 
 // Three machines make, of every kind of states, the updates of one from the same
@@ -59,9 +47,7 @@ func TestLowMemoryOnManyMachines(t *testing.T) {
 				cfg := tiny(t, slices.Concat(exact, states, settings, []string{"schedule.warmup=0", "schedule.steps=20", "optim.clip=0",
 					"objective.method=pcgrad", "cluster.check_every=2", "batch.rows=8"})...)
 				g := newGang(t, cfg, 3)
-				alone := *cfg
-				alone.Cluster.Listen = ""
-				one := open(t, &alone)
+				one := alone(t, cfg)
 				for n := range 3 {
 					g.steps(n + 1)
 					if how != "outer" {
@@ -108,9 +94,7 @@ func TestLowMemoryIsOneMachine(t *testing.T) {
 		}
 		t.Run(kind, func(t *testing.T) {
 			cfg := tiny(t, slices.Concat(exact, states, []string{"schedule.warmup=0", "objective.method=pcgrad", "objective.gram=rows"})...)
-			alone := *cfg
-			alone.Cluster.Listen = ""
-			one := open(t, &alone)
+			one := alone(t, cfg)
 			steps(t, one, 1)
 			g := newGang(t, cfg, 3)
 			g.steps(1)
@@ -157,16 +141,9 @@ func resumesExactly(t *testing.T, settings []string) {
 	whole.steps(4)
 	want := wholeStates(t, whole)
 	whole.stop()
-	dir := t.TempDir()
 	g := newGang(t, cfg, 3)
 	g.steps(2)
-	if err := g.all[0].save(t.Context(), dir, state{Saved: g.all[0].saved()}); err != nil {
-		t.Fatal(err)
-	}
-	g.stop()
-	r := resumeGang(t, cfg, dir, 3)
-	r.join()
-	r.join()
+	r := g.resumed(cfg, 3)
 	r.steps(4)
 	r.replicas("resumed")
 	sameStates(t, "resumed", wholeStates(t, r), want)

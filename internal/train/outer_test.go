@@ -18,9 +18,7 @@ func TestOuterStepsOfOneMachine(t *testing.T) {
 	for _, method := range sharedMethods() {
 		cfg := withMethod(t, tiny(t, append(slices.Clone(outerSteps), "cluster.outer_lr=1", "cluster.outer_momentum=0",
 			"objective.gram=rows")...), method)
-		alone := *cfg
-		alone.Cluster.Listen = ""
-		plain := open(t, &alone)
+		plain := alone(t, cfg)
 		steps(t, plain, 7)
 		g := newGang(t, cfg, 1)
 		g.steps(7)
