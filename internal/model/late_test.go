@@ -1,29 +1,32 @@
 package model
 
 import (
+	"slices"
 	"testing"
 
+	"concord/gpu"
 	"concord/internal/optest"
 	"concord/tensor"
 )
 
-func (g *lateGradients) ByTokens(string) bool { return g.tokens != nil }
-
-func (g *lateGradients) TakeTokens(name string, _ tensor.Segments, v tensor.Vocabulary) {
-	g.tokens(name, v)
-	g.after = len(g.done)
-	g.done = append(g.done, name)
-}
-
-// lateGradients are gradients that take those of the embedding and the head late, in parts.
+// lateGradients are gradients that take those of the embedding and the head late, in parts
+// or as sums over tokens.
 type lateGradients struct {
 	*gradients
 	late   map[string]bool
-	after  int                                    // parameters that were complete before
-	tokens func(name string, v tensor.Vocabulary) // nil: none
+	after  int                          // parameters that were complete before
+	tokens map[string]tensor.Vocabulary // nil: in parts
 }
 
 func (g *lateGradients) Late(name string) bool { return g.late[name] }
+
+func (g *lateGradients) ByTokens(string) bool { return g.tokens != nil }
+
+func (g *lateGradients) TakeTokens(name string, _ tensor.Segments, v tensor.Vocabulary) {
+	g.tokens[name] = v
+	g.after = len(g.done)
+	g.done = append(g.done, name)
+}
 
 func (g *lateGradients) TakeLate(name string, seg tensor.Segments, write func([]tensor.Part)) {
 	r := g.rows[name]
@@ -63,7 +66,8 @@ func TestLateGradients(t *testing.T) {
 			if err := optest.Compare(loss, float32s(l.Loss(b)), tolerance); err != nil {
 				t.Errorf("loss: %v", err)
 			}
-			for m, want := range l.Backward(b, s.tokens.Starts) {
+			wanted := l.Backward(b, s.tokens.Starts)
+			for m, want := range wanted {
 				for _, spec := range ParamSpecs(c) {
 					if err := compareGradient(g.read(e, spec.Name, m), float32s(want[spec.Name]), tolerance); err != nil {
 						t.Errorf("objective %d, %s: %v", m, spec.Name, err)
@@ -73,7 +77,42 @@ func TestLateGradients(t *testing.T) {
 			if all := len(ParamSpecs(c)); len(g.done) != all || g.after != all-1 {
 				t.Errorf("%d of %d parameters are complete, %d before the last late one", len(g.done), all, g.after)
 			}
+			checkTokens(t, s, late, wanted)
 		})
+	}
+}
+
+// checkTokens holds that the late gradients as sums over tokens, of weight 1, are those of
+// all objectives together.
+func checkTokens(t *testing.T, s *setup, late map[string]bool, wanted []map[string][]float64) {
+	t.Helper()
+	g := &lateGradients{gradients: newGradients(t, s.e, s.c, 3), late: late, tokens: map[string]tensor.Vocabulary{}}
+	s.m.Forward(s.b)
+	s.m.Backward(s.b, g, nil)
+	if len(g.tokens) != len(late) || len(g.done) != len(ParamSpecs(s.c)) {
+		t.Errorf("%d of %d late gradients come as tokens, %d parameters are complete", len(g.tokens), len(late), len(g.done))
+	}
+	weights := slices.Repeat([]float32{1}, len(s.tokens.IDs))
+	scratch := s.e.NewVocabularyScratch(len(weights), 3)
+	defer scratch.Release()
+	for name, v := range g.tokens {
+		out := s.e.New(gpu.RoleScratch, "late gradient", s.w[name].R, s.w[name].C)
+		s.e.Weigh(v, weights, scratch)
+		s.e.VocabularyRows(out, v, 0, scratch)
+		got, err := s.e.Download(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := make([]float64, len(got))
+		for _, of := range wanted {
+			for i, x := range of[name] {
+				want[i] += x
+			}
+		}
+		if err := compareGradient(got, float32s(want), tolerance); err != nil {
+			t.Errorf("%s as a sum over tokens: %v", name, err)
+		}
+		out.Buf.Release()
 	}
 }
 
