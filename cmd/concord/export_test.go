@@ -89,7 +89,8 @@ func TestVerify(t *testing.T) {
 		{[]string{"export", dir, "--format", "gguf-lora", "--dtype", "q8_0"}, exitUsage},    // is float32
 		{[]string{"export", dir + "-2", "--format", "gguf-lora"}, exitData},                 // DoRA
 		{[]string{"export", base, "--format", "gguf-lora", "--out", at("b.gguf")}, exitData},
-		{[]string{"import", at("a.gguf"), at("back")}, exitData}, // of which base model
+		{[]string{"import", at("a.gguf"), at("back")}, exitData},                    // of which base model
+		{[]string{"import", at("a.gguf"), at("back"), "--base", at("p")}, exitData}, // is an adapter
 		{[]string{"import", at("a.gguf"), at("back"), "--base", base}, 0},
 		{[]string{"import", at("m.gguf"), at("other"), "--base", base}, exitData},
 		{[]string{"verify", dir, at("back")}, 0},

@@ -84,6 +84,9 @@ func (x Import) adapter(f *gguf.File) (Imported, error) {
 	if err != nil {
 		return Imported{}, err
 	}
+	if base.From != "" {
+		return Imported{}, DataError(fmt.Errorf("%s is an adapter itself\n  fix: --base %s", x.Base, base.Base))
+	}
 	a, values, err := model.ReadGGUFAdapter(f, base.Config)
 	if err != nil {
 		return Imported{}, DataError(err)
