@@ -2,6 +2,7 @@ package compare
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -25,7 +26,7 @@ import (
 // records is a file of finished runs, a line each, small enough to be committed: a
 // comparison of the same settings in another checkout begins with them. Its first line
 // has the things that are the same in all runs. Bits per byte are kept to six digits, examples'
-// losses to 1/128 nat; loss curves are not kept.
+// losses to 1/128 nat, or coarser so that the largest fits 16 bits; loss curves are not kept.
 type records struct {
 	path  string
 	head  recordsHead
@@ -60,8 +61,9 @@ type recordLine struct {
 	Base        []Score            `json:"base,omitempty"`
 	Valid       []report.Float     `json:"valid,omitempty"` // in the order of common
 	Test        []report.Float     `json:"test,omitempty"`
-	First       []report.Float     `json:"first,omitempty"` // by language, sorted
-	NLL         string             `json:"nll,omitempty"`   // 1/128 nats, uint16, little-endian, base64; languages sorted
+	First       []report.Float     `json:"first,omitempty"`    // by language, sorted; null: not in the first batch
+	NLL         string             `json:"nll,omitempty"`      // uint16, little-endian, base64; languages sorted
+	NLLUnit     float64            `json:"nll_unit,omitempty"` // steps of NLL in a nat; 0: nllUnit
 	Steps       int                `json:"steps"`
 	Tokens      int64              `json:"tokens"`
 	Supervised  int64              `json:"supervised"`
@@ -217,21 +219,53 @@ func newLine(res *Result) recordLine {
 	l := recordLine{Spec: res.Spec, Applied: res.Applied, Error: res.Error, Cause: res.Cause, Base: res.Base, Valid: bits(res.Valid),
 		Test: bits(res.Test), Steps: res.Steps, Tokens: res.Tokens, Supervised: res.Supervised, Seconds: digits(res.Seconds, 1e2),
 		StepSeconds: digits(res.StepSeconds, 1e4), PeakBytes: res.PeakBytes, Negative: res.Negative, Pairs: res.Pairs, Batches: res.Batches}
-	for _, lang := range slices.Sorted(maps.Keys(res.First)) {
-		l.First = append(l.First, report.Float(digits(float64(res.First[lang]), 1e6)))
+	for _, lang := range trained(res.Valid) {
+		v, ok := res.First[lang]
+		if !ok { // trained alone, or an independent draw without it
+			v = report.Float(math.NaN())
+		}
+		l.First = append(l.First, report.Float(digits(float64(v), 1e6)))
+	}
+	unit := unitOf(res.Docs)
+	if unit != nllUnit {
+		l.NLLUnit = unit
 	}
 	var nll []byte
 	for _, lang := range slices.Sorted(maps.Keys(res.Docs)) {
 		for _, d := range res.Docs[lang] {
-			nll = binary.LittleEndian.AppendUint16(nll, uint16(min(max(math.Round(d.NLL*nllUnit), 0), math.MaxUint16)))
+			nll = binary.LittleEndian.AppendUint16(nll, uint16(min(max(math.Round(d.NLL*unit), 0), math.MaxUint16)))
 		}
 	}
 	l.NLL = base64.StdEncoding.EncodeToString(nll)
 	return l
 }
 
-// nllUnit is the steps of an example's loss in a nat.
+// nllUnit is the steps of an example's loss in a nat, where no example has 512 of them.
 const nllUnit = 128
+
+// unitOf is nllUnit halved until the largest loss fits 16 bits.
+func unitOf(docs map[string][]Doc) float64 {
+	unit := float64(nllUnit)
+	for _, list := range docs {
+		for _, d := range list {
+			for !math.IsInf(d.NLL, 0) && d.NLL*unit > math.MaxUint16 {
+				unit /= 2
+			}
+		}
+	}
+	return unit
+}
+
+// trained are the languages of scores that were trained on, sorted.
+func trained(scores []Score) (out []string) {
+	for _, s := range scores {
+		if s.Seen {
+			out = append(out, s.Lang)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
 
 func digits(v, unit float64) float64 { return math.Round(v*unit) / unit }
 
@@ -251,20 +285,16 @@ func (l recordLine) result(c *common) (*Result, error) {
 		return r, nil
 	}
 	nll, err := base64.StdEncoding.DecodeString(l.NLL)
-	var langs []string
-	for _, s := range c.Valid {
-		if s.Seen {
-			langs = append(langs, s.Lang)
-		}
-	}
-	slices.Sort(langs)
+	langs, unit := trained(c.Valid), cmp.Or(l.NLLUnit, nllUnit)
 	if err != nil || len(l.Valid) != len(c.Valid) || len(l.Test) != len(c.Test) || len(l.First) != len(langs) {
 		return nil, fmt.Errorf("the run %s does not have the figures of the languages of the first line", r.Slug)
 	}
 	r.Valid, r.Test = filled(c.Valid, l.Valid), filled(c.Test, l.Test)
 	r.First = map[string]report.Float{}
 	for i, v := range l.First {
-		r.First[langs[i]] = v
+		if !math.IsNaN(float64(v)) {
+			r.First[langs[i]] = v
+		}
 	}
 	r.Docs = map[string][]Doc{}
 	for _, lang := range slices.Sorted(maps.Keys(c.Bytes)) {
@@ -272,7 +302,7 @@ func (l recordLine) result(c *common) (*Result, error) {
 			if len(nll) < 2 {
 				return nil, fmt.Errorf("the run %s has fewer examples than the first line", r.Slug)
 			}
-			r.Docs[lang] = append(r.Docs[lang], Doc{NLL: float64(binary.LittleEndian.Uint16(nll)) / nllUnit, Bytes: n})
+			r.Docs[lang] = append(r.Docs[lang], Doc{NLL: float64(binary.LittleEndian.Uint16(nll)) / unit, Bytes: n})
 			nll = nll[2:]
 		}
 	}

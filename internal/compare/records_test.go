@@ -5,10 +5,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
 	"concord/internal/config"
+	"concord/internal/report"
 	"concord/internal/train"
 )
 
@@ -24,7 +26,7 @@ func TestRecords(t *testing.T) {
 		return rep, screen.String(), err
 	}
 	g := tinyGrid()
-	g.StaticSweep, g.StaticBudget = false, 0
+	g.StaticSweep, g.StaticBudget, g.Alone = false, 0, true // alone: a first batch without the other languages
 	first, _, err := with(t.TempDir(), g)
 	if err != nil {
 		t.Fatal(err)
@@ -35,8 +37,11 @@ func TestRecords(t *testing.T) {
 	}
 	write(t, file, whole[:len(whole)-1])
 	again, screen, err := with(t.TempDir(), g)
-	if err != nil || again.Finished != first.Finished || strings.Count(screen, ": seen ") != 1 {
-		t.Fatalf("%v; %d of %d runs\n%s", err, again.Finished, first.Finished, screen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.Finished != first.Finished || strings.Count(screen, ": seen ") != 1 {
+		t.Fatalf("%d of %d runs\n%s", again.Finished, first.Finished, screen)
 	}
 	if len(again.Problems) > 0 || len(lines(t, file)) != len(whole) {
 		t.Errorf("problems %q, %d lines", again.Problems, len(lines(t, file)))
@@ -66,6 +71,25 @@ func TestRecords(t *testing.T) {
 	write(t, file, whole)
 	if _, _, err := with(t.TempDir(), g); !errors.Is(err, train.ErrData) || !strings.Contains(err.Error(), "results.jsonl:3") {
 		t.Errorf("a line that was cut: %v", err)
+	}
+}
+
+// Long examples have more than the 512 nats that 16 bits hold in steps of 1/128.
+func TestRecordsOfLongExamples(t *testing.T) {
+	scores := []Score{{Lang: "aa", Seen: true, BitsPerByte: 2, Bytes: 9000, Examples: 2}, {Lang: "bb", Seen: true, BitsPerByte: 2}}
+	run := &Result{Valid: scores, Test: scores, First: map[string]report.Float{"bb": 3},
+		Docs: map[string][]Doc{"aa": {{NLL: 4321.5, Bytes: 8000}, {NLL: 12.25, Bytes: 1000}}}}
+	got, err := newLine(run).result(commonOf(run))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, d := range run.Docs["aa"] {
+		if g := got.Docs["aa"][i]; g.Bytes != d.Bytes || !near(g.NLL, d.NLL, 1.0/16) {
+			t.Errorf("example %d: %v, want %v", i, g, d)
+		}
+	}
+	if !reflect.DeepEqual(got.First, run.First) {
+		t.Errorf("first losses %v, want %v", got.First, run.First)
 	}
 }
 
