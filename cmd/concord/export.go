@@ -67,8 +67,8 @@ func (c *exportCmd) Run() error {
 		fmt.Printf(" read back and compared: %v\n", out.Verified)
 	}
 	if out.Format == formatLoRA { // no model of its own
-		fmt.Printf(" use it: llama-cli -m BASE.gguf --lora %s, or %s\n", report.Quote(out.Model),
-			report.Command("import", out.Model, "ADAPTER", "--base", "MODEL"))
+		fmt.Printf(" use it: llama-cli -m BASE.gguf --lora %s\n", report.Quote(out.Model))
+		fmt.Printf(" or as a folder: %s\n", report.Command("import", out.Model, "ADAPTER", "--base", "MODEL"))
 		return nil
 	}
 	fmt.Printf(" try it: %s\n", report.Command("generate", "--model", out.Model, "some text"))
@@ -190,6 +190,9 @@ func (c *exportCmd) folder(from, base string, out *exported) error {
 	}
 	if out.Model == "" {
 		if out.Model = base; out.Model == from {
+			if _, err := export.DType(from); err != nil {
+				return err
+			}
 			return usagef("%s is a model folder already: --out names another, --format gguf makes a file for llama.cpp", from)
 		}
 	}

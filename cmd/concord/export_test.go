@@ -91,6 +91,7 @@ func TestVerify(t *testing.T) {
 		{[]string{"export", base, "--format", "gguf-lora", "--out", at("b.gguf")}, exitData},
 		{[]string{"import", at("a.gguf"), at("back")}, exitData},                    // of which base model
 		{[]string{"import", at("a.gguf"), at("back"), "--base", at("p")}, exitData}, // is an adapter
+		{[]string{"generate", "--model", at("a.gguf"), "Aa"}, exitData},
 		{[]string{"import", at("a.gguf"), at("back"), "--base", base}, 0},
 		{[]string{"import", at("m.gguf"), at("other"), "--base", base}, exitData},
 		{[]string{"verify", dir, at("back")}, 0},

@@ -114,6 +114,7 @@ func TestExitCodes(t *testing.T) {
 		{"train", 0, []string{"train", runFile}, "", "model in "},
 
 		{"resume nothing", 2, []string{"resume", filepath.Join(dir, "base")}, "", "is not the folder of a run"},
+		{"resume a file", 2, []string{"resume", runFile}, "", "is not the folder of a run"},
 		{"resume with another method", 2, []string{"resume", filepath.Join(dir, "runs", "tiny"), "-o", "objective.method=mean"}, "", "cannot change in the middle of a run"},
 		{"resume a finished run", 0, []string{"resume", filepath.Join(dir, "runs", "tiny")}, "", "is finished"},
 
@@ -136,7 +137,9 @@ func TestExitCodes(t *testing.T) {
 		{"generate", 0, []string{"generate", "--model", base, "--max-tokens", "3", "Aa:"}, "", "Aa:"},
 		{"generate from standard input", 0, []string{"generate", "--model", base, "--max-tokens", "3", "-"}, "Bb:", "Bb:"},
 		{"generate too hot", 2, []string{"generate", "--model", base, "--temperature=-1", "Aa:"}, "", "--temperature"},
-		{"generate no model", 3, []string{"generate", "--model", filepath.Join(dir, "none"), "Aa:"}, "", "none"},
+		{"generate no model", 3, []string{"generate", "--model", filepath.Join(dir, "none"), "Aa:"}, "", "none is no model: "},
+		{"export what is no model", 3, []string{"export", runFile}, "", "is no model: "},
+		{"verify a run without an adapter", 3, []string{"verify", filepath.Join(dir, "runs", "tiny")}, "", "tiny has no adapter"},
 		{"generate on no adapter", 4, []string{"generate", "--model", base, "--adapter", "nothing such", "Aa:"}, "", "no adapter matches"},
 
 		{"config check", 0, []string{"config", "check", runFile}, "", "is fine: 3 languages to train"},

@@ -32,7 +32,7 @@ func (d deviceFlags) options() (device.Options, error) {
 	if err := dev.Memory.UnmarshalText([]byte(d.Memory)); err != nil {
 		return device.Options{}, usagef("--memory: %v", err)
 	}
-	return train.DeviceOptions(dev, os.Stderr), nil
+	return train.DeviceOptions(dev, &once{out: os.Stderr}), nil
 }
 
 func (c *scoreCmd) Run() error {

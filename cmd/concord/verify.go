@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,6 +27,9 @@ func (c *verifyCmd) Run() error {
 	}
 	v := export.Verify{Source: c.From, Written: c.Written, Texts: runTexts(c.From), Device: dev}
 	if rundir.IsRun(c.From) {
+		if adapted, err := train.HasAdapter(c.From); err != nil || !adapted && c.Written == "" {
+			return cmp.Or(err, export.NoAdapter(c.From))
+		}
 		temp, err := os.MkdirTemp(c.From, ".export-")
 		if err != nil {
 			return train.DataError(err)

@@ -38,7 +38,7 @@ func Load(path string, overrides []string) (*Config, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, &Error{Where: path, Msg: "cannot read the run file: " + reason(err),
-			Fix: "give the path of a TOML run file, e.g. examples/names8/run.toml"}
+			Fix: "give the path of a TOML run file, as concord init writes it"}
 	}
 	return Parse(path, string(b), overrides)
 }

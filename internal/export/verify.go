@@ -107,11 +107,15 @@ func (v Verify) Run() (Proof, error) {
 	return v.compare(s, a)
 }
 
+// NoAdapter says that there are no two forms of the model to compare.
+func NoAdapter(name string) error {
+	return fault.Data(fmt.Errorf("%s has no adapter: there is nothing to merge\n  fix: name a file or folder that was made of it", name))
+}
+
 // merged compares the adapter beside its base model with the two merged.
 func (v Verify) merged(s *source) (Proof, error) {
 	if s.adapter == nil {
-		return Proof{}, fault.Data(fmt.Errorf("%s has no adapter: there is nothing to merge\n  "+
-			"fix: name a file or folder that was made of it", v.Source))
+		return Proof{}, NoAdapter(v.Source)
 	}
 	ids, err := v.tokens(s.tokenizer, nil, s.config.MaxPositions)
 	if err != nil {

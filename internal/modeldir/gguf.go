@@ -27,6 +27,10 @@ func Folder(path string) (string, error) {
 		return "", fault.Data(err)
 	}
 	defer f.Close()
+	if model.IsGGUFAdapter(f) {
+		return "", fault.Data(fmt.Errorf("%s is an adapter without its base model\n  fix: give the folder that concord import makes of it "+
+			"with --base", path))
+	}
 	key, err := f.Hash(model.GGUFSettings)
 	if err != nil {
 		return "", fault.Data(err)

@@ -36,6 +36,10 @@ func Find(path string) (Source, error) {
 	if s.Dir, err = Folder(s.Base); err != nil {
 		return s, err
 	}
+	if !isModel(s.Dir) {
+		return s, fault.Data(fmt.Errorf("%s is no model: there is no %s\n  fix: give a model's folder, a run's (runs/NAME) or a GGUF file",
+			s.Base, filepath.Join(s.Dir, model.ConfigFile)))
+	}
 	if s.Config, err = model.ReadConfig(s.Dir); err != nil {
 		return s, fault.Data(err)
 	}

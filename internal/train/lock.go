@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -85,7 +84,7 @@ func readLock(dir string) (lock, error) {
 	var l lock
 	path := filepath.Join(dir, rundir.LockFile)
 	b, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
+	if err != nil && !rundir.IsRun(dir) { // there is none, or dir is a file
 		return l, rundir.NotARun(dir)
 	}
 	if err != nil {
