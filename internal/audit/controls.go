@@ -67,7 +67,7 @@ func (a *audit) makeControls() error {
 		}
 		c.base.Data.Align, c.base.Data.Temperature, c.base.Data.MaxRepeat, c.base.Objective.Preferences = "", 1e9, 0, nil
 		if c.aligned {
-			c.base.Data.Align, c.base.Data.Temperature = "key", 1
+			c.base.Data.Align, c.base.Data.Temperature, c.base.Data.Mixing = "key", 1, config.MixingStratified
 		}
 		a.controls[name] = c
 	}

@@ -127,6 +127,20 @@ func (a *audit) gains(name string) (out []float64) {
 	return out
 }
 
+// failed names the fault of a judging run of a method or the mean that has failed, "" if
+// none has: the same command does not make it again.
+func (a *audit) failed(name string) string {
+	for i := range fewestSeeds {
+		for _, arm := range []string{armMixture, name} {
+			if r := a.results[a.tuned(arm, i).Slug()]; r != nil && r.Error != "" {
+				first, _, _ := strings.Cut(r.Error, "\n")
+				return fmt.Sprintf("; %s under seed %d failed: %s", arm, r.Seed, first)
+			}
+		}
+	}
+	return ""
+}
+
 // worst is the most bits per byte of a language of the remedy control.
 func (a *audit) worst(r *Result) float64 {
 	high := math.Inf(-1)
@@ -149,7 +163,7 @@ func (a *audit) remedyControl() Control {
 	for _, r := range resolving {
 		all = append(all, a.gains(r.name))
 		if n := len(all[len(all)-1]); n < fewestSeeds {
-			c.Text = fmt.Sprintf("not finished: %d of %d seeds of %s", n, fewestSeeds, r.name)
+			c.Text = fmt.Sprintf("not finished: %d of %d seeds of %s%s", n, fewestSeeds, r.name, a.failed(r.name))
 			return c
 		}
 	}

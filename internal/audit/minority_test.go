@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"concord/internal/config"
 	"concord/internal/stats"
 )
 
@@ -32,9 +33,32 @@ func TestRemedyControl(t *testing.T) {
 		if c.Pass == nil || *c.Pass != pass || !strings.Contains(c.Text, stats.Signed(-gain, 3)) {
 			t.Errorf("a gain of %v: %v, %s", gain, c.Pass, c.Text)
 		}
+		lost := a.results[a.tuned(resolving[0].name, 2).Slug()]
+		lost.Error = "no more memory\n  fix: less"
+		told := "; " + resolving[0].name + " under seed 3 failed: no more memory"
+		if c := a.remedyControl(); c.Pass != nil || !strings.HasSuffix(c.Text, told) {
+			t.Errorf("a run that failed: %+v", c)
+		}
 		delete(a.results, a.tuned(resolving[0].name, 2).Slug())
 		if c := a.remedyControl(); c.Pass != nil || !strings.Contains(c.Text, "2 of 3 seeds") {
 			t.Errorf("not finished: %+v", c)
 		}
+	}
+}
+
+// The remedy control's data is aligned, also where the run file draws rows independently.
+func TestRemedyControlOfIndependentDraws(t *testing.T) {
+	cfg, err := config.Load(truths[0].write(t, 1), []string{"data.mixing=iid"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &audit{base: cfg, out: t.TempDir(), langs: []string{"none of these"}}
+	if err := a.makeControls(); err != nil {
+		t.Fatal(err)
+	}
+	if c := a.controls[remedial]; c == nil {
+		t.Fatalf("not made of %d rows", cfg.Batch.Rows)
+	} else if err := c.base.Validate(); err != nil {
+		t.Error(err)
 	}
 }
