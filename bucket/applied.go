@@ -227,7 +227,9 @@ func (r *Resolver) readCombined(i int, s Solution) (reads []rowRead, size int) {
 	}
 	r.store.Engine.Dev.Span("combine")
 	starts := map[string]int{}
-	r.store.eachOf(i, func(p Place, at int) { starts[p.Name] = at })
+	for p, at := range r.store.Layout.PlacesOf(i) {
+		starts[p.Name] = at
+	}
 	r.eachGradient(i, &s, func(p Place, pieces Pieces) {
 		pieces(func(at int, g tensor.Tensor) { reads = append(reads, r.readParts(g.View(), starts[p.Name]+at)...) })
 	})
@@ -250,9 +252,9 @@ func (r *Resolver) take(i int, x []float32) error {
 	}
 	dev := r.store.Engine.Dev
 	dev.Span("optimizer")
-	r.store.eachOf(i, func(p Place, at int) {
+	for p, at := range r.store.Layout.PlacesOf(i) {
 		r.opt.Update.Apply(p, func(f func(int, tensor.Tensor)) { r.upload(p, x[at:at+p.Extent()], f) })
-	})
+	}
 	dev.Span("backward")
 	return nil
 }

@@ -39,11 +39,7 @@ func (h *Host) Read(state State, name string) ([]float32, error) {
 		return nil, err
 	}
 	p := h.store.place(name)
-	v, out := h.store.Type(state, p.Param).Decode(b), make([]float32, 0, p.R*p.C)
-	for i := range p.R {
-		out = append(out, v[i*p.LD():i*p.LD()+p.C]...)
-	}
-	return out, nil
+	return p.Unpad(h.store.Type(state, p.Param).Decode(b)), nil
 }
 
 // Raw returns a state of the parameter called name as Store.Raw does: memory of h.
@@ -70,12 +66,7 @@ func (h *Host) Load(state State, name string, values []float32) error {
 	if len(values) != p.R*p.C {
 		return fmt.Errorf("bucket: load %s of %s: %d values for the shape (%d,%d)", state, name, len(values), p.R, p.C)
 	}
-	d := h.store.Type(state, p.Param)
-	padded := make([]float32, p.Extent())
-	for i := range p.R {
-		copy(padded[i*p.LD():], values[i*p.C:(i+1)*p.C])
-	}
-	copy(to, d.Encode(padded))
+	copy(to, h.store.Type(state, p.Param).Encode(p.Pad(values)))
 	return nil
 }
 
@@ -143,30 +134,19 @@ func (s *Store) WriteGroup(state State, u int, x []byte) {
 // after the other, (Size), padding included. Factors have none.
 func (s *Store) Values(state State, u int, x []byte) []float32 {
 	out := make([]float32, s.Layout.Groups[u].Size)
-	s.eachOf(u, func(p Place, at int) {
+	for p, at := range s.Layout.PlacesOf(u) {
 		from, n := s.inGroup(state, p)
 		copy(out[at:], s.Type(state, p.Param).Decode(x[from:from+n]))
-	})
+	}
 	return out
 }
 
 // Encode is the inverse of Values, up to the rounding of values that the type does not have.
 func (s *Store) Encode(state State, u int, values []float32) []byte {
 	out := make([]byte, s.GroupBytes(state, u))
-	s.eachOf(u, func(p Place, at int) {
+	for p, at := range s.Layout.PlacesOf(u) {
 		from, n := s.inGroup(state, p)
 		copy(out[from:from+n], s.Type(state, p.Param).Encode(values[at:at+p.Extent()]))
-	})
-	return out
-}
-
-// eachOf calls f with the parameters of group u and where their values begin among its own.
-func (s *Store) eachOf(u int, f func(p Place, at int)) {
-	base := 0
-	for _, b := range s.Layout.Groups[u].Buckets {
-		for _, p := range s.Layout.Buckets[b].Params {
-			f(p, base+p.Offset)
-		}
-		base += s.Layout.Buckets[b].Size
 	}
+	return out
 }

@@ -58,13 +58,6 @@ func (p Param) Extent() int {
 
 func (p Param) uses() int { return max(p.Uses, 1) }
 
-// Place is a parameter's place in its bucket.
-type Place struct {
-	Param
-	Bucket int
-	Offset int // elements, a multiple of Align
-}
-
 // Bucket is a set of parameters that lie in one flat buffer.
 type Bucket struct {
 	Name   string  // "layer 3", "model.norm.weight", …
@@ -93,12 +86,6 @@ type Layout struct {
 	Frozen  []Param  // those that are not trained and so lie in no bucket
 	order   []string // the parameters in the order in which they were given
 	places  map[string]Place
-}
-
-// Place returns where the parameter called name lies.
-func (l Layout) Place(name string) (Place, bool) {
-	p, ok := l.places[name]
-	return p, ok
 }
 
 // Partition cuts params, given in the order in which the backward pass

@@ -264,7 +264,7 @@ func (x *Outer) outerUpdate() error {
 
 // round makes weights of group u values that their type has.
 func (x *Outer) round(u int, w []float32) {
-	for _, p := range placesOf(x.Store.Layout, u) {
-		x.Adam.Round(p.Name, int64(x.Exchanges()), w[p.at:p.at+p.Extent()])
+	for p, at := range x.Store.Layout.PlacesOf(u) {
+		x.Adam.Round(p.Name, int64(x.Exchanges()), w[at:at+p.Extent()])
 	}
 }

@@ -86,8 +86,8 @@ func (x *Outer) Restore(f *safetensors.Reader, c Carry) error {
 	x.before = nil
 	if c.Outer != nil { // nil: of a run that had no outer steps
 		for u := range x.Store.Layout.Groups {
-			for _, p := range placesOf(x.Store.Layout, u) {
-				if err := readEntry(f, velocityName(p.Name), p, x.velocity[u]); err != nil {
+			for p, at := range x.Store.Layout.PlacesOf(u) {
+				if err := readEntry(f, velocityName(p.Name), p, x.velocity[u][at:]); err != nil {
 					return err
 				}
 			}
