@@ -208,15 +208,3 @@ func TestBaseInFileIsExact(t *testing.T) {
 		t.Error("nothing is frozen")
 	}
 }
-
-// Prompts are the run's own texts, of every language.
-func TestPrompts(t *testing.T) {
-	c, err := OpenCorpus(tiny(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := c.Prompts(5)
-	if err != nil || len(out) != 5 || out[0] == out[1] {
-		t.Errorf("%q, %v", out, err)
-	}
-}

@@ -2,7 +2,6 @@ package train
 
 import (
 	"fmt"
-	"math"
 	"os"
 	"strings"
 	"testing"
@@ -53,48 +52,6 @@ func TestLanguagesThatNeverMeet(t *testing.T) {
 	out, err := until("", running(cfg))
 	if err != nil || strings.Count(out, says) != 2 || !strings.Contains(out, "0% of the steps hold two languages or more") {
 		t.Errorf("%v:\n%s", err, out)
-	}
-}
-
-// A mixture of 95 and 5: the rare language is always with the other, the other hardly
-// ever with it.
-func TestMeetingsOfAMixture(t *testing.T) {
-	dir := t.TempDir()
-	traintest.Base(t, dir+"/base", nil)
-	for i, lang := range traintest.Langs {
-		n := map[string]int{"aa": 190, "bb": 10, "cc": 1}[lang]
-		traintest.WriteFile(t, dir+"/"+lang+".jsonl", traintest.Examples(i, 0, n))
-		traintest.WriteFile(t, dir+"/"+lang+".heldout.jsonl", traintest.Examples(i, 200, 224))
-	}
-	traintest.WriteFile(t, dir+"/dd.heldout.jsonl", traintest.Examples(3, 0, 24))
-	cfg := load(t, traintest.RunFile(t, dir, nil), "batch.rows=4", "schedule.steps=0", "schedule.epochs=3")
-	p, err := Check(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	aa, bb := float64(p.Data[0].Met), float64(p.Data[1].Met)
-	if !(aa > 0.1 && aa < 0.4) || bb != 1 || math.IsNaN(float64(p.Data[2].Met)) {
-		t.Errorf("aa %v, bb %v, cc %v", aa, bb, p.Data[2].Met)
-	}
-	if !strings.Contains(warned(t, cfg), "one language") {
-		t.Error("not told")
-	}
-	c, err := OpenCorpus(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	two := 0.0
-	for step := range c.Steps {
-		langs := map[int]bool{}
-		for _, m := range c.Sampler.Batch(step).Lang {
-			langs[m] = true
-		}
-		if len(langs) > 1 {
-			two++
-		}
-	}
-	if got := c.Met(); math.Abs(got-two/float64(c.Steps)) > 1e-9 {
-		t.Errorf("%v of the steps hold two languages, told %v", two/float64(c.Steps), got)
 	}
 }
 
