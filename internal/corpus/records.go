@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"concord/internal/data"
 	"concord/internal/report"
 )
 
@@ -35,7 +36,7 @@ func (c *Corpus) Records() []report.Data {
 // fate names the treatment, by data.overlong, of documents that were too long.
 func fate(overlong string, pieces int) string {
 	switch {
-	case overlong == "truncate":
+	case overlong == data.Truncate:
 		return "truncated"
 	case pieces > 0:
 		return "split"

@@ -24,7 +24,7 @@ func newEncoder(tok *tokenizer.Tokenizer, trainOn string, opt Options) (*encoder
 	if opt.MaxLen < 0 {
 		return nil, fmt.Errorf("data: max_len %d is negative: use 0 for no bound", opt.MaxLen)
 	}
-	if !slices.Contains([]string{"", "auto", "drop", "truncate", "split", "error"}, opt.Overlong) {
+	if !slices.Contains([]string{"", "auto", "drop", Truncate, "split", "error"}, opt.Overlong) {
 		return nil, fmt.Errorf("data: overlong %q is not known: use \"auto\", \"drop\", \"truncate\", \"split\" or \"error\"", opt.Overlong)
 	}
 	e := &encoder{tok: tok, opt: opt, all: trainOn == "all"}
@@ -191,7 +191,7 @@ func (e *encoder) fit(d *document, x Example, n *Stats) ([]Example, error) {
 	switch policy {
 	case "drop":
 		return nil, nil
-	case "truncate":
+	case Truncate:
 		if x = x.truncate(e.opt.MaxLen); x.Targets() == 0 {
 			n.FullyMasked++
 			return nil, nil

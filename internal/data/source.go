@@ -34,6 +34,10 @@ type Source struct {
 // the translation of line n of another's.
 const KeyLine = "\x00line"
 
+// Truncate, as Options.Overlong, cuts documents to the longest length, with and without a
+// prompt.
+const Truncate = "truncate"
+
 // Options are how documents become examples. The zero value puts no bound
 // on length, begins with BOS if the tokenizer itself puts it before a text, and ends
 // with EOS if the tokenizer names one.
