@@ -37,6 +37,19 @@ func tables(tr *Trainer) int {
 	return 2
 }
 
+// eachTable tests the settings "layer" with every kind of embedding and head, and all
+// others with those of Llama.
+func eachTable(t *testing.T, settings map[string][]string, test func(t *testing.T, name, file string, overrides []string)) {
+	for model, file := range map[string]string{"tied": traintest.Run(t, nil), "untied": traintest.UntiedRun(t, nil),
+		"gpt2": traintest.FamilyRun(t, positionsConfig, nil), "gemma3": traintest.FamilyRun(t, familyConfigs["gemma3"], nil)} {
+		for name, overrides := range settings {
+			if name == "layer" || model == "tied" || model == "untied" {
+				t.Run(model+" "+name, func(t *testing.T) { test(t, name, file, overrides) })
+			}
+		}
+	}
+}
+
 // Rows of embedding and head that are written at the end of the backward pass, in what
 // is free then, make the gradients of rows that have memory of their own from the start:
 // tied and untied, in every scope, in halves, in the optimizer's metric, and in runs in
@@ -53,31 +66,23 @@ func TestLateRows(t *testing.T) {
 		"every":  {"objective.every=2", "objective.warmup=1"},
 		"chunks": {"batch.logits_chunk=32"},
 	}
-	for model, file := range map[string]string{"tied": traintest.Run(t, nil), "untied": traintest.UntiedRun(t, nil),
-		"gpt2": traintest.FamilyRun(t, positionsConfig, nil), "gemma3": traintest.FamilyRun(t, familyConfigs["gemma3"], nil)} {
-		for name, overrides := range settings {
-			if name != "layer" && model != "tied" && model != "untied" {
-				continue
+	eachTable(t, settings, func(t *testing.T, name, file string, overrides []string) {
+		run := func(gram string) (weights []float32) {
+			tr := open(t, load(t, file, append(slices.Clone(overrides), "objective.gram="+gram)...))
+			if late := picked(tr, tr.ResolverOptions().Late); len(late) != tables(tr) && gram == "auto" || late != nil && gram != "auto" {
+				t.Fatalf("gram = %q: late %v", gram, late)
 			}
-			t.Run(model+" "+name, func(t *testing.T) {
-				run := func(gram string) (weights []float32) {
-					tr := open(t, load(t, file, append(slices.Clone(overrides), "objective.gram="+gram)...))
-					if late := picked(tr, tr.ResolverOptions().Late); len(late) != tables(tr) && gram == "auto" || late != nil && gram != "auto" {
-						t.Fatalf("gram = %q: late %v", gram, late)
-					}
-					steps(t, tr, 3)
-					return values(t, tr, bucket.Weight)
-				}
-				want, got := run("rows"), run("auto")
-				if e := traintest.NMSE(got, want); e > 1e-8 { // three updates of AdamW, which divides by the root of what is near 0
-					t.Errorf("the weights differ: NMSE %.3g", e)
-				}
-				if name == "layer" && !slices.Equal(got, run("auto")) {
-					t.Error("the same run twice gave other bits")
-				}
-			})
+			steps(t, tr, 3)
+			return values(t, tr, bucket.Weight)
 		}
-	}
+		want, got := run("rows"), run("auto")
+		if e := traintest.NMSE(got, want); e > 1e-8 { // three updates of AdamW, which divides by the root of what is near 0
+			t.Errorf("the weights differ: NMSE %.3g", e)
+		}
+		if name == "layer" && !slices.Equal(got, run("auto")) {
+			t.Error("the same run twice gave other bits")
+		}
+	})
 }
 
 // With a tied head the resolution of 8, 16 and 32 languages adds at most 5 % to the peak

@@ -25,36 +25,28 @@ func TestGradientsByTokens(t *testing.T) {
 		"factored": {"optim.in_backward=true", "optim.name=adafactor"},
 		"static":   {"optim.in_backward=true", "objective.every=2", "objective.warmup=1", "model.dtype=bf16", "optim.moments=int8"},
 	}
-	for model, file := range map[string]string{"tied": traintest.Run(t, nil), "untied": traintest.UntiedRun(t, nil),
-		"gpt2": traintest.FamilyRun(t, positionsConfig, nil), "gemma3": traintest.FamilyRun(t, familyConfigs["gemma3"], nil)} {
-		for name, overrides := range settings {
-			if name != "layer" && model != "tied" && model != "untied" {
-				continue
+	eachTable(t, settings, func(t *testing.T, name, file string, overrides []string) {
+		run := func(gram string) (weights []float32) {
+			all := append([]string{"batch.rows=3", "objective.gram=" + gram, "schedule.warmup=0", "optim.lr=0.001"}, overrides...)
+			tr := open(t, load(t, file, all...))
+			if by := picked(tr, tr.ResolverOptions().ByTokens); len(by) != tables(tr) && gram == "ghost" || by != nil && gram != "ghost" {
+				t.Fatalf("gram = %q: by tokens %v", gram, by)
 			}
-			t.Run(model+" "+name, func(t *testing.T) {
-				run := func(gram string) (weights []float32) {
-					all := append([]string{"batch.rows=3", "objective.gram=" + gram, "schedule.warmup=0", "optim.lr=0.001"}, overrides...)
-					tr := open(t, load(t, file, all...))
-					if by := picked(tr, tr.ResolverOptions().ByTokens); len(by) != tables(tr) && gram == "ghost" || by != nil && gram != "ghost" {
-						t.Fatalf("gram = %q: by tokens %v", gram, by)
-					}
-					steps(t, tr, 3)
-					return values(t, tr, bucket.Weight)
-				}
-				want, got := run("rows"), run("ghost")
-				most := 1e-8
-				if name == "static" { // bf16 is rounded up or down by chance
-					most = 1e-5
-				}
-				if e := traintest.NMSE(got, want); !(e <= most) {
-					t.Errorf("the weights differ: NMSE %.3g", e)
-				}
-				if (name == "layer" || name == "factored") && !slices.Equal(got, run("ghost")) {
-					t.Error("the same run twice gave other bits")
-				}
-			})
+			steps(t, tr, 3)
+			return values(t, tr, bucket.Weight)
 		}
-	}
+		want, got := run("rows"), run("ghost")
+		most := 1e-8
+		if name == "static" { // bf16 is rounded up or down by chance
+			most = 1e-5
+		}
+		if e := traintest.NMSE(got, want); !(e <= most) {
+			t.Errorf("the weights differ: NMSE %.3g", e)
+		}
+		if (name == "layer" || name == "factored") && !slices.Equal(got, run("ghost")) {
+			t.Error("the same run twice gave other bits")
+		}
+	})
 }
 
 // Products between more tokens than one binding holds are not made: rows are kept.
