@@ -85,7 +85,7 @@ var allowed = map[string][]string{
 		"bucket", "gpu", "internal/chat", "internal/checkpoint", "internal/cluster", "internal/cluster/coordinator", "internal/cluster/protocol", "internal/cluster/store", "internal/cluster/store/file", "internal/cluster/worker", "internal/config", "internal/corpus", "internal/data", "internal/device", "internal/exchange", "internal/fault", "internal/gguf",
 		"internal/infer", "internal/model", "internal/modeldir", "internal/objective", "internal/optim", "internal/peft", "internal/report", "internal/rundir", "internal/safetensors", "internal/step", "internal/textscore", "internal/tokenizer", "moo", "tensor", "transport",
 	},
-	"internal/train/traintest": {"gpu", "internal/model", "internal/param", "internal/peft", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
+	"internal/train/traintest": {"gpu", "internal/model", "internal/optest", "internal/param", "internal/peft", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
 	"internal/stats":           {"internal/report"},
 	"internal/study":           {"internal/config", "internal/safetensors", "internal/train"}, // what comparisons and audits share
 	"internal/compare":         {"internal/study", "moo", "internal/stats", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},
