@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"concord/internal/fault"
+	"concord/internal/gguf"
 	"concord/internal/model"
 	"concord/internal/modeldir"
 	"concord/internal/optest"
@@ -53,6 +54,37 @@ func TestVerifyFindsMissing(t *testing.T) {
 			}
 		} else if !errors.Is(err, fault.ErrData) || !strings.Contains(err.Error(), missing) {
 			t.Errorf("without %s: %v, %v", missing, p, err)
+		}
+	}
+}
+
+// The configuration of a file whose types are only read, as most of llama.cpp's, is proved
+// on the file's own values.
+func TestVerifyFindsConfigurationOfReadTypes(t *testing.T) {
+	traintest.RequireAdapter(t)
+	from, out := folder(t, "llama"), filepath.Join(t.TempDir(), "x.gguf")
+	if _, err := (GGUF{From: from, Out: out, Type: gguf.F32}).Write(); err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range []bool{false, true} {
+		s, err := openSource(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.close()
+		if other {
+			s.config.RopeTheta = 100
+		}
+		a, err := openArtefact(out, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.close()
+		a.rounded = func(string, []float32) ([]float32, bool, error) { return nil, false, nil }
+		v := Verify{Source: from, Written: out, Texts: []string{"All human beings"}, Device: adapter()}
+		p, err := v.compare(s, a)
+		if other != (err != nil && strings.Contains(err.Error(), "its configuration is another")) || p.Unproved == 0 {
+			t.Errorf("another rotary base %v: %v, %v", other, p, err)
 		}
 	}
 }

@@ -60,7 +60,7 @@ type Proof struct {
 	Parameters int     `json:"parameters"`         // whose stored values have the right bits
 	Unproved   int     `json:"unproved,omitempty"` // of types that concord only reads
 	Rounded    int     `json:"rounded"`            // parameters that the types have changed
-	Stored     *Stored `json:"stored,omitempty"`   // where Rounded is not 0
+	Stored     *Stored `json:"stored,omitempty"`   // where Rounded or Unproved is not 0
 }
 
 // Stored is the difference from the model whose values were rounded in memory.
@@ -164,7 +164,7 @@ func (v Verify) compare(s *source, a *artefact) (Proof, error) {
 			p.Bound = 1
 		}
 	}
-	if p.Rounded > 0 {
+	if p.Rounded+p.Unproved > 0 {
 		if err := v.sameAsRounded(&p, s, a, ids, got); err != nil {
 			return p, err
 		}
@@ -191,7 +191,7 @@ func (v Verify) both(ids [][]uint32, a *artefact) (want, got said, err error) {
 }
 
 // sameAsRounded compares the file's model with the source's configuration on values
-// that were rounded in memory.
+// that were rounded in memory, or are the file's where their type is only read.
 func (v Verify) sameAsRounded(p *Proof, s *source, a *artefact, ids [][]uint32, got said) error {
 	c, read := s.expected(a)
 	rounded := func(name string) ([]float32, error) {
