@@ -1,6 +1,7 @@
 package export
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 
@@ -21,6 +22,8 @@ type artefact struct {
 	// types that are never written here.
 	rounded func(name string, values []float32) (out []float32, known bool, err error)
 	close   func() error
+	// otherBase is the base model that an adapter names, where it is not the source's.
+	otherBase string
 }
 
 // openArtefact opens a file or folder that was made of s.
@@ -83,6 +86,9 @@ func openPEFT(path string, s *source) (*artefact, error) {
 		}
 		c := s.base()
 		c.Adapter = a
+		if found, err := modeldir.Find(path); err != nil || !sameFile(found.Base, s.weights) {
+			x.otherBase = cmp.Or(a.Base, "none")
+		}
 		values, err := model.ReadAdapter(path, c)
 		return a, values, err
 	})
@@ -111,4 +117,10 @@ func (x *artefact) adapterOf(s *source, read func() (*peft.Config, map[string][]
 		return s.plain(name) // modules that s trains whole too: here they are the base model's
 	}
 	return x.config.CheckAdapter()
+}
+
+func sameFile(a, b string) bool {
+	x, err1 := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return err1 == nil && err2 == nil && os.SameFile(x, y)
 }

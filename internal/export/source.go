@@ -16,6 +16,7 @@ import (
 // files, or an adapter with its base model.
 type source struct {
 	folder    string
+	weights   string // the folder or the GGUF file; of an adapter its base model's
 	config    model.Config
 	tokenizer *tokenizer.Tokenizer
 	values    func(name string) ([]float32, error) // of an adapter: merged
@@ -43,7 +44,7 @@ func openSource(path string) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &source{folder: found.Dir}
+	s := &source{folder: found.Dir, weights: found.Base}
 	if s.config, s.tokenizer, err = modeldir.Open(path); err != nil {
 		return nil, err
 	}

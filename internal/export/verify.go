@@ -57,10 +57,11 @@ type Verify struct {
 // Proof is the result of Verify.
 type Proof struct {
 	Difference         // of the logits from the model's own
-	Parameters int     `json:"parameters"`         // whose stored values have the right bits
-	Unproved   int     `json:"unproved,omitempty"` // of types that concord only reads
-	Rounded    int     `json:"rounded"`            // parameters that the types have changed
-	Stored     *Stored `json:"stored,omitempty"`   // where Rounded or Unproved is not 0
+	Parameters int     `json:"parameters"`           // whose stored values have the right bits
+	Unproved   int     `json:"unproved,omitempty"`   // of types that concord only reads
+	OtherBase  string  `json:"other_base,omitempty"` // that an adapter names: not compared
+	Rounded    int     `json:"rounded"`              // parameters that the types have changed
+	Stored     *Stored `json:"stored,omitempty"`     // where Rounded or Unproved is not 0
 }
 
 // Stored is the difference from the model whose values were rounded in memory.
@@ -80,6 +81,9 @@ func (p Proof) String() string {
 	}
 	if p.Unproved > 0 {
 		out += fmt.Sprintf("; %d parameters are of types that are only read: their values are taken as they are", p.Unproved)
+	}
+	if p.OtherBase != "" {
+		out += fmt.Sprintf("; all with the base model of the source: the adapter names another, %s, which is not compared", p.OtherBase)
 	}
 	return out
 }
@@ -158,7 +162,7 @@ func (v Verify) compare(s *source, a *artefact) (Proof, error) {
 	if err != nil {
 		return p, err
 	}
-	p.Difference = compare(want, got, ids)
+	p.Difference, p.OtherBase = compare(want, got, ids), a.otherBase
 	if p.Bound = v.Bound; p.Bound == 0 {
 		if p.Bound = sameModel; p.Rounded+p.Unproved > 0 {
 			p.Bound = 1
