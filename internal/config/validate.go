@@ -168,7 +168,11 @@ func (c *Config) length() error {
 		}
 	}
 	if n != 1 {
-		return c.fail("schedule", "steps = 200  # in [schedule]", "give exactly one of steps, epochs, tokens (%d given)", n)
+		fix := "steps = 200  # in [schedule]"
+		if n > 1 {
+			fix = "keep one; on a command line another of the run file is put out with 0: -o schedule.epochs=0 -o schedule.steps=200"
+		}
+		return c.fail("schedule", fix, "give exactly one of steps, epochs, tokens (%d given)", n)
 	}
 	return nil
 }
