@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -95,20 +96,23 @@ func (x Export) choose(dir string) (path string, step int, err error) {
 		}
 	}
 	if path, err = checkpoint.At(folder, step); err != nil {
-		return "", 0, DataError(fmt.Errorf("%s has no whole checkpoint of step %d; there are: %s\n  the newest checkpoint.keep "+
-			"are kept, and the best", dir, step, checkpoints(folder)))
+		return "", 0, DataError(fmt.Errorf("%s has no whole checkpoint of step %d: the newest checkpoint.keep are kept, and the best\n  "+
+			"fix: --checkpoint with one of the steps that are there: %s", dir, step, checkpoints(folder)))
 	}
 	return path, step, nil
 }
 
-// checkpoints lists the folders of checkpoints.
+// checkpoints lists the steps of the checkpoints in folder.
 func checkpoints(folder string) string {
 	found, _ := filepath.Glob(filepath.Join(folder, "step-*")) // the pattern is fixed
-	names := ""
+	var steps []string
 	for _, f := range found {
-		names += filepath.Base(f) + " "
+		digits, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(f), "step-"), ".")
+		if n, err := strconv.Atoi(digits); err == nil {
+			steps = append(steps, strconv.Itoa(n))
+		}
 	}
-	return names
+	return strings.Join(slices.Compact(steps), ", ")
 }
 
 // from writes the model of the checkpoint at path to out.Model, all or nothing.

@@ -68,7 +68,8 @@ func TestExport(t *testing.T) {
 		t.Errorf("%+v, %v", best, err)
 	}
 	conf := (*config.Error)(nil)
-	for which, want := range map[string]string{"7": "no whole checkpoint of step 7", "newest": "is not best, last or a step"} {
+	for which, want := range map[string]string{"7": "of step 7: the newest checkpoint.keep are kept, and the best\n  fix: --checkpoint with " +
+		"one of the steps that are there: 1, 2, 3, 4", "newest": "is not best, last or a step"} {
 		_, err := (Export{Checkpoint: which, Out: out + which}).Write(dir)
 		if err == nil || !errors.Is(err, ErrData) && !errors.As(err, &conf) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", which, err)
