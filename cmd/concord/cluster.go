@@ -91,7 +91,7 @@ func printStatus(out io.Writer, s coordinator.Status, now time.Time, going bool)
 			report.Bytes(m.Sent), report.Bytes(m.Received), 1000*m.RTT, 100*m.Lost, m.Waited, m.WaitedOn)
 	}
 	w.Flush()
-	printPairs(out, s.Pairs)
+	printPaths(out, s.Paths())
 	for _, e := range s.Evicted {
 		fmt.Fprintf(out, "out: worker %d, %s, at %s: %s\n", e.Worker, e.Name, e.Time.Format(time.DateTime), e.Reason)
 	}
@@ -100,27 +100,21 @@ func printStatus(out io.Writer, s coordinator.Status, now time.Time, going bool)
 // mostPairs is how many pairs of one path are named one by one.
 const mostPairs = 12
 
-// printPairs shows how the machines reach each other, a line a path.
-func printPairs(out io.Writer, pairs []coordinator.PairStatus) {
-	for _, path := range []string{"direct", "punched", "relayed"} {
+// printPaths shows how the machines reach each other, a line a path.
+func printPaths(out io.Writer, paths []coordinator.PathStatus) {
+	for _, x := range paths {
 		var names []string
-		var relayed int64
-		for _, p := range pairs {
-			if string(p.Path) == path {
-				names, relayed = append(names, fmt.Sprintf("%d–%d", p.Workers[0], p.Workers[1])), relayed+p.Relayed
-			}
+		for _, p := range x.Pairs[:min(len(x.Pairs), mostPairs)] {
+			names = append(names, fmt.Sprintf("%d–%d", p[0], p[1]))
 		}
-		if len(names) == 0 {
-			continue
+		text := strings.Join(names, ", ")
+		if n := len(x.Pairs) - mostPairs; n > 0 {
+			text += fmt.Sprintf(" and %d more (--json)", n)
 		}
-		text := strings.Join(names[:min(len(names), mostPairs)], ", ")
-		if len(names) > mostPairs {
-			text += fmt.Sprintf(" and %d more (--json)", len(names)-mostPairs)
+		if x.Path.OverRelay() {
+			text += fmt.Sprintf(" (%s over machine 1 so far)", report.Bytes(x.Relayed))
 		}
-		if path == "relayed" {
-			text += fmt.Sprintf(" (%s over machine 1 so far)", report.Bytes(relayed))
-		}
-		fmt.Fprintf(out, "%s: %s\n", path, text)
+		fmt.Fprintf(out, "%s: %s\n", x.Path, text)
 	}
 }
 

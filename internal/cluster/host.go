@@ -89,20 +89,8 @@ func (h *Host) start(ctx context.Context, o HostOptions, start int) error {
 	if err != nil {
 		return err
 	}
-	if h.store, err = o.Store(o.Dir); err != nil {
-		return err
-	}
-	conn, hint, err := o.Socket.open(o.Listen)
+	conn, err := h.lead(ctx, o, start, identity, secrets)
 	if err != nil {
-		return err
-	}
-	h.Hint = hint
-	c := o.Coordinator
-	c.Store, c.Local, c.Port = h.store, localWorker, conn.LocalAddr().(*net.UDPAddr).Port
-	c.Revocations, c.Probe = secrets.Revoked, coordinator.ProbeFrom(identity, nil)
-	c.Changed = StatusTo(o.Dir)
-	if h.Coordinator, err = coordinator.New(ctx, c, start); err != nil {
-		conn.Close()
 		return err
 	}
 	o.Member.Coordinator, o.Member.Revoked = localAddr(conn.LocalAddr()), h.Coordinator.Revoked
@@ -121,6 +109,28 @@ func (h *Host) start(ctx context.Context, o HostOptions, start int) error {
 		err = rememberAddr(o.Dir, conn.LocalAddr())
 	}
 	return err
+}
+
+// lead opens the store and the socket, which is returned, and starts the coordinator.
+func (h *Host) lead(ctx context.Context, o HostOptions, start int, identity *transport.Identity, secrets *Secrets) (net.PacketConn, error) {
+	var err error
+	if h.store, err = o.Store(o.Dir); err != nil {
+		return nil, err
+	}
+	conn, hint, err := o.Socket.open(o.Listen)
+	if err != nil {
+		return nil, err
+	}
+	h.Hint = hint
+	c := o.Coordinator
+	c.Store, c.Local, c.Port = h.store, localWorker, conn.LocalAddr().(*net.UDPAddr).Port
+	c.Revocations, c.Probe = secrets.Revoked, coordinator.ProbeFrom(identity, nil)
+	c.Changed = StatusTo(o.Dir)
+	if h.Coordinator, err = coordinator.New(ctx, c, start); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 // Close ends the run for everybody.

@@ -138,27 +138,10 @@ func (c *Coordinator) advance(k *protocol.Commit) {
 		c.sizes[s.Worker] = s.Size()
 	}
 	for _, a := range c.plan.Members {
-		m := c.members[a.Worker]
-		if m == nil {
-			continue
+		if m := c.members[a.Worker]; m != nil {
+			c.learn(m)
+			c.send(m, transport.Pack(protocol.MsgCommit, k))
 		}
-		m.counted = m.done != nil && m.rows > 0
-		m.problems = 0
-		if m.done != nil {
-			m.last = m.done
-		}
-		if m.counted {
-			m.shaped, m.passed = m.rows, 0
-		} else if m.step == c.step {
-			m.passed++
-		}
-		if m.counted && m.done.Compute > 0 {
-			m.speed = float64(m.rows*c.opt.SeqLen) / m.done.Compute.Seconds()
-			if !m.done.Cold {
-				m.pace.add(m.rows, m.done.Compute.Seconds())
-			}
-		}
-		c.send(m, transport.Pack(protocol.MsgCommit, k))
 	}
 	c.countMissing(k)
 	c.advanced = time.Now()
@@ -175,6 +158,26 @@ func (c *Coordinator) advance(k *protocol.Commit) {
 		}
 	}
 	c.changed()
+}
+
+// learn takes from a member's part of the step its pace, for the shares of the next ones.
+func (c *Coordinator) learn(m *member) {
+	m.counted = m.done != nil && m.rows > 0
+	m.problems = 0
+	if m.done != nil {
+		m.last = m.done
+	}
+	if m.counted {
+		m.shaped, m.passed = m.rows, 0
+	} else if m.step == c.step {
+		m.passed++
+	}
+	if m.counted && m.done.Compute > 0 {
+		m.speed = float64(m.rows*c.opt.SeqLen) / m.done.Compute.Seconds()
+		if !m.done.Cold {
+			m.pace.add(m.rows, m.done.Compute.Seconds())
+		}
+	}
 }
 
 // forgetStep drops the decisions for one step.

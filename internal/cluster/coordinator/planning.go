@@ -190,30 +190,40 @@ func (c *Coordinator) replan(old *protocol.Plan) {
 		c.makePlan() // by those who came meanwhile
 		return
 	}
-	w := c.work
 	p := &protocol.Plan{Generation: old.Generation, Step: old.Step, Check: old.Check, Saved: old.Saved}
-	alive := map[int]bool{}
 	for _, s := range old.Shares {
 		if counts(s) {
 			p.Shares = append(p.Shares, s)
-			for seg := range w.SegmentTokens(s) {
-				alive[seg] = true
-			}
 		}
 	}
-	for seg := range w.SegmentTokens(protocol.Share{From: 0, To: len(w.Lang)}) {
+	if !c.goesOnWith(p.Shares) {
+		c.makePlan()
+		return
+	}
+	c.epoch++
+	c.sendPlan(p, old)
+}
+
+// goesOnWith says that the step may be made of so many shares: that each language is in
+// them, or may be missed.
+func (c *Coordinator) goesOnWith(shares []protocol.Share) bool {
+	alive := map[int]bool{}
+	for _, s := range shares {
+		for seg := range c.work.SegmentTokens(s) {
+			alive[seg] = true
+		}
+	}
+	for seg := range c.work.SegmentTokens(protocol.Share{From: 0, To: len(c.work.Lang)}) {
 		switch {
 		case alive[seg]:
 		case !c.opt.NoDeadline && c.missing < mostMissing && len(alive) > 0:
 			c.logf("%s goes on without language %s: nobody else has rows of it", c.named(c.step+1), c.segment(seg))
 		default:
 			c.logf("%s is done again: nobody else has rows of language %s", c.named(c.step+1), c.segment(seg))
-			c.makePlan()
-			return
+			return false
 		}
 	}
-	c.epoch++
-	c.sendPlan(p, old)
+	return true
 }
 
 // mostMissing is for how many steps in a row there may be languages that nothing was
@@ -223,8 +233,31 @@ const mostMissing = 3
 // sendPlan completes a plan with owners, members and sources, and sends it.
 func (c *Coordinator) sendPlan(p, old *protocol.Plan) {
 	p.Epoch = c.epoch
-	var owners []uint32
-	var source uint32
+	owners, source := c.enlist(p, old)
+	for _, m := range c.sorted() {
+		if m.receive == c.step && m.step < 0 && (old == nil || old.HasMember(m.id)) {
+			if p.Sources == nil {
+				p.Sources = map[uint32]uint32{}
+			}
+			p.Sources[m.id] = source
+		}
+	}
+	p.Revoked, p.Without = c.revocations(), maps.Clone(c.without)
+	c.place(p, old, owners)
+	c.plan = p
+	c.known(p)
+	for _, m := range c.members {
+		m.groups = ownedBy(p, m.id)
+	}
+	for _, a := range p.Members {
+		c.send(c.members[a.Worker], transport.Pack(protocol.MsgPlan, p))
+	}
+	c.explain(p)
+}
+
+// enlist puts into a plan the machines that are sent the step, and gives those of them that
+// may own groups, and the one that gives its state to machines that lack it.
+func (c *Coordinator) enlist(p, old *protocol.Plan) (owners []uint32, source uint32) {
 	for _, m := range c.sorted() {
 		if old != nil && !old.HasMember(m.id) { // came in the middle: it was not sent the step so far
 			continue
@@ -249,38 +282,27 @@ func (c *Coordinator) sendPlan(p, old *protocol.Plan) {
 	if len(owners) == 0 {
 		owners = []uint32{source}
 	}
-	for _, m := range c.sorted() {
-		if m.receive == c.step && m.step < 0 && (old == nil || old.HasMember(m.id)) {
-			if p.Sources == nil {
-				p.Sources = map[uint32]uint32{}
-			}
-			p.Sources[m.id] = source
-		}
-	}
-	defer c.explain(p)
-	p.Owners, p.Revoked, p.Without = c.owners(old, owners), c.revocations(), maps.Clone(c.without)
-	again := old == nil || old.Generation != p.Generation || len(p.Shares) != len(old.Shares) // sums begin again
+	return owners, source
+}
+
+// place divides the groups among the workers that may own them, and says since when each
+// owner has its groups.
+func (c *Coordinator) place(p, old *protocol.Plan, workers []uint32) {
+	p.Owners = c.owners(old, workers)
 	if c.opt.Parameters {
 		p.Holders = c.holders()
-		p.Owners, p.Backups = protocol.Place(c.opt.Groups, owners, p.Holders)
+		p.Owners, p.Backups = protocol.Place(c.opt.Groups, workers, p.Holders)
 		if old != nil && old.Generation == p.Generation {
 			p.Owners, p.Backups, p.Holders = old.Owners, old.Backups, old.Holders
 		}
 	}
+	again := old == nil || old.Generation != p.Generation || len(p.Shares) != len(old.Shares) // sums begin again
 	for u := range p.Owners {
 		since := c.epoch
 		if !again && old.Owners[u] == p.Owners[u] {
 			since = old.Since[u]
 		}
 		p.Since = append(p.Since, since)
-	}
-	c.plan = p
-	c.known(p)
-	for _, m := range c.members {
-		m.groups = ownedBy(p, m.id)
-	}
-	for _, a := range p.Members {
-		c.send(c.members[a.Worker], transport.Pack(protocol.MsgPlan, p))
 	}
 }
 

@@ -70,13 +70,8 @@ func (c *Coordinator) admit(conn *transport.Conn, h protocol.Hello, knocked time
 		return nil, fmt.Errorf("worker %d has blocked the run and may come back in %v", id, d.Round(time.Second))
 	}
 	if old := c.members[id]; old != nil {
-		switch another := old.hello.Incarnation != h.Incarnation; {
-		case another && old.heard.After(knocked):
-			return nil, fmt.Errorf("the identity of worker %d is in use from %s (%s): every machine needs a join of its own", id,
-				old.conn.Remote(), old.hello.Name)
-		case another && time.Since(old.heard) < goneAfter:
-			c.send(old, transport.Message{Type: protocol.MsgAsk})
-			return nil, errOccupied
+		if err := c.makesWay(old, h, knocked); err != nil {
+			return nil, err
 		}
 		c.evict(old, "connected anew")
 	}
@@ -96,6 +91,20 @@ func (c *Coordinator) admit(conn *transport.Conn, h protocol.Hello, knocked time
 		c.logf("%s (worker %d) has joined from %s", h.Name, id, conn.Remote())
 	}
 	return protocol.Welcome{Worker: id, Config: c.opt.Config, Files: c.opt.Files, Last: c.last}, nil
+}
+
+// makesWay says why a member keeps its place from a process that comes with its identity;
+// nil where it does not.
+func (c *Coordinator) makesWay(old *member, h protocol.Hello, knocked time.Time) error {
+	switch another := old.hello.Incarnation != h.Incarnation; {
+	case another && old.heard.After(knocked):
+		return fmt.Errorf("the identity of worker %d is in use from %s (%s): every machine needs a join of its own", old.id,
+			old.conn.Remote(), old.hello.Name)
+	case another && time.Since(old.heard) < goneAfter:
+		c.send(old, transport.Message{Type: protocol.MsgAsk})
+		return errOccupied
+	}
+	return nil
 }
 
 // toldWithin is how long a worker that is put out for good has to read why.
@@ -146,54 +155,35 @@ func (c *Coordinator) hear(m *member, msg transport.Message) error {
 			}
 		}
 		c.answered()
+		return nil
 	case protocol.MsgPunch:
-		var p protocol.Punch
-		if err := msg.Unpack(&p); err != nil {
-			return err
-		}
-		c.punch(m, p)
+		return unpacked(msg, func(p protocol.Punch) error { c.punch(m, p); return nil })
 	case protocol.MsgPaths:
-		var p protocol.Paths
-		if err := msg.Unpack(&p); err != nil {
-			return err
-		}
-		return c.tellPaths(m, p)
+		return unpacked(msg, func(p protocol.Paths) error { return c.tellPaths(m, p) })
 	case protocol.MsgReached:
-		var r protocol.Reached
-		if err := msg.Unpack(&r); err != nil {
-			return err
-		}
-		c.reached(m, r)
+		return unpacked(msg, func(r protocol.Reached) error { c.reached(m, r); return nil })
 	case protocol.MsgReady:
-		var r protocol.Ready
-		if err := msg.Unpack(&r); err != nil {
-			return err
-		}
-		return c.ready(m, r)
+		return unpacked(msg, func(r protocol.Ready) error { return c.ready(m, r) })
 	case protocol.MsgDone:
-		var d protocol.Done
-		if err := msg.Unpack(&d); err != nil {
-			return err
-		}
-		return c.finished(m, d)
+		return unpacked(msg, func(d protocol.Done) error { return c.finished(m, d) })
 	case protocol.MsgProblem:
-		var p protocol.Problem
-		if err := msg.Unpack(&p); err != nil {
-			return err
-		}
-		c.problem(m, p)
+		return unpacked(msg, func(p protocol.Problem) error { c.problem(m, p); return nil })
 	case protocol.MsgHashes:
-		h := new(protocol.Hashes)
-		if err := msg.Unpack(h); err != nil {
-			return err
-		}
-		m.hashes = h
+		return unpacked(msg, func(h protocol.Hashes) error { m.hashes = &h; return nil })
 	case protocol.MsgLeave:
 		c.evict(m, "left")
-	default:
-		return fmt.Errorf("message %d is not for a coordinator", msg.Type)
+		return nil
 	}
-	return nil
+	return fmt.Errorf("message %d is not for a coordinator", msg.Type)
+}
+
+// unpacked has take the body of a message.
+func unpacked[T any](msg transport.Message, take func(T) error) error {
+	var body T
+	if err := msg.Unpack(&body); err != nil {
+		return err
+	}
+	return take(body)
 }
 
 // ready notes where a member stands. A member that comes with another step than the run's

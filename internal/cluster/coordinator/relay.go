@@ -100,6 +100,29 @@ func (c *Coordinator) pairStatus() (out []PairStatus) {
 	return out
 }
 
+// PathStatus is the pairs that reach each other by one path.
+type PathStatus struct {
+	Path    protocol.Path
+	Pairs   [][2]uint32
+	Relayed int64 // bytes of all of them, as PairStatus counts them
+}
+
+// Paths are the paths in use with their pairs, the best first.
+func (s Status) Paths() (out []PathStatus) {
+	for _, path := range []protocol.Path{protocol.PathDirect, protocol.PathPunched, protocol.PathRelayed} {
+		x := PathStatus{Path: path}
+		for _, p := range s.Pairs {
+			if p.Path == path {
+				x.Pairs, x.Relayed = append(x.Pairs, p.Workers), x.Relayed+p.Relayed
+			}
+		}
+		if len(x.Pairs) > 0 {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
 // passes says that the packets between two members go over this machine: neither can be dialled,
 // or they have said so.
 func (c *Coordinator) passes(a, b uint32) bool {

@@ -21,6 +21,9 @@ var rank = map[Path]int{PathDirect: 1, PathPunched: 2, PathRelayed: 3}
 // Valid says that it is one of the paths.
 func (p Path) Valid() bool { return rank[p] > 0 }
 
+// OverRelay says that every byte of it goes through the coordinator's machine.
+func (p Path) OverRelay() bool { return p == PathRelayed }
+
 // Worse is the path of a pair whose two ends say a and b: only the end that dials knows
 // that it has punched.
 func Worse(a, b Path) Path {

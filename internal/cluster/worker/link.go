@@ -108,18 +108,7 @@ func (l *coordinatorLink) Message(c *transport.Conn, msg transport.Message) {
 	m.silence.Heard(time.Now())
 	switch msg.Type {
 	case protocol.MsgPlan:
-		p := new(protocol.Plan)
-		if err := msg.Unpack(p); err != nil || m.shape.fits(p) != nil {
-			m.logf("a plan that cannot be: %v", errors.Join(err, m.shape.fits(p)))
-			return
-		}
-		for i := range p.Members {
-			p.Members[i].Name = protocol.Plain(p.Members[i].Name)
-		}
-		for w, why := range p.Without {
-			p.Without[w] = protocol.Plain(why)
-		}
-		m.take(p)
+		m.takePlan(msg)
 	case protocol.MsgCommit:
 		k := new(protocol.Commit)
 		if msg.Unpack(k) == nil && k.Step >= m.applied {
@@ -136,11 +125,7 @@ func (l *coordinatorLink) Message(c *transport.Conn, msg transport.Message) {
 			m.startPoke(p)
 		}
 	case protocol.MsgRelay: // the connection that there may be is to an earlier coordinator's
-		m.spawn(func() {
-			if err := m.useRelay(m.ctx, true); err != nil && m.ctx.Err() == nil {
-				m.logf("cannot connect to the relay on machine 1: %v", err)
-			}
-		})
+		m.spawn(m.renewRelay)
 	case protocol.MsgReach:
 		var r protocol.Reach
 		if msg.Unpack(&r) == nil {
@@ -153,6 +138,29 @@ func (l *coordinatorLink) Message(c *transport.Conn, msg transport.Message) {
 		msg.Unpack(e)
 		e.Text = protocol.Lines(e.Text)
 		m.ended = e
+	}
+}
+
+// takePlan reads a plan, whose text may be shown, and makes it the one of its step.
+func (m *Member) takePlan(msg transport.Message) {
+	p := new(protocol.Plan)
+	if err := msg.Unpack(p); err != nil || m.shape.fits(p) != nil {
+		m.logf("a plan that cannot be: %v", errors.Join(err, m.shape.fits(p)))
+		return
+	}
+	for i := range p.Members {
+		p.Members[i].Name = protocol.Plain(p.Members[i].Name)
+	}
+	for w, why := range p.Without {
+		p.Without[w] = protocol.Plain(why)
+	}
+	m.take(p)
+}
+
+// renewRelay connects to the relay of the coordinator that there is now.
+func (m *Member) renewRelay() {
+	if err := m.useRelay(m.ctx, true); err != nil && m.ctx.Err() == nil {
+		m.logf("cannot connect to the relay on machine 1: %v", err)
 	}
 }
 

@@ -82,13 +82,7 @@ type contribution struct {
 // for its plan. Cancelling ctx ends the wait.
 func (m *Member) Begin(ctx context.Context, n int, w protocol.Work) (*Step, error) {
 	defer m.endWith(ctx)()
-	m.mu.Lock()
-	m.trained = m.trained || m.cur != nil && n == m.cur.n+1
-	m.applied, m.cur = n, nil
-	m.forget(n)
-	m.startFeedback(n)
-	m.changed.Broadcast()
-	m.mu.Unlock()
+	m.standAt(n)
 	m.send(m.ready(n))
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -126,6 +120,17 @@ func (m *Member) Begin(ctx context.Context, n int, w protocol.Work) (*Step, erro
 		}
 		m.changed.Wait()
 	}
+}
+
+// standAt notes that this machine has applied n steps.
+func (m *Member) standAt(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.trained = m.trained || m.cur != nil && n == m.cur.n+1
+	m.applied, m.cur = n, nil
+	m.forget(n)
+	m.startFeedback(n)
+	m.changed.Broadcast()
 }
 
 // forget drops everything of steps before n.
