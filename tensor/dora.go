@@ -51,12 +51,15 @@ func (e *Engine) rowSquares(out, w, a, b Tensor, s float32) {
 	}
 }
 
-type doraScaleParams struct{ Total, C4, XLD4, FLD4 uint32 }
+type doraScaleParams struct {
+	Total, C4, XLD4, FLD4 uint32
+	Offset                float32
+}
 
-// ScaleColumns is x[i,c] = x[i,c]·f[c]/√squares[c], x (N, C), f and squares (1, C) in
-// other buffers; f may also be (N, C), a factor for each value. Columns whose square is 0
-// become 0.
-func (e *Engine) ScaleColumns(x, f, squares Tensor) {
+// ScaleColumns is x[i,c] = x[i,c]·(f[c]/√squares[c] − offset), x (N, C), f and squares
+// (1, C) in other buffers; f may also be (N, C), a factor for each value. Where a square is
+// 0 the quotient counts as 0.
+func (e *Engine) ScaleColumns(x, f, squares Tensor, offset float32) {
 	if squares.R*squares.C != x.C || f.C != x.C || f.R != 1 && f.R != x.R {
 		panic(fmt.Sprintf("tensor: scale columns: %v by %v and %v", x, f, squares))
 	}
@@ -64,7 +67,7 @@ func (e *Engine) ScaleColumns(x, f, squares Tensor) {
 	if n == 0 {
 		return
 	}
-	params := doraScaleParams{Total: uint32(n), C4: vec4s(x.C), XLD4: vec4s(x.LD)}
+	params := doraScaleParams{Total: uint32(n), C4: vec4s(x.C), XLD4: vec4s(x.LD), Offset: offset}
 	if f.R > 1 {
 		params.FLD4 = vec4s(f.LD)
 	}

@@ -50,22 +50,23 @@ func release(ts ...Tensor) {
 	}
 }
 
-// By one row of factors and by a factor for each value; a column without a norm is zero.
+// By one row of factors and by a factor for each value, also less one; a column without a norm has the quotient 0.
 func TestScaleColumns(t *testing.T) {
 	e := testEngine(t)
 	for _, s := range elementwiseShapes {
 		r, c := s[0], s[1]
-		for _, rows := range []int{1, r} {
+		for k, rows := range []int{1, r, r} {
+			offset := float32(k / 2)
 			x, f, squares := optest.Random(r*c, 1), optest.Random(rows*c, 2), optest.Random(c, 3)
 			for i, v := range squares {
 				squares[i] = v * v
 			}
 			squares[c/2] = 0
 			want := append([]float32{}, x...)
-			ref.ScaleColumns(want, f, squares)
+			ref.ScaleColumns(want, f, squares, float64(offset))
 			tf, ts, tx := upload(e, rows, c, f), upload(e, 1, c, squares), guarded(e, r, c)
 			e.Upload(tx, x)
-			e.ScaleColumns(tx, tf, ts)
+			e.ScaleColumns(tx, tf, ts, offset)
 			if err := optest.Compare(download(t, e, tx), want, 1e-10); err != nil {
 				t.Errorf("%v by %d rows: %v", s, rows, err)
 			}

@@ -66,7 +66,7 @@ func (c *Config) adapter() error {
 
 // adapterFrom checks that adapter.from is an adapter, and that nothing else is said of it.
 func (c *Config) adapterFrom() error {
-	for _, key := range []string{"kind", "rank", "alpha", "targets", "save", "dora", "layers", "rank_pattern", "alpha_pattern"} {
+	for _, key := range []string{"kind", "rank", "alpha", "targets", "save", "dora", "dropout", "layers", "rank_pattern", "alpha_pattern"} {
 		if _, given := c.origins["adapter."+key]; given {
 			return c.fail("adapter."+key, "remove the line", "adapter.from has its own %s", key)
 		}

@@ -10,7 +10,7 @@ func TestAdapterKeys(t *testing.T) {
 	for lines, want := range map[string]string{
 		"rank = 8": `kind = "lora"`, "kind = \"dora\"": `"dora" is not one of`, "kind = \"lora\"\nrank = 0": "outside 1", "kind = \"lora\"\nalpha = -1.0": "not positive",
 		"kind = \"lora\"\ntargets = []": "nothing is adapted", "kind = \"lora\"\ntargets = [\"all-linear\", \"q_proj\"]": "no others beside it",
-		"kind = \"lora\"\ndropout = 0.1": "dropout", "from = \"nowhere\"": "no PEFT adapter", "from = \"a\"\nrank = 3": "its own rank", "kind = \"lora\"\nsave = 3": "in quotes",
+		"kind = \"lora\"\ndropout = 1.0": "adapter.dropout", "dropout = 0.1": `kind = "lora"`, "from = \"a\"\ndropout = 0.1": "its own dropout", "from = \"nowhere\"": "no PEFT adapter", "from = \"a\"\nrank = 3": "its own rank", "kind = \"lora\"\nsave = 3": "in quotes",
 	} {
 		path := write(t, good+"\n[adapter]\n"+lines+"\n")
 		if _, err := Load(path, nil); err == nil || !strings.Contains(err.Error(), want) {

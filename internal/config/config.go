@@ -73,6 +73,8 @@ type Adapter struct {
 	Save Names `toml:"save" eg:"embed_tokens"`
 	// Also trains the length of every adapted row of weights (DoRA).
 	DoRA bool `toml:"dora" eg:"true"`
+	// The share of an adapter's inputs that is left out at random in training, PEFT's lora_dropout.
+	Dropout float64 `toml:"dropout" range:"0,0.99" eg:"0.05"`
 	// The decoder layers whose modules are adapted, 0 first, as in PEFT's layers_to_transform; [] is all.
 	Layers []int `toml:"layers" eg:"[0]"`
 	// The rank of modules that have another, by the ends of their names.

@@ -7,6 +7,7 @@ var meanings = map[string]string{
 	"adapter.alpha":              "The adapter's output is scaled by alpha / rank.",
 	"adapter.alpha_pattern":      "The alpha of modules that have another, by the ends of their names.",
 	"adapter.dora":               "Also trains the length of every adapted row of weights (DoRA).",
+	"adapter.dropout":            "The share of an adapter's inputs that is left out at random in training, PEFT's lora_dropout.",
 	"adapter.from":               "Starts from the PEFT adapter in this folder, relative to the run file; all other settings are then its own.",
 	"adapter.kind":               "\"lora\"; \"rslora\", whose scale falls with the square root of the rank; \"\" trains the model itself.",
 	"adapter.layers":             "The decoder layers whose modules are adapted, 0 first, as in PEFT's layers_to_transform; [] is all.",

@@ -19,12 +19,13 @@ type Batch struct {
 	Rows, SeqLen          int
 	IDs, Labels           []uint32 // Labels[i] is the token after IDs[i], or Ignore
 	DocStart, DocEnd, Pos []uint32
-	Lang                  []int // language of each row
-	Starts                []int // language m owns tokens Starts[m] .. Starts[m+1]-1
-	Supervised            []int // labels that are not Ignore, per language
-	Tokens                []int // positions that are not padding, per language
-	Bytes                 []int // of supervised text, per language
-	Docs                  []Doc // one by one, in their order
+	Lang                  []int    // language of each row
+	Number                []uint64 // of each row, among all rows of the run; 0 where it is none of a run's
+	Starts                []int    // language m owns tokens Starts[m] .. Starts[m+1]-1
+	Supervised            []int    // labels that are not Ignore, per language
+	Tokens                []int    // positions that are not padding, per language
+	Bytes                 []int    // of supervised text, per language
+	Docs                  []Doc    // one by one, in their order
 	// Err, if not nil, says that examples could not be read. The batch must not be
 	// trained or measured on.
 	Err error
@@ -53,7 +54,7 @@ func newBatch(rows []row, numRows, seqLen, numLangs int) *Batch {
 		Rows: numRows, SeqLen: seqLen,
 		IDs: make([]uint32, n), Labels: make([]uint32, n),
 		DocStart: make([]uint32, n), DocEnd: make([]uint32, n), Pos: make([]uint32, n),
-		Lang: make([]int, numRows), Starts: make([]int, numLangs+1),
+		Lang: make([]int, numRows), Number: make([]uint64, numRows), Starts: make([]int, numLangs+1),
 		Supervised: make([]int, numLangs), Tokens: make([]int, numLangs), Bytes: make([]int, numLangs),
 	}
 	for i := range b.Labels {
@@ -131,7 +132,7 @@ func (b *Batch) take(at int, from *Batch, r int) {
 	copy(b.IDs[lo:lo+s], from.IDs[src:])
 	copy(b.Labels[lo:lo+s], from.Labels[src:])
 	copy(b.Pos[lo:lo+s], from.Pos[src:])
-	b.Lang[at] = from.Lang[r]
+	b.Lang[at], b.Number[at] = from.Lang[r], from.Number[r]
 	for i := range s {
 		b.DocStart[lo+i], b.DocEnd[lo+i] = from.DocStart[src+i]-uint32(src)+uint32(lo), from.DocEnd[src+i]-uint32(src)+uint32(lo)
 		if b.Labels[lo+i] != Ignore {

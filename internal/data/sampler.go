@@ -160,6 +160,9 @@ func (s *Sampler) Batch(step int) *Batch {
 	}
 	b := newBatch(rows, s.opt.Rows, s.opt.SeqLen, len(s.streams))
 	b.Err = failed
+	for r := range b.Number {
+		b.Number[r] = uint64(step)*uint64(b.Rows) + uint64(r)
+	}
 	return b
 }
 

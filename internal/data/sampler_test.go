@@ -161,7 +161,7 @@ func TestBatchLayout(t *testing.T) {
 		DocStart: []uint32{0, 0, 0, 0, 4, 4, 6, 7, 7, 9, 10, 11, 12, 13},
 		DocEnd:   []uint32{4, 4, 4, 4, 6, 6, 7, 9, 9, 10, 11, 12, 13, 14},
 		Pos:      []uint32{0, 1, 2, 3, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0},
-		Lang:     []int{0, 1}, Starts: []int{0, 7, 14},
+		Lang:     []int{0, 1}, Number: []uint64{6, 7}, Starts: []int{0, 7, 14},
 		Supervised: []int{4, 2}, Tokens: []int{6, 2}, Bytes: []int{2, 1}, Docs: []Doc{{0, -1, 0, 1}, {0, -1, 4, 1}, {1, -1, 7, 1}},
 	}
 	if got := s.Batch(3); !reflect.DeepEqual(got, want) {

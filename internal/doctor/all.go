@@ -8,7 +8,7 @@ func Tests() []Test {
 	return slices.Concat(
 		embeddingTests(), convertTests(), blockTests(), rmsnormTests(), matmulTests(), biasTests(), ropeTests(), attentionTests(),
 		addTests(), swigluTests(), gegluTests(), geluTests(), layernormTests(),
-		scaleRowsTests(), doraTests(), elementwiseTests(), gramAdamTests(), ghostTests(), vocabularyTests(),
+		scaleRowsTests(), dropoutTests(), doraTests(), elementwiseTests(), gramAdamTests(), ghostTests(), vocabularyTests(),
 		crossEntropyTests(), gramTests(), combineTests(), sumSquaresTests(), adamwTests(), adamwPackedTests(), factoredTests(),
 	)
 }

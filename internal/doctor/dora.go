@@ -45,9 +45,9 @@ func checkScaleColumns(e *Probe) error {
 	}
 	squares[5] = 0
 	want := append([]float32{}, x...)
-	ref.ScaleColumns(want, f, squares)
+	ref.ScaleColumns(want, f, squares, 0.5)
 	tx, tf, ts := matrix(e, r, c, x), matrix(e, 1, c, f), matrix(e, 1, c, squares)
 	defer release(tx, tf, ts)
-	e.ScaleColumns(tx, tf, ts)
+	e.ScaleColumns(tx, tf, ts, 0.5)
 	return same(e, "columns", tx, want)
 }

@@ -270,7 +270,6 @@ func WriteAdapter(dir, from string, c Config, dtype safetensors.DType, read func
 		return err
 	}
 	a := *c.Adapter
-	a.Dropout = 0 // it was trained without
 	a.Transposed = c.family().conv1D
 	targets := a.Targets
 	if a.All() {

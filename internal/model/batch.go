@@ -23,6 +23,9 @@ type Tokens struct {
 	// Scale[i] is the derivative of the objective by the token's loss:
 	// 1 / supervised tokens of its language for the mean. nil = 1.
 	Scale []float32
+	// Numbers[i] is the token's number among all of the run, from which an adapter's dropout is
+	// drawn. nil = there is no dropout.
+	Numbers []uint64
 	// Starts[m]..Starts[m+1]-1 are objective m's tokens; M+1 entries. nil = all
 	// are objective 0's, as evaluation needs no others.
 	Starts []int
@@ -33,6 +36,9 @@ type Batch struct {
 	Segments tensor.Segments
 
 	ids, labels, pos, start, end, scale tensor.Tensor
+
+	numbers  tensor.Tensor // (1, 2N), words of the tokens' numbers, where the model has dropout
+	numbered bool          // the tokens have numbers
 
 	spans map[int]tensor.Docs     // by window: the part of its document that a token sees, and the tokens that see it
 	split map[int]tensor.Segments // by rows a token: Segments of such rows; all in one if negative
@@ -51,6 +57,9 @@ func (m *transformer) NewBatch() *Batch {
 		if b.spans[w] = (tensor.Docs{Start: b.start, End: b.end}); w > 0 {
 			b.spans[w] = tensor.Docs{Start: row("window start"), End: row("window end")}
 		}
+	}
+	if m.adapters != nil && m.adapters.dropout.x.Buf != nil {
+		b.numbers = b.new(gpu.RoleData, "numbers", 1, 2*m.n)
 	}
 	one := oneObjective(m.n, m.dims.Objectives)
 	b.Segments = b.segments(one)
@@ -146,6 +155,7 @@ func (b *Batch) Upload(t Tokens) error {
 		e.UploadU32(x.to, x.data)
 	}
 	e.Upload(b.scale, t.Scale)
+	b.uploadNumbers(t.Numbers)
 	b.Segments = b.upload(b.Segments, t.Starts, 1)
 	for k, s := range b.split {
 		if k > 0 {
@@ -167,6 +177,18 @@ func (b *Batch) upload(s tensor.Segments, starts []int, k int) tensor.Segments {
 	}
 	b.e.UploadU32(s.Dev, dev)
 	return s
+}
+
+// uploadNumbers writes the tokens' numbers as two words each, where the model needs them.
+func (b *Batch) uploadNumbers(numbers []uint64) {
+	if b.numbered = numbers != nil && b.numbers.Buf != nil; !b.numbered {
+		return
+	}
+	words := make([]uint32, 0, 2*len(numbers))
+	for _, v := range numbers {
+		words = append(words, uint32(v), uint32(v>>32))
+	}
+	b.e.UploadU32(b.numbers, words)
 }
 
 // uploadSpans cuts the documents to the layers' windows: of w tokens, token i
@@ -222,6 +244,9 @@ func (b *Batch) check(t Tokens) error {
 		if x.n != n {
 			return fmt.Errorf("%d %s, the model is made for %d tokens", x.n, x.what, n)
 		}
+	}
+	if t.Numbers != nil && len(t.Numbers) != n {
+		return fmt.Errorf("%d numbers of tokens, the model is made for %d tokens", len(t.Numbers), n)
 	}
 	if len(t.Starts) != d.Objectives+1 || t.Starts[0] != 0 || t.Starts[d.Objectives] != n {
 		return fmt.Errorf("segments %v do not cut %d tokens into %d objectives", t.Starts, n, d.Objectives)

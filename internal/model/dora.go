@@ -14,6 +14,10 @@ import (
 //
 // The norms count as constants (section 4.3), and are of the weights as the device has
 // them. They are made once before a forward pass. x Vᵀ is computed again in the backward.
+//
+// With dropout, d = x ⊙ mask, PEFT leaves W's own term whole and so does this, f_j = m_j / ‖V_j‖:
+//
+//	y = x Wᵀ + f (d Vᵀ) − d Wᵀ,   dm_j = Σ dy_j (d Vᵀ)_j / ‖V_j‖,   dx = dy W + mask ⊙ ((f − 1) dy W + u A)
 type dora struct {
 	*lowRank
 	weight, magnitude *parameter
@@ -50,21 +54,57 @@ func (l *dora) prepare(e *tensor.Engine) {
 }
 
 func (l *dora) forward(e *tensor.Engine, y, x tensor.Tensor) {
-	l.lowRank.forward(e, y, x)
-	e.ScaleColumns(y, l.magnitude.t, l.squares)
+	if !l.space.drops() {
+		l.lowRank.forward(e, y, x)
+		e.ScaleColumns(y, l.magnitude.t, l.squares, 0)
+		return
+	}
+	d, t := l.input(e, x), l.outputSpace(y)
+	e.MatMul(t, d, l.weight.t, tensor.NT, false)
+	e.ScaleColumns(t, l.magnitude.t, l.squares, 1)
+	e.Add(y, y, t)
+	e.MatMul(t, l.inner(e, d), l.b.t, tensor.NT, false)
+	e.ScaleColumns(t, l.magnitude.t, l.squares, 0)
+	e.Add(y, y, t)
+}
+
+// outputSpace is memory for a tensor like y, until the next adapter's forward or gradient.
+func (l *dora) outputSpace(y tensor.Tensor) tensor.Tensor {
+	return tensor.Tensor{Buf: l.space.y.Buf, R: y.R, C: y.C, LD: y.LD}
 }
 
 func (l *dora) gradient(p backPass, dy, x tensor.Tensor) tensor.Tensor {
-	y := tensor.Tensor{Buf: l.space.y.Buf, R: dy.R, C: dy.C, LD: dy.LD}
+	x, y := l.input(p.e, x), l.outputSpace(dy)
 	if !l.magnitude.Frozen {
 		p.e.MatMul(y, x, l.weight.t, tensor.NT, false)
-		l.lowRank.forward(p.e, y, x)
-		p.e.ScaleColumns(y, dy, l.squares)
+		p.e.MatMul(y, l.inner(p.e, x), l.b.t, tensor.NT, true)
+		p.e.ScaleColumns(y, dy, l.squares, 0)
 		biasGradient(p, l.magnitude, y)
 	}
 	p.e.Dev.Copy(y.View(), dy.View())
-	p.e.ScaleColumns(y, l.magnitude.t, l.squares)
-	return l.lowRank.gradient(p, y, x)
+	p.e.ScaleColumns(y, l.magnitude.t, l.squares, 0)
+	l.factors(p, y, x)
+	if !l.space.drops() {
+		return y
+	}
+	p.e.Dev.Copy(y.View(), dy.View())
+	p.e.ScaleColumns(y, l.magnitude.t, l.squares, 1)
+	return dy
+}
+
+// backward finds (f − 1) dy where gradient has left it, in the space of outputs.
+func (l *dora) backward(p backPass, dx tensor.Tensor) {
+	if !l.space.drops() {
+		l.lowRank.backward(p, dx)
+		return
+	}
+	y := tensor.Tensor{Buf: l.space.y.Buf, R: dx.R, C: l.b.R, LD: tensor.F32.LD(l.b.R)}
+	l.addInput(p.e, dx, func(to tensor.Tensor, _ bool) {
+		p.e.MatMul(to, y, l.weight.t, tensor.NN, false)
+		if l.last {
+			p.e.MatMul(to, l.ranks(l.space.u, dx.R), l.a.t, tensor.NN, true)
+		}
+	})
 }
 
 func (l *dora) merge(w []float32, values map[string][]float32) {

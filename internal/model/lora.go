@@ -34,7 +34,7 @@ type adapter interface {
 //	u = s dy B,   dB_m = s dy_mᵀ (x Aᵀ)_m,   dA_m = u_mᵀ x_m,   dx = dy W + u A
 //
 // x Aᵀ is computed again in the backward: r values a token are not worth keeping for
-// every map.
+// every map. With dropout x is, in the adapter's term, x ⊙ mask.
 //
 // The parts of a fused tensor, maps of one x one after the other, share A. The u of all
 // are summed, and the last takes A's gradient and adds u A.
@@ -42,6 +42,7 @@ type lowRank struct {
 	a, b        *parameter
 	first, last bool // of the maps that share A
 	scale       float64
+	key         [2]uint32 // of the masks
 	space       *adapterSpace
 }
 
@@ -59,7 +60,7 @@ func (l *lowRank) params() []*parameter {
 }
 
 func (l *lowRank) forward(e *tensor.Engine, y, x tensor.Tensor) {
-	e.MatMul(y, l.inner(e, x), l.b.t, tensor.NT, true)
+	e.MatMul(y, l.inner(e, l.input(e, x)), l.b.t, tensor.NT, true)
 }
 
 // inner is s x Aᵀ.
@@ -71,6 +72,12 @@ func (l *lowRank) inner(e *tensor.Engine, x tensor.Tensor) tensor.Tensor {
 }
 
 func (l *lowRank) gradient(p backPass, dy, x tensor.Tensor) tensor.Tensor {
+	l.factors(p, dy, l.input(p.e, x))
+	return dy
+}
+
+// factors takes the gradients of A and B from an input of the adapter.
+func (l *lowRank) factors(p backPass, dy, x tensor.Tensor) {
 	p.linear(l.b, dy, l.inner(p.e, x))
 	u := l.ranks(l.space.u, x.R)
 	p.e.MatMul(u, dy, l.b.t, tensor.NN, !l.first)
@@ -78,14 +85,15 @@ func (l *lowRank) gradient(p backPass, dy, x tensor.Tensor) tensor.Tensor {
 		l.scaled(p.e, u)
 		p.linear(l.a, u, x)
 	}
-	return dy
 }
 
 func (l *lowRank) backward(p backPass, dx tensor.Tensor) {
 	if !l.last {
 		return
 	}
-	p.e.MatMul(dx, l.ranks(l.space.u, dx.R), l.a.t, tensor.NN, true)
+	l.addInput(p.e, dx, func(to tensor.Tensor, accumulate bool) {
+		p.e.MatMul(to, l.ranks(l.space.u, dx.R), l.a.t, tensor.NN, accumulate)
+	})
 }
 
 func (l *lowRank) merge(w []float32, values map[string][]float32) {
@@ -131,20 +139,23 @@ type adapterSpace struct {
 	h, u    tensor.Tensor             // (N, r): s x Aᵀ and s dy B
 	y       tensor.Tensor             // (N, out) of DoRA's backward
 	factors map[float32]tensor.Tensor // (1, N) of each s that is not 1
+	dropout dropout
 }
 
-// allocate makes it for n tokens, and at least those of a decoder.
-func (s *adapterSpace) allocate(m *memory, n int, backward bool) {
+// allocate makes it for n tokens, and at least those of a decoder. seed is that of the
+// dropout.
+func (s *adapterSpace) allocate(m *memory, n int, backward bool, seed uint64) {
 	if s == nil {
 		return
 	}
-	rank, width, tokens := 0, 0, n
+	rank, width, in, tokens := 0, 0, 0, n
 	n = max(n, prefillTokens)
 	s.factors = map[float32]tensor.Tensor{}
 	for _, a := range s.all {
 		a.allocate(m)
 		l := a.low()
-		rank, width = max(rank, l.a.R), max(width, l.b.R)
+		rank, width, in = max(rank, l.a.R), max(width, l.b.R), max(in, l.a.C)
+		l.key = dropoutKey(seed, l.a)
 		if f := float32(l.scale); f != 1 && s.factors[f].Buf == nil {
 			s.factors[f] = m.constants("adapters' scale", n, f)
 		}
@@ -152,6 +163,9 @@ func (s *adapterSpace) allocate(m *memory, n int, backward bool) {
 	s.h, s.u = m.new(gpu.RoleScratch, "adapters", n, rank), m.new(gpu.RoleScratch, "adapters' gradient", n, rank)
 	if s.config.DoRA && backward {
 		s.y = m.new(gpu.RoleScratch, "adapters' outputs", tokens, width)
+	}
+	if s.config.Dropout > 0 && backward {
+		s.dropout.x = m.new(gpu.RoleScratch, "adapters' inputs", tokens, in)
 	}
 }
 

@@ -77,6 +77,7 @@ type Dims struct {
 	// LateHead keeps the tensors that Backward needs to take the gradient of the embedding and the
 	// head at its end, of Gradients that are LateGradients: Reusable lends none of it.
 	LateHead bool
+	Seed     uint64 // of the masks of an adapter's dropout
 	// Frozen says which parameters' gradients Backward does not take; nil = none.
 	// Layers below the last one with others are then left out of it.
 	Frozen func(Spec) bool
@@ -91,7 +92,8 @@ type Model interface {
 	// NewBatch allocates the buffers of a batch.
 	NewBatch() *Batch
 	// Forward records the layers of a batch: from token ids to the input of the
-	// final norm, leaving the activations that Backward needs. The loss is
+	// final norm, leaving the activations that Backward needs. An adapter's dropout is that of
+	// the tokens' numbers. The loss is
 	// Backward's or EvalLoss's business, where the head is fused with it.
 	Forward(b *Batch)
 	// ForwardEach is Forward that shows the residual stream, (N, C): layer 0 is the
@@ -108,8 +110,8 @@ type Model interface {
 	// any gradient is complete: from then on they can be read, which a caller that resolves
 	// the head's gradient may need at once.
 	Backward(b *Batch, g Gradients, losses func())
-	// EvalLoss records the forward pass and the losses of a batch into Loss. It
-	// overwrites the activations of Forward.
+	// EvalLoss records the forward pass and the losses of a batch into Loss, without
+	// dropout. It overwrites the activations of Forward.
 	EvalLoss(b *Batch)
 	// Score returns the negative log-likelihood, in nats, of each of ids[1:] given
 	// the ids before it: len(ids)-1 values, independent of the model's batch size.
@@ -208,7 +210,7 @@ func (m *transformer) allocate() {
 		m.back = newBackScratch(&m.memory, c, n)
 	}
 	m.head.allocate(m.e, n, m.dims.LogitsChunk)
-	m.adapters.allocate(&m.memory, n, !m.dims.ForwardOnly)
+	m.adapters.allocate(&m.memory, n, !m.dims.ForwardOnly, m.dims.Seed)
 }
 
 func (m *transformer) Dims() Dims { return m.dims }
@@ -223,6 +225,12 @@ func (m *transformer) activations(i int) *activations { return m.saved[i%len(m.s
 func (m *transformer) Forward(b *Batch) { m.ForwardEach(b, nil) }
 
 func (m *transformer) ForwardEach(b *Batch, visit func(layer int, x tensor.Tensor)) {
+	defer m.adapters.dropping(b)()
+	m.layers(b, visit)
+}
+
+// layers is ForwardEach; values are left out by dropout where its caller says so.
+func (m *transformer) layers(b *Batch, visit func(layer int, x tensor.Tensor)) {
 	m.e.Dev.Span("forward")
 	m.adapters.prepare(m.e)
 	m.embedding.forward(m.e, m.x[0], b.ids, b.pos, m.factors, m.s.norm)
@@ -244,7 +252,7 @@ func (m *transformer) attend(l *block, b *Batch, a *activations) func(y, x tenso
 }
 
 func (m *transformer) EvalLoss(b *Batch) {
-	m.Forward(b)
+	m.layers(b, nil)
 	m.norm.forward(m.e, m.s.norm, m.stream(len(m.blocks)), m.s.stats)
 	m.head.forward(m.s.norm, b, m.loss)
 }
@@ -253,6 +261,7 @@ func (m *transformer) Backward(b *Batch, g Gradients, losses func()) {
 	if m.back == nil {
 		panic("model: backward on a forward-only model")
 	}
+	defer m.adapters.dropping(b)()
 	m.e.Dev.Span("backward")
 	p, last := backPass{m.e, b, g}, m.stream(len(m.blocks))
 	m.norm.forward(m.e, m.s.norm, last, m.s.stats)

@@ -39,7 +39,7 @@ type Config struct {
 	Targets []string
 	// Save names, likewise, the modules that are trained whole: embeddings, head.
 	Save []string
-	// Dropout is the share of inputs that PEFT left out in training. It changes nothing that is computed here.
+	// Dropout is the share of A's inputs that is left out at random in training.
 	Dropout float64
 	// Layers are the decoder layers whose maps are adapted; none names all.
 	Layers []int

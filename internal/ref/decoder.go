@@ -30,11 +30,13 @@ type Decoder struct {
 	QKNorm    bool // queries and keys are normalised by head before they are rotated
 	Params    map[string][]float64
 
-	NormOffset        float64                   // of the norms' parameters to their factors: 1 where those are kept less 1
-	EmbedFactor       float64                   // of the embeddings; 0 = 1
-	PostNorms         bool                      // the terms that attention and MLP add are normalised: attention_post, mlp_post
-	AdapterScale      func(name string) float64 // see adapted
-	SoftCap, LogitCap float64                   // c of c·tanh(x/c), of attention's scores and of the logits; 0 = none
+	NormOffset   float64                   // of the norms' parameters to their factors: 1 where those are kept less 1
+	EmbedFactor  float64                   // of the embeddings; 0 = 1
+	PostNorms    bool                      // the terms that attention and MLP add are normalised: attention_post, mlp_post
+	AdapterScale func(name string) float64 // see adapted
+	// Dropped is the mask of an adapter's inputs, (N, cols); nil = nothing is dropped.
+	Dropped           func(name string, cols int) []float64
+	SoftCap, LogitCap float64 // c of c·tanh(x/c), of attention's scores and of the logits; 0 = none
 }
 
 // DecoderBatch is N tokens in packed documents. Token i attends to the tokens

@@ -21,15 +21,14 @@ func RowSquares(w, a, b []float32, rank, c int, s float64) []float32 {
 }
 
 // ScaleColumns multiplies the values of x, rows of len(squares), by f, one row or as many
-// as x has, over the root of their column's square; 0 gives 0. The twin of
-// shaders/dora_scale.wgsl.
-func ScaleColumns(x, f, squares []float32) {
+// as x has, over the root of their column's square, less offset; the quotient by 0 is 0. The
+// twin of shaders/dora_scale.wgsl.
+func ScaleColumns(x, f, squares []float32, offset float64) {
 	for i := range x {
-		q := float64(squares[i%len(squares)])
-		if q == 0 {
-			x[i] = 0
-			continue
+		scale, q := 0.0, float64(squares[i%len(squares)])
+		if q > 0 {
+			scale = float64(f[i%len(f)]) / math.Sqrt(q)
 		}
-		x[i] = float32(float64(x[i]) * float64(f[i%len(f)]) / math.Sqrt(q))
+		x[i] = float32(float64(x[i]) * (scale - offset))
 	}
 }

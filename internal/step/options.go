@@ -29,8 +29,9 @@ type Settings struct {
 	Rows, SeqLen, Accumulate int // a micro-batch's, and micro-batches of a step
 	LogitsChunk              int // tokens whose logits exist at one time; 0: chosen
 	Checkpointing            bool
-	InBackward               bool // gradients are applied as soon as they are resolved
-	ProbeEvery               int  // steps between probes; 0: never
+	InBackward               bool   // gradients are applied as soon as they are resolved
+	ProbeEvery               int    // steps between probes; 0: never
+	Seed                     uint64 // of an adapter's dropout
 
 	Scope     bucket.Scope
 	Objective objective.Options     // but for the tasks' names and Shared

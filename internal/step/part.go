@@ -60,8 +60,8 @@ func (p *Part) readLosses() {
 	}
 }
 
-// TokensOf is micro-batch i: its rows, with each token's scale and, where rows of
-// gradients are kept, its segments by language. nil scales are ones.
+// TokensOf is micro-batch i: its rows, with each token's scale and number, and, where rows
+// of gradients are kept, its segments by language. nil scales are ones.
 func (p *Part) TokensOf(i int, scales []float32) model.Tokens {
 	s := p.SeqLen
 	n := p.Rows * s
@@ -74,6 +74,9 @@ func (p *Part) TokensOf(i int, scales []float32) model.Tokens {
 		for i := range n {
 			k.Scale[i] = scales[p.Lang[(lo+i)/s]]
 		}
+	}
+	for i := range n {
+		k.Numbers = append(k.Numbers, p.Number[(lo+i)/s]*uint64(s)+uint64((lo+i)%s))
 	}
 	for _, start := range p.Starts {
 		k.Starts = append(k.Starts, min(max(start-lo, 0), n))

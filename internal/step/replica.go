@@ -158,7 +158,7 @@ func (r *Replica) Shape(rows int) (err error) {
 	}
 	set := r.Settings
 	dims := model.Dims{Rows: rows, SeqLen: set.SeqLen, LogitsChunk: set.LogitsChunk, Objectives: r.Objective.Segments(),
-		Checkpointing: set.Checkpointing, LateHead: r.lateHead(), Frozen: set.Frozen}
+		Checkpointing: set.Checkpointing, LateHead: r.lateHead(), Seed: set.Seed, Frozen: set.Frozen}
 	if dims.LogitsChunk == 0 {
 		dims.LogitsChunk = device.LogitsChunk(r.Engine.Dev, r.Arch.Vocab)
 		if !r.Objective.Static() { // a tied embedding's rows exist at the same time: the chunk makes room

@@ -24,8 +24,9 @@ func adapterOf(cfg *config.Config) (*peft.Config, error) {
 		return c, nil
 	}
 	return &peft.Config{Rank: a.Rank, Alpha: a.Alpha, RankStabilised: a.Kind == config.RSLoRA,
-		Targets: a.Targets, Save: a.Save, DoRA: a.DoRA, Layers: a.Layers, RankPattern: a.RankPattern, AlphaPattern: a.AlphaPattern,
-		Base: mustAbs(cfg.Resolve(cfg.Model.Path))}, nil
+		Targets: a.Targets, Save: a.Save, DoRA: a.DoRA, Dropout: a.Dropout, Layers: a.Layers, RankPattern: a.RankPattern,
+		AlphaPattern: a.AlphaPattern,
+		Base:         mustAbs(cfg.Resolve(cfg.Model.Path))}, nil
 }
 
 // HasAdapter says that the run in dir trains an adapter.
@@ -46,7 +47,7 @@ func portableAdapter(cfg *config.Config) config.Adapter {
 		kind = config.RSLoRA
 	}
 	return config.Adapter{Kind: kind, Rank: c.Rank, Alpha: c.Alpha, Targets: c.Targets, Save: c.Save, DoRA: c.DoRA,
-		RankPattern: c.RankPattern, AlphaPattern: c.AlphaPattern}
+		Dropout: c.Dropout, RankPattern: c.RankPattern, AlphaPattern: c.AlphaPattern}
 }
 
 // weightFiles are the files of the base model's weights, where the run keeps them.

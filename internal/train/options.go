@@ -89,7 +89,7 @@ func stepSettings(cfg *config.Config, c *corpus.Corpus) (step.Settings, error) {
 	o := cfg.Optim
 	return step.Settings{
 		Rows: cfg.Batch.Rows, SeqLen: cfg.Batch.SeqLen, Accumulate: cfg.Batch.Accumulate, LogitsChunk: cfg.Batch.LogitsChunk,
-		Checkpointing: cfg.Memory.Checkpointing, InBackward: o.InBackward, ProbeEvery: cfg.Probe.Every,
+		Checkpointing: cfg.Memory.Checkpointing, InBackward: o.InBackward, ProbeEvery: cfg.Probe.Every, Seed: cfg.Run.Seed,
 		Scope: scopeOf(cfg.Objective.Scope), Objective: objectiveOptions(cfg, langs, c.TrainTokens(langs)),
 		Frozen: func(s model.Spec) bool { return frozen(cfg, s) }, KeepsBase: cfg.KeepsBase(), Base: base, Types: stateTypes(cfg),
 		Optim: optim.Config{Beta1: o.Betas[0], Beta2: o.Betas[1], Eps: o.Eps, WeightDecay: o.WeightDecay, Clip: o.Clip, Seed: cfg.Run.Seed,

@@ -108,10 +108,6 @@ func trainerOn(e *tensor.Engine, cfg *config.Config, c *corpus.Corpus, choices m
 	if cfg.Adapted() && cfg.Model.Init == config.InitRandom {
 		fmt.Fprintln(warn, "concord: the base model's random weights are in no file: the adapter will be of use for measuring only")
 	}
-	if a := c.Model.Adapter; a != nil && a.Dropout > 0 {
-		fmt.Fprintf(warn, "concord: %s was trained with lora_dropout %g; there is no dropout here, so it is trained on without\n  "+
-			"fix: \"lora_dropout\": 0 in its adapter_config.json, if that is meant\n", cfg.Adapter.From, a.Dropout)
-	}
 	if n, ok := t.exchange.(exchange.Networked); ok {
 		t.machines, t.recent = n.Machines(), &recentSteps{}
 	}
