@@ -184,7 +184,8 @@ func TestAdapterBaseChanged(t *testing.T) {
 // The final model is an adapter, which scores as the model that was trained, and from
 // which another run begins.
 func TestAdapterModel(t *testing.T) {
-	cfg := lora(t, "schedule.steps=3", "checkpoint.best=false", "adapter.dora=true", "adapter.dropout=0.1", "adapter.alpha_pattern={\"mlp.up_proj\" = 4.0}")
+	cfg := lora(t, "schedule.steps=3", "checkpoint.best=false", "adapter.dora=true", "adapter.dropout=0.1",
+		"adapter.alpha_pattern={\"mlp.up_proj\" = 4.0}")
 	sum, err := Run(context.Background(), cfg, UI{Out: io.Discard})
 	if err != nil {
 		t.Fatal(err)
