@@ -171,7 +171,8 @@ func (f *fileConfig) notes() []string {
 		value float64
 	}{{"attn_pdrop", f.AttentionPDrop}, {"embd_pdrop", f.EmbeddingPDrop}, {"resid_pdrop", f.ResidualPDrop}} {
 		if d.value != 0 {
-			out = append(out, fmt.Sprintf("%s: %s %v has no effect: there is no dropout but an adapter's; %s 0 says so", ConfigFile, d.key, d.value, d.key))
+			out = append(out, fmt.Sprintf("%s: %s %v has no effect: there is no dropout but an adapter's; %s 0 says so",
+				ConfigFile, d.key, d.value, d.key))
 		}
 	}
 	return out
