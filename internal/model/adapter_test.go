@@ -105,7 +105,7 @@ func TestAdapters(t *testing.T) {
 // decodes holds that decoding uses the adapter.
 func decodes(t *testing.T, s *setup, l *twin) {
 	t.Helper()
-	tokens := goldenTokens([]float32{1, 5, 2, 8})
+	tokens := goldenTokens([]float32{1, 5, 2, 8}, 0)
 	want := float32s(l.Logits(refBatch(tokens)))
 	d, err := s.m.NewDecoder(4)
 	if err != nil {

@@ -85,8 +85,8 @@ func goldenLogits(t *testing.T, m *transformer, golden map[string][]float32) {
 }
 
 // goldenTokens is ids as one document of which every token but the last is
-// supervised, and their mean the objective.
-func goldenTokens(ids []float32) Tokens {
+// supervised, and their mean the objective; it is this row of the run.
+func goldenTokens(ids []float32, row int) Tokens {
 	var tokens Tokens
 	n := len(ids)
 	for i, id := range ids {
@@ -97,6 +97,7 @@ func goldenTokens(ids []float32) Tokens {
 		tokens.IDs, tokens.Labels = append(tokens.IDs, uint32(id)), append(tokens.Labels, label)
 		tokens.Pos, tokens.Scale = append(tokens.Pos, uint32(i)), append(tokens.Scale, 1/float32(n-1))
 		tokens.DocStart, tokens.DocEnd = append(tokens.DocStart, 0), append(tokens.DocEnd, uint32(n))
+		tokens.Numbers = append(tokens.Numbers, uint64(row*n+i))
 	}
 	return tokens
 }
@@ -105,11 +106,11 @@ func goldenTokens(ids []float32) Tokens {
 func goldenTrajectory(t *testing.T, m *transformer, w weights, want, ids []float32) {
 	b, moments := m.NewBatch(), [2]weights{newWeights(m.e, m.config), newWeights(m.e, m.config)}
 	defer b.Release()
-	if err := b.Upload(goldenTokens(ids)); err != nil {
-		t.Fatal(err)
-	}
 	flat := func(x tensor.Tensor) tensor.Tensor { x.C = x.R * x.LD; x.R, x.LD = 1, x.C; return x }
 	for k := range want {
+		if err := b.Upload(goldenTokens(ids, k)); err != nil {
+			t.Fatal(err)
+		}
 		g := newGradients(t, m.e, m.config, 1)
 		m.Forward(b)
 		m.Backward(b, g, nil)
@@ -138,7 +139,7 @@ func goldenTrajectory(t *testing.T, m *transformer, w weights, want, ids []float
 }
 
 func goldenGradients(t *testing.T, m *transformer, golden map[string][]float32) {
-	tokens, n := goldenTokens(golden["ids"]), m.n
+	tokens, n := goldenTokens(golden["ids"], 0), m.n
 	b, g := m.NewBatch(), newGradients(t, m.e, m.config, 1)
 	defer b.Release()
 	if err := b.Upload(tokens); err != nil {
