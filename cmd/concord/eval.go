@@ -35,7 +35,7 @@ func (c *evalCmd) Run() error {
 		fmt.Print(report.EvalTable(first))
 		return nil
 	}
-	second, err := train.Evaluate(ctx, cfg, c.Compare, screen(c.JSON))
+	second, err := train.EvaluateLike(ctx, cfg, c.Compare, &first, screen(c.JSON))
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func printRun(out io.Writer, s train.Status) {
 	}
 	if s.Eval != nil {
 		if m := s.Eval.Mean(true); !math.IsNaN(m) {
-			fmt.Fprintf(out, "last evaluation, after step %d: %.3f bits per byte, mean of the trained languages\n", s.Eval.Step, m)
+			fmt.Fprintf(out, "last evaluation, after step %d: %s\n", s.Eval.Step, s.Eval.Summary())
 		}
 	}
 	if s.Checkpoint > 0 {

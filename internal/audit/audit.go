@@ -121,6 +121,10 @@ func prepare(o Options, cfg *config.Config, out string, warn io.Writer) (*audit,
 		return nil, err
 	}
 	study.SayPatience(warn, cfg, "audit")
+	if cfg.Eval.Error > 0 {
+		fmt.Fprintf(warn, "concord: %s: eval.error is not for audits, which work within a budget: every run measures %d held-out examples of "+
+			"each half of a language, the same ones (a lower eval.rows: fewer)\n", cfg.Where("eval.error"), fewRows(cfg.Eval.Rows))
+	}
 	if a.base, err = compare.Split(plain(cfg), filepath.Join(out, "data"), warn); err != nil {
 		return nil, err
 	}

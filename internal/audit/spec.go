@@ -54,7 +54,7 @@ func plain(cfg *config.Config) *config.Config {
 	c.Objective, c.Cluster, c.Probe, c.Log = usual.Objective, usual.Cluster, usual.Probe, usual.Log
 	c.Objective.Preferences, c.Objective.Gram = cfg.Objective.Preferences, cfg.Objective.Gram
 	c.Checkpoint = config.Checkpoint{Keep: 1}
-	c.Eval = config.Eval{Rows: fewRows(cfg.Eval.Rows), Last: true, SampleTokens: cfg.Eval.SampleTokens}
+	c.Eval = config.Eval{Rows: fewRows(cfg.Eval.Rows), Last: true, SampleTokens: cfg.Eval.SampleTokens, Seed: cfg.Eval.Seed}
 	return &c
 }
 

@@ -137,7 +137,7 @@ func (r *runner) pin(cfg *config.Config, g Grid, results string, warn io.Writer)
 		if err := before.continues(now, r.out); err != nil {
 			return err
 		}
-		now.Grid = merge(before.Grid, now.Grid)
+		now.Grid, now.Examples = merge(before.Grid, now.Grid), before.Examples
 	}
 	if err := now.Grid.checkObjectives(cfg, r.facts.langs); err != nil {
 		return err

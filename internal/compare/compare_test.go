@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -393,5 +395,57 @@ func TestOtherVersion(t *testing.T) {
 	if err := l.sameVersion(train.Version{Version: "def"}, "x", 3); !errors.As(err, &conf) ||
 		!strings.Contains(err.Error(), "made by version abc") {
 		t.Error(err)
+	}
+}
+
+// eval.error is turned into a number of examples once, by the base model: every run, of any
+// learning rate and seed, measures the same ones, and a call that goes on does not measure
+// again.
+func TestEvalError(t *testing.T) {
+	runFile := tinyRun(t)
+	for i, lang := range append(slices.Clone(traintest.Langs), traintest.Unseen) {
+		traintest.WriteFile(t, filepath.Join(filepath.Dir(runFile), lang+".heldout.jsonl"), traintest.Examples(i, 18, 318))
+	}
+	out := filepath.Join(t.TempDir(), "out")
+	grid := Grid{Methods: []string{"mean"}, Scopes: []config.Scope{config.ScopeLayer}, LRs: []float64{1e-2, 1e-3}, Seeds: 1}
+	rep, screen, err := compared(t.Context(), runFile, out, grid, "eval.error=0.15")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := readLock(out)
+	if err != nil || l.Examples < 64 || l.Examples >= 140 {
+		t.Fatalf("%v: %d examples are pinned", err, l.Examples)
+	}
+	if want := fmt.Sprintf("every run measures at most %d held-out examples of each half", l.Examples); strings.Count(screen, want) != 1 {
+		t.Errorf("%q is not on the screen once:\n%s", want, screen)
+	}
+	var first []Score
+	runs, err := filepath.Glob(filepath.Join(out, "runs", "*"))
+	if err != nil || len(runs) != rep.Finished || len(runs) < 3 {
+		t.Fatalf("%v, %v", runs, err)
+	}
+	for _, dir := range runs {
+		res, err := readResult(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range append(res.Valid, res.Test...) {
+			if s.Examples != l.Examples {
+				t.Errorf("%s: %d examples of %s", dir, s.Examples, s.Lang)
+			}
+		}
+		if first == nil {
+			first = blank(res.Test)
+		}
+		if !reflect.DeepEqual(blank(res.Test), first) {
+			t.Errorf("%s measured other examples", dir)
+		}
+	}
+	l.Examples = 70 // were it measured again, this would change
+	if err := l.write(out); err != nil {
+		t.Fatal(err)
+	}
+	if _, screen, err = compared(t.Context(), runFile, out, grid, "eval.error=0.15"); err != nil || !strings.Contains(screen, "at most 70 ") {
+		t.Errorf("%v\n%s", err, screen)
 	}
 }

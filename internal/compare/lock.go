@@ -18,6 +18,9 @@ type lock struct {
 	Version train.Version `json:"version"`
 	RunFile string        `json:"run_file"` // absolute
 	Grid    Grid          `json:"grid"`
+	// Examples are the held-out examples of each language's half that every run measures, as
+	// eval.error took them; 0: it is not set, or nothing is measured yet.
+	Examples int `json:"examples,omitempty"`
 	study.Pinned
 }
 

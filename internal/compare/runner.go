@@ -69,6 +69,9 @@ func (r *runner) all(ctx context.Context) error {
 	if n := len(r.specs) - len(todo); n > 0 {
 		r.printf(" %d of %s runs are done already", n, r.total())
 	}
+	if err := r.sample(ctx); err != nil {
+		return err
+	}
 	if len(todo) > 0 && todo[0] == r.specs[0] {
 		if err := r.one(ctx, todo[0]); err != nil {
 			return err
@@ -86,6 +89,31 @@ func (r *runner) all(ctx context.Context) error {
 		return err
 	}
 	return r.pool(ctx, todo)
+}
+
+// sample turns eval.error into a number of examples, once for all runs: those of every
+// learning rate and seed measure the same ones.
+func (r *runner) sample(ctx context.Context) error {
+	if r.base.Eval.Error == 0 {
+		return nil
+	}
+	if r.lock.Examples == 0 {
+		n, err := train.SampleSize(ctx, r.base, train.UI{Warn: r.ui.Warn})
+		if err != nil {
+			return err
+		}
+		if r.lock.Examples = n; n > 0 {
+			if err := r.lock.write(r.out); err != nil {
+				return err
+			}
+		}
+	}
+	r.printf(" eval.error = %.3g: every run measures at most %s held-out examples of each half of a language, the same ones",
+		r.base.Eval.Error, report.Count(int64(r.lock.Examples)))
+	c := *r.base
+	c.Eval.Rows, c.Eval.Error = r.lock.Examples, 0
+	r.base = &c
+	return nil
 }
 
 // todo are the runs that are missing. Those that are not are tidied up, should

@@ -250,8 +250,13 @@ type Schedule struct {
 type Eval struct {
 	// Steps between evaluations; 0: only before the first and after the last step.
 	Every int `toml:"every" range:"0,1e12" eg:"100"`
-	// Most held-out examples of a language that are measured; 0: all.
+	// Most held-out examples of a language that are measured, a random sample, the same at every evaluation; 0: all.
 	Rows int `toml:"rows" range:"0,1e12" eg:"500"`
+	// The error that is asked for, bits per byte: of each language so many held-out examples are measured, at most rows, as its
+	// figure takes to be within ± error (95 %) at the first evaluation; they stay for the run. 0: all are measured, or rows of them.
+	Error float64 `toml:"error" range:"0,1e3" eg:"0.01"`
+	// Draws the held-out examples where not all are measured. The run's seed does not: runs of all seeds measure the same ones.
+	Seed uint64 `toml:"seed" eg:"2"`
 	// Ends the run early after so many evaluations in a row without a lower mean bits per byte of the trained languages,
 	// that before the first step included; 0: never. It counts the evaluations of every.
 	Patience int `toml:"patience" range:"0,1e9" eg:"3"`
@@ -394,7 +399,7 @@ func Default() *Config {
 			Noise: Noise{EMA: 0.9, Floor: 0.1}},
 		Optim:      Optim{LR: 2e-5, Betas: []float64{0.9, 0.999}, Eps: 1e-8, Clip: 1},
 		Schedule:   Schedule{Kind: Cosine, Warmup: 0.03},
-		Eval:       Eval{First: true, Last: true, SampleTokens: 48},
+		Eval:       Eval{First: true, Last: true, SampleTokens: 48, Seed: 1},
 		Checkpoint: Checkpoint{Every: 100, Keep: 2, Best: true},
 		Log:        Log{Every: 10},
 		Memory:     Memory{Fit: FitOff},

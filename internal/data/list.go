@@ -5,9 +5,10 @@ import "slices"
 // fileExamples is a list of examples that lie in token files.
 type fileExamples struct {
 	files []*tokenFile
-	file  []uint16 // of each example; nil: all lie in files[0]
-	at    []uint64 // place in its file
-	n     []uint32 // tokens
+	file  []uint16      // of each example; nil: all lie in files[0]
+	at    []uint64      // place in its file
+	n     []uint32      // tokens
+	names []fingerprint // of their documents' texts; nil where none are kept
 }
 
 // Len is the number of examples.
@@ -28,6 +29,17 @@ func (l *fileExamples) At(i int) (Example, error) {
 // grow makes room for n more examples.
 func (l *fileExamples) grow(n int) {
 	l.at, l.n = slices.Grow(l.at, n), slices.Grow(l.n, n)
+}
+
+// name is that of the example's document.
+func (l *fileExamples) name(i int) fingerprint { return l.names[i] }
+
+// addNamed is add of examples that may be sampled.
+func (l *fileExamples) addNamed(t *tokenFile, at int64, d *tokenised) {
+	l.add(t, at, d.lengths)
+	for range d.lengths {
+		l.names = append(l.names, d.content)
+	}
 }
 
 // add appends the examples of a document at a place of a file.

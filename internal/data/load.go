@@ -188,7 +188,7 @@ func (l *loader) add(src *Source, t *tokenFile, train, held *Stats, isHeld func(
 			s.set.HeldoutStats.add(&d.stats)
 			held.add(&d.stats)
 			if d.stats.Examples > 0 {
-				s.heldout.add(t, at, d.lengths)
+				s.heldout.addNamed(t, at, d)
 				s.measured = append(s.measured, heldDoc{d.content, t.sum.Files[d.file], int(d.line)})
 				l.held[d.content] = false
 			}

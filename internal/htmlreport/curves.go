@@ -70,6 +70,9 @@ func (p *point) evaluated(evals []report.Eval) []report.Eval {
 		e := evals[0]
 		for _, row := range e.Rows {
 			p.values["bits_per_byte/"+row.Lang] = float64(row.BitsPerByte)
+			if row.Interval != nil {
+				p.values["bits_per_byte_error/"+row.Lang] = row.Interval.Half()
+			}
 		}
 		for _, seen := range []bool{true, false} {
 			if slices.ContainsFunc(e.Rows, func(x report.EvalRow) bool { return x.Seen == seen }) {

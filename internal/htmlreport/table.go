@@ -76,7 +76,7 @@ func (f *Figures) lossSheet() sheet {
 }
 
 func (f *Figures) evalSheet() sheet {
-	s := sheet{"bits_per_byte", [][]string{{"step", "language", "seen", "bits_per_byte", "nll_nats", "tokens", "bytes", "examples",
+	s := sheet{"bits_per_byte", [][]string{{"step", "language", "seen", "bits_per_byte", "nll_nats", "tokens", "bytes", "examples", "heldout",
 		"low", "high", "change", "change_low", "change_high", "answers", "exact_match", "exact_low", "exact_high", "chrf", "chrf_low",
 		"chrf_high"}}}
 	for _, e := range f.Evals {
@@ -94,7 +94,7 @@ func (f *Figures) evalSheet() sheet {
 				change = *r.Change
 			}
 			s.rows = append(s.rows, []string{strconv.Itoa(e.Step), r.Lang, strconv.FormatBool(r.Seen), text(r.BitsPerByte), text(r.NLL),
-				strconv.Itoa(r.Tokens), strconv.Itoa(r.Bytes), strconv.Itoa(r.Examples),
+				strconv.Itoa(r.Tokens), strconv.Itoa(r.Bytes), strconv.Itoa(r.Examples), strconv.Itoa(r.Heldout),
 				text(low), text(high), text(change.Value), text(change.Low), text(change.High),
 				strconv.Itoa(r.Answers), text(exact.Value), text(exact.Low), text(exact.High), text(chrf.Value), text(chrf.Low), text(chrf.High)})
 		}

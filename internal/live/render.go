@@ -206,7 +206,7 @@ func (s *State) legend(w int) []string {
 }
 
 // legendKey names the languages' figures.
-func (s *State) legendKey(held map[string]report.Float) string {
+func (s *State) legendKey(held map[string]report.EvalRow) string {
 	switch {
 	case len(s.latest) > 0 && len(held) > 0:
 		return "loss, nats (held out, bits per byte)"
@@ -220,23 +220,27 @@ func (s *State) legendKey(held map[string]report.Float) string {
 
 // languageFigures are a language's loss, in the last step that had it, and in brackets
 // its held-out bits per byte.
-func (s *State) languageFigures(l string, held map[string]report.Float) string {
+func (s *State) languageFigures(l string, held map[string]report.EvalRow) string {
 	text := ""
 	if v, ok := s.latest[l]; ok {
 		text += " " + number(v, "%.2f")
 	}
-	if v, ok := held[l]; ok && !math.IsNaN(float64(v)) {
-		text += fmt.Sprintf(" (%.2f)", float64(v))
+	if r, ok := held[l]; ok && !math.IsNaN(float64(r.BitsPerByte)) {
+		text += fmt.Sprintf(" (%.2f", float64(r.BitsPerByte))
+		if half := r.Interval.Half(); r.Sampled() && !math.IsNaN(half) {
+			text += fmt.Sprintf("±%.2f", half)
+		}
+		text += ")"
 	}
 	return text
 }
 
 // heldOut are the latest held-out bits per byte by language.
-func (s *State) heldOut() map[string]report.Float {
-	held := map[string]report.Float{}
+func (s *State) heldOut() map[string]report.EvalRow {
+	held := map[string]report.EvalRow{}
 	if s.Eval != nil {
 		for _, r := range s.Eval.Rows {
-			held[r.Lang] = r.BitsPerByte
+			held[r.Lang] = r
 		}
 	}
 	return held

@@ -132,6 +132,15 @@ func (s *Set) writeEvals(p *page) {
 	for _, lang := range sorted(s.evals) {
 		p.sample("concord_bits_per_byte", float64(s.evals[lang].BitsPerByte), "language", lang, "seen", strconv.FormatBool(s.evals[lang].Seen))
 	}
+	p.family("concord_bits_per_byte_error", "gauge", "Half of its 95 % interval over the documents.")
+	for _, lang := range sorted(s.evals) {
+		p.sample("concord_bits_per_byte_error", s.evals[lang].Interval.Half(), "language", lang)
+	}
+	p.family("concord_heldout_documents", "gauge", "Held-out documents: measured by the last evaluation, and there are.")
+	for _, lang := range sorted(s.evals) {
+		p.sample("concord_heldout_documents", float64(s.evals[lang].Examples), "language", lang, "of", "measured")
+		p.sample("concord_heldout_documents", float64(s.evals[lang].Heldout), "language", lang, "of", "all")
+	}
 }
 
 // page is text in the exposition format.

@@ -26,8 +26,17 @@ type Mean struct {
 	Langs  int       `json:"languages"`
 	Of     int       `json:"of"` // languages there are; those without held-out documents are not in the mean
 	Docs   int       `json:"documents"`
+	Held   int       `json:"heldout"` // documents there are of these languages
 	Value  Estimate  `json:"bits_per_byte"`
 	Change *Estimate `json:"change,omitempty"` // relative, from the first evaluation
+}
+
+// Half is half of the interval's width: the figure is known to ± Half. NaN where there is none.
+func (e *Estimate) Half() float64 {
+	if e == nil {
+		return math.NaN()
+	}
+	return float64(e.High - e.Value) // below, the interval may be cut off
 }
 
 // variance is a squared standard error with the documents that it rests on.
@@ -132,6 +141,7 @@ func (e *Eval) mean(seen bool, before *Eval) (m Mean, ok bool) {
 		}
 		m.Langs++
 		m.Docs += r.Examples
+		m.Held += max(r.Examples, r.Heldout)
 		bits, bytes := columns(r.Docs)
 		_, v := ratio(bits, bytes)
 		parts = append(parts, v)

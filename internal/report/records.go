@@ -200,10 +200,14 @@ type EvalRow struct {
 	Tokens      int       `json:"tokens"`                // supervised
 	Bytes       int       `json:"bytes"`                 // of supervised text, UTF-8
 	Examples    int       `json:"examples"`              // 0: nothing was held out, and nothing measured
+	Heldout     int       `json:"heldout"`               // examples there are; where they are more, Examples are a random sample of them
 	Answers     int       `json:"answers,omitempty"`     // that were scored, with eval.samples
 	Exact       *Estimate `json:"exact_match,omitempty"` // share of them that are equal to the data's, 0 … 1
 	ChrF        *Estimate `json:"chrf,omitempty"`        // chrF2 of all of them together, 0 … 100
 }
+
+// Sampled says that only a part of the language's held-out examples was measured.
+func (r EvalRow) Sampled() bool { return r.Examples > 0 && r.Examples < r.Heldout }
 
 // Mean is the mean bits per byte of the rows with Seen == seen, NaN if none.
 func (e Eval) Mean(seen bool) float64 {

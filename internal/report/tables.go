@@ -26,8 +26,9 @@ func bounds(e Estimate, format string, scale float64) string {
 // Relate fills the intervals.
 func Table(before, after Eval, first, second string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, " held-out bits per byte (lower is better; change's 95%% interval; n documents)\n")
-	fmt.Fprintf(&b, " %-8s %-7s %8s   %8s %8s %-17s %6s\n", "language", "", first, second, "change", "", "n")
+	of := after.sampling()
+	fmt.Fprintf(&b, " held-out bits per byte (lower is better; %schange's 95%% interval; n documents%s)\n", of.errorNote, of.countNote)
+	fmt.Fprintf(&b, " %-8s %-7s %8s   %8s%*s %8s %-17s %*s\n", "language", "", first, second, of.error, "", "change", "", of.count-2, "n")
 	for _, seen := range []bool{true, false} {
 		rows := 0
 		for _, r := range after.Rows {
@@ -43,7 +44,7 @@ func Table(before, after Eval, first, second string) string {
 			if o := before.find(r.Lang); o != nil {
 				was = float64(o.BitsPerByte)
 			}
-			row(&b, r.Lang, kindOf(seen), was, float64(r.BitsPerByte), r.Change, number(r.Examples))
+			of.row(&b, line{r.Lang, kindOf(seen), was, float64(r.BitsPerByte), r.Interval, r.Change, r.share()})
 		}
 		if rows > 0 {
 			m := after.meanOf(seen)
@@ -51,30 +52,59 @@ func Table(before, after Eval, first, second string) string {
 			if m.Of > 0 && m.Change == nil {
 				was = math.NaN() // of other languages
 			}
-			row(&b, "mean", kindOf(seen), was, after.Mean(seen), m.Change, m.share())
+			of.row(&b, line{"mean", kindOf(seen), was, after.Mean(seen), &m.Value, m.Change, m.share()})
 		}
 	}
 	b.WriteString(after.remarks())
 	return b.String()
 }
 
-// row is one line of Table.
-func row(b *strings.Builder, lang, kind string, before, after float64, change *Estimate, n string) {
-	text, interval := "", ""
-	switch {
-	case change != nil:
-		text = fmt.Sprintf("%+.1f%%", 100*float64(change.Value))
-		interval = strings.TrimSpace(bounds(*change, "%+.1f", 100))
-	case before > 0 && !math.IsNaN(after):
-		text = fmt.Sprintf("%+.1f%%", 100*(after/before-1))
+// sampling are the widths of the last figures, and their notes in the heading: where only a
+// sample was measured, its error and n of N stand in the table.
+type sampling struct {
+	error, count         int
+	errorNote, countNote string
+}
+
+func (e Eval) sampling() sampling {
+	for _, r := range e.Rows {
+		if r.Sampled() {
+			return sampling{8, 18, "± and ", " of those held out, a random sample"}
+		}
 	}
-	if change != nil && interval != "" && float64(change.Low) < 0 && float64(change.High) > 0 {
+	return sampling{0, 8, "", ""}
+}
+
+// line is one line of Table.
+type line struct {
+	lang, kind    string
+	before, after float64
+	interval      *Estimate // of after
+	change        *Estimate
+	n             string
+}
+
+func (c sampling) row(b *strings.Builder, l line) {
+	text, interval, n := "", "", l.n
+	switch {
+	case l.change != nil:
+		text = fmt.Sprintf("%+.1f%%", 100*float64(l.change.Value))
+		interval = strings.TrimSpace(bounds(*l.change, "%+.1f", 100))
+	case l.before > 0 && !math.IsNaN(l.after):
+		text = fmt.Sprintf("%+.1f%%", 100*(l.after/l.before-1))
+	}
+	if l.change != nil && interval != "" && float64(l.change.Low) < 0 && float64(l.change.High) > 0 {
 		n += " ?"
 	} else {
 		n += "  "
 	}
-	line := fmt.Sprintf(" %-8s %-7s %8.3f → %8.3f %8s %-17s %8s", lang, kind, before, after, text, interval, n)
-	b.WriteString(strings.ReplaceAll(strings.TrimRight(line, " "), "NaN", "  –") + "\n")
+	half := ""
+	if h := l.interval.Half(); c.error > 0 && !math.IsNaN(h) {
+		half = fmt.Sprintf(" ± %.3f", h)
+	}
+	out := fmt.Sprintf(" %-8s %-7s %8.3f → %8.3f%-*s %8s %-17s %*s", l.lang, l.kind, l.before, l.after, c.error, half, text, interval,
+		c.count, n)
+	b.WriteString(strings.ReplaceAll(strings.TrimRight(out, " "), "NaN", "  –") + "\n")
 }
 
 // number is a count of documents, "" where it is not known.
@@ -83,6 +113,17 @@ func number(n int) string {
 		return ""
 	}
 	return Count(int64(n))
+}
+
+// share is how many examples were measured, of how many where it is not all.
+func (r EvalRow) share() string { return partOf(r.Examples, r.Heldout) }
+
+// partOf is n, or "n of all" where it is a part.
+func partOf(n, all int) string {
+	if n > 0 && n < all {
+		return number(n) + " of " + number(all)
+	}
+	return number(n)
 }
 
 // measured says that the row has a figure.
@@ -105,8 +146,12 @@ func (e Eval) Summary() string {
 	for _, seen := range []bool{true, false} {
 		if v := e.Mean(seen); !math.IsNaN(v) {
 			text := fmt.Sprintf("%s %.3f", kindOf(seen), v)
-			if i := e.meanOf(seen).interval(); i != "" {
+			m := e.meanOf(seen)
+			if i := m.interval(); i != "" {
 				text += " " + i
+			}
+			if m.Docs < m.Held {
+				text += " of " + partOf(m.Docs, m.Held) + " documents"
 			}
 			parts = append(parts, text)
 		}
@@ -131,7 +176,7 @@ func (e Eval) meanOf(seen bool) Mean {
 // some are not.
 func (m Mean) share() string {
 	if m.Langs == m.Of {
-		return number(m.Docs)
+		return partOf(m.Docs, m.Held)
 	}
 	return fmt.Sprintf("%d of %d", m.Langs, m.Of)
 }
@@ -176,7 +221,8 @@ func (e Eval) remarks() string {
 // EvalTable prints one evaluation.
 func EvalTable(e Eval) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, " %-8s %-7s %9s %-19s %9s %9s %9s\n", "language", "", "bits/byte", "95% interval", "tokens", "bytes", "documents")
+	width := max(9, e.sampling().count-2)
+	fmt.Fprintf(&b, " %-8s %-7s %9s %-19s %9s %9s %*s\n", "language", "", "bits/byte", "95% interval", "tokens", "bytes", width, "documents")
 	for _, seen := range []bool{true, false} {
 		n := 0
 		for _, r := range e.Rows {
@@ -188,12 +234,12 @@ func EvalTable(e Eval) string {
 				fmt.Fprintf(&b, " %-8s %-7s not measured: nothing is held out\n", r.Lang, kindOf(seen))
 				continue
 			}
-			fmt.Fprintf(&b, " %-8s %-7s %9.3f %-19s %9s %9s %9s\n", r.Lang, kindOf(seen), float64(r.BitsPerByte), r.interval(),
-				Count(int64(r.Tokens)), Count(int64(r.Bytes)), Count(int64(r.Examples)))
+			fmt.Fprintf(&b, " %-8s %-7s %9.3f %-19s %9s %9s %*s\n", r.Lang, kindOf(seen), float64(r.BitsPerByte), r.interval(),
+				Count(int64(r.Tokens)), Count(int64(r.Bytes)), width, r.share())
 		}
 		if n > 0 {
 			m := e.meanOf(seen)
-			line := fmt.Sprintf(" %-8s %-7s %9.3f %-19s %9s %9s %9s", "mean", kindOf(seen), e.Mean(seen), m.interval(), "", "", m.share())
+			line := fmt.Sprintf(" %-8s %-7s %9.3f %-19s %9s %9s %*s", "mean", kindOf(seen), e.Mean(seen), m.interval(), "", "", width, m.share())
 			b.WriteString(strings.ReplaceAll(strings.TrimRight(line, " "), "NaN", "  –") + "\n")
 		}
 	}

@@ -24,28 +24,62 @@ import (
 type evaluator struct {
 	langs    []string
 	seen     []bool
-	count    []int                 // examples
+	heldout  []data.Examples // all there are
+	sample   sample          // of them
+	fixed    bool            // the sample stays
+	cfg      config.Eval
+	count    []int                 // examples that are measured
 	progress func(report.Progress) // or nil
 	batches  *data.Evaluation
 	rows     int
 	seqLen   int
 }
 
-// newEvaluator packs the held-out examples into batches of the given shape.
-func newEvaluator(c *corpus.Corpus, rows, seqLen, limit int) (*evaluator, error) {
-	v := &evaluator{rows: rows, seqLen: seqLen}
-	var examples []data.Examples
+// newEvaluator packs a sample of the held-out examples into batches of cfg's shape; nil is the
+// one that eval.rows and eval.error begin with.
+func newEvaluator(c *corpus.Corpus, cfg *config.Config, s *sample) (*evaluator, error) {
+	v := &evaluator{rows: cfg.Batch.Rows, seqLen: cfg.Batch.SeqLen, cfg: cfg.Eval, fixed: s != nil || cfg.Eval.Error == 0}
 	for i, set := range c.Sets {
-		held := data.First(set.Heldout, limit)
-		v.langs, v.seen, v.count = append(v.langs, set.Lang), append(v.seen, c.Seen[i]), append(v.count, held.Len())
-		examples = append(examples, held)
+		v.langs, v.seen, v.heldout = append(v.langs, set.Lang), append(v.seen, c.Seen[i]), append(v.heldout, set.Heldout)
 	}
-	batches, err := data.NewEvaluation(examples, rows, seqLen)
-	if err != nil {
-		return nil, DataError(err)
+	if s == nil {
+		first := newSample(c, cfg.Eval)
+		s = &first
 	}
+	return v, v.pack(*s)
+}
+
+// pack makes the batches of a sample.
+func (v *evaluator) pack(s sample) error {
+	v.sample, v.count = s, nil
+	var examples []data.Examples
+	for i, all := range v.heldout {
+		held := s.of(i, all)
+		v.count, examples = append(v.count, held.Len()), append(examples, held)
+	}
+	batches, err := data.NewEvaluation(examples, v.rows, v.seqLen)
 	v.batches = batches
-	return v, nil
+	return DataError(err)
+}
+
+// measure is run, and the first time with as many examples as eval.error takes:
+// the sample grows, and is measured anew as a whole, until it suffices. chose says that it did.
+func (v *evaluator) measure(ctx context.Context, e *tensor.Engine, m model.Model, b *model.Batch, step int) (
+	out report.Eval, chose bool, err error,
+) {
+	for {
+		if out, err = v.run(ctx, e, m, b, step); err != nil || v.fixed {
+			return out, chose, err
+		}
+		out.Relate(nil)
+		more, grows := v.sample.grown(&out, v.cfg)
+		if chose, v.fixed = true, !grows; v.fixed {
+			return out, chose, nil
+		}
+		if err := v.pack(more); err != nil {
+			return out, false, err
+		}
+	}
 }
 
 // run measures the model as it stands. m and b have the evaluator's shape.
@@ -81,7 +115,7 @@ func (v *evaluator) run(ctx context.Context, e *tensor.Engine, m model.Model, b 
 	for m, lang := range v.langs {
 		out.Rows = append(out.Rows, report.EvalRow{Lang: lang, Seen: v.seen[m], NLL: report.Float(s.nll[m]),
 			Tokens: s.tokens[m], Bytes: s.bytes[m],
-			Examples: v.count[m], BitsPerByte: report.Float(data.BitsPerByte(s.nll[m], s.bytes[m])), Docs: s.docs[m]})
+			Examples: v.count[m], Heldout: v.heldout[m].Len(), BitsPerByte: report.Float(data.BitsPerByte(s.nll[m], s.bytes[m])), Docs: s.docs[m]})
 	}
 	return out, nil
 }
@@ -143,6 +177,12 @@ func (s *sums) add(b *data.Batch, r *gpu.Readback) error {
 // Evaluate measures the run file's held-out data on the model in dir: a Hugging
 // Face folder, a run's folder, or "" for the run file's base model.
 func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (report.Eval, error) {
+	return EvaluateLike(ctx, cfg, dir, nil, ui)
+}
+
+// EvaluateLike is Evaluate on the examples that like measured; nil: as eval.rows and
+// eval.error say. A model with another tokenizer may have fewer of them.
+func EvaluateLike(ctx context.Context, cfg *config.Config, dir string, like *report.Eval, ui UI) (report.Eval, error) {
 	if dir == "" {
 		dir = cfg.Resolve(cfg.Model.Path)
 	}
@@ -171,7 +211,12 @@ func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (repor
 		return report.Eval{}, located(cfg, err)
 	}
 	defer inf.Close()
-	v, err := newEvaluator(c, cfg.Batch.Rows, cfg.Batch.SeqLen, cfg.Eval.Rows)
+	var same *sample
+	if like != nil {
+		s := sampleOf(like, cfg.Eval.Seed)
+		same = &s
+	}
+	v, err := newEvaluator(c, cfg, same)
 	if err != nil {
 		return report.Eval{}, err
 	}
@@ -179,8 +224,11 @@ func Evaluate(ctx context.Context, cfg *config.Config, dir string, ui UI) (repor
 	v.progress = screen.Evaluating
 	b := inf.Net.NewBatch()
 	defer b.Release()
-	out, err := v.run(ctx, inf.Engine, inf.Net, b, 0)
+	out, chose, err := v.measure(ctx, inf.Engine, inf.Net, b, 0)
 	out.Relate(nil)
+	if chose && err == nil {
+		tellSample(&out, cfg.Eval, func(text string) { fmt.Fprintln(ui.warn(), "concord:", text) })
+	}
 	if err == nil {
 		err = answers(ctx, &cp, c, inf, &out, ui)
 	}

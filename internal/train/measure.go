@@ -89,14 +89,26 @@ func (x *session) baseline(e *report.Eval) *report.Eval {
 	return &out
 }
 
+// keepSample makes the sample a part of the checkpoints, as soon as it stays.
+func (x *session) keepSample() {
+	if x.eval.fixed {
+		s := x.eval.sample
+		x.state.Sample = &s
+	}
+}
+
 // evaluate measures every language with the model as it stands.
 func (x *session) evaluate(ctx context.Context) (report.Eval, error) {
 	if err := x.Shape(x.cfg.Batch.Rows); err != nil {
 		return report.Eval{}, err
 	}
 	start := time.Now()
-	e, err := x.eval.run(ctx, x.Engine, x.Model, x.Input, x.Done)
+	e, chose, err := x.eval.measure(ctx, x.Engine, x.Model, x.Input, x.Done)
 	if err == nil {
+		x.keepSample()
+		if chose {
+			tellSample(&e, x.cfg.Eval, func(text string) { x.say("%s", text) })
+		}
 		x.relate(&e)
 		err = x.ask.ask(ctx, x.speaker, &e)
 	}

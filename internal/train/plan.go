@@ -198,7 +198,9 @@ func (p *Planner) work(t *Trainer) (gpu.Memory, error) {
 			return gpu.Memory{}, err
 		}
 	}
-	if v, err := newEvaluator(t.corpus, t.cfg.Batch.Rows, t.cfg.Batch.SeqLen, 1); err != nil {
+	one := *t.cfg
+	one.Eval.Rows, one.Eval.Error = 1, 0
+	if v, err := newEvaluator(t.corpus, &one, nil); err != nil {
 		return gpu.Memory{}, err
 	} else if err := p.answer(ctx, t); err != nil {
 		return gpu.Memory{}, err

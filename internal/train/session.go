@@ -44,16 +44,17 @@ func (t *Trainer) loop(ctx context.Context, dir string, s state, ui UI) (*Summar
 		return nil, DataError(fmt.Errorf("cannot read metrics: %w", err))
 	}
 	forget(dir)
-	if err := t.patience(&s, rundir.Metrics(dir)); err != nil {
+	if err := errors.Join(t.patience(&s, rundir.Metrics(dir)), t.sample(&s, rundir.Metrics(dir))); err != nil {
 		return nil, DataError(err)
 	}
 	x := &session{Trainer: t, dir: dir, state: s, started: time.Now(), ui: ui,
 		report: report.New(report.Options{Out: ui.Out, Terminal: ui.Terminal, Width: ui.Width, Quiet: ui.Quiet, JSONL: metrics,
 			Cosines: cosines, LogEvery: t.logEvery(), Watch: ui.Watch, Tap: ui.Record})}
 	defer x.report.Close()
-	if x.eval, err = newEvaluator(t.corpus, t.cfg.Batch.Rows, t.cfg.Batch.SeqLen, t.cfg.Eval.Rows); err != nil {
+	if x.eval, err = newEvaluator(t.corpus, t.cfg, s.Sample); err != nil {
 		return nil, err
 	}
+	x.keepSample()
 	x.eval.progress = x.report.Evaluating
 	if err := x.openQuestions(); err != nil {
 		return nil, err

@@ -37,6 +37,7 @@ type state struct {
 	Best        float64           `json:"best,omitempty"`         // mean bits per byte of the trained languages
 	BestStep    int               `json:"best_step,omitempty"`
 	Patience    report.Patience   `json:"patience"`
+	Sample      *sample           `json:"sample,omitempty"` // held-out examples of all evaluations; nil: still to be chosen
 }
 
 // saved is the state before the next step, besides tensors and the times that the run's

@@ -37,6 +37,7 @@ function summary() {
   const a = DATA.before, b = DATA.after;
   if (!b) { missing(s, "No evaluation was recorded: give a source heldout or holdout, and leave eval.first and eval.last on."); return; }
   const rows = [["language", "before", "after", "change, % (95 % interval)", "n"]], was = new Map((a.rows || []).map(r => [r.lang, r]));
+  const error = e => e && ok(e.high) ? "\u00a0±\u00a0" + num(e.high - e.value, 3) : "", of = (n, all) => count(n) + (all > n ? " of " + count(all) : "");
   const change = (x, y) => ok(x) && ok(y) && x ? (100 * (y / x - 1)).toFixed(1) : "–";
   const worst = [], signed = v => (v > 0 ? "+" : "") + v.toFixed(1);
   for (const seen of [true, false]) {
@@ -48,15 +49,15 @@ function summary() {
       const w = was.get(r.lang) || {}, x = w.bits_per_byte, y = r.bits_per_byte;
       if (!ok(y)) { rows.push([r.lang + kind, "–", "–", "nothing is held out", "0"]); continue; }
       if (ok(x)) both.push({ lang: r.lang, x: x, y: y, c: y / x - 1 });
-      rows.push([r.lang + kind, num(x, 3), num(y, 3), change(x, y) + range(r.change), count(r.examples)]);
+      rows.push([r.lang + kind, num(x, 3) + error(w.interval), num(y, 3) + error(r.interval), change(x, y) + range(r.change), of(r.examples, r.heldout)]);
     }
     if (!both.length) continue;
-    const avg = k => both.reduce((p, v) => p + v[k], 0) / both.length, m = (b.means || []).find(m => m.seen === seen);
-    const row = ["mean" + (kind || " (seen)"), num(avg("x"), 3), num(avg("y"), 3), change(avg("x"), avg("y")) + range(m && m.change), m ? m.languages < m.of ? m.languages + " of " + m.of + " languages" : count(m.documents) : ""]; row.sum = true; rows.push(row);
+    const avg = k => both.reduce((p, v) => p + v[k], 0) / both.length, mean = e => (e.means || []).find(m => m.seen === seen), m = mean(b), was_ = mean(a);
+    const row = ["mean" + (kind || " (seen)"), num(avg("x"), 3) + error(was_ && was_.bits_per_byte), num(avg("y"), 3) + error(m && m.bits_per_byte), change(avg("x"), avg("y")) + range(m && m.change), m ? m.languages < m.of ? m.languages + " of " + m.of + " languages" : of(m.documents, m.heldout) : ""]; row.sum = true; rows.push(row);
     const high = both.reduce((p, v) => v.y > p.y ? v : p), least = both.reduce((p, v) => v.c > p.c ? v : p);
     worst.push((seen ? "Of the trained languages" : "Of the unseen ones") + " " + high.lang + " has the most bits per byte (" + num(high.y, 3) + "), and " + least.lang + " " + (least.c > 0 ? "lost most" : "gained least") + " (" + change(least.x, least.y) + " %).");
   }
-  s.append(el("p", { class: "note" }, "Held-out bits per byte, lower is better: step " + a.step + " against step " + b.step + ". The interval is over the n documents; ? may be chance."), table(rows), ...worst.map(w => el("p", { class: "note" }, w)));
+  s.append(el("p", { class: "note" }, "Held-out bits per byte, lower is better: step " + a.step + " against step " + b.step + ". ± and the interval are 95 %, over the n documents" + ((b.rows || []).some(r => r.heldout > r.examples) ? ", a random sample of those held out" : "") + "; ? may be chance."), table(rows), ...worst.map(w => el("p", { class: "note" }, w)));
 }
 
 function loss() {
