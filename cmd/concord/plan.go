@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 
 	"concord/gpu"
 	"concord/internal/config"
@@ -25,12 +26,6 @@ func (c *planCmd) Help() string {
 	return `The run's steps, a probe, an evaluation and a save are made on a device that accounts for memory
 and does nothing, by the code that would do them. No GPU is touched and nothing is written.`
 }
-
-// share is the part of a discrete card's memory that a run takes by default.
-const share = 0.8
-
-// cards are sizes that people have, in GB.
-var cards = []int64{4, 6, 8, 12, 16, 24}
 
 func (c *planCmd) Run() error {
 	cfg, err := config.Load(c.RunFile, c.Override)
@@ -81,14 +76,16 @@ func (c *planCmd) Run() error {
 	return nil
 }
 
-// smallestCard is the first of cards on which a run of that peak fits.
+// smallestCard is the first usual card on which a run of that peak fits.
 func smallestCard(peak int64) string {
-	for _, gb := range cards {
-		if peak <= int64(share*float64(gb<<30)) {
-			return fmt.Sprintf("%d GB", gb)
+	size := ""
+	for _, card := range train.UsualCards(gpu.Discrete) {
+		size = strings.TrimSpace(strings.TrimSuffix(card.Name, " card"))
+		if peak <= card.Memory {
+			return size
 		}
 	}
-	return fmt.Sprintf("> %d GB", cards[len(cards)-1])
+	return "> " + size
 }
 
 // lessMemory lists lines of the run file that take less.
@@ -118,14 +115,11 @@ func (c *planCmd) plans(p *train.Planner, cfg *config.Config) (out []train.Memor
 		if err != nil {
 			return nil, usagef("--card: %v", err)
 		}
-		list = append(list, train.Card{Name: c.Card + " card", Type: kind, Memory: int64(share * float64(n))})
+		list = append(list, train.Card{Name: c.Card + " card", Type: kind, Memory: int64(train.CardShare * float64(n))})
 	} else if n := int64(cfg.Device.Memory); n > 0 {
 		list = append(list, train.Card{Name: "device.memory", Type: kind, Memory: n})
 	}
-	for _, gb := range cards {
-		list = append(list, train.Card{Name: fmt.Sprintf("%2d GB card", gb), Type: kind, Memory: int64(share * float64(gb<<30))})
-	}
-	for _, card := range list {
+	for _, card := range append(list, train.UsualCards(kind)...) {
 		m, err := p.On(card)
 		if err != nil {
 			return nil, err

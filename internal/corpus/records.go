@@ -113,27 +113,36 @@ type Steps struct {
 // changes it.
 func (c *Corpus) Warnings(how Steps, records []report.Data) []string {
 	out := slices.Concat(c.MeetingWarning(how), c.turnWarning(), c.baseWarning(how))
+	var none, few, often, little []string // languages, each with its figure
 	for _, d := range records {
 		if !d.Seen {
 			continue
 		}
 		switch {
 		case d.Heldout == 0:
-			out = append(out, fmt.Sprintf("%s: nothing is held out: it is not measured, and not in the mean that model-best is "+
-				"chosen by\nfix: holdout = 0.05, or heldout = \"FILE\", in its [[data.source]]", d.Lang))
+			none = append(none, d.Lang)
 		case d.Heldout < fewHeldout:
-			out = append(out, fmt.Sprintf("%s: %d held-out examples: its figures will say little\nfix: a larger holdout, or heldout "+
-				"= \"FILE\", in its [[data.source]]", d.Lang, d.Heldout))
+			few = append(few, fmt.Sprintf("%s: %d", d.Lang, d.Heldout))
 		}
 		if d.Epochs > manyEpochs {
-			out = append(out, fmt.Sprintf("%s: every example is read %.0f times\nfix: fewer steps, more data, or data.temperature "+
-				"nearer to 1 (now %g)", d.Lang, float64(d.Epochs), c.options.Sampler.Temperature))
+			often = append(often, fmt.Sprintf("%s: %.0f times", d.Lang, float64(d.Epochs)))
 		}
 		if share := float64(d.Supervised) / float64(d.Tokens); share < littleLoss {
-			out = append(out, fmt.Sprintf("%s: %.1f%% of its tokens are trained on\nfix: train_on = \"all\" in its [[data.source]], "+
-				"if its prompts are to be learnt too", d.Lang, 100*share))
+			little = append(little, fmt.Sprintf("%s: %.1f%%", d.Lang, 100*share))
 		}
 	}
+	warn := func(format string, langs []string, fix string) {
+		if len(langs) > 0 {
+			out = append(out, fmt.Sprintf(format, strings.Join(langs, ", "))+"\nfix: "+fix)
+		}
+	}
+	warn("nothing is held out (%s): not measured, and not in the mean that model-best is chosen by", none,
+		"holdout = 0.05, or heldout = \"FILE\", in their [[data.source]]")
+	warn("few documents are held out (%s): their figures will say little", few,
+		"a larger holdout, or heldout = \"FILE\", in their [[data.source]]")
+	warn("every example is read many times (%s)", often,
+		fmt.Sprintf("fewer steps, more data, or data.temperature nearer to 1 (now %g)", c.options.Sampler.Temperature))
+	warn("few tokens are trained on (%s)", little, "train_on = \"all\" in their [[data.source]], if their prompts are to be learnt too")
 	return out
 }
 

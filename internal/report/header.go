@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -68,25 +69,53 @@ func DataTable(w io.Writer, data []Data) {
 			decimal(float64(d.Epochs)), Count(int64(d.Heldout)), percent(float64(d.Met)))
 	}
 	r.renderings(data)
+	r.leftOut(data)
 	for _, d := range data {
-		for _, w := range []struct {
-			n          int
-			noun, what string
-		}{
-			{d.TooLong, "example", "longer than data.max_len: " + d.Overlong}, {d.Empty, "example", "empty: dropped"},
-			{d.Masked, "example", "without a supervised token: dropped"},
-			{d.Duplicates, "example", "equal to an earlier one: kept"},
-			{d.Straddling, "token", "across the border of prompt and answer: not trained (does a space belong to the answer?)"},
-			{d.OwnMarks, "BOS or EOS token", "in the text itself: not added again"},
-			{d.NoTools, "conversation", "with tools of which the chat template says nothing: they are not in the text"},
-		} {
-			if w.n > 0 {
-				r.Printf(" !       %s: %d %s%s %s", d.Lang, w.n, w.noun, map[bool]string{false: "s"}[w.n == 1], w.what)
-			}
-		}
 		for _, note := range d.Notes {
 			r.Printf(" !       %s: %s", d.Lang, note)
 		}
+	}
+}
+
+// leftOut prints the examples and tokens that were left out or read otherwise, each kind once with its languages.
+func (r *Reporter) leftOut(data []Data) {
+	for _, kind := range []struct {
+		of         func(d *Data) int
+		noun, what string
+	}{
+		{func(d *Data) int { return d.Empty }, "example", "empty: dropped"},
+		{func(d *Data) int { return d.Masked }, "example", "without a supervised token: dropped"},
+		{func(d *Data) int { return d.Duplicates }, "example", "equal to an earlier one: kept"},
+		{func(d *Data) int { return d.Straddling }, "token",
+			"across the border of prompt and answer: not trained (does a space belong to the answer?)"},
+		{func(d *Data) int { return d.OwnMarks }, "BOS or EOS token", "in the text itself: not added again"},
+		{func(d *Data) int { return d.NoTools }, "conversation",
+			"with tools of which the chat template says nothing: they are not in the text"},
+	} {
+		r.left(data, kind.of, kind.noun, kind.what)
+	}
+	var fates []string // what was done differs by language
+	for _, d := range data {
+		if d.TooLong > 0 && !slices.Contains(fates, d.Overlong) {
+			fates = append(fates, d.Overlong)
+		}
+	}
+	for _, fate := range fates {
+		r.left(data, func(d *Data) int { return map[bool]int{true: d.TooLong}[d.Overlong == fate] }, "example", "longer than data.max_len: "+fate)
+	}
+}
+
+// left prints a line of so many of each language, if there are any.
+func (r *Reporter) left(data []Data, of func(d *Data) int, noun, what string) {
+	var langs []string
+	all := 0
+	for i := range data {
+		if n := of(&data[i]); n > 0 {
+			langs, all = append(langs, fmt.Sprintf("%s: %s", data[i].Lang, Count(int64(n)))), all+n
+		}
+	}
+	if all > 0 {
+		r.Printf(" !       %s %s%s %s (%s)", Count(int64(all)), noun, map[bool]string{false: "s"}[all == 1], what, strings.Join(langs, ", "))
 	}
 }
 

@@ -62,9 +62,9 @@ func TestHeader(t *testing.T) {
 		"names8 → runs/names8", "1.23M parameters", "llvmpipe (software, on the CPU), vulkan", "63.0 MiB of tensors, budget 4.0 GiB",
 		"pcgrad, scope layer: 6 buckets, 2 languages", "16 rows × 128 tokens, 93% filled; 200 steps, 0.0 epochs; 97% of the steps hold two languages or more", "below 0 they conflict",
 		" !       sw: nothing\n         fix: something",
-		" chat    rendered by chat_template.jinja (sw)\n", "sw: 2 conversations with tools of which the chat template says nothing",
+		" chat    rendered by chat_template.jinja (sw)\n", "2 conversations with tools of which the chat template says nothing: they are not in the text (sw: 2)",
 		"sw          1,200  24,000   9,000   38%    2.3      100         88%", "de                                                   40 not trained",
-		"sw: 3 examples longer than data.max_len: dropped", "sw: 2 of 100 held-out examples are also trained on", "de: 1 example empty: dropped",
+		"3 examples longer than data.max_len: dropped (sw: 3)", "sw: 2 of 100 held-out examples are also trained on", "1 example empty: dropped (de: 1)",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the header lacks %q:\n%s", want, out.String())

@@ -170,7 +170,9 @@ func (u *inBackward) await(most int64) (err error) {
 		if x.data, err = x.read.Wait(); err != nil {
 			return err
 		}
-		x.read = nil
+		if x.read = nil; u.r.Engine.Dev.Dry() { // zeros, as much as the model: a plan must not need its memory
+			x.data = nil
+		}
 		u.onWay -= x.view.Size
 	}
 	return nil

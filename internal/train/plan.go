@@ -214,7 +214,7 @@ func (p *Planner) work(t *Trainer) (gpu.Memory, error) {
 		y, _ := t.Store.Layout.Place(b)
 		return x.Size() - y.Size()
 	})
-	if _, err := t.Store.Read(bucket.Weight, largest); err != nil { // as saving does
+	if _, err := t.Store.Raw(bucket.Weight, largest); err != nil { // as saving does
 		return gpu.Memory{}, fault.Classify(err)
 	}
 	return t.Engine.Dev.Memory(), fault.Device(t.Engine.Dev.Err())

@@ -64,8 +64,8 @@ func TestNothingIsHeldOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"bb: nothing is held out: it is not measured, and not in the mean that model-best is " +
-		"chosen by\n         fix: holdout", "bb       seen    not measured", "2 of 3", "aa: 6 held-out examples",
+	for _, want := range []string{"nothing is held out (bb): not measured, and not in the mean that model-best is " +
+		"chosen by\n         fix: holdout", "bb       seen    not measured", "2 of 3", "few documents are held out (aa: 6, cc: 6): their figures will say little",
 		"few documents are held out (aa: 6,"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("not told: %q\n%s", want, out)
@@ -90,7 +90,7 @@ func TestFiguresOfARoundedBase(t *testing.T) {
 
 func TestOtherWarnings(t *testing.T) {
 	text := warned(t, load(t, traintest.Run(t, nil), "schedule.steps=100"))
-	if !strings.Contains(text, "aa: every example is read ") || !strings.Contains(text, "fix: fewer steps") {
+	if !strings.Contains(text, "every example is read many times (aa: ") || !strings.Contains(text, "fix: fewer steps") {
 		t.Errorf("many epochs:\n%s", text)
 	}
 	cfg := edited(t, "", "")
@@ -100,7 +100,7 @@ func TestOtherWarnings(t *testing.T) {
 	}
 	traintest.WriteFile(t, cfg.Resolve("aa.jsonl"), long)
 	if text := warned(t, load(t, cfg.Path(), "batch.seq_len=64", "schedule.steps=2")); !strings.Contains(text,
-		"aa: 3.2% of its tokens are trained on\nfix: train_on") {
+		"few tokens are trained on (aa: 3.2%)\nfix: train_on") {
 		t.Errorf("long prompts:\n%s", text)
 	}
 }
