@@ -1,0 +1,210 @@
+package main
+
+import (
+	"maps"
+	"os/exec"
+	"reflect"
+	"runtime"
+	"slices"
+	"syscall"
+	"testing"
+
+	"concord/internal/step"
+)
+
+// tracer ends a program by SIGKILL at the n-th call of certain functions, as a debugger would: the
+// program knows nothing of it. It is the same binary as the test, so that addresses are
+// found in the test's own memory.
+type tracer struct {
+	*exec.Cmd
+	lines, stderr chan string
+	breaks        map[uint64]byte // what was there, by address
+	hits          map[uint64]int
+	die           int    // the hit at which the program ends, 0 none
+	before        func() // called at that instant, while the program stands still
+	code          int    // its exit code, −1 when it was killed
+	done          chan struct{}
+	err           error
+}
+
+// updates are the calls of an update in the backward pass: before each group is applied, and
+// at its end.
+var updates = []string{"concord/internal/step.(*inBackward).Group", "concord/internal/step.(*inBackward).finish"}
+
+// entries finds functions by name, among those of package step.
+func entries(t *testing.T, names ...string) (out []uint64) {
+	t.Helper()
+	at := map[string]uintptr{}
+	near := reflect.ValueOf(step.New).Pointer()
+	for pc := near - 1<<20; pc < near+1<<20; pc += 8 {
+		if f := runtime.FuncForPC(pc); f != nil && slices.Contains(names, f.Name()) {
+			at[f.Name()] = f.Entry()
+		}
+	}
+	if len(at) < len(names) {
+		t.Fatalf("of the functions %q only %v are in the binary", names, slices.Collect(maps.Keys(at)))
+	}
+	for _, name := range names {
+		out = append(out, uint64(at[name]))
+	}
+	return out
+}
+
+// traced starts the program; at hit die of the functions at breaks it calls before and ends it.
+func traced(t *testing.T, breaks []uint64, die int, before func(), args ...string) *tracer {
+	t.Helper()
+	x := &tracer{Cmd: program(t, args...), breaks: map[uint64]byte{}, hits: map[uint64]int{}, die: die, before: before, code: -1,
+		done: make(chan struct{})}
+	x.SysProcAttr = &syscall.SysProcAttr{Ptrace: true, Setpgid: true}
+	out, err := x.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	errs, err := x.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread() // a debugger is one thread, which ends with this goroutine
+		defer close(x.done)
+		err := x.Start()
+		started <- err
+		if err == nil {
+			x.err = x.follow(breaks)
+			syscall.Kill(-x.Process.Pid, syscall.SIGKILL)
+			x.drain()
+		}
+	}()
+	if err := <-started; err != nil {
+		t.Skipf("no program can be traced here: %v", err)
+	}
+	x.lines, x.stderr = scan(out), scan(errs)
+	t.Cleanup(func() { syscall.Kill(-x.Process.Pid, syscall.SIGKILL) })
+	return x
+}
+
+// wait waits for the end of the program.
+func (x *tracer) wait(t *testing.T) (said string) {
+	t.Helper()
+	for range x.lines {
+	}
+	for line := range x.stderr {
+		said += line + "\n"
+	}
+	if <-x.done; x.err != nil {
+		t.Fatalf("tracing: %v", x.err)
+	}
+	return said
+}
+
+func (x *tracer) follow(breaks []uint64) error {
+	pid, status := x.Process.Pid, syscall.WaitStatus(0)
+	if _, err := syscall.Wait4(pid, &status, 0, nil); err != nil { // it stands at its first instruction
+		return err
+	}
+	const exitKill = 1 << 20 // PTRACE_O_EXITKILL: it does not outlive the test
+	if err := syscall.PtraceSetOptions(pid, syscall.PTRACE_O_TRACECLONE|exitKill); err != nil {
+		return err
+	}
+	for _, at := range breaks {
+		was := make([]byte, 1)
+		if _, err := syscall.PtracePeekText(pid, uintptr(at), was); err != nil {
+			return err
+		}
+		x.breaks[at] = was[0]
+		if err := x.poke(pid, at, 0xcc); err != nil { // INT3
+			return err
+		}
+	}
+	known, tid, sig := map[int]bool{pid: true}, pid, syscall.Signal(0)
+	for {
+		if err := syscall.PtraceCont(tid, int(sig)); err != nil && err != syscall.ESRCH {
+			return err
+		}
+		var err error
+		if tid, err = syscall.Wait4(-pid, &status, syscall.WALL, nil); err != nil {
+			return err
+		}
+		for status.Exited() || status.Signaled() {
+			if tid == pid {
+				if status.Exited() {
+					x.code = status.ExitStatus()
+				}
+				return nil
+			}
+			if tid, err = syscall.Wait4(-pid, &status, syscall.WALL, nil); err != nil {
+				return err
+			}
+		}
+		sig = status.StopSignal()
+		if first := !known[tid]; first && sig == syscall.SIGSTOP { // a new thread
+			sig = 0
+		}
+		if known[tid] = true; sig == syscall.SIGTRAP {
+			var end bool
+			if end, sig, err = x.trap(tid); end || err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// trap handles a stop of a thread. It goes on with the signal that it returns.
+func (x *tracer) trap(tid int) (end bool, sig syscall.Signal, err error) {
+	var regs syscall.PtraceRegs
+	if err := syscall.PtraceGetRegs(tid, &regs); err != nil {
+		return false, 0, err
+	}
+	at := regs.Rip - 1
+	if _, ok := x.breaks[at]; !ok {
+		return false, 0, nil
+	}
+	x.hits[at]++
+	n := 0
+	for _, k := range x.hits {
+		n += k
+	}
+	if n == x.die {
+		x.before()
+		return true, 0, nil
+	}
+	regs.Rip = at
+	if err := syscall.PtraceSetRegs(tid, &regs); err != nil {
+		return false, 0, err
+	}
+	if err := x.poke(tid, at, x.breaks[at]); err != nil {
+		return false, 0, err
+	}
+	for regs.Rip == at { // one instruction, and other signals wait
+		if err := syscall.PtraceSingleStep(tid); err != nil {
+			return false, 0, err
+		}
+		var status syscall.WaitStatus
+		if _, err := syscall.Wait4(tid, &status, syscall.WALL, nil); err != nil {
+			return false, 0, err
+		}
+		if s := status.StopSignal(); s != syscall.SIGTRAP {
+			sig = s
+		}
+		if err := syscall.PtraceGetRegs(tid, &regs); err != nil {
+			return false, 0, err
+		}
+	}
+	return false, sig, x.poke(tid, at, 0xcc)
+}
+
+func (x *tracer) poke(tid int, at uint64, b byte) error {
+	_, err := syscall.PtracePokeText(tid, uintptr(at), []byte{b})
+	return err
+}
+
+// drain takes the ends of all threads, so that nothing of the program is left.
+func (x *tracer) drain() {
+	for {
+		var status syscall.WaitStatus
+		if _, err := syscall.Wait4(-x.Process.Pid, &status, syscall.WALL, nil); err != nil && err != syscall.EINTR {
+			return
+		}
+	}
+}
