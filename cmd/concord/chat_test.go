@@ -63,3 +63,37 @@ func TestChat(t *testing.T) {
 		t.Errorf("exit code %d\n%s", code, errs)
 	}
 }
+
+// --ab base is the run's own base model, asked by the run's template; of a folder of no
+// run it is not known.
+func TestChatBase(t *testing.T) {
+	traintest.RequireAdapter(t)
+	runFile := traintest.Run(t, map[string]string{"data": `template = "chatml"`, "schedule": "steps = 2",
+		"eval": "every = 0\nfirst = false\nlast = false", "batch": "seq_len = 64\nrows = 3", "optim": "lr = 0.5"})
+	dir := filepath.Dir(runFile)
+	run, base := filepath.Join(dir, "runs", "tiny"), filepath.Join(dir, "base")
+	if code, _, errs := concord(t, "", "train", runFile, "--plain"); code != 0 {
+		t.Fatal(errs)
+	}
+	answer := func(args ...string) string {
+		t.Helper()
+		code, out, errs := concord(t, "hi\n", append([]string{"chat", "--max-tokens", "8"}, args...)...)
+		if code != 0 {
+			t.Fatalf("%v: exit code %d\n%s", args, code, errs)
+		}
+		return out
+	}
+	tuned, plain := answer(run), answer(base, "--template", "chatml")
+	if tuned == plain {
+		t.Fatal("training has changed nothing: the test tells the models apart by nothing")
+	}
+	for _, model := range []string{run, filepath.Join(run, "model")} {
+		if got, want := answer(model, "--ab", "base"), "── "+model+"\n"+tuned+"── base ("+base+")\n"+plain; got != want {
+			t.Errorf("%s: %q, want %q", model, got, want)
+		}
+	}
+	if code, _, errs := concord(t, "hi\n", "chat", base, "--template", "chatml", "--ab", "base"); code != exitUsage ||
+		!strings.Contains(errs, "neither a run nor an adapter") {
+		t.Errorf("of a folder: exit code %d\n%s", code, errs)
+	}
+}

@@ -50,7 +50,9 @@ var longHelp = kong.Vars{
 	"metering_metrics": "Answer GET /metrics for Prometheus on this TCP address, such as 127.0.0.1:9464. Anybody who " +
 		"reaches it can read it. Off by default.",
 	"overrides_override": "Override a setting of the run file; repeatable.",
-	"plan_card":          "Memory of the card that is planned for, e.g. 8GB; default: [device] memory, or the cards below only.",
+	"chat_ab": "Ask another model too, and show both answers, side by side if the terminal is wide enough: " +
+		"a folder, or base, the run's own base model.",
+	"plan_card": "Memory of the card that is planned for, e.g. 8GB; default: [device] memory, or the cards below only.",
 	"report_wandb": "Also write the curves to this folder as a run of Weights & Biases that was not online. Nothing " +
 		"is sent.",
 	"resume_runfile": "Where the run file is now, if the project has moved and the run does not find it: paths are " +

@@ -19,6 +19,7 @@ type voice struct {
 	template  *chat.Template // nil: text is continued as it is
 	stop      []uint32       // tokens that end a generation, from all of the folder's files and the template
 	stopTexts []string       // the same as texts, where the template's end of a turn is no token
+	stopNames []string       // all of these for people
 }
 
 // openVoice reads the folder of a model and names on warn the files in use.
@@ -56,28 +57,11 @@ func openVoice(dir string, g Generation, warn io.Writer) (*voice, error) {
 // readStops collects where a generation ends, by the folder of the tokenizer and that of
 // the model, which are two for an adapter.
 func (v *voice) readStops(folders ...string) error {
-	for _, dir := range folders {
-		stops, err := v.tok.StopTokens(dir)
-		if err != nil {
-			return err
-		}
-		for _, id := range stops {
-			v.stop = modeldir.WithToken(v.stop, id)
-		}
+	stops, err := modeldir.FindStops(v.tok, v.template, folders...)
+	if v.stop, v.stopNames = stops.IDs(), stops.List(); stops.Text != "" {
+		v.stopTexts = []string{stops.Text}
 	}
-	if v.template == nil {
-		return nil
-	}
-	end, err := modeldir.FindTurnEnd(v.tok, v.template)
-	switch {
-	case err != nil:
-		return err
-	case end.IsToken:
-		v.stop = modeldir.WithToken(v.stop, end.Token)
-	case end.Text != "":
-		v.stopTexts = []string{end.Text}
-	}
-	return nil
+	return err
 }
 
 // String names the template in use.
@@ -86,18 +70,10 @@ func (v *voice) String() string {
 	if v.template != nil {
 		how = "chat template of " + v.template.From + " (--raw continues the text as it is)"
 	}
-	var stops []string
-	for _, id := range v.stop {
-		name, _ := v.tok.IDToToken(id)
-		stops = append(stops, fmt.Sprintf("%s (%d)", name, id))
-	}
-	for _, text := range v.stopTexts {
-		stops = append(stops, fmt.Sprintf("the text %q", text))
-	}
-	if len(stops) == 0 {
+	if len(v.stopNames) == 0 {
 		return how + "; nothing stops it but --max-tokens: no file names an end-of-text token"
 	}
-	return how + "; stops at " + strings.Join(stops, ", ")
+	return how + "; stops at " + strings.Join(v.stopNames, ", ")
 }
 
 // prompt encodes the question: by the template, or as training encodes a

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"concord/internal/chat"
 	"concord/internal/fault"
 	"concord/internal/train/traintest"
 )
@@ -47,5 +48,37 @@ func TestWithToken(t *testing.T) {
 	}
 	if got := WithToken(given, 9); !slices.Equal(got, given) {
 		t.Errorf("a token that is there: %v", got)
+	}
+}
+
+// Each stop names all of the files that say so: those of a folder, of two, and the template.
+func TestStops(t *testing.T) {
+	dir, other := filepath.Join(t.TempDir(), "base"), t.TempDir()
+	traintest.Base(t, dir, nil)
+	traintest.WriteFile(t, filepath.Join(dir, GenerationFile), `{"eos_token_id": [256, 257]}`)
+	traintest.WriteFile(t, filepath.Join(other, GenerationFile), `{"eos_token_id": 65}`)
+	tok, err := Tokenizer(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		end  string
+		want []string
+	}{
+		{"<|bos|>", []string{`b (65: generation_config.json)`, `<|bos|> (256: generation_config.json, the chat template)`,
+			`<|eos|> (257: config.json, generation_config.json, tokenizer_config.json)`}},
+		{"</s>", []string{`b (65: generation_config.json)`, `<|bos|> (256: generation_config.json)`,
+			`<|eos|> (257: config.json, generation_config.json, tokenizer_config.json)`, `the text "</s>" (the chat template)`}},
+	} {
+		file := filepath.Join(t.TempDir(), "t.jinja")
+		traintest.WriteFile(t, file, `{% for m in messages %}{{ m.content + '`+c.end+`' }}{% endfor %}`)
+		template, err := chat.Open(file, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := FindStops(tok, template, dir, other)
+		if err != nil || !slices.Equal(s.List(), c.want) || !slices.Equal(s.IDs(), []uint32{65, 256, 257}) {
+			t.Errorf("turns end with %s: %q, %v, %v", c.end, s.List(), s.IDs(), err)
+		}
 	}
 }

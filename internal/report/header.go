@@ -30,6 +30,9 @@ func (r *Reporter) Begin(h Header) {
 	} else {
 		r.Printf("         examples begin with %s, end with %s", cmp.Or(h.BOS, "nothing"), cmp.Or(h.EOS, "nothing"))
 	}
+	if len(h.Stops) > 0 {
+		r.Printf("         answers stop at %s", strings.Join(h.Stops, ", "))
+	}
 	if h.EOS == "" && !h.ByTemplate {
 		r.Printf(" !       no end-of-text token: the model will not learn to stop. Give eos_token in tokenizer_config.json, or " +
 			"eos_token_id in config.json")

@@ -263,6 +263,7 @@ type Header struct {
 	BOS        string    `json:"bos"`                   // "" = none is added
 	EOS        string    `json:"eos"`                   // "" = none: the model does not learn to stop
 	ByTemplate bool      `json:"by_template,omitempty"` // all examples are conversations: the chat template writes both
+	Stops      []string  `json:"stops"`                 // where answers end, each with the files that say so
 	Device     string    `json:"device"`
 	Backend    string    `json:"backend"`
 	Software   bool      `json:"software"` // a CPU adapter

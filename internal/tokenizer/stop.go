@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -82,35 +83,71 @@ func (t *Tokenizer) readFolder(dir string) error {
 	return err
 }
 
-// modelEOS reads the eos ids of config.json, then of generation_config.json.
+// eosFiles are the files of a model's folder that may have eos ids.
+var eosFiles = []string{"config.json", "generation_config.json"}
+
+// modelEOS reads the eos ids of eosFiles, in their order.
 func modelEOS(dir string) ([]uint32, error) {
 	var all []uint32
-	for _, name := range []string{"config.json", "generation_config.json"} {
-		var c struct {
-			EOS  ids `json:"eos_token_id"`
-			Text struct {
-				EOS ids `json:"eos_token_id"`
-			} `json:"text_config"`
+	for _, name := range eosFiles {
+		found, err := eosOf(filepath.Join(dir, name))
+		if err != nil {
+			return nil, err
 		}
-		if err := special.ReadJSON(filepath.Join(dir, name), &c); err != nil {
-			return nil, fmt.Errorf("tokenizer: %w", err)
-		}
-		all = append(append(all, c.EOS...), c.Text.EOS...)
+		all = append(all, found...)
 	}
 	return all, nil
 }
 
-// StopTokens returns the ids at which generation ends, sorted: the union of the
+// eosOf reads the eos ids of one file.
+func eosOf(path string) ([]uint32, error) {
+	var c struct {
+		EOS  ids `json:"eos_token_id"`
+		Text struct {
+			EOS ids `json:"eos_token_id"`
+		} `json:"text_config"`
+	}
+	if err := special.ReadJSON(path, &c); err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	return append(slices.Clone([]uint32(c.EOS)), c.Text.EOS...), nil
+}
+
+// Stop is a token at which generation ends.
+type Stop struct {
+	ID   uint32
+	From []string // the files of the model's folder, and others, that say so
+}
+
+// AddStop adds to stops, which stay sorted, that a token is one by the word of from.
+func AddStop(stops []Stop, id uint32, from string) []Stop {
+	i, found := slices.BinarySearchFunc(stops, id, func(s Stop, id uint32) int { return cmp.Compare(s.ID, id) })
+	if !found {
+		stops = slices.Insert(stops, i, Stop{ID: id})
+	}
+	if !slices.Contains(stops[i].From, from) {
+		stops[i].From = append(stops[i].From, from)
+	}
+	return stops
+}
+
+// Stops returns the tokens at which generation ends, sorted: the union of the
 // eos ids in the model folder's config.json and generation_config.json and the
 // eos_token of its tokenizer_config.json, because real models disagree between
 // the three (a base model's end of text against a chat model's end of turn).
 // Without any of them it is EOS. Files that do not exist are passed over.
-func (t *Tokenizer) StopTokens(dir string) ([]uint32, error) {
-	all, err := modelEOS(dir)
-	if err != nil {
-		return nil, err
+func (t *Tokenizer) Stops(dir string) (all []Stop, err error) {
+	for _, name := range eosFiles {
+		found, err := eosOf(filepath.Join(dir, name))
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range found {
+			all = AddStop(all, id, name)
+		}
 	}
-	path := filepath.Join(dir, "tokenizer_config.json")
+	const config = "tokenizer_config.json"
+	path := filepath.Join(dir, config)
 	n, err := readNames(path)
 	if err != nil {
 		return nil, err
@@ -120,11 +157,20 @@ func (t *Tokenizer) StopTokens(dir string) ([]uint32, error) {
 		if !ok {
 			return nil, fmt.Errorf("tokenizer: %s: eos_token %q is not in the vocabulary", path, n.eos)
 		}
-		all = append(all, id)
+		all = AddStop(all, id, config)
 	}
 	if id, ok := t.EOS(); ok && len(all) == 0 {
-		all = append(all, id)
+		all = AddStop(all, id, "tokenizer.json")
 	}
-	slices.Sort(all)
-	return slices.Compact(all), nil
+	return all, nil
+}
+
+// StopTokens are the ids of Stops.
+func (t *Tokenizer) StopTokens(dir string) ([]uint32, error) {
+	stops, err := t.Stops(dir)
+	var out []uint32
+	for _, s := range stops {
+		out = append(out, s.ID)
+	}
+	return out, err
 }

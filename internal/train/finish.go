@@ -9,6 +9,7 @@ import (
 	"concord/internal/checkpoint"
 	"concord/internal/config"
 	"concord/internal/model"
+	"concord/internal/modeldir"
 	"concord/internal/report"
 	"concord/internal/rundir"
 	"concord/internal/tokenizer"
@@ -111,7 +112,9 @@ func (x *session) header() report.Header {
 		name += " (random weights)"
 	}
 	bos, eos := specials(x.corpus.Tokenizer)
-	return report.Header{BOS: bos, EOS: eos, ByTemplate: x.corpus.OnlyChats(), Version: BuildVersion().Version, Name: cfg.Run.Name, Dir: x.dir,
+	stops, _ := modeldir.FindStops(x.corpus.Tokenizer, x.corpus.Template, baseFolder(cfg)) // the corpus was read with these files
+	return report.Header{BOS: bos, EOS: eos, ByTemplate: x.corpus.OnlyChats(), Stops: stops.List(),
+		Version: BuildVersion().Version, Name: cfg.Run.Name, Dir: x.dir,
 		Model: fmt.Sprintf("%s, %d layers, hidden %d, vocabulary %d", name, x.corpus.Model.Layers, x.corpus.Model.Hidden,
 			x.corpus.Model.Vocab), Parameters: x.corpus.Model.Parameters(), Trained: trained(cfg, x.corpus.Model),
 		Device: info.Name, Backend: string(info.Backend), Software: info.Type == "cpu", Budget: mem.Budget, Planned: x.Planned(),

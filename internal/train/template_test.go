@@ -62,6 +62,12 @@ func TestTemplateOfRun(t *testing.T) {
 		if !strings.Contains(said.String(), " chat ") || !strings.Contains(said.String(), from) {
 			t.Errorf("data.template = %q: no word of %q in\n%s", name, from, said.String())
 		}
+		stops := map[string]string{"": `the text "\n" (the chat template)`, "chatml": `the text "<|im_end|>" (the chat template)`}[name]
+		for _, want := range []string{"answers stop at <|eos|> (257: config.json, tokenizer_config.json)", stops} {
+			if !strings.Contains(said.String(), want) {
+				t.Errorf("data.template = %q: not said: %q\n%s", name, want, said.String())
+			}
+		}
 		if !strings.Contains(said.String(), "examples begin and end as the chat template writes them") {
 			t.Errorf("data.template = %q: who writes BOS and EOS is not said:\n%s", name, said.String())
 		}
