@@ -87,7 +87,7 @@ func noAdapterText(goos, missing string) string {
 // Adapters lists the adapters of the Vulkan, Metal and DX12 backends, in the
 // driver's order. None is not an error of the call: it is ErrNoAdapter.
 func Adapters() ([]AdapterInfo, error) {
-	l := defaultDriver.list(bitVulkan | bitMetal | bitDX12)
+	l := usualDriver().list(bitVulkan | bitMetal | bitDX12)
 	defer l.free()
 	as := describe(l.all())
 	if len(as) == 0 {

@@ -16,9 +16,10 @@ type fakeDriver struct {
 	opened   []*fakeDevice
 	// delay is how many polls a submit takes to complete.
 	delay int
+	lists int // enumerations so far
 }
 
-func (f *fakeDriver) list(uint32) driverAdapters { return &fakeList{f: f} }
+func (f *fakeDriver) list(uint32) driverAdapters { f.lists++; return &fakeList{f: f} }
 func (f *fakeDriver) physicalMemory() int64      { return 8 << 30 }
 
 type fakeList struct {

@@ -5,18 +5,25 @@ import "sync"
 // KeepDevices makes Close keep the driver's device, with the kernels that it has
 // compiled, for the next Open of the same adapter: compiling takes most of the time of a
 // process that opens many devices for a few steps each. The counts and contents of a Device
-// begin anew all the same. It holds for the whole process.
+// begin anew all the same. Adapters are enumerated once. It holds for the whole process.
 func KeepDevices() {
 	kept.Lock()
 	defer kept.Unlock()
 	kept.on = true
 }
 
-// kept are devices that nobody has open, the last one closed last.
+// kept are devices that nobody has open, the last one closed last, and the enumerations.
 var kept struct {
 	sync.Mutex
-	on   bool
-	free map[keptKey][]*keptDevice
+	on    bool
+	free  map[keptKey][]*keptDevice
+	lists map[keptList]driverAdapters
+}
+
+// keptList tells enumerations apart.
+type keptList struct {
+	driver   driver
+	backends uint32
 }
 
 // keptKey tells devices apart that Open does.
@@ -40,14 +47,33 @@ func usualDriver() driver {
 // keeping is a driver whose devices are kept when they are closed.
 type keeping struct{ driver }
 
+// list enumerates once, as loading a driver's libraries takes long; where nothing was
+// found it looks again.
 func (k keeping) list(backends uint32) driverAdapters {
-	return keptAdapters{k.driver.list(backends), k.driver}
+	kept.Lock()
+	defer kept.Unlock()
+	key := keptList{k.driver, backends}
+	if l := kept.lists[key]; l != nil {
+		return keptAdapters{l, k.driver}
+	}
+	l := k.driver.list(backends)
+	if len(l.all()) == 0 {
+		return l
+	}
+	if kept.lists == nil {
+		kept.lists = map[keptList]driverAdapters{}
+	}
+	kept.lists[key] = l
+	return keptAdapters{l, k.driver}
 }
 
 type keptAdapters struct {
 	driverAdapters
 	driver driver
 }
+
+// free leaves the enumeration for the next caller.
+func (a keptAdapters) free() {}
 
 func (a keptAdapters) open(i int, spec, timestamps bool) (driverDevice, string) {
 	key := keptKey{driver: a.driver, index: i, spec: spec, timestamps: timestamps}

@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"testing"
@@ -70,6 +71,15 @@ func TestKeepDevices(t *testing.T) {
 	for _, d := range f.opened {
 		for _, m := range d.misuse {
 			t.Error(m)
+		}
+	}
+	if f.lists != 1 {
+		t.Errorf("enumerated %d times", f.lists)
+	}
+	none := &fakeDriver{}
+	for n := 1; n <= 2; n++ {
+		if _, err := openWith(keeping{none}, Options{}); !errors.Is(err, ErrNoAdapter) || none.lists != n {
+			t.Errorf("without an adapter: %v, enumerated %d times", err, none.lists)
 		}
 	}
 }
