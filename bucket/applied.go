@@ -237,12 +237,8 @@ func (r *Resolver) readCombined(i int, s Solution) (reads []rowRead, size int) {
 	return reads, u.Size
 }
 
-// take makes x, on the host, group i's gradient: it is applied, or is in the store.
-func (r *Resolver) take(i int, x []float32) error {
-	if !r.applies() {
-		r.setGradient(r.store.Layout.Groups[i], x)
-		return nil
-	}
+// applyWhole applies x, on the host, group i's gradient.
+func (r *Resolver) applyWhole(i int, x []float32) error {
 	if err := r.opt.Update.Again(i); err != nil {
 		return err
 	}

@@ -22,10 +22,11 @@ type averaged struct {
 // owner adds up the machines' gradients, this one's times share. That is an
 // approximation: conflicts between objectives of different machines are averaged, not
 // resolved, and the methods' state stays on each machine.
-func (r *Resolver) BeginLocal(micro int, x exchange.Exchange, losses func() ([]float64, error), share float64) error {
+func (r *Resolver) BeginLocal(micro int, x exchange.Exchange, slices []Slice, losses func() ([]float64, error), share float64) error {
 	if err := r.shareable(); err != nil {
 		return err
 	}
+	r.share(slices)
 	r.begin(micro, &averaged{alone: alone{r: r}, x: x, losses: losses, share: float32(share)})
 	return nil
 }
@@ -68,6 +69,7 @@ func (f *averaged) resolve(i int) {
 // push sends group i's gradient, which was resolved here as s says.
 func (f *averaged) push(i int, s Solution) {
 	reads, size := f.r.readCombined(i, s)
+	shared := f.r.shared
 	f.r.pushes.Go(func() {
 		out, all, err := withLosses(reads, 1, size, f.losses)
 		if err != nil {
@@ -77,7 +79,9 @@ func (f *averaged) push(i int, s Solution) {
 		for k := range out[0] {
 			out[0][k] *= f.share
 		}
-		f.x.Push(i, out, all)
+		for k, part := range shared.cut(i, out) {
+			f.x.Push(k, part, all)
+		}
 	})
 }
 
@@ -92,7 +96,7 @@ func (f *averaged) drain(wait bool) {
 			r.fail(err)
 		case e.Kind == exchange.Sum:
 			if err := f.takeSum(e); err != nil {
-				r.fail(fmt.Errorf("bucket: %q: %w", r.store.Layout.Groups[e.Group].Name, err))
+				r.fail(fmt.Errorf("bucket: %q: %w", r.nameOf(e.Slice), err))
 			}
 		case e.Kind == exchange.Gradient:
 			r.takeResolved(e)
@@ -104,16 +108,18 @@ func (f *averaged) drain(wait bool) {
 	}
 }
 
-// takeSum makes the sum of the machines' gradients a group's gradient.
+// takeSum makes the sum of the machines' gradients a slice's gradient.
 func (f *averaged) takeSum(e exchange.Event) error {
-	r, group := f.r, f.r.store.Layout.Groups[e.Group]
+	r, slice := f.r, f.r.shared.slices[e.Slice]
 	sum := e.Rows[0]
 	if sum == nil {
-		sum = make([]float32, group.Size)
+		sum = make([]float32, slice.Size())
 	}
-	r.reports[e.Group] = BucketReport{Name: group.Name, Size: group.Size}
-	err := r.announce(f.x, e.Group, sum, func() ([]byte, error) {
-		return json.Marshal(sharedGroup{Norm2: number(r.reports[e.Group].Norm2)})
+	if r.shared.leads(e.Slice) {
+		r.reports[slice.Group] = BucketReport{Name: r.nameOf(e.Slice), Size: r.store.Layout.Groups[slice.Group].Size}
+	}
+	err := r.announce(f.x, e, sum, func(norm2 float64) ([]byte, error) {
+		return json.Marshal(sharedGroup{Norm2: number(norm2)})
 	})
 	if err != nil {
 		return err

@@ -16,9 +16,10 @@ func (r *Resolver) ResolveChanges(x exchange.Exchange) (Report, error) {
 	if err := r.shareable(); err != nil {
 		return Report{}, err
 	}
+	r.share(r.store.Layout.WholeGroups()) // its length is that of the whole
 	length := 0.0
 	r.begin(1, &owners{r: r, x: x,
-		before: func(e exchange.Event) { length = meanLength(e.Rows, r.store.Layout.Groups[e.Group].Size) },
+		before: func(e exchange.Event) { length = meanLength(e.Rows, r.shared.slices[e.Slice].Size()) },
 		after:  func(gradient []float32) { scaleTo(gradient, length) }})
 	return r.finish()
 }

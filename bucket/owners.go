@@ -9,14 +9,15 @@ import (
 	"concord/tensor"
 )
 
-// owners is a step on many machines in which a group's owner resolves it: rows leave
+// owners is a step on many machines in which a slice's owner resolves it: rows leave
 // for their owners as soon as the backward pass has written them, and their memory is
-// free again; of this machine's own groups the rows of all machines arrive.
+// free again; of this machine's own slices the rows of all machines arrive.
 type owners struct {
 	r      *Resolver
 	x      exchange.Exchange
 	losses func() ([]float64, error) // sums by row, of this machine's part
-	job    *exchange.Event           // a group of this machine whose Gram is on its way
+	job    *exchange.Event           // a slice of this machine whose Gram is on its way
+	kept   map[int]exchange.Event    // slices of this machine that wait for their group's solution, with their rows
 	final  bool
 	// Of changes instead of gradients: before a group's resolution and after it.
 	before func(e exchange.Event)
@@ -24,14 +25,16 @@ type owners struct {
 }
 
 // BeginExchange starts a step like Begin, whose gradients are those of all
-// machines of x. losses gives the sums of the losses by gradient row over this
+// machines of x, which own slices: of Layout.Slices or Layout.WholeGroups, the same on all.
+// losses gives the sums of the losses by gradient row over this
 // machine's part of the batch; it is called from other goroutines, once the
 // first group is complete. Ghost and static weights must be off.
-func (r *Resolver) BeginExchange(micro int, x exchange.Exchange, losses func() ([]float64, error)) error {
+func (r *Resolver) BeginExchange(micro int, x exchange.Exchange, slices []Slice, losses func() ([]float64, error)) error {
 	if err := r.shareable(); err != nil {
 		return err
 	}
-	r.begin(micro, &owners{r: r, x: x, losses: losses})
+	r.share(slices)
+	r.begin(micro, &owners{r: r, x: x, losses: losses, kept: map[int]exchange.Event{}})
 	return nil
 }
 
@@ -68,7 +71,7 @@ func (f *owners) ready(i int) {
 		}
 		base += bk.Size
 	}
-	size, losses, x := base, f.losses, f.x
+	size, losses, x, s := base, f.losses, f.x, r.shared
 	r.pushes.Go(func() {
 		out, all, err := withLosses(reads, len(rows), size, losses)
 		if err != nil {
@@ -79,7 +82,9 @@ func (f *owners) ready(i int) {
 		for k, m := range rows {
 			own[k] = all[m]
 		}
-		x.Push(i, out, own)
+		for k, part := range s.cut(i, out) {
+			x.Push(k, part, own)
+		}
 	})
 	if !r.applies() {
 		f.drain(false)
@@ -101,6 +106,12 @@ func (f *owners) drain(wait bool) {
 			if err := f.startJob(e); err != nil {
 				r.fail(err)
 			}
+		case e.Kind == exchange.Solve:
+			f.finishJob()
+			f.check(e, f.solve(e))
+		case e.Kind == exchange.Combine:
+			f.finishJob()
+			f.check(e, f.combine(e))
 		case e.Kind == exchange.Gradient:
 			r.takeResolved(e)
 		case e.Kind == exchange.Final:
@@ -116,56 +127,57 @@ func (f *owners) drain(wait bool) {
 	}
 }
 
-// startJob puts a group's rows on the device and starts its Gram, unless its
+// startJob puts a slice's rows on the device and starts its Gram, unless its group's
 // weights are static.
 func (f *owners) startJob(e exchange.Event) error {
-	r := f.r
+	r, slice := f.r, f.r.shared.slices[e.Slice]
+	i := slice.Group
 	if r.applies() { // a metric looks at the moments before the step
-		if err := r.opt.Update.Again(e.Group); err != nil {
+		if err := r.opt.Update.Again(i); err != nil {
 			return err
 		}
 	}
 	r.store.Engine.Dev.Span("gram")
 	defer r.store.Engine.Dev.Span("backward")
+	s := r.opt.Solver.(SharedSolver)
+	s.Counted(i, e.Tokens, e.Losses)
+	u := &r.groups[i]
+	if u.static = rounded(s.StaticWeights(i)); u.static != nil && r.shared.sliced(i) {
+		return f.startStatic(e)
+	}
 	f.upload(e)
 	if f.before != nil {
 		f.before(e)
 	}
-	s := r.opt.Solver.(SharedSolver)
-	s.Counted(e.Group, e.Tokens, e.Losses)
-	u := &r.groups[e.Group]
-	if u.static = rounded(s.StaticWeights(e.Group)); u.static == nil {
-		u.gram = r.startGram(e.Group)
+	if u.static == nil {
+		u.gram = f.startGram(slice)
 	}
 	f.job = &e
 	return nil
 }
 
-// upload writes a group's summed rows to the arena.
+// upload writes a slice's summed rows to the arena.
 func (f *owners) upload(e exchange.Event) {
-	r := f.r
-	base, k, dev := 0, 0, r.store.Engine.Dev
-	for _, b := range r.store.Layout.Groups[e.Group].Buckets {
-		bk := r.store.Layout.Buckets[b]
-		for _, p := range bk.Params {
-			rows := r.arenaRows(p, k)
-			for m, x := range e.Rows {
-				v := gpu.View{Buf: rows.Buf, Offset: tensor.F32.Bytes(int64(m * rows.Stride)), Size: tensor.F32.Bytes(int64(rows.Stride))}
-				if x == nil {
-					dev.Zero(v)
-				} else {
-					dev.Write(v, bytesOf(x[base+p.Offset:base+p.Offset+p.Extent()]))
-				}
+	dev, k := f.r.store.Engine.Dev, 0
+	for x := range f.r.store.Layout.partsOf(f.r.shared.slices[e.Slice]) {
+		n := x.hi - x.lo
+		buf := f.r.arenaOf(k, n)
+		for m, row := range e.Rows {
+			v := gpu.View{Buf: buf, Offset: tensor.F32.Bytes(int64(m * n)), Size: tensor.F32.Bytes(int64(n))}
+			if row == nil {
+				dev.Zero(v)
+			} else {
+				dev.Write(v, bytesOf(row[x.at:x.at+n]))
 			}
-			k++
 		}
-		base += bk.Size
+		k++
 	}
 }
 
-// arenaRows is where the k-th parameter of the group being resolved has its rows.
-func (r *Resolver) arenaRows(p Place, k int) tensor.TaskGrads {
-	size := tensor.F32.Bytes(int64(r.rows()) * int64(p.Extent()))
+// arenaOf is the memory for the rows, of so many values, of the k-th parameter of the slice being
+// resolved.
+func (r *Resolver) arenaOf(k, n int) *gpu.Buffer {
+	size := tensor.F32.Bytes(int64(r.rows()) * int64(n))
 	for len(r.arena) <= k {
 		r.arena = append(r.arena, nil)
 	}
@@ -175,37 +187,50 @@ func (r *Resolver) arenaRows(p Place, k int) tensor.TaskGrads {
 		}
 		r.arena[k] = r.store.Engine.Dev.NewBuffer(gpu.RoleRows, "rows to resolve", size)
 	}
-	return tensor.TaskGrads{Buf: r.arena[k], M: r.rows(), Stride: p.Extent(), R: p.R, C: p.C, LD: p.LD()}
+	return r.arena[k]
 }
 
 // rows implements flow: those of all machines lie in the arena.
 func (f *owners) rows(p Place) tensor.TaskGrads {
 	r, k := f.r, 0
-	for _, b := range r.store.Layout.Groups[r.groupOf(p)].Buckets {
-		for _, q := range r.store.Layout.Buckets[b].Params {
-			if q.Name == p.Name {
-				return r.arenaRows(p, k)
-			}
-			k++
+	for q := range r.store.Layout.PlacesOf(r.groupOf(p)) {
+		if q.Name == p.Name {
+			return tensor.TaskGrads{Buf: r.arenaOf(k, p.Extent()), M: r.rows(), Stride: p.Extent(), R: p.R, C: p.C, LD: p.LD()}
 		}
+		k++
 	}
 	panic("bucket: " + p.Name + " is not in its group")
 }
 
-// finishJob resolves the group whose Gram was started and tells everyone.
+// finishJob resolves the group whose Gram was started and tells everyone, or tells the
+// group's leader the Gram of a slice.
 func (f *owners) finishJob() {
 	e := f.job
 	if e == nil || f.r.err != nil {
 		return
 	}
 	f.job = nil
-	if err := f.finishGroup(e.Group); err != nil {
-		f.r.fail(fmt.Errorf("bucket: %q: %w", f.r.store.Layout.Groups[e.Group].Name, err))
+	if f.r.shared.sliced(f.r.shared.slices[e.Slice].Group) {
+		f.check(*e, f.tellGram(*e))
+		return
+	}
+	f.check(*e, f.finishGroup(*e))
+}
+
+// check ends the step with an error, which is of e's group.
+func (f *owners) check(e exchange.Event, err error) {
+	if err != nil {
+		f.r.fail(fmt.Errorf("bucket: %q: %w", f.r.nameOf(e.Slice), err))
 	}
 }
 
-func (f *owners) finishGroup(i int) error {
-	r := f.r
+// nameOf is the name of a slice's group.
+func (r *Resolver) nameOf(slice int) string {
+	return r.store.Layout.Groups[r.shared.slices[slice].Group].Name
+}
+
+func (f *owners) finishGroup(e exchange.Event) error {
+	r, i := f.r, f.r.shared.slices[e.Slice].Group
 	s := Solution{Weights: r.groups[i].static}
 	if s.Weights != nil {
 		r.reports[i] = r.staticReport(i)
@@ -222,40 +247,38 @@ func (f *owners) finishGroup(i int) error {
 	if f.after != nil {
 		f.after(gradient)
 	}
-	return r.announce(f.x, i, gradient, func() ([]byte, error) { return r.exportGroup(i) })
+	return r.announce(f.x, e, gradient, func(norm2 float64) ([]byte, error) { return r.exportGroup(i, norm2) })
 }
 
-// announce tells everybody the gradient of a group that was resolved here and takes it
+// announce tells everybody the gradient of a slice that was resolved here and takes it
 // as everybody gets it; meta is the rest of the message, once the gradient's norm is known.
-func (r *Resolver) announce(x exchange.Exchange, i int, gradient []float32, meta func() ([]byte, error)) error {
+func (r *Resolver) announce(x exchange.Exchange, e exchange.Event, gradient []float32, meta func(norm2 float64) ([]byte, error)) error {
 	var failed error
-	applied, err := x.Resolved(i, gradient, func(norm2 float64) []byte {
-		r.reports[i].Norm2, r.reports[i].normed = norm2, true
-		b, err := meta()
+	applied, err := x.Resolved(e, gradient, func(norm2 float64) []byte {
+		r.shared.norm2[e.Slice] = norm2
+		b, err := meta(norm2)
 		failed = err
 		return b
 	})
 	if err := errors.Join(err, failed); err != nil {
 		return err
 	}
-	return r.take(i, applied)
+	return r.takeSlice(e.Slice, e.Epoch, applied)
 }
 
-// takeResolved applies a group's gradient from its owner.
+// takeResolved applies a slice's gradient from its owner.
 func (r *Resolver) takeResolved(e exchange.Event) {
 	if err := r.takeEvent(e); err != nil {
-		r.fail(fmt.Errorf("bucket: %q as its owner sent it: %w", r.store.Layout.Groups[e.Group].Name, err))
+		r.fail(fmt.Errorf("bucket: %q as its owner sent it: %w", r.nameOf(e.Slice), err))
 	}
 }
 
 func (r *Resolver) takeEvent(e exchange.Event) error {
-	if err := r.importGroup(e.Group, e.Meta); err != nil {
+	if err := r.importSlice(e.Slice, e.Meta); err != nil {
 		return err
 	}
-	if e.Gradient != nil {
-		if err := r.take(e.Group, e.Gradient); err != nil {
-			return err
-		}
+	if err := r.takeSlice(e.Slice, e.Epoch, e.Gradient); err != nil {
+		return err
 	}
 	return r.store.Engine.Dev.Err()
 }

@@ -44,17 +44,22 @@ func (r *Resolver) resolve(i int) error {
 
 // solution waits for group i's Gram, solves it, unless weights are given, and reports on it.
 func (r *Resolver) solution(i int, weights []float64) (Solution, error) {
-	p, err := r.wait(i)
+	sum, err := r.gramOf(i)
 	if err != nil {
 		return Solution{}, err
 	}
-	s := Solution{Weights: weights}
+	return r.solutionOf(r.problem(i, sum), weights)
+}
+
+// solutionOf solves a group, unless weights are given, and reports on it.
+func (r *Resolver) solutionOf(p Problem, weights []float64) (s Solution, err error) {
+	s.Weights = weights
 	if weights == nil {
 		if s, err = r.solve(p); err != nil {
 			return Solution{}, err
 		}
 	}
-	r.reports[i] = newBucketReport(r.store.Layout.Groups[i], p, s, r.opt.Metric == nil)
+	r.reports[p.Group] = newBucketReport(r.store.Layout.Groups[p.Group], p, s, r.opt.Metric == nil)
 	return s, nil
 }
 
@@ -70,22 +75,22 @@ func (r *Resolver) combineGroup(u ResolveGroup, s Solution) {
 	e.Dev.Span("backward")
 }
 
-// wait returns group i's problem. Commands recorded since its readback are
+// gramOf waits for the Gram of group i that was started. Commands recorded since its readback are
 // submitted first, so that the device is busy
 // meanwhile.
-func (r *Resolver) wait(i int) (Problem, error) {
+func (r *Resolver) gramOf(i int) ([]float64, error) {
 	r.store.Engine.Dev.Span("solve")
 	r.store.Engine.Dev.Flush()
-	n := r.rows()
-	sum, err := r.groups[i].gram.Wait()
-	if err != nil {
-		return Problem{}, err
-	}
-	p := Problem{Group: i, G: mat.NewSymDense(n, sum)}
+	return r.groups[i].gram.Wait()
+}
+
+// problem is group i's, from the Gram of its rows.
+func (r *Resolver) problem(i int, sum []float64) Problem {
+	p := Problem{Group: i, G: mat.NewSymDense(r.rows(), sum)}
 	if r.opt.Halves {
 		p.Halves, p.G = p.G, foldHalves(p.G)
 	}
-	return p, nil
+	return p
 }
 
 // foldHalves is the Gram of the sums of rows 2m and 2m+1.

@@ -30,6 +30,7 @@ type Resolver struct {
 	flow    flow           // of the current step
 	arena   []*gpu.Buffer  // rows of all machines of the group being resolved, one buffer for each of its parameters
 	pushes  sync.WaitGroup // transfers to other machines
+	shared  shared         // of a step on many machines
 }
 
 // group is the state of a group in the current step.

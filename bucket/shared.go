@@ -82,22 +82,31 @@ func square(x []number, n int) (*mat.SymDense, error) {
 	return g, nil
 }
 
-func (r *Resolver) exportGroup(i int) ([]byte, error) {
+// exportGroup is the message on a group that goes with its first slice, whose squared norm is given.
+func (r *Resolver) exportGroup(i int, norm2 float64) ([]byte, error) {
 	state, err := r.opt.Solver.(SharedSolver).Export(i)
 	if err != nil {
 		return nil, err
 	}
 	b := r.reports[i]
-	return json.Marshal(sharedGroup{G: triangle(b.G), Halves: triangle(b.Halves), Weights: b.Weights, Norm2: number(b.Norm2),
+	return json.Marshal(sharedGroup{G: triangle(b.G), Halves: triangle(b.Halves), Weights: b.Weights, Norm2: number(norm2),
 		Negative: b.Negative,
 		Pairs:    b.Pairs, MinCosine: number(b.MinCosine), NonFinite: b.NonFinite, State: state})
 }
 
-func (r *Resolver) importGroup(i int, meta []byte) error {
+// importSlice takes the message on a slice; that on a group's first is on the group.
+func (r *Resolver) importSlice(slice int, meta []byte) error {
 	var s sharedGroup
 	if err := json.Unmarshal(meta, &s); err != nil {
 		return err
 	}
+	if r.shared.norm2[slice] = float64(s.Norm2); !r.shared.leads(slice) {
+		return nil
+	}
+	return r.importGroup(r.shared.slices[slice].Group, s)
+}
+
+func (r *Resolver) importGroup(i int, s sharedGroup) error {
 	u := r.store.Layout.Groups[i]
 	g, err := square(s.G, r.opt.Objectives)
 	if err != nil {

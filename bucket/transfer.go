@@ -107,12 +107,3 @@ func (r *Resolver) readParts(v gpu.View, at int) (reads []rowRead) {
 	}
 	return reads
 }
-
-// setGradient writes a group's gradient.
-func (r *Resolver) setGradient(u ResolveGroup, x []float32) {
-	for _, b := range u.Buckets {
-		n := r.store.Layout.Buckets[b].Size
-		r.store.Engine.Dev.Write(r.store.Flat(Gradient, b).View(), bytesOf(x[:n]))
-		x = x[n:]
-	}
-}

@@ -16,7 +16,16 @@ const (
 	Rows       Kind = 1 // one language's share of a bucket's gradient, to the bucket's owner
 	Gradient   Kind = 2 // a resolved bucket gradient, from the owner to everyone
 	Parameters Kind = 3 // a bucket's updated weights, from the owner to everyone
+	Gram       Kind = 4 // of a slice's rows, in the metadata, from its owner to the leader of its resolve group
+	Solution   Kind = 5 // of a resolve group, in the metadata, from its leader to the owners of its other slices
 )
+
+func (k Kind) String() string {
+	if k < Rows || k > Solution {
+		return fmt.Sprint("kind ", uint8(k))
+	}
+	return [...]string{"rows", "gradient", "weights", "Gram", "solution"}[k-Rows]
+}
 
 // HeaderSize is the length of an encoded Header in bytes.
 const HeaderSize = 96
@@ -34,7 +43,7 @@ var (
 )
 
 // wireVersion changes with every incompatible change of docs/wire.md.
-const wireVersion = 2
+const wireVersion = 3
 
 // Header begins a transfer. (Run, Step, Bucket, Row, Group) name the content:
 // a second transfer of the same name is not counted again. Epoch, Sender and
@@ -106,10 +115,12 @@ func DecodeHeader(b []byte) (Header, error) {
 
 func (h Header) check() error {
 	switch {
-	case h.Kind < Rows || h.Kind > Parameters:
+	case h.Kind < Rows || h.Kind > Solution:
 		return fmt.Errorf("%w: kind %d", ErrFrame, h.Kind)
 	case !h.Codec.valid():
 		return fmt.Errorf("%w: codec %d", ErrFrame, h.Codec)
+	case (h.Kind == Gram || h.Kind == Solution) && (h.Elements != 0 || h.Codec != F32):
+		return fmt.Errorf("%w: %s with %d values as %s", ErrFrame, h.Kind, h.Elements, h.Codec)
 	case h.Meta > MaxMeta:
 		return fmt.Errorf("%w: %d bytes of metadata; %d are possible", ErrFrame, h.Meta, MaxMeta)
 	case h.Row >= MaxRows:

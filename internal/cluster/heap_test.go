@@ -11,7 +11,7 @@ import (
 func TestHeapIsFlat(t *testing.T) {
 	const values, steps = 10_000, 90
 	w := newWorld(t, steps)
-	w.min, w.deadline, w.patience, w.groups, w.rows = 2, true, time.Minute, []int{values}, 4
+	w.min, w.deadline, w.patience, w.groups, w.cut, w.rows = 2, true, time.Minute, []int{values}, nil, 4
 	w.simulated = true // no probes
 	live := func() float64 {
 		runtime.GC()

@@ -43,8 +43,9 @@ func (w *world) replay(t *testing.T, steps int) *node {
 func (n *node) redo(k protocol.Work, shares []protocol.Share, counted []int) {
 	planned := k.LangTokens()
 	before := slices.Clone(n.weights)
-	for u, size := range n.w.groups {
-		d := make([]float32, size)
+	sums := make([][][]float32, len(n.w.groups))
+	for u := range n.w.groups {
+		sums[u] = make([][]float32, k.Segments)
 		rows := map[int][]protocol.Addend{}
 		for _, s := range shares {
 			segments := slices.Sorted(maps.Keys(k.PartTokens(s)))
@@ -57,12 +58,20 @@ func (n *node) redo(k protocol.Work, shares []protocol.Share, counted []int) {
 			if rows[seg] == nil {
 				continue
 			}
-			for i, v := range protocol.Sum(rows[seg], planned[seg], counted[seg]) {
-				d[i] += v / float32(n.w.langs)
+			sums[u][seg] = protocol.Sum(rows[seg], planned[seg], counted[seg])
+		}
+	}
+	for u := range n.w.groups {
+		var weights []float32
+		if from, to := n.w.leads().Range(u); to-from > 1 {
+			var grams [][]float64
+			for slice := from; slice < to; slice++ {
+				grams = append(grams, gramOf(sums[slice]))
 			}
+			weights = weigh(grams, n.w.langs)
 		}
 		x := slices.Clone(before[u])
-		for i, v := range d {
+		for i, v := range n.w.combined(u, sums[u], weights) {
 			x[i] -= 0.1 * v
 		}
 		n.weights[u] = x

@@ -32,7 +32,7 @@ func TestHome(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.calm, w.patience, w.min, w.relay, w.alone = true, 5*time.Minute, p.Machines, p.Relay, p.Alone
-	w.codec, w.groups = transport.BF16, nil
+	w.codec, w.groups, w.cut = transport.BF16, nil, nil
 	for range p.Groups {
 		w.groups = append(w.groups, p.Values)
 	}

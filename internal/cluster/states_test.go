@@ -86,6 +86,9 @@ func TestKilledAtEveryState(t *testing.T) {
 		}
 		for _, id := range []uint32{1, 2} {
 			all := states
+			if !params && !testing.Short() {
+				all = append(all[:len(all):len(all)], "told a Gram")
+			}
 			if params {
 				all = append(all[:len(all):len(all)], "updated one", "updated all", "weights gathered")
 			}

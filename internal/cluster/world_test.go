@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -35,6 +36,7 @@ type world struct {
 	ca               *transport.CA
 	store            store.Store
 	groups           []int
+	cut              protocol.Leads // the slices among groups, but in parameters mode
 	langs            int
 	rows             int
 	steps            int
@@ -78,7 +80,8 @@ func newWorld(t testing.TB, steps int) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, ca: ca, store: store.NewMemory(), groups: []int{300, 17, 1000, 64, 129}, langs: 4, rows: 12, steps: steps, min: 1,
+	w := &world{t: t, ca: ca, store: store.NewMemory(), groups: []int{300, 17, 400, 300, 300, 64, 129},
+		cut: protocol.Leads{0, 1, 2, 2, 2, 5, 6}, langs: 4, rows: 12, steps: steps, min: 1,
 		roots: map[int]transport.Hash{}, record: map[int]protocol.Commit{}}
 	w.listen = func(int) net.PacketConn {
 		c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -224,7 +227,8 @@ func (f flipping) Deliver(c *transport.Conn, h transport.Header, meta, payload [
 }
 
 func (w *world) coordinate(n *node, identity *transport.Identity) *coordinator.Coordinator {
-	o := coordinator.Options{Store: w.store, Local: 1, Port: n.conn.LocalAddr().(*net.UDPAddr).Port, Groups: w.groups, Work: w.work,
+	o := coordinator.Options{Store: w.store, Local: 1, Port: n.conn.LocalAddr().(*net.UDPAddr).Port, Groups: w.groups, Leads: w.leads(),
+		Work:   w.work,
 		Codec:  w.codec,
 		SeqLen: 8, Workers: w.min, Log: logTo(w.log), HeartbeatTimeout: w.silence(2 * time.Second), NoDeadline: !w.deadline,
 		StateTimeout: w.stateTimeout, Parameters: w.params, Relay: w.relay,
@@ -295,7 +299,8 @@ func (n *node) run() error {
 	if _, err := n.m.Connect(n.ctx, n.ep); err != nil {
 		return err
 	}
-	shape := worker.Shape{Groups: n.w.groups, Segments: n.w.langs, Langs: n.w.langs, Codec: n.w.codec, Parameters: n.w.params}
+	shape := worker.Shape{Groups: n.w.groups, Leads: n.w.leads(), Segments: n.w.langs, Langs: n.w.langs, Codec: n.w.codec,
+		Parameters: n.w.params}
 	for _, size := range n.w.groups {
 		shape.Moments = append(shape.Moments, 8*int64(size)) // two float32, see momentum
 	}
@@ -469,7 +474,13 @@ func groupNoise(step, row, group, i int) float32 {
 }
 
 func (n *node) resolve(s *worker.Step) error {
-	got := make([][]float32, len(n.w.groups))
+	got, kept := make([][]float32, len(n.w.groups)), map[int]exchange.Event{}
+	resolved := func(e exchange.Event, d []float32) (err error) {
+		if got[e.Slice], err = s.Resolved(e, d, func(norm2 float64) []byte { return []byte(fmt.Sprint(norm2)) }); err != nil {
+			return err
+		}
+		return n.at("resolved one")
+	}
 	for {
 		e, err := s.Next(true)
 		if err != nil {
@@ -477,27 +488,92 @@ func (n *node) resolve(s *worker.Step) error {
 		}
 		switch e.Kind {
 		case exchange.Sum:
-			d := make([]float32, n.w.groups[e.Group])
-			for _, x := range e.Rows {
-				for i, v := range x {
-					d[i] += v / float32(n.w.langs)
+			if n.w.leads().Sliced(e.Slice) {
+				if err := n.at("summed"); err != nil {
+					return err
 				}
+				kept[e.Slice] = e
+				s.Gram(e, gramOf(e.Rows))
+				err = n.at("told a Gram")
+				break
 			}
-			if got[e.Group], err = s.Resolved(e.Group, d, func(norm2 float64) []byte { return []byte(fmt.Sprint(norm2)) }); err != nil {
+			err = resolved(e, n.w.combined(e.Slice, e.Rows, nil))
+		case exchange.Solve:
+			b, _ := json.Marshal(weigh(e.Grams, n.w.langs))
+			s.Solved(e, b)
+			err = n.at("told a solution")
+		case exchange.Combine:
+			var weights []float32
+			if err := json.Unmarshal(e.Solution, &weights); err != nil {
 				return err
 			}
-			if err := n.at("resolved one"); err != nil {
-				return err
+			if of := kept[e.Slice]; of.Epoch == e.Epoch {
+				err = resolved(e, n.w.combined(e.Slice, of.Rows, weights))
 			}
 		case exchange.Gradient:
-			got[e.Group] = e.Gradient
+			got[e.Slice] = e.Gradient
 		case exchange.Final:
 			if err := n.at("all is there"); err != nil {
 				return err
 			}
 			return n.apply(s, got)
 		}
+		if err != nil {
+			return err
+		}
 	}
+}
+
+// leads are the slices of resolve groups.
+func (w *world) leads() protocol.Leads {
+	if w.params {
+		return nil
+	}
+	return w.cut
+}
+
+// gramOf is the lower triangle of the Gram of rows; nil is zero.
+func gramOf(rows [][]float32) (out []float64) {
+	for i, a := range rows {
+		for _, b := range rows[:i+1] {
+			sum := 0.0
+			if a != nil && b != nil {
+				for k, v := range a {
+					sum += float64(v) * float64(b[k])
+				}
+			}
+			out = append(out, sum)
+		}
+	}
+	return out
+}
+
+// weigh solves a group of several slices: weights up to one that depend on all of the Gram's diagonal.
+func weigh(grams [][]float64, langs int) (weights []float32) {
+	at := 0
+	for m := range langs {
+		at += m
+		sum := 0.0
+		for _, g := range grams {
+			sum += g[at+m]
+		}
+		weights = append(weights, float32(1/(1+1000*sum)))
+	}
+	return weights
+}
+
+// combined is the gradient of a group, or with weights of a slice.
+func (w *world) combined(u int, rows [][]float32, weights []float32) []float32 {
+	d := make([]float32, w.groups[u])
+	for m, x := range rows {
+		for i, v := range x {
+			if weights != nil {
+				v = float32(v * weights[m])
+			}
+			d[i] += v / float32(w.langs)
+		}
+	}
+	return d
 }
 
 // apply takes the committed step, and checks that there is one root for each.

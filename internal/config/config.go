@@ -337,6 +337,8 @@ type Cluster struct {
 	OuterLR float64 `toml:"outer_lr" range:"1e-6,10" eg:"0.7"`
 	// Momentum of the outer step.
 	OuterMoment float64 `toml:"outer_momentum" range:"0,0.9999" eg:"0.5"`
+	// Most of a resolve group that one machine owns, in bytes of a float32 gradient; "": by the model's size. Larger than all: none is split.
+	Slice Size `toml:"slice" eg:"1MB"`
 	// Rows of each machine: by measured "speed", or "equal", which with f32 and no deadline gives the same bits every time.
 	Shares Shares `toml:"shares" one:"speed,equal" eg:"equal"`
 	// Does without the rows of machines that are much later than the last steps let expect.

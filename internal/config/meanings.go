@@ -37,6 +37,7 @@ var meanings = map[string]string{
 	"cluster.resolve":            "\"local\": each machine resolves its own languages and sends one gradient, an approximation for slow links.",
 	"cluster.shares":             "Rows of each machine: by measured \"speed\", or \"equal\", which with f32 and no deadline gives the same bits every time.",
 	"cluster.silence":            "Seconds without a heartbeat after which a machine is out.",
+	"cluster.slice":              "Most of a resolve group that one machine owns, in bytes of a float32 gradient; \"\": by the model's size. Larger than all: none is split.",
 	"cluster.sync":               "\"gradients\": everyone updates its weights; \"parameters\": owners do, and keep the optimizer's state (ZeRO-1).",
 	"cluster.upload_limit":       "Most bytes a second that a machine sends; \"\": no limit.",
 	"cluster.wan":                "Links over the internet: more patience with outages.",

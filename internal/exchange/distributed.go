@@ -112,13 +112,27 @@ func (d *Distributed) shapeOf(names ...string) worker.Shape {
 	if d.opt.OuterSteps > 0 {
 		s.StepName = "outer step"
 	}
-	for i, u := range d.Store.Layout.Groups {
-		s.Groups = append(s.Groups, u.Size)
+	first := 0
+	for k, x := range d.slices() {
+		if x.From == 0 {
+			first = k
+		}
+		s.Groups, s.Leads = append(s.Groups, x.Size()), append(s.Leads, first)
 		if d.opt.Sharded {
-			s.Moments = append(s.Moments, momentBytes(d.Replica, i))
+			s.Moments = append(s.Moments, momentBytes(d.Replica, x.Group))
 		}
 	}
 	return s
+}
+
+// slices are the parts of resolve groups that one machine owns. Groups stay whole where the owner
+// keeps their moments, where the length of the whole is needed (outer steps), and where they are
+// resolved element by element.
+func (d *Distributed) slices() []bucket.Slice {
+	l := d.Store.Layout
+	return l.Slices(d.opt.Slice, func(i int) bool {
+		return !d.opt.Sharded && d.opt.OuterSteps == 0 && (d.opt.Local || !d.Objective.ByElement(l.Groups[i].Rule))
+	})
 }
 
 // Work lists the rows of exchange n's batch, for the machine that plans it.

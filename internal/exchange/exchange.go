@@ -78,6 +78,7 @@ type Options struct {
 	Sharded  bool // the optimizer's state is divided among the machines
 	Codec    transport.Codec
 	Keep     int // this machine's own checkpoints
+	Slice    int // most elements of a resolve group that one machine owns; 0: chosen by the model's size
 
 	OuterSteps             int // that machines make by themselves; 0: none
 	OuterLR, OuterMomentum float64

@@ -40,7 +40,7 @@ func (x *Gradients) Begin(ctx context.Context, n int) (step.LocalBatch, error) {
 	}
 	x.batch = b
 	x.BeginUpdate(n, b.Supervised)
-	err = x.Resolver.BeginExchange(max(1, x.part.Micro), x.plan, x.lossSums(x.part))
+	err = x.Resolver.BeginExchange(max(1, x.part.Micro), x.plan, x.slices(), x.lossSums(x.part))
 	return step.LocalBatch{Batch: b, Micros: x.part.Each(scales)}, err
 }
 

@@ -49,7 +49,8 @@ func (x *Local) Begin(ctx context.Context, n int) (step.LocalBatch, error) {
 		return step.LocalBatch{}, err
 	}
 	x.BeginUpdate(n, b.Supervised)
-	err = x.Resolver.BeginLocal(max(1, x.part.Micro), x.plan, oneSum(x.lossSums(x.part)), shareOf(own, b.Supervised))
+	err = x.Resolver.BeginLocal(max(1, x.part.Micro), x.plan, x.slices(), oneSum(x.lossSums(x.part)),
+		shareOf(own, b.Supervised))
 	return step.LocalBatch{Batch: b, Micros: x.part.Each(scales)}, err
 }
 

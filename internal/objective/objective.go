@@ -224,6 +224,9 @@ func (o *Objective) Shared() bool { return o.shared }
 // Method is the name of the method that resolves a group of parameters.
 func (o *Objective) Method(group string) string { return o.rule(group).name }
 
+// ByElement says that a group of parameters is combined element by element.
+func (o *Objective) ByElement(group string) bool { return o.rule(group).needs == moo.NeedsRows }
+
 // Elementwise says that some parameters are combined element by element.
 func (o *Objective) Elementwise() bool {
 	return slices.ContainsFunc(o.rules, func(r rule) bool { return r.needs == moo.NeedsRows })

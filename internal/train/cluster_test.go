@@ -38,7 +38,7 @@ type gang struct {
 
 // exact are the settings under which a run's bits do not depend on timing.
 var exact = []string{"cluster.listen=127.0.0.1:0", "cluster.wire=f32", "cluster.shares=equal", "cluster.deadline=false",
-	"cluster.silence=20"}
+	"cluster.silence=20", "cluster.slice=8KB"}
 
 // newGang starts a run of n machines; the first step waits for all of them.
 // The overrides are of those who join.
@@ -326,6 +326,9 @@ func TestManyMachinesUnderEverySetting(t *testing.T) {
 			var want []float32
 			for _, n := range []int{1, 3} {
 				g := newGang(t, cfg, n)
+				if k, groups := len(g.all[0].machines.StepShape().Groups), len(g.all[0].Store.Layout.Groups); k <= groups {
+					t.Fatalf("%d groups are in %d slices", groups, k)
+				}
 				g.steps(3)
 				g.replicas(name)
 				got := values(t, g.all[0], bucket.Gradient)

@@ -126,7 +126,7 @@ func (t *Trainer) coordinatorOptions(ui UI) (coordinator.Options, error) {
 		return coordinator.Options{}, err
 	}
 	shape := t.machines.StepShape()
-	return coordinator.Options{Config: forWorkers, Files: files, Open: open, Groups: shape.Groups, Codec: shape.Codec,
+	return coordinator.Options{Config: forWorkers, Files: files, Open: open, Groups: shape.Groups, Leads: shape.Leads, Codec: shape.Codec,
 		SeqLen: t.cfg.Batch.SeqLen, Workers: c.Workers,
 		HeartbeatTimeout: silence(c), NoDeadline: !c.Deadline, Equal: c.Shares == config.SharesEqual, Parameters: t.cfg.Sharded(),
 		Gather: t.gather, CheckEvery: c.CheckEvery, Relay: c.Relay,

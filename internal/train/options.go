@@ -147,7 +147,7 @@ func warmup(s config.Schedule, steps int) int64 {
 func exchangeOptions(cfg *config.Config) exchange.Options {
 	c := cfg.Cluster
 	return exchange.Options{Machines: cfg.Clustered(), Local: c.Local(), Sharded: cfg.Sharded(), Codec: codecs[c.Format()],
-		Keep:       cfg.Checkpoint.Keep,
+		Keep: cfg.Checkpoint.Keep, Slice: int(tensor.F32.Elements(int64(c.Slice))),
 		OuterSteps: cfg.OuterSteps(), OuterLR: c.OuterLR, OuterMomentum: c.OuterMoment}
 }
 

@@ -26,7 +26,8 @@ type Options struct {
 	Config  json.RawMessage // for workers
 	Files   []protocol.File
 	Open    func(name string) (io.ReadCloser, error) // the content of a file
-	Groups  []int                                    // elements by group
+	Groups  []int                                    // elements by group: all of a resolve group, or a slice of it
+	Leads   protocol.Leads
 	Work    func(step int) protocol.Work
 	Codec   transport.Codec
 	SeqLen  int

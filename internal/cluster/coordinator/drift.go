@@ -17,7 +17,7 @@ const mostDrifts = 1
 func (c *Coordinator) repair(step int) {
 	reported := map[uint32][]transport.Hash{}
 	for _, m := range c.sorted() {
-		if m.hashes != nil && m.hashes.Step == step && len(m.hashes.Groups) == len(c.opt.Groups) {
+		if m.hashes != nil && m.hashes.Step == step && len(m.hashes.Groups) == c.opt.Leads.Resolved(len(c.opt.Groups)) {
 			reported[m.id] = m.hashes.Groups
 		}
 	}
@@ -45,7 +45,7 @@ func (c *Coordinator) drifted(m, right *member, groups []int) {
 		return
 	}
 	c.logf("the weights of %s differ from those of %s in %d of %d groups (the first: %d): it fetches them", m.hello.Name, right.hello.Name,
-		len(groups), len(c.opt.Groups), groups[0])
+		len(groups), len(right.hashes.Groups), groups[0])
 	c.resync(m)
 }
 

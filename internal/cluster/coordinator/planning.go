@@ -299,7 +299,7 @@ func (c *Coordinator) place(p, old *protocol.Plan, workers []uint32) {
 	again := old == nil || old.Generation != p.Generation || len(p.Shares) != len(old.Shares) // sums begin again
 	for u := range p.Owners {
 		since := c.epoch
-		if !again && old.Owners[u] == p.Owners[u] {
+		if from, to := c.opt.Leads.Range(u); !again && slices.Equal(old.Owners[from:to], p.Owners[from:to]) {
 			since = old.Since[u]
 		}
 		p.Since = append(p.Since, since)
@@ -308,7 +308,7 @@ func (c *Coordinator) place(p, old *protocol.Plan, workers []uint32) {
 
 // owners keeps the groups of those who are still there where they are.
 func (c *Coordinator) owners(old *protocol.Plan, workers []uint32) []uint32 {
-	fresh := protocol.Owners(c.opt.Groups, workers)
+	fresh := protocol.Owners(c.opt.Groups, c.opt.Leads, workers)
 	if old == nil {
 		return fresh
 	}

@@ -74,8 +74,21 @@ func (c *Coordinator) lateRows() (out []blame) {
 }
 
 // lateGroups are the owners whose groups the present plan waits for, when no rows are
-// missing.
-func (c *Coordinator) lateGroups() (out []blame) {
+// missing: those who wait for the owners of other slices only where nobody else is to blame.
+func (c *Coordinator) lateGroups() []blame {
+	if out := c.lateOwners(false); len(out) > 0 {
+		return out
+	}
+	return c.lateOwners(true)
+}
+
+// waitsForOthers says that an owner has done its part of all that it has not resolved.
+func (c *Coordinator) waitsForOthers(o *member) bool {
+	return c.knows(o) && len(o.progress.Waits) > 0 && !slices.Contains(o.progress.Groups, o.id)
+}
+
+// lateOwners is lateGroups, with all those who wait for others or without.
+func (c *Coordinator) lateOwners(all bool) (out []blame) {
 	var waiting []*member
 	for _, a := range c.plan.Members {
 		if m := c.members[a.Worker]; m != nil && m.done == nil {
@@ -84,7 +97,7 @@ func (c *Coordinator) lateGroups() (out []blame) {
 	}
 	for _, o := range c.present(c.plan.Owners) {
 		lack := c.missingAt(waiting, o.id, func(p protocol.Progress) []uint32 { return p.Groups })
-		if len(lack) == 0 {
+		if len(lack) == 0 || !all && c.waitsForOthers(o) {
 			continue
 		}
 		for _, x := range c.answerable(o, lack, len(waiting)) {
@@ -108,8 +121,11 @@ func (c *Coordinator) blocking() []blame {
 	}
 	var out []blame
 	for _, m := range c.awaited() {
-		if m.progress.Epoch != c.plan.Epoch {
+		switch p := m.progress; {
+		case p.Epoch != c.plan.Epoch:
 			out = append(out, blame{m, "it does not work on the step"})
+		case len(p.Rows)+len(p.Groups)+len(p.Waits) == 0 && !p.Saving:
+			out = append(out, blame{m, "it has all of the step and does not end it"})
 		}
 	}
 	return out

@@ -190,7 +190,7 @@ func (c *Coordinator) explainRelay(p *protocol.Plan) {
 		float64(sends(p.Owners)+relayed)/mb, float64(relayed)/mb)
 	if len(others) > 0 {
 		text += fmt.Sprintf("; with cluster.relay = false, where they own no buckets, it would send %.1f MB",
-			float64(sends(protocol.Owners(c.opt.Groups, others)))/mb)
+			float64(sends(protocol.Owners(c.opt.Groups, c.opt.Leads, others)))/mb)
 	}
 	c.logf("%s\n  fix: for less, have the router of one of them pass its UDP port on", text)
 }

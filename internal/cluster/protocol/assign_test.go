@@ -93,7 +93,7 @@ func TestTrafficIsThatOfDataParallelism(t *testing.T) {
 	who := []Candidate{{Worker: 1}, {Worker: 2}, {Worker: 3}, {Worker: 4}}
 	members := []uint32{1, 2, 3, 4}
 	groups := []int{100, 200, 300, 400}
-	a := Compare(w, Assign(w, who, nil), Owners(groups, members), func(u int) int64 { return 2 * int64(groups[u]) }, func(u,
+	a := Compare(w, Assign(w, who, nil), Owners(groups, nil, members), func(u int) int64 { return 2 * int64(groups[u]) }, func(u,
 		others int) int64 {
 		return 2 * int64(groups[u]*others)
 	}, members)
@@ -106,7 +106,7 @@ func TestTrafficIsThatOfDataParallelism(t *testing.T) {
 }
 
 func TestOwnersShareTheLoad(t *testing.T) {
-	o := Owners([]int{5, 5, 5, 5, 4, 4}, []uint32{7, 3, 9})
+	o := Owners([]int{5, 5, 5, 5, 4, 4}, nil, []uint32{7, 3, 9})
 	load := map[uint32]int{}
 	for u, w := range o {
 		load[w] += []int{5, 5, 5, 5, 4, 4}[u]

@@ -98,7 +98,7 @@ type Plan struct {
 	Step       int               `json:"step"`
 	Members    []Address         `json:"members"`           // receive the resolved groups
 	Owners     []uint32          `json:"owners"`            // by group
-	Since      []uint32          `json:"since"`             // epoch in which the group's owner began to add up its rows
+	Since      []uint32          `json:"since"`             // epoch in which the owners of the group's slices began to add up rows
 	Shares     []Share           `json:"shares"`            // that count, for every group alike
 	Without    map[uint32]string `json:"without,omitempty"` // whose rows the step goes on without, and why
 	Sources    map[uint32]uint32 `json:"sources,omitempty"` // of the state before this step, by receiver
@@ -218,6 +218,9 @@ type Progress struct {
 	Computing bool     `json:"computing,omitempty"`
 	Rows      []uint32 `json:"rows,omitempty"`   // workers whose rows this owner lacks
 	Groups    []uint32 `json:"groups,omitempty"` // owners whose groups are not here; itself: not resolved yet
+	Saving    bool     `json:"saving,omitempty"` // its state before the step, and says nothing of the step's end meanwhile
+	// Waits: owners of other slices of groups that this owner has done its part of.
+	Waits []uint32 `json:"waits,omitempty"`
 }
 
 // Reach asks a worker whether it has a connection to another, or can make one.
@@ -266,13 +269,18 @@ const RevokedText = "its certificate was revoked on machine 1 (concord revoke)"
 const PokeFor = 5 * time.Second
 
 // Valid refuses a plan that is not one of a model of so many groups.
-func (p *Plan) Valid(groups int, parameters bool) error {
+func (p *Plan) Valid(groups int, leads Leads, parameters bool) error {
 	if len(p.Owners) != groups || len(p.Since) != groups || p.Step < 0 {
 		return fmt.Errorf("owners of %d groups; the model has %d: the machines do not run the same configuration or version", len(p.Owners),
 			groups)
 	}
 	if parameters && (len(p.Backups) != groups || len(p.Holders) != groups) {
 		return fmt.Errorf("backups of %d groups, holders of %d; the model has %d", len(p.Backups), len(p.Holders), groups)
+	}
+	for u, since := range p.Since {
+		if first := p.Since[leads.Of(u)]; since != first {
+			return fmt.Errorf("slices of one resolve group begin in the epochs %d and %d", first, since)
+		}
 	}
 	return nil
 }

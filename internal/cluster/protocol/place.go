@@ -5,28 +5,52 @@ import (
 	"slices"
 )
 
-// Owners gives every group an owner: the largest groups first, each to the worker
-// with the least so far. Workers must not be empty; the result is a pure function
-// of its arguments.
-func Owners(sizes []int, workers []uint32) []uint32 {
+// wholeSlack is how much more than its share of all values an owner may get so that a resolve
+// group stays with one machine: a group of several owners takes two more messages to resolve.
+const wholeSlack = 0.05
+
+// Owners gives every group an owner: the largest resolve groups first, each to the worker
+// with the least so far. One in several slices that would give a worker more than its share is dealt
+// out slice by slice when all others are placed. Workers must not be empty; the result is a pure
+// function of its arguments.
+func Owners(sizes []int, leads Leads, workers []uint32) []uint32 {
 	w := slices.Sorted(slices.Values(workers))
-	order := make([]int, len(sizes))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(sizes[b], sizes[a]) })
-	load := make([]int, len(w))
-	out := make([]uint32, len(sizes))
-	for _, u := range order {
-		least := 0
-		for i := range load {
-			if load[i] < load[least] {
-				least = i
-			}
+	load, out := make([]int, len(w)), make([]uint32, len(sizes))
+	most := int((1 + wholeSlack) * float64(Total(sizes)) / float64(len(w)))
+	var large []int
+	for _, u := range leads.largest(sizes) {
+		from, to := leads.Range(u)
+		i := least(load)
+		if n := Total(sizes[from:to]); to-from > 1 && load[i]+n > most {
+			large = append(large, u)
+			continue
 		}
-		load[least] += sizes[u]
-		out[u] = w[least]
+		for ; from < to; from++ {
+			load[i], out[from] = load[i]+sizes[from], w[i]
+		}
 	}
+	for _, u := range large {
+		for from, to := leads.Range(u); from < to; from++ {
+			i := least(load)
+			load[i], out[from] = load[i]+sizes[from], w[i]
+		}
+	}
+	return out
+}
+
+// least is the first of the smallest.
+func least(load []int) int { return slices.Index(load, slices.Min(load)) }
+
+// largest lists the first slices of the resolve groups, the largest group first.
+func (l Leads) largest(sizes []int) (out []int) {
+	whole := make([]int, len(sizes))
+	for u, n := range sizes {
+		if l.Of(u) == u {
+			out = append(out, u)
+		}
+		whole[l.Of(u)] += n
+	}
+	slices.SortStableFunc(out, func(a, b int) int { return cmp.Compare(whole[b], whole[a]) })
 	return out
 }
 
@@ -42,7 +66,7 @@ func Place(sizes []int, workers, holders []uint32) (owners, backups []uint32) {
 	w := slices.Sorted(slices.Values(workers))
 	load, total := map[uint32]int{}, 0
 	owners, backups = slices.Clone(holders), make([]uint32, len(sizes))
-	fresh := Owners(sizes, w)
+	fresh := Owners(sizes, nil, w)
 	for u, n := range sizes {
 		if !slices.Contains(w, owners[u]) {
 			owners[u] = fresh[u]

@@ -75,7 +75,7 @@ func simulate(m model, n net, workers, langs int, seed uint64) result {
 	}
 	w := work(workers*rowsEach, langs)
 	shares := protocol.Assign(w, c, nil)
-	owners := protocol.Owners(slices.Repeat([]int{int(m.params) / m.groups}, m.groups), members)
+	owners := protocol.Owners(slices.Repeat([]int{int(m.params) / m.groups}, m.groups), nil, members)
 	group := func(int) int64 { return int64(m.params / float64(m.groups) * bytesEach) }
 	down := func(u, others int) int64 { return group(u) * int64(others) }
 	t := protocol.Cost(w, shares, owners, group, down, members)

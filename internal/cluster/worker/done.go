@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"maps"
 	"math"
 	"slices"
 	"time"
@@ -85,29 +84,6 @@ func (s *Step) report(root transport.Hash) protocol.Done {
 		}
 	}
 	return d
-}
-
-// progress is where this machine stands in its step; called with the mutex.
-func (m *Member) progress() protocol.Progress {
-	s := m.cur
-	if s == nil || s.redo || m.commits[s.n] != nil {
-		return protocol.Progress{}
-	}
-	p := protocol.Progress{Epoch: s.plan.Epoch, Computing: len(s.rows) > 0 && len(s.out) < len(s.plan.Owners) &&
-		s.plan.ShareOf(m.id).Size() > 0}
-	rows, groups := map[uint32]bool{}, map[uint32]bool{}
-	for _, o := range s.owned {
-		for c := range o.expect {
-			rows[c.worker] = true
-		}
-	}
-	for u, owner := range s.plan.Owners {
-		if !s.here(u) && (s.owned[u] == nil || s.owned[u].ready) {
-			groups[owner] = true
-		}
-	}
-	p.Rows, p.Groups = slices.Sorted(maps.Keys(rows)), slices.Sorted(maps.Keys(groups))
-	return p
 }
 
 // Saving says that this machine writes the state before the step to its disk: the step

@@ -267,5 +267,5 @@ func (s Shape) fits(p *protocol.Plan) error {
 	if s.Groups == nil {
 		return nil // kept until the model is known; checked again then
 	}
-	return p.Valid(len(s.Groups), s.Parameters)
+	return p.Valid(len(s.Groups), s.Leads, s.Parameters)
 }

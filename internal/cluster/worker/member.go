@@ -49,7 +49,8 @@ type Options struct {
 
 // Shape describes a run's steps, once the model is known.
 type Shape struct {
-	Groups          []int // elements by group
+	Groups          []int // elements by group: all of a resolve group, or a slice of it
+	Leads           protocol.Leads
 	Segments, Langs int
 	Names           []string // of the segments, for messages
 	Codec           transport.Codec

@@ -61,14 +61,15 @@ func (s *Step) complete(group int) {
 			r.values = nil
 			o.counted[c] = r
 		}
-		s.queue = append(s.queue, queued{e, since})
+		e.Epoch = since
+		s.queue = append(s.queue, e)
 		s.m.changed.Broadcast()
 	})
 }
 
 // sum adds up the group's rows. It needs no lock: nothing is counted any more.
 func (o *owned) sum(w protocol.Work, group int) exchange.Event {
-	e := exchange.Event{Kind: exchange.Sum, Group: group, Rows: make([][]float32, w.Segments), Tokens: make([]int, w.Segments),
+	e := exchange.Event{Kind: exchange.Sum, Slice: group, Rows: make([][]float32, w.Segments), Tokens: make([]int, w.Segments),
 		Losses: make([]float64, w.Segments)}
 	lang, planned, counted := w.SegmentLangs(), w.LangTokens(), make([]int, w.Langs)
 	rows := map[int][]protocol.Addend{}
@@ -139,8 +140,8 @@ func (s *Step) lossesIn(meta []byte) ([]float64, error) {
 }
 
 // Resolved implements exchange.Exchange.
-func (s *Step) Resolved(group int, gradient []float32, meta func(norm2 float64) []byte) ([]float32, error) {
-	m := s.m
+func (s *Step) Resolved(of exchange.Event, gradient []float32, meta func(norm2 float64) []byte) ([]float32, error) {
+	m, group := s.m, of.Slice
 	codec := m.shape.Codec
 	data := codec.Encode(gradient)
 	if !codec.Lossless() {
@@ -155,9 +156,7 @@ func (s *Step) Resolved(group int, gradient []float32, meta func(norm2 float64) 
 	info := meta(norm2)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	given := s.given[group][0]
-	s.given[group] = s.given[group][1:]
-	if s.owned[group] == nil || given != s.plan.Since[group] {
+	if !s.current(of) {
 		return gradient, nil // of sums that do not count any more: the group is handed over again
 	}
 	t := transport.Outgoing{Header: transport.Header{Kind: transport.Gradient, Codec: codec, Step: uint64(s.n), Epoch: s.plan.Since[group],
@@ -222,7 +221,7 @@ func (s *Step) arrived(group int) {
 	if _, has := s.have[group]; has || r == nil || r.epoch != s.plan.Since[group] {
 		return
 	}
-	if slices.ContainsFunc(s.queue, func(e queued) bool { return e.Group == group }) {
+	if slices.ContainsFunc(s.queue, func(e exchange.Event) bool { return e.Slice == group }) {
 		return
 	}
 	var x []float32
@@ -233,6 +232,6 @@ func (s *Step) arrived(group int) {
 			return
 		}
 	}
-	s.queue = append(s.queue, queued{exchange.Event{Kind: exchange.Gradient, Group: group, Gradient: x, Meta: r.meta}, r.epoch})
+	s.queue = append(s.queue, exchange.Event{Kind: exchange.Gradient, Slice: group, Epoch: r.epoch, Gradient: x, Meta: r.meta})
 	s.m.changed.Broadcast()
 }

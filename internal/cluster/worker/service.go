@@ -99,6 +99,8 @@ func (w *workerService) Offer(c *transport.Conn, h transport.Header) (transport.
 		return m.offerRows(h)
 	case transport.Gradient, transport.Parameters:
 		return m.offerResolved(h)
+	case transport.Gram, transport.Solution:
+		return m.offerTogether(h)
 	}
 	return transport.Refuse, fmt.Sprintf("kind %d is not taken here", h.Kind)
 }
@@ -110,6 +112,7 @@ func (m *Member) fits(h transport.Header) (transport.Verdict, string) {
 		return transport.Later, "this machine is still joining"
 	case int(h.Bucket) >= len(m.shape.Groups):
 		return transport.Refuse, fmt.Sprintf("group %d of %d", h.Bucket, len(m.shape.Groups))
+	case h.Kind == transport.Gram || h.Kind == transport.Solution: // has no values
 	case h.Elements != uint64(m.shape.Groups[h.Bucket]) && !(m.shape.Parameters && h.Kind == transport.Gradient && h.Elements == 0):
 		return transport.Refuse, fmt.Sprintf("group %d has %d values, not %d", h.Bucket, m.shape.Groups[h.Bucket], h.Elements)
 	case int(h.Row) >= max(1, m.shape.Segments):
@@ -227,6 +230,10 @@ func (m *Member) awaitPlan(step int, epoch uint32) *protocol.Plan {
 // Deliver implements transport.Handler.
 func (w *workerService) Deliver(c *transport.Conn, h transport.Header, meta, payload []byte) error {
 	m := (*Member)(w)
+	if h.Kind == transport.Gram || h.Kind == transport.Solution {
+		m.deliverTogether(h, meta)
+		return nil
+	}
 	if h.Kind != transport.Rows {
 		m.mu.Lock()
 		shape := m.shape

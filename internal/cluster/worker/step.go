@@ -26,8 +26,8 @@ type Step struct {
 	plan      *protocol.Plan
 	rows      []int
 	tokens    map[int]int // own, by row
-	queue     []queued
-	given     map[int][]uint32 // by group, epochs of the sums that are being resolved
+	queue     []exchange.Event
+	together  map[int]*together // by a resolve group's first slice, those in several
 	owned     map[int]*owned
 	out       map[int][]*outRow
 	have      map[int]transport.Hash // groups whose gradient was handed over or resolved here
@@ -65,12 +65,6 @@ type owned struct {
 	expect  map[contribution]int // tokens of the rows still to come
 	counted map[contribution]outRow
 	ready   bool // all are there: they are added up, or were
-}
-
-// queued is an event with the epoch in which the group's owner began to add up rows.
-type queued struct {
-	exchange.Event
-	since uint32
 }
 
 type contribution struct {
@@ -151,7 +145,7 @@ func (m *Member) forget(n int) {
 func (m *Member) open(n int, w protocol.Work, p *protocol.Plan) *Step {
 	s := &Step{m: m, n: n, work: w, plan: p, Share: p.ShareOf(m.id), owned: map[int]*owned{}, out: map[int][]*outRow{},
 		have: map[int]transport.Hash{}, updated: map[int]transport.Hash{}, weights: map[int][]float32{},
-		given: map[int][]uint32{}, arrivals: map[uint32]time.Time{}, began: time.Now(),
+		together: map[int]*together{}, arrivals: map[uint32]time.Time{}, began: time.Now(),
 		lossSum: make([]float64, w.Langs), stats: m.ep.Stats()}
 	if m.commits[n] != nil {
 		s.Share = protocol.Share{Worker: m.id} // the others did it without this machine
@@ -200,7 +194,8 @@ func (s *Step) replan(p *protocol.Plan) {
 		if p.Since[u] != old.Since[u] { // the old owner's transfers may not have reached everyone
 			delete(s.have, u)
 			delete(s.owned, u)
-			s.queue = slices.DeleteFunc(s.queue, func(e queued) bool { return e.Group == u })
+			delete(s.together, u)
+			s.queue = slices.DeleteFunc(s.queue, func(e exchange.Event) bool { return e.Slice == u })
 			s.arrived(u)
 		}
 	}
@@ -332,11 +327,9 @@ func (s *Step) Next(wait bool) (exchange.Event, error) {
 			e := s.queue[0]
 			s.queue = s.queue[1:]
 			if e.Kind == exchange.Gradient {
-				s.have[e.Group] = m.inbox[s.n][groupKey{transport.Gradient, e.Group}].hash
-			} else {
-				s.given[e.Group] = append(s.given[e.Group], e.since)
+				s.have[e.Slice] = m.inbox[s.n][groupKey{transport.Gradient, e.Slice}].hash
 			}
-			return e.Event, nil
+			return e, nil
 		}
 		if ev, ok, err := s.final(); ok || err != nil {
 			return ev, err

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"concord/bucket/exchange"
 	"concord/internal/cluster/protocol"
 	"concord/transport"
 )
@@ -55,7 +56,7 @@ func TestWholeRows(t *testing.T) {
 }
 
 // summed waits for the first sum that a step has for its machine.
-func (s *Step) summed(t *testing.T) queued {
+func (s *Step) summed(t *testing.T) exchange.Event {
 	t.Helper()
 	for range 500 {
 		s.m.mu.Lock()
@@ -67,5 +68,5 @@ func (s *Step) summed(t *testing.T) queued {
 		time.Sleep(time.Millisecond)
 	}
 	t.Fatal("nothing was added up")
-	return queued{}
+	return exchange.Event{}
 }
