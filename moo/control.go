@@ -5,6 +5,12 @@ import (
 	"math"
 )
 
+// The kinds of Control.
+const (
+	ControlNorm      = "norm"
+	ControlDirection = "direction"
+)
+
 // Control keeps one half of a method's effect, for experiments that ask whether a gain
 // comes from the direction or from the length of the combined gradient, which acts as a
 // learning rate by bucket. With ḡ = Jᵀu the gradient of the mean loss and d the method's:
@@ -17,7 +23,7 @@ func Control(m Method, kind string) (Method, error) {
 	switch kind {
 	case "":
 		return m, nil
-	case "norm", "direction":
+	case ControlNorm, ControlDirection:
 	default:
 		return nil, fmt.Errorf("moo: control: want one of \"norm\", \"direction\", got %q", kind)
 	}
@@ -46,7 +52,7 @@ func (c control) Weights(in Input) (Result, error) {
 	g := dense(in.G)
 	mean, own := resultant(g, in.Preference), resultant(g, r.Weights)
 	w, from, to := r.Weights, own, mean
-	if c.kind == "norm" {
+	if c.kind == ControlNorm {
 		w, from, to = in.Preference, mean, own
 	}
 	f := 0.0

@@ -53,12 +53,13 @@ func (c *auditCmd) Run() error {
 	case !(c.Margin > 0) || c.Margin > 10:
 		return usagef("--margin %v is outside 0 < bits per byte ≤ 10", c.Margin)
 	}
+	run := train.Vary(cfg)
 	if c.Out == "" {
-		c.Out = cfg.OutDir() + "-audit"
+		c.Out = run.Folder() + "-audit"
 	}
 	ctx, stop := interruptible(stoppingRun + "; the same command goes on")
 	defer stop()
-	rep, err := audit.Run(ctx, audit.Options{RunFile: c.RunFile, Overrides: c.Override, Out: c.Out, Budget: budget, Tokens: tokens,
+	rep, err := audit.Run(ctx, audit.Options{Run: run, Out: c.Out, Budget: budget, Tokens: tokens,
 		Steps: c.Steps, Seeds: c.Seeds, Margin: c.Margin,
 		Remedies: c.Remedies, Controls: c.Controls, Command: report.Command(os.Args[1:]...)}, screen(c.JSON))
 	if errors.Is(err, train.ErrInterrupted) {

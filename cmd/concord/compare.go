@@ -43,28 +43,26 @@ func (c *compareCmd) Run() error {
 	if c.Jobs < 1 || c.Jobs > 64 {
 		return usagef("--jobs %d is outside 1 … 64", c.Jobs)
 	}
-	scopes, controls := []config.Scope{}, []config.Control{}
+	scopes := []train.Scope{}
 	for _, text := range c.Scopes {
 		s, err := config.ParseScope(text)
 		if err != nil {
 			return usagef("--scopes: %v", err)
 		}
-		scopes = append(scopes, s)
+		scopes = append(scopes, train.Scope(s.String()))
 	}
+	run := train.Vary(cfg)
 	if len(scopes) == 0 {
-		scopes = append(scopes, cfg.Objective.Scope)
-	}
-	for _, text := range c.Controls {
-		controls = append(controls, config.Control(text))
+		scopes = append(scopes, run.Objective.Scope)
 	}
 	if c.Out == "" {
-		c.Out = cfg.OutDir() + "-compare"
+		c.Out = run.Folder() + "-compare"
 	}
 	ctx, stop := interruptible(stoppingRun + "; the same command continues")
 	defer stop()
-	rep, err := compare.Run(ctx, compare.Options{RunFile: c.RunFile, Overrides: c.Override, Out: c.Out, Jobs: c.Jobs,
+	rep, err := compare.Run(ctx, compare.Options{Run: run, Out: c.Out, Jobs: c.Jobs,
 		KeepModels: c.KeepModels, Results: c.Results, Command: report.Command(os.Args[1:]...),
-		Grid: compare.Grid{Methods: c.Methods, Scopes: scopes, Controls: controls, Options: c.Options, LRs: c.LRs,
+		Grid: compare.Grid{Methods: c.Methods, Scopes: scopes, Controls: c.Controls, Options: c.Options, LRs: c.LRs,
 			Temperatures: c.Temperatures, StaticSweep: c.StaticSweep, StaticBudget: c.StaticBudget,
 			IID: c.IID, Alone: c.Alone, Seeds: c.Seeds, TuneSeeds: c.TuneSeeds, Margin: c.Margin}}, screen(c.JSON))
 	if usage := (*compare.UsageError)(nil); errors.As(err, &usage) {

@@ -25,7 +25,6 @@ import (
 	"time"
 
 	"concord/internal/compare"
-	"concord/internal/config"
 	"concord/internal/rundir"
 	"concord/internal/study"
 	"concord/internal/train"
@@ -33,17 +32,16 @@ import (
 
 // Options are the things that an audit is asked for.
 type Options struct {
-	RunFile   string
-	Overrides []string      // of the run file, "section.key=value"
-	Out       string        // its folder; "" is RUN.DIR/NAME-audit
-	Budget    time.Duration // of this call; 0: no bound
-	Tokens    int64         // to train on in this call; 0: no bound. One of the two bounds is given
-	Steps     int           // of a run on all languages; 0: from the budget
-	Seeds     int           // most that judge; 0 is 12
-	Margin    float64       // bits per byte below which a difference does not matter; 0 is 0.01
-	Remedies  string        // when they are tried: "" and RemediesHurt where a language is hurt, RemediesAll in any case, RemediesNone never
-	Controls  bool          // also constructed data, on which the outcome is known
-	Command   string        // as the user typed it, for the report
+	Run      train.Varied  // the run file's
+	Out      string        // its folder; "" is RUN.DIR/NAME-audit
+	Budget   time.Duration // of this call; 0: no bound
+	Tokens   int64         // to train on in this call; 0: no bound. One of the two bounds is given
+	Steps    int           // of a run on all languages; 0: from the budget
+	Seeds    int           // most that judge; 0 is 12
+	Margin   float64       // bits per byte below which a difference does not matter; 0 is 0.01
+	Remedies string        // when they are tried: "" and RemediesHurt where a language is hurt, RemediesAll in any case, RemediesNone never
+	Controls bool          // also constructed data, on which the outcome is known
+	Command  string        // as the user typed it, for the report
 }
 
 // When remedies are tried.
@@ -63,15 +61,11 @@ const (
 
 // Run goes on with the audit until it is done or the budget of this call is used, and
 // writes the report. Cancelling ctx ends it likewise, with train.ErrInterrupted. Errors
-// are *config.Error or of train's kinds.
+// are mistakes of the user's (fault.IsUsage) or of train's kinds.
 func Run(ctx context.Context, o Options, ui train.UI) (*Report, error) {
 	start := time.Now()
-	cfg, err := config.Load(o.RunFile, o.Overrides)
-	if err != nil {
-		return nil, err
-	}
 	o.Seeds, o.Margin = cmp.Or(o.Seeds, defaultSeeds), cmp.Or(o.Margin, defaultMargin)
-	out := cmp.Or(o.Out, cfg.OutDir()+"-audit")
+	out := cmp.Or(o.Out, o.Run.Folder()+"-audit")
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return nil, train.DataError(fmt.Errorf("cannot make the audit's folder: %w", err))
 	}
@@ -81,7 +75,7 @@ func Run(ctx context.Context, o Options, ui train.UI) (*Report, error) {
 		return nil, err
 	}
 	defer release()
-	a, err := prepare(o, cfg, out, warn)
+	a, err := prepare(o, out, warn)
 	if err != nil {
 		return nil, err
 	}
@@ -95,12 +89,12 @@ func Run(ctx context.Context, o Options, ui train.UI) (*Report, error) {
 }
 
 // prepare reads and checks everything that needs no device, and pins it.
-func prepare(o Options, cfg *config.Config, out string, warn io.Writer) (*audit, error) {
-	plan, err := train.Check(plain(cfg))
+func prepare(o Options, out string, warn io.Writer) (*audit, error) {
+	plan, err := plain(o.Run).Check()
 	if err != nil {
 		return nil, err
 	}
-	a := &audit{o: o, out: out, results: map[string]*Result{}, seed: cfg.Run.Seed, unit: int64(plan.Rows * plan.SeqLen)}
+	a := &audit{o: o, out: out, results: map[string]*Result{}, seed: o.Run.Run.Seed, unit: int64(plan.Rows * plan.SeqLen)}
 	total := 0
 	for _, d := range plan.Data {
 		switch {
@@ -117,15 +111,15 @@ func prepare(o Options, cfg *config.Config, out string, warn io.Writer) (*audit,
 	if len(a.langs) < 2 {
 		return nil, train.DataError(fmt.Errorf("the run file trains on one language: an audit needs two that could hurt each other"))
 	}
-	if err := a.pin(cfg, plan.Steps); err != nil {
+	if err := a.pin(o.Run, plan.Steps); err != nil {
 		return nil, err
 	}
-	study.SayPatience(warn, cfg, "audit")
-	if cfg.Eval.Error > 0 {
+	study.SayPatience(warn, o.Run, "audit")
+	if e := o.Run.Eval; e.Error > 0 {
 		fmt.Fprintf(warn, "concord: %s: eval.error is not for audits, which work within a budget: every run measures %d held-out examples of "+
-			"each half of a language, the same ones (a lower eval.rows: fewer)\n", cfg.Where("eval.error"), fewRows(cfg.Eval.Rows))
+			"each half of a language, the same ones (a lower eval.rows: fewer)\n", o.Run.Where("eval.error"), fewRows(e.Rows))
 	}
-	if a.base, err = compare.Split(plain(cfg), filepath.Join(out, "data"), warn); err != nil {
+	if a.base, err = compare.Split(plain(o.Run), filepath.Join(out, "data"), warn); err != nil {
 		return nil, err
 	}
 	if o.Controls {

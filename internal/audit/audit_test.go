@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"concord/internal/config"
+	"concord/internal/fault"
 	"concord/internal/report"
 	"concord/internal/stats"
 	"concord/internal/study"
@@ -71,7 +72,7 @@ func TestTransfer(t *testing.T) {
 			{Name: "layer 1", G: f(8, 1, 4), SelfCosine: f(1.0/3, 1), Contrast: f(0, 0, 0, 0)}, // 8 is twice the signal
 		}}
 	}
-	a := &audit{lr: 1, results: map[string]*Result{}, langs: []string{"x", "y"}, o: Options{}}
+	a := &audit{base: train.Vary(config.Default()), lr: 1, results: map[string]*Result{}, langs: []string{"x", "y"}, o: Options{}}
 	s := a.gradients()[0]
 	r := &Result{Spec: s, Langs: []string{"x", "y"}}
 	r.Grams = []report.Gram{gram(1, 7), gram(2, -7), gram(3, 7)} // the metric is still of few steps
@@ -98,7 +99,7 @@ func TestTransfer(t *testing.T) {
 // tinyAudit audits the fixture's run in so many tokens a call.
 func tinyAudit(t *testing.T, path, out string, tokens int64, more func(*Options)) *Report {
 	t.Helper()
-	o := Options{RunFile: path, Out: out, Tokens: tokens, Steps: 2, Seeds: 3, Margin: 0.5}
+	o := Options{Run: loaded(t, path), Out: out, Tokens: tokens, Steps: 2, Seeds: 3, Margin: 0.5}
 	if more != nil {
 		more(&o)
 	}
@@ -166,31 +167,37 @@ func TestCallsGoOn(t *testing.T) {
 			t.Errorf("%s: %v times as many tokens in the mixture as alone", f.Lang, r)
 		}
 	}
-	if _, err := Run(context.Background(), Options{RunFile: path, Out: out, Tokens: 1, Overrides: []string{"optim.lr=0.5"}},
-		train.UI{}); !isConfig(err, "optim.lr was") {
+	if _, err := Run(context.Background(), Options{Run: loaded(t, path, "optim.lr=0.5"), Out: out, Tokens: 1},
+		train.UI{}); !isUsage(err, "optim.lr was") {
 		t.Errorf("another learning rate goes on: %v", err)
 	}
-	if _, err := Run(context.Background(), Options{RunFile: path, Out: out, Tokens: 1, Steps: 3}, train.UI{}); !isConfig(err, "--steps") {
+	longer := Options{Run: loaded(t, path), Out: out, Tokens: 1, Steps: 3}
+	if _, err := Run(context.Background(), longer, train.UI{}); !isUsage(err, "--steps") {
 		t.Errorf("another length goes on: %v", err)
 	}
 }
 
-func isConfig(err error, want string) bool {
-	var e *config.Error
-	return errors.As(err, &e) && strings.Contains(err.Error(), want)
+func isUsage(err error, want string) bool {
+	return fault.IsUsage(err) && strings.Contains(err.Error(), want)
+}
+
+// loaded is a run file with overrides.
+func loaded(t *testing.T, path string, overrides ...string) train.Varied {
+	t.Helper()
+	cfg, err := config.Load(path, overrides)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return train.Vary(cfg)
 }
 
 // TestPatience: no run of an audit ends early, and the screen says so.
 func TestPatience(t *testing.T) {
 	traintest.RequireAdapter(t)
 	path := traintest.Run(t, map[string]string{"eval": "every = 1\npatience = 2"})
-	cfg, err := config.Load(path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	out := t.TempDir()
 	var warn bytes.Buffer
-	a, err := prepare(Options{RunFile: path, Out: out, Tokens: 1 << 40, Steps: 2, Seeds: 3, Margin: 0.5}, cfg, out, &warn)
+	a, err := prepare(Options{Run: loaded(t, path), Out: out, Tokens: 1 << 40, Steps: 2, Seeds: 3, Margin: 0.5}, out, &warn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +220,7 @@ func TestRefusals(t *testing.T) {
 		"needs two":     func(s string) string { return s[:strings.Index(s, "[[data.source]]\nlang = \"bb\"")] },
 	} {
 		traintest.WriteFile(t, path, change(string(text)))
-		if _, err := Run(context.Background(), Options{RunFile: path, Tokens: 1}, train.UI{}); err == nil ||
+		if _, err := Run(context.Background(), Options{Run: loaded(t, path), Tokens: 1}, train.UI{}); err == nil ||
 			!strings.Contains(err.Error(), want) {
 			t.Errorf("want %q: %v", want, err)
 		}
@@ -223,29 +230,25 @@ func TestRefusals(t *testing.T) {
 // The run that measures gradients is one that the configuration's rules allow, whatever the
 // optimizer and the way of the Gram, and the report has the metric of its products.
 func TestGradientsWithAnyOptimizer(t *testing.T) {
-	for settings, want := range map[string]config.Metric{
-		"optim.clip=1":         config.MetricAdam,
-		"objective.gram=ghost": config.MetricAdam,
-		"optim.name=adafactor": config.MetricEuclidean,
-		"optim.moments=int8":   config.MetricEuclidean,
-		"optim.moments=bf16":   config.MetricEuclidean,
+	for settings, want := range map[string]metric{
+		"optim.clip=1":         metricAdam,
+		"objective.gram=ghost": metricAdam,
+		"optim.name=adafactor": metricEuclidean,
+		"optim.moments=int8":   metricEuclidean,
+		"optim.moments=bf16":   metricEuclidean,
 	} {
-		cfg, err := config.Load(traintest.Run(t, nil), []string{settings})
-		if err != nil {
-			t.Fatal(err)
-		}
-		a, err := prepare(Options{Seeds: 3, Margin: 0.01}, cfg, t.TempDir(), io.Discard)
+		a, err := prepare(Options{Run: loaded(t, traintest.Run(t, nil), settings), Seeds: 3, Margin: 0.01}, t.TempDir(), io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}
 		a.plan.Steps, a.results = 4, map[string]*Result{}
 		s := a.gradients()[0]
-		c := a.config(s)
-		if err := c.Validate(); err != nil || c.Objective.Metric != want {
-			t.Errorf("%s: metric %q, %v", settings, c.Objective.Metric, err)
+		c := a.run(s)
+		if err := c.Validate(); err != nil || c.Objective.AdamMetric != (want == metricAdam) {
+			t.Errorf("%s: the optimizer's metric: %v, %v", settings, c.Objective.AdamMetric, err)
 		}
 		a.results[s.Slug()] = &Result{Spec: s, Langs: a.langs, Grams: []report.Gram{{Step: 4}}}
-		if tr := a.transfer(); tr.Metric != string(want) || strings.Contains(tr.Told(), "Euclidean") != (want == config.MetricEuclidean) {
+		if tr := a.transfer(); tr.Metric != string(want) || strings.Contains(tr.Told(), "Euclidean") != (want == metricEuclidean) {
 			t.Errorf("%s: the report says %q", settings, tr.Told())
 		}
 	}
@@ -265,11 +268,7 @@ func TestLockShowsEmpty(t *testing.T) {
 func TestRemediesRun(t *testing.T) {
 	traintest.RequireAdapter(t)
 	path := traintest.Run(t, map[string]string{"schedule": "steps = 1", "batch": "rows = 6"})
-	cfg, err := config.Load(path, []string{"data.temperature=4"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := prepare(Options{Seeds: 3, Margin: 0.01}, cfg, t.TempDir(), io.Discard)
+	a, err := prepare(Options{Run: loaded(t, path, "data.temperature=4"), Seeds: 3, Margin: 0.01}, t.TempDir(), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,9 +276,9 @@ func TestRemediesRun(t *testing.T) {
 	names := ""
 	for _, r := range a.remedies() {
 		names += r.name + "; "
-		c := a.config(Spec{Arm: r.name, LR: 1e-3, Seed: 1})
-		c.Eval = config.Eval{}
-		if _, err := train.Run(context.Background(), c, train.UI{Quiet: true, Out: io.Discard, Warn: io.Discard}); err != nil {
+		c := a.run(Spec{Arm: r.name, LR: 1e-3, Seed: 1})
+		c.Eval = train.EvalSettings{}
+		if _, err := c.Train(context.Background(), train.UI{Quiet: true, Out: io.Discard, Warn: io.Discard}); err != nil {
 			t.Errorf("%s: %v", r.name, err)
 		}
 	}
@@ -288,7 +287,7 @@ func TestRemediesRun(t *testing.T) {
 			t.Errorf("%s is not tried: %s", want, names)
 		}
 	}
-	a.base.Adapter = config.Adapter{Kind: "lora", Rank: 4, Alpha: 8, Targets: config.Names{"all-linear"}}
+	a.base.Adapter = train.AdapterSettings{Kind: "lora", Rank: 4, Alpha: 8, Targets: []string{"all-linear"}}
 	names = ""
 	for _, r := range a.remedies() {
 		names += r.name + "; "
@@ -302,7 +301,7 @@ func TestRemediesRun(t *testing.T) {
 // negative one where none is, and neither before it is finished.
 func TestControlFindings(t *testing.T) {
 	made := func(seeds int, hurt float64) *audit {
-		a := &audit{base: &config.Config{}, lr: 1, seed: 1,
+		a := &audit{lr: 1, seed: 1,
 			o: Options{Margin: 0.01, Seeds: 3}, results: map[string]*Result{}, controls: map[string]*control{}}
 		for _, data := range []string{positive, negative} {
 			a.controls[data] = &control{langs: []string{"x", "y"}}

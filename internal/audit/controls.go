@@ -8,11 +8,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"concord/internal/compare"
-	"concord/internal/config"
 	"concord/internal/safetensors"
 	"concord/internal/study"
 	"concord/internal/train"
@@ -28,7 +26,7 @@ const (
 
 // control is data of its own.
 type control struct {
-	base    *config.Config
+	base    train.Varied
 	langs   []string
 	aligned bool // each prompt's answers in all languages are in one step
 }
@@ -42,7 +40,7 @@ func (a *audit) langsOf(data string) []string {
 }
 
 // baseOf is the configuration that a run's is made from.
-func (a *audit) baseOf(s Spec) *config.Config {
+func (a *audit) baseOf(s Spec) train.Varied {
 	if c := a.controls[s.Data]; c != nil {
 		return c.base
 	}
@@ -67,7 +65,7 @@ func (a *audit) makeControls() error {
 		}
 		c.base.Data.Align, c.base.Data.Temperature, c.base.Data.MaxRepeat, c.base.Objective.Preferences = "", 1e9, 0, nil
 		if c.aligned {
-			c.base.Data.Align, c.base.Data.Temperature, c.base.Data.Mixing = "key", 1, config.MixingStratified
+			c.base.Data.Align, c.base.Data.Temperature, c.base.Data.IID = train.AlignKey, 1, false
 		}
 		a.controls[name] = c
 	}
@@ -78,8 +76,8 @@ func (a *audit) makeControls() error {
 // nothing that tells them apart: alone each is learnt in a few steps, and a mixture can at
 // best be right half of the time.
 func (a *audit) makePositive(dir string) (*control, error) {
-	c := &control{base: clone(a.base), langs: []string{"one", "its opposite"}}
-	c.base.Data.Source = nil
+	c := &control{base: a.base, langs: []string{"one", "its opposite"}}
+	c.base.Data.Sources = nil
 	for i, answer := range []string{" wxyz", " stuv"} {
 		lang := c.langs[i]
 		for _, part := range []struct {
@@ -91,19 +89,19 @@ func (a *audit) makePositive(dir string) (*control, error) {
 				return nil, train.DataError(err)
 			}
 		}
-		c.base.Data.Source = append(c.base.Data.Source, fileSource(dir, lang))
+		c.base.Data.Sources = append(c.base.Data.Sources, fileSource(dir, lang))
 	}
 	return c, nil
 }
 
 // fileSource is a source of files that makePositive or makeNegative has written.
-func fileSource(dir, lang string) config.Source {
+func fileSource(dir, lang string) train.Source {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		abs = dir
 	}
-	return config.Source{Lang: lang, Train: true, Path: config.Paths{filepath.Join(abs, lang+".train.jsonl")},
-		Heldout: config.Paths{filepath.Join(abs, lang+".heldout.jsonl")}}
+	return train.Source{Lang: lang, Train: true, Path: []string{filepath.Join(abs, lang+".train.jsonl")},
+		Heldout: []string{filepath.Join(abs, lang+".heldout.jsonl")}}
 }
 
 // pairs are the prompts of some numbers, as JSON lines with an answer. A number's prompt is
@@ -130,10 +128,10 @@ func (a *audit) makeNegative(dir string) (*control, error) {
 			most = i
 		}
 	}
-	c := &control{base: clone(a.base), langs: []string{"first half", "second half"}}
-	c.base.Data.Source = nil
+	c := &control{base: a.base, langs: []string{"first half", "second half"}}
+	c.base.Data.Sources = nil
 	var train_, held []string
-	for _, s := range a.base.Data.Source {
+	for _, s := range a.base.Data.Sources {
 		switch s.Lang {
 		case a.langs[most]:
 			train_, held = append(train_, s.Path...), append(held, s.Heldout...)
@@ -151,7 +149,7 @@ func (a *audit) makeNegative(dir string) (*control, error) {
 				return nil, train.DataError(err)
 			}
 		}
-		c.base.Data.Source = append(c.base.Data.Source, fileSource(dir, lang))
+		c.base.Data.Sources = append(c.base.Data.Sources, fileSource(dir, lang))
 	}
 	return c, nil
 }
@@ -182,12 +180,6 @@ func everyOther(paths []string, from int) ([]byte, error) {
 		f.Close()
 	}
 	return out.Bytes(), nil
-}
-
-func clone(c *config.Config) *config.Config {
-	out := *c
-	out.Data.Source = slices.Clone(c.Data.Source)
-	return &out
 }
 
 // nextControl is the next run of a control.

@@ -119,7 +119,7 @@ func TestControlsComeOut(t *testing.T) {
 	if os.Getenv("CONCORD_AUDIT_SEEDS") == "" {
 		t.Skip("takes a minute: CONCORD_AUDIT_SEEDS=1")
 	}
-	o := Options{RunFile: truths[1].write(t, 1), Steps: 40, Tokens: 1 << 40, Seeds: fewestSeeds, Margin: 0.05, Controls: true,
+	o := Options{Run: loaded(t, truths[1].write(t, 1)), Steps: 40, Tokens: 1 << 40, Seeds: fewestSeeds, Margin: 0.05, Controls: true,
 		Remedies: RemediesNone}
 	r, err := Run(context.Background(), o, train.UI{Out: io.Discard, Warn: io.Discard})
 	if err != nil {
@@ -135,7 +135,7 @@ func TestControlsComeOut(t *testing.T) {
 
 // try audits the data under a seed and says whether the verdict is right.
 func (k truth) try(t *testing.T, seed, steps, seeds int) bool {
-	r, err := Run(context.Background(), Options{RunFile: k.write(t, seed), Steps: steps, Tokens: 1 << 40, Seeds: seeds, Margin: 0.05,
+	r, err := Run(context.Background(), Options{Run: loaded(t, k.write(t, seed)), Steps: steps, Tokens: 1 << 40, Seeds: seeds, Margin: 0.05,
 		Remedies: RemediesNone}, train.UI{Out: io.Discard, Warn: io.Discard})
 	if err != nil {
 		t.Fatal(err)

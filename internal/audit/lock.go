@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"concord/internal/config"
+	"concord/internal/fault"
 	"concord/internal/model"
 	"concord/internal/study"
 	"concord/internal/train"
@@ -29,12 +29,12 @@ type lock struct {
 var free = []string{"run.name", "run.dir", "objective.", "log.", "checkpoint.", "probe.", "cluster."}
 
 // pin makes the lock, or takes the one that is there if it may be gone on with.
-func (a *audit) pin(cfg *config.Config, runSteps int) error {
-	a.lr = cfg.Optim.LR
-	if mc, err := model.ReadConfig(cfg.Resolve(cfg.Model.Path)); err == nil { // of another form: no layers are frozen
+func (a *audit) pin(run train.Varied, runSteps int) error {
+	a.lr = run.LR
+	if mc, err := model.ReadConfig(run.ModelPath()); err == nil { // of another form: no layers are frozen
 		a.params, a.layers = model.ParamSpecs(mc), mc.Layers
 	}
-	pinned, err := study.Pin(cfg, free)
+	pinned, err := study.Pin(run, free)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (a *audit) pin(cfg *config.Config, runSteps int) error {
 		return err
 	}
 	if a.o.Steps > 0 && before.Steps > 0 && a.o.Steps != before.Steps {
-		return &config.Error{Where: path, Msg: fmt.Sprintf("the runs there have %d steps, and --steps asks for %d", before.Steps, a.o.Steps),
+		return &fault.Usage{Where: path, Msg: fmt.Sprintf("the runs there have %d steps, and --steps asks for %d", before.Steps, a.o.Steps),
 			Fix: "leave out --steps, or audit into another folder with --out"}
 	}
 	a.plan = before
@@ -65,7 +65,7 @@ func (l lock) continues(now lock, path string) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	return &config.Error{Where: path, Msg: "the runs there do not go together with this run file: " + strings.Join(changes, "; "),
+	return &fault.Usage{Where: path, Msg: "the runs there do not go together with this run file: " + strings.Join(changes, "; "),
 		Fix: "undo the change, or audit into another folder with --out"}
 }
 

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"concord/internal/config"
 	"concord/internal/safetensors"
 	"concord/internal/stats"
 	"concord/internal/train"
@@ -38,8 +37,8 @@ import (
 
 // resolving are the methods that are tried on it. One scope for all of the model is the
 // setting in which the argument holds.
-var resolving = []remedy{method("mgda", config.ScopeGlobal), method("pcgrad", config.ScopeGlobal), {
-	name: "stch", change: func(c *config.Config) {
+var resolving = []remedy{method("mgda", train.ScopeGlobal), method("pcgrad", train.ScopeGlobal), {
+	name: "stch", change: func(c *train.Varied) {
 		c.Objective.Method, c.Objective.Options = "stch", map[string]any{"mu": 0.1, "warmup": 2.0}
 	},
 }}
@@ -66,8 +65,8 @@ func (a *audit) makeMinority(dir string) (*control, error) {
 	if m == 0 {
 		return nil, nil
 	}
-	c := &control{base: clone(a.base), aligned: true}
-	c.base.Data.Source = nil
+	c := &control{base: a.base, aligned: true}
+	c.base.Data.Sources = nil
 	for i := range m {
 		lang, answer := fmt.Sprintf("agrees %d", i+1), " w"
 		if i == m-1 {
@@ -81,7 +80,7 @@ func (a *audit) makeMinority(dir string) (*control, error) {
 		}
 		src := fileSource(dir, lang)
 		src.Key = "key"
-		c.langs, c.base.Data.Source = append(c.langs, lang), append(c.base.Data.Source, src)
+		c.langs, c.base.Data.Sources = append(c.langs, lang), append(c.base.Data.Sources, src)
 	}
 	return c, nil
 }

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"concord/internal/config"
 	"concord/internal/stats"
 )
 
@@ -48,16 +47,13 @@ func TestRemedyControl(t *testing.T) {
 
 // The remedy control's data is aligned, also where the run file draws rows independently.
 func TestRemedyControlOfIndependentDraws(t *testing.T) {
-	cfg, err := config.Load(truths[0].write(t, 1), []string{"data.mixing=iid"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := &audit{base: cfg, out: t.TempDir(), langs: []string{"none of these"}}
+	run := loaded(t, truths[0].write(t, 1), "data.mixing=iid")
+	a := &audit{base: run, out: t.TempDir(), langs: []string{"none of these"}}
 	if err := a.makeControls(); err != nil {
 		t.Fatal(err)
 	}
 	if c := a.controls[remedial]; c == nil {
-		t.Fatalf("not made of %d rows", cfg.Batch.Rows)
+		t.Fatalf("not made of %d rows", run.Batch.Rows)
 	} else if err := c.base.Validate(); err != nil {
 		t.Error(err)
 	}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"concord/internal/config"
 	"concord/internal/param"
 	"concord/internal/report"
 	"concord/internal/rundir"
@@ -21,11 +20,11 @@ import (
 type audit struct {
 	o      Options
 	out    string
-	base   *config.Config // of every run, its held-out examples in halves
-	langs  []string       // trained on
-	tokens []float64      // of training data, by language
-	unseen []string       // only measured
-	params []param.Spec   // of the model; none where its form tells nothing before it is loaded
+	base   train.Varied // of every run, its held-out examples in halves
+	langs  []string     // trained on
+	tokens []float64    // of training data, by language
+	unseen []string     // only measured
+	params []param.Spec // of the model; none where its form tells nothing before it is loaded
 	layers int
 	lr     float64 // the run file's
 	seed   uint64
@@ -156,7 +155,7 @@ const timed = 4
 func (a *audit) time(ctx context.Context) error {
 	a.plan.Steps = timed
 	defer func() { a.plan.Steps = 0 }()
-	c := a.config(Spec{Arm: armMixture, LR: a.lr, Seed: a.seed})
+	c := a.run(Spec{Arm: armMixture, LR: a.lr, Seed: a.seed})
 	c.Run.Name = "timing"
 	start := time.Now()
 	r, err := a.train(ctx, c, &Result{})
@@ -171,14 +170,14 @@ func (a *audit) time(ctx context.Context) error {
 
 // train makes a run from its start and reads its outcome. Its configuration was derived
 // from the run file's, so the run file's own rules are applied to it first.
-func (a *audit) train(ctx context.Context, c *config.Config, r *Result) (*Result, error) {
+func (a *audit) train(ctx context.Context, c train.Varied, r *Result) (*Result, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	if err := os.RemoveAll(c.OutDir()); err != nil { // of a call that was killed
+	if err := os.RemoveAll(c.Folder()); err != nil { // of a call that was killed
 		return nil, train.DataError(err)
 	}
-	sum, err := train.Run(ctx, c, train.UI{Warn: a.ui.Warn, Quiet: true, Out: io.Discard})
+	sum, err := c.Train(ctx, train.UI{Warn: a.ui.Warn, Quiet: true, Out: io.Discard})
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +187,7 @@ func (a *audit) train(ctx context.Context, c *config.Config, r *Result) (*Result
 // one makes a run and keeps its result. It returns an error only for a fault that ends the audit.
 func (a *audit) one(ctx context.Context, s Spec) error {
 	start := time.Now()
-	c := a.config(s)
+	c := a.run(s)
 	c.Eval.First = s == a.tuning("")[0]
 	r, err := a.train(ctx, c, &Result{Spec: s})
 	var path *os.PathError

@@ -11,8 +11,9 @@ import (
 
 	"concord/bucket"
 	"concord/internal/compare"
-	"concord/internal/config"
+	"concord/internal/objective"
 	"concord/internal/study"
+	"concord/internal/train"
 )
 
 // Arms that are no remedies.
@@ -48,14 +49,12 @@ func (s Spec) Slug() string {
 
 // plain is the run file with the plain mixture as its objective: everything else an audit
 // varies itself.
-func plain(cfg *config.Config) *config.Config {
-	c := *cfg
-	usual := config.Default()
-	c.Objective, c.Cluster, c.Probe, c.Log = usual.Objective, usual.Cluster, usual.Probe, usual.Log
-	c.Objective.Preferences, c.Objective.Gram = cfg.Objective.Preferences, cfg.Objective.Gram
-	c.Checkpoint = config.Checkpoint{Keep: 1}
-	c.Eval = config.Eval{Rows: fewRows(cfg.Eval.Rows), Last: true, SampleTokens: cfg.Eval.SampleTokens, Seed: cfg.Eval.Seed}
-	return &c
+func plain(run train.Varied) train.Varied {
+	c := run.Plain()
+	c.Objective.Preferences, c.Objective.Gram = run.Objective.Preferences, run.Objective.Gram
+	c.Checkpoint = train.CheckpointSettings{Keep: 1}
+	c.Eval = train.EvalSettings{Rows: fewRows(run.Eval.Rows), Last: true, SampleTokens: run.Eval.SampleTokens, Seed: run.Eval.Seed}
+	return c
 }
 
 // evalRows is the most held-out examples of each half that are measured.
@@ -71,17 +70,17 @@ func fewRows(n int) int {
 // shape is the rows of a step and the steps of a run.
 type shape struct{ rows, accumulate, steps int }
 
-// config makes the run's configuration.
-func (a *audit) config(s Spec) *config.Config {
-	c := *a.baseOf(s)
+// run makes the run.
+func (a *audit) run(s Spec) train.Varied {
+	c := a.baseOf(s)
 	warmup := c.Schedule.Warmup
 	if warmup >= 1 { // steps of the run file's run: the same share of this one
 		warmup = min(0.5, warmup/float64(a.plan.RunSteps))
 	}
 	c.Run.Dir, c.Run.Name, c.Run.Seed = filepath.Join(a.out, "runs"), s.Slug(), s.Seed
-	c.Optim.LR = s.LR
+	c.LR = s.LR
 	c.Schedule.Steps, c.Schedule.Epochs, c.Schedule.Tokens, c.Schedule.Warmup = a.plan.Steps, 0, 0, warmup
-	c.Data.Source = slices.Clone(c.Data.Source)
+	c.Data.Sources = slices.Clone(c.Data.Sources)
 	switch r, ok := a.remedy(s.Arm); {
 	case s.Arm == armAlone:
 		s.alone(&c, a.share(s))
@@ -90,16 +89,16 @@ func (a *audit) config(s Spec) *config.Config {
 	case ok:
 		r.change(&c)
 	}
-	return &c
+	return c
 }
 
 // alone leaves one language, with as many rows of it in a step as the mixture has, or as
 // near as whole rows come, and as many rows in all.
-func (s Spec) alone(c *config.Config, share float64) {
+func (s Spec) alone(c *train.Varied, share float64) {
 	n := shapeOf(share, c.Batch.Rows, c.Batch.Accumulate, c.Schedule.Steps)
 	c.Batch.Rows, c.Batch.Accumulate, c.Schedule.Steps = n.rows, n.accumulate, n.steps
 	c.Data.Align, c.Objective.Preferences = "", nil
-	c.Data.Source = slices.DeleteFunc(c.Data.Source, func(src config.Source) bool {
+	c.Data.Sources = slices.DeleteFunc(c.Data.Sources, func(src train.Source) bool {
 		return src.Lang != s.Only &&
 			src.Lang != s.Only+compare.TestSuffix
 	})
@@ -120,29 +119,37 @@ func shapeOf(share float64, rows, accumulate, steps int) shape {
 // measureGradients makes of the mixture a run with the same updates whose gradients by
 // language are recorded: CAGrad with c = 0 is the mean. Halves of each language's rows tell
 // the noise.
-func (a *audit) measureGradients(c *config.Config) {
+func (a *audit) measureGradients(c *train.Varied) {
 	c.Objective.Method, c.Objective.Options = "cagrad", map[string]any{"c": 0.0}
-	c.Objective.Scope, c.Objective.Metric = config.ScopeLayer, productsMetric(c)
-	if c.Objective.Metric == config.MetricAdam {
-		c.Objective.Gram = config.GramAuto // "ghost" knows no single values, which the metric weighs
+	c.Objective.Scope, c.Objective.AdamMetric = train.ScopeLayer, c.SecondMoments()
+	if c.Objective.AdamMetric {
+		c.Objective.Gram = objective.GramAuto // "ghost" knows no single values, which the metric weighs
 	}
-	c.Objective.Noise.Halves = 2*len(a.langs) <= mostHalves
-	c.Log.GramEvery = max(1, a.plan.Steps/snapshots)
+	c.Objective.Halves = 2*len(a.langs) <= mostHalves
+	c.GramEvery = max(1, a.plan.Steps/snapshots)
 	c.Eval.First, c.Eval.Last = false, false
-	c.Data.Source = slices.DeleteFunc(c.Data.Source, func(src config.Source) bool { return !src.Train })
-	for i := range c.Data.Source {
-		c.Data.Source[i].Heldout = nil
+	c.Data.Sources = slices.DeleteFunc(c.Data.Sources, func(src train.Source) bool { return !src.Train })
+	for i := range c.Data.Sources {
+		c.Data.Sources[i].Heldout = nil
 	}
 }
 
 // productsMetric is that of the gradients' products: the optimizer's, in which a step's
 // first-order effect is, where it has second moments of f32; else the Euclidean one.
-func productsMetric(c *config.Config) config.Metric {
-	if c.Optim.Name == config.Adafactor || c.Optim.Moments == config.MomentsBF16 || c.Optim.Moments == config.MomentsInt8 {
-		return config.MetricEuclidean
+func productsMetric(c train.Varied) metric {
+	if c.SecondMoments() {
+		return metricAdam
 	}
-	return config.MetricAdam
+	return metricEuclidean
 }
+
+// metric is that of gradients' products, as the report has it.
+type metric string
+
+const (
+	metricAdam      metric = "adam"
+	metricEuclidean metric = "euclidean"
+)
 
 // mostHalves is the most half-languages whose products a run computes.
 const mostHalves = bucket.MaxObjectives
@@ -151,11 +158,11 @@ const mostHalves = bucket.MaxObjectives
 const snapshots = 24
 
 // mixing says how batches are drawn, for people.
-func mixing(c *config.Config) string {
+func mixing(c train.Varied) string {
 	switch {
 	case c.Data.Align != "":
 		return "translations of the same examples in each step"
-	case c.Data.Mixing == config.MixingIID:
+	case c.Data.IID:
 		return "rows drawn independently"
 	}
 	return "languages divided evenly over the steps"

@@ -3,7 +3,6 @@ package audit
 import (
 	"math"
 
-	"concord/internal/config"
 	"concord/internal/report"
 	"concord/internal/stats"
 )
@@ -64,7 +63,7 @@ func (a *audit) transfer() *Transfer {
 	}
 	m := len(r.Langs)
 	grams := afterStart(r.Grams, r.Steps)
-	t := &Transfer{Metric: string(a.metric()), Langs: r.Langs, Snapshots: len(grams), From: grams[0].Step}
+	t := &Transfer{Metric: string(productsMetric(a.base)), Langs: r.Langs, Snapshots: len(grams), From: grams[0].Step}
 	var all []products
 	byLayer := map[string][]products{}
 	var names []string
@@ -94,17 +93,9 @@ func (a *audit) transfer() *Transfer {
 	return t
 }
 
-// metric is that of the run file's products.
-func (a *audit) metric() config.Metric {
-	if a.base == nil {
-		return config.MetricAdam
-	}
-	return productsMetric(a.base)
-}
-
 // Told says for people in which metric the products are.
 func (t *Transfer) Told() string {
-	if t.Metric == string(config.MetricEuclidean) {
+	if t.Metric == string(metricEuclidean) {
 		return "products in the Euclidean metric, of a step of plain gradient descent: the optimizer's needs AdamW with moments = \"f32\""
 	}
 	return "products in the optimizer's metric"

@@ -271,11 +271,11 @@ func TestMooPassesAccumulate(t *testing.T) {
 	o := MooOptions{StepOptions: StepOptions{Methods: []string{"mean"}, Steps: 1, Warmup: 1, Warn: &said}, Baseline: "pcgrad"}
 	run := train.Vary(cfg)
 	v := separatePasses(run, o)
-	if rows, k := run.Batch(v.change); rows != 2*cfg.Batch.Rows || k != 1 ||
+	if rows, k := v.run.Batch.Rows, v.run.Batch.Accumulate; rows != 2*cfg.Batch.Rows || k != 1 ||
 		!strings.Contains(said.String(), fmt.Sprintf("one batch of %d rows", 2*cfg.Batch.Rows)) {
 		t.Errorf("%d rows × %d, said: %q", rows, k, said.String())
 	}
-	runs, err := openRuns(run, []variant{{name: "mean", change: train.Variation{Method: "mean"}}, v}, &said)
+	runs, err := openRuns([]variant{{name: "mean", run: withMethod(run, "mean")}, v}, &said)
 	for _, r := range runs {
 		defer r.close()
 	}

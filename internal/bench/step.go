@@ -68,7 +68,7 @@ func Step(run train.Varied, o StepOptions) (*StepResult, error) {
 	}
 	var variants []variant
 	for _, m := range o.Methods {
-		variants = append(variants, variant{name: m, change: train.Variation{Method: m}})
+		variants = append(variants, variant{name: m, run: withMethod(run, m)})
 	}
 	return compare(run, variants, o)
 }
@@ -79,7 +79,7 @@ func compare(run train.Varied, variants []variant, o StepOptions) (*StepResult, 
 		o.Warn = io.Discard
 	}
 	o.Warn = &distinct{to: o.Warn, seen: map[string]bool{}}
-	runs, err := openRuns(run, variants, o.Warn)
+	runs, err := openRuns(variants, o.Warn)
 	defer func() {
 		for _, r := range runs {
 			r.close()
@@ -100,8 +100,8 @@ func compare(run train.Varied, variants []variant, o StepOptions) (*StepResult, 
 			}
 		}
 	}
-	out := &StepResult{Machine: NewMachine(runs[0].trainer.Device().Info()), RunFile: run.Path(), Steps: o.Steps, Warmup: o.Warmup,
-		Tokens: runs[0].tokens, Scope: run.Scope(), Methods: map[string]MethodRate{}, Ratios: map[string]StepRatio{}}
+	out := &StepResult{Machine: NewMachine(runs[0].trainer.Device().Info()), RunFile: run.File(), Steps: o.Steps, Warmup: o.Warmup,
+		Tokens: runs[0].tokens, Scope: string(run.Objective.Scope), Methods: map[string]MethodRate{}, Ratios: map[string]StepRatio{}}
 	for _, r := range runs {
 		out.Order = append(out.Order, r.method)
 		out.Methods[r.method] = r.rate(o)
@@ -148,7 +148,8 @@ func (o StepOptions) check() error {
 // variant is one way to make steps.
 type variant struct {
 	name     string
-	change   train.Variation
+	run      train.Varied
+	ownRows  bool   // see train.OpenOwnRows
 	separate string // Gram method for steps of M separate backward passes; "" makes ordinary steps
 }
 
@@ -172,10 +173,10 @@ func (r *run) close() {
 
 // openRuns opens a trainer for every variant; on an error it returns those that
 // are open already.
-func openRuns(of train.Varied, variants []variant, warn io.Writer) ([]*run, error) {
+func openRuns(variants []variant, warn io.Writer) ([]*run, error) {
 	var runs []*run
 	for _, v := range variants {
-		t, err := of.Open(v.change, warn)
+		t, err := v.run.Open(warn, v.ownRows)
 		if err != nil {
 			if fault.IsUsage(err) {
 				return runs, err

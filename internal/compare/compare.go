@@ -26,7 +26,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"concord/internal/config"
 	"concord/internal/rundir"
 	"concord/internal/study"
 	"concord/internal/train"
@@ -34,8 +33,7 @@ import (
 
 // Options are the things that a comparison is asked for.
 type Options struct {
-	RunFile    string
-	Overrides  []string // of the run file, "section.key=value"
+	Run        train.Varied // the run file's
 	Grid       Grid
 	Out        string // its folder; "" is RUN.DIR/NAME-compare
 	Jobs       int    // runs at one time; 0 is 1. More than one make the times worthless
@@ -46,21 +44,19 @@ type Options struct {
 
 // Run makes the runs that are missing and writes the report. Cancelling ctx
 // finishes the step, saves and returns train.ErrInterrupted; the same call
-// continues. Errors are *UsageError, *config.Error or of train's kinds. A run
+// continues. Errors are *UsageError, other mistakes of
+// the user's (fault.IsUsage), or of train's kinds. A run
 // that fails is part of the report and no error.
 func Run(ctx context.Context, o Options, ui train.UI) (*Report, error) {
 	warn := &study.Once{W: ui.Warn}
-	cfg, err := config.Load(o.RunFile, o.Overrides)
-	if err != nil {
+	run := o.Run
+	if err := o.Grid.check(run.LR, run.Data.Temperature, run.Run.Seed); err != nil {
 		return nil, err
 	}
-	if err := o.Grid.check(cfg.Optim.LR, cfg.Data.Temperature, cfg.Run.Seed); err != nil {
+	if err := o.Grid.checkData(run.Data); err != nil {
 		return nil, err
 	}
-	if err := o.Grid.checkData(cfg); err != nil {
-		return nil, err
-	}
-	out := cmp.Or(o.Out, cfg.OutDir()+"-compare")
+	out := cmp.Or(o.Out, run.Folder()+"-compare")
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return nil, train.DataError(fmt.Errorf("cannot make the comparison's folder: %w", err))
 	}
@@ -69,7 +65,7 @@ func Run(ctx context.Context, o Options, ui train.UI) (*Report, error) {
 		return nil, err
 	}
 	defer release()
-	r, err := prepare(o, cfg, out, warn)
+	r, err := prepare(o, out, warn)
 	if err != nil {
 		return nil, err
 	}
@@ -87,16 +83,16 @@ func Run(ctx context.Context, o Options, ui train.UI) (*Report, error) {
 }
 
 // prepare reads and checks everything that needs no device, and pins it.
-func prepare(o Options, cfg *config.Config, out string, warn io.Writer) (*runner, error) {
-	r := &runner{out: out, jobs: max(1, o.Jobs), keepModels: o.KeepModels, results: map[string]*Result{}, base: cfg}
-	if err := r.readData(cfg); err != nil {
+func prepare(o Options, out string, warn io.Writer) (*runner, error) {
+	r := &runner{out: out, jobs: max(1, o.Jobs), keepModels: o.KeepModels, results: map[string]*Result{}, base: o.Run}
+	if err := r.readData(o.Run); err != nil {
 		return nil, err
 	}
-	if err := r.pin(cfg, o.Grid, o.Results, warn); err != nil {
+	if err := r.pin(o, warn); err != nil {
 		return nil, err
 	}
-	study.SayPatience(warn, cfg, "comparison")
-	halves, err := Split(ownSettings(cfg), filepath.Join(out, "data"), warn)
+	study.SayPatience(warn, o.Run, "comparison")
+	halves, err := Split(ownSettings(o.Run), filepath.Join(out, "data"), warn)
 	if err != nil {
 		return nil, err
 	}
@@ -105,14 +101,14 @@ func prepare(o Options, cfg *config.Config, out string, warn io.Writer) (*runner
 }
 
 // readData checks the data and takes from it the counts that static weights depend on.
-func (r *runner) readData(cfg *config.Config) error {
+func (r *runner) readData(run train.Varied) error {
 	// the run file's own objective may be none of the comparison's
-	plain := Spec{Config{Method: familyMean, LR: cfg.Optim.LR, Temperature: cfg.Data.Temperature}, cfg.Run.Seed}
-	plan, err := train.Check(plain.apply(cfg, cfg.Run.Dir, nil))
+	plain := Spec{Config{Method: familyMean, LR: run.LR, Temperature: run.Data.Temperature}, run.Run.Seed}
+	plan, err := plain.apply(run, run.Run.Dir, nil).Check()
 	if err != nil {
 		return err
 	}
-	r.facts = facts{tokens: map[string]int{}, seed: cfg.Run.Seed, steps: plan.Steps}
+	r.facts = facts{tokens: map[string]int{}, seed: run.Run.Seed, steps: plan.Steps}
 	for _, d := range plan.Data {
 		if d.Seen {
 			r.facts.langs, r.facts.tokens[d.Lang] = append(r.facts.langs, d.Lang), d.Tokens
@@ -122,10 +118,11 @@ func (r *runner) readData(cfg *config.Config) error {
 }
 
 // pin makes the lock, from the one that is there if it may be continued, and the
-// plan. results is the file of finished runs, "" for none.
-func (r *runner) pin(cfg *config.Config, g Grid, results string, warn io.Writer) error {
+// plan.
+func (r *runner) pin(o Options, warn io.Writer) error {
+	g := o.Grid
 	g.sweepStatic(r.facts.langs)
-	now, err := newLock(cfg, g)
+	now, err := newLock(o.Run, g)
 	if err != nil {
 		return err
 	}
@@ -139,14 +136,14 @@ func (r *runner) pin(cfg *config.Config, g Grid, results string, warn io.Writer)
 		}
 		now.Grid, now.Examples = merge(before.Grid, now.Grid), before.Examples
 	}
-	if err := now.Grid.checkObjectives(cfg, r.facts.langs); err != nil {
+	if err := now.Grid.checkObjectives(o.Run, r.facts.langs); err != nil {
 		return err
 	}
 	r.grid, r.lock = now.Grid, now
 	if err := r.readResults(); err != nil {
 		return err
 	}
-	if err := r.takeRecords(results, warn); err != nil {
+	if err := r.takeRecords(o.Results, warn); err != nil {
 		return err
 	}
 	r.specs = r.plan()
@@ -160,12 +157,11 @@ func (r *runner) pin(cfg *config.Config, g Grid, results string, warn io.Writer)
 // ownSettings are the run file's with those of every run of a comparison: it
 // measures once, at its end, unless -o eval.every asks for more, and keeps no
 // more than the checkpoint it would be resumed from.
-func ownSettings(cfg *config.Config) *config.Config {
-	c := *cfg
-	if cfg.Origin("eval.every") != "-o" {
+func ownSettings(c train.Varied) train.Varied {
+	if !c.OnCommandLine("eval.every") {
 		c.Eval.Every = 0
 	}
 	c.Eval.First, c.Eval.Last, c.Eval.Patience, c.Eval.MinGain = false, true, 0, 0 // all of its runs are equally long
 	c.Checkpoint.Keep, c.Checkpoint.Best = 1, false
-	return &c
+	return c
 }

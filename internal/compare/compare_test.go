@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"concord/internal/config"
+	"concord/internal/fault"
 	"concord/internal/rundir"
 	"concord/internal/train"
 	"concord/internal/train/traintest"
@@ -23,7 +24,7 @@ import (
 
 // tinyGrid is two methods, a tuned baseline and two seeds.
 func tinyGrid() Grid {
-	return Grid{Methods: []string{"mean", "pcgrad"}, Scopes: []config.Scope{config.ScopeLayer}, LRs: []float64{1e-2}, StaticSweep: true,
+	return Grid{Methods: []string{"mean", "pcgrad"}, Scopes: []train.Scope{train.ScopeLayer}, LRs: []float64{1e-2}, StaticSweep: true,
 		StaticBudget: 2, Seeds: 2}
 }
 
@@ -37,9 +38,21 @@ func tinyRun(t *testing.T) string {
 // compared runs a comparison to wherever it gets.
 func compared(ctx context.Context, runFile, out string, g Grid, overrides ...string) (*Report, string, error) {
 	var screen bytes.Buffer
-	rep, err := Run(ctx, Options{RunFile: runFile, Overrides: overrides, Grid: g, Out: out, Command: "concord compare"},
-		train.UI{Out: &screen, Warn: &screen})
+	run, err := loaded(runFile, overrides...)
+	if err != nil {
+		return nil, "", err
+	}
+	rep, err := Run(ctx, Options{Run: run, Grid: g, Out: out, Command: "concord compare"}, train.UI{Out: &screen, Warn: &screen})
 	return rep, screen.String(), err
+}
+
+// loaded is a run file with overrides.
+func loaded(runFile string, overrides ...string) (train.Varied, error) {
+	cfg, err := config.Load(runFile, overrides)
+	if err != nil {
+		return train.Varied{}, err
+	}
+	return train.Vary(cfg), nil
 }
 
 // countdown is a context that is cancelled when it has been asked so often
@@ -195,7 +208,7 @@ func TestReal(t *testing.T) {
 // made with may not change.
 func TestExtend(t *testing.T) {
 	runFile, out := tinyRun(t), t.TempDir()
-	small := Grid{Methods: []string{"mean"}, Scopes: []config.Scope{config.ScopeLayer}, LRs: []float64{1e-2}, Seeds: 1}
+	small := Grid{Methods: []string{"mean"}, Scopes: []train.Scope{train.ScopeLayer}, LRs: []float64{1e-2}, Seeds: 1}
 	if _, _, err := compared(t.Context(), runFile, out, small); err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +216,7 @@ func TestExtend(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	more := Grid{Methods: []string{"pcgrad"}, Scopes: []config.Scope{config.ScopeTensor}, Seeds: 2, LRs: []float64{5e-3},
+	more := Grid{Methods: []string{"pcgrad"}, Scopes: []train.Scope{"tensor"}, Seeds: 2, LRs: []float64{5e-3},
 		Temperatures: []float64{1, 5}}
 	rep, screen, err := compared(t.Context(), runFile, out, more)
 	if err != nil {
@@ -220,18 +233,39 @@ func TestExtend(t *testing.T) {
 	for _, o := range []struct{ override, says string }{
 		{"schedule.steps=4", "schedule.steps was 3 and is 4"}, {"run.seed=8", "run.seed was 3 and is 8"}, {"optim.clip=2", "optim.clip was 1 and is 2"},
 	} {
-		var conf *config.Error
-		if _, _, err := compared(t.Context(), runFile, out, small, o.override); !errors.As(err, &conf) || !strings.Contains(err.Error(), o.says) {
+		if _, _, err := compared(t.Context(), runFile, out, small, o.override); !fault.IsUsage(err) || !strings.Contains(err.Error(), o.says) {
 			t.Errorf("%s: %v", o.override, err)
 		}
 	}
 	if again, _, err := compared(t.Context(), runFile, out, small, "log.every=7"); err != nil || again.Finished != rep.Finished {
 		t.Errorf("a setting that changes nothing: %v", err)
 	}
+	olderThan(t, filepath.Join(out, lockFile), `"optim.in_backward": false,`) // the setting is newer than the folder
+	if again, _, err := compared(t.Context(), runFile, out, small); err != nil || again.Finished != rep.Finished {
+		t.Errorf("a setting that the folder does not know yet: %v", err)
+	}
+	olderThan(t, filepath.Join(out, lockFile), `"optim.in_backward": false,`)
+	if _, _, err := compared(t.Context(), runFile, out, small, "optim.in_backward=true"); !fault.IsUsage(err) ||
+		!strings.Contains(err.Error(), "optim.in_backward was false and is true") {
+		t.Errorf("such a setting at another value: %v", err)
+	}
 	traintest.WriteFile(t, filepath.Join(filepath.Dir(runFile), "bb.jsonl"), traintest.Examples(1, 0, 17))
 	if _, _, err := compared(t.Context(), runFile, out, small); err == nil || !strings.Contains(err.Error(), "bb.jsonl has changed") {
 		t.Errorf("changed data: %v", err)
 	}
+}
+
+// olderThan takes a setting out of a file that pins settings.
+func olderThan(t *testing.T, path, setting string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(b), setting); n != 1 {
+		t.Fatalf("%s has %d times %s", path, n, setting)
+	}
+	traintest.WriteFile(t, path, strings.Replace(string(b), setting, "", 1))
 }
 
 // A run that fails is recorded with its reason, the others go on, and it is not
@@ -275,11 +309,15 @@ func TestOccupied(t *testing.T) {
 // kept where they are wanted, optimizer states are not.
 func TestJobs(t *testing.T) {
 	runFile, one, two := tinyRun(t), t.TempDir(), t.TempDir()
-	g := Grid{Methods: []string{"pcgrad"}, Scopes: []config.Scope{config.ScopeLayer}, LRs: []float64{1e-2}, Seeds: 1}
+	g := Grid{Methods: []string{"pcgrad"}, Scopes: []train.Scope{train.ScopeLayer}, LRs: []float64{1e-2}, Seeds: 1}
 	if _, _, err := compared(t.Context(), runFile, one, g); err != nil {
 		t.Fatal(err)
 	}
-	rep, err := Run(t.Context(), Options{RunFile: runFile, Grid: g, Out: two, Jobs: 2, KeepModels: true, Command: "concord compare"},
+	run, err := loaded(runFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep, err := Run(t.Context(), Options{Run: run, Grid: g, Out: two, Jobs: 2, KeepModels: true, Command: "concord compare"},
 		train.UI{Quiet: true})
 	if err != nil || rep.Finished != 6 {
 		t.Fatal(err)
@@ -299,7 +337,7 @@ func TestJobs(t *testing.T) {
 // Mistakes are found before anything runs.
 func TestMistakes(t *testing.T) {
 	runFile := tinyRun(t)
-	ok := Grid{Methods: []string{"mean"}, Scopes: []config.Scope{config.ScopeLayer}, Seeds: 1}
+	ok := Grid{Methods: []string{"mean"}, Scopes: []train.Scope{train.ScopeLayer}, Seeds: 1}
 	for name, c := range map[string]struct {
 		change    func(*Grid)
 		overrides []string
@@ -309,7 +347,7 @@ func TestMistakes(t *testing.T) {
 		"seeds":   {func(g *Grid) { g.Seeds = 0 }, nil, "--seeds 0"},
 		"tune":    {func(g *Grid) { g.TuneSeeds = -1 }, nil, "--tune-seeds -1"},
 		"margin":  {func(g *Grid) { g.Margin = -1 }, nil, "--margin"},
-		"control": {func(g *Grid) { g.Methods, g.Controls = []string{"pcgrad"}, []config.Control{"length"} }, nil, "--controls"},
+		"control": {func(g *Grid) { g.Methods, g.Controls = []string{"pcgrad"}, []string{"length"} }, nil, "--controls"},
 		"options": {func(g *Grid) { g.Options = []string{"cagrad.c=1"} }, nil, "--options"},
 		"value":   {func(g *Grid) { g.Methods, g.Options = []string{"cagrad"}, []string{"cagrad.c=x"} }, nil, `want a number, got "x"`},
 		"budget":  {func(g *Grid) { g.StaticBudget = 3 }, nil, "--static-sweep"},
@@ -325,9 +363,8 @@ func TestMistakes(t *testing.T) {
 			g, out := ok, t.TempDir()
 			c.change(&g)
 			_, _, err := compared(t.Context(), runFile, out, g, c.overrides...)
-			var conf *config.Error
 			var usage *UsageError
-			if !errors.As(err, &conf) && !errors.As(err, &usage) || !strings.Contains(err.Error(), c.says) {
+			if !fault.IsUsage(err) && !errors.As(err, &usage) || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%v", err)
 			}
 			if _, err := os.Stat(filepath.Join(out, "runs")); err == nil {
@@ -341,7 +378,7 @@ func TestMistakes(t *testing.T) {
 // an interruption in between changes nothing.
 func TestTuneSeeds(t *testing.T) {
 	runFile, calm, broken := tinyRun(t), t.TempDir(), t.TempDir()
-	g := Grid{Methods: []string{"pcgrad"}, Scopes: []config.Scope{config.ScopeLayer}, Controls: []config.Control{"norm"},
+	g := Grid{Methods: []string{"pcgrad"}, Scopes: []train.Scope{train.ScopeLayer}, Controls: []string{"norm"},
 		LRs: []float64{1e-2, 1e-3}, Alone: true, Seeds: 1, TuneSeeds: 2}
 	rep, screen, err := compared(t.Context(), runFile, calm, g)
 	if err != nil {
@@ -391,8 +428,7 @@ func TestOtherVersion(t *testing.T) {
 	if err := l.sameVersion(train.Version{Version: "def"}, "x", 0); err != nil {
 		t.Error(err)
 	}
-	var conf *config.Error
-	if err := l.sameVersion(train.Version{Version: "def"}, "x", 3); !errors.As(err, &conf) ||
+	if err := l.sameVersion(train.Version{Version: "def"}, "x", 3); !fault.IsUsage(err) ||
 		!strings.Contains(err.Error(), "made by version abc") {
 		t.Error(err)
 	}
@@ -407,7 +443,7 @@ func TestEvalError(t *testing.T) {
 		traintest.WriteFile(t, filepath.Join(filepath.Dir(runFile), lang+".heldout.jsonl"), traintest.Examples(i, 18, 318))
 	}
 	out := filepath.Join(t.TempDir(), "out")
-	grid := Grid{Methods: []string{"mean"}, Scopes: []config.Scope{config.ScopeLayer}, LRs: []float64{1e-2, 1e-3}, Seeds: 1}
+	grid := Grid{Methods: []string{"mean"}, Scopes: []train.Scope{train.ScopeLayer}, LRs: []float64{1e-2, 1e-3}, Seeds: 1}
 	rep, screen, err := compared(t.Context(), runFile, out, grid, "eval.error=0.15")
 	if err != nil {
 		t.Fatal(err)

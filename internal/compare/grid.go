@@ -5,28 +5,28 @@ import (
 	"slices"
 	"strings"
 
-	"concord/internal/config"
+	"concord/internal/train"
 	"concord/moo"
 )
 
 // Grid is the configurations to compare: the product of its lists, as far as it makes
 // sense (plan.go). It is stored in the comparison's lock and may only grow.
 type Grid struct {
-	Methods      []string         `json:"methods"`            // moo's names; "mean" and "token-mean" are always among them, first
-	Scopes       []config.Scope   `json:"scopes"`             // for the methods that resolve gradients
-	Controls     []config.Control `json:"controls,omitempty"` // of these methods, besides the method itself: "norm", "direction"
-	Options      []string         `json:"options,omitempty"`  // "method.key=value": more candidates of a method
-	LRs          []float64        `json:"lrs"`                // peak learning rates, tried under every configuration
-	Temperatures []float64        `json:"temperatures"`       // of sampling, tried under every configuration
-	IID          bool             `json:"iid,omitempty"`      // also plain fine-tuning with every row's language drawn by itself
-	StaticSweep  bool             `json:"static_sweep"`       // try static weights
-	StaticBudget int              `json:"static_budget"`      // candidates of the sweep; 0: as many as a method has
-	Static       []Config         `json:"static,omitempty"`   // these candidates
-	Alone        bool             `json:"alone"`              // also each language by itself, at equal tokens
-	FirstSeed    uint64           `json:"first_seed"`         // the run file's
-	TuneSeeds    int              `json:"tune_seeds"`         // seeds that choose: FirstSeed, FirstSeed+1, …
-	Seeds        int              `json:"seeds"`              // seeds that judge the choices, after those
-	Margin       float64          `json:"margin"`             // bits per byte below which a difference does not matter
+	Methods      []string      `json:"methods"`            // moo's names; "mean" and "token-mean" are always among them, first
+	Scopes       []train.Scope `json:"scopes"`             // for the methods that resolve gradients
+	Controls     []string      `json:"controls,omitempty"` // of these methods, besides the method itself: "norm", "direction"
+	Options      []string      `json:"options,omitempty"`  // "method.key=value": more candidates of a method
+	LRs          []float64     `json:"lrs"`                // peak learning rates, tried under every configuration
+	Temperatures []float64     `json:"temperatures"`       // of sampling, tried under every configuration
+	IID          bool          `json:"iid,omitempty"`      // also plain fine-tuning with every row's language drawn by itself
+	StaticSweep  bool          `json:"static_sweep"`       // try static weights
+	StaticBudget int           `json:"static_budget"`      // candidates of the sweep; 0: as many as a method has
+	Static       []Config      `json:"static,omitempty"`   // these candidates
+	Alone        bool          `json:"alone"`              // also each language by itself, at equal tokens
+	FirstSeed    uint64        `json:"first_seed"`         // the run file's
+	TuneSeeds    int           `json:"tune_seeds"`         // seeds that choose: FirstSeed, FirstSeed+1, …
+	Seeds        int           `json:"seeds"`              // seeds that judge the choices, after those
+	Margin       float64       `json:"margin"`             // bits per byte below which a difference does not matter
 }
 
 // all stands for every method that needs nothing but a name.
@@ -70,7 +70,7 @@ func (g *Grid) check(lr, temperature float64, seed uint64) error {
 	case !some:
 		g.Scopes, g.Controls = nil, nil
 	case len(g.Scopes) == 0:
-		g.Scopes = []config.Scope{config.ScopeLayer}
+		g.Scopes = []train.Scope{train.ScopeLayer}
 	}
 	return g.bounds()
 }
@@ -100,7 +100,7 @@ func (g *Grid) bounds() error {
 		}
 	}
 	for _, c := range g.Controls {
-		if c != config.ControlNorm && c != config.ControlDirection {
+		if c != moo.ControlNorm && c != moo.ControlDirection {
 			return usage("--controls: %q is not one of norm, direction", c)
 		}
 	}
@@ -114,15 +114,15 @@ func (g *Grid) bounds() error {
 }
 
 // checkData refuses a grid that the run file's way of drawing languages excludes.
-func (g *Grid) checkData(cfg *config.Config) error {
+func (g *Grid) checkData(d train.DataSettings) error {
 	switch {
-	case g.IID && cfg.Data.Align != "":
+	case g.IID && d.Align != "":
 		return usage("--iid draws every row's language by itself, and data.align = %q has all languages in every step: leave out the one or "+
-			"the other", cfg.Data.Align)
-	case g.IID && cfg.Data.Mixing == config.MixingIID:
+			"the other", d.Align)
+	case g.IID && d.IID:
 		return usage("--iid adds plain fine-tuning with data.mixing = \"iid\", which the run file has for every configuration: leave it out")
-	case cfg.Data.Align != "" && !slices.Equal(g.Temperatures, []float64{1}):
-		return usage("--temperatures: with data.align = %q all languages are read alike, at temperature 1", cfg.Data.Align)
+	case d.Align != "" && !slices.Equal(g.Temperatures, []float64{1}):
+		return usage("--temperatures: with data.align = %q all languages are read alike, at temperature 1", d.Align)
 	}
 	return nil
 }

@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"concord/internal/config"
+	"concord/internal/fault"
 	"concord/internal/study"
 	"concord/internal/train"
 )
@@ -29,10 +29,10 @@ type lock struct {
 var free = []string{"run.name", "run.dir", "objective.method", "objective.scope", "objective.control", "optim.lr", "data.temperature",
 	"log.", "checkpoint."}
 
-// newLock pins cfg, the run file's configuration, and the files it names.
-func newLock(cfg *config.Config, g Grid) (*lock, error) {
-	pinned, err := study.Pin(cfg, free)
-	return &lock{Version: train.BuildVersion(), RunFile: absolute(cfg.Path()), Grid: g, Pinned: pinned}, err
+// newLock pins the run file's settings and the files it names.
+func newLock(run train.Varied, g Grid) (*lock, error) {
+	pinned, err := study.Pin(run, free)
+	return &lock{Version: train.BuildVersion(), RunFile: absolute(run.File()), Grid: g, Pinned: pinned}, err
 }
 
 // readLock reads the lock of the comparison in dir; nil where there is none.
@@ -54,7 +54,7 @@ func (l *lock) continues(now *lock, dir string) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	return &config.Error{Where: filepath.Join(dir, lockFile), Msg: "the runs there were made with other settings: " +
+	return &fault.Usage{Where: filepath.Join(dir, lockFile), Msg: "the runs there were made with other settings: " +
 		strings.Join(changes, "; "), Fix: "undo the change, or compare into another folder with --out"}
 }
 
@@ -63,7 +63,7 @@ func (l *lock) sameVersion(now train.Version, dir string, missing int) error {
 	if missing == 0 || l.Version.Version == now.Version {
 		return nil
 	}
-	return &config.Error{Where: filepath.Join(dir, lockFile),
+	return &fault.Usage{Where: filepath.Join(dir, lockFile),
 		Msg: fmt.Sprintf("the runs there were made by version %s, this is %s: %d runs are missing and would not compare", l.Version.Version,
 			now.Version, missing), Fix: "that version, or another folder with --out"}
 }

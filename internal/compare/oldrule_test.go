@@ -29,7 +29,7 @@ func TestDetectableAgainstTheOldRule(t *testing.T) {
 	}
 	for _, f := range choice.families() {
 		k, _, _ := choice.best(f)
-		if k == mean || k.Control != "" || k.Scope == 0 {
+		if k == mean || k.Control != "" || k.Scope == "" {
 			continue
 		}
 		same, other := firstSeeds(choice.judging[k], seeds), firstSeeds(choice.judging[mean], seeds)

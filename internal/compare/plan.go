@@ -1,7 +1,6 @@
 package compare
 
 import (
-	"cmp"
 	"fmt"
 	"hash/fnv"
 	"math"
@@ -9,7 +8,8 @@ import (
 	"strconv"
 	"strings"
 
-	"concord/internal/config"
+	"concord/internal/data"
+	"concord/internal/fault"
 	"concord/internal/study"
 	"concord/internal/train"
 	"concord/moo"
@@ -26,15 +26,15 @@ const (
 // Config is one configuration. Its candidates for a family are told apart on
 // the validation half of the held-out examples.
 type Config struct {
-	Method      string         `json:"method"`
-	Scope       config.Scope   `json:"scope,omitempty"`   // where the method resolves gradients
-	Control     config.Control `json:"control,omitempty"` // one half of the method's effect
-	Option      string         `json:"option,omitempty"`  // "key=value" of the method, besides the run file's
-	Weights     Rule           `json:"weights,omitzero"`  // static weights, where the sweep gives them
-	Mixing      config.Mixing  `json:"mixing,omitempty"`  // of languages in a step; "" is the run file's
-	Only        string         `json:"only,omitempty"`    // the one language that is trained on, at its tokens in the mixture
-	Temperature float64        `json:"temperature"`       // of sampling
-	LR          float64        `json:"lr"`
+	Method      string      `json:"method"`
+	Scope       train.Scope `json:"scope,omitempty"`   // where the method resolves gradients
+	Control     string      `json:"control,omitempty"` // one half of the method's effect
+	Option      string      `json:"option,omitempty"`  // "key=value" of the method, besides the run file's
+	Weights     Rule        `json:"weights,omitzero"`  // static weights, where the sweep gives them
+	Mixing      string      `json:"mixing,omitempty"`  // of languages in a step; "" is the run file's
+	Only        string      `json:"only,omitempty"`    // the one language that is trained on, at its tokens in the mixture
+	Temperature float64     `json:"temperature"`       // of sampling
+	LR          float64     `json:"lr"`
 }
 
 // Spec is one run: a configuration and a seed.
@@ -47,7 +47,7 @@ type Spec struct {
 // as a folder of any file system may be called.
 func (c Config) Slug() string {
 	parts := []string{study.Slug(c.Method)}
-	for _, p := range []string{c.Scope.String(), string(c.Control), c.Option} {
+	for _, p := range []string{string(c.Scope), c.Control, c.Option} {
 		if p != "" {
 			parts = append(parts, study.Slug(p))
 		}
@@ -56,7 +56,7 @@ func (c Config) Slug() string {
 		parts = append(parts, c.Weights.slug())
 	}
 	if c.Mixing != "" {
-		parts = append(parts, study.Slug(string(c.Mixing)))
+		parts = append(parts, study.Slug(c.Mixing))
 	}
 	if c.Only != "" {
 		parts = append(parts, fmt.Sprintf("only-%s-%08x", study.Slug(c.Only), hash32(c.Only)))
@@ -77,17 +77,17 @@ func (s Spec) Slug() string { return s.Config.Slug() + "-s" + strconv.FormatUint
 // Name is the family that the configuration is a candidate of by itself.
 func (c Config) Name() string {
 	s := c.Method
-	if c.Scope != 0 {
-		s += " " + c.Scope.String()
+	if c.Scope != "" {
+		s += " " + string(c.Scope)
 	}
 	switch c.Control {
-	case config.ControlNorm:
+	case moo.ControlNorm:
 		s += ", norm only"
-	case config.ControlDirection:
+	case moo.ControlDirection:
 		s += ", direction only"
 	}
 	if c.Mixing != "" {
-		s += ", " + string(c.Mixing)
+		s += ", " + c.Mixing
 	}
 	if c.Only != "" {
 		s = c.Only + " alone"
@@ -134,7 +134,7 @@ func (g *Grid) configs(langs []string) []Config {
 				out = append(out, g.candidates(m, t, lr)...)
 			}
 			if g.IID {
-				out = append(out, Config{Method: familyPlain, Mixing: config.MixingIID, Temperature: t, LR: lr})
+				out = append(out, Config{Method: familyPlain, Mixing: data.IID, Temperature: t, LR: lr})
 			}
 		}
 	}
@@ -151,7 +151,7 @@ func (g *Grid) configs(langs []string) []Config {
 
 // candidates are a method's configurations at one temperature and learning rate.
 func (g *Grid) candidates(method string, temperature, lr float64) (out []Config) {
-	scopes, controls := []config.Scope{0}, []config.Control{""}
+	scopes, controls := []train.Scope{""}, []string{""}
 	if resolves(method) {
 		scopes = g.Scopes
 	}
@@ -212,10 +212,10 @@ func (g *Grid) judges(seed uint64) bool { return seed >= g.FirstSeed+uint64(g.Tu
 
 // apply makes the run's configuration from the comparison's. weights are those
 // of the spec's rule. dir is where runs go.
-func (s Spec) apply(base *config.Config, dir string, weights map[string]float64) *config.Config {
-	c := *base
+func (s Spec) apply(base train.Varied, dir string, weights map[string]float64) train.Varied {
+	c := base
 	c.Run.Dir, c.Run.Name, c.Run.Seed = dir, s.Slug(), s.Seed
-	c.Objective.Method, c.Objective.Options, c.Objective.Control = config.Method(s.Method), known(s.Method, base.Objective.Options), s.Control
+	c.Objective.Method, c.Objective.Options, c.Objective.Control = s.Method, known(s.Method, base.Objective.Options), s.Control
 	if key, value, ok := strings.Cut(s.Option, "="); ok {
 		c.Objective.Options[key] = value
 	}
@@ -225,32 +225,32 @@ func (s Spec) apply(base *config.Config, dir string, weights map[string]float64)
 	case s.Method != moo.Static:
 		c.Objective.Weights = nil
 	}
-	if s.Scope != 0 {
+	if s.Scope != "" {
 		c.Objective.Scope = s.Scope
 	}
 	c.Data.Temperature = s.Temperature
-	c.Data.Mixing = cmp.Or(s.Mixing, c.Data.Mixing)
-	c.Optim.LR = s.LR
-	return &c
+	c.Data.IID = c.Data.IID || s.Mixing == data.IID
+	c.LR = s.LR
+	return c
 }
 
 // alone makes of a run's configuration that of one language by itself, for as many
 // tokens of it as the mixture of so many steps has: the share of the steps that the
 // mixture gives to the language.
-func (s Spec) alone(c *config.Config, f facts) {
+func (s Spec) alone(c *train.Varied, f facts) {
 	all := 0.0
 	for _, l := range f.langs {
 		all += math.Pow(float64(f.tokens[l]), 1/s.Temperature)
 	}
 	share := math.Pow(float64(f.tokens[s.Only]), 1/s.Temperature) / all
 	c.Schedule.Steps, c.Schedule.Epochs, c.Schedule.Tokens = max(1, int(math.Round(share*float64(f.steps)))), 0, 0
-	c.Data.Source = slices.Clone(c.Data.Source)
-	for i := range c.Data.Source {
-		if src := &c.Data.Source[i]; src.Lang != s.Only && src.Train {
+	c.Data.Sources = slices.Clone(c.Data.Sources)
+	for i := range c.Data.Sources {
+		if src := &c.Data.Sources[i]; src.Lang != s.Only && src.Train {
 			src.Train, src.Path = false, nil
 		}
 	}
-	c.Data.Source = slices.DeleteFunc(c.Data.Source, func(src config.Source) bool { return !src.Train && len(src.Heldout) == 0 })
+	c.Data.Sources = slices.DeleteFunc(c.Data.Sources, func(src train.Source) bool { return !src.Train && len(src.Heldout) == 0 })
 }
 
 // known are the run file's options that the method has: they are meant for one
@@ -269,24 +269,24 @@ func known(method string, options map[string]any) map[string]any {
 
 // checkObjectives refuses, before anything runs, a method, scope or option that
 // does not exist.
-func (g *Grid) checkObjectives(base *config.Config, langs []string) error {
+func (g *Grid) checkObjectives(base train.Varied, langs []string) error {
 	used := map[string]bool{}
 	for _, c := range g.configs(langs) {
 		if c.Weights.Kind != "" {
 			continue // made from langs
 		}
-		cfg := Spec{Config: c}.apply(base, "", nil)
-		if err := train.CheckObjective(cfg, langs); err != nil {
+		run := Spec{Config: c}.apply(base, "", nil)
+		if err := run.CheckObjective(langs); err != nil {
 			return err
 		}
-		for k := range cfg.Objective.Options {
+		for k := range run.Objective.Options {
 			used[k] = true
 		}
 	}
 	for k := range base.Objective.Options {
 		if !used[k] {
-			return &config.Error{Where: base.Where("objective.options." + k), Msg: fmt.Sprintf("none of the methods %v has an option %q", g.Methods,
-				k), Fix: "concord moo methods  # lists every option"}
+			return base.Located(&fault.Setting{Key: "objective.options." + k, Fix: "concord moo methods  # lists every option",
+				Msg: fmt.Sprintf("none of the methods %v has an option %q", g.Methods, k)})
 		}
 	}
 	if dup := duplicate(g.tuning(langs)); dup != "" {

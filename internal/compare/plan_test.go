@@ -9,11 +9,12 @@ import (
 	"testing"
 
 	"concord/internal/config"
+	"concord/internal/train"
 	"concord/moo"
 )
 
 func wideGrid() Grid {
-	return Grid{Methods: []string{"mean", "pcgrad"}, Scopes: []config.Scope{config.ScopeGlobal, 8}, LRs: []float64{1e-3, 2e-5},
+	return Grid{Methods: []string{"mean", "pcgrad"}, Scopes: []train.Scope{train.ScopeGlobal, "8MB"}, LRs: []float64{1e-3, 2e-5},
 		Temperatures: []float64{1, 2.5},
 		StaticSweep:  true, FirstSeed: 7, TuneSeeds: 2, Seeds: 2}
 }
@@ -52,7 +53,7 @@ func TestSpecs(t *testing.T) {
 // TestCandidates holds that every family has the same number of candidates, but for those
 // with options of their own, and that controls are for methods on the Gram only.
 func TestCandidates(t *testing.T) {
-	g := Grid{Methods: []string{"pcgrad", "cagrad", "graddrop", "famo"}, Controls: []config.Control{"norm", "direction"},
+	g := Grid{Methods: []string{"pcgrad", "cagrad", "graddrop", "famo"}, Controls: []string{"norm", "direction"},
 		Options: []string{"cagrad.c=0.2", "cagrad.c=0.8"},
 		LRs:     []float64{1, 2, 3}, Temperatures: []float64{1, 5}, StaticSweep: true, Seeds: 3}
 	if err := g.check(1, 1, 1); err != nil {
@@ -75,24 +76,24 @@ func TestCandidates(t *testing.T) {
 // TestAlone holds that a language by itself sees its share of the mixture's steps, and that
 // the other languages are only measured.
 func TestAlone(t *testing.T) {
-	base := config.Default()
-	base.Data.Source = []config.Source{{Lang: "es", Path: config.Paths{"es"}, Heldout: config.Paths{"es.h"}, Train: true},
-		{Lang: "de", Path: config.Paths{"de"}, Heldout: config.Paths{"de.h"}, Train: true}, {Lang: "tr", Path: config.Paths{"tr"}, Train: true},
-		{Lang: "pt", Heldout: config.Paths{"pt.h"}}}
+	base := train.Vary(config.Default())
+	base.Data.Sources = []train.Source{{Lang: "es", Path: []string{"es"}, Heldout: []string{"es.h"}, Train: true},
+		{Lang: "de", Path: []string{"de"}, Heldout: []string{"de.h"}, Train: true}, {Lang: "tr", Path: []string{"tr"}, Train: true},
+		{Lang: "pt", Heldout: []string{"pt.h"}}}
 	f := facts{langs: []string{"es", "de", "tr"}, tokens: map[string]int{"es": 600, "de": 300, "tr": 100}, steps: 200}
 	s := Spec{Config{Method: "mean", Only: "de", Temperature: 1, LR: 1}, 1}
 	c := s.apply(base, "x", nil)
-	s.alone(c, f)
-	if c.Schedule.Steps != 60 || len(c.Data.Source) != 3 || c.Data.Source[0].Train || len(c.Data.Source[0].Path) != 0 ||
-		!c.Data.Source[1].Train || c.Data.Source[1].Path.String() != "de" || c.Data.Source[2].Lang != "pt" {
-		t.Errorf("%d steps, sources %+v", c.Schedule.Steps, c.Data.Source)
+	s.alone(&c, f)
+	if c.Schedule.Steps != 60 || len(c.Data.Sources) != 3 || c.Data.Sources[0].Train || len(c.Data.Sources[0].Path) != 0 ||
+		!c.Data.Sources[1].Train || c.Data.Sources[1].Path[0] != "de" || c.Data.Sources[2].Lang != "pt" {
+		t.Errorf("%d steps, sources %+v", c.Schedule.Steps, c.Data.Sources)
 	}
-	if !base.Data.Source[0].Train || len(base.Data.Source) != 4 {
+	if !base.Data.Sources[0].Train || len(base.Data.Sources) != 4 {
 		t.Error("the comparison's configuration has changed")
 	}
 	s.Temperature = 1e9 // languages evened out
 	c = s.apply(base, "x", nil)
-	if s.alone(c, f); c.Schedule.Steps != 67 {
+	if s.alone(&c, f); c.Schedule.Steps != 67 {
 		t.Errorf("%d steps of 200 for one of three languages", c.Schedule.Steps)
 	}
 }
@@ -101,7 +102,7 @@ func TestAlone(t *testing.T) {
 // and scopes are called.
 func TestSlugs(t *testing.T) {
 	g := wideGrid()
-	g.Scopes = []config.Scope{config.ScopeTensor, config.ScopeLayer, 7, 25, config.ScopeGlobal}
+	g.Scopes = []train.Scope{"tensor", train.ScopeLayer, "7MB", "25MB", train.ScopeGlobal}
 	g.Methods = nil
 	for _, info := range moo.Methods() {
 		g.Methods = append(g.Methods, info.Name)
@@ -124,7 +125,7 @@ func TestSlugs(t *testing.T) {
 // A grid that has grown holds every run of the one before, under the same name.
 func TestMerge(t *testing.T) {
 	langs := []string{"es", "de"}
-	old, more := wideGrid(), Grid{Methods: []string{"mean", "mgda"}, Scopes: []config.Scope{config.ScopeLayer}, LRs: []float64{5e-3},
+	old, more := wideGrid(), Grid{Methods: []string{"mean", "mgda"}, Scopes: []train.Scope{train.ScopeLayer}, LRs: []float64{5e-3},
 		Seeds: 3, StaticSweep: true, StaticBudget: 9, FirstSeed: 7}
 	old.StaticBudget, more.Temperatures, more.TuneSeeds = 4, []float64{1}, 1
 	old.sweepStatic(langs)
@@ -156,10 +157,10 @@ func TestCheckGrid(t *testing.T) {
 		t.Errorf("methods %v", g.Methods)
 	}
 	if !slices.Equal(g.LRs, []float64{1.5e-4, 3e-4, 6e-4}) || !slices.Equal(g.Temperatures, []float64{2}) || g.TuneSeeds != 1 ||
-		!slices.Equal(g.Scopes, []config.Scope{config.ScopeLayer}) || g.FirstSeed != 5 {
+		!slices.Equal(g.Scopes, []train.Scope{train.ScopeLayer}) || g.FirstSeed != 5 {
 		t.Errorf("%+v", g)
 	}
-	plain := Grid{Methods: []string{"mean"}, Scopes: []config.Scope{config.ScopeLayer}, Seeds: 1}
+	plain := Grid{Methods: []string{"mean"}, Scopes: []train.Scope{train.ScopeLayer}, Seeds: 1}
 	if err := plain.check(1, 1, 1); err != nil || plain.Scopes != nil {
 		t.Errorf("nothing resolves gradients, scopes are %v: %v", plain.Scopes, err)
 	}
@@ -168,14 +169,14 @@ func TestCheckGrid(t *testing.T) {
 // A run's configuration is the comparison's with what the spec says, and the
 // options of its own method only; the comparison's is not changed.
 func TestApply(t *testing.T) {
-	base := config.Default()
+	base := train.Vary(config.Default())
 	base.Objective.Options = map[string]any{"c": 0.3, "order": "fixed"}
 	base.Objective.Weights = map[string]float64{"es": 2}
 	base.Data.Temperature = 2
-	s := Spec{Config{Method: "cagrad", Scope: 8, Control: "norm", Option: "rescale=none", Temperature: 2, LR: 5e-4}, 9}
+	s := Spec{Config{Method: "cagrad", Scope: "8MB", Control: "norm", Option: "rescale=none", Temperature: 2, LR: 5e-4}, 9}
 	c := s.apply(base, "out", nil)
-	if c.Run.Seed != 9 || c.OutDir() != "out/"+s.Slug() && c.OutDir() != `out\`+s.Slug() || c.Objective.Scope != 8 ||
-		c.Optim.LR != 5e-4 || c.Data.Temperature != 2 {
+	if c.Run.Seed != 9 || c.Folder() != "out/"+s.Slug() && c.Folder() != `out\`+s.Slug() || c.Objective.Scope != "8MB" ||
+		c.LR != 5e-4 || c.Data.Temperature != 2 {
 		t.Errorf("%+v", c)
 	}
 	if len(c.Objective.Options) != 2 || c.Objective.Options["c"] != 0.3 || c.Objective.Options["rescale"] != "none" ||
@@ -201,20 +202,20 @@ func TestIIDArm(t *testing.T) {
 	if err := g.check(1e-3, 1, 1); err != nil {
 		t.Fatal(err)
 	}
-	cfg := config.Default()
+	base := train.Vary(config.Default())
 	n := 0
 	for _, c := range g.configs([]string{"aa", "bb"}) {
-		applied := Spec{Config: c, Seed: 1}.apply(cfg, "", nil)
-		if c.Mixing == "" && applied.Data.Mixing != "stratified" {
-			t.Errorf("%s is mixed %q", c, applied.Data.Mixing)
+		applied := Spec{Config: c, Seed: 1}.apply(base, "", nil)
+		if c.Mixing == "" && applied.Data.IID {
+			t.Errorf("%s is mixed independently", c)
 		}
 		if c.Mixing == "" {
 			continue
 		}
 		n++
-		if fam := c.families(); len(fam) != 1 || fam[0] != "token-mean, iid" || applied.Data.Mixing != "iid" ||
+		if fam := c.families(); len(fam) != 1 || fam[0] != "token-mean, iid" || !applied.Data.IID ||
 			applied.Objective.Method != familyPlain {
-			t.Errorf("%v %s: %+v", fam, applied.Data.Mixing, c)
+			t.Errorf("%v %v: %+v", fam, applied.Data.IID, c)
 		}
 	}
 	if n != len(g.LRs) {
@@ -225,14 +226,13 @@ func TestIIDArm(t *testing.T) {
 	if p := problems([]Result{a, b}); len(p) != 0 {
 		t.Errorf("other batches of another mixing are a problem: %v", p)
 	}
-	for _, d := range []config.Data{{Align: "key"}, {Mixing: "iid"}} {
-		cfg.Data.Align, cfg.Data.Mixing = d.Align, d.Mixing
-		if err := g.checkData(cfg); err == nil {
+	for _, d := range []train.DataSettings{{Align: "key", Temperature: 1}, {IID: true, Temperature: 1}} {
+		if err := g.checkData(d); err == nil {
 			t.Errorf("%+v goes with --iid", d)
 		}
 	}
-	g.IID, g.Temperatures, cfg.Data.Align = false, []float64{1, 5}, "line"
-	if err := g.checkData(cfg); err == nil || !strings.Contains(err.Error(), "--temperatures") {
+	g.IID, g.Temperatures = false, []float64{1, 5}
+	if err := g.checkData(train.DataSettings{Align: train.AlignLine}); err == nil || !strings.Contains(err.Error(), "--temperatures") {
 		t.Errorf("aligned languages at temperature 5: %v", err)
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"slices"
 	"strings"
 
-	"concord/internal/config"
+	"concord/internal/fault"
 	"concord/internal/report"
 	"concord/internal/safetensors"
 	"concord/internal/study"
@@ -79,9 +79,8 @@ type recordLine struct {
 const recordsForm = 1
 
 // openRecords reads the file at path, or begins one. Runs with other settings or files
-// than pinned are refused; settings that one of the two versions does not have are not
-// compared.
-func openRecords(path string, pinned study.Pinned, warn func(string, ...any)) (*records, error) {
+// than pinned are refused; settings that this version, by isSetting, has no more are not compared.
+func openRecords(path string, pinned study.Pinned, isSetting func(key string) bool, warn func(string, ...any)) (*records, error) {
 	r := &records{path: path, head: recordsHead{Records: recordsForm, Version: train.BuildVersion().Version, Pinned: pinned},
 		lines: map[string][]byte{}, warn: warn}
 	b, err := os.ReadFile(path)
@@ -96,18 +95,14 @@ func openRecords(path string, pinned study.Pinned, warn func(string, ...any)) (*
 			return nil, train.DataError(fmt.Errorf("%s:%d: %w\n  fix: the file as it was committed, or another --results", path, n+1, err))
 		}
 	}
-	old := r.head.Settings
-	maps.DeleteFunc(old, func(k string, _ any) bool { return !has(pinned.Settings, k) })
-	now := study.Pinned{Settings: maps.Clone(pinned.Settings), Files: pinned.Files}
-	maps.DeleteFunc(now.Settings, func(k string, _ any) bool { return !has(old, k) })
-	if changes := r.head.Changes(now); len(changes) > 0 {
-		return nil, &config.Error{Where: path, Msg: "the runs there were made with other settings: " + strings.Join(changes, "; "),
+	old := study.Pinned{Settings: maps.Clone(r.head.Settings), Files: r.head.Files}
+	maps.DeleteFunc(old.Settings, func(k string, _ any) bool { return !isSetting(k) })
+	if changes := old.Changes(pinned); len(changes) > 0 {
+		return nil, &fault.Usage{Where: path, Msg: "the runs there were made with other settings: " + strings.Join(changes, "; "),
 			Fix: "undo the change, or another file with --results"}
 	}
 	return r, nil
 }
-
-func has(m map[string]any, k string) bool { _, ok := m[k]; return ok }
 
 // read takes line n.
 func (r *records) read(n int, line []byte) error {
@@ -326,7 +321,7 @@ func (r *runner) takeRecords(path string, warn io.Writer) error {
 	}
 	var err error
 	say := func(format string, args ...any) { fmt.Fprintf(warn, "concord: "+format+"\n", args...) }
-	if r.records, err = openRecords(path, r.lock.Pinned, say); err != nil {
+	if r.records, err = openRecords(path, r.lock.Pinned, r.base.IsSetting, say); err != nil {
 		return err
 	}
 	known := map[string]Spec{}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"concord/internal/config"
+	"concord/internal/fault"
 	"concord/internal/report"
 	"concord/internal/train"
 )
@@ -21,7 +21,11 @@ func TestRecords(t *testing.T) {
 	runFile, file := tinyRun(t), filepath.Join(t.TempDir(), "results.jsonl")
 	with := func(out string, g Grid, overrides ...string) (*Report, string, error) {
 		var screen bytes.Buffer
-		o := Options{RunFile: runFile, Overrides: overrides, Grid: g, Out: out, Results: file}
+		run, err := loaded(runFile, overrides...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := Options{Run: run, Grid: g, Out: out, Results: file}
 		rep, err := Run(t.Context(), o, train.UI{Out: &screen, Warn: &screen})
 		return rep, screen.String(), err
 	}
@@ -63,9 +67,16 @@ func TestRecords(t *testing.T) {
 			}
 		}
 	}
-	var conf *config.Error
-	if _, _, err := with(t.TempDir(), g, "optim.clip=0.5"); !errors.As(err, &conf) || !strings.Contains(err.Error(), "optim.clip was") {
+	if _, _, err := with(t.TempDir(), g, "optim.clip=0.5"); !fault.IsUsage(err) || !strings.Contains(err.Error(), "optim.clip was") {
 		t.Errorf("other settings go on: %v", err)
+	}
+	olderThan(t, file, `"optim.in_backward":false,`)
+	if older, _, err := with(t.TempDir(), g); err != nil || older.Finished != first.Finished {
+		t.Errorf("a setting that the file does not know yet: %v", err)
+	}
+	if _, _, err := with(t.TempDir(), g, "optim.in_backward=true"); !fault.IsUsage(err) ||
+		!strings.Contains(err.Error(), "optim.in_backward was false and is true") {
+		t.Errorf("such a setting at another value: %v", err)
 	}
 	whole[2] = whole[2][:len(whole[2])/2]
 	write(t, file, whole)

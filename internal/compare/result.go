@@ -13,7 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"concord/internal/config"
+	"concord/internal/fault"
 	"concord/internal/report"
 	"concord/internal/rundir"
 	"concord/internal/safetensors"
@@ -166,9 +166,8 @@ func cause(err error) string {
 // fatal reports whether err would stop every other run as well: a mistake in
 // the configuration, or the disk.
 func fatal(err error) bool {
-	var conf *config.Error
 	var path *os.PathError
-	return errors.As(err, &conf) || errors.As(err, &path)
+	return fault.IsUsage(err) || errors.As(err, &path)
 }
 
 // read takes from a run's metrics the figures that a comparison needs.

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"concord/internal/config"
 	"concord/internal/report"
 	"concord/internal/train"
 )
@@ -20,7 +19,7 @@ type runner struct {
 	out        string
 	grid       Grid
 	lock       *lock
-	base       *config.Config // of every run, its held-out examples in halves
+	base       train.Varied // of every run, its held-out examples in halves
 	facts      facts
 	specs      []Spec
 	complete   bool // specs are all there will be
@@ -98,7 +97,7 @@ func (r *runner) sample(ctx context.Context) error {
 		return nil
 	}
 	if r.lock.Examples == 0 {
-		n, err := train.SampleSize(ctx, r.base, train.UI{Warn: r.ui.Warn})
+		n, err := r.base.SampleSize(ctx, train.UI{Warn: r.ui.Warn})
 		if err != nil {
 			return err
 		}
@@ -110,9 +109,7 @@ func (r *runner) sample(ctx context.Context) error {
 	}
 	r.printf(" eval.error = %.3g: every run measures at most %s held-out examples of each half of a language, the same ones",
 		r.base.Eval.Error, report.Count(int64(r.lock.Examples)))
-	c := *r.base
-	c.Eval.Rows, c.Eval.Error = r.lock.Examples, 0
-	r.base = &c
+	r.base.Eval.Rows, r.base.Eval.Error = r.lock.Examples, 0
 	return nil
 }
 
@@ -218,15 +215,15 @@ func (r *runner) run(ctx context.Context, s Spec, weights map[string]float64) (*
 	if err := os.RemoveAll(dir); err != nil { // killed before its first checkpoint
 		return nil, train.DataError(err)
 	}
-	cfg := s.apply(r.base, filepath.Dir(dir), weights)
+	c := s.apply(r.base, filepath.Dir(dir), weights)
 	if s.Only != "" {
-		s.alone(cfg, r.facts)
+		s.alone(&c, r.facts)
 	}
 	if s.Mixing != "" { // as many steps as the others, for any draw
-		cfg.Schedule.Steps, cfg.Schedule.Epochs, cfg.Schedule.Tokens = r.facts.steps, 0, 0
+		c.Schedule.Steps, c.Schedule.Epochs, c.Schedule.Tokens = r.facts.steps, 0, 0
 	}
-	cfg.Eval.First = s == r.specs[0]
-	return train.Run(ctx, cfg, quiet)
+	c.Eval.First = s == r.specs[0]
+	return c.Train(ctx, quiet)
 }
 
 // record adds a result and says so.

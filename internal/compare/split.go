@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"concord/internal/config"
 	"concord/internal/data"
+	"concord/internal/fault"
 	"concord/internal/study"
 	"concord/internal/train"
 )
@@ -20,56 +20,56 @@ import (
 const TestSuffix = ":test"
 
 // Split divides the held-out examples of every source in two, as files in dir,
-// and returns cfg with these as its data: each language's held-out examples are
+// and returns the run with these as its data: each language's held-out examples are
 // the validation half, and a further evaluation-only source with TestSuffix has
 // the test half (eval.rows bounds each half). The training documents stay the same,
 // in the same order. warn is told of held-out documents that are also trained
 // on.
-func Split(cfg *config.Config, dir string, warn io.Writer) (*config.Config, error) {
+func Split(run train.Varied, dir string, warn io.Writer) (train.Varied, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, train.DataError(err)
+		return run, train.DataError(err)
 	}
-	out := *cfg
-	out.Data.Source = nil
-	if cfg.Data.Align == config.AlignLine {
-		out.Data.Align = "key" // the halves are in our own form, with the lines' numbers as keys
+	out := run
+	out.Data.Sources = nil
+	if run.Data.Align == train.AlignLine {
+		out.Data.Align = train.AlignKey // the halves are in our own form, with the lines' numbers as keys
 	}
-	var tests []config.Source
-	for i, s := range cfg.Data.Source {
-		langs, err := languagesOf(cfg, s)
+	var tests []train.Source
+	for i, s := range run.Data.Sources {
+		langs, err := languagesOf(run, s)
 		if err != nil {
-			return nil, err
+			return run, err
 		}
 		for j, lang := range langs {
 			if strings.HasSuffix(lang, TestSuffix) {
-				return nil, &config.Error{Where: cfg.Where(fmt.Sprintf("data.source.%d", i)),
-					Msg: fmt.Sprintf("%q: a comparison uses this ending itself", lang), Fix: "another name for the language"}
+				return run, run.Located(&fault.Setting{Key: fmt.Sprintf("data.source.%d", i),
+					Msg: fmt.Sprintf("%q: a comparison uses this ending itself", lang), Fix: "another name for the language"})
 			}
 			part, stem := s, fmt.Sprintf("%02d-%s", i+1, study.Slug(lang))
 			if s.LangColumn != "" {
 				part.Langs, stem = []string{lang}, fmt.Sprintf("%02d-%03d-%s", i+1, j+1, study.Slug(lang))
 			}
-			test, err := splitSource(cfg, &part, lang, filepath.Join(dir, stem), warn)
+			test, err := splitSource(run, &part, lang, filepath.Join(dir, stem), warn)
 			if err != nil {
-				return nil, err
+				return run, err
 			}
-			out.Data.Source = append(out.Data.Source, part)
+			out.Data.Sources = append(out.Data.Sources, part)
 			if test != nil {
 				tests = append(tests, *test)
 			}
 		}
 	}
 	if len(tests) == 0 {
-		return nil, &config.Error{Where: cfg.Where("data.source"), Msg: "no source has held-out examples: there is nothing to compare by",
-			Fix: `holdout = 0.1  # in [[data.source]]`}
+		return run, run.Located(&fault.Setting{Key: "data.source", Msg: "no source has held-out examples: there is nothing to compare by",
+			Fix: `holdout = 0.1  # in [[data.source]]`})
 	}
-	out.Data.Source = append(out.Data.Source, tests...)
-	return &out, nil
+	out.Data.Sources = append(out.Data.Sources, tests...)
+	return out, nil
 }
 
 // languagesOf are the languages of a source, which are read if a column names them.
-func languagesOf(cfg *config.Config, s config.Source) ([]string, error) {
-	src := train.Source(cfg, s)
+func languagesOf(run train.Varied, s train.Source) ([]string, error) {
+	src := run.Documents(s)
 	langs, err := src.Languages()
 	return langs, train.DataError(err)
 }
@@ -78,9 +78,9 @@ func languagesOf(cfg *config.Config, s config.Source) ([]string, error) {
 // named), to files that begin with stem, as JSON lines, makes of s the source of the
 // validation half, a language's own, and returns that of the test half; nil if nothing of
 // s is held out.
-func splitSource(cfg *config.Config, s *config.Source, lang, stem string, warn io.Writer) (*config.Source, error) {
-	if len(s.Heldout) == 0 && s.Holdout == 0 && s.Train && s.LangColumn == "" && cfg.Data.Align != config.AlignLine {
-		s.Path = allAbsolute(cfg.ResolveAll(s.Path))
+func splitSource(run train.Varied, s *train.Source, lang, stem string, warn io.Writer) (*train.Source, error) {
+	if len(s.Heldout) == 0 && s.Holdout == 0 && s.Train && s.LangColumn == "" && run.Data.Align != train.AlignLine {
+		s.Path = allAbsolute(run.Resolve(s.Path))
 		return nil, nil
 	}
 	paths := allAbsolute([]string{stem + ".train.jsonl", stem + ".valid.jsonl", stem + ".test.jsonl"})
@@ -93,7 +93,7 @@ func splitSource(cfg *config.Config, s *config.Source, lang, stem string, warn i
 		defer f.discard()
 		files[i] = f
 	}
-	h, err := data.Divide(train.Source(cfg, *s), files[0], files[1], files[2])
+	h, err := data.Divide(run.Documents(*s), files[0], files[1], files[2])
 	if err != nil {
 		return nil, train.DataError(err)
 	}
@@ -112,10 +112,10 @@ func splitSource(cfg *config.Config, s *config.Source, lang, stem string, warn i
 			return nil, train.DataError(err)
 		}
 	}
-	key := cfg.Data.Align == config.AlignLine || s.Key != ""
-	*s = config.Source{Lang: lang, Train: s.Train && h.Train > 0, TrainOn: s.TrainOn} // the files are in our own form
+	key := run.Data.Align == train.AlignLine || s.Key != ""
+	*s = train.Source{Lang: lang, Train: s.Train && h.Train > 0, TrainOn: s.TrainOn} // the files are in our own form
 	if s.Train {
-		s.Path = config.Paths{paths[0]}
+		s.Path = []string{paths[0]}
 	}
 	if key && s.Train {
 		s.Key = "key"
@@ -123,8 +123,8 @@ func splitSource(cfg *config.Config, s *config.Source, lang, stem string, warn i
 	if h.Valid == 0 {
 		return nil, nil
 	}
-	s.Heldout = config.Paths{paths[1]}
-	return &config.Source{Lang: lang + TestSuffix, TrainOn: s.TrainOn, Heldout: config.Paths{paths[2]}}, nil
+	s.Heldout = []string{paths[1]}
+	return &train.Source{Lang: lang + TestSuffix, TrainOn: s.TrainOn, Heldout: []string{paths[2]}}, nil
 }
 
 // pending is a file that takes its place when it is whole.

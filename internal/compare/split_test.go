@@ -16,7 +16,7 @@ import (
 
 // splitRun writes a run file with a source of every kind: a held-out file, a
 // fraction, plain text to measure only, and nothing held out.
-func splitRun(t *testing.T) *config.Config {
+func splitRun(t *testing.T) train.Varied {
 	t.Helper()
 	dir := t.TempDir()
 	traintest.Base(t, filepath.Join(dir, "base"), nil)
@@ -57,7 +57,7 @@ train = false
 	if err != nil {
 		t.Fatal(err)
 	}
-	return cfg
+	return train.Vary(cfg)
 }
 
 // What is trained on stays the same; every held-out example is in one of the
@@ -68,11 +68,11 @@ func TestSplit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, err := train.Check(cfg)
+	before, err := cfg.Check()
 	if err != nil {
 		t.Fatal(err)
 	}
-	after, err := train.Check(got)
+	after, err := got.Check()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestSplit(t *testing.T) {
 	if !reflect.DeepEqual(held, want) || len(after.Data) != 4+3 {
 		t.Errorf("held out %v, want %v", held, want)
 	}
-	if cfg.Data.Source[1].Holdout != 0.3 {
+	if cfg.Data.Sources[1].Holdout != 0.3 {
 		t.Error("the configuration given has changed")
 	}
 }
@@ -111,20 +111,20 @@ func TestSplitAColumn(t *testing.T) {
 				fmt.Fprintf(&column, `{"id": %d, "lang": %q, "text": "%s%d"}`+"\n", i, lang, lang[:1], i)
 			}
 		}
-		traintest.WriteFile(t, cfg.Resolve("all.jsonl"), column.String())
-		traintest.WriteFile(t, cfg.Resolve("a.jsonl"), aa.String())
-		all := config.Source{LangColumn: "lang", Path: config.Paths{"all.jsonl"}, Train: true, Holdout: 0.2}
-		one := config.Source{Lang: "aa", Path: config.Paths{"a.jsonl"}, Train: true, Holdout: 0.2}
-		cfg.Data.Align, cfg.Data.Source = config.Align(align), []config.Source{one, all}
+		traintest.WriteFile(t, cfg.Resolve([]string{"all.jsonl"})[0], column.String())
+		traintest.WriteFile(t, cfg.Resolve([]string{"a.jsonl"})[0], aa.String())
+		all := train.Source{LangColumn: "lang", Path: []string{"all.jsonl"}, Train: true, Holdout: 0.2}
+		one := train.Source{Lang: "aa", Path: []string{"a.jsonl"}, Train: true, Holdout: 0.2}
+		cfg.Data.Align, cfg.Data.Sources = train.Align(align), []train.Source{one, all}
 		switch align {
 		case "key":
-			cfg.Data.Source[0].Key, cfg.Data.Source[1].Key = "id", "id"
+			cfg.Data.Sources[0].Key, cfg.Data.Sources[1].Key = "id", "id"
 		case "line": // lines of one file are no translations: only single files have them
-			cfg.Data.Source = []config.Source{one}
+			cfg.Data.Sources = []train.Source{one}
 		}
-		langs := len(cfg.Data.Source)*2 - 1 // 3, or aa alone
+		langs := len(cfg.Data.Sources)*2 - 1 // 3, or aa alone
 		cfg.Batch.Rows = 2 * langs
-		before, err := train.Check(cfg)
+		before, err := cfg.Check()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,7 +132,7 @@ func TestSplitAColumn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		after, err := train.Check(got)
+		after, err := got.Check()
 		if err != nil {
 			t.Fatal(align, err)
 		}
@@ -181,18 +181,18 @@ func TestSplitTwice(t *testing.T) {
 // Data that cannot be divided is refused with the reason.
 func TestSplitRefuses(t *testing.T) {
 	cfg := splitRun(t)
-	one := *cfg
-	one.Data.Source = []config.Source{{Lang: "aa", Path: config.Paths{"aa.jsonl"}, Train: true, Heldout: config.Paths{"one.jsonl"}}}
-	traintest.WriteFile(t, cfg.Resolve("one.jsonl"), traintest.Examples(0, 60, 61))
-	if _, err := Split(&one, t.TempDir(), io.Discard); err == nil || !strings.Contains(err.Error(), "needs two") {
+	one := cfg
+	one.Data.Sources = []train.Source{{Lang: "aa", Path: []string{"aa.jsonl"}, Train: true, Heldout: []string{"one.jsonl"}}}
+	traintest.WriteFile(t, cfg.Resolve([]string{"one.jsonl"})[0], traintest.Examples(0, 60, 61))
+	if _, err := Split(one, t.TempDir(), io.Discard); err == nil || !strings.Contains(err.Error(), "needs two") {
 		t.Errorf("one held-out example: %v", err)
 	}
-	one.Data.Source = []config.Source{{Lang: "cc", Path: config.Paths{"cc.jsonl"}, Train: true}}
-	if _, err := Split(&one, t.TempDir(), io.Discard); err == nil || !strings.Contains(err.Error(), "nothing to compare by") {
+	one.Data.Sources = []train.Source{{Lang: "cc", Path: []string{"cc.jsonl"}, Train: true}}
+	if _, err := Split(one, t.TempDir(), io.Discard); err == nil || !strings.Contains(err.Error(), "nothing to compare by") {
 		t.Errorf("nothing held out: %v", err)
 	}
-	one.Data.Source = []config.Source{{Lang: "cc:test", Path: config.Paths{"cc.jsonl"}, Train: true}}
-	if _, err := Split(&one, t.TempDir(), io.Discard); err == nil || !strings.Contains(err.Error(), "cc:test") {
+	one.Data.Sources = []train.Source{{Lang: "cc:test", Path: []string{"cc.jsonl"}, Train: true}}
+	if _, err := Split(one, t.TempDir(), io.Discard); err == nil || !strings.Contains(err.Error(), "cc:test") {
 		t.Errorf("a name that is taken: %v", err)
 	}
 }

@@ -47,7 +47,7 @@ func (r *Report) csv() []byte {
 			scores []Score
 		}{{"valid", run.Valid}, {"test", run.Test}} {
 			for _, s := range half.scores {
-				w.Write([]string{run.Slug, run.Method, run.Scope.String(), string(run.Control), run.Option, weightsName(run.Weights),
+				w.Write([]string{run.Slug, run.Method, string(run.Scope), string(run.Control), run.Option, weightsName(run.Weights),
 					string(run.Mixing), run.Only, number(run.Temperature), number(run.LR), strconv.FormatUint(run.Seed, 10),
 					half.name, s.Lang, strconv.FormatBool(s.Seen), field(s.BitsPerByte), strconv.Itoa(s.Bytes), strconv.FormatInt(run.Tokens, 10),
 					number(run.Seconds), number(run.StepSeconds), strconv.FormatInt(run.PeakBytes, 10), strconv.FormatInt(run.Negative, 10),

@@ -26,7 +26,8 @@ func TestModesAreNotText(t *testing.T) {
 		}
 	}
 	files := 0
-	for _, dir := range []string{"bench", "compare", "corpus", "device", "exchange", "infer", "objective", "optim", "rundir", "step", "train",
+	for _, dir := range []string{"audit", "bench", "compare", "corpus", "device", "exchange",
+		"infer", "objective", "optim", "rundir", "step", "study", "train",
 		"../bucket", "../cmd/concord"} {
 		found, err := filepath.Glob(filepath.Join("..", dir, "*.go"))
 		if err != nil {

@@ -87,9 +87,9 @@ var allowed = map[string][]string{
 	},
 	"internal/train/traintest": {"gpu", "internal/model", "internal/optest", "internal/param", "internal/peft", "internal/safetensors", "internal/tokenizer"}, // fixtures: only tests import it
 	"internal/stats":           {"internal/report"},
-	"internal/study":           {"internal/config", "internal/safetensors", "internal/train"}, // what comparisons and audits share
-	"internal/compare":         {"internal/study", "moo", "internal/stats", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/data", "internal/safetensors"},
-	"internal/audit":           {"internal/study", "bucket", "internal/compare", "internal/stats", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/model", "internal/param", "internal/safetensors"},
+	"internal/study":           {"internal/safetensors", "internal/train"}, // what comparisons and audits share
+	"internal/compare":         {"internal/study", "moo", "internal/stats", "internal/rundir", "internal/train", "internal/report", "internal/fault", "internal/data", "internal/safetensors"},
+	"internal/audit":           {"internal/study", "bucket", "moo", "internal/compare", "internal/fault", "internal/objective", "internal/stats", "internal/rundir", "internal/train", "internal/report", "internal/model", "internal/param", "internal/safetensors"},
 	"internal/bench":           {"bucket", "gpu", "internal/fault", "internal/report", "internal/step", "internal/train", "moo", "tensor"},
 	"cmd/concord":              {"gpu", "moo", "internal/device", "internal/fault", "internal/infer", "internal/rundir", "internal/train", "internal/report", "internal/config", "internal/corpus", "internal/data", "internal/doctor", "internal/export", "internal/gguf", "internal/bench", "internal/audit", "internal/compare", "internal/htmlreport", "internal/analyze", "internal/lint", "internal/live", "internal/metrics", "internal/safetensors", "internal/stepcheck", "internal/cluster", "internal/cluster/coordinator", "internal/cluster/store", "internal/cluster/etcd"},
 	"internal/metrics":         {"internal/cluster/coordinator", "internal/report"},
@@ -166,9 +166,8 @@ func TestImportPolicy(t *testing.T) {
 }
 
 // runFileReaders are the packages that know run files: internal/config itself, the one that
-// makes options of settings, those whose subject is run files that differ, and the program.
-var runFileReaders = []string{"internal/config/gen", "internal/train", "internal/study", "internal/compare", "internal/audit",
-	"cmd/concord"}
+// makes options of settings, and the program.
+var runFileReaders = []string{"internal/config/gen", "internal/train", "cmd/concord"}
 
 // TestRunFiles holds that all other packages take options of their own.
 func TestRunFiles(t *testing.T) {

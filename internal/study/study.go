@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 
-	"concord/internal/config"
 	"concord/internal/safetensors"
 	"concord/internal/train"
 )
@@ -24,37 +23,57 @@ import (
 type Pinned struct {
 	Settings map[string]any    `json:"settings"` // the run file's with overrides, by key
 	Files    map[string]string `json:"files"`    // SHA-256 by name in the run file
+
+	usual map[string]any // the settings' values where a run file does not name them; only Pin's have them
 }
 
-// Pin takes cfg's settings and the hashes of the files it names. free are the settings that
-// the study sets itself or that change nothing of the results, a section as "section.".
-func Pin(cfg *config.Config, free []string) (Pinned, error) {
-	files, err := train.Hashes(cfg)
+// Pin takes a run file's settings and the hashes of the files it names. free are the settings
+// that the study sets itself or that change nothing of the results, a section as "section.".
+func Pin(run train.Varied, free []string) (Pinned, error) {
+	files, err := run.Hashes()
 	if err != nil {
 		return Pinned{}, err
 	}
-	settings := map[string]any{}
-	for _, v := range cfg.Values() {
-		if !slices.ContainsFunc(free, func(f string) bool { return v.Key == f || strings.HasSuffix(f, ".") && strings.HasPrefix(v.Key, f) }) {
-			settings[v.Key] = v.Value
+	settings, usual := map[string]any{}, map[string]any{}
+	for key, value := range run.Values() {
+		if slices.ContainsFunc(free, func(f string) bool { return key == f || strings.HasSuffix(f, ".") && strings.HasPrefix(key, f) }) {
+			continue
+		}
+		settings[key] = value
+		if v, known := run.Usual(key); known {
+			usual[key] = v
 		}
 	}
-	b, err := json.Marshal(settings) // so that they compare with those read back
-	if err != nil {
-		return Pinned{}, err
+	p := Pinned{Files: files}
+	if p.Settings, err = asRead(settings); err == nil {
+		p.usual, err = asRead(usual)
 	}
-	p := Pinned{Settings: map[string]any{}, Files: files}
-	return p, json.Unmarshal(b, &p.Settings)
+	return p, err
+}
+
+// asRead are values as they are read back from a file, so that they compare with such.
+func asRead(values map[string]any) (out map[string]any, err error) {
+	b, err := json.Marshal(values)
+	if err != nil {
+		return nil, err
+	}
+	err = json.Unmarshal(b, &out)
+	return out, err
 }
 
 // mostChanges is how many changes are named.
 const mostChanges = 5
 
-// Changes names the settings and files in which now differs from p, for people.
+// Changes names the settings and files in which now, which Pin has made, differs from p, for
+// people. A setting that p does not name, as it is newer, was at its usual value.
 func (p Pinned) Changes(now Pinned) []string {
 	var out []string
 	for _, k := range keys(p.Settings, now.Settings) {
-		if a, b := p.Settings[k], now.Settings[k]; !reflect.DeepEqual(a, b) {
+		a, named := p.Settings[k]
+		if !named {
+			a = now.usual[k]
+		}
+		if b := now.Settings[k]; !reflect.DeepEqual(a, b) {
 			out = append(out, fmt.Sprintf("%s was %s and is %s", k, shown(a), shown(b)))
 		}
 	}
@@ -155,9 +174,9 @@ func (o *Once) Write(b []byte) (int, error) {
 
 // SayPatience warns that early stopping ends none of the runs of a study, "comparison" or
 // "audit": they read equally much, or their figures could not be compared.
-func SayPatience(warn io.Writer, cfg *config.Config, study string) {
-	if cfg.Eval.Patience > 0 {
+func SayPatience(warn io.Writer, run train.Varied, study string) {
+	if n := run.Eval.Patience; n > 0 {
 		fmt.Fprintf(warn, "concord: %s: eval.patience = %d ends no run of this %s: all of them are equally long, so that they can be compared\n",
-			cfg.Where("eval.patience"), cfg.Eval.Patience, study)
+			run.Where("eval.patience"), n, study)
 	}
 }

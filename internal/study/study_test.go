@@ -1,11 +1,17 @@
 package study
 
 import (
+	"bytes"
 	"encoding/json"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"concord/internal/config"
+	"concord/internal/train"
+	"concord/internal/train/traintest"
 )
 
 // TestChanges: settings and files that differ, or stand on one side only, are named, and
@@ -29,6 +35,45 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+// TestNewerSettings: a setting that was not there when a study began had its usual value,
+// any setting; another value is a change, and so is one that is gone.
+func TestNewerSettings(t *testing.T) {
+	cfg, err := config.Load(traintest.Run(t, nil), []string{"objective.preferences.aa=2.0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := Pin(train.Vary(cfg), []string{"log.", "run.name"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	usual, given := 0, 0
+	for key, value := range now.Settings {
+		before := Pinned{Settings: maps.Clone(now.Settings), Files: now.Files}
+		delete(before.Settings, key)
+		got := before.Changes(now)
+		v, known := config.Usual(key)
+		if b, err := json.Marshal(v); err != nil {
+			t.Fatal(err)
+		} else if same, err := json.Marshal(value); err != nil {
+			t.Fatal(err)
+		} else if known && bytes.Equal(b, same) {
+			if usual++; got != nil {
+				t.Errorf("without %s: %q", key, got)
+			}
+		} else if given++; len(got) != 1 || !strings.HasPrefix(got[0], key+" was ") {
+			t.Errorf("without %s, which is %v: %q", key, value, got)
+		}
+	}
+	if usual < 80 || given < 10 {
+		t.Errorf("%d usual settings and %d others were tried", usual, given)
+	}
+	before := Pinned{Settings: maps.Clone(now.Settings), Files: now.Files}
+	before.Settings["gone.by"] = 1.0
+	if got := before.Changes(now); !slices.Equal(got, []string{"gone.by was 1 and is not set"}) {
+		t.Errorf("%q", got)
+	}
+}
+
 // TestLock: what is pinned comes back as it was, the keys of an embedding lock beside it.
 func TestLock(t *testing.T) {
 	type lock struct {
@@ -40,7 +85,7 @@ func TestLock(t *testing.T) {
 	if there, err := ReadLock(path, &got); there || err != nil {
 		t.Errorf("none: %v, %v", there, err)
 	}
-	want := lock{3, Pinned{map[string]any{"a": []any{"x", 2.0}}, map[string]string{"f": "1"}}}
+	want := lock{3, Pinned{Settings: map[string]any{"a": []any{"x", 2.0}}, Files: map[string]string{"f": "1"}}}
 	if err := WriteLock(path, want); err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"concord/internal/rundir"
 )
 
-// The functions that internal/compare needs of a run beyond Run, Resume and Check.
+// The functions that studies of many runs need beyond Varied, Run and Resume.
 
 // Resumable reports whether the run in dir has a checkpoint to continue from.
 func Resumable(dir string) bool {
@@ -25,9 +25,8 @@ func Leftovers(dir string) (model string, rest []string) {
 	return filepath.Join(dir, rundir.ModelFolder), []string{rundir.Checkpoints(dir), filepath.Join(dir, rundir.BestFolder)}
 }
 
-// Hashes are the SHA-256 of every file that decides the result of a run, by its
-// name in the run file: those that a run's lock has and the base model's weights.
-func Hashes(cfg *config.Config) (map[string]string, error) {
+// hashes are those of Varied.Hashes.
+func hashes(cfg *config.Config) (map[string]string, error) {
 	l, err := newLock(cfg, "")
 	if err != nil || cfg.Model.Init == config.InitRandom {
 		return l.Files, err
@@ -47,8 +46,8 @@ func Hashes(cfg *config.Config) (map[string]string, error) {
 	return l.Files, nil
 }
 
-// CheckObjective checks [objective] for the languages trained on, as Run does.
-func CheckObjective(cfg *config.Config, langs []string) error {
+// checkObjective checks [objective] for the languages trained on, as Run does.
+func checkObjective(cfg *config.Config, langs []string) error {
 	_, err := objective.New(objectiveOptions(cfg, langs, slices.Repeat([]float64{1}, len(langs))))
 	return located(cfg, err)
 }

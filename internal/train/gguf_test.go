@@ -69,7 +69,7 @@ func TestTrainFromGGUF(t *testing.T) {
 			t.Errorf("%s: %v", model, err)
 		}
 	}
-	hashes, err := Hashes(cfg)
+	hashes, err := hashes(cfg)
 	if err != nil || hashes["base.gguf"] == "" {
 		t.Errorf("the file is not among the hashes: %v (%v)", hashes, err)
 	}

@@ -165,10 +165,8 @@ func recorded(path string) (last *report.Eval, err error) {
 	return last, err
 }
 
-// SampleSize is how many held-out examples of a language eval.error takes on the base
-// model, the most of all languages: the runs of a study measure so many of each. It is
-// refused where there is no base model to ask.
-func SampleSize(ctx context.Context, cfg *config.Config, ui UI) (int, error) {
+// sampleSize is Varied.SampleSize.
+func sampleSize(ctx context.Context, cfg *config.Config, ui UI) (int, error) {
 	if cfg.Model.Init == config.InitRandom {
 		return 0, &config.Error{Where: cfg.Where("eval.error"), Msg: `eval.error: how many examples it takes is measured on the ` +
 			`base model, and with model.init = "random" there is none`, Fix: "rows = 500  # in [eval], in place of error"}

@@ -236,11 +236,11 @@ func TestSampleOfEarlierProcesses(t *testing.T) {
 // What a number of examples is measured on for a study is the base model.
 func TestSampleSize(t *testing.T) {
 	cfg := held(t, 300, "eval.error=0.15")
-	n, err := SampleSize(t.Context(), cfg, UI{})
+	n, err := sampleSize(t.Context(), cfg, UI{})
 	if err != nil || n < pilot || n >= 300 {
 		t.Errorf("%d, %v", n, err)
 	}
-	if _, err := SampleSize(t.Context(), load(t, cfg.Path(), "eval.error=0.15", "model.init=random"), UI{}); err == nil ||
+	if _, err := sampleSize(t.Context(), load(t, cfg.Path(), "eval.error=0.15", "model.init=random"), UI{}); err == nil ||
 		!strings.Contains(err.Error(), "eval.error") {
 		t.Errorf("random weights: %v", err)
 	}

@@ -35,7 +35,7 @@ func corpusOptions(cfg *config.Config) (corpus.Options, error) {
 		Named: map[string][]string{"objective.weights": slices.Sorted(maps.Keys(cfg.Objective.Weights)),
 			"objective.preferences": slices.Sorted(maps.Keys(cfg.Objective.Preferences))}}
 	for _, s := range cfg.Data.Source {
-		o.Sources = append(o.Sources, Source(cfg, s))
+		o.Sources = append(o.Sources, sourceOf(cfg, s))
 	}
 	var err error
 	if cfg.Adapted() {
@@ -63,8 +63,8 @@ func StepsOf(cfg *config.Config) corpus.Steps {
 	return s
 }
 
-// Source is the data of a source of the run file.
-func Source(cfg *config.Config, s config.Source) data.Source {
+// sourceOf is the data of a source of the run file.
+func sourceOf(cfg *config.Config, s config.Source) data.Source {
 	return data.Source{Lang: s.Lang, Paths: cfg.ResolveAll(s.Path), Format: string(s.Format), Heldout: cfg.ResolveAll(s.Heldout),
 		Holdout: s.Holdout, Train: s.Train, TrainOn: string(s.TrainOn),
 		Columns: s.Columns, Roles: s.Roles, LangColumn: s.LangColumn, Langs: s.Langs, Key: alignKey(cfg, s), Aligned: cfg.Data.Align != ""}
