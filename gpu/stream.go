@@ -125,11 +125,12 @@ func (d *Device) checkDispatch(x Dispatch) error {
 	return x.Kernel.checkBinds(x.Binds)
 }
 
-// estimate is the load of x. It warns once about a kernel that takes too long.
+// estimate is the load of x. It warns once about a kernel that takes too long for a GPU; a
+// rasterizer is a program on the CPU, which no system ends for that.
 func (d *Device) estimate(x Dispatch) load {
 	groups := float64(x.Groups[0]) * float64(x.Groups[1]) * float64(x.Groups[2])
 	l := load{work: max(float64(x.Work), 256*groups), fixed: dispatchCost}
-	if t := d.stream.pace.time(l); t > slowDispatch && !x.Kernel.slow {
+	if t := d.stream.pace.time(l); t > slowDispatch && !x.Kernel.slow && d.info.Type != CPU {
 		x.Kernel.slow = true
 		d.log("gpu: one dispatch of kernel %s may take %.1f s; "+
 			"systems that kill long GPU jobs (Windows: 2 s) need a smaller batch or sequence", x.Kernel.name, t.Seconds())

@@ -46,7 +46,7 @@ var hubID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-
 
 // missingModel explains a path where nothing is.
 func missingModel(given, dir string) (msg, fix string) {
-	if !hubID.MatchString(given) {
+	if !hubID.MatchString(given) || isOwnFolder(given, dir) {
 		return dir + " is not a folder (paths are relative to the run file)" + pathHint(given),
 			"path = the folder with config.json, model.safetensors and tokenizer.json, or a GGUF file"
 	}
@@ -57,6 +57,13 @@ func missingModel(given, dir string) (msg, fix string) {
 	name := given[strings.Index(given, "/")+1:]
 	return fmt.Sprintf("%s is not a folder; %q looks like a name on the Hugging Face hub, and nothing is downloaded from there", dir, given),
 		fmt.Sprintf("hf download %s --local-dir models/%s, then path = \"models/%s\"", given, name, name)
+}
+
+// isOwnFolder says that owner/name is a place among the user's own folders: owner is one,
+// or is the one that our pages name.
+func isOwnFolder(given, dir string) bool {
+	_, err := os.Stat(filepath.Dir(dir))
+	return err == nil || strings.HasPrefix(given, "models/")
 }
 
 // inHubCache is the folder of a hub model's files in the hub's own cache, "" if it

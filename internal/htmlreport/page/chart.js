@@ -86,7 +86,7 @@ function lines(all, o) {
     const xr = extent(live.map(s => s.x)), yr = extent(live.map(s => s.y).concat(o.zero && !log ? [[0]] : []));
     if (!xr || !yr) { host.append(el("p", { class: "missing" }, "Nothing to draw.")); return; }
     const names = series.length > 1, longest = Math.max(...series.map(q => q.name.length));
-    const narrow = innerWidth < 560, W = narrow ? 360 : 760, H = Math.max(narrow ? 230 : 280, names ? series.length * 11 + 44 : 0), L = 46, R = names ? Math.min(narrow ? 92 : 130, 12 + longest * 6.2) : 8, T = 8, B = 34;
+    const narrow = innerWidth < 560, W = narrow ? 360 : 760, H = Math.max(narrow ? 230 : 280, names ? series.length * 11 + 56 : 0), L = 46, R = names ? Math.min(narrow ? 92 : 130, 12 + longest * 6.2) : 8, T = 8, B = 34;
     const f = log ? Math.log : v => v, y0 = f(yr[0]), y1 = f(yr[1]);
     const X = v => L + (v - xr[0]) / (xr[1] - xr[0]) * (W - L - R), Y = v => H - B - (f(v) - y0) / (y1 - y0) * (H - T - B);
     const s = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": o.title });
@@ -105,7 +105,7 @@ function lines(all, o) {
       if (q.dots || there < 2 || there < q.y.length && there <= 150) q.y.forEach((v, n) => { if (ok(v)) s.append(point(k, X(q.x[n]), Y(v), q.dots ? 3 : 2.2, q.dashed ? "none" : c, c)); });
       if (names && last !== null) labels.push({ y: Y(last), to: Y(last), name: q.name, c: c });
     });
-    for (const l of spread(labels, 11, T + 4, H - B + 8)) {
+    for (const l of spread(labels, 11, T + 4, H - B - 3)) {
       s.append(svg("line", { x1: W - R + 1, x2: W - R + 8, y1: l.to, y2: l.y, stroke: l.c, "stroke-width": 1 }));
       s.append(svg("text", { x: W - R + 10, y: l.y + 3.5, style: "font-size:10px;" + ink(l.c) }, l.name.length * 6.2 > R - 10 ? l.name.slice(0, Math.floor((R - 16) / 6.2)) + "…" : l.name));
     }

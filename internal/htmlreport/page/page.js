@@ -13,6 +13,12 @@ const missing = (s, text) => s.append(el("p", { class: "missing" }, text));
 const duration = t => t >= 3600 ? Math.floor(t / 3600) + " h " + Math.round(t % 3600 / 60) + " min" : t >= 60 ? Math.floor(t / 60) + " min " + Math.round(t % 60) + " s" : num(t, 1) + " s";
 const bytes = n => n >= 1 << 30 ? (n / 2 ** 30).toFixed(2) + " GiB" : (n / 2 ** 20).toFixed(1) + " MiB";
 const noGram = "This run's method (" + H.method + ") computes no Gram matrices: there are no cosines, in all or by layer, no distance from the mean gradient and no stationarity gap. A method that does, such as objective.method = \"pcgrad\", records them.";
+// largest are the n largest of [name, value], and the others together: so many have colours of their own.
+function largest(entries, n) {
+  const all = entries.filter(e => e[1] > 0).sort((a, b) => b[1] - a[1]).map(e => ({ name: e[0], value: e[1] })), rest = all.slice(n);
+  return rest.length < 2 ? all : [...all.slice(0, n), { name: "others", value: rest.reduce((sum, p) => sum + p.value, 0) }];
+}
+
 function slider(label, max, value, show, change) {
   const out = el("output", {}, show(value));
   if (max < 1) return el("span", {}, label + " ", out); // nothing to choose from
@@ -37,7 +43,7 @@ function summary() {
   const a = DATA.before, b = DATA.after;
   if (!b) { missing(s, "No evaluation was recorded: give a source heldout or holdout, and leave eval.first and eval.last on."); return; }
   const rows = [["language", "before", "after", "change, % (95 % interval)", "n"]], was = new Map((a.rows || []).map(r => [r.lang, r]));
-  const error = e => e && ok(e.high) ? "\u00a0±\u00a0" + num(e.high - e.value, 3) : "", of = (n, all) => count(n) + (all > n ? " of " + count(all) : "");
+  const error = e => e && ok(e.high) ? " ±\u00a0" + num(e.high - e.value, 3) : "", of = (n, all) => count(n) + (all > n ? " of " + count(all) : "");
   const change = (x, y) => ok(x) && ok(y) && x ? (100 * (y / x - 1)).toFixed(1) : "–";
   const worst = [], signed = v => (v > 0 ? "+" : "") + v.toFixed(1);
   for (const seen of [true, false]) {
@@ -191,7 +197,7 @@ function probes() {
 
 function gaps() {
   if (!has(DATA.grams)) return;
-  const s = section("gap", "Stationarity gap", "The shortest convex combination of the languages' gradients over their mean length: 0 where they are Pareto stationary, so that no direction helps all. In a dense model, stationarity of every bucket with weights of its own is implied by that of the whole model: it is the weaker condition. A bucket, and all of them, may show 0 while the whole (thick) does not. A language without a gradient in a bucket is left out of that bucket's gap.");
+  const s = section("gap", "Stationarity gap", "How far the model is from a point at which no change helps all languages: 0 there (Pareto stationary). It is the shortest convex combination of the languages' gradients over their mean length. In a dense model, stationarity of every bucket with weights of its own is implied by that of the whole model: it is the weaker condition. A bucket, and all of them, may show 0 while the whole (thick) does not. A language without a gradient in a bucket is left out of that bucket's gap.");
   s.append(lines([{ name: "whole model", thick: true, x: DATA.grams.map(g => g.step), y: DATA.grams.map(g => g.gap), index: 7 }, ...byBucket(b => b.gap)], { title: "stationarity gap by bucket and of the whole model", yLabel: "↑ gap", zero: true }));
 }
 
@@ -211,7 +217,7 @@ function cost() {
       bars(DATA.probes.slice(-12).map(p => ({ name: "step " + p.step, parts: Object.keys(p.phases || {}).sort().map(k => ({ name: k, value: p.phases[k] })) })), v => v >= 1 ? v.toFixed(2) + " s" : (1000 * v).toFixed(1) + " ms", "step time by phase"));
   } else missing(s, "Step time by phase comes with probes: [probe] every = 50.");
   if (has(DATA.steps)) s.append(el("p", { class: "note" }, "Tokens per second:"), lines([{ name: "tokens/s", x: DATA.steps, y: DATA.rate, index: 0 }], { title: "tokens per second over steps", yLabel: "↑ tokens/s", zero: true }));
-  if (DATA.end && DATA.end.bytes_by_role) s.append(el("p", { class: "note" }, "Device memory at the peak, by role:"), bars([{ name: "peak", parts: Object.entries(DATA.end.bytes_by_role).filter(e => e[1] > 0).sort((a, b) => b[1] - a[1]).map(e => ({ name: e[0], value: e[1] })) }], bytes, "memory by role"));
+  if (DATA.end && DATA.end.bytes_by_role) s.append(el("p", { class: "note" }, "Device memory at the peak, by role:"), bars([{ name: "peak", parts: largest(Object.entries(DATA.end.bytes_by_role), 7) }], bytes, "memory by role"));
   else missing(s, "Memory by role comes with the run's end.");
   const t = Object.entries(DATA.tokens || {}).sort((a, b) => b[1] - a[1]);
   if (t.length) s.append(el("p", { class: "note" }, "Supervised tokens trained on, by language:"), bars(t.map(e => ({ name: e[0], parts: [{ name: "tokens", value: e[1] }] })), v => Math.round(v).toLocaleString("en") + " tokens", "tokens by language"));
