@@ -19,6 +19,7 @@ type initCmd struct {
 	Columns  map[string]string `help:"${init_columns}" placeholder:"OURS=THEIRS"`
 	Roles    map[string]string `help:"Our names of roles and the files', likewise, e.g. --roles assistant=bot." placeholder:"OURS=THEIRS"`
 	Template string            `help:"${init_template}" placeholder:"NAME"`
+	Card     string            `help:"${init_card}" placeholder:"SIZE"`
 	Out      string            `short:"o" default:"run.toml" help:"Run file to write; it must not exist." placeholder:"FILE"`
 }
 
@@ -32,10 +33,16 @@ func (c *initCmd) Run() error {
 		return c.advise(err)
 	}
 	tellFound(found, skipped)
-	if err := c.write(found, lengths{seqLen: maxSeqLen}); err != nil {
+	if err := c.write(found, lengths{seqLen: maxSeqLen, rows: usualRows}); err != nil {
 		return err
 	}
 	measured, err := c.measure()
+	if err == nil {
+		err = c.write(found, measured)
+	}
+	if err == nil {
+		err = c.fit(&measured)
+	}
 	if err == nil {
 		err = c.write(found, measured)
 	}
@@ -47,29 +54,45 @@ func (c *initCmd) Run() error {
 		return c.advise(err)
 	}
 	if measured.languages > usualRows {
-		fmt.Printf(" batch   %d rows, one for each language\n", measured.rows())
+		fmt.Printf(" batch   %d rows, at least one for each language\n", measured.rows)
 	}
+	measured.device.tell()
 	fmt.Printf("%s is written and checked. Next:\n  %s\n  %s\n", c.Out, report.Command("data", "mask", c.Out), report.Command("train", c.Out))
 	return nil
 }
 
-// lengths are the settings that follow from the data.
+// lengths are the settings that follow from the data, and from the device.
 type lengths struct {
 	seqLen    int
+	rows      int  // of a step
 	languages int  // to train on
 	prompts   bool // it has prompts, and answers to them
+	many      bool // a language has so many held-out documents that a part of them will do
 
 	documents map[string]int // by language
+	device    fitted
 }
 
-// usualRows are the rows of a step, unless there are more languages.
-const usualRows = 8
+// usualRows are the rows of a step of long rows, unless there are more languages. A step of
+// shorter ones has more, up to stepTokens, but no more than leave leastSteps to an epoch.
+const (
+	usualRows  = 8
+	stepTokens = 4096
+	leastSteps = 50
+)
 
-// rows of a step hold every language that is trained on.
-func (l *lengths) rows() int { return max(usualRows, l.languages) }
+// rowsOf is the rows of a step; they hold every language that is trained on.
+func rowsOf(seqLen, languages int, tokens float64) int {
+	rows := min(stepTokens/seqLen, int(tokens)/seqLen/leastSteps) / usualRows * usualRows
+	return max(usualRows, languages, rows)
+}
 
-// fewHeldout is how many documents are held out where a twentieth of the language would be fewer.
-const fewHeldout = 20
+// fewHeldout is how many documents are held out where a twentieth of the language would be fewer,
+// and manyHeldout from how many on a part of them is measured.
+const (
+	fewHeldout  = 20
+	manyHeldout = 1000
+)
 
 // maxSeqLen is the longest row that is proposed.
 const maxSeqLen = 1024
@@ -88,11 +111,13 @@ func (c *initCmd) measure() (lengths, error) {
 	for _, s := range files.Stats() {
 		l.documents[s.Lang] += s.Documents
 		longest, l.prompts = max(longest, s.LengthP95), l.prompts || s.Supervised < 0.95
+		l.many = l.many || s.Heldout > manyHeldout
 		if s.Trained {
 			l.languages++
 		}
 	}
 	l.seqLen = min(maxSeqLen, max(64, (longest+63)/64*64))
+	l.rows = rowsOf(l.seqLen, l.languages, files.Sampler.TokensIn(files.Steps))
 	return l, nil
 }
 
@@ -131,44 +156,23 @@ func (c *initCmd) write(found []langFiles, l lengths) error {
 	return os.WriteFile(c.Out, b.Bytes(), 0o644)
 }
 
-// settings are the run file above its sources, a comment with each.
-func (l *lengths) settings(model, template string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "# Written by concord init. Every key: concord config explain KEY, or docs/config.md.\n\n"+
-		"[model]\npath = %q # the base model; paths are relative to this file\n\n", model)
-	fmt.Fprintf(&b, "[batch]\nrows = %d # the batch; a row holds examples of one language: at least as many as languages\n", l.rows())
-	fmt.Fprintf(&b, "seq_len = %d # tokens of a row; holds 95 of 100 examples of every language whole\n\n", l.seqLen)
-	b.WriteString("[data]\ntemperature = 3.0 # smaller languages are drawn more often; 1.0: as the data is\n")
-	if template != "" {
-		fmt.Fprintf(&b, "template = %q # renders conversations\n", template)
-	}
-	b.WriteString("\n[objective]\nmethod = \"pcgrad\" # token-mean is plain fine-tuning; concord moo methods lists all\n" +
-		"\n[optim]\nlr = 2e-5 # the highest learning rate; with little data, or an adapter, 2e-4\n" +
-		"\n[schedule]\nepochs = 1.0 # how often the data is read; small languages more often, by temperature\n" +
-		"\n[eval]\nevery = 100 # steps between measurements of held-out data; also before and after the run\n")
-	if l.prompts {
-		b.WriteString("samples = 3 # held-out prompts of each language that the model answers each time: they are in the report\n")
-	}
-	b.WriteString("\n[memory]\nfit = \"auto\" # where a step does not fit the device, the same step in less memory\n")
-	return b.String()
-}
-
 // source is the [[data.source]] of a language with so many documents, 0 if that is not known.
 func (f *langFiles) source(folder string, documents int) string {
 	var b strings.Builder
 	b.WriteString("\n[[data.source]]\n")
 	if f.column == "" {
-		fmt.Fprintf(&b, "lang = %q\n", f.lang)
+		fmt.Fprintf(&b, "lang = %q # the language's name in all tables; here the file's, or its folder's\n", f.lang)
 	} else {
 		fmt.Fprintf(&b, "lang_column = %q # names each document's language\n", f.column)
 	}
-	b.WriteString(mapping("columns", f.columns) + mapping("roles", f.roles))
+	b.WriteString(mapping("columns", f.columns, " # our names of columns = the files'") +
+		mapping("roles", f.roles, " # our names of roles = the files'"))
 	if len(f.train) > 0 {
-		fmt.Fprintf(&b, "path = %s\n", pathList(folder, f.train))
+		fmt.Fprintf(&b, "path = %s # trained on\n", pathList(folder, f.train))
 	}
 	switch few := min(fewHeldout, documents/5); {
 	case len(f.heldout) > 0:
-		fmt.Fprintf(&b, "heldout = %s\n", pathList(folder, f.heldout))
+		fmt.Fprintf(&b, "heldout = %s # measured and not trained on\n", pathList(folder, f.heldout))
 	case few > 0 && documents < 20*fewHeldout:
 		fmt.Fprintf(&b, "holdout = %d # documents: measured and not trained on\n", few)
 	default:

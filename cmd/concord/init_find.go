@@ -98,7 +98,7 @@ func tellFound(found []langFiles, skipped []string) {
 	}
 	for _, f := range found {
 		if len(f.columns) > 0 {
-			fmt.Printf(" columns %s: read with %s", strings.Join(append(f.train, f.heldout...), ", "), mapping("columns", f.columns))
+			fmt.Printf(" columns %s: read with %s", strings.Join(append(f.train, f.heldout...), ", "), mapping("columns", f.columns, ""))
 		}
 	}
 }
@@ -117,8 +117,8 @@ func (*initCmd) advise(err error) error {
 	return err
 }
 
-// mapping is a line of the run file with our names and the files', "" for none.
-func mapping(key string, names map[string]string) string {
+// mapping is a line of the run file with our names and the files' and a comment, "" for none.
+func mapping(key string, names map[string]string, comment string) string {
 	var out []string
 	for _, ours := range slices.Sorted(maps.Keys(names)) {
 		out = append(out, fmt.Sprintf("%s = %q", ours, names[ours]))
@@ -126,7 +126,7 @@ func mapping(key string, names map[string]string) string {
 	if len(out) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s = {%s}\n", key, strings.Join(out, ", "))
+	return fmt.Sprintf("%s = {%s}%s\n", key, strings.Join(out, ", "), comment)
 }
 
 func (f *langFiles) add(name string, held bool) {
