@@ -319,12 +319,27 @@ func TestCPUWarning(t *testing.T) {
 	if len(log) != 1 || !strings.Contains(log[0], d.Info().Name) {
 		t.Errorf("log %q", log)
 	}
-	k := d.NewKernel("affine", addWGSL)
-	b := d.NewBuffer(RoleScratch, "x", 256)
-	for range 2 {
-		d.Run(Dispatch{Kernel: k, Params: words(1, 1, 1), Binds: []View{b.view()}, Groups: [3]uint32{1, 1, 1}, Work: 1e15})
-	}
-	if d.Sync() != nil || len(log) != 2 || !strings.Contains(log[1], "affine") {
-		t.Errorf("log %q, want one warning naming the kernel", log)
+}
+
+// A kernel that may take long is named once, where a system may end it for that: a
+// rasterizer is a program on the CPU.
+func TestSlowDispatchIsNamed(t *testing.T) {
+	for kind, want := range map[uint32]int{0: 1, 1: 1, 2: 0} { // discrete, integrated, CPU
+		var log []string
+		limits := Limits{4 << 30, 2<<30 - 4, 10, 32768, 1024, 65535, 256}
+		d, err := openWith(dryDriver{rawAdapter{device: "card", backend: rawVulkan, kind: kind, limits: limits}},
+			Options{Adapter: "0", MemoryBudget: 1 << 30, Log: func(s string) { log = append(log, s) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		k, b := d.NewKernel("affine", addWGSL), d.NewBuffer(RoleScratch, "x", 256)
+		log = nil // of opening
+		for range 2 {
+			d.Run(Dispatch{Kernel: k, Params: words(1, 1, 1), Binds: []View{b.view()}, Groups: [3]uint32{1, 1, 1}, Work: 1e15})
+		}
+		if d.Sync() != nil || len(log) != want || want > 0 && !strings.Contains(log[0], "affine") {
+			t.Errorf("kind %d: log %q, want %d warnings naming the kernel", kind, log, want)
+		}
 	}
 }

@@ -152,9 +152,11 @@ function tableRows(series) {
   const xs = [...new Set(series.flatMap(q => q.x))].sort((a, b) => a - b), maps = series.map(q => new Map(q.x.map((x, n) => [x, q.y[n]])));
   return xs.map(x => [num(x, Number.isInteger(x) ? 0 : 3), ...maps.map(m => num(m.get(x)))]);
 }
+// breakable lets a parameter's long name break after its dots.
+const breakable = text => text.replace(/([._])(?=\w{4})/g, "$1\u200b");
 // table of strings, first row the head. Cells are text, never markup.
 function table(rows, cls) {
-  const head = el("thead", {}, el("tr", {}, ...rows[0].map(c => el("th", { scope: "col" }, String(c)))));
+  const head = el("thead", {}, el("tr", {}, ...rows[0].map(c => el("th", { scope: "col" }, breakable(String(c))))));
   const body = el("tbody", {}, ...rows.slice(1).map(r => el("tr", r.sum ? { class: "sum" } : {}, ...r.map(c => el("td", {}, String(c))))));
   return el("div", { class: "scroll" }, el("table", { class: cls }, head, body));
 }
