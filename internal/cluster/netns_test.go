@@ -25,6 +25,7 @@ type homes struct {
 	exe    string
 	dir    string
 	uplink map[int]uint64 // bytes at the start
+	down   map[int]uint64 // likewise
 }
 
 // do runs a command, which must work.
@@ -67,7 +68,7 @@ func netns(t *testing.T, n int, rate string, nat func(home int) string) *homes {
 		t.Fatal(err)
 	}
 	s := &homes{t: t, id: fmt.Sprintf("cc%x%c", os.Getpid()&0xffff, 'g'+made.Add(1)%20), rate: rate, exe: exe, dir: t.TempDir(),
-		uplink: map[int]uint64{}}
+		uplink: map[int]uint64{}, down: map[int]uint64{}}
 	if out, err := exec.Command("ip", "netns", "add", s.id+"net").CombinedOutput(); err != nil {
 		without(t, "no network namespaces here: %v: %s", err, out)
 	}
@@ -117,10 +118,10 @@ func (s *homes) shape(ns, dev string) {
 	}
 }
 
-// sent is what a machine has sent over its uplink so far.
-func (s *homes) sent(i int) uint64 {
+// moved is the bytes that a machine has sent ("tx") or received ("rx") so far.
+func (s *homes) moved(i int, way string) uint64 {
 	s.t.Helper()
-	b := s.do(fmt.Sprintf("ip netns exec %sh%d cat /sys/class/net/wan/statistics/tx_bytes", s.id, i))
+	b := s.do(fmt.Sprintf("ip netns exec %sh%d cat /sys/class/net/wan/statistics/%s_bytes", s.id, i, way))
 	n, err := strconv.ParseUint(strings.TrimSpace(b), 10, 64)
 	if err != nil {
 		s.t.Fatal(err)
@@ -131,6 +132,8 @@ func (s *homes) sent(i int) uint64 {
 // home is what a process at a home is told, in its environment.
 type home struct {
 	ID, Machines, Steps, Groups, Values int
+	Large, Slices                       int // one more group, of so many values, in so many slices
+	Rows                                int // of the batch; 0: 12
 	CA                                  []byte
 	Relay, Alone                        bool // with a relay; machine 1 owns everything
 	Dir                                 string
@@ -159,10 +162,11 @@ const probed = 12 * time.Second
 
 // ran is what machine 1 tells of a run at the homes.
 type ran struct {
-	Owners int
-	Step   float64 // median seconds
-	Pairs  []coordinator.PairStatus
-	Moved  map[int]uint64 // bytes by uplink, a step
+	Owners   int
+	Step     float64 // median seconds
+	Pairs    []coordinator.PairStatus
+	Moved    map[int]uint64 // bytes by uplink, a step
+	Received map[int]uint64 // by downlink
 }
 
 // run has machines at all homes make a run.
@@ -195,9 +199,10 @@ func (s *homes) run(p home) ran {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r.Moved = map[int]uint64{}
+	r.Moved, r.Received = map[int]uint64{}, map[int]uint64{}
 	for i := 1; i <= p.Machines; i++ {
-		r.Moved[i] = (s.sent(i) - s.uplink[i]) / uint64(p.Steps-2)
+		r.Moved[i] = (s.moved(i, "tx") - s.uplink[i]) / uint64(p.Steps-2)
+		r.Received[i] = (s.moved(i, "rx") - s.down[i]) / uint64(p.Steps-2)
 	}
 	return r
 }
@@ -211,7 +216,7 @@ func (s *homes) began(machines int) {
 		time.Sleep(200 * time.Millisecond)
 	}
 	for i := 1; i <= machines; i++ {
-		s.uplink[i] = s.sent(i)
+		s.uplink[i], s.down[i] = s.moved(i, "tx"), s.moved(i, "rx")
 	}
 }
 

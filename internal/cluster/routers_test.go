@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/json"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -33,8 +34,14 @@ func TestHome(t *testing.T) {
 	}
 	w.calm, w.patience, w.min, w.relay, w.alone = true, 5*time.Minute, p.Machines, p.Relay, p.Alone
 	w.codec, w.groups, w.cut = transport.BF16, nil, nil
+	if p.Rows > 0 {
+		w.rows = p.Rows
+	}
 	for range p.Groups {
-		w.groups = append(w.groups, p.Values)
+		w.groups, w.cut = append(w.groups, p.Values), append(w.cut, len(w.cut))
+	}
+	for k := range p.Slices {
+		w.groups, w.cut = append(w.groups, p.Large/p.Slices), append(w.cut, len(w.cut)-k)
 	}
 	var pairs []coordinator.PairStatus // by the worker's goroutine, before the last commit
 	w.slow = func(_ uint32, step, group int) {
@@ -163,6 +170,26 @@ func TestUplinks(t *testing.T) {
 				t.Logf("%s, %d machines, %d own: %.2f s a step; MB a step by uplink: machine 1 %.1f, the busiest other %.1f; %v", name, n,
 					r.Owners, r.Step, float64(r.Moved[1])/1e6, float64(most)/1e6, load())
 			}
+		}
+	}
+}
+
+// TestUplinksOfSlices measures what docs/scaling.md says of a group that is a third of the model, in
+// one slice and in sixteen.
+func TestUplinksOfSlices(t *testing.T) {
+	rate := os.Getenv("CONCORD_UPLINKS")
+	if rate == "" {
+		t.Skip("set CONCORD_UPLINKS to a rate of tc, such as 100mbit")
+	}
+	for _, n := range []int{4, 8} {
+		s := netns(t, n, rate, func(int) string { return fullCone })
+		p := home{Machines: n, Steps: 12, Groups: 16, Values: 100_000, Large: 800_000, Rows: 16}
+		for _, p.Slices = range []int{1, 16} {
+			r := s.run(p)
+			sent, received := slices.Sorted(maps.Values(r.Moved)), slices.Sorted(maps.Values(r.Received))
+			mb := func(x uint64) float64 { return float64(x) / 1e6 }
+			t.Logf("%d machines, %d slices: %.2f s a step; MB a step by uplink %.1f to %.1f, by downlink %.1f to %.1f; %s", n, p.Slices, r.Step,
+				mb(sent[0]), mb(sent[n-1]), mb(received[0]), mb(received[n-1]), load())
 		}
 	}
 }

@@ -201,6 +201,9 @@ func (c *Config) cluster() error {
 	if err := c.outer(); err != nil {
 		return err
 	}
+	if x.Slice > 0 && (c.Sharded() || x.Outer > 0) {
+		return c.fail("cluster.slice", `slice = ""`, `groups are not cut with sync = "parameters", whose owners keep their moments, and with outer steps`)
+	}
 	if c.Sharded() && c.Objective.Metric == MetricAdam {
 		return c.fail("cluster.sync", `sync = "gradients"`,
 			`with sync = "parameters" a machine has the second moments of its own units only, which metric = "adam" needs of all`)

@@ -38,7 +38,10 @@ type gang struct {
 
 // exact are the settings under which a run's bits do not depend on timing.
 var exact = []string{"cluster.listen=127.0.0.1:0", "cluster.wire=f32", "cluster.shares=equal", "cluster.deadline=false",
-	"cluster.silence=20", "cluster.slice=8KB"}
+	"cluster.silence=20"}
+
+// sliced are the same with groups that have several owners.
+var sliced = append(slices.Clone(exact), "cluster.slice=8KB")
 
 // newGang starts a run of n machines; the first step waits for all of them.
 // The overrides are of those who join.
@@ -225,7 +228,7 @@ func TestManyMachinesAreOne(t *testing.T) {
 	tried := map[kind]bool{}
 	for _, method := range sharedMethods() {
 		t.Run(method, func(t *testing.T) {
-			cfg := withMethod(t, tiny(t, append(slices.Clone(exact), "schedule.warmup=0", "batch.rows=8")...), method)
+			cfg := withMethod(t, tiny(t, append(slices.Clone(sliced), "schedule.warmup=0", "batch.rows=8")...), method)
 			plain := alone(t, cfg)
 			steps(t, plain, 1)
 			want := values(t, plain, bucket.Gradient)
@@ -286,7 +289,7 @@ func kindOf(t testing.TB, method string, tr *Trainer) kind {
 // Eight machines of two rows each, languages split across them; twice, to the
 // same bits.
 func TestEightMachines(t *testing.T) {
-	cfg := tiny(t, append(exact, "batch.rows=16", "schedule.steps=4")...)
+	cfg := tiny(t, append(slices.Clone(sliced), "batch.rows=16", "schedule.steps=4")...)
 	var first []float32
 	for range 2 {
 		g := newGang(t, cfg, 8)
@@ -321,7 +324,7 @@ func TestManyMachinesUnderEverySetting(t *testing.T) {
 		"int8":          {"cluster.wire=int8"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg := tiny(t, append(slices.Clone(exact), settings...)...)
+			cfg := tiny(t, append(slices.Clone(sliced), settings...)...)
 			limit := map[string]float64{"bf16": 1e-4, "int8": 1e-2}[name]
 			var want []float32
 			for _, n := range []int{1, 3} {
@@ -396,7 +399,7 @@ func resumeOnOthers(t *testing.T, setting string) {
 // nothing to resolve, and average; all hold the same weights.
 func TestLocalResolution(t *testing.T) {
 	gradient := func(n int, settings ...string) []float32 {
-		g := newGang(t, tiny(t, append(slices.Clone(exact), append(settings, "data.temperature=1000000", "schedule.warmup=0")...)...), n)
+		g := newGang(t, tiny(t, append(slices.Clone(sliced), append(settings, "data.temperature=1000000", "schedule.warmup=0")...)...), n)
 		defer g.stop()
 		g.steps(2)
 		g.replicas(fmt.Sprint(settings))

@@ -27,7 +27,7 @@ func TestInBackwardOnManyMachines(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			run := func(on bool) map[string]string {
-				cfg := tiny(t, slices.Concat(exact, settings, []string{fmt.Sprint("optim.in_backward=", on), "batch.rows=6", "optim.clip=0",
+				cfg := tiny(t, slices.Concat(sliced, settings, []string{fmt.Sprint("optim.in_backward=", on), "batch.rows=6", "optim.clip=0",
 					"optim.lr=0.01", "schedule.warmup=0"})...)
 				g := newGang(t, cfg, 3)
 				defer g.stop()
@@ -82,7 +82,7 @@ func killable(t testing.TB, tr *Trainer) *dying {
 func TestKilledBetweenTwoGroups(t *testing.T) {
 	settings := []string{"optim.in_backward=true", "batch.rows=6", "objective.scope=tensor", "objective.method=pcgrad", "model.dtype=bf16",
 		"optim.moments=int8", "optim.lr=0.01", "schedule.warmup=0", "schedule.steps=40"}
-	cfg := tiny(t, slices.Concat(exact, settings)...)
+	cfg := tiny(t, slices.Concat(sliced, settings)...)
 	orderly := newGang(t, cfg, 3)
 	orderly.steps(2)
 	orderly.close[1]()

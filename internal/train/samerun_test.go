@@ -40,6 +40,7 @@ func TestEqualMachinesAreOfOneRun(t *testing.T) {
 		{override: "checkpoint.every=7"},
 		{override: "cluster.upload_limit=1MB"},
 		{override: "cluster.wire=int8", leader: "cluster.wire"},
+		{override: "cluster.slice=1MB", leader: "cluster.slice"},
 		{override: "cluster.outer=4", lock: "cluster.outer", leader: "cluster.outer"},
 		{override: "optim.lr=0.5", lock: "optim.lr", leader: "optim.lr"},
 		{override: "objective.method=mean", lock: "objective.method", leader: "objective.method"},

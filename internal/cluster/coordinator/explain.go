@@ -36,6 +36,31 @@ func (c *Coordinator) explain(p *protocol.Plan) {
 		c.named(c.step+1), len(p.Shares), strings.Join(sizes,
 			"+"), w.Languages(p.Shares), float64(a.Chosen.Total())/mb, float64(a.Chosen.Most())/mb, float64(a.Dealt.Total())/mb,
 		float64(a.Plain.Total())/mb)
+	if text := c.divided(p); text != "" {
+		c.logf("%s", text)
+	}
+}
+
+// divided says which resolve groups have several owners, "" where none has.
+func (c *Coordinator) divided(p *protocol.Plan) string {
+	n, least, most := 0, len(p.Members), 0
+	for u := range p.Owners {
+		from, to := c.opt.Leads.Range(u)
+		owners := map[uint32]bool{}
+		for _, w := range p.Owners[from:to] {
+			owners[w] = true
+		}
+		if u == from && len(owners) > 1 {
+			n, least, most = n+1, min(least, len(owners)), max(most, len(owners))
+		}
+	}
+	switch {
+	case n == 0:
+		return ""
+	case least == most:
+		return fmt.Sprintf("of %d resolve groups %d are divided among %d machines each", c.opt.Leads.Resolved(len(p.Owners)), n, most)
+	}
+	return fmt.Sprintf("of %d resolve groups %d are divided among %d to %d machines each", c.opt.Leads.Resolved(len(p.Owners)), n, least, most)
 }
 
 // upBytes is a group's row on the wire.
