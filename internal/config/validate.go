@@ -202,7 +202,8 @@ func (c *Config) cluster() error {
 		return err
 	}
 	if x.Slice > 0 && (c.Sharded() || x.Outer > 0) {
-		return c.fail("cluster.slice", `slice = ""`, `groups are not cut with sync = "parameters", whose owners keep their moments, and with outer steps`)
+		return c.fail("cluster.slice", `slice = ""`,
+			`groups are not cut with sync = "parameters", whose owners keep their moments, and with outer steps`)
 	}
 	if c.Sharded() && c.Objective.Metric == MetricAdam {
 		return c.fail("cluster.sync", `sync = "gradients"`,

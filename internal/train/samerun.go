@@ -74,7 +74,8 @@ func agrees(w protocol.Welcome, cfg *config.Config, own []protocol.File) error {
 // together; the others are each machine's own.
 func exchanged(c *config.Config) config.Cluster {
 	x := c.Cluster
-	return config.Cluster{Wire: x.Format(), Slice: x.Slice, Resolve: x.Resolve, Sync: x.Sync, Outer: x.Outer, OuterLR: x.OuterLR, OuterMoment: x.OuterMoment}
+	return config.Cluster{Wire: x.Format(), Slice: x.Slice, Resolve: x.Resolve, Sync: x.Sync, Outer: x.Outer,
+		OuterLR: x.OuterLR, OuterMoment: x.OuterMoment}
 }
 
 // difference is the first key in which two configurations are of different runs, with
