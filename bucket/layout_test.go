@@ -217,7 +217,6 @@ func TestPartitionRefuses(t *testing.T) {
 		{declare("x", 0, 0, 4, 4), "without a kind"},
 		{declare("x", param.Head+1, 0, 4, 4), "without a kind"},
 		{declare("x", param.Norm, 0, 4, 4), "a norm, a vector"},
-		{declare("x", param.Linear, param.NoLayer, 4, 4), "outside the layers"},
 		{declare("x", param.Bias, -2, 1, 4), "layer -2"},
 	} {
 		if _, err := Partition([]Param{c.p}, ByLayer, Limits{}); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -81,30 +81,88 @@ type HeadGradients struct {
 	DWeight Target
 }
 
+// LowRank is a term of the logits beside x·weightᵀ: H·Rowsᵀ, H (N, r) and Rows (V, r). The
+// zero LowRank is none.
+type LowRank struct{ H, Rows Tensor }
+
+// LowRankGradients is where RunLowRank puts gradients.
+type LowRankGradients struct {
+	DX, DH Tensor // (N, C) and (N, r), overwritten: the gradients of x and of H
+	// X and DRows are to Rows as in HeadGradients X and DWeight are to the weight.
+	X     Tensor // (N, r)
+	DRows Target
+}
+
 // Run computes, for x (N, C), weight (V, C) and labels (1, N) uint32, the losses
 // of all tokens, loss (1, N), as CrossEntropy does, and, unless nil, the
 // gradients. scale (1, N) is the derivative of the objective by each token's
 // loss; it is not read without gradients. Outputs lie in other buffers than
 // inputs and than each other.
 func (l *LinearCrossEntropy) Run(x, weight, labels, scale, loss Tensor, grad *HeadGradients) {
+	if grad == nil {
+		l.run(x, weight, LowRank{}, labels, scale, loss, nil)
+		return
+	}
 	l.check(x, weight, loss, grad)
+	l.run(x, weight, LowRank{}, labels, scale, loss, func(z Tensor, i, lo, hi int) {
+		l.e.MatMul(grad.DX.rows(lo, hi), z, weight, NN, false)
+		if grad.DWeight.Rows.Buf != nil {
+			l.weightGradient(grad.DWeight, z, grad.X.rows(lo, hi), i, lo)
+		}
+	})
+	if x.R == 0 {
+		l.clear(grad.DWeight)
+	}
+}
+
+// RunLowRank is Run with a term of low rank, whose gradients are taken in place of the
+// weight's: weight is not trained.
+func (l *LinearCrossEntropy) RunLowRank(x, weight Tensor, low LowRank, labels, scale, loss Tensor, grad *LowRankGradients) {
+	if low.H.R != x.R || low.Rows.R != weight.R || low.H.C != low.Rows.C {
+		panic(fmt.Sprintf("tensor: linear cross entropy: x %v, weight %v, low rank %v by %v", x, weight, low.H, low.Rows))
+	}
+	if grad == nil {
+		l.run(x, weight, low, labels, scale, loss, nil)
+		return
+	}
+	l.run(x, weight, low, labels, scale, loss, func(z Tensor, i, lo, hi int) {
+		l.e.MatMul(grad.DX.rows(lo, hi), z, weight, NN, false)
+		l.e.MatMul(grad.DH.rows(lo, hi), z, low.Rows, NN, false)
+		if grad.DRows.Rows.Buf != nil {
+			l.weightGradient(grad.DRows, z, grad.X.rows(lo, hi), i, lo)
+		}
+	})
+	if x.R == 0 {
+		l.clear(grad.DRows)
+	}
+}
+
+// run writes the losses chunk by chunk. gradients, unless nil, is called with the logits'
+// gradient z of each, chunk i, which holds the tokens lo to hi-1.
+func (l *LinearCrossEntropy) run(x, weight Tensor, low LowRank, labels, scale, loss Tensor, gradients func(z Tensor, i, lo, hi int)) {
+	l.check(x, weight, loss, nil)
 	e := l.e
 	for i, lo := 0, 0; lo < x.R; i, lo = i+1, lo+l.logits.R {
 		hi := min(lo+l.logits.R, x.R)
 		z := l.logits.rows(0, hi-lo)
 		e.MatMul(z, x.rows(lo, hi), weight, NT, false)
-		e.crossEntropy(z, loss, labels, scale, l.stats, lo, weight.R, l.SoftCap, grad != nil)
-		if grad != nil {
-			e.MatMul(grad.DX.rows(lo, hi), z, weight, NN, false)
-			if grad.DWeight.Rows.Buf != nil {
-				l.weightGradient(grad.DWeight, z, grad.X.rows(lo, hi), i, lo)
-			}
+		if low.H.Buf != nil {
+			e.MatMul(z, low.H.rows(lo, hi), low.Rows, NT, true)
+		}
+		e.crossEntropy(z, loss, labels, scale, l.stats, lo, weight.R, l.SoftCap, gradients != nil)
+		if gradients != nil {
+			gradients(z, i, lo, hi)
 		}
 	}
-	if x.R == 0 && grad != nil && grad.DWeight.Rows.Buf != nil && !grad.DWeight.Accumulate {
-		for m := range grad.DWeight.Rows.M {
-			e.Dev.Zero(grad.DWeight.Rows.Objective(m).View())
-		}
+}
+
+// clear is the gradient of no tokens.
+func (l *LinearCrossEntropy) clear(to Target) {
+	if to.Rows.Buf == nil || to.Accumulate {
+		return
+	}
+	for m := range to.Rows.M {
+		l.e.Dev.Zero(to.Rows.Objective(m).View())
 	}
 }
 

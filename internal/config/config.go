@@ -67,7 +67,7 @@ type Adapter struct {
 	Rank int `toml:"rank" range:"1,4096" eg:"8"`
 	// The adapter's output is scaled by alpha / rank.
 	Alpha float64 `toml:"alpha" eg:"16"`
-	// The modules that are adapted, by the ends of their names, as in PEFT's target_modules; "all-linear" is all of the layers'.
+	// The adapted modules, by the ends of their names, as in PEFT's target_modules, embedding and head too; "all-linear": layers only.
 	Targets Names `toml:"targets" eg:"q_proj"`
 	// Modules that are trained whole, as in PEFT's modules_to_save: embeddings, head. Tied ones are one, by either name.
 	Save Names `toml:"save" eg:"embed_tokens"`

@@ -14,7 +14,7 @@ var meanings = map[string]string{
 	"adapter.rank":               "Rank of the matrices.",
 	"adapter.rank_pattern":       "The rank of modules that have another, by the ends of their names.",
 	"adapter.save":               "Modules that are trained whole, as in PEFT's modules_to_save: embeddings, head. Tied ones are one, by either name.",
-	"adapter.targets":            "The modules that are adapted, by the ends of their names, as in PEFT's target_modules; \"all-linear\" is all of the layers'.",
+	"adapter.targets":            "The adapted modules, by the ends of their names, as in PEFT's target_modules, embedding and head too; \"all-linear\": layers only.",
 	"batch":                      "The shape of one step.",
 	"batch.accumulate":           "Micro-batches of that shape in a step; the languages' gradients are summed before they are resolved.",
 	"batch.logits_chunk":         "Tokens whose logits exist at one time; 0: chosen.",

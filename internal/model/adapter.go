@@ -28,7 +28,7 @@ func (d declarer) adapter(weight *parameter) adapter {
 		return nil
 	}
 	rank := c.RankOf(module)
-	l := &lowRank{first: true, last: true, scale: c.ScaleOf(module), space: d.space}
+	l := &lowRank{first: true, last: true, scale: c.ScaleOf(module), space: d.space, masked: module + peft.A}
 	own := strings.TrimSuffix(weight.Name, ".weight")
 	declare := func(name, end string, kind param.Kind, r, c int) *parameter {
 		return &parameter{Spec: Spec{Name: name + end, Kind: kind, Layer: d.layer, R: r, C: c, Uses: 1}, file: module + end, adapter: true}
@@ -80,21 +80,49 @@ func (c Config) CheckAdapter() error {
 		return fmt.Errorf("an adapter of rank %d with alpha %v", a.Rank, a.Alpha)
 	}
 	linear, modules := c.modules()
+	if err := c.checkTokens(); err != nil {
+		return err
+	}
 	if err := c.checkLayers(); err != nil {
 		return err
 	}
+	linear = append(linear, c.tokenModules()...)
 	for _, t := range a.Targets {
 		if !a.All() && !slices.ContainsFunc(linear, func(m string) bool { return peft.Names(t, m) }) {
-			return fmt.Errorf("the adapter's target %q is no linear map of the model's layers; these are: %s", t, strings.Join(ends(linear), ", "))
+			return fmt.Errorf("the adapter's target %q is no linear map of the model's layers, no embedding and no head; these are: %s", t,
+				strings.Join(ends(linear), ", "))
 		}
 	}
 	for _, s := range a.Save {
 		if !slices.ContainsFunc(modules, func(m string) bool { return peft.Names(s, m) }) {
 			return fmt.Errorf("%w: %q, to be trained whole, is no part of the model; these are: %s", ErrSave, s, strings.Join(ends(modules), ", "))
 		}
-		if i := slices.IndexFunc(linear, func(m string) bool { return peft.Names(s, m) && a.Adapts(m) }); i >= 0 {
+		if i := slices.IndexFunc(linear, func(m string) bool {
+			return peft.Names(s, m) && a.Adapts(m) && (!a.All() || !slices.Contains(c.tokenModules(), m))
+		}); i >= 0 {
 			return fmt.Errorf("%w: %s is both adapted and trained whole", ErrSave, linear[i])
 		}
+	}
+	if p := c.savedTied(); p != nil && c.adaptsTokens() {
+		return fmt.Errorf("%w: %s, which is the head too, is both adapted and trained whole", ErrSave, p.module())
+	}
+	return nil
+}
+
+// checkTokens refuses the adapters of embedding and head that are computed by no one here.
+func (c Config) checkTokens() error {
+	a := c.Adapter
+	switch {
+	case !c.adaptsTokens():
+	case a.DoRA:
+		return fmt.Errorf("DoRA is for the linear maps of the layers: the adapter names the embedding or the head (%s)",
+			strings.Join(a.Targets, ", "))
+	case len(a.Layers) > 0:
+		return fmt.Errorf("the adapter names the embedding or the head (%s), which are in none of its layers %v",
+			strings.Join(a.Targets, ", "), a.Layers)
+	case c.TieWordEmbeddings && !a.Tied:
+		return fmt.Errorf("the model's embedding and head are one matrix, and the adapter changes only one of them: it was made without "+
+			"ensure_weight_tying (%s)", strings.Join(a.Targets, ", "))
 	}
 	return nil
 }
@@ -109,7 +137,7 @@ func (c Config) checkLayers() error {
 	}
 	var adapted []string
 	for _, p := range newNetwork(c).params() {
-		if m, ok := strings.CutSuffix(p.file, peft.A); ok && p.adapter {
+		if m, ok := peft.Module(p.file); ok && p.adapter {
 			adapted = append(adapted, m)
 		}
 	}
@@ -150,7 +178,8 @@ func ends(modules []string) []string {
 }
 
 // InitAdapter begins the adapter of c as PEFT does: B is zero, so that the model
-// computes the same as its base, and A uniform in ±1/√in (Kaiming's with a = √5). Value i
+// computes the same as its base, and A uniform in ±1/√in (Kaiming's with a = √5); of an
+// embedding's adapter A is zero and B from N(0, 1). Value i
 // of a parameter is a function of (seed, name, i) alone. A parameter that is trained whole stays as
 // it is: the base model's.
 //
@@ -164,6 +193,9 @@ func InitAdapter(e *tensor.Engine, c Config, w Weights, seed uint64) error {
 		data := make([]float32, p.Size())
 		if p.drawn {
 			uniform(data, seed, p.Name, 1/math.Sqrt(float64(p.C)))
+		}
+		if p.normal {
+			normal(data, seed, p.Name, 1)
 		}
 		e.Upload(w.Weight(p.Name), data)
 	}
@@ -224,6 +256,9 @@ func ReadAdapter(dir string, c Config) (map[string][]float32, error) {
 	if left, err = tiedHead(r, dir, c, out, left); err != nil {
 		return nil, err
 	}
+	if left, err = tokenCopies(r, dir, c, out, left); err != nil {
+		return nil, err
+	}
 	if len(left) > 0 {
 		return nil, fmt.Errorf("model: %s: tensor %s is not part of the adapter that %s describes: it would be lost", dir, left[0],
 			peft.ConfigFile)
@@ -271,6 +306,7 @@ func WriteAdapter(dir, from string, c Config, dtype safetensors.DType, read func
 	}
 	a := *c.Adapter
 	a.Transposed = c.family().conv1D
+	a.Tied = c.TieWordEmbeddings && c.adaptsTokens()
 	targets := a.Targets
 	if a.All() {
 		linear, _ := c.modules()
@@ -287,6 +323,7 @@ func WriteAdapter(dir, from string, c Config, dtype safetensors.DType, read func
 		head := stored{name: c.headName(), parts: []*parameter{p}}
 		out = append(out, head.entry(dtype, read))
 	}
+	out = append(out, tiedCopies(c, dtype, read)...)
 	if err := peft.Write(dir, &a, targets, out); err != nil {
 		return fmt.Errorf("model: %w", err)
 	}

@@ -41,6 +41,13 @@ func adapted() map[string]Config {
 	add("mistral", peft.Config{Rank: 2, Alpha: 6, Targets: every,
 		RankPattern: map[string]int{"layers.0.self_attn.q_proj": 7, "v_proj": 1}, AlphaPattern: map[string]float64{"mlp.up_proj": 1}})
 	add("gemma2", peft.Config{Rank: 5, Alpha: 6, Targets: every})
+	add("llama, untied", peft.Config{Rank: 3, Alpha: 5, Targets: []string{"q_proj", "embed_tokens", "lm_head"},
+		RankPattern: map[string]int{"lm_head": 5}})
+	add("llama, untied", peft.Config{Rank: 3, Alpha: 3, Targets: []string{"lm_head"}})
+	add("llama, untied", peft.Config{Rank: 3, Alpha: 5, Targets: []string{"embed_tokens"}, Save: []string{"lm_head"}})
+	add("llama, tied", peft.Config{Rank: 6, Alpha: 5, Targets: []string{"embed_tokens", "up_proj"}, Tied: true})
+	add("gpt2, tied=true", peft.Config{Rank: 4, Alpha: 8, Targets: []string{"lm_head", "c_fc"}, Tied: true})
+	add("gemma2", peft.Config{Rank: 2, Alpha: 6, Targets: []string{"embed_tokens", "q_proj"}, RankStabilised: true, Tied: true})
 	return out
 }
 
@@ -186,8 +193,12 @@ func TestCheckAdapter(t *testing.T) {
 		a    peft.Config
 		want string
 	}{
-		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"query"}}, "these are: down_proj, gate_proj, k_proj, o_proj"},
-		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"lm_head"}}, "no linear map of the model's layers"},
+		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"query"}}, "these are: down_proj, embed_tokens, gate_proj, k_proj, lm_head, o_proj"},
+		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"lm_head"}}, "made without ensure_weight_tying"},
+		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"lm_head"}, Tied: true, DoRA: true}, "DoRA is for the linear maps of the layers"},
+		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"lm_head", "q_proj"}, Tied: true, Layers: []int{0}}, "in none of its layers"},
+		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"lm_head"}, Tied: true, Save: []string{"embed_tokens"}}, "both adapted and trained whole"},
+		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"wpe"}, Tied: true}, "no linear map of the model's layers, no embedding and no head"},
 		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}, Save: []string{"wte"}}, "no part of the model"},
 		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}, Save: []string{"q_proj"}}, "both adapted and trained whole"},
 		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}, Layers: []int{2}}, "layer 2 is none"},
@@ -242,6 +253,72 @@ func merges(t *testing.T, s *setup, l *twin) {
 	if err := optest.Compare(float32s(reference(c, plain).Logits(b)), float32s(l.Logits(b)), 1e-11); err != nil {
 		t.Errorf("merged: %v", err)
 	}
+}
+
+// Tensors that PEFT writes twice must be alike, and the base's own that it adds those of the
+// base model; a tied adapter of one of the two matrices alone is refused.
+func TestTokenCopies(t *testing.T) {
+	for _, name := range []string{"gemma-tokens", "mistral-tokens"} {
+		dir := filepath.Join("testdata/adapters", name)
+		a, err := peft.ReadConfig(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		base, err := filepath.Abs(filepath.Join(dir, a.Base))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := ReadConfig(base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Base, c.Adapter = base, a
+		if c.TieWordEmbeddings {
+			loose := *a
+			loose.Tied = false
+			with := c
+			with.Adapter = &loose
+			if err := with.CheckAdapter(); err == nil || !strings.Contains(err.Error(), "changes only one of them") {
+				t.Errorf("%s without the tie: %v", name, err)
+			}
+		}
+		for _, tensor := range []string{"", "lm_head.base_layer.weight", "embed_tokens.base_layer.weight", "lm_head.lora_A.weight",
+			"lm_head.lora_B.weight"} {
+			_, err := ReadAdapter(changed(t, dir, tensor), c)
+			free := tensor == "" || !c.TieWordEmbeddings && strings.Contains(tensor, "lora")
+			if free && err != nil || !free && (err == nil || !strings.Contains(err.Error(), "differs from the matrix that it repeats")) {
+				t.Errorf("%s: %q changed: %v", name, tensor, err)
+			}
+		}
+	}
+}
+
+// changed is a copy of the weights of the adapter in dir in which one value of a tensor differs.
+func changed(t *testing.T, dir, tensor string) string {
+	t.Helper()
+	r, err := peft.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var entries []safetensors.Entry
+	for _, name := range r.Names() {
+		info, _ := r.Tensor(name)
+		v, err := r.ReadFloat32(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tensor != "" && strings.HasSuffix(name, tensor) {
+			v[1]++
+		}
+		entries = append(entries, safetensors.Entry{Name: name, Shape: info.Shape, DType: safetensors.F32,
+			Data: func() ([]float32, error) { return v, nil }})
+	}
+	out := t.TempDir()
+	if err := safetensors.Write(filepath.Join(out, peft.WeightsFile), entries, nil); err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 // Embeddings tied to the head are two modules to PEFT: both are written, and read as one

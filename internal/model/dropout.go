@@ -16,11 +16,11 @@ type dropout struct {
 	x      tensor.Tensor // (N, widest input)
 }
 
-// dropoutKey is the key of the masks of the module that A belongs to. Maps that
+// dropoutKey is the key of the masks of the module whose A files call name. Maps that
 // share A, as in PEFT the parts of one module, share the mask.
-func dropoutKey(seed uint64, a *parameter) [2]uint32 {
+func dropoutKey(seed uint64, name string) [2]uint32 {
 	h := fnv.New64a()
-	h.Write([]byte(a.file))
+	h.Write([]byte(name))
 	key := mix64(mix64(seed) ^ h.Sum64())
 	return [2]uint32{uint32(key), uint32(key >> 32)}
 }
@@ -50,7 +50,7 @@ func (l *lowRank) input(e *tensor.Engine, x tensor.Tensor) tensor.Tensor {
 }
 
 func (l *lowRank) inputSpace(n int) tensor.Tensor {
-	return tensor.Tensor{Buf: l.space.dropout.x.Buf, R: n, C: l.a.C, LD: tensor.F32.LD(l.a.C)}
+	return tensor.Tensor{Buf: l.space.dropout.x.Buf, R: n, C: l.inputs(), LD: tensor.F32.LD(l.inputs())}
 }
 
 func (l *lowRank) drop(e *tensor.Engine, out, x tensor.Tensor, accumulate bool) {

@@ -20,6 +20,9 @@ func dropped() map[string]Config {
 			"gemma2", "qwen3"}, func(p string) bool { return strings.HasPrefix(name, p) }) {
 			continue
 		}
+		if slices.Equal(c.Adapter.Targets, []string{"embed_tokens"}) { // ids are not left out
+			continue
+		}
 		a := *c.Adapter
 		a.Dropout = 0.3
 		c.Adapter = &a
@@ -39,9 +42,13 @@ func numbered(t Tokens, seqLen int, rows ...uint64) Tokens {
 
 // droppedReference is reference with the masks of t's tokens under a seed.
 func droppedReference(c Config, params map[string][]float64, t Tokens, seed uint64) *twin {
-	l, adapters := reference(c, params), newNetwork(c).adapters.of
+	l, n := reference(c, params), newNetwork(c)
 	l.Dropped = func(part string, cols int) []float64 {
-		return ref.DropoutMask(t.Numbers, cols, c.Adapter.Dropout, dropoutKey(seed, adapters[l.parts[part]].low().a))
+		a := n.head.adapter
+		if part != "head" {
+			a = n.adapters.of[l.parts[part]].low()
+		}
+		return ref.DropoutMask(t.Numbers, cols, c.Adapter.Dropout, dropoutKey(seed, a.masked))
 	}
 	return l
 }

@@ -66,6 +66,9 @@ func GGUFAdapterFits(c Config) error {
 	case a.DoRA:
 		return fmt.Errorf("%w: llama.cpp's adapters have no lengths of rows (DoRA)\n  fix: --format gguf, which merges the "+
 			"adapter into its base model", ErrNoGGUFAdapter)
+	case c.adaptsTokens():
+		return fmt.Errorf("%w: embedding and head of low rank are not written for llama.cpp's --lora\n  fix: --format gguf, "+
+			"which merges the adapter into its base model", ErrNoGGUFAdapter)
 	case len(a.Save) > 0:
 		return fmt.Errorf("%w: llama.cpp's adapters have no modules that are trained whole (%s)\n  fix: --format gguf, "+
 			"which merges the adapter into its base model", ErrNoGGUFAdapter, strings.Join(a.Save, ", "))

@@ -9,10 +9,11 @@ import (
 
 // The folders in testdata/adapters were written by PEFT (testdata/adapters.py): LoRA on
 // all linear maps, some of them stabilised by rank, transposed and fused ones, with a
-// head trained whole; with dropout under masks that PEFT was given. Logits, loss, gradients and eight steps of AdamW are PEFT's.
+// head trained whole; with dropout, under masks that PEFT was given; on embeddings and
+// heads, tied and not. Logits, loss, gradients and eight steps of AdamW are PEFT's.
 func TestGoldenAdapters(t *testing.T) {
 	dirs, err := filepath.Glob("testdata/adapters/*")
-	if err != nil || len(dirs) != 10 {
+	if err != nil || len(dirs) != 14 {
 		t.Fatalf("golden adapters: %v, %v", dirs, err)
 	}
 	e := testEngine(t)

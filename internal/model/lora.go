@@ -40,8 +40,10 @@ type adapter interface {
 // are summed, and the last takes A's gradient and adds u A.
 type lowRank struct {
 	a, b        *parameter
+	flipped     bool // A lies as (in, r)
 	first, last bool // of the maps that share A
 	scale       float64
+	masked      string    // A's tensor in files, by which masks are drawn
 	key         [2]uint32 // of the masks
 	space       *adapterSpace
 }
@@ -66,10 +68,23 @@ func (l *lowRank) forward(e *tensor.Engine, y, x tensor.Tensor) {
 // inner is s x Aᵀ.
 func (l *lowRank) inner(e *tensor.Engine, x tensor.Tensor) tensor.Tensor {
 	h := l.ranks(l.space.h, x.R)
-	e.MatMul(h, x, l.a.t, tensor.NT, false)
+	e.MatMul(h, x, l.a.t, l.transposedIf(!l.flipped), false)
 	l.scaled(e, h)
 	return h
 }
+
+// transposedIf is the product with A, or with its transpose.
+func (l *lowRank) transposedIf(transposed bool) tensor.Trans {
+	if transposed {
+		return tensor.NT
+	}
+	return tensor.NN
+}
+
+// rank and inputs are A's sides.
+func (l *lowRank) rank() int { return l.b.C }
+
+func (l *lowRank) inputs() int { return l.a.Size() / l.b.C }
 
 func (l *lowRank) gradient(p backPass, dy, x tensor.Tensor) tensor.Tensor {
 	l.factors(p, dy, l.input(p.e, x))
@@ -83,8 +98,15 @@ func (l *lowRank) factors(p backPass, dy, x tensor.Tensor) {
 	p.e.MatMul(u, dy, l.b.t, tensor.NN, !l.first)
 	if l.last {
 		l.scaled(p.e, u)
-		p.linear(l.a, u, x)
+		l.gradientOfA(p, u, x)
 	}
+}
+
+func (l *lowRank) gradientOfA(p backPass, u, x tensor.Tensor) {
+	if l.flipped {
+		u, x = x, u
+	}
+	p.linear(l.a, u, x)
 }
 
 func (l *lowRank) backward(p backPass, dx tensor.Tensor) {
@@ -92,7 +114,7 @@ func (l *lowRank) backward(p backPass, dx tensor.Tensor) {
 		return
 	}
 	l.addInput(p.e, dx, func(to tensor.Tensor, accumulate bool) {
-		p.e.MatMul(to, l.ranks(l.space.u, dx.R), l.a.t, tensor.NN, accumulate)
+		p.e.MatMul(to, l.ranks(l.space.u, dx.R), l.a.t, l.transposedIf(l.flipped), accumulate)
 	})
 }
 
@@ -121,13 +143,15 @@ func (l *lowRank) row(r int, w []float32, values map[string][]float32) []float64
 
 // ranks is t's first n rows, of as many columns as the adapter has ranks.
 func (l *lowRank) ranks(t tensor.Tensor, n int) tensor.Tensor {
-	return tensor.Tensor{Buf: t.Buf, R: n, C: l.a.R, LD: tensor.F32.LD(l.a.R)}
+	return tensor.Tensor{Buf: t.Buf, R: n, C: l.rank(), LD: tensor.F32.LD(l.rank())}
 }
 
 // scaled multiplies x by s.
-func (l *lowRank) scaled(e *tensor.Engine, x tensor.Tensor) {
-	if l.scale != 1 {
-		e.ScaleRowsInPlace(x, columns(l.space.factors[float32(l.scale)], x.R))
+func (l *lowRank) scaled(e *tensor.Engine, x tensor.Tensor) { l.space.scaled(e, x, l.scale) }
+
+func (s *adapterSpace) scaled(e *tensor.Engine, x tensor.Tensor, scale float64) {
+	if scale != 1 {
+		e.ScaleRowsInPlace(x, columns(s.factors[float32(scale)], x.R))
 	}
 }
 
@@ -136,6 +160,7 @@ type adapterSpace struct {
 	config  *peft.Config
 	of      map[string]adapter        // by the name of the weight
 	all     []adapter                 // the same, in the order of declaration
+	table   *lowRankTable             // of the embedding, or nil
 	h, u    tensor.Tensor             // (N, r): s x Aᵀ and s dy B
 	y       tensor.Tensor             // (N, out) of DoRA's backward
 	factors map[float32]tensor.Tensor // (1, N) of each s that is not 1
@@ -154,11 +179,13 @@ func (s *adapterSpace) allocate(m *memory, n int, backward bool, seed uint64) {
 	for _, a := range s.all {
 		a.allocate(m)
 		l := a.low()
-		rank, width, in = max(rank, l.a.R), max(width, l.b.R), max(in, l.a.C)
-		l.key = dropoutKey(seed, l.a)
-		if f := float32(l.scale); f != 1 && s.factors[f].Buf == nil {
-			s.factors[f] = m.constants("adapters' scale", n, f)
-		}
+		rank, width, in = max(rank, l.rank()), max(width, l.b.R), max(in, l.inputs())
+		l.key = dropoutKey(seed, l.masked)
+		s.factor(m, n, l.scale)
+	}
+	if t := s.table; t != nil {
+		rank = max(rank, t.rows.C)
+		s.factor(m, n, t.scale)
 	}
 	s.h, s.u = m.new(gpu.RoleScratch, "adapters", n, rank), m.new(gpu.RoleScratch, "adapters' gradient", n, rank)
 	if s.config.DoRA && backward {
@@ -166,6 +193,13 @@ func (s *adapterSpace) allocate(m *memory, n int, backward bool, seed uint64) {
 	}
 	if s.config.Dropout > 0 && backward {
 		s.dropout.x = m.new(gpu.RoleScratch, "adapters' inputs", tokens, in)
+	}
+}
+
+// factor makes n times a scale.
+func (s *adapterSpace) factor(m *memory, n int, scale float64) {
+	if f := float32(scale); f != 1 && s.factors[f].Buf == nil {
+		s.factors[f] = m.constants("adapters' scale", n, f)
 	}
 }
 

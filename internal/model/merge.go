@@ -9,16 +9,23 @@ import (
 // adapter's as ReadAdapter returns them. The result reads a parameter of the merged
 // model, in float64 inside and rounded once.
 func Merged(c Config, base func(name string) ([]float32, error), values map[string][]float32) func(name string) ([]float32, error) {
-	adapters := newNetwork(c).adapters.of
+	space := newNetwork(c).adapters
 	return func(name string) ([]float32, error) {
 		if whole, ok := values[name]; ok {
 			return whole, nil
 		}
 		w, err := base(name)
-		if a := adapters[name]; err == nil && a != nil {
+		if err != nil {
+			return nil, err
+		}
+		if a := space.of[name]; a != nil {
 			w = slices.Clone(w)
 			a.merge(w, values)
 		}
-		return w, err
+		if t := space.table; t != nil && name == TokenTable(c) {
+			w = slices.Clone(w)
+			t.merge(w, values)
+		}
+		return w, nil
 	}
 }

@@ -58,6 +58,8 @@ func compose(c Config, family family) *network {
 		d.layer, d.prefix, d.fusedA = i, fmt.Sprintf(names.layer, i), map[string]*lowRank{}
 		n.blocks = append(n.blocks, d.block())
 	}
+	d.layer, d.prefix = param.NoLayer, ""
+	d.tokenAdapters(n)
 	n.freezeBase(c)
 	return n
 }

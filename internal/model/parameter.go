@@ -21,6 +21,7 @@ type parameter struct {
 	transposed bool    // in the file, (in, out)
 	initial    float32 // of a norm or bias in a model with random weights
 	drawn      bool    // of an adapter: it begins with random values, the others with zeros
+	normal     bool    // of an embedding's adapter: it begins with values of N(0, 1)
 	adapter    bool    // it is an adapter's, which has a file of its own
 }
 
@@ -36,6 +37,12 @@ func ParamSpecs(c Config) []Spec {
 
 // TokenTable is the name of the embedding of tokens, which learned positions are not.
 func TokenTable(c Config) string { return newNetwork(c).embedding.table.Name }
+
+// TokenMatrices are the names of the embedding of tokens and of the head, which may be one.
+func TokenMatrices(c Config) []string {
+	n := newNetwork(c)
+	return []string{n.embedding.table.Name, n.head.weight.Name}
+}
 
 // Parameters is the number of the model's values without an adapter; tied ones count
 // once.

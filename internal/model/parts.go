@@ -29,7 +29,15 @@ func Parts(c Config) map[string]string {
 	if n.embedding.positions != nil {
 		out["positions"] = n.embedding.positions.Name
 	}
-	put("head", n.head.params())
+	if !n.head.tied {
+		put("head", []*parameter{n.head.weight})
+		if a := n.head.adapter; a != nil {
+			out["head.lora_A"], out["head.lora_B"] = a.a.Name, a.b.Name
+		}
+	}
+	if t := n.embedding.adapter; t != nil {
+		out["embed.lora_A"], out["embed.lora_B"] = t.rows.Name, t.b.Name
+	}
 	put("norm", n.norm.params())
 	for i, b := range n.blocks {
 		at := func(name string) string { return fmt.Sprintf("%d.%s", i, name) }

@@ -47,13 +47,14 @@ func (m *transformer) Reusable() map[string][]gpu.View {
 }
 
 // trainedOnly hands the memory that is lent with frozen parameters, whose gradients are never
-// asked for, to the trained ones that follow.
+// asked for, to the trained ones that follow. A shared parameter gets none: its gradient is asked
+// for at the head first, when all of it is in use.
 func (m *transformer) trainedOnly(lent map[string][]gpu.View) map[string][]gpu.View {
 	out := map[string][]gpu.View{}
 	var waiting []gpu.View
 	for _, p := range m.params() {
 		waiting = append(waiting, lent[p.Name]...)
-		if !p.Frozen && len(waiting) > 0 {
+		if !p.Frozen && !p.Shared() && len(waiting) > 0 {
 			out[p.Name], waiting = waiting, nil
 		}
 	}

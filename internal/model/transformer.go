@@ -254,7 +254,7 @@ func (m *transformer) attend(l *block, b *Batch, a *activations) func(y, x tenso
 func (m *transformer) EvalLoss(b *Batch) {
 	m.layers(b, nil)
 	m.norm.forward(m.e, m.s.norm, m.stream(len(m.blocks)), m.s.stats)
-	m.head.forward(m.s.norm, b, m.loss)
+	m.head.forward(m.e, m.s.norm, b, m.loss)
 }
 
 func (m *transformer) Backward(b *Batch, g Gradients, losses func()) {

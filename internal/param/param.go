@@ -10,7 +10,7 @@ type Kind uint8
 
 // The kinds.
 const (
-	Linear    Kind = iota + 1 // weight of a layer's linear map y = x Wᵀ, (out, in)
+	Linear    Kind = iota + 1 // weight of a linear map y = x Wᵀ, (out, in)
 	Norm                      // scale of a norm, a vector
 	Bias                      // additive, a vector
 	Embedding                 // rows looked up by token or position
@@ -83,8 +83,6 @@ func (s Spec) Check() error {
 		return fmt.Errorf("parameter %s is a %s, a vector, and has the shape (%d,%d)", s.Name, s.Kind, s.R, s.C)
 	case s.Layer < NoLayer:
 		return fmt.Errorf("parameter %s is declared in layer %d", s.Name, s.Layer)
-	case s.Kind == Linear && s.Layer == NoLayer:
-		return fmt.Errorf("parameter %s is a linear map outside the layers", s.Name)
 	}
 	return nil
 }

@@ -33,6 +33,7 @@ type file struct {
 	Layers        json.RawMessage    `json:"layers_to_transform,omitempty"`
 	RankPattern   map[string]int     `json:"rank_pattern"`
 	AlphaPattern  map[string]float64 `json:"alpha_pattern"`
+	Tied          bool               `json:"ensure_weight_tying,omitempty"`
 	InferenceMode bool               `json:"inference_mode"`
 	InitWeights   any                `json:"init_lora_weights"`
 }
@@ -58,7 +59,7 @@ func (c *Config) JSON(targets []string) ([]byte, error) {
 	}
 	f := file{Type: "LORA", Task: "CAUSAL_LM", Base: c.Base, Rank: c.Rank, Alpha: c.Alpha, Dropout: c.Dropout, Targets: list, Save: c.Save,
 		Bias: "none", FanInFanOut: c.Transposed, RSLoRA: c.RankStabilised, DoRA: c.DoRA, InferenceMode: true, InitWeights: true,
-		RankPattern: c.RankPattern, AlphaPattern: c.AlphaPattern}
+		RankPattern: c.RankPattern, AlphaPattern: c.AlphaPattern, Tied: c.Tied}
 	if f.RankPattern == nil {
 		f.RankPattern = map[string]int{} // as PEFT has it
 	}
@@ -115,7 +116,7 @@ func parse(text []byte) (c *Config, exact bool, err error) {
 		return nil, false, err
 	}
 	c = &Config{Rank: f.Rank, Alpha: f.Alpha, RankStabilised: f.RSLoRA, DoRA: f.DoRA, Dropout: f.Dropout, Save: f.Save,
-		Transposed: f.FanInFanOut, Base: f.Base}
+		Transposed: f.FanInFanOut, Tied: f.Tied, Base: f.Base}
 	if len(f.RankPattern) > 0 {
 		c.RankPattern = f.RankPattern
 	}

@@ -47,6 +47,9 @@ type Config struct {
 	// called as in Targets.
 	RankPattern  map[string]int
 	AlphaPattern map[string]float64
+	// Tied says that an adapter of embeddings that are the head too is the head's as well
+	// (ensure_weight_tying).
+	Tied bool
 	// Transposed says that the base model's linear weights are (in, out) in its files.
 	Transposed bool
 	Base       string // the folder of the base model, or its name on the hub
@@ -179,7 +182,13 @@ const (
 	A         = ".lora_A.weight"
 	B         = ".lora_B.weight"
 	Magnitude = ".lora_magnitude_vector"
+	TableA    = ".lora_embedding_A" // of an embedding
+	TableB    = ".lora_embedding_B"
 )
+
+// BaseLayer is the end of a tensor that repeats the base model's: PEFT saves those of
+// adapted embeddings and heads too.
+const BaseLayer = ".base_layer.weight"
 
 // Tensor is the name in the file of an adapter of the parameter that is called name in the model.
 func Tensor(name string) string { return prefix + name }
@@ -190,5 +199,13 @@ func module(tensor string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	return strings.CutSuffix(name, A)
+	return Module(name)
+}
+
+// Module is the module whose A a tensor of the model is; false for other tensors.
+func Module(tensor string) (string, bool) {
+	if m, ok := strings.CutSuffix(tensor, TableA); ok {
+		return m, true
+	}
+	return strings.CutSuffix(tensor, A)
 }

@@ -16,6 +16,7 @@ import (
 func TestRoundTrip(t *testing.T) {
 	for _, c := range []Config{
 		{Rank: 8, Alpha: 16, Targets: []string{"k_proj", "q_proj"}, Base: "../base"},
+		{Rank: 2, Alpha: 4, Targets: []string{"embed_tokens"}, Tied: true},
 		{Rank: 2, Alpha: 4, Dropout: 0.125, Targets: []string{"q_proj"}, RankPattern: map[string]int{"layers.1.q_proj": 3},
 			AlphaPattern: map[string]float64{"q_proj": 7}},
 		{Rank: 3, Alpha: 0.5, Targets: []string{"c_attn"}, Save: []string{"lm_head"}, RankStabilised: true, DoRA: true,

@@ -113,6 +113,9 @@ func (d *Decoder) Backward(b DecoderBatch, starts []int) []map[string][]float64 
 
 // forward is the logits, and the pullback to the parameters.
 func (d *Decoder) forward(b DecoderBatch) ([]float64, pullback) {
+	if _, ok := d.Params["embed.lora_A"]; ok {
+		return d.adaptedTable(b)
+	}
 	x, embed := d.embedding(b)
 	backs := []pullback{embed}
 	for i := range d.Layers {

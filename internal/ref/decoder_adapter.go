@@ -83,3 +83,58 @@ func (d *Decoder) maskedLinear(with *Decoder, name string, rows, cols int, x []f
 		return dx
 	}
 }
+
+// adaptedTable is forward with E + s A Bᵀ in E's place, embed.lora_A (Vocab, r) and embed.lora_B
+// (Hidden, r). A tied head becomes one of its own with an adapter whose A is Bᵀ and whose B is A.
+//
+//	dA = s dE B,   dB = s dEᵀ A
+func (d *Decoder) adaptedTable(b DecoderBatch) ([]float64, pullback) {
+	const rows, cols = "embed.lora_A", "embed.lora_B"
+	x, y, s, c := d.param(rows), d.param(cols), d.AdapterScale("embed"), d.Hidden
+	rank := len(y) / c
+	with := *d
+	with.Params = maps.Clone(d.Params)
+	delete(with.Params, rows)
+	table := append([]float64{}, d.param("embed")...)
+	for i := range table {
+		table[i] += s * dot64(x[i/c*rank:][:rank], y[i%c*rank:][:rank])
+	}
+	_, untied := d.Params["head"]
+	if !untied {
+		with.Params["head"], with.Params["head.lora_B"] = d.param("embed"), x
+		with.Params["head.lora_A"] = transpose64(y, c, rank)
+		with.AdapterScale = func(name string) float64 {
+			if name == "head" {
+				name = "embed"
+			}
+			return d.AdapterScale(name)
+		}
+	}
+	with.Params["embed"] = table
+	z, back := with.forward(b)
+	return z, func(dy []float64, g gradients) []float64 {
+		own := maps.Clone(g)
+		own["embed"] = make([]float64, len(table))
+		if !untied {
+			own["head"], own["head.lora_B"], own["head.lora_A"] = make([]float64, len(table)), g[rows], make([]float64, len(y))
+		}
+		back(dy, own)
+		if !untied {
+			axpy64(g[cols], 1, transpose64(own["head.lora_A"], rank, c))
+		}
+		for i, v := range own["embed"] {
+			axpy64(g[rows][i/c*rank:][:rank], s*v, y[i%c*rank:][:rank])
+			axpy64(g[cols][i%c*rank:][:rank], s*v, x[i/c*rank:][:rank])
+		}
+		return nil
+	}
+}
+
+// transpose64 is x (r, c) as (c, r).
+func transpose64(x []float64, r, c int) []float64 {
+	out := make([]float64, len(x))
+	for i, v := range x {
+		out[i%c*r+i/c] = v
+	}
+	return out
+}

@@ -16,7 +16,7 @@ func (r *Replica) ghost() func(bucket.Param) bool {
 		return nil
 	}
 	return func(p bucket.Param) bool {
-		return p.Kind == param.Linear && (set.Objective.Gram == objective.GramGhost || r.ghostPays(p))
+		return p.Kind == param.Linear && !p.Shared() && (set.Objective.Gram == objective.GramGhost || r.ghostPays(p))
 	}
 }
 

@@ -19,12 +19,12 @@ func (r *Replica) late() func(bucket.Param) bool {
 	if o.Static() || r.needs.AllRows || set.Objective.Gram == objective.GramRows || set.Accumulate > 1 || o.Elementwise() {
 		return nil
 	}
-	table := model.TokenTable(r.Arch)
+	large := model.TokenMatrices(r.Arch)
 	return func(p bucket.Param) bool {
 		if o.StaticRule(o.RuleOf(p.Name)) {
 			return false // it keeps no rows at all
 		}
-		return (p.Kind == param.Head || p.Name == table) && r.latePays(p)
+		return slices.Contains(large, p.Name) && r.latePays(p)
 	}
 }
 

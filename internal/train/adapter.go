@@ -24,7 +24,7 @@ func adapterOf(cfg *config.Config) (*peft.Config, error) {
 		return c, nil
 	}
 	return &peft.Config{Rank: a.Rank, Alpha: a.Alpha, RankStabilised: a.Kind == config.RSLoRA,
-		Targets: a.Targets, Save: a.Save, DoRA: a.DoRA, Dropout: a.Dropout, Layers: a.Layers, RankPattern: a.RankPattern,
+		Targets: a.Targets, Save: a.Save, DoRA: a.DoRA, Dropout: a.Dropout, Tied: true, Layers: a.Layers, RankPattern: a.RankPattern,
 		AlphaPattern: a.AlphaPattern,
 		Base:         mustAbs(cfg.Resolve(cfg.Model.Path))}, nil
 }

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -18,7 +17,9 @@ import (
 	"concord/internal/config"
 	"concord/internal/device"
 	"concord/internal/export"
+	"concord/internal/gguf"
 	"concord/internal/infer"
+	"concord/internal/model"
 	"concord/internal/peft"
 	"concord/internal/safetensors"
 	"concord/internal/train/traintest"
@@ -36,7 +37,8 @@ func TestAdapterRun(t *testing.T) {
 	whole := open(t, tiny(t)).Engine.Dev.Memory().Current
 	for _, overrides := range [][]string{nil, {"adapter.kind=rslora", "adapter.save=embed_tokens", "objective.scope=tensor"},
 		{"adapter.dora=true", "adapter.rank_pattern={v_proj = 2}", "model.base_type=int8"}, {"adapter.dropout=0.1"},
-		{`adapter.targets=["q_proj", "v_proj"]`, "objective.scope=global"}} {
+		{`adapter.targets=["q_proj", "v_proj"]`, "objective.scope=global"},
+		{`adapter.targets=["embed_tokens", "v_proj"]`, "model.base_type=nf4"}} {
 		var bits [2][]float32
 		for i := range bits {
 			tr := open(t, lora(t, overrides...))
@@ -66,20 +68,23 @@ func TestAdapterRun(t *testing.T) {
 // The gradients of a step are the same by every way of resolving them.
 func TestAdapterGradients(t *testing.T) {
 	traintest.RequireAdapter(t)
-	for _, family := range []string{"phi3", "gpt2"} { // fused maps share A
-		cfg := load(t, traintest.FamilyRun(t, familyConfigs[family], nil), "objective.method=pcgrad", "objective.gram=rows",
-			"adapter.kind=lora", "adapter.rank=4",
-			"adapter.dora="+strconv.FormatBool(family == "phi3"), "adapter.dropout=0.2")
+	for name, settings := range map[string][]string{ // fused maps share A
+		"phi3": {"adapter.dora=true"}, "gpt2": nil, "phi3 tokens": {`adapter.targets=["embed_tokens", "lm_head"]`},
+		"gpt2 tokens": {`adapter.targets=["wte", "c_attn"]`},
+	} {
+		family, _, _ := strings.Cut(name, " ")
+		cfg := load(t, traintest.FamilyRun(t, familyConfigs[family], nil), append(settings, "objective.method=pcgrad", "objective.gram=rows",
+			"adapter.kind=lora", "adapter.rank=4", "adapter.dropout=0.2")...)
 		lent := trainedGradients(t, cfg)
 		ghost := *cfg
 		ghost.Objective.Gram = "ghost"
-		same(t, family+", ghost", trainedGradients(t, &ghost), lent)
+		same(t, name+", ghost", trainedGradients(t, &ghost), lent)
 		halves := *cfg
 		halves.Batch.Rows, halves.Batch.Accumulate = cfg.Batch.Rows/2, 2
-		same(t, family+", accumulated", trainedGradients(t, &halves), lent)
+		same(t, name+", accumulated", trainedGradients(t, &halves), lent)
 		plain, known := *withMethod(t, cfg, "mean"), *cfg
 		known.Objective.Override = []config.Override{{Match: "*", Method: "mean"}}
-		same(t, family+", known weights", trainedGradients(t, &known), trainedGradients(t, &plain))
+		same(t, name+", known weights", trainedGradients(t, &known), trainedGradients(t, &plain))
 	}
 }
 
@@ -99,9 +104,49 @@ func TestAdapterDropout(t *testing.T) {
 	if other, _ := run("adapter.dropout=0.5", "run.seed=2"); other[1] == losses[1] {
 		t.Error("another seed has the same masks")
 	}
-	if again, inBackward := run("adapter.dropout=0.5", "optim.in_backward=true"); !slices.Equal(again, losses) ||
-		!reflect.DeepEqual(inBackward, weights) {
-		t.Errorf("in the backward pass: losses %v, want %v, or other weights", again, losses)
+	const tokens = `adapter.targets=["embed_tokens", "up_proj"]`
+	tied, tiedWeights := run("adapter.dropout=0.5", tokens)
+	for _, c := range []struct {
+		more    string
+		losses  []float64
+		weights map[string][]float32
+	}{{"adapter.dora=false", losses, weights}, {tokens, tied, tiedWeights}} {
+		if again, inBackward := run("adapter.dropout=0.5", "optim.in_backward=true", c.more); !slices.Equal(again, c.losses) ||
+			!reflect.DeepEqual(inBackward, c.weights) {
+			t.Errorf("%s in the backward pass: losses %v, want %v, or other weights", c.more, again, c.losses)
+		}
+	}
+}
+
+// An adapter of embedding and head is exported in every form that says it, and refused in
+// the one that does not; PEFT's folder goes on. Tied and not.
+func TestTokenAdapterModel(t *testing.T) {
+	traintest.RequireAdapter(t)
+	for name, write := range map[string]func(testing.TB, map[string]string) string{"tied": traintest.Run, "untied": traintest.UntiedRun} {
+		cfg := load(t, write(t, nil), "adapter.kind=lora", "adapter.rank=4", `adapter.targets=["embed_tokens", "lm_head", "v_proj"]`,
+			"schedule.steps=2", "checkpoint.best=false", "eval.every=0")
+		sum, err := Run(context.Background(), cfg, UI{Out: io.Discard})
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		dir := t.TempDir()
+		folder, file := filepath.Join(dir, "merged"), filepath.Join(dir, "merged.gguf")
+		if _, err := (export.Folder{From: sum.Model, Out: folder}).Write(); err != nil {
+			t.Fatal(name, err)
+		}
+		if _, err := (export.GGUF{From: sum.Model, Out: file, Type: gguf.F32}).Write(); err != nil {
+			t.Fatal(name, err)
+		}
+		for _, written := range []string{folder, file, sum.Model} {
+			v := export.Verify{Source: sum.Model, Written: written, Bound: 1e-8, Device: DeviceOptions(cfg.Device, t.Output())}
+			if d, err := v.Run(); err != nil || d.Tokens < 10 {
+				t.Errorf("%s: %s: %v, %v", name, written, d, err)
+			}
+		}
+		if err := (export.GGUFAdapter{From: sum.Model, Out: filepath.Join(dir, "lora.gguf")}).Write(); !errors.Is(err, model.ErrNoGGUFAdapter) {
+			t.Errorf("%s: an adapter for llama.cpp: %v", name, err)
+		}
+		steps(t, open(t, load(t, cfg.Path(), "adapter.from="+sum.Model)), 1)
 	}
 }
 
@@ -113,7 +158,7 @@ func trainedGradients(t *testing.T, cfg *config.Config) map[string][]float32 {
 	steps(t, tr, 2)
 	out := map[string][]float32{}
 	for _, p := range device.Params(tr.Arch) {
-		if p.Frozen {
+		if frozen(cfg, p.Spec) {
 			continue
 		}
 		v, err := tr.Store.Read(bucket.Gradient, p.Name)
@@ -254,10 +299,11 @@ func TestAdapterOnTwoMachines(t *testing.T) {
 		"local":      {"cluster.resolve=local"},
 		"outer":      {"cluster.outer=2"},
 		"dropout":    {"adapter.dropout=0.3", "adapter.dora=true"},
+		"tokens":     {"adapter.dropout=0.3", `adapter.targets=["embed_tokens", "q_proj"]`, "adapter.save="},
 		"uneven":     {"adapter.dropout=0.3", "batch.accumulate=2", "optim.in_backward=false"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg := lora(t, slices.Concat(exact, settings, []string{"schedule.warmup=0", "batch.rows=6", "adapter.save=embed_tokens"})...)
+			cfg := lora(t, slices.Concat(exact, []string{"schedule.warmup=0", "batch.rows=6", "adapter.save=embed_tokens"}, settings)...)
 			one := newGang(t, cfg, 1)
 			one.steps(2)
 			want := values(t, one.all[0], bucket.Weight)

@@ -183,3 +183,20 @@ func TestFrozenWeightsOfOldCheckpoints(t *testing.T) {
 		}
 	}
 }
+
+// Where only the tied embedding is trained its rows lie in no memory that a backward pass still
+// uses: its gradient, which is asked for at the head first, is the same by every way.
+func TestFrozenButTiedEmbedding(t *testing.T) {
+	for _, settings := range [][]string{{`model.freeze=["*layers*", "*norm*"]`},
+		{"adapter.kind=lora", "adapter.rank=4", `adapter.targets=["v_proj"]`, "adapter.layers=[0]", "adapter.save=embed_tokens"},
+		{"adapter.kind=lora", "adapter.rank=4", `adapter.targets=["embed_tokens"]`}} {
+		cfg := tiny(t, append(settings, "objective.method=pcgrad", "objective.gram=rows")...)
+		rows := trainedGradients(t, cfg)
+		auto, ghost, halves := *cfg, *cfg, *cfg
+		auto.Objective.Gram, ghost.Objective.Gram = "auto", "ghost"
+		halves.Batch.Rows, halves.Batch.Accumulate = cfg.Batch.Rows/2, 2
+		same(t, "auto", trainedGradients(t, &auto), rows)
+		same(t, "ghost", trainedGradients(t, &ghost), rows)
+		same(t, "accumulated", trainedGradients(t, &halves), rows)
+	}
+}

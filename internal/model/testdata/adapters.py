@@ -7,7 +7,9 @@ Each folder of adapters/ is what PEFT's save_pretrained writes, and golden.safet
 families.py makes it, of the parameters that are trained. B is random, as of an adapter
 that has learnt something. Where lora_dropout is not 0, PEFT's dropout layers get the masks
 that concord draws under seed 0 for the tokens of row k of the run in step k: loss and
-gradients are those of step 0, logits are without dropout.
+gradients are those of step 0, logits are without dropout. Where embedding and head are tied,
+the head's A and B are made of the embedding's in every forward pass: PEFT trains them as
+parameters of their own that share memory, which an optimizer then changes twice a step.
 """
 import json
 import os
@@ -33,8 +35,31 @@ ADAPTERS = {
     "phi3-dora": dict(r=2, lora_alpha=4, target_modules=["qkv_proj", "down_proj"], use_dora=True),
     "qwen2-dropout": dict(r=3, lora_alpha=6, target_modules="all-linear", lora_dropout=0.3),
     "gpt2-dropout-dora": dict(r=2, lora_alpha=4, target_modules=["c_attn", "c_fc"], fan_in_fan_out=True, use_dora=True, lora_dropout=0.25),
+    "mistral-tokens": dict(r=3, lora_alpha=6, target_modules=["q_proj", "embed_tokens", "lm_head"], rank_pattern={"lm_head": 5}),
+    "gemma-tokens": dict(r=3, lora_alpha=6, target_modules=["v_proj", "embed_tokens"], use_rslora=True, ensure_weight_tying=True),
+    "qwen2-tokens-dropout": dict(r=2, lora_alpha=3, target_modules=["down_proj", "lm_head"], ensure_weight_tying=True, lora_dropout=0.2),
+    "untied-linear-bf16-sharded-tokens-dropout": dict(r=2, lora_alpha=3, target_modules=["embed_tokens", "lm_head"], lora_dropout=0.2),
 }
 TOKENS = 20
+
+
+def base_of(name):
+    for end in ("-dora", "-dropout", "-tokens"):
+        name = name.removesuffix(end)
+    return name
+
+
+def tie(model):
+    """Makes the adapter of a tied head that of the embedding."""
+    table, head = model.get_input_embeddings(), model.get_output_embeddings()
+    a, b = head.lora_A["default"], head.lora_B["default"]
+    del a._parameters["weight"], b._parameters["weight"]
+
+    def take(*_):
+        a.weight, b.weight = table.lora_embedding_B["default"].t(), table.lora_embedding_A["default"].t()
+
+    take()
+    head.register_forward_pre_hook(take)
 
 
 def mix64(x):
@@ -85,12 +110,11 @@ for name, settings in ADAPTERS.items():
     folder = os.path.join(HERE, "adapters", name)
     shutil.rmtree(folder, ignore_errors=True)
     torch.manual_seed(len(name))
-    base = name.removesuffix("-dora").removesuffix("-dropout")
-    base = AutoModelForCausalLM.from_pretrained(os.path.join(HERE, base), attn_implementation="eager", dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(os.path.join(HERE, base_of(name)), attn_implementation="eager", dtype=torch.float32)
     model = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", **settings))
     with torch.no_grad():
         for key, p in model.named_parameters():
-            if "lora_B" in key:
+            if "lora_B" in key or "lora_embedding_A" in key:
                 p.copy_(0.3 * torch.randn_like(p))
             elif "modules_to_save" in key:
                 p.add_(0.1 * torch.randn_like(p))
@@ -100,7 +124,7 @@ for name, settings in ADAPTERS.items():
     path = os.path.join(folder, "adapter_config.json")
     with open(path) as f:
         config = json.load(f)
-    config["base_model_name_or_path"] = "../../" + name.removesuffix("-dora").removesuffix("-dropout")
+    config["base_model_name_or_path"] = "../../" + base_of(name)
     with open(path, "w") as f:
         json.dump(config, f, indent=2, sort_keys=True)
     readme = os.path.join(folder, "README.md")
@@ -108,6 +132,8 @@ for name, settings in ADAPTERS.items():
         os.remove(readme)
 
     model = model.double().eval()
+    if settings.get("ensure_weight_tying"):
+        tie(model)
     for module in model.modules():
         for key in list(vars(module)):
             if key.endswith("attention_scaling"):
