@@ -29,10 +29,13 @@ type Options struct {
 	// MemoryBudget is in bytes; 0 = default: 75 % of RAM on a CPU adapter, 80 % of its
 	// own memory on a discrete GPU (8 GiB where that is unknown), 50 % of RAM on others.
 	MemoryBudget int64
-	SpecLimits   bool          // request WebGPU's default limits instead of the adapter's (tests)
-	BindingLimit int64         // bytes of the largest binding, at most the adapter's; 0 = the adapter's (tests)
-	ReadDeadline time.Duration // longest time without any progress of the GPU that Wait and Sync accept; 0 = 60 s
-	Log          func(string)  // warnings, one line each; it must not call the device; nil = discard
+	SpecLimits   bool  // request WebGPU's default limits instead of the adapter's (tests)
+	BindingLimit int64 // bytes of the largest binding, at most the adapter's; 0 = the adapter's (tests)
+	// ReadDeadline is the longest time without any progress of the GPU that Wait and Sync
+	// accept; 0 = 60 s. On a CPU adapter it counts when the process has had that much processor
+	// time too, or after ten times as long.
+	ReadDeadline time.Duration
+	Log          func(string) // warnings, one line each; it must not call the device; nil = discard
 }
 
 // Device is an open adapter with one implicit command stream. See the package

@@ -53,16 +53,46 @@ func (d *Device) wait(done func() bool) error {
 
 // waiter watches the deadline of one wait.
 type waiter struct {
-	d    *Device
-	last time.Time // when something completed
-	seen uint64
-	next time.Duration
+	d      *Device
+	last   time.Time     // when something completed
+	worked time.Duration // the process's processor time then, of software rasterizers
+	seen   uint64
+	next   time.Duration
 }
 
 const leastPause = 50 * time.Microsecond
 
 func (d *Device) newWaiter() *waiter {
-	return &waiter{d: d, last: time.Now(), seen: d.drv.completed(), next: leastPause}
+	w := &waiter{d: d, seen: d.drv.completed(), next: leastPause}
+	w.restart()
+	return w
+}
+
+// restart begins the deadline anew.
+func (w *waiter) restart() {
+	w.last = time.Now()
+	if w.software() {
+		w.worked, _ = processorTime()
+	}
+}
+
+// software says that this process makes the device's computations.
+func (w *waiter) software() bool { return w.d.info.Type == CPU }
+
+// starved bounds the deadline of a software rasterizer that gets no processor time, in
+// deadlines.
+const starved = 10
+
+// late says that nothing has completed for the deadline. A software rasterizer compiles
+// and computes in this process, and beside other programs it may wait long for a core: it
+// is late when the process has had so much processor time too, or after ten deadlines.
+func (w *waiter) late() bool {
+	limit, took := w.d.opt.ReadDeadline, time.Since(w.last)
+	if took <= limit || !w.software() || took > starved*limit {
+		return took > limit
+	}
+	now, ok := processorTime()
+	return !ok || now-w.worked > limit
 }
 
 // check returns why waiting is pointless, or nil.
@@ -76,9 +106,10 @@ func (w *waiter) check() error {
 		return d.err
 	}
 	if c := d.drv.completed(); c != w.seen {
-		w.last, w.seen, w.next = time.Now(), c, leastPause
+		w.seen, w.next = c, leastPause
+		w.restart()
 	}
-	if time.Since(w.last) > d.opt.ReadDeadline {
+	if w.late() {
 		return deviceError{fmt.Errorf("gpu: wait: %w: nothing completed in %v: "+
 			"a kernel hangs, or one dispatch is too long for this adapter", ErrTimeout, d.opt.ReadDeadline)}
 	}
