@@ -282,24 +282,31 @@ func (t *tokenFile) each(f func(d *tokenised, at int64) error) error {
 // example reads the example of n tokens at a place and checks it: a disk that gives
 // other bytes back is an error.
 func (t *tokenFile) example(at int64, n int) (Example, error) {
-	fail := func(err error) (Example, error) {
-		const fix = "remove the file if it is there and start again: the tokens are then made anew"
-		return Example{}, fmt.Errorf("data: %s%s: %w; %s", t.path, idsSuffix, err, fix)
-	}
 	raw := make([]byte, 4*(n+extraWords))
-	if _, err := t.ids.ReadAt(raw, 4*at); err != nil {
-		return fail(err)
+	_, err := t.ids.ReadAt(raw, 4*at)
+	var x Example
+	if err == nil {
+		if x, err = parseExample(raw, n, t.sum.Vocab); err == nil {
+			return x, nil
+		}
+		err = fmt.Errorf("%w, at byte %d", err, 4*at)
 	}
+	const fix = "remove the file if it is there and start again: the tokens are then made anew"
+	return Example{}, fmt.Errorf("data: %s%s: %w; %s", t.path, idsSuffix, err, fix)
+}
+
+// parseExample checks the bytes of an example of n tokens of a vocabulary, and takes them apart.
+func parseExample(raw []byte, n, vocab int) (Example, error) {
 	body := raw[:4*(n+1)]
 	if crc32.Checksum(body, idsTable) != binary.LittleEndian.Uint32(raw[len(body):]) {
-		return fail(fmt.Errorf("damaged: the checksum at byte %d is another", 4*at))
+		return Example{}, errors.New("damaged: the checksum is another")
 	}
 	x := Example{IDs: make([]uint32, n), Mask: make([]bool, n), Bytes: int(binary.LittleEndian.Uint32(body))}
 	for i := range n {
 		id := binary.LittleEndian.Uint32(body[4*(i+1):])
 		x.IDs[i], x.Mask[i] = id&^targetBit, id&targetBit != 0
-		if int64(x.IDs[i]) >= int64(t.sum.Vocab) {
-			return fail(fmt.Errorf("token %d at byte %d, the vocabulary has %d", x.IDs[i], 4*(at+1+int64(i)), t.sum.Vocab))
+		if int64(x.IDs[i]) >= int64(vocab) {
+			return Example{}, fmt.Errorf("token %d of number %d, the vocabulary has %d", i, x.IDs[i], vocab)
 		}
 	}
 	return x, nil
