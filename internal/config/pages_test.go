@@ -94,3 +94,50 @@ func pages(t *testing.T) (out []string) {
 	}
 	return out
 }
+
+// dottedKey and tableKey are the two ways in which pages name a setting.
+var (
+	dottedKey = regexp.MustCompile("`([a-z]+(?:\\.[a-z_]+)+)(?: *=[^`]*)?`")
+	tableKey  = regexp.MustCompile("`\\[([a-z]+)\\] ([a-z_]+)")
+)
+
+// TestKeysOfThePages holds that the settings that the pages name are there.
+func TestKeysOfThePages(t *testing.T) {
+	known, tables := map[string]bool{}, map[string]bool{}
+	for _, k := range Keys() {
+		known[k.Name] = true
+		for name := k.Name; strings.Contains(name, "."); {
+			name = name[:strings.LastIndex(name, ".")]
+			known[name] = true
+		}
+		tables[strings.Split(k.Name, ".")[0]] = true
+	}
+	n := 0
+	for _, page := range pages(t) {
+		if strings.Contains(page, "adr") || strings.HasSuffix(page, "CHANGELOG.md") { // of their own time
+			continue
+		}
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var named []string
+		for _, m := range dottedKey.FindAllStringSubmatch(string(text), -1) {
+			named = append(named, m[1])
+		}
+		for _, m := range tableKey.FindAllStringSubmatch(string(text), -1) {
+			named = append(named, m[1]+"."+m[2])
+		}
+		for _, key := range named {
+			if ext := filepath.Ext(key); !tables[strings.Split(key, ".")[0]] || ext == ".toml" || ext == ".safetensors" || ext == ".jsonl" {
+				continue
+			}
+			if n++; !known[key] {
+				t.Errorf("%s names the setting %s, which is not there", page, key)
+			}
+		}
+	}
+	if n < 100 {
+		t.Errorf("only %d settings were found in the pages", n)
+	}
+}

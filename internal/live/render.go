@@ -173,7 +173,10 @@ func (s *State) matrix(shown int) []string {
 	return out
 }
 
-// legend is every language with its loss and its held-out figure, two lines.
+// legendLines are the most lines of the languages; two messages have room below.
+const legendLines = 4
+
+// legend is every language with its loss and its held-out figure, two lines or more.
 func (s *State) legend(w int) []string {
 	held := s.heldOut()
 	var lines []string
@@ -182,7 +185,7 @@ func (s *State) legend(w int) []string {
 		text := fit(l, min(8, max(2, width(clean(l)))))
 		text += s.languageFigures(l, held)
 		n := width(text) + 4
-		if last := len(lines) == 1; used+n > w || last && used+n > w-2 {
+		if last := len(lines) == legendLines-1; used+n > w || last && used+n > w-2 {
 			if last {
 				line += paint(faint, "…")
 				break
@@ -202,7 +205,7 @@ func (s *State) legend(w int) []string {
 	for len(lines) < 2 {
 		lines = append(lines, "")
 	}
-	return lines[:2]
+	return lines
 }
 
 // legendKey names the languages' figures.

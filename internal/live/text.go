@@ -57,11 +57,12 @@ func fit(s string, w int) string {
 		}
 		b.WriteRune(r)
 	}
-	if w > 0 {
-		b.WriteString("…")
+	text := strings.TrimRight(b.String(), " …") // not "……"
+	if n = width(text); w > 0 {
+		text += "…"
 		n++
 	}
-	return b.String() + strings.Repeat(" ", max(0, w-n))
+	return text + strings.Repeat(" ", max(0, w-n))
 }
 
 // The few colours that every terminal has.

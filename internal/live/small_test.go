@@ -1,0 +1,36 @@
+package live
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"concord/internal/report"
+)
+
+// Sixteen languages are all on a screen of 80 × 24 and of 60 × 20, each with its figures.
+func TestSixteenLanguagesAreShown(t *testing.T) {
+	s := sample(16, 30)
+	e := report.Eval{Step: 30}
+	for _, l := range s.Header.Languages {
+		e.Rows = append(e.Rows, report.EvalRow{Lang: l, Seen: true, BitsPerByte: 2.5})
+	}
+	s.Add(e)
+	for _, size := range [][2]int{{80, 24}, {60, 20}} {
+		got := strings.Join(plain(Render(s, size[0], size[1])), "\n")
+		for i := range 16 {
+			if want := fmt.Sprintf("l%d %.2f (2.50)", i, s.latest[fmt.Sprint("l", i)]); !strings.Contains(got, want) {
+				t.Errorf("%d × %d lacks %q:\n%s", size[0], size[1], want, got)
+			}
+		}
+	}
+}
+
+// A text that is cut at an ellipsis of its own has one.
+func TestCutAtAnEllipsis(t *testing.T) {
+	for w, want := range map[int]string{6: "3.1…", 7: "3.1…", 11: "3.1 … 3.2"} {
+		if got := strings.TrimRight(fit("3.1 … 3.2", w), " "); got != want || width(fit("3.1 … 3.2", w)) != w {
+			t.Errorf("%d columns: %q, want %q", w, got, want)
+		}
+	}
+}
