@@ -214,3 +214,48 @@ func killAll(t *testing.T, settings []string) {
 		t.Errorf("%d steps on record without the kill, %d with it", len(a), len(b))
 	}
 }
+
+// Two projects share an etcd cluster, and by mistake the name of a run: the second is
+// refused, while the first goes on and when it has ended, and touches nothing of it. With
+// a name of its own, or when the record is deleted as the message says, it runs.
+func TestTwoProjectsOfOneName(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("an election takes its time")
+	}
+	mine, theirs, server := clusterRun(t, 12), clusterRun(t, 12), etcdtest.Start(t, 1, "http", nil)
+	peer := func(run string, more ...string) *child {
+		return start(t, append([]string{"train", run, "--coordinator", server.Flag(), "--listen", "127.0.0.1:0", "--dir", t.TempDir(), "--plain"},
+			more...)...)
+	}
+	const other = "run.seed=77"
+	refused := func(when string) {
+		t.Helper()
+		code, errs := peer(theirs, "-o", other).end()
+		if code != exitCluster || !strings.Contains(errs, "etcd has another run of the name") ||
+			!strings.Contains(errs, "run.seed") || !strings.Contains(errs, "del --prefix /concord/tiny/") {
+			t.Errorf("%s: %d %s", when, code, errs)
+		}
+	}
+	a := peer(mine, "--workers", "2")
+	for line := range a.lines {
+		if strings.Contains(line, " leads ") {
+			break
+		}
+	}
+	refused("while the first one runs")
+	b := peer(mine, "--workers", "2")
+	for _, c := range []*child{a, b} {
+		if code, errs := c.end(); code != 0 {
+			t.Errorf("the first one: %d %s", code, errs)
+		}
+	}
+	refused("when the first one has ended")
+	if code, errs := peer(theirs, "-o", other, "-o", "run.name=theirs").end(); code != 0 {
+		t.Errorf("under another name: %d %s", code, errs)
+	}
+	server.Delete("/concord/tiny/")
+	if code, errs := peer(theirs, "-o", other).end(); code != 0 {
+		t.Errorf("without the record: %d %s", code, errs)
+	}
+}

@@ -110,7 +110,7 @@ var owners = map[string][]string{
 	"github.com/alecthomas/kong":       {"cmd/concord"},
 	"golang.org/x/term":                {"cmd/concord"},
 	"github.com/quic-go/quic-go":       {"transport", "internal/simrouter"},
-	"golang.org/x/time":                {"transport"},
+	"golang.org/x/time":                {"transport", "internal/cluster/coordinator"},
 	"golang.org/x/sys":                 {"transport", "internal/cluster/store/file", "internal/filelock"}, // socket buffers; free disk space; file locks
 	"go.etcd.io/bbolt":                 {"internal/cluster/store/file"},
 	"go.etcd.io/etcd":                  {"internal/cluster/etcd", "internal/cluster/etcd/etcdtest"},

@@ -41,15 +41,19 @@ func RunAt(ctx context.Context, cfg *config.Config, open func(run string) (store
 	if err != nil {
 		return nil, err
 	}
-	peer, leave, err := t.takePlace(ctx, open, dir, ui)
-	if err != nil {
-		return nil, err
-	}
-	defer leave()
 	o, err := t.electedOptions(ui)
 	if err != nil {
 		return nil, err
 	}
+	st, err := t.openShared(ctx, open, o)
+	if err != nil {
+		return nil, err
+	}
+	peer, leave, err := t.takePlace(ctx, st, dir, ui)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	c := t.campaign(ctx, peer, o)
 	w, err := peer.Connect(ctx)
 	if err == nil {
@@ -77,15 +81,22 @@ func RunAt(ctx context.Context, cfg *config.Config, open func(run string) (store
 	}
 }
 
-// takePlace makes this machine one of the equal ones, until leave is called.
-func (t *Trainer) takePlace(ctx context.Context, open func(run string) (store.Store, error), dir string, ui UI) (
-	peer *cluster.Peer, leave func(), err error,
-) {
-	log, release, local := warner(ui), func() {}, ""
+// openShared opens the store of the run's name, where it is this run's.
+func (t *Trainer) openShared(ctx context.Context, open func(run string) (store.Store, error), o coordinator.Options) (store.Store, error) {
 	st, err := open(t.cfg.Run.Name)
 	if err != nil {
-		return nil, nil, as(ErrCluster, err)
+		return nil, as(ErrCluster, err)
 	}
+	if err := claim(ctx, st, t.cfg, protocol.Welcome{Config: o.Config, Files: o.Files}); err != nil {
+		st.Close()
+		return nil, err
+	}
+	return st, nil
+}
+
+// takePlace makes this machine one of the equal ones, which share st, until leave is called.
+func (t *Trainer) takePlace(ctx context.Context, st store.Store, dir string, ui UI) (peer *cluster.Peer, leave func(), err error) {
+	log, release, local := warner(ui), func() {}, ""
 	peer, err = cluster.OpenPeer(ctx, cluster.PeerOptions{Store: st, Listen: t.cfg.Cluster.Listen,
 		UploadLimit: uploadLimit(t.cfg.Cluster), WAN: t.cfg.Cluster.WAN,
 		Member: worker.Options{Hello: t.hello(), HeartbeatTimeout: silence(t.cfg.Cluster), Log: logger(ui)},

@@ -1,12 +1,15 @@
 package train
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
 	"concord/internal/cluster/protocol"
+	"concord/internal/cluster/store"
 	"concord/internal/config"
 	"concord/internal/report"
 	"concord/internal/rundir"
@@ -27,8 +30,7 @@ func continues(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	outer := func(c *config.Config) config.Cluster { return config.Cluster{Outer: c.OuterSteps()} }
-	key, then, now, err := difference(config.Restore(l.RunFile, l.Config), cfg, outer)
+	key, then, now, err := difference(config.Restore(l.RunFile, l.Config), cfg, outerOnly)
 	if err != nil {
 		return DataError(err)
 	}
@@ -42,18 +44,60 @@ func continues(cfg *config.Config) error {
 // agrees refuses to work for a leader whose run is made from something else than this
 // machine's; own are the files that this machine would give to others.
 func agrees(w protocol.Welcome, cfg *config.Config, own []protocol.File) error {
-	const fix = "start all machines with the same run file and data; another run under the same coordinator needs another run.name"
-	var leads config.Config
-	if err := json.Unmarshal(w.Config, &leads); err != nil {
-		return as(ErrCluster, fmt.Errorf("the run's configuration: %w", err))
+	differs, err := unlike(w, cfg, own, exchanged)
+	if err == nil && differs != "" {
+		err = fmt.Errorf("the machine that leads the run %q has %s\n  fix: start all machines with the same run file and data; "+
+			"another run under the same coordinator needs another run.name", cfg.Run.Name, differs)
 	}
-	key, theirs, mine, err := difference(&leads, cfg, exchanged)
+	return as(ErrCluster, err)
+}
+
+// runKey is where a store that several projects may share keeps what the run of a name is
+// made from.
+const runKey = "run"
+
+// claim notes in a store what the run is made from, or refuses to go on with a run of the
+// same name that is made from something else: it is another project's, and this machine
+// would come to lead it and set its record back. own is as a worker would be told it.
+func claim(ctx context.Context, st store.Store, cfg *config.Config, own protocol.Welcome) error {
+	b, err := json.Marshal(own)
 	if err != nil {
+		return err
+	}
+	for {
+		there, rev, err := st.Get(ctx, runKey)
+		if err != nil {
+			return as(ErrCluster, err)
+		}
+		if rev == 0 {
+			if _, err := st.Put(ctx, runKey, b, 0); !errors.Is(err, store.ErrConflict) {
+				return as(ErrCluster, err)
+			}
+			continue // another machine was faster
+		}
+		var w protocol.Welcome
+		if err := json.Unmarshal(there, &w); err != nil {
+			return as(ErrCluster, fmt.Errorf("the store's record of what the run %q is made from: %w", cfg.Run.Name, err))
+		}
+		differs, err := unlike(w, cfg, own.Files, outerOnly)
+		if err == nil && differs != "" {
+			err = fmt.Errorf("etcd has another run of the name %[1]q already: it has %[2]s\n  fix: give this one another run.name; where "+
+				"that one is over, delete its record: etcdctl del --prefix /concord/%[1]s/", cfg.Run.Name, differs)
+		}
 		return as(ErrCluster, err)
 	}
-	if key != "" {
-		return as(ErrCluster, fmt.Errorf("the machine that leads the run %q has %s = %s, this one %s\n  fix: %s",
-			cfg.Run.Name, report.Printable(key), report.Printable(theirs), mine, fix))
+}
+
+// unlike says in what the run that another machine told of differs from this machine's, "" where
+// it does not. of picks the part of [cluster] that counts.
+func unlike(w protocol.Welcome, cfg *config.Config, own []protocol.File, of func(*config.Config) config.Cluster) (string, error) {
+	var theirs config.Config
+	if err := json.Unmarshal(w.Config, &theirs); err != nil {
+		return "", fmt.Errorf("the run's configuration: %w", err)
+	}
+	key, there, here, err := difference(&theirs, cfg, of)
+	if err != nil || key != "" {
+		return fmt.Sprintf("%s = %s, this machine %s", report.Printable(key), report.Printable(there), here), err
 	}
 	for i := range max(len(own), len(w.Files)) {
 		if i < len(own) && i < len(w.Files) && own[i].Hash == w.Files[i].Hash {
@@ -65,10 +109,13 @@ func agrees(w protocol.Welcome, cfg *config.Config, own []protocol.File) error {
 		} else if i < len(w.Files) {
 			name = report.Printable(w.Files[i].Name)
 		}
-		return as(ErrCluster, fmt.Errorf("the machine that leads the run %q has another %s than this one\n  fix: %s", cfg.Run.Name, name, fix))
+		return fmt.Sprintf("another %s than this machine", name), nil
 	}
-	return nil
+	return "", nil
 }
+
+// outerOnly is the one setting of [cluster] that cannot change when a run is continued.
+func outerOnly(c *config.Config) config.Cluster { return config.Cluster{Outer: c.OuterSteps()} }
 
 // exchanged are the settings of [cluster] that decide how machines compute a step
 // together; the others are each machine's own.

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"concord/internal/cluster/protocol"
 	"concord/internal/cluster/store"
 	"concord/transport"
@@ -152,6 +154,7 @@ type member struct {
 	counted bool           // did the last step
 	groups  int            // owned under the latest plan
 	out     chan transport.Message
+	flow    *rate.Limiter // of what it says
 	hashes  *protocol.Hashes
 	moments string // by group, as Ready told it
 	trained bool   // likewise

@@ -76,7 +76,8 @@ func (c *Coordinator) admit(conn *transport.Conn, h protocol.Hello, knocked time
 		c.evict(old, "connected anew")
 	}
 	now := time.Now()
-	m := &member{id: id, conn: conn, hello: h, joined: now, heard: now, step: -1, receive: -1, out: make(chan transport.Message, 256)}
+	m := &member{id: id, conn: conn, hello: h, joined: now, heard: now, step: -1, receive: -1, out: make(chan transport.Message, 256),
+		flow: c.newFlow()}
 	m.silence.Heard(now)
 	c.members[id] = m
 	conn.Value = m
@@ -128,62 +129,6 @@ func (c *Coordinator) addrOf(conn *transport.Conn) string {
 		return fmt.Sprintf(":%d", u.Port)
 	}
 	return conn.Remote().String()
-}
-
-// Message implements transport.Handler.
-func (c *Coordinator) Message(conn *transport.Conn, msg transport.Message) {
-	c.post(func() {
-		m, ok := conn.Value.(*member)
-		if !ok || c.members[m.id] != m {
-			return
-		}
-		m.heard = time.Now()
-		m.silence.Heard(m.heard)
-		if err := c.hear(m, msg); err != nil {
-			c.evict(m, err.Error())
-		}
-	})
-}
-
-func (c *Coordinator) hear(m *member, msg transport.Message) error {
-	switch msg.Type {
-	case protocol.MsgHeartbeat:
-		m.progress, m.reported = protocol.Progress{}, time.Now()
-		if len(msg.Body) > 0 {
-			if err := msg.Unpack(&m.progress); err != nil {
-				return err
-			}
-		}
-		c.answered()
-		return nil
-	case protocol.MsgPunch:
-		return unpacked(msg, func(p protocol.Punch) error { c.punch(m, p); return nil })
-	case protocol.MsgPaths:
-		return unpacked(msg, func(p protocol.Paths) error { return c.tellPaths(m, p) })
-	case protocol.MsgReached:
-		return unpacked(msg, func(r protocol.Reached) error { c.reached(m, r); return nil })
-	case protocol.MsgReady:
-		return unpacked(msg, func(r protocol.Ready) error { return c.ready(m, r) })
-	case protocol.MsgDone:
-		return unpacked(msg, func(d protocol.Done) error { return c.finished(m, d) })
-	case protocol.MsgProblem:
-		return unpacked(msg, func(p protocol.Problem) error { c.problem(m, p); return nil })
-	case protocol.MsgHashes:
-		return unpacked(msg, func(h protocol.Hashes) error { m.hashes = &h; return nil })
-	case protocol.MsgLeave:
-		c.evict(m, "left")
-		return nil
-	}
-	return fmt.Errorf("message %d is not for a coordinator", msg.Type)
-}
-
-// unpacked has take the body of a message.
-func unpacked[T any](msg transport.Message, take func(T) error) error {
-	var body T
-	if err := msg.Unpack(&body); err != nil {
-		return err
-	}
-	return take(body)
 }
 
 // ready notes where a member stands. A member that comes with another step than the run's

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
 )
@@ -99,4 +101,13 @@ func (m *Cluster) Flag() string {
 		hosts = append(hosts, c.ListenClientUrls[0].Host)
 	}
 	return "etcd://" + strings.Join(hosts, ",")
+}
+
+// Delete deletes all keys that begin with prefix, as etcdctl del --prefix does.
+func (m *Cluster) Delete(prefix string) {
+	m.t.Helper()
+	r := &etcdserverpb.DeleteRangeRequest{Key: []byte(prefix), RangeEnd: []byte(clientv3.GetPrefixRangeEnd(prefix))}
+	if _, err := m.run[0].Server.DeleteRange(m.t.Context(), r); err != nil {
+		m.t.Fatal(err)
+	}
 }

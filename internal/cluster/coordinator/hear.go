@@ -1,0 +1,113 @@
+package coordinator
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"concord/internal/cluster/protocol"
+	"concord/transport"
+)
+
+// One member must not keep the coordinator from hearing the others. What it says is
+// taken message by message: the next one is read when the last was dealt with, at a bounded rate, and one that
+// is larger than any that a member has cause to send puts it out.
+
+// Bounds on a member's messages. A step takes a handful of small ones, and every so many
+// steps one with the hashes of all groups.
+const (
+	flowUnit    = 1 << 10 // bytes that count as one message, for the rate
+	flowRate    = 1000    // such units a second
+	messageBase = 64 << 10
+	messageOf   = 256 // bytes besides for each group: its hash as JSON
+)
+
+// mostMessage is the largest message that a member has cause to send, in bytes.
+func (c *Coordinator) mostMessage() int { return messageBase + messageOf*len(c.opt.Groups) }
+
+// newFlow bounds the rate of one member's messages.
+func (c *Coordinator) newFlow() *rate.Limiter {
+	return rate.NewLimiter(flowRate, max(2*flowRate, 1+c.mostMessage()/flowUnit))
+}
+
+// Message implements transport.Handler. It returns when the message was dealt with.
+func (c *Coordinator) Message(conn *transport.Conn, msg transport.Message) {
+	m, ok := conn.Value.(*member)
+	if !ok {
+		return
+	}
+	size := len(msg.Body)
+	large := size > c.mostMessage()
+	if large {
+		msg.Body = nil
+	} else if m.flow.WaitN(conn.Context(), 1+size/flowUnit) != nil {
+		return
+	}
+	c.hand(func() {
+		if c.members[m.id] != m {
+			return
+		}
+		if large {
+			c.bar(m, fmt.Sprintf("it sent a message of %d bytes; %d are possible here", size, c.mostMessage()))
+			return
+		}
+		m.heard = time.Now()
+		m.silence.Heard(m.heard)
+		if err := c.hear(m, msg); err != nil {
+			c.evict(m, err.Error())
+		}
+	})
+}
+
+// hand runs f in the loop, and returns when it has run or the loop has ended.
+func (c *Coordinator) hand(f func()) {
+	ran := make(chan struct{})
+	c.post(func() { f(); close(ran) })
+	select {
+	case <-ran:
+	case <-c.done:
+	}
+}
+
+// hear acts on one message.
+func (c *Coordinator) hear(m *member, msg transport.Message) error {
+	switch msg.Type {
+	case protocol.MsgHeartbeat:
+		m.progress, m.reported = protocol.Progress{}, time.Now()
+		if len(msg.Body) > 0 {
+			if err := msg.Unpack(&m.progress); err != nil {
+				return err
+			}
+		}
+		c.answered()
+		return nil
+	case protocol.MsgPunch:
+		return unpacked(msg, func(p protocol.Punch) error { c.punch(m, p); return nil })
+	case protocol.MsgPaths:
+		return unpacked(msg, func(p protocol.Paths) error { return c.tellPaths(m, p) })
+	case protocol.MsgReached:
+		return unpacked(msg, func(r protocol.Reached) error { c.reached(m, r); return nil })
+	case protocol.MsgReady:
+		return unpacked(msg, func(r protocol.Ready) error { return c.ready(m, r) })
+	case protocol.MsgDone:
+		return unpacked(msg, func(d protocol.Done) error { return c.finished(m, d) })
+	case protocol.MsgProblem:
+		return unpacked(msg, func(p protocol.Problem) error { c.problem(m, p); return nil })
+	case protocol.MsgHashes:
+		return unpacked(msg, func(h protocol.Hashes) error { m.hashes = &h; return nil })
+	case protocol.MsgLeave:
+		c.evict(m, "left")
+		return nil
+	}
+	return fmt.Errorf("message %d is not for a coordinator", msg.Type)
+}
+
+// unpacked has take the body of a message.
+func unpacked[T any](msg transport.Message, take func(T) error) error {
+	var body T
+	if err := msg.Unpack(&body); err != nil {
+		return err
+	}
+	return take(body)
+}
