@@ -94,9 +94,7 @@ func (c *Conn) serve() {
 	}
 	c.s.Close(code, text)
 	wg.Wait()
-	c.e.mu.Lock()
-	delete(c.e.conns, c)
-	c.e.mu.Unlock()
+	c.e.left(c)
 }
 
 // streams serves the streams that the peer opens.
@@ -152,6 +150,11 @@ type found struct {
 
 // serveFetch answers a peer's Fetch.
 func (c *Conn) serveFetch(s stream, request json.RawMessage) error {
+	release, err := c.take(c.guest().fetches)
+	if err != nil {
+		return err
+	}
+	defer release()
 	size, r, err := c.handler.Fetch(c, request)
 	s.SetWriteDeadline(time.Now().Add(c.e.opt.Stall))
 	if err != nil {

@@ -56,8 +56,9 @@ type Options struct {
 	// ResetKey lets peers of an earlier process at this address see at once that it
 	// is gone: keep it over restarts.
 	ResetKey [32]byte
-	// Grants is how many transfers are received at one time; 0 means 4. More
-	// senders than that overrun the receiver's socket buffer.
+	// Grants is how many transfers are received at one time, and how many of one peer;
+	// 0 means 4. More senders than that overrun the receiver's socket buffer; a transfer
+	// that has taken two seconds is slow, and others are received beside it.
 	Grants int
 	// UploadLimit bounds the bytes per second that transfers send; 0: no bound.
 	UploadLimit int64
@@ -83,6 +84,7 @@ type Endpoint struct {
 
 	mu          sync.Mutex
 	conns       map[*Conn]struct{}
+	guests      map[uint32]*guest // by worker
 	stats       Stats
 	relay       carrier // nil: UseRelay was not called yet
 	relaySocket *relaySocket
@@ -112,7 +114,7 @@ func Open(conn net.PacketConn, o Options) (*Endpoint, error) {
 		o.Stall = 10 * time.Second
 	}
 	e := &Endpoint{opt: o, conn: conn, refusals: rate.Sometimes{First: 5, Interval: refusalEvery}, grants: make(chan struct{}, o.Grants),
-		conns: map[*Conn]struct{}{}}
+		conns: map[*Conn]struct{}{}, guests: map[uint32]*guest{}}
 	e.SetUploadLimit(o.UploadLimit)
 	var err error
 	if e.net, err = listenQUIC(conn, e.serverTLS(), o.ResetKey, o.WAN); err != nil {
@@ -220,6 +222,10 @@ func (e *Endpoint) greet(q session) {
 	defer cancel()
 	claims, err := peerClaims(q.TLS())
 	if err != nil {
+		q.Close(codeRefused, err.Error())
+		return
+	}
+	if err := e.crowded(claims.Worker); err != nil {
 		q.Close(codeRefused, err.Error())
 		return
 	}

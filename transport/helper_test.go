@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -23,6 +24,7 @@ type service struct {
 	refuse   error
 	files    map[string][]byte
 	conns    []*Conn
+	opened   atomic.Int64 // contents
 }
 
 func newService() *service {
@@ -92,6 +94,7 @@ func (s *service) Fetch(c *Conn, request json.RawMessage) (int64, io.ReadCloser,
 	if b == nil {
 		return 0, nil, errors.New("no such file")
 	}
+	s.opened.Add(1)
 	return int64(len(b)), io.NopCloser(bytes.NewReader(b)), nil
 }
 

@@ -46,12 +46,11 @@ func (c *Conn) receive(s stream) error {
 	case Refuse:
 		return c.explain(s, ansRefuse, reason)
 	}
-	select {
-	case c.e.grants <- struct{}{}:
-		defer func() { <-c.e.grants }()
-	case <-c.s.Context().Done():
-		return ErrClosed
+	release, err := c.grant()
+	if err != nil {
+		return err
 	}
+	defer release()
 	return c.receiveBody(s, h)
 }
 

@@ -3,11 +3,14 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"concord/internal/cluster/protocol"
+	"concord/internal/cluster/worker"
 	"concord/internal/simrouter"
 	"concord/transport"
 )
@@ -23,16 +26,39 @@ type attacker struct {
 	c    *transport.Conn // to the coordinator
 	id   uint32
 	plan func(p *protocol.Plan) // is told of every plan, may be nil
+	in   bool                   // it says that it is ready for every step, once it was sent one
+	mu   sync.Mutex
+	last *protocol.Plan
 }
 
 func (x *attacker) Offer(*transport.Conn, transport.Header) (transport.Verdict, string) {
 	return transport.Have, ""
 }
 
-func (x *attacker) Message(_ *transport.Conn, m transport.Message) {
-	p := new(protocol.Plan)
-	if m.Type == protocol.MsgPlan && x.plan != nil && m.Unpack(p) == nil {
-		x.plan(p)
+func (x *attacker) Message(c *transport.Conn, m transport.Message) {
+	p, k := new(protocol.Plan), new(protocol.Commit)
+	switch {
+	case m.Type == protocol.MsgPlan && m.Unpack(p) == nil:
+		x.mu.Lock()
+		x.last = p
+		x.in = x.in || p.Sources[x.id] != 0
+		x.mu.Unlock()
+		if x.plan != nil {
+			x.plan(p)
+		}
+	case m.Type == protocol.MsgCommit && x.in && m.Unpack(k) == nil:
+		go c.Send(transport.Pack(protocol.MsgReady, protocol.Ready{Step: k.Step + 1}))
+	}
+}
+
+// beat sends heartbeats for so long, or until it is put out: with what is said of the latest
+// plan, which may be nil.
+func (x *attacker) beat(long time.Duration, says func(p *protocol.Plan) protocol.Progress) {
+	for began := time.Now(); time.Since(began) < long && x.c.Context().Err() == nil; time.Sleep(protocol.Heartbeat / 5) {
+		x.mu.Lock()
+		p := x.last
+		x.mu.Unlock()
+		x.c.Send(transport.Pack(protocol.MsgHeartbeat, says(p)))
 	}
 }
 
@@ -142,6 +168,58 @@ func TestLargeMessages(t *testing.T) {
 		}
 		x.ep.Close()
 		w.close(a, b)
+		time.Sleep(30 * time.Second)
+	})
+}
+
+// Members that say that they compile, for as long as they may, and others that come when
+// these are put out: what they cost is bounded by what machine 1 took to compile, and
+// the next one costs less. None of the others is put out.
+func TestCompilersForEver(t *testing.T) {
+	t.Parallel()
+	for _, deadline := range []bool{true, false} {
+		t.Run(fmt.Sprint("deadline ", deadline), func(t *testing.T) { compileForEver(t, deadline) })
+	}
+}
+
+func compileForEver(t *testing.T, deadline bool) {
+	simulate(t, 7, 1<<30, fastNet, func(w *world, _ *simrouter.Router) {
+		w.min, w.patience, w.deadline = 3, 3*time.Hour, deadline
+		w.slow = func(uint32, int, int) { time.Sleep(20 * time.Millisecond) }
+		w.saving = func(n *node, s *worker.Step) {
+			if n.step == 0 {
+				time.Sleep(4 * time.Second)
+				s.Cold()
+			}
+		}
+		all := []*node{w.start(1), w.start(2), w.start(3)}
+		w.at(20)
+		stalls := time.Duration(0)
+		for id := uint32(10); id < 18; id++ {
+			x, began, before := w.attack(id, nil), time.Now(), w.committed()
+			x.c.Send(transport.Pack(protocol.MsgReady, protocol.Ready{State: true}))
+			x.beat(20*time.Minute, func(p *protocol.Plan) protocol.Progress {
+				if p == nil {
+					return protocol.Progress{}
+				}
+				return protocol.Progress{Epoch: p.Epoch, Computing: p.ShareOf(id).Size() > 0}
+			})
+			if x.c.Context().Err() == nil {
+				t.Fatalf("attacker %d is still a member; %d steps in 20 minutes", id, w.committed()-before)
+			}
+			stalls += time.Since(began)
+			x.ep.Close()
+		}
+		if most := 3 * time.Minute; stalls > most {
+			t.Errorf("eight attackers, one after the other, held the run for %v", stalls)
+		}
+		w.goOn(10, all...)
+		for _, n := range all {
+			if why := w.evicted(n.id); why != "" {
+				t.Errorf("worker %d is out: %s", n.id, why)
+			}
+		}
+		w.close(all...)
 		time.Sleep(30 * time.Second)
 	})
 }

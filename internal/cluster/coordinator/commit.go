@@ -168,7 +168,12 @@ func (c *Coordinator) learn(m *member) {
 		m.last = m.done
 	}
 	if m.counted {
-		m.shaped, m.passed = m.rows, 0
+		if m.shaped == 0 {
+			c.vain = 0
+		}
+		if m.shaped, m.passed = m.rows, 0; !c.stalled[m.id] {
+			m.late = 0
+		}
 	} else if m.step == c.step {
 		m.passed++
 	}
@@ -176,6 +181,8 @@ func (c *Coordinator) learn(m *member) {
 		m.speed = float64(m.rows*c.opt.SeqLen) / m.done.Compute.Seconds()
 		if !m.done.Cold {
 			m.pace.add(m.rows, m.done.Compute.Seconds())
+		} else if m.id == c.opt.Local {
+			c.cold = max(c.cold, m.done.Compute)
 		}
 	}
 }

@@ -105,6 +105,8 @@ type Coordinator struct {
 	missing        int                   // steps in a row without some language
 	without        map[uint32]string     // whose rows the present step goes on without, and why
 	stalled        map[uint32]bool       // workers that do not resolve their groups in the present step
+	vain           int                   // machines in a row that the run has waited for, and that did nothing
+	cold           time.Duration         // that this process's own worker took to compile and compute a share
 	accusers       map[accusation]map[uint32]bool
 	doubted        doubted // within the step
 	apart          map[pair]*separation
@@ -166,6 +168,7 @@ type member struct {
 	reported time.Time         // at this time
 	dissents int               // times that its root was not that of most others
 	passed   int               // steps in a row that it followed without rows
+	late     int               // likewise, that went on without its rows or its groups
 	problems int               // reported since the last commit
 }
 

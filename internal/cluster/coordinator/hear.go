@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -110,4 +111,37 @@ func unpacked[T any](msg transport.Message, take func(T) error) error {
 		return err
 	}
 	return take(body)
+}
+
+// finished notes that a member has the whole step.
+func (c *Coordinator) finished(m *member, d protocol.Done) error {
+	if c.plan == nil || d.Step != c.step || d.Epoch != c.plan.Epoch || c.pending != nil {
+		return nil // of a plan that is no more
+	}
+	if len(d.Loss) != c.work.Langs {
+		return fmt.Errorf("it reports losses of %d languages; the run has %d", len(d.Loss), c.work.Langs)
+	}
+	tokens := c.langTokens(shareIn(c.given, m.id))
+	for lang, l := range d.Loss {
+		if math.Abs(l) > mostLoss*float64(tokens[lang]) {
+			return fmt.Errorf("it reports a loss of %g in %d tokens of language %s", l, tokens[lang], c.language(lang))
+		}
+	}
+	d.Within(time.Since(c.planned))
+	m.done = &d
+	c.answered()
+	return nil
+}
+
+// mostLoss is more nats than a token can cost, whatever the model: what is above is a lie,
+// and sums of it would not be numbers.
+const mostLoss = 1e12
+
+// langTokens are a share's supervised tokens by language.
+func (c *Coordinator) langTokens(s protocol.Share) []int {
+	out := make([]int, c.work.Langs)
+	for r := max(0, s.From); r < min(s.To, len(c.work.Lang)); r++ {
+		out[c.work.Lang[r]] += c.work.Tokens[r]
+	}
+	return out
 }

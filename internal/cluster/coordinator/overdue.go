@@ -15,8 +15,64 @@ func (c *Coordinator) stuckLimit() time.Duration {
 }
 
 // compileLimit is the same for machines that compile kernels, and where nothing is
-// known of the run's steps.
-const compileLimit = 10 * time.Minute
+// known of the run's steps: at most, and as a multiple of the time that it took the coordinator's own
+// worker.
+const (
+	compileLimit  = 10 * time.Minute
+	compileFactor = 10
+)
+
+// patienceLeast is how long the step waits for a member at least before it is put out.
+const patienceLeast = 3 * time.Second
+
+// patience is how long the present step waits for a member from when its shares were
+// sent. Who says that it compiles must have begun the step. Who has never done
+// a step may be nobody that ever will: the more of those the run has waited for in vain,
+// the shorter it waits for the next one.
+func (c *Coordinator) patience(m *member) time.Duration {
+	limit := c.stuckLimit()
+	if m.compiles() && m.progress.Epoch == c.plan.Epoch {
+		longest := compileLimit
+		if c.cold > 0 {
+			longest = min(compileFactor*c.cold, compileLimit)
+		}
+		limit = max(limit, longest)
+	}
+	if m.shaped == 0 {
+		limit >>= min(c.vain, 10)
+	}
+	return max(limit, c.history.deadline(), patienceLeast)
+}
+
+// mostLate is how many steps in a row may go on without a member's rows, or have others
+// resolve its groups, before it is put out.
+const mostLate = 6
+
+// late notes that the step goes on without a member's rows, or that others resolve its
+// groups.
+func (c *Coordinator) late(m *member) {
+	if m.late++; m.shaped == 0 {
+		c.vain++
+	}
+}
+
+// slower has the next share of a member whose rows were late be smaller: all that is known of its pace
+// is that this one takes longer than so many seconds.
+func (m *member) slower(waited time.Duration) {
+	if m.shaped > 0 {
+		m.pace = measured{}
+		m.pace.add(m.rows, 2*waited.Seconds())
+	}
+}
+
+// barLate puts out those who were late too often.
+func (c *Coordinator) barLate() {
+	for _, m := range c.sorted() {
+		if m.late >= mostLate && c.members[m.id] == m {
+			c.bar(m, fmt.Sprintf("%d steps in a row went on without it", m.late))
+		}
+	}
+}
 
 // overdue evicts those who block a step for too long, although they are heard of.
 func (c *Coordinator) overdue(now time.Time) {
@@ -29,11 +85,10 @@ func (c *Coordinator) overdue(now time.Time) {
 		return
 	}
 	for _, b := range c.blocking() {
-		limit := c.stuckLimit()
-		if b.m.compiles() && b.m.progress.Epoch == c.plan.Epoch { // who compiles has begun the step
-			limit = max(limit, compileLimit)
-		}
-		if b.m.id != c.opt.Local && waited > limit {
+		if b.m.id != c.opt.Local && waited > c.patience(b.m) {
+			if b.m.shaped == 0 {
+				c.vain++
+			}
 			c.bar(b.m, fmt.Sprintf("%s: %s after %.0f s", c.named(c.step+1), b.what, waited.Seconds()))
 		}
 		if c.plan == nil {

@@ -229,16 +229,25 @@ func (c *Coordinator) decide(generation uint32) {
 	c.armDeadline(max(c.deadline/2, protocol.Heartbeat))
 	without := map[uint32]string{}
 	for _, b := range rows {
-		if c.plan.ShareOf(b.m.id).Size() > 0 && b.m.id != c.opt.Local && !b.m.compiles() && c.spare(b.m.id, without, last) {
+		if c.plan.ShareOf(b.m.id).Size() > 0 && b.m.id != c.opt.Local && !c.excused(b.m, waited) && c.spare(b.m.id, without, last) {
 			without[b.m.id] = fmt.Sprintf("rows of worker %d not there after %.1f s", b.m.id, waited.Seconds())
+			c.late(b.m)
+			b.m.slower(waited)
 		}
 	}
 	switch {
 	case len(without) > 0:
 		c.drop(without)
+		c.barLate()
 	case len(rows) == 0 && last && !c.opt.Parameters:
-		c.moveGroups(c.lateGroups())
+		c.moveGroups(c.lateGroups(), waited)
+		c.barLate()
 	}
+}
+
+// excused says that a step's deadline is not for a member: it compiles, and was never late.
+func (c *Coordinator) excused(m *member, waited time.Duration) bool {
+	return m.compiles() && m.late == 0 && waited < c.patience(m)
 }
 
 // spare says that the step can do without one more worker's share.
@@ -280,13 +289,14 @@ func (c *Coordinator) drop(without map[uint32]string) {
 }
 
 // moveGroups takes their groups from owners that do not resolve them, in this step.
-func (c *Coordinator) moveGroups(late []blame) {
+func (c *Coordinator) moveGroups(late []blame, waited time.Duration) {
 	moved := false
 	for _, b := range late {
-		if b.m.id != c.opt.Local && !b.m.compiles() && slices.Contains(c.plan.Owners, b.m.id) {
+		if b.m.id != c.opt.Local && !c.excused(b.m, waited) && slices.Contains(c.plan.Owners, b.m.id) {
 			c.stalled[b.m.id], moved = true, true
+			c.late(b.m)
 			c.logf("%s: others resolve the groups of %s: it has not after %.1f s", c.named(c.step+1), b.m.hello.Name,
-				time.Since(c.planned).Seconds())
+				waited.Seconds())
 		}
 	}
 	if moved {

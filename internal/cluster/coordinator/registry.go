@@ -155,19 +155,6 @@ func (c *Coordinator) ready(m *member, r protocol.Ready) error {
 	return nil
 }
 
-// finished notes that a member has the whole step.
-func (c *Coordinator) finished(m *member, d protocol.Done) error {
-	if c.plan == nil || d.Step != c.step || d.Epoch != c.plan.Epoch || c.pending != nil {
-		return nil // of a plan that is no more
-	}
-	if len(d.Loss) != c.work.Langs {
-		return fmt.Errorf("it reports losses of %d languages; the run has %d", len(d.Loss), c.work.Langs)
-	}
-	m.done = &d
-	c.answered()
-	return nil
-}
-
 // Disconnected implements transport.Handler.
 func (c *Coordinator) Disconnected(conn *transport.Conn, err error) {
 	c.post(func() {

@@ -61,12 +61,12 @@ func (c *Coordinator) goBack(local *member) string {
 }
 
 // furthest is the machine whose own state is of the latest step, machine 1 among
-// equals: others may have come with nothing.
+// equals: others may have come with nothing. Nobody can have more than was committed.
 func (c *Coordinator) furthest(local *member) *member {
 	best := local
 	for _, m := range c.sorted() {
 		whole := !c.opt.Parameters || len(m.moments) == len(c.opt.Groups) && !strings.ContainsRune(m.moments, protocol.HoldsNone)
-		if m.state && m.holds > best.holds && m.reachable() && whole {
+		if m.state && m.holds > best.holds && m.holds <= c.step && m.reachable() && whole {
 			best = m
 		}
 	}

@@ -171,6 +171,18 @@ type Done struct {
 	WaitedOn map[uint32]float64 `json:"waited_on,omitempty"` // seconds after the others' last rows, by worker
 }
 
+// Within bounds the figures of a machine's report by what can be: nothing in a step took
+// longer than the step, whose plan was sent so long ago, and nothing is below zero.
+func (d *Done) Within(step time.Duration) {
+	for _, x := range []*time.Duration{&d.Compute, &d.Waited, &d.Exchange} {
+		*x = min(max(*x, 0), step)
+	}
+	for w, s := range d.WaitedOn {
+		d.WaitedOn[w] = min(max(s, 0), step.Seconds())
+	}
+	d.Sent, d.Received = max(d.Sent, 0), max(d.Received, 0)
+}
+
 // Commit makes a step final.
 type Commit struct {
 	Step   int            `json:"step"` // the one that is done

@@ -1,0 +1,88 @@
+package transport
+
+import (
+	"fmt"
+	"sync"
+	"time"
+)
+
+// A peer that has proved itself may still mean harm, or hang. What one takes of this machine, over
+// all of its connections, is bounded, and leaves the others theirs.
+const (
+	maxConns   = 64 // of one peer, which are at most two directions of striping and a few besides
+	maxFetches = 8  // contents that are sent to it at one time; each has a buffer
+	// grantFor is how long a transfer counts against Options.Grants. They keep senders from
+	// overrunning the socket together; one that takes longer is slow and overruns
+	// nothing, and must not keep the others waiting.
+	grantFor = 2 * time.Second
+)
+
+// guest is what a peer takes at the moment.
+type guest struct{ bodies, fetches chan struct{} }
+
+// guest is the peer's, of all its connections.
+func (c *Conn) guest() *guest {
+	e := c.e
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	g := e.guests[c.Peer.Worker]
+	if g == nil {
+		g = &guest{bodies: make(chan struct{}, e.opt.Grants), fetches: make(chan struct{}, maxFetches)}
+		e.guests[c.Peer.Worker] = g
+	}
+	return g
+}
+
+// crowded says that a peer has as many connections as it may have.
+func (e *Endpoint) crowded(worker uint32) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := 0
+	for c := range e.conns {
+		if c.Peer.Worker == worker {
+			n++
+		}
+	}
+	if n >= maxConns {
+		return fmt.Errorf("worker %d has %d connections to this machine already", worker, n)
+	}
+	return nil
+}
+
+// left forgets a connection, and its peer with the last one.
+func (e *Endpoint) left(c *Conn) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.conns, c)
+	for x := range e.conns {
+		if x.Peer.Worker == c.Peer.Worker {
+			return
+		}
+	}
+	delete(e.guests, c.Peer.Worker)
+}
+
+// take takes a place in sem until the release that it returns.
+func (c *Conn) take(sem chan struct{}) (release func(), err error) {
+	select {
+	case sem <- struct{}{}:
+		return sync.OnceFunc(func() { <-sem }), nil
+	case <-c.s.Context().Done():
+		return nil, ErrClosed
+	}
+}
+
+// grant waits for the leave to receive a transfer, until the release that it returns.
+func (c *Conn) grant() (release func(), err error) {
+	own, err := c.take(c.guest().bodies)
+	if err != nil {
+		return nil, err
+	}
+	shared, err := c.take(c.e.grants)
+	if err != nil {
+		own()
+		return nil, err
+	}
+	slow := time.AfterFunc(grantFor, shared)
+	return func() { slow.Stop(); shared(); own() }, nil
+}
