@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 
@@ -92,6 +93,54 @@ func (r *Resolver) exportGroup(i int, norm2 float64) ([]byte, error) {
 	return json.Marshal(sharedGroup{G: triangle(b.G), Halves: triangle(b.Halves), Weights: b.Weights, Norm2: number(norm2),
 		Negative: b.Negative,
 		Pairs:    b.Pairs, MinCosine: number(b.MinCosine), NonFinite: b.NonFinite, State: state})
+}
+
+// CheckShared refuses an owner's message that cannot be: of so many objectives, where tokens, if
+// not nil, are the step's by objective. state refuses the solver's part. What passes can
+// be imported, and does not end a step.
+func CheckShared(meta []byte, objectives int, tokens []int, state func([]byte) error) error {
+	var s sharedGroup
+	if err := json.Unmarshal(meta, &s); err != nil {
+		return err
+	}
+	_, err := square(s.G, objectives)
+	_, halves := square(s.Halves, 2*objectives)
+	switch pairs := objectives * (objectives - 1) / 2; {
+	case err != nil || halves != nil:
+		return errors.Join(err, halves)
+	case s.Weights != nil && len(s.Weights) != objectives:
+		return fmt.Errorf("%d weights for %d objectives", len(s.Weights), objectives)
+	case !(s.Norm2 >= 0) || math.IsInf(float64(s.Norm2), 0):
+		return fmt.Errorf("a gradient's |g|² of %g", s.Norm2)
+	case s.Pairs < 0 || s.Pairs > pairs || s.Negative < 0 || s.Negative > s.Pairs:
+		return fmt.Errorf("%d of %d pairs of %d objectives", s.Negative, s.Pairs, objectives)
+	}
+	if err := s.masked(objectives, tokens); err != nil || s.State == nil {
+		return err
+	}
+	return state(s.State)
+}
+
+// masked refuses to leave out objectives that there are not, or all that a step has.
+func (s *sharedGroup) masked(objectives int, tokens []int) error {
+	present := objectives
+	if len(tokens) == objectives {
+		present = 0
+		for _, n := range tokens {
+			if n > 0 {
+				present++
+			}
+		}
+	}
+	for i, m := range s.NonFinite {
+		if m < 0 || m >= objectives || i > 0 && m <= s.NonFinite[i-1] {
+			return fmt.Errorf("objectives %v of %d are not finite", s.NonFinite, objectives)
+		}
+	}
+	if len(s.NonFinite) >= max(1, present) {
+		return fmt.Errorf("all of %d objectives are not finite", present)
+	}
+	return nil
 }
 
 // importSlice takes the message on a slice; that on a group's first is on the group.

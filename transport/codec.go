@@ -124,3 +124,29 @@ func (c Codec) Decode(x []float32, b []byte) error {
 	}
 	return nil
 }
+
+// Finite says that b, encoded values, holds no NaN and no infinity.
+func (c Codec) Finite(b []byte) bool {
+	switch c {
+	case F32:
+		for i := 0; i+4 <= len(b); i += 4 {
+			if binary.LittleEndian.Uint32(b[i:])&0x7f800000 == 0x7f800000 {
+				return false
+			}
+		}
+	case BF16:
+		for i := 0; i+2 <= len(b); i += 2 {
+			if binary.LittleEndian.Uint16(b[i:])&0x7f80 == 0x7f80 {
+				return false
+			}
+		}
+	case Int8:
+		for i := 0; i+4 <= len(b); i += 4 + int8Block { // 127 scales must be finite, too
+			scale := math.Float32frombits(binary.LittleEndian.Uint32(b[i:]))
+			if most := float64(scale * 128); math.IsNaN(most) || math.IsInf(most, 0) {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -104,6 +105,33 @@ func TestCodecs(t *testing.T) {
 	for _, c := range []Codec{F32, BF16, Int8} {
 		if err := c.Decode(back, make([]byte, c.Size(len(back))-1)); !errors.Is(err, ErrFrame) {
 			t.Errorf("%s: a byte too few: %v", c, err)
+		}
+	}
+}
+
+// Values that are not finite are found in their encoded form.
+func TestFinite(t *testing.T) {
+	for name, c := range codecNames {
+		for _, n := range []int{0, 1, 255, 256, 257, 600} {
+			x := make([]float32, n)
+			for i := range x {
+				x[i] = float32(i-300) * 1e30
+			}
+			if !c.Finite(c.Encode(x)) {
+				t.Errorf("%s: %d finite values are not", name, n)
+			}
+			for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
+				for _, at := range []int{0, n / 2, n - 1} {
+					if n == 0 {
+						continue
+					}
+					y := slices.Clone(x)
+					y[at] = bad
+					if c.Finite(c.Encode(y)) {
+						t.Errorf("%s: value %d of %d is %v, and is not found", name, at, n, bad)
+					}
+				}
+			}
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -222,4 +223,49 @@ func compileForEver(t *testing.T, deadline bool) {
 		w.close(all...)
 		time.Sleep(30 * time.Second)
 	})
+}
+
+// An owner that sends groups which no machine can use, to all or to one, is put out, or
+// kept apart from that one; the run goes on, and its bits are those of one without it.
+func TestSpoiltGroups(t *testing.T) {
+	t.Parallel()
+	const steps = 400 // longer than two workers are kept apart for the first time
+	one := reference(t, steps)
+	for name, c := range map[string]struct {
+		spoil func(d []float32, meta []byte) []byte
+	}{
+		"a value that is not finite": {spoil: func(d []float32, meta []byte) []byte {
+			d[len(d)-1] = float32(math.NaN())
+			return meta
+		}},
+		"a message that cannot be": {spoil: func([]float32, []byte) []byte { return []byte("{") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, 8, steps, fastNet, func(w *world, _ *simrouter.Router) {
+				w.min, w.patience = 3, time.Hour
+				w.slow = func(uint32, int, int) { time.Sleep(100 * time.Millisecond) }
+				w.spoil = func(worker uint32, step int, d []float32, meta []byte) []byte {
+					if worker == 2 && step > 10 {
+						return c.spoil(d, meta)
+					}
+					return meta
+				}
+				a, b, d := w.start(1), w.start(2), w.start(3)
+				w.wait(a, d)
+				if err := <-b.done; err == nil {
+					t.Error("the owner is still in the run")
+				}
+				same(t, "machine 1", one, a)
+				same(t, "worker 3", one, d)
+				if why := w.evicted(2); !strings.Contains(why, "group") {
+					t.Errorf("worker 2 is out: %q\n%s", why, w.text())
+				}
+				if why := w.evicted(3); why != "" {
+					t.Errorf("worker 3 is out: %s", why)
+				}
+				w.close(a, b, d)
+				time.Sleep(30 * time.Second)
+			})
+		})
+	}
 }

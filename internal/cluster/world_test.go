@@ -15,6 +15,7 @@ import (
 	"os"
 	"runtime/pprof"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -64,6 +65,7 @@ type world struct {
 	slow             func(worker uint32, step, group int)        // before a worker pushes
 	perRow           func(worker uint32, rows int) time.Duration // how long a share takes
 	tamper           func(worker uint32, step, group int, x [][]float32)
+	spoil            func(worker uint32, step int, d []float32, meta []byte) []byte // what an owner resolves
 
 	mu      sync.Mutex
 	roots   map[int]transport.Hash  // by step
@@ -300,7 +302,10 @@ func (n *node) run() error {
 		return err
 	}
 	shape := worker.Shape{Groups: n.w.groups, Leads: n.w.leads(), Segments: n.w.langs, Langs: n.w.langs, Codec: n.w.codec,
-		Parameters: n.w.params}
+		Parameters: n.w.params, Check: func(meta []byte, _ []int) error {
+			_, err := strconv.ParseFloat(string(meta), 64)
+			return err
+		}}
 	for _, size := range n.w.groups {
 		shape.Moments = append(shape.Moments, 8*int64(size)) // two float32, see momentum
 	}
@@ -476,7 +481,12 @@ func groupNoise(step, row, group, i int) float32 {
 func (n *node) resolve(s *worker.Step) error {
 	got, kept := make([][]float32, len(n.w.groups)), map[int]exchange.Event{}
 	resolved := func(e exchange.Event, d []float32) (err error) {
-		if got[e.Slice], err = s.Resolved(e, d, func(norm2 float64) []byte { return []byte(fmt.Sprint(norm2)) }); err != nil {
+		meta := func(norm2 float64) []byte { return []byte(fmt.Sprint(norm2)) }
+		if n.w.spoil != nil {
+			bad := n.w.spoil(n.id, n.step, d, []byte("1"))
+			meta = func(float64) []byte { return bad }
+		}
+		if got[e.Slice], err = s.Resolved(e, d, meta); err != nil {
 			return err
 		}
 		return n.at("resolved one")

@@ -112,6 +112,9 @@ func (d *Distributed) shapeOf(names ...string) worker.Shape {
 	if d.opt.OuterSteps > 0 {
 		s.StepName = "outer step"
 	}
+	s.Check = func(meta []byte, tokens []int) error {
+		return bucket.CheckShared(meta, len(d.Langs), tokens, d.Objective.Check)
+	}
 	first := 0
 	for k, x := range d.slices() {
 		if x.From == 0 {

@@ -67,15 +67,28 @@ func (o *Objective) Export(unit int) ([]byte, error) { return json.Marshal(o.byG
 
 // Import implements bucket.SharedSolver.
 func (o *Objective) Import(unit int, b []byte) error {
-	var u groupState
+	u, err := o.parse(b)
+	if err == nil {
+		o.byGroup[unit] = u
+	}
+	return err
+}
+
+// Check refuses what Import refuses, and changes nothing. Safe for concurrent use.
+func (o *Objective) Check(b []byte) error {
+	_, err := o.parse(b)
+	return err
+}
+
+// parse reads a group's state.
+func (o *Objective) parse(b []byte) (u groupState, err error) {
 	if err := json.Unmarshal(b, &u); err != nil {
-		return err
+		return u, err
 	}
 	if err := u.check(len(o.langs)); err != nil {
-		return fmt.Errorf("the method's state: %w", err)
+		return u, fmt.Errorf("the method's state: %w", err)
 	}
-	o.byGroup[unit] = u
-	return nil
+	return u, nil
 }
 
 // check refuses states of another number of languages.

@@ -70,6 +70,8 @@ func (c *Coordinator) problem(m *member, p protocol.Problem) {
 			c.mayAccuse(m, bad, p, d) && c.majority(m, bad, p) {
 			c.ban(bad, p.Text)
 		}
+	case p.Kind == protocol.ProblemResolved:
+		c.spoilt(m, bad, p)
 	case c.work.PartTokens(shareIn(c.given, bad.id))[p.Row] == 0:
 	case p.Kind == protocol.ProblemValues && bad == m && c.without[m.id] == "": // of itself, a machine is believed
 		c.drop(map[uint32]string{m.id: p.Text})

@@ -2,7 +2,6 @@ package coordinator
 
 import (
 	"fmt"
-	"math"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -123,8 +122,8 @@ func (c *Coordinator) finished(m *member, d protocol.Done) error {
 	}
 	tokens := c.langTokens(shareIn(c.given, m.id))
 	for lang, l := range d.Loss {
-		if math.Abs(l) > mostLoss*float64(tokens[lang]) {
-			return fmt.Errorf("it reports a loss of %g in %d tokens of language %s", l, tokens[lang], c.language(lang))
+		if err := protocol.SummableLoss(l, tokens[lang]); err != nil {
+			return fmt.Errorf("language %s: %w", c.language(lang), err)
 		}
 	}
 	d.Within(time.Since(c.planned))
@@ -132,10 +131,6 @@ func (c *Coordinator) finished(m *member, d protocol.Done) error {
 	c.answered()
 	return nil
 }
-
-// mostLoss is more nats than a token can cost, whatever the model: what is above is a lie,
-// and sums of it would not be numbers.
-const mostLoss = 1e12
 
 // langTokens are a share's supervised tokens by language.
 func (c *Coordinator) langTokens(s protocol.Share) []int {

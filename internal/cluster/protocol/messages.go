@@ -206,7 +206,7 @@ type Problem struct {
 	Worker uint32      `json:"worker"` // that it is about, may be the sender
 	Text   string      `json:"text"`
 
-	// The transfer that ProblemValues and ProblemContradiction are about.
+	// The transfer that it is about; ProblemResolved has no row.
 	Step       int    `json:"step,omitempty"`
 	Generation uint32 `json:"generation,omitempty"`
 	Group      int    `json:"group,omitempty"`
@@ -221,6 +221,7 @@ const (
 	ProblemUnreachable   ProblemKind = "unreachable"   // the two have no connection and cannot make one
 	ProblemValues        ProblemKind = "values"        // rows that cannot be added up
 	ProblemContradiction ProblemKind = "contradiction" // the same rows twice, with different values
+	ProblemResolved      ProblemKind = "resolved"      // a resolved group that no owner can have made
 )
 
 // Progress is where a worker stands in the step that it works on. It is the body of

@@ -11,12 +11,27 @@ import (
 // ErrValue marks a contribution that cannot be added up.
 var ErrValue = errors.New("a value that cannot be summed")
 
+// The largest value of a row, and the most nats that a token can cost: what is above is
+// nobody's gradient or loss, and sums of it would not be numbers.
+const (
+	mostValue = 1e34
+	mostLoss  = 1e12
+)
+
 // Summable says which value cannot be added, if any.
 func Summable(x []float32) error {
 	for i, v := range x {
-		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+		if !(math.Abs(float64(v)) <= mostValue) {
 			return fmt.Errorf("%w: value %d is %v", ErrValue, i, v)
 		}
+	}
+	return nil
+}
+
+// SummableLoss says whether a loss of so many tokens can be added up.
+func SummableLoss(loss float64, tokens int) error {
+	if !(math.Abs(loss) <= mostLoss*float64(tokens)) {
+		return fmt.Errorf("%w: a loss of %g in %d tokens", ErrValue, loss, tokens)
 	}
 	return nil
 }

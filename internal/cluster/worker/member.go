@@ -60,6 +60,9 @@ type Shape struct {
 	// others get no gradients (ZeRO-1; Rajbhandari et al., SC 2020).
 	Parameters bool
 	Moments    []int64 // then: the bytes of a group's moments
+	// Check refuses an owner's message on a resolved group that cannot be, in a step of
+	// so many supervised tokens by language (nil: not known); nil: none is refused.
+	Check func(meta []byte, tokens []int) error
 }
 
 // Member is a worker's side of the run. Begin, State and the Step that Begin

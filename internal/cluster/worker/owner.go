@@ -136,6 +136,12 @@ func (s *Step) lossesIn(meta []byte) ([]float64, error) {
 	if err := json.Unmarshal(meta, &losses); err != nil || len(losses) != s.work.Langs {
 		return nil, fmt.Errorf("%w: losses of %d languages, not %d", transport.ErrFrame, len(losses), s.work.Langs)
 	}
+	all := s.work.LangTokens()
+	for lang, l := range losses {
+		if err := protocol.SummableLoss(l, all[lang]); err != nil {
+			return nil, err
+		}
+	}
 	return losses, nil
 }
 

@@ -163,6 +163,10 @@ func (m *Member) offerRows(h transport.Header) (transport.Verdict, string) {
 		return transport.Refuse, fmt.Sprintf("%s has %d tokens in the share of worker %d, not %d", m.segment(c.row), tokens, h.Sender,
 			h.Tokens)
 	}
+	if err := protocol.SummableLoss(h.Loss, tokens); err != nil {
+		m.accuse(protocol.ProblemValues, h, fmt.Sprintf("%s: %s of worker %d: %v", m.named(int(h.Step)+1), m.segment(c.row), h.Sender, err))
+		return transport.Refuse, err.Error()
+	}
 	return transport.Take, ""
 }
 
@@ -236,8 +240,12 @@ func (w *workerService) Deliver(c *transport.Conn, h transport.Header, meta, pay
 	}
 	if h.Kind != transport.Rows {
 		m.mu.Lock()
-		shape := m.shape
+		shape, tokens := m.shape, m.tokensOf(int(h.Step))
 		m.mu.Unlock()
+		if err := shape.usable(h, meta, payload, tokens); err != nil {
+			m.spoilt(h, err)
+			return err
+		}
 		r := &resolved{epoch: h.Epoch, meta: meta, payload: payload, hash: shape.hash(h.Kind, meta, payload), sender: h.Sender}
 		m.mu.Lock()
 		defer m.mu.Unlock()
