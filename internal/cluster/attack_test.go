@@ -269,3 +269,28 @@ func TestSpoiltGroups(t *testing.T) {
 		})
 	}
 }
+
+// A member that takes a share and never begins it costs one deadline a step, not the time
+// that compiling may take, and is out after a few steps.
+func TestIdlerCostsADeadline(t *testing.T) {
+	t.Parallel()
+	simulate(t, 9, 1<<30, fastNet, func(w *world, _ *simrouter.Router) {
+		w.min, w.patience, w.deadline = 3, time.Hour, true
+		w.slow = func(uint32, int, int) { time.Sleep(20 * time.Millisecond) }
+		all := []*node{w.start(1), w.start(2), w.start(3)}
+		w.at(20)
+		x, began := w.attack(9, nil), time.Now()
+		x.c.Send(transport.Pack(protocol.MsgReady, protocol.Ready{State: true}))
+		x.beat(10*time.Minute, func(*protocol.Plan) protocol.Progress { return protocol.Progress{} })
+		if took := time.Since(began); took > 40*time.Second {
+			t.Errorf("it is out after %v", took)
+		}
+		if why := w.evicted(9); !strings.Contains(why, "went on without it") && !strings.Contains(why, "not resolved") {
+			t.Errorf("it is out: %q", why)
+		}
+		w.goOn(10, all...)
+		x.ep.Close()
+		w.close(all...)
+		time.Sleep(30 * time.Second)
+	})
+}

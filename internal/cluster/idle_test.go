@@ -28,7 +28,8 @@ func (x *idler) Message(c *transport.Conn, m transport.Message) {
 	switch {
 	case m.Type == protocol.MsgPlan && m.Unpack(&p) == nil && p.Sources[x.id] != 0:
 		x.ready = p.Step + 1
-	case m.Type == protocol.MsgCommit && m.Unpack(&k) == nil && k.Step+1 == x.ready:
+	case m.Type == protocol.MsgCommit && m.Unpack(&k) == nil && x.ready > 0 && k.Step+1 >= x.ready: // until a plan counts with it
+		x.ready = k.Step + 1
 		c.Send(transport.Pack(protocol.MsgReady, protocol.Ready{Step: x.ready}))
 	}
 }

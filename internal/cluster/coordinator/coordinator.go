@@ -169,6 +169,7 @@ type member struct {
 	dissents int               // times that its root was not that of most others
 	passed   int               // steps in a row that it followed without rows
 	late     int               // likewise, that went on without its rows or its groups
+	lateAt   int               // the last of them
 	spoilt   int               // steps whose groups it resolved to what nobody can use
 	problems int               // reported since the last commit
 }

@@ -49,11 +49,15 @@ func (c *Coordinator) patience(m *member) time.Duration {
 const mostLate = 6
 
 // late notes that the step goes on without a member's rows, or that others resolve its
-// groups.
+// groups, or both.
 func (c *Coordinator) late(m *member) {
-	if m.late++; m.shaped == 0 {
+	if m.late > 0 && m.lateAt == c.step {
+		return
+	}
+	if m.late++; m.late == 1 && m.shaped == 0 {
 		c.vain++
 	}
+	m.lateAt = c.step
 }
 
 // slower has the next share of a member whose rows were late be smaller: all that is known of its pace

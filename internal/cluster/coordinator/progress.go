@@ -246,8 +246,10 @@ func (c *Coordinator) decide(generation uint32) {
 }
 
 // excused says that a step's deadline is not for a member: it compiles, and was never late.
+// It must have begun the step, but where it may have to fetch moments first.
 func (c *Coordinator) excused(m *member, waited time.Duration) bool {
-	return m.compiles() && m.late == 0 && waited < c.patience(m)
+	begun := m.progress.Epoch >= c.plan.Generation || c.opt.Parameters
+	return m.compiles() && m.late == 0 && begun && waited < c.patience(m)
 }
 
 // spare says that the step can do without one more worker's share.
