@@ -46,7 +46,7 @@ func (c *Coordinator) patience(m *member) time.Duration {
 
 // mostLate is how many steps in a row may go on without a member's rows, or have others
 // resolve its groups, before it is put out.
-const mostLate = 6
+const mostLate = 4
 
 // late notes that the step goes on without a member's rows, or that others resolve its
 // groups, or both.

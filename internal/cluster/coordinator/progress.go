@@ -233,6 +233,9 @@ func (c *Coordinator) decide(generation uint32) {
 			without[b.m.id] = fmt.Sprintf("rows of worker %d not there after %.1f s", b.m.id, waited.Seconds())
 			c.late(b.m)
 			b.m.slower(waited)
+			if !c.opt.Parameters && (b.m.shaped == 0 || b.m.late > 1) { // nor will it resolve its groups in time
+				c.stalled[b.m.id] = true
+			}
 		}
 	}
 	switch {
@@ -285,9 +288,14 @@ func (c *Coordinator) drop(without map[uint32]string) {
 			c.logf("%s goes on without rows of %s: %s", c.named(c.step+1), m.hello.Name, why)
 		}
 	}
-	old := c.plan
-	c.plan = nil
-	c.replan(old)
+	c.relieved()
+}
+
+// relieved plans the step anew without those that it waited for: the others have
+// until now waited with it, and are given time.
+func (c *Coordinator) relieved() {
+	c.working.Heard(time.Now())
+	c.replanNow()
 }
 
 // moveGroups takes their groups from owners that do not resolve them, in this step.
@@ -302,8 +310,6 @@ func (c *Coordinator) moveGroups(late []blame, waited time.Duration) {
 		}
 	}
 	if moved {
-		old := c.plan
-		c.plan = nil
-		c.replan(old)
+		c.relieved()
 	}
 }

@@ -22,6 +22,6 @@ func (c *Coordinator) spoilt(by, bad *member, p protocol.Problem) {
 			return
 		}
 		c.logf("%s: others resolve the groups of %s", c.named(c.step+1), bad.hello.Name)
-		c.replanNow()
+		c.relieved()
 	}
 }
