@@ -96,7 +96,7 @@ func (r *Resolver) exportGroup(i int, norm2 float64) ([]byte, error) {
 }
 
 // CheckShared refuses an owner's message that cannot be: of so many objectives, where tokens, if
-// not nil, are the step's by objective. state refuses the solver's part. What passes can
+// not nil, are the step's by objective. state refuses the solver's part. A message that passes can
 // be imported, and does not end a step.
 func CheckShared(meta []byte, objectives int, tokens []int, state func([]byte) error) error {
 	var s sharedGroup

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A peer that has proved itself may still mean harm, or hang. What one takes of this machine, over
-// all of its connections, is bounded, and leaves the others theirs.
+// A peer that has proved itself may still mean harm, or hang. Its part of this machine, over
+// all of its connections, is bounded, and the others have theirs.
 const (
 	maxConns   = 64 // of one peer, which are at most two directions of striping and a few besides
 	maxFetches = 8  // contents that are sent to it at one time; each has a buffer
@@ -17,7 +17,7 @@ const (
 	grantFor = 2 * time.Second
 )
 
-// guest is what a peer takes at the moment.
+// guest is a peer's part of this machine at the moment.
 type guest struct{ bodies, fetches chan struct{} }
 
 // guest is the peer's, of all its connections.

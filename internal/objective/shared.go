@@ -74,7 +74,7 @@ func (o *Objective) Import(unit int, b []byte) error {
 	return err
 }
 
-// Check refuses what Import refuses, and changes nothing. Safe for concurrent use.
+// Check refuses the states that Import refuses, and changes nothing. Safe for concurrent use.
 func (o *Objective) Check(b []byte) error {
 	_, err := o.parse(b)
 	return err

@@ -52,11 +52,11 @@ func agrees(w protocol.Welcome, cfg *config.Config, own []protocol.File) error {
 	return as(ErrCluster, err)
 }
 
-// runKey is where a store that several projects may share keeps what the run of a name is
-// made from.
+// runKey is where a store that several projects may share keeps the settings and files that the run of a name
+// is made from.
 const runKey = "run"
 
-// claim notes in a store what the run is made from, or refuses to go on with a run of the
+// claim notes in a store the settings and files that the run is made from, or refuses to go on with a run of the
 // same name that is made from something else: it is another project's, and this machine
 // would come to lead it and set its record back. own is as a worker would be told it.
 func claim(ctx context.Context, st store.Store, cfg *config.Config, own protocol.Welcome) error {
@@ -77,7 +77,7 @@ func claim(ctx context.Context, st store.Store, cfg *config.Config, own protocol
 		}
 		var w protocol.Welcome
 		if err := json.Unmarshal(there, &w); err != nil {
-			return as(ErrCluster, fmt.Errorf("the store's record of what the run %q is made from: %w", cfg.Run.Name, err))
+			return as(ErrCluster, fmt.Errorf("the store's record of the run %q: %w", cfg.Run.Name, err))
 		}
 		differs, err := unlike(w, cfg, own.Files, outerOnly)
 		if err == nil && differs != "" {
@@ -88,7 +88,7 @@ func claim(ctx context.Context, st store.Store, cfg *config.Config, own protocol
 	}
 }
 
-// unlike says in what the run that another machine told of differs from this machine's, "" where
+// unlike says in which setting or file the run that another machine told of differs from this machine's, "" where
 // it does not. of picks the part of [cluster] that counts.
 func unlike(w protocol.Welcome, cfg *config.Config, own []protocol.File, of func(*config.Config) config.Cluster) (string, error) {
 	var theirs config.Config

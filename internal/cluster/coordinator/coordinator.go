@@ -156,7 +156,7 @@ type member struct {
 	counted bool           // did the last step
 	groups  int            // owned under the latest plan
 	out     chan transport.Message
-	flow    *rate.Limiter // of what it says
+	flow    *rate.Limiter // of its messages
 	hashes  *protocol.Hashes
 	moments string // by group, as Ready told it
 	trained bool   // likewise
@@ -170,7 +170,7 @@ type member struct {
 	passed   int               // steps in a row that it followed without rows
 	late     int               // likewise, that went on without its rows or its groups
 	lateAt   int               // the last of them
-	spoilt   int               // steps whose groups it resolved to what nobody can use
+	spoilt   int               // steps whose groups it resolved to values that nobody can use
 	problems int               // reported since the last commit
 }
 

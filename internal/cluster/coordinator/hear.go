@@ -10,15 +10,15 @@ import (
 	"concord/transport"
 )
 
-// One member must not keep the coordinator from hearing the others. What it says is
+// One member must not keep the coordinator from hearing the others. Its words are
 // taken message by message: the next one is read when the last was dealt with, at a bounded rate, and one that
 // is larger than any that a member has cause to send puts it out.
 
 // Bounds on a member's messages. A step takes a handful of small ones, and every so many
 // steps one with the hashes of all groups.
 const (
-	flowUnit    = 1 << 10 // bytes that count as one message, for the rate
-	flowRate    = 1000    // such units a second
+	flowBlock   = 1 << 10 // bytes that count as one message for the rate
+	flowRate    = 1000    // so many a second
 	messageBase = 64 << 10
 	messageOf   = 256 // bytes besides for each group: its hash as JSON
 )
@@ -28,7 +28,7 @@ func (c *Coordinator) mostMessage() int { return messageBase + messageOf*len(c.o
 
 // newFlow bounds the rate of one member's messages.
 func (c *Coordinator) newFlow() *rate.Limiter {
-	return rate.NewLimiter(flowRate, max(2*flowRate, 1+c.mostMessage()/flowUnit))
+	return rate.NewLimiter(flowRate, max(2*flowRate, 1+c.mostMessage()/flowBlock))
 }
 
 // Message implements transport.Handler. It returns when the message was dealt with.
@@ -41,7 +41,7 @@ func (c *Coordinator) Message(conn *transport.Conn, msg transport.Message) {
 	large := size > c.mostMessage()
 	if large {
 		msg.Body = nil
-	} else if m.flow.WaitN(conn.Context(), 1+size/flowUnit) != nil {
+	} else if m.flow.WaitN(conn.Context(), 1+size/flowBlock) != nil {
 		return
 	}
 	c.hand(func() {

@@ -26,8 +26,8 @@ const (
 const patienceLeast = 3 * time.Second
 
 // patience is how long the present step waits for a member from when its shares were
-// sent. Who says that it compiles must have begun the step. Who has never done
-// a step may be nobody that ever will: the more of those the run has waited for in vain,
+// sent. A machine that says that it compiles must have begun the step. One that has never done
+// a step may be one that never will: the more of those the run has waited for in vain,
 // the shorter it waits for the next one.
 func (c *Coordinator) patience(m *member) time.Duration {
 	limit := c.stuckLimit()

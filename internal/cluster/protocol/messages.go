@@ -171,7 +171,7 @@ type Done struct {
 	WaitedOn map[uint32]float64 `json:"waited_on,omitempty"` // seconds after the others' last rows, by worker
 }
 
-// Within bounds the figures of a machine's report by what can be: nothing in a step took
+// Within bounds the figures of a machine's report by the step's time: nothing in a step took
 // longer than the step, whose plan was sent so long ago, and nothing is below zero.
 func (d *Done) Within(step time.Duration) {
 	for _, x := range []*time.Duration{&d.Compute, &d.Waited, &d.Exchange} {

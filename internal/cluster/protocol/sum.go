@@ -11,8 +11,8 @@ import (
 // ErrValue marks a contribution that cannot be added up.
 var ErrValue = errors.New("a value that cannot be summed")
 
-// The largest value of a row, and the most nats that a token can cost: what is above is
-// nobody's gradient or loss, and sums of it would not be numbers.
+// The largest value of a row, and the most nats that a token can cost: values above them are
+// nobody's gradient or loss, and their sums would not be numbers.
 const (
 	mostValue = 1e34
 	mostLoss  = 1e12
