@@ -26,8 +26,8 @@ type Outer struct {
 	*Distributed
 	changes  *objective.Objective // resolves the changes; the replica's own is of the steps
 	resolver *bucket.Resolver
-	velocity [][]float32 // by group, of the outer optimizer
-	before   *snapshot   // while an outer step is under way
+	outer    nesterov
+	before   *snapshot // while an outer step is under way
 
 	batch *data.Batch // of all inner steps
 	inner int         // how many
@@ -42,9 +42,7 @@ func newOuter(d *Distributed) (x *Outer, err error) {
 		return nil, err
 	}
 	x.changes.Attach(r.Store.Layout.Groups)
-	for _, u := range r.Store.Layout.Groups {
-		x.velocity = append(x.velocity, make([]float32, u.Size))
-	}
+	x.outer = newNesterov(d.opt.OuterLR, d.opt.OuterMomentum, r.Store.Layout.Groups)
 	x.resolver, err = bucket.NewResolver(r.Store, bucket.Options{Objectives: len(r.Langs), Solver: x.changes})
 	return x, fault.Device(err)
 }
@@ -242,24 +240,25 @@ func (x *Outer) weightsBefore(u int) []float32 {
 	return x.Store.Values(bucket.Weight, u, x.before.states.Group(bucket.Weight, u))
 }
 
-// outerUpdate applies the resolved changes to the weights before the outer step.
+// outerUpdate applies the resolved changes to the weights before the outer step. After an
+// error undo gives the weights back, and the outer optimizer is as it was.
 func (x *Outer) outerUpdate() error {
-	lr, mu := float32(x.opt.OuterLR), float32(x.opt.OuterMomentum)
 	for u := range x.Store.Layout.Groups {
 		d, err := readGroup(x.Replica, bucket.Gradient, u)
 		if err != nil {
 			return err
 		}
-		w, v := x.weightsBefore(u), x.velocity[u]
-		for i, g := range d { // conversions keep compilers from fusing: the same bits everywhere
-			v[i] = float32(mu*v[i]) + g
-			w[i] -= float32(lr * (g + float32(mu*v[i])))
-		}
+		w := x.weightsBefore(u)
+		x.outer.update(u, w, d)
 		x.round(u, w)
 		setGroup(x.Replica, bucket.Weight, u, w)
 	}
+	if err := x.Engine.Dev.Sync(); err != nil {
+		return fault.Classify(err)
+	}
+	x.outer.commit()
 	x.before = nil
-	return fault.Classify(x.Engine.Dev.Sync())
+	return nil
 }
 
 // round makes weights of group u values that their type has.

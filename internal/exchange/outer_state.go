@@ -55,12 +55,12 @@ func velocityName(p string) string { return "velocity/" + p }
 // Entries implements Exchange: the outer optimizer's state.
 func (x *Outer) Entries() (out []safetensors.Entry) {
 	for u := range x.Store.Layout.Groups {
-		out = append(out, groupEntries(x.Store.Layout, u, x.velocity[u], velocityName)...)
+		out = append(out, groupEntries(x.Store.Layout, u, x.outer.velocity[u], velocityName)...)
 	}
 	return out
 }
 
-func (x *Outer) replicated(group int) []float32 { return x.velocity[group] }
+func (x *Outer) replicated(group int) []float32 { return x.outer.velocity[group] }
 
 // localTensors are also the optimizer's moments before the outer step: of the snapshot, or of
 // now where none is under way.
@@ -87,7 +87,7 @@ func (x *Outer) Restore(f *safetensors.Reader, c Carry) error {
 	if c.Outer != nil { // nil: of a run that had no outer steps
 		for u := range x.Store.Layout.Groups {
 			for p, at := range x.Store.Layout.PlacesOf(u) {
-				if err := readEntry(f, velocityName(p.Name), p, x.velocity[u][at:]); err != nil {
+				if err := readEntry(f, velocityName(p.Name), p, x.outer.velocity[u][at:]); err != nil {
 					return err
 				}
 			}
