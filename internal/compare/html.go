@@ -40,7 +40,7 @@ func (r *Report) html() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compare: %w", err)
 	}
-	p := page{Report: r, Title: r.title(), About: r.about(), Explain: explain, Forest: r.forest(), Curves: r.curves(),
+	p := page{Report: r, Title: r.title(), About: r.about(), Explain: r.explain(), Forest: r.forest(), Curves: r.curves(),
 		ByMethod: r.familyTable(), Cost: r.costTable(), Costs: costs, AloneText: aloneText, ByItself: r.aloneTable(), ByLang: r.languageTable()}
 	for _, row := range r.triedTable() {
 		var cells []cell

@@ -20,7 +20,7 @@ func (r *Report) markdown() string {
 	for _, line := range r.about() {
 		fmt.Fprintf(&b, "- %s: %s\n", line[0], line[1])
 	}
-	b.WriteString("\n## By method\n\n" + explain + "\n\n")
+	b.WriteString("\n## By method\n\n" + r.explain() + "\n\n")
 	table(&b, r.familyTable())
 	if len(r.Alone) > 0 {
 		b.WriteString("\n## Each language alone\n\n" + aloneText + "\n\n")
@@ -43,7 +43,26 @@ func (r *Report) markdown() string {
 }
 
 // explain is the text that the reader of the table needs.
-const explain = "Bits per byte on the test half of the held-out examples (lower is better), mean ± standard deviation over the judging " +
+func (r *Report) explain() string {
+	if r.keyed() {
+		return explanation + " Examples are resampled in each language by itself, and here they have keys: where languages have translations " +
+			"of the same examples their differences go together, and intervals of means over languages may be wider than shown."
+	}
+	return explanation
+}
+
+// keyed says that examples have keys, which translations share.
+func (r *Report) keyed() bool {
+	for key, v := range r.Settings {
+		source := strings.HasPrefix(key, "data.source.") && strings.HasSuffix(key, ".key")
+		if text, ok := v.(string); ok && text != "" && (source || key == "data.align") {
+			return true
+		}
+	}
+	return false
+}
+
+const explanation = "Bits per byte on the test half of the held-out examples (lower is better), mean ± standard deviation over the judging " +
 	"seeds. The other half chose, under the tuning seeds. " +
 	"Differences are from the best scalarisation at the same sampling temperature, so that both see the same batches, paired by seed; 95 " +
 	"% intervals for all rows together (Dunnett, variances over seeds moderated, held-out examples resampled). " +

@@ -101,6 +101,13 @@ func TestChoice(t *testing.T) {
 		t.Errorf("%d runs of %d: hard was not chosen and is not judged", rep.Finished, rep.Planned)
 	}
 	md := rep.markdown()
+	for key, says := range map[string]bool{"data.align": true, "data.source.1.key": true, "data.source.1.lang": false, "data.mixing": false} {
+		rep.Settings = map[string]any{key: "x", "data.source.0.key": ""}
+		page, err := rep.html()
+		if err != nil || strings.Contains(rep.markdown(), "have keys") != says || strings.Contains(string(page), "have keys") != says {
+			t.Errorf("%s: that examples have keys is said, or not: %v", key, err)
+		}
+	}
 	if !strings.Contains(md, "| static ∝ tokens | 0.001 | 1 | **2.4000** | 2.6000 | 4.0000 | tuned scalarisation |") {
 		t.Errorf("what was tried:\n%s", md)
 	}
