@@ -4,13 +4,16 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"concord/internal/config"
 	"concord/internal/corpus"
+	"concord/internal/peft"
 	"concord/internal/step"
+	"concord/internal/train/traintest"
 )
 
 // elsewhere are keys of these sections that no package below takes as an option.
@@ -27,6 +30,8 @@ func TestEverySettingBecomesAnOption(t *testing.T) {
 		switch {
 		case strings.HasPrefix(key, "cluster."):
 			return []string{"cluster.listen=:0"}
+		case strings.HasPrefix(key, "adapter.") && key != "adapter.kind" && key != "adapter.from":
+			return []string{"adapter.kind=lora"}
 		case strings.HasPrefix(key, "objective.noise."):
 			return []string{"objective.noise.halves=true"}
 		case key == "schedule.epochs":
@@ -43,6 +48,9 @@ func TestEverySettingBecomesAnOption(t *testing.T) {
 		"device.gemm": "direct-1x1", "device.autotune": "true", "device.read_timeout": "77", "cluster.sync": "parameters", "cluster.listen": "",
 		"cluster.outer_momentum": "0.6", "cluster.outer_lr": "0.3", "cluster.outer": "3", "cluster.resolve": "local", "objective.method": "mgda", "schedule.warmup": "2", "schedule.epochs": "3", "data.max_len": "8", "schedule.min_ratio": "0.5",
 	}
+	values["adapter.from"] = t.TempDir()
+	traintest.WriteFile(t, filepath.Join(values["adapter.from"], peft.ConfigFile), `{"peft_type":"LORA","r":3,"target_modules":["q_proj"]}`)
+	values["adapter.kind"] = "rslora"
 	tinyFile = tiny(t).Path()
 	c, err := OpenCorpus(tiny(t))
 	if err != nil {
@@ -59,7 +67,7 @@ func TestEverySettingBecomesAnOption(t *testing.T) {
 	seen := 0
 	for _, k := range config.Keys() {
 		section, _, _ := strings.Cut(k.Name, ".")
-		if !slices.Contains([]string{"device", "objective", "batch", "optim", "schedule", "cluster", "memory", "probe", "data"},
+		if !slices.Contains([]string{"adapter", "device", "objective", "batch", "optim", "schedule", "cluster", "memory", "probe", "data"},
 			section) && k.Name != "eval.patience" ||
 			strings.HasPrefix(k.Name, "objective.override") || strings.HasPrefix(k.Name, "data.source") || elsewhere[k.Name] != "" {
 			continue
@@ -76,7 +84,7 @@ func TestEverySettingBecomesAnOption(t *testing.T) {
 			t.Errorf("%s = %s: %s", k.Name, v, got)
 		}
 	}
-	if seen < 45 {
+	if seen < 55 {
 		t.Errorf("only %d settings were tried", seen)
 	}
 	for key := range maps.Keys(values) {
@@ -101,13 +109,15 @@ func describe(cfg *config.Config, c *corpus.Corpus) string {
 		return "refused: " + err.Error()
 	}
 	files.Progress = nil
+	adapter := fmt.Sprintf("%+v", files.Adapter) // a pointer's fields
+	files.Adapter = nil
 	s, err := stepSettings(cfg, c)
 	if err != nil {
 		return "refused: " + err.Error()
 	}
 	s.Objective, s.Frozen, s.Identity = o, nil, step.Identity{}
 	d := DeviceOptions(cfg.Device, nil)
-	return fmt.Sprintf("%+v\n%+v\n%+v\n%+v", files, s, d, exchangeOptions(cfg))
+	return fmt.Sprintf("%+v\n%s\n%+v\n%+v\n%+v", files, adapter, s, d, exchangeOptions(cfg))
 }
 
 // A mistake that a package below finds in a setting is shown at its place in the run file.
