@@ -116,10 +116,12 @@ func (v variant) run(binary string, steps int) (result, error) {
 	if v.spawn {
 		args = append(args, "--spawn", "2")
 	}
-	// A constant learning rate and no evaluation: their details may change on purpose.
+	// A constant learning rate and no evaluation: their details may change on purpose. Kernels
+	// that are chosen by measurement sum in an order that depends on the machine's load.
 	set := append([]string{"run.dir=" + quote(dir), `run.name="run"`, fmt.Sprintf("schedule.steps=%d", steps),
 		`schedule.kind="constant"`, "schedule.warmup=0",
-		"eval.first=false", "eval.last=false", "eval.every=0", "checkpoint.every=0", "log.gram_every=5", `model.save_dtype="f32"`}, v.set...)
+		"eval.first=false", "eval.last=false", "eval.every=0", "checkpoint.every=0", "log.gram_every=5", `model.save_dtype="f32"`,
+		"device.autotune=false"}, v.set...)
 	for _, s := range set {
 		args = append(args, "-o", s)
 	}
