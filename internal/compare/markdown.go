@@ -62,8 +62,8 @@ func (r *Report) keyed() bool {
 	return false
 }
 
-const explanation = "Bits per byte on the test half of the held-out examples (lower is better), mean ± standard deviation over the judging " +
-	"seeds. The other half chose, under the tuning seeds. " +
+const explanation = "Bits per byte on the test half of the held-out examples (lower is better), mean ± standard deviation over " +
+	"the judging seeds. The other half chose, under the tuning seeds. " +
 	"Differences are from the best scalarisation at the same sampling temperature, so that both see the same batches, paired by seed; 95 " +
 	"% intervals for all rows together (Dunnett, variances over seeds moderated, held-out examples resampled). " +
 	"Detectable: the difference that would show in 4 of 5 such comparisons. At equal seen loss: against mean at the learning rate at " +
