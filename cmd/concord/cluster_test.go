@@ -175,13 +175,16 @@ func TestSpawn(t *testing.T) {
 // says who was put out and why.
 func TestKillWorker(t *testing.T) {
 	t.Parallel()
-	for _, sync := range []string{"gradients", "parameters"} {
-		t.Run(sync, func(t *testing.T) { t.Parallel(); killWorker(t, sync) })
+	for name, setting := range owned {
+		t.Run(name, func(t *testing.T) { t.Parallel(); killWorker(t, setting) })
 	}
 }
 
-func killWorker(t *testing.T, sync string) {
-	m := startMachines(t, clusterRun(t, 150), "127.0.0.1:0", 3, "-o", "cluster.silence=2", "-o", "cluster.sync="+sync, "-o",
+// owned are the ways in which machines own what a step resolves.
+var owned = map[string]string{"gradients": "cluster.sync=gradients", "parameters": "cluster.sync=parameters", "slices": "cluster.slice=8KB"}
+
+func killWorker(t *testing.T, setting string) {
+	m := startMachines(t, clusterRun(t, 150), "127.0.0.1:0", 3, "-o", "cluster.silence=2", "-o", setting, "-o",
 		"checkpoint.every=70")
 	m.at(10, 3)
 	m.workers[0].Process.Kill()
@@ -207,14 +210,14 @@ func killWorker(t *testing.T, sync string) {
 // store, takes the newer weights from them, and no committed step is lost.
 func TestKillCoordinator(t *testing.T) {
 	t.Parallel()
-	for _, sync := range []string{"gradients", "parameters"} {
-		t.Run(sync, func(t *testing.T) { t.Parallel(); killCoordinator(t, sync) })
+	for name, setting := range owned {
+		t.Run(name, func(t *testing.T) { t.Parallel(); killCoordinator(t, setting) })
 	}
 }
 
-func killCoordinator(t *testing.T, sync string) {
+func killCoordinator(t *testing.T, setting string) {
 	run, listen := clusterRun(t, 150), freePort(t)
-	m := startMachines(t, run, listen, 3, "-o", "cluster.silence=2", "-o", "checkpoint.every=1000", "-o", "cluster.sync="+sync)
+	m := startMachines(t, run, listen, 3, "-o", "cluster.silence=2", "-o", "checkpoint.every=1000", "-o", setting)
 	m.at(20, 3)
 	m.first.Process.Kill()
 	m.first.end()

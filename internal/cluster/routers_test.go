@@ -174,9 +174,9 @@ func TestUplinks(t *testing.T) {
 	}
 }
 
-// TestUplinksOfSlices measures what docs/scaling.md says of a group that is a third of the model, in
+// TestSlicedUplinks measures what docs/scaling.md says of a group that is a third of the model, in
 // one slice and in sixteen.
-func TestUplinksOfSlices(t *testing.T) {
+func TestSlicedUplinks(t *testing.T) {
 	rate := os.Getenv("CONCORD_UPLINKS")
 	if rate == "" {
 		t.Skip("set CONCORD_UPLINKS to a rate of tc, such as 100mbit")

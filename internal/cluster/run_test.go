@@ -18,6 +18,7 @@ import (
 // reference is the run by one machine.
 func reference(t *testing.T, steps int) *node {
 	w := newWorld(t, steps)
+	w.patience = 5 * time.Minute // on a machine with much else to do
 	n := w.start(1)
 	w.wait(n)
 	w.close(n)
@@ -231,7 +232,7 @@ func TestDriftIsRepaired(t *testing.T) {
 	w.mu.Lock()
 	log := strings.Join(w.logged, "\n")
 	w.mu.Unlock()
-	if !strings.Contains(log, "the weights of w2 differ from those of w1 in 1 of 5 groups (the first: 3)") {
+	if !strings.Contains(log, "the weights of w2 differ from those of w1 in 1 of 5 groups (the first: 2)") {
 		t.Errorf("log: %s", log)
 	}
 	if e := w.evictions(1); e[0].Worker != 2 || !strings.Contains(e[0].Reason, "second time") {

@@ -391,13 +391,7 @@ func (n *node) advance() error {
 		n.offer()
 	}
 	if s.Check {
-		var groups []transport.Hash
-		for _, x := range n.weights {
-			var b bytes.Buffer
-			binary.Write(&b, binary.LittleEndian, x)
-			groups = append(groups, transport.Sum(b.Bytes()))
-		}
-		n.m.Compare(n.step, groups)
+		n.m.Compare(n.step, n.hashes())
 	}
 	if n.w.perRow != nil {
 		time.Sleep(n.w.perRow(n.id, s.Share.Size()))
@@ -425,6 +419,22 @@ func (n *node) advance() error {
 		}
 	}
 	return n.resolve(s)
+}
+
+// hashes are those of the weights by resolve group.
+func (n *node) hashes() (groups []transport.Hash) {
+	for u := range n.weights {
+		from, to := n.w.leads().Range(u)
+		if u > from {
+			continue
+		}
+		var b bytes.Buffer
+		for _, x := range n.weights[from:to] {
+			binary.Write(&b, binary.LittleEndian, x)
+		}
+		groups = append(groups, transport.Sum(b.Bytes()))
+	}
+	return groups
 }
 
 func (n *node) offer() error {
