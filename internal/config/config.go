@@ -305,7 +305,7 @@ type Device struct {
 	GEMM string `toml:"gemm" eg:""`
 	// Where measurements of kernels are kept; "" is the user's cache folder.
 	CacheDir string `toml:"cache_dir" eg:"~/.cache/concord"`
-	// Longest wait for the device, in seconds.
+	// Longest wait for the device, in seconds; on a software rasterizer of processor time, at most ten times as long.
 	ReadTimeout Seconds `toml:"read_timeout" range:"1,86400" eg:"120"`
 }
 

@@ -71,7 +71,7 @@ var meanings = map[string]string{
 	"device.cache_dir":           "Where measurements of kernels are kept; \"\" is the user's cache folder.",
 	"device.gemm":                "Forces one variant of the matrix product; \"\" chooses by measurement.",
 	"device.memory":              "Most device memory; \"\" is most of the device's, see concord doctor.",
-	"device.read_timeout":        "Longest wait for the device, in seconds.",
+	"device.read_timeout":        "Longest wait for the device, in seconds; on a software rasterizer of processor time, at most ten times as long.",
 	"eval":                       "When to measure every language.",
 	"eval.error":                 "The error that is asked for, bits per byte: of each language so many held-out examples are measured, at most rows, as its figure takes to be within ± error (95 %) at the first evaluation; they stay for the run. 0: all are measured, or rows of them.",
 	"eval.every":                 "Steps between evaluations; 0: only before the first and after the last step.",
