@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -116,23 +117,37 @@ func TestKilledInAnUpdateOnThreeMachines(t *testing.T) {
 				m := &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
 				return m, slices.Concat([]string{"train", run, "--listen", "127.0.0.1:0", "--workers", "3"}, settings)
 			}
-			calm, args := trio("40")
+			steps := fmt.Sprint(len(picked(groups)) + 2)
+			calm, args := trio(steps)
 			calm.first = start(t, args...)
 			calm.line = calm.awaitLine()
-			calm.finish(calm.join("w2"), calm.join("w3"))
-			m, args := trio("40")
+			calm.toTheEnd()
+			m, args := trio(steps)
 			for i, k := range picked(groups) {
 				m.killAt(breaks, groups+1+k+1, i%3, args)
 				args = []string{"resume", m.dir, "--listen", "127.0.0.1:0"}
 			}
 			m.first = start(t, args...)
 			m.line = m.awaitLine()
-			m.finish(m.join("w2"), m.join("w3"))
+			m.toTheEnd()
 			if d := traintest.OutcomeOf(t, calm.dir).Differ(traintest.OutcomeOf(t, m.dir)); d != "" {
 				t.Error(d)
 			}
 			t.Logf("%d groups; killed at %d instants", groups, len(picked(groups)))
 		})
+	}
+}
+
+// toTheEnd adds two machines and waits as long as each step comes within patience.
+func (m *machines) toTheEnd() {
+	m.t.Helper()
+	all := []*child{m.first, m.join("w2"), m.join("w3")}
+	for m.first.await(m.first.lines, "") {
+	}
+	for i, c := range all {
+		if code, errs := c.end(); code != 0 {
+			m.t.Fatalf("machine %d ended with %d: %s", i+1, code, errs)
+		}
 	}
 }
 
