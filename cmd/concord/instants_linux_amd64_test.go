@@ -125,7 +125,7 @@ func TestKilledInAnUpdateOnThreeMachines(t *testing.T) {
 			m, args := trio(steps)
 			for i, k := range picked(groups) {
 				m.killAt(breaks, groups+1+k+1, i%3, args)
-				args = []string{"resume", m.dir, "--listen", "127.0.0.1:0"}
+				args = []string{"resume", m.dir, "--listen", "127.0.0.1:0", "--workers", "3"}
 			}
 			m.first = start(t, args...)
 			m.line = m.awaitLine()
