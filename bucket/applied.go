@@ -368,16 +368,22 @@ func (a *applied) finish(r *Resolver) {
 	r.settleNorms()
 }
 
-// sumsScratch is for the norms of the pieces that are applied at a time.
+// sumsScratch is for the norms of the gradients that are measured at a time: all, or
+// where they are applied one group's at most.
 func (r *Resolver) sumsScratch() tensor.Tensor {
+	e := r.store.Engine
 	if !r.applies() {
-		return r.store.Engine.SumSquaresScratch(r.gradients()...)
+		return e.SumSquaresScratch(r.gradients()...)
 	}
-	var all []tensor.Tensor
-	for _, b := range r.store.Layout.Buckets {
-		for _, p := range b.Params {
-			all = append(all, tensor.Tensor{R: 1, C: p.Extent(), LD: p.Extent()})
+	most := 0
+	for _, u := range r.store.Layout.Groups {
+		var all []tensor.Tensor
+		for _, b := range u.Buckets {
+			for _, p := range r.store.Layout.Buckets[b].Params {
+				all = append(all, tensor.Tensor{R: 1, C: p.Extent(), LD: p.Extent()})
+			}
 		}
+		most = max(most, e.SumSquaresSlots(all...))
 	}
-	return r.store.Engine.SumSquaresScratch(all...)
+	return e.NewSumSquaresScratch(most)
 }

@@ -20,7 +20,7 @@ type spot struct {
 	// resolve is how many of the oldest pending groups must be resolved before
 	// this memory is written.
 	resolve int
-	parts   []part // of a parameter that is cut
+	parts   []part // of a parameter whose rows are cut, or that has several pieces
 }
 
 // part is memory of some rows of a parameter, by objective.
@@ -66,6 +66,7 @@ type need struct {
 	// 0: in one place.
 	rows      int
 	partBytes func(rows int) int64
+	pieces    int // so many places of bytes each; 0: one
 	// segment is the part of the backward pass that writes it: a group that is complete
 	// keeps its memory until another part begins. "": not beyond the write.
 	segment string
@@ -152,6 +153,10 @@ func (p *planner) place(n need) {
 	switch {
 	case n.rows > 0:
 		s.parts = p.cut(n)
+	case n.pieces > 0:
+		for range n.pieces {
+			s.parts = append(s.parts, part{spot: p.allocate(n.bytes)})
+		}
 	case n.bytes > 0:
 		s = p.allocate(n.bytes)
 	}

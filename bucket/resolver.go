@@ -286,7 +286,7 @@ func (r *Resolver) startGram(i int) *tensor.GramSum {
 				continue
 			}
 			if r.isTokens(p.Param, r.micro) {
-				g.AddVocabulary(r.tokens.of[p.Name], r.tokens.seg, r.tokens.scratch)
+				g.AddVocabulary(r.tokens.of[p.Name], r.tokens.seg, r.squares(p))
 				continue
 			}
 			for _, x := range r.rowParts(p) {

@@ -1,6 +1,9 @@
 package bucket
 
-import "concord/tensor"
+import (
+	"concord/gpu"
+	"concord/tensor"
+)
 
 // Where the rows of a late parameter fit in no free activations, its Gram comes from inner
 // products between the step's tokens, and its combined gradient is made some rows
@@ -34,6 +37,16 @@ func (t *tokens) release() {
 	if t.used {
 		t.scratch.Release()
 	}
+}
+
+// squares is the scratch with the products between tokens in p's share of the step's
+// memory: at the end of the backward pass all activations are free.
+func (r *Resolver) squares(p Place) tensor.VocabularyScratch {
+	var places [tensor.VocabularySquares]gpu.View
+	for i, x := range r.memory.plan.spots[p.Name].parts {
+		places[i] = r.memory.viewOf(r, x.spot)
+	}
+	return r.tokens.scratch.In(places)
 }
 
 // ByTokens says that the gradient of the parameter called name, which is late, is to be

@@ -54,6 +54,7 @@ type Device struct {
 	buffers map[*Buffer]struct{} // live, for Close
 	zombies []*Buffer            // released by the caller, still used by the GPU
 	dry     bool                 // see OpenDry
+	zeros   []byte               // see fresh
 	kernels []*Kernel
 	groups  map[string]*group
 }

@@ -8,12 +8,15 @@ type DryDevice struct {
 	Type   AdapterType
 	Budget int64  // bytes
 	Limits Limits // zero: those of a usual GPU, 2 GiB a binding and 4 GiB a buffer
+	// Measuring refuses nothing: Memory tells how much a run would take beyond Budget.
+	Measuring bool
 }
 
 // OpenDry opens a device that does nothing: buffers take no memory, kernels are not
 // compiled, commands are done at once, and everything that is read back is zero. Memory
 // is accounted for and refused as on a real device, so that a step run on it tells the
-// memory that the step takes on a card that is not there. Errors as of Open.
+// memory that the step takes on a card that is not there. The bytes of all reads are the
+// same memory, and not to be changed. Errors as of Open.
 func OpenDry(d DryDevice) (*Device, error) {
 	if d.Limits == (Limits{}) {
 		d.Limits = Limits{4 << 30, 2<<30 - 4, 10, 32768, 1024, 65535, 256}
@@ -28,8 +31,23 @@ func OpenDry(d DryDevice) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	dev.dry = true
+	dev.dry, dev.mem.unbounded = true, d.Measuring
 	return dev, nil
+}
+
+// Refuses says that the memory budget bounds allocations: it does, but where it is measured
+// on a dry device.
+func (d *Device) Refuses() bool { return !d.mem.unbounded }
+
+// fresh is n bytes to read into: on a dry device, which reads zeros only, always the same.
+func (d *Device) fresh(n int64) []byte {
+	if !d.dry {
+		return make([]byte, n)
+	}
+	if int64(len(d.zeros)) < n {
+		d.zeros = make([]byte, n)
+	}
+	return d.zeros[:n:n]
 }
 
 // Dry says that the device does nothing, so that there is nothing to measure on it.
@@ -81,7 +99,7 @@ func (d *dryNative) newQueries(int) handle                  { return d.next() }
 func (d *dryNative) freeQueries(handle)                     {}
 
 func (d *dryNative) mapStart(handle, int64) mapping                  { return dryMapping{} }
-func (d *dryNative) mapFinish(handle, mapping, []byte)               {} // a read's memory is new: zeros
+func (d *dryNative) mapFinish(handle, mapping, []byte)               {}
 func (d *dryNative) freeKernel(pipeline, layout handle)              {}
 func (d *dryNative) newGroup(_, _ handle, _ []binding) handle        { return d.next() }
 func (d *dryNative) freeGroup(handle)                                {}

@@ -44,10 +44,16 @@ type RoleMemory struct{ Current, Peak, AtPeak int64 }
 // account is the bookkeeping behind Memory. Guarded by Device.mu.
 type account struct {
 	budget, current, peak int64
+	unbounded             bool // nothing is refused
 	roles                 map[Role]RoleMemory
 }
 
-func (a *account) left() int64 { return a.budget - a.current }
+func (a *account) left() int64 {
+	if a.unbounded {
+		return 1 << 60
+	}
+	return a.budget - a.current
+}
 
 func (a *account) add(role Role, n int64) {
 	r := a.roles[role]

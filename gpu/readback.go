@@ -26,15 +26,15 @@ type readPool struct {
 }
 
 // poolBytes is how much idle staging memory is kept.
-const poolBytes = 64 << 20
+const poolBytes = 4 << 20
 
 // readPiece bounds the staging memory of one read.
-const readPiece = 16 << 20
+const readPiece = 2 << 20
 
 // Read records a copy of v as of this point in program order, submits, and returns
 // at once. The bytes come from Wait. An error of the device comes from Wait too.
 //
-// A view above 16 MiB, or above the rest of the memory budget, is read in
+// A view above 2 MiB, or above the rest of the memory budget, is read in
 // pieces before Read returns, so that a large tensor can be read with any rest
 // down to 4 KiB.
 func (d *Device) Read(v View) *Readback {
@@ -68,7 +68,7 @@ func (d *Device) piece(n int64) int64 {
 
 // readPieces returns the bytes of v, at most n at a time.
 func (d *Device) readPieces(v View, n int64) ([]byte, error) {
-	data := make([]byte, v.Size)
+	data := d.fresh(v.Size)
 	for at := int64(0); at < v.Size; at += n {
 		n := min(n, v.Size-at)
 		r := d.read(View{Buf: v.Buf, Offset: v.Offset + at, Size: n})
@@ -166,7 +166,7 @@ func (r *Readback) finish() ([]byte, error) {
 		return nil, r.err
 	}
 	if r.data == nil {
-		r.data = make([]byte, r.size)
+		r.data = d.fresh(r.size)
 	}
 	d.drv.mapFinish(r.buf.h, r.m, r.data)
 	d.reads.put(d, r.buf)
@@ -187,14 +187,20 @@ func (p *readPool) take(d *Device, n int64) *Buffer {
 		p.free, p.pending = map[int64][]*Buffer{}, map[*Readback]struct{}{}
 	}
 	size := min(stagingSize(n), max(n, d.info.Limits.MaxBufferSize&^3))
-	if l := p.free[size]; len(l) > 0 {
-		b := l[len(l)-1]
-		p.free[size] = l[:len(l)-1]
-		p.bytes -= size
-		return b
+	for s := size; s <= stagingSlack*size; s *= 2 {
+		if l := p.free[s]; len(l) > 0 {
+			b := l[len(l)-1]
+			p.free[s] = l[:len(l)-1]
+			p.bytes -= s
+			return b
+		}
 	}
 	return d.newBuffer(RoleStaging, "readback", size, usageMapRead|usageCopyDst)
 }
+
+// stagingSlack is how many times as large as needed a buffer may be that is used again: else
+// a step whose reads have many sizes keeps buffers of each.
+const stagingSlack = 8
 
 // has says whether a buffer for n bytes waits to be used again.
 func (p *readPool) has(n int64) bool { return len(p.free[stagingSize(n)]) > 0 }

@@ -16,7 +16,7 @@ const (
 	// maxBehind is their predicted time in sum,
 	maxBehind = 4 * submitTarget
 	// maxStaged the upload memory that they hold.
-	maxStaged = 64 << 20
+	maxStaged = 8 << 20
 	// submitTarget bounds the predicted time of one submit: systems kill long ones
 	// (Windows after 2 s, macOS earlier when the screen starves).
 	submitTarget = 50 * time.Millisecond

@@ -7,7 +7,7 @@ import (
 
 // uploadChunk bounds one upload: the driver stages it in memory of its own, which
 // it frees only after a submit.
-const uploadChunk = 16 << 20
+const uploadChunk = 2 << 20
 
 // Write copies data to the start of v, in program order with recorded work. data
 // may be reused when it returns. len(data) is a multiple of 4 and at most v.Size.

@@ -3,10 +3,8 @@
 //   dgate[i] = dout[i] * up[i] * gelu'(gate[i])
 //
 // dout  (n4) vec4<f32>, read: a matrix seen as one row, padding included
-// gate  (n4) vec4<f32>, read
-// up    (n4) vec4<f32>, read
-// dgate (n4) vec4<f32>, write
-// dup   (n4) vec4<f32>, write
+// gate  (n4) vec4<f32>, read, and overwritten with dgate
+// up    (n4) vec4<f32>, read, and overwritten with dup
 //
 // One invocation per vec4. Zero padding stays zero.
 // Dispatch: ceil(n4 / WG) workgroups folded over (x, y).
@@ -19,10 +17,8 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> dout: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> gate: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> up: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> dgate: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> dup: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> gate: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> up: array<vec4<f32>>;
 
 //#include gelu
 
@@ -31,6 +27,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
   let i = (wid.x + wid.y * nwg.x) * WG + t;
   if (i >= p.n4) { return; }
   let g = gate[i];
-  dup[i] = dout[i] * g * gelu_share(g);
-  dgate[i] = dout[i] * up[i] * gelu_slope(g);
+  gate[i] = dout[i] * up[i] * gelu_slope(g);
+  up[i] = dout[i] * g * gelu_share(g);
 }

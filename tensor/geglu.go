@@ -18,18 +18,18 @@ func (e *Engine) GeGLU(out, gate, up Tensor) {
 	})
 }
 
-// GeGLUBackward overwrites dgate and dup with the gradients of GeGLU's inputs
-// given dout, that of its output. All are (N, F) with one leading dimension;
-// dgate and dup lie in other buffers than dout, gate and up.
-func (e *Engine) GeGLUBackward(dgate, dup, dout, gate, up Tensor) {
-	n4 := sameLayout("geglu backward", dgate, dup, dout, gate, up)
+// GeGLUBackward overwrites gate and up, GeGLU's inputs, with their gradients given
+// dout, that of its output. All are (N, F) with one leading dimension in different
+// buffers.
+func (e *Engine) GeGLUBackward(dout, gate, up Tensor) {
+	n4 := sameLayout("geglu backward", dout, gate, up)
 	if n4 == 0 {
 		return
 	}
 	e.run(call{
 		kernel: "geglu_backward",
 		params: flatParams{uint32(n4)},
-		binds:  []gpu.View{dout.View(), gate.View(), up.View(), dgate.View(), dup.View()},
+		binds:  []gpu.View{dout.View(), gate.View(), up.View()},
 		groups: grid(ceilDiv(n4, elementwiseWG)),
 		work:   e.moving(int64(n4)*80, int64(n4)*60),
 	})

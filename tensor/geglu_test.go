@@ -22,8 +22,8 @@ func TestGeGLU(t *testing.T) {
 			defer tu.Buf.Release()
 			defer td.Buf.Release()
 			checkOutputs(t, e, []output{{r, c, want, nil}}, func(out []Tensor) { e.GeGLU(out[0], tg, tu) })
-			checkOutputs(t, e, []output{{r, c, dgate, nil}, {r, c, dup, nil}}, func(out []Tensor) {
-				e.GeGLUBackward(out[0], out[1], td, tg, tu)
+			checkOutputs(t, e, []output{{r, c, dgate, gate}, {r, c, dup, up}}, func(out []Tensor) {
+				e.GeGLUBackward(td, out[0], out[1])
 			})
 		})
 	}

@@ -18,17 +18,17 @@ func (e *Engine) GELU(out, x Tensor) {
 	})
 }
 
-// GELUBackward overwrites dx with the gradient of GELU's x given dout, that of its
-// output. All are (N, F) with one leading dimension; dx lies in another buffer.
-func (e *Engine) GELUBackward(dx, dout, x Tensor) {
-	n4 := sameLayout("gelu backward", dx, dout, x)
+// GELUBackward overwrites x, GELU's input, with its gradient given dout, that of its
+// output. Both are (N, F) with one leading dimension in different buffers.
+func (e *Engine) GELUBackward(dout, x Tensor) {
+	n4 := sameLayout("gelu backward", dout, x)
 	if n4 == 0 {
 		return
 	}
 	e.run(call{
 		kernel: "gelu_backward",
 		params: flatParams{uint32(n4)},
-		binds:  []gpu.View{dout.View(), x.View(), dx.View()},
+		binds:  []gpu.View{dout.View(), x.View()},
 		groups: grid(ceilDiv(n4, elementwiseWG)),
 		work:   e.moving(int64(n4)*48, int64(n4)*60),
 	})

@@ -21,7 +21,7 @@ func TestGELU(t *testing.T) {
 			defer tx.Buf.Release()
 			defer td.Buf.Release()
 			checkOutputs(t, e, []output{{r, c, want, nil}}, func(out []Tensor) { e.GELU(out[0], tx) })
-			checkOutputs(t, e, []output{{r, c, dx, nil}}, func(out []Tensor) { e.GELUBackward(out[0], td, tx) })
+			checkOutputs(t, e, []output{{r, c, dx, x}}, func(out []Tensor) { e.GELUBackward(td, out[0]) })
 		})
 	}
 }

@@ -18,13 +18,22 @@ type PendingSums struct {
 // SumSquaresScratch allocates the partial sums for SumSquares of tensors that
 // have the shapes of xs. Like a GramScratch it may serve calls in flight.
 func (e *Engine) SumSquaresScratch(xs ...Tensor) Tensor {
-	total := 0
+	return e.NewSumSquaresScratch(e.SumSquaresSlots(xs...))
+}
+
+// SumSquaresSlots is the partial sums of tensors that have the shapes of xs.
+func (e *Engine) SumSquaresSlots(xs ...Tensor) (total int) {
 	for _, x := range xs {
 		for _, c := range e.flatCuts(x.R*x.LD, blockUnit) {
 			total += slotsOf(c[1]-c[0], e.stripOf(c[1]-c[0]))
 		}
 	}
-	return e.New(gpu.RoleScratch, "sums of squares", 1, max(total, 1))
+	return total
+}
+
+// NewSumSquaresScratch is SumSquaresScratch of so many partial sums.
+func (e *Engine) NewSumSquaresScratch(slots int) Tensor {
+	return e.New(gpu.RoleScratch, "sums of squares", 1, max(slots, 1))
 }
 
 // SumSquares starts Σ x² of each tensor, with one readback for all. scratch is

@@ -18,18 +18,18 @@ func (e *Engine) SwiGLU(out, gate, up Tensor) {
 	})
 }
 
-// SwiGLUBackward overwrites dgate and dup with the gradients of SwiGLU's inputs
-// given dout, that of its output. All are (N, F) with one leading dimension;
-// dgate and dup lie in other buffers than dout, gate and up.
-func (e *Engine) SwiGLUBackward(dgate, dup, dout, gate, up Tensor) {
-	n4 := sameLayout("swiglu backward", dgate, dup, dout, gate, up)
+// SwiGLUBackward overwrites gate and up, SwiGLU's inputs, with their gradients given
+// dout, that of its output. All are (N, F) with one leading dimension in different
+// buffers.
+func (e *Engine) SwiGLUBackward(dout, gate, up Tensor) {
+	n4 := sameLayout("swiglu backward", dout, gate, up)
 	if n4 == 0 {
 		return
 	}
 	e.run(call{
 		kernel: "swiglu_backward",
 		params: flatParams{uint32(n4)},
-		binds:  []gpu.View{dout.View(), gate.View(), up.View(), dgate.View(), dup.View()},
+		binds:  []gpu.View{dout.View(), gate.View(), up.View()},
 		groups: grid(ceilDiv(n4, elementwiseWG)),
 		work:   e.moving(int64(n4)*80, int64(n4)*60),
 	})

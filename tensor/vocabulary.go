@@ -35,26 +35,40 @@ type TableTokens struct {
 	Index *TokenIndex // of all tokens in one segment
 }
 
-// VocabularyScratch is the memory of a Vocabulary's Gram and of its combination.
+// VocabularyScratch is the memory of a Vocabulary's Gram and of its combination. The products
+// between tokens lie in memory that is given for one Gram, see In.
 type VocabularyScratch struct {
 	hh, he, eh, ee, b Tensor // (N, N) products between tokens
 	weights           Tensor // (1, N)
 	ghost             GhostScratch
 }
 
-// NewVocabularyScratch allocates for n tokens in m segments: about 20 n² bytes.
+// NewVocabularyScratch allocates for n tokens in m segments, all but the products between
+// tokens.
 func (e *Engine) NewVocabularyScratch(n, m int) VocabularyScratch {
-	square := func(label string) Tensor { return e.New(gpu.RoleScratch, label, n, n) }
-	return VocabularyScratch{hh: square("products of logits' gradients"), he: square("gradients at tokens"), eh: square("gradients by tokens"),
-		ee: square("equal tokens"), b: square("products of vectors"), weights: e.New(gpu.RoleScratch, "token weights", 1, n),
+	return VocabularyScratch{weights: e.New(gpu.RoleScratch, "token weights", 1, n),
 		ghost: GhostScratch{n: n, m: m, part: e.New(gpu.RoleScratch, "ghost sums", 1, n*m)}}
+}
+
+// VocabularySquares is how many matrices of products between tokens a Gram takes.
+const VocabularySquares = 5
+
+// VocabularySquare is the bytes of one, of n tokens.
+func VocabularySquare(n int) int64 { return f32Bytes(n * F32.LD(n)) }
+
+// In is s with the products between tokens in places of VocabularySquare bytes each, that
+// nothing else uses while AddVocabulary is recorded.
+func (s VocabularyScratch) In(places [VocabularySquares]gpu.View) VocabularyScratch {
+	for i, t := range []*Tensor{&s.hh, &s.he, &s.eh, &s.ee, &s.b} {
+		*t = Tensor{Buf: places[i].Buf, Offset: places[i].Offset}
+	}
+	return s
 }
 
 // Release frees the scratch.
 func (s VocabularyScratch) Release() {
-	for _, t := range []Tensor{s.hh, s.he, s.eh, s.ee, s.b, s.weights, s.ghost.part} {
-		t.Buf.Release()
-	}
+	s.weights.Buf.Release()
+	s.ghost.part.Buf.Release()
 }
 
 // VocabularySums is the memory that the Gram of a Vocabulary over m segments takes of a
@@ -65,7 +79,7 @@ func (e *Engine) VocabularySums(m int) int64 { return 4 * e.GhostSums(m) }
 //
 //	⟨dW_i, dW_j⟩ = Σ (δ_s·δ_t)(x_s·x_t) + [id_s = id_t](d_s·d_t) + δ_s[id_t](x_s·d_t) + δ_t[id_s](d_s·x_t)
 //
-// with errors as AddGhost's.
+// with errors as AddGhost's. s has been given places by In.
 func (g *GramSum) AddVocabulary(v Vocabulary, seg Segments, s VocabularyScratch) {
 	e := g.e
 	n := seg.Starts[g.m]

@@ -75,7 +75,7 @@ func TestVocabulary(t *testing.T) {
 					}
 					what := fmt.Sprintf("%d x %d, head and embedding %v, chunk %d", k.v, k.c, uses, chunk)
 					want := k.rows(uses[0], uses[1])
-					s, sums := e.NewVocabularyScratch(n, m), e.NewGramSums(e.VocabularySums(m))
+					s, sums := vocabularyScratch(e, n, m), e.NewGramSums(e.VocabularySums(m))
 					v := k.on(e, chunk, uses[0], uses[1])
 					g := e.NewGramSum(m, sums)
 					g.AddVocabulary(v, k.seg, s)
@@ -100,6 +100,17 @@ func TestVocabulary(t *testing.T) {
 			}
 		}
 	}
+}
+
+// vocabularyScratch is scratch with its products in one buffer.
+func vocabularyScratch(e *Engine, n, m int) VocabularyScratch {
+	size := int64(alignUp(int(VocabularySquare(n)), bindAlign))
+	buf := e.Dev.NewBuffer(gpu.RoleScratch, "products between tokens", VocabularySquares*size)
+	var places [VocabularySquares]gpu.View
+	for i := range places {
+		places[i] = gpu.View{Buf: buf, Offset: int64(i) * size, Size: size}
+	}
+	return e.NewVocabularyScratch(n, m).In(places)
 }
 
 // checkSum checks a weighted sum in two pieces.

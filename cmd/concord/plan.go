@@ -28,7 +28,7 @@ and does nothing, by the code that would do them. No GPU is touched and nothing 
 }
 
 func (c *planCmd) Run() error {
-	cfg, err := config.Load(c.RunFile, c.Override)
+	cfg, note, err := c.load()
 	if err != nil {
 		return err
 	}
@@ -51,6 +51,9 @@ func (c *planCmd) Run() error {
 			Variants []train.Variant    `json:"variants"`
 		}{p.Check, plans, variants})
 	}
+	if note != "" {
+		p.Check.Warnings = append(p.Check.Warnings, note)
+	}
 	report.Warn(os.Stdout, p.Check.Warnings)
 	fmt.Printf(" run     %d steps of %d rows × %d tokens, %d languages\n", p.Check.Steps, p.Check.Rows, p.Check.SeqLen, p.Check.Trained)
 	m := plans[0]
@@ -58,6 +61,9 @@ func (c *planCmd) Run() error {
 	roles := slices.SortedFunc(maps.Keys(m.ByRole), func(a, b string) int { return int(min(1, max(-1, m.ByRole[b]-m.ByRole[a]))) })
 	for _, role := range roles {
 		fmt.Printf("         %-12s %10s\n", role, report.Bytes(m.ByRole[role]))
+	}
+	if m.Host > 0 {
+		fmt.Printf(" host    %s of host memory besides: the states before a step (optim.in_backward)\n", report.Bytes(m.Host))
 	}
 	for _, m := range plans {
 		fmt.Printf(" card    %s\n", m)
@@ -74,6 +80,19 @@ func (c *planCmd) Run() error {
 		}
 	}
 	return nil
+}
+
+// load reads the run file. Weights that are not there yet are not needed: note then says that
+// the plan is of the configuration alone.
+func (c *planCmd) load() (cfg *config.Config, note string, err error) {
+	if cfg, err = config.Load(c.RunFile, c.Override); err == nil {
+		return cfg, "", nil
+	}
+	without, e := config.Load(c.RunFile, append(c.Override[:len(c.Override):len(c.Override)], "model.init=random"))
+	if e != nil || without.Origin("model.init") == "default" {
+		return nil, "", err
+	}
+	return without, fmt.Sprintf("planned from config.json alone: %v", err), nil
 }
 
 // smallestCard is the first usual card on which a run of that peak fits.

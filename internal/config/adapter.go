@@ -17,7 +17,7 @@ func (c *Config) Adapted() bool { return c.Adapter.Kind != "" || c.Adapter.From 
 // KeepsBase says that frozen weights are those of the base model's files all along: a
 // checkpoint does not have them, nor does the state that a joining machine is sent.
 func (c *Config) KeepsBase() bool {
-	return c.Adapted() || c.Model.BaseType != "" || len(c.Model.Freeze) > 0 && c.Model.Init != "random"
+	return c.Adapted() || c.Model.BaseType != "" || c.Model.EmbeddingType != "" || len(c.Model.Freeze) > 0 && c.Model.Init != "random"
 }
 
 // baseType refuses a type for frozen weights where everything is trained, and a file's
@@ -32,11 +32,18 @@ func (c *Config) baseType() error {
 			return c.fail("model.base_type", `base_type = "int8"`, "%q is for the weights of the file, and model.init is \"random\"", BaseGGUF)
 		}
 	}
-	if c.Model.BaseType == "" || c.Adapted() || len(c.Model.Freeze) > 0 {
+	if c.Adapted() || len(c.Model.Freeze) > 0 {
 		return nil
 	}
-	return c.fail("model.base_type", `kind = "lora"  # in [adapter]; or base_type = "", and dtype = "bf16" for weights that are trained`,
-		"%q is for weights that are not trained, and all are", c.Model.BaseType)
+	key, d := "base_type", c.Model.BaseType
+	if d == "" {
+		key, d = "embedding_type", c.Model.EmbeddingType
+	}
+	if d == "" {
+		return nil
+	}
+	return c.fail("model."+key, `kind = "lora"  # in [adapter]; or `+key+` = "", and dtype = "bf16" for weights that are trained`,
+		"%q is for weights that are not trained, and all are", d)
 }
 
 // adapter checks the settings of [adapter].

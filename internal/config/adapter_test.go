@@ -21,6 +21,9 @@ func TestAdapterKeys(t *testing.T) {
 	if _, err := Load(path, []string{"model.base_type=int8"}); err == nil || !strings.Contains(err.Error(), `kind = "lora"`) {
 		t.Errorf("base_type without anything frozen: %v", err)
 	}
+	if _, err := Load(path, []string{"model.embedding_type=nf4"}); err == nil || !strings.Contains(err.Error(), "model.embedding_type") {
+		t.Errorf("embedding_type without anything frozen: %v", err)
+	}
 	c, err := Load(path, []string{"model.base_type=int8", "adapter.kind=lora"})
 	if err != nil || !c.Adapted() || !c.KeepsBase() || c.Adapter.Rank != 16 {
 		t.Errorf("%+v, %v", c, err)

@@ -53,6 +53,9 @@ type Model struct {
 	// Element type of the matrices that are not trained, decoded as products load them; "" is dtype's. With nf4 embeddings and
 	// head are int8; with gguf each lies as in the GGUF file of model.path.
 	BaseType BaseType `toml:"base_type" one:",bf16,f16,int8,nf4,gguf" eg:"int8"`
+	// Element type of embeddings and head where they are not trained; "" goes by base_type. "bf16" or "f32" leaves them as other
+	// programs do, "nf4" takes the least.
+	EmbeddingType BaseType `toml:"embedding_type" one:",f32,bf16,f16,int8,nf4" eg:"nf4"`
 	// "random" draws the weights anew from the seed; of the folder only config.json and tokenizer.json are used.
 	Init Init `toml:"init" one:"pretrained,random" eg:"random"`
 	// Patterns of parameters' names that are not trained; * is any text. They take no gradient, no optimizer state and no part in conflicts.

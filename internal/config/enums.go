@@ -191,6 +191,7 @@ type BaseType string
 
 // The types.
 const (
+	BaseF32  BaseType = "f32" // of embeddings and head only
 	BaseBF16 BaseType = "bf16"
 	BaseF16  BaseType = "f16"
 	BaseInt8 BaseType = "int8"

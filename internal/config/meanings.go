@@ -92,6 +92,7 @@ var meanings = map[string]string{
 	"model":                      "The base model.",
 	"model.base_type":            "Element type of the matrices that are not trained, decoded as products load them; \"\" is dtype's. With nf4 embeddings and head are int8; with gguf each lies as in the GGUF file of model.path.",
 	"model.dtype":                "Element type of the matrices that are trained; \"\" is f32. bf16 is rounded up or down by chance in every update, so that small ones are not lost.",
+	"model.embedding_type":       "Element type of embeddings and head where they are not trained; \"\" goes by base_type. \"bf16\" or \"f32\" leaves them as other programs do, \"nf4\" takes the least.",
 	"model.freeze":               "Patterns of parameters' names that are not trained; * is any text. They take no gradient, no optimizer state and no part in conflicts.",
 	"model.init":                 "\"random\" draws the weights anew from the seed; of the folder only config.json and tokenizer.json are used.",
 	"model.path":                 "The base model: a Hugging Face folder (config.json, tokenizer.json, *.safetensors) or a GGUF file, relative to the run file.",

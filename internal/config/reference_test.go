@@ -21,7 +21,7 @@ func TestExamples(t *testing.T) {
 	with := map[string]string{"data.source.langs": `lang_column = "l"`,
 		"data.source.train": "heldout = \"data/sw.heldout.jsonl\"\ntrain = true", "cluster.sync": `listen = ":1"`,
 		"eval.patience": "every = 50", "eval.min_gain": "every = 50\npatience = 3",
-		"model.base_type": `freeze = ["*embed*"]`, "adapter.rank": `kind = "lora"`, "adapter.alpha": `kind = "lora"`, "adapter.targets": `kind = "lora"`, "adapter.save": `kind = "lora"`,
+		"model.base_type": `freeze = ["*embed*"]`, "model.embedding_type": `freeze = ["*embed*"]`, "adapter.rank": `kind = "lora"`, "adapter.alpha": `kind = "lora"`, "adapter.targets": `kind = "lora"`, "adapter.save": `kind = "lora"`,
 		"adapter.dora": `kind = "lora"`, "adapter.dropout": `kind = "lora"`, "adapter.layers": `kind = "lora"`, "adapter.rank_pattern": `kind = "lora"`,
 		"adapter.alpha_pattern": `kind = "lora"`}
 	sections := Sections()

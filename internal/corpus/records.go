@@ -169,8 +169,12 @@ func (c *Corpus) baseWarning(how Steps) []string {
 	if how.BaseType == "" || strings.EqualFold(how.BaseType, string(c.Model.DType)) {
 		return nil
 	}
+	exact := []string{"eval", how.RunFile, "--model", "RUN", "-o", "model.base_type="}
+	if strings.Contains(how.BaseType, "embeddings") {
+		exact = append(exact, "-o", "model.embedding_type=")
+	}
 	return []string{fmt.Sprintf("held-out figures and answers are of the base in %s, as it is trained with; the model "+
 		"that is written keeps the "+
 		"exact base\nfix: none is needed; the written model is measured by %s", how.BaseType,
-		report.Command("eval", how.RunFile, "--model", "RUN", "-o", "model.base_type="))}
+		report.Command(exact...))}
 }

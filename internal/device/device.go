@@ -106,6 +106,16 @@ func BaseOf(d tensor.DType) Base {
 	}
 }
 
+// Embedded is base with embeddings and head of type d.
+func Embedded(base Base, d tensor.DType) Base {
+	return func(s model.Spec) (tensor.DType, bool) {
+		if s.Kind == param.Embedding || s.Kind == param.Head {
+			return d, true
+		}
+		return base(s)
+	}
+}
+
 // BaseInFile is a base in the types, and the blocks, of the GGUF file at path.
 func BaseInFile(path string) (Base, error) {
 	types, err := model.GGUFTypes(path)

@@ -27,18 +27,18 @@ func checkGeGLU(e *Probe, backward bool) error {
 			}
 		}
 		tg, tu, td := matrix(e, r, c, gate), matrix(e, r, c, up), matrix(e, r, c, dout)
-		a, b := matrix(e, r, c, up), matrix(e, r, c, up)
+		out := matrix(e, r, c, up)
 		want, want2 := make([]float32, r*c), make([]float32, r*c)
 		if backward {
 			ref.GeGLUBackward(want, want2, dout, gate, up)
-			e.GeGLUBackward(a, b, td, tg, tu)
-			errs = append(errs, same(e, "dgate", a, want), same(e, "dup", b, want2))
+			e.GeGLUBackward(td, tg, tu)
+			errs = append(errs, same(e, "dgate", tg, want), same(e, "dup", tu, want2))
 		} else {
 			ref.GeGLU(want, gate, up)
-			e.GeGLU(a, tg, tu)
-			errs = append(errs, same(e, "out", a, want))
+			e.GeGLU(out, tg, tu)
+			errs = append(errs, same(e, "out", out, want))
 		}
-		release(tg, tu, td, a, b)
+		release(tg, tu, td, out)
 	}
 	return errors.Join(errs...)
 }

@@ -33,6 +33,11 @@ func checkVocabulary(e *Probe, chunk int) error {
 	defer release(x, w, d, scale, dx, loss, out, ti, tl, seg.Dev)
 	head, idx := e.NewLinearCrossEntropy(n, v, chunk), e.NewTokenIndex(n, 1)
 	s, sums := e.NewVocabularyScratch(n, m), e.NewGramSums(e.VocabularySums(m))
+	var places [tensor.VocabularySquares]gpu.View
+	for i := range places {
+		places[i].Buf = e.Dev.NewBuffer(gpu.RoleScratch, "doctor", tensor.VocabularySquare(n))
+		defer places[i].Buf.Release()
+	}
 	defer head.Release()
 	defer idx.Release()
 	defer s.Release()
@@ -42,7 +47,7 @@ func checkVocabulary(e *Probe, chunk int) error {
 	both := tensor.Vocabulary{Head: &tensor.HeadTokens{Loss: head, X: x, Weight: w, Labels: tl, Scale: scale},
 		Ids: &tensor.TableTokens{IDs: ti, D: d, Index: idx}}
 	g := e.NewGramSum(m, sums)
-	g.AddVocabulary(both, seg, s)
+	g.AddVocabulary(both, seg, s.In(places))
 	g.Start()
 	got, err := g.Wait()
 	if err != nil {

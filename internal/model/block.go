@@ -36,7 +36,7 @@ type activations struct {
 	att            tensor.Tensor // (N, H·D) attention's output
 	lse            tensor.Tensor // (H, N)
 	mid            tensor.Tensor // (N, C) residual stream after attention
-	gate, up       tensor.Tensor // (N, F), gate not in plain MLPs
+	gate, up       tensor.Tensor // (N, F), gate not in plain MLPs; in the backward then their gradients
 	out, down      tensor.Tensor // (N, C) of attention and MLP, before their norms
 }
 
@@ -101,7 +101,7 @@ func (a *activations) first(n int, c Config) *activations {
 type scratch struct {
 	norm  tensor.Tensor // (N, C) normalised input, or the term that is added to the residual stream
 	stats stats         // (1, N) of the last norm
-	act   tensor.Tensor // (N, F) the MLP's hidden values
+	act   tensor.Tensor // (N, F) the MLP's hidden values, in the backward then their gradient
 }
 
 func newScratch(m *memory, c Config, n int) *scratch {
@@ -118,27 +118,22 @@ func (s *scratch) first(n int) *scratch {
 
 // backScratch is the backward pass's memory, shared by all blocks.
 type backScratch struct {
-	dx         tensor.Tensor // (N, C) gradient of the residual stream
-	dnorm      tensor.Tensor // (N, C) gradient of a normalised input
-	dgate, dup tensor.Tensor // (N, F)
-	dact       tensor.Tensor // (N, F) gradient of the MLP's hidden values
-	dq, datt   tensor.Tensor // (N, H·D)
-	dk, dv     tensor.Tensor // (N, KV·D)
-	dkRaw      tensor.Tensor // (N, KV·D) of the keys before their norm
-	delta      tensor.Tensor // (H, N)
-	dpost      tensor.Tensor // (N, C) gradient before a norm after a layer
+	dx       tensor.Tensor // (N, C) gradient of the residual stream
+	dnorm    tensor.Tensor // (N, C) gradient of a normalised input
+	dq, datt tensor.Tensor // (N, H·D)
+	dk, dv   tensor.Tensor // (N, KV·D)
+	dkRaw    tensor.Tensor // (N, KV·D) of the keys before their norm
+	delta    tensor.Tensor // (H, N)
+	dpost    tensor.Tensor // (N, C) gradient before a norm after a layer
 }
 
 func newBackScratch(m *memory, c Config, n int) *backScratch {
 	t := func(label string, cols int) tensor.Tensor { return m.new(gpu.RoleScratch, label, n, cols) }
 	hd, kvd := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
 	s := &backScratch{
-		dx: t("dx", c.Hidden), dnorm: t("dnorm", c.Hidden), dup: t("dup", c.FFN), dact: t("dact", c.FFN),
+		dx: t("dx", c.Hidden), dnorm: t("dnorm", c.Hidden),
 		dq: t("dq", hd), datt: t("dattention", hd), dk: t("dk", kvd), dv: t("dv", kvd),
 		delta: m.new(gpu.RoleScratch, "delta", c.Heads, n),
-	}
-	if !c.family().plain {
-		s.dgate = t("dgate", c.FFN)
 	}
 	if c.family().qkNorm {
 		s.dkRaw = t("dk before its norm", kvd)
@@ -213,7 +208,7 @@ func postBackward(p backPass, post norm, y tensor.Tensor, s *scratch, b *backScr
 func (l *block) backward(p backPass, x tensor.Tensor, ropes []ropeTables, a *activations, s *scratch, b *backScratch) {
 	dy := postBackward(p, l.mlpPost, a.down, s, b)
 	l.mlpNorm.forward(p.e, s.norm, a.mid, s.stats)
-	l.mlp.backward(p, b.dnorm, dy, s.norm, a, s, b)
+	l.mlp.backward(p, b.dnorm, dy, s.norm, a, s)
 	l.mlpNorm.backward(p, b.dx, b.dnorm, a.mid, s.stats, true)
 
 	dy = postBackward(p, l.attentionPost, a.out, s, b)

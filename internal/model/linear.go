@@ -33,7 +33,7 @@ func (l linear) forward(e *tensor.Engine, y, x tensor.Tensor) {
 }
 
 // backward takes the parameters' gradients and dx, which is added to the values there if
-// accumulate.
+// accumulate; otherwise it may lie in x.
 func (l linear) backward(p backPass, dx, dy, x tensor.Tensor, accumulate bool) {
 	p.linear(l.weight, dy, x)
 	if l.bias != nil {

@@ -2,16 +2,17 @@ package model
 
 import "concord/tensor"
 
-// mlp is a feed-forward network. forward leaves the inputs of backward in a; those that
-// retired names are free from the moment that backward asks for the gradient of the
-// parameter.
+// mlp is a feed-forward network. forward leaves the inputs of backward in a.gate and a.up,
+// which backward overwrites with their gradients.
 type mlp interface {
 	params() []*parameter
 	forward(e *tensor.Engine, y, x tensor.Tensor, a *activations, s *scratch)
 	// project is the part of forward that leaves the inputs of backward.
 	project(e *tensor.Engine, x tensor.Tensor, a *activations)
-	backward(p backPass, dx, dy, x tensor.Tensor, a *activations, s *scratch, b *backScratch)
-	retired(a *activations) (*parameter, []tensor.Tensor)
+	backward(p backPass, dx, dy, x tensor.Tensor, a *activations, s *scratch)
+	// retire lends what backward is done with before it ends, by the parameters whose
+	// gradient it then asks for.
+	retire(a *activations, lend func(p []*parameter, t ...tensor.Tensor))
 }
 
 // plainMLP is a network without a gate:
@@ -33,16 +34,14 @@ func (l *plainMLP) project(e *tensor.Engine, x tensor.Tensor, a *activations) {
 	l.in.forward(e, a.up, x)
 }
 
-func (l *plainMLP) backward(p backPass, dx, dy, x tensor.Tensor, a *activations, s *scratch, b *backScratch) {
+func (l *plainMLP) backward(p backPass, dx, dy, x tensor.Tensor, a *activations, s *scratch) {
 	p.e.GELU(s.act, a.up)
-	l.out.backward(p, b.dact, dy, s.act, false)
-	p.e.GELUBackward(b.dup, b.dact, a.up)
-	l.in.backward(p, dx, b.dup, x, false)
+	l.out.backward(p, s.act, dy, s.act, false)
+	p.e.GELUBackward(s.act, a.up)
+	l.in.backward(p, dx, a.up, x, false)
 }
 
-func (l *plainMLP) retired(a *activations) (*parameter, []tensor.Tensor) {
-	return l.in.weight, []tensor.Tensor{a.up}
-}
+func (*plainMLP) retire(*activations, func([]*parameter, ...tensor.Tensor)) {}
 
 // gatedMLP is the gated feed-forward network (arXiv:2002.05202):
 //
@@ -67,21 +66,22 @@ func (l *gatedMLP) project(e *tensor.Engine, x tensor.Tensor, a *activations) {
 	l.in.forward(e, x, a.gate, a.up)
 }
 
-func (l *gatedMLP) backward(p backPass, dx, dy, x tensor.Tensor, a *activations, s *scratch, b *backScratch) {
+func (l *gatedMLP) backward(p backPass, dx, dy, x tensor.Tensor, a *activations, s *scratch) {
 	l.act.forward(p.e, s.act, a.gate, a.up)
-	l.out.backward(p, b.dact, dy, s.act, false)
-	l.act.backward(p.e, b.dgate, b.dup, b.dact, a.gate, a.up)
-	l.in.backward(p, dx, x, b.dgate, b.dup)
+	l.out.backward(p, s.act, dy, s.act, false)
+	l.act.backward(p.e, s.act, a.gate, a.up)
+	l.in.backward(p, dx, x, a.gate, a.up)
 }
 
-func (l *gatedMLP) retired(a *activations) (*parameter, []tensor.Tensor) {
-	return l.in[0].weight, []tensor.Tensor{a.gate, a.up}
+func (l *gatedMLP) retire(a *activations, lend func(p []*parameter, t ...tensor.Tensor)) {
+	lend(l.in[1].params(), a.gate)
 }
 
-// activation is the non-linearity of a gated network, out = act(gate) ⊙ up.
+// activation is the non-linearity of a gated network, out = act(gate) ⊙ up. backward
+// overwrites gate and up with their gradients.
 type activation interface {
 	forward(e *tensor.Engine, out, gate, up tensor.Tensor)
-	backward(e *tensor.Engine, dgate, dup, dout, gate, up tensor.Tensor)
+	backward(e *tensor.Engine, dout, gate, up tensor.Tensor)
 }
 
 // gelu is act(g) = g (1 + tanh(√(2/π) (g + 0.044715 g³))) / 2 (arXiv:1606.08415).
@@ -89,15 +89,13 @@ type gelu struct{}
 
 func (gelu) forward(e *tensor.Engine, out, gate, up tensor.Tensor) { e.GeGLU(out, gate, up) }
 
-func (gelu) backward(e *tensor.Engine, dgate, dup, dout, gate, up tensor.Tensor) {
-	e.GeGLUBackward(dgate, dup, dout, gate, up)
-}
+func (gelu) backward(e *tensor.Engine, dout, gate, up tensor.Tensor) { e.GeGLUBackward(dout, gate, up) }
 
 // silu is act(g) = g/(1+exp(−g)).
 type silu struct{}
 
 func (silu) forward(e *tensor.Engine, out, gate, up tensor.Tensor) { e.SwiGLU(out, gate, up) }
 
-func (silu) backward(e *tensor.Engine, dgate, dup, dout, gate, up tensor.Tensor) {
-	e.SwiGLUBackward(dgate, dup, dout, gate, up)
+func (silu) backward(e *tensor.Engine, dout, gate, up tensor.Tensor) {
+	e.SwiGLUBackward(dout, gate, up)
 }

@@ -38,8 +38,8 @@ func (m *transformer) Reusable() map[string][]gpu.View {
 		}
 		a := m.activations(i)
 		reuse(l.mlp.params(), a.down)
-		p, free := l.mlp.retired(a)
-		reuse([]*parameter{p}, free...)
+		l.mlp.retire(a, reuse)
+		reuse(l.mlpNorm.params(), a.up)
 		reuse(l.attention.params(), a.mid, a.out)
 		reuse(l.attention.in.params(), a.q, a.k, a.v, a.att, a.rawQ, a.rawK)
 	}

@@ -293,19 +293,21 @@ type Setting struct {
 
 // End closes a run.
 type End struct {
-	Kind        string           `json:"kind"` // "end"
-	Steps       int              `json:"steps"`
-	Seconds     float64          `json:"seconds"`
-	Tokens      int64            `json:"tokens"`     // read, padding not counted
-	Supervised  int64            `json:"supervised"` // of those, with a loss
-	PeakBytes   int64            `json:"peak_bytes"`
-	BytesByRole map[string]int64 `json:"bytes_by_role"` // at the peak
-	Output      string           `json:"output"`
-	Best        string           `json:"best,omitempty"`     // folder of a better model than the last
-	Warnings    []string         `json:"warnings,omitempty"` // of unusual things in its steps
-	Conflict    *Conflict        `json:"conflict,omitempty"` // nil: no step computed cosines
-	Early       *Patience        `json:"early,omitempty"`    // why the run ended before its last step
-	Of          int              `json:"of,omitempty"`       // steps that it would have had, then
+	Kind       string  `json:"kind"` // "end"
+	Steps      int     `json:"steps"`
+	Seconds    float64 `json:"seconds"`
+	Tokens     int64   `json:"tokens"`     // read, padding not counted
+	Supervised int64   `json:"supervised"` // of those, with a loss
+	PeakBytes  int64   `json:"peak_bytes"` // measured: all live buffers
+	// PlannedBytes is the plan's peak; 0: there is no plan.
+	PlannedBytes int64            `json:"planned_bytes,omitempty"`
+	BytesByRole  map[string]int64 `json:"bytes_by_role"` // at the peak
+	Output       string           `json:"output"`
+	Best         string           `json:"best,omitempty"`     // folder of a better model than the last
+	Warnings     []string         `json:"warnings,omitempty"` // of unusual things in its steps
+	Conflict     *Conflict        `json:"conflict,omitempty"` // nil: no step computed cosines
+	Early        *Patience        `json:"early,omitempty"`    // why the run ended before its last step
+	Of           int              `json:"of,omitempty"`       // steps that it would have had, then
 }
 
 // WriteJSON appends one record as a line.

@@ -37,7 +37,7 @@ func (r *Replica) lateHead() bool {
 }
 
 // lateShare is the part of a step's other memory that rows may take.
-const lateShare = 12
+const lateShare = 16
 
 // byTokens picks the ones among late that keep no rows: the Gram comes from inner products
 // between tokens, and the gradient is made in pieces. That costs N²V operations and the logits

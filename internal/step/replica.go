@@ -207,7 +207,7 @@ func (r *Replica) Planned() int64 {
 // checkBudget refuses before the first step a plan that would not fit in it.
 func (r *Replica) checkBudget() error {
 	budget, rows := r.Engine.Dev.Memory().Budget, r.Resolver.RowBytes(r.Settings.Accumulate)
-	if r.Planned() <= budget {
+	if r.Planned() <= budget || !r.Engine.Dev.Refuses() {
 		return nil
 	}
 	return fault.Device(fmt.Errorf("%w: a step needs %s, %s of it for the gradient rows of %d languages; the budget is %s\n  fix: "+

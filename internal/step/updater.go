@@ -56,6 +56,7 @@ type inBackward struct {
 	applied map[int]bool // groups
 	come    int          // so many of them, the first ones, have been waited for
 	onWay   int64        // bytes of the others
+	way     int64        // most of them; 0: not known yet
 }
 
 // saved is a piece of a state of a parameter before the update.
@@ -129,12 +130,33 @@ func (u *inBackward) Apply(p bucket.Place, gradient bucket.Pieces) {
 	u.r.Adam.Apply(p, gradient, u.lr, u.scale)
 }
 
-// Pieces in which states are read, and how much of them is on its way at a time: it
-// takes device memory.
+// Pieces in which states are read, and how much of them is on its way at a time, which
+// takes device memory: a 256th of the states, between these.
 const (
-	savedPiece = 1 << 20
-	savedOnWay = 8 << 20
+	savedPiece                  = 512 << 10
+	leastOnWay, mostOnWay       = 2 << 20, 8 << 20
+	savedShare            int64 = 256
 )
+
+// HostBytes is the host memory that a step keeps of the states before it.
+func (r *Replica) HostBytes() (n int64) {
+	if r.Settings.InBackward {
+		for b := range r.Store.Layout.Buckets {
+			for _, state := range r.States() {
+				n += r.Store.Buffer(state, b).Size()
+			}
+		}
+	}
+	return n
+}
+
+// wayBytes is how much of the states is on its way at a time.
+func (u *inBackward) wayBytes() int64 {
+	if u.way == 0 {
+		u.way = min(max(u.r.HostBytes()/savedShare, leastOnWay), mostOnWay)
+	}
+	return u.way
+}
 
 // save starts reading the states of group i.
 func (u *inBackward) save(i int) error {
@@ -157,7 +179,7 @@ func (u *inBackward) savePieces(i int, v gpu.View) error {
 			return nil
 		}
 		part := gpu.View{Buf: v.Buf, Offset: v.Offset + at, Size: min(savedPiece, v.Size-at)}
-		if err := u.await(savedOnWay - part.Size); err != nil {
+		if err := u.await(u.wayBytes() - part.Size); err != nil {
 			return err
 		}
 		u.saved = append(u.saved, saved{group: i, view: part, read: u.r.Engine.Dev.Read(part)})

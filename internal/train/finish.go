@@ -36,7 +36,7 @@ func (x *session) finish(ctx context.Context) (*Summary, error) {
 	}
 	m := x.Engine.Dev.Memory()
 	end := report.End{Kind: "end", Steps: x.Done, Seconds: x.state.Seconds, Tokens: x.Tokens, Supervised: x.Supervised, PeakBytes: m.Peak,
-		BytesByRole: map[string]int64{}, Output: out, Best: best,
+		PlannedBytes: x.PlannedPeak(), BytesByRole: map[string]int64{}, Output: out, Best: best,
 		Warnings: x.corpus.MeetingWarning(StepsOf(x.cfg)), Conflict: x.report.Conflict()}
 	if x.Done < x.corpus.Steps {
 		early := x.state.Patience

@@ -1,7 +1,6 @@
 package train
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -65,7 +64,11 @@ func smallerSteps(cfg *config.Config) []smaller {
 		cheap = append(cheap, s)
 	}
 	if alone && free("objective.gram") && cfg.Objective.Metric == config.MetricEuclidean && cfg.Batch.Accumulate == 1 {
-		cheap = append(cheap, s.with(`objective.gram = "ghost"`, func(c *config.Config) { c.Objective.Gram = config.GramGhost }))
+		s := s.with(`objective.gram = "ghost"`, func(c *config.Config) { c.Objective.Gram = config.GramGhost })
+		cheap = append(cheap, s)
+		if free("objective.in_flight") { // 2 on a GPU
+			cheap = append(cheap, s.with("objective.in_flight = 1", func(c *config.Config) { c.Objective.InFlight = 1 }))
+		}
 	}
 	if alone && free("batch.accumulate") {
 		for k := 2; k <= cfg.Batch.Rows; k *= 2 {
@@ -122,6 +125,12 @@ func closeDevice(e *tensor.Engine) {
 }
 
 func fitOn(cfg *config.Config, c *corpus.Corpus, card Card, warn io.Writer) (*config.Config, error) {
+	return (&Planner{cfg: cfg, corpus: c, known: &knownPeaks{}}).fitted(card, warn)
+}
+
+// fitted is the run with the first of smallerSteps that makes it fit the card.
+func (p *Planner) fitted(card Card, warn io.Writer) (*config.Config, error) {
+	cfg := p.cfg
 	budget := card.Memory
 	card.Memory = int64(fitShare * float64(budget))
 	whole, least, how := int64(0), int64(0), ""
@@ -131,26 +140,21 @@ func fitOn(cfg *config.Config, c *corpus.Corpus, card Card, warn io.Writer) (*co
 		if i > 0 && changed.Validate() != nil {
 			continue // a change that these settings cannot take
 		}
-		p := &Planner{cfg: changed, corpus: c}
-		m, err := p.try(card, changed.Batch.Rows)
-		if err == nil {
+		q := &Planner{cfg: changed, corpus: p.corpus, known: p.known}
+		fits, m, err := q.fits(card, changed.Batch.Rows)
+		if err != nil {
+			if i == 0 {
+				return nil, err
+			}
+			continue // likewise
+		}
+		if fits {
 			said := "the step fits as it is"
 			if i > 0 {
 				said = fmt.Sprintf("%s: with what the run file has a step takes %s", s, report.Bytes(whole))
 			}
 			fmt.Fprintf(warn, "concord: memory.fit: %s; planned are %s of %s\n", said, report.Bytes(m.Peak), report.Bytes(budget))
 			return changed, nil
-		}
-		if !errors.Is(err, gpu.ErrOutOfMemory) {
-			if i == 0 {
-				return nil, err
-			}
-			continue // likewise
-		}
-		all := card
-		all.Memory = unbounded
-		if m, err = p.try(all, changed.Batch.Rows); err != nil {
-			return nil, err
 		}
 		if i == 0 {
 			whole = m.Peak

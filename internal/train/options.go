@@ -101,18 +101,22 @@ func stepSettings(cfg *config.Config, c *corpus.Corpus) (step.Settings, error) {
 }
 
 // baseOf is the form in which frozen weights lie in the device.
-func baseOf(cfg *config.Config) (device.Base, error) {
+func baseOf(cfg *config.Config) (base device.Base, err error) {
+	base = device.BaseOf(baseTypes[cfg.Model.BaseType])
 	if cfg.Model.BaseType == config.BaseGGUF {
-		return device.BaseInFile(cfg.Resolve(cfg.Model.Path))
+		base, err = device.BaseInFile(cfg.Resolve(cfg.Model.Path))
 	}
-	return device.BaseOf(baseTypes[cfg.Model.BaseType]), nil
+	if e := cfg.Model.EmbeddingType; e != "" {
+		base = device.Embedded(base, baseTypes[e])
+	}
+	return base, err
 }
 
 // frozen picks the parameters that are not trained: the base of an adapter, and those that
 // the run file freezes.
 func frozen(cfg *config.Config, s model.Spec) bool { return s.Frozen || cfg.Model.Frozen(s.Name) }
 
-var baseTypes = map[config.BaseType]tensor.DType{"": tensor.F32, config.BaseBF16: tensor.BF16, config.BaseF16: tensor.F16,
+var baseTypes = map[config.BaseType]tensor.DType{"": tensor.F32, config.BaseF32: tensor.F32, config.BaseBF16: tensor.BF16, config.BaseF16: tensor.F16,
 	config.BaseInt8: tensor.Int8,
 	config.BaseNF4:  tensor.NF4}
 

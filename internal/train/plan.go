@@ -13,6 +13,7 @@ import (
 	"concord/internal/config"
 	"concord/internal/corpus"
 	"concord/internal/fault"
+	"concord/internal/model"
 	"concord/internal/report"
 	"concord/tensor"
 )
@@ -30,6 +31,7 @@ type MemoryPlan struct {
 	Card     string           `json:"card"`
 	Budget   int64            `json:"budget_bytes"`
 	Peak     int64            `json:"peak_bytes"`    // of the run as the run file has it
+	Host     int64            `json:"host_bytes"`    // of the states before a step, see optim.in_backward
 	ByRole   map[string]int64 `json:"bytes_by_role"` // at the peak
 	Fits     bool             `json:"fits"`
 	Why      string           `json:"why,omitempty"` // it does not fit
@@ -43,26 +45,26 @@ type Planner struct {
 	cfg    *config.Config
 	corpus *corpus.Corpus
 	Check  Plan // of the run file and its data
+	known  *knownPeaks
 }
 
 // NewPlanner reads everything that a run needs but its weights. No device is opened.
 func NewPlanner(cfg *config.Config) (*Planner, error) {
-	check, err := Check(cfg)
-	if err != nil {
-		return nil, err
-	}
 	c, err := OpenCorpus(cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &Planner{cfg: cfg, corpus: c, Check: check}, nil
+	check, err := checkOf(cfg, c)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Model.Init != config.InitRandom {
+		if err := model.Check(cfg.Resolve(cfg.Model.Path), c.Model); err != nil {
+			return nil, DataError(err)
+		}
+	}
+	return &Planner{cfg: cfg, corpus: c, Check: check, known: &knownPeaks{}}, nil
 }
-
-// unbounded is more memory than any card has.
-const unbounded = 1 << 50
-
-// maxPlannedRows bounds the search for the largest batch.
-const maxPlannedRows = 4096
 
 // On plans the run on a card: it makes two steps, a probe and an evaluation where the run
 // has them, and a save, on a device that accounts for memory and does nothing.
@@ -72,35 +74,30 @@ func (p *Planner) On(c Card) (MemoryPlan, error) {
 		return p.on(c)
 	}
 	var said strings.Builder
-	cfg, err := fitOn(p.cfg, p.corpus, c, &said)
+	cfg, err := p.fitted(c, &said)
 	if errors.Is(err, gpu.ErrOutOfMemory) {
 		return p.on(c)
 	}
 	if err != nil {
 		return MemoryPlan{}, err
 	}
-	out, err := (&Planner{cfg: cfg, corpus: p.corpus}).on(c)
+	out, err := (&Planner{cfg: cfg, corpus: p.corpus, known: p.known}).on(c)
 	out.Fit = strings.TrimPrefix(strings.TrimSpace(said.String()), "concord: ")
 	return out, err
 }
 
 func (p *Planner) on(c Card) (MemoryPlan, error) {
 	out := MemoryPlan{Card: c.Name, Budget: c.Memory, Rows: p.cfg.Batch.Rows}
-	m, err := p.try(c, p.cfg.Batch.Rows)
-	switch {
-	case err == nil:
-		out.Fits = true
-	case errors.Is(err, gpu.ErrOutOfMemory):
-		out.Why = err.Error()
-		c := c
-		c.Memory = unbounded
-		if m, err = p.try(c, p.cfg.Batch.Rows); err != nil {
-			return out, err
-		}
-	default:
+	fits, m, err := p.fits(c, p.cfg.Batch.Rows)
+	if err != nil {
 		return out, err
 	}
-	out.Peak, out.ByRole = m.Peak, map[string]int64{}
+	if out.Fits = fits; !fits {
+		if _, err := p.try(c, p.cfg.Batch.Rows); err != nil { // by the code that would refuse it on the card
+			out.Why = err.Error()
+		}
+	}
+	out.Peak, out.Host, out.ByRole = m.Peak, m.host, map[string]int64{}
 	for role, r := range m.Roles {
 		if r.AtPeak > 0 {
 			out.ByRole[string(role)] = r.AtPeak
@@ -110,63 +107,25 @@ func (p *Planner) on(c Card) (MemoryPlan, error) {
 	return out, err
 }
 
-// mostRows is the largest batch.rows that fits, by bisection: exact up to 32 rows, within
-// 3 % above.
-func (p *Planner) mostRows(c Card, at MemoryPlan) (int, error) {
-	fits := func(rows int) (bool, error) {
-		_, err := p.try(c, rows)
-		if errors.Is(err, gpu.ErrOutOfMemory) || errors.Is(err, errTooLarge) {
-			return false, nil
-		}
-		return err == nil, err
-	}
-	lo, hi := 0, 1
-	if at.Fits {
-		lo, hi = at.Rows, 2*at.Rows
-	}
-	for hi <= maxPlannedRows {
-		ok, err := fits(hi)
-		if err != nil {
-			return 0, err
-		}
-		if !ok {
-			break
-		}
-		lo, hi = hi, 2*hi
-	}
-	if hi = min(hi, maxPlannedRows+1); !at.Fits {
-		hi = min(hi, at.Rows)
-	}
-	for hi-lo > max(1, lo/32) { // among many rows a few do not matter
-		mid := (lo + hi) / 2
-		ok, err := fits(mid)
-		if err != nil {
-			return 0, err
-		}
-		if ok {
-			lo = mid
-		} else {
-			hi = mid
-		}
-	}
-	return lo, nil
-}
-
 // errTooLarge says that a batch is larger than the kernels take at once.
 var errTooLarge = errors.New("too large a batch")
 
-// try runs the run's kinds of work once with so many rows on a dry device.
-func (p *Planner) try(c Card, rows int) (gpu.Memory, error) {
-	dev, err := gpu.OpenDry(gpu.DryDevice{Name: c.Name, Type: c.Type, Budget: c.Memory, Limits: c.Limits})
+// try runs the run's kinds of work once with so many rows on a dry device, which refuses
+// what the card would.
+func (p *Planner) try(c Card, rows int) (peak, error) { return p.dry(c, rows, false) }
+
+// dry is try on a device that may refuse nothing.
+func (p *Planner) dry(c Card, rows int, measuring bool) (peak, error) {
+	dev, err := gpu.OpenDry(gpu.DryDevice{Name: c.Name, Type: c.Type, Budget: c.Memory, Limits: c.Limits, Measuring: measuring})
 	if err != nil {
-		return gpu.Memory{}, fault.Device(err)
+		return peak{}, fault.Device(err)
 	}
 	defer dev.Close()
 	cfg := *p.cfg
 	cfg.Batch.Rows = rows
 	shaped, err := p.corpus.Resampled(samplerOptions(&cfg))
 	if err != nil {
-		return gpu.Memory{}, err
+		return peak{}, err
 	}
 	e := tensor.NewEngine(dev, tensor.Options{NoAutotune: true})
 	t, err := trainerOn(e, &cfg, shaped, nil, io.Discard, false)
@@ -174,21 +133,26 @@ func (p *Planner) try(c Card, rows int) (gpu.Memory, error) {
 		if rows != p.cfg.Batch.Rows && !errors.Is(err, gpu.ErrOutOfMemory) {
 			err = errors.Join(errTooLarge, err)
 		}
-		return gpu.Memory{}, err
+		return peak{}, err
 	}
 	defer t.Release()
+	out := peak{Memory: dev.Memory(), host: t.HostBytes()}
 	if cfg.Clustered() { // a step needs the other machines; the memory that it takes here is known
-		m := dev.Memory()
-		m.Peak = max(m.Peak, t.Planned())
-		return m, nil
+		out.Peak = max(out.Peak, t.Planned())
+		return out, nil
 	}
-	return p.work(t)
+	out.Memory, err = p.work(t)
+	return out, err
 }
 
 // work is the work of a run on the device.
 func (p *Planner) work(t *Trainer) (gpu.Memory, error) {
 	ctx := context.Background() // nothing waits on a dry device
-	for range 2 {
+	steps := 2
+	if t.cfg.Batch.Rows > longSearch*p.cfg.Batch.Rows {
+		steps = 1
+	}
+	for range steps {
 		if _, err := t.Step(ctx); err != nil {
 			return gpu.Memory{}, err
 		}

@@ -27,6 +27,10 @@ func TestPlanIsMeasured(t *testing.T) {
 		"factored":         {`objective.method="pcgrad"`, "model.dtype=bf16", "optim.name=adafactor", "optim.in_backward=true"},
 		"applied":          {`objective.method="pcgrad"`, "model.dtype=bf16", "optim.moments=int8", "optim.in_backward=true"},
 		"applied-in-place": {`objective.method="mean"`, "optim.in_backward=true"},
+		"lora":             {`objective.method="pcgrad"`, "adapter.kind=lora", "adapter.rank=4"},
+		"lora-int8":        {`objective.method="pcgrad"`, "adapter.kind=lora", "adapter.rank=4", "model.base_type=int8", "memory.checkpointing=true"},
+		"lora-nf4": {`objective.method="pcgrad"`, "adapter.kind=lora", "adapter.rank=4", "model.base_type=nf4", "model.embedding_type=nf4",
+			"model.dtype=bf16", "optim.moments=int8", "optim.in_backward=true"},
 	} {
 		for tied, make := range map[bool]func(testing.TB, map[string]string) string{true: traintest.Run, false: traintest.UntiedRun} {
 			t.Run(fmt.Sprint(name, " tied ", tied), func(t *testing.T) {

@@ -59,7 +59,7 @@ func TestPropose(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if m, err := q.On(card); err != nil || !m.Fits || m.Peak != out.Peak {
+			if m, err := q.On(card); err != nil || !m.Fits || m.Peak > budget { // idle buffers are given back where memory is scarce
 				t.Errorf("%d with %v: %+v, %v", budget, lines, m, err)
 			}
 		}

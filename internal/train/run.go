@@ -13,6 +13,7 @@ import (
 
 	"concord/internal/checkpoint"
 	"concord/internal/config"
+	"concord/internal/corpus"
 	"concord/internal/model"
 	"concord/internal/objective"
 	"concord/internal/peft"
@@ -79,14 +80,19 @@ func Check(cfg *config.Config) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	langs := c.Sampler.Languages()
-	if _, err := objective.New(objectiveOptions(cfg, langs, c.TrainTokens(langs))); err != nil {
-		return Plan{}, located(cfg, err)
-	}
 	if cfg.Model.Init != config.InitRandom {
 		if err := model.Check(cfg.Resolve(cfg.Model.Path), c.Model); err != nil {
 			return Plan{}, DataError(err)
 		}
+	}
+	return checkOf(cfg, c)
+}
+
+// checkOf is Check of files that are open, but for the weights.
+func checkOf(cfg *config.Config, c *corpus.Corpus) (Plan, error) {
+	langs := c.Sampler.Languages()
+	if _, err := objective.New(objectiveOptions(cfg, langs, c.TrainTokens(langs))); err != nil {
+		return Plan{}, located(cfg, err)
 	}
 	if err := fitsModel(cfg, c.Model); err != nil {
 		return Plan{}, err

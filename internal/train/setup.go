@@ -4,6 +4,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"concord/internal/config"
 	"concord/internal/corpus"
@@ -59,6 +60,9 @@ func StepsOf(cfg *config.Config) corpus.Steps {
 		RunFile: cfg.Path()}
 	if cfg.Model.BaseType != config.BaseGGUF {
 		s.BaseType = string(cfg.Model.BaseType)
+	}
+	if e := cfg.Model.EmbeddingType; e != "" && e != config.BaseF32 {
+		s.BaseType = strings.TrimSpace(s.BaseType + " with embeddings in " + string(e))
 	}
 	return s
 }

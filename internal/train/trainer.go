@@ -20,6 +20,7 @@ import (
 	"concord/internal/exchange"
 	"concord/internal/fault"
 	"concord/internal/model"
+	"concord/internal/param"
 	"concord/internal/step"
 	"concord/tensor"
 )
@@ -174,6 +175,11 @@ func fitsModel(cfg *config.Config, c model.Config) error {
 	if cfg.Model.BaseType != "" && !slices.ContainsFunc(names, func(s model.Spec) bool { return frozen(cfg, s) && !s.Kind.Vector() }) {
 		return &config.Error{Where: cfg.Where("model.base_type"), Msg: "base_type is for matrices that are not trained, and all are",
 			Fix: `kind = "lora"  # in [adapter]`}
+	}
+	if e := cfg.Model.EmbeddingType; e != "" && !slices.ContainsFunc(names,
+		func(s model.Spec) bool { return frozen(cfg, s) && (s.Kind == param.Embedding || s.Kind == param.Head) }) {
+		return &config.Error{Where: cfg.Where("model.embedding_type"),
+			Msg: fmt.Sprintf("%q is for embeddings and head that are not trained, and they are", e), Fix: `embedding_type = ""`}
 	}
 	return tooLong(cfg, c)
 }

@@ -62,7 +62,7 @@ func (p *Planner) Variants(kind gpu.AdapterType) ([]Variant, error) {
 			}
 			continue
 		}
-		m, err := q.try(Card{Name: "any", Type: kind, Memory: unbounded}, q.cfg.Batch.Rows)
+		m, err := q.measure(Card{Name: "any", Type: kind, Memory: unbounded}, q.cfg.Batch.Rows)
 		switch {
 		case err == nil:
 			out = append(out, Variant{Lines: s.lines, Peak: m.Peak})
@@ -88,5 +88,5 @@ func (p *Planner) changed(s smaller) (*Planner, error) {
 		}
 		c.Model.Adapter = a
 	}
-	return &Planner{cfg: cfg, corpus: &c}, nil
+	return &Planner{cfg: cfg, corpus: &c, known: &knownPeaks{}}, nil
 }
