@@ -10,9 +10,9 @@ type mlp interface {
 	// project is the part of forward that leaves the inputs of backward.
 	project(e *tensor.Engine, x tensor.Tensor, a *activations)
 	backward(p backPass, dx, dy, x tensor.Tensor, a *activations, s *scratch)
-	// retire lends what backward is done with before it ends, by the parameters whose
+	// retire gives what backward is done with before it ends to reuse, by the parameters whose
 	// gradient it then asks for.
-	retire(a *activations, lend func(p []*parameter, t ...tensor.Tensor))
+	retire(a *activations, reuse func(p []*parameter, t ...tensor.Tensor))
 }
 
 // plainMLP is a network without a gate:
@@ -73,8 +73,8 @@ func (l *gatedMLP) backward(p backPass, dx, dy, x tensor.Tensor, a *activations,
 	l.in.backward(p, dx, x, a.gate, a.up)
 }
 
-func (l *gatedMLP) retire(a *activations, lend func(p []*parameter, t ...tensor.Tensor)) {
-	lend(l.in[1].params(), a.gate)
+func (l *gatedMLP) retire(a *activations, reuse func(p []*parameter, t ...tensor.Tensor)) {
+	reuse(l.in[1].params(), a.gate)
 }
 
 // activation is the non-linearity of a gated network, out = act(gate) ⊙ up. backward

@@ -116,7 +116,8 @@ func baseOf(cfg *config.Config) (base device.Base, err error) {
 // the run file freezes.
 func frozen(cfg *config.Config, s model.Spec) bool { return s.Frozen || cfg.Model.Frozen(s.Name) }
 
-var baseTypes = map[config.BaseType]tensor.DType{"": tensor.F32, config.BaseF32: tensor.F32, config.BaseBF16: tensor.BF16, config.BaseF16: tensor.F16,
+var baseTypes = map[config.BaseType]tensor.DType{"": tensor.F32, config.BaseF32: tensor.F32,
+	config.BaseBF16: tensor.BF16, config.BaseF16: tensor.F16,
 	config.BaseInt8: tensor.Int8,
 	config.BaseNF4:  tensor.NF4}
 

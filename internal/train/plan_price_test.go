@@ -42,7 +42,8 @@ func TestResolutionAddsLittle(t *testing.T) {
 		"checkpointing": append([]string{"memory.checkpointing=true"}, low...)} {
 		var peak [2]int64
 		for i, method := range []string{"mean", "pcgrad"} {
-			p, err := NewPlanner(load(t, path, append(settings, "objective.method="+method, "batch.logits_chunk=16", "probe.every=0", "model.init=random")...))
+			p, err := NewPlanner(load(t, path, append(settings, "objective.method="+method,
+				"batch.logits_chunk=16", "probe.every=0", "model.init=random")...))
 			if err != nil {
 				t.Fatal(err)
 			}
