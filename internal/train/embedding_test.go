@@ -36,8 +36,8 @@ func TestEmbeddingType(t *testing.T) {
 				t.Errorf("tied %v, %q: the loss is %v, of exact weights %v", tied, name, loss, exact)
 			}
 		}
-		_, err := Open(load(t, path, "adapter.kind=lora", "adapter.rank=2", `adapter.save=["embed_tokens", "lm_head"]`, "model.embedding_type=nf4"),
-			io.Discard)
+		_, err := Open(load(t, path, "adapter.kind=lora", "adapter.rank=2", `adapter.save=["embed_tokens", "lm_head"]`,
+			"model.embedding_type=nf4"), io.Discard)
 		if err == nil {
 			t.Errorf("tied %v: a type of trained embeddings is taken", tied)
 		}

@@ -41,7 +41,7 @@ const (
 )
 
 // longSearch is how many times the run's rows are planned with one step: the second one adds
-// what it waits for of the first, which is small beside that many.
+// the reads of the first that it waits for, which are small beside so many rows.
 const longSearch = 4
 
 // slack is how much less a run may take where its memory is scarce: idle staging buffers
@@ -77,7 +77,7 @@ func (t *Trainer) PlannedPeak() int64 {
 	return m.Peak
 }
 
-// fits says whether so many rows fit the card, and what they take.
+// fits says whether so many rows fit the card, and the memory that they take.
 func (p *Planner) fits(c Card, rows int) (bool, peak, error) {
 	m, err := p.measure(c, rows)
 	if err != nil || m.Peak <= c.Memory || m.Peak > c.Memory+slack {
