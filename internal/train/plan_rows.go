@@ -18,12 +18,12 @@ type peak struct {
 	host int64 // of the states before a step
 }
 
-// knownPeaks are the peaks that were measured for one run file: cards differ in what they
-// hold, and hardly in what a run takes.
+// knownPeaks are the peaks that were measured for one run file: cards differ in their size,
+// and a run takes nearly the same memory of each.
 type knownPeaks map[peakKey]peak
 
-// peakKey is what a run's peak depends on, of the settings that a plan changes and of the
-// card.
+// peakKey has all that a run's peak depends on, of the settings that a plan changes and of
+// the card.
 type peakKey struct {
 	card                              gpu.AdapterType
 	limits                            gpu.Limits
