@@ -10,8 +10,8 @@ type mlp interface {
 	// project is the part of forward that leaves the inputs of backward.
 	project(e *tensor.Engine, x tensor.Tensor, a *activations)
 	backward(p backPass, dx, dy, x tensor.Tensor, a *activations, s *scratch)
-	// retire gives what backward is done with before it ends to reuse, by the parameters whose
-	// gradient it then asks for.
+	// retire gives the tensors that backward is done with before it ends to reuse, by the
+	// parameters whose gradient it then asks for.
 	retire(a *activations, reuse func(p []*parameter, t ...tensor.Tensor))
 }
 

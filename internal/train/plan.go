@@ -111,7 +111,7 @@ func (p *Planner) on(c Card) (MemoryPlan, error) {
 var errTooLarge = errors.New("too large a batch")
 
 // try runs the run's kinds of work once with so many rows on a dry device, which refuses
-// what the card would.
+// a run that the card would.
 func (p *Planner) try(c Card, rows int) (peak, error) { return p.dry(c, rows, false) }
 
 // dry is try on a device that may refuse nothing.
