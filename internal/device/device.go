@@ -109,12 +109,15 @@ func BaseOf(d tensor.DType) Base {
 // Embedded is base with embeddings and head of type d.
 func Embedded(base Base, d tensor.DType) Base {
 	return func(s model.Spec) (tensor.DType, bool) {
-		if s.Kind == param.Embedding || s.Kind == param.Head {
+		if OfVocabulary(s) {
 			return d, true
 		}
 		return base(s)
 	}
 }
+
+// OfVocabulary says that s is an embedding or the head.
+func OfVocabulary(s model.Spec) bool { return s.Kind == param.Embedding || s.Kind == param.Head }
 
 // BaseInFile is a base in the types, and the blocks, of the GGUF file at path.
 func BaseInFile(path string) (Base, error) {

@@ -5,7 +5,7 @@ import (
 	"math"
 	"testing"
 
-	"concord/internal/param"
+	"concord/internal/device"
 	"concord/internal/train/traintest"
 	"concord/tensor"
 )
@@ -22,7 +22,7 @@ func TestEmbeddingType(t *testing.T) {
 				"model.embedding_type="+name))
 			n := 0
 			for _, p := range tr.Store.Layout.Frozen {
-				if p.Kind == param.Embedding || p.Kind == param.Head {
+				if device.OfVocabulary(p.Spec) {
 					if got := tr.Store.Weight(p.Name).DType; got != want {
 						t.Errorf("tied %v, %q: %s is of type %v", tied, name, p.Name, got)
 					}

@@ -20,7 +20,6 @@ import (
 	"concord/internal/exchange"
 	"concord/internal/fault"
 	"concord/internal/model"
-	"concord/internal/param"
 	"concord/internal/step"
 	"concord/tensor"
 )
@@ -177,7 +176,7 @@ func fitsModel(cfg *config.Config, c model.Config) error {
 			Fix: `kind = "lora"  # in [adapter]`}
 	}
 	if e := cfg.Model.EmbeddingType; e != "" && !slices.ContainsFunc(names,
-		func(s model.Spec) bool { return frozen(cfg, s) && (s.Kind == param.Embedding || s.Kind == param.Head) }) {
+		func(s model.Spec) bool { return frozen(cfg, s) && device.OfVocabulary(s) }) {
 		return &config.Error{Where: cfg.Where("model.embedding_type"),
 			Msg: fmt.Sprintf("%q is for embeddings and head that are not trained, and they are", e), Fix: `embedding_type = ""`}
 	}
