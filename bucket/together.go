@@ -18,6 +18,26 @@ type sharedSolution struct {
 	Weights []float64 `json:"weights"` // M, rounded to float32
 }
 
+// mostWeight is the largest weight of a solution: with more, gradients would not be numbers.
+const mostWeight = 1e12
+
+// CheckSolution refuses a leader's message that cannot be: of so many objectives.
+func CheckSolution(b []byte, objectives int) error {
+	var s sharedSolution
+	if err := json.Unmarshal(b, &s); err != nil {
+		return fmt.Errorf("the leader's solution: %w", err)
+	}
+	if len(s.Weights) != objectives {
+		return fmt.Errorf("the leader's solution: %d weights for %d objectives", len(s.Weights), objectives)
+	}
+	for _, w := range s.Weights {
+		if w > mostWeight || w < -mostWeight {
+			return fmt.Errorf("the leader's solution: a weight of %g", w)
+		}
+	}
+	return nil
+}
+
 // startStatic begins a slice whose group's weights are static: the leader tells them, and no Gram
 // is needed.
 func (f *owners) startStatic(e exchange.Event) error {

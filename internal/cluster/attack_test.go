@@ -294,3 +294,40 @@ func TestIdlerCostsADeadline(t *testing.T) {
 		time.Sleep(30 * time.Second)
 	})
 }
+
+// An owner of slices that tells Grams without a number, or as a leader solutions that cannot be
+// read, does not end the run of the others, which go on with the weights that their record gives.
+func TestSpoiltSlices(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []uint32{2, 3} {
+		var kept *world
+		var left []*node
+		simulate(t, 10, 60, fastNet, func(w *world, _ *simrouter.Router) {
+			w.groups, w.cut = []int{640, 17, 200, 200, 200, 64}, protocol.Leads{0, 1, 2, 2, 2, 5}
+			w.min, w.patience, w.deadline, kept = 3, time.Hour, true, w
+			w.slow = func(uint32, int, int) { time.Sleep(20 * time.Millisecond) }
+			w.spoilTold = func(worker uint32, step int) bool { return worker == bad && step > 10 }
+			all := []*node{w.start(1), w.start(2), w.start(3)}
+			for _, n := range all {
+				if n.id != bad {
+					left = append(left, n)
+				}
+			}
+			w.wait(left...)
+			for _, n := range left {
+				if why := w.evicted(n.id); why != "" {
+					t.Errorf("worker %d is out: %s", n.id, why)
+				}
+			}
+			if text := w.text(); !strings.Contains(text, "a Gram in which none") && !strings.Contains(text, "unexpected end of JSON") {
+				t.Errorf("nobody has complained of worker %d:\n%s", bad, text)
+			}
+			w.close(all...)
+			time.Sleep(30 * time.Second)
+		})
+		one := kept.replay(t, 60)
+		for _, n := range left {
+			same(t, fmt.Sprint("without worker ", bad), one, n)
+		}
+	}
+}

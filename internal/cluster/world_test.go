@@ -65,6 +65,7 @@ type world struct {
 	slow             func(worker uint32, step, group int)        // before a worker pushes
 	perRow           func(worker uint32, rows int) time.Duration // how long a share takes
 	tamper           func(worker uint32, step, group int, x [][]float32)
+	spoilTold        func(worker uint32, step int) bool                             // the Grams and solutions that it tells
 	spoil            func(worker uint32, step int, d []float32, meta []byte) []byte // what an owner resolves
 
 	mu      sync.Mutex
@@ -305,7 +306,7 @@ func (n *node) run() error {
 		Parameters: n.w.params, Check: func(meta []byte, _ []int) error {
 			_, err := strconv.ParseFloat(string(meta), 64)
 			return err
-		}}
+		}, CheckSolution: func(b []byte) error { var w []float32; return json.Unmarshal(b, &w) }}
 	for _, size := range n.w.groups {
 		shape.Moments = append(shape.Moments, 8*int64(size)) // two float32, see momentum
 	}
@@ -513,13 +514,22 @@ func (n *node) resolve(s *worker.Step) error {
 					return err
 				}
 				kept[e.Slice] = e
-				s.Gram(e, gramOf(e.Rows))
+				g := gramOf(e.Rows)
+				if n.w.spoilTold != nil && n.w.spoilTold(n.id, n.step) {
+					for i := range g {
+						g[i] = math.NaN()
+					}
+				}
+				s.Gram(e, g)
 				err = n.at("told a Gram")
 				break
 			}
 			err = resolved(e, n.w.combined(e.Slice, e.Rows, nil))
 		case exchange.Solve:
 			b, _ := json.Marshal(weigh(e.Grams, n.w.langs))
+			if n.w.spoilTold != nil && n.w.spoilTold(n.id, n.step) {
+				b = []byte("{")
+			}
 			s.Solved(e, b)
 			err = n.at("told a solution")
 		case exchange.Combine:

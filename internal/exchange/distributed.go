@@ -115,6 +115,7 @@ func (d *Distributed) shapeOf(names ...string) worker.Shape {
 	s.Check = func(meta []byte, tokens []int) error {
 		return bucket.CheckShared(meta, len(d.Langs), tokens, d.Objective.Check)
 	}
+	s.CheckSolution = func(b []byte) error { return bucket.CheckSolution(b, len(d.Langs)) }
 	first := 0
 	for k, x := range d.slices() {
 		if x.From == 0 {

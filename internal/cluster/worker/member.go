@@ -63,6 +63,8 @@ type Shape struct {
 	// Check refuses an owner's message on a resolved group that cannot be, in a step of
 	// so many supervised tokens by language (nil: not known); nil: none is refused.
 	Check func(meta []byte, tokens []int) error
+	// CheckSolution is the same for a leader's message to the owners of the other slices.
+	CheckSolution func(b []byte) error
 }
 
 // Member is a worker's side of the run. Begin, State and the Step that Begin

@@ -235,6 +235,10 @@ func (m *Member) awaitPlan(step int, epoch uint32) *protocol.Plan {
 func (w *workerService) Deliver(c *transport.Conn, h transport.Header, meta, payload []byte) error {
 	m := (*Member)(w)
 	if h.Kind == transport.Gram || h.Kind == transport.Solution {
+		if err := m.fitsTogether(h, meta); err != nil {
+			m.spoilt(h, err)
+			return err
+		}
 		m.deliverTogether(h, meta)
 		return nil
 	}

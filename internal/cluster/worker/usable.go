@@ -2,6 +2,7 @@ package worker
 
 import (
 	"fmt"
+	"math"
 
 	"concord/internal/cluster/protocol"
 	"concord/transport"
@@ -40,4 +41,46 @@ func (m *Member) spoilt(h transport.Header, err error) {
 		m.Report(protocol.Problem{Kind: protocol.ProblemResolved, Worker: h.Sender, Step: int(h.Step), Generation: p.Generation,
 			Group: int(h.Bucket), Text: fmt.Sprintf("%s: %v", m.named(int(h.Step)+1), err)})
 	}
+}
+
+// fitsTogether refuses a Gram or a solution that would end the step: a leader's that its other
+// owners cannot read, and a slice's that has every language masked.
+func (m *Member) fitsTogether(h transport.Header, meta []byte) error {
+	m.mu.Lock()
+	shape, s := m.shape, m.cur
+	m.mu.Unlock()
+	switch {
+	case s == nil || s.n != int(h.Step):
+		return nil // it is dropped
+	case h.Kind == transport.Gram:
+		return gramFits(unpackGram(meta), s.work)
+	case shape.CheckSolution != nil:
+		return shape.CheckSolution(meta)
+	}
+	return nil
+}
+
+// gramFits refuses a triangle in which no row that has tokens has a length, or one has none that can
+// be.
+func gramFits(triangle []float64, w protocol.Work) error {
+	tokens := make([]int, w.Segments)
+	for r, n := range w.Tokens {
+		tokens[w.Segment[r]] += n
+	}
+	finite, present := 0, 0
+	for seg, at := 0, 0; seg < w.Segments && at < len(triangle); seg++ {
+		switch square := triangle[at]; {
+		case square < 0:
+			return fmt.Errorf("a Gram with |g|² = %g", square)
+		case tokens[seg] > 0 && (math.IsNaN(square) || math.IsInf(square, 0)):
+			present++
+		case tokens[seg] > 0:
+			present, finite = present+1, finite+1
+		}
+		at += seg + 2
+	}
+	if finite == 0 && present > 0 {
+		return fmt.Errorf("a Gram in which none of %d rows is finite", present)
+	}
+	return nil
 }
