@@ -171,7 +171,7 @@ func TestBatchOfUnreadableTokens(t *testing.T) {
 	if s.Batch(0).Err != nil || e.Batch(0).Err != nil {
 		t.Fatal("unreadable before it is closed")
 	}
-	set.Train.(*fileExamples).files[0].ids.Close()
+	set.Train.(*fileExamples).stretches[0].file.ids.Close()
 	if b := s.Batch(0); b.Err == nil || !strings.Contains(b.Err.Error(), idsSuffix) {
 		t.Errorf("the batch's error is %v", b.Err)
 	}

@@ -1,14 +1,23 @@
 package data
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
-// fileExamples is a list of examples that lie in token files.
+// fileExamples is a list of examples that lie in token files: 8 bytes each.
 type fileExamples struct {
-	files []*tokenFile
-	file  []uint16      // of each example; nil: all lie in files[0]
-	at    []uint64      // place in its file
-	n     []uint32      // tokens
-	names []fingerprint // of their documents' texts; nil where none are kept
+	stretches []stretch
+	at        []uint32      // place of each example in its file, from that of its stretch
+	n         []uint32      // tokens
+	names     []fingerprint // of their documents' texts; nil where none are kept
+}
+
+// stretch is examples of one file, in its order, from first on.
+type stretch struct {
+	first int
+	file  *tokenFile
+	place int64
 }
 
 // Len is the number of examples.
@@ -19,11 +28,12 @@ func (l *fileExamples) Positions(i int) int { return int(l.n[i]) - 1 }
 
 // At reads example i.
 func (l *fileExamples) At(i int) (Example, error) {
-	f := 0
-	if l.file != nil {
-		f = int(l.file[i])
+	k, found := slices.BinarySearchFunc(l.stretches, i, func(s stretch, i int) int { return s.first - i })
+	if !found {
+		k--
 	}
-	return l.files[f].example(int64(l.at[i]), int(l.n[i]))
+	s := l.stretches[k]
+	return s.file.example(s.place+int64(l.at[i]), int(l.n[i]))
 }
 
 // grow makes room for n more examples.
@@ -42,20 +52,16 @@ func (l *fileExamples) addNamed(t *tokenFile, at int64, d *tokenised) {
 	}
 }
 
-// add appends the examples of a document at a place of a file.
+// add appends the examples of a document at a place of a file, which comes after those that
+// are there of the file.
 func (l *fileExamples) add(t *tokenFile, at int64, lengths []uint32) {
-	f := len(l.files) - 1
-	if f < 0 || l.files[f] != t {
-		l.files = append(l.files, t)
-		if f++; f == 1 {
-			l.file = make([]uint16, len(l.at))
-		}
-	}
 	for _, n := range lengths {
-		l.at, l.n = append(l.at, uint64(at)), append(l.n, n)
-		if l.file != nil {
-			l.file = append(l.file, uint16(f))
+		k := len(l.stretches) - 1
+		if k < 0 || l.stretches[k].file != t || at-l.stretches[k].place > math.MaxUint32 {
+			l.stretches = append(l.stretches, stretch{len(l.at), t, at})
+			k++
 		}
+		l.at, l.n = append(l.at, uint32(at-l.stretches[k].place)), append(l.n, n)
 		at += int64(n) + extraWords
 	}
 }

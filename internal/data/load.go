@@ -127,6 +127,7 @@ func (s *Source) tokens(paths []string, held bool, enc *encoder, cache string) (
 
 // heldOf chooses the documents to hold out of a source, for each language.
 func heldOf(t *tokenFile, src *Source) ([]map[fingerprint]bool, error) {
+	defer lean()()
 	out := make([]map[fingerprint]bool, len(t.sum.Langs))
 	if src.Holdout == 0 {
 		return out, nil
@@ -159,6 +160,7 @@ func langOf(src *Source, column string) string {
 // add divides a token file's documents among the languages, to train on or to
 // measure.
 func (l *loader) add(src *Source, t *tokenFile, train, held *Stats, isHeld func(*tokenised) bool) error {
+	defer lean()()
 	order := make([]int, len(t.sum.Langs))
 	for i := range order {
 		order[i] = i
@@ -210,6 +212,7 @@ func (l *loader) add(src *Source, t *tokenFile, train, held *Stats, isHeld func(
 // sets completes the sets: documents that are there twice, and those measured though they are
 // trained on, in any source or language.
 func (l *loader) sets() []*Set {
+	defer lean()()
 	for _, s := range l.all {
 		for _, c := range s.trained {
 			if _, ok := l.held[c]; ok {

@@ -1,9 +1,6 @@
 package data
 
-import (
-	"math/bits"
-	"slices"
-)
+import "math/bits"
 
 // packing is a way to fill rows of seqLen positions with examples. Slots are
 // the examples in decreasing order of length, and bins lists each row's slots.
@@ -29,10 +26,11 @@ func (p *packing) row(i int) []uint32 { return p.slots[p.starts[i]:p.starts[i+1]
 // pack packs examples into rows of seqLen positions, in which each must fit:
 // longest first, each into the fullest row that has room.
 func pack(examples Examples, seqLen int) *packing {
+	defer lean()()
 	p := &packing{}
 	p.sort(examples, seqLen)
 	rowOf, numRows := make([]uint32, len(p.order)), uint32(0)
-	room := newRooms(seqLen)
+	room, shortest := newRooms(seqLen), p.shortest(examples)
 	for _, c := range p.classes {
 		n := examples.Positions(int(p.order[c[0]]))
 		for slot := c[0]; slot < c[1]; slot++ {
@@ -42,7 +40,9 @@ func pack(examples Examples, seqLen int) *packing {
 				numRows++
 			}
 			rowOf[slot] = row
-			room.put(row, left-n)
+			if left -= n; left >= shortest { // else nothing more goes into it
+				room.put(row, left)
+			}
 		}
 		p.tokens += n * int(c[1]-c[0])
 	}
@@ -71,6 +71,14 @@ func (p *packing) sort(examples Examples, seqLen int) {
 	}
 }
 
+// shortest is the length of the last example.
+func (p *packing) shortest(examples Examples) int {
+	if len(p.order) == 0 {
+		return 0
+	}
+	return examples.Positions(int(p.order[len(p.order)-1]))
+}
+
 // group lists the slots row by row.
 func (p *packing) group(rowOf []uint32, rows uint32) {
 	p.starts = make([]uint32, rows+1)
@@ -80,12 +88,13 @@ func (p *packing) group(rowOf []uint32, rows uint32) {
 	for r := range rows {
 		p.starts[r+1] += p.starts[r]
 	}
-	next := slices.Clone(p.starts)
 	p.slots = make([]uint32, len(rowOf))
 	for slot, r := range rowOf {
-		p.slots[next[r]] = uint32(slot)
-		next[r]++
+		p.slots[p.starts[r]] = uint32(slot)
+		p.starts[r]++
 	}
+	copy(p.starts[1:], p.starts[:rows]) // each has become the start of the next row
+	p.starts[0] = 0
 }
 
 // rooms finds the row with the least room of at least n: stacks of rows by
