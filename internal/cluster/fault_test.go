@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"concord/internal/cluster/store"
+	"concord/internal/cluster/store/storetest"
 	"concord/internal/faultproxy"
 )
 
@@ -199,7 +200,7 @@ func TestUnsteadyStore(t *testing.T) {
 	t.Parallel()
 	one := reference(t, 25)
 	w := newWorld(t, 25)
-	w.min, w.store = 3, &unsteady{Store: store.NewMemory(), r: rand.New(rand.NewPCG(5, 5))}
+	w.min, w.store = 3, &unsteady{Store: storetest.NewMemory(), r: rand.New(rand.NewPCG(5, 5))}
 	w.slow = func(uint32, int, int) { time.Sleep(2 * time.Millisecond) }
 	a, b, c := w.start(1), w.start(2), w.start(3)
 	w.at(10)

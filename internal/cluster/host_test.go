@@ -16,6 +16,7 @@ import (
 	"concord/internal/cluster/coordinator"
 	"concord/internal/cluster/protocol"
 	"concord/internal/cluster/store"
+	"concord/internal/cluster/store/storetest"
 	"concord/internal/cluster/worker"
 	"concord/transport"
 )
@@ -24,7 +25,7 @@ import (
 func hosted(t *testing.T) (*Host, string) {
 	t.Helper()
 	dir := t.TempDir()
-	h, err := StartHost(t.Context(), HostOptions{Dir: dir, Store: func(string) (store.Store, error) { return store.NewMemory(), nil },
+	h, err := StartHost(t.Context(), HostOptions{Dir: dir, Store: func(string) (store.Store, error) { return storetest.NewMemory(), nil },
 		Listen: "127.0.0.1:0", JoinFor: time.Hour, JoinUses: -1, Member: worker.Options{Log: logTo(t.Logf)},
 		Coordinator: coordinator.Options{Groups: []int{4}, Work: func(int) protocol.Work {
 			return protocol.Work{Segments: 1, Langs: 1, Segment: []int{0}, Lang: []int{0}, Tokens: []int{1}}

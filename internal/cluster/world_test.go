@@ -25,6 +25,7 @@ import (
 	"concord/internal/cluster/coordinator"
 	"concord/internal/cluster/protocol"
 	"concord/internal/cluster/store"
+	"concord/internal/cluster/store/storetest"
 	"concord/internal/cluster/worker"
 	"concord/transport"
 )
@@ -83,7 +84,7 @@ func newWorld(t testing.TB, steps int) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, ca: ca, store: store.NewMemory(), groups: []int{300, 17, 400, 300, 300, 64, 129},
+	w := &world{t: t, ca: ca, store: storetest.NewMemory(), groups: []int{300, 17, 400, 300, 300, 64, 129},
 		cut: protocol.Leads{0, 1, 2, 2, 2, 5, 6}, langs: 4, rows: 12, steps: steps, min: 1,
 		roots: map[int]transport.Hash{}, record: map[int]protocol.Commit{}}
 	w.listen = func(int) net.PacketConn {

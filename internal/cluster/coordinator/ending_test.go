@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"concord/internal/cluster/store"
+	"concord/internal/cluster/store/storetest"
 )
 
 // Who asks a coordinator something while it stops is answered all the same: a
@@ -14,7 +14,7 @@ import (
 func TestQuestionsAtTheEnd(t *testing.T) {
 	var asking sync.WaitGroup
 	for range 200 {
-		c, err := New(context.Background(), Options{Store: store.NewMemory()}, 3)
+		c, err := New(context.Background(), Options{Store: storetest.NewMemory()}, 3)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,14 +10,14 @@ import (
 	"time"
 
 	"concord/internal/cluster/protocol"
-	"concord/internal/cluster/store"
+	"concord/internal/cluster/store/storetest"
 	"concord/transport"
 )
 
 // A coordinator's epochs are higher than all of its predecessor's, which may have made
 // a million plans: who comes next must not be taken for an old one.
 func TestTermsDoNotOverlap(t *testing.T) {
-	s := store.NewMemory()
+	s := storetest.NewMemory()
 	last := committed{Next: 3, Epoch: 1 << 20}
 	b, err := json.Marshal(last)
 	if err != nil {
@@ -67,7 +67,7 @@ func TestBannedGetsNoFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := New(t.Context(), Options{Store: store.NewMemory(), Workers: 9, Files: []protocol.File{{Name: "data", Size: 3}},
+	c, err := New(t.Context(), Options{Store: storetest.NewMemory(), Workers: 9, Files: []protocol.File{{Name: "data", Size: 3}},
 		Open: func(string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("abc")), nil }}, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -113,7 +113,7 @@ func (deaf) Message(*transport.Conn, transport.Message) {}
 // A coordinator whose election is lost fails, and says so.
 func TestLostElection(t *testing.T) {
 	lost := make(chan struct{})
-	c, err := New(t.Context(), Options{Store: store.NewMemory(), Lost: lost}, 0)
+	c, err := New(t.Context(), Options{Store: storetest.NewMemory(), Lost: lost}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,5 @@
 package storetest
 
-import (
-	"testing"
+import "testing"
 
-	"concord/internal/cluster/store"
-)
-
-func TestMemory(t *testing.T) { Conform(t, store.NewMemory()) }
+func TestMemory(t *testing.T) { Conform(t, NewMemory()) }
