@@ -39,7 +39,6 @@ func TestReportVerb(t *testing.T) {
 		t.Errorf("the page lacks probes or cosines (%v)", err)
 	}
 	for name, args := range map[string][]string{
-		"report of no run":        {"report", t.TempDir()},
 		"report to nowhere":       {"report", dir, "--out", filepath.Join(out, "no", "such", "folder.html")},
 		"analysis of too few":     {"analyze", "separability", dir},
 		"analysis of no base":     {"analyze", "separability", dir, filepath.Join(out, "none")},
@@ -51,6 +50,7 @@ func TestReportVerb(t *testing.T) {
 	}
 	for name, args := range map[string][]string{
 		"attach to no run":             {"attach", t.TempDir()},
+		"report of no run":             {"report", t.TempDir()},
 		"analysis of a run file alone": {"analyze", "separability", runFile},
 		"analysis of three examples":   {"analyze", "separability", dir, "--examples", "3"},
 		"bench of no method":           {"bench", "moo", runFile, "--methods", "pcgard"},

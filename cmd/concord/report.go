@@ -55,6 +55,9 @@ func pairsOf(dir string) (out []htmlreport.Pair) {
 }
 
 func (c *reportCmd) Run() error {
+	if _, err := os.Stat(rundir.Metrics(c.Folder)); err != nil && !rundir.IsRun(c.Folder) {
+		return rundir.NotARun(c.Folder)
+	}
 	run, err := htmlreport.Load(c.Folder)
 	if err != nil {
 		return train.DataError(err)

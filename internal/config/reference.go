@@ -60,7 +60,11 @@ func Explain(name string) ([]Key, error) {
 		}
 	}
 	if len(found) == 0 {
-		return nil, &Error{Where: name, Msg: "no such key", Fix: suggest(name, known)}
+		fix := suggest(name, known)
+		if strings.HasPrefix(fix, "remove") { // nothing is written that could be
+			fix = "docs/config.md has every key; a section's name, such as optim, explains all of its keys"
+		}
+		return nil, &Error{Where: name, Msg: "no such key", Fix: fix}
 	}
 	return found, nil
 }
