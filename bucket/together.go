@@ -42,6 +42,11 @@ func CheckSolution(b []byte, objectives int) error {
 // is needed.
 func (f *owners) startStatic(e exchange.Event) error {
 	i := f.r.shared.slices[e.Slice].Group
+	for m, w := range f.r.groups[i].static {
+		if !finite(w) { // the others would not take it
+			return fmt.Errorf("the static weight of objective %d is %v", m, w)
+		}
+	}
 	if f.r.shared.leads(e.Slice) {
 		f.r.reports[i] = f.r.staticReport(i)
 		if err := f.tellSolution(e, f.r.groups[i].static); err != nil {

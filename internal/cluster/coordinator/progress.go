@@ -96,7 +96,7 @@ func (c *Coordinator) lateOwners(all bool) (out []blame) {
 		}
 	}
 	for _, o := range c.present(c.plan.Owners) {
-		lack := c.missingAt(waiting, o.id, func(p protocol.Progress) []uint32 { return p.Groups })
+		lack := c.missingAt(waiting, o.id, func(p protocol.Progress) []uint32 { return slices.Concat(p.Groups, p.Waits) })
 		if len(lack) == 0 || !all && c.waitsForOthers(o) {
 			continue
 		}
