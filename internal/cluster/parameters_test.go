@@ -12,6 +12,7 @@ import (
 // sharded is a world in which owners keep the momentum and send weights.
 func sharded(t testing.TB, steps int) *world {
 	w := newWorld(t, steps)
+	w.groups, w.cut = []int{300, 17, 1000, 64, 129}, nil
 	w.params = true
 	return w
 }
