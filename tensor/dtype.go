@@ -28,7 +28,8 @@ const (
 	Dynamic8
 	Dynamic8Root
 	// The blocks of llama.cpp's files, as they stand there (shaders/include/load4_NAME.wgsl
-	// has the layouts): for weights that do not change, written by UploadBlocks alone.
+	// has the layouts): for weights that do not change, written by UploadBlocks alone. They
+	// stand last: OfFile goes by it.
 	Q4_0
 	Q4_1
 	Q5_0

@@ -13,7 +13,7 @@
 //
 // The last four share Distributed: membership, plans, the state that a
 // newcomer fetches, and the state that a machine saves for itself. A new way is a new file and a
-// case in New.
+// case in New; CONTRIBUTING.md has the other steps.
 package exchange
 
 import (

@@ -46,7 +46,7 @@ func (m *transformer) Reusable() map[string][]gpu.View {
 	return m.trainedOnly(out)
 }
 
-// trainedOnly hands the memory that is lent with frozen parameters, whose gradients are never
+// trainedOnly hands the memory that is listed for frozen parameters, whose gradients are never
 // asked for, to the trained ones that follow. A shared parameter gets none: its gradient is asked
 // for at the head first, when all of it is in use.
 func (m *transformer) trainedOnly(lent map[string][]gpu.View) map[string][]gpu.View {

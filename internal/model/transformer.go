@@ -75,7 +75,7 @@ type Dims struct {
 	// again from it, with the same bits (arXiv:1604.06174).
 	Checkpointing bool
 	// LateHead keeps the tensors that Backward needs to take the gradient of the embedding and the
-	// head at its end, of Gradients that are LateGradients: Reusable lends none of it.
+	// head at its end, of Gradients that are LateGradients: Reusable lists none of it.
 	LateHead bool
 	Seed     uint64 // of the masks of an adapter's dropout
 	// Frozen says which parameters' gradients Backward does not take; nil = none.

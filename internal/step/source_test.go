@@ -36,8 +36,8 @@ func parse(t *testing.T, dir string) (*token.FileSet, []*ast.File) {
 	return set, out
 }
 
-// exchanges are the types of package exchange that have a method Begin or embed what
-// all machines share.
+// exchanges are the types of package exchange that have a method Begin or Finish, and
+// the one that those of many machines embed.
 func exchanges(t *testing.T) map[string]bool {
 	out := map[string]bool{"distributed": true}
 	_, files := parse(t, "../exchange")
