@@ -12,7 +12,6 @@ import (
 // sharded is a world in which owners keep the momentum and send weights.
 func sharded(t testing.TB, steps int) *world {
 	w := newWorld(t, steps)
-	w.groups, w.cut = []int{300, 17, 1000, 64, 129}, nil
 	w.params = true
 	return w
 }
@@ -20,6 +19,7 @@ func sharded(t testing.TB, steps int) *world {
 // alone is a sharded run by one machine.
 func alone(t *testing.T, steps int) *node {
 	w := sharded(t, steps)
+	w.patience = 5 * time.Minute // as reference
 	n := w.start(1)
 	w.wait(n)
 	w.close(n)

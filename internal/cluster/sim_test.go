@@ -96,10 +96,11 @@ func churn(t *testing.T, seed, network uint64, times int, params bool) {
 		w.close(survivors...)
 		time.Sleep(30 * time.Second) // for what killed workers leave behind
 	})
-	one := reference(t, steps)
+	single := reference
 	if params {
-		one = alone(t, steps)
+		single = alone
 	}
+	one := single(t, steps)
 	for _, n := range survivors {
 		same(t, fmt.Sprint("seed ", seed, ", worker ", n.id), one, n)
 	}

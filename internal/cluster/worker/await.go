@@ -28,3 +28,19 @@ func (m *Member) await(ctx context.Context, limit time.Duration, there func() bo
 		m.changed.Wait()
 	}
 }
+
+// during is a context that ends when holds says so no longer, or this machine can do no more.
+// holds is called with the mutex, after every change. end ends it earlier.
+func (m *Member) during(ctx context.Context, holds func() bool) (_ context.Context, end context.CancelFunc) {
+	ctx, end = context.WithCancel(ctx)
+	m.spawn(func() {
+		defer end()
+		defer m.endWith(ctx)()
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		for holds() && m.over() == nil && ctx.Err() == nil {
+			m.changed.Wait()
+		}
+	})
+	return ctx, end
+}

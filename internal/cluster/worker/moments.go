@@ -87,10 +87,13 @@ func (m *Member) missingMoments(p *protocol.Plan) (groups []int) {
 
 // collect fetches the moments of groups from those who hold them; called with the
 // mutex, which it gives back meanwhile. Where it does not succeed the caller looks
-// whether there is a later plan.
+// whether there is a later plan. A holder that is gone answers nothing for long: the
+// question ends with the plan that named it.
 func (m *Member) collect(ctx context.Context, p *protocol.Plan, groups []int, tries *Attempts) error {
 	m.mu.Unlock()
 	defer m.mu.Lock()
+	ctx, end := m.during(ctx, func() bool { return m.plans[p.Step] == p && m.commits[p.Step] == nil && !m.resync })
+	defer end()
 	for _, u := range groups {
 		data, err := m.fetchMoments(ctx, p.Holders[u], p.Step, u)
 		if err == nil {
@@ -99,11 +102,14 @@ func (m *Member) collect(ctx context.Context, p *protocol.Plan, groups []int, tr
 			m.mu.Unlock()
 			continue
 		}
+		if ctx.Err() != nil {
+			return nil
+		}
 		if text := fmt.Sprintf("%s: the optimizer's state of group %d from worker %d: %v", m.named(p.Step+1), u, p.Holders[u],
 			err); tries.News(text) {
 			m.logf("%s; asking again", text)
 		}
-		if !tries.Again(ctx, m.opt.Patience) {
+		if !tries.Again(ctx, m.opt.Patience) && ctx.Err() == nil {
 			return fmt.Errorf("cluster: the optimizer's state of group %d from worker %d: %w", u, p.Holders[u], err)
 		}
 		return nil

@@ -117,13 +117,18 @@ func (m *Member) State(ctx context.Context, holds int, parts []string,
 		if err != nil || source == 0 {
 			return step, err
 		}
-		err = m.fetchState(ctx, source, step, parts, open)
-		if err == nil {
+		there, end := m.during(ctx, func() bool { return !m.resync && m.plan.HasMember(source) })
+		err = m.fetchState(there, source, step, parts, open)
+		gone := there.Err() != nil
+		if end(); err == nil {
 			m.mu.Lock()
 			m.applied = step
 			clear(m.cache)
 			m.mu.Unlock()
 			return step, nil
+		}
+		if gone { // or the run has gone on without this machine: another is asked, at once
+			continue
 		}
 		if text := fmt.Sprintf("the weights of %s from worker %d: %v", m.named(step), source, err); tries.News(text) {
 			m.logf("%s; asking again", text)
