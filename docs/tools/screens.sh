@@ -9,9 +9,9 @@ mkdir -p "$out"
 out=$(readlink -f "$out")
 sandbox=()
 [ "$(id -u)" != 0 ] || sandbox=(--no-sandbox)
-for size in "1400 1700 2" "360 1450 4"; do
-  read -r width height parts <<<"$size"
-  for first in 0 "$parts"; do
+for size in "1400 1700 2 3" "360 1450 4 2"; do # width, height of a part, parts beside each other, pictures
+  read -r width height parts pictures <<<"$size"
+  for ((first = 0; first < parts * pictures; first += parts)); do
     frames=
     for ((i = first; i < first + parts; i++)); do
       frames+="<div style='width:${width}px;height:${height}px;overflow:hidden;flex:none'><iframe src='file://$page' \

@@ -3,6 +3,7 @@ package live
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -300,11 +301,15 @@ func (s *State) device(w int) string {
 	return fit(text+s.Header.Device+", "+s.Header.Backend, w)
 }
 
-// said is the latest messages in n lines.
+// said is the latest messages in n lines, the latest whole as far as the others leave lines.
 func (s *State) said(w, n int) []string {
+	tail := s.tail(n)
+	spare := max(0, n-len(tail))
 	var out []string
-	for _, m := range s.tail(n) {
-		out = append(out, paint(faint, fit(" "+m.text, w)))
+	for _, m := range slices.Backward(tail) {
+		lines := folded(m.text, w, spare)
+		spare -= len(lines) - 1
+		out = slices.Concat(lines, out)
 	}
 	for len(out) < n {
 		out = append(out, "")

@@ -28,9 +28,6 @@ func (s *State) small(w, h int) []string {
 	if free := h - messages - 1 - len(out); free >= chartHeight && len(s.steps) > 0 {
 		out = append(out, s.chart(w, free)...)
 	}
-	for len(out) < h-messages-1 {
-		out = append(out, "")
-	}
 	out = append(out, s.said(w, h-len(out)-1)...)
 	out = append(out, s.keys(w))
 	if s.Help {
@@ -57,4 +54,24 @@ func wrap(parts []string, w int) []string {
 		out = append(out, fit(" "+line, w))
 	}
 	return out
+}
+
+// folded is a message on lines of w columns, divided at spaces, on at most spare lines beside
+// the first; what is left is cut.
+func folded(text string, w, spare int) []string {
+	var out []string
+	line := ""
+	words := strings.Fields(clean(text))
+	for i, word := range words {
+		if line != "" && 1+width(line)+1+width(word) > w {
+			if len(out) == spare {
+				line += " " + strings.Join(words[i:], " ")
+				break
+			}
+			out = append(out, paint(faint, fit(" "+line, w)))
+			line = ""
+		}
+		line = strings.TrimPrefix(line+" "+word, " ")
+	}
+	return append(out, paint(faint, fit(" "+line, w)))
 }

@@ -34,3 +34,22 @@ func TestCutAtAnEllipsis(t *testing.T) {
 		}
 	}
 }
+
+// No message is cut while a line beside it is empty.
+func TestMessagesUseEmptyLines(t *testing.T) {
+	s := sample(16, 30)
+	text := "nobody makes this run any more; to go on: concord resume " + strings.Repeat("folder/", 9) + " and here is its end"
+	s.Add(report.Note{Kind: "note", Text: text})
+	for _, size := range [][2]int{{80, 40}, {60, 24}} {
+		got := strings.Join(plain(Render(s, size[0], size[1])), "\n")
+		if !strings.Contains(strings.Join(strings.Fields(got), " "), "and here is its end") {
+			t.Errorf("%d × %d cuts the message:\n%s", size[0], size[1], got)
+		}
+	}
+	if got := plain(folded("aa bb cc dd", 7, 1)); len(got) != 2 || got[0] != " aa bb " || got[1] != " cc dd " {
+		t.Errorf("%q", got)
+	}
+	if got := plain(folded("aa bb cc dd", 7, 0)); len(got) != 1 || got[0] != " aa bb…" {
+		t.Errorf("%q", got)
+	}
+}

@@ -32,6 +32,28 @@ type question struct {
 	wanted []uint32 // the answer up to its end
 }
 
+// unscored says by language how many of the data's answers are longer than the model's may be, "" without one.
+func (q *questions) unscored() string {
+	var by []string
+	for rest := q.list; len(rest) > 0; {
+		n := slices.IndexFunc(rest, func(x question) bool { return x.lang != rest[0].lang })
+		if n < 0 {
+			n = len(rest)
+		}
+		long, need := 0, 0
+		for _, x := range rest[:n] {
+			if len(x.wanted) > q.most {
+				long, need = long+1, max(need, len(x.wanted))
+			}
+		}
+		if long > 0 {
+			by = append(by, fmt.Sprintf("%s %d of %d, up to %d tokens", rest[0].lang, long, n, need))
+		}
+		rest = rest[n:]
+	}
+	return strings.Join(by, "; ")
+}
+
 // newQuestions takes eval.samples prompts of each language, evenly spread over its
 // held-out examples. nil: none is asked for. Where there is none it says so: text has no
 // prompts.
@@ -58,6 +80,10 @@ func newQuestions(c *corpus.Corpus, cfg *config.Config, say func(string)) (*ques
 	if len(without) > 0 {
 		say(fmt.Sprintf("eval.samples: no held-out prompts of %s: texts without a prompt have no answers, and what is not held "+
 			"out is not asked", strings.Join(without, ", ")))
+	}
+	if long := q.unscored(); long != "" {
+		say(fmt.Sprintf("eval.sample_tokens = %d: longer answers of the data are shown and not scored (%s)\n"+
+			"  fix: a larger eval.sample_tokens", q.most, long))
 	}
 	q.shorten(c.Tokenizer)
 	return q, nil

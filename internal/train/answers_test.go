@@ -33,6 +33,23 @@ func sampled(t *testing.T, dir string) (out []report.Eval) {
 	return out
 }
 
+// Of which answers there is no score is said by language.
+func TestUnscored(t *testing.T) {
+	q := questions{most: 2, list: []question{{lang: "aa", wanted: make([]uint32, 3)}, {lang: "aa", wanted: make([]uint32, 2)},
+		{lang: "bb", wanted: make([]uint32, 1)}, {lang: "cc", wanted: make([]uint32, 7)}}}
+	if got, want := q.unscored(), "aa 1 of 2, up to 3 tokens; cc 1 of 1, up to 7 tokens"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	cfg := tiny(t, "eval.samples=2", "eval.sample_tokens=1", "schedule.steps=1", "eval.last=false")
+	var warned strings.Builder
+	if _, err := Run(t.Context(), cfg, UI{Out: io.Discard, Warn: &warned}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(warned.String(), "longer answers of the data are shown and not scored") {
+		t.Errorf("a run says %q", warned.String())
+	}
+}
+
 // Answers at evaluations are those that the tuned model gives, to prompts that stay the
 // same, and asking changes no bit of the run.
 func TestAnswers(t *testing.T) {

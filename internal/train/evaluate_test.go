@@ -107,6 +107,9 @@ func TestBestModel(t *testing.T) {
 	if sum.End.Best == "" {
 		t.Fatalf("the model of step %v was better (%v), but is not kept", at, best)
 	}
+	if x, err := (Export{Checkpoint: "best"}).Write(sum.Dir); err != nil || float64(x.Step) != at {
+		t.Errorf("exported as the best: %+v, %v", x, err)
+	}
 	e, err := Evaluate(context.Background(), cfg, sum.End.Best, UI{})
 	if err != nil {
 		t.Fatal(err)

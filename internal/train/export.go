@@ -84,11 +84,10 @@ func (x Export) choose(dir string) (path string, step int, err error) {
 		if err != nil {
 			return "", 0, DataError(err)
 		}
-		if s.BestStep == 0 {
+		if step = s.best(); step == 0 {
 			return "", 0, DataError(fmt.Errorf("%s has no best checkpoint: nothing was evaluated on the way (eval.every = 0, no "+
 				"held-out examples, or checkpoint.best = false)\n  fix: %s", dir, report.Command("export", dir, "--checkpoint", "last")))
 		}
-		step = s.BestStep
 	default:
 		if step, err = strconv.Atoi(x.Checkpoint); err != nil || step < 0 {
 			return "", 0, &config.Error{Where: "--checkpoint", Msg: fmt.Sprintf("%q is not best, last or a step", x.Checkpoint),

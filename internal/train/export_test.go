@@ -81,6 +81,18 @@ func TestExport(t *testing.T) {
 	}
 }
 
+// The best checkpoint is the last one where its evaluation, at the end of the run, is the best.
+func TestExportOfTheBest(t *testing.T) {
+	cfg := tiny(t, "schedule.steps=3", "eval.every=2")
+	sum, err := Run(context.Background(), cfg, UI{Out: io.Discard})
+	if err != nil || sum.End.Best != "" {
+		t.Fatalf("%v; the last model is not the best one: the fixture does not test this", err)
+	}
+	if best, err := (Export{Checkpoint: "best"}).Write(cfg.OutDir()); err != nil || best.Step != 3 {
+		t.Errorf("%+v, %v", best, err)
+	}
+}
+
 // A run that is going gives its last checkpoint away too, and nothing of it changes.
 func TestExportOfARunThatIsGoing(t *testing.T) {
 	cfg := tiny(t, "schedule.steps=4", "checkpoint.every=1", "eval.every=0")

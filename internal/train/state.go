@@ -40,6 +40,15 @@ type state struct {
 	Sample      *sample           `json:"sample,omitempty"` // held-out examples of all evaluations; nil: still to be chosen
 }
 
+// best is the step of the best evaluation, 0 without any on the way: that of the state itself
+// where the last evaluation, after the last step, is the best.
+func (s state) best() int {
+	if s.BestStep > 0 && s.Last != nil && s.Last.Step == s.Step && meanSeen(*s.Last) <= s.Best {
+		return s.Step
+	}
+	return s.BestStep
+}
+
 // saved is the state before the next step, besides tensors and the times that the run's
 // processes measure.
 func (t *Trainer) saved() exchange.Saved {

@@ -165,7 +165,7 @@ function weights() {
   const avg = l => { const v = l.filter(ok); return v.length ? v.reduce((a, x) => a + x, 0) / v.length : null; };
   s.append(el("p", { class: "note" }, "Mean over the run:"), table(LANGS.length > DATA.buckets.length
     ? [["language", ...DATA.buckets], ...LANGS.map((l, i) => [l, ...DATA.buckets.map((_, b) => num(avg(DATA.weights[b][i]), 3))])]
-    : [["bucket", ...LANGS], ...DATA.buckets.map((name, b) => [name, ...LANGS.map((_, i) => num(avg(DATA.weights[b][i]), 3))])]));
+    : [["bucket", ...LANGS], ...DATA.buckets.map((name, b) => [breakable(name), ...LANGS.map((_, i) => num(avg(DATA.weights[b][i]), 3))])]));
   const host = el("div"), kind = el("select", { "aria-label": "what" }, el("option", { value: "w" }, "weight"), el("option", { value: "e" }, "effective weight"), el("option", { value: "n" }, "gradient norm"));
   let b = 0;
   function draw() {
@@ -206,7 +206,7 @@ function noise() {
   const with_ = (DATA.grams || []).filter(g => g.buckets.some(b => has(b.self)));
   if (!with_.length) { missing(s, "Not measured: [objective.noise] halves = true cuts every language's rows in two."); return; }
   const names = with_[0].buckets.map(b => b.name), avg = (b, i) => { const v = with_.map(g => { const k = g.buckets.find(x => x.name === b); return k && k.self ? k.self[i] : null; }).filter(ok); return v.length ? v.reduce((a, x) => a + x, 0) / v.length : null; };
-  s.append(table([["mean over the run", ...LANGS], ...names.map(n => [n, ...LANGS.map((_, i) => num(avg(n, i), 2))])]));
+  s.append(table([["mean over the run", ...LANGS], ...names.map(n => [breakable(n), ...LANGS.map((_, i) => num(avg(n, i), 2))])]));
   drawn++;
 }
 
