@@ -57,7 +57,7 @@ func wrap(parts []string, w int) []string {
 }
 
 // folded is a message on lines of w columns, divided at spaces, on at most spare lines beside
-// the first; what is left is cut.
+// the first; a longer one is cut.
 func folded(text string, w, spare int) []string {
 	var out []string
 	line := ""
