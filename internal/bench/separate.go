@@ -38,6 +38,9 @@ func newSeparate(r *step.Replica, method string) (*separate, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.BackwardAgain(); err != nil {
+		return nil, err
+	}
 	s := &separate{Replica: r, method: m}
 	largest := 0
 	for _, b := range r.Store.Layout.Buckets {

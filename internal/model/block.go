@@ -125,9 +125,10 @@ type backScratch struct {
 	dkRaw    tensor.Tensor // (N, KV·D) of the keys before their norm
 	delta    tensor.Tensor // (H, N)
 	dpost    tensor.Tensor // (N, C) gradient before a norm after a layer
+	gate, up tensor.Tensor // (N, F) copies that are overwritten in place of a forward's, see Dims.Again
 }
 
-func newBackScratch(m *memory, c Config, n int) *backScratch {
+func newBackScratch(m *memory, c Config, n int, again bool) *backScratch {
 	t := func(label string, cols int) tensor.Tensor { return m.new(gpu.RoleScratch, label, n, cols) }
 	hd, kvd := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
 	s := &backScratch{
@@ -140,6 +141,11 @@ func newBackScratch(m *memory, c Config, n int) *backScratch {
 	}
 	if c.family().postNorms {
 		s.dpost = t("dpost", c.Hidden)
+	}
+	if again {
+		if s.up = t("dup", c.FFN); !c.family().plain {
+			s.gate = t("dgate", c.FFN)
+		}
 	}
 	return s
 }

@@ -6,9 +6,10 @@ import (
 )
 
 // restore makes the activations that block i's backward needs of its forward, where the activations
-// hold another block's: with checkpointing, of all but the last.
+// hold another block's: with checkpointing, of all but the last, and of that one too in a
+// second backward.
 func (m *transformer) restore(i int, b *Batch) {
-	if !m.dims.Checkpointing || i == len(m.blocks)-1 {
+	if !m.dims.Checkpointing || i == len(m.blocks)-1 && m.fresh {
 		return
 	}
 	m.e.Dev.Span("recompute")
@@ -17,8 +18,26 @@ func (m *transformer) restore(i int, b *Batch) {
 	m.e.Dev.Span("backward")
 }
 
+// spared is a with copies in place of the tensors that a block's backward overwrites, where another
+// backward is to find them.
+func (m *transformer) spared(a *activations) *activations {
+	if !m.dims.Again {
+		return a
+	}
+	out := *a
+	out.gate, out.up = m.back.gate, m.back.up
+	m.e.Dev.Copy(out.up.View(), a.up.View())
+	if a.gate.Buf != nil { // not in plain MLPs
+		m.e.Dev.Copy(out.gate.View(), a.gate.View())
+	}
+	return &out
+}
+
 func (m *transformer) Reusable() map[string][]gpu.View {
 	out := map[string][]gpu.View{}
+	if m.dims.Again {
+		return out
+	}
 	reuse := func(p []*parameter, t ...tensor.Tensor) {
 		for _, x := range t {
 			if x.Buf != nil { // not every family has all

@@ -78,6 +78,9 @@ type Dims struct {
 	// head at its end, of Gradients that are LateGradients: Reusable lists none of it.
 	LateHead bool
 	Seed     uint64 // of the masks of an adapter's dropout
+	// Again lets Backward be called several times after one Forward, as M backward passes are in
+	// other frameworks: an MLP's gradients then take memory of their own. Reusable lends none.
+	Again bool
 	// Frozen says which parameters' gradients Backward does not take; nil = none.
 	// Layers below the last one with others are then left out of it.
 	Frozen func(Spec) bool
@@ -141,6 +144,7 @@ type transformer struct {
 	s       *scratch
 	back    *backScratch // nil when forward only
 	loss    tensor.Tensor
+	fresh   bool            // no Backward has overwritten the activations of Forward
 	factors tensor.Tensor   // (1, N) of the embedding, in some families
 	kept    []tensor.Tensor // see keepNorm
 
@@ -207,7 +211,7 @@ func (m *transformer) allocate() {
 	m.s = newScratch(&m.memory, c, n)
 	m.loss = m.new(gpu.RoleActivations, "loss", 1, n)
 	if !m.dims.ForwardOnly {
-		m.back = newBackScratch(&m.memory, c, n)
+		m.back = newBackScratch(&m.memory, c, n, m.dims.Again)
 	}
 	m.head.allocate(m.e, n, m.dims.LogitsChunk)
 	m.adapters.allocate(&m.memory, n, !m.dims.ForwardOnly, m.dims.Seed)
@@ -232,6 +236,7 @@ func (m *transformer) ForwardEach(b *Batch, visit func(layer int, x tensor.Tenso
 // layers is ForwardEach; values are left out by dropout where its caller says so.
 func (m *transformer) layers(b *Batch, visit func(layer int, x tensor.Tensor)) {
 	m.e.Dev.Span("forward")
+	m.fresh = true
 	m.adapters.prepare(m.e)
 	m.embedding.forward(m.e, m.x[0], b.ids, b.pos, m.factors, m.s.norm)
 	if visit != nil {
@@ -261,6 +266,9 @@ func (m *transformer) Backward(b *Batch, g Gradients, losses func()) {
 	if m.back == nil {
 		panic("model: backward on a forward-only model")
 	}
+	if !m.fresh && !m.dims.Again {
+		panic("model: a second backward pass after one forward pass needs Dims.Again")
+	}
 	defer m.adapters.dropping(b)()
 	m.e.Dev.Span("backward")
 	p, last := backPass{m.e, b, g}, m.stream(len(m.blocks))
@@ -272,8 +280,9 @@ func (m *transformer) Backward(b *Batch, g Gradients, losses func()) {
 	m.norm.backward(p, m.back.dx, m.back.dnorm, last, m.s.stats, false)
 	for i := len(m.blocks) - 1; i >= m.lowest(); i-- {
 		m.restore(i, b)
-		m.blocks[i].backward(p, m.stream(i), m.ropes, m.activations(i), m.s, m.back)
+		m.blocks[i].backward(p, m.stream(i), m.ropes, m.spared(m.activations(i)), m.s, m.back)
 	}
+	m.fresh = false
 	if m.lowest() == 0 {
 		m.embedding.backward(p, m.back.dx, m.factors)
 	}

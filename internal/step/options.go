@@ -32,6 +32,7 @@ type Settings struct {
 	InBackward               bool   // gradients are applied as soon as they are resolved
 	ProbeEvery               int    // steps between probes; 0: never
 	Seed                     uint64 // of an adapter's dropout
+	Again                    bool   // see model.Dims
 
 	Scope     bucket.Scope
 	Objective objective.Options     // but for the tasks' names and Shared

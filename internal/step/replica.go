@@ -158,7 +158,7 @@ func (r *Replica) Shape(rows int) (err error) {
 	}
 	set := r.Settings
 	dims := model.Dims{Rows: rows, SeqLen: set.SeqLen, LogitsChunk: set.LogitsChunk, Objectives: r.Objective.Segments(),
-		Checkpointing: set.Checkpointing, LateHead: r.lateHead(), Seed: set.Seed, Frozen: set.Frozen}
+		Checkpointing: set.Checkpointing, LateHead: r.lateHead(), Seed: set.Seed, Again: set.Again, Frozen: set.Frozen}
 	if dims.LogitsChunk == 0 {
 		dims.LogitsChunk = device.LogitsChunk(r.Engine.Dev, r.Arch.Vocab)
 		if !r.Objective.Static() { // a tied embedding's rows exist at the same time: the chunk makes room
@@ -173,6 +173,14 @@ func (r *Replica) Shape(rows int) (err error) {
 		return fault.Device(err)
 	}
 	return nil
+}
+
+// BackwardAgain lets one forward pass be followed by several backward passes, see
+// model.Dims.Again. Model, Input and Resolver are made anew.
+func (r *Replica) BackwardAgain() error {
+	r.Settings.Again = true
+	r.unshape()
+	return r.Shape(r.Settings.Rows)
 }
 
 // ResolverOptions say how the store's groups are resolved.
