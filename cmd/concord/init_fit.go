@@ -59,8 +59,7 @@ func (c *initCmd) card(cfg *config.Config) (train.Card, error) {
 
 // changes are the settings that the device asks for, in the order of the file.
 func (f *fitted) changes() (out []string) {
-	for _, key := range []string{"model.dtype", "model.base_type", "adapter.kind", "batch.rows", "batch.accumulate", "batch.logits_chunk",
-		"objective.gram", "optim.moments", "optim.in_backward", "memory.checkpointing"} {
+	for _, key := range train.ProposedKeys {
 		if v, ok := f.proposal.Settings[key]; ok {
 			out = append(out, key+" = "+v)
 		}
@@ -141,7 +140,8 @@ func (l *lengths) settings(model, template string) string {
 		fmt.Fprintf(&b, "template = %q # renders conversations\n", template)
 	}
 	b.WriteString("\n[objective]\nmethod = \"pcgrad\" # token-mean is plain fine-tuning; concord moo methods lists all\n" +
-		f.line("objective.gram", "conflicts are found without gradient rows, for less memory"))
+		f.line("objective.gram", "conflicts are found without gradient rows, for less memory") +
+		f.line("objective.in_flight", "fewer groups wait to be resolved, for less memory; the same results"))
 	lr := "2e-5 # the highest learning rate; with little data, or an adapter, 2e-4"
 	if f.proposal.Adapter {
 		lr = "2e-4 # the highest learning rate, of an adapter"

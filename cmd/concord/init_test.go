@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"concord/internal/config"
+	"concord/internal/train"
 	"concord/internal/train/traintest"
 )
 
@@ -63,6 +64,23 @@ func TestInitFitsTheDevice(t *testing.T) {
 	code, out, errs := concord(t, "", "init", filepath.Join(dir, "data"), "--model", filepath.Join(dir, "base"), "-o", run)
 	if code != 0 || !strings.Contains(out, "that a run may use on ") || strings.Contains(out, "a card of") {
 		t.Errorf("this device: %d\n%s%s", code, out, errs)
+	}
+}
+
+// Every setting that a plan may rest on is in the run file, and is named where the file says what it
+// is there for.
+func TestInitWritesEveryProposal(t *testing.T) {
+	settings := map[string]string{}
+	for i, key := range train.ProposedKeys {
+		settings[key] = fmt.Sprint(i + 2)
+	}
+	l := lengths{seqLen: 64, rows: 8, device: fitted{name: "a card", proposal: train.Proposal{Settings: settings, Adapter: true}}}
+	text := l.settings("model", "")
+	for key, v := range settings {
+		_, name, _ := strings.Cut(key, ".")
+		if line := fmt.Sprintf("\n%s = %s # ", name, v); !strings.Contains(text, line) || !strings.Contains(l.device.why(), key+" = "+v) {
+			t.Errorf("%s is not written, or not named:\n%s", key, text)
+		}
 	}
 }
 

@@ -20,6 +20,10 @@ type Proposal struct {
 	Adapter  bool              // they train an adapter in place of the model
 }
 
+// ProposedKeys are the keys that a Proposal's settings may have, in the order of a run file.
+var ProposedKeys = []string{"model.dtype", "model.base_type", "adapter.kind", "batch.rows", "batch.accumulate", "batch.logits_chunk",
+	"objective.gram", "objective.in_flight", "optim.moments", "optim.in_backward", "memory.checkpointing"}
+
 // otherResults are changes that take less memory than smallerSteps reach, each with other
 // results: the ones with the least effect on these first (docs/memory.md).
 func otherResults() []smaller {

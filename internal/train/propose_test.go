@@ -69,3 +69,21 @@ func TestPropose(t *testing.T) {
 		t.Errorf("tiers %v: the fixture does not test all", seen)
 	}
 }
+
+// The keys of all proposals are listed, for those who write a run file.
+func TestProposedKeys(t *testing.T) {
+	p, err := NewPlanner(tiny(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, s := range p.smallerRuns() {
+		for key := range s.settings() {
+			seen[key] = true
+		}
+	}
+	listed := slices.Sorted(slices.Values(ProposedKeys))
+	if got := slices.Sorted(maps.Keys(seen)); !slices.Equal(got, listed) {
+		t.Errorf("settings of proposals are %v, listed are %v", got, listed)
+	}
+}
