@@ -16,7 +16,7 @@ type rowRead struct {
 
 // readBytes bounds one read: the device copies larger ones piece by piece and
 // would make the backward pass wait.
-const readBytes = 8 << 20
+const readBytes = gpu.ReadPiece
 
 // readValues is readBytes in float32.
 var readValues = int(tensor.F32.Elements(readBytes))

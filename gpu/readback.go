@@ -28,8 +28,8 @@ type readPool struct {
 // poolBytes is how much idle staging memory is kept.
 const poolBytes = 4 << 20
 
-// readPiece bounds the staging memory of one read.
-const readPiece = 2 << 20
+// ReadPiece bounds the staging memory of one read: Read of more waits for the device.
+const ReadPiece = 2 << 20
 
 // Read records a copy of v as of this point in program order, submits, and returns
 // at once. The bytes come from Wait. An error of the device comes from Wait too.
@@ -51,7 +51,7 @@ func (d *Device) Read(v View) *Readback {
 
 // piece is how many of n bytes one read can stage.
 func (d *Device) piece(n int64) int64 {
-	n = min(n, readPiece)
+	n = min(n, ReadPiece)
 	if n == 0 || d.reads.has(n) || stagingSize(n) <= d.mem.left() {
 		return n
 	}

@@ -96,7 +96,7 @@ func TestReadWithinBudget(t *testing.T) {
 		if err != nil || !bytes.Equal(got, data[4:4+view.Size]) {
 			t.Errorf("%d bytes left: %d bytes, %v", left, len(got), err)
 		}
-		if m := d.Memory(); m.Peak > m.Budget || m.Roles[RoleStaging].Peak > 2*readPiece {
+		if m := d.Memory(); m.Peak > m.Budget || m.Roles[RoleStaging].Peak > 2*ReadPiece {
 			t.Errorf("%d bytes left: %+v", left, m)
 		}
 	}
