@@ -124,8 +124,11 @@ func TestMatMulTyped(t *testing.T) {
 	for _, name := range []string{"direct-16x4", "direct-8x2", "direct-1x1", "tiled-64", "tiled-32", "direct-4x1-k2"} {
 		force(e, name)
 		types := []DType{BF16, Int8} // of words and of blocks: the accessors' text does not depend on the variant
-		if name == "direct-8x2" {
+		switch name {
+		case "direct-8x2":
 			types = DTypes()[1:]
+		case "tiled-32": // tiles, too, of values that share a byte
+			types = append(types, NF4)
 		}
 		for _, d := range types {
 			ops := []Trans{NN, NT}
