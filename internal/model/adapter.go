@@ -123,6 +123,12 @@ func (c Config) checkTokens() error {
 	case c.TieWordEmbeddings && !a.Tied:
 		return fmt.Errorf("the model's embedding and head are one matrix, and the adapter changes only one of them: it was made without "+
 			"ensure_weight_tying (%s)", strings.Join(a.Targets, ", "))
+	case c.TieWordEmbeddings:
+		m := c.tokenModules()
+		if a.RankOf(m[0]) != a.RankOf(m[1]) || a.ScaleOf(m[0]) != a.ScaleOf(m[1]) {
+			return fmt.Errorf("the model's embedding and head are one matrix with one adapter, and rank_pattern or alpha_pattern gives "+
+				"them two: name both, %s and %s, with the same value", m[0], m[1])
+		}
 	}
 	return nil
 }
@@ -143,6 +149,9 @@ func (c Config) checkLayers() error {
 	}
 	if len(adapted) == 0 && len(c.Adapter.Layers) > 0 {
 		return fmt.Errorf("the adapter's targets are in none of its layers %v", c.Adapter.Layers)
+	}
+	if c.TieWordEmbeddings && c.adaptsTokens() { // one matrix under two names
+		adapted = append(adapted, c.tokenModules()...)
 	}
 	return c.Adapter.CheckPatterns(adapted)
 }

@@ -198,6 +198,9 @@ func TestCheckAdapter(t *testing.T) {
 		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"lm_head"}, Tied: true, DoRA: true}, "DoRA is for the linear maps of the layers"},
 		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"lm_head", "q_proj"}, Tied: true, Layers: []int{0}}, "in none of its layers"},
 		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"lm_head"}, Tied: true, Save: []string{"embed_tokens"}}, "both adapted and trained whole"},
+		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"lm_head"}, Tied: true, RankPattern: map[string]int{"lm_head": 2}}, "gives them two"},
+		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"lm_head"}, Tied: true, AlphaPattern: map[string]float64{"embed_tokens": 2}},
+			"gives them two"},
 		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"wpe"}, Tied: true}, "no linear map of the model's layers, no embedding and no head"},
 		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}, Save: []string{"wte"}}, "no part of the model"},
 		{peft.Config{Rank: 4, Alpha: 8, Targets: []string{"q_proj"}, Save: []string{"q_proj"}}, "both adapted and trained whole"},
@@ -216,6 +219,12 @@ func TestCheckAdapter(t *testing.T) {
 		if err := m.CheckAdapter(); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want %q", c.a, err, c.want)
 		}
+	}
+	m := tiny(true)
+	m.Adapter = &peft.Config{Rank: 4, Alpha: 8, Targets: []string{"lm_head"}, Tied: true,
+		RankPattern: map[string]int{"lm_head": 2, "embed_tokens": 2}}
+	if err := m.CheckAdapter(); err != nil {
+		t.Errorf("one rank under both names: %v", err)
 	}
 }
 

@@ -147,6 +147,9 @@ func fitsModel(cfg *config.Config, c model.Config) error {
 		if errors.Is(err, model.ErrSave) {
 			fix = `save = ""  # in [adapter]; or one of these`
 		}
+		if cfg.Adapter.From != "" { // whose settings are its own
+			fix = "another adapter for [adapter] from; or merge this one into its base with PEFT (merge_and_unload), and train that model"
+		}
 		return &config.Error{Where: cfg.Where("adapter"), Msg: err.Error(), Fix: fix}
 	}
 	names := model.ParamSpecs(c)
