@@ -89,7 +89,7 @@ func (c *Coordinator) overdue(now time.Time) {
 		return
 	}
 	for _, b := range c.blocking() {
-		if b.m.id != c.opt.Local && waited > c.patience(b.m) {
+		if b.m.id != c.opt.Local && waited > max(c.patience(b.m), b.least) {
 			if b.m.shaped == 0 {
 				c.vain++
 			}

@@ -18,9 +18,13 @@ import (
 
 // blame is a worker that a step waits for, with the cause.
 type blame struct {
-	m    *member
-	what string
+	m     *member
+	what  string
+	least time.Duration // for which it is waited for
 }
+
+// savingLimit is how long a member may take to write its state to its disk.
+const savingLimit = 10 * time.Minute
 
 // missingAt are those workers whose reports on this plan list w.
 func (c *Coordinator) missingAt(among []*member, w uint32, list func(protocol.Progress) []uint32) (out []*member) {
@@ -59,14 +63,14 @@ func (c *Coordinator) lateRows() (out []blame) {
 		lack := c.missingAt(owners, m.id, func(p protocol.Progress) []uint32 { return p.Rows })
 		switch {
 		case c.knows(m) && m.progress.Computing:
-			out = append(out, blame{m, "it computes its rows"})
+			out = append(out, blame{m: m, what: "it computes its rows"})
 		case len(lack) > 0:
 			for _, x := range c.answerable(m, lack, len(owners)) {
 				what := "its rows are not there"
 				if x != m {
 					what = "it lacks rows of " + m.hello.Name + " that others have"
 				}
-				out = append(out, blame{x, what})
+				out = append(out, blame{m: x, what: what})
 			}
 		}
 	}
@@ -90,8 +94,13 @@ func (c *Coordinator) waitsForOthers(o *member) bool {
 // lateOwners is lateGroups, with all those who wait for others or without.
 func (c *Coordinator) lateOwners(all bool) (out []blame) {
 	var waiting []*member
+	of := 0 // those who have all of the step speak for its owners
 	for _, a := range c.plan.Members {
-		if m := c.members[a.Worker]; m != nil && m.done == nil {
+		m := c.members[a.Worker]
+		if m != nil {
+			of++
+		}
+		if m != nil && m.done == nil {
 			waiting = append(waiting, m)
 		}
 	}
@@ -100,12 +109,12 @@ func (c *Coordinator) lateOwners(all bool) (out []blame) {
 		if len(lack) == 0 || !all && c.waitsForOthers(o) {
 			continue
 		}
-		for _, x := range c.answerable(o, lack, len(waiting)) {
+		for _, x := range c.answerable(o, lack, of) {
 			what := "its groups are not resolved"
 			if x != o {
 				what = "it lacks groups of " + o.hello.Name + " that others have"
 			}
-			out = append(out, blame{x, what})
+			out = append(out, blame{m: x, what: what})
 		}
 	}
 	return out
@@ -123,9 +132,13 @@ func (c *Coordinator) blocking() []blame {
 	for _, m := range c.awaited() {
 		switch p := m.progress; {
 		case p.Epoch != c.plan.Epoch:
-			out = append(out, blame{m, "it does not work on the step"})
-		case len(p.Rows)+len(p.Groups)+len(p.Waits) == 0 && !p.Saving:
-			out = append(out, blame{m, "it has all of the step and does not end it"})
+			out = append(out, blame{m: m, what: "it does not work on the step"})
+		case p.Saving:
+			out = append(out, blame{m: m, what: "it saves its state", least: savingLimit})
+		case len(p.Rows)+len(p.Groups)+len(p.Waits) > 0: // of nobody who is to blame: it is believed of itself only
+			out = append(out, blame{m: m, what: "it waits for what no machine of the step owes it"})
+		default:
+			out = append(out, blame{m: m, what: "it has all of the step and does not end it"})
 		}
 	}
 	return out
