@@ -9,6 +9,10 @@ import (
 	"concord/tensor"
 )
 
+// ErrNotFinite says that a group has no gradient that can be applied: training diverges, or the
+// device computes wrongly.
+var ErrNotFinite = errors.New("bucket: the gradient is not finite")
+
 // owners is a step on many machines in which a slice's owner resolves it: rows leave
 // for their owners as soon as the backward pass has written them, and their memory is
 // free again; of this machine's own slices the rows of all machines arrive.
@@ -113,6 +117,7 @@ func (f *owners) drain(wait bool) {
 			f.finishJob()
 			f.check(e, f.combine(e))
 		case e.Kind == exchange.Gradient:
+			f.finishJobOf(e.Slice)
 			r.takeResolved(e)
 		case e.Kind == exchange.Final:
 			f.final = true
@@ -217,6 +222,14 @@ func (f *owners) finishJob() {
 	f.check(*e, f.finishGroup(*e))
 }
 
+// finishJobOf ends the job of a slice that another machine has resolved meanwhile: what comes of it
+// is of an earlier attempt, and must not replace the later gradient.
+func (f *owners) finishJobOf(slice int) {
+	if f.job != nil && f.job.Slice == slice {
+		f.finishJob()
+	}
+}
+
 // check ends the step with an error, which is of e's group.
 func (f *owners) check(e exchange.Event, err error) {
 	if err != nil {
@@ -239,6 +252,9 @@ func (f *owners) finishGroup(e exchange.Event) error {
 		if s, err = r.solution(i, nil); err != nil {
 			return err
 		}
+		if err := r.resolvable(i, e.Tokens); err != nil {
+			return err
+		}
 	}
 	gradient, err := r.gradientOf(i, s)
 	if err != nil {
@@ -251,8 +267,14 @@ func (f *owners) finishGroup(e exchange.Event) error {
 }
 
 // announce tells everybody the gradient of a slice that was resolved here and takes it
-// as everybody gets it; meta is the rest of the message, once the gradient's norm is known.
+// as everybody gets it; meta is the rest of the message, once the gradient's norm is known. A
+// gradient that no other machine would take is an error here: they would be waited for in vain.
 func (r *Resolver) announce(x exchange.Exchange, e exchange.Event, gradient []float32, meta func(norm2 float64) ([]byte, error)) error {
+	for i, v := range gradient {
+		if !finite(float64(v)) {
+			return fmt.Errorf("%w: value %d of the resolved gradient is %v", ErrNotFinite, i, v)
+		}
+	}
 	var failed error
 	applied, err := x.Resolved(e, gradient, func(norm2 float64) []byte {
 		r.shared.norm2[e.Slice] = norm2
@@ -264,6 +286,19 @@ func (r *Resolver) announce(x exchange.Exchange, e exchange.Event, gradient []fl
 		return err
 	}
 	return r.takeSlice(e.Slice, e.Epoch, applied)
+}
+
+// resolvable is an error where all objectives of group i that have tokens, given by row, are not finite.
+func (r *Resolver) resolvable(i int, tokens []int) error {
+	per, of := r.rows()/r.opt.Objectives, make([]int, r.opt.Objectives)
+	for row, n := range tokens {
+		of[row/per] += n
+	}
+	s := sharedGroup{NonFinite: r.reports[i].NonFinite}
+	if err := s.masked(r.opt.Objectives, of); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotFinite, err)
+	}
+	return nil
 }
 
 // takeResolved applies a slice's gradient from its owner.

@@ -127,14 +127,21 @@ func (f *owners) solve(e exchange.Event) error {
 	if err != nil {
 		return err
 	}
+	if err := r.resolvable(i, f.kept[e.Slice].Tokens); err != nil {
+		return err
+	}
 	if s.Weights == nil {
 		return fmt.Errorf("a group that is resolved element by element is in %d slices", len(e.Grams))
 	}
 	return f.tellSolution(e, s.Weights)
 }
 
+// tellSolution tells the other owners weights that they take.
 func (f *owners) tellSolution(e exchange.Event, weights []float64) error {
 	b, err := json.Marshal(sharedSolution{weights})
+	if err == nil {
+		err = CheckSolution(b, f.r.opt.Objectives)
+	}
 	if err == nil {
 		f.x.Solved(e, b)
 	}

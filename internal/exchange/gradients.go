@@ -56,7 +56,7 @@ func (x *Gradients) Finish(context.Context) (step.Outcome, error) {
 // resolve waits until every group is resolved and the step is committed.
 func (x *Gradients) resolve() (bucket.Report, error) {
 	groups, err := x.Resolver.Finish()
-	return groups, fault.Classify(err)
+	return groups, step.Divergence(err)
 }
 
 // resolved is the batch whose gradients resolve gives.

@@ -78,7 +78,7 @@ func (x *Local) Finish(context.Context) (step.Outcome, error) {
 // resolve waits until every group's gradients are added up and the step is committed.
 func (x *Local) resolve() (bucket.Report, error) {
 	groups, err := x.Resolver.Finish()
-	return groups, fault.Classify(err)
+	return groups, step.Divergence(err)
 }
 
 // resolved is the batch whose gradients resolve gives.

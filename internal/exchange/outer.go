@@ -198,7 +198,7 @@ func (x *Outer) Finish(context.Context) (step.Outcome, error) {
 	}
 	groups, err := x.resolver.ResolveChanges(x.plan)
 	if err != nil {
-		return step.Outcome{}, fault.Classify(err)
+		return step.Outcome{}, step.Divergence(err)
 	}
 	losses := x.finalLosses(x.batch)
 	if err := x.Diverged(groups, x.batch.Supervised); err != nil {

@@ -282,7 +282,7 @@ func (r *Replica) unshape() {
 
 // divergence gives a gradient that is not finite its kind.
 func divergence(err error) error {
-	if nf := (*optim.NonFiniteError)(nil); errors.As(err, &nf) {
+	if nf := (*optim.NonFiniteError)(nil); errors.As(err, &nf) || errors.Is(err, bucket.ErrNotFinite) {
 		return fault.As(fault.ErrDiverged, fmt.Errorf("%w\n  the weights are those of the step before; fix: a lower optim.lr, or optim.clip "+
 			"= 1.0", err))
 	}
