@@ -66,7 +66,7 @@ func (s *Step) addGram(slice int, triangle []float64) {
 	g := s.group(slice)
 	g.grams[slice] = triangle
 	from, to := s.m.shape.Leads.Range(slice)
-	if len(g.grams) < to-from || g.solution != nil {
+	if len(g.grams) < to-from || g.solution != nil || s.doubt(g) {
 		return
 	}
 	e := exchange.Event{Kind: exchange.Solve, Slice: from, Epoch: s.plan.Since[from]}

@@ -2,7 +2,9 @@ package worker
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	"concord/internal/cluster/protocol"
 	"concord/transport"
@@ -60,27 +62,85 @@ func (m *Member) fitsTogether(h transport.Header, meta []byte) error {
 	return nil
 }
 
+// mostGram bounds what is in a Gram besides infinities: with more, a sum of Grams would not be numbers.
+const mostGram = 1e60
+
 // gramFits refuses a triangle in which no row that has tokens has a length, or one has none that can
-// be.
+// be, or in which rows that have one have no product.
 func gramFits(triangle []float64, w protocol.Work) error {
-	tokens := make([]int, w.Segments)
-	for r, n := range w.Tokens {
-		tokens[w.Segment[r]] += n
+	if len(triangle) != w.Segments*(w.Segments+1)/2 {
+		return fmt.Errorf("a Gram of %d values for %d rows", len(triangle), w.Segments)
 	}
-	finite, present := 0, 0
-	for seg, at := 0, 0; seg < w.Segments && at < len(triangle); seg++ {
-		switch square := triangle[at]; {
-		case square < 0:
+	present := presentRows(w)
+	finite, at, infinite := 0, 0, map[int]bool{}
+	for seg := range w.Segments {
+		square := triangle[at+seg]
+		if infinite[seg] = math.IsNaN(square) || math.IsInf(square, 0); square < 0 || square > mostGram && !infinite[seg] {
 			return fmt.Errorf("a Gram with |g|² = %g", square)
-		case tokens[seg] > 0 && (math.IsNaN(square) || math.IsInf(square, 0)):
-			present++
-		case tokens[seg] > 0:
-			present, finite = present+1, finite+1
 		}
-		at += seg + 2
+		if present[seg] && !infinite[seg] {
+			finite++
+		}
+		for other, v := range triangle[at : at+seg] {
+			if !infinite[seg] && !infinite[other] && !(math.Abs(v) <= mostGram) {
+				return fmt.Errorf("a Gram with a product of %g of two rows that have a length", v)
+			}
+		}
+		at += seg + 1
 	}
-	if finite == 0 && present > 0 {
-		return fmt.Errorf("a Gram in which none of %d rows is finite", present)
+	if finite == 0 && len(present) > 0 {
+		return fmt.Errorf("a Gram in which none of %d rows is finite", len(present))
 	}
 	return nil
+}
+
+// presentRows are those that have tokens.
+func presentRows(w protocol.Work) map[int]bool {
+	out := map[int]bool{}
+	for r, n := range w.Tokens {
+		if n > 0 {
+			out[w.Segment[r]] = true
+		}
+	}
+	return out
+}
+
+// maskers are the slices in whose Grams a row that has tokens is not finite, where the Grams of a
+// group together leave no row that is; nil where one is left.
+func maskers(grams map[int][]float64, w protocol.Work) (out []int) {
+	present := presentRows(w)
+	left := maps.Clone(present)
+	for slice, g := range grams {
+		masks := false
+		for seg := range present {
+			if square := g[seg*(seg+3)/2]; math.IsNaN(square) || math.IsInf(square, 0) {
+				masks = true
+				delete(left, seg)
+			}
+		}
+		if masks {
+			out = append(out, slice)
+		}
+	}
+	if len(left) > 0 {
+		return nil
+	}
+	slices.Sort(out)
+	return out
+}
+
+// doubt reports the others whose Grams leave nothing of a group that this machine leads, and says
+// whether there are any; called with the mutex.
+func (s *Step) doubt(g *together) (any bool) {
+	m := s.m
+	for _, slice := range maskers(g.grams, s.work) {
+		if owner := s.plan.Owners[slice]; owner != m.id {
+			any = true
+			p := protocol.Problem{Kind: protocol.ProblemResolved, Worker: owner, Step: s.n, Generation: s.plan.Generation, Group: slice,
+				Text: fmt.Sprintf("%s: the Gram of group %d of worker %d and those of its other slices leave no row that is finite",
+					m.named(s.n+1), slice, owner)}
+			m.spawn(func() { m.Report(p) })
+		}
+	}
+	return any
 }
