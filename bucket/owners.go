@@ -222,7 +222,7 @@ func (f *owners) finishJob() {
 	f.check(*e, f.finishGroup(*e))
 }
 
-// finishJobOf ends the job of a slice that another machine has resolved meanwhile: what comes of it
+// finishJobOf ends the job of a slice that another machine has resolved meanwhile: its result
 // is of an earlier attempt, and must not replace the later gradient.
 func (f *owners) finishJobOf(slice int) {
 	if f.job != nil && f.job.Slice == slice {

@@ -62,7 +62,7 @@ func (m *Member) fitsTogether(h transport.Header, meta []byte) error {
 	return nil
 }
 
-// mostGram bounds what is in a Gram besides infinities: with more, a sum of Grams would not be numbers.
+// mostGram bounds the finite values of a Gram: with larger ones, a sum of Grams would not be numbers.
 const mostGram = 1e60
 
 // gramFits refuses a triangle in which no row that has tokens has a length, or one has none that can
