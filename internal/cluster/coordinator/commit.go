@@ -18,7 +18,8 @@ import (
 type committed struct {
 	Next  int              `json:"next"` // step
 	Last  *protocol.Commit `json:"last,omitempty"`
-	Epoch uint32           `json:"epoch"` // of the coordinator's latest plan
+	Epoch uint32           `json:"epoch"`          // of the coordinator's latest plan
+	Back  uint32           `json:"back,omitempty"` // the same when the run last went back to a checkpoint
 }
 
 // commit commits the step when all awaited members have all of it.
@@ -39,7 +40,7 @@ const storeRetry = 500 * time.Millisecond
 // takes its time, and the machines must hear of this one meanwhile. Until it is
 // known whether the step is committed it is not planned anew.
 func (c *Coordinator) record() {
-	next, rev := committed{Next: c.step + 1, Last: c.pending, Epoch: c.epoch}, c.commitRev
+	next, rev := committed{Next: c.step + 1, Last: c.pending, Epoch: c.epoch, Back: c.back}, c.commitRev
 	go func() {
 		rev, err := c.write(next, rev)
 		c.post(func() { c.recorded(rev, err) })

@@ -88,6 +88,7 @@ type Coordinator struct {
 	step           int              // the next to be committed
 	last           *protocol.Commit // nil before the first
 	epoch          uint32
+	back           uint32 // the epoch when the run last went back: weights of plans until then may be of steps that were lost
 	plan           *protocol.Plan
 	work           protocol.Work    // of its step
 	pending        *protocol.Commit // being written to the store

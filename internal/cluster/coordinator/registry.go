@@ -132,7 +132,8 @@ func (c *Coordinator) addrOf(conn *transport.Conn) string {
 }
 
 // ready notes where a member stands. A member that comes with another step than the run's
-// and was not sent the steps between takes the state of another machine.
+// and was not sent the steps between takes the state of another machine; so does one whose weights
+// are of steps that the run has lost.
 func (c *Coordinator) ready(m *member, r protocol.Ready) error {
 	if r.Device != "" && len(r.Device) <= 200 {
 		m.hello.Device = protocol.Plain(r.Device)
@@ -140,6 +141,10 @@ func (c *Coordinator) ready(m *member, r protocol.Ready) error {
 	m.moments, m.trained = r.Moments, r.Trained
 	if r.State {
 		m.step, m.holds, m.state, m.receive = -1, r.Step, true, -1
+		return nil
+	}
+	if r.Epoch != 0 && r.Epoch <= c.back {
+		c.resync(m)
 		return nil
 	}
 	m.step = r.Step

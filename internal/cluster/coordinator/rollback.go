@@ -45,7 +45,8 @@ func (c *Coordinator) goBack(local *member) string {
 	c.forgetStep()
 	c.started = c.started && !c.opt.Regather
 	c.rollback, c.momentsMissing = time.Time{}, time.Time{}
-	rev, err := c.write(committed{Next: c.step, Epoch: c.epoch}, c.commitRev)
+	c.back = c.epoch
+	rev, err := c.write(committed{Next: c.step, Epoch: c.epoch, Back: c.back}, c.commitRev)
 	if err != nil {
 		c.fail(fmt.Errorf("%w: %w", ErrLostLeadership, err))
 		return err.Error()
@@ -53,7 +54,7 @@ func (c *Coordinator) goBack(local *member) string {
 	c.commitRev = rev
 	c.send(from, transport.Pack(protocol.MsgResync, protocol.Ready{Step: c.step}))
 	for _, m := range c.members {
-		if m.step > c.step {
+		if m.hashes = nil; m != from && !m.state { // else it waits for the state already
 			c.resync(m)
 		}
 	}

@@ -46,7 +46,7 @@ func (c *Coordinator) tryTerm(ctx context.Context) error {
 		if err := json.Unmarshal(b, &k); err != nil {
 			return fmt.Errorf("cluster: the store's committed step: %w", err)
 		}
-		c.step, c.last, c.started = k.Next, k.Last, !c.opt.Gather && !c.opt.Regather
+		c.step, c.last, c.back, c.started = k.Next, k.Last, k.Back, !c.opt.Gather && !c.opt.Regather
 	}
 	o = termRecord{Term: o.Term + 1, Epoch: max(o.Epoch, k.Epoch) + termEpochs}
 	b, _ = json.Marshal(o)

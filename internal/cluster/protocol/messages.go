@@ -87,6 +87,9 @@ type Ready struct {
 	// Moments is, in parameters mode, one of holds… for each group: whose moments
 	// before Step are here.
 	Moments string `json:"moments,omitempty"`
+	// Epoch is that of the plan by which the worker has its weights, 0 for weights of its own:
+	// those of step 1, or of a checkpoint.
+	Epoch uint32 `json:"epoch,omitempty"`
 }
 
 // Plan is how a step is done. A later plan of the same step (a machine died)

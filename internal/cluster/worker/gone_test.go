@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"concord/internal/cluster/protocol"
@@ -110,4 +111,47 @@ func TestStateOfOneThatIsGone(t *testing.T) {
 		}
 		link.Message(nil, transport.Pack(protocol.MsgResync, protocol.Ready{State: true}))
 	}
+}
+
+// A worker says by which plan it has its weights: after the coordinator has it go on from its own,
+// by none. To fetch the state anew is no such word, and steps from before the question are forgotten.
+func TestWhoseWeights(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := New(Options{})
+		m.id, m.ep = 2, new(transport.Endpoint)
+		m.Configure(Shape{Groups: []int{4}, Segments: 1, Langs: 1}, nil)
+		w := protocol.Work{Segments: 1, Langs: 1, Segment: []int{0}, Lang: []int{0}, Tokens: []int{1}}
+		p := &protocol.Plan{Epoch: 7, Step: 3, Owners: []uint32{1}, Since: []uint32{7}, Members: []protocol.Address{{Worker: 1}, {Worker: 2}}}
+		m.open(3, w, p)
+		m.standAt(3) // the step is done again
+		if e := m.stands(3).Epoch; e != 0 {
+			t.Errorf("epoch %d before the first step", e)
+		}
+		m.open(3, w, p)
+		m.standAt(4)
+		if e := m.stands(4).Epoch; e != 7 {
+			t.Errorf("epoch %d of a step by epoch 7", e)
+		}
+		m.plans[4], m.commits[4] = p, &protocol.Commit{Step: 4}
+		back := make(chan int, 1)
+		go func() {
+			step, err := m.State(t.Context(), 4, nil, nil)
+			if err != nil {
+				t.Error(err)
+			}
+			back <- step
+		}()
+		synctest.Wait()
+		link := &coordinatorLink{m: m}
+		link.Message(nil, transport.Pack(protocol.MsgResync, protocol.Ready{State: true}))
+		synctest.Wait()
+		if len(back) > 0 || m.resync || len(m.plans)+len(m.commits) > 0 {
+			t.Errorf("%d answers, resync %v, %d plans and %d commits", len(back), m.resync, len(m.plans), len(m.commits))
+		}
+		link.Message(nil, transport.Pack(protocol.MsgResync, protocol.Ready{Step: 4}))
+		if step := <-back; step != 4 || m.stands(4).Epoch != 0 {
+			t.Errorf("it goes on at step %d by epoch %d", step, m.stands(4).Epoch)
+		}
+		m.Leave()
+	})
 }

@@ -115,7 +115,10 @@ func (l *coordinatorLink) Message(c *transport.Conn, msg transport.Message) {
 			m.commits[k.Step] = k
 		}
 	case protocol.MsgResync:
-		m.resync = true
+		var r protocol.Ready
+		if msg.Unpack(&r) == nil {
+			m.resync, m.own = m.resync || r.State, m.own || !r.State
+		}
 	case protocol.MsgAsk:
 		answer := transport.Pack(protocol.MsgHeartbeat, m.progress())
 		m.spawn(func() { c.Send(answer) })

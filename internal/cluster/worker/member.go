@@ -86,10 +86,12 @@ type Member struct {
 	cache         map[int]moments                // by group
 	inboxBytes    int64                          // bytes
 	cur           *Step
-	applied       int  // next step; -1: the state of another machine is wanted
-	holds         int  // meanwhile: the next step of this machine's own
-	trained       bool // a step was applied here
+	applied       int    // next step; -1: the state of another machine is wanted
+	holds         int    // meanwhile: the next step of this machine's own
+	trained       bool   // a step was applied here
+	under         uint32 // epoch of the plan by which it has its weights, 0: its own
 	resync        bool
+	own           bool // no other machine has later weights than this one's: it goes on from its own
 	ended         *protocol.End
 	lost          error
 	peers         map[uint32]*transport.Peer

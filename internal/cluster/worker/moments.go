@@ -52,7 +52,7 @@ func (m *Member) needState(n int) transport.Message {
 
 // stands describes the state of this machine, with the mutex.
 func (m *Member) stands(n int) protocol.Ready {
-	r := protocol.Ready{Step: n, Device: m.shape.Device, Saved: n > 0 && n == m.saved, Trained: m.trained}
+	r := protocol.Ready{Step: n, Device: m.shape.Device, Saved: n > 0 && n == m.saved, Trained: m.trained, Epoch: m.under}
 	if m.shape.Parameters {
 		var b strings.Builder
 		for u := range m.shape.Groups {

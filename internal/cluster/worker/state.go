@@ -113,16 +113,20 @@ const stateKeep = 10 * time.Minute
 func (m *Member) State(ctx context.Context, holds int, parts []string,
 	open func(part string) (io.WriteCloser, error)) (step int, err error) {
 	for tries := (Attempts{}); ; {
-		step, source, err := m.source(ctx, holds)
-		if err != nil || source == 0 {
-			return step, err
+		plan, err := m.source(ctx, holds)
+		switch {
+		case err != nil:
+			return 0, err
+		case plan == nil:
+			return holds, nil
 		}
+		step, source := plan.Step, plan.Sources[m.id]
 		there, end := m.during(ctx, func() bool { return !m.resync && m.plan.HasMember(source) })
 		err = m.fetchState(there, source, step, parts, open)
 		gone := there.Err() != nil
 		if end(); err == nil {
 			m.mu.Lock()
-			m.applied = step
+			m.applied, m.under = step, plan.Epoch
 			clear(m.cache)
 			m.mu.Unlock()
 			return step, nil
@@ -139,15 +143,19 @@ func (m *Member) State(ctx context.Context, holds int, parts []string,
 	}
 }
 
-// source asks for a machine to fetch from; 0: there is none, and step is holds.
-func (m *Member) source(ctx context.Context, holds int) (step int, source uint32, err error) {
+// source asks for a machine to fetch from, and returns the plan that names it; nil: there is
+// none, and this machine goes on from its own weights. Steps that it knew of, and whose
+// groups it was sent, are those of others until then: the run may have gone back.
+func (m *Member) source(ctx context.Context, holds int) (*protocol.Plan, error) {
 	defer m.endWith(ctx)()
 	m.mu.Lock()
-	m.resync, m.cur, m.applied, m.holds = false, nil, -1, holds
+	m.resync, m.own, m.cur, m.applied, m.holds, m.under = false, false, nil, -1, holds, 0
 	after := uint32(0) // plans from before the question do not count
 	if m.plan != nil {
 		after = m.plan.Epoch
 	}
+	clear(m.plans)
+	clear(m.commits)
 	m.inbox, m.inboxBytes = map[int]map[groupKey]*resolved{}, 0
 	m.mu.Unlock()
 	m.send(m.needState(holds))
@@ -155,19 +163,19 @@ func (m *Member) source(ctx context.Context, holds int) (step int, source uint32
 	defer m.mu.Unlock()
 	for {
 		if err := m.over(); err != nil {
-			return 0, 0, err
+			return nil, err
 		}
 		if ctx.Err() != nil {
-			return 0, 0, ctx.Err()
-		}
-		if m.resync { // the coordinator gave up looking for another machine
-			m.resync = false
-			return holds, 0, nil
+			return nil, ctx.Err()
 		}
 		if p := m.plan; p != nil && p.Epoch > after && p.Sources[m.id] != 0 {
 			m.forget(p.Step)
-			return p.Step, p.Sources[m.id], nil
+			return p, nil
 		}
+		if m.own { // the coordinator gave up looking for another machine
+			return nil, nil
+		}
+		m.resync = false // it asks for the state as it is
 		m.changed.Wait()
 	}
 }

@@ -120,7 +120,9 @@ func (m *Member) Begin(ctx context.Context, n int, w protocol.Work) (*Step, erro
 func (m *Member) standAt(n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.trained = m.trained || m.cur != nil && n == m.cur.n+1
+	if m.cur != nil && n == m.cur.n+1 {
+		m.trained, m.under = true, m.cur.plan.Epoch
+	}
 	m.applied, m.cur = n, nil
 	m.forget(n)
 	m.startFeedback(n)

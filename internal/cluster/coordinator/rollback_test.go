@@ -1,0 +1,45 @@
+package coordinator
+
+import (
+	"testing"
+
+	"concord/internal/cluster/protocol"
+	"concord/internal/cluster/store/storetest"
+)
+
+// A machine that comes back after the run has gone back to a checkpoint, and has made as many
+// steps anew as the machine had applied, has other weights than the run: it fetches them.
+func TestStepsThatWereLost(t *testing.T) {
+	c := bare(1, 3, 4)
+	c.opt.Store, c.ctx, c.plan, c.pending = storetest.NewMemory(), t.Context(), nil, nil
+	c.step, c.epoch = 12, 20
+	local, there, away := c.members[1], c.members[3], c.members[4]
+	local.step, local.state, local.holds = -1, true, 6
+	there.step, away.step = 12, -1 // and 4 has not said where it stands
+	if who := c.goBack(local); c.step != 6 || c.err != nil {
+		t.Fatalf("step %d, waiting for %s: %v", c.step, who, c.err)
+	}
+	for _, m := range []*member{there, away} {
+		var r protocol.Ready
+		if msg := <-m.out; msg.Type != protocol.MsgResync || msg.Unpack(&r) != nil || !r.State || m.step >= 0 {
+			t.Errorf("worker %d at step %d is told %d, %+v", m.id, m.step, msg.Type, r)
+		}
+	}
+	c.step, c.epoch = 12, 40 // all made again
+	for epoch, want := range map[uint32]bool{20: false, 31: true, 0: true} {
+		if err := c.ready(away, protocol.Ready{Step: 12, Epoch: epoch}); err != nil || away.current(12) != want {
+			t.Errorf("weights of step 12 by a plan of epoch %d: at step %d, %v", epoch, away.step, err)
+		}
+	}
+	c.plan, c.pending = &protocol.Plan{}, &protocol.Commit{Step: 12}
+	c.record()
+	(<-c.events)()
+	next, err := New(t.Context(), Options{Store: c.opt.Store}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Abandon()
+	if next.Step() != 13 || next.back != 20 {
+		t.Errorf("the next coordinator begins at step %d and knows of epoch %d", next.Step(), next.back)
+	}
+}
