@@ -14,7 +14,7 @@ import (
 	"concord/internal/train/traintest"
 )
 
-// pairLosses are a thousand cuts of the tokenizers' golden texts, [text, characters of
+// pairLosses are cuts of the tokenizers' golden texts, [text, characters of
 // the prompt], and the answers' losses by transformers: see testdata/pairs.py.
 type pairLosses struct {
 	Pairs  [][2]int
@@ -79,16 +79,16 @@ func pairRun(t *testing.T, tokenizer string, texts []string, cuts [][2]int, loss
 
 var goldenDir = filepath.Join("..", "tokenizer", "testdata", "golden")
 
-// The loss of every answer is the reference implementation's on the joined text, for
-// every tokenizer kind.
+// The losses of at least 1,000 answers are the reference implementation's on the joined
+// text, for every tokenizer kind.
 func TestLossesOfPairs(t *testing.T) {
 	traintest.RequireAdapter(t)
 	var v pairLosses
 	readJSON(t, filepath.Join("testdata", "pairs", "losses.json.gz"), &v)
 	var texts []string
 	readJSON(t, filepath.Join(goldenDir, "texts.json"), &texts)
-	if len(v.Losses) < 8 || len(v.Pairs) != 1000 {
-		t.Fatalf("%d tokenizers, %d pairs", len(v.Losses), len(v.Pairs))
+	if len(v.Losses) < 8 {
+		t.Fatalf("%d tokenizers", len(v.Losses))
 	}
 	for name, losses := range v.Losses {
 		cfg, want := pairRun(t, name, texts, v.Pairs, losses)
@@ -97,8 +97,8 @@ func TestLossesOfPairs(t *testing.T) {
 			t.Fatal(name, err)
 		}
 		got := e.Rows[len(e.Rows)-1].Docs
-		if len(got) != len(want) || len(want) < 850 {
-			t.Fatalf("%s: %d answers, want %d", name, len(got), len(want))
+		if len(got) != len(want) || len(want) < 1000 {
+			t.Fatalf("%s: %d answers, want %d, and 1,000 or more", name, len(got), len(want))
 		}
 		for i := range want {
 			if math.Abs(got[i].NLL-want[i]) > 1e-4*(1+want[i]) {
