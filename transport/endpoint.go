@@ -85,6 +85,7 @@ type Endpoint struct {
 	mu          sync.Mutex
 	conns       map[*Conn]struct{}
 	guests      map[uint32]*guest // by worker
+	greets      map[uint32]int    // connections that are being greeted, likewise
 	stats       Stats
 	relay       carrier // nil: UseRelay was not called yet
 	relaySocket *relaySocket
@@ -114,7 +115,7 @@ func Open(conn net.PacketConn, o Options) (*Endpoint, error) {
 		o.Stall = 10 * time.Second
 	}
 	e := &Endpoint{opt: o, conn: conn, refusals: rate.Sometimes{First: 5, Interval: refusalEvery}, grants: make(chan struct{}, o.Grants),
-		conns: map[*Conn]struct{}{}, guests: map[uint32]*guest{}}
+		conns: map[*Conn]struct{}{}, guests: map[uint32]*guest{}, greets: map[uint32]int{}}
 	e.SetUploadLimit(o.UploadLimit)
 	var err error
 	if e.net, err = listenQUIC(conn, e.serverTLS(), o.ResetKey, o.WAN); err != nil {
@@ -225,10 +226,12 @@ func (e *Endpoint) greet(q session) {
 		q.Close(codeRefused, err.Error())
 		return
 	}
-	if err := e.crowded(claims.Worker); err != nil {
+	free, err := e.greeted(claims.Worker)
+	if err != nil {
 		q.Close(codeRefused, err.Error())
 		return
 	}
+	defer free()
 	s, err := q.AcceptStream(ctx)
 	if err != nil {
 		q.Close(codeStalled, "no hello")
@@ -251,6 +254,7 @@ func (e *Endpoint) greet(q session) {
 		c.handler.Disconnected(c, err)
 		return
 	}
+	e.entered(c, free)
 	c.serve()
 }
 

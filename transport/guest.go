@@ -33,20 +33,36 @@ func (c *Conn) guest() *guest {
 	return g
 }
 
-// crowded says that a peer has as many connections as it may have.
-func (e *Endpoint) crowded(worker uint32) error {
+// greeted counts a connection of a peer that is being greeted, until free is called. It is an error
+// where the peer has as many connections as it may have, with those that are being greeted.
+func (e *Endpoint) greeted(worker uint32) (free func(), err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	n := 0
+	n := e.greets[worker]
 	for c := range e.conns {
 		if c.Peer.Worker == worker {
 			n++
 		}
 	}
 	if n >= maxConns {
-		return fmt.Errorf("worker %d has %d connections to this machine already", worker, n)
+		return nil, fmt.Errorf("worker %d has %d connections to this machine already", worker, n)
 	}
-	return nil
+	e.greets[worker]++
+	return sync.OnceFunc(func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.greets[worker]--; e.greets[worker] == 0 {
+			delete(e.greets, worker)
+		}
+	}), nil
+}
+
+// entered counts a connection from now on, in place of its greeting.
+func (e *Endpoint) entered(c *Conn, free func()) {
+	e.mu.Lock()
+	e.conns[c] = struct{}{}
+	e.mu.Unlock()
+	free()
 }
 
 // left forgets a connection, and its peer with the last one.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -91,5 +93,38 @@ func TestOnePeerTakesLittle(t *testing.T) {
 	err := c.Fetch(t.Context(), "x", 5*time.Second, func(int64) (io.Writer, error) { return &got, nil })
 	if err != nil || !bytes.Equal(got.Bytes(), s.files["x"]) {
 		t.Errorf("another peer gets %d bytes of its content: %v", got.Len(), err)
+	}
+}
+
+// Connections whose peer says nothing yet count with those that are open: all at once
+// are no more than one after the other.
+func TestOnePeerComesAtOnce(t *testing.T) {
+	t.Parallel()
+	ca := newCA(t)
+	to, from := open(t, ca, 1, newService(), nil), open(t, ca, 2, newService(), nil)
+	var silent []session
+	for range maxConns + 10 {
+		q, err := connect(t.Context(), from.net, to.Addr().String(), from.clientTLS())
+		if err == nil { // else it was refused at once
+			silent = append(silent, q)
+		}
+	}
+	var opened atomic.Int64
+	var all sync.WaitGroup
+	for _, q := range silent {
+		all.Go(func() {
+			if _, err := from.introduce(t.Context(), q, "test", nil, nil, newService()); err == nil {
+				opened.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if n := opened.Load(); n > maxConns || n == 0 {
+		t.Errorf("%d connections of one peer", n)
+	}
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	if n := len(to.greets); n != 0 {
+		t.Errorf("%d peers are greeted for ever", n)
 	}
 }
