@@ -2,8 +2,8 @@
 //   dup[i]   = dout[i] * gelu(gate[i])
 //   dgate[i] = dout[i] * up[i] * gelu'(gate[i])
 //
-// dout  (n4) vec4<f32>, read: a matrix seen as one row, padding included
-// gate  (n4) vec4<f32>, read, and overwritten with dgate
+// gate  (n4) vec4<f32>, read: a matrix seen as one row, padding included
+// dout  (n4) vec4<f32>, read, and overwritten with dgate
 // up    (n4) vec4<f32>, read, and overwritten with dup
 //
 // One invocation per vec4. Zero padding stays zero.
@@ -16,8 +16,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> dout: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> gate: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> gate: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> dout: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> up: array<vec4<f32>>;
 
 //#include gelu
@@ -26,7 +26,8 @@ struct Params {
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let i = (wid.x + wid.y * nwg.x) * WG + t;
   if (i >= p.n4) { return; }
+  let d = dout[i];
   let g = gate[i];
-  gate[i] = dout[i] * up[i] * gelu_slope(g);
-  up[i] = dout[i] * g * gelu_share(g);
+  dout[i] = d * up[i] * gelu_slope(g);
+  up[i] = d * g * gelu_share(g);
 }

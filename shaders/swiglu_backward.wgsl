@@ -2,8 +2,8 @@
 //   dup[i]   = dout[i] * gate[i] * s
 //   dgate[i] = dout[i] * up[i] * s * (1 + gate[i] * (1 - s))
 //
-// dout  (n4) vec4<f32>, read: a matrix seen as one row, padding included
-// gate  (n4) vec4<f32>, read, and overwritten with dgate
+// gate  (n4) vec4<f32>, read: a matrix seen as one row, padding included
+// dout  (n4) vec4<f32>, read, and overwritten with dgate
 // up    (n4) vec4<f32>, read, and overwritten with dup
 //
 // One invocation per vec4. Zero padding stays zero.
@@ -18,8 +18,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> dout: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> gate: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> gate: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> dout: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> up: array<vec4<f32>>;
 
 @compute @workgroup_size(WG)
@@ -30,6 +30,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
   let d = dout[i];
   let g = gate[i];
   let s = 1.0 / (1.0 + exp(min(-g, vec4<f32>(CAP))));
-  gate[i] = d * up[i] * s * (1.0 + g * (1.0 - s));
+  dout[i] = d * up[i] * s * (1.0 + g * (1.0 - s));
   up[i] = d * g * s;
 }

@@ -17,13 +17,12 @@ func TestGeGLU(t *testing.T) {
 			want, dgate, dup := make([]float32, r*c), make([]float32, r*c), make([]float32, r*c)
 			ref.GeGLU(want, gate, up)
 			ref.GeGLUBackward(dgate, dup, dout, gate, up)
-			tg, tu, td := upload(e, r, c, gate), upload(e, r, c, up), upload(e, r, c, dout)
+			tg, tu := upload(e, r, c, gate), upload(e, r, c, up)
 			defer tg.Buf.Release()
 			defer tu.Buf.Release()
-			defer td.Buf.Release()
 			checkOutputs(t, e, []output{{r, c, want, nil}}, func(out []Tensor) { e.GeGLU(out[0], tg, tu) })
-			checkOutputs(t, e, []output{{r, c, dgate, gate}, {r, c, dup, up}}, func(out []Tensor) {
-				e.GeGLUBackward(td, out[0], out[1])
+			checkOutputs(t, e, []output{{r, c, dgate, dout}, {r, c, dup, up}}, func(out []Tensor) {
+				e.GeGLUBackward(out[0], tg, out[1])
 			})
 		})
 	}

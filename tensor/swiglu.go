@@ -18,8 +18,8 @@ func (e *Engine) SwiGLU(out, gate, up Tensor) {
 	})
 }
 
-// SwiGLUBackward overwrites gate and up, SwiGLU's inputs, with their gradients given
-// dout, that of its output. All are (N, F) with one leading dimension in different
+// SwiGLUBackward overwrites dout, the gradient of SwiGLU's output, with that of gate, and up
+// with its own; gate is read. All are (N, F) with one leading dimension in different
 // buffers.
 func (e *Engine) SwiGLUBackward(dout, gate, up Tensor) {
 	n4 := sameLayout("swiglu backward", dout, gate, up)
@@ -29,7 +29,7 @@ func (e *Engine) SwiGLUBackward(dout, gate, up Tensor) {
 	e.run(call{
 		kernel: "swiglu_backward",
 		params: flatParams{uint32(n4)},
-		binds:  []gpu.View{dout.View(), gate.View(), up.View()},
+		binds:  []gpu.View{gate.View(), dout.View(), up.View()},
 		groups: grid(ceilDiv(n4, elementwiseWG)),
 		work:   e.moving(int64(n4)*80, int64(n4)*60),
 	})

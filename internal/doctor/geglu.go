@@ -32,7 +32,7 @@ func checkGeGLU(e *Probe, backward bool) error {
 		if backward {
 			ref.GeGLUBackward(want, want2, dout, gate, up)
 			e.GeGLUBackward(td, tg, tu)
-			errs = append(errs, same(e, "dgate", tg, want), same(e, "dup", tu, want2))
+			errs = append(errs, same(e, "dgate", td, want), same(e, "dup", tu, want2))
 		} else {
 			ref.GeGLU(want, gate, up)
 			e.GeGLU(out, tg, tu)

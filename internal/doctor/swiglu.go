@@ -32,7 +32,7 @@ func checkSwiGLU(e *Probe, backward bool) error {
 		if backward {
 			ref.SwiGLUBackward(want, want2, dout, gate, up)
 			e.SwiGLUBackward(td, tg, tu)
-			errs = append(errs, same(e, "dgate", tg, want), same(e, "dup", tu, want2))
+			errs = append(errs, same(e, "dgate", td, want), same(e, "dup", tu, want2))
 		} else {
 			ref.SwiGLU(want, gate, up)
 			e.SwiGLU(out, tg, tu)

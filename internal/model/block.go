@@ -36,7 +36,7 @@ type activations struct {
 	att            tensor.Tensor // (N, H·D) attention's output
 	lse            tensor.Tensor // (H, N)
 	mid            tensor.Tensor // (N, C) residual stream after attention
-	gate, up       tensor.Tensor // (N, F), gate not in plain MLPs; in the backward then their gradients
+	gate, up       tensor.Tensor // (N, F), gate not in plain MLPs; the backward overwrites up with its gradient
 	out, down      tensor.Tensor // (N, C) of attention and MLP, before their norms
 }
 
@@ -101,7 +101,7 @@ func (a *activations) first(n int, c Config) *activations {
 type scratch struct {
 	norm  tensor.Tensor // (N, C) normalised input, or the term that is added to the residual stream
 	stats stats         // (1, N) of the last norm
-	act   tensor.Tensor // (N, F) the MLP's hidden values, in the backward then their gradient
+	act   tensor.Tensor // (N, F) the MLP's hidden values, in the backward then their gradient and gate's
 }
 
 func newScratch(m *memory, c Config, n int) *scratch {
@@ -125,7 +125,7 @@ type backScratch struct {
 	dkRaw    tensor.Tensor // (N, KV·D) of the keys before their norm
 	delta    tensor.Tensor // (H, N)
 	dpost    tensor.Tensor // (N, C) gradient before a norm after a layer
-	gate, up tensor.Tensor // (N, F) copies that are overwritten in place of a forward's, see Dims.Again
+	up       tensor.Tensor // (N, F) a copy that is overwritten in place of the forward's, see Dims.Again
 }
 
 func newBackScratch(m *memory, c Config, n int, again bool) *backScratch {
@@ -143,9 +143,7 @@ func newBackScratch(m *memory, c Config, n int, again bool) *backScratch {
 		s.dpost = t("dpost", c.Hidden)
 	}
 	if again {
-		if s.up = t("dup", c.FFN); !c.family().plain {
-			s.gate = t("dgate", c.FFN)
-		}
+		s.up = t("dup", c.FFN)
 	}
 	return s
 }

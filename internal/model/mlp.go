@@ -2,8 +2,8 @@ package model
 
 import "concord/tensor"
 
-// mlp is a feed-forward network. forward leaves the inputs of backward in a.gate and a.up,
-// which backward overwrites with their gradients.
+// mlp is a feed-forward network. forward leaves the inputs of backward in a.gate and a.up;
+// backward overwrites a.up with its gradient.
 type mlp interface {
 	params() []*parameter
 	forward(e *tensor.Engine, y, x tensor.Tensor, a *activations, s *scratch)
@@ -70,15 +70,15 @@ func (l *gatedMLP) backward(p backPass, dx, dy, x tensor.Tensor, a *activations,
 	l.act.forward(p.e, s.act, a.gate, a.up)
 	l.out.backward(p, s.act, dy, s.act, false)
 	l.act.backward(p.e, s.act, a.gate, a.up)
-	l.in.backward(p, dx, x, a.gate, a.up)
+	l.in.backward(p, dx, x, s.act, a.up)
 }
 
 func (l *gatedMLP) retire(a *activations, reuse func(p []*parameter, t ...tensor.Tensor)) {
-	reuse(l.in[1].params(), a.gate)
+	reuse(l.in[0].params(), a.gate)
 }
 
 // activation is the non-linearity of a gated network, out = act(gate) ⊙ up. backward
-// overwrites gate and up with their gradients.
+// overwrites dout with the gradient of gate, and up with its own.
 type activation interface {
 	forward(e *tensor.Engine, out, gate, up tensor.Tensor)
 	backward(e *tensor.Engine, dout, gate, up tensor.Tensor)

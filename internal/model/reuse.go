@@ -18,18 +18,15 @@ func (m *transformer) restore(i int, b *Batch) {
 	m.e.Dev.Span("backward")
 }
 
-// spared is a with copies in place of the tensors that a block's backward overwrites, where another
+// spared is a with a copy in place of the tensor that a block's backward overwrites, where another
 // backward is to find them.
 func (m *transformer) spared(a *activations) *activations {
 	if !m.dims.Again {
 		return a
 	}
 	out := *a
-	out.gate, out.up = m.back.gate, m.back.up
+	out.up = m.back.up
 	m.e.Dev.Copy(out.up.View(), a.up.View())
-	if a.gate.Buf != nil { // not in plain MLPs
-		m.e.Dev.Copy(out.gate.View(), a.gate.View())
-	}
 	return &out
 }
 
