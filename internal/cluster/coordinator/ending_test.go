@@ -37,3 +37,24 @@ func TestQuestionsAtTheEnd(t *testing.T) {
 		t.Fatal("some still wait")
 	}
 }
+
+// Machines that leave at the end do not change the run's last status.
+func TestNothingIsShownBehindTheLastStatus(t *testing.T) {
+	shown := 0
+	c, err := New(context.Background(), Options{Store: storetest.NewMemory(), Changed: func(Status, bool) { shown++ }}, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.do(func() {
+		before := shown
+		c.changed()
+		if shown != before+1 {
+			t.Error("no status is shown")
+		}
+		c.ended = true
+		if c.changed(); shown != before+1 {
+			t.Error("a status is shown after the last")
+		}
+	})
+	c.Abandon()
+}

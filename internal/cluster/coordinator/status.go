@@ -117,8 +117,9 @@ func (c *Coordinator) segment(i int) string {
 	return c.language(i * c.work.Langs / c.work.Segments)
 }
 
+// changed shows how the run stands, until its last status was shown.
 func (c *Coordinator) changed() {
-	if c.opt.Changed != nil {
+	if c.opt.Changed != nil && !c.ended {
 		c.opt.Changed(c.status(), false)
 	}
 }
