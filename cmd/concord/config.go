@@ -66,7 +66,8 @@ func (c *configCheckCmd) Run() error {
 	}
 	report.DataTable(os.Stdout, plan.Data)
 	report.Warn(os.Stdout, plan.Warnings)
-	fmt.Printf("%s is fine: %d languages to train, %d steps of %d × %d tokens\n", c.RunFile, plan.Trained, plan.Steps, plan.Rows, plan.SeqLen)
+	fmt.Printf("%s is fine: %s to train, %s of %d × %d tokens\n", c.RunFile, report.Plural(plan.Trained, "language"),
+		report.Plural(plan.Steps, "step"), plan.Rows, plan.SeqLen)
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"concord/internal/corpus"
 	"concord/internal/data"
 	"concord/internal/lint"
+	"concord/internal/report"
 	"concord/internal/train"
 )
 
@@ -133,6 +134,6 @@ func (r *lintReport) print(w io.Writer, c *dataLintCmd, more bool) {
 		fmt.Fprintf(w, "   there are more near duplicates than were compared: this lists some of them\n")
 	}
 	if len(r.Findings) == 0 {
-		fmt.Fprintf(w, " nothing found in %d documents\n", r.Documents)
+		fmt.Fprintf(w, " nothing found in %s\n", report.Plural(r.Documents, "document"))
 	}
 }

@@ -55,7 +55,8 @@ func (c *planCmd) Run() error {
 		p.Check.Warnings = append(p.Check.Warnings, note)
 	}
 	report.Warn(os.Stdout, p.Check.Warnings)
-	fmt.Printf(" run     %d steps of %d rows × %d tokens, %d languages\n", p.Check.Steps, p.Check.Rows, p.Check.SeqLen, p.Check.Trained)
+	fmt.Printf(" run     %s of %s × %d tokens, %s\n", report.Plural(p.Check.Steps, "step"), report.Plural(p.Check.Rows, "row"),
+		p.Check.SeqLen, report.Plural(p.Check.Trained, "language"))
 	m := plans[0]
 	fmt.Printf(" memory  %s at the peak\n", report.Bytes(m.Peak))
 	roles := slices.SortedFunc(maps.Keys(m.ByRole), func(a, b string) int { return int(min(1, max(-1, m.ByRole[b]-m.ByRole[a]))) })

@@ -187,6 +187,9 @@ func TestReadAndBuiltin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if tm.From != "mine.jinja" {
+		t.Errorf("named %q, not by the file's name as those of a model's folder are", tm.From)
+	}
 	if text, err := tm.Prompt(talk("user", "hi")); text != "hi</s>" || err != nil {
 		t.Errorf("%q, %v", text, err)
 	}

@@ -96,6 +96,7 @@ func Read(path, dir string) (*Template, error) {
 	if err != nil {
 		return nil, fmt.Errorf("chat: %w", err)
 	}
+	t.From = filepath.Base(path)
 	return t, nil
 }
 

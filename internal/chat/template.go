@@ -12,7 +12,7 @@ import (
 
 // Template is a model's chat template. Immutable, safe for concurrent use.
 type Template struct {
-	From    string // the file that it stands in, or "built-in chatml"
+	From    string // the name of the file that it stands in, without folders, or "built-in chatml"
 	Source  string // Jinja, for other tools; that without tools, where a folder has several
 	plain   *jinja.Template
 	tools   *jinja.Template // for conversations with tools; equals plain where there is one only

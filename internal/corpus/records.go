@@ -17,7 +17,7 @@ func (c *Corpus) Records() []report.Data {
 	epochs, met, m := c.Sampler.Epochs(c.Steps), c.meetings(), 0
 	for i, s := range c.Sets {
 		all := s.TrainStats
-		out[i] = report.Data{Lang: s.Lang, Seen: c.Seen[i], Examples: all.Examples, Heldout: s.HeldoutStats.Examples,
+		out[i] = report.Data{Lang: s.Lang, Seen: c.Seen[i], Documents: s.Documents, Examples: all.Examples, Heldout: s.HeldoutStats.Examples,
 			Tokens: all.Tokens, Supervised: all.Supervised, Bytes: all.Bytes,
 			TooLong: all.TooLong + s.HeldoutStats.TooLong, Empty: all.Empty + s.HeldoutStats.Empty,
 			Masked: all.FullyMasked + s.HeldoutStats.FullyMasked, Pieces: all.Pieces + s.HeldoutStats.Pieces,

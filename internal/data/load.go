@@ -223,7 +223,7 @@ func (l *loader) sets() []*Set {
 	var out []*Set
 	for _, s := range l.all {
 		s.set.Train, s.set.Heldout = &s.train, &s.heldout
-		s.set.TrainStats.Duplicates = repeated(s.trained)
+		s.set.Documents, s.set.TrainStats.Duplicates = len(s.trained), repeated(s.trained)
 		s.shared(l.held)
 		s.trained = nil
 		out = append(out, &s.set)

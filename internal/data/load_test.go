@@ -87,10 +87,11 @@ func TestCounters(t *testing.T) {
 		overlong string
 		want     Stats
 		shared   int
+		kept     int // documents with an example
 	}{
-		{"auto", Stats{Docs: 8, Examples: 5, TooLong: 3, Pieces: 3, Empty: 2, FullyMasked: 1, Duplicates: 1, Chats: 1, ByMarks: 1}, 3},
-		{"drop", Stats{Docs: 8, Examples: 2, TooLong: 3, Empty: 2, FullyMasked: 1, Duplicates: 1, Chats: 1, ByMarks: 1}, 2},
-		{"truncate", Stats{Docs: 8, Examples: 4, TooLong: 3, Empty: 2, FullyMasked: 2, Duplicates: 1, Chats: 1, ByMarks: 1}, 4},
+		{"auto", Stats{Docs: 8, Examples: 5, TooLong: 3, Pieces: 3, Empty: 2, FullyMasked: 1, Duplicates: 1, Chats: 1, ByMarks: 1}, 3, 3},
+		{"drop", Stats{Docs: 8, Examples: 2, TooLong: 3, Empty: 2, FullyMasked: 1, Duplicates: 1, Chats: 1, ByMarks: 1}, 2, 2},
+		{"truncate", Stats{Docs: 8, Examples: 4, TooLong: 3, Empty: 2, FullyMasked: 2, Duplicates: 1, Chats: 1, ByMarks: 1}, 4, 4},
 	}
 	for _, c := range cases {
 		t.Run(c.overlong, func(t *testing.T) {
@@ -104,6 +105,9 @@ func TestCounters(t *testing.T) {
 			got.Tokens, got.Supervised, got.Bytes = 0, 0, 0
 			if got != c.want {
 				t.Errorf("stats %+v, want %+v", got, c.want)
+			}
+			if set.Documents != c.kept {
+				t.Errorf("%d documents gave examples, want %d", set.Documents, c.kept)
 			}
 			if set.HeldoutStats.Shared != c.shared || set.HeldoutStats.Duplicates != 1 {
 				t.Errorf("held-out stats %+v: want %d shared with training, 1 duplicate", set.HeldoutStats, c.shared)

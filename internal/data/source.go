@@ -93,6 +93,7 @@ func (s *Stats) add(o *Stats) {
 type Set struct {
 	Lang                     string
 	Train, Heldout           Examples
+	Documents                int      // that gave Train an example or more
 	Keys                     []uint64 // of the examples to train on, hashes; nil where the source is not Aligned
 	TrainStats, HeldoutStats Stats
 	Notes                    []string // sentences that the user should see, with the line that helps

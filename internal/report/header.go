@@ -39,7 +39,7 @@ func (r *Reporter) Begin(h Header) {
 	}
 	r.Printf(" device  %s, %s", device, h.Backend)
 	r.Printf(" memory  %s of tensors, budget %s", Bytes(h.Planned), Bytes(h.Budget))
-	r.Printf(" method  %s, scope %s: %d buckets, %d languages", h.Method, h.Scope, h.Buckets, len(h.Languages))
+	r.Printf(" method  %s, scope %s: %s, %s", h.Method, h.Scope, Plural(h.Buckets, "bucket"), Plural(len(h.Languages), "language"))
 	if len(h.Languages) > 1 {
 		r.Printf("         cos, in the lines below: mean cosine so far between two languages' gradients; below 0 they conflict")
 	}
@@ -47,30 +47,32 @@ func (r *Reporter) Begin(h Header) {
 	if len(h.Languages) > 1 {
 		met = fmt.Sprintf("; %.0f%% of the steps hold two languages or more", 100*h.Met)
 	}
-	r.Printf(" step    %d rows × %d tokens, %.0f%% filled; %d steps, %.1f epochs%s", h.Rows, h.SeqLen, 100*h.Packing, h.Steps, h.Epochs, met)
+	r.Printf(" step    %s × %d tokens, %.0f%% filled; %s, %.1f epochs%s", Plural(h.Rows, "row"), h.SeqLen, 100*h.Packing,
+		Plural(h.Steps, "step"), h.Epochs, met)
 	if !r.silent() {
 		DataTable(r.opt.Out, h.Data)
 		Warn(r.opt.Out, h.Warnings)
 	}
 }
 
-// DataTable prints a line for every language: its training examples and tokens, those
+// DataTable prints a line for every language: its training documents and their tokens, those
 // of the tokens that have a loss and their share, how often the run reads them, held-out examples, and
-// the share of its steps that hold another language too; then the documents left out and
-// why.
+// the share of its steps that hold another language too; then the examples, where they are
+// not the documents, and the documents left out and why.
 func DataTable(w io.Writer, data []Data) {
 	r := Reporter{opt: Options{Out: w}}
-	const line = " %-7s %-8s %8s %7s %7s %5s %6s %8s %11s"
-	r.Printf(line, "data", "lang", "examples", "tokens", "trained", "share", "epochs", "held out", "with others")
+	const line = " %-7s %-8s %9s %7s %7s %5s %6s %8s %11s"
+	r.Printf(line, "data", "lang", "documents", "tokens", "trained", "share", "epochs", "held out", "with others")
 	for _, d := range data {
 		if !d.Seen {
 			r.Printf(line, "", d.Lang, "", "", "", "", "", Count(int64(d.Heldout)), "not trained")
 			continue
 		}
-		r.Printf(line, "", d.Lang, Count(int64(d.Examples)), Count(int64(d.Tokens)), Count(int64(d.Supervised)),
+		r.Printf(line, "", d.Lang, Count(int64(d.Documents)), Count(int64(d.Tokens)), Count(int64(d.Supervised)),
 			percent(float64(d.Supervised)/float64(d.Tokens)),
 			decimal(float64(d.Epochs)), Count(int64(d.Heldout)), percent(float64(d.Met)))
 	}
+	r.examples(data)
 	r.renderings(data)
 	r.leftOut(data)
 	for _, d := range data {
@@ -80,15 +82,28 @@ func DataTable(w io.Writer, data []Data) {
 	}
 }
 
-// leftOut prints the examples and tokens that were left out or read otherwise, each kind once with its languages.
+// examples prints how many examples were made of documents that were split.
+func (r *Reporter) examples(data []Data) {
+	var langs []string
+	for _, d := range data {
+		if d.Examples != d.Documents {
+			langs = append(langs, fmt.Sprintf("%s: %s", d.Lang, Count(int64(d.Examples))))
+		}
+	}
+	if len(langs) > 0 {
+		r.Printf("         examples, where long documents are split into several (%s)", strings.Join(langs, ", "))
+	}
+}
+
+// leftOut prints the documents and tokens that were left out or read otherwise, each kind once with its languages.
 func (r *Reporter) leftOut(data []Data) {
 	for _, kind := range []struct {
 		of         func(d *Data) int
 		noun, what string
 	}{
-		{func(d *Data) int { return d.Empty }, "example", "empty: dropped"},
-		{func(d *Data) int { return d.Masked }, "example", "without a supervised token: dropped"},
-		{func(d *Data) int { return d.Duplicates }, "example", "equal to an earlier one: kept"},
+		{func(d *Data) int { return d.Empty }, "document", "empty: dropped"},
+		{func(d *Data) int { return d.Masked }, "document", "without a supervised token: dropped"},
+		{func(d *Data) int { return d.Duplicates }, "document", "equal to an earlier one: kept"},
 		{func(d *Data) int { return d.Straddling }, "token",
 			"across the border of prompt and answer: not trained (does a space belong to the answer?)"},
 		{func(d *Data) int { return d.OwnMarks }, "BOS or EOS token", "in the text itself: not added again"},
@@ -104,7 +119,7 @@ func (r *Reporter) leftOut(data []Data) {
 		}
 	}
 	for _, fate := range fates {
-		r.left(data, func(d *Data) int { return map[bool]int{true: d.TooLong}[d.Overlong == fate] }, "example", "longer than data.max_len: "+fate)
+		r.left(data, func(d *Data) int { return map[bool]int{true: d.TooLong}[d.Overlong == fate] }, "document", "longer than data.max_len: "+fate)
 	}
 }
 
@@ -147,9 +162,12 @@ func (r *Reporter) renderings(data []Data) {
 // Warn prints the warnings.
 func Warn(w io.Writer, warnings []string) {
 	for _, text := range warnings {
-		fmt.Fprintln(w, " !       "+strings.ReplaceAll(text, "\n", "\n         "))
+		fmt.Fprintln(w, " !       "+indented(text))
 	}
 }
+
+// indented is a text whose further lines stand below the first, in the column after its mark.
+func indented(text string) string { return strings.ReplaceAll(text, "\n", "\n         ") }
 
 // percent is a share, "–" for none.
 func percent(x float64) string {

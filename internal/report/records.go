@@ -228,7 +228,8 @@ func (e Eval) Mean(seen bool) float64 {
 type Data struct {
 	Lang       string `json:"lang"`
 	Seen       bool   `json:"seen"`
-	Examples   int    `json:"examples"`
+	Documents  int    `json:"documents"` // that are trained on
+	Examples   int    `json:"examples"`  // made of them; of a split document several
 	Heldout    int    `json:"heldout"`
 	Tokens     int    `json:"tokens"`
 	Supervised int    `json:"supervised"`

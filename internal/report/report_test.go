@@ -19,7 +19,7 @@ func header() Header {
 		Budget: 4 << 30, Planned: 63 << 20, Method: "pcgrad", Scope: "layer", Buckets: 6, Rows: 16, SeqLen: 128, Steps: 200,
 		Languages: []string{"sw", "zu"}, Packing: 0.934, Met: 0.97, Warnings: []string{"sw: nothing\nfix: something"},
 		Data: []Data{
-			{Lang: "sw", Seen: true, Examples: 1200, Heldout: 100, Tokens: 24000, Supervised: 9000, Epochs: 2.345, Met: 0.876, TooLong: 3, Overlong: "dropped", Rendering: "rendered by chat_template.jinja", NoTools: 2, Notes: []string{"2 of 100 held-out examples are also trained on"}},
+			{Lang: "sw", Seen: true, Documents: 1100, Examples: 1200, Heldout: 100, Tokens: 24000, Supervised: 9000, Epochs: 2.345, Met: 0.876, TooLong: 3, Overlong: "dropped", Rendering: "rendered by chat_template.jinja", NoTools: 2, Notes: []string{"2 of 100 held-out examples are also trained on"}},
 			{Lang: "de", Heldout: 40, Empty: 1},
 		}}
 }
@@ -63,12 +63,34 @@ func TestHeader(t *testing.T) {
 		"pcgrad, scope layer: 6 buckets, 2 languages", "16 rows × 128 tokens, 93% filled; 200 steps, 0.0 epochs; 97% of the steps hold two languages or more", "below 0 they conflict",
 		" !       sw: nothing\n         fix: something",
 		" chat    rendered by chat_template.jinja (sw)\n", "2 conversations with tools of which the chat template says nothing: they are not in the text (sw: 2)",
-		"sw          1,200  24,000   9,000   38%    2.3      100         88%", "de                                                   40 not trained",
-		"3 examples longer than data.max_len: dropped (sw: 3)", "sw: 2 of 100 held-out examples are also trained on", "1 example empty: dropped (de: 1)",
+		"sw           1,100  24,000   9,000   38%    2.3      100         88%", "de                                                    40 not trained",
+		"         examples, where long documents are split into several (sw: 1,200)\n",
+		"3 documents longer than data.max_len: dropped (sw: 3)", "sw: 2 of 100 held-out examples are also trained on", "1 document empty: dropped (de: 1)",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the header lacks %q:\n%s", want, out.String())
 		}
+	}
+}
+
+// Where languages are rendered differently, each way is named with its languages; of one thing
+// there is no plural; further lines of a note stand below its first.
+func TestHeaderOfOne(t *testing.T) {
+	var out bytes.Buffer
+	r := New(Options{Out: &out})
+	r.Begin(Header{Buckets: 1, Rows: 1, SeqLen: 8, Steps: 1, Languages: []string{"sw"}, Data: []Data{
+		{Lang: "sw", Seen: true, Documents: 2, Examples: 2, Rendering: "one way"},
+		{Lang: "tr", Seen: true, Documents: 3, Examples: 3, Rendering: "another"}, {Lang: "zu", Seen: true, Rendering: "one way"}}})
+	r.Note(Note{Text: "eval.error\nsw: little\n  fix: more"})
+	r.End(End{Steps: 1})
+	for _, want := range []string{": 1 bucket, 1 language\n", " step    1 row × 8 tokens", "; 1 step, 0.0 epochs", "\n 1 step, 0 tokens",
+		" chat    one way (sw zu)\n chat    another (tr)\n", " note    eval.error\n         sw: little\n           fix: more\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("lacks %q:\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "examples, where") {
+		t.Errorf("nothing is split:\n%s", out.String())
 	}
 }
 

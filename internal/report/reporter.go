@@ -56,7 +56,7 @@ func (r *Reporter) silent() bool { return r.opt.Quiet || r.opt.Watch != nil }
 func (r *Reporter) Note(n Note) {
 	n.Kind = "note"
 	r.json(n)
-	r.Printf(" note    %s", n.Text)
+	r.Printf(" note    %s", indented(n.Text))
 }
 
 // Err is the first error of writing metrics.jsonl (a full disk, say).
@@ -241,7 +241,7 @@ func (r *Reporter) End(e End) {
 	case r.first == nil && r.last != nil:
 		fmt.Fprint(r.opt.Out, "\n", EvalTable(*r.last))
 	}
-	fmt.Fprintf(r.opt.Out, "\n %d steps, %s tokens, %s of them trained on, in %s; peak GPU memory %s (%s%s)\n", e.Steps, Count(e.Tokens),
+	fmt.Fprintf(r.opt.Out, "\n %s, %s tokens, %s of them trained on, in %s; peak GPU memory %s (%s%s)\n", Plural(e.Steps, "step"), Count(e.Tokens),
 		Count(e.Supervised), Duration(time.Duration(e.Seconds*float64(time.Second))), Bytes(e.PeakBytes), planned(e), roles(e.BytesByRole))
 	if e.Early != nil {
 		fmt.Fprintf(r.opt.Out, " ended early, after step %d of %d (eval.patience): %v\n", e.Steps, e.Of, e.Early)

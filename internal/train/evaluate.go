@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"concord/gpu"
@@ -227,7 +228,9 @@ func EvaluateLike(ctx context.Context, cfg *config.Config, dir string, like *rep
 	out, chose, err := v.measure(ctx, inf.Engine, inf.Net, b, 0)
 	out.Relate(nil)
 	if chose && err == nil {
-		tellSample(&out, cfg.Eval, func(text string) { fmt.Fprintln(ui.warn(), "concord:", text) })
+		tellSample(&out, cfg.Eval, func(text string) {
+			fmt.Fprintln(ui.warn(), "concord:", strings.ReplaceAll(text, "\n", "\n         "))
+		})
 	}
 	if err == nil {
 		err = answers(ctx, &cp, c, inf, &out, ui)

@@ -154,7 +154,8 @@ func TestErrorOutOfReach(t *testing.T) {
 				t.Errorf("rows %s: %d measured", rows, r.Examples)
 			}
 		}
-		if text := screen.String(); !strings.Contains(text, "eval.error asks for ± 0.001") || !strings.Contains(text, fix) {
+		if text := screen.String(); !strings.Contains(text, "eval.error asks for ± 0.001") || !strings.Contains(text, fix) ||
+			strings.Contains(text, "\nbb:") || !strings.Contains(text, "\n         bb:") {
 			t.Errorf("rows %s: not said:\n%s", rows, text)
 		}
 	}
