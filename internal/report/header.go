@@ -119,7 +119,8 @@ func (r *Reporter) leftOut(data []Data) {
 		}
 	}
 	for _, fate := range fates {
-		r.left(data, func(d *Data) int { return map[bool]int{true: d.TooLong}[d.Overlong == fate] }, "document", "longer than data.max_len: "+fate)
+		r.left(data, func(d *Data) int { return map[bool]int{true: d.TooLong}[d.Overlong == fate] }, "document",
+			"longer than data.max_len: "+fate)
 	}
 }
 
