@@ -242,7 +242,8 @@ func (r *Reporter) End(e End) {
 		fmt.Fprint(r.opt.Out, "\n", EvalTable(*r.last))
 	}
 	fmt.Fprintf(r.opt.Out, "\n %s, %s tokens, %s of them trained on, in %s; peak GPU memory %s (%s%s)\n", Plural(e.Steps, "step"),
-		Count(e.Tokens), Count(e.Supervised), Duration(time.Duration(e.Seconds*float64(time.Second))), Bytes(e.PeakBytes), planned(e), roles(e.BytesByRole))
+		Count(e.Tokens), Count(e.Supervised), Duration(time.Duration(e.Seconds*float64(time.Second))), Bytes(e.PeakBytes), planned(e),
+		roles(e.BytesByRole))
 	if e.Early != nil {
 		fmt.Fprintf(r.opt.Out, " ended early, after step %d of %d (eval.patience): %v\n", e.Steps, e.Of, e.Early)
 	}
