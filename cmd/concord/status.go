@@ -63,6 +63,7 @@ func printRun(out io.Writer, s train.Status) {
 	if s.Checkpoint > 0 {
 		fmt.Fprintf(out, "newest checkpoint: step %d\n", s.Checkpoint)
 	}
+	report.Warn(out, s.Warnings)
 	switch s.State {
 	case "finished":
 		fmt.Fprintf(out, "model in %s\n", s.Model)

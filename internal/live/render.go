@@ -3,7 +3,6 @@ package live
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -38,7 +37,9 @@ func Render(s *State, w, h int) []string {
 	if len(matrix) > 0 {
 		left = w - side - 2
 	}
+	legend := s.legend(w)
 	body := h - len(out) - 9
+	body -= s.claim(w, 9-len(legend)-3, body-max(chartHeight, min(body, len(matrix))))
 	chart := s.chart(left, body)
 	for i := range body {
 		line := chart[i]
@@ -51,7 +52,7 @@ func Render(s *State, w, h int) []string {
 		}
 		out = append(out, line)
 	}
-	out = append(out, s.legend(w)...)
+	out = append(out, legend...)
 	out = append(out, s.weights(w), s.device(w))
 	out = append(out, s.said(w, h-len(out)-1)...)
 	out = append(out, s.keys(w))
@@ -299,22 +300,6 @@ func (s *State) device(w int) string {
 		text += fmt.Sprintf("memory %s of %s (peak %s)  ", report.Bytes(m.MemoryBytes), report.Bytes(s.Header.Budget), report.Bytes(m.PeakBytes))
 	}
 	return fit(text+s.Header.Device+", "+s.Header.Backend, w)
-}
-
-// said is the latest messages in n lines, the latest whole as far as the others leave lines.
-func (s *State) said(w, n int) []string {
-	tail := s.tail(n)
-	spare := max(0, n-len(tail))
-	var out []string
-	for _, m := range slices.Backward(tail) {
-		lines := folded(m.text, w, spare)
-		spare -= len(lines) - 1
-		out = slices.Concat(lines, out)
-	}
-	for len(out) < n {
-		out = append(out, "")
-	}
-	return out
 }
 
 func (s *State) keys(w int) string {

@@ -26,7 +26,7 @@ func (s *State) small(w, h int) []string {
 	}
 	out = append(out, lines[:min(room, len(lines))]...)
 	if free := h - messages - 1 - len(out); free >= chartHeight && len(s.steps) > 0 {
-		out = append(out, s.chart(w, free)...)
+		out = append(out, s.chart(w, free-s.claim(w, messages, free-chartHeight))...)
 	}
 	out = append(out, s.said(w, h-len(out)-1)...)
 	out = append(out, s.keys(w))

@@ -53,3 +53,38 @@ func TestMessagesUseEmptyLines(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// At 80 × 24 the fixes of several warnings are read whole; where they do not fit, a line says
+// where all are.
+func TestWarningsAreReadable(t *testing.T) {
+	for _, c := range []struct {
+		languages, warnings, w, h int
+		whole                     bool
+	}{{3, 1, 80, 24, true}, {3, 3, 80, 24, true}, {3, 9, 80, 24, false}, {16, 3, 80, 24, false},
+		{3, 3, 60, 20, true}, {3, 9, 60, 20, false}, {3, 3, 40, 10, false}, {3, 3, 120, 40, true}} {
+		s := sample(c.languages, 3)
+		h := s.Header
+		h.Dir = "runs/mine"
+		for i := range c.warnings {
+			h.Warnings = append(h.Warnings, fmt.Sprintf("l%d: few documents are held out, and so its figures will say little of "+
+				"what it has learnt in this run\nfix: a larger holdout = %d00 in [[data.source]]", i, i+1))
+		}
+		s.Add(h)
+		s.Add(report.Eval{Step: 0})
+		lines := plain(Render(s, c.w, c.h))
+		got := strings.Join(strings.Fields(strings.Join(lines, "\n")), " ")
+		if len(lines) != c.h {
+			t.Errorf("%+v: %d lines", c, len(lines))
+		}
+		fixes := 0
+		for i := range c.warnings {
+			if strings.Contains(got, fmt.Sprintf("fix: a larger holdout = %d00 in [[data.source]]", i+1)) {
+				fixes++
+			}
+		}
+		pointer := strings.Contains(got, fmt.Sprintf("! %d warnings in full: concord", c.warnings))
+		if whole := fixes == c.warnings; whole != c.whole || pointer == c.whole {
+			t.Errorf("%+v: %d fixes, said where all are: %v:\n%s", c, fixes, pointer, strings.Join(lines, "\n"))
+		}
+	}
+}

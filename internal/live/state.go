@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"concord/internal/report"
 )
@@ -50,6 +49,7 @@ const (
 	said     kind = iota
 	answer        // of the run to a key: it stays until the next
 	evaluate      // replaced by the next evaluation's
+	warning       // of the run's header: shown whole, at the chart's cost
 )
 
 // history bounds the points that are kept; beyond it every other one goes.
@@ -62,7 +62,7 @@ func (s *State) Add(record any) {
 		s.Header, s.End, s.Gone, s.Paused, s.memory = r, nil, false, false, report.Step{}
 		s.pace.Start(r.Start)
 		for _, w := range r.Warnings {
-			s.Say("! " + strings.ReplaceAll(w, "\n", "; "))
+			s.add(warning, warned(w))
 		}
 		if r.Start == 0 {
 			s.steps, s.loss, s.evals = nil, nil, nil

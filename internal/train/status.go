@@ -1,6 +1,7 @@
 package train
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"io"
@@ -28,6 +29,7 @@ type Status struct {
 	Checkpoint int          `json:"checkpoint"`     // step of the newest, 0: none
 	Eval       *report.Eval `json:"eval,omitempty"` // the latest
 	Model      string       `json:"model,omitempty"`
+	Warnings   []string     `json:"warnings,omitempty"` // of its start, with the line that changes each
 }
 
 // StatusOf tells how the run in dir stands, whether a process is making it or not.
@@ -72,7 +74,10 @@ func (s *Status) tail(path string) error {
 		return err
 	}
 	defer f.Close()
+	var pace report.Pace
 	if st, err := f.Stat(); err == nil && st.Size() > tailBytes {
+		first, _ := bufio.NewReader(f).ReadBytes('\n') // the header, whose warnings the tail may not have
+		s.take(first, &pace)
 		if _, err := f.Seek(-tailBytes, io.SeekEnd); err != nil {
 			return err
 		}
@@ -81,7 +86,6 @@ func (s *Status) tail(path string) error {
 	if err != nil {
 		return err
 	}
-	var pace report.Pace
 	for line := range bytes.Lines(b) {
 		s.take(line, &pace)
 	}
@@ -91,10 +95,11 @@ func (s *Status) tail(path string) error {
 // take reads one record; a line cut short is none.
 func (s *Status) take(line []byte, pace *report.Pace) {
 	var r struct {
-		Kind   string `json:"kind"`
-		Steps  int    `json:"steps"`
-		Start  int    `json:"start"`
-		Paused bool   `json:"paused"`
+		Kind     string          `json:"kind"`
+		Steps    int             `json:"steps"`
+		Start    int             `json:"start"`
+		Paused   bool            `json:"paused"`
+		Warnings json.RawMessage `json:"warnings"`
 	}
 	if json.Unmarshal(line, &r) != nil {
 		return
@@ -102,6 +107,8 @@ func (s *Status) take(line []byte, pace *report.Pace) {
 	switch r.Kind {
 	case "header":
 		s.State, s.Step, s.Steps = "stopped", r.Start, r.Steps
+		s.Warnings = nil
+		_ = json.Unmarshal(r.Warnings, &s.Warnings) // none, or of another version
 		pace.Start(r.Start)
 	case "step":
 		x := report.Step{}

@@ -6,11 +6,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"concord/internal/fault"
 	"concord/internal/rundir"
+	"concord/internal/train/traintest"
 )
 
 // The status of a run on one machine, too: while it is going, stopped, finished.
@@ -44,6 +46,9 @@ func TestStatusOf(t *testing.T) {
 		!(stopped.Loss > 0) || stopped.Tokens == 0 || stopped.Method != "pcgrad" {
 		t.Errorf("stopped: %+v, %v", stopped, err)
 	}
+	if len(plan.Warnings) == 0 || !slices.Equal(stopped.Warnings, plan.Warnings) {
+		t.Errorf("warnings %q, want %q", stopped.Warnings, plan.Warnings)
+	}
 	sum, err := Resume(context.Background(), dir, nil, UI{Out: io.Discard})
 	if err != nil {
 		t.Fatal(err)
@@ -52,6 +57,16 @@ func TestStatusOf(t *testing.T) {
 	if err != nil || done.State != "finished" || done.Step != plan.Steps || done.Tokens != sum.End.Tokens ||
 		done.Model != filepath.Join(dir, rundir.ModelFolder) || done.Eval == nil || done.Eval.Step != plan.Steps {
 		t.Errorf("finished: %+v, %v", done, err)
+	}
+	b, err := os.ReadFile(rundir.Metrics(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, rest, _ := strings.Cut(string(b), "\n") // of a long run the header stands before the bytes that are read
+	rest = rest[strings.LastIndex(strings.TrimSuffix(rest, "\n"), "\n")+1:]
+	traintest.WriteFile(t, rundir.Metrics(dir), first+strings.Repeat("\n", tailBytes+1)+rest)
+	if s, err := StatusOf(dir); err != nil || s.State != "finished" || !slices.Equal(s.Warnings, plan.Warnings) {
+		t.Errorf("a long run: %+v, %v", s, err)
 	}
 	os.Remove(rundir.Metrics(dir))
 	if s, err := StatusOf(dir); err != nil || s.Step != 0 {
