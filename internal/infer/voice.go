@@ -68,7 +68,7 @@ func (v *voice) readStops(folders ...string) error {
 func (v *voice) String() string {
 	how := "no chat template: the text is continued as it is"
 	if v.template != nil {
-		how = "chat template of " + v.template.From + " (--raw continues the text as it is)"
+		how = "chat template of " + v.template.From + " (concord generate --raw continues the text as it is)"
 	}
 	if len(v.stopNames) == 0 {
 		return how + "; nothing stops it but --max-tokens: no file names an end-of-text token"
