@@ -12,16 +12,23 @@ import "math/bits"
 type packing struct {
 	order   []uint32    // slot → example, before any permutation
 	classes [][2]uint32 // ranges of slots of equal length
-	starts  []uint32    // row → its first place in slots; one more at the end
-	slots   []uint32    // the rows' slots, row after row, each row's ascending
+	whole   int         // leading rows in which nothing else fits: row i is slot i
+	starts  []uint32    // row after those → its first place in slots; one more at the end
+	slots   []uint32    // their slots, row after row, each row's ascending
 	tokens  int         // positions filled
 }
 
 // rows is the number of rows.
-func (p *packing) rows() int { return len(p.starts) - 1 }
+func (p *packing) rows() int { return p.whole + len(p.starts) - 1 }
 
 // row is the slots of one row.
-func (p *packing) row(i int) []uint32 { return p.slots[p.starts[i]:p.starts[i+1]] }
+func (p *packing) row(i int) []uint32 {
+	if i < p.whole {
+		return []uint32{uint32(i)}
+	}
+	i -= p.whole
+	return p.slots[p.starts[i]:p.starts[i+1]]
+}
 
 // pack packs examples into rows of seqLen positions, in which each must fit:
 // longest first, each into the fullest row that has room.
@@ -29,25 +36,35 @@ func pack(examples Examples, seqLen int) *packing {
 	defer lean()()
 	p := &packing{}
 	p.sort(examples, seqLen)
-	rowOf, numRows := make([]uint32, len(p.order)), uint32(0)
-	room, shortest := newRooms(seqLen), p.shortest(examples)
+	shortest := p.shortest(examples)
 	for _, c := range p.classes {
 		n := examples.Positions(int(p.order[c[0]]))
-		for slot := c[0]; slot < c[1]; slot++ {
+		if p.tokens += n * int(c[1]-c[0]); seqLen-n < shortest {
+			p.whole = int(c[1])
+		}
+	}
+	p.fill(examples, seqLen, shortest)
+	return p
+}
+
+// fill packs the slots that follow the whole rows.
+func (p *packing) fill(examples Examples, seqLen, shortest int) {
+	rowOf, numRows, room := make([]uint32, len(p.order)-p.whole), uint32(0), newRooms(seqLen)
+	for _, c := range p.classes {
+		n := examples.Positions(int(p.order[c[0]]))
+		for slot := max(int(c[0]), p.whole); slot < int(c[1]); slot++ {
 			row, left, ok := room.take(n)
 			if !ok {
 				row, left = numRows, seqLen
 				numRows++
 			}
-			rowOf[slot] = row
+			rowOf[slot-p.whole] = row
 			if left -= n; left >= shortest { // else nothing more goes into it
 				room.put(row, left)
 			}
 		}
-		p.tokens += n * int(c[1]-c[0])
 	}
 	p.group(rowOf, numRows)
-	return p
 }
 
 // sort puts the examples in decreasing order of length, equal ones as they are, and
@@ -79,7 +96,7 @@ func (p *packing) shortest(examples Examples) int {
 	return examples.Positions(int(p.order[len(p.order)-1]))
 }
 
-// group lists the slots row by row.
+// group lists the slots that follow the whole rows, row by row.
 func (p *packing) group(rowOf []uint32, rows uint32) {
 	p.starts = make([]uint32, rows+1)
 	for _, r := range rowOf {
@@ -90,7 +107,7 @@ func (p *packing) group(rowOf []uint32, rows uint32) {
 	}
 	p.slots = make([]uint32, len(rowOf))
 	for slot, r := range rowOf {
-		p.slots[p.starts[r]] = uint32(slot)
+		p.slots[p.starts[r]] = uint32(p.whole + slot)
 		p.starts[r]++
 	}
 	copy(p.starts[1:], p.starts[:rows]) // each has become the start of the next row

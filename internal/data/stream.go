@@ -1,6 +1,9 @@
 package data
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // stream is one language's endless sequence of rows.
 type stream struct {
@@ -47,17 +50,18 @@ func (t *stream) rowOf(n int) (examples []int) {
 // permute makes an epoch's order: examples of equal length trade places, and
 // rows are shuffled.
 func (t *stream) permute(epoch int) {
+	defer lean()()
 	t.epoch = epoch
+	t.bins = slices.Grow(t.bins[:0], t.packing.rows())
 	if t.block > 0 {
 		t.permuteBlocks()
 		return
 	}
 	r := newRandom(t.seed, t.lang, epoch)
-	t.slots = append(t.slots[:0], t.packing.order...)
+	t.slots = append(slices.Grow(t.slots[:0], len(t.packing.order)), t.packing.order...)
 	for _, c := range t.packing.classes {
 		r.shuffle(t.slots[c[0]:c[1]])
 	}
-	t.bins = t.bins[:0]
 	for i := range t.packing.rows() {
 		t.bins = append(t.bins, uint32(i))
 	}
@@ -71,7 +75,7 @@ func (t *stream) permuteBlocks() {
 		order[i] = uint32(i)
 	}
 	newRandom(t.seed, "aligned", t.epoch).shuffle(order)
-	t.slots, t.bins = t.packing.order, t.bins[:0]
+	t.slots = t.packing.order
 	for _, b := range order {
 		for i := range t.block {
 			t.bins = append(t.bins, b*uint32(t.block)+uint32(i))
