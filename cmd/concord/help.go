@@ -52,8 +52,9 @@ var longHelp = kong.Vars{
 	"overrides_override": "Override a setting of the run file; repeatable.",
 	"chat_ab": "Ask another model too, and show both answers, side by side if the terminal is wide enough: " +
 		"a folder, or base, the run's own base model.",
-	"init_card": "Write for a card of this memory, e.g. 8GB; default: the device that is here.",
-	"plan_card": "Memory of the card that is planned for, e.g. 8GB; default: [device] memory, or the cards below only.",
+	"init_card":    "Write for a card of this memory, e.g. 8GB; default: the device that is here.",
+	"plan_workers": "Plan the run on N machines. Short for -o cluster.workers=N, with a cluster.listen.",
+	"plan_card":    "Memory of the card that is planned for, e.g. 8GB; default: [device] memory, or the cards below only.",
 	"report_wandb": "Also write the curves to this folder as a run of Weights & Biases that was not online. Nothing " +
 		"is sent.",
 	"resume_runfile": "Where the run file is now, if the project has moved and the run does not find it: paths are " +

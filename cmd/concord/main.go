@@ -37,7 +37,7 @@ var cli struct {
 	Status   statusCmd   `cmd:"" help:"How a run stands; of one on many machines, who is in and what it waits for."`
 	Invite   inviteCmd   `cmd:"" help:"Make another join line for a run on many machines."`
 	Revoke   revokeCmd   `cmd:"" help:"Put a worker out of a run for good."`
-	Plan     planCmd     `cmd:"" help:"What a run takes of a GPU's memory, on which cards it fits, and the largest batch: without a GPU."`
+	Plan     planCmd     `cmd:"" help:"What a run takes: memory, on which cards it fits, the largest batch, bytes on the wire, time."`
 	Compare  compareCmd  `cmd:"" help:"The same fine-tune under many methods and tuned baselines: one report."`
 	Audit    auditCmd    `cmd:"" help:"Do my languages hurt each other, and what would help? One report, within a budget."`
 	Attach   attachCmd   `cmd:"" help:"Watch and steer a run from another terminal."`

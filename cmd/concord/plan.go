@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -16,15 +15,18 @@ import (
 type planCmd struct {
 	RunFile string `arg:"" help:"Run file (TOML)."`
 	overrides
-	Card string `help:"${plan_card}" placeholder:"SIZE"`
-	Kind string `default:"discrete" enum:"discrete,integrated,cpu" help:"Kind of device: discrete, integrated or cpu."`
-	JSON bool   `help:"Print the plan as JSON."`
+	Card    string `help:"${plan_card}" placeholder:"SIZE"`
+	Kind    string `default:"discrete" enum:"discrete,integrated,cpu" help:"Kind of device: discrete, integrated or cpu."`
+	Workers int    `placeholder:"N" help:"${plan_workers}"`
+	Measure bool   `help:"Make a few steps on this machine's device, and say how long the run takes on it."`
+	JSON    bool   `help:"Print the plan as JSON."`
 }
 
 // Help is printed by --help after the one-line description.
 func (c *planCmd) Help() string {
 	return `The run's steps, a probe, an evaluation and a save are made on a device that accounts for memory
-and does nothing, by the code that would do them. No GPU is touched and nothing is written.`
+and does nothing, by the code that would do them. The bytes on the wire are those of the plans that the
+machines' coordinator makes of the same rows. No GPU is touched, but with --measure, and nothing is written.`
 }
 
 func (c *planCmd) Run() error {
@@ -44,12 +46,22 @@ func (c *planCmd) Run() error {
 	if err != nil {
 		return err
 	}
+	wire, err := wirePlans(p, cfg)
+	if err != nil {
+		return err
+	}
+	took, note2, err := c.time(p)
+	if err != nil {
+		return err
+	}
 	if c.JSON {
 		return printJSON(struct {
 			Run      train.Plan         `json:"run"`
 			Cards    []train.MemoryPlan `json:"cards"`
 			Variants []train.Variant    `json:"variants"`
-		}{p.Check, plans, variants})
+			Wire     []train.WirePlan   `json:"wire"`
+			Time     *train.StepTime    `json:"time"` // null: not measured
+		}{p.Check, plans, variants, wire, took})
 	}
 	if note != "" {
 		p.Check.Warnings = append(p.Check.Warnings, note)
@@ -57,26 +69,11 @@ func (c *planCmd) Run() error {
 	report.Warn(os.Stdout, p.Check.Warnings)
 	fmt.Printf(" run     %s of %s × %d tokens, %s\n", report.Plural(p.Check.Steps, "step"), report.Plural(p.Check.Rows, "row"),
 		p.Check.SeqLen, report.Plural(p.Check.Trained, "language"))
-	m := plans[0]
-	fmt.Printf(" memory  %s at the peak\n", report.Bytes(m.Peak))
-	roles := slices.SortedFunc(maps.Keys(m.ByRole), func(a, b string) int { return int(min(1, max(-1, m.ByRole[b]-m.ByRole[a]))) })
-	for _, role := range roles {
-		fmt.Printf("         %-12s %10s\n", role, report.Bytes(m.ByRole[role]))
-	}
-	if m.Host > 0 {
-		fmt.Printf(" host    %s of host memory besides: the states before a step (optim.in_backward)\n", report.Bytes(m.Host))
-	}
-	for _, m := range plans {
-		fmt.Printf(" card    %s\n", m)
-		if m.Fit != "" {
-			fmt.Printf("         %s\n", m.Fit)
-		}
-	}
-	for _, v := range variants {
-		fmt.Printf(" needs   %-10s %s\n", smallestCard(v.Peak), v)
-	}
+	c.printTime(took, note2, p.Check.Steps)
+	printWire(wire)
+	printMemory(plans, variants)
 	if !plans[0].Fits {
-		for _, fix := range lessMemory(m, cfg) {
+		for _, fix := range lessMemory(plans[0], cfg) {
 			fmt.Printf(" !       %s\n", fix)
 		}
 	}
@@ -86,10 +83,18 @@ func (c *planCmd) Run() error {
 // load reads the run file. Weights that are not there yet are not needed: note then says that
 // the plan is of the configuration alone.
 func (c *planCmd) load() (cfg *config.Config, note string, err error) {
-	if cfg, err = config.Load(c.RunFile, c.Override); err == nil {
+	o := c.Override
+	if cfg, err = config.Load(c.RunFile, o); c.Workers != 0 {
+		o = append(slices.Clone(o), fmt.Sprintf("cluster.workers=%d", c.Workers))
+		if c.Workers > 1 && (cfg == nil || !cfg.Clustered()) {
+			o = append(o, "cluster.listen=:4433")
+		}
+		cfg, err = config.Load(c.RunFile, o)
+	}
+	if err == nil {
 		return cfg, "", nil
 	}
-	without, e := config.Load(c.RunFile, append(c.Override[:len(c.Override):len(c.Override)], "model.init=random"))
+	without, e := config.Load(c.RunFile, append(slices.Clone(o), "model.init=random"))
 	if e != nil || without.Origin("model.init") == "default" {
 		return nil, "", err
 	}

@@ -26,6 +26,7 @@ type Status struct {
 	Tokens     int64        `json:"tokens"`
 	StepTime   float64      `json:"seconds_per_step"`
 	Left       float64      `json:"seconds_left"`
+	Device     string       `json:"device,omitempty"`
 	Checkpoint int          `json:"checkpoint"`     // step of the newest, 0: none
 	Eval       *report.Eval `json:"eval,omitempty"` // the latest
 	Model      string       `json:"model,omitempty"`
@@ -99,6 +100,7 @@ func (s *Status) take(line []byte, pace *report.Pace) {
 		Steps    int             `json:"steps"`
 		Start    int             `json:"start"`
 		Paused   bool            `json:"paused"`
+		Device   string          `json:"device"`
 		Warnings json.RawMessage `json:"warnings"`
 	}
 	if json.Unmarshal(line, &r) != nil {
@@ -106,7 +108,7 @@ func (s *Status) take(line []byte, pace *report.Pace) {
 	}
 	switch r.Kind {
 	case "header":
-		s.State, s.Step, s.Steps = "stopped", r.Start, r.Steps
+		s.State, s.Step, s.Steps, s.Device = "stopped", r.Start, r.Steps, r.Device
 		s.Warnings = nil
 		_ = json.Unmarshal(r.Warnings, &s.Warnings) // none, or of another version
 		pace.Start(r.Start)

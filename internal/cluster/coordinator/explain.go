@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"concord/internal/cluster/protocol"
-	"concord/transport"
 )
 
 // explain tells the user how much a step sends, whenever other machines take part.
@@ -28,7 +27,7 @@ func (c *Coordinator) explain(p *protocol.Plan) {
 	for _, m := range p.Members {
 		members = append(members, m.Worker)
 	}
-	a := protocol.Compare(w, p.Shares, p.Owners, c.upBytes, c.downBytes, members)
+	a := protocol.Compare(w, p.Shares, p.Owners, c.sizesOf(p), members)
 	c.traffic = a
 	const mb = 1e6
 	c.logf("%s: %d machines with %s rows, %v languages each; %.1f MB a step, %.1f MB from the busiest. Every language everywhere: %.1f "+
@@ -63,13 +62,7 @@ func (c *Coordinator) divided(p *protocol.Plan) string {
 	return fmt.Sprintf("of %d resolve groups %d are divided among %d to %d machines each", c.opt.Leads.Resolved(len(p.Owners)), n, least, most)
 }
 
-// upBytes is a group's row on the wire.
-func (c *Coordinator) upBytes(group int) int64 { return int64(c.opt.Codec.Size(c.opt.Groups[group])) }
-
-// downBytes is the size of a group's result on the way to so many others.
-func (c *Coordinator) downBytes(group, others int) int64 {
-	if c.opt.Parameters && others > 0 { // and the gradient, to the backup
-		return int64(transport.F32.Size(c.opt.Groups[group])*others) + c.upBytes(group)
-	}
-	return c.upBytes(group) * int64(others)
+// sizesOf are the bytes of the groups on the wire under a plan.
+func (c *Coordinator) sizesOf(p *protocol.Plan) protocol.Sizes {
+	return protocol.SizesOf(c.opt.Groups, c.opt.Codec, c.opt.Parameters, p.Backups)
 }

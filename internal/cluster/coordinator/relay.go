@@ -135,16 +135,12 @@ func (c *Coordinator) passes(a, b uint32) bool {
 
 // relayCost is how many bytes of a step go over this machine between other members.
 func (c *Coordinator) relayCost(p *protocol.Plan) (bytes int64) {
+	size := c.sizesOf(p)
 	for u, owner := range p.Owners {
-		others := 0
 		for _, m := range p.Members {
 			if c.passes(owner, m.Worker) {
-				others++
-				bytes += int64(len(c.work.PartTokens(p.ShareOf(m.Worker)))) * c.upBytes(u)
+				bytes += int64(len(c.work.PartTokens(p.ShareOf(m.Worker))))*size.Row(u) + size.Resolved(u, m.Worker)
 			}
-		}
-		if others > 0 {
-			bytes += c.downBytes(u, others)
 		}
 	}
 	return bytes
@@ -183,7 +179,7 @@ func (c *Coordinator) explainRelay(p *protocol.Plan) {
 		}
 	}
 	sends := func(owners []uint32) int64 {
-		return protocol.Cost(c.work, p.Shares, owners, c.upBytes, c.downBytes, members).Up[c.opt.Local]
+		return protocol.Cost(c.work, p.Shares, owners, c.sizesOf(p), members).Sent[c.opt.Local]
 	}
 	const mb = 1e6
 	text := fmt.Sprintf("machine 1 sends %.1f MB a step, %.1f MB of it between machines that cannot dial each other",

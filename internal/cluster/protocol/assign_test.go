@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"concord/transport"
 )
 
 // batch is rows sorted by language, so many of each.
@@ -93,10 +95,7 @@ func TestTrafficIsThatOfDataParallelism(t *testing.T) {
 	who := []Candidate{{Worker: 1}, {Worker: 2}, {Worker: 3}, {Worker: 4}}
 	members := []uint32{1, 2, 3, 4}
 	groups := []int{100, 200, 300, 400}
-	a := Compare(w, Assign(w, who, nil), Owners(groups, nil, members), func(u int) int64 { return 2 * int64(groups[u]) }, func(u,
-		others int) int64 {
-		return 2 * int64(groups[u]*others)
-	}, members)
+	a := Compare(w, Assign(w, who, nil), Owners(groups, nil, members), SizesOf(groups, transport.BF16, false, nil), members)
 	if a.Chosen.Total() != a.Plain.Total() || a.Plain.Total() != 2*3*2*1000 { // (W−1)·P up and as much down, 2 bytes each
 		t.Errorf("chosen %d, plain %d", a.Chosen.Total(), a.Plain.Total())
 	}

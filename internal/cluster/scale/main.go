@@ -105,8 +105,8 @@ func simulate(m model, n net, workers, langs int, seed uint64) result {
 	sizes, leads := m.owned()
 	owners := protocol.Owners(sizes, leads, members)
 	group := func(u int) int64 { return int64(float64(sizes[u]) * bytesEach) }
-	down := func(u, others int) int64 { return group(u) * int64(others) }
-	t := protocol.Cost(w, shares, owners, group, down, members)
+	size := protocol.Sizes{Row: group, Resolved: func(u int, _ uint32) int64 { return group(u) }}
+	t := protocol.Cost(w, shares, owners, size, members)
 	res := result{up: float64(t.Total()) / float64(workers), down: float64(t.Total()) / float64(workers), most: float64(t.Most())}
 	wire := wireTimes(w, shares, owners, group, n, workers)
 	res.control = control(owners, shares, members, n)

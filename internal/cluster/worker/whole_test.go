@@ -21,8 +21,8 @@ func TestWholeRows(t *testing.T) {
 	if p := w.PartTokens(shares[1]); len(p) != 1 || p[1] != 2 {
 		t.Errorf("machine 2 sends %v", p)
 	}
-	if n := protocol.Cost(w, shares, []uint32{2}, func(int) int64 { return 10 }, func(int, int) int64 { return 0 },
-		[]uint32{1, 2}).Rows; n != 10 {
+	size := protocol.Sizes{Row: func(int) int64 { return 10 }, Resolved: func(int, uint32) int64 { return 0 }}
+	if n := protocol.Cost(w, shares, []uint32{2}, size, []uint32{1, 2}).Rows; n != 10 {
 		t.Errorf("%d bytes of rows", n)
 	}
 	for _, order := range [][]int{{0, 1}, {1, 0}} {
