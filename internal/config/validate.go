@@ -207,7 +207,7 @@ func (c *Config) cluster() error {
 	}
 	if c.Sharded() && c.Objective.Metric == MetricAdam {
 		return c.fail("cluster.sync", `sync = "gradients"`,
-			`with sync = "parameters" a machine has the second moments of its own units only, which metric = "adam" needs of all`)
+			`with sync = "parameters" a machine has the second moments of its own groups only, which metric = "adam" needs of all`)
 	}
 	return nil
 }
