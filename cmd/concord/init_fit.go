@@ -77,6 +77,9 @@ func (f *fitted) why() string {
 	if len(f.changes()) == 0 {
 		return ""
 	}
+	if f.proposal.Whole == 0 { // refused for another reason than memory
+		return fmt.Sprintf("it does not run here without %s", strings.Join(f.changes(), ", "))
+	}
 	return fmt.Sprintf("without %s it takes %s", strings.Join(f.changes(), ", "), report.Bytes(f.proposal.Whole))
 }
 

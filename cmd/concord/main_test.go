@@ -126,7 +126,7 @@ func TestExitCodes(t *testing.T) {
 		{"score from standard input", 0, []string{"score", "--model", base, "--ids", "-"}, "[1, 2]", `{"nll":[`},
 		{"score an object", 0, []string{"score", "--model", base, "--ids", "-"}, `{"ids": [1, 2]}`, `{"nll":[`},
 		{"score no ids", 2, []string{"score", "--model", base}, "", "--ids"},
-		{"score a missing file", 3, []string{"score", "--model", base, "--ids", filepath.Join(dir, "none.json")}, "", "none.json"},
+		{"score a missing file", 3, []string{"score", "--model", base, "--ids", filepath.Join(dir, "none.json")}, "", "fix: a JSON file"},
 		{"score what is no JSON", 3, []string{"score", "--model", base, "--ids", "-"}, "[1, 2", "not JSON"},
 		{"score what is no list", 3, []string{"score", "--model", base, "--ids", "-"}, `{"a": 1}`, "list of token ids"},
 		{"score a wrong id", 3, []string{"score", "--model", base, "--ids", "-"}, "[1, 999]", "999"},

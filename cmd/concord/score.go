@@ -59,7 +59,7 @@ func readIDs(path string) (sequences [][]uint32, flat bool, err error) {
 	f := os.Stdin
 	if path != "-" {
 		if f, err = os.Open(path); err != nil {
-			return nil, false, train.DataError(err)
+			return nil, false, train.DataError(fmt.Errorf("--ids: %w\n  fix: a JSON file such as [1, 2, 3], or - for standard input", err))
 		}
 		defer f.Close()
 	}
