@@ -32,10 +32,10 @@ func TestLeaderIsKilled(t *testing.T) {
 }
 
 func killLeader(t *testing.T, sync string) {
-	run, etcd := clusterRun(t, 150), startEtcd(t)
+	run, etcd := clusterRun(t, 60), startEtcd(t)
 	m := &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
 	all, leader := startPeers(t, run, etcd, "-o", "cluster.sync="+sync)
-	m.at(15, 3)
+	m.past(all[leader], 15, 3)
 	all[leader].Process.Kill()
 	killed, before := time.Now(), m.status().Step
 	for m.status().Step <= before+1 && time.Since(killed) < patience {
@@ -61,8 +61,8 @@ func killLeader(t *testing.T, sync string) {
 	if took != 1 {
 		t.Errorf("%d machines took over", took)
 	}
-	m.eachStepOnce(150)
-	if s := m.status(); s.Step != 150 || s.Term != 2 {
+	m.eachStepOnce(60)
+	if s := m.status(); s.Step != 60 || s.Term != 2 {
 		t.Errorf("%d steps in term %d", s.Step, s.Term)
 	}
 	if code, _, errs := concord(t, "", "train", run, "--coordinator", "etcd:/x"); code != exitUsage ||
@@ -78,10 +78,10 @@ func TestEtcdOutage(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a lease takes its time")
 	}
-	run, server := clusterRun(t, 150), etcdtest.Start(t, 1, "http", nil)
+	run, server := clusterRun(t, 60), etcdtest.Start(t, 1, "http", nil)
 	m := &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
-	all, _ := startPeers(t, run, server.Flag())
-	m.at(15, 3)
+	all, leader := startPeers(t, run, server.Flag())
+	m.past(all[leader], 15, 3)
 	server.Stop(0)
 	time.Sleep(8 * time.Second)
 	before := m.status().Step
@@ -96,10 +96,10 @@ func TestEtcdOutage(t *testing.T) {
 			t.Errorf("machine %d ended with %d: %s", i, code, errs)
 		}
 	}
-	if s := m.status(); s.Step != 150 || s.Term < 2 {
+	if s := m.status(); s.Step != 60 || s.Term < 2 {
 		t.Errorf("%d steps in term %d", s.Step, s.Term)
 	}
-	m.eachStepOnce(150)
+	m.eachStepOnce(60)
 }
 
 // parts waits until n machines with folders in dir have saved their part of the state
@@ -187,16 +187,16 @@ func killAll(t *testing.T, settings []string) {
 			}
 		}
 	}
-	calm := clusterRun(t, 40)
+	calm := clusterRun(t, 24)
 	all, _ := startPeers(t, calm, startEtcd(t), more...)
 	finish(all)
 
-	run, etcd, dir := clusterRun(t, 40), startEtcd(t), t.TempDir()
+	run, etcd, dir := clusterRun(t, 24), startEtcd(t), t.TempDir()
 	m := &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
-	all, _ = startPeersIn(t, dir, run, etcd, more...)
-	m.at(22, 3)
+	all, leader := startPeersIn(t, dir, run, etcd, more...)
+	m.past(all[leader], 8, 3)
 	if slices.ContainsFunc(settings, func(s string) bool { return strings.HasPrefix(s, "cluster.outer=") }) {
-		m.parts(dir, 3, 20) // written beside the steps
+		m.parts(dir, 3, 6) // written beside the steps
 	}
 	for _, c := range all {
 		c.Process.Kill()

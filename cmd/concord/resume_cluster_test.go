@@ -14,9 +14,9 @@ import (
 var exact = []string{"-o", "cluster.wire=f32", "-o", "cluster.shares=equal", "-o", "cluster.deadline=false", "-o", "cluster.silence=20"}
 
 // exactly are the flags of a run with these settings whose bits do not depend on
-// timing.
+// timing. It saves at step 6, and one that is ended after step 8 has not saved since.
 func exactly(settings []string) []string {
-	flags := slices.Clone(exact)
+	flags := append(slices.Clone(exact), "-o", "checkpoint.every=6", "-o", "log.every=2")
 	for _, s := range append(slices.Clone(settings), "objective.method=pcgrad") {
 		flags = append(flags, "-o", s)
 	}
@@ -30,27 +30,30 @@ func TestResumeIsExactOnManyMachines(t *testing.T) {
 	int8Outer := []string{"cluster.outer=2", "cluster.wire=int8", "objective.ema=0.5"}
 	for name, c := range map[string]struct {
 		settings []string
-		how      os.Signal
+		how      []os.Signal
 	}{
-		"gradients, interrupted": {nil, os.Interrupt},
-		"int8, killed":           {[]string{"cluster.wire=int8"}, os.Kill},
-		"outer, interrupted":     {int8Outer, os.Interrupt},
-		"outer, killed":          {int8Outer, os.Kill},
-		"outer, bf16, killed":    {append(int8Outer, "model.dtype=bf16", "optim.moments=int8"), os.Kill},
-		"local, interrupted":     {[]string{"cluster.resolve=local", "objective.ema=0.5", "objective.every=2"}, os.Interrupt},
+		"gradients":   {nil, []os.Signal{os.Interrupt}},
+		"int8":        {[]string{"cluster.wire=int8"}, []os.Signal{os.Kill}},
+		"outer":       {int8Outer, []os.Signal{os.Interrupt, os.Kill}},
+		"outer, bf16": {append(int8Outer, "model.dtype=bf16", "optim.moments=int8"), []os.Signal{os.Kill}},
+		"local":       {[]string{"cluster.resolve=local", "objective.ema=0.5", "objective.every=2"}, []os.Signal{os.Interrupt}},
 	} {
-		t.Run(name, func(t *testing.T) { t.Parallel(); resumeExactly(t, c.settings, c.how) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			whole := startMachines(t, clusterRun(t, 24), "127.0.0.1:0", 3, exactly(c.settings)...)
+			whole.finish(whole.workers...)
+			want := traintest.OutcomeOf(t, whole.dir)
+			for _, how := range c.how {
+				t.Run(how.String(), func(t *testing.T) { resumeExactly(t, c.settings, how, want) })
+			}
+		})
 	}
 }
 
-func resumeExactly(t *testing.T, settings []string, how os.Signal) {
-	more := exactly(settings)
-	whole := startMachines(t, clusterRun(t, 40), "127.0.0.1:0", 3, more...)
-	whole.finish(whole.workers...)
-
-	run, listen := clusterRun(t, 40), freePort(t)
-	m := startMachines(t, run, listen, 3, more...)
-	m.at(22, 3)
+func resumeExactly(t *testing.T, settings []string, how os.Signal, want traintest.Outcome) {
+	run, listen := clusterRun(t, 24), freePort(t)
+	m := startMachines(t, run, listen, 3, exactly(settings)...)
+	m.past(m.first, 8, 3)
 	m.first.Process.Signal(how)
 	m.first.end()
 	for _, w := range m.workers {
@@ -68,7 +71,7 @@ func resumeExactly(t *testing.T, settings []string, how os.Signal) {
 		m.workers[i] = start(t, "worker", "--join", m.line, "--name", fmt.Sprint("w", i+2), "--dir", dir)
 	}
 	m.finish(m.workers...)
-	if d := traintest.OutcomeOf(t, whole.dir).Differ(traintest.OutcomeOf(t, m.dir)); d != "" {
+	if d := want.Differ(traintest.OutcomeOf(t, m.dir)); d != "" {
 		t.Error(d)
 	}
 }

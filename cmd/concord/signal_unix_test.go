@@ -46,6 +46,7 @@ func TestEverySignalSaves(t *testing.T) {
 	for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGXCPU,
 		syscall.SIGALRM, syscall.SIGVTALRM} {
 		t.Run(s.String(), func(t *testing.T) {
+			t.Parallel()
 			arrives(t, s)
 			runFile, dir := endless(t)
 			c := start(t, "train", runFile)
