@@ -85,8 +85,10 @@ func (k *Kernel) parse(wgsl string, lim Limits) error {
 
 func bindingsOf(wgsl string) storage {
 	text := comments.ReplaceAllString(wgsl, " ")
-	for _, m := range aliasDecl.FindAllStringSubmatch(text, -1) {
-		text = strings.ReplaceAll(text, "array<"+m[1]+">", "array<"+m[2]+">")
+	if strings.Contains(text, "alias") { // most texts have none, and the pattern is tried at every byte
+		for _, m := range aliasDecl.FindAllStringSubmatch(text, -1) {
+			text = strings.ReplaceAll(text, "array<"+m[1]+">", "array<"+m[2]+">")
+		}
 	}
 	found := storageDecl.FindAllStringSubmatch(text, -1)
 	access := make([]byte, len(found))

@@ -89,7 +89,7 @@ func lower(src string, values map[string]string) (string, error) {
 			return "", fmt.Errorf("no override or choice named %q", name)
 		}
 	}
-	if overrideLeft.MatchString(out) {
+	if strings.Contains(out, "override") && overrideLeft.MatchString(out) {
 		return "", fmt.Errorf("override not of the form 'override NAME: TYPE = DEFAULT;' at column 0")
 	}
 	return out, nil
