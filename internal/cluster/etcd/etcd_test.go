@@ -28,6 +28,7 @@ import (
 // With one of three members gone nothing changes; with two, requests fail in
 // bounded time and change nothing; when one is back all goes on (reference case 9).
 func TestMembersAreLost(t *testing.T) {
+	t.Parallel()
 	m := etcdtest.Start(t, 3, "http", nil)
 	s, err := Open(m.Endpoints(), "r")
 	if err != nil {
@@ -63,6 +64,7 @@ func TestMembersAreLost(t *testing.T) {
 // candidate wins with a lease that ran out does not count, and whoever campaigns again
 // leads.
 func TestElectionOutlivesOutage(t *testing.T) {
+	t.Parallel()
 	m := etcdtest.Start(t, 1, "http", nil)
 	open := func() store.Store {
 		s, err := Open(m.Endpoints(), "r")
@@ -142,6 +144,7 @@ func TestSecuredCluster(t *testing.T) {
 	ca, cert, key := filepath.Join(dir, "ca"), filepath.Join(dir, "cert"), filepath.Join(dir, "key")
 	certificate(t, ca, cert, key)
 	m := etcdtest.Start(t, 1, "https", func(c *embed.Config) {
+		c.BcryptCost = 4 // the least: the usual cost is 64 times as much work, within a request's 5 s
 		c.ClientTLSInfo = transport.TLSInfo{CertFile: cert, KeyFile: key, TrustedCAFile: ca, ClientCertAuth: true}
 	})
 	if _, err := Open(m.Endpoints(), "r"); err == nil {
