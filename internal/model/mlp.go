@@ -11,8 +11,8 @@ type mlp interface {
 	project(e *tensor.Engine, x tensor.Tensor, a *activations)
 	backward(p backPass, dx, dy, x tensor.Tensor, a *activations, s *scratch)
 	// retire gives the tensors that backward is done with before it ends to reuse, by the
-	// parameters whose gradient it then asks for.
-	retire(a *activations, reuse func(p []*parameter, t ...tensor.Tensor))
+	// parameters whose gradient it then asks for: of act, its scratch, and a.
+	retire(act tensor.Tensor, a *activations, reuse func(p []*parameter, t ...tensor.Tensor))
 }
 
 // plainMLP is a network without a gate:
@@ -41,7 +41,9 @@ func (l *plainMLP) backward(p backPass, dx, dy, x tensor.Tensor, a *activations,
 	l.in.backward(p, dx, a.up, x, false)
 }
 
-func (*plainMLP) retire(*activations, func([]*parameter, ...tensor.Tensor)) {}
+func (l *plainMLP) retire(act tensor.Tensor, _ *activations, reuse func(p []*parameter, t ...tensor.Tensor)) {
+	reuse(l.in.params(), act)
+}
 
 // gatedMLP is the gated feed-forward network (arXiv:2002.05202):
 //
@@ -73,8 +75,9 @@ func (l *gatedMLP) backward(p backPass, dx, dy, x tensor.Tensor, a *activations,
 	l.in.backward(p, dx, x, s.act, a.up)
 }
 
-func (l *gatedMLP) retire(a *activations, reuse func(p []*parameter, t ...tensor.Tensor)) {
+func (l *gatedMLP) retire(act tensor.Tensor, a *activations, reuse func(p []*parameter, t ...tensor.Tensor)) {
 	reuse(l.in[0].params(), a.gate)
+	reuse(l.in[1].params(), act)
 }
 
 // activation is the non-linearity of a gated network, out = act(gate) ⊙ up. backward

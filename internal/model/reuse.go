@@ -30,6 +30,15 @@ func (m *transformer) spared(a *activations) *activations {
 	return &out
 }
 
+// hidden is the memory in which block i's backward has the MLP's hidden values. They take the
+// place of the gradients that the block above has left, so that those above need none in the end.
+func (m *transformer) hidden(i int) tensor.Tensor {
+	if i+1 == len(m.blocks) || m.dims.Checkpointing || m.dims.Again {
+		return m.s.act
+	}
+	return m.activations(i + 1).up
+}
+
 func (m *transformer) Reusable() map[string][]gpu.View {
 	out := map[string][]gpu.View{}
 	if m.dims.Again {
@@ -54,8 +63,10 @@ func (m *transformer) Reusable() map[string][]gpu.View {
 		}
 		a := m.activations(i)
 		reuse(l.mlp.params(), a.down)
-		l.mlp.retire(a, reuse)
-		reuse(l.mlpNorm.params(), a.up)
+		l.mlp.retire(m.hidden(i), a, reuse)
+		if i == m.lowest() { // else the hidden values of the block below lie there
+			reuse(l.mlpNorm.params(), a.up)
+		}
 		reuse(l.attention.params(), a.mid, a.out)
 		reuse(l.attention.in.params(), a.q, a.k, a.v, a.att, a.rawQ, a.rawK)
 	}

@@ -280,7 +280,9 @@ func (m *transformer) Backward(b *Batch, g Gradients, losses func()) {
 	m.norm.backward(p, m.back.dx, m.back.dnorm, last, m.s.stats, false)
 	for i := len(m.blocks) - 1; i >= m.lowest(); i-- {
 		m.restore(i, b)
-		m.blocks[i].backward(p, m.stream(i), m.ropes, m.spared(m.activations(i)), m.s, m.back)
+		s := *m.s
+		s.act = m.hidden(i)
+		m.blocks[i].backward(p, m.stream(i), m.ropes, m.spared(m.activations(i)), &s, m.back)
 	}
 	m.fresh = false
 	if m.lowest() == 0 {

@@ -85,12 +85,10 @@ func TestLateRows(t *testing.T) {
 	})
 }
 
-// With a tied head the resolution of 8 languages adds at most 5 % to the peak of the demo
-// under "mean", that of 16 at most 6 % and that of 32 at most 9 %. The goal is 5 % for all; since
-// an MLP's gradients overwrite its activations, mean takes 12 % less, and the last block's rows of
-// two matrices have no free memory.
+// With a tied head the resolution of up to 32 languages adds at most 5 % to the peak of the demo
+// under "mean", that of 64 at most 10 %.
 func TestPriceOfLanguages(t *testing.T) {
-	for languages, most := range map[int]float64{8: 1.05, 16: 1.06, 32: 1.09} {
+	for languages, most := range map[int]float64{8: 1.05, 16: 1.05, 32: 1.05, 64: 1.10} {
 		cfg := load(t, "../../examples/names8/run.toml", "probe.every=0")
 		trained := slices.DeleteFunc(cfg.Data.Source, func(s config.Source) bool { return !s.Train })
 		for i := range languages {
