@@ -48,7 +48,8 @@ func (r *Resolver) needs(micro int) []need {
 		}
 		if r.isLate(p.Param, micro) {
 			n.uses = 1
-			if r.isTokens(p.Param, micro) {
+			n.turn = r.isTokens(p.Param, micro) && r.inTurn(p.Param)
+			if r.isTokens(p.Param, micro) && !n.turn {
 				n.pieces, n.bytes = tensor.VocabularySquares, align256(tensor.VocabularySquare(r.opt.Tokens))
 			} else {
 				n.rows, n.partBytes = p.R, func(rows int) int64 { return r.partBytes(p, rows) }

@@ -66,6 +66,9 @@ type Options struct {
 	Late func(Param) bool
 	// ByTokens picks the ones among Late that keep no rows, see tokens.go; nil means none.
 	ByTokens func(Param) bool
+	// InTurn picks the ones among ByTokens of many tokens: their Gram comes from rows of some
+	// of the vocabulary at a time. nil means none.
+	InTurn func(Param) bool
 	// Static says that Solver.StaticWeights may answer.
 	Static bool
 	// Halves cuts every objective's tokens in two, so that their Gram tells noise

@@ -66,7 +66,8 @@ type need struct {
 	// 0: in one place.
 	rows      int
 	partBytes func(rows int) int64
-	pieces    int // so many places of bytes each; 0: one
+	turn      bool // one part of rows exists at a time
+	pieces    int  // so many places of bytes each; 0: one
 	// segment is the part of the backward pass that writes it: a group that is complete
 	// keeps its memory until another part begins. "": not beyond the write.
 	segment string
@@ -151,6 +152,8 @@ func (p *planner) place(n need) {
 	}
 	s := spot{}
 	switch {
+	case n.turn:
+		s.parts = []part{p.turn(n)}
 	case n.rows > 0:
 		s.parts = p.cut(n)
 	case n.pieces > 0:

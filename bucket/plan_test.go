@@ -205,3 +205,32 @@ func TestPlanReuses(t *testing.T) {
 		t.Errorf("with memory reused from the second parameter on, %d bytes", p.bytes())
 	}
 }
+
+// Rows in turn take the largest free range of reused memory, up to a limit, and where that is
+// small memory of their own, for a 64th of the rows or a few megabytes.
+func TestRowsInTurn(t *testing.T) {
+	for name, c := range map[string]struct {
+		reusable  []int64
+		rows, row int
+		want      int
+		own       bool
+	}{
+		"the largest range":       {reusable: []int64{256 * 100, 256 * 400}, rows: 1024, row: 256, want: 384},
+		"all rows":                {reusable: []int64{256 * 2000}, rows: 1000, row: 256, want: 1000},
+		"no more than the limit":  {reusable: []int64{64 << 20}, rows: 1 << 20, row: 1024, want: mostInTurn / 1024},
+		"small ranges":            {reusable: []int64{256 * 127}, rows: 1024, row: 256, want: 128, own: true},
+		"nothing free":            {rows: 1 << 20, row: 4096, want: leastInTurn / 4096, own: true},
+		"few rows, nothing free":  {rows: 40, row: 256, want: 40, own: true},
+		"a row larger than usual": {rows: 1 << 20, row: 1 << 20, want: 128, own: true},
+	} {
+		n := need{name: "embedding", turn: true, rows: c.rows, partBytes: func(rows int) int64 { return int64(rows * c.row) }, uses: 1}
+		p := planMemory([]need{n}, map[string][]int64{"embedding": c.reusable}, 1, false, 0)
+		s := p.spots["embedding"]
+		if len(s.parts) != 1 || s.parts[0].rows != c.want || s.parts[0].lo != 0 || s.parts[0].bytes != n.partBytes(c.want) {
+			t.Errorf("%s: %+v, want %d rows", name, s, c.want)
+		}
+		if (p.bytes() > 0) != c.own {
+			t.Errorf("%s: memory of its own has %d bytes", name, p.bytes())
+		}
+	}
+}

@@ -82,11 +82,11 @@ func (r *Resolver) newScratch() {
 			for _, p := range r.store.Layout.Buckets[b].Params {
 				if r.isGhost(p.Param) {
 					sums += e.GhostSums(r.rows())
-				} else if r.isTokens(p.Param, 1) {
+				} else if r.isTokens(p.Param, 1) && !r.inTurn(p.Param) {
 					sums += e.VocabularySums(r.rows())
 				} else {
-					largest = max(largest, p.R*p.LD())
-					sums += r.gramSums(p)
+					longest, of := r.gramSums(p)
+					largest, sums = max(largest, longest), sums+of
 				}
 			}
 		}
@@ -105,17 +105,20 @@ func (r *Resolver) newScratch() {
 	r.tokens.allocate(r)
 }
 
-// gramSums is the partial sums of p's Gram.
-func (r *Resolver) gramSums(p Place) int64 {
-	e := r.store.Engine
+// gramSums is the values of a row of p's Gram at a time, and the partial sums.
+func (r *Resolver) gramSums(p Place) (longest int, sums int64) {
+	e, whole := r.store.Engine, p.R*p.LD()
 	if !r.isLate(p.Param, 1) {
-		return e.GramSumBytes(r.rows(), p.R*p.LD())
+		return whole, e.GramSumBytes(r.rows(), whole)
 	}
-	sums := int64(0)
-	for _, x := range r.memory.planFor(r, 1).spots[p.Name].parts {
+	parts := r.memory.planFor(r, 1).spots[p.Name].parts
+	if r.isTokens(p.Param, 1) {
+		return parts[0].rows * p.LD(), e.VocabularyRowSums(r.rows(), p.R, parts[0].rows, p.LD())
+	}
+	for _, x := range parts {
 		sums += e.GramSumBytes(r.rows(), x.rows*p.LD())
 	}
-	return max(sums, e.GramSumBytes(r.rows(), p.R*p.LD()))
+	return whole, max(sums, e.GramSumBytes(r.rows(), whole))
 }
 
 // direct says that gradients are written in place, without rows.
@@ -286,7 +289,7 @@ func (r *Resolver) startGram(i int) *tensor.GramSum {
 				continue
 			}
 			if r.isTokens(p.Param, r.micro) {
-				g.AddVocabulary(r.tokens.of[p.Name], r.tokens.seg, r.squares(p))
+				r.addTokens(g, p)
 				continue
 			}
 			for _, x := range r.rowParts(p) {

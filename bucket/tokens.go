@@ -6,7 +6,8 @@ import (
 )
 
 // Where the rows of a late parameter fit in no free activations, its Gram comes from inner
-// products between the step's tokens, and its combined gradient is made some rows
+// products between the step's tokens, or where these are many from the rows of one part of the
+// vocabulary after the other, and its combined gradient is made some rows
 // at a time: no matrix of a gradient exists. See docs/adr/0032.
 
 // tokens is the gradients of a step that are kept as sums over tokens.
@@ -22,6 +23,10 @@ type tokens struct {
 func (r *Resolver) isTokens(p Param, micro int) bool {
 	return r.opt.ByTokens != nil && r.isLate(p, micro) && r.opt.ByTokens(p)
 }
+
+// inTurn says that the Gram of p, which isTokens, comes from rows of some of the vocabulary at
+// a time.
+func (r *Resolver) inTurn(p Param) bool { return r.opt.InTurn != nil && r.opt.InTurn(p) }
 
 func (t *tokens) allocate(r *Resolver) {
 	for _, name := range r.store.Layout.order {
@@ -47,6 +52,36 @@ func (r *Resolver) squares(p Place) tensor.VocabularyScratch {
 		places[i] = r.memory.viewOf(r, x.spot)
 	}
 	return r.tokens.scratch.In(places)
+}
+
+// addTokens adds the Gram of a parameter that keeps no rows.
+func (r *Resolver) addTokens(g *tensor.GramSum, p Place) {
+	v, t := r.tokens.of[p.Name], &r.tokens
+	if r.inTurn(p.Param) {
+		g.AddVocabularyRows(v, p.R, t.seg, r.memory.parts(r, p)[0].TaskGrads, t.scratch, *r.gram)
+		return
+	}
+	g.AddVocabulary(v, t.seg, r.squares(p))
+}
+
+// Bytes of the rows that a parameter inTurn has at a time: as many as free memory takes, up to
+// mostInTurn; memory of their own has leastInTurn, or mostParts parts.
+const (
+	leastInTurn = 8 << 20
+	mostInTurn  = 32 << 20
+)
+
+// turn finds memory for some of n's rows, which others of them then take in turn: the largest
+// free range of reused memory, unless it is small.
+func (p *planner) turn(n need) part {
+	step := n.partBytes(tensor.PartRows)
+	fit := func(size int64) int { return min(n.rows, int(max(min(size, mostInTurn)/step, 1))*tensor.PartRows) }
+	least := min(fit(leastInTurn), max(n.rows/mostParts/tensor.PartRows, 1)*tensor.PartRows)
+	if r, i, size := p.largest(); size >= n.partBytes(least) {
+		rows := fit(size)
+		return part{spot: p.take(r, i, n.partBytes(rows)), rows: rows}
+	}
+	return part{spot: p.allocate(n.partBytes(least)), rows: least}
 }
 
 // ByTokens says that the gradient of the parameter called name, which is late, is to be

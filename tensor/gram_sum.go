@@ -35,9 +35,10 @@ func (e *Engine) NewGramSums(bytes int64) GramSums {
 
 // GramSumBytes is the memory that the Gram of m rows of n elements takes of a GramSums.
 func (e *Engine) GramSumBytes(m, n int) (bytes int64) {
+	rows := lengths(m, n)
 	for _, c := range e.flatCuts(n, blockUnit) {
 		n := c[1] - c[0]
-		p := e.gramPlan(lengths(m, n))
+		p := e.gramPlan(rows.columns(0, F32.LD(n))) // as far apart as the whole rows
 		total, _ := p.total()
 		_, last := p.folded(e.slots(p, n))
 		bytes += int64(alignUp(int(f32Bytes(total*last)), bindAlign))

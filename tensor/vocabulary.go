@@ -33,6 +33,7 @@ type TableTokens struct {
 	IDs   Tensor      // (1, N)
 	D     Tensor      // (N, C)
 	Index *TokenIndex // of all tokens in one segment
+	Parts *TokenIndex // of the tokens by segment, for AddVocabularyRows
 }
 
 // VocabularyScratch is the memory of a Vocabulary's Gram and of its combination. The products

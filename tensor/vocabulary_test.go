@@ -3,6 +3,7 @@ package tensor
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"concord/gpu"
@@ -44,7 +45,9 @@ func (k *vocabularyCase) on(e *Engine, chunk int, head, table bool) (v Vocabular
 	if table {
 		idx := e.NewTokenIndex(n, 1)
 		idx.Update(k.ids, Segments{Starts: []int{0, n}})
-		v.Ids = &TableTokens{IDs: uploadU32(e, k.ids), D: upload(e, n, k.c, k.d), Index: idx}
+		parts := e.NewTokenIndex(n, len(k.starts)-1)
+		parts.Update(k.ids, k.seg)
+		v.Ids = &TableTokens{IDs: uploadU32(e, k.ids), D: upload(e, n, k.c, k.d), Index: idx, Parts: parts}
 	}
 	return v
 }
@@ -62,8 +65,9 @@ func (k *vocabularyCase) rows(head, table bool) []float64 {
 }
 
 // TestVocabulary compares the Gram and the weighted sum with float64 gradients, of a head, of
-// an embedding and of both, with logits that exist in one part and in many, on a device whose
-// bindings hold the matrix and on one whose do not. An objective of weight 0 may be NaN.
+// an embedding and of both, from products between tokens and from rows in turn, with logits that
+// exist in one part and in many, on a device whose bindings hold the matrix and on one whose do not.
+// An objective of weight 0 may be NaN.
 func TestVocabulary(t *testing.T) {
 	for _, e := range []*Engine{testEngine(t), limited(t, 30_000)} {
 		for _, k := range []*vocabularyCase{newVocabularyCase(300, 33, []int{0, 7, 7, 40, 61}), newVocabularyCase(1031, 20, []int{0, 16, 17})} {
@@ -79,27 +83,67 @@ func TestVocabulary(t *testing.T) {
 					v := k.on(e, chunk, uses[0], uses[1])
 					g := e.NewGramSum(m, sums)
 					g.AddVocabulary(v, k.seg, s)
-					g.Start()
-					got, err := g.Wait()
-					if err != nil {
-						t.Fatal(err)
-					}
-					gram := make([]float64, m*m)
-					for i := range m {
-						for j := range m {
-							for q := range k.v * k.c {
-								gram[i*m+j] += want[i*k.v*k.c+q] * want[j*k.v*k.c+q]
-							}
-						}
-					}
-					if d := activeGramError(got, gram, m); d > 1e-5 {
-						t.Errorf("%s: the Gram's relative error is %.3g", what, d)
+					k.checkGram(t, what, g, want, 1)
+					for _, rows := range []int{64, 192, k.v} {
+						checkRowsInTurn(t, e, fmt.Sprint(what, ", ", rows, " rows in turn"), k, v, want, rows, s)
 					}
 					k.checkSum(t, e, what, v, want, s)
 				}
 			}
 		}
 	}
+}
+
+// checkGram checks the Gram that g, of nothing else, holds so many times.
+func (k *vocabularyCase) checkGram(t *testing.T, what string, g *GramSum, rows []float64, times float64) {
+	t.Helper()
+	g.Start()
+	got, err := g.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := len(k.starts) - 1
+	gram := make([]float64, m*m)
+	for i := range m {
+		for j := range m {
+			for q := range k.v * k.c {
+				gram[i*m+j] += times * rows[i*k.v*k.c+q] * rows[j*k.v*k.c+q]
+			}
+		}
+	}
+	if d := activeGramError(got, gram, m); d > 1e-5 {
+		t.Errorf("%s: the Gram's relative error is %.3g", what, d)
+	}
+}
+
+// checkRowsInTurn checks the Gram of so many rows at a time, taken twice in one sum, as two
+// matrices are: to the same bits.
+func checkRowsInTurn(t *testing.T, e *Engine, what string, k *vocabularyCase, v Vocabulary, want []float64, rows int, s VocabularyScratch) {
+	t.Helper()
+	m, ld := len(k.starts)-1, F32.LD(k.c)
+	stride := alignUp(rows*ld, 64)
+	buf := e.Dev.NewBuffer(gpu.RoleRows, "rows in turn", f32Bytes(m*stride))
+	part := TaskGrads{Buf: buf, M: m, Stride: stride, R: rows, C: k.c, LD: ld}
+	scratch, need := e.NewGramScratch(m, min(rows*ld, e.BindingElements())), e.VocabularyRowSums(m, k.v, rows, ld)
+	sums := e.NewGramSums(2 * need)
+	g := e.NewGramSum(m, sums)
+	for i := range 2 {
+		g.AddVocabularyRows(v, k.v, k.seg, part, s, scratch)
+		if want := need * int64(i+1); g.at != want {
+			t.Errorf("%s: %d bytes of sums, %d are planned", what, g.at, want)
+		}
+	}
+	k.checkGram(t, what, g, want, 2)
+	b, err := g.read.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(b[:need], b[need:]) {
+		t.Errorf("%s: the same Gram again has other bits", what)
+	}
+	scratch.Release()
+	sums.Release()
+	buf.Release()
 }
 
 // vocabularyScratch is scratch with its products in one buffer.

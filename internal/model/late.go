@@ -43,7 +43,8 @@ func (m *transformer) vocabulary(b *Batch, w *parameter) (v tensor.Vocabulary) {
 		v.Head = &tensor.HeadTokens{Loss: m.head.loss, X: m.s.norm, Weight: w.t, Labels: b.labels, Scale: b.scale}
 	}
 	if w == m.embedding.table {
-		v.Ids = &tensor.TableTokens{IDs: b.ids, D: m.back.dx, Index: b.tokens.of(1)}
+		v.Ids = &tensor.TableTokens{IDs: b.ids, D: m.back.dx, Index: b.tokens.of(1),
+			Parts: b.tokens.of(b.Segments.M())}
 	}
 	return v
 }

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"math"
 	"slices"
 	"testing"
 
@@ -83,7 +84,7 @@ func TestLateGradients(t *testing.T) {
 }
 
 // checkTokens holds that the late gradients as sums over tokens, of weight 1, are those of
-// all objectives together.
+// all objectives together, and that the Gram of rows in turn is that of each.
 func checkTokens(t *testing.T, s *setup, late map[string]bool, wanted []map[string][]float64) {
 	t.Helper()
 	g := &lateGradients{gradients: newGradients(t, s.e, s.c, 3), late: late, tokens: map[string]tensor.Vocabulary{}}
@@ -96,6 +97,7 @@ func checkTokens(t *testing.T, s *setup, late map[string]bool, wanted []map[stri
 	scratch := s.e.NewVocabularyScratch(len(weights), 3)
 	defer scratch.Release()
 	for name, v := range g.tokens {
+		checkRowsInTurn(t, s, name, v, wanted, scratch)
 		out := s.e.New(gpu.RoleScratch, "late gradient", s.w[name].R, s.w[name].C)
 		s.e.Weigh(v, weights, scratch)
 		s.e.VocabularyRows(out, v, 0, scratch)
@@ -113,6 +115,38 @@ func checkTokens(t *testing.T, s *setup, late map[string]bool, wanted []map[stri
 			t.Errorf("%s as a sum over tokens: %v", name, err)
 		}
 		out.Buf.Release()
+	}
+}
+
+// checkRowsInTurn checks the Gram of v, the gradients of the parameter called name.
+func checkRowsInTurn(t *testing.T, s *setup, name string, v tensor.Vocabulary, wanted []map[string][]float64, scratch tensor.VocabularyScratch) {
+	t.Helper()
+	w, m := s.w[name], len(wanted)
+	n := tensor.PartRows * w.LD
+	part := s.e.New(gpu.RoleRows, "rows in turn", 1, m*n)
+	defer part.Buf.Release()
+	gs, sums := s.e.NewGramScratch(m, n), s.e.NewGramSums(s.e.VocabularyRowSums(m, w.R, tensor.PartRows, w.LD))
+	defer gs.Release()
+	defer sums.Release()
+	g := s.e.NewGramSum(m, sums)
+	g.AddVocabularyRows(v, w.R, s.b.Segments, tensor.TaskGrads{Buf: part.Buf, M: m, Stride: n, R: tensor.PartRows, C: w.C, LD: w.LD}, scratch, gs)
+	g.Start()
+	got, err := g.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dot := func(i, j int) (sum float64) {
+		for k, x := range wanted[i][name] {
+			sum += x * wanted[j][name][k]
+		}
+		return sum
+	}
+	for i := range m {
+		for j := range m {
+			if d := math.Abs(got[i*m+j] - dot(i, j)); d > 1e-5*math.Sqrt(dot(i, i)*dot(j, j)) {
+				t.Errorf("%s, rows in turn: entry %d, %d of the Gram is %g, not %g", name, i, j, got[i*m+j], dot(i, j))
+			}
+		}
 	}
 }
 

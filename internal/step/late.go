@@ -39,14 +39,13 @@ func (r *Replica) lateHead() bool {
 // lateShare is the part of a step's other memory that rows may take.
 const lateShare = 16
 
-// byTokens picks the ones among late that keep no rows: the Gram comes from inner products
-// between tokens, and the gradient is made in pieces. That costs N²V operations and the logits
-// once more, so that it is for few tokens, whose activations have no room for rows.
+// byTokens picks the ones among late that keep no rows, as the step's activations have no room
+// for them: the Gram comes from inner products between tokens, or see inTurn, and the gradient is
+// made in pieces. That costs the logits once more, for as many tokens as their memory takes.
 func (r *Replica) byTokens() func(bucket.Param) bool {
 	set, n := r.Settings, r.Settings.Rows*r.Settings.SeqLen
 	late := r.late()
-	if late == nil || set.Objective.AdamMetric || n > tensor.GhostTokens || n > tokensPerWidth*r.Arch.Hidden || r.Arch.Vocab < max(64, 4*n) ||
-		n*tensor.F32.LD(n) > r.Engine.BindingElements() { // products between tokens are bound as one
+	if late == nil || set.Objective.AdamMetric || r.Arch.Vocab < max(64, 4*n) || 64*n > r.Engine.BindingElements() {
 		return nil
 	}
 	return func(p bucket.Param) bool {
@@ -56,9 +55,17 @@ func (r *Replica) byTokens() func(bucket.Param) bool {
 	}
 }
 
-// tokensPerWidth bounds the tokens of byTokens: the N²V operations are then at most those of
-// eight passes of the head.
-const tokensPerWidth = 4
+// inTurn picks the ones among byTokens that have too many tokens for products between all of them:
+// rows of some of the vocabulary at a time cost less, or the products of two tokens, which are bound
+// as one, more than one binding.
+func (r *Replica) inTurn(p bucket.Param) bool {
+	n := r.Settings.Rows * r.Settings.SeqLen
+	if n > tensor.GhostTokens || n*tensor.F32.LD(n) > r.Engine.BindingElements() {
+		return true
+	}
+	tokens, rows := tensor.VocabularyCost(n, p.R, p.C, r.Objective.Segments())
+	return rows.FLOPs+r.flopsPerByte()*rows.Bytes < tokens.FLOPs+r.flopsPerByte()*tokens.Bytes
+}
 
 // latePays says that p's rows are large beside the parameters' states and the
 // activations.

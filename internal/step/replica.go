@@ -191,8 +191,8 @@ func (r *Replica) ResolverOptions() bucket.Options {
 		return bucket.Options{Objectives: 1, Update: updates}
 	}
 	opt := bucket.Options{Objectives: len(r.Langs), Solver: o, InFlight: set.Objective.InFlight, Tokens: set.Rows * set.SeqLen,
-		Static: o.MayBeStatic(), Halves: set.Objective.Noise.Halves, Ghost: r.ghost(), Late: r.late(), ByTokens: r.byTokens(), Update: updates,
-		Whole: o.Elementwise()}
+		Static: o.MayBeStatic(), Halves: set.Objective.Noise.Halves, Ghost: r.ghost(), Late: r.late(), ByTokens: r.byTokens(), InTurn: r.inTurn,
+		Update: updates, Whole: o.Elementwise()}
 	if !r.ownRows {
 		opt.Reuse = r.Model.Reusable()
 	}
