@@ -119,7 +119,8 @@ func checkTokens(t *testing.T, s *setup, late map[string]bool, wanted []map[stri
 }
 
 // checkRowsInTurn checks the Gram of v, the gradients of the parameter called name.
-func checkRowsInTurn(t *testing.T, s *setup, name string, v tensor.Vocabulary, wanted []map[string][]float64, scratch tensor.VocabularyScratch) {
+func checkRowsInTurn(t *testing.T, s *setup, name string, v tensor.Vocabulary, wanted []map[string][]float64,
+	scratch tensor.VocabularyScratch) {
 	t.Helper()
 	w, m := s.w[name], len(wanted)
 	n := tensor.PartRows * w.LD
@@ -129,7 +130,8 @@ func checkRowsInTurn(t *testing.T, s *setup, name string, v tensor.Vocabulary, w
 	defer gs.Release()
 	defer sums.Release()
 	g := s.e.NewGramSum(m, sums)
-	g.AddVocabularyRows(v, w.R, s.b.Segments, tensor.TaskGrads{Buf: part.Buf, M: m, Stride: n, R: tensor.PartRows, C: w.C, LD: w.LD}, scratch, gs)
+	rows := tensor.TaskGrads{Buf: part.Buf, M: m, Stride: n, R: tensor.PartRows, C: w.C, LD: w.LD}
+	g.AddVocabularyRows(v, w.R, s.b.Segments, rows, scratch, gs)
 	g.Start()
 	got, err := g.Wait()
 	if err != nil {
