@@ -1,18 +1,21 @@
-// Stores the 16 x 4 accumulators s of an invocation, inside of main.
+// Stores the 16 x 4 accumulators s of an invocation, inside of main: row 0, then the others move up.
+// A store is long in a CPU rasterizer, which writes lane by lane: 64 of them took longer to compile than all else.
   let base = w.z * p.out_stride4;
-  put(base, m0 + 0u, c0, s[0]); put(base, m0 + 0u, c0 + 1u, s[1]); put(base, m0 + 0u, c0 + 2u, s[2]); put(base, m0 + 0u, c0 + 3u, s[3]);
-  put(base, m0 + 1u, c0, s[4]); put(base, m0 + 1u, c0 + 1u, s[5]); put(base, m0 + 1u, c0 + 2u, s[6]); put(base, m0 + 1u, c0 + 3u, s[7]);
-  put(base, m0 + 2u, c0, s[8]); put(base, m0 + 2u, c0 + 1u, s[9]); put(base, m0 + 2u, c0 + 2u, s[10]); put(base, m0 + 2u, c0 + 3u, s[11]);
-  put(base, m0 + 3u, c0, s[12]); put(base, m0 + 3u, c0 + 1u, s[13]); put(base, m0 + 3u, c0 + 2u, s[14]); put(base, m0 + 3u, c0 + 3u, s[15]);
-  put(base, m0 + 4u, c0, s[16]); put(base, m0 + 4u, c0 + 1u, s[17]); put(base, m0 + 4u, c0 + 2u, s[18]); put(base, m0 + 4u, c0 + 3u, s[19]);
-  put(base, m0 + 5u, c0, s[20]); put(base, m0 + 5u, c0 + 1u, s[21]); put(base, m0 + 5u, c0 + 2u, s[22]); put(base, m0 + 5u, c0 + 3u, s[23]);
-  put(base, m0 + 6u, c0, s[24]); put(base, m0 + 6u, c0 + 1u, s[25]); put(base, m0 + 6u, c0 + 2u, s[26]); put(base, m0 + 6u, c0 + 3u, s[27]);
-  put(base, m0 + 7u, c0, s[28]); put(base, m0 + 7u, c0 + 1u, s[29]); put(base, m0 + 7u, c0 + 2u, s[30]); put(base, m0 + 7u, c0 + 3u, s[31]);
-  put(base, m0 + 8u, c0, s[32]); put(base, m0 + 8u, c0 + 1u, s[33]); put(base, m0 + 8u, c0 + 2u, s[34]); put(base, m0 + 8u, c0 + 3u, s[35]);
-  put(base, m0 + 9u, c0, s[36]); put(base, m0 + 9u, c0 + 1u, s[37]); put(base, m0 + 9u, c0 + 2u, s[38]); put(base, m0 + 9u, c0 + 3u, s[39]);
-  put(base, m0 + 10u, c0, s[40]); put(base, m0 + 10u, c0 + 1u, s[41]); put(base, m0 + 10u, c0 + 2u, s[42]); put(base, m0 + 10u, c0 + 3u, s[43]);
-  put(base, m0 + 11u, c0, s[44]); put(base, m0 + 11u, c0 + 1u, s[45]); put(base, m0 + 11u, c0 + 2u, s[46]); put(base, m0 + 11u, c0 + 3u, s[47]);
-  put(base, m0 + 12u, c0, s[48]); put(base, m0 + 12u, c0 + 1u, s[49]); put(base, m0 + 12u, c0 + 2u, s[50]); put(base, m0 + 12u, c0 + 3u, s[51]);
-  put(base, m0 + 13u, c0, s[52]); put(base, m0 + 13u, c0 + 1u, s[53]); put(base, m0 + 13u, c0 + 2u, s[54]); put(base, m0 + 13u, c0 + 3u, s[55]);
-  put(base, m0 + 14u, c0, s[56]); put(base, m0 + 14u, c0 + 1u, s[57]); put(base, m0 + 14u, c0 + 2u, s[58]); put(base, m0 + 14u, c0 + 3u, s[59]);
-  put(base, m0 + 15u, c0, s[60]); put(base, m0 + 15u, c0 + 1u, s[61]); put(base, m0 + 15u, c0 + 2u, s[62]); put(base, m0 + 15u, c0 + 3u, s[63]);
+  for (var i = 0u; i < 16u; i++) {
+    put(base, m0 + i, c0, s[0]); put(base, m0 + i, c0 + 1u, s[1]); put(base, m0 + i, c0 + 2u, s[2]); put(base, m0 + i, c0 + 3u, s[3]);
+    s[0] = s[4]; s[1] = s[5]; s[2] = s[6]; s[3] = s[7];
+    s[4] = s[8]; s[5] = s[9]; s[6] = s[10]; s[7] = s[11];
+    s[8] = s[12]; s[9] = s[13]; s[10] = s[14]; s[11] = s[15];
+    s[12] = s[16]; s[13] = s[17]; s[14] = s[18]; s[15] = s[19];
+    s[16] = s[20]; s[17] = s[21]; s[18] = s[22]; s[19] = s[23];
+    s[20] = s[24]; s[21] = s[25]; s[22] = s[26]; s[23] = s[27];
+    s[24] = s[28]; s[25] = s[29]; s[26] = s[30]; s[27] = s[31];
+    s[28] = s[32]; s[29] = s[33]; s[30] = s[34]; s[31] = s[35];
+    s[32] = s[36]; s[33] = s[37]; s[34] = s[38]; s[35] = s[39];
+    s[36] = s[40]; s[37] = s[41]; s[38] = s[42]; s[39] = s[43];
+    s[40] = s[44]; s[41] = s[45]; s[42] = s[46]; s[43] = s[47];
+    s[44] = s[48]; s[45] = s[49]; s[46] = s[50]; s[47] = s[51];
+    s[48] = s[52]; s[49] = s[53]; s[50] = s[54]; s[51] = s[55];
+    s[52] = s[56]; s[53] = s[57]; s[54] = s[58]; s[55] = s[59];
+    s[56] = s[60]; s[57] = s[61]; s[58] = s[62]; s[59] = s[63];
+  }
