@@ -188,8 +188,12 @@ func (c *Coordinator) reached(m *member, r protocol.Reached) {
 	}
 }
 
-// separate has two members own no groups for a while.
+// separate has two members own no groups for a while, or the one of them that cannot exchange
+// with several.
 func (c *Coordinator) separate(a, b *member, why string) {
+	if c.isApart(a.id, b.id) {
+		return
+	}
 	key := pairOf(a.id, b.id)
 	x := c.apart[key]
 	if x == nil {
@@ -201,43 +205,58 @@ func (c *Coordinator) separate(a, b *member, why string) {
 	x.tries++
 	for _, m := range []*member{a, b} {
 		if c.isolated(m) {
-			c.bar(m, "it reaches none of most others, which reach each other")
+			text := "it reaches none of most others, which reach each other"
+			if !c.opt.Relay {
+				text += "; with cluster.relay = true machine 1 would relay"
+			}
+			c.bar(m, text)
 			return
 		}
 	}
-	c.logf("%s and %s %s: both compute, but own no buckets; tried again in %v", a.hello.Name, b.hello.Name, why, d)
-	if old := c.plan; old != nil && c.pending == nil {
-		for _, w := range old.Owners {
-			if w == a.id || w == b.id {
-				c.plan = nil
-				c.replan(old)
-				return
-			}
+	out, rest := "both compute, but own", "" // the subject, and the object
+	for _, m := range []*member{a, b} {
+		if c.odd(m.id) {
+			c.alignApart(m.id)
+			out, rest = m.hello.Name+" computes, but owns", fmt.Sprintf(", as it is so with %d machines", len(c.apartFrom(m.id)))
 		}
+	}
+	c.logf("%s and %s %s: %s no buckets%s; tried again in %v", a.hello.Name, b.hello.Name, why, out, rest, d)
+	if old := c.plan; old != nil && slices.ContainsFunc(c.present(old.Owners), func(m *member) bool { return !c.mayOwn(m) }) {
+		c.replanNow()
 	}
 }
 
-// isolated says that a member is apart from most of the others, two at least, while
-// these are not from each other: then it is the one that cannot be reached. A machine
-// behind a router that lets nobody in is none of these: it computes all the same.
+// odd says that a member is apart from two others at least, and from more than each of them is:
+// then the cause is with it. Where machine 1 relays the others own groups all the same.
+func (c *Coordinator) odd(w uint32) bool {
+	from := c.apartFrom(w)
+	return len(from) >= 2 && !slices.ContainsFunc(from, func(x uint32) bool { return len(c.apartFrom(x)) >= len(from) })
+}
+
+// alignApart has all separations of a member end with the last of them: in between, each of the
+// others would in turn own no groups for a while.
+func (c *Coordinator) alignApart(w uint32) {
+	var last time.Time
+	for _, x := range c.apartFrom(w) {
+		if until := c.apart[pairOf(w, x)].until; until.After(last) {
+			last = until
+		}
+	}
+	for _, x := range c.apartFrom(w) {
+		c.apart[pairOf(w, x)].until = last
+	}
+}
+
+// isolated says that a member is apart from most of the others, which are not from each other:
+// then it is the one that cannot be reached.
 func (c *Coordinator) isolated(m *member) bool {
-	if m.addr == "" || m.punched {
-		return false
-	}
-	apart, others := 0, 0
-	for _, x := range c.sorted() {
-		if x == m || x.id == c.opt.Local {
-			continue
-		}
-		others++
-		switch from := c.apartFrom(x.id); {
-		case len(from) > 1, len(from) == 1 && from[0] != m.id:
-			return false
-		case len(from) == 1:
-			apart++
+	others := 0
+	for _, x := range c.members {
+		if x != m && x.id != c.opt.Local {
+			others++
 		}
 	}
-	return apart >= 2 && 2*apart > others
+	return c.odd(m.id) && 2*len(c.apartFrom(m.id)) > others
 }
 
 // isApart says that two workers are kept apart now.
@@ -256,9 +275,11 @@ func (c *Coordinator) apartFrom(w uint32) (out []uint32) {
 	return out
 }
 
-// mayOwn says that a member can send to everyone and be sent to.
+// mayOwn says that a member can send to everyone and be sent to, be it over this machine: those that
+// it is apart from do not count where they are odd.
 func (c *Coordinator) mayOwn(m *member) bool {
-	return m.reachable() && !c.stalled[m.id] && len(c.apartFrom(m.id)) == 0
+	return m.reachable() && !c.stalled[m.id] &&
+		!slices.ContainsFunc(c.apartFrom(m.id), func(w uint32) bool { return !c.opt.Relay || !c.odd(w) })
 }
 
 // mostDissents is how often a machine's resolved buckets may differ from those of
