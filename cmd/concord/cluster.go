@@ -57,7 +57,7 @@ func joinLine(arg string) (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
-// printStatus shows the machines, the groups that each owns and the waits for each.
+// printStatus shows the machines, the groups and slices that each owns and the waits for each.
 func printStatus(out io.Writer, s coordinator.Status, now time.Time, going bool) {
 	fmt.Fprintf(out, "%d steps committed, term %d", s.Step, s.Term)
 	if s.Median > 0 {
@@ -71,7 +71,7 @@ func printStatus(out io.Writer, s coordinator.Status, now time.Time, going bool)
 		fmt.Fprintf(out, "waits for %s\n", s.Waiting)
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "WORKER\tNAME\tDEVICE\tSTATE\tSTEP\tROWS\tGROUPS\tTOK/S\tSENT\tRECEIVED\tRTT\tLOST\tWAITED\tWAITED ON")
+	fmt.Fprintln(w, "WORKER\tNAME\tDEVICE\tSTATE\tSTEP\tROWS\tGROUPS\tSLICES\tTOK/S\tSENT\tRECEIVED\tRTT\tLOST\tWAITED\tWAITED ON")
 	for _, m := range s.Members {
 		name := m.Name
 		if m.Addr == "" {
@@ -86,8 +86,8 @@ func printStatus(out io.Writer, s coordinator.Status, now time.Time, going bool)
 		if len(m.Apart) > 0 {
 			name += fmt.Sprintf(" (does not reach %d)", m.Apart)
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%d\t%d\t%.0f\t%s\t%s\t%.1f ms\t%.2f %%\t%.2f s\t%.2f s\n", m.Worker, name, m.Device, m.State,
-			m.Step, m.Rows, m.Groups, m.Speed,
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%.0f\t%s\t%s\t%.1f ms\t%.2f %%\t%.2f s\t%.2f s\n", m.Worker, name, m.Device, m.State,
+			m.Step, m.Rows, m.Groups, m.Slices, m.Speed,
 			report.Bytes(m.Sent), report.Bytes(m.Received), 1000*m.RTT, 100*m.Lost, m.Waited, m.WaitedOn)
 	}
 	w.Flush()

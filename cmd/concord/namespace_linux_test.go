@@ -55,7 +55,8 @@ func TestNamespaces(t *testing.T) {
 		t.Errorf("the worker: %v\n%s", err, out)
 	}
 	s := m.status()
-	if len(s.Members) != 2 || s.Members[1].Rows == 0 || s.Members[1].Groups == 0 || !strings.HasPrefix(s.Members[1].Addr, "10.77.0.2:") {
+	if len(s.Members) != 2 || s.Members[1].Rows == 0 || s.Members[1].Groups+s.Members[1].Slices == 0 ||
+		!strings.HasPrefix(s.Members[1].Addr, "10.77.0.2:") {
 		t.Errorf("%+v", s.Members)
 	}
 }

@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"concord/internal/cluster/coordinator"
+	"concord/internal/cluster/protocol"
 )
 
 // empty lists the columns of a member's status that say nothing.
 func empty(m coordinator.MemberStatus) (out []string) {
-	for name, is := range map[string]bool{"rows": m.Rows == 0, "groups": m.Groups == 0, "tokens a second": m.Speed == 0,
+	for name, is := range map[string]bool{"rows": m.Rows == 0, "groups": m.Groups+m.Slices == 0, "tokens a second": m.Speed == 0,
 		"sent": m.Sent == 0, "received": m.Received == 0, "round trip": m.RTT == 0, "waited": m.Waited == 0} {
 		if is {
 			out = append(out, name)
@@ -18,6 +19,24 @@ func empty(m coordinator.MemberStatus) (out []string) {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// accounted says that each resolve group is shown once: whole, or all of its slices.
+func accounted(s coordinator.Status, groups []int, leads protocol.Leads) bool {
+	whole, sliced := 0, 0
+	for _, m := range s.Members {
+		whole, sliced = whole+m.Groups, sliced+m.Slices
+	}
+	cut, of := 0, 0 // resolve groups in slices, and these
+	for u := range groups {
+		if leads.Sliced(u) {
+			of++
+			if leads.Of(u) == u {
+				cut++
+			}
+		}
+	}
+	return whole == leads.Resolved(len(groups)) && sliced == 0 || whole == leads.Resolved(len(groups))-cut && sliced == of
 }
 
 // A machine that takes part in every step shows in every sample of the status what it
@@ -31,6 +50,9 @@ func TestStatusShowsEveryColumn(t *testing.T) {
 			w.perRow = func(worker uint32, rows int) time.Duration { return time.Duration(rows) * 300 * time.Millisecond } // several samples a step
 			samples, waited := 0, map[uint32]bool{}
 			w.sampled = func(s coordinator.Status) {
+				if s.Step >= 2 && !accounted(s, w.groups, w.leads()) {
+					t.Errorf("parameters %v: the groups do not add up: %+v", params, s.Members)
+				}
 				for _, m := range s.Members {
 					if s.Step < 2 || m.State != "working" {
 						continue

@@ -13,7 +13,10 @@ var machineFigures = []struct {
 }{
 	{"concord_machine_step", "Steps that a machine has applied.", func(m coordinator.MemberStatus) float64 { return float64(m.Step) }},
 	{"concord_machine_rows", "Rows of a machine's share of the batch.", func(m coordinator.MemberStatus) float64 { return float64(m.Rows) }},
-	{"concord_machine_groups", "Resolve groups that a machine owns.", func(m coordinator.MemberStatus) float64 { return float64(m.Groups) }},
+	{"concord_machine_groups", "Resolve groups that a machine owns all of.",
+		func(m coordinator.MemberStatus) float64 { return float64(m.Groups) }},
+	{"concord_machine_slices", "Slices that a machine owns of other resolve groups.",
+		func(m coordinator.MemberStatus) float64 { return float64(m.Slices) }},
 	{"concord_machine_tokens_per_second", "Tokens a second that a machine computes.",
 		func(m coordinator.MemberStatus) float64 { return m.Speed }},
 	{"concord_machine_sent_bytes", "Bytes that a machine sent in its last step.",

@@ -155,7 +155,8 @@ type member struct {
 	done    *protocol.Done // of the present plan's epoch
 	first   bool           // was there before the first step
 	counted bool           // did the last step
-	groups  int            // owned under the latest plan
+	groups  int            // resolve groups owned under the latest plan
+	slices  int            // of others, likewise
 	out     chan transport.Message
 	flow    *rate.Limiter // of its messages
 	hashes  *protocol.Hashes

@@ -247,7 +247,7 @@ func (c *Coordinator) sendPlan(p, old *protocol.Plan) {
 	c.plan = p
 	c.known(p)
 	for _, m := range c.members {
-		m.groups = ownedBy(p, m.id)
+		m.groups, m.slices = ownedBy(p.Owners, c.opt.Leads, m.id)
 	}
 	for _, a := range p.Members {
 		c.send(c.members[a.Worker], transport.Pack(protocol.MsgPlan, p))

@@ -35,7 +35,8 @@ type MemberStatus struct {
 	State    string   `json:"state"`  // "joining", "catching up", "working"
 	Step     int      `json:"step"`   // steps applied
 	Rows     int      `json:"rows"`   // of its share
-	Groups   int      `json:"groups"` // owned
+	Groups   int      `json:"groups"` // resolve groups that it owns all of
+	Slices   int      `json:"slices"` // that it owns of other resolve groups
 	Speed    float64  `json:"tokens_per_second"`
 	Waited   float64  `json:"waited_seconds"`    // in the last step, for others
 	WaitedOn float64  `json:"waited_on_seconds"` // in the last step, by the owner that waited longest for it
@@ -75,7 +76,7 @@ func (x *MemberStatus) add(m *member, c *Coordinator) {
 	if link.PacketsSent > 0 {
 		x.Lost = float64(link.PacketsLost) / float64(link.PacketsSent)
 	}
-	x.Groups = m.groups // also between two plans
+	x.Groups, x.Slices = m.groups, m.slices // also between two plans
 	if d := m.last; d != nil {
 		x.Waited, x.Sent, x.Received = d.Waited.Seconds(), d.Sent, d.Received
 	}
@@ -87,14 +88,24 @@ func (x *MemberStatus) add(m *member, c *Coordinator) {
 	x.Apart = c.apartFrom(m.id)
 }
 
-// ownedBy is how many groups a worker owns under a plan.
-func ownedBy(p *protocol.Plan, worker uint32) (n int) {
-	for _, o := range p.Owners {
-		if o == worker {
-			n++
+// ownedBy is how many resolve groups a worker owns all of, and how many slices of others.
+func ownedBy(owners []uint32, leads protocol.Leads, worker uint32) (whole, slices int) {
+	for u := 0; u < len(owners); {
+		_, to := leads.Range(u)
+		n := 0
+		for _, o := range owners[u:to] {
+			if o == worker {
+				n++
+			}
 		}
+		if n == to-u {
+			whole++
+		} else {
+			slices += n
+		}
+		u = to
 	}
-	return n
+	return whole, slices
 }
 
 // named is a user's name for so many steps of the coordinator.
