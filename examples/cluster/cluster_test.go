@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -79,5 +80,83 @@ func TestManifestsAskForGraphics(t *testing.T) {
 			!strings.Contains(text, "value: compute,utility,graphics") {
 			t.Errorf("%s: %d containers with a GPU, %d ask for its drivers", name, gpus, asked)
 		}
+	}
+}
+
+// jobFields are the fields of a batch/v1 Job that the manifests use, as the schema of Kubernetes
+// has them; README.md has the commands that check all of both manifests.
+var jobFields = strings.Fields(`apiVersion kind metadata metadata.name spec
+	spec.parallelism spec.completions spec.completionMode spec.backoffLimit spec.template spec.template.spec
+	spec.template.spec.restartPolicy spec.template.spec.terminationGracePeriodSeconds
+	spec.template.spec.containers spec.template.spec.containers.name spec.template.spec.containers.image
+	spec.template.spec.containers.args
+	spec.template.spec.containers.ports spec.template.spec.containers.ports.containerPort spec.template.spec.containers.ports.protocol
+	spec.template.spec.containers.resources spec.template.spec.containers.resources.limits
+	spec.template.spec.containers.resources.limits.nvidia.com/gpu
+	spec.template.spec.containers.env spec.template.spec.containers.env.name spec.template.spec.containers.env.value
+	spec.template.spec.containers.volumeMounts spec.template.spec.containers.volumeMounts.name
+	spec.template.spec.containers.volumeMounts.mountPath spec.template.spec.containers.volumeMounts.readOnly
+	spec.template.spec.volumes spec.template.spec.volumes.name spec.template.spec.volumes.persistentVolumeClaim
+	spec.template.spec.volumes.persistentVolumeClaim.claimName`)
+
+// fieldsOf are the paths of a YAML text in which a field stands on a line of its own.
+func fieldsOf(text string) (out []string) {
+	type field struct {
+		indent int
+		path   string
+	}
+	var in []field
+	for line := range strings.Lines(text) {
+		bare := strings.TrimLeft(line, " -")
+		name, _, ok := strings.Cut(bare, ":")
+		if !ok || strings.HasPrefix(bare, "#") || strings.ContainsAny(name, "=/ ") && name != "nvidia.com/gpu" {
+			continue
+		}
+		f := field{len(line) - len(bare), strings.TrimSpace(name)}
+		for len(in) > 0 && in[len(in)-1].indent >= f.indent {
+			in = in[:len(in)-1]
+		}
+		if len(in) > 0 {
+			f.path = in[len(in)-1].path + "." + f.path
+		}
+		in, out = append(in, f), append(out, f.path)
+	}
+	return out
+}
+
+// Every field of the Job is one of Kubernetes, and the JobSet's job is the Job: so are its own.
+func TestManifestsHaveFieldsOfTheSchema(t *testing.T) {
+	read := func(name string) string {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	job, set := read("indexed-job.yaml"), read("jobset.yaml")
+	used := fieldsOf(job)
+	for _, f := range used {
+		if !slices.Contains(jobFields, f) {
+			t.Errorf("%q is no field of a Job", f)
+		}
+	}
+	for _, f := range jobFields {
+		if !slices.Contains(used, f) {
+			t.Errorf("the Job lacks %q", f)
+		}
+	}
+	_, spec, _ := strings.Cut(job, "\nspec:\n")
+	var inner strings.Builder
+	for line := range strings.Lines(spec) {
+		inner.WriteString("        " + line)
+	}
+	head, ok := strings.CutSuffix(set, inner.String())
+	if !ok {
+		t.Fatal("the JobSet's job is not the Job")
+	}
+	want := strings.Fields(`apiVersion kind metadata metadata.name spec spec.replicatedJobs spec.replicatedJobs.name
+		spec.replicatedJobs.replicas spec.replicatedJobs.template spec.replicatedJobs.template.spec`)
+	if got := fieldsOf(head); !slices.Equal(got, want) {
+		t.Errorf("the JobSet's own fields are %q", got)
 	}
 }
