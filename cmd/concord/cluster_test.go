@@ -121,7 +121,7 @@ func (m *machines) past(c *child, step, workers int) {
 		m.t.Fatalf("it ended before step %d: %s", step, errs)
 	}
 	for _, s := range m.records() {
-		if s.Step == step && s.Exchange != nil && s.Exchange.Workers == workers {
+		if x := s.Exchange; s.Step == step && x != nil && x.Workers == workers && x.Rows > 0 && len(x.Missing) == 0 {
 			return
 		}
 	}

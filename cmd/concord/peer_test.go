@@ -194,9 +194,9 @@ func killAll(t *testing.T, settings []string) {
 	run, etcd, dir := clusterRun(t, 24), startEtcd(t), t.TempDir()
 	m := &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
 	all, leader := startPeersIn(t, dir, run, etcd, more...)
-	m.past(all[leader], 8, 3)
+	m.past(all[leader], 10, 3)
 	if slices.ContainsFunc(settings, func(s string) bool { return strings.HasPrefix(s, "cluster.outer=") }) {
-		m.parts(dir, 3, 6) // written beside the steps
+		m.parts(dir, 3, 8) // written beside the steps
 	}
 	for _, c := range all {
 		c.Process.Kill()

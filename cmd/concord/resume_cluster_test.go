@@ -14,9 +14,10 @@ import (
 var exact = []string{"-o", "cluster.wire=f32", "-o", "cluster.shares=equal", "-o", "cluster.deadline=false", "-o", "cluster.silence=20"}
 
 // exactly are the flags of a run with these settings whose bits do not depend on
-// timing. It saves at step 6, and one that is ended after step 8 has not saved since.
+// timing. It saves at steps 4 and 8, as many as are kept, and one that is ended after step
+// 10 has not saved since.
 func exactly(settings []string) []string {
-	flags := append(slices.Clone(exact), "-o", "checkpoint.every=6", "-o", "log.every=2")
+	flags := append(slices.Clone(exact), "-o", "checkpoint.every=4", "-o", "log.every=2")
 	for _, s := range append(slices.Clone(settings), "objective.method=pcgrad") {
 		flags = append(flags, "-o", s)
 	}
@@ -53,7 +54,7 @@ func TestResumeIsExactOnManyMachines(t *testing.T) {
 func resumeExactly(t *testing.T, settings []string, how os.Signal, want traintest.Outcome) {
 	run, listen := clusterRun(t, 24), freePort(t)
 	m := startMachines(t, run, listen, 3, exactly(settings)...)
-	m.past(m.first, 8, 3)
+	m.past(m.first, 10, 3)
 	m.first.Process.Signal(how)
 	m.first.end()
 	for _, w := range m.workers {
