@@ -4,6 +4,8 @@ file and computes in float64.
 
     pip install torch transformers gguf accelerate
     python docs/tools/parity.py bin/concord model.gguf examples/udhr8/data/*.heldout.jsonl
+
+With --prompts TEXT … in place of files only greedy continuations of these texts, 24 tokens each.
 """
 import json
 import os
@@ -15,7 +17,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 concord, path, files = sys.argv[1], os.path.abspath(sys.argv[2]), sys.argv[3:]
-texts = []
+prompts, texts, most = [], [], 16
+if files[0] == "--prompts":
+    files, prompts, most = [], files[1:], 24
 for lines in zip(*[open(f, encoding="utf-8") for f in files]):  # languages in turn
     texts += [" ".join(str(v) for v in json.loads(line).values()) for line in lines]
 folder, name = os.path.split(path)
@@ -28,7 +32,7 @@ def run(*args, text=None):
     return json.loads(subprocess.run([concord, *args, "--json"], input=text, capture_output=True, check=True, text=True).stdout)
 
 
-ours = run("score", "--model", path, "--ids", "-", text=json.dumps(ids))
+ours = run("score", "--model", path, "--ids", "-", text=json.dumps(ids)) if ids else []
 error = total = tokens = 0
 for row, got in zip(ids, ours["nll"] if isinstance(ours, dict) else ours):
     with torch.no_grad():
@@ -37,17 +41,17 @@ for row, got in zip(ids, ours["nll"] if isinstance(ours, dict) else ours):
     error += ((want - torch.tensor(got).double()) ** 2).sum().item()
     total += (want**2).sum().item()
     tokens += len(got)
-print(f"NLL of {len(ids)} sentences, {tokens} tokens: NMSE {error / total:.3g}")
+if ids:
+    print(f"NLL of {len(ids)} sentences, {tokens} tokens: NMSE {error / total:.3g}")
+    prompts = [tokenizer.decode(tokenizer(text)["input_ids"][:12], skip_special_tokens=True) for text in texts[:5]]
 same = 0
-for text in texts[:5]:
-    row = tokenizer(text)["input_ids"][:12]
-    prompt = tokenizer.decode(row, skip_special_tokens=True)
-    got = run("generate", "--raw", "--model", path, "--max-tokens", "16", prompt)
+for prompt in prompts:
+    got = run("generate", "--raw", "--model", path, "--max-tokens", str(most), prompt)
     given = torch.tensor([got["prompt_ids"]])
     with torch.no_grad():
-        want = model.generate(given, attention_mask=torch.ones_like(given), do_sample=False, max_new_tokens=16)[0, given.shape[1]:].tolist()
+        want = model.generate(given, attention_mask=torch.ones_like(given), do_sample=False, max_new_tokens=most)[0, given.shape[1]:].tolist()
     stops = set(got["stop_tokens"])
     want = [i for i in want if i not in stops][: len(got["ids"])]
     same += want == got["ids"]
     print(repr(prompt), "->", repr(got["text"]), "" if want == got["ids"] else f"but transformers: {tokenizer.decode(want)!r}")
-print(f"greedy text equal: {same} of 5")
+print(f"greedy text equal: {same} of {len(prompts)}")
