@@ -29,6 +29,15 @@ type separation struct {
 	quiet time.Time // until when no other one is asked, as the last was answered well
 }
 
+// separationOf is that of two workers, made where there is none.
+func (c *Coordinator) separationOf(a, b uint32) *separation {
+	key := pairOf(a, b)
+	if c.apart[key] == nil {
+		c.apart[key] = &separation{}
+	}
+	return c.apart[key]
+}
+
 // question asks a member whether it reaches one that complains of it. Only the member
 // that is asked can answer.
 type question struct{ by, of *member }
@@ -72,7 +81,7 @@ func (c *Coordinator) problem(m *member, p protocol.Problem) {
 		}
 	case p.Kind == protocol.ProblemResolved:
 		c.spoilt(m, bad, p)
-	case c.work.PartTokens(shareIn(c.given, bad.id))[p.Row] == 0:
+	case c.work.PartTokens(protocol.ShareIn(c.given, bad.id))[p.Row] == 0:
 	case p.Kind == protocol.ProblemValues && bad == m && c.without[m.id] == "": // of itself, a machine is believed
 		c.drop(map[uint32]string{m.id: p.Text})
 	case c.mayAccuse(m, bad, p, doubted{c.plan, c.given}):
@@ -91,7 +100,7 @@ type doubted struct {
 // mayAccuse says that m owns the group that it complains of, and that bad has rows of it.
 func (c *Coordinator) mayAccuse(m, bad *member, p protocol.Problem, d doubted) bool {
 	return bad != m && bad.id != c.opt.Local && p.Group >= 0 && p.Group < len(d.plan.Owners) && d.plan.Owners[p.Group] == m.id &&
-		c.work.PartTokens(shareIn(d.given, bad.id))[p.Row] > 0
+		c.work.PartTokens(protocol.ShareIn(d.given, bad.id))[p.Row] > 0
 }
 
 // majority counts a complaint, and says whether most members have the same in this step.
@@ -102,16 +111,6 @@ func (c *Coordinator) majority(by, bad *member, p protocol.Problem) bool {
 	}
 	c.accusers[key][by.id] = true
 	return 2*len(c.accusers[key]) > len(c.members)-1
-}
-
-// shareIn is a worker's share among given.
-func shareIn(given []protocol.Share, w uint32) protocol.Share {
-	for _, s := range given {
-		if s.Worker == w {
-			return s
-		}
-	}
-	return protocol.Share{Worker: w}
 }
 
 // accused weighs an owner's complaint of rows that it was sent. The coordinator's
@@ -140,11 +139,7 @@ func (c *Coordinator) unreachable(m, bad *member) {
 		!slices.Contains(p.Owners, m.id) && !slices.Contains(p.Owners, bad.id) {
 		return // there is nothing to be sent between the two
 	}
-	x := c.apart[pairOf(m.id, bad.id)]
-	if x == nil {
-		x = &separation{}
-		c.apart[pairOf(m.id, bad.id)] = x
-	}
+	x := c.separationOf(m.id, bad.id)
 	if x.asked != nil || time.Now().Before(x.quiet) || c.questions(m) >= mostQuestions {
 		return
 	}
@@ -194,12 +189,7 @@ func (c *Coordinator) separate(a, b *member, why string) {
 	if c.isApart(a.id, b.id) {
 		return
 	}
-	key := pairOf(a.id, b.id)
-	x := c.apart[key]
-	if x == nil {
-		x = &separation{}
-		c.apart[key] = x
-	}
+	x := c.separationOf(a.id, b.id)
 	d := min(apartFirst<<min(x.tries, 10), apartMost)
 	x.until, x.asked = time.Now().Add(d), nil
 	x.tries++

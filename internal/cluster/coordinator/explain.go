@@ -23,11 +23,7 @@ func (c *Coordinator) explain(p *protocol.Plan) {
 	}
 	c.announced = who
 	w := c.work
-	var members []uint32
-	for _, m := range p.Members {
-		members = append(members, m.Worker)
-	}
-	a := protocol.Compare(w, p.Shares, p.Owners, c.sizesOf(p), members)
+	a := protocol.Compare(w, p.Shares, p.Owners, c.sizesOf(p), p.Workers())
 	c.traffic = a
 	const mb = 1e6
 	c.logf("%s: %d machines with %s rows, %v languages each; %.1f MB a step, %.1f MB from the busiest. Every language everywhere: %.1f "+
@@ -53,13 +49,14 @@ func (c *Coordinator) divided(p *protocol.Plan) string {
 			n, least, most = n+1, min(least, len(owners)), max(most, len(owners))
 		}
 	}
-	switch {
-	case n == 0:
+	if n == 0 {
 		return ""
-	case least == most:
-		return fmt.Sprintf("of %d resolve groups %d are divided among %d machines each", c.opt.Leads.Resolved(len(p.Owners)), n, most)
 	}
-	return fmt.Sprintf("of %d resolve groups %d are divided among %d to %d machines each", c.opt.Leads.Resolved(len(p.Owners)), n, least, most)
+	among := fmt.Sprint(most)
+	if least < most {
+		among = fmt.Sprintf("%d to %d", least, most)
+	}
+	return fmt.Sprintf("of %d resolve groups %d are divided among %s machines each", c.opt.Leads.Resolved(len(p.Owners)), n, among)
 }
 
 // sizesOf are the bytes of the groups on the wire under a plan.

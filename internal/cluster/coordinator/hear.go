@@ -120,7 +120,7 @@ func (c *Coordinator) finished(m *member, d protocol.Done) error {
 	if len(d.Loss) != c.work.Langs {
 		return fmt.Errorf("it reports losses of %d languages; the run has %d", len(d.Loss), c.work.Langs)
 	}
-	tokens := c.langTokens(shareIn(c.given, m.id))
+	tokens := c.langTokens(protocol.ShareIn(c.given, m.id))
 	for lang, l := range d.Loss {
 		if err := protocol.SummableLoss(l, tokens[lang]); err != nil {
 			return fmt.Errorf("language %s: %w", c.language(lang), err)

@@ -42,14 +42,16 @@ func (c *Coordinator) knows(m *member) bool {
 	return m.done == nil && m.progress.Epoch == c.plan.Epoch && !m.reported.Before(c.asked)
 }
 
-// answerable lists the workers to blame for something of w that some of so many workers
-// lack: w, or where they are few those who say so.
-func (c *Coordinator) answerable(w *member, lack []*member, of int) []*member {
-	convincing := 2*len(lack) > of || slices.ContainsFunc(lack, func(m *member) bool { return m.id == c.opt.Local || m == w })
-	if convincing {
-		return []*member{w}
+// answerable blames for something of w that some of so many workers lack: w, or where they are
+// few those who say so.
+func (c *Coordinator) answerable(w *member, lack []*member, of int, what, things string) (out []blame) {
+	if 2*len(lack) > of || slices.ContainsFunc(lack, func(m *member) bool { return m.id == c.opt.Local || m == w }) {
+		return []blame{{m: w, what: what}}
 	}
-	return lack
+	for _, x := range lack {
+		out = append(out, blame{m: x, what: "it lacks " + things + " of " + w.hello.Name + " that others have"})
+	}
+	return out
 }
 
 // lateRows are those whose rows the present plan waits for.
@@ -65,13 +67,7 @@ func (c *Coordinator) lateRows() (out []blame) {
 		case c.knows(m) && m.progress.Computing:
 			out = append(out, blame{m: m, what: "it computes its rows"})
 		case len(lack) > 0:
-			for _, x := range c.answerable(m, lack, len(owners)) {
-				what := "its rows are not there"
-				if x != m {
-					what = "it lacks rows of " + m.hello.Name + " that others have"
-				}
-				out = append(out, blame{m: x, what: what})
-			}
+			out = append(out, c.answerable(m, lack, len(owners), "its rows are not there", "rows")...)
 		}
 	}
 	return out
@@ -93,28 +89,11 @@ func (c *Coordinator) waitsForOthers(o *member) bool {
 
 // lateOwners is lateGroups, with all those who wait for others or without.
 func (c *Coordinator) lateOwners(all bool) (out []blame) {
-	var waiting []*member
-	of := 0 // those who have all of the step speak for its owners
-	for _, a := range c.plan.Members {
-		m := c.members[a.Worker]
-		if m != nil {
-			of++
-		}
-		if m != nil && m.done == nil {
-			waiting = append(waiting, m)
-		}
-	}
+	members := c.present(c.plan.Workers()) // those who have all of the step speak for its owners
 	for _, o := range c.present(c.plan.Owners) {
-		lack := c.missingAt(waiting, o.id, func(p protocol.Progress) []uint32 { return slices.Concat(p.Groups, p.Waits) })
-		if len(lack) == 0 || !all && c.waitsForOthers(o) {
-			continue
-		}
-		for _, x := range c.answerable(o, lack, of) {
-			what := "its groups are not resolved"
-			if x != o {
-				what = "it lacks groups of " + o.hello.Name + " that others have"
-			}
-			out = append(out, blame{m: x, what: what})
+		lack := c.missingAt(members, o.id, func(p protocol.Progress) []uint32 { return slices.Concat(p.Groups, p.Waits) })
+		if len(lack) > 0 && (all || !c.waitsForOthers(o)) {
+			out = append(out, c.answerable(o, lack, len(members), "its groups are not resolved", "groups")...)
 		}
 	}
 	return out

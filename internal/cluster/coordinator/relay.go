@@ -52,10 +52,7 @@ func (c *Coordinator) relayFor(conn *transport.Conn, h protocol.Hello) error {
 // known has the relay serve the members of a plan, and nobody else.
 func (c *Coordinator) known(p *protocol.Plan) {
 	p.Relay = c.opt.Relay
-	var all []uint32
-	for _, m := range p.Members {
-		all = append(all, m.Worker)
-	}
+	all := p.Workers()
 	c.pairs.Store(&all)
 }
 
@@ -169,10 +166,7 @@ func (c *Coordinator) explainRelay(p *protocol.Plan) {
 		return
 	}
 	relayed := c.relayCost(p)
-	var members, others []uint32 // others own buckets and reach everybody
-	for _, m := range p.Members {
-		members = append(members, m.Worker)
-	}
+	members, others := p.Workers(), []uint32(nil) // others own buckets and reach everybody
 	for _, w := range members {
 		if slices.Contains(p.Owners, w) && !slices.ContainsFunc(members, func(x uint32) bool { return c.passes(w, x) }) {
 			others = append(others, w)

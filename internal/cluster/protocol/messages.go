@@ -3,6 +3,7 @@ package protocol
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -136,12 +137,7 @@ type Address struct {
 
 // IsSource says that somebody gets the state before the step from a worker.
 func (p *Plan) IsSource(worker uint32) bool {
-	for _, w := range p.Sources {
-		if w == worker {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(slices.Collect(maps.Values(p.Sources)), worker)
 }
 
 // HasMember says that a worker receives the resolved buckets.
@@ -150,13 +146,24 @@ func (p *Plan) HasMember(worker uint32) bool {
 }
 
 // ShareOf is a worker's, empty where it has none.
-func (p *Plan) ShareOf(worker uint32) Share {
-	for _, s := range p.Shares {
+func (p *Plan) ShareOf(worker uint32) Share { return ShareIn(p.Shares, worker) }
+
+// ShareIn is a worker's share among given, empty where it has none.
+func ShareIn(given []Share, worker uint32) Share {
+	for _, s := range given {
 		if s.Worker == worker {
 			return s
 		}
 	}
 	return Share{Worker: worker}
+}
+
+// Workers are the numbers of the members.
+func (p *Plan) Workers() (out []uint32) {
+	for _, m := range p.Members {
+		out = append(out, m.Worker)
+	}
+	return out
 }
 
 // Done says that a worker has every resolved bucket of a step.
