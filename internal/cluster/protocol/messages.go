@@ -142,7 +142,18 @@ func (p *Plan) IsSource(worker uint32) bool {
 
 // HasMember says that a worker receives the resolved buckets.
 func (p *Plan) HasMember(worker uint32) bool {
-	return slices.ContainsFunc(p.Members, func(a Address) bool { return a.Worker == worker })
+	_, ok := p.AddrOf(worker)
+	return ok
+}
+
+// AddrOf is a member's Address.Addr, and whether it is one.
+func (p *Plan) AddrOf(worker uint32) (string, bool) {
+	for _, a := range p.Members {
+		if a.Worker == worker {
+			return a.Addr, true
+		}
+	}
+	return "", false
 }
 
 // ShareOf is a worker's, empty where it has none.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"time"
 
 	"concord/internal/cluster/protocol"
@@ -97,11 +96,8 @@ func (m *Member) addressIn(p *protocol.Plan, worker uint32) string {
 	if p == nil {
 		return ""
 	}
-	i := slices.IndexFunc(p.Members, func(a protocol.Address) bool { return a.Worker == worker })
-	if i < 0 {
-		return ""
-	}
-	return m.complete(p.Members[i].Addr)
+	addr, _ := p.AddrOf(worker)
+	return m.complete(addr)
 }
 
 // complete is an Address's Addr with the host that it may lack.
@@ -180,13 +176,7 @@ func (m *Member) dropMoved(old, p *protocol.Plan) {
 // elsewhere says that a worker was a member of the old plan and is not of p, or had an
 // address that it has no longer.
 func elsewhere(old, p *protocol.Plan, worker uint32) bool {
-	at := func(p *protocol.Plan) int {
-		return slices.IndexFunc(p.Members, func(a protocol.Address) bool { return a.Worker == worker })
-	}
-	i, j := at(old), at(p)
-	if i < 0 || j < 0 {
-		return i >= 0
-	}
-	was := old.Members[i].Addr
-	return was != "" && was != p.Members[j].Addr
+	was, before := old.AddrOf(worker)
+	now, after := p.AddrOf(worker)
+	return before && (!after || was != "" && was != now)
 }
