@@ -10,6 +10,10 @@ import "concord/tensor"
 // mostParts bounds the parts of a parameter in reused memory.
 const mostParts = 64
 
+// LeastPart is the smallest range of reused memory that takes a part of a parameter's rows, of so
+// many bytes together.
+func LeastPart(rows int64) int64 { return rows / mostParts }
+
 // isLate says that p's rows are written in parts at the end of a step of micro
 // micro-batches.
 func (r *Resolver) isLate(p Param, micro int) bool {

@@ -50,9 +50,21 @@ func (r *Replica) byTokens() func(bucket.Param) bool {
 	}
 	return func(p bucket.Param) bool {
 		rows := tensor.F32.Bytes(int64(r.Objective.Segments()) * int64(p.Size()))
-		free := r.Arch.ActivationBytes(set.Checkpointing) * int64(n)
-		return late(p) && (set.Objective.Gram == objective.GramGhost || rows > free)
+		return late(p) && (set.Objective.Gram == objective.GramGhost || rows > r.room(rows))
 	}
+}
+
+// room is the memory of activations that takes so many bytes of late rows: of those that are lent
+// only the ones that hold a part.
+func (r *Replica) room(rows int64) (sum int64) {
+	for _, views := range r.Model.Reusable() {
+		for _, v := range views {
+			if v.Size >= bucket.LeastPart(rows) {
+				sum += v.Size
+			}
+		}
+	}
+	return sum
 }
 
 // inTurn picks the ones among byTokens that have too many tokens for products between all of them:
