@@ -37,10 +37,30 @@ func (p *Planner) Recorded() (t *StepTime, note string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if section := otherSteps(l.Config, p.cfg); section != "" {
+	if section := otherRun(l.Config, p.cfg); section != "" {
 		return nil, fmt.Sprintf("%s has other settings in [%s]: its time a step is not this run's", dir, section), nil
 	}
 	return &StepTime{Seconds: s.StepTime, Steps: s.Step, Device: s.Device, Run: dir, Whole: s.StepTime * float64(p.Check.Steps)}, "", nil
+}
+
+// otherRun is otherSteps of a run's settings, which may be any that memory.fit chooses, and its run file's.
+func otherRun(run, file *config.Config) string {
+	if file.Memory.Fit != config.FitAuto {
+		return otherSteps(run, file)
+	}
+	section := ""
+	for i, s := range append([]smaller{{}}, smallerSteps(file)...) {
+		chosen := s.of(file)
+		chosen.Memory.Fit = config.FitOff
+		other := otherSteps(run, chosen)
+		if other == "" {
+			return ""
+		}
+		if i == 0 {
+			section = other
+		}
+	}
+	return section
 }
 
 // otherSteps names a section of the run file in which steps of a and b differ, "" for none.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"concord/gpu"
 	"concord/internal/cluster/worker"
 	"concord/internal/config"
 )
@@ -122,5 +123,38 @@ func TestPlanOfTheTime(t *testing.T) {
 	took, note, err := planner(t, &other).Recorded()
 	if took != nil || !strings.Contains(note, "[batch]") || err != nil {
 		t.Errorf("of a run with other rows: %+v, %q, %v", took, note, err)
+	}
+}
+
+// A run whose memory.fit = "auto" left the settings as they are, or changed some, is that of its run file.
+func TestPlanOfAFittedRun(t *testing.T) {
+	for name, part := range map[string]float64{"as it is": 2, "changed": 0.9} {
+		t.Run(name, func(t *testing.T) {
+			cfg := tiny(t, `memory.fit="auto"`, "batch.rows=48", "schedule.steps=2", "eval.every=0", "objective.gram=rows")
+			m, err := planner(t, cfg).try(Card{Name: "card", Type: gpu.CPU, Memory: unbounded}, cfg.Batch.Rows)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg.Device.Memory = config.Size(part * float64(m.Peak))
+			if _, err := until("", func(ctx context.Context, ui UI) error { _, err := Run(ctx, cfg, ui); return err }); err != nil {
+				t.Fatal(err)
+			}
+			l, err := readLock(cfg.OutDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			as := *cfg
+			as.Memory.Fit = config.FitOff
+			if other := otherSteps(l.Config, &as); other != "" != (part < 1) {
+				t.Fatalf("memory.fit changed [%s]", other)
+			}
+			if took, note, err := planner(t, cfg).Recorded(); took == nil || took.Steps != 2 || note != "" || err != nil {
+				t.Errorf("%+v, %q, %v", took, note, err)
+			}
+			cfg.Batch.SeqLen /= 2
+			if took, note, err := planner(t, cfg).Recorded(); took != nil || !strings.Contains(note, "other settings in [") || err != nil {
+				t.Errorf("with shorter rows: %+v, %q, %v", took, note, err)
+			}
+		})
 	}
 }
