@@ -46,7 +46,7 @@ func (c *planCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	wire, err := wirePlans(p, cfg)
+	wire, err := c.wirePlans(p, cfg)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (c *planCmd) Run() error {
 	report.Warn(os.Stdout, p.Check.Warnings)
 	fmt.Printf(" run     %s of %s × %d tokens, %s\n", report.Plural(p.Check.Steps, "step"), report.Plural(p.Check.Rows, "row"),
 		p.Check.SeqLen, report.Plural(p.Check.Trained, "language"))
-	c.printTime(took, note2, p.Check.Steps)
+	c.printTime(took, note2, p.Check.Steps, cfg.Clustered())
 	printWire(wire)
 	printMemory(plans, variants)
 	if !plans[0].Fits {

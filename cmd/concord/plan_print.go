@@ -15,12 +15,12 @@ import (
 var usualMachines = []int{2, 4, 8}
 
 // wirePlans are the bytes of the run's machines, or those of usual numbers of them.
-func wirePlans(p *train.Planner, cfg *config.Config) (out []train.WirePlan, err error) {
+func (c *planCmd) wirePlans(p *train.Planner, cfg *config.Config) (out []train.WirePlan, err error) {
 	machines := []int{cfg.Cluster.Workers}
 	switch {
 	case !cfg.Clustered():
 		machines = []int{1}
-	case cfg.Cluster.Workers <= 1:
+	case cfg.Cluster.Workers <= 1 && c.Workers == 0:
 		machines = usualMachines
 	}
 	for _, n := range machines {
@@ -44,7 +44,7 @@ func (c *planCmd) time(p *train.Planner) (*train.StepTime, string, error) {
 	return t, "", err
 }
 
-func (c *planCmd) printTime(t *train.StepTime, note string, steps int) {
+func (c *planCmd) printTime(t *train.StepTime, note string, steps int, clustered bool) {
 	if t == nil {
 		if note != "" {
 			note = "; " + note
@@ -53,8 +53,11 @@ func (c *planCmd) printTime(t *train.StepTime, note string, steps int) {
 		return
 	}
 	from := "measured now"
-	if t.Run != "" {
+	switch {
+	case t.Run != "":
 		from = "of " + t.Run
+	case clustered:
+		from += ", of all rows on one machine"
 	}
 	fmt.Printf(" time    %s a step by %s %s, on %s; %s take %s, without evaluations\n", seconds(t.Seconds),
 		report.Plural(t.Steps, "step"), from, t.Device, report.Plural(steps, "step"), seconds(t.Whole))
@@ -65,7 +68,7 @@ const mostListed = 8
 
 func printWire(plans []train.WirePlan) {
 	w := plans[0]
-	if w.Format == "" {
+	if w.Machines == 1 {
 		fmt.Println(" wire    nothing is sent: one machine; --workers N plans the run on N")
 		return
 	}
@@ -73,7 +76,7 @@ func printWire(plans []train.WirePlan) {
 	if w.Steps > 1 {
 		often = fmt.Sprintf("every %d steps", w.Steps)
 	}
-	fmt.Printf(" wire    %s as %s, %s; machines of one speed\n", w.Exchange, w.Format, often)
+	fmt.Printf(" wire    %s, %s; machines of one speed\n", w.Exchange, often)
 	for _, w := range plans {
 		if len(plans) == 1 && w.Machines <= mostListed {
 			for i := range w.Machines {

@@ -36,8 +36,13 @@ func TestPlanOfMachines(t *testing.T) {
 	if len(open.Wire) != 3 || open.Wire[0].Total() != two.Wire[0].Total() || open.Wire[2].Machines != 8 {
 		t.Errorf("any number of machines: %+v", open)
 	}
-	code, stdout, stderr := concord(t, "", "plan", run, "--workers", "2", "--measure")
-	for _, want := range []string{" machine 2 ", "at 100 Mbit/s", " measured now, on "} {
+	alone := plan("-o", "cluster.listen=:4433", "--workers", "1")
+	if len(alone.Wire) != 1 || alone.Wire[0].Machines != 1 || alone.Wire[0].Total() != 0 {
+		t.Errorf("one machine of a run on many: %+v", alone)
+	}
+	code, stdout, stderr := concord(t, "", "plan", run, "--workers", "2", "--measure", "-o", "cluster.sync=parameters")
+	for _, want := range []string{" machine 2 ", "at 100 Mbit/s", " measured now, of all rows on one machine, on ",
+		"gradients by language as bf16, updated weights as f32, in every step; "} {
 		if code != 0 || !strings.Contains(stdout, want) {
 			t.Fatalf("exit code %d, no %q in\n%s\n%s", code, want, stdout, stderr)
 		}

@@ -16,7 +16,7 @@ import (
 // the headers of packets come.
 type WirePlan struct {
 	Machines int    `json:"machines"`
-	Exchange string `json:"exchange"` // in words
+	Exchange string `json:"exchange"` // in words, with their formats
 	Format   string `json:"format"`   // cluster.wire
 	Steps    int    `json:"steps"`    // between two exchanges
 	Counted  int    `json:"counted"`  // exchanges that the figures are a mean of
@@ -88,12 +88,13 @@ func inWords(cfg *config.Config) string {
 	case !cfg.Clustered():
 		return "nothing"
 	case cfg.OuterSteps() > 0:
-		return "changes of the weights"
+		return "changes of the weights as " + string(cfg.Cluster.Format())
 	}
 	what := "gradients by language"
 	if cfg.Cluster.Local() {
 		what = "one gradient a machine"
 	}
+	what += " as " + string(cfg.Cluster.Format())
 	if cfg.Sharded() {
 		what += ", updated weights as f32"
 	}
