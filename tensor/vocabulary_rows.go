@@ -55,8 +55,10 @@ func (g *GramSum) addTo(first int, rows TaskGrads, s GramScratch) {
 		part := rows.columns(c[0], c[1])
 		sums := g.e.gramRecord(part, s, g.e.gramPlan(part), Tensor{})
 		n := int(F32.Elements(sums.Size))
-		to := Tensor{Buf: g.to.t.Buf, Offset: g.to.t.Offset + at, R: 1, C: n, LD: n}
-		g.e.Add(to, to, Tensor{Buf: sums.Buf, Offset: sums.Offset, R: 1, C: n, LD: n})
+		for _, c := range g.e.flatCuts(n, blockUnit) {
+			to := span(Tensor{Buf: g.to.t.Buf, Offset: g.to.t.Offset + at, R: 1}, c[0], c[1])
+			g.e.Add(to, to, span(Tensor{Buf: sums.Buf, Offset: sums.Offset, R: 1}, c[0], c[1]))
+		}
 		at += g.parts[first+i].bytes
 	}
 }

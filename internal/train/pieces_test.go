@@ -57,6 +57,7 @@ func TestParametersLargerThanABinding(t *testing.T) {
 			"mean":     {"objective.method=mean"},
 			"rows":     {"objective.method=pcgrad", "objective.gram=rows"},
 			"parts":    {"objective.method=pcgrad"},
+			"turns":    {"objective.method=pcgrad", "objective.gram=ghost"}, // of rows of the vocabulary
 			"metric":   {"objective.method=pcgrad", "objective.metric=adam"},
 			"elements": {"objective.method=graddrop"},
 			"applied":  {"objective.method=pcgrad", "optim.in_backward=true", "model.dtype=bf16", "optim.moments=int8"},
