@@ -67,6 +67,9 @@ func (w *world) startFrom(id uint32, k *saved, before func(*node) error) *node {
 		if w.flip != nil {
 			services[name] = flipping{h, func(step int) bool { return w.flip(id, step) }}
 		}
+		if w.sent != nil && name == protocol.ServiceWorker {
+			services[name] = listening{h, func(h transport.Header, payload []byte) bool { return w.sent(id, h, payload) }}
+		}
 	}
 	n.ep, err = transport.Open(n.conn, transport.Options{Identity: identity, Services: services, ResetKey: [32]byte{byte(id)},
 		Stall: stall})
@@ -88,6 +91,24 @@ func (f flipping) Deliver(c *transport.Conn, h transport.Header, meta, payload [
 		payload[3] ^= 1
 	}
 	return f.Handler.Deliver(c, h, meta, payload)
+}
+
+// listening is a machine's service of which a test decides what others send it, where they dial it.
+type listening struct {
+	transport.Handler
+	sent func(h transport.Header, payload []byte) bool
+}
+
+func (l listening) Offer(c *transport.Conn, h transport.Header) (transport.Verdict, string) {
+	if !l.sent(h, nil) {
+		return transport.Have, ""
+	}
+	return l.Handler.Offer(c, h)
+}
+
+func (l listening) Deliver(c *transport.Conn, h transport.Header, meta, payload []byte) error {
+	l.sent(h, payload)
+	return l.Handler.Deliver(c, h, meta, payload)
 }
 
 // reset makes the weights of step 0.

@@ -44,16 +44,17 @@ type world struct {
 	simulated        bool                           // in virtual time: no real sockets
 	inexact          bool                           // rows are not rounded: their sums depend on the split, as on a GPU
 	check            int
-	params           bool                               // owners keep the momentum and send weights
-	stateTimeout     time.Duration                      // 0: as it is usual
-	gather, regather bool                               // of equal machines
-	patience         time.Duration                      // of wait; 0: 20 s
-	drift            func(n *node)                      // before a step
-	saving           func(n *node, s *worker.Step)      // a step has begun
-	flip             func(worker uint32, step int) bool // a bit of what it receives of the step
-	unreachable      uint32                             // a worker that cannot be dialled
-	committedAt      func(step int)                     // machine 1 has applied it
-	crash            func(n *node, where string) error  // non-nil: n was killed there
+	params           bool                                                     // owners keep the momentum and send weights
+	stateTimeout     time.Duration                                            // 0: as it is usual
+	gather, regather bool                                                     // of equal machines
+	patience         time.Duration                                            // of wait; 0: 20 s
+	drift            func(n *node)                                            // before a step
+	saving           func(n *node, s *worker.Step)                            // a step has begun
+	flip             func(worker uint32, step int) bool                       // a bit of what it receives of the step
+	sent             func(to uint32, h transport.Header, payload []byte) bool // whether a transfer is sent, and its values then
+	unreachable      uint32                                                   // a worker that cannot be dialled
+	committedAt      func(step int)                                           // machine 1 has applied it
+	crash            func(n *node, where string) error                        // non-nil: n was killed there
 	listen           func(i int) net.PacketConn
 	slow             func(worker uint32, step, group int)        // before a worker pushes
 	perRow           func(worker uint32, rows int) time.Duration // how long a share takes

@@ -127,6 +127,9 @@ func (c *Coordinator) accused(by, bad *member, p protocol.Problem) {
 	case believed:
 	default:
 		c.separate(by, bad, "contradict each other")
+		if c.members[bad.id] == bad && c.without[bad.id] == "" && c.mayOwn(by) { // it is so with several: no other owner gets the group
+			c.drop(map[uint32]string{bad.id: p.Text})
+		}
 	}
 }
 

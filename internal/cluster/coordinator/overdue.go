@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -88,8 +89,12 @@ func (c *Coordinator) overdue(now time.Time) {
 	if c.pending != nil {
 		return
 	}
-	for _, b := range c.blocking() {
+	all := c.blocking()
+	for _, b := range all {
 		if b.m.id != c.opt.Local && waited > max(c.patience(b.m), b.least) {
+			if b = c.answers(b, all); b.m == nil {
+				continue
+			}
 			if b.m.shaped == 0 {
 				c.vain++
 			}
@@ -99,6 +104,25 @@ func (c *Coordinator) overdue(now time.Time) {
 			return
 		}
 	}
+}
+
+// answers puts the blame where a member lacks rows or groups of one other alone: on nobody, as either of the two
+// may lie. They are kept apart, so that others do the work; one that is at odds with several is to blame.
+func (c *Coordinator) answers(b blame, all []blame) blame {
+	several := slices.ContainsFunc(all, func(x blame) bool { return x.m == b.m && x.of != b.of })
+	switch {
+	case b.of == nil || b.of.id == c.opt.Local || several:
+		return b
+	case c.members[b.m.id] != b.m || c.members[b.of.id] != b.of:
+		return blame{} // one of them was put out just now
+	case !c.isApart(b.m.id, b.of.id):
+		c.working.Heard(time.Now())
+		c.separate(b.m, b.of, "do not agree on what was sent")
+		return blame{}
+	case c.odd(b.of.id):
+		return blame{m: b.of, what: "several lack its rows or its groups"}
+	}
+	return b
 }
 
 // overdueBetween is overdue between two steps: those who did the last one are to
@@ -127,6 +151,9 @@ type bars struct {
 // bar evicts a worker that blocks the run, and keeps it out for a while: it would
 // block it again.
 func (c *Coordinator) bar(m *member, reason string) {
+	if c.members[m.id] != m {
+		return // it is out already
+	}
 	x := c.barred[m.id]
 	x.until = time.Now().Add(barFirst << min(x.times, 5))
 	x.times++

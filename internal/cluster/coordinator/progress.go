@@ -19,6 +19,7 @@ import (
 // blame is a worker that a step waits for, with the cause.
 type blame struct {
 	m     *member
+	of    *member // whose rows or groups it says it lacks, nil: it is to blame for its own
 	what  string
 	least time.Duration // for which it is waited for
 }
@@ -49,7 +50,7 @@ func (c *Coordinator) answerable(w *member, lack []*member, of int, what, things
 		return []blame{{m: w, what: what}}
 	}
 	for _, x := range lack {
-		out = append(out, blame{m: x, what: "it lacks " + things + " of " + w.hello.Name + " that others have"})
+		out = append(out, blame{m: x, of: w, what: "it lacks " + things + " of " + w.hello.Name + " that others have"})
 	}
 	return out
 }
