@@ -258,13 +258,21 @@ func (c *Coordinator) isApart(a, b uint32) bool {
 	return x != nil && time.Now().Before(x.until)
 }
 
-// apartFrom are the members that a worker is kept apart from now.
+// apartFrom are the members that a worker is kept apart from now. It is asked of every member for every plan
+// and status, so it looks at the pairs that are apart, and not at all members.
 func (c *Coordinator) apartFrom(w uint32) (out []uint32) {
-	for _, m := range c.sorted() {
-		if m.id != w && c.isApart(w, m.id) {
-			out = append(out, m.id)
+	for p, x := range c.apart {
+		other := p[0]
+		if other == w {
+			other = p[1]
+		} else if p[1] != w {
+			continue
+		}
+		if c.members[other] != nil && time.Now().Before(x.until) {
+			out = append(out, other)
 		}
 	}
+	slices.Sort(out)
 	return out
 }
 
