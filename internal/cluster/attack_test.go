@@ -229,7 +229,7 @@ func compileForEver(t *testing.T, deadline bool) {
 // kept apart from that one; the run goes on, and its bits are those of one without it.
 func TestSpoiltGroups(t *testing.T) {
 	t.Parallel()
-	const steps = 400 // longer than two workers are kept apart for the first time
+	const steps = 100 // longer than two workers are kept apart for the first time
 	one := reference(t, steps)
 	for name, c := range map[string]struct {
 		spoil func(d []float32, meta []byte) []byte
@@ -243,7 +243,7 @@ func TestSpoiltGroups(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, 8, steps, fastNet, func(w *world, _ *simrouter.Router) {
 				w.min, w.patience = 3, time.Hour
-				w.slow = func(uint32, int, int) { time.Sleep(100 * time.Millisecond) }
+				w.slow = func(uint32, int, int) { time.Sleep(400 * time.Millisecond) }
 				w.spoil = func(worker uint32, step int, d []float32, meta []byte) []byte {
 					if worker == 2 && step > 10 {
 						return c.spoil(d, meta)

@@ -16,7 +16,7 @@ import (
 // transfers. The others end the run, and are not put out; no step takes longer than most.
 func liar(t *testing.T, most time.Duration, sent func(to uint32, h transport.Header, payload []byte) bool, end func(w *world)) {
 	t.Helper()
-	for _, deadline := range []bool{true, false} {
+	for _, deadline := range short(true, false) {
 		var kept *world
 		var honest []*node
 		simulate(t, 1, 40, fastNet, func(w *world, _ *simrouter.Router) {
@@ -71,8 +71,8 @@ func TestBadRowsForSome(t *testing.T) {
 // two it is out.
 func TestWithheldFromOne(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []transport.Kind{transport.Rows, transport.Gradient} {
-		for _, victims := range [][]uint32{{3}, {2, 3}} {
+	for _, kind := range short(transport.Rows, transport.Gradient) {
+		for _, victims := range short([]uint32{3}, []uint32{2, 3}) {
 			liar(t, 70*time.Second, func(to uint32, h transport.Header, _ []byte) bool {
 				return h.Kind != kind || !slices.Contains(victims, to)
 			}, func(w *world) {

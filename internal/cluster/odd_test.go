@@ -48,7 +48,7 @@ func (w *world) fewestOwners(from int, first **node) *atomic.Int32 {
 func TestOneAccuserTakesOneOwner(t *testing.T) {
 	t.Parallel()
 	one := reference(t, 30)
-	for _, most := range []int{2, 5} {
+	for _, most := range short(2, 5) {
 		simulate(t, 1, 30, fastNet, func(w *world, r *simrouter.Router) {
 			w.min, w.relay, w.patience = 7, true, time.Hour
 			w.behindNAT(r, 7)
@@ -102,7 +102,7 @@ func TestOneAccuserTakesOneOwner(t *testing.T) {
 func TestBlockedMachineIsRelayed(t *testing.T) {
 	t.Parallel()
 	one := reference(t, 60)
-	for _, relay := range []bool{true, false} {
+	for _, relay := range short(true, false) {
 		simulate(t, 1, 60, fastNet, func(w *world, r *simrouter.Router) {
 			w.min, w.relay, w.patience = 4, relay, time.Hour
 			w.behindNAT(r, 5)

@@ -14,11 +14,11 @@ import (
 // themselves, and the relayed connection ends. The bits are those of one machine.
 func TestRelayedMeanwhile(t *testing.T) {
 	t.Parallel()
-	const steps = 450
+	const steps = 150
 	one := reference(t, steps)
 	simulate(t, 2, steps, fastNet, func(w *world, _ *simrouter.Router) {
 		w.min, w.relay = 3, true
-		w.slow = func(uint32, int, int) { time.Sleep(50 * time.Millisecond) }
+		w.slow = func(uint32, int, int) { time.Sleep(150 * time.Millisecond) }
 		all := []*node{w.start(1), w.start(2), w.start(3)}
 		between(all[1], all[2], true)
 		w.at(30)
@@ -29,7 +29,7 @@ func TestRelayedMeanwhile(t *testing.T) {
 			t.Errorf("behind a firewall the two reach each other %q", got)
 		}
 		between(all[1], all[2], false)
-		for step := 100; step <= 400; step += 100 { // a minute and more
+		for step := 50; step <= 140; step += 30 { // a minute and more
 			w.at(step)
 		}
 		if got := w.path(2, 3); got != protocol.PathDirect {

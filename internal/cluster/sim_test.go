@@ -62,6 +62,15 @@ func seeds(t *testing.T, usual uint64) uint64 {
 	return usual
 }
 
+// short is the cases of a test: with -short, as under the race detector, which makes simulations take
+// ten times as long, only the first. The others take the same goroutines through it.
+func short[T any](cases ...T) []T {
+	if testing.Short() {
+		return cases[:1]
+	}
+	return cases
+}
+
 // Workers join, leave and are killed at random moments, seed by seed: every step
 // has one root and the weights are those of a run without faults (invariants 1 to
 // 3, 6 and 7; reference case 32). CONCORD_SEEDS says how many seeds are tried.

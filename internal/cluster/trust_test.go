@@ -20,10 +20,10 @@ var fastNet = simrouter.Line{Rate: 125e6, Delay: time.Millisecond}
 // compute and own no buckets, and the run goes on; after a while they are tried again.
 func TestWorkersThatCannotReachEachOther(t *testing.T) {
 	t.Parallel()
-	one := reference(t, 400)
-	simulate(t, 1, 400, fastNet, func(w *world, _ *simrouter.Router) {
+	one := reference(t, 100)
+	simulate(t, 1, 100, fastNet, func(w *world, _ *simrouter.Router) {
 		w.min, w.patience = 4, time.Hour
-		w.slow = func(uint32, int, int) { time.Sleep(100 * time.Millisecond) }
+		w.slow = func(uint32, int, int) { time.Sleep(400 * time.Millisecond) }
 		all := []*node{w.start(1), w.start(2), w.start(3), w.start(4)}
 		deny := func(a, b *node, addr string) {
 			a.conn.mu.Lock()

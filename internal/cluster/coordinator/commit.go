@@ -133,7 +133,7 @@ func (c *Coordinator) countMissing(k *protocol.Commit) {
 // advance tells everyone that the step is committed and learns from it.
 func (c *Coordinator) advance(k *protocol.Commit) {
 	took := time.Since(c.planned)
-	c.history.add(took)
+	c.history.add(took, c.heldUp())
 	c.sizes = map[uint32]int{}
 	for _, s := range c.plan.Shares {
 		c.sizes[s.Worker] = s.Size()
@@ -159,6 +159,13 @@ func (c *Coordinator) advance(k *protocol.Commit) {
 		}
 	}
 	c.changed()
+}
+
+// heldUp says that the present step waited for a machine that it went on without.
+func (c *Coordinator) heldUp() bool {
+	return len(c.without)+len(c.stalled) > 0 || slices.ContainsFunc(c.given, func(s protocol.Share) bool {
+		return s.Size() > 0 && c.members[s.Worker] == nil
+	})
 }
 
 // learn takes from a member's part of the step its pace, for the shares of the next ones.

@@ -18,7 +18,16 @@ const (
 // history keeps the durations of the last steps.
 type history struct{ steps []time.Duration }
 
-func (h *history) add(d time.Duration) {
+// add keeps the duration of a step. One that was held up by a machine that it went on without
+// counts as no longer than the shortest deadline there may be: each deadline that strikes
+// would make the next ones several times as long. If all machines became slower, deadlines still follow.
+func (h *history) add(d time.Duration, heldUp bool) {
+	if heldUp {
+		if len(h.steps) == 0 {
+			return
+		}
+		d = min(d, time.Duration(deadlineFloor*float64(median(h.steps))))
+	}
 	h.steps = append(h.steps, d)
 	h.steps = h.steps[max(0, len(h.steps)-deadlineSteps):]
 }
