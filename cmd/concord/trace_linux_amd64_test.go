@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"maps"
 	"os/exec"
 	"reflect"
@@ -56,6 +57,8 @@ func traced(t *testing.T, breaks []uint64, die int, before func(), args ...strin
 	x := &tracer{Cmd: program(t, args...), breaks: map[uint64]byte{}, hits: map[uint64]int{}, die: die, before: before, code: -1,
 		done: make(chan struct{})}
 	x.SysProcAttr = &syscall.SysProcAttr{Ptrace: true, Setpgid: true}
+	// A signal that preempts a goroutine within a function's first instructions has it enter the function anew.
+	x.Env = append(x.Env, "GODEBUG=asyncpreemptoff=1")
 	out, err := x.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -160,15 +163,6 @@ func (x *tracer) trap(tid int) (end bool, sig syscall.Signal, err error) {
 	if _, ok := x.breaks[at]; !ok {
 		return false, 0, nil
 	}
-	x.hits[at]++
-	n := 0
-	for _, k := range x.hits {
-		n += k
-	}
-	if n == x.die {
-		x.before()
-		return true, 0, nil
-	}
 	regs.Rip = at
 	if err := syscall.PtraceSetRegs(tid, &regs); err != nil {
 		return false, 0, err
@@ -176,7 +170,12 @@ func (x *tracer) trap(tid int) (end bool, sig syscall.Signal, err error) {
 	if err := x.poke(tid, at, x.breaks[at]); err != nil {
 		return false, 0, err
 	}
-	for regs.Rip == at { // one instruction, and other signals wait
+	left, next, err := x.prologue(tid, at)
+	if err != nil {
+		return false, 0, err
+	}
+	for left > 0 { // instructions; other signals wait
+		before := regs.Rip
 		if err := syscall.PtraceSingleStep(tid); err != nil {
 			return false, 0, err
 		}
@@ -190,8 +189,48 @@ func (x *tracer) trap(tid int) (end bool, sig syscall.Signal, err error) {
 		if err := syscall.PtraceGetRegs(tid, &regs); err != nil {
 			return false, 0, err
 		}
+		if regs.Rip != before {
+			left--
+		}
+	}
+	if next == 0 || regs.Rip == next { // else the function will be entered again
+		x.hits[at]++
+		n := 0
+		for _, k := range x.hits {
+			n += k
+		}
+		if n == x.die {
+			x.before()
+			return true, 0, nil
+		}
 	}
 	return false, sig, x.poke(tid, at, 0xcc)
+}
+
+// prologue is how many instructions the function at this address begins with that look whether the
+// goroutine's stack is large enough, and the address after them, 0 if there is no such look. Elsewhere
+// the runtime grows the stack, or lets others run, and begins the function anew: it is one call.
+func (x *tracer) prologue(tid int, at uint64) (instructions int, next uint64, err error) {
+	code := make([]byte, 24)
+	if _, err := syscall.PtracePeekText(tid, uintptr(at), code); err != nil {
+		return 0, 0, err
+	}
+	n := 0
+	switch {
+	case bytes.HasPrefix(code, []byte{0x4c, 0x8d, 0x64, 0x24}): // LEAQ disp8(SP), R12
+		n, instructions = 5, 1
+	case bytes.HasPrefix(code, []byte{0x4c, 0x8d, 0xa4, 0x24}): // LEAQ disp32(SP), R12
+		n, instructions = 8, 1
+	}
+	if !bytes.HasPrefix(code[n+1:], []byte{0x3b, 0x66, 0x10}) { // CMPQ SP or R12, 16(R14)
+		return 1, 0, nil
+	}
+	if n += 4; code[n] == 0x76 { // JLS near
+		n += 2
+	} else { // far
+		n += 6
+	}
+	return instructions + 2, at + uint64(n), nil
 }
 
 func (x *tracer) poke(tid int, at uint64, b byte) error {
