@@ -16,20 +16,29 @@ const (
 )
 
 // history keeps the durations of the last steps.
-type history struct{ steps []time.Duration }
+type history struct {
+	took  []time.Duration
+	steps []time.Duration // as they count for deadlines
+}
 
 // add keeps the duration of a step. One that was held up by a machine that it went on without
-// counts as no longer than the shortest deadline there may be: each deadline that strikes
+// counts for deadlines as no longer than the shortest there may be: each deadline that strikes
 // would make the next ones several times as long. If all machines became slower, deadlines still follow.
 func (h *history) add(d time.Duration, heldUp bool) {
+	h.took = latest(h.took, d)
 	if heldUp {
 		if len(h.steps) == 0 {
 			return
 		}
 		d = min(d, time.Duration(deadlineFloor*float64(median(h.steps))))
 	}
-	h.steps = append(h.steps, d)
-	h.steps = h.steps[max(0, len(h.steps)-deadlineSteps):]
+	h.steps = latest(h.steps, d)
+}
+
+// latest are the last durations with one more.
+func latest(all []time.Duration, d time.Duration) []time.Duration {
+	all = append(all, d)
+	return all[max(0, len(all)-deadlineSteps):]
 }
 
 // deadline is how long the next step may take, 0 where it is not known.
