@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"concord/bucket"
+	"concord/gpu"
 	"concord/internal/device"
 	"concord/internal/model"
 	"concord/internal/objective"
@@ -48,16 +49,17 @@ func (r *Replica) byTokens() func(bucket.Param) bool {
 	if late == nil || set.Objective.AdamMetric || r.Arch.Vocab < max(64, 4*n) || 64*n > r.Engine.BindingElements() {
 		return nil
 	}
+	lent := r.Model.Reusable()
 	return func(p bucket.Param) bool {
 		rows := tensor.F32.Bytes(int64(r.Objective.Segments()) * int64(p.Size()))
-		return late(p) && (set.Objective.Gram == objective.GramGhost || rows > r.room(rows))
+		return late(p) && (set.Objective.Gram == objective.GramGhost || rows > room(lent, rows))
 	}
 }
 
 // room is the memory of activations that takes so many bytes of late rows: of those that are lent
 // only the ones that hold a part.
-func (r *Replica) room(rows int64) (sum int64) {
-	for _, views := range r.Model.Reusable() {
+func room(lent map[string][]gpu.View, rows int64) (sum int64) {
+	for _, views := range lent {
 		for _, v := range views {
 			if v.Size >= bucket.LeastPart(rows) {
 				sum += v.Size
