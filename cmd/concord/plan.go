@@ -34,50 +34,57 @@ func (c *planCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	p, err := train.NewPlanner(cfg)
-	if err != nil {
-		return err
-	}
-	plans, err := c.plans(p, cfg)
-	if err != nil {
-		return err
-	}
-	variants, err := p.Variants(gpu.AdapterType(c.Kind))
-	if err != nil {
-		return err
-	}
-	wire, err := c.wirePlans(p, cfg)
-	if err != nil {
-		return err
-	}
-	took, note2, err := c.time(p)
+	p, err := c.plan(cfg)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
-		return printJSON(struct {
-			Run      train.Plan         `json:"run"`
-			Cards    []train.MemoryPlan `json:"cards"`
-			Variants []train.Variant    `json:"variants"`
-			Wire     []train.WirePlan   `json:"wire"`
-			Time     *train.StepTime    `json:"time"` // null: not measured
-		}{p.Check, plans, variants, wire, took})
+		return printJSON(p)
 	}
 	if note != "" {
-		p.Check.Warnings = append(p.Check.Warnings, note)
+		p.Run.Warnings = append(p.Run.Warnings, note)
 	}
-	report.Warn(os.Stdout, p.Check.Warnings)
-	fmt.Printf(" run     %s of %s × %d tokens, %s\n", report.Plural(p.Check.Steps, "step"), report.Plural(p.Check.Rows, "row"),
-		p.Check.SeqLen, report.Plural(p.Check.Trained, "language"))
-	c.printTime(took, note2, p.Check.Steps, cfg.Clustered())
-	printWire(wire)
-	printMemory(plans, variants)
-	if !plans[0].Fits {
-		for _, fix := range lessMemory(plans[0], cfg) {
+	report.Warn(os.Stdout, p.Run.Warnings)
+	fmt.Printf(" run     %s of %s × %d tokens, %s\n", report.Plural(p.Run.Steps, "step"), report.Plural(p.Run.Rows, "row"),
+		p.Run.SeqLen, report.Plural(p.Run.Trained, "language"))
+	printTime(p, cfg.Clustered())
+	printWire(p.Wire)
+	printMemory(p.Cards, p.Variants)
+	if !p.Cards[0].Fits {
+		for _, fix := range lessMemory(p.Cards[0], cfg) {
 			fmt.Printf(" !       %s\n", fix)
 		}
 	}
 	return nil
+}
+
+// planned is all that is planned of a run.
+type planned struct {
+	Run        train.Plan         `json:"run"`
+	Cards      []train.MemoryPlan `json:"cards"`
+	Variants   []train.Variant    `json:"variants"`
+	Wire       []train.WirePlan   `json:"wire"`
+	Time       *train.StepTime    `json:"time"` // null: not measured
+	unmeasured string             // why the run's own steps do not count, "" where there are none
+}
+
+func (c *planCmd) plan(cfg *config.Config) (out planned, err error) {
+	p, err := train.NewPlanner(cfg)
+	if err != nil {
+		return out, err
+	}
+	out.Run = p.Check
+	if out.Cards, err = c.plans(p, cfg); err != nil {
+		return out, err
+	}
+	if out.Variants, err = p.Variants(gpu.AdapterType(c.Kind)); err != nil {
+		return out, err
+	}
+	if out.Wire, err = c.wirePlans(p, cfg); err != nil {
+		return out, err
+	}
+	out.Time, out.unmeasured, err = c.time(p)
+	return out, err
 }
 
 // load reads the run file. Weights that are not there yet are not needed: note then says that

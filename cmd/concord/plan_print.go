@@ -44,8 +44,10 @@ func (c *planCmd) time(p *train.Planner) (*train.StepTime, string, error) {
 	return t, "", err
 }
 
-func (c *planCmd) printTime(t *train.StepTime, note string, steps int, clustered bool) {
+func printTime(p planned, clustered bool) {
+	t := p.Time
 	if t == nil {
+		note := p.unmeasured
 		if note != "" {
 			note = "; " + note
 		}
@@ -60,7 +62,7 @@ func (c *planCmd) printTime(t *train.StepTime, note string, steps int, clustered
 		from += ", of all rows on one machine"
 	}
 	fmt.Printf(" time    %s a step by %s %s, on %s; %s take %s, without evaluations\n", seconds(t.Seconds),
-		report.Plural(t.Steps, "step"), from, t.Device, report.Plural(steps, "step"), seconds(t.Whole))
+		report.Plural(t.Steps, "step"), from, t.Device, report.Plural(p.Run.Steps, "step"), seconds(t.Whole))
 }
 
 // mostListed is how many machines have a line each.
