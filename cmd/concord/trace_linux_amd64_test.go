@@ -174,24 +174,8 @@ func (x *tracer) trap(tid int) (end bool, sig syscall.Signal, err error) {
 	if err != nil {
 		return false, 0, err
 	}
-	for left > 0 { // instructions; other signals wait
-		before := regs.Rip
-		if err := syscall.PtraceSingleStep(tid); err != nil {
-			return false, 0, err
-		}
-		var status syscall.WaitStatus
-		if _, err := syscall.Wait4(tid, &status, syscall.WALL, nil); err != nil {
-			return false, 0, err
-		}
-		if s := status.StopSignal(); s != syscall.SIGTRAP {
-			sig = s
-		}
-		if err := syscall.PtraceGetRegs(tid, &regs); err != nil {
-			return false, 0, err
-		}
-		if regs.Rip != before {
-			left--
-		}
+	if sig, err = stepOver(tid, left, &regs); err != nil {
+		return false, 0, err
 	}
 	if next == 0 || regs.Rip == next { // else the function will be entered again
 		x.hits[at]++
@@ -205,6 +189,31 @@ func (x *tracer) trap(tid int) (end bool, sig syscall.Signal, err error) {
 		}
 	}
 	return false, sig, x.poke(tid, at, 0xcc)
+}
+
+// stepOver has a thread go on by so many instructions, after which its registers are regs. Signals
+// wait; the last one is returned.
+func stepOver(tid, instructions int, regs *syscall.PtraceRegs) (sig syscall.Signal, err error) {
+	for instructions > 0 {
+		before := regs.Rip
+		if err := syscall.PtraceSingleStep(tid); err != nil {
+			return 0, err
+		}
+		var status syscall.WaitStatus
+		if _, err := syscall.Wait4(tid, &status, syscall.WALL, nil); err != nil {
+			return 0, err
+		}
+		if s := status.StopSignal(); s != syscall.SIGTRAP {
+			sig = s
+		}
+		if err := syscall.PtraceGetRegs(tid, regs); err != nil {
+			return 0, err
+		}
+		if regs.Rip != before {
+			instructions--
+		}
+	}
+	return sig, nil
 }
 
 // prologue is how many instructions the function at this address begins with that look whether the
