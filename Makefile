@@ -20,13 +20,13 @@ soak:
 	CONCORD_EVENTS=100 $(GO) test ./internal/cluster -run TestEvents -v -timeout 60m
 	CONCORD_SOAK=30m $(GO) test ./internal/cluster -run TestSoak -v -timeout 60m
 
-## test: every test, on the preferred adapter, the longest packages first; those of many machines wait most of the time, four beside each other; make check vets
+## test: every test, on the preferred adapter, the longest packages and those that wait first; tests of many machines wait most of the time, four beside each other; make check vets
 test: driver
-	REQUIRE_GPU=1 $(GO) test -vet=off -parallel 4 -timeout 20m ./internal/train ./cmd/concord ./tensor ./...
+	REQUIRE_GPU=1 $(GO) test -vet=off -p 3 -parallel 4 -timeout 20m ./internal/train ./cmd/concord ./tensor ./internal/cluster ./internal/rundir ./transport ./...
 
 ## race: all that has goroutines and needs no adapter, under the race detector, with fewer random runs
 race:
-	$(GO) test -vet=off -race -short -timeout 20m ./transport ./internal/filelock ./internal/cluster/... ./moo/... ./internal/data
+	$(GO) test -vet=off -race -short -p 3 -parallel 4 -timeout 20m ./internal/cluster/... ./transport ./internal/filelock ./moo/... ./internal/data
 
 # Seconds of each fuzz test. Inputs are shortened in 20 tries: a minute of it, the tool's default, leaves no time to try others.
 FUZZ ?= 20s

@@ -32,12 +32,14 @@ type machines struct {
 	workers []*child
 }
 
-// clusterRun writes a tiny run that takes long enough to be disturbed.
+// clusterRun writes a tiny run that takes long enough to be disturbed: after about ten steps
+// the limit on what a machine sends makes each take an eighth of a second, as long as a test is
+// kept from the processor at most, and without taking processor time.
 func clusterRun(t *testing.T, steps int) string {
 	t.Helper()
 	traintest.RequireAdapter(t)
 	return traintest.Run(t, map[string]string{"schedule": fmt.Sprintf("steps = %d", steps), "eval": "every = 0",
-		"checkpoint": "every = 10\nkeep = 2", "log": "every = 5"})
+		"checkpoint": "every = 10\nkeep = 2", "log": "every = 5", "cluster": `upload_limit = "200KB"`})
 }
 
 // freePort is a UDP port of this machine that nobody uses. It is none of those that
@@ -201,12 +203,13 @@ func TestKillWorker(t *testing.T) {
 var owned = map[string]string{"gradients": "cluster.sync=gradients", "parameters": "cluster.sync=parameters", "slices": "cluster.slice=8KB"}
 
 func killWorker(t *testing.T, setting string) {
-	m := startMachines(t, clusterRun(t, 60), "127.0.0.1:0", 3, "-o", "cluster.silence=2", "-o", setting, "-o",
-		"checkpoint.every=30")
+	const steps = 40
+	m := startMachines(t, clusterRun(t, steps), "127.0.0.1:0", 3, "-o", "cluster.silence=2", "-o", setting, "-o",
+		"checkpoint.every=20")
 	m.past(m.first, 10, 3)
 	m.workers[0].Process.Kill()
 	killed, stuck := time.Now(), 0
-	for time.Since(killed) < patience && (stuck == 0 || m.status().Step <= stuck) {
+	for time.Since(killed) < patience && (stuck == 0 || m.status().Step <= stuck) && m.status().Step < steps {
 		if s := m.status(); stuck == 0 && len(s.Evicted) > 0 {
 			stuck = s.Step
 		}
@@ -218,8 +221,8 @@ func killWorker(t *testing.T, setting string) {
 	if len(s.Evicted) == 0 || !strings.Contains(s.Evicted[0].Reason, "heard") && !strings.Contains(s.Evicted[0].Reason, "closed") {
 		t.Errorf("evictions: %+v", s.Evicted)
 	}
-	if steps := m.records(); len(steps) != 60 {
-		t.Errorf("%d steps recorded", len(steps))
+	if n := len(m.records()); n != steps {
+		t.Errorf("%d steps recorded", n)
 	}
 }
 
@@ -233,9 +236,9 @@ func TestKillCoordinator(t *testing.T) {
 }
 
 func killCoordinator(t *testing.T, setting string) {
-	run, listen := clusterRun(t, 60), freePort(t)
+	run, listen := clusterRun(t, 40), freePort(t)
 	m := startMachines(t, run, listen, 3, "-o", "cluster.silence=2", "-o", "checkpoint.every=1000", "-o", setting)
-	m.past(m.first, 20, 3)
+	m.past(m.first, 15, 3)
 	m.first.Process.Kill()
 	m.first.end()
 	committed := m.status().Step
@@ -256,7 +259,7 @@ func killCoordinator(t *testing.T, setting string) {
 		}
 	}
 	// The step that was being written may be missing; all others are there once.
-	if steps := m.records(); len(steps) < 59 || !slices.IsSortedFunc(steps, inOrder) || steps[len(steps)-1].Step != 60 {
+	if steps := m.records(); len(steps) < 39 || !slices.IsSortedFunc(steps, inOrder) || steps[len(steps)-1].Step != 40 {
 		t.Errorf("%d steps are on record, behind a kill at step %d", len(steps), committed)
 	}
 }
@@ -267,7 +270,7 @@ func killCoordinator(t *testing.T, setting string) {
 func TestProcessesOnABadNetwork(t *testing.T) {
 	t.Parallel()
 	m := &machines{t: t}
-	run := clusterRun(t, 70)
+	run := clusterRun(t, 40)
 	m.dir = filepath.Join(filepath.Dir(run), "runs", "tiny")
 	m.first = start(t, "train", run, "--listen", "127.0.0.1:0", "--workers", "3", "-o", "cluster.silence=5", "-o", "cluster.deadline=false")
 	line, err := transport.ParseLine(m.awaitLine())
@@ -284,16 +287,16 @@ func TestProcessesOnABadNetwork(t *testing.T) {
 	line.Addrs = []string{p.Addr()}
 	m.line = line.String()
 	a, b := m.join("w2"), m.join("w3")
-	m.past(m.first, 20, 3)
+	m.past(m.first, 15, 3)
 	if err := p.Rebind(); err != nil {
 		t.Fatal(err)
 	}
-	m.past(m.first, 40, 3)
+	m.past(m.first, 25, 3)
 	p.Set(faultproxy.Faults{Loss: 1})
 	time.Sleep(1500 * time.Millisecond)
 	p.Set(faults)
 	m.finish(a, b)
-	if s := m.status(); s.Step != 70 || slices.ContainsFunc(s.Evicted, func(e coordinator.Eviction) bool { return e.Reason != "left" }) {
+	if s := m.status(); s.Step != 40 || slices.ContainsFunc(s.Evicted, func(e coordinator.Eviction) bool { return e.Reason != "left" }) {
 		t.Errorf("%d steps; out: %+v", s.Step, s.Evicted)
 	}
 }

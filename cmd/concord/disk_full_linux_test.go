@@ -81,7 +81,8 @@ func enlarge(t *testing.T, dir string) {
 func TestDiskFullOnManyMachines(t *testing.T) {
 	t.Parallel()
 	outcome := func(m *machines) traintest.Outcome { m.finish(m.workers...); return traintest.OutcomeOf(t, m.dir) }
-	want := outcome(startMachines(t, clusterRun(t, 60), "127.0.0.1:0", 2, exact...))
+	paced := append(slices.Clone(exact), "-o", "cluster.upload_limit=600KB") // f32 has twice the bytes of clusterRun's wire
+	want := outcome(startMachines(t, clusterRun(t, 60), "127.0.0.1:0", 2, paced...))
 
 	run := clusterRun(t, 60)
 	runs := filepath.Join(filepath.Dir(run), "runs")
@@ -89,7 +90,7 @@ func TestDiskFullOnManyMachines(t *testing.T) {
 		t.Fatal(err)
 	}
 	smallDisk(t, runs, "60m")
-	m := startMachines(t, run, "127.0.0.1:0", 2, exact...)
+	m := startMachines(t, run, "127.0.0.1:0", 2, paced...)
 	m.at(12, 2)
 	fill := filepath.Join(runs, "fill")
 	var free syscall.Statfs_t
@@ -116,7 +117,7 @@ func TestDiskFullOnManyMachines(t *testing.T) {
 
 	run = clusterRun(t, 60)
 	m = &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
-	m.first = start(t, slices.Concat([]string{"train", run, "--listen", "127.0.0.1:0", "--workers", "2"}, exact)...)
+	m.first = start(t, slices.Concat([]string{"train", run, "--listen", "127.0.0.1:0", "--workers", "2"}, paced)...)
 	m.line = m.awaitLine() // and it waits for another machine
 	checkpoints := filepath.Join(m.dir, "checkpoints")
 	if err := os.MkdirAll(checkpoints, 0o755); err != nil {

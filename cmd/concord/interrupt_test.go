@@ -30,7 +30,7 @@ type child struct {
 
 // start starts the program, beside others as a rule: the software rasterizer computes on the
 // threads that ask for it, and not on some for every core in each process. The kernels' own
-// tests, and runs that go to their end alone, have these threads.
+// tests have these threads.
 func start(t *testing.T, args ...string) *child {
 	t.Helper()
 	c := &child{Cmd: program(t, args...), t: t}

@@ -16,7 +16,7 @@ func TestLeaderIsPaused(t *testing.T) {
 	if testing.Short() {
 		t.Skip("an election takes its time")
 	}
-	run, etcd := clusterRun(t, 60), startEtcd(t)
+	run, etcd := clusterRun(t, 40), startEtcd(t)
 	m := &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
 	all, leader := startPeers(t, run, etcd)
 	m.past(all[leader], 15, 3)
@@ -38,8 +38,8 @@ func TestLeaderIsPaused(t *testing.T) {
 			t.Errorf("the one that was paused says %q", errs)
 		}
 	}
-	m.eachStepOnce(60)
-	if s := m.status(); s.Step != 60 || s.Term != 2 {
+	m.eachStepOnce(40)
+	if s := m.status(); s.Step != 40 || s.Term != 2 {
 		t.Errorf("%d steps in term %d", s.Step, s.Term)
 	}
 }

@@ -32,7 +32,7 @@ func TestLeaderIsKilled(t *testing.T) {
 }
 
 func killLeader(t *testing.T, sync string) {
-	run, etcd := clusterRun(t, 60), startEtcd(t)
+	run, etcd := clusterRun(t, 40), startEtcd(t)
 	m := &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
 	all, leader := startPeers(t, run, etcd, "-o", "cluster.sync="+sync)
 	m.past(all[leader], 15, 3)
@@ -61,8 +61,8 @@ func killLeader(t *testing.T, sync string) {
 	if took != 1 {
 		t.Errorf("%d machines took over", took)
 	}
-	m.eachStepOnce(60)
-	if s := m.status(); s.Step != 60 || s.Term != 2 {
+	m.eachStepOnce(40)
+	if s := m.status(); s.Step != 40 || s.Term != 2 {
 		t.Errorf("%d steps in term %d", s.Step, s.Term)
 	}
 	if code, _, errs := concord(t, "", "train", run, "--coordinator", "etcd:/x"); code != exitUsage ||
@@ -78,7 +78,7 @@ func TestEtcdOutage(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a lease takes its time")
 	}
-	run, server := clusterRun(t, 60), etcdtest.Start(t, 1, "http", nil)
+	run, server := clusterRun(t, 40), etcdtest.Start(t, 1, "http", nil)
 	m := &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
 	all, leader := startPeers(t, run, server.Flag())
 	m.past(all[leader], 15, 3)
@@ -96,10 +96,10 @@ func TestEtcdOutage(t *testing.T) {
 			t.Errorf("machine %d ended with %d: %s", i, code, errs)
 		}
 	}
-	if s := m.status(); s.Step != 60 || s.Term < 2 {
+	if s := m.status(); s.Step != 40 || s.Term < 2 {
 		t.Errorf("%d steps in term %d", s.Step, s.Term)
 	}
-	m.eachStepOnce(60)
+	m.eachStepOnce(40)
 }
 
 // parts waits until n machines with folders in dir have saved their part of the state

@@ -81,10 +81,7 @@ func (f *fileSet) large() bool {
 
 // temporary makes token files that nobody else sees.
 func (f *fileSet) temporary(enc *encoder) (*tokenFile, error) {
-	w, open, err := tempTokens()
-	if err != nil {
-		return nil, fmt.Errorf("data: %w", err)
-	}
+	w, open := tempTokens()
 	if err := f.tokenise(enc, w); err != nil {
 		return nil, err
 	}
@@ -109,7 +106,7 @@ func (f *fileSet) keep(enc *encoder, path, key string) (*tokenFile, error) {
 		defer os.Remove(file.Name())
 		defer file.Close()
 	}
-	w := newTokenWriter(tmp[0], tmp[1])
+	w := newTokenWriter(diskFile{tmp[0]}, diskFile{tmp[1]})
 	if err := f.tokenise(enc, w); err != nil {
 		return nil, err
 	}
@@ -140,7 +137,7 @@ func openCached(path string) *tokenFile {
 		ids.Close()
 		return nil
 	}
-	t, err := openTokens(path, ids, docs)
+	t, err := openTokens(path, diskFile{ids}, diskFile{docs})
 	if err != nil {
 		ids.Close()
 		docs.Close()

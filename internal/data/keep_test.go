@@ -99,13 +99,13 @@ func TestStorageError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	closed := func() *os.File {
+	closed := func() diskFile {
 		f, err := os.CreateTemp(t.TempDir(), "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		f.Close()
-		return f
+		return diskFile{f}
 	}
 	var storage *storageError
 	big := (&Source{Lang: "l"}).files([]string{write(t, "a.txt", numbered(20000, "la frase %d\n\n"))}, false)

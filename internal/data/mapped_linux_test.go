@@ -38,7 +38,7 @@ func BenchmarkTokens(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	t := &tokenFile{ids: f, sum: summary{Vocab: 1000}}
+	t := &tokenFile{ids: diskFile{f}, sum: summary{Vocab: 1000}}
 	read := func(b *testing.B, at func(i int) (Example, error)) {
 		before := resident(b)
 		for i := range count {

@@ -10,6 +10,7 @@ import (
 	"hash/crc64"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 )
@@ -72,15 +73,15 @@ func (s *summary) notes() []string {
 // tokenFile is an open pair of token files.
 type tokenFile struct {
 	path string
-	ids  *os.File
-	docs *os.File
+	ids  tokenStore
+	docs tokenStore
 	body int64 // bytes of the documents, before the summary
 	sum  summary
 }
 
 // tokenWriter writes a pair of token files.
 type tokenWriter struct {
-	ids, docs   *os.File
+	ids, docs   tokenStore
 	idsW, docsW *bufio.Writer
 	crc         uint64
 	sum         summary
@@ -88,8 +89,8 @@ type tokenWriter struct {
 	buf         []byte
 }
 
-func newTokenWriter(ids, docs *os.File) *tokenWriter {
-	idsW, docsW := bufio.NewWriterSize(ids, 1<<18), bufio.NewWriterSize(docs, 1<<16)
+func newTokenWriter(ids, docs tokenStore) *tokenWriter {
+	idsW, docsW := bufio.NewWriterSize(ids, 1<<16), bufio.NewWriterSize(docs, 1<<16)
 	return &tokenWriter{ids: ids, docs: docs, idsW: idsW, docsW: docsW, langs: map[string]uint32{}}
 }
 
@@ -209,7 +210,7 @@ func (w *tokenWriter) close(sync bool) error {
 
 // openTokens opens a pair of token files, which belong to it from then on, and checks
 // them.
-func openTokens(path string, ids, docs *os.File) (*tokenFile, error) {
+func openTokens(path string, ids, docs tokenStore) (*tokenFile, error) {
 	t := &tokenFile{path: path, ids: ids, docs: docs}
 	if err := t.check(); err != nil {
 		return nil, fmt.Errorf("data: %s%s: %w", path, docsSuffix, err)
@@ -219,12 +220,12 @@ func openTokens(path string, ids, docs *os.File) (*tokenFile, error) {
 
 // check reads the summary and compares checksum and lengths.
 func (t *tokenFile) check() error {
-	st, err := t.docs.Stat()
+	size, err := t.docs.size()
 	if err != nil {
 		return err
 	}
 	var tail [16]byte
-	end := st.Size() - int64(len(tail))
+	end := size - int64(len(tail))
 	if end < 0 {
 		return io.ErrUnexpectedEOF
 	}
@@ -250,11 +251,11 @@ func (t *tokenFile) check() error {
 	if sum.Sum64() != binary.LittleEndian.Uint64(tail[8:]) {
 		return errors.New("damaged: its checksum is another")
 	}
-	if st, err = t.ids.Stat(); err != nil {
+	if size, err = t.ids.size(); err != nil {
 		return err
 	}
-	if st.Size() != 4*t.sum.Words {
-		return fmt.Errorf("the file of ids has %d bytes, not %d", st.Size(), 4*t.sum.Words)
+	if size != 4*t.sum.Words {
+		return fmt.Errorf("the file of ids has %d bytes, not %d", size, 4*t.sum.Words)
 	}
 	return nil
 }
@@ -313,32 +314,20 @@ func parseExample(raw []byte, n, vocab int) (Example, error) {
 }
 
 // tempTokens are token files that go when nothing refers to them any more.
-func tempTokens() (w *tokenWriter, open func() (*tokenFile, error), err error) {
-	ids, err := os.CreateTemp("", "concord-*"+idsSuffix)
-	if err != nil {
-		return nil, nil, err
-	}
-	docs, err := os.CreateTemp("", "concord-*"+docsSuffix)
-	if err != nil {
-		ids.Close()
-		os.Remove(ids.Name())
-		return nil, nil, err
-	}
-	os.Remove(ids.Name()) // where the system lets open files go, they are gone with the process
-	os.Remove(docs.Name())
+func tempTokens() (w *tokenWriter, open func() (*tokenFile, error)) {
+	ids, docs := &spool{pattern: "concord-*" + idsSuffix}, &spool{pattern: "concord-*" + docsSuffix}
 	return newTokenWriter(ids, docs), func() (*tokenFile, error) {
-		t, err := openTokens(strings.TrimSuffix(ids.Name(), idsSuffix), ids, docs)
+		t, err := openTokens(filepath.Join(os.TempDir(), "concord-tokens"), ids, docs)
 		if err == nil {
-			runtime.AddCleanup(t, discard, [2]*os.File{ids, docs})
+			runtime.AddCleanup(t, discard, [2]*spool{ids, docs})
 		}
 		return t, err
-	}, nil
+	}
 }
 
-// discard closes and removes temporary files.
-func discard(files [2]*os.File) {
+// discard closes temporary files.
+func discard(files [2]*spool) {
 	for _, f := range files {
 		f.Close()
-		os.Remove(f.Name())
 	}
 }

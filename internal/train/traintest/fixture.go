@@ -34,9 +34,14 @@ const Unseen = "dd"
 
 // RequireAdapter skips the test where there is no GPU adapter; with
 // REQUIRE_GPU=1, as CI sets it, that is a failure. Devices of the process are kept from
-// test to test, see gpu.KeepDevices.
+// test to test, see gpu.KeepDevices. A software rasterizer gets no threads of its own: the
+// models of these tests are so small that waking them takes longer than their work. The tests
+// of kernels (tensor, bucket, internal/model) keep them.
 func RequireAdapter(t testing.TB) {
 	t.Helper()
+	if os.Getenv("LP_NUM_THREADS") == "" {
+		os.Setenv("LP_NUM_THREADS", "0") // read by Mesa when the first device is opened
+	}
 	gpu.KeepDevices() // a step of a tiny run takes a tenth of the time that its kernels take to compile
 	_, err := gpu.Adapters()
 	switch {
@@ -138,7 +143,7 @@ func RunFile(t testing.TB, dir string, settings map[string]string) string {
 	var b strings.Builder
 	b.WriteString("schema = 1\n")
 	for _, s := range []string{"run", "model", "data", "batch", "objective", "optim", "schedule", "eval", "checkpoint", "log",
-		"device", "memory"} {
+		"device", "memory", "cluster"} {
 		if all[s] != "" {
 			fmt.Fprintf(&b, "[%s]\n%s\n", s, all[s])
 		}
