@@ -13,10 +13,13 @@ import (
 // TestCappedOptimal holds the conditions of optimality: with h = G w there is a level
 // such that weights at 0 have h above it, weights at the cap below, and all others on it.
 func TestCappedOptimal(t *testing.T) {
-	binding := 0
+	binding, seeds := 0, uint64(40)
+	if testing.Short() { // under the race detector
+		seeds = 8
+	}
 	for _, limit := range []float64{0.15, 0.3, 0.5, 0.7, 1} {
 		m := must(t, "capped-mgda", map[string]any{"cap": limit})
-		for seed := range uint64(40) {
+		for seed := range seeds {
 			for _, s := range [][2]int{{2, 5}, {5, 4}, {9, 30}, {24, 8}, {40, 90}} {
 				j := gaussian(rng(seed), s[0], s[1])
 				if seed%4 == 0 {
@@ -31,7 +34,7 @@ func TestCappedOptimal(t *testing.T) {
 			}
 		}
 	}
-	if binding < 100 {
+	if uint64(binding) < seeds*5/2 {
 		t.Errorf("the cap was reached in %d problems only", binding)
 	}
 }

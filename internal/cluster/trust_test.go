@@ -114,7 +114,7 @@ func TestOneAccuserIsNotBelieved(t *testing.T) {
 func TestWhoReachesNobodyIsOut(t *testing.T) {
 	t.Parallel()
 	one := reference(t, 60)
-	for _, idle := range []bool{true, false} {
+	for _, idle := range short(true, false) {
 		simulate(t, 1, 60, fastNet, func(w *world, _ *simrouter.Router) {
 			w.min, w.patience = 4, time.Hour
 			w.slow = func(uint32, int, int) { time.Sleep(50 * time.Millisecond) }
@@ -234,7 +234,7 @@ func TestMostRootsCount(t *testing.T) {
 func TestHungWorkerIsNamed(t *testing.T) {
 	t.Parallel()
 	for _, deadline := range []bool{false, true} {
-		for _, where := range []string{"planned", "pushed 2", "all is there"} {
+		for _, where := range short("pushed 2", "planned", "all is there") {
 			t.Run(fmt.Sprint("deadline ", deadline, ", ", where), func(t *testing.T) { hang(t, deadline, where) })
 		}
 	}

@@ -50,6 +50,14 @@ func (p Properties) tolerance() float64 {
 // shapes are (M, N, rank).
 var shapes = [][3]int{{1, 1, 1}, {2, 5, 2}, {4, 3, 1}, {4, 3, 2}, {4, 3, 3}, {9, 11, 5}, {9, 11, 9}, {17, 40, 17}}
 
+// seeds is how many of the usual number are tried: a fifth with -short, as under the race detector.
+func seeds(usual uint64) uint64 {
+	if testing.Short() {
+		return usual / 5
+	}
+	return usual
+}
+
 // Run holds m to p.
 func Run(t *testing.T, m moo.Method, p Properties) {
 	t.Helper()
@@ -57,7 +65,7 @@ func Run(t *testing.T, m moo.Method, p Properties) {
 	c.structure(t)
 	c.adversarial(t)
 	c.state(t)
-	for seed := range uint64(20) {
+	for seed := range seeds(20) {
 		for _, s := range shapes {
 			c.matrix(t, sample(seed, s), fmt.Sprintf("seed %d shape %v", seed, s), s[2] == s[0])
 		}
@@ -329,7 +337,7 @@ func (c checker) simplex(t *testing.T, w []float64, at string) {
 // strong: |d| stays away from zero where no v > 0 has Jᵀ v = 0.
 func (c checker) strong(t *testing.T) {
 	t.Helper()
-	for seed := range uint64(10) {
+	for seed := range seeds(10) {
 		for _, s := range [][3]int{{20, 10, 9}, {20, 10, 5}, {20, 10, 1}, {20, 100, 1}, {20, 100, 18}} {
 			for _, weak := range []bool{false, true} {
 				if d, _ := c.direction(t, jac.NotStronglyStationary(jac.RNG(seed), s[0], s[1], s[2], weak)); jac.Length(d) < 0.003 {
