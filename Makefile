@@ -2,6 +2,10 @@
 GO ?= go
 BIN := bin/concord
 RUN ?= examples/names8/run.toml
+# Packages that are tested at once: many wait for a network or a disk.
+P := $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ $$n -gt 3 ] && echo $$n || echo 3)
+# Tests of one package that run at once: those of many machines wait most of the time.
+PARALLEL := $(shell expr $(P) + 1)
 # Extra flags of the demo, e.g. make demo FLAGS='-o schedule.steps=20'
 FLAGS ?=
 
@@ -20,13 +24,13 @@ soak:
 	CONCORD_EVENTS=100 $(GO) test ./internal/cluster -run TestEvents -v -timeout 60m
 	CONCORD_SOAK=30m $(GO) test ./internal/cluster -run TestSoak -v -timeout 60m
 
-## test: every test, on the preferred adapter, the longest packages and those that wait first; tests of many machines wait most of the time, four beside each other; make check vets
+## test: every test, on the preferred adapter, the longest packages and those that wait first; make check vets
 test: driver
-	REQUIRE_GPU=1 $(GO) test -vet=off -p 3 -parallel 4 -timeout 20m ./internal/train ./cmd/concord ./tensor ./internal/cluster ./internal/rundir ./transport ./...
+	REQUIRE_GPU=1 $(GO) test -vet=off -p $(P) -parallel $(PARALLEL) -timeout 20m ./internal/train ./cmd/concord ./tensor ./internal/cluster ./internal/rundir ./transport ./...
 
 ## race: all that has goroutines and needs no adapter, under the race detector, with fewer random runs
 race:
-	$(GO) test -vet=off -race -short -p 3 -parallel 4 -timeout 20m ./internal/cluster/... ./transport ./internal/filelock ./moo/... ./internal/data
+	$(GO) test -vet=off -race -short -p $(P) -parallel $(PARALLEL) -timeout 20m ./internal/cluster/... ./transport ./internal/filelock ./moo/... ./internal/data
 
 # Seconds of each fuzz test. Inputs are shortened in 20 tries: a minute of it, the tool's default, leaves no time to try others.
 FUZZ ?= 20s

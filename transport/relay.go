@@ -190,7 +190,7 @@ func (e *relayEnd) send() {
 // throttle waits for the upload limit.
 func (e *Endpoint) throttle(ctx context.Context, n int) error {
 	if l := e.limit.Load(); l != nil {
-		return l.WaitN(ctx, n)
+		return l.wait(ctx, n)
 	}
 	return nil
 }

@@ -81,7 +81,7 @@ func enlarge(t *testing.T, dir string) {
 func TestDiskFullOnManyMachines(t *testing.T) {
 	t.Parallel()
 	outcome := func(m *machines) traintest.Outcome { m.finish(m.workers...); return traintest.OutcomeOf(t, m.dir) }
-	paced := append(slices.Clone(exact), "-o", "cluster.upload_limit=600KB") // f32 has twice the bytes of clusterRun's wire
+	paced := append(slices.Clone(exact), "-o", "cluster.upload_limit=600KB") // three runs to their end, in f32: a third as slow as others
 	want := outcome(startMachines(t, clusterRun(t, 60), "127.0.0.1:0", 2, paced...))
 
 	run := clusterRun(t, 60)

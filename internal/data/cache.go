@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -81,7 +82,19 @@ func (f *fileSet) large() bool {
 
 // temporary makes token files that nobody else sees.
 func (f *fileSet) temporary(enc *encoder) (*tokenFile, error) {
-	w, open := tempTokens()
+	files := [2]*spool{{pattern: "concord-*" + idsSuffix}, {pattern: "concord-*" + docsSuffix}}
+	t, err := f.fill(enc, files[0], files[1])
+	if err != nil {
+		discard(files)
+		return nil, err
+	}
+	runtime.AddCleanup(t, discard, files) // nothing refers to the tokens any more
+	return t, nil
+}
+
+// fill writes token files and opens them.
+func (f *fileSet) fill(enc *encoder, ids, docs tokenStore) (*tokenFile, error) {
+	w := newTokenWriter(ids, docs)
 	if err := f.tokenise(enc, w); err != nil {
 		return nil, err
 	}
@@ -89,7 +102,7 @@ func (f *fileSet) temporary(enc *encoder) (*tokenFile, error) {
 	if err := w.close(false); err != nil {
 		return nil, fmt.Errorf("data: tokens of %s: %w", strings.Join(f.paths, ", "), err)
 	}
-	return open()
+	return openTokens(ids, docs)
 }
 
 // keep makes token files at path: whole, or not at all. The files must still have the
@@ -137,7 +150,7 @@ func openCached(path string) *tokenFile {
 		ids.Close()
 		return nil
 	}
-	t, err := openTokens(path, diskFile{ids}, diskFile{docs})
+	t, err := openTokens(diskFile{ids}, diskFile{docs})
 	if err != nil {
 		ids.Close()
 		docs.Close()

@@ -13,6 +13,7 @@ type tokenStore interface {
 	io.Closer
 	Sync() error
 	size() (int64, error)
+	name() string // for messages
 }
 
 // diskFile is a tokenStore in a folder.
@@ -26,6 +27,8 @@ func (f diskFile) size() (int64, error) {
 	return st.Size(), nil
 }
 
+func (f diskFile) name() string { return f.Name() }
+
 // spoolBytes is how much a spool holds in memory.
 const spoolBytes = 128 << 10
 
@@ -36,9 +39,13 @@ type spool struct {
 	pattern string // of the file's name, as for os.CreateTemp
 	mem     []byte
 	file    *os.File // nil while everything is in mem
+	closed  bool
 }
 
 func (s *spool) Write(b []byte) (int, error) {
+	if s.closed {
+		return 0, os.ErrClosed
+	}
 	if s.file == nil && len(s.mem)+len(b) <= spoolBytes {
 		s.mem = append(s.mem, b...)
 		return len(b), nil
@@ -66,6 +73,8 @@ func (s *spool) spill() error {
 
 func (s *spool) ReadAt(b []byte, at int64) (int, error) {
 	switch {
+	case s.closed:
+		return 0, os.ErrClosed
 	case s.file != nil:
 		return s.file.ReadAt(b, at)
 	case at < 0:
@@ -81,10 +90,20 @@ func (s *spool) ReadAt(b []byte, at int64) (int, error) {
 }
 
 func (s *spool) size() (int64, error) {
-	if s.file != nil {
+	switch {
+	case s.closed:
+		return 0, os.ErrClosed
+	case s.file != nil:
 		return diskFile{s.file}.size()
 	}
 	return int64(len(s.mem)), nil
+}
+
+func (s *spool) name() string {
+	if s.file != nil {
+		return s.file.Name()
+	}
+	return "the tokens in memory (" + s.pattern + ")"
 }
 
 // Sync does nothing: a spool does not outlive the process.
@@ -92,10 +111,17 @@ func (s *spool) Sync() error { return nil }
 
 // Close lets the file or the memory go.
 func (s *spool) Close() error {
-	s.mem = nil
+	s.mem, s.closed = nil, true
 	if s.file == nil {
 		return nil
 	}
 	defer os.Remove(s.file.Name()) // where an open file cannot be removed
 	return s.file.Close()
+}
+
+// discard closes temporary token files.
+func discard(files [2]*spool) {
+	for _, f := range files {
+		f.Close()
+	}
 }

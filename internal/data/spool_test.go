@@ -2,10 +2,13 @@ package data
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
+	"time"
 )
 
 // A spool reads as a file with the same bytes does, in memory and on the disk, and a file is made
@@ -45,8 +48,13 @@ func TestSpool(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
-		if n, err := s.ReadAt(make([]byte, 1), 0); err == nil {
-			t.Errorf("%d bytes were read after Close", n)
+		_, readErr := s.ReadAt(make([]byte, 1), 0)
+		_, writeErr := s.Write([]byte{1})
+		_, sizeErr := s.size()
+		for _, err := range []error{readErr, writeErr, sizeErr} {
+			if !errors.Is(err, os.ErrClosed) {
+				t.Errorf("after Close: %v", err)
+			}
 		}
 	}
 }
@@ -76,5 +84,34 @@ func TestSpoolWithoutAFolder(t *testing.T) {
 	}
 	if _, err := s.Write([]byte{1}); err == nil {
 		t.Error("no error")
+	}
+}
+
+// Temporary token files are closed when nothing refers to them any more.
+func TestTemporaryTokensGo(t *testing.T) {
+	enc, err := newEncoder(withBOS(t), "", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := (&Source{Lang: "l"}).files([]string{write(t, "a.txt", numbered(20000, "la frase %d\n\n"))}, false)
+	tokens, err := set.temporary(enc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := tokens.ids.(*spool)
+	if ids.file == nil {
+		t.Fatal("no file is needed for these tokens")
+	}
+	file := ids.file
+	runtime.KeepAlive(tokens)
+	tokens, ids = nil, nil
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		runtime.GC()
+		if _, err := file.Stat(); errors.Is(err, os.ErrClosed) {
+			return
+		}
+		if time.Since(began) > time.Minute {
+			t.Fatal("the file is still open")
+		}
 	}
 }

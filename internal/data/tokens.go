@@ -9,9 +9,6 @@ import (
 	"hash/crc32"
 	"hash/crc64"
 	"io"
-	"os"
-	"path/filepath"
-	"runtime"
 	"strings"
 )
 
@@ -72,7 +69,6 @@ func (s *summary) notes() []string {
 
 // tokenFile is an open pair of token files.
 type tokenFile struct {
-	path string
 	ids  tokenStore
 	docs tokenStore
 	body int64 // bytes of the documents, before the summary
@@ -210,10 +206,10 @@ func (w *tokenWriter) close(sync bool) error {
 
 // openTokens opens a pair of token files, which belong to it from then on, and checks
 // them.
-func openTokens(path string, ids, docs tokenStore) (*tokenFile, error) {
-	t := &tokenFile{path: path, ids: ids, docs: docs}
+func openTokens(ids, docs tokenStore) (*tokenFile, error) {
+	t := &tokenFile{ids: ids, docs: docs}
 	if err := t.check(); err != nil {
-		return nil, fmt.Errorf("data: %s%s: %w", path, docsSuffix, err)
+		return nil, fmt.Errorf("data: %s: %w", docs.name(), err)
 	}
 	return t, nil
 }
@@ -268,7 +264,7 @@ func (t *tokenFile) each(f func(d *tokenised, at int64) error) error {
 	for range t.sum.Docs {
 		var err error
 		if buf, err = d.read(r, buf); err != nil {
-			return fmt.Errorf("data: %s%s: %w", t.path, docsSuffix, err)
+			return fmt.Errorf("data: %s: %w", t.docs.name(), err)
 		}
 		if err := f(&d, at); err != nil {
 			return err
@@ -293,7 +289,7 @@ func (t *tokenFile) example(at int64, n int) (Example, error) {
 		err = fmt.Errorf("%w, at byte %d", err, 4*at)
 	}
 	const fix = "remove the file if it is there and start again: the tokens are then made anew"
-	return Example{}, fmt.Errorf("data: %s%s: %w; %s", t.path, idsSuffix, err, fix)
+	return Example{}, fmt.Errorf("data: %s: %w; %s", t.ids.name(), err, fix)
 }
 
 // parseExample checks the bytes of an example of n tokens of a vocabulary, and takes them apart.
@@ -311,23 +307,4 @@ func parseExample(raw []byte, n, vocab int) (Example, error) {
 		}
 	}
 	return x, nil
-}
-
-// tempTokens are token files that go when nothing refers to them any more.
-func tempTokens() (w *tokenWriter, open func() (*tokenFile, error)) {
-	ids, docs := &spool{pattern: "concord-*" + idsSuffix}, &spool{pattern: "concord-*" + docsSuffix}
-	return newTokenWriter(ids, docs), func() (*tokenFile, error) {
-		t, err := openTokens(filepath.Join(os.TempDir(), "concord-tokens"), ids, docs)
-		if err == nil {
-			runtime.AddCleanup(t, discard, [2]*spool{ids, docs})
-		}
-		return t, err
-	}
-}
-
-// discard closes temporary files.
-func discard(files [2]*spool) {
-	for _, f := range files {
-		f.Close()
-	}
 }

@@ -59,3 +59,11 @@ func median(d []time.Duration) time.Duration {
 	s := slices.Sorted(slices.Values(d))
 	return s[len(s)/2]
 }
+
+// shown is the median time of the latest steps, held up or not, in seconds; 0 before the first.
+func (h *history) shown() float64 {
+	if len(h.took) == 0 {
+		return 0
+	}
+	return median(h.took).Seconds()
+}

@@ -48,10 +48,8 @@ type MemberStatus struct {
 
 // status is a snapshot; called in the loop.
 func (c *Coordinator) status() Status {
-	s := Status{Time: time.Now(), Step: c.opt.StepAfter(c.step), Term: c.term, Epoch: c.epoch, Waiting: c.waiting, Evicted: c.evicted}
-	if len(c.history.took) > 0 {
-		s.Median = median(c.history.took).Seconds()
-	}
+	s := Status{Time: time.Now(), Step: c.opt.StepAfter(c.step), Term: c.term, Epoch: c.epoch, Waiting: c.waiting, Evicted: c.evicted,
+		Median: c.history.shown()}
 	for _, m := range c.sorted() {
 		x := MemberStatus{Worker: m.id, Name: m.hello.Name, Device: m.hello.Device, Addr: m.addr, Punched: m.punched, Relayed: m.relayed,
 			Step: c.opt.StepAfter(max(0, m.step)),

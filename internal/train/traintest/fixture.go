@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"concord/gpu"
@@ -39,9 +40,7 @@ const Unseen = "dd"
 // of kernels (tensor, bucket, internal/model) keep them.
 func RequireAdapter(t testing.TB) {
 	t.Helper()
-	if os.Getenv("LP_NUM_THREADS") == "" {
-		os.Setenv("LP_NUM_THREADS", "0") // read by Mesa when the first device is opened
-	}
+	noThreads()
 	gpu.KeepDevices() // a step of a tiny run takes a tenth of the time that its kernels take to compile
 	_, err := gpu.Adapters()
 	switch {
@@ -52,6 +51,13 @@ func RequireAdapter(t testing.TB) {
 		t.Skipf("no GPU adapter: %v", err)
 	}
 }
+
+// noThreads leaves a setting of the user's. Mesa reads it when it opens the first adapter.
+var noThreads = sync.OnceFunc(func() {
+	if os.Getenv("LP_NUM_THREADS") == "" {
+		os.Setenv("LP_NUM_THREADS", "0")
+	}
+})
 
 // CacheHome gives the test an empty folder for the caches of concord, and leaves Mesa its own
 // cache, in which it finds the kernels that it has compiled before.
