@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 	"concord/internal/cluster"
 	"concord/internal/cluster/coordinator"
 	"concord/internal/faultproxy"
+	"concord/internal/freeport"
 	"concord/internal/report"
 	"concord/internal/train/traintest"
 	"concord/transport"
@@ -40,21 +40,6 @@ func clusterRun(t *testing.T, steps int) string {
 	traintest.RequireAdapter(t)
 	return traintest.Run(t, map[string]string{"schedule": fmt.Sprintf("steps = %d", steps), "eval": "every = 0",
 		"checkpoint": "every = 10\nkeep = 2", "log": "every = 5", "cluster": `upload_limit = "200KB"`})
-}
-
-// freePort is a UDP port of this machine that nobody uses. It is none of those that
-// systems give to whoever asks for any: a test beside this one would be given it while the
-// machine that listens there is started again.
-func freePort(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		if c, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(10000))); err == nil {
-			defer c.Close()
-			return c.LocalAddr().String()
-		}
-	}
-	t.Fatal("no free port")
-	return ""
 }
 
 // startMachines starts machine 1 and n−1 workers.
@@ -242,7 +227,7 @@ func TestKillCoordinator(t *testing.T) {
 }
 
 func killCoordinator(t *testing.T, setting string) {
-	run, listen := clusterRun(t, 40), freePort(t)
+	run, listen := clusterRun(t, 40), freeport.Of(t, "udp")
 	m := startMachines(t, run, listen, 3, "-o", "cluster.silence=2", "-o", "checkpoint.every=1000", "-o", setting)
 	m.past(m.first, 15, 3)
 	m.first.Process.Kill()
@@ -312,7 +297,8 @@ func TestProcessesOnABadNetwork(t *testing.T) {
 func TestOuterSteps(t *testing.T) {
 	t.Parallel()
 	run := clusterRun(t, 60)
-	m := startMachines(t, run, freePort(t), 3, "-o", "cluster.silence=2", "-o", "cluster.outer=6", "-o", "checkpoint.every=10", "-o", slower)
+	m := startMachines(t, run, freeport.Of(t, "udp"), 3, "-o", "cluster.silence=2", "-o", "cluster.outer=6",
+		"-o", "checkpoint.every=10", "-o", slower)
 	m.past(m.first, 18, 3)
 	m.workers[0].Process.Kill()
 	m.finish(m.workers[1])

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"concord/internal/checkpoint"
+	"concord/internal/freeport"
 	"concord/internal/train/traintest"
 )
 
@@ -138,7 +139,7 @@ func TestDiskFullOnManyMachines(t *testing.T) {
 // hold the steps that are not saved until it is resumed.
 func TestMetricsDiskFullOnManyMachines(t *testing.T) {
 	t.Parallel()
-	run, listen := clusterRun(t, 40), freePort(t)
+	run, listen := clusterRun(t, 40), freeport.Of(t, "udp")
 	m := startMachines(t, run, listen, 2, "-o", "cluster.silence=2", "-o", "checkpoint.every=1000")
 	m.past(m.first, 10, 2)
 	m.first.Process.Kill()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"concord/internal/freeport"
 	"concord/internal/train/traintest"
 )
 
@@ -59,7 +60,7 @@ func TestResumeIsExactOnManyMachines(t *testing.T) {
 }
 
 func resumeExactly(t *testing.T, settings []string, how os.Signal, want traintest.Outcome) {
-	run, listen := clusterRun(t, 24), freePort(t)
+	run, listen := clusterRun(t, 24), freeport.Of(t, "udp")
 	m := startMachines(t, run, listen, 3, exactly(settings)...)
 	m.past(m.first, 10, 3)
 	m.first.Process.Signal(how)

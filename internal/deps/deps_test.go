@@ -37,10 +37,11 @@ var allowed = map[string][]string{
 	"internal/cluster/store/storetest": {"internal/cluster/store"}, // only tests import it
 	"internal/cluster/store/file":      {"internal/cluster/store"},
 	"internal/cluster/etcd":            {"internal/cluster/store"},
-	"internal/cluster/etcd/etcdtest":   {}, // only tests import it: it is the etcd server
+	"internal/cluster/etcd/etcdtest":   {"internal/freeport"}, // only tests import it: it is the etcd server
 	"internal/cluster/scale":           {"internal/cluster/protocol"},
 	"internal/filelock":                {},
 	"internal/faultproxy":              {}, // only tests import it
+	"internal/freeport":                {}, // likewise
 	"internal/simrouter":               {}, // likewise
 	"internal/ref":                     {},
 	"internal/optest":                  {},

@@ -4,10 +4,11 @@ package etcdtest
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
 	"testing"
+
+	"concord/internal/freeport"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -23,12 +24,7 @@ type Cluster struct {
 }
 
 func free(t *testing.T, scheme string) url.URL {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return url.URL{Scheme: scheme, Host: l.Addr().String()}
+	return url.URL{Scheme: scheme, Host: freeport.Of(t, "tcp")}
 }
 
 // Start starts n members that other processes can reach; change, which may be nil,
