@@ -58,57 +58,6 @@ func TestWorkersThatCannotReachEachOther(t *testing.T) {
 	})
 }
 
-// One worker that says the worst of everybody changes nothing, least of all for the
-// coordinator's own worker: nobody is put out, nobody loses buckets for long.
-func TestOneAccuserIsNotBelieved(t *testing.T) {
-	t.Parallel()
-	one := reference(t, 60)
-	for name, lie := range map[string]func(w *world, n *node, about uint32) protocol.Problem{
-		"contradiction of nothing": func(_ *world, n *node, about uint32) protocol.Problem {
-			return protocol.Problem{Kind: protocol.ProblemContradiction, Worker: about, Text: "because I say so"}
-		},
-		"unreachable": func(_ *world, n *node, about uint32) protocol.Problem {
-			return protocol.Problem{Kind: protocol.ProblemUnreachable, Worker: about, Text: "because I say so"}
-		},
-		"contradiction in my groups": func(w *world, n *node, about uint32) protocol.Problem {
-			return ofOwnUnit(n, protocol.ProblemContradiction, about)
-		},
-		"values in my groups": func(w *world, n *node, about uint32) protocol.Problem {
-			return ofOwnUnit(n, protocol.ProblemValues, about)
-		},
-	} {
-		simulate(t, 1, 60, fastNet, func(w *world, _ *simrouter.Router) {
-			w.min, w.patience, w.deadline = 4, time.Hour, true
-			w.slow = func(uint32, int, int) { time.Sleep(10 * time.Millisecond) }
-			evil := func(n *node) error {
-				if n.step > 5 && n.step < 50 {
-					for about := range uint32(6) {
-						n.m.Report(lie(w, n, about))
-					}
-				}
-				return nil
-			}
-			all := []*node{w.start(1), w.start(2), w.startFrom(3, nil, evil), w.start(4)}
-			w.wait(all...)
-			for _, n := range all {
-				same(t, name, one, n)
-			}
-			w.mu.Lock()
-			if len(w.status.Evicted) > 0 {
-				t.Errorf("%s: %+v", name, w.status.Evicted)
-			}
-			for step := range w.steps {
-				if protocol.Total(w.record[step].Tokens) != protocol.Total(w.work(step).Tokens) {
-					t.Errorf("%s: step %d counts %v", name, step, w.record[step].Shares)
-				}
-			}
-			w.mu.Unlock()
-			w.close(all...)
-			time.Sleep(30 * time.Second)
-		})
-	}
-}
-
 // A worker that takes no part in a step is nobody to complain of, and one that reaches
 // machine 1 alone, while all others reach each other, costs the others nothing.
 func TestWhoReachesNobodyIsOut(t *testing.T) {
@@ -150,52 +99,6 @@ func TestWhoReachesNobodyIsOut(t *testing.T) {
 			time.Sleep(30 * time.Second)
 		})
 	}
-}
-
-// ofOwnUnit is an accusation that is about a transfer between the two.
-func ofOwnUnit(n *node, kind protocol.ProblemKind, about uint32) protocol.Problem {
-	p, plan := protocol.Problem{Kind: kind, Worker: about, Text: "because I say so"}, n.m.Plan()
-	if plan == nil {
-		return p
-	}
-	p.Step, p.Generation = plan.Step, plan.Generation
-	for u, w := range plan.Owners {
-		if w == n.id {
-			p.Group = u
-		}
-	}
-	for row := range n.w.work(p.Step).PartTokens(plan.ShareOf(about)) {
-		p.Row = row
-	}
-	return p
-}
-
-// A worker that contradicts itself to most others is put out for good, in the step in which
-// they say so: also where machine 1 says it first, and the step is made anew before the
-// others' words come.
-func TestMajorityBans(t *testing.T) {
-	t.Parallel()
-	simulate(t, 1, 40, fastNet, func(w *world, _ *simrouter.Router) {
-		w.min, w.patience = 4, time.Hour
-		w.slow = func(uint32, int, int) { time.Sleep(20 * time.Millisecond) }
-		w.crash = func(n *node, where string) error {
-			if n.step > 10 && n.id != 4 && where == "planned" {
-				n.m.Report(ofOwnUnit(n, protocol.ProblemContradiction, 4))
-			}
-			return nil
-		}
-		a, b, c := w.start(1), w.start(2), w.start(3)
-		d := w.start(4)
-		w.wait(a, b, c)
-		if err := <-d.done; err == nil || !strings.Contains(err.Error(), "because I say so") {
-			t.Errorf("the machine that is put out ends with %v", err)
-		}
-		if strings.Contains(w.text(), "step 13 goes on without") {
-			t.Errorf("it was not put out in step 12:\n%s", w.text())
-		}
-		w.close(a, b, c, d)
-		time.Sleep(30 * time.Second)
-	})
 }
 
 // A machine whose resolved buckets are not those of most others, with whatever

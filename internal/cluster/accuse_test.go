@@ -1,0 +1,135 @@
+package cluster
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"concord/internal/cluster/protocol"
+	"concord/internal/simrouter"
+)
+
+// One worker that says the worst of everybody, step after step, puts nobody out, and every row
+// counts. For a complaint of a transfer of its own it is kept apart from the first that it accuses:
+// these two own nothing, so nobody else sends it rows to complain of. Whatever else it says changes
+// nothing.
+func TestOneAccuserIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	one := reference(t, 60)
+	for _, c := range []struct {
+		name  string
+		apart bool // from the accused
+		lie   func(n *node, about uint32) protocol.Problem
+	}{
+		{"contradiction in my groups", true, func(n *node, about uint32) protocol.Problem {
+			return ofOwnUnit(n, protocol.ProblemContradiction, about)
+		}},
+		{"values in my groups", true, func(n *node, about uint32) protocol.Problem {
+			return ofOwnUnit(n, protocol.ProblemValues, about)
+		}},
+		{"contradiction in the groups of others", false, func(n *node, about uint32) protocol.Problem {
+			return ofUnit(n, protocol.ProblemContradiction, about, func(owner uint32) bool { return owner != n.id })
+		}},
+		{"unreachable", false, func(_ *node, about uint32) protocol.Problem {
+			return protocol.Problem{Kind: protocol.ProblemUnreachable, Worker: about, Text: "because I say so"}
+		}},
+		{"contradiction of nothing", false, func(_ *node, about uint32) protocol.Problem {
+			return protocol.Problem{Kind: protocol.ProblemContradiction, Worker: about, Text: "because I say so"}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			simulate(t, 1, 60, fastNet, func(w *world, _ *simrouter.Router) {
+				w.min, w.patience, w.deadline = 4, time.Hour, true
+				w.slow = func(uint32, int, int) { time.Sleep(10 * time.Millisecond) }
+				w.crash = func(n *node, where string) error {
+					if n.id == 3 && n.step > 5 && n.step < 50 && where == "planned" {
+						for _, about := range []uint32{0, 1, 2, 4, 5} { // of itself it would be believed
+							n.m.Report(c.lie(n, about))
+						}
+					}
+					return nil
+				}
+				all := []*node{w.start(1), w.start(2), w.start(3), w.start(4)}
+				w.wait(all...)
+				w.allCount(all, one)
+				for _, n := range all {
+					if owns := n.owns() > 0; owns == (c.apart && (n.id == 2 || n.id == 3)) {
+						t.Errorf("worker %d owns %d groups", n.id, n.owns())
+					}
+				}
+				w.close(all...)
+				time.Sleep(30 * time.Second)
+			})
+		})
+	}
+}
+
+// allCount checks that nobody is out, that no step is without rows, and that the weights are those of one machine.
+func (w *world) allCount(all []*node, one *node) {
+	w.t.Helper()
+	for _, n := range all {
+		same(w.t, fmt.Sprint("worker ", n.id), one, n)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.status.Evicted) > 0 {
+		w.t.Errorf("%+v", w.status.Evicted)
+	}
+	for step := range w.steps {
+		if protocol.Total(w.record[step].Tokens) != protocol.Total(w.work(step).Tokens) {
+			w.t.Errorf("step %d counts %v", step, w.record[step].Shares)
+		}
+	}
+}
+
+// ofOwnUnit is an accusation that is about a transfer between the two.
+func ofOwnUnit(n *node, kind protocol.ProblemKind, about uint32) protocol.Problem {
+	return ofUnit(n, kind, about, func(owner uint32) bool { return owner == n.id })
+}
+
+// ofUnit is an accusation that is about a transfer from one worker to an owner such as whose says.
+func ofUnit(n *node, kind protocol.ProblemKind, about uint32, whose func(owner uint32) bool) protocol.Problem {
+	p, plan := protocol.Problem{Kind: kind, Worker: about, Text: "because I say so"}, n.m.Plan()
+	if plan == nil {
+		return p
+	}
+	p.Step, p.Generation = plan.Step, plan.Generation
+	for u, w := range plan.Owners {
+		if whose(w) {
+			p.Group = u
+		}
+	}
+	for row := range n.w.work(p.Step).PartTokens(plan.ShareOf(about)) {
+		p.Row = row
+	}
+	return p
+}
+
+// A worker that contradicts itself to most others is put out for good, in the step in which
+// they say so: also where machine 1 says it first, and the step is made anew before the
+// others' words come.
+func TestMajorityBans(t *testing.T) {
+	t.Parallel()
+	simulate(t, 1, 40, fastNet, func(w *world, _ *simrouter.Router) {
+		w.min, w.patience = 4, time.Hour
+		w.slow = func(uint32, int, int) { time.Sleep(20 * time.Millisecond) }
+		w.crash = func(n *node, where string) error {
+			if n.step > 10 && n.id != 4 && where == "planned" {
+				n.m.Report(ofOwnUnit(n, protocol.ProblemContradiction, 4))
+			}
+			return nil
+		}
+		a, b, c := w.start(1), w.start(2), w.start(3)
+		d := w.start(4)
+		w.wait(a, b, c)
+		if err := <-d.done; err == nil || !strings.Contains(err.Error(), "because I say so") {
+			t.Errorf("the machine that is put out ends with %v", err)
+		}
+		if strings.Contains(w.text(), "step 13 goes on without") {
+			t.Errorf("it was not put out in step 12:\n%s", w.text())
+		}
+		w.close(a, b, c, d)
+		time.Sleep(30 * time.Second)
+	})
+}
