@@ -133,3 +133,34 @@ func TestMajorityBans(t *testing.T) {
 		time.Sleep(30 * time.Second)
 	})
 }
+
+// Machine 1 is not put out, whatever all others say of it in a step that goes on: its rows count and
+// it owns groups.
+func TestMachine1IsNotAccused(t *testing.T) {
+	t.Parallel()
+	one := reference(t, 40)
+	for _, kind := range short(protocol.ProblemContradiction, protocol.ProblemValues) {
+		t.Run(string(kind), func(t *testing.T) {
+			simulate(t, 1, 40, fastNet, func(w *world, _ *simrouter.Router) {
+				w.min, w.patience = 4, time.Hour
+				w.slow = func(uint32, int, int) { time.Sleep(20 * time.Millisecond) }
+				w.crash = func(n *node, where string) error {
+					if n.step > 10 && n.id != 1 && where == "planned" {
+						n.m.Report(ofOwnUnit(n, kind, 1))
+					}
+					return nil
+				}
+				all := []*node{w.start(1), w.start(2), w.start(3), w.start(4)}
+				w.wait(all...)
+				w.allCount(all, one)
+				for _, n := range all {
+					if n.owns() == 0 {
+						t.Errorf("worker %d owns nothing", n.id)
+					}
+				}
+				w.close(all...)
+				time.Sleep(30 * time.Second)
+			})
+		})
+	}
+}
