@@ -1,0 +1,45 @@
+package cluster
+
+import (
+	"testing"
+	"time"
+
+	"concord/internal/cluster/protocol"
+	"concord/internal/cluster/worker"
+	"concord/internal/simrouter"
+)
+
+// A machine that joins and compiles its kernels in its first step, for several deadlines, is waited
+// for: all of its rows count, it is not put out, and its next share is as large as that of the others.
+func TestNewcomerThatCompilesIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	const steps = 60
+	one := reference(t, steps)
+	simulate(t, 1, steps, fastNet, func(w *world, _ *simrouter.Router) {
+		w.min, w.patience, w.deadline = 2, time.Hour, true
+		w.slow = func(uint32, int, int) { time.Sleep(20 * time.Millisecond) }
+		compiled := -1 // the step
+		w.saving = func(n *node, s *worker.Step) {
+			if n.id == 3 && s.Share.Size() > 0 && compiled < 0 {
+				compiled = n.step
+				time.Sleep(5 * time.Second)
+				s.Cold()
+			}
+		}
+		all := []*node{w.start(1), w.start(2)}
+		w.at(20)
+		all = append(all, w.start(3))
+		w.wait(all...)
+		w.allCount(all, one)
+		if compiled < 20 || compiled > steps-2 {
+			t.Fatalf("the newcomer has compiled in step %d", compiled)
+		}
+		for _, step := range []int{compiled, compiled + 1} {
+			if n := protocol.ShareIn(w.record[step].Shares, 3).Size(); n < w.rows/4 {
+				t.Errorf("step %d counts %d of %d rows of the newcomer", step, n, w.rows)
+			}
+		}
+		w.close(all...)
+		time.Sleep(30 * time.Second)
+	})
+}
