@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -42,4 +43,42 @@ func TestNewcomerThatCompilesIsWaitedFor(t *testing.T) {
 		w.close(all...)
 		time.Sleep(30 * time.Second)
 	})
+}
+
+// Two of three machines are late in one step: it goes on without one of them, and waits for the
+// other, as half of the batch always counts.
+func TestHalfOfTheBatchCounts(t *testing.T) {
+	t.Parallel()
+	const steps, late = 40, 20
+	var kept *world
+	var all []*node
+	simulate(t, 1, steps, fastNet, func(w *world, _ *simrouter.Router) {
+		w.min, w.patience, w.deadline, kept = 3, time.Hour, true, w
+		w.slow = func(worker uint32, step, group int) {
+			time.Sleep(20 * time.Millisecond)
+			if step == late && worker != 1 && group == 1 {
+				time.Sleep(3 * time.Second)
+			}
+		}
+		all = []*node{w.start(1), w.start(2), w.start(3)}
+		w.wait(all...)
+		for _, n := range all {
+			if why := w.evicted(n.id); why != "" {
+				t.Errorf("worker %d is out: %s", n.id, why)
+			}
+		}
+		w.close(all...)
+		time.Sleep(30 * time.Second)
+	})
+	for step := range steps {
+		if n, planned := protocol.Total(kept.record[step].Tokens), protocol.Total(kept.work(step).Tokens); 2*n < planned {
+			t.Errorf("step %d counts %d of %d tokens", step, n, planned)
+		} else if (n < planned) != (step == late) {
+			t.Errorf("step %d counts %d of %d tokens; the machines are late in step %d", step, n, planned, late)
+		}
+	}
+	one := kept.replay(t, steps)
+	for _, n := range all {
+		same(t, fmt.Sprint("worker ", n.id), one, n)
+	}
 }
