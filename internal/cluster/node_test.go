@@ -61,7 +61,7 @@ func (w *world) startFrom(id uint32, k *saved, before func(*node) error) *node {
 		stall = 20 * time.Second
 	}
 	n.m = worker.New(worker.Options{Hello: protocol.Hello{Name: fmt.Sprintf("w%d", id)}, Coordinator: w.addr, Log: logTo(w.log),
-		Patience: 20 * time.Second, HeartbeatTimeout: w.silence(0)})
+		Patience: w.waits, HeartbeatTimeout: w.silence(0)})
 	services := n.m.Services(leads)
 	for name, h := range services {
 		if w.flip != nil {

@@ -2,9 +2,11 @@ package cluster
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"concord/internal/cluster/coordinator"
 	"concord/internal/cluster/protocol"
 	"concord/internal/cluster/worker"
 	"concord/internal/simrouter"
@@ -81,4 +83,40 @@ func TestHalfOfTheBatchCounts(t *testing.T) {
 	for _, n := range all {
 		same(t, fmt.Sprint("worker ", n.id), one, n)
 	}
+}
+
+// Machine 1 is away for nine minutes: the others wait for it, and when it is back without a state
+// the run goes on from the last committed step.
+func TestMachine1IsWaitedFor(t *testing.T) {
+	t.Parallel()
+	const steps = 30
+	one := reference(t, steps)
+	simulate(t, 1, steps, fastNet, func(w *world, network *simrouter.Router) {
+		w.min, w.patience, w.waits = 3, time.Hour, 0 // as long as users' workers do
+		w.slow = func(uint32, int, int) { time.Sleep(20 * time.Millisecond) }
+		step := 0
+		w.sampled = func(s coordinator.Status) {
+			if s.Step < step {
+				t.Errorf("step %d was committed; the run goes on from step %d", step, s.Step)
+			}
+			step = s.Step
+		}
+		all := []*node{w.start(1), w.start(2), w.start(3)}
+		w.at(10)
+		all[0].die()
+		w.coord.Abandon()
+		before := w.committed()
+		time.Sleep(9 * time.Minute)
+		if n := w.committed(); n > before+1 {
+			t.Errorf("%d steps were committed while nobody could", n-before)
+		}
+		all[0] = restartFirst(w, network, fastNet)
+		w.wait(all...)
+		w.allCount(all, one)
+		if strings.Count(w.text(), "the coordinator is back after 5") != 2 {
+			t.Error(w.text())
+		}
+		w.close(all...)
+		time.Sleep(30 * time.Second)
+	})
 }

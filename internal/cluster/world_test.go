@@ -46,6 +46,7 @@ type world struct {
 	check            int
 	params           bool                                                     // owners keep the momentum and send weights
 	stateTimeout     time.Duration                                            // 0: as it is usual
+	waits            time.Duration                                            // of workers for machine 1; 0: as it is usual
 	gather, regather bool                                                     // of equal machines
 	patience         time.Duration                                            // of wait; 0: 20 s
 	drift            func(n *node)                                            // before a step
@@ -78,7 +79,7 @@ func newWorld(t testing.TB, steps int) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, ca: ca, store: storetest.NewMemory(), groups: []int{300, 17, 400, 300, 300, 64, 129},
-		cut: protocol.Leads{0, 1, 2, 2, 2, 5, 6}, langs: 4, rows: 12, steps: steps, min: 1,
+		cut: protocol.Leads{0, 1, 2, 2, 2, 5, 6}, langs: 4, rows: 12, steps: steps, min: 1, waits: 20 * time.Second,
 		roots: map[int]transport.Hash{}, record: map[int]protocol.Commit{}}
 	w.listen = func(int) net.PacketConn {
 		c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
