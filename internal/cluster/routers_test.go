@@ -156,7 +156,7 @@ func TestUplinks(t *testing.T) {
 	if rate == "" {
 		t.Skip("set CONCORD_UPLINKS to a rate of tc, such as 100mbit")
 	}
-	for name, nat := range map[string]string{"full cone": fullCone, "symmetric": symmetric} {
+	for name, nat := range map[string]string{"full cone": fullCone, "port-restricted": restricted, "symmetric": symmetric} {
 		for _, n := range []int{4, 8} {
 			s := netns(t, n, rate, func(int) string { return nat })
 			p := home{Machines: n, Steps: 12, Groups: 16, Values: 100_000}
