@@ -77,6 +77,18 @@ func TestRevokedIsTold(t *testing.T) {
 	if _, err := join(t, t.TempDir(), h.Line); err == nil || !strings.Contains(err.Error(), "concord invite") {
 		t.Errorf("as somebody new, by the same line: %v", err)
 	}
+	fresh, err := Invite(dir, time.Hour, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := join(t, mine, fresh); !errors.Is(err, worker.ErrBanned) {
+		t.Errorf("by a new line, with its old identity: %v", err)
+	}
+	again, err := join(t, t.TempDir(), fresh)
+	if err != nil {
+		t.Fatalf("by a new line, in an empty folder: %v", err)
+	}
+	again.Close()
 	if err := other.Member.Fetch(t.Context(), "data", 3, io.Discard); err != nil {
 		t.Errorf("the other one, admitted by the same line: %v", err)
 	}

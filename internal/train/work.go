@@ -40,6 +40,16 @@ type WorkOptions struct {
 // Work joins a run and trains until the run ends. Cancelling ctx leaves after
 // the step.
 func Work(ctx context.Context, o WorkOptions, ui UI) error {
+	err := work(ctx, o, ui)
+	if errors.Is(err, worker.ErrBanned) {
+		err = fmt.Errorf("%w\n  fix: ask whoever runs machine 1; a new join line (concord invite there) and an empty --dir here let this "+
+			"machine in again", err)
+	}
+	return err
+}
+
+// work is Work without advice.
+func work(ctx context.Context, o WorkOptions, ui UI) error {
 	line, err := transport.ParseLine(o.Join)
 	if err != nil {
 		return &config.Error{Where: "--join", Msg: err.Error()}
