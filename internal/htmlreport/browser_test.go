@@ -121,3 +121,21 @@ func TestUnseenIsSaid(t *testing.T) {
 		t.Errorf("%d lines of languages that were never trained on", unseen)
 	}
 }
+
+// A run on many machines: the page names each pair, its path, and what was relayed.
+func TestPairsInBrowser(t *testing.T) {
+	exe := browser(t)
+	dir := sample(t, 6, `{"kind":"step","step":7,"loss_by_lang":{"aa":1},"exchange":{"workers":3}}`)
+	f := load(t, dir)
+	f.Machines.Pairs = []Pair{{Machines: "1 first – 2 kitchen", Path: "direct"}, {Machines: "2 kitchen – 3 attic", Path: "relayed", Relayed: 5 << 20}}
+	path := filepath.Join(dir, "report.html")
+	if err := os.WriteFile(path, html(t, f), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := regexp.MustCompile(`(<[^>]*>)+`).ReplaceAllString(dom(t, exe, "file://"+path, "1200"), "|")
+	const want = "|machines|path|relayed|1 first – 2 kitchen|direct|2 kitchen – 3 attic|relayed|5.0 MiB|"
+	if !strings.Contains(text, want) {
+		at := strings.LastIndex(text, "How the machines reached each other")
+		t.Errorf("the page lacks %q: %.400q", want, text[max(at, 0):])
+	}
+}
