@@ -127,7 +127,8 @@ func TestPairsInBrowser(t *testing.T) {
 	exe := browser(t)
 	dir := sample(t, 6, `{"kind":"step","step":7,"loss_by_lang":{"aa":1},"exchange":{"workers":3}}`)
 	f := load(t, dir)
-	f.Machines.Pairs = []Pair{{Machines: "1 first – 2 kitchen", Path: "direct"}, {Machines: "2 kitchen – 3 attic", Path: "relayed", Relayed: 5 << 20}}
+	f.Machines.Pairs = []Pair{{Machines: "1 first – 2 kitchen", Path: "direct"},
+		{Machines: "2 kitchen – 3 attic", Path: "relayed", Relayed: 5 << 20}}
 	path := filepath.Join(dir, "report.html")
 	if err := os.WriteFile(path, html(t, f), 0o600); err != nil {
 		t.Fatal(err)
