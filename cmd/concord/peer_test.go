@@ -93,7 +93,7 @@ func TestEtcdOutage(t *testing.T) {
 	}
 	t.Logf("etcd back to the next commit: about %.1f s", time.Since(back).Seconds())
 	for i, c := range all {
-		if code, errs := c.end(); code != 0 || strings.Contains(errs, "going on from step") {
+		if code, errs := c.end(); code != 0 || strings.Contains(errs, "no machine holds the state") {
 			t.Errorf("machine %d ended with %d, or the run went back: %s", i, code, errs)
 		}
 	}
