@@ -30,14 +30,19 @@ func Sum(parts ...[]byte) (h Hash) {
 // that they take on the wire.
 
 // writeBody writes b in chunks, each followed by its CRC-32C, and appends these
-// to sums. wait is called with the size of every chunk before it is written.
-func writeBody(w io.Writer, b []byte, sums *[]byte, wait func(n int) error) error {
+// to sums. wait is called with the number of bytes of a chunk that are left and returns how many of
+// them may be written now, at least one.
+func writeBody(w io.Writer, b []byte, sums *[]byte, wait func(n int) (int, error)) error {
 	for chunk := range slices.Chunk(b, ChunkSize) {
-		if err := wait(len(chunk)); err != nil {
-			return err
-		}
-		if _, err := w.Write(chunk); err != nil {
-			return err
+		for rest := chunk; len(rest) > 0; {
+			n, err := wait(len(rest))
+			if err != nil {
+				return err
+			}
+			if _, err := w.Write(rest[:n]); err != nil {
+				return err
+			}
+			rest = rest[n:]
 		}
 		n := len(*sums)
 		*sums = binary.LittleEndian.AppendUint32(*sums, crc32.Checksum(chunk, castagnoli))

@@ -172,19 +172,20 @@ func (c *Conn) serveFetch(s stream, request json.RawMessage) error {
 			return err
 		}
 		left -= int64(n)
-		if err := writeBody(s, buf[:n], new([]byte), func(n int) error { return c.ready(s, n) }); err != nil {
+		if err := writeBody(s, buf[:n], new([]byte), func(n int) (int, error) { return c.ready(s, n) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// ready waits for the upload limit and renews the write deadline.
-func (c *Conn) ready(s stream, n int) error {
-	if err := c.e.throttle(c.s.Context(), n); err != nil {
-		return err
+// ready waits until some of n bytes may be sent, returns how many, and renews the write deadline.
+func (c *Conn) ready(s stream, n int) (int, error) {
+	n, err := c.e.throttle(c.s.Context(), n)
+	if err != nil {
+		return 0, err
 	}
-	return s.SetWriteDeadline(time.Now().Add(c.e.opt.Stall))
+	return n, s.SetWriteDeadline(time.Now().Add(c.e.opt.Stall))
 }
 
 // Fetch asks for the content that request names and writes it to the writer of open for its

@@ -74,7 +74,7 @@ type Endpoint struct {
 	conn   net.PacketConn
 	net    carrier
 	grants chan struct{}
-	limit  atomic.Pointer[uploadLimit] // nil: none
+	limit  atomic.Pointer[rate.Limiter] // nil: none
 	cancel context.CancelFunc
 	ctx    context.Context
 	wg     sync.WaitGroup
@@ -148,32 +148,9 @@ func (e *Endpoint) SetUploadLimit(n int64) {
 		e.limit.Store(nil)
 		return
 	}
-	e.limit.Store(&uploadLimit{rate.NewLimiter(rate.Limit(n), int(min(max(n/10, 4<<10), 16<<20))), make(chan struct{}, 1)})
-}
-
-// uploadLimit lets transfers send one after another, at a rate. After a pause a tenth of a
-// second's bytes go at once, so that a link with room for no more than the limit is not flooded.
-type uploadLimit struct {
-	rate *rate.Limiter
-	turn chan struct{} // full while one waits
-}
-
-// wait returns when n more bytes may be sent, which may be more than go at once.
-func (l *uploadLimit) wait(ctx context.Context, n int) error {
-	select {
-	case l.turn <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-l.turn }()
-	for n > 0 {
-		piece := min(n, l.rate.Burst())
-		if err := l.rate.WaitN(ctx, piece); err != nil {
-			return err
-		}
-		n -= piece
-	}
-	return nil
+	// After a pause a tenth of a second's bytes go at once, and not a whole chunk's: a link with
+	// room for no more than the limit is not flooded.
+	e.limit.Store(rate.NewLimiter(rate.Limit(n), int(min(max(n/10, 4<<10), 16<<20))))
 }
 
 // Poke sends addr a datagram without a meaning, from the endpoint's socket: where a NAT

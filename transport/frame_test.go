@@ -43,7 +43,7 @@ func TestWireIsDocumented(t *testing.T) {
 	doc := wireDoc(t)
 	var body, message bytes.Buffer
 	var sums []byte
-	writeBody(&body, []byte("hello"), &sums, func(int) error { return nil })
+	writeBody(&body, []byte("hello"), &sums, func(n int) (int, error) { return n, nil })
 	writeMessage(&message, Message{Type: msgFetch, Body: []byte(`"tokenizer.json"`)})
 	for name, b := range map[string][]byte{"header": example.Encode(), "body": body.Bytes(), "message": message.Bytes(),
 		"bf16": BF16.Encode([]float32{1, -2.5, 1e-3, float32(math.Inf(1))}), "int8": Int8.Encode([]float32{1, -2.54, 0})} {

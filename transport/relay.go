@@ -181,16 +181,18 @@ func (e *relayEnd) send() {
 			delete(e.queued, p.from)
 		}
 		e.mu.Unlock()
-		if e.c.e.throttle(ctx, len(p.data)) != nil || e.c.s.SendDatagram(p.data) != nil && ctx.Err() != nil {
+		if _, err := e.c.e.throttle(ctx, len(p.data)); err != nil || e.c.s.SendDatagram(p.data) != nil && ctx.Err() != nil {
 			return
 		}
 	}
 }
 
-// throttle waits for the upload limit.
-func (e *Endpoint) throttle(ctx context.Context, n int) error {
-	if l := e.limit.Load(); l != nil {
-		return l.wait(ctx, n)
+// throttle waits until some of n bytes may be sent, and returns how many. Transfers that wait take turns.
+func (e *Endpoint) throttle(ctx context.Context, n int) (int, error) {
+	l := e.limit.Load()
+	if l == nil {
+		return n, nil
 	}
-	return nil
+	n = min(n, l.Burst())
+	return n, l.WaitN(ctx, n)
 }

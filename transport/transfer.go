@@ -170,7 +170,7 @@ func (c *Conn) transfer(s stream, t Outgoing) error {
 // their checksums.
 func (c *Conn) sendBody(s stream, t Outgoing) (sums []byte, err error) {
 	body := t.Data
-	wait := func(n int) error { return c.ready(s, n) }
+	wait := func(n int) (int, error) { return c.ready(s, n) }
 	if len(t.Metadata) > 0 {
 		first := min(len(t.Data), ChunkSize-len(t.Metadata)%ChunkSize)
 		head := append(append(make([]byte, 0, len(t.Metadata)+first), t.Metadata...), t.Data[:first]...)

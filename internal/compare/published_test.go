@@ -87,6 +87,25 @@ func TestPublishedEquivalence(t *testing.T) {
 	}
 }
 
+// TestPublishedAligned holds block 2's outcome in the mean of the languages to the committed runs, and
+// asks how far it depends on moderated variances.
+func TestPublishedAligned(t *testing.T) {
+	c, mean, rows, d := published(t, "names8-aligned.jsonl", 6, seenTest)
+	sd, degrees := stats.Moderated(d)
+	for i, k := range rows {
+		m, own := stats.MeanSD(d[i])
+		n := float64(len(d[i]))
+		half := math.Sqrt(sd[i]*sd[i]/n+exampleVariance(c.judging[k], c.judging[mean], true, "")) *
+			stats.Critical(stats.Confidence, len(rows), max(1, math.Floor(degrees[i])))
+		alone := stats.Interval(m, own/math.Sqrt(n), stats.Critical(stats.Confidence, len(rows), n-1), len(d[i]))
+		t.Logf("%s: %+.4f [%+.4f, %+.4f]; [%+.4f, %+.4f] by its own deviation, seeds only; by seed %+.4f", k.Name(), m, m-half, m+half,
+			alone.Lo, alone.Hi, d[i])
+		if found := m-half > 0 || m+half < 0; found != (k.Method == "random") {
+			t.Errorf("%s differs from mean: %v", k.Name(), found)
+		}
+	}
+}
+
 // testSymbols are the symbols of the test half's examples, by language. The committed lines
 // have the examples' bytes, in the order of the half, without those that were too long: an
 // example is the first one left with as many bytes.

@@ -140,6 +140,7 @@ func TestMistakes(t *testing.T) {
 		"int8 with a metric":  {"", "", []string{"optim.moments=int8", "objective.metric=adam"}, []string{"-o optim.moments", `moments = ""`}},
 		"in backward, ZeRO-1": {"", "", []string{"optim.in_backward=true", "cluster.listen=:1", "cluster.sync=parameters"}, []string{"-o optim.in_backward", `sync = "gradients"`}},
 		"slices, ZeRO-1":      {"", "", []string{"cluster.slice=1MB", "cluster.listen=:1", "cluster.sync=parameters"}, []string{"-o cluster.slice", `slice = ""`}},
+		"a drop of upload":    {"", "", []string{"cluster.upload_limit=20KB", "cluster.listen=:1"}, []string{"-o cluster.upload_limit", `upload_limit = "64KB"`}},
 		"slices, outer":       {"", "", []string{"cluster.slice=1MB", "cluster.listen=:1", "cluster.outer=2"}, []string{"-o cluster.slice", `slice = ""`}},
 		"in backward, outer":  {"", "", []string{"optim.in_backward=true", "cluster.listen=:1", "cluster.outer=2"}, []string{"-o optim.in_backward", "outer = 0"}},
 		"in backward, micro":  {"", "", []string{"optim.in_backward=true", "batch.accumulate=2"}, []string{"-o batch.accumulate", "accumulate = 1"}},

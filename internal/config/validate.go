@@ -189,6 +189,10 @@ func (c *Config) patience() error {
 	return nil
 }
 
+// leastUpload is the least limit in bytes a second: others wait 10 s for 256 KiB of a transfer (transport.Options.Stall),
+// and several machines' transfers share the limit.
+const leastUpload = 64e3
+
 // cluster checks the settings of a run on many machines.
 func (c *Config) cluster() error {
 	x := c.Cluster
@@ -200,6 +204,10 @@ func (c *Config) cluster() error {
 	}
 	if err := c.outer(); err != nil {
 		return err
+	}
+	if x.UploadLimit > 0 && x.UploadLimit < leastUpload {
+		return c.fail("cluster.upload_limit", `upload_limit = "64KB"`,
+			"transfers slower than that are taken for dead; \"\" is no limit")
 	}
 	if x.Slice > 0 && (c.Sharded() || x.Outer > 0) {
 		return c.fail("cluster.slice", `slice = ""`,
