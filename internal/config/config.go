@@ -350,7 +350,7 @@ type Cluster struct {
 	CheckEvery int `toml:"check_every" range:"0,1e12" eg:"100"`
 	// Seconds without a heartbeat after which a machine is out.
 	Silence Seconds `toml:"silence" range:"1,3600" eg:"3.0"`
-	// Most bytes a second that a machine sends; "": no limit.
+	// Most bytes a second that a machine sends, 64KB or more; "": no limit.
 	UploadLimit Size `toml:"upload_limit" eg:"2MB"`
 	// Two machines that cannot dial each other are connected over machine 1, encrypted between the two.
 	Relay bool `toml:"relay" eg:"false"`

@@ -39,7 +39,7 @@ var meanings = map[string]string{
 	"cluster.silence":            "Seconds without a heartbeat after which a machine is out.",
 	"cluster.slice":              "Most of a resolve group that one machine owns, in bytes of a float32 gradient; \"\": by the model's size. Larger than all: none is split.",
 	"cluster.sync":               "\"gradients\": everyone updates its weights; \"parameters\": owners do, and keep the optimizer's state (ZeRO-1).",
-	"cluster.upload_limit":       "Most bytes a second that a machine sends; \"\": no limit.",
+	"cluster.upload_limit":       "Most bytes a second that a machine sends, 64KB or more; \"\": no limit.",
 	"cluster.wan":                "Links over the internet: more patience with outages.",
 	"cluster.wire":               "How gradients travel; \"int8\" with error feedback. \"\" is int8 with outer steps, else bf16.",
 	"cluster.workers":            "Machines that the first step waits for, this one included.",
