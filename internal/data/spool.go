@@ -1,7 +1,7 @@
 package data
 
 import (
-	"errors"
+	"bytes"
 	"io"
 	"os"
 )
@@ -77,16 +77,8 @@ func (s *spool) ReadAt(b []byte, at int64) (int, error) {
 		return 0, os.ErrClosed
 	case s.file != nil:
 		return s.file.ReadAt(b, at)
-	case at < 0:
-		return 0, errors.New("negative offset")
-	case at >= int64(len(s.mem)):
-		return 0, io.EOF
 	}
-	n := copy(b, s.mem[at:])
-	if n < len(b) {
-		return n, io.EOF
-	}
-	return n, nil
+	return bytes.NewReader(s.mem).ReadAt(b, at)
 }
 
 func (s *spool) size() (int64, error) {

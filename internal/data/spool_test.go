@@ -34,7 +34,11 @@ func TestSpool(t *testing.T) {
 		if n, err := s.size(); err != nil || n != int64(c.size) {
 			t.Errorf("size %d: %v", n, err)
 		}
-		file := onDisk(t, want)
+		file, err := os.Open(write(t, "file", string(want)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
 		for _, at := range []int64{-1, 0, 1, int64(c.size) - 1, int64(c.size), int64(c.size) + 5} {
 			for _, n := range []int{1, 100, spoolBytes} {
 				a, b := make([]byte, n), make([]byte, n)
@@ -57,20 +61,6 @@ func TestSpool(t *testing.T) {
 			}
 		}
 	}
-}
-
-// onDisk is a file with these bytes.
-func onDisk(t *testing.T, b []byte) *os.File {
-	path := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	return f
 }
 
 // Without a folder for temporary files small data is read all the same; large data says why not.
