@@ -207,7 +207,7 @@ func (c *Config) cluster() error {
 	}
 	if x.UploadLimit > 0 && x.UploadLimit < leastUpload {
 		return c.fail("cluster.upload_limit", `upload_limit = "64KB"`,
-			"transfers slower than that are taken for dead; \"\" is no limit")
+			"less than 64 KB a second; transfers that slow are taken for dead (\"\" is no limit)")
 	}
 	if x.Slice > 0 && (c.Sharded() || x.Outer > 0) {
 		return c.fail("cluster.slice", `slice = ""`,
