@@ -70,14 +70,14 @@ func TestPublishedEquivalence(t *testing.T) {
 	symbols := testSymbols(t, c.judging[mean][0])
 	sd, degrees := stats.Moderated(d)
 	for i, k := range rows {
-		m, own := stats.MeanSD(d[i])
+		m, _ := stats.MeanSD(d[i])
 		apart := exampleVariance(c.judging[k], c.judging[mean], true, "")
 		shared := bySymbol(c.judging[k], c.judging[mean], symbols)
 		n := float64(len(d[i]))
 		half := func(level, examples float64) float64 {
 			return math.Sqrt(sd[i]*sd[i]/n+examples) * stats.Critical(level, len(rows), max(1, math.Floor(degrees[i])))
 		}
-		alone := stats.Interval(m, own/math.Sqrt(n), stats.Critical(stats.Confidence, len(rows), n-1), len(d[i]))
+		alone := bySeedsAlone(d[i], len(rows))
 		t.Logf("%s: %+.4f, to %+.4f as published; %+.4f by symbol; %+.4f at 97.5 %%; %+.4f both; "+
 			"[%+.4f, %+.4f] by its own deviation, seeds only", k.Name(), m, m+half(0.95, apart), m+half(0.95, shared),
 			m+half(0.975, apart), m+half(0.975, shared), alone.Lo, alone.Hi)
@@ -87,17 +87,24 @@ func TestPublishedEquivalence(t *testing.T) {
 	}
 }
 
+// bySeedsAlone is Dunnett's interval of one of so many rows by its own deviation over seeds.
+func bySeedsAlone(d []float64, rows int) stats.Difference {
+	m, own := stats.MeanSD(d)
+	n := float64(len(d))
+	return stats.Interval(m, own/math.Sqrt(n), stats.Critical(stats.Confidence, rows, n-1), len(d))
+}
+
 // TestPublishedAligned holds block 2's outcome in the mean of the languages to the committed runs, and
 // asks how far it depends on moderated variances.
 func TestPublishedAligned(t *testing.T) {
 	c, mean, rows, d := published(t, "names8-aligned.jsonl", 6, seenTest)
 	sd, degrees := stats.Moderated(d)
 	for i, k := range rows {
-		m, own := stats.MeanSD(d[i])
+		m, _ := stats.MeanSD(d[i])
 		n := float64(len(d[i]))
 		half := math.Sqrt(sd[i]*sd[i]/n+exampleVariance(c.judging[k], c.judging[mean], true, "")) *
 			stats.Critical(stats.Confidence, len(rows), max(1, math.Floor(degrees[i])))
-		alone := stats.Interval(m, own/math.Sqrt(n), stats.Critical(stats.Confidence, len(rows), n-1), len(d[i]))
+		alone := bySeedsAlone(d[i], len(rows))
 		t.Logf("%s: %+.4f [%+.4f, %+.4f]; [%+.4f, %+.4f] by its own deviation, seeds only; by seed %+.4f", k.Name(), m, m-half, m+half,
 			alone.Lo, alone.Hi, d[i])
 		if found := m-half > 0 || m+half < 0; found != (k.Method == "random") {
