@@ -33,7 +33,7 @@ const align = 64
 type Param struct {
 	param.Spec
 	// Rule names the set of parameters that one method resolves; "" is the
-	// default one. Buckets do not cross groups.
+	// default one. A bucket has parameters of one set.
 	Rule string
 	// Single says that its gradient is never kept once per objective (fixed
 	// weights, ghost Gram), so that Limits.Objectives does not count for it.
@@ -99,8 +99,8 @@ type Layout struct {
 //   - Global: all parameters are resolved as one bucket.
 //
 // Buckets of the scopes BySize and Global are also closed where one more
-// parameter would exceed the device's memory. Each group of parameters is
-// partitioned by itself; the buckets come in the order of their last parameter.
+// parameter would exceed the device's memory. Each set of parameters with
+// one rule is partitioned by itself; the buckets come in the order of their last parameter.
 // Frozen parameters are in none.
 func Partition(params []Param, scope Scope, lim Limits) (Layout, error) {
 	if err := checkParams(params); err != nil {

@@ -314,10 +314,7 @@ func (c *Config) Override(overrides, allowed []string) error {
 	for _, o := range overrides {
 		key, _, _ := strings.Cut(o, "=")
 		key = strings.TrimSpace(key)
-		ok := slices.ContainsFunc(allowed, func(a string) bool {
-			return key == a || strings.HasSuffix(a, ".") && strings.HasPrefix(key, a)
-		})
-		if !ok {
+		if !Among(key, allowed) {
 			return &Error{Where: "-o " + o, Msg: key + " cannot change in the middle of a run",
 				Fix: "allowed here: " + strings.Join(allowed, ", ") + "; start a new run for the rest"}
 		}
@@ -329,6 +326,13 @@ func (c *Config) Override(overrides, allowed []string) error {
 		return err
 	}
 	return c.validate()
+}
+
+// Among says that key is one of keys; one that ends in a dot stands for a whole section.
+func Among(key string, keys []string) bool {
+	return slices.ContainsFunc(keys, func(k string) bool {
+		return key == k || strings.HasSuffix(k, ".") && strings.HasPrefix(key, k)
+	})
 }
 
 // derive fills values that follow from others.

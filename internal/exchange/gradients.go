@@ -53,7 +53,7 @@ func (x *Gradients) Finish(context.Context) (step.Outcome, error) {
 	return x.updateAll(x.batch, groups)
 }
 
-// resolve waits until every group is resolved and the step is committed.
+// resolve implements resolution.
 func (x *Gradients) resolve() (bucket.Report, error) {
 	groups, err := x.Resolver.Finish()
 	return groups, step.Divergence(err)

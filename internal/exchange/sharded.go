@@ -26,7 +26,8 @@ type Sharded struct {
 // resolution is an exchange that gives every group's gradient before any is applied.
 type resolution interface {
 	scheme
-	// resolve waits until every group is resolved and the step is committed.
+	// resolve waits until every group is resolved and the step is committed (with
+	// Sharded, which commits the weights: until every resolved gradient is there).
 	resolve() (bucket.Report, error)
 	// resolved is the batch whose gradients these are.
 	resolved() *data.Batch

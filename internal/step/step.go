@@ -35,7 +35,7 @@ type Exchange interface {
 	Release()
 }
 
-// LocalBatch is a step's batch and this machine's part of it.
+// LocalBatch is this machine's part of a step's batch, with the whole batch.
 type LocalBatch struct {
 	Batch *data.Batch // of all machines
 	// Micros are the part's micro-batches. The work of the exchange between two of them

@@ -219,8 +219,7 @@ func ResumeMoved(ctx context.Context, dir, runFile string, overrides []string, u
 // resumed applies to cfg, the run's configuration, the settings that a resume may change.
 func (l lock) resumed(cfg *config.Config, overrides []string) error {
 	then := cfg.OuterSteps()
-	if err := cfg.Override(overrides, []string{"eval.every", "eval.last", "eval.patience", "eval.min_gain", "checkpoint.", "log.",
-		"device.", "memory.checkpointing", "cluster.", "model.save_dtype"}); err != nil {
+	if err := cfg.Override(overrides, resumable); err != nil {
 		return err
 	}
 	if now := cfg.OuterSteps(); now != then {

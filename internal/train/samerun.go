@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"concord/internal/cluster/protocol"
 	"concord/internal/cluster/store"
@@ -114,6 +115,11 @@ func unlike(w protocol.Welcome, cfg *config.Config, own []protocol.File, of func
 	return "", nil
 }
 
+// resumable are the settings that a resume may change, in which runs that are the same may
+// differ. Of [cluster] see outerOnly and exchanged.
+var resumable = []string{"eval.every", "eval.last", "eval.patience", "eval.min_gain", "checkpoint.", "log.",
+	"device.", "memory.checkpointing", "cluster.", "model.save_dtype"}
+
 // outerOnly is the one setting of [cluster] that cannot change when a run is continued.
 func outerOnly(c *config.Config) config.Cluster { return config.Cluster{Outer: c.OuterSteps()} }
 
@@ -154,12 +160,13 @@ func comparable(c *config.Config, of func(*config.Config) config.Cluster) (map[s
 		s := &p.Data.Source[i]
 		s.Path, s.Heldout = make(config.Paths, len(s.Path)), make(config.Paths, len(s.Heldout))
 	}
-	p.Eval.Every, p.Eval.Last, p.Model.SaveDtype = 0, false, ""
-	none := config.Config{}
-	p.Checkpoint, p.Log, p.Cluster = none.Checkpoint, none.Log, of(c)
-	p.Memory = none.Memory // the same bits with and without checkpointing; the choice of fit stands elsewhere
+	p.Cluster = of(c)
+	p.Memory = config.Memory{} // the same bits with and without checkpointing; the choice of fit stands elsewhere
 	out := map[string]string{}
 	for _, v := range p.Values() {
+		if config.Among(v.Key, resumable) && !strings.HasPrefix(v.Key, "cluster.") {
+			continue
+		}
 		b, err := json.Marshal(v.Value)
 		if err != nil {
 			return nil, err

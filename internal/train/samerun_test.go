@@ -38,6 +38,10 @@ func TestEqualMachinesAreOfOneRun(t *testing.T) {
 	for _, c := range []struct{ override, lock, leader string }{
 		{},
 		{override: "checkpoint.every=7"},
+		{override: "eval.every=3"},
+		{override: "eval.patience=3 eval.min_gain=0.25"},
+		{override: "model.save_dtype=f32"},
+		{override: "memory.checkpointing=true"},
 		{override: "cluster.upload_limit=1MB"},
 		{override: "cluster.wire=int8", leader: "cluster.wire"},
 		{override: "cluster.slice=1MB", leader: "cluster.slice"},
@@ -46,10 +50,8 @@ func TestEqualMachinesAreOfOneRun(t *testing.T) {
 		{override: "objective.method=mean", lock: "objective.method", leader: "objective.method"},
 		{override: "run.seed=99", lock: "run.seed", leader: "run.seed"},
 	} {
-		now := load(t, cfg.Path(), "cluster.listen=127.0.0.1:0", "objective.method=pcgrad")
-		if c.override != "" {
-			now = load(t, cfg.Path(), "cluster.listen=127.0.0.1:0", "objective.method=pcgrad", c.override)
-		}
+		now := load(t, cfg.Path(), append([]string{"cluster.listen=127.0.0.1:0", "objective.method=pcgrad"},
+			strings.Fields(c.override)...)...)
 		var conf *config.Error
 		err := continues(now)
 		if (err == nil) != (c.lock == "") || err != nil && (!errors.As(err, &conf) || !strings.Contains(conf.Error(), c.lock)) {

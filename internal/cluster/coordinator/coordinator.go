@@ -183,7 +183,7 @@ func (m *member) current(s int) bool { return m.step == s && !m.state }
 func (c *Coordinator) send(m *member, msg transport.Message) {
 	select {
 	case m.out <- msg:
-	default: // 10 s of silence come first, normally
+	default: // the heartbeat timeout comes first, normally
 		go c.post(func() { c.evict(m, "it takes no messages") })
 	}
 }
