@@ -53,16 +53,22 @@ func writeBody(w io.Writer, b []byte, sums *[]byte, wait func(n int) (int, error
 	return nil
 }
 
+// progressSize is the bytes that a peer which makes progress sends before it counts as stalled.
+const progressSize = 16 << 10
+
 // readBody fills b from chunks and returns their checksums. All chunks are read even when one is damaged, so
 // that the sender may begin again on the same stream; the error is then
-// ErrDamaged. progress is called before each chunk.
+// ErrDamaged. progress is called before each progressSize bytes, and not only before each chunk:
+// of many transfers that share a low upload limit each is slow, and none has stopped.
 func readBody(r io.Reader, b []byte, progress func()) (sums []byte, err error) {
 	damaged := -1
 	for lo := 0; lo < len(b); lo += ChunkSize {
 		chunk := b[lo:min(lo+ChunkSize, len(b))]
-		progress()
-		if _, err := io.ReadFull(r, chunk); err != nil {
-			return nil, err
+		for piece := range slices.Chunk(chunk, progressSize) {
+			progress()
+			if _, err := io.ReadFull(r, piece); err != nil {
+				return nil, err
+			}
 		}
 		var sum [4]byte
 		if _, err := io.ReadFull(r, sum[:]); err != nil {

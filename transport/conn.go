@@ -172,16 +172,17 @@ func (c *Conn) serveFetch(s stream, request json.RawMessage) error {
 			return err
 		}
 		left -= int64(n)
-		if err := writeBody(s, buf[:n], new([]byte), func(n int) (int, error) { return c.ready(s, n) }); err != nil {
+		if err := writeBody(s, buf[:n], new([]byte), func(n int) (int, error) { return c.ready(c.s.Context(), s, n) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// ready waits until some of n bytes may be sent, returns how many, and renews the write deadline.
-func (c *Conn) ready(s stream, n int) (int, error) {
-	n, err := c.e.throttle(c.s.Context(), n)
+// ready waits until some of n bytes may be sent, returns how many, and renews the write deadline. When
+// ctx ends, what it waits for goes to others.
+func (c *Conn) ready(ctx context.Context, s stream, n int) (int, error) {
+	n, err := c.e.throttle(ctx, n)
 	if err != nil {
 		return 0, err
 	}

@@ -472,6 +472,28 @@ func TestUploadLimitHolds(t *testing.T) {
 	}
 }
 
+// Many transfers that share a low limit are slow, each of them, and none counts as stalled: a chunk takes each
+// of them longer than a peer may stall.
+func TestUploadLimitIsShared(t *testing.T) {
+	ca, s := newCA(t), newService()
+	const limit, n, stall = 256 << 10, 4, 700 * time.Millisecond
+	from := open(t, ca, 1, newService(), func(o *Options) { o.UploadLimit, o.Stall = limit, 30*time.Second })
+	conn := dial(t, from, open(t, ca, 2, s, func(o *Options) { o.Stall = stall }), newService())
+	errs := make(chan error, n)
+	start := time.Now()
+	for i := range n {
+		go func() { errs <- conn.Transfer(t.Context(), outgoing(string(rune('a'+i)), randomBytes(ChunkSize))) }()
+	}
+	for range n {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if d := time.Since(start); d < 2*stall {
+		t.Errorf("%d chunks took %v: the limit was not shared", n, d)
+	}
+}
+
 // joining opens a coordinator that admits by one secret and its join line.
 func joining(t *testing.T, ca *CA) (l Line, refused func() []string, e *Endpoint) {
 	id, secret := NewSecret()

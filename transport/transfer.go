@@ -116,8 +116,11 @@ func (c *Conn) Transfer(ctx context.Context, t Outgoing) error {
 	}
 	stop := context.AfterFunc(ctx, func() { s.CancelRead(codeClosing); s.CancelWrite(codeClosing) })
 	defer stop()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.s.Context(), cancel)()
 	s.Prioritize(t.Urgency) // whole buckets one after the other, not all of them late
-	if err := c.transfer(s, t); err != nil {
+	if err := c.transfer(ctx, s, t); err != nil {
 		s.CancelRead(codeClosing)
 		s.CancelWrite(codeClosing)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -130,7 +133,7 @@ func (c *Conn) Transfer(ctx context.Context, t Outgoing) error {
 	return nil
 }
 
-func (c *Conn) transfer(s stream, t Outgoing) error {
+func (c *Conn) transfer(ctx context.Context, s stream, t Outgoing) error {
 	t.Run, t.Sender = c.e.opt.Identity.Run, c.e.opt.Identity.Worker
 	t.Payload, t.Meta = uint64(len(t.Data)), uint32(len(t.Metadata))
 	if err := t.check(); err != nil {
@@ -160,7 +163,7 @@ func (c *Conn) transfer(s stream, t Outgoing) error {
 			c.e.count(func(st *Stats) { st.SentBytes += int64(len(t.Metadata) + len(t.Data)); st.SentTransfers++ })
 			return nil
 		}
-		if sums, err = c.sendBody(s, t); err != nil {
+		if sums, err = c.sendBody(ctx, s, t); err != nil {
 			return err
 		}
 	}
@@ -168,9 +171,9 @@ func (c *Conn) transfer(s stream, t Outgoing) error {
 
 // sendBody writes the chunks of metadata and payload as one sequence, and returns
 // their checksums.
-func (c *Conn) sendBody(s stream, t Outgoing) (sums []byte, err error) {
+func (c *Conn) sendBody(ctx context.Context, s stream, t Outgoing) (sums []byte, err error) {
 	body := t.Data
-	wait := func(n int) (int, error) { return c.ready(s, n) }
+	wait := func(n int) (int, error) { return c.ready(ctx, s, n) }
 	if len(t.Metadata) > 0 {
 		first := min(len(t.Data), ChunkSize-len(t.Metadata)%ChunkSize)
 		head := append(append(make([]byte, 0, len(t.Metadata)+first), t.Metadata...), t.Data[:first]...)
