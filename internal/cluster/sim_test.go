@@ -95,7 +95,8 @@ func churn(t *testing.T, seed, network uint64, times int, params bool) {
 		for range times {
 			s.disturb()
 		}
-		steps = w.committed() + 100 // who has just joined takes part before the end
+		s.settle()
+		steps = w.committed() + 20
 		w.mu.Lock()
 		w.steps = steps
 		w.mu.Unlock()
