@@ -77,7 +77,7 @@ func disturbed(t *testing.T, events int, open func() (store.Store, error)) {
 	for s.kills+s.leaves+s.coordinators+int(s.next)-4 < events {
 		s.disturb()
 	}
-	s.settle()
+	s.allTakePart()
 	steps := s.w.committed() + 20
 	s.w.mu.Lock()
 	s.w.steps = steps

@@ -95,7 +95,7 @@ func churn(t *testing.T, seed, network uint64, times int, params bool) {
 		for range times {
 			s.disturb()
 		}
-		s.settle()
+		s.allTakePart()
 		steps = w.committed() + 20
 		w.mu.Lock()
 		w.steps = steps

@@ -42,7 +42,7 @@ func TestSoak(t *testing.T) {
 	if late.mean(late.mb) > 1.15*early.mean(early.mb)+1 || late.mean(late.goroutines) > 1.15*early.mean(early.goroutines)+10 {
 		t.Errorf("memory or goroutines grow: %v, then %v", early, late)
 	}
-	s.settle()
+	s.allTakePart()
 	s.finish(s.w.committed() + 20)
 }
 
@@ -104,9 +104,9 @@ func (s *soak) otherHolds() bool {
 	return false
 }
 
-// settle waits until all machines take part: one that still looks for what it lacks of a step whose owner
+// allTakePart waits until all machines take part: one that still looks for what it lacks of a step whose owner
 // was killed, or fetches weights, would find a run that ends meanwhile without anybody who has them.
-func (s *soak) settle() {
+func (s *soak) allTakePart() {
 	s.w.t.Helper()
 	for end := time.Now().Add(max(s.w.patience, time.Minute)); ; time.Sleep(10 * time.Millisecond) {
 		s.w.mu.Lock()

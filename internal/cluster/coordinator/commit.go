@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -20,6 +21,8 @@ type committed struct {
 	Last  *protocol.Commit `json:"last,omitempty"`
 	Epoch uint32           `json:"epoch"`          // of the coordinator's latest plan
 	Back  uint32           `json:"back,omitempty"` // the same when the run last went back to a checkpoint
+	// Banned are the workers that were put out for good until then, with the reasons.
+	Banned map[uint32]string `json:"banned,omitempty"`
 }
 
 // commit commits the step when all awaited members have all of it.
@@ -30,7 +33,12 @@ func (c *Coordinator) commit() {
 	}
 	c.stopDeadline()
 	c.pending = c.summary(c.vote())
-	c.record()
+	c.record(c.outcome())
+}
+
+// outcome is the store's record when the pending step is committed.
+func (c *Coordinator) outcome() committed {
+	return committed{Next: c.step + 1, Last: c.pending, Epoch: c.epoch, Back: c.back, Banned: maps.Clone(c.banned)}
 }
 
 // storeRetry is how long to wait before a commit is tried again.
@@ -38,12 +46,12 @@ const storeRetry = 500 * time.Millisecond
 
 // record writes the pending commit, beside the loop: a store without a quorum
 // takes its time, and the machines must hear of this one meanwhile. Until it is
-// known whether the step is committed it is not planned anew.
-func (c *Coordinator) record() {
-	next, rev := committed{Next: c.step + 1, Last: c.pending, Epoch: c.epoch, Back: c.back}, c.commitRev
+// known whether the step is committed it is not planned anew, and next stays the same.
+func (c *Coordinator) record(next committed) {
+	rev := c.commitRev
 	go func() {
 		rev, err := c.write(next, rev)
-		c.post(func() { c.recorded(rev, err) })
+		c.post(func() { c.recorded(next, rev, err) })
 	}()
 }
 
@@ -52,7 +60,7 @@ func (c *Coordinator) record() {
 const storeLimit = 10 * time.Second
 
 // recorded goes on after an attempt to commit.
-func (c *Coordinator) recorded(rev int64, err error) {
+func (c *Coordinator) recorded(next committed, rev int64, err error) {
 	switch {
 	case c.err != nil: // it leads no more: its successor has read the commits that it wrote meanwhile
 	case errors.Is(err, store.ErrConflict):
@@ -64,7 +72,7 @@ func (c *Coordinator) recorded(rev int64, err error) {
 		}
 		c.waiting = waiting
 		c.changed()
-		time.AfterFunc(storeRetry, func() { c.post(c.record) })
+		time.AfterFunc(storeRetry, func() { c.post(func() { c.record(next) }) })
 	default:
 		k := c.pending
 		c.commitRev, c.pending = rev, nil

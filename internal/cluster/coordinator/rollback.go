@@ -46,7 +46,7 @@ func (c *Coordinator) goBack(local *member) string {
 	c.started = c.started && !c.opt.Regather
 	c.rollback, c.momentsMissing = time.Time{}, time.Time{}
 	c.back = c.epoch
-	rev, err := c.write(committed{Next: c.step, Epoch: c.epoch, Back: c.back}, c.commitRev)
+	rev, err := c.write(committed{Next: c.step, Epoch: c.epoch, Back: c.back, Banned: c.banned}, c.commitRev)
 	if err != nil {
 		c.fail(fmt.Errorf("%w: %w", ErrLostLeadership, err))
 		return err.Error()

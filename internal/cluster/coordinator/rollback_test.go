@@ -32,14 +32,18 @@ func TestStepsThatWereLost(t *testing.T) {
 		}
 	}
 	c.plan, c.pending = &protocol.Plan{}, &protocol.Commit{Step: 12}
-	c.record()
+	c.banned = map[uint32]string{5: "why", 6: "bad memory"}
+	c.record(c.outcome())
 	(<-c.events)()
-	next, err := New(t.Context(), Options{Store: c.opt.Store}, 0)
+	next, err := New(t.Context(), Options{Store: c.opt.Store, Local: 5}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer next.Abandon()
 	if next.Step() != 13 || next.back != 20 {
 		t.Errorf("the next coordinator begins at step %d and knows of epoch %d", next.Step(), next.back)
+	}
+	if len(next.banned) != 1 || next.banned[6] != "bad memory" { // and not its own machine
+		t.Errorf("the next coordinator knows of these that were put out: %v", next.banned)
 	}
 }

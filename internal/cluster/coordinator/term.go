@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 
 	"concord/internal/cluster/store"
 )
@@ -46,6 +47,8 @@ func (c *Coordinator) tryTerm(ctx context.Context) error {
 		if err := json.Unmarshal(b, &k); err != nil {
 			return fmt.Errorf("cluster: the store's committed step: %w", err)
 		}
+		maps.Copy(c.banned, k.Banned)
+		delete(c.banned, c.opt.Local) // a machine that leads is believed about itself
 		c.step, c.last, c.back, c.started = k.Next, k.Last, k.Back, !c.opt.Gather && !c.opt.Regather
 	}
 	o = termRecord{Term: o.Term + 1, Epoch: max(o.Epoch, k.Epoch) + termEpochs}
