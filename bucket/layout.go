@@ -96,7 +96,7 @@ type Layout struct {
 //     layers (the final norm) joins the bucket that completes after it, as a
 //     bucket of its own would cost a Gram for a few hundred values;
 //   - BySize: consecutive parameters up to so many bytes of one float32 gradient;
-//   - Global: all parameters are resolved as one bucket.
+//   - Global: all parameters are resolved together, as one group.
 //
 // Buckets of the scopes BySize and Global are also closed where one more
 // parameter would exceed the device's memory. Each set of parameters with

@@ -53,7 +53,7 @@ func writeBody(w io.Writer, b []byte, sums *[]byte, wait func(n int) (int, error
 	return nil
 }
 
-// progressSize is the bytes that a peer which makes progress sends before it counts as stalled.
+// progressSize is the bytes with which a peer makes progress: so many, within Options.Stall.
 const progressSize = 16 << 10
 
 // readBody fills b from chunks and returns their checksums. All chunks are read even when one is damaged, so

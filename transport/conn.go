@@ -180,7 +180,7 @@ func (c *Conn) serveFetch(s stream, request json.RawMessage) error {
 }
 
 // ready waits until some of n bytes may be sent, returns how many, and renews the write deadline. When
-// ctx ends, the bytes that it waits for go to others.
+// ctx ends it waits no longer.
 func (c *Conn) ready(ctx context.Context, s stream, n int) (int, error) {
 	n, err := c.e.throttle(ctx, n)
 	if err != nil {

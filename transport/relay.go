@@ -194,5 +194,10 @@ func (e *Endpoint) throttle(ctx context.Context, n int) (int, error) {
 		return n, nil
 	}
 	n = min(n, l.Burst())
-	return n, l.WaitN(ctx, n)
+	if err := l.WaitN(ctx, n); err != nil && ctx.Err() == nil { // its turn comes after the deadline
+		return 0, context.DeadlineExceeded
+	} else if err != nil {
+		return 0, err
+	}
+	return n, nil
 }

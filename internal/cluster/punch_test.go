@@ -68,7 +68,7 @@ func TestWorkersBehindNATs(t *testing.T) {
 					t.Errorf("the two reach each other %q, should be %q: %+v", got, c.path, w.status.Pairs)
 				}
 				w.mu.Unlock()
-				told := strings.Contains(strings.Join(w.logs(), "\n"), "with cluster.relay = false, where they own no buckets, it would send")
+				told := strings.Contains(strings.Join(w.logs(), "\n"), "with cluster.relay = false, where they own no groups, it would send")
 				if told != (c.path == protocol.PathRelayed) {
 					t.Errorf("relayed %v, and the price is told: %v", !told, told)
 				}

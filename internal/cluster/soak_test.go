@@ -108,12 +108,16 @@ func (s *soak) otherHolds() bool {
 // was killed, or fetches weights, would find a run that ends meanwhile without anybody who has them.
 func (s *soak) allTakePart() {
 	s.w.t.Helper()
+	from := s.w.committed() + 2 // "working" is also said of one that has not applied the last step
+	there := func(id uint32) bool {
+		return id == 1 || slices.ContainsFunc(s.others, func(n *node) bool { return n.id == id })
+	}
 	for end := time.Now().Add(max(s.w.patience, time.Minute)); ; time.Sleep(10 * time.Millisecond) {
 		s.w.mu.Lock()
 		members, working := s.w.status.Members, 0
 		s.w.mu.Unlock()
 		for _, m := range members {
-			if m.State == "working" && slices.ContainsFunc(append(s.others, s.first), func(n *node) bool { return n.id == m.Worker }) {
+			if m.State == "working" && m.Step >= from && there(m.Worker) {
 				working++
 			}
 		}

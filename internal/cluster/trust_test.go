@@ -17,7 +17,7 @@ import (
 var fastNet = simrouter.Line{Rate: 125e6, Delay: time.Millisecond}
 
 // Two workers that reach machine 1 but not each other, as behind two routers: both
-// compute and own no buckets, and the run goes on; after a while they are tried again.
+// compute and own no groups, and the run goes on; after a while they are tried again.
 func TestWorkersThatCannotReachEachOther(t *testing.T) {
 	t.Parallel()
 	one := reference(t, 100)
@@ -101,7 +101,7 @@ func TestWhoReachesNobodyIsOut(t *testing.T) {
 	}
 }
 
-// A machine whose resolved buckets are not those of most others, with whatever
+// A machine whose resolved groups are not those of most others, with whatever
 // number, fetches the weights; the others go on, and after the third time it is out.
 func TestMostRootsCount(t *testing.T) {
 	t.Parallel()
@@ -122,7 +122,7 @@ func TestMostRootsCount(t *testing.T) {
 					t.Errorf("%+v", w.status.Evicted)
 				}
 				w.mu.Unlock()
-				if !strings.Contains(w.text(), fmt.Sprintf("the resolved buckets of w%d are not those of most others", id)) {
+				if !strings.Contains(w.text(), fmt.Sprintf("the resolved groups of w%d are not those of most others", id)) {
 					t.Error(w.text())
 				}
 				w.close(all...)

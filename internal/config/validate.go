@@ -189,8 +189,8 @@ func (c *Config) patience() error {
 	return nil
 }
 
-// leastUpload is the least limit in bytes a second: others wait 10 s for 256 KiB of a transfer (transport.Options.Stall),
-// and several machines' transfers share the limit.
+// leastUpload is the least limit in bytes a second: others wait 10 s for each 16 KiB of a transfer
+// (transport.Options.Stall), and the transfers to all other machines share the limit.
 const leastUpload = 64e3
 
 // cluster checks the settings of a run on many machines.

@@ -81,6 +81,8 @@ func (c *Coordinator) problem(m *member, p protocol.Problem) {
 		}
 	case p.Kind == protocol.ProblemResolved:
 		c.spoilt(m, bad, p)
+	case bad != m && !c.sees(m, bad, p, doubted{c.plan, c.given}):
+		c.baseless(m)
 	case c.work.PartTokens(protocol.ShareIn(c.given, bad.id))[p.Row] == 0:
 	case p.Kind == protocol.ProblemValues && bad == m && c.without[m.id] == "": // of itself, a machine is believed
 		c.drop(map[uint32]string{m.id: p.Text})
@@ -97,10 +99,37 @@ type doubted struct {
 	given []protocol.Share // everyone's shares in it, whether they count or not
 }
 
-// mayAccuse says that m owns the group that it complains of, and that bad has rows of it.
+// mayAccuse says that m can have such a complaint, and that it is heard.
 func (c *Coordinator) mayAccuse(m, bad *member, p protocol.Problem, d doubted) bool {
-	return bad != m && bad.id != c.opt.Local && p.Group >= 0 && p.Group < len(d.plan.Owners) && d.plan.Owners[p.Group] == m.id &&
+	return bad != m && bad.id != c.opt.Local && c.sees(m, bad, p, d)
+}
+
+// sees says that m owns the group that it complains of, and that bad has rows of it.
+func (c *Coordinator) sees(m, bad *member, p protocol.Problem, d doubted) bool {
+	return p.Group >= 0 && p.Group < len(d.plan.Owners) && d.plan.Owners[p.Group] == m.id &&
 		c.work.PartTokens(protocol.ShareIn(d.given, bad.id))[p.Row] > 0
+}
+
+// mostBaseless is in how many steps, of baselessWithin, a member may complain of rows that it
+// was not to be sent.
+const (
+	mostBaseless   = 3
+	baselessWithin = 100
+)
+
+// baseless counts the steps in which a member complains of rows that nobody was to send it. An honest
+// one may where the plan has changed under way; in a plan that has not, it lies, and is out for a while.
+func (c *Coordinator) baseless(m *member) {
+	if c.plan.Epoch != c.plan.Generation || m.baselessAt == c.step || m.id == c.opt.Local {
+		return
+	}
+	if c.step-m.baselessAt > baselessWithin {
+		m.baseless = 0
+	}
+	m.baselessAt = c.step
+	if m.baseless++; m.baseless > mostBaseless {
+		c.bar(m, "step after step it complains of rows that it was not sent")
+	}
 }
 
 // majority counts a complaint, and says whether most members have the same in this step.
@@ -213,7 +242,7 @@ func (c *Coordinator) separate(a, b *member, why string) {
 			out, rest = m.hello.Name+" computes, but owns", fmt.Sprintf(", as it is so with %d machines", len(c.apartFrom(m.id)))
 		}
 	}
-	c.logf("%s and %s %s: %s no buckets%s; tried again in %v", a.hello.Name, b.hello.Name, why, out, rest, d)
+	c.logf("%s and %s %s: %s no groups%s; tried again in %v", a.hello.Name, b.hello.Name, why, out, rest, d)
 	if old := c.plan; old != nil && slices.ContainsFunc(c.present(old.Owners), func(m *member) bool { return !c.mayOwn(m) }) {
 		c.replanNow()
 	}
@@ -283,7 +312,7 @@ func (c *Coordinator) mayOwn(m *member) bool {
 		!slices.ContainsFunc(c.apartFrom(m.id), func(w uint32) bool { return !c.opt.Relay || !c.odd(w) })
 }
 
-// mostDissents is how often a machine's resolved buckets may differ from those of
+// mostDissents is how often a machine's resolved groups may differ from those of
 // most others before it is put out for good.
 const mostDissents = 2
 
@@ -310,11 +339,11 @@ func (c *Coordinator) vote() (root transport.Hash) {
 	for _, m := range c.sorted() {
 		if m.done != nil && m.done.Root != root {
 			m.dissents++
-			c.logf("%s: the resolved buckets of %s are not those of most others (%x, not %x)", c.named(c.step+1), m.hello.Name,
+			c.logf("%s: the resolved groups of %s are not those of most others (%x, not %x)", c.named(c.step+1), m.hello.Name,
 				m.done.Root[:4],
 				root[:4])
 			if m.dissents > mostDissents && m.id != c.opt.Local && 2*most > voters {
-				c.banned[m.id] = fmt.Sprintf("its resolved buckets were not those of most others %d times: bad memory or a driver's fault",
+				c.banned[m.id] = fmt.Sprintf("its resolved groups were not those of most others %d times: bad memory or a driver's fault",
 					m.dissents)
 			}
 		}

@@ -21,7 +21,8 @@ type committed struct {
 	Last  *protocol.Commit `json:"last,omitempty"`
 	Epoch uint32           `json:"epoch"`          // of the coordinator's latest plan
 	Back  uint32           `json:"back,omitempty"` // the same when the run last went back to a checkpoint
-	// Banned are the workers that were put out for good until then, with the reasons.
+	// Banned are the workers that were put out for good until then, with the reasons. Of equal
+	// machines each leads by its own word, and none is kept.
 	Banned map[uint32]string `json:"banned,omitempty"`
 }
 
@@ -38,7 +39,15 @@ func (c *Coordinator) commit() {
 
 // outcome is the store's record when the pending step is committed.
 func (c *Coordinator) outcome() committed {
-	return committed{Next: c.step + 1, Last: c.pending, Epoch: c.epoch, Back: c.back, Banned: maps.Clone(c.banned)}
+	return committed{Next: c.step + 1, Last: c.pending, Epoch: c.epoch, Back: c.back, Banned: c.keptBans()}
+}
+
+// keptBans are the bans of the store's record.
+func (c *Coordinator) keptBans() map[uint32]string {
+	if c.opt.Regather {
+		return nil
+	}
+	return maps.Clone(c.banned)
 }
 
 // storeRetry is how long to wait before a commit is tried again.

@@ -174,6 +174,9 @@ type member struct {
 	lateAt   int               // the last of them
 	spoilt   int               // steps whose groups it resolved to values that nobody can use
 	problems int               // reported since the last commit
+
+	baseless   int // steps in which it complained of rows that it was not to be sent
+	baselessAt int // the last of them
 }
 
 // current says that the member can work on step s.

@@ -97,8 +97,8 @@ func (c *Coordinator) blockedOn() string {
 	switch {
 	case c.opt.Local != 0 && (local == nil || !local.current(c.step) && !local.state):
 		return waitLocal
-	case !c.started && here < c.opt.Workers && !c.survived():
-		return fmt.Sprintf("%d of %d machines to join", c.opt.Workers-here, c.opt.Workers)
+	case !c.started && here < c.expected() && !c.survived():
+		return fmt.Sprintf("%d of %d machines to join", c.expected()-here, c.expected())
 	case current == 0:
 		return c.awaitCommittedState(local)
 	case dialled == 0: // an owner must be dialled by the others
@@ -111,6 +111,10 @@ func (c *Coordinator) blockedOn() string {
 	}
 	return c.awaitMoments(local)
 }
+
+// expected is how many machines the start of the run waits for: those that were put out for good
+// do not come.
+func (c *Coordinator) expected() int { return max(1, c.opt.Workers-len(c.banned)) }
 
 // applies says that a member applies the last step, and that the next one waits for it:
 // for those whose rows counted, and for a few steps for those who came since and have

@@ -65,7 +65,7 @@ func ping(ctx context.Context, ep *transport.Endpoint, addr string, worker uint3
 // et al., USENIX ATC 2005). It works where a router gives a machine the same address
 // towards everybody, which most do; the coordinator tries it out. A machine behind
 // another router (symmetric NAT) dials those who can be dialled, and reaches the others over
-// the relay (relay.go); without it, it computes, but owns no buckets.
+// the relay (relay.go); without it, it computes, but owns no groups.
 
 // askPoke is how long after one worker's Punch another one of its about the same worker is
 // dropped: the pokes of the first still go on.
@@ -98,7 +98,7 @@ func (c *Coordinator) reach(m *member) {
 				c.logf("%s cannot be dialled at %s, nor by hole punching: it dials others, and is reached over machine 1 by those that it cannot dial",
 					m.hello.Name, dial)
 			default:
-				c.logf("%s cannot be dialled at %s (%v), nor by hole punching: it computes, but owns no buckets", m.hello.Name, dial, err)
+				c.logf("%s cannot be dialled at %s (%v), nor by hole punching: it computes, but owns no groups", m.hello.Name, dial, err)
 			}
 		})
 	}()

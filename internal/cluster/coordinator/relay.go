@@ -179,7 +179,7 @@ func (c *Coordinator) explainRelay(p *protocol.Plan) {
 	text := fmt.Sprintf("machine 1 sends %.1f MB a step, %.1f MB of it between machines that cannot dial each other",
 		float64(sends(p.Owners)+relayed)/mb, float64(relayed)/mb)
 	if len(others) > 0 {
-		text += fmt.Sprintf("; with cluster.relay = false, where they own no buckets, it would send %.1f MB",
+		text += fmt.Sprintf("; with cluster.relay = false, where they own no groups, it would send %.1f MB",
 			float64(sends(protocol.Owners(c.opt.Groups, c.opt.Leads, others)))/mb)
 	}
 	c.logf("%s\n  fix: for less, have the router of one of them pass its UDP port on", text)

@@ -29,7 +29,7 @@ func (c *Coordinator) awaitCommittedState(local *member) string {
 // allNeedState says that no machine is left that was in the run, and that as many as it
 // waits for are here and want the state of another.
 func (c *Coordinator) allNeedState() bool {
-	return c.opt.Regather && !c.survived() && len(c.members) >= c.opt.Workers &&
+	return c.opt.Regather && !c.survived() && len(c.members) >= c.expected() &&
 		!slices.ContainsFunc(c.sorted(), func(m *member) bool { return !m.state })
 }
 
@@ -46,7 +46,7 @@ func (c *Coordinator) goBack(local *member) string {
 	c.started = c.started && !c.opt.Regather
 	c.rollback, c.momentsMissing = time.Time{}, time.Time{}
 	c.back = c.epoch
-	rev, err := c.write(committed{Next: c.step, Epoch: c.epoch, Back: c.back, Banned: c.banned}, c.commitRev)
+	rev, err := c.write(committed{Next: c.step, Epoch: c.epoch, Back: c.back, Banned: c.keptBans()}, c.commitRev)
 	if err != nil {
 		c.fail(fmt.Errorf("%w: %w", ErrLostLeadership, err))
 		return err.Error()

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"encoding/json"
 	"testing"
 
 	"concord/internal/cluster/protocol"
@@ -16,6 +17,7 @@ func TestStepsThatWereLost(t *testing.T) {
 	local, there, away := c.members[1], c.members[3], c.members[4]
 	local.step, local.state, local.holds = -1, true, 6
 	there.step, away.step = 12, -1 // and 4 has not said where it stands
+	c.banned = map[uint32]string{6: "bad memory"}
 	if who := c.goBack(local); c.step != 6 || c.err != nil {
 		t.Fatalf("step %d, waiting for %s: %v", c.step, who, c.err)
 	}
@@ -25,6 +27,10 @@ func TestStepsThatWereLost(t *testing.T) {
 			t.Errorf("worker %d at step %d is told %d, %+v", m.id, m.step, msg.Type, r)
 		}
 	}
+	var back committed
+	if b, _, err := c.opt.Store.Get(t.Context(), keyCommitted); err != nil || json.Unmarshal(b, &back) != nil || back.Banned[6] == "" {
+		t.Errorf("the record is %s, %v", b, err)
+	}
 	c.step, c.epoch = 12, 40 // all made again
 	for epoch, want := range map[uint32]bool{20: false, 31: true, 0: true} {
 		if err := c.ready(away, protocol.Ready{Step: 12, Epoch: epoch}); err != nil || away.current(12) != want {
@@ -32,10 +38,9 @@ func TestStepsThatWereLost(t *testing.T) {
 		}
 	}
 	c.plan, c.pending = &protocol.Plan{}, &protocol.Commit{Step: 12}
-	c.banned = map[uint32]string{5: "why", 6: "bad memory"}
 	c.record(c.outcome())
 	(<-c.events)()
-	next, err := New(t.Context(), Options{Store: c.opt.Store, Local: 5}, 0)
+	next, err := New(t.Context(), Options{Store: c.opt.Store}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +48,7 @@ func TestStepsThatWereLost(t *testing.T) {
 	if next.Step() != 13 || next.back != 20 {
 		t.Errorf("the next coordinator begins at step %d and knows of epoch %d", next.Step(), next.back)
 	}
-	if len(next.banned) != 1 || next.banned[6] != "bad memory" { // and not its own machine
+	if len(next.banned) != 1 || next.banned[6] != "bad memory" || next.expected() != 1 {
 		t.Errorf("the next coordinator knows of these that were put out: %v", next.banned)
 	}
 }

@@ -14,7 +14,7 @@ func (c *Coordinator) spoilt(by, bad *member, p protocol.Problem) {
 	switch {
 	case bad == by || bad.id == c.opt.Local || c.stalled[bad.id] || !c.plan.HasMember(by.id) || !owns && !local:
 	case !local && !c.majority(by, bad, p):
-		c.separate(by, bad, "do not agree on a resolved bucket")
+		c.separate(by, bad, "do not agree on a resolved group")
 	default:
 		c.stalled[bad.id] = true
 		if bad.spoilt++; bad.spoilt >= mostSpoilt {

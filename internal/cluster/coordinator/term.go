@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"concord/internal/cluster/store"
 )
@@ -47,8 +48,9 @@ func (c *Coordinator) tryTerm(ctx context.Context) error {
 		if err := json.Unmarshal(b, &k); err != nil {
 			return fmt.Errorf("cluster: the store's committed step: %w", err)
 		}
-		maps.Copy(c.banned, k.Banned)
-		delete(c.banned, c.opt.Local) // a machine that leads is believed about itself
+		if maps.Copy(c.banned, k.Banned); len(k.Banned) > 0 {
+			c.logf("put out for good earlier in the run: workers %v", slices.Sorted(maps.Keys(k.Banned)))
+		}
 		c.step, c.last, c.back, c.started = k.Next, k.Last, k.Back, !c.opt.Gather && !c.opt.Regather
 	}
 	o = termRecord{Term: o.Term + 1, Epoch: max(o.Epoch, k.Epoch) + termEpochs}

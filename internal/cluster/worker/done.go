@@ -30,7 +30,7 @@ func (s *Step) committed() (bool, error) {
 	root := s.root()
 	if k := m.commits[s.n]; k != nil {
 		if k.Root != root {
-			m.logf("%s was committed with other buckets than this machine has: fetching the weights", m.named(s.n+1))
+			m.logf("%s was committed with other groups than this machine has: fetching the weights", m.named(s.n+1))
 			m.resync = true
 			return false, ErrState
 		}
