@@ -137,6 +137,7 @@ func (c *inviteCmd) Run() error {
 		return train.DataError(err)
 	}
 	fmt.Printf("concord worker --join '%s'\n", l)
+	fmt.Fprintln(os.Stderr, train.JoinAdvice)
 	return nil
 }
 

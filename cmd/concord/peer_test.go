@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -72,19 +73,26 @@ func killLeader(t *testing.T, sync string) {
 	}
 }
 
-// etcd is gone for longer than leases last: the leader steps down, nobody ends, and
-// when etcd is back the run goes on with every step committed and recorded once.
+// etcd is gone for longer than leases last, or for as long as CONCORD_OUTAGE says: the leader steps
+// down, nobody ends, and when etcd is back the run goes on with every step committed and recorded once.
 func TestEtcdOutage(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("a lease takes its time")
+	}
+	outage := 8 * time.Second
+	if s := os.Getenv("CONCORD_OUTAGE"); s != "" {
+		var err error
+		if outage, err = time.ParseDuration(s); err != nil {
+			t.Fatal("CONCORD_OUTAGE is a duration: ", err)
+		}
 	}
 	run, server := clusterRun(t, 40), etcdtest.Start(t, 1, "http", nil)
 	m := &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
 	all, leader := startPeers(t, run, server.Flag())
 	m.past(all[leader], 15, 3)
 	server.Stop(0)
-	time.Sleep(8 * time.Second)
+	time.Sleep(outage)
 	before, recorded := m.status().Step, m.records()
 	server.Restart(0)
 	back := time.Now()

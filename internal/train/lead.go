@@ -81,6 +81,9 @@ func (t *Trainer) lead(ctx context.Context, dir string, ui UI) (end func(error),
 	return end, nil
 }
 
+// JoinAdvice is said beside a join line: other users of a machine see its commands.
+const JoinAdvice = "the quoted line is a secret: where others use the machine too, put it in a file, and --join @FILE"
+
 // announce says how others join.
 func announce(h *cluster.Host, ui UI) {
 	if h.Hint != "" {
@@ -90,7 +93,7 @@ func announce(h *cluster.Host, ui UI) {
 	case ui.Watch != nil || ui.Quiet: // Out belongs to the screen, or to JSON
 		fmt.Fprintf(ui.warn(), "join with: concord worker --join '%s'\n", h.Line)
 	default:
-		fmt.Fprintf(ui.Out, " join    concord worker --join '%s'\n", h.Line)
+		fmt.Fprintf(ui.Out, " join    concord worker --join '%s'\n         %s\n", h.Line, JoinAdvice)
 	}
 	if ui.Joined != nil {
 		ui.Joined(h.Line.String())
