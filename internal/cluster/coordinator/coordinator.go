@@ -148,6 +148,7 @@ type member struct {
 	step    int  // next to do; -1: not known yet, or fetching the state of another machine
 	holds   int  // with state: the step that its own weights are of
 	state   bool // wants the state of another machine
+	asked   bool // was told to fetch it, and has not answered
 	receive int  // first step whose buckets it is sent, -1: none yet
 	pace    measured
 	speed   float64        // batch tokens per second, of the last step
@@ -205,10 +206,14 @@ func (m *member) mail() {
 	}
 }
 
-// resync has the member fetch the state of another machine.
+// resync has the member fetch the state of another machine. It answers with Ready.State; a Ready
+// before that was under way, and is of weights that it is to replace.
 func (c *Coordinator) resync(m *member) {
+	if m.state {
+		return // it wants to, and would not answer
+	}
 	c.send(m, transport.Pack(protocol.MsgResync, protocol.Ready{State: true}))
-	m.step, m.receive = -1, -1 // it answers with Ready.State
+	m.step, m.receive, m.asked = -1, -1, true
 }
 
 // Eviction is one that happened.

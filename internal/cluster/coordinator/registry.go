@@ -140,7 +140,10 @@ func (c *Coordinator) ready(m *member, r protocol.Ready) error {
 	}
 	m.moments, m.trained = r.Moments, r.Trained
 	if r.State {
-		m.step, m.holds, m.state, m.receive = -1, r.Step, true, -1
+		m.step, m.holds, m.state, m.receive, m.asked = -1, r.Step, true, -1, false
+		return nil
+	}
+	if m.asked || m.state {
 		return nil
 	}
 	if r.Epoch != 0 && r.Epoch <= c.back {

@@ -41,7 +41,7 @@ func (c *Coordinator) goBack(local *member) string {
 		what = "the weights of " + from.hello.Name
 	}
 	c.logf("no machine holds the state of the committed %s any more: going on from %s of %s", c.named(c.step), what, c.named(from.holds))
-	c.step, c.last, from.step, from.state = from.holds, nil, -1, false
+	c.step, c.last, from.step, from.state, from.asked = from.holds, nil, -1, false, false
 	c.forgetStep()
 	c.started = c.started && !c.opt.Regather
 	c.rollback, c.momentsMissing = time.Time{}, time.Time{}

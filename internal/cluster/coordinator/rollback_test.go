@@ -33,6 +33,7 @@ func TestStepsThatWereLost(t *testing.T) {
 	}
 	c.step, c.epoch = 12, 40 // all made again
 	for epoch, want := range map[uint32]bool{20: false, 31: true, 0: true} {
+		away.asked = false // it has connected anew
 		if err := c.ready(away, protocol.Ready{Step: 12, Epoch: epoch}); err != nil || away.current(12) != want {
 			t.Errorf("weights of step 12 by a plan of epoch %d: at step %d, %v", epoch, away.step, err)
 		}
@@ -50,5 +51,30 @@ func TestStepsThatWereLost(t *testing.T) {
 	}
 	if len(next.banned) != 1 || next.banned[6] != "bad memory" || next.expected() != 1 {
 		t.Errorf("the next coordinator knows of these that were put out: %v", next.banned)
+	}
+}
+
+// A machine that is told to fetch weights may have said just before that it is ready for the next
+// step: it is not planned with, as it will not do it.
+func TestReadyBeforeTheAnswer(t *testing.T) {
+	c := bare(1, 2, 3)
+	c.step = 16
+	m := c.members[2]
+	c.resync(m)
+	for _, r := range []struct {
+		protocol.Ready
+		state bool
+	}{{protocol.Ready{Step: 16}, false}, {protocol.Ready{Step: 16, State: true}, true}, {protocol.Ready{Step: 15}, true}} {
+		if err := c.ready(m, r.Ready); err != nil || m.current(16) || m.state != r.state || m.step >= 0 {
+			t.Errorf("after %+v it is at step %d, wants the state: %v, %v", r.Ready, m.step, m.state, err)
+		}
+	}
+	c.resync(m)
+	if len(m.out) != 1 { // it is told once
+		t.Errorf("%d messages", len(m.out))
+	}
+	m.state, m.receive = false, 17 // a plan names it and a machine that gives the state
+	if err := c.ready(m, protocol.Ready{Step: 16}); err != nil || !m.current(16) {
+		t.Errorf("with the state it is at step %d: %v", m.step, err)
 	}
 }
