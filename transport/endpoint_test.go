@@ -276,8 +276,9 @@ func TestMessagesKeepTheirOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c.Transfer(t.Context(), outgoing("", nil)) // another stream: only a pause
-	time.Sleep(100 * time.Millisecond)
+	come := func() int { return when(s, func() int { return len(s.messages) }) }
+	for limit := time.Now().Add(10 * time.Second); come() < 100 && time.Now().Before(limit); time.Sleep(time.Millisecond) {
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, m := range s.messages {

@@ -295,7 +295,7 @@ func TestRacePrunes(t *testing.T) {
 	dev := device(t, gpu.Options{})
 	sleeper := func(d time.Duration) *rival { return &rival{record: func() { time.Sleep(d) }} }
 	for prune, want := range map[bool]int{true: 1, false: 3} {
-		rivals := []*rival{sleeper(5 * time.Millisecond), sleeper(50 * time.Millisecond)}
+		rivals := []*rival{sleeper(0), sleeper(300 * time.Millisecond)}
 		if err := race(dev, 3, rivals, prune); err != nil {
 			t.Fatal(err)
 		}

@@ -71,10 +71,8 @@ func TestPartition(t *testing.T) {
 	for !strings.Contains(w.text(), "the coordinator is back") && time.Now().Before(deadline) {
 		time.Sleep(20 * time.Millisecond)
 	}
-	w.mu.Lock()
-	w.steps = len(w.roots) + 60
-	w.mu.Unlock()
-	w.wait(a, b)
+	w.awaitWorking(a, b)
+	w.goOn(5, a, b)
 	same(t, "healed", a, b)
 	w.close(a, b)
 }
@@ -105,6 +103,7 @@ func TestBadValues(t *testing.T) {
 func TestCopiedIdentity(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1<<30)
+	w.min = 2
 	w.slow = func(uint32, int, int) { time.Sleep(4 * time.Millisecond) }
 	a, b := w.start(1), w.start(2)
 	w.at(4)

@@ -58,15 +58,16 @@ func TestAnyNumberOfWorkersIsOne(t *testing.T) {
 // A worker that joins in the middle ends with the same weights.
 func TestJoinInTheMiddle(t *testing.T) {
 	t.Parallel()
-	one := reference(t, 30)
-	w := newWorld(t, 30)
+	w := newWorld(t, 1<<30)
 	w.slow = func(uint32, int, int) { time.Sleep(2 * time.Millisecond) }
 	a := w.start(1)
 	w.at(5)
 	b := w.start(2)
 	w.at(10)
 	c := w.start(3)
-	w.wait(a, b, c)
+	w.awaitWorking(a, b, c)
+	w.goOn(10, a, b, c)
+	one := reference(t, w.length())
 	for _, x := range []*node{a, b, c} {
 		same(t, fmt.Sprintf("worker %d", x.id), one, x)
 	}
@@ -215,30 +216,25 @@ func TestEqualMachinesBeginTogether(t *testing.T) {
 // put out.
 func TestDriftIsRepaired(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 40)
+	w := newWorld(t, 1<<30)
 	w.min, w.check = 3, 5
 	w.slow = func(uint32, int, int) { time.Sleep(time.Millisecond) }
-	flipped := map[int]bool{}
+	const found = "the weights of w2 differ from those of w1 in 1 of 5 groups (the first: 2)"
+	flipped := false
 	w.drift = func(n *node) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if n.id == 2 && (n.step == 12 || n.step == 27) && !flipped[n.step] {
-			flipped[n.step] = true
-			n.weights[3][7] += 1e-3 // a bit of bad memory
+		if n.id == 2 && (n.step >= 12 && !flipped || n.step >= 27 && strings.Contains(w.text(), found)) {
+			flipped = true
+			n.weights[3][7] += 1e-3 // a bit of bad memory, and later in every step
 		}
 	}
 	a, b, c := w.start(1), w.start(2), w.start(3)
-	w.at(20)
-	w.mu.Lock()
-	log := strings.Join(w.logged, "\n")
-	w.mu.Unlock()
-	if !strings.Contains(log, "the weights of w2 differ from those of w1 in 1 of 5 groups (the first: 2)") {
-		t.Errorf("log: %s", log)
-	}
 	if e := w.evictions(1); e[0].Worker != 2 || !strings.Contains(e[0].Reason, "second time") {
 		t.Errorf("%+v", e)
 	}
-	w.wait(a, c)
+	if !strings.Contains(w.text(), found) {
+		t.Error(w.text())
+	}
+	w.goOn(5, a, c)
 	if err := <-b.done; !errors.Is(err, worker.ErrBanned) {
 		t.Errorf("the drifting machine: %v", err)
 	}
@@ -249,12 +245,13 @@ func TestDriftIsRepaired(t *testing.T) {
 // What is offered to newcomers is three times as large as the weights: it is let go
 // when they have it.
 func TestOfferedStateIsLetGo(t *testing.T) {
-	w := newWorld(t, 40)
+	w := newWorld(t, 1<<30)
 	w.slow = func(uint32, int, int) { time.Sleep(2 * time.Millisecond) }
 	a := w.start(1)
 	w.at(3)
 	b, c := w.start(2), w.start(3)
-	w.wait(a, b, c)
+	w.awaitWorking(a, b, c)
+	w.goOn(10, a, b, c)
 	same(t, "who came later", a, c)
 	for _, n := range []*node{a, b, c} {
 		for i, p := range n.offered {
@@ -310,9 +307,10 @@ func TestEndBehindACommit(t *testing.T) {
 func TestWorkersComeFirst(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 5)
+	w.min = 2
 	w.crash = func(n *node, where string) error {
 		if n.id == 1 && where == "not connected" {
-			time.Sleep(300 * time.Millisecond)
+			return w.joined(2)
 		}
 		return nil
 	}

@@ -104,31 +104,8 @@ func (s *soak) otherHolds() bool {
 	return false
 }
 
-// allTakePart waits until all machines take part: one that still looks for what it lacks of a step whose owner
-// was killed, or fetches weights, would find a run that ends meanwhile without anybody who has them.
-func (s *soak) allTakePart() {
-	s.w.t.Helper()
-	from := s.w.committed() + 2 // "working" is also said of one that has not applied the last step
-	there := func(id uint32) bool {
-		return id == 1 || slices.ContainsFunc(s.others, func(n *node) bool { return n.id == id })
-	}
-	for end := time.Now().Add(max(s.w.patience, time.Minute)); ; time.Sleep(10 * time.Millisecond) {
-		s.w.mu.Lock()
-		members, working := s.w.status.Members, 0
-		s.w.mu.Unlock()
-		for _, m := range members {
-			if m.State == "working" && m.Step >= from && there(m.Worker) {
-				working++
-			}
-		}
-		if working == len(s.others)+1 {
-			return
-		}
-		if time.Now().After(end) {
-			s.w.t.Fatalf("of %d machines %d take part: %+v", len(s.others)+1, working, members)
-		}
-	}
-}
+// allTakePart is awaitWorking of all machines of the run.
+func (s *soak) allTakePart() { s.w.t.Helper(); s.w.awaitWorking(append(s.others, s.first)...) }
 
 // take picks a worker that is not the first.
 func (s *soak) take() *node {

@@ -45,7 +45,7 @@ func OccupyAs(dir string, term uint32, warn io.Writer) (release func(), err erro
 // occupy is OccupyAs for a process that holds the gate, or was not elected.
 func occupy(dir string, term uint32, warn io.Writer) (release func(), err error) {
 	path := filepath.Join(dir, inUseFile)
-	for try := range 10 {
+	for try := range 40 {
 		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 		if err != nil {
 			return nil, fault.Data(fmt.Errorf("cannot write to the run's folder: %w", err))
@@ -53,7 +53,7 @@ func occupy(dir string, term uint32, warn io.Writer) (release func(), err error)
 		switch err := filelock.Try(f); {
 		case errors.Is(err, filelock.ErrHeld):
 			f.Close()
-			if try < 3 { // Going holds it for an instant
+			if try < 3 || term == 0 && try < 25 { // Going holds it for an instant, longer where its process gets no core
 				time.Sleep(20 * time.Millisecond)
 				continue
 			}

@@ -151,7 +151,7 @@ func (g *gang) steps(n int) {
 	g.last = make([]report.Step, len(g.all))
 	for i, tr := range g.all {
 		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(g.t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(g.t.Context(), 5*time.Minute)
 			defer cancel()
 			if i > 0 && tr.Done == 0 && tr.machines.Plan() == nil {
 				if err := tr.machines.CatchUp(ctx); err != nil {
@@ -355,18 +355,18 @@ func TestJoinAndLeaveARun(t *testing.T) {
 }
 
 func joinAndLeave(t *testing.T, setting string) {
-	cfg := tiny(t, append(slices.Clone(exact), "schedule.steps=20", setting)...)
+	cfg := tiny(t, append(slices.Clone(exact), "schedule.steps=60", setting)...)
 	g := newGang(t, cfg, 1)
 	g.steps(2)
 	late := g.join()
-	g.steps(5)
-	if late.Done != 5 {
+	g.steps(30) // far enough for one that comes slowly
+	if late.Done != 30 {
 		t.Errorf("the late machine is at step %d", late.Done)
 	}
 	g.replicas("joined")
 	g.close[0]()
 	g.all, g.close = g.all[:1], nil
-	g.steps(7)
+	g.steps(32)
 	g.stop()
 }
 

@@ -123,7 +123,7 @@ func TestKilledBetweenTwoGroups(t *testing.T) {
 				t.Error("other bits than of a run in which it went between two steps")
 			}
 			g.join()
-			g.steps(10)
+			g.steps(20)
 			g.replicas("with one in its place")
 			g.stop()
 		})

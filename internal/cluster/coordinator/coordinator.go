@@ -126,8 +126,8 @@ type Coordinator struct {
 	banned         map[uint32]string // workers put out for a fault of theirs, with the reason
 	revoked        atomic.Pointer[[]uint32]
 	waiting        string
-	rollback       time.Time // when to give up hoping for a machine with newer state
-	momentsMissing time.Time // since when groups' moments are missing
+	rollback       *protocol.Silence // of machines with newer state, while the run waits for one
+	momentsMissing *protocol.Silence // of the machines that hold groups' moments, while they are missing
 	err            error
 }
 

@@ -51,7 +51,7 @@ func (c *Coordinator) awaitMoments(local *member) string {
 		}
 	}
 	if lost == 0 {
-		c.momentsMissing = time.Time{}
+		c.momentsMissing = nil
 		return ""
 	}
 	var behind []string
@@ -60,10 +60,11 @@ func (c *Coordinator) awaitMoments(local *member) string {
 			behind = append(behind, m.hello.Name)
 		}
 	}
-	if c.momentsMissing.IsZero() {
-		c.momentsMissing = time.Now()
+	if c.momentsMissing == nil {
+		c.momentsMissing = new(protocol.Silence)
+		c.momentsMissing.Heard(time.Now())
 	}
-	waited := time.Since(c.momentsMissing)
+	waited := c.momentsMissing.Look(time.Now())
 	switch {
 	case len(behind) > 0 && waited < c.stuckLimit():
 		return fmt.Sprintf("%s to apply %s: the optimizer's state of %d groups is nowhere else", strings.Join(behind, ", "),

@@ -93,6 +93,9 @@ func (c *Coordinator) blockedOn() string {
 			applying = append(applying, m.hello.Name)
 		}
 	}
+	if current > 0 {
+		c.rollback = nil
+	}
 	local := c.members[c.opt.Local]
 	switch {
 	case c.opt.Local != 0 && (local == nil || !local.current(c.step) && !local.state):

@@ -164,10 +164,22 @@ func (c *Coordinator) describe(b []blame) string {
 func (m *member) compiles() bool { return m.shaped == 0 || m.rows > 0 && m.rows != m.shaped }
 
 // armDeadline has the coordinator look at d from now whose rows are late.
-func (c *Coordinator) armDeadline(d time.Duration) {
-	generation := c.plan.Generation
+func (c *Coordinator) armDeadline(d time.Duration) { c.arm(d, true) }
+
+// arm is armDeadline; again says that one which strikes late is put off once: this process has slept,
+// and the words of the others lie unread.
+func (c *Coordinator) arm(d time.Duration, again bool) {
+	generation, due := c.plan.Generation, time.Now().Add(d)
 	c.stopDeadline()
-	c.timer = time.AfterFunc(d, func() { c.post(func() { c.askAll(generation) }) })
+	c.timer = time.AfterFunc(d, func() {
+		c.post(func() {
+			if again && time.Since(due) > protocol.Heartbeat && c.plan != nil && c.plan.Generation == generation {
+				c.arm(d, false)
+				return
+			}
+			c.askAll(generation)
+		})
+	})
 }
 
 func (c *Coordinator) stopDeadline() {

@@ -101,7 +101,7 @@ func (c *Coordinator) makesWay(old *member, h protocol.Hello, knocked time.Time)
 	case another && old.heard.After(knocked):
 		return fmt.Errorf("the identity of worker %d is in use from %s (%s): every machine needs a join of its own", old.id,
 			old.conn.Remote(), old.hello.Name)
-	case another && time.Since(old.heard) < goneAfter:
+	case another && old.silence.Look(time.Now()) < goneAfter:
 		c.send(old, transport.Message{Type: protocol.MsgAsk})
 		return errOccupied
 	}

@@ -17,10 +17,11 @@ func (c *Coordinator) awaitCommittedState(local *member) string {
 	if local == nil {
 		return "a machine that holds the weights"
 	}
-	if c.rollback.IsZero() {
-		c.rollback = time.Now().Add(c.opt.StateTimeout)
+	if c.rollback == nil {
+		c.rollback = new(protocol.Silence)
+		c.rollback.Heard(time.Now())
 	}
-	if time.Now().Before(c.rollback) && !c.allNeedState() {
+	if c.rollback.Look(time.Now()) < c.opt.StateTimeout && !c.allNeedState() {
 		return fmt.Sprintf("a machine that holds the weights of %s", c.named(c.step))
 	}
 	return c.goBack(local)
@@ -44,7 +45,7 @@ func (c *Coordinator) goBack(local *member) string {
 	c.step, c.last, from.step, from.state, from.asked = from.holds, nil, -1, false, false
 	c.forgetStep()
 	c.started = c.started && !c.opt.Regather
-	c.rollback, c.momentsMissing = time.Time{}, time.Time{}
+	c.rollback, c.momentsMissing = nil, nil
 	c.back = c.epoch
 	rev, err := c.write(committed{Next: c.step, Epoch: c.epoch, Back: c.back, Banned: c.keptBans()}, c.commitRev)
 	if err != nil {
