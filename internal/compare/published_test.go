@@ -61,11 +61,16 @@ func TestPublishedControl(t *testing.T) {
 	}
 }
 
-// TestPublishedEquivalence asks how far the equivalence of pcgrad and upgrad to mean on
-// names8 depends on the way intervals are made: with held-out examples resampled by symbol,
-// which the languages share, and at 97.5 %, as if the look at five seeds had been a second
-// chance.
-func TestPublishedEquivalence(t *testing.T) {
+// TestPublishedNames holds the outcomes of blocks 1, 3 and 7 to the committed runs.
+func TestPublishedNames(t *testing.T) {
+	outcomes(t, "names8.jsonl", map[string]string{"random": "differs"})
+}
+
+// TestPublishedEnds says how far the intervals on names8 depend on the way they are made: with
+// held-out examples resampled by symbol, which the languages share, and at 97.5 %, as if the look at
+// five seeds had been a second chance. By none of them pcgrad or upgrad is equivalent to mean, as
+// the page says.
+func TestPublishedEnds(t *testing.T) {
 	c, mean, rows, d := published(t, "names8.jsonl", 6, seenTest)
 	symbols := testSymbols(t, c.judging[mean][0])
 	sd, degrees := stats.Moderated(d)
@@ -81,8 +86,8 @@ func TestPublishedEquivalence(t *testing.T) {
 		t.Logf("%s: %+.4f, to %+.4f as published; %+.4f by symbol; %+.4f at 97.5 %%; %+.4f both; "+
 			"[%+.4f, %+.4f] by its own deviation, seeds only", k.Name(), m, m+half(0.95, apart), m+half(0.95, shared),
 			m+half(0.975, apart), m+half(0.975, shared), alone.Lo, alone.Hi)
-		if k.Method == "pcgrad" && k.Control == "" && !(math.Abs(m)+half(0.95, shared) < defaultMargin) {
-			t.Errorf("%s is not equivalent to mean with examples resampled by symbol", k.Name())
+		if math.Abs(m)+half(0.95, shared) < defaultMargin {
+			t.Errorf("%s is equivalent to mean with examples resampled by symbol", k.Name())
 		}
 	}
 }

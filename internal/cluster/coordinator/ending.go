@@ -30,9 +30,8 @@ func (c *Coordinator) fail(err error) {
 	c.changed()
 }
 
-// goodbye is how long machines may take to hear how the run ended. One that is gone is out before,
-// for its silence; one that is there and does not hear it would look for this machine for ten minutes.
-const goodbye = 10 * time.Second
+// goodbye is how long machines may take to hear how the run ended.
+const goodbye = 2 * time.Second
 
 // Close tells everyone how the run ended, and stops when they have heard it.
 func (c *Coordinator) Close(e protocol.End) {

@@ -173,7 +173,9 @@ func (c *Coordinator) arm(d time.Duration, again bool) {
 	c.stopDeadline()
 	c.timer = time.AfterFunc(d, func() {
 		c.post(func() {
-			if again && time.Since(due) > protocol.Heartbeat && c.plan != nil && c.plan.Generation == generation {
+			slept := time.Since(due)
+			if again && slept > protocol.Heartbeat && c.plan != nil && c.plan.Generation == generation && c.pending == nil {
+				c.planned = c.planned.Add(slept) // it says nothing of the others' pace
 				c.arm(d, false)
 				return
 			}

@@ -40,12 +40,12 @@ func (m *Member) returned(w protocol.Welcome) {
 	if w.Last != nil && w.Last.Step >= m.applied {
 		m.commits[w.Last.Step] = w.Last
 	}
-	step, holds := m.applied, m.holds
+	step, holds, asks := m.applied, m.holds, m.resync && m.applied >= 0
 	finishing := w.Last != nil && m.cur != nil && m.cur.n == w.Last.Step
 	m.changed.Broadcast()
 	m.mu.Unlock()
-	if finishing && m.finishes(step) {
-		return // and Begin says where it stands
+	if asks || finishing && m.finishes(step) {
+		return // and State asks for the weights, or Begin says where it stands
 	}
 	if step >= 0 {
 		m.send(m.ready(step))

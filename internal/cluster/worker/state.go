@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"time"
 
 	"concord/internal/cluster/protocol"
@@ -168,7 +169,7 @@ func (m *Member) source(ctx context.Context, holds int) (*protocol.Plan, error) 
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if p := m.plan; p != nil && p.Epoch > after && p.Sources[m.id] != 0 {
+		if p := m.sourcePlan(after); p != nil {
 			m.forget(p.Step)
 			return p, nil
 		}
@@ -178,6 +179,21 @@ func (m *Member) source(ctx context.Context, holds int) (*protocol.Plan, error) 
 		m.resync = false // it asks for the state as it is
 		m.changed.Wait()
 	}
+}
+
+// sourcePlan is the latest plan after an epoch that names a machine with the state for this one, nil where
+// none has come. Plans of later steps, which do not name it again, may have come since; called with
+// the mutex.
+func (m *Member) sourcePlan(after uint32) (latest *protocol.Plan) {
+	for p := range maps.Values(m.plans) {
+		if p.Epoch > after && p.Sources[m.id] != 0 && (latest == nil || p.Epoch > latest.Epoch) {
+			latest = p
+		}
+	}
+	if p := m.plan; p != nil && p.InitialSync && p.Epoch > after && p.Sources[m.id] != 0 && (latest == nil || p.Epoch > latest.Epoch) {
+		latest = p
+	}
+	return latest
 }
 
 func (m *Member) fetchState(ctx context.Context, source uint32, step int, parts []string, open func(string) (io.WriteCloser, error)) error {
