@@ -69,6 +69,14 @@ func (c *Conn) write(m Message) error {
 // Close ends the connection and tells the peer why.
 func (c *Conn) Close(reason string) { c.s.Close(codeClosing, reason) }
 
+// CloseWith ends the connection with a last word of at most 1,000 bytes, which the peer's
+// Disconnected has as a LastWord. It arrives with the end itself, where the peer has not read the
+// messages before yet.
+func (c *Conn) CloseWith(word string) { c.s.Close(codeLast, word[:min(len(word), mostWord)]) }
+
+// mostWord is the bytes of a last word that fit into a packet.
+const mostWord = 1000
+
 // serve reads control messages and streams until the connection ends. The handler is
 // told as soon as it has, while its other methods may still work for it.
 func (c *Conn) serve() {

@@ -25,3 +25,12 @@ var (
 	ErrClosed  = errors.New("connection is closed")      // the peer or this side went away
 	ErrStalled = errors.New("no progress from the peer") // a wait ran out
 )
+
+// LastWord is the error of a connection that the peer has ended with CloseWith. It is an
+// ErrClosed. The word is the peer's: check it.
+type LastWord struct{ Word string }
+
+func (e *LastWord) Error() string { return ErrClosed.Error() + " by the peer, which has said why" }
+
+// Unwrap makes it an ErrClosed.
+func (e *LastWord) Unwrap() error { return ErrClosed }

@@ -104,6 +104,7 @@ const (
 	codeFrame   = 2
 	codeStalled = 3
 	codeClosing = 4
+	codeLast    = 5 // the reason is the application's last word
 )
 
 // Open starts an endpoint on conn, which it owns from now on.

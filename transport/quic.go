@@ -184,7 +184,9 @@ func (s quicSession) Stats() LinkStats {
 
 func (s quicSession) Err() error {
 	err := context.Cause(s.conn.Context())
-	if a := (*quic.ApplicationError)(nil); errors.As(err, &a) && a.Remote && a.ErrorMessage != "" {
+	if a := (*quic.ApplicationError)(nil); errors.As(err, &a) && a.Remote && a.ErrorCode == codeLast {
+		return &LastWord{a.ErrorMessage}
+	} else if a != nil && a.Remote && a.ErrorMessage != "" {
 		return fmt.Errorf("%w by the peer: %s", ErrClosed, a.ErrorMessage)
 	}
 	if errors.Is(err, &quic.IdleTimeoutError{}) {

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 	"time"
@@ -53,6 +54,14 @@ func (c *Coordinator) Close(e protocol.End) {
 			break
 		}
 	}
+	c.do(func() { // who got no core until now learns it from the connection's end
+		word, _ := json.Marshal(protocol.End{Text: e.Text[:min(len(e.Text), 500)], Finished: e.Finished})
+		for _, m := range c.members {
+			if m.id != c.opt.Local {
+				m.conn.CloseWith(string(word))
+			}
+		}
+	})
 	c.stop()
 	c.wg.Wait()
 }

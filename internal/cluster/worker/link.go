@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -139,8 +140,23 @@ func (l *coordinatorLink) Message(c *transport.Conn, msg transport.Message) {
 	case protocol.MsgEnd:
 		e := new(protocol.End)
 		msg.Unpack(e)
-		e.Text = protocol.Lines(e.Text)
-		m.ended = e
+		m.endsAs(e)
+	}
+}
+
+// endsAs takes the coordinator's word that the run has ended; with the mutex.
+func (m *Member) endsAs(e *protocol.End) {
+	e.Text = protocol.Lines(e.Text)
+	m.ended = e
+}
+
+// endsWith is endsAs of the last word with which the coordinator has closed the connection; with
+// the mutex. One that it does not understand is none.
+func (m *Member) endsWith(word string) {
+	e := new(protocol.End)
+	if json.Unmarshal([]byte(word), e) == nil {
+		m.endsAs(e)
+		m.changed.Broadcast()
 	}
 }
 
@@ -254,6 +270,9 @@ func (l *coordinatorLink) Disconnected(c *transport.Conn, err error) {
 	mine := m.coord == c
 	if mine {
 		m.coord = nil
+		if last := (*transport.LastWord)(nil); errors.As(err, &last) && m.ended == nil {
+			m.endsWith(last.Word)
+		}
 	}
 	ended := m.over() != nil
 	m.mu.Unlock()

@@ -111,3 +111,39 @@ func TestRelayOfANewCoordinator(t *testing.T) {
 		t.Error("it stays with the relay of the earlier coordinator")
 	}
 }
+
+// leader is a coordinator that closes the connection of whoever comes with a last word.
+type leader struct {
+	protocol.Nothing
+	word string
+}
+
+func (l leader) Connected(c *transport.Conn, _ json.RawMessage) (any, error) {
+	time.AfterFunc(50*time.Millisecond, func() { c.CloseWith(l.word) })
+	return protocol.Welcome{Worker: 2}, nil
+}
+
+// A machine that got no core while it was told of the run's end learns it from the end of the
+// connection, and does not look for the coordinator.
+func TestTheEndIsTheLastWord(t *testing.T) {
+	ca, err := transport.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := open(t, ca, 1, map[string]transport.Handler{protocol.ServiceCoordinator: leader{word: `{"text":"it is finished","finished":true}`}})
+	m := New(Options{Coordinator: at.Addr().String(), Patience: time.Minute, HeartbeatTimeout: time.Minute})
+	if _, err := m.Connect(t.Context(), open(t, ca, 2, m.Services(nil))); err != nil {
+		t.Fatal(err)
+	}
+	err = m.Wait(t.Context())
+	if e := (*EndedError)(nil); !errors.As(err, &e) || e.Text != "it is finished" || !e.Finished {
+		t.Errorf("it ends with %v", err)
+	}
+	m.Leave()
+	for _, word := range []string{"", "{", "no", "[]"} {
+		m := New(Options{})
+		if m.endsWith(word); m.ended != nil {
+			t.Errorf("%q is taken for an end", word)
+		}
+	}
+}
