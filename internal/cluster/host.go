@@ -246,7 +246,8 @@ func rememberAddr(dir string, addr net.Addr) error {
 func Invite(dir string, valid time.Duration, uses int) (transport.Line, error) {
 	b, err := os.ReadFile(filepath.Join(dir, addrFile))
 	if err != nil {
-		return transport.Line{}, fmt.Errorf("the run has no coordinator: %w\n  fix: the folder (runs/NAME) of a run that concord train --listen has started", err)
+		return transport.Line{}, fmt.Errorf("the run has no coordinator: %w\n  fix: the folder (runs/NAME) of a run that concord train --listen "+
+			"has started", err)
 	}
 	var listen string
 	if err := json.Unmarshal(b, &listen); err != nil {
