@@ -109,7 +109,7 @@ func (r *Report) judge() (out []string) {
 	for _, g := range []struct {
 		v    Verdict
 		text string
-	}{{Slowed, "It slows %s: with twice the steps they are not found to be hurt any more, so longer training is the remedy."},
+	}{{Slowed, "It slows %s: with twice the steps they are not found to be hurt any more, so longer training may be the remedy."},
 		{Helped, "It helps %s."}, {Even, "It makes no difference beyond the margin to %s."},
 		{Open, "Not distinguishable from training alone: %s."}, {Unknown, "Not known, for want of runs: %s."}} {
 		if len(by[g.v]) > 0 {

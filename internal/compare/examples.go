@@ -16,8 +16,8 @@ import (
 //
 // Languages are taken as independent, which translations of the same examples are not: a
 // method that helps on an example helps on its translations. Results do not have the keys
-// that would tell; the report says so where there are keys (TestPublishedEquivalence
-// resamples names8 by key: half of pcgrad's interval is 0.0037 then, and 0.0035 without).
+// that would tell; the report says so where there are keys (TestPublishedEnds resamples names8
+// by key).
 func exampleVariance(a, b []Result, seen bool, only string) float64 {
 	sum, langs := 0.0, 0
 	if len(a) == 0 {

@@ -86,10 +86,8 @@ func (r *runner) foretell() {
 	worst := 0.0
 	for i := range sd {
 		error := sd[i] / math.Sqrt(float64(r.grid.Seeds))
-		if d := float64(stats.Interval(0, error, stats.Critical(stats.Confidence, len(sd), max(1, math.Floor(degrees[i]))),
-			0).Detectable); d > worst {
-			worst = d
-		}
+		whole := max(1, math.Floor(degrees[i]))
+		worst = max(worst, float64(stats.Interval(0, error, stats.Critical(stats.Confidence, len(sd), whole), whole, 0).Detectable))
 	}
 	if worst > 0 {
 		r.printf(" %s will tell differences of %s bits per byte or more (80 %% power, the worst of %s; from %d tuning seeds)",

@@ -120,7 +120,7 @@ const worstLanguage = "worst trained language"
 
 // sentences judge one mean of languages, family by family.
 func (r *Report) sentences(what string, margin float64, families []Family, of func(Family) Difference) (out []string) {
-	groups := map[string][]string{}
+	groups, wide := map[string][]string{}, 0
 	what = subject(what)
 	for _, f := range families {
 		d := of(f)
@@ -142,6 +142,9 @@ func (r *Report) sentences(what string, margin float64, families []Family, of fu
 		case d.Equivalent(margin):
 			groups["even"] = append(groups["even"], f.Name)
 		default:
+			if float64(d.Hi-d.Lo)/2 >= margin {
+				wide++
+			}
 			groups["open"] = append(groups["open"],
 				fmt.Sprintf("%s (a gain of more than %s is excluded, one of %s or more would show in 4 of 5 such comparisons)", f.Name,
 					decimal(max(0, -float64(d.Lo)), 4), decimal(float64(d.Detectable), 4)))
@@ -153,6 +156,10 @@ func (r *Report) sentences(what string, margin float64, families []Family, of fu
 	}
 	if list := groups["open"]; len(list) > 0 {
 		out = append(out, fmt.Sprintf("%s: not distinguishable from %s: %s.", what, r.Reference, strings.Join(list, "; ")))
+	}
+	if wide > 0 {
+		out = append(out, fmt.Sprintf("%s: for %d of these equivalence within ±%s could not have been shown: half the interval is wider. "+
+			"More seeds or held-out examples make it narrower.", what, wide, number(margin)))
 	}
 	if list := groups["unknown"]; len(list) > 0 {
 		out = append(out, fmt.Sprintf("%s: too few seeds to judge %s.", what, strings.Join(list, ", ")))

@@ -45,8 +45,8 @@ type Difference struct {
 	Lo   report.Float `json:"lo"`
 	Hi   report.Float `json:"hi"`
 	N    int          `json:"n"`
-	// Detectable is the smallest true difference that as many seeds find with a chance
-	// of 80 %, by the same criterion; NaN where it is not known.
+	// Detectable is the true difference that as many seeds find with a chance of Power or more, by
+	// the same criterion, the error taken for estimated from seeds alone; NaN where it is not known.
 	Detectable report.Float `json:"detectable"`
 }
 
@@ -57,17 +57,17 @@ func Paired(a, b []float64, level float64) Difference {
 	mean, sd := MeanSD(Minus(a, b))
 	n := float64(len(a))
 	if n < 2 {
-		return Interval(mean, math.NaN(), math.NaN(), len(a))
+		return Interval(mean, math.NaN(), math.NaN(), math.NaN(), len(a))
 	}
-	return Interval(mean, sd/math.Sqrt(n), tQuantile(1-(1-level)/2, n-1), len(a))
+	return Interval(mean, sd/math.Sqrt(n), tQuantile(1-(1-level)/2, n-1), n-1, len(a))
 }
 
-// Interval is mean ± critical · error. The detectable difference supposes a normal
-// estimate: (critical + z) · error, z the normal quantile of the power.
-func Interval(mean, error, critical float64, n int) Difference {
+// Interval is mean ± critical · error, of n pairs; error is an estimate with so many degrees of
+// freedom, which may be infinite.
+func Interval(mean, error, critical, degrees float64, n int) Difference {
 	half := critical * error
 	return Difference{Mean: report.Float(mean), Lo: report.Float(mean - half), Hi: report.Float(mean + half), N: n,
-		Detectable: report.Float(half + distuv.UnitNormal.Quantile(Power)*error)}
+		Detectable: report.Float(detectable(critical, degrees) * error)}
 }
 
 // Minus is a − b, element by element.
@@ -98,14 +98,15 @@ func Together(differences [][]float64, examples []float64) []Difference {
 	for i, d := range differences {
 		mean, _ := MeanSD(d)
 		if len(d) < 2 {
-			out[i] = Interval(mean, math.NaN(), math.NaN(), len(d))
+			out[i] = Interval(mean, math.NaN(), math.NaN(), math.NaN(), len(d))
 			continue
 		}
 		variance := sd[i] * sd[i] / float64(len(d))
 		if examples != nil {
 			variance += examples[i]
 		}
-		out[i] = Interval(mean, math.Sqrt(variance), Critical(Confidence, count, max(1, math.Floor(degrees[i]))), len(d))
+		whole := max(1, math.Floor(degrees[i]))
+		out[i] = Interval(mean, math.Sqrt(variance), Critical(Confidence, count, whole), whole, len(d))
 	}
 	return out
 }
