@@ -3,6 +3,7 @@ package compare
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"concord/internal/data"
 	"concord/internal/stats"
+	"concord/internal/train"
 	"concord/internal/train/traintest"
 )
 
@@ -125,7 +127,8 @@ func outcomes(t *testing.T, file string, seeds int, seen, worst map[string]strin
 			t.Errorf("%s is compared with %s", f.Name, f.Reference.Name())
 		}
 		alone := bySeedsAlone(c.judged(f.Chosen, mean, seenTest), len(r.Families)-1)
-		t.Logf("%s: mean %v, worst %v; mean by its own deviation, seeds only %v", f.Name, f.VsRef, f.WorstVs, alone)
+		t.Logf("| %s | %g | %s | %v | %.4f | %v | %.4f | by its own deviation over seeds alone %v", f.Name, f.Chosen.LR, row(f.Seen),
+			f.VsRef, float64(f.VsRef.Detectable), f.WorstVs, float64(f.WorstVs.Detectable), alone)
 		for what, x := range map[string]struct {
 			d      Difference
 			margin float64
@@ -137,6 +140,39 @@ func outcomes(t *testing.T, file string, seeds int, seen, worst map[string]strin
 		}
 	}
 }
+
+// TestPublishedPairs logs pairs that the plan has no test of: a method's direction with mean's length
+// against the method itself, and methods against random weights in the same scope. Over all parameters
+// the first are one run: the gradient's norm is clipped, to 1.
+func TestPublishedPairs(t *testing.T) {
+	for _, name := range []string{"names8.jsonl", "names8-aligned.jsonl", "udhr8.jsonl"} {
+		c, _, rows, _ := published(t, name, 6, seenTest)
+		for _, a := range rows {
+			for _, b := range rows {
+				against := a.Scope == b.Scope && a.Method != b.Method && b.Method == "random" && a.Control == "" && b.Control == ""
+				itself := a.Scope == b.Scope && a.Method == b.Method && a.Control != "" && b.Control == ""
+				if !itself && !against {
+					continue
+				}
+				d := c.judged(a, b, seenTest)
+				below := 0
+				for _, v := range d {
+					if v < 0 {
+						below++
+					}
+				}
+				m, sd := stats.MeanSD(d)
+				if itself && a.Scope == train.ScopeGlobal && math.Abs(m) > 1e-5 {
+					t.Errorf("%s: %s differs by %g from %s", name, a.Name(), m, b.Name())
+				}
+				t.Logf("%s: %s − %s: %+.4f ± %.4f, %d of %d below 0", name, a.Name(), b.Name(), m, sd, below, len(d))
+			}
+		}
+	}
+}
+
+// row is a mean over seeds in a table's row.
+func row(s stats.Spread) string { return fmt.Sprintf("%.4f ± %.4f", float64(s.Mean), float64(s.SD)) }
 
 // outcome is the registered one of a difference.
 func outcome(d Difference, margin float64) string {
