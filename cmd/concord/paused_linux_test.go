@@ -1,11 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"concord/internal/train/traintest"
 )
 
 // The leader of equal machines is stopped for longer than its lease and then goes
@@ -41,5 +44,47 @@ func TestLeaderIsPaused(t *testing.T) {
 	m.eachStepOnce(40)
 	if s := m.status(); s.Step != 40 || s.Term != 2 {
 		t.Errorf("%d steps in term %d", s.Step, s.Term)
+	}
+}
+
+// A machine is stopped until the others have finished the run. It is elected then, as nobody else is left, and
+// does nothing of it again: what the others have saved stays as it is.
+func TestFinishedWhileAway(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("an election takes its time")
+	}
+	run, etcd := clusterRun(t, 40), startEtcd(t)
+	m := &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
+	all, leader := startPeers(t, run, etcd)
+	m.past(all[leader], 15, 3)
+	away := (leader + 1) % 3
+	if err := all[away].Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range all {
+		if i == away {
+			continue
+		}
+		if code, errs := c.end(); code != 0 {
+			t.Errorf("machine %d ended with %d: %s", i, code, errs)
+		}
+	}
+	before, recorded, term := traintest.OutcomeOf(t, m.dir), m.records(), m.status().Term
+	all[away].Process.Signal(syscall.SIGCONT)
+	var out strings.Builder
+	for line := range all[away].lines {
+		fmt.Fprintln(&out, line)
+	}
+	if code, errs := all[away].end(); code != 0 || !strings.Contains(out.String(), "another machine has finished the run") {
+		t.Errorf("the one that was away ended with %d: %s\n%s", code, errs, out.String())
+	}
+	if d := before.Differ(traintest.OutcomeOf(t, m.dir)); d != "" {
+		t.Error(d)
+	}
+	m.eachStepOnce(40)
+	m.notDoneAgain(recorded)
+	if s := m.status(); s.Step != 40 || s.Term != term {
+		t.Errorf("%d steps in term %d, %d before", s.Step, s.Term, term)
 	}
 }

@@ -130,7 +130,8 @@ const campaignPause = time.Second
 // Campaign waits until this machine is elected, however often an election fails, and
 // returns its coordinator, which the members find by themselves. It fails with
 // coordinator.ErrLostLeadership when the election is lost; this machine's member then works for the
-// next leader. resign hands over, in any case; until it is called this machine is no
+// next leader, and with coordinator.ErrFinished when another machine has finished the run that this one
+// took part in. resign hands over, in any case; until it is called this machine is no
 // candidate. start is the step of this machine's weights, for a run that has committed
 // none.
 func (s *Peer) Campaign(ctx context.Context, o coordinator.Options, start int) (c *coordinator.Coordinator, resign func(), err error) {
@@ -138,7 +139,7 @@ func (s *Peer) Campaign(ctx context.Context, o coordinator.Options, start int) (
 	o.Probe = coordinator.ProbeFrom(s.ep.Identity(), nil)
 	said := ""
 	for {
-		if c, resign, err = s.campaign(ctx, o, start); err == nil || ctx.Err() != nil {
+		if c, resign, err = s.campaign(ctx, o, start); err == nil || ctx.Err() != nil || errors.Is(err, coordinator.ErrFinished) {
 			return c, resign, err
 		}
 		if err.Error() != said { // an outage takes minutes
@@ -163,7 +164,7 @@ func (s *Peer) campaign(ctx context.Context, o coordinator.Options, start int) (
 	if err != nil {
 		return nil, nil, err
 	}
-	o.Lost = lost
+	o.Lost, o.TookPart = lost, s.Member.TookPart()
 	c, err := coordinator.New(ctx, o, start)
 	if err != nil {
 		yield()

@@ -67,6 +67,11 @@ func RunAt(ctx context.Context, cfg *config.Config, open func(run string) (store
 	for {
 		err := t.follow(c.following, ui)
 		l := c.end()
+		if c.finished {
+			ui.printf(" ended   another machine has finished the run and saved the model; this one has its weights after step %d of %d\n",
+				t.Done, t.corpus.Steps)
+			return nil, nil
+		}
 		// ErrInterrupted: the wait for others was ended by the election.
 		if l == nil || ctx.Err() != nil || err != nil && !errors.Is(err, ErrInterrupted) {
 			l.abandon()
@@ -175,6 +180,7 @@ type campaign struct {
 	following context.Context // ends when this machine is elected, or with the run's
 	stop      context.CancelFunc
 	elected   chan *leadership // nil: not
+	finished  bool             // by another machine; known when elected is closed
 }
 
 // campaign stands for election until it is ended.
@@ -185,9 +191,11 @@ func (t *Trainer) campaign(ctx context.Context, peer *cluster.Peer, o coordinato
 	start := t.machines.Exchanges()
 	go func() {
 		defer done()
-		if k, resign, err := peer.Campaign(ctx, o, start); err == nil {
+		k, resign, err := peer.Campaign(ctx, o, start)
+		if err == nil {
 			c.elected <- &leadership{k, resign}
 		}
+		c.finished = errors.Is(err, coordinator.ErrFinished)
 		close(c.elected)
 	}()
 	return c

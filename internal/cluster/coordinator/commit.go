@@ -24,6 +24,8 @@ type committed struct {
 	// Banned are the workers that were put out for good until then, with the reasons. Of equal
 	// machines each leads by its own word, and none is kept.
 	Banned map[uint32]string `json:"banned,omitempty"`
+	// Finished: an elected coordinator has ended the run after this step.
+	Finished bool `json:"finished,omitempty"`
 }
 
 // commit commits the step when all awaited members have all of it.
@@ -40,6 +42,19 @@ func (c *Coordinator) commit() {
 // outcome is the store's record when the pending step is committed.
 func (c *Coordinator) outcome() committed {
 	return committed{Next: c.step + 1, Last: c.pending, Epoch: c.epoch, Back: c.back, Banned: c.keptBans()}
+}
+
+// recordEnd writes to the store that the run is finished, where another machine may be elected
+// next: one that was away must not do the rest again.
+func (c *Coordinator) recordEnd() {
+	var last committed
+	var rev int64
+	c.do(func() {
+		last, rev = committed{Next: c.step, Last: c.last, Epoch: c.epoch, Back: c.back, Banned: c.keptBans(), Finished: true}, c.commitRev
+	})
+	if _, err := c.write(last, rev); err != nil {
+		c.logf("the store does not know that the run is finished: %v", err)
+	}
 }
 
 // keptBans are the bans of the store's record.

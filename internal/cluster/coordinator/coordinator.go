@@ -46,6 +46,7 @@ type Options struct {
 	// Lost is closed when a coordinator that was elected leads no longer: it fails, and
 	// the worker of its process works on for the next one. nil: there is no election.
 	Lost       <-chan struct{}
+	TookPart   bool // this process has made a step of the run, under another coordinator
 	Parameters bool // see Shape
 	// StateTimeout is how long a restarted coordinator waits for a machine that holds the
 	// last committed step; 0 means 20 s.

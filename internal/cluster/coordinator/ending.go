@@ -54,6 +54,9 @@ func (c *Coordinator) Close(e protocol.End) {
 			break
 		}
 	}
+	if e.Finished && c.opt.Lost != nil {
+		c.recordEnd()
+	}
 	c.do(func() { // who got no core until now learns it from the connection's end
 		word, _ := json.Marshal(protocol.End{Text: e.Text[:min(len(e.Text), 500)], Finished: e.Finished})
 		for _, m := range c.members {
@@ -78,6 +81,9 @@ func (c *Coordinator) Abandon() {
 	c.stop()
 	c.wg.Wait()
 }
+
+// ErrFinished says that another machine has finished the run that this one took part in.
+var ErrFinished = errors.New("another machine has finished the run")
 
 // ErrLostLeadership says that a coordinator was elected and is no more.
 var ErrLostLeadership = errors.New("this machine leads no longer")

@@ -18,7 +18,8 @@ const (
 )
 
 // acquireTerm raises the term and takes up the committed step. An earlier coordinator
-// may commit a step meanwhile: then it begins anew.
+// may commit a step meanwhile: then it begins anew. One that has finished the run which this
+// process took part in leaves nothing to lead: ErrFinished.
 func (c *Coordinator) acquireTerm(ctx context.Context) error {
 	for range 10 {
 		err := c.tryTerm(ctx)
@@ -50,6 +51,9 @@ func (c *Coordinator) tryTerm(ctx context.Context) error {
 		}
 		if maps.Copy(c.banned, k.Banned); len(k.Banned) > 0 {
 			c.logf("put out for good earlier in the run: workers %v", slices.Sorted(maps.Keys(k.Banned)))
+		}
+		if k.Finished && c.opt.TookPart {
+			return ErrFinished
 		}
 		c.step, c.last, c.back, c.started = k.Next, k.Last, k.Back, !c.opt.Gather && !c.opt.Regather
 	}

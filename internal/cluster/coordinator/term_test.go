@@ -127,3 +127,36 @@ func TestLostElection(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestFinishedIsNotLedAgain: an elected coordinator that ends the run leaves word of it in the store, and a
+// process that took part leads no further; one that was started for it does, and its next commit takes the
+// word back.
+func TestFinishedIsNotLedAgain(t *testing.T) {
+	st := storetest.NewMemory()
+	elected := func(tookPart bool) (*Coordinator, error) {
+		return New(t.Context(), Options{Store: st, Lost: make(chan struct{}), Regather: true, TookPart: tookPart}, 0)
+	}
+	c, err := elected(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close(protocol.End{Text: "for a test"})
+	if c, err = elected(true); err != nil {
+		t.Fatalf("after a run that is not finished: %v", err)
+	}
+	c.Close(protocol.End{Text: "for a test", Finished: true})
+	if _, err := elected(true); !errors.Is(err, ErrFinished) {
+		t.Fatalf("after a finished run: %v", err)
+	}
+	if c, err = elected(false); err != nil {
+		t.Fatalf("a new process: %v", err)
+	}
+	if _, err := c.write(c.outcome(), c.commitRev); err != nil {
+		t.Fatal(err)
+	}
+	c.Abandon()
+	if c, err = elected(true); err != nil {
+		t.Fatalf("after another step: %v", err)
+	}
+	c.Abandon()
+}

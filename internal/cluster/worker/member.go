@@ -122,6 +122,13 @@ func (m *Member) spawn(f func()) {
 	}
 }
 
+// TookPart says that a step of the run was applied here, in this process.
+func (m *Member) TookPart() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.trained
+}
+
 // groupKey is a place for a group's gradient or its weights, as its owner sends them.
 type groupKey struct {
 	kind  transport.Kind
