@@ -105,6 +105,7 @@ const (
 	codeStalled = 3
 	codeClosing = 4
 	codeLast    = 5 // the reason is the application's last word
+	codeService = 6 // the reason is the service's refusal
 )
 
 // Open starts an endpoint on conn, which it owns from now on.
@@ -248,7 +249,7 @@ func (e *Endpoint) greet(q session) {
 		case <-q.Context().Done():
 		case <-time.After(time.Second):
 		}
-		q.Close(codeRefused, "refused")
+		q.Close(codeService, err.Error()[:min(len(err.Error()), mostWord)])
 		return
 	}
 	err = c.write(Pack(msgHelloOK, reply))

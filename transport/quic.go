@@ -206,8 +206,12 @@ func (s quicStream) CancelWrite(code uint64) { s.Stream.CancelWrite(quic.StreamE
 func (s quicStream) Prioritize(urgency int8) { s.Stream.SetPriority(urgency, false) }
 
 // proofOf gives TLS alerts their kind: a peer that does not accept our
-// certificate tells it only after the handshake.
+// certificate tells it only after the handshake. A refusal that was not read before the connection's end
+// comes with that.
 func proofOf(err error) error {
+	if a := (*quic.ApplicationError)(nil); errors.As(err, &a) && a.Remote && a.ErrorCode == codeService {
+		return fmt.Errorf("%w: %s", ErrRefused, a.ErrorMessage)
+	}
 	if t := (*quic.TransportError)(nil); errors.As(err, &t) && t.ErrorCode.IsCryptoError() && !errors.Is(err, ErrProof) {
 		return clockHint(err)
 	}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"concord/internal/cluster/coordinator"
@@ -76,4 +77,26 @@ func TestStatusShowsEveryColumn(t *testing.T) {
 			time.Sleep(30 * time.Second)
 		})
 	}
+}
+
+// TestStatusOnASlowDisk: while one status is written only the newest of the others waits, and the last one
+// is on disk after at most one other.
+func TestStatusOnASlowDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var written []int
+		w := newStatusWriter(func(s coordinator.Status) { time.Sleep(3 * time.Second); written = append(written, s.Step) })
+		for step := range 41 { // ten seconds
+			w.take(coordinator.Status{Time: time.Now(), Step: step}, false)
+			time.Sleep(250 * time.Millisecond)
+		}
+		began := time.Now()
+		w.take(coordinator.Status{Time: time.Now(), Step: 41}, true)
+		if took := time.Since(began); took > 6*time.Second {
+			t.Errorf("the last one took %v", took)
+		}
+		synctest.Wait()
+		if len(written) > 6 || !slices.IsSorted(written) || written[len(written)-1] != 41 {
+			t.Errorf("written: %v", written)
+		}
+	})
 }

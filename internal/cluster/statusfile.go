@@ -20,34 +20,74 @@ const statusFile = "status.json"
 // from this one, in the same folder.
 func StatusTo(dir string) func(s coordinator.Status, last bool) {
 	began := time.Now()
-	var file, mu sync.Mutex
-	var written time.Time
-	var newest time.Time // on disk
-	write := func(s coordinator.Status) {
-		file.Lock()
-		defer file.Unlock()
-		if s.Time.Before(newest) {
-			return
-		}
-		newest = s.Time
+	return newStatusWriter(func(s coordinator.Status) {
 		if old, err := ReadStatus(dir); err == nil && old.Term > s.Term && old.Time.After(began) {
 			return
 		}
 		if b, err := json.Marshal(s); err == nil {
 			writeFile(filepath.Join(dir, statusFile), b)
 		}
+	}).take
+}
+
+// statusWriter writes one status at a time: while a slow disk takes one, only the newest waits.
+type statusWriter struct {
+	put func(s coordinator.Status)
+
+	file   chan struct{} // taken while one is written; no mutex, whose wait a test's clock would not pass
+	newest time.Time     // on disk
+
+	mu    sync.Mutex
+	taken time.Time           // the last that was not passed over
+	next  *coordinator.Status // waits to be written
+	busy  bool                // a goroutine writes what waits
+}
+
+func newStatusWriter(put func(s coordinator.Status)) *statusWriter {
+	return &statusWriter{put: put, file: make(chan struct{}, 1)}
+}
+
+func (w *statusWriter) take(s coordinator.Status, last bool) {
+	w.mu.Lock()
+	if last {
+		w.next = nil
+		w.mu.Unlock()
+		w.write(s)
+		return
 	}
-	return func(s coordinator.Status, last bool) {
-		mu.Lock()
-		defer mu.Unlock()
-		switch {
-		case last:
-			write(s)
-		case time.Since(written) >= 250*time.Millisecond:
-			written = time.Now()
-			s.Evicted = slices.Clone(s.Evicted)
-			go write(s)
+	defer w.mu.Unlock()
+	if time.Since(w.taken) >= 250*time.Millisecond {
+		w.taken = time.Now()
+		s.Evicted = slices.Clone(s.Evicted)
+		w.next = &s
+		if !w.busy {
+			w.busy = true
+			go w.run()
 		}
+	}
+}
+
+// run writes until nothing waits.
+func (w *statusWriter) run() {
+	for {
+		w.mu.Lock()
+		s := w.next
+		w.next, w.busy = nil, s != nil
+		w.mu.Unlock()
+		if s == nil {
+			return
+		}
+		w.write(*s)
+	}
+}
+
+// write writes a status that is not older than the one on disk.
+func (w *statusWriter) write(s coordinator.Status) {
+	w.file <- struct{}{}
+	defer func() { <-w.file }()
+	if !s.Time.Before(w.newest) {
+		w.newest = s.Time
+		w.put(s)
 	}
 }
 
