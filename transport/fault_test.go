@@ -45,14 +45,16 @@ func TestTransferThroughABadNetwork(t *testing.T) {
 }
 
 // An outage shorter than the patience, and a router that changes its mind twice,
-// in the middle of a transfer (reference cases 12 and 29): the connection stays.
+// in the middle of a transfer (reference cases 12 and 29): the connection stays. The sender is paced, so
+// that the transfer spans all of it and the proxy's socket holds no seconds of it.
 func TestTransferOutlivesOutageAndRebinding(t *testing.T) {
 	ca, s := newCA(t), newService()
 	patient := func(o *Options) { o.Stall = 20 * time.Second }
-	a, b := open(t, ca, 1, newService(), patient), open(t, ca, 2, s, patient)
+	paced := func(o *Options) { patient(o); o.UploadLimit = 4 << 20 }
+	a, b := open(t, ca, 1, newService(), paced), open(t, ca, 2, s, patient)
 	p, c := behind(t, a, b, newService())
 	p.Set(faultproxy.Faults{Delay: 5 * time.Millisecond})
-	data, done := randomBytes(16<<20), make(chan error)
+	data, done := randomBytes(12<<20), make(chan error)
 	go func() { done <- c.Transfer(t.Context(), outgoing("x", data)) }()
 	time.Sleep(50 * time.Millisecond)
 	if err := p.Rebind(); err != nil {

@@ -15,7 +15,7 @@ import (
 // and nothing piles up (reference case 17).
 func TestSlowReaderIsGivenUp(t *testing.T) {
 	ca, s := newCA(t), newService()
-	from := open(t, ca, 1, newService(), func(o *Options) { o.Stall = 700 * time.Millisecond })
+	from := open(t, ca, 1, newService(), func(o *Options) { o.Stall = 2 * time.Second })
 	good := open(t, ca, 3, s, nil)
 	tr := &quic.Transport{Conn: udp(t)}
 	defer tr.Close()

@@ -119,12 +119,15 @@ func (m *machines) past(c *child, step, workers int) {
 	m.t.Fatalf("no step from %d on is on record with %d machines: %+v", step, workers, m.records())
 }
 
-// putOut checks that the first worker that was put out is that of a name, as it was not heard from.
+// putOut checks that the worker of a name was put out, as it was not heard from. On a busy machine another one
+// may have been too.
 func (m *machines) putOut(name string) {
 	m.t.Helper()
-	e := m.status().Evicted
-	if len(e) == 0 || e[0].Name != name || !strings.Contains(e[0].Reason, "heard") && !strings.Contains(e[0].Reason, "closed") {
-		m.t.Errorf("%s is not out first, for its silence: %+v", name, e)
+	silent := func(e coordinator.Eviction) bool {
+		return e.Name == name && (strings.Contains(e.Reason, "heard") || strings.Contains(e.Reason, "closed"))
+	}
+	if e := m.status().Evicted; !slices.ContainsFunc(e, silent) {
+		m.t.Errorf("%s is not out for its silence: %+v", name, e)
 	}
 }
 
@@ -267,7 +270,7 @@ func TestProcessesOnABadNetwork(t *testing.T) {
 	m := &machines{t: t}
 	run := clusterRun(t, 40)
 	m.dir = filepath.Join(filepath.Dir(run), "runs", "tiny")
-	m.first = start(t, "train", run, "--listen", "127.0.0.1:0", "--workers", "3", "-o", "cluster.silence=5", "-o", "cluster.deadline=false")
+	m.first = start(t, "train", run, "--listen", "127.0.0.1:0", "--workers", "3", "-o", "cluster.silence=20", "-o", "cluster.deadline=false")
 	line, err := transport.ParseLine(m.awaitLine())
 	if err != nil {
 		t.Fatal(err)
@@ -282,11 +285,11 @@ func TestProcessesOnABadNetwork(t *testing.T) {
 	line.Addrs = []string{p.Addr()}
 	m.line = line.String()
 	a, b := m.join("w2"), m.join("w3")
-	m.past(m.first, 15, 3)
+	m.past(m.first, 5, 3)
 	if err := p.Rebind(); err != nil {
 		t.Fatal(err)
 	}
-	m.past(m.first, 25, 3)
+	m.past(m.first, 15, 3)
 	p.Set(faultproxy.Faults{Loss: 1})
 	time.Sleep(1500 * time.Millisecond)
 	p.Set(faults)
