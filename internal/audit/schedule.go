@@ -188,7 +188,8 @@ func (a *audit) wanted() int {
 	for n := fewestSeeds; n < a.o.Seeds; n++ {
 		enough := true
 		for i := range sd {
-			d := stats.Interval(0, sd[i]/math.Sqrt(float64(n)), stats.Critical(stats.Confidence, len(sd), max(1, math.Floor(degrees[i]))), math.Inf(1), n)
+			critical := stats.Critical(stats.Confidence, len(sd), max(1, math.Floor(degrees[i])))
+			d := stats.Interval(0, sd[i]/math.Sqrt(float64(n)), critical, math.Inf(1), n)
 			enough = enough && float64(d.Detectable) <= a.o.Margin
 		}
 		if enough {

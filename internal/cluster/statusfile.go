@@ -40,7 +40,7 @@ type statusWriter struct {
 	mu    sync.Mutex
 	taken time.Time           // the last that was not passed over
 	next  *coordinator.Status // waits to be written
-	busy  bool                // a goroutine writes what waits
+	busy  bool                // a goroutine writes
 }
 
 func newStatusWriter(put func(s coordinator.Status)) *statusWriter {
