@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -249,7 +250,11 @@ func (e *Endpoint) greet(q session) {
 		case <-q.Context().Done():
 		case <-time.After(time.Second):
 		}
-		q.Close(codeService, err.Error()[:min(len(err.Error()), mostWord)])
+		code := uint64(codeService)
+		if errors.Is(err, ErrFrame) {
+			code = codeFrame
+		}
+		q.Close(code, strings.ToValidUTF8(err.Error()[:min(len(err.Error()), mostWord)], ""))
 		return
 	}
 	err = c.write(Pack(msgHelloOK, reply))

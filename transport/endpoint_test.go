@@ -350,6 +350,29 @@ func TestRefusalComesWithTheEnd(t *testing.T) {
 	if err := closed(true, codeRefused); errors.Is(err, ErrRefused) {
 		t.Errorf("before the hello: %v", err)
 	}
+
+	ca, s := newCA(t), newService()
+	s.refuse = errors.New("full")
+	a, b := open(t, ca, 1, newService(), nil), open(t, ca, 2, s, nil)
+	q, err := connect(t.Context(), a.net, b.Addr().String(), a.clientTLS())
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := q.OpenStream(t.Context())
+	if err == nil {
+		err = writeMessage(st, Pack(msgHello, hello{Service: "test", Wire: wireVersion, Body: json.RawMessage(`"hi"`)}))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-q.Context().Done():
+	case <-time.After(20 * time.Second):
+		t.Fatal("it keeps its connection")
+	}
+	if _, err := readMessage(st, 1000); !errors.Is(proofOf(err), ErrRefused) || !strings.Contains(err.Error(), "full") {
+		t.Errorf("the end says: %v", err)
+	}
 }
 
 // Nobody without a certificate of the run gets in, and each learns it at once

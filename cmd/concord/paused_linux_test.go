@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -72,12 +71,9 @@ func TestFinishedWhileAway(t *testing.T) {
 	}
 	before, recorded, term := traintest.OutcomeOf(t, m.dir), m.records(), m.status().Term
 	all[away].Process.Signal(syscall.SIGCONT)
-	var out strings.Builder
-	for line := range all[away].lines {
-		fmt.Fprintln(&out, line)
-	}
-	if code, errs := all[away].end(); code != 0 || !strings.Contains(out.String(), "another machine has finished the run") {
-		t.Errorf("the one that was away ended with %d: %s\n%s", code, errs, out.String())
+	told := all[away].await(all[away].lines, "another machine has finished the run")
+	if code, errs := all[away].end(); code != 0 || !told {
+		t.Errorf("the one that was away ended with %d, told that the run is finished: %v; %s", code, told, errs)
 	}
 	if d := before.Differ(traintest.OutcomeOf(t, m.dir)); d != "" {
 		t.Error(d)

@@ -35,7 +35,7 @@ type statusWriter struct {
 	put func(s coordinator.Status)
 
 	file   chan struct{} // taken while one is written; no mutex, whose wait a test's clock would not pass
-	newest time.Time     // on disk
+	newest time.Time     // the latest that was to be written
 
 	mu    sync.Mutex
 	taken time.Time           // the last that was not passed over

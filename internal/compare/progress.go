@@ -87,7 +87,10 @@ func (r *runner) foretell() {
 	for i := range sd {
 		error := sd[i] / math.Sqrt(float64(r.grid.Seeds))
 		whole := max(1, math.Floor(degrees[i]))
-		worst = max(worst, float64(stats.Interval(0, error, stats.Critical(stats.Confidence, len(sd), whole), whole, 0).Detectable))
+		d := stats.Interval(0, error, stats.Critical(stats.Confidence, len(sd), whole), whole, 0)
+		if v := float64(d.Detectable); v > worst { // not where it is not known
+			worst = v
+		}
 	}
 	if worst > 0 {
 		r.printf(" %s will tell differences of %s bits per byte or more (80 %% power, the worst of %s; from %d tuning seeds)",

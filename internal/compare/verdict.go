@@ -120,7 +120,7 @@ const worstLanguage = "worst trained language"
 
 // sentences judge one mean of languages, family by family.
 func (r *Report) sentences(what string, margin float64, families []Family, of func(Family) Difference) (out []string) {
-	groups, wide := map[string][]string{}, 0
+	groups, wide := map[string][]string{}, []string(nil)
 	what = subject(what)
 	for _, f := range families {
 		d := of(f)
@@ -143,7 +143,7 @@ func (r *Report) sentences(what string, margin float64, families []Family, of fu
 			groups["even"] = append(groups["even"], f.Name)
 		default:
 			if float64(d.Hi-d.Lo)/2 >= margin {
-				wide++
+				wide = append(wide, f.Name)
 			}
 			groups["open"] = append(groups["open"],
 				fmt.Sprintf("%s (a gain of more than %s is excluded, one of %s or more would show in 4 of 5 such comparisons)", f.Name,
@@ -157,9 +157,9 @@ func (r *Report) sentences(what string, margin float64, families []Family, of fu
 	if list := groups["open"]; len(list) > 0 {
 		out = append(out, fmt.Sprintf("%s: not distinguishable from %s: %s.", what, r.Reference, strings.Join(list, "; ")))
 	}
-	if wide > 0 {
-		out = append(out, fmt.Sprintf("%s: for %d of these equivalence within ±%s could not have been shown: half the interval is wider. "+
-			"More seeds or held-out examples make it narrower.", what, wide, number(margin)))
+	if len(wide) > 0 {
+		out = append(out, fmt.Sprintf("%s: for %s equivalence within ±%s bits per byte could not have been shown: half the interval is as wide. "+
+			"More seeds or held-out examples make it narrower.", what, strings.Join(wide, ", "), number(margin)))
 	}
 	if list := groups["unknown"]; len(list) > 0 {
 		out = append(out, fmt.Sprintf("%s: too few seeds to judge %s.", what, strings.Join(list, ", ")))

@@ -68,7 +68,7 @@ func RunAt(ctx context.Context, cfg *config.Config, open func(run string) (store
 		err := t.follow(c.following, ui)
 		l := c.end()
 		if c.finished {
-			ui.printf(" ended   another machine has finished the run and saved the model; this one has its weights after step %d of %d\n",
+			ui.printf(" ended   another machine has finished the run and saved the model; this machine's own weights are of step %d of %d\n",
 				t.Done, t.corpus.Steps)
 			return nil, nil
 		}
@@ -180,7 +180,7 @@ type campaign struct {
 	following context.Context // ends when this machine is elected, or with the run's
 	stop      context.CancelFunc
 	elected   chan *leadership // nil: not
-	finished  bool             // by another machine; known when elected is closed
+	finished  bool             // by another machine; known when elected has a value or is closed
 }
 
 // campaign stands for election until it is ended.
@@ -192,10 +192,10 @@ func (t *Trainer) campaign(ctx context.Context, peer *cluster.Peer, o coordinato
 	go func() {
 		defer done()
 		k, resign, err := peer.Campaign(ctx, o, start)
+		c.finished = errors.Is(err, coordinator.ErrFinished)
 		if err == nil {
 			c.elected <- &leadership{k, resign}
 		}
-		c.finished = errors.Is(err, coordinator.ErrFinished)
 		close(c.elected)
 	}()
 	return c

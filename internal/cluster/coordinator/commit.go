@@ -53,7 +53,7 @@ func (c *Coordinator) recordEnd() {
 		last, rev = committed{Next: c.step, Last: c.last, Epoch: c.epoch, Back: c.back, Banned: c.keptBans(), Finished: true}, c.commitRev
 	})
 	if _, err := c.write(last, rev); err != nil {
-		c.logf("the store does not know that the run is finished: %v", err)
+		c.logf("the store does not know that the run is finished, and a machine that was away may do the rest again: %v", err)
 	}
 }
 

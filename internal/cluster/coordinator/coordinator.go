@@ -46,7 +46,7 @@ type Options struct {
 	// Lost is closed when a coordinator that was elected leads no longer: it fails, and
 	// the worker of its process works on for the next one. nil: there is no election.
 	Lost       <-chan struct{}
-	TookPart   bool // this process has made a step of the run, under another coordinator
+	TookPart   bool // a coordinator has planned with this process before
 	Parameters bool // see Shape
 	// StateTimeout is how long a restarted coordinator waits for a machine that holds the
 	// last committed step; 0 means 20 s.
@@ -311,7 +311,9 @@ func (c *Coordinator) loop(ctx context.Context) {
 		case f := <-c.events:
 			f()
 		case <-lost:
-			lost = nil
+			if lost = nil; c.ended {
+				break // everyone is told how the run ended
+			}
 			c.fail(fmt.Errorf("%w: its lease in the store ran out", ErrLostLeadership))
 		case <-tick.C:
 			c.tick()

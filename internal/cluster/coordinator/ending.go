@@ -34,8 +34,16 @@ func (c *Coordinator) fail(err error) {
 // goodbye is how long machines may take to hear how the run ended.
 const goodbye = 2 * time.Second
 
-// Close tells everyone how the run ended, and stops when they have heard it.
+// Close tells everyone how the run ended, and stops when they have heard it. An elected coordinator
+// notes in the store that the run is finished, for which a store that does not answer has storeLimit.
 func (c *Coordinator) Close(e protocol.End) {
+	noted := make(chan struct{})
+	go func() {
+		defer close(noted)
+		if e.Finished && c.opt.Lost != nil {
+			c.recordEnd()
+		}
+	}()
 	c.do(func() {
 		c.ended, c.end = true, &e
 		if c.opt.Changed != nil { // before anyone leaves
@@ -54,9 +62,6 @@ func (c *Coordinator) Close(e protocol.End) {
 			break
 		}
 	}
-	if e.Finished && c.opt.Lost != nil {
-		c.recordEnd()
-	}
 	c.do(func() { // who got no core until now learns it from the connection's end
 		word, _ := json.Marshal(protocol.End{Text: e.Text[:min(len(e.Text), 500)], Finished: e.Finished})
 		for _, m := range c.members {
@@ -65,6 +70,7 @@ func (c *Coordinator) Close(e protocol.End) {
 			}
 		}
 	})
+	<-noted
 	c.stop()
 	c.wg.Wait()
 }

@@ -52,8 +52,11 @@ func (c *Coordinator) tryTerm(ctx context.Context) error {
 		if maps.Copy(c.banned, k.Banned); len(k.Banned) > 0 {
 			c.logf("put out for good earlier in the run: workers %v", slices.Sorted(maps.Keys(k.Banned)))
 		}
-		if k.Finished && c.opt.TookPart {
+		switch {
+		case k.Finished && c.opt.TookPart:
 			return ErrFinished
+		case k.Finished:
+			c.logf("the store says that the run was finished, after %s", c.named(k.Next))
 		}
 		c.step, c.last, c.back, c.started = k.Next, k.Last, k.Back, !c.opt.Gather && !c.opt.Regather
 	}

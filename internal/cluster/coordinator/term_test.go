@@ -144,14 +144,23 @@ func TestFinishedIsNotLedAgain(t *testing.T) {
 	if c, err = elected(true); err != nil {
 		t.Fatalf("after a run that is not finished: %v", err)
 	}
+	c.do(func() { c.step, c.last, c.epoch, c.back = 7, &protocol.Commit{Step: 6}, 5, 3 })
 	c.Close(protocol.End{Text: "for a test", Finished: true})
+	var k committed
+	if b, _, err := st.Get(t.Context(), keyCommitted); err != nil || json.Unmarshal(b, &k) != nil ||
+		k.Next != 7 || k.Last == nil || k.Last.Step != 6 || k.Epoch != 5 || k.Back != 3 || !k.Finished {
+		t.Errorf("on record is %+v: %v", k, err)
+	}
 	if _, err := elected(true); !errors.Is(err, ErrFinished) {
 		t.Fatalf("after a finished run: %v", err)
 	}
 	if c, err = elected(false); err != nil {
 		t.Fatalf("a new process: %v", err)
 	}
-	if _, err := c.write(c.outcome(), c.commitRev); err != nil {
+	var next committed
+	var rev int64
+	c.do(func() { next, rev = c.outcome(), c.commitRev })
+	if _, err := c.write(next, rev); err != nil {
 		t.Fatal(err)
 	}
 	c.Abandon()

@@ -122,11 +122,11 @@ func (m *Member) spawn(f func()) {
 	}
 }
 
-// TookPart says that a step of the run was applied here, in this process.
+// TookPart says that a coordinator has planned with this process.
 func (m *Member) TookPart() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.trained
+	return m.plan != nil
 }
 
 // groupKey is a place for a group's gradient or its weights, as its owner sends them.
