@@ -235,7 +235,7 @@ func TestManyTransfersOnOneConnection(t *testing.T) {
 	c := dial(t, a, b, newService())
 	answers := []Verdict{Take, Have, Refuse, Later}
 	s.set(func() { s.offer = func(h Header) (Verdict, string) { return answers[h.Step%4], "why" } })
-	within(t, 10*time.Second, "1,200 streams", func(ctx context.Context) {
+	within(t, time.Minute, "1,200 streams", func(ctx context.Context) {
 		for i := range 1000 {
 			o := outgoing("", randomBytes(8))
 			o.Step = uint64(i)
@@ -244,7 +244,7 @@ func TestManyTransfersOnOneConnection(t *testing.T) {
 			}
 		}
 		for range 200 {
-			if err := c.Fetch(ctx, "f", time.Second, func(int64) (io.Writer, error) { return io.Discard, nil }); err != nil {
+			if err := c.Fetch(ctx, "f", 10*time.Second, func(int64) (io.Writer, error) { return io.Discard, nil }); err != nil {
 				t.Fatal(err)
 			}
 			c.Fetch(ctx, "none", time.Second, nil)

@@ -110,7 +110,7 @@ func TestRelayRefuses(t *testing.T) {
 		c.s.SendDatagram(junk[:2])
 		c.s.SendDatagram(append(binary.LittleEndian.AppendUint32(nil, 9), 1))
 	}
-	within(t, 5*time.Second, "worker 9 is called", func(ctx context.Context) {
+	within(t, 20*time.Second, "worker 9 is called", func(ctx context.Context) {
 		for {
 			r.mu.Lock()
 			woken := slices.Clone(r.woken)
