@@ -1,15 +1,19 @@
 package coordinator
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"concord/internal/cluster/protocol"
+	"concord/internal/cluster/store"
 	"concord/internal/cluster/store/storetest"
 	"concord/transport"
 )
@@ -168,4 +172,37 @@ func TestFinishedIsNotLedAgain(t *testing.T) {
 		t.Fatalf("after another step: %v", err)
 	}
 	c.Abandon()
+}
+
+// TestEndWithoutTheStore: a store that does not answer at the run's end holds it up for storeLimit at most, and
+// a lease that runs out meanwhile does not make a failure of it.
+func TestEndWithoutTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, lost := &mute{Store: storetest.NewMemory()}, make(chan struct{})
+		c, err := New(t.Context(), Options{Store: st, Lost: lost}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st.on.Store(true)
+		time.AfterFunc(time.Second, func() { close(lost) })
+		began := time.Now()
+		c.Close(protocol.End{Text: "for a test", Finished: true})
+		if took := time.Since(began); took > storeLimit || c.Err() != nil {
+			t.Errorf("the end took %v: %v", took, c.Err())
+		}
+	})
+}
+
+// mute is a store that answers no Put while it is on.
+type mute struct {
+	store.Store
+	on atomic.Bool
+}
+
+func (s *mute) Put(ctx context.Context, key string, value []byte, rev int64, guards ...store.Guard) (int64, error) {
+	if s.on.Load() {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	return s.Store.Put(ctx, key, value, rev, guards...)
 }
