@@ -111,7 +111,13 @@ func (m *machines) past(c *child, step, workers int) {
 		x := s.Exchange
 		return s.Step >= step && x != nil && x.Workers == workers && x.Rows > 0 && len(x.Missing) == 0
 	}
-	for began := time.Now(); time.Since(began) < patience && c.ProcessState == nil; time.Sleep(10 * time.Millisecond) {
+	over := false
+	for began := time.Now(); time.Since(began) < patience && !over; time.Sleep(10 * time.Millisecond) {
+		select {
+		case <-c.over: // its last records are there
+			over = true
+		default:
+		}
 		if slices.ContainsFunc(m.records(), all) { // on a busy machine somebody's rows may be late in a step
 			return
 		}

@@ -24,8 +24,9 @@ const patience = 2 * time.Minute
 type child struct {
 	*exec.Cmd
 	t      *testing.T
-	lines  chan string // standard output, closed at its end
-	stderr chan string // likewise
+	lines  chan string   // standard output, closed at its end
+	stderr chan string   // likewise
+	over   chan struct{} // closed at the end of standard output, read or not
 }
 
 // start starts the program, beside others as a rule: the software rasterizer computes on the
@@ -46,16 +47,20 @@ func start(t *testing.T, args ...string) *child {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	c.lines, c.stderr = scan(out), scan(errs)
+	c.over = make(chan struct{})
+	c.lines, c.stderr = scan(out, c.over), scan(errs, nil)
 	t.Cleanup(func() { c.Process.Kill() }) // an error says that it has ended
 	return c
 }
 
-// scan sends the lines of r; nobody needs to receive them.
-func scan(r io.Reader) chan string {
+// scan sends the lines of r; nobody needs to receive them. over, which may be nil, is closed at its end.
+func scan(r io.Reader, over chan struct{}) chan string {
 	lines := make(chan string, 10000)
 	go func() {
 		defer close(lines)
+		if over != nil {
+			defer close(over)
+		}
 		for s := bufio.NewScanner(r); s.Scan(); {
 			lines <- s.Text()
 		}

@@ -82,7 +82,7 @@ func traced(t *testing.T, breaks []uint64, die int, before func(), args ...strin
 	if err := <-started; err != nil {
 		t.Skipf("no program can be traced here: %v", err)
 	}
-	x.lines, x.stderr = scan(out), scan(errs)
+	x.lines, x.stderr = scan(out, nil), scan(errs, nil)
 	t.Cleanup(func() { syscall.Kill(-x.Process.Pid, syscall.SIGKILL) })
 	return x
 }
