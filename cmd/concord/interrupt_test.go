@@ -80,7 +80,9 @@ func (c *child) await(lines chan string, text string) bool {
 				return ok
 			}
 		case <-deadline:
-			c.t.Fatalf("waited %v for %q", patience, text)
+			c.Process.Signal(syscall.SIGQUIT) // and it says what its goroutines wait for
+			_, said := c.end()
+			c.t.Fatalf("waited %v for %q: %s", patience, text, said)
 		}
 	}
 }

@@ -139,8 +139,12 @@ func (s *Peer) Campaign(ctx context.Context, o coordinator.Options, start int) (
 	o.Probe = coordinator.ProbeFrom(s.ep.Identity(), nil)
 	said := ""
 	for {
-		if c, resign, err = s.campaign(ctx, o, start); err == nil || ctx.Err() != nil || errors.Is(err, coordinator.ErrFinished) {
+		if c, resign, err = s.campaign(ctx, o, start); err == nil || ctx.Err() != nil {
 			return c, resign, err
+		}
+		if errors.Is(err, coordinator.ErrFinished) {
+			s.Member.Finish(err.Error())
+			return nil, nil, err
 		}
 		if err.Error() != said { // an outage takes minutes
 			said = err.Error()

@@ -140,8 +140,9 @@ func outcomes(t *testing.T, file string, seeds int, seen, worst map[string]strin
 		}
 		d := c.judged(f.Chosen, mean, seenTest)
 		alone := bySeedsAlone(d, len(r.Families)-1)
-		t.Logf("| %s | %g | %s | %v | %.4f | %v | %.4f | by its own deviation over seeds alone %v | %.1f %% of pairs in conflict, %d of %d below 0", f.Name, f.Chosen.LR, row(f.Seen),
-			f.VsRef, float64(f.VsRef.Detectable), f.WorstVs, float64(f.WorstVs.Detectable), alone, 100*float64(f.Conflict), below(d), len(d))
+		t.Logf("| %s | %g | %s | %v | %.4f | %v | %.4f | by its own deviation over seeds alone %v | %.1f %% of pairs in conflict, "+
+			"%d of %d below 0", f.Name, f.Chosen.LR, row(f.Seen), f.VsRef, float64(f.VsRef.Detectable), f.WorstVs,
+			float64(f.WorstVs.Detectable), alone, 100*float64(f.Conflict), below(d), len(d))
 		for what, x := range map[string]struct {
 			d      Difference
 			margin float64

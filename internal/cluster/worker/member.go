@@ -129,6 +129,15 @@ func (m *Member) TookPart() bool {
 	return m.plan != nil
 }
 
+// Finish ends the run here as the coordinator's word does: another machine has finished it, and nobody leads
+// who would say so. A step that waits for others ends with an EndedError.
+func (m *Member) Finish(text string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.endsAs(&protocol.End{Text: text, Finished: true})
+	m.changed.Broadcast()
+}
+
 // groupKey is a place for a group's gradient or its weights, as its owner sends them.
 type groupKey struct {
 	kind  transport.Kind
