@@ -129,8 +129,8 @@ func (m *Member) TookPart() bool {
 	return m.plan != nil
 }
 
-// Finish ends the run here as the coordinator's word does: another machine has finished it, and nobody leads
-// who would say so. A step that waits for others ends with an EndedError.
+// Finish ends the run here as the coordinator's word does, where no machine leads that could say it: another
+// one has finished the run. A step that waits for others ends with an EndedError.
 func (m *Member) Finish(text string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
