@@ -63,18 +63,25 @@ func TestPublishedControl(t *testing.T) {
 	}
 }
 
-// TestPublishedNames holds the outcomes of blocks 1, 3 and 7 to the committed runs, in every scope and
+// TestPublishedNames holds the outcomes of blocks 1, 3, 7 and 12 to the committed runs, in every scope and
 // with both lengths.
 func TestPublishedNames(t *testing.T) {
-	outcomes(t, "names8.jsonl", 6, map[string]string{"random": "worse"}, nil)
+	seen := map[string]string{"random": "worse", "pcgrad": "equivalent", "upgrad": "equivalent", "token-mean": "better",
+		"mgda layer": "worse", "mgda layer, direction only": ""}
+	worst := map[string]string{"pcgrad": "worse", "upgrad": "worse"}
+	for _, method := range []string{"pcgrad", "upgrad"} { // by layer their directions only
+		worst[method+" layer"], worst[method+" layer, direction only"] = "", "worse"
+	}
+	outcomes(t, "names8.jsonl", 12, seen, worst)
 }
 
 // TestPublishedEnds says how far the intervals on names8 depend on the way they are made: with
 // held-out examples resampled by symbol, which the languages share, and at 97.5 %, as if the look at
-// five seeds had been a second chance: with examples resampled by symbol no arm is equivalent to mean, as
-// the page says. By their own deviation over seeds alone, which is logged too, some are.
+// five seeds had been a second chance. With examples resampled by symbol pcgrad stays equivalent to mean in
+// every scope, upgrad by layer and over all parameters, and no arm is better, as the page says. Intervals by
+// their own deviation over seeds alone are logged too.
 func TestPublishedEnds(t *testing.T) {
-	c, mean, rows, d := published(t, "names8.jsonl", 6, seenTest)
+	c, mean, rows, d := published(t, "names8.jsonl", 12, seenTest)
 	symbols := testSymbols(t, c.judging[mean][0])
 	sd, degrees := stats.Moderated(d)
 	for i, k := range rows {
@@ -89,8 +96,12 @@ func TestPublishedEnds(t *testing.T) {
 		t.Logf("%s: %+.4f, to %+.4f as published; %+.4f by symbol; %+.4f at 97.5 %%; %+.4f both; "+
 			"[%+.4f, %+.4f] by its own deviation, seeds only", k.Name(), m, m+half(0.95, apart), m+half(0.95, shared),
 			m+half(0.975, apart), m+half(0.975, shared), alone.Lo, alone.Hi)
-		if math.Abs(m)+half(0.95, shared) < defaultMargin {
-			t.Errorf("%s is equivalent to mean with examples resampled by symbol", k.Name())
+		want := k.Method == "pcgrad" || k.Method == "upgrad" && k.Scope != "tensor"
+		if is := math.Abs(m)+half(0.95, shared) < defaultMargin; is != want {
+			t.Errorf("%s is equivalent to mean with examples resampled by symbol: %v", k.Name(), is)
+		}
+		if m+half(0.95, shared) < 0 {
+			t.Errorf("%s is better than mean with examples resampled by symbol", k.Name())
 		}
 	}
 }
@@ -108,15 +119,18 @@ func TestPublishedAligned(t *testing.T) {
 		map[string]string{"random global": "worse", "random tensor": "worse"})
 }
 
-// TestPublishedArticles is the same of block 6, on udhr8.
+// TestPublishedArticles is the same of blocks 6 and 11, on udhr8.
 func TestPublishedArticles(t *testing.T) {
-	even := map[string]string{"random": "worse", "pcgrad": "equivalent", "upgrad": "equivalent", "token-mean": "equivalent"}
-	outcomes(t, "udhr8.jsonl", 6, even, even)
+	seen := map[string]string{"random": "worse", "pcgrad": "equivalent", "upgrad": "equivalent", "token-mean": "equivalent"}
+	worst := map[string]string{"random layer": "worse", "random global": "worse", "pcgrad": "equivalent", "upgrad": "equivalent"}
+	for _, method := range []string{"pcgrad", "upgrad"} { // by tensor their directions only
+		worst[method+" tensor"], worst[method+" tensor, direction only"] = "", "equivalent"
+	}
+	outcomes(t, "udhr8.jsonl", 6, seen, worst)
 }
 
 // outcomes holds the outcomes in the mean of the languages and in the worst one to the committed runs: by
-// method and scope, or by method where all scopes have the same, with both lengths; "" where it cannot be
-// told from mean. It logs what the page has in its tables and below them.
+// arm, else by method and scope, else by method; "" where it cannot be told from mean. It logs what the page has in its tables and below them.
 func outcomes(t *testing.T, file string, seeds int, seen, worst map[string]string) {
 	c, mean, _, _ := published(t, file, seeds, seenTest)
 	var r Report
@@ -148,7 +162,10 @@ func outcomes(t *testing.T, file string, seeds int, seen, worst map[string]strin
 			margin float64
 			want   map[string]string
 		}{"mean": {f.VsRef, defaultMargin, seen}, "worst": {f.WorstVs, 2 * defaultMargin, worst}} {
-			want, ok := x.want[f.Chosen.Method+" "+string(f.Chosen.Scope)]
+			want, ok := x.want[f.Name]
+			if !ok {
+				want, ok = x.want[f.Chosen.Method+" "+string(f.Chosen.Scope)]
+			}
 			if !ok {
 				want = x.want[f.Chosen.Method]
 			}
@@ -161,10 +178,10 @@ func outcomes(t *testing.T, file string, seeds int, seen, worst map[string]strin
 
 // TestPublishedPairs logs pairs that the plan has no test of: a method's direction with mean's length
 // against the method itself, and methods against random weights in the same scope. Over all parameters
-// the first are one run: the gradient's norm is clipped, to 1.
+// the first are nearly one run, as the gradient's norm is clipped to 1, on udhr8 not in every step.
 func TestPublishedPairs(t *testing.T) {
-	for _, name := range []string{"names8.jsonl", "names8-aligned.jsonl", "udhr8.jsonl"} {
-		c, _, rows, _ := published(t, name, 6, seenTest)
+	for name, seeds := range map[string]int{"names8.jsonl": 12, "names8-aligned.jsonl": 6, "udhr8.jsonl": 6} {
+		c, _, rows, _ := published(t, name, seeds, seenTest)
 		for _, a := range rows {
 			for _, b := range rows {
 				against := a.Scope == b.Scope && a.Method != b.Method && b.Method == "random" && a.Control == "" && b.Control == ""
@@ -174,7 +191,7 @@ func TestPublishedPairs(t *testing.T) {
 				}
 				d := c.judged(a, b, seenTest)
 				m, sd := stats.MeanSD(d)
-				if itself && a.Scope == train.ScopeGlobal && math.Abs(m) > 1e-5 {
+				if itself && a.Scope == train.ScopeGlobal && math.Abs(m) > 3e-4 {
 					t.Errorf("%s: %s differs by %g from %s", name, a.Name(), m, b.Name())
 				}
 				t.Logf("%s: %s − %s: %+.4f ± %.4f, %d of %d below 0", name, a.Name(), b.Name(), m, sd, below(d), len(d))
