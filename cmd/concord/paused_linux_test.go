@@ -14,17 +14,7 @@ import (
 // on: another has taken over meanwhile, nothing of the old one counts, and it works for
 // its successor (reference case 8).
 func TestLeaderIsPaused(t *testing.T) {
-	t.Parallel()
-	if testing.Short() {
-		t.Skip("an election takes its time")
-	}
-	run, etcd := clusterRun(t, 40), startEtcd(t)
-	m := &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
-	all, leader := startPeers(t, run, etcd)
-	m.past(all[leader], 15, 3)
-	if err := all[leader].Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	m, all, leader := stopPeer(t, 0)
 	for began := time.Now(); m.status().Term < 2 && time.Since(began) < patience; time.Sleep(20 * time.Millisecond) {
 	}
 	if m.status().Term != 2 {
@@ -49,18 +39,7 @@ func TestLeaderIsPaused(t *testing.T) {
 // A machine is stopped until the others have finished the run. It is elected then, as nobody else is left, and
 // does nothing of it again: what the others have saved stays as it is.
 func TestFinishedWhileAway(t *testing.T) {
-	t.Parallel()
-	if testing.Short() {
-		t.Skip("an election takes its time")
-	}
-	run, etcd := clusterRun(t, 40), startEtcd(t)
-	m := &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
-	all, leader := startPeers(t, run, etcd)
-	m.past(all[leader], 15, 3)
-	away := (leader + 1) % 3
-	if err := all[away].Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	m, all, away := stopPeer(t, 1)
 	for i, c := range all {
 		if i == away {
 			continue
@@ -83,4 +62,22 @@ func TestFinishedWhileAway(t *testing.T) {
 	if s := m.status(); s.Step != 40 || s.Term != term {
 		t.Errorf("%d steps in term %d, %d before", s.Step, s.Term, term)
 	}
+}
+
+// stopPeer starts three equal machines and stops, in the middle of their run, the one so many places after
+// the leader.
+func stopPeer(t *testing.T, after int) (m *machines, all []*child, stopped int) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("an election takes its time")
+	}
+	run, etcd := clusterRun(t, 40), startEtcd(t)
+	m = &machines{t: t, dir: filepath.Join(filepath.Dir(run), "runs", "tiny")}
+	all, leader := startPeers(t, run, etcd)
+	m.past(all[leader], 15, 3)
+	stopped = (leader + after) % len(all)
+	if err := all[stopped].Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	return m, all, stopped
 }
