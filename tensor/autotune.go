@@ -12,6 +12,7 @@ import (
 // value measures on first use and remembers the result on disk.
 type Options struct {
 	NoAutotune bool              // use the built-in table instead of measuring, and no disk
+	Reserve    bool              // take the memory of the largest candidate of each product: for plans of runs that measure
 	CacheDir   string            // where measured choices are kept; "" = concord in the user's cache directory
 	Variant    string            // use this variant (see Engine.Variants) for every product; "" = choose
 	Choices    map[string]string // Engine.TuneChoices of an earlier run, replayed exactly; they win over the cache
@@ -193,10 +194,40 @@ func (t *tuner) placeholder() gpu.View {
 // one, as large as any product needed so far: dispatches run in order.
 func (t *tuner) workspace(size int64) gpu.View {
 	if t.work == nil || t.work.Size() < size {
-		if t.work != nil {
-			t.work.Release()
-		}
+		t.dropWorkspace()
 		t.work = t.e.Dev.NewBuffer(gpu.RoleScratch, "matmul split", size)
 	}
 	return gpu.View{Buf: t.work, Size: size}
 }
+
+func (t *tuner) dropWorkspace() {
+	if t.work != nil {
+		t.work.Release()
+		t.work = nil
+	}
+}
+
+// splitMost bounds the workspace. The splits of table and candidates, fewer than two times
+// fewTiles slices of a tile, need no more; of their shape class others would.
+func (t *tuner) splitMost() int64 { return f32Bytes(int64(2*t.fewTiles()) * 64 * 64) }
+
+// reserve takes the workspace that p would with the largest of the variants that a measurement may choose.
+func (t *tuner) reserve(p product) {
+	if n := t.workspaceOf(p, p.m, p.n, p.kEnd-p.kBegin); n > 0 {
+		t.workspace(n)
+	}
+}
+
+// workspaceOf is the largest workspace of p's candidates for a product (m, n) of k terms.
+func (t *tuner) workspaceOf(p product, m, n, k int) (most int64) {
+	q := product{op: p.op, m: m, n: n, kEnd: k, ldc: F32.LD(n), objectives: 1}
+	for _, v := range t.candidates(p) {
+		if s := v.split(q, t.splitLimit()); s > 1 {
+			most = max(most, f32Bytes(int64(s)*int64(m)*int64(q.ldc)))
+		}
+	}
+	return most
+}
+
+// splitLimit is splitMost, or what one binding takes.
+func (t *tuner) splitLimit() int64 { return min(t.splitMost(), t.limit) }

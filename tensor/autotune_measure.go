@@ -12,7 +12,10 @@ import (
 // Bounds of one measurement: it may take memory only from the part that is free, and
 // about 20 ms for each candidate after its compilation.
 const (
-	tuneBytes    = 24 << 20             // of the operands
+	tuneBytes    = 24 << 20             // of the operands and the split sum, at most
+	tuneShare    = 40                   // nor more than this part of the memory in use, so that a plan without them holds
+	tuneLeast    = 256 << 10            // but this in any case
+	tunePiece    = 256 << 10            // staged at a time
 	tuneFlopsCPU = 1 << 27              // per product, about 10 ms at 13 GFLOP/s
 	tuneFlopsGPU = 1 << 33              // per product, about 4 ms at 2 TFLOP/s
 	tuneRounds   = 5                    // timings per candidate, interleaved
@@ -63,7 +66,10 @@ func (t *tuner) measure(p product) (best variant, ok bool) {
 	if !ok {
 		return best, false
 	}
-	defer x.release()
+	defer func() {
+		x.release()
+		t.dropWorkspace() // the choice may need less, or none
+	}()
 	var live []timing
 	var want []float32
 	for _, v := range t.candidates(p) {
@@ -134,12 +140,16 @@ func (t *tuner) time(x trial, v variant, reps int) float64 {
 func (t *tuner) try(x trial, v variant) ([]float32, error) {
 	t.e.Dev.Zero(x.p.out)
 	t.e.runVariant(x.p, v)
-	b, err := t.e.Dev.Read(x.p.out).Wait()
-	if err != nil {
-		return nil, err
+	var out []float32
+	for at := int64(0); at < x.p.out.Size; at += tunePiece {
+		n := min(tunePiece, x.p.out.Size-at)
+		b, err := t.e.Dev.Read(gpu.View{Buf: x.p.out.Buf, Offset: x.p.out.Offset + at, Size: n}).Wait()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Unpack(b, 1, int(F32.Elements(n)), int(F32.Elements(n)))...)
 	}
-	n := int(F32.Elements(int64(len(b))))
-	return Unpack(b, 1, n, n), nil
+	return out, nil
 }
 
 func differ(got, want []float32) bool {
@@ -160,7 +170,8 @@ func (t *tuner) trialShape(p product) (m, n, k int) {
 		flops = tuneFlopsCPU
 	}
 	m, n, k = p.m, p.n, p.kEnd-p.kBegin
-	for 2*m*n*k > flops || operandBytes(p, m, n, k) > tuneBytes {
+	most := min(tuneBytes, max(tuneLeast, t.e.Dev.Memory().Current/tuneShare))
+	for 2*m*n*k > flops || t.trialBytes(p, m, n, k) > most && max(m, n, k) > 1 {
 		switch max(m, n, k) { // the longest is cut: it changes the picture least
 		case m:
 			m = (m + 1) / 2
@@ -173,17 +184,17 @@ func (t *tuner) trialShape(p product) (m, n, k int) {
 	return m, n, k
 }
 
-// operandBytes is the memory of a trial of p with this shape.
-func operandBytes(p product, m, n, k int) int64 {
-	return f32Bytes(int64(m)*int64(k)+int64(m)*int64(n)*int64(p.objectives)) + p.bType.Bytes(int64(n)*int64(k))
+// trialBytes is the memory of a trial of p with this shape.
+func (t *tuner) trialBytes(p product, m, n, k int) int64 {
+	return f32Bytes(int64(m)*int64(k)+int64(m)*int64(n)*int64(p.objectives)) + p.bType.Bytes(int64(n)*int64(k)) + t.workspaceOf(p, m, n, k)
 }
 
 // newTrial allocates operands for p's shape class, filled with a fixed pattern.
 func (t *tuner) newTrial(p product) (trial, bool) {
 	m, n, k := t.trialShape(p)
-	size := operandBytes(p, m, n, k)
-	if mem := t.e.Dev.Memory(); k == 0 || mem.Budget-mem.Current < 4*size {
-		return trial{}, false // the slices of a split sum need room too
+	size := t.trialBytes(p, m, n, k)
+	if mem := t.e.Dev.Memory(); k == 0 || mem.Budget-mem.Current < 2*size {
+		return trial{}, false // padding and staging need room too
 	}
 	x := trial{p: product{op: p.op, m: m, n: n, kEnd: k, bType: p.bType, objectives: p.objectives}}
 	ar, ac, br, bc := m, k, k, n
@@ -217,11 +228,16 @@ func (t *tuner) scratch(x *trial, d DType, r, c int) Tensor {
 	if d.OfFile() { // only a file's encoder writes these; zeros decode in the same time
 		return v
 	}
-	data := make([]float32, r*c)
+	step := max(1, int(tunePiece/f32Bytes(int64(v.LD)))/blockUnit) * blockUnit
+	data := make([]float32, min(r, step)*c)
 	for i := range data {
 		data[i] = float32(uint32(i)*2654435761>>16)/(1<<15) - 1
 	}
-	t.e.Upload(v, data)
+	for lo := 0; lo < r; lo += step {
+		hi := min(lo+step, r)
+		t.e.Upload(v.rows(lo, hi), data[:(hi-lo)*c])
+		t.e.Dev.Sync() // the staging of one piece serves the next
+	}
 	return v
 }
 

@@ -167,8 +167,26 @@ func TestAutotuneMeasuresBlocks(t *testing.T) {
 	}
 }
 
+// A variant that was measured for one shape splits the sum of a larger one of its class into fewer
+// slices: the workspace is at most splitMost. After a measurement there is none.
+func TestSplitIsBounded(t *testing.T) {
+	e := testEngine(t)
+	v := mustVariant("tiled-64-k64", "TN")
+	for _, p := range []product{{op: "TN", m: 128, n: 64, kEnd: 8192, ldc: 64}, {op: "TN", m: 512, n: 256, kEnd: 8192, ldc: 256},
+		{op: "TN", m: 4096, n: 4096, kEnd: 8192, ldc: 4096}} {
+		p.objectives = 1
+		s := v.split(p, e.tune.splitLimit())
+		if size := f32Bytes(int64(p.m) * int64(p.ldc) * int64(s)); s < 1 || s > 64 || s > 1 && size > e.tune.splitMost() {
+			t.Errorf("%dx%d in %d slices: %d bytes", p.m, p.n, s, size)
+		}
+		if _, ok := e.tune.measure(p); !ok || e.tune.work != nil {
+			t.Errorf("%dx%d: measured %v, workspace %v", p.m, p.n, ok, e.tune.work)
+		}
+	}
+}
+
 func TestAutotuneNeedsMemory(t *testing.T) {
-	dev, err := gpu.Open(gpu.Options{Adapter: os.Getenv("CONCORD_ADAPTER"), MemoryBudget: 1 << 20})
+	dev, err := gpu.Open(gpu.Options{Adapter: os.Getenv("CONCORD_ADAPTER"), MemoryBudget: 384 << 10})
 	if err != nil {
 		t.Skipf("no GPU adapter: %v", err)
 	}

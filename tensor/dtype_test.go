@@ -279,7 +279,6 @@ var literalFour = map[string]bool{
 	"../gpu/stream.go: 4 * submitTarget":                                true, // a longer time
 	"../gpu/transfer.go: n / 4":                                         true, // 4 GB/s
 	"../internal/model/config_read.go: 4 * c.Hidden":                    true, // GPT-2's MLP is four times as wide
-	"autotune_measure.go: 4 * size":                                     true, // room for slices of a split sum
 	"elementwise.go: 4 * len(used)":                                     true, // operations
 	"ghost.go: 4 * int64((hi - lo) * hi)":                               true, // operations
 	"ghost.go: 4 * int64(n)":                                            true, // operations

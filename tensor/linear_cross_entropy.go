@@ -28,6 +28,7 @@ type LinearCrossEntropy struct {
 	logits Tensor     // (chunk, V)
 	stats  Tensor     // (1, 2N): of each token the largest logit and the sum of the exponentials below it
 	clips  []Segments // per chunk: the part of the batch's segments inside
+	kept   int        // tokens of the batch whose first chunk has its logits' gradient in logits, see WeightGradient; 0 = none
 }
 
 // NewLinearCrossEntropy allocates the scratch for batches of up to n tokens over
@@ -67,7 +68,7 @@ func (l *LinearCrossEntropy) Release() {
 	}
 }
 
-// Logits is the chunk's memory. Between two calls of Run it holds nothing.
+// Logits is the chunk's memory. After a call of Run it holds nothing but the gradient that WeightGradient may find.
 func (l *LinearCrossEntropy) Logits() Tensor { return l.logits }
 
 // HeadGradients is where Run puts gradients.
@@ -104,11 +105,13 @@ func (l *LinearCrossEntropy) Run(x, weight, labels, scale, loss Tensor, grad *He
 		return
 	}
 	l.check(x, weight, loss, grad)
+	if grad.DWeight.Rows.Buf == nil {
+		l.runKept(x, weight, labels, scale, loss, grad.DX)
+		return
+	}
 	l.run(x, weight, LowRank{}, labels, scale, loss, func(z Tensor, i, lo, hi int) {
 		l.e.MatMul(grad.DX.rows(lo, hi), z, weight, NN, false)
-		if grad.DWeight.Rows.Buf != nil {
-			l.weightGradient(grad.DWeight, z, grad.X.rows(lo, hi), i, lo)
-		}
+		l.weightGradient(grad.DWeight, z, grad.X.rows(lo, hi), i, lo)
 	})
 	if x.R == 0 {
 		l.clear(grad.DWeight)
@@ -141,19 +144,35 @@ func (l *LinearCrossEntropy) RunLowRank(x, weight Tensor, low LowRank, labels, s
 // gradient z of each, chunk i, which holds the tokens lo to hi-1.
 func (l *LinearCrossEntropy) run(x, weight Tensor, low LowRank, labels, scale, loss Tensor, gradients func(z Tensor, i, lo, hi int)) {
 	l.check(x, weight, loss, nil)
-	e := l.e
+	l.kept = 0
 	for i, lo := 0, 0; lo < x.R; i, lo = i+1, lo+l.logits.R {
 		hi := min(lo+l.logits.R, x.R)
-		z := l.logits.rows(0, hi-lo)
-		e.MatMul(z, x.rows(lo, hi), weight, NT, false)
-		if low.H.Buf != nil {
-			e.MatMul(z, low.H.rows(lo, hi), low.Rows, NT, true)
-		}
-		e.crossEntropy(z, loss, labels, scale, l.stats, lo, weight.R, l.SoftCap, gradients != nil)
+		z := l.chunk(x, weight, low, labels, scale, loss, lo, hi, gradients != nil)
 		if gradients != nil {
 			gradients(z, i, lo, hi)
 		}
 	}
+}
+
+// runKept is run for dx alone, the last chunk first, so that WeightGradient finds the first one's logits' gradient.
+func (l *LinearCrossEntropy) runKept(x, weight, labels, scale, loss, dx Tensor) {
+	for lo := (ceilDiv(x.R, l.logits.R) - 1) * l.logits.R; lo >= 0; lo -= l.logits.R {
+		hi := min(lo+l.logits.R, x.R)
+		z := l.chunk(x, weight, LowRank{}, labels, scale, loss, lo, hi, true)
+		l.e.MatMul(dx.rows(lo, hi), z, weight, NN, false)
+	}
+	l.kept = x.R
+}
+
+// chunk writes the losses of the tokens lo to hi-1 and returns their logits, or with gradient, the gradient of those.
+func (l *LinearCrossEntropy) chunk(x, weight Tensor, low LowRank, labels, scale, loss Tensor, lo, hi int, gradient bool) Tensor {
+	z := l.logits.rows(0, hi-lo)
+	l.e.MatMul(z, x.rows(lo, hi), weight, NT, false)
+	if low.H.Buf != nil {
+		l.e.MatMul(z, low.H.rows(lo, hi), low.Rows, NT, true)
+	}
+	l.e.crossEntropy(z, loss, labels, scale, l.stats, lo, weight.R, l.SoftCap, gradient)
+	return z
 }
 
 // clear is the gradient of no tokens.
@@ -166,16 +185,28 @@ func (l *LinearCrossEntropy) clear(to Target) {
 	}
 }
 
-// WeightGradient computes the logits' gradient once more, as Run of the same arguments
-// did, and from it the parts of the weight's: the work that Run has done with one part of all
-// rows, to the same bits where the same kernels are chosen. The losses are written again.
+// WeightGradient computes the parts of the weight's gradient, after a Run of the same
+// arguments without DWeight: the work that Run does with one part of all rows, to the same
+// bits where the same kernels are chosen. The logits' gradient is computed once more, with the
+// losses, but for the first chunk's where nothing has used the scratch since that Run: with
+// one chunk for all tokens it costs nothing.
 func (l *LinearCrossEntropy) WeightGradient(x, weight, labels, scale, loss Tensor, parts []Part) {
 	l.check(x, weight, loss, nil)
+	kept := l.kept == x.R
+	if l.kept = 0; kept && x.R <= l.logits.R {
+		l.kept = x.R // weightGradient only reads it
+	}
+	if x.R == 0 {
+		for _, p := range parts {
+			l.clear(p.Target)
+		}
+	}
 	for i, lo := 0, 0; lo < x.R; i, lo = i+1, lo+l.logits.R {
 		hi := min(lo+l.logits.R, x.R)
 		z := l.logits.rows(0, hi-lo)
-		l.e.MatMul(z, x.rows(lo, hi), weight, NT, false)
-		l.e.crossEntropy(z, loss, labels, scale, l.stats, lo, weight.R, l.SoftCap, true)
+		if i > 0 || !kept {
+			z = l.chunk(x, weight, LowRank{}, labels, scale, loss, lo, hi, true)
+		}
 		for _, p := range parts {
 			l.weightGradient(p.Target, block(z, 0, z.R, p.Lo, p.Lo+p.Rows.R), x.rows(lo, hi), i, lo)
 		}

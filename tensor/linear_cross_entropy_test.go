@@ -78,6 +78,62 @@ func TestLinearCrossEntropyIsReused(t *testing.T) {
 	}
 }
 
+// WeightGradient after a Run without DWeight has the bits of a Run with it, in one part and in two. It makes
+// the logits of the first chunk again only where something has used the scratch since: with one chunk none.
+func TestWeightGradient(t *testing.T) {
+	e := testEngine(t)
+	const v, c, n = 150, 20, 75
+	x, w := upload(e, n, c, optest.Random(n*c, 1)), upload(e, v, c, optest.Random(v*c, 2))
+	labels, scale := uploadU32(e, randomIDs(n, v, 4)), upload(e, 1, n, optest.Random(n, 3))
+	seg := e.NewSegments(gpu.RoleData, []int{0, 20, 20, 50, n})
+	for _, chunk := range []int{0, 16, 48} {
+		for between, scratchUsed := range map[string]bool{"": false, "evaluation": true, "once before": false} {
+			t.Run(fmt.Sprintf("chunk %d, %s", chunk, between), func(t *testing.T) {
+				l := e.NewLinearCrossEntropy(n, v, chunk)
+				defer l.Release()
+				loss, dx, wantDX := e.New(gpu.RoleScratch, "loss", 1, n), e.New(gpu.RoleScratch, "dx", n, c), e.New(gpu.RoleScratch, "dx", n, c)
+				want := guardedRows(e, 4, v, c, nil)
+				l.Run(x, w, labels, scale, loss, &HeadGradients{DX: wantDX, X: x, DWeight: Target{want, seg, false}})
+				losses := download(t, e, loss)
+				l.Run(x, w, labels, scale, loss, &HeadGradients{DX: dx})
+				if !slices.Equal(download(t, e, loss), losses) || !slices.Equal(download(t, e, dx), download(t, e, wantDX)) {
+					t.Error("losses or dx differ without the weight's gradient")
+				}
+				whole, low, high := guardedRows(e, 4, v, c, nil), guardedRows(e, 4, 64, c, nil), guardedRows(e, 4, v-64, c, nil)
+				one, two := []Part{{0, Target{whole, seg, false}}}, []Part{{64, Target{high, seg, false}}, {0, Target{low, seg, false}}}
+				switch between {
+				case "evaluation":
+					l.Run(x, upload(e, v, c, optest.Random(v*c, 9)), labels, Tensor{}, e.New(gpu.RoleScratch, "loss", 1, n), nil)
+				case "once before":
+					l.WeightGradient(x, w, labels, scale, loss, two)
+					if l.Chunk() < n {
+						l.Run(x, w, labels, scale, loss, &HeadGradients{DX: dx})
+					}
+				}
+				e.Dev.Zero(loss.View())
+				l.WeightGradient(x, w, labels, scale, loss, one)
+				kept := 0
+				if !scratchUsed {
+					kept = min(l.Chunk(), n)
+				}
+				if got := download(t, e, loss); !slices.Equal(got[:kept], make([]float32, kept)) || !slices.Equal(got[kept:], losses[kept:]) {
+					t.Errorf("the losses of all but %d tokens should be written again: %v", kept, got)
+				}
+				l.WeightGradient(x, w, labels, scale, loss, two)
+				for m := range 4 {
+					rows := download(t, e, want.Objective(m))
+					if !slices.Equal(download(t, e, whole.Objective(m)), rows) {
+						t.Errorf("objective %d: other bits than Run's", m)
+					}
+					if !slices.Equal(slices.Concat(download(t, e, low.Objective(m)), download(t, e, high.Objective(m))), rows) {
+						t.Errorf("objective %d: other bits in two parts", m)
+					}
+				}
+			})
+		}
+	}
+}
+
 func TestLinearCrossEntropyChunk(t *testing.T) {
 	e := testEngine(t)
 	for _, s := range [][4]int{{100, 37, 0, 100}, {100, 37, 50, 48}, {100, 37, 5, 16}, {100, 37, 100, 100}, {10, 37, 64, 10},

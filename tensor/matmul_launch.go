@@ -136,15 +136,17 @@ func (e *Engine) launch(p product) {
 	if p.m == 0 || p.n == 0 {
 		return
 	}
+	if e.tune.opt.Reserve {
+		e.tune.reserve(p)
+	}
 	e.runVariant(p, e.tune.choose(p))
 }
 
-// split is the number of slices v cuts p's sum into: never for objectives, never
-// below 64 terms a slice, never into a padded block of a larger matrix.
-func (v variant) split(p product, bindingLimit int64) int {
-	s := min(v.slices, (p.kEnd-p.kBegin)/blockUnit)
-	part := f32Bytes(int64(p.m) * int64(p.ldc))
-	if p.op == "SEG" || p.ldc != F32.LD(p.n) || s < 2 || int64(s)*part > bindingLimit {
+// split is the number of slices v cuts p's sum into, as many as limit bytes take: never
+// for objectives, never below 64 terms a slice, never into a padded block of a larger matrix.
+func (v variant) split(p product, limit int64) int {
+	s := min(v.slices, (p.kEnd-p.kBegin)/blockUnit, int(limit/f32Bytes(int64(p.m)*int64(p.ldc))))
+	if p.op == "SEG" || p.ldc != F32.LD(p.n) || s < 2 {
 		return 1
 	}
 	return s
@@ -155,7 +157,7 @@ func (p product) work() int64 { return 2 * int64(p.m) * int64(p.n) * int64(p.kEn
 
 func (e *Engine) runVariant(p product, v variant) {
 	terms := p.kEnd - p.kBegin
-	n := v.split(p, e.tune.limit)
+	n := v.split(p, e.tune.splitLimit())
 	if n < 2 {
 		e.runPieces(p, v, p.objectives, alignUp(terms, vec4))
 		return

@@ -135,6 +135,7 @@ func (h *HeadTokens) eachLogits(lo, hi int, weights Tensor, f func(lo int, z Ten
 	if step < blockUnit || n*blockUnit > h.Loss.logits.R*h.Loss.logits.LD {
 		panic(fmt.Sprintf("tensor: vocabulary: %d tokens' logits in memory for %v", n, h.Loss.logits))
 	}
+	h.Loss.kept = 0
 	for ; lo < hi; lo += step {
 		cols := min(step, hi-lo)
 		z := Tensor{Buf: h.Loss.logits.Buf, R: n, C: cols, LD: F32.LD(cols)}

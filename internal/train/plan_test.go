@@ -57,6 +57,30 @@ func TestPlanIsMeasured(t *testing.T) {
 	}
 }
 
+// A plan holds also where the kernels of products are chosen by measurement, from an empty cache and
+// from a full one: a measurement takes little beside the run, and the plan has the largest kernel's scratch.
+func TestPlanIsMeasuredWithAutotune(t *testing.T) {
+	traintest.RequireAdapter(t)
+	cache := t.TempDir()
+	for _, cached := range []bool{false, true} {
+		cfg := load(t, "../../examples/names8/run.toml", "device.cache_dir="+cache, "batch.rows=8", "batch.seq_len=96", "data.max_len=96")
+		real, limits := measured(t, cfg)
+		p, err := NewPlanner(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := p.try(Card{Name: "card", Type: gpu.CPU, Memory: real.Budget, Limits: limits}, cfg.Batch.Rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := float64(plan.Peak)/float64(real.Peak) - 1 // with staging, which a measurement uses more of
+		t.Logf("cached %v: planned %d bytes, measured %d: %+.1f %%", cached, plan.Peak, real.Peak, 100*d)
+		if d < -0.05 || d > 0.05 {
+			t.Errorf("cached %v: %v\n%v", cached, plan.Roles, real.Roles)
+		}
+	}
+}
+
 // measured trains as cfg says and returns the device's memory and limits.
 func measured(t *testing.T, cfg *config.Config) (gpu.Memory, gpu.Limits) {
 	t.Helper()
