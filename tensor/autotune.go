@@ -229,5 +229,5 @@ func (t *tuner) workspaceOf(p product, m, n, k int) (most int64) {
 	return most
 }
 
-// splitLimit is splitMost, or what one binding takes.
+// splitLimit is splitMost, or the size of the largest binding.
 func (t *tuner) splitLimit() int64 { return min(t.splitMost(), t.limit) }

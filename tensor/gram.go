@@ -10,6 +10,7 @@ import (
 )
 
 type gramParams struct{ N4, Stride4, Slots uint32 }
+type gramCrossParams struct{ N4, Stride4, Slots, First uint32 }
 type gramFoldParams struct{ Pairs, Slots, Outs uint32 }
 
 // GramScratch is the memory of Gram's partial sums. One scratch may serve any
@@ -104,6 +105,15 @@ func (e *Engine) gramRecord(rows TaskGrads, s GramScratch, p gramPlan, root Tens
 	if first > last {
 		folded = s.mid
 	}
+	if p.batched(rows, slots, e.tune.limit) {
+		total, _ := p.total()
+		to := f32View(folded, 0, total*first)
+		e.gramBatched(to, rows, root, p, slots)
+		if first > last {
+			e.gramFold(f32View(s.out, 0, total*last), to, total, first, last)
+		}
+		return f32View(s.out, 0, total*last)
+	}
 	at := 0 // first pair of the block pair
 	for i := range p.blocks() {
 		for j := range i + 1 {
@@ -126,33 +136,101 @@ func (e *Engine) gramRecord(rows TaskGrads, s GramScratch, p gramPlan, root Tens
 	return f32View(s.out, 0, at*last)
 }
 
+// gramBatched sums all blocks of G into part (pairs, slots): the full ones on the diagonal in one
+// dispatch, those below it in another, and those of a short last block in two more. The launches of short
+// rows' blocks, one by one, took longer than their work.
+func (e *Engine) gramBatched(part gpu.View, rows TaskGrads, root Tensor, p gramPlan, slots int) {
+	full := p.m / gramBlock
+	from := func(i, j int) gpu.View { return rows.slice(i*gramBlock, min(j*gramBlock, p.m)).View() }
+	e.gramDiagonal(part, from(0, full), rows, root, p, 0, full, slots)
+	if full > 1 {
+		e.gramCross(part, from(0, full-1), from(1, full), rows, root, p, 1, 0, full*(full-1)/2, slots)
+	}
+	if full < p.blocks() {
+		e.gramCross(part, from(0, full), from(full, full+1), rows, root, p, full, 0, full, slots)
+		before := (full*(full+1)/2*gramBlock*gramBlock + full*p.pairs(0, 0)) * slots
+		e.gramDiagonal(after(part, F32, before), p.view(rows, full), rows, root, p, full, 1, slots)
+	}
+}
+
 // gramBlock sums block (i, j) of G, j ≤ i, into part (pairs, slots).
 func (e *Engine) gramBlock(part gpu.View, rows TaskGrads, root Tensor, p gramPlan, i, j, slots int) {
-	n := rows.R * rows.LD
-	height, width := p.rows(i), p.rows(j)
-	consts := map[string]string{"ROWS": strconv.Itoa(height)}
-	weights := e.tune.placeholder()
-	if root.Buf != nil {
-		weights, consts["WEIGHTED"] = root.View(), "1"
-	}
 	a, b := p.view(rows, i), p.view(rows, j)
-	c := call{kernel: "gram", params: gramParams{vec4s(n), vec4s(rows.Stride), uint32(slots)}, consts: consts,
-		work: e.moving(f32Bytes(n)*int64(height+width), int64(n)*int64(p.pairs(i, j))*2)}
 	switch {
 	case p.tile:
-		c.kernel, c.binds, c.groups = "gram_tile", []gpu.View{a, b, weights, part}, grid(slots)
+		n, height, width := rows.R*rows.LD, p.rows(i), p.rows(j)
+		weights, consts := e.gramConsts(root, height)
 		consts["HEIGHT"], consts["ROWS"], consts["STEPS"] = strconv.Itoa(height), strconv.Itoa(width), strconv.Itoa(e.strip(p, n))
 		if i == j {
 			consts["SAME"] = "1"
 		}
-	case i != j: // block j is full, block i may be short
-		c.kernel, c.binds, c.groups = "gram_cross", []gpu.View{b, a, weights, part}, grid(slots/64)
-		consts["HEIGHT"], consts["STRIP"] = strconv.Itoa(width), strconv.Itoa(e.strip(p, n))
+		e.run(call{kernel: "gram_tile", params: gramParams{vec4s(n), vec4s(rows.Stride), uint32(slots)}, consts: consts,
+			binds: []gpu.View{a, b, weights, part}, groups: grid(slots), work: e.gramWork(rows, p, i, j)})
+	case i != j:
+		e.gramCross(part, b, a, rows, root, p, i, j, 0, slots)
 	default:
-		c.binds, c.groups = []gpu.View{a, weights, part}, grid(slots/64)
-		consts["STRIP"] = strconv.Itoa(e.strip(p, n))
+		e.gramDiagonal(part, a, rows, root, p, i, 1, slots)
 	}
-	e.run(c)
+}
+
+// gramDiagonal sums the blocks (i, i) to (i+blocks-1, i+blocks-1), whose first row is a's first, with part's
+// first sums for block (i, i).
+func (e *Engine) gramDiagonal(part, a gpu.View, rows TaskGrads, root Tensor, p gramPlan, i, blocks, slots int) {
+	n := rows.R * rows.LD
+	weights, consts := e.gramConsts(root, p.rows(i))
+	e.run(call{kernel: "gram", params: gramParams{vec4s(n), vec4s(rows.Stride), uint32(slots)}, consts: e.gramStrip(consts, p, n),
+		binds: []gpu.View{a, weights, part}, groups: e.gramGroups(slots, blocks), work: int64(blocks) * e.gramWork(rows, p, i, i)})
+}
+
+// gramCross sums block (i, j), of the rows b and a; or, where batch > 0, as many blocks below the diagonal from
+// (i, 0) on, of the rows from block i on and from the first on. Block row i may be short, and is the only one then.
+func (e *Engine) gramCross(part, a, b gpu.View, rows TaskGrads, root Tensor, p gramPlan, i, j, batch, slots int) {
+	n, first := rows.R*rows.LD, 0
+	if batch > 0 {
+		first = i
+	}
+	weights, consts := e.gramConsts(root, p.rows(i))
+	consts["HEIGHT"] = strconv.Itoa(p.rows(j)) // block column j is full
+	e.run(call{kernel: "gram_cross", params: gramCrossParams{vec4s(n), vec4s(rows.Stride), uint32(slots), uint32(first)},
+		consts: e.gramStrip(consts, p, n), binds: []gpu.View{a, b, weights, part}, groups: e.gramGroups(slots, max(batch, 1)),
+		work: int64(max(batch, 1)) * e.gramWork(rows, p, i, j)})
+}
+
+// gramConsts are the weights' binding and the constants that all kernels of G have.
+func (e *Engine) gramConsts(root Tensor, height int) (gpu.View, map[string]string) {
+	consts := map[string]string{"ROWS": strconv.Itoa(height)}
+	if root.Buf == nil {
+		return e.tune.placeholder(), consts
+	}
+	consts["WEIGHTED"] = "1"
+	return root.View(), consts
+}
+
+// gramStrip adds the constants of gram and gram_cross.
+func (e *Engine) gramStrip(consts map[string]string, p gramPlan, n int) map[string]string {
+	consts["STRIP"] = strconv.Itoa(e.strip(p, n))
+	consts["WG"] = strconv.Itoa(e.gramGroup())
+	return consts
+}
+
+// gramGroup is the size of a workgroup: small ones keep all cores of a CPU rasterizer busy with short rows.
+func (e *Engine) gramGroup() int {
+	if e.cpu {
+		return 8
+	}
+	return 64
+}
+
+func (e *Engine) gramGroups(slots, blocks int) [3]int {
+	g := grid(slots / e.gramGroup())
+	g[2] = blocks
+	return g
+}
+
+// gramWork is the work of block (i, j).
+func (e *Engine) gramWork(rows TaskGrads, p gramPlan, i, j int) int64 {
+	n := rows.R * rows.LD
+	return e.moving(f32Bytes(n)*int64(p.rows(i)+p.rows(j)), int64(n)*int64(p.pairs(i, j))*2)
 }
 
 // view binds the rows of block i only.

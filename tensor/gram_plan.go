@@ -44,6 +44,13 @@ func (p gramPlan) bindable(rows TaskGrads, limit int64) gramPlan {
 // lengths is TaskGrads of m vectors of n values as NewGramScratch and GramSumBytes know them.
 func lengths(m, n int) TaskGrads { return TaskGrads{M: m, Stride: alignUp(n, 64), R: 1, LD: F32.LD(n)} }
 
+// batched says that gramBatched makes the sums: they need no fold at once, whose memory is of one block pair, and
+// one binding spans all rows and all sums.
+func (p gramPlan) batched(rows TaskGrads, slots int, limit int64) bool {
+	total, _ := p.total()
+	return !p.tile && p.h == gramBlock && p.m > gramBlock && slots <= gramFold && max(rows.View().Size, f32Bytes(total*slots)) <= limit
+}
+
 func (p gramPlan) blocks() int { return ceilDiv(p.m, p.h) }
 
 // rows is the height of block i.

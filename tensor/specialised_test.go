@@ -226,11 +226,13 @@ func specialisations() []specialisation {
 	for _, strip := range []int{16, 32, 64} {
 		add("sum_squares", "STRIP", strip)
 		for rows := 1; rows <= gramBlock; rows++ {
-			add("gram", "ROWS", rows, "STRIP", strip)
-			add("gram", "ROWS", rows, "STRIP", strip, "WEIGHTED", 1)
-			for height := gramBlock; height >= rows; height /= 2 {
-				add("gram_cross", "HEIGHT", height, "ROWS", rows, "STRIP", strip)
-				add("gram_cross", "HEIGHT", height, "ROWS", rows, "STRIP", strip, "WEIGHTED", 1)
+			for _, wg := range []int{8, 64} {
+				add("gram", "ROWS", rows, "STRIP", strip, "WG", wg)
+				add("gram", "ROWS", rows, "STRIP", strip, "WG", wg, "WEIGHTED", 1)
+				for height := gramBlock; height >= rows; height /= 2 {
+					add("gram_cross", "HEIGHT", height, "ROWS", rows, "STRIP", strip, "WG", wg)
+					add("gram_cross", "HEIGHT", height, "ROWS", rows, "STRIP", strip, "WG", wg, "WEIGHTED", 1)
+				}
 			}
 		}
 	}
