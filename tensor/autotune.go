@@ -98,12 +98,12 @@ func (t *tuner) decide(p product, class string) variant {
 	if t.disk == nil {
 		t.disk = openTuneCache(t.opt.CacheDir, deviceKey(t.e.Dev.Info()))
 	}
-	if v, err := parseVariant(t.disk.get(class), p.op); err == nil {
+	if v, err := parseVariant(t.disk.get(class, t.trialRoom()), p.op); err == nil {
 		return v
 	}
-	v, ok := t.measure(p)
+	v, cut, ok := t.measure(p)
 	if ok {
-		t.disk.put(class, v.name)
+		t.disk.put(class, v.name, cut)
 	}
 	return v
 }
@@ -161,14 +161,17 @@ func (v variant) tiles(p product) int {
 	return ceilDiv(p.m, v.rows) * ceilDiv(p.n, v.cols) * p.objectives
 }
 
+// leastTerms of a sum are worth a slice.
+const leastTerms = 256
+
 // slices is the split of K that keeps the device busy when v has few tiles: a
-// power of two, at least 256 terms a slice; 1 where it cannot help.
+// power of two, at least leastTerms a slice; 1 where it cannot help.
 func (t *tuner) slices(v variant, p product) int {
 	if p.op == "SEG" {
 		return 1
 	}
 	s := 1
-	for s < maxSlices && v.tiles(p)*s < t.fewTiles() && (p.kEnd-p.kBegin)/(2*s) >= 256 {
+	for s < maxSlices && v.tiles(p)*s < t.fewTiles() && (p.kEnd-p.kBegin)/(2*s) >= leastTerms {
 		s *= 2
 	}
 	return s
@@ -207,27 +210,39 @@ func (t *tuner) dropWorkspace() {
 	}
 }
 
-// splitMost bounds the workspace. The splits of table and candidates, fewer than two times
-// fewTiles slices of a tile, need no more; of their shape class others would.
+// splitMost bounds the workspace: what all slices of twice fewTiles of the largest tiles take. No split of table
+// or candidates makes as many. A larger product of the same shape class would, and gets fewer slices.
 func (t *tuner) splitMost() int64 { return f32Bytes(int64(2*t.fewTiles()) * 64 * 64) }
-
-// reserve takes the workspace that p would with the largest of the variants that a measurement may choose.
-func (t *tuner) reserve(p product) {
-	if n := t.workspaceOf(p, p.m, p.n, p.kEnd-p.kBegin); n > 0 {
-		t.workspace(n)
-	}
-}
-
-// workspaceOf is the largest workspace of p's candidates for a product (m, n) of k terms.
-func (t *tuner) workspaceOf(p product, m, n, k int) (most int64) {
-	q := product{op: p.op, m: m, n: n, kEnd: k, ldc: F32.LD(n), objectives: 1}
-	for _, v := range t.candidates(p) {
-		if s := v.split(q, t.splitLimit()); s > 1 {
-			most = max(most, f32Bytes(int64(s)*int64(m)*int64(q.ldc)))
-		}
-	}
-	return most
-}
 
 // splitLimit is splitMost, or the size of the largest binding.
 func (t *tuner) splitLimit() int64 { return min(t.splitMost(), t.limit) }
+
+// reserve takes the largest workspace that p may need: with one of its candidates, or with more slices, which
+// were measured for a smaller product of its shape class, of up to twice the terms.
+func (t *tuner) reserve(p product) {
+	most := int64(0)
+	for _, v := range t.candidates(p) {
+		v.slices = min(maxSlices, (p.kEnd-p.kBegin)/(leastTerms/2))
+		most = max(most, v.workspace(p, t.splits(v, p)))
+	}
+	if most > 0 {
+		t.workspace(most)
+	}
+}
+
+// splits is the number of slices v cuts p's sum into.
+func (t *tuner) splits(v variant, p product) int {
+	if v.slices < 2 {
+		return 1
+	}
+	v.slices = min(v.slices, (2*t.fewTiles()-1)/max(1, v.tiles(p)))
+	return v.split(p, t.splitLimit())
+}
+
+// workspace is the memory of s slices of p, 0 for one.
+func (v variant) workspace(p product, s int) int64 {
+	if s < 2 {
+		return 0
+	}
+	return f32Bytes(int64(s) * int64(p.m) * int64(p.ldc))
+}

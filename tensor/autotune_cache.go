@@ -6,13 +6,16 @@ import (
 	"hash/fnv"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"concord/gpu"
 	"concord/shaders"
 )
 
 // tuneCache is the part of the cache file that concerns one device. The file is
-// {"kernels": HASH, "devices": {DEVICE: {SHAPE CLASS: VARIANT}}}. It only saves
+// {"kernels": HASH, "devices": {DEVICE: {SHAPE CLASS: VARIANT}}}. After the variant comes, where
+// the measurement had to do with less memory than it wanted, how many bytes it had. It only saves
 // time: an unreadable or outdated one counts as empty and is written anew, and a
 // failure to write is not an error.
 type tuneCache struct {
@@ -77,11 +80,21 @@ func (c *tuneCache) load() tuneFile {
 	return f
 }
 
-func (c *tuneCache) get(class string) string { return c.choices[class] }
+// get is the variant of a class; "" also where a measurement in room bytes would be of twice the size, or more.
+func (c *tuneCache) get(class string, room int64) string {
+	variant, bytes, cut := strings.Cut(c.choices[class], " ")
+	if n, err := strconv.ParseInt(bytes, 10, 64); cut && (err != nil || room >= 2*n) {
+		return ""
+	}
+	return variant
+}
 
-// put records a choice and writes the file, keeping the choices that other processes have
-// added since it was read.
-func (c *tuneCache) put(class, variant string) {
+// put records a choice, measured in cut bytes if not 0, and writes the file, keeping the choices that
+// other processes have added since it was read.
+func (c *tuneCache) put(class, variant string, cut int64) {
+	if cut > 0 {
+		variant += " " + strconv.FormatInt(cut, 10)
+	}
 	c.choices[class] = variant
 	if c.path == "" {
 		return

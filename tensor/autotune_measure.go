@@ -13,9 +13,9 @@ import (
 // about 20 ms for each candidate after its compilation.
 const (
 	tuneBytes    = 24 << 20             // of the operands and the split sum, at most
-	tuneShare    = 40                   // nor more than this part of the memory in use, so that a plan without them holds
+	tuneShare    = 40                   // nor more than a 40th of the memory in use, so that a plan without them holds
 	tuneLeast    = 256 << 10            // but this in any case
-	tunePiece    = 256 << 10            // staged at a time
+	tunePiece    = 256 << 10            // staged at a time, or one row
 	tuneFlopsCPU = 1 << 27              // per product, about 10 ms at 13 GFLOP/s
 	tuneFlopsGPU = 1 << 33              // per product, about 4 ms at 2 TFLOP/s
 	tuneRounds   = 5                    // timings per candidate, interleaved
@@ -53,18 +53,20 @@ func (t *tuner) candidates(p product) []variant {
 // trial is a product on scratch buffers, and the tensors to release after it.
 type trial struct {
 	p       product
+	cut     int64 // see measure
 	buffers []*gpu.Buffer
 }
 
 // measure times the candidates on scratch operands of p's shape, cut down when
-// it is large. ok is false, and the choice is the table's, when the memory
+// it is large: cut is the memory they had, where little memory in use was the reason, else 0.
+// ok is false, and the choice is the table's, when the memory
 // budget has no room for them or the device failed. A candidate whose result
 // differs from the first one's is a bug of the driver, and is not chosen.
-func (t *tuner) measure(p product) (best variant, ok bool) {
+func (t *tuner) measure(p product) (best variant, cut int64, ok bool) {
 	best = t.table(p)
 	x, ok := t.newTrial(p)
 	if !ok {
-		return best, false
+		return best, 0, false
 	}
 	defer func() {
 		x.release()
@@ -75,7 +77,7 @@ func (t *tuner) measure(p product) (best variant, ok bool) {
 	for _, v := range t.candidates(p) {
 		got, err := t.try(x, v) // compiles
 		if err != nil {
-			return best, false
+			return best, 0, false
 		}
 		if want == nil {
 			want = got
@@ -91,7 +93,7 @@ func (t *tuner) measure(p product) (best variant, ok bool) {
 			best = l.v
 		}
 	}
-	return best, t.e.Dev.Err() == nil
+	return best, x.cut, t.e.Dev.Err() == nil
 }
 
 // timing is a candidate's best time so far.
@@ -162,17 +164,32 @@ func differ(got, want []float32) bool {
 	return !(e <= tuneNMSE*n) // also when NaN
 }
 
+// trialRoom is the memory that a trial may take.
+func (t *tuner) trialRoom() int64 {
+	return min(tuneBytes, max(tuneLeast, t.e.Dev.Memory().Current/tuneShare))
+}
+
 // trialShape is p's shape, its longest sides halved until the product is short
-// and small enough to measure.
-func (t *tuner) trialShape(p product) (m, n, k int) {
+// enough to measure and takes at most room bytes. A sum that candidates split stays long enough for all slices,
+// while another side is left to cut.
+func (t *tuner) trialShape(p product, room int64) (m, n, k int) {
 	flops := tuneFlopsGPU
 	if t.e.cpu {
 		flops = tuneFlopsCPU
 	}
 	m, n, k = p.m, p.n, p.kEnd-p.kBegin
-	most := min(tuneBytes, max(tuneLeast, t.e.Dev.Memory().Current/tuneShare))
-	for 2*m*n*k > flops || t.trialBytes(p, m, n, k) > most && max(m, n, k) > 1 {
-		switch max(m, n, k) { // the longest is cut: it changes the picture least
+	candidates, shortest := t.candidates(p), 0
+	for _, v := range candidates {
+		if v.slices > 1 {
+			shortest = max(shortest, 2*blockUnit*v.slices)
+		}
+	}
+	for 2*m*n*k > flops || trialBytes(p, candidates, m, n, k) > room && max(m, n, k) > 1 {
+		longest := max(m, n, k) // is cut: it changes the picture least
+		if k < shortest && max(m, n) > blockUnit {
+			longest = max(m, n)
+		}
+		switch longest {
 		case m:
 			m = (m + 1) / 2
 		case n:
@@ -185,18 +202,28 @@ func (t *tuner) trialShape(p product) (m, n, k int) {
 }
 
 // trialBytes is the memory of a trial of p with this shape.
-func (t *tuner) trialBytes(p product, m, n, k int) int64 {
-	return f32Bytes(int64(m)*int64(k)+int64(m)*int64(n)*int64(p.objectives)) + p.bType.Bytes(int64(n)*int64(k)) + t.workspaceOf(p, m, n, k)
+func trialBytes(p product, candidates []variant, m, n, k int) int64 {
+	operands := f32Bytes(int64(m)*int64(k)+int64(m)*int64(n)*int64(p.objectives)) + p.bType.Bytes(int64(n)*int64(k))
+	most := int64(0)
+	for _, v := range candidates {
+		q := product{op: p.op, m: m, n: n, kEnd: k, ldc: F32.LD(n)}
+		most = max(most, v.workspace(q, v.split(q, math.MaxInt64)))
+	}
+	return operands + most
 }
 
 // newTrial allocates operands for p's shape class, filled with a fixed pattern.
 func (t *tuner) newTrial(p product) (trial, bool) {
-	m, n, k := t.trialShape(p)
-	size := t.trialBytes(p, m, n, k)
+	room := t.trialRoom()
+	m, n, k := t.trialShape(p, room)
+	size := trialBytes(p, t.candidates(p), m, n, k)
 	if mem := t.e.Dev.Memory(); k == 0 || mem.Budget-mem.Current < 2*size {
 		return trial{}, false // padding and staging need room too
 	}
 	x := trial{p: product{op: p.op, m: m, n: n, kEnd: k, bType: p.bType, objectives: p.objectives}}
+	if fm, fn, fk := t.trialShape(p, tuneBytes); fm != m || fn != n || fk != k {
+		x.cut = room
+	}
 	ar, ac, br, bc := m, k, k, n
 	switch p.op {
 	case "NT":
@@ -228,13 +255,13 @@ func (t *tuner) scratch(x *trial, d DType, r, c int) Tensor {
 	if d.OfFile() { // only a file's encoder writes these; zeros decode in the same time
 		return v
 	}
-	step := max(1, int(tunePiece/f32Bytes(int64(v.LD)))/blockUnit) * blockUnit
+	step := max(1, int(tunePiece/f32Bytes(int64(v.LD))))
 	data := make([]float32, min(r, step)*c)
-	for i := range data {
-		data[i] = float32(uint32(i)*2654435761>>16)/(1<<15) - 1
-	}
 	for lo := 0; lo < r; lo += step {
 		hi := min(lo+step, r)
+		for i := range data {
+			data[i] = float32(uint32(lo*c+i)*2654435761>>16)/(1<<15) - 1
+		}
 		t.e.Upload(v.rows(lo, hi), data[:(hi-lo)*c])
 		t.e.Dev.Sync() // the staging of one piece serves the next
 	}

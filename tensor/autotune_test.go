@@ -92,15 +92,62 @@ func edit(t *testing.T, path, from, to string) {
 func TestAutotuneKeepsOtherDevices(t *testing.T) {
 	dir := t.TempDir()
 	one, two := openTuneCache(dir, "one"), openTuneCache(dir, "two")
-	one.put("NN 1x1x1", "tiled-32")
-	two.put("NN 1x1x1", "tiled-64")
-	one.put("NN 2x1x1", "direct-8x2")
+	one.put("NN 1x1x1", "tiled-32", 0)
+	two.put("NN 1x1x1", "tiled-64", 0)
+	one.put("NN 2x1x1", "direct-8x2", 0)
 	got := openTuneCache(dir, "two")
-	if got.get("NN 1x1x1") != "tiled-64" || got.get("NN 2x1x1") != "" {
+	if got.get("NN 1x1x1", 0) != "tiled-64" || got.get("NN 2x1x1", 0) != "" {
 		t.Errorf("device two has %v", got.choices)
 	}
 	if got := openTuneCache(dir, "one"); len(got.choices) != 2 {
 		t.Errorf("device one has %v", got.choices)
+	}
+}
+
+// A choice from a trial that had little memory serves those who have as little, and is made again by one with twice as
+// much. The trial of a small product, and one that only its time cuts, had enough.
+func TestAutotuneOfLittleMemory(t *testing.T) {
+	e := testEngine(t)
+	dir := t.TempDir()
+	c := openTuneCache(dir, "one")
+	c.put("NN 1x1x1", "tiled-32", 1<<20)
+	c = openTuneCache(dir, "one")
+	for room, want := range map[int64]string{tuneLeast: "tiled-32", 2<<20 - 1: "tiled-32", 2 << 20: "", tuneBytes: ""} {
+		if got := c.get("NN 1x1x1", room); got != want {
+			t.Errorf("with %d bytes: %q", room, got)
+		}
+	}
+	large, small := product{op: "NN", m: 512, n: 512, kEnd: 512, objectives: 1}, product{op: "NN", m: 32, n: 32, kEnd: 32, objectives: 1}
+	room := e.tune.trialRoom()
+	if _, cut, ok := e.tune.measure(large); !ok || cut < tuneLeast || cut > max(tuneLeast, 2*room) {
+		t.Errorf("a large product with %d bytes: cut to %d, measured %v", room, cut, ok)
+	}
+	if _, cut, ok := e.tune.measure(small); !ok || cut != 0 {
+		t.Errorf("a small product: cut to %d, measured %v", cut, ok)
+	}
+	if m, n, k := e.tune.trialShape(product{op: "TN", m: 128, n: 64, kEnd: 8192, objectives: 1}, 1<<20); k < 1024 {
+		t.Errorf("a long sum of which slices are tried is cut to %dx%dx%d", m, n, k)
+	}
+}
+
+// A plan has room also where the slices were measured for a smaller product of the same shape class.
+func TestReserveOfAShapeClass(t *testing.T) {
+	e := testEngine(t)
+	small, large := product{op: "TN", m: 257, n: 257, kEnd: 4097, objectives: 1}, product{op: "TN", m: 512, n: 512, kEnd: 8192, objectives: 1}
+	small.ldc, large.ldc = F32.LD(257), F32.LD(512)
+	if shapeClass(small) != shapeClass(large) {
+		t.Fatalf("%s, %s", shapeClass(small), shapeClass(large))
+	}
+	e.tune.dropWorkspace()
+	e.tune.reserve(large)
+	var reserved int64
+	if e.tune.work != nil {
+		reserved = e.tune.work.Size()
+	}
+	for _, v := range e.tune.candidates(small) {
+		if n := v.workspace(large, e.tune.splits(v, large)); n > reserved {
+			t.Errorf("%s takes %d bytes, %d are reserved", v.name, n, reserved)
+		}
 	}
 }
 
@@ -145,7 +192,7 @@ func TestAutotuneMeasure(t *testing.T) {
 		for _, v := range e.tune.candidates(p) {
 			names = append(names, v.name)
 		}
-		v, ok := e.tune.measure(p)
+		v, _, ok := e.tune.measure(p)
 		if !ok || !strings.Contains(strings.Join(names, " "), v.name) {
 			t.Errorf("%s: %v of %v, ok %v", p.op, v.name, names, ok)
 		}
@@ -160,7 +207,7 @@ func TestAutotuneMeasuresBlocks(t *testing.T) {
 	for _, d := range []DType{Q5_0, Q6_K} {
 		for _, p := range []product{{op: "NT", m: 16, n: 24, kEnd: 256, objectives: 1, bType: d},
 			{op: "NN", m: 16, n: 256, kEnd: 24, objectives: 1, bType: d}} {
-			if v, ok := e.tune.measure(p); !ok {
+			if v, _, ok := e.tune.measure(p); !ok {
 				t.Errorf("%s with %v: %v", p.op, d, v.name)
 			}
 		}
@@ -175,11 +222,15 @@ func TestSplitIsBounded(t *testing.T) {
 	for _, p := range []product{{op: "TN", m: 128, n: 64, kEnd: 8192, ldc: 64}, {op: "TN", m: 512, n: 256, kEnd: 8192, ldc: 256},
 		{op: "TN", m: 4096, n: 4096, kEnd: 8192, ldc: 4096}} {
 		p.objectives = 1
-		s := v.split(p, e.tune.splitLimit())
-		if size := f32Bytes(int64(p.m) * int64(p.ldc) * int64(s)); s < 1 || s > 64 || s > 1 && size > e.tune.splitMost() {
+		s := e.tune.splits(v, p)
+		if size := v.workspace(p, s); s < 1 || s > 64 || size > e.tune.splitMost() {
 			t.Errorf("%dx%d in %d slices: %d bytes", p.m, p.n, s, size)
 		}
-		if _, ok := e.tune.measure(p); !ok || e.tune.work != nil {
+		e.tune.reserve(p)
+		if n := v.workspace(p, s); n > 0 && (e.tune.work == nil || n > e.tune.work.Size()) {
+			t.Errorf("%dx%d: %d bytes for %d slices are not reserved", p.m, p.n, n, s)
+		}
+		if _, _, ok := e.tune.measure(p); !ok || e.tune.work != nil {
 			t.Errorf("%dx%d: measured %v, workspace %v", p.m, p.n, ok, e.tune.work)
 		}
 	}
@@ -192,7 +243,7 @@ func TestAutotuneNeedsMemory(t *testing.T) {
 	}
 	defer dev.Close()
 	e := NewEngine(dev, Options{CacheDir: t.TempDir()})
-	if _, ok := e.tune.measure(product{op: "NN", m: 512, n: 512, kEnd: 512, objectives: 1}); ok {
+	if _, _, ok := e.tune.measure(product{op: "NN", m: 512, n: 512, kEnd: 512, objectives: 1}); ok {
 		t.Error("measured beyond the budget")
 	}
 	if err := dev.Err(); err != nil {

@@ -144,10 +144,10 @@ func (e *Engine) gramBatched(part gpu.View, rows TaskGrads, root Tensor, p gramP
 	from := func(i, j int) gpu.View { return rows.slice(i*gramBlock, min(j*gramBlock, p.m)).View() }
 	e.gramDiagonal(part, from(0, full), rows, root, p, 0, full, slots)
 	if full > 1 {
-		e.gramCross(part, from(0, full-1), from(1, full), rows, root, p, 1, 0, full*(full-1)/2, slots)
+		e.gramCross(part, from(0, full-1), from(1, full), rows, root, p, 1, full*(full-1)/2, slots)
 	}
 	if full < p.blocks() {
-		e.gramCross(part, from(0, full), from(full, full+1), rows, root, p, full, 0, full, slots)
+		e.gramCross(part, from(0, full), from(full, full+1), rows, root, p, full, full, slots)
 		before := (full*(full+1)/2*gramBlock*gramBlock + full*p.pairs(0, 0)) * slots
 		e.gramDiagonal(after(part, F32, before), p.view(rows, full), rows, root, p, full, 1, slots)
 	}
@@ -167,7 +167,7 @@ func (e *Engine) gramBlock(part gpu.View, rows TaskGrads, root Tensor, p gramPla
 		e.run(call{kernel: "gram_tile", params: gramParams{vec4s(n), vec4s(rows.Stride), uint32(slots)}, consts: consts,
 			binds: []gpu.View{a, b, weights, part}, groups: grid(slots), work: e.gramWork(rows, p, i, j)})
 	case i != j:
-		e.gramCross(part, b, a, rows, root, p, i, j, 0, slots)
+		e.gramCross(part, b, a, rows, root, p, i, 0, slots)
 	default:
 		e.gramDiagonal(part, a, rows, root, p, i, 1, slots)
 	}
@@ -182,18 +182,19 @@ func (e *Engine) gramDiagonal(part, a gpu.View, rows TaskGrads, root Tensor, p g
 		binds: []gpu.View{a, weights, part}, groups: e.gramGroups(slots, blocks), work: int64(blocks) * e.gramWork(rows, p, i, i)})
 }
 
-// gramCross sums block (i, j), of the rows b and a; or, where batch > 0, as many blocks below the diagonal from
-// (i, 0) on, of the rows from block i on and from the first on. Block row i may be short, and is the only one then.
-func (e *Engine) gramCross(part, a, b gpu.View, rows TaskGrads, root Tensor, p gramPlan, i, j, batch, slots int) {
-	n, first := rows.R*rows.LD, 0
-	if batch > 0 {
-		first = i
+// gramCross sums the blocks (i, 0), (i, 1) to (i, i-1), (i+1, 0) and so on, so many of them: a are the rows from
+// block 0 on, b those from block i on. With blocks = 0 it sums one block of which a and b are all rows, and part has its
+// sums only. Block row i may be short, and is the only one then.
+func (e *Engine) gramCross(part, a, b gpu.View, rows TaskGrads, root Tensor, p gramPlan, i, blocks, slots int) {
+	n, first := rows.R*rows.LD, i
+	if blocks == 0 {
+		first, blocks = 0, 1
 	}
 	weights, consts := e.gramConsts(root, p.rows(i))
-	consts["HEIGHT"] = strconv.Itoa(p.rows(j)) // block column j is full
+	consts["HEIGHT"] = strconv.Itoa(p.h) // block columns below the diagonal are full
 	e.run(call{kernel: "gram_cross", params: gramCrossParams{vec4s(n), vec4s(rows.Stride), uint32(slots), uint32(first)},
-		consts: e.gramStrip(consts, p, n), binds: []gpu.View{a, b, weights, part}, groups: e.gramGroups(slots, max(batch, 1)),
-		work: int64(max(batch, 1)) * e.gramWork(rows, p, i, j)})
+		consts: e.gramStrip(consts, p, n), binds: []gpu.View{a, b, weights, part}, groups: e.gramGroups(slots, blocks),
+		work: int64(blocks) * e.gramWork(rows, p, i, 0)})
 }
 
 // gramConsts are the weights' binding and the constants that all kernels of G have.

@@ -18,7 +18,7 @@ const (
 )
 
 // gramPlan is how the Gram of m rows is cut: by blocks of h rows, each pair of
-// blocks (i, j), j ≤ i, one dispatch.
+// blocks (i, j), j ≤ i, one dispatch, or several pairs, see batched.
 type gramPlan struct {
 	m, h int
 	tile bool // by gram_tile, else gram and gram_cross

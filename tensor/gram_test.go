@@ -3,6 +3,7 @@ package tensor
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -47,7 +48,7 @@ func gramError(got, want []float64, m int) float64 {
 func TestGram(t *testing.T) {
 	e := testEngine(t)
 	shapes := [][2]int{}
-	for _, m := range []int{1, 2, 7, 8, 9, 32, 33, 64} {
+	for _, m := range []int{1, 2, 7, 8, 9, 16, 17, 32, 33, 64} {
 		for _, n := range []int{1, 3, 255, 256, 257, 65537} {
 			if m*n < 1<<20 {
 				shapes = append(shapes, [2]int{m, n})
@@ -206,6 +207,12 @@ func TestGramGuards(t *testing.T) {
 		e.gramBlock(part.View(), many, Tensor{}, p, i, 0, slots)
 		checkGuards(t, e, part)
 	}
+	p := gramPlan{m: 19, h: gramBlock}
+	total, _ := p.total()
+	all, _ := testRows(e, 19, 257, 3)
+	blocks := guarded(e, 1, total*slots)
+	e.gramBatched(blocks.View(), all, Tensor{}, p, slots)
+	checkGuards(t, e, blocks)
 	out := guarded(e, 1, 64*16)
 	e.gramFold(out.View(), part.View(), 64, slots, 16)
 	checkGuards(t, e, out)
@@ -225,6 +232,37 @@ func TestGramBlocks(t *testing.T) {
 		}
 		if d := gramError(got, want, 11); d > 1e-6 {
 			t.Errorf("plan %+v: relative error %.3g", p, d)
+		}
+	}
+}
+
+// TestGramBatched holds that all blocks in a few dispatches have the bits of block by block, with and without a
+// short last one, and with weights.
+func TestGramBatched(t *testing.T) {
+	e := testEngine(t)
+	root := upload(e, 1, 1000, optest.Random(1000, 7))
+	for _, m := range []int{9, 16, 17, 24, 33, 40} {
+		rows, _ := testRows(e, m, 1000, 5)
+		p := e.gramPlan(rows)
+		if e.cpu != p.batched(rows, e.slots(p, 1000), e.tune.limit) {
+			t.Fatalf("M=%d: batched %v", m, !e.cpu)
+		}
+		for _, weights := range []Tensor{{}, root} {
+			p := gramPlan{m: m, h: gramBlock}
+			slots := slotsOf(1000, e.stripOf(1000))
+			total, _ := p.total()
+			one, all := e.New(gpu.RoleScratch, "by block", 1, total*slots), e.New(gpu.RoleScratch, "batched", 1, total*slots)
+			e.gramBatched(all.View(), rows, weights, p, slots)
+			at := 0
+			for i := range p.blocks() {
+				for j := range i + 1 {
+					e.gramBlock(f32View(one, at*slots, p.pairs(i, j)*slots), rows, weights, p, i, j, slots)
+					at += p.pairs(i, j)
+				}
+			}
+			if !slices.Equal(download(t, e, one), download(t, e, all)) {
+				t.Errorf("M=%d, weights %v: other bits", m, weights.Buf != nil)
+			}
 		}
 	}
 }

@@ -68,7 +68,7 @@ func (l *LinearCrossEntropy) Release() {
 	}
 }
 
-// Logits is the chunk's memory. After a call of Run it holds nothing but the gradient that WeightGradient may find.
+// Logits is the chunk's memory. Between two calls of Run others may use it, but not between a Run and its WeightGradient.
 func (l *LinearCrossEntropy) Logits() Tensor { return l.logits }
 
 // HeadGradients is where Run puts gradients.
@@ -188,14 +188,11 @@ func (l *LinearCrossEntropy) clear(to Target) {
 // WeightGradient computes the parts of the weight's gradient, after a Run of the same
 // arguments without DWeight: the work that Run does with one part of all rows, to the same
 // bits where the same kernels are chosen. The logits' gradient is computed once more, with the
-// losses, but for the first chunk's where nothing has used the scratch since that Run: with
-// one chunk for all tokens it costs nothing.
+// losses, but for the first chunk's, unless l has been used since that Run: with one chunk for all tokens none is.
 func (l *LinearCrossEntropy) WeightGradient(x, weight, labels, scale, loss Tensor, parts []Part) {
 	l.check(x, weight, loss, nil)
 	kept := l.kept == x.R
-	if l.kept = 0; kept && x.R <= l.logits.R {
-		l.kept = x.R // weightGradient only reads it
-	}
+	l.kept = 0
 	if x.R == 0 {
 		for _, p := range parts {
 			l.clear(p.Target)
@@ -283,7 +280,7 @@ func (l *LinearCrossEntropy) clip(i int, starts []int) Segments {
 	return *c
 }
 
-// rows is rows lo .. hi-1 of t; lo·LD must be a multiple of 64.
+// rows is rows lo .. hi-1 of t; to be bound, lo·LD must be a multiple of 64.
 func (t Tensor) rows(lo, hi int) Tensor {
 	t.Offset += t.DType.Bytes(int64(lo) * int64(t.LD))
 	t.R = hi - lo

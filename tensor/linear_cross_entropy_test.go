@@ -87,7 +87,7 @@ func TestWeightGradient(t *testing.T) {
 	labels, scale := uploadU32(e, randomIDs(n, v, 4)), upload(e, 1, n, optest.Random(n, 3))
 	seg := e.NewSegments(gpu.RoleData, []int{0, 20, 20, 50, n})
 	for _, chunk := range []int{0, 16, 48} {
-		for between, scratchUsed := range map[string]bool{"": false, "evaluation": true, "once before": false} {
+		for between, scratchUsed := range map[string]bool{"": false, "evaluation": true, "once before": true, "tokens": true} {
 			t.Run(fmt.Sprintf("chunk %d, %s", chunk, between), func(t *testing.T) {
 				l := e.NewLinearCrossEntropy(n, v, chunk)
 				defer l.Release()
@@ -106,9 +106,12 @@ func TestWeightGradient(t *testing.T) {
 					l.Run(x, upload(e, v, c, optest.Random(v*c, 9)), labels, Tensor{}, e.New(gpu.RoleScratch, "loss", 1, n), nil)
 				case "once before":
 					l.WeightGradient(x, w, labels, scale, loss, two)
-					if l.Chunk() < n {
-						l.Run(x, w, labels, scale, loss, &HeadGradients{DX: dx})
+				case "tokens":
+					h := &HeadTokens{Loss: l, X: x, Weight: w, Labels: labels, Scale: scale}
+					if l.logits.R*l.logits.LD < n*blockUnit {
+						t.Skip("a chunk is too small for products between all tokens")
 					}
+					h.eachLogits(0, v, upload(e, 1, n, make([]float32, n)), func(int, Tensor) {})
 				}
 				e.Dev.Zero(loss.View())
 				l.WeightGradient(x, w, labels, scale, loss, one)

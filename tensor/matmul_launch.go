@@ -59,7 +59,7 @@ var variants = []variant{
 const maxSlices = 64
 
 // Variants lists the names that Options.Variant accepts. "-k2" to "-k64" after a
-// name splits long sums over K into that many parts, added in a fixed order.
+// name splits long sums over K into that many parts, added in a fixed order, or fewer of large products.
 func (e *Engine) Variants() []string { return variantNames() }
 
 func variantNames() []string {
@@ -157,7 +157,7 @@ func (p product) work() int64 { return 2 * int64(p.m) * int64(p.n) * int64(p.kEn
 
 func (e *Engine) runVariant(p product, v variant) {
 	terms := p.kEnd - p.kBegin
-	n := v.split(p, e.tune.splitLimit())
+	n := e.tune.splits(v, p)
 	if n < 2 {
 		e.runPieces(p, v, p.objectives, alignUp(terms, vec4))
 		return
@@ -166,7 +166,7 @@ func (e *Engine) runVariant(p product, v variant) {
 	n = ceilDiv(terms, kPer)
 	parts := p
 	parts.stride, parts.accumulate = p.m*p.ldc, false
-	parts.out = e.tune.workspace(f32Bytes(int64(n) * int64(parts.stride)))
+	parts.out = e.tune.workspace(v.workspace(p, n))
 	e.runPieces(parts, v, n, kPer)
 	n4 := int(vec4s(p.m * p.ldc))
 	e.run(call{kernel: "splitk_reduce", params: splitParams{uint32(n4), uint32(n), asU32(p.accumulate)},

@@ -27,12 +27,21 @@ type Options struct {
 	Warn             io.Writer         // the device's warnings
 }
 
+// CheckVariant refuses a variant of the matrix product that there is not, a *fault.Setting. "" is allowed.
+func CheckVariant(name string) error {
+	if name == "" {
+		return nil
+	}
+	if err := tensor.CheckVariant(name); err != nil {
+		return &fault.Setting{Key: "device.gemm", Msg: err.Error(), Fix: `gemm = ""  # choose by measurement`}
+	}
+	return nil
+}
+
 // Open opens the adapter. Errors are of kind ErrDevice, or a *fault.Setting.
 func Open(o Options) (*tensor.Engine, error) {
-	if o.Variant != "" {
-		if err := tensor.CheckVariant(o.Variant); err != nil {
-			return nil, &fault.Setting{Key: "device.gemm", Msg: err.Error(), Fix: `gemm = ""  # choose by measurement`}
-		}
+	if err := CheckVariant(o.Variant); err != nil {
+		return nil, err
 	}
 	dev, err := gpu.Open(gpu.Options{
 		Adapter: o.Adapter, Backend: o.Backend, MemoryBudget: o.MemoryBudget, ReadDeadline: o.ReadDeadline,

@@ -12,8 +12,8 @@ func (p backPass) late(w *parameter) bool {
 }
 
 // backwardLate takes the gradients of the head and the embedding that are late, from
-// the tensors that Backward has left in scratch: the gradient of the embedding's output, and, made
-// again from the last residual stream, the head's input and the logits' gradient.
+// the tensors that Backward has left in scratch: the gradient of the embedding's output, the logits' of
+// one chunk, and, made again from the last residual stream, the head's input and the other logits' gradient.
 func (m *transformer) backwardLate(p backPass) {
 	table, head := m.embedding.table, m.head.weight
 	write := func(w *parameter, parts func([]tensor.Part)) {

@@ -14,7 +14,7 @@ import (
 
 // late picks the parameters outside the layers whose rows are written at the end of
 // the backward pass, into the memory that is free then; nil means none. It costs the logits once
-// more, so that rows which are small beside the rest stay where they are.
+// more, but for one chunk, so that rows which are small beside the rest stay where they are.
 func (r *Replica) late() func(bucket.Param) bool {
 	o, set := r.Objective, r.Settings
 	if o.Static() || r.needs.AllRows || set.Objective.Gram == objective.GramRows || set.Accumulate > 1 || o.Elementwise() {

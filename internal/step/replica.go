@@ -202,8 +202,8 @@ func (r *Replica) ResolverOptions() bucket.Options {
 	return opt
 }
 
-// Planned is the device memory of a whole step: all that is allocated but for uploads under
-// way, and the gradient rows and a probe's copies of the weights, which come later.
+// Planned is the device memory of a whole step: all that is allocated but for staging,
+// and the gradient rows and a probe's copies of the weights, which come later.
 func (r *Replica) Planned() int64 {
 	mem := r.Engine.Dev.Memory()
 	n := mem.Current - mem.Roles[gpu.RoleStaging].Current + r.Resolver.RowBytes(r.Settings.Accumulate)

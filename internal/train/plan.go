@@ -12,6 +12,7 @@ import (
 	"concord/gpu"
 	"concord/internal/config"
 	"concord/internal/corpus"
+	"concord/internal/device"
 	"concord/internal/fault"
 	"concord/internal/model"
 	"concord/internal/report"
@@ -62,6 +63,9 @@ func NewPlanner(cfg *config.Config) (*Planner, error) {
 		if err := model.Check(cfg.Resolve(cfg.Model.Path), c.Model); err != nil {
 			return nil, DataError(err)
 		}
+	}
+	if err := device.CheckVariant(cfg.Device.GEMM); err != nil {
+		return nil, located(cfg, err)
 	}
 	return &Planner{cfg: cfg, corpus: c, Check: check, known: &knownPeaks{}}, nil
 }
@@ -127,7 +131,7 @@ func (p *Planner) dry(c Card, rows int, measuring bool) (peak, error) {
 	if err != nil {
 		return peak{}, err
 	}
-	e := tensor.NewEngine(dev, tensor.Options{NoAutotune: true, Reserve: cfg.Device.Autotune, Variant: cfg.Device.GEMM})
+	e := tensor.NewEngine(dev, tensor.Options{NoAutotune: true, Reserve: cfg.Device.Autotune && cfg.Device.GEMM == "", Variant: cfg.Device.GEMM})
 	t, err := trainerOn(e, &cfg, shaped, nil, io.Discard, false)
 	if err != nil {
 		if rows != p.cfg.Batch.Rows && !errors.Is(err, gpu.ErrOutOfMemory) {

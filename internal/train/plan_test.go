@@ -1,8 +1,10 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 
 	"concord/gpu"
@@ -78,6 +80,29 @@ func TestPlanIsMeasuredWithAutotune(t *testing.T) {
 		if d < -0.05 || d > 0.05 {
 			t.Errorf("cached %v: %v\n%v", cached, plan.Roles, real.Roles)
 		}
+	}
+}
+
+// A plan takes the variant of products that the run file names, without room for others, and refuses one that there is not.
+func TestPlanOfAVariant(t *testing.T) {
+	peaks := map[string]int64{}
+	for _, more := range []string{"device.autotune=false", "device.gemm=direct-16x4", "device.autotune=true"} {
+		p, err := NewPlanner(load(t, "../../examples/names8/run.toml", more))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := p.try(Card{Name: "card", Type: gpu.CPU, Memory: unbounded}, 16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		peaks[more] = m.Peak
+	}
+	if forced := peaks["device.gemm=direct-16x4"]; forced > peaks["device.autotune=false"] || forced >= peaks["device.autotune=true"] {
+		t.Errorf("%v", peaks)
+	}
+	_, err := NewPlanner(load(t, "../../examples/names8/run.toml", "device.gemm=fast"))
+	if e := (*config.Error)(nil); !errors.As(err, &e) || !strings.Contains(e.Msg, "fast") || e.Fix == "" {
+		t.Errorf("a variant that there is not: %v", err)
 	}
 }
 
