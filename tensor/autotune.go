@@ -210,7 +210,7 @@ func (t *tuner) dropWorkspace() {
 	}
 }
 
-// splitMost bounds the workspace: what all slices of twice fewTiles of the largest tiles take. No split of table
+// splitMost bounds the workspace: the memory of twice fewTiles of the largest tiles. No split of table
 // or candidates makes as many. A larger product of the same shape class would, and gets fewer slices.
 func (t *tuner) splitMost() int64 { return f32Bytes(int64(2*t.fewTiles()) * 64 * 64) }
 

@@ -183,7 +183,7 @@ func (e *Engine) gramDiagonal(part, a gpu.View, rows TaskGrads, root Tensor, p g
 }
 
 // gramCross sums the blocks (i, 0), (i, 1) to (i, i-1), (i+1, 0) and so on, so many of them: a are the rows from
-// block 0 on, b those from block i on. With blocks = 0 it sums one block of which a and b are all rows, and part has its
+// block 0 on, b those from block i on. With blocks = 0 it sums one block, of the rows b by the rows a, and part has its
 // sums only. Block row i may be short, and is the only one then.
 func (e *Engine) gramCross(part, a, b gpu.View, rows TaskGrads, root Tensor, p gramPlan, i, blocks, slots int) {
 	n, first := rows.R*rows.LD, i

@@ -131,7 +131,8 @@ func (p *Planner) dry(c Card, rows int, measuring bool) (peak, error) {
 	if err != nil {
 		return peak{}, err
 	}
-	e := tensor.NewEngine(dev, tensor.Options{NoAutotune: true, Reserve: cfg.Device.Autotune && cfg.Device.GEMM == "", Variant: cfg.Device.GEMM})
+	e := tensor.NewEngine(dev, tensor.Options{NoAutotune: true,
+		Reserve: cfg.Device.Autotune && cfg.Device.GEMM == "", Variant: cfg.Device.GEMM})
 	t, err := trainerOn(e, &cfg, shaped, nil, io.Discard, false)
 	if err != nil {
 		if rows != p.cfg.Batch.Rows && !errors.Is(err, gpu.ErrOutOfMemory) {
