@@ -11,10 +11,22 @@ import (
 	"concord/transport"
 )
 
-// reconnect looks for the coordinator until it is back.
+// reconnect looks for the coordinator until it is back. One that takes the connection and ends it again and
+// again is given pauses, and no more than the run's patience.
 func (m *Member) reconnect(why error) {
+	m.mu.Lock()
+	if time.Since(m.since) >= m.opt.HeartbeatTimeout {
+		m.redials = Attempts{}
+	}
+	m.mu.Unlock()
 	began := time.Now()
-	m.logf("the coordinator at %s is gone (%v): looking for it", m.opt.Coordinator, why)
+	if text := fmt.Sprintf("the coordinator at %s is gone (%v): looking for it", m.opt.Coordinator, why); m.redials.News(text) {
+		m.logf("%s", text)
+	}
+	if !m.redials.Again(m.ctx, m.opt.Patience) {
+		m.giveUp(fmt.Errorf("%w: its connections end at once (%v), for %v", ErrLost, why, m.opt.Patience))
+		return
+	}
 	for time.Since(began) < m.opt.Patience && m.ctx.Err() == nil {
 		w, err := m.dialCoordinator(m.ctx)
 		if err == nil {

@@ -1,12 +1,14 @@
 package worker
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -110,6 +112,42 @@ func TestRelayOfANewCoordinator(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("it stays with the relay of the earlier coordinator")
 	}
+}
+
+// fickle is a coordinator that closes every connection at once.
+type fickle struct {
+	protocol.Nothing
+	came *atomic.Int32
+}
+
+func (f fickle) Connected(c *transport.Conn, _ json.RawMessage) (any, error) {
+	f.came.Add(1)
+	time.AfterFunc(time.Millisecond, func() { c.Close("no") })
+	return protocol.Welcome{Worker: 2}, nil
+}
+
+// A coordinator that takes connections and closes them is dialled with pauses, and for no longer than the run's
+// patience.
+func TestConnectionsThatEndAtOnce(t *testing.T) {
+	ca, err := transport.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var came atomic.Int32
+	at := open(t, ca, 1, map[string]transport.Handler{protocol.ServiceCoordinator: fickle{came: &came}})
+	m := New(Options{Coordinator: at.Addr().String(), Patience: 1500 * time.Millisecond, HeartbeatTimeout: time.Minute})
+	if _, err := m.Connect(t.Context(), open(t, ca, 2, m.Services(nil))); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := m.Wait(ctx); !errors.Is(err, ErrLost) || ctx.Err() != nil {
+		t.Errorf("it ends with %v", err)
+	}
+	if n := came.Load(); n < 3 || n > 8 { // pauses of 50 ms, 100, 200, 400 and 800
+		t.Errorf("it is dialled %d times", n)
+	}
+	m.Leave()
 }
 
 // leader is a coordinator that closes the connection of whoever comes with a last word.

@@ -77,6 +77,8 @@ type Member struct {
 	mu            sync.Mutex
 	changed       *sync.Cond
 	coord         *transport.Conn // nil while there is none
+	since         time.Time       // when coord began, or the last one before
+	redials       Attempts        // since a connection to a coordinator lasted; of reconnect alone
 	silence       protocol.Silence
 	shape         Shape
 	plan          *protocol.Plan         // the latest
@@ -243,7 +245,7 @@ func (m *Member) dialCoordinator(ctx context.Context) (protocol.Welcome, error) 
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.coord = c
+	m.coord, m.since = c, time.Now()
 	m.silence.Heard(time.Now())
 	m.changed.Broadcast()
 	return w, nil
