@@ -98,12 +98,16 @@ func (t *tuner) decide(p product, class string) variant {
 	if t.disk == nil {
 		t.disk = openTuneCache(t.opt.CacheDir, deviceKey(t.e.Dev.Info()))
 	}
-	if v, err := parseVariant(t.disk.get(class, t.trialRoom()), p.op); err == nil {
-		return v
+	name, larger := t.disk.get(class, t.trialRoom())
+	known, err := parseVariant(name, p.op)
+	if err == nil && !larger {
+		return known
 	}
 	v, cut, ok := t.measure(p)
 	if ok {
 		t.disk.put(class, v.name, cut)
+	} else if err == nil {
+		return known // there is no room for the larger trial
 	}
 	return v
 }

@@ -80,22 +80,27 @@ func (c *tuneCache) load() tuneFile {
 	return f
 }
 
-// get is the variant of a class; "" also where a measurement in room bytes would be of twice the size, or more.
-func (c *tuneCache) get(class string, room int64) string {
-	variant, bytes, cut := strings.Cut(c.choices[class], " ")
-	if n, err := strconv.ParseInt(bytes, 10, 64); cut && (err != nil || room >= 2*n) {
-		return ""
-	}
-	return variant
+// get is the variant of a class, and whether a measurement in room bytes would be of twice the size or more.
+func (c *tuneCache) get(class string, room int64) (variant string, larger bool) {
+	variant, cut := entry(c.choices[class])
+	return variant, cut > 0 && room >= 2*cut
 }
 
-// put records a choice, measured in cut bytes if not 0, and writes the file, keeping the choices that
-// other processes have added since it was read.
+// entry is the variant of a value in the file and the memory that its measurement had, 0 for enough.
+func entry(value string) (variant string, cut int64) {
+	variant, bytes, _ := strings.Cut(value, " ")
+	cut, _ = strconv.ParseInt(bytes, 10, 64)
+	return variant, max(cut, 0)
+}
+
+// put records a choice, measured in cut bytes if not 0, and writes the file, keeping the other choices that
+// other processes have added since it was read, and theirs of this class where it had more memory.
 func (c *tuneCache) put(class, variant string, cut int64) {
+	value := variant
 	if cut > 0 {
-		variant += " " + strconv.FormatInt(cut, 10)
+		value += " " + strconv.FormatInt(cut, 10)
 	}
-	c.choices[class] = variant
+	c.choices[class] = value
 	if c.path == "" {
 		return
 	}
@@ -103,9 +108,11 @@ func (c *tuneCache) put(class, variant string, cut int64) {
 	if f.Devices[c.device] == nil {
 		f.Devices[c.device] = map[string]string{}
 	}
-	for k, v := range c.choices {
-		f.Devices[c.device][k] = v
+	theirs, had := entry(f.Devices[c.device][class])
+	if _, err := parseVariant(theirs, "NN"); err == nil && cut > 0 && (had == 0 || had > cut) {
+		return
 	}
+	f.Devices[c.device][class] = value
 	if b, err := json.MarshalIndent(f, "", "  "); err == nil {
 		writeCache(c.path, append(b, '\n'))
 	}

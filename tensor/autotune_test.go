@@ -96,7 +96,7 @@ func TestAutotuneKeepsOtherDevices(t *testing.T) {
 	two.put("NN 1x1x1", "tiled-64", 0)
 	one.put("NN 2x1x1", "direct-8x2", 0)
 	got := openTuneCache(dir, "two")
-	if got.get("NN 1x1x1", 0) != "tiled-64" || got.get("NN 2x1x1", 0) != "" {
+	if one, _ := got.get("NN 1x1x1", 0); one != "tiled-64" || got.choices["NN 2x1x1"] != "" {
 		t.Errorf("device two has %v", got.choices)
 	}
 	if got := openTuneCache(dir, "one"); len(got.choices) != 2 {
@@ -112,10 +112,17 @@ func TestAutotuneOfLittleMemory(t *testing.T) {
 	c := openTuneCache(dir, "one")
 	c.put("NN 1x1x1", "tiled-32", 1<<20)
 	c = openTuneCache(dir, "one")
-	for room, want := range map[int64]string{tuneLeast: "tiled-32", 2<<20 - 1: "tiled-32", 2 << 20: "", tuneBytes: ""} {
-		if got := c.get("NN 1x1x1", room); got != want {
-			t.Errorf("with %d bytes: %q", room, got)
+	for room, want := range map[int64]bool{tuneLeast: false, 2<<20 - 1: false, 2 << 20: true, tuneBytes: true} {
+		if got, larger := c.get("NN 1x1x1", room); got != "tiled-32" || larger != want {
+			t.Errorf("with %d bytes: %q, again %v", room, got, larger)
 		}
+	}
+	other := openTuneCache(dir, "one") // another process, with more memory, then with less
+	other.put("NN 1x1x1", "tiled-64", 4<<20)
+	c.put("NN 1x1x1", "direct-8x2", 2<<20)
+	c.put("NN 2x1x1", "direct-8x2", 0)
+	if c = openTuneCache(dir, "one"); c.choices["NN 1x1x1"] != "tiled-64 4194304" || c.choices["NN 2x1x1"] != "direct-8x2" {
+		t.Errorf("%v", c.choices)
 	}
 	large, small := product{op: "NN", m: 512, n: 512, kEnd: 512, objectives: 1}, product{op: "NN", m: 32, n: 32, kEnd: 32, objectives: 1}
 	room := e.tune.trialRoom()
@@ -133,20 +140,28 @@ func TestAutotuneOfLittleMemory(t *testing.T) {
 // A plan has room also where the slices were measured for a smaller product of the same shape class.
 func TestReserveOfAShapeClass(t *testing.T) {
 	e := testEngine(t)
-	small, large := product{op: "TN", m: 257, n: 257, kEnd: 4097, objectives: 1}, product{op: "TN", m: 512, n: 512, kEnd: 8192, objectives: 1}
-	small.ldc, large.ldc = F32.LD(257), F32.LD(512)
-	if shapeClass(small) != shapeClass(large) {
-		t.Fatalf("%s, %s", shapeClass(small), shapeClass(large))
-	}
-	e.tune.dropWorkspace()
-	e.tune.reserve(large)
-	var reserved int64
-	if e.tune.work != nil {
-		reserved = e.tune.work.Size()
-	}
-	for _, v := range e.tune.candidates(small) {
-		if n := v.workspace(large, e.tune.splits(v, large)); n > reserved {
-			t.Errorf("%s takes %d bytes, %d are reserved", v.name, n, reserved)
+	for _, side := range []int{129, 257} {
+		most := int64(0)
+		small, large := product{op: "TN", m: side, n: side, kEnd: 4097, objectives: 1}, product{op: "TN", m: 2*side - 2, n: 2*side - 2,
+			kEnd: 8192, objectives: 1}
+		small.ldc, large.ldc = F32.LD(small.n), F32.LD(large.n)
+		if shapeClass(small) != shapeClass(large) {
+			t.Fatalf("%s, %s", shapeClass(small), shapeClass(large))
+		}
+		e.tune.dropWorkspace()
+		e.tune.reserve(large)
+		var reserved int64
+		if e.tune.work != nil {
+			reserved = e.tune.work.Size()
+		}
+		for _, v := range e.tune.candidates(small) {
+			n := v.workspace(large, e.tune.splits(v, large))
+			if most = max(most, n); n > reserved {
+				t.Errorf("%s takes %d bytes, %d are reserved", v.name, n, reserved)
+			}
+		}
+		if most == 0 && side == 129 {
+			t.Error("no candidate takes any")
 		}
 	}
 }

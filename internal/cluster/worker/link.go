@@ -11,29 +11,38 @@ import (
 	"concord/transport"
 )
 
-// reconnect looks for the coordinator until it is back. One that takes the connection and ends it again and
-// again is given pauses, and no more than the run's patience.
+// lasting is how long a connection to the coordinator has to be there to count as one.
+const lasting = 3 * time.Second
+
+// reconnect looks for the coordinator until it is back. Before another dial of one that takes connections and ends
+// them at once it pauses; it gives up where that goes on for the run's patience.
 func (m *Member) reconnect(why error) {
 	m.mu.Lock()
-	if time.Since(m.since) >= m.opt.HeartbeatTimeout {
+	if time.Since(m.since) >= min(lasting, m.opt.HeartbeatTimeout) {
 		m.redials = Attempts{}
 	}
 	m.mu.Unlock()
 	began := time.Now()
-	if text := fmt.Sprintf("the coordinator at %s is gone (%v): looking for it", m.opt.Coordinator, why); m.redials.News(text) {
-		m.logf("%s", text)
+	gone := fmt.Sprintf("the coordinator at %s is gone (%v): looking for it", m.opt.Coordinator, why)
+	news := m.redials.News(gone)
+	if news {
+		m.logf("%s", gone)
 	}
 	if !m.redials.Again(m.ctx, m.opt.Patience) {
-		m.giveUp(fmt.Errorf("%w: its connections end at once (%v), for %v", ErrLost, why, m.opt.Patience))
+		m.giveUp(fmt.Errorf("%w: for %v it has taken connections and ended them at once (%v)", ErrLost, m.opt.Patience, why))
 		return
 	}
 	for time.Since(began) < m.opt.Patience && m.ctx.Err() == nil {
 		w, err := m.dialCoordinator(m.ctx)
 		if err == nil {
-			m.logf("the coordinator is back after %.1f s", time.Since(began).Seconds())
+			if news {
+				m.logf("the coordinator is back after %.1f s", time.Since(began).Seconds())
+			}
 			m.returned(w)
 			return
 		}
+		m.redials = Attempts{} // it is away, and the patience of this loop counts
+		news = true
 		if errors.Is(err, transport.ErrProof) || errors.Is(err, ErrBanned) {
 			m.giveUp(err)
 			return

@@ -122,7 +122,7 @@ type fickle struct {
 
 func (f fickle) Connected(c *transport.Conn, _ json.RawMessage) (any, error) {
 	f.came.Add(1)
-	time.AfterFunc(time.Millisecond, func() { c.Close("no") })
+	time.AfterFunc(50*time.Millisecond, func() { c.Close("no") })
 	return protocol.Welcome{Worker: 2}, nil
 }
 
@@ -135,7 +135,8 @@ func TestConnectionsThatEndAtOnce(t *testing.T) {
 	}
 	var came atomic.Int32
 	at := open(t, ca, 1, map[string]transport.Handler{protocol.ServiceCoordinator: fickle{came: &came}})
-	m := New(Options{Coordinator: at.Addr().String(), Patience: 1500 * time.Millisecond, HeartbeatTimeout: time.Minute})
+	m := New(Options{Coordinator: at.Addr().String(), Patience: 1500 * time.Millisecond, HeartbeatTimeout: time.Hour})
+	defer m.Leave()
 	if _, err := m.Connect(t.Context(), open(t, ca, 2, m.Services(nil))); err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +148,26 @@ func TestConnectionsThatEndAtOnce(t *testing.T) {
 	if n := came.Load(); n < 3 || n > 8 { // pauses of 50 ms, 100, 200, 400 and 800
 		t.Errorf("it is dialled %d times", n)
 	}
-	m.Leave()
+}
+
+// Two connections that lasted, with more than the run's patience between their ends, are no coordinator that ends
+// them at once, however long a silence is allowed.
+func TestConnectionsThatLast(t *testing.T) {
+	ca, err := transport.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var came atomic.Int32
+	at := open(t, ca, 1, map[string]transport.Handler{protocol.ServiceCoordinator: fickle{came: &came}})
+	m := New(Options{Coordinator: at.Addr().String(), Patience: time.Minute, HeartbeatTimeout: time.Hour})
+	defer m.Leave()
+	m.ep, m.id = open(t, ca, 2, m.Services(nil)), 2
+	m.redials = Attempts{began: time.Now().Add(-time.Hour), pause: firstPause}
+	m.since = time.Now().Add(-lasting)
+	m.reconnect(transport.ErrClosed)
+	if err := m.over(); err != nil || came.Load() != 1 {
+		t.Errorf("it gives up after %d dials: %v", came.Load(), err)
+	}
 }
 
 // leader is a coordinator that closes the connection of whoever comes with a last word.

@@ -78,7 +78,7 @@ type Member struct {
 	changed       *sync.Cond
 	coord         *transport.Conn // nil while there is none
 	since         time.Time       // when coord began, or the last one before
-	redials       Attempts        // since a connection to a coordinator lasted; of reconnect alone
+	redials       Attempts        // since the last connection that lasted; used by reconnect only
 	silence       protocol.Silence
 	shape         Shape
 	plan          *protocol.Plan         // the latest
@@ -245,6 +245,9 @@ func (m *Member) dialCoordinator(ctx context.Context) (protocol.Welcome, error) 
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if c.Context().Err() != nil { // Disconnected has been told, and could not know that it is this one
+		return w, transport.ErrClosed
+	}
 	m.coord, m.since = c, time.Now()
 	m.silence.Heard(time.Now())
 	m.changed.Broadcast()
