@@ -202,7 +202,8 @@ func outcomes(t *testing.T, file string, seeds int, seen, worst map[string]strin
 // against the method itself, and methods against random weights in the same scope. Over all parameters
 // the first are nearly one run, as the gradient's norm is clipped to 1, on udhr8 not in every step.
 func TestPublishedPairs(t *testing.T) {
-	for name, seeds := range map[string]int{"names8.jsonl": 12, "names8-aligned.jsonl": 6, "udhr8.jsonl": 6} {
+	for name, seeds := range map[string]int{"names8.jsonl": 12, "names8-aligned.jsonl": 6, "udhr8.jsonl": 6, "names8-rows8.jsonl": 6,
+		"names8-rows8-aligned.jsonl": 6} {
 		c, _, rows, _ := published(t, name, seeds, seenTest)
 		for _, a := range rows {
 			for _, b := range rows {
@@ -308,4 +309,15 @@ func bySymbol(a, b []Result, symbols map[string][]string) float64 {
 		squares += v * v
 	}
 	return n / (n - 1) * squares
+}
+
+// TestPublishedRows is the same of blocks 9 and 10, with eight rows of a language in a step, by layer: block 9 as
+// the data come, block 10 with translations in one step.
+func TestPublishedRows(t *testing.T) {
+	outcomes(t, "names8-rows8.jsonl", 6, map[string]string{"random": "worse", "mgda": "worse", "cagrad": "worse"}, nil)
+}
+
+func TestPublishedRowsAligned(t *testing.T) {
+	outcomes(t, "names8-rows8-aligned.jsonl", 6, map[string]string{"random": "worse", "mgda": "worse", "cagrad layer": "worse",
+		"cagrad layer, direction only": "", "pcgrad": "equivalent", "upgrad": "equivalent"}, nil)
 }
