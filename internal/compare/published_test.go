@@ -317,6 +317,48 @@ func TestPublishedRows(t *testing.T) {
 	outcomes(t, "names8-rows8.jsonl", 6, map[string]string{"random": "worse", "mgda": "worse", "cagrad": "worse"}, nil)
 }
 
+// TestPublishedRowsEnds is TestPublishedEnds of blocks 9 and 10. mgda is worse than mean by every interval, cagrad in each
+// block by all but one; the equivalences of block 10 hold with examples resampled by symbol, and not at 97.5 %.
+func TestPublishedRowsEnds(t *testing.T) {
+	for name, not := range map[string]map[string]string{ // the intervals by which an arm is not worse
+		"names8-rows8.jsonl":         {"cagrad layer": "symbol", "cagrad layer, direction only": "symbol, 97.5 %"},
+		"names8-rows8-aligned.jsonl": {"cagrad layer": "97.5 %", "cagrad layer, direction only": "95 %, symbol, 97.5 %"},
+	} {
+		c, mean, rows, d := published(t, name, 6, seenTest)
+		symbols := testSymbols(t, c.judging[mean][0])
+		sd, degrees := stats.Moderated(d)
+		for i, k := range rows {
+			m, _ := stats.MeanSD(d[i])
+			n, whole := float64(len(d[i])), max(1, math.Floor(degrees[i]))
+			half := func(level, examples float64) float64 {
+				return math.Sqrt(sd[i]*sd[i]/n+examples) * stats.Critical(level, len(rows), whole)
+			}
+			apart, shared := exampleVariance(c.judging[k], c.judging[mean], true, ""), bySymbol(c.judging[k], c.judging[mean], symbols)
+			var missed []string
+			for _, x := range []struct {
+				name string
+				half float64
+			}{{"95 %", half(0.95, apart)}, {"symbol", half(0.95, shared)}, {"97.5 %", half(0.975, apart)}} {
+				t.Logf("%s: %s: [%+.4f, %+.4f] by %s", name, k.Name(), m-x.half, m+x.half, x.name)
+				if m-x.half <= 0 {
+					missed = append(missed, x.name)
+				}
+				same := k.Method == "pcgrad" || k.Method == "upgrad"
+				if same && strings.Contains(name, "aligned") && (math.Abs(m)+x.half < defaultMargin) != (x.name != "97.5 %") {
+					t.Errorf("%s: %s: equivalent by %s: %v", name, k.Name(), x.name, x.name == "97.5 %")
+				}
+			}
+			if k.Method == "mgda" || k.Method == "cagrad" {
+				if got := strings.Join(missed, ", "); got != not[k.Name()] {
+					t.Errorf("%s: %s is not worse by %q, not %q", name, k.Name(), got, not[k.Name()])
+				}
+			}
+			worst := c.judged(k, mean, worstTest)
+			t.Logf("%s: %s, worst language: %.4f, by its own deviation %v", name, k.Name(), worst, bySeedsAlone(worst, len(rows)))
+		}
+	}
+}
+
 func TestPublishedRowsAligned(t *testing.T) {
 	outcomes(t, "names8-rows8-aligned.jsonl", 6, map[string]string{"random": "worse", "mgda": "worse", "cagrad layer": "worse",
 		"cagrad layer, direction only": "", "pcgrad": "equivalent", "upgrad": "equivalent"}, nil)
