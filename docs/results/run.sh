@@ -65,10 +65,14 @@ block_0() { timed 0 "$concord" compare $here/minority.toml --methods mgda,pcgrad
 block_1() { cells 1 names8 names8 layer; }
 block_2() { cells 2 names8 names8-aligned layer $aligned; }
 block_3() { cells 3 names8 names8 layer --controls direction; }
+# keep NAME: one file of an audit's folder, its lock and the results of its runs, a line each, without their Grams.
+keep() {
+  { tr -d '\n' <"$work/$1/audit.lock.json" && echo && sed -E 's/"grams":\[.*\],"languages"/"languages"/' "$work/$1"/runs/*/result.json; } >"$here/$1.jsonl"
+}
 block_4() { timed 4 "$concord" audit $here/names8.toml --controls --remedies none --steps 24 --budget "${BUDGET:-60m}" --seeds "$seeds" \
-  --out $work/names8-audit; }
+  --out $work/names8-audit && keep names8-audit; }
 block_5() { timed 5 "$concord" audit $here/udhr8.toml --controls --remedies none --steps 24 --budget "${BUDGET:-60m}" --seeds "$seeds" \
-  --out $work/udhr8-audit; }
+  --out $work/udhr8-audit && keep udhr8-audit; }
 block_6() { cells 6 udhr8 udhr8 layer; }
 block_7() { cells 7 names8 names8 layer,global,tensor --controls direction; }
 block_8() { cells 8 names8 names8-aligned layer,global,tensor --controls direction $aligned; }
