@@ -83,14 +83,18 @@ func (c *tuneCache) load() tuneFile {
 // get is the variant of a class, and whether a measurement in room bytes would be of twice the size or more.
 func (c *tuneCache) get(class string, room int64) (variant string, larger bool) {
 	variant, cut := entry(c.choices[class])
-	return variant, cut > 0 && room >= 2*cut
+	return variant, cut > 0 && room/2 >= cut
 }
 
-// entry is the variant of a value in the file and the memory that its measurement had, 0 for enough.
+// entry is the variant of a value in the file, "" if it cannot be read, and the memory that its measurement had,
+// 0 for enough.
 func entry(value string) (variant string, cut int64) {
-	variant, bytes, _ := strings.Cut(value, " ")
-	cut, _ = strconv.ParseInt(bytes, 10, 64)
-	return variant, max(cut, 0)
+	variant, bytes, was := strings.Cut(value, " ")
+	cut, err := strconv.ParseInt(bytes, 10, 64)
+	if was && (err != nil || cut <= 0) {
+		return "", 0
+	}
+	return variant, cut
 }
 
 // put records a choice, measured in cut bytes if not 0, and writes the file, keeping the other choices that

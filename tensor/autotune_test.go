@@ -124,6 +124,11 @@ func TestAutotuneOfLittleMemory(t *testing.T) {
 	if c = openTuneCache(dir, "one"); c.choices["NN 1x1x1"] != "tiled-64 4194304" || c.choices["NN 2x1x1"] != "direct-8x2" {
 		t.Errorf("%v", c.choices)
 	}
+	for _, broken := range []string{"tiled-32 ", "tiled-32 x", "tiled-32 -1", "tiled-32 99999999999999999999"} {
+		if v, cut := entry(broken); v != "" || cut != 0 {
+			t.Errorf("%q is %q with %d bytes", broken, v, cut)
+		}
+	}
 	large, small := product{op: "NN", m: 512, n: 512, kEnd: 512, objectives: 1}, product{op: "NN", m: 32, n: 32, kEnd: 32, objectives: 1}
 	room := e.tune.trialRoom()
 	if _, cut, ok := e.tune.measure(large); !ok || cut < tuneLeast || cut > max(tuneLeast, 2*room) {
@@ -260,6 +265,11 @@ func TestAutotuneNeedsMemory(t *testing.T) {
 	e := NewEngine(dev, Options{CacheDir: t.TempDir()})
 	if _, _, ok := e.tune.measure(product{op: "NN", m: 512, n: 512, kEnd: 512, objectives: 1}); ok {
 		t.Error("measured beyond the budget")
+	}
+	p := product{op: "NN", m: 512, n: 512, kEnd: 512, objectives: 1}
+	openTuneCache(e.tune.opt.CacheDir, deviceKey(dev.Info())).put(shapeClass(p), "direct-4x2", 1000)
+	if v := e.tune.choose(p); v.name != "direct-4x2" {
+		t.Errorf("without memory for a larger measurement the one there is does not count: %s", v.name)
 	}
 	if err := dev.Err(); err != nil {
 		t.Error(err)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # run.sh [BLOCK …]: makes the runs that docs/results/plan.md registers, in its order, and goes on
-# where an earlier call, in this checkout or another, has stopped. From the repository's root:
+# where an earlier call, in this checkout or another (but for audits), has stopped. From the repository's root:
 #
 #     go build -o bin/concord ./cmd/concord && bash docs/results/run.sh
 #
@@ -65,9 +65,12 @@ block_0() { timed 0 "$concord" compare $here/minority.toml --methods mgda,pcgrad
 block_1() { cells 1 names8 names8 layer; }
 block_2() { cells 2 names8 names8-aligned layer $aligned; }
 block_3() { cells 3 names8 names8 layer --controls direction; }
-# keep NAME: one file of an audit's folder, its lock and the results of its runs, a line each, without their Grams.
+# keep NAME: one file of an audit's folder, its lock and the results of its runs, a line each, without their Grams. One that is there stays:
+# an audit starts anew in another checkout.
 keep() {
-  { tr -d '\n' <"$work/$1/audit.lock.json" && echo && sed -E 's/"grams":\[.*\],"languages"/"languages"/' "$work/$1"/runs/*/result.json; } >"$here/$1.jsonl"
+  [ -e "$here/$1.jsonl" ] && return
+  { tr -d '\n' <"$work/$1/audit.lock.json" && echo && sed -E 's/"grams":\[.*\],"languages"/"languages"/' "$work/$1"/runs/*/result.json; } >"$work/$1.jsonl"
+  mv "$work/$1.jsonl" "$here/$1.jsonl"
 }
 block_4() { timed 4 "$concord" audit $here/names8.toml --controls --remedies none --steps 24 --budget "${BUDGET:-60m}" --seeds "$seeds" \
   --out $work/names8-audit && keep names8-audit; }

@@ -317,8 +317,8 @@ func TestPublishedRows(t *testing.T) {
 	outcomes(t, "names8-rows8.jsonl", 6, map[string]string{"random": "worse", "mgda": "worse", "cagrad": "worse"}, nil)
 }
 
-// TestPublishedRowsEnds is TestPublishedEnds of blocks 9 and 10. mgda is worse than mean by every interval, cagrad in each
-// block by all but one; the equivalences of block 10 hold with examples resampled by symbol, and not at 97.5 %.
+// TestPublishedRowsEnds is TestPublishedEnds of blocks 9 and 10. mgda is worse than mean by every interval, cagrad
+// not by all; the equivalences of block 10 hold with examples resampled by symbol, and not at 97.5 %.
 func TestPublishedRowsEnds(t *testing.T) {
 	for name, not := range map[string]map[string]string{ // the intervals by which an arm is not worse
 		"names8-rows8.jsonl":         {"cagrad layer": "symbol", "cagrad layer, direction only": "symbol, 97.5 %"},

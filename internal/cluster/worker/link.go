@@ -29,24 +29,33 @@ func (m *Member) reconnect(why error) {
 		m.logf("%s", gone)
 	}
 	if !m.redials.Again(m.ctx, m.opt.Patience) {
-		m.giveUp(fmt.Errorf("%w: for %v it has taken connections and ended them at once (%v)", ErrLost, m.opt.Patience, why))
+		m.giveUp(fmt.Errorf("%w: for %v %w: %v", ErrLost, m.opt.Patience, errAtOnce, why))
 		return
 	}
 	for time.Since(began) < m.opt.Patience && m.ctx.Err() == nil {
 		w, err := m.dialCoordinator(m.ctx)
-		if err == nil {
+		switch {
+		case err == nil:
 			if news {
 				m.logf("the coordinator is back after %.1f s", time.Since(began).Seconds())
 			}
 			m.returned(w)
 			return
-		}
-		m.redials = Attempts{} // it is away, and the patience of this loop counts
-		news = true
-		if errors.Is(err, transport.ErrProof) || errors.Is(err, ErrBanned) {
+		case errors.Is(err, transport.ErrProof) || errors.Is(err, ErrBanned):
 			m.giveUp(err)
 			return
+		case errors.Is(err, errAtOnce):
+			if !m.redials.Again(m.ctx, m.opt.Patience) {
+				m.giveUp(fmt.Errorf("%w: for %v %w", ErrLost, m.opt.Patience, err))
+				return
+			}
+			continue
 		}
+		m.redials = Attempts{} // it is away, and the patience of this loop counts
+		if !news {
+			m.logf("%s", gone)
+		}
+		news = true
 		select {
 		case <-m.ctx.Done():
 		case <-time.After(protocol.Heartbeat):
@@ -116,10 +125,32 @@ func (m *Member) sendHeartbeats() {
 	}
 }
 
-// coordinatorLink hears the coordinator.
+// coordinatorLink hears the coordinator. Its fields are guarded by the member's mutex.
 type coordinatorLink struct {
 	protocol.Nothing
-	m *Member
+	m     *Member
+	noted bool  // it is or was the member's
+	over  error // why the connection has ended
+}
+
+// errAtOnce says that a connection had ended before it was noted.
+var errAtOnce = errors.New("it took the connection and ended it at once")
+
+// note makes c the member's connection to the coordinator. One that has ended already is errAtOnce, or
+// nothing where its last word has ended the run.
+func (l *coordinatorLink) note(c *transport.Conn) error {
+	m := l.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case l.over == nil:
+		l.noted, m.coord, m.since = true, c, time.Now()
+		m.silence.Heard(time.Now())
+		m.changed.Broadcast()
+	case m.ended == nil:
+		return fmt.Errorf("%w: %w", errAtOnce, l.over)
+	}
+	return nil
 }
 
 func (l *coordinatorLink) Message(c *transport.Conn, msg transport.Message) {
@@ -288,12 +319,15 @@ func (s *Step) lasts() bool {
 func (l *coordinatorLink) Disconnected(c *transport.Conn, err error) {
 	m := l.m
 	m.mu.Lock()
-	mine := m.coord == c
+	mine := l.noted && m.coord == c
+	if l.over = err; err == nil {
+		l.over = transport.ErrClosed
+	}
 	if mine {
 		m.coord = nil
-		if last := (*transport.LastWord)(nil); errors.As(err, &last) && m.ended == nil {
-			m.endsWith(last.Word)
-		}
+	}
+	if last := (*transport.LastWord)(nil); (mine || !l.noted) && errors.As(err, &last) && m.ended == nil {
+		m.endsWith(last.Word)
 	}
 	ended := m.over() != nil
 	m.mu.Unlock()

@@ -230,7 +230,8 @@ func (m *Member) dialCoordinator(ctx context.Context) (protocol.Welcome, error) 
 		m.opt.Coordinator = addr
 		m.mu.Unlock()
 	}
-	c, err := m.ep.Dial(ctx, m.opt.Coordinator, protocol.ServiceCoordinator, m.opt.Hello, &w, &coordinatorLink{m: m})
+	link := &coordinatorLink{m: m}
+	c, err := m.ep.Dial(ctx, m.opt.Coordinator, protocol.ServiceCoordinator, m.opt.Hello, &w, link)
 	if err == nil {
 		err = protocol.CheckText("the run's configuration", w.Config)
 	}
@@ -243,15 +244,7 @@ func (m *Member) dialCoordinator(ctx context.Context) (protocol.Welcome, error) 
 		}
 		return w, err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if c.Context().Err() != nil { // Disconnected has been told, and could not know that it is this one
-		return w, transport.ErrClosed
-	}
-	m.coord, m.since = c, time.Now()
-	m.silence.Heard(time.Now())
-	m.changed.Broadcast()
-	return w, nil
+	return w, link.note(c)
 }
 
 // Configure tells the shape of the steps, before the first Begin or State. offer
