@@ -81,60 +81,84 @@ func TestLinearCrossEntropyIsReused(t *testing.T) {
 // WeightGradient after a Run without DWeight has the bits of a Run with it, in one part and in two. It makes
 // the logits of the first chunk again only where something has used the scratch since: with one chunk none.
 func TestWeightGradient(t *testing.T) {
-	e := testEngine(t)
-	const v, c, n = 150, 20, 75
-	x, w := upload(e, n, c, optest.Random(n*c, 1)), upload(e, v, c, optest.Random(v*c, 2))
-	labels, scale := uploadU32(e, randomIDs(n, v, 4)), upload(e, 1, n, optest.Random(n, 3))
-	seg := e.NewSegments(gpu.RoleData, []int{0, 20, 20, 50, n})
-	for _, chunk := range []int{0, 16, 48} {
-		for between, scratchUsed := range map[string]bool{"": false, "evaluation": true, "once before": true, "tokens": true} {
-			t.Run(fmt.Sprintf("chunk %d, %s", chunk, between), func(t *testing.T) {
-				l := e.NewLinearCrossEntropy(n, v, chunk)
-				defer l.Release()
-				loss, dx, wantDX := e.New(gpu.RoleScratch, "loss", 1, n), e.New(gpu.RoleScratch, "dx", n, c), e.New(gpu.RoleScratch, "dx", n, c)
-				want := guardedRows(e, 4, v, c, nil)
-				l.Run(x, w, labels, scale, loss, &HeadGradients{DX: wantDX, X: x, DWeight: Target{want, seg, false}})
-				losses := download(t, e, loss)
-				l.Run(x, w, labels, scale, loss, &HeadGradients{DX: dx})
-				if !slices.Equal(download(t, e, loss), losses) || !slices.Equal(download(t, e, dx), download(t, e, wantDX)) {
-					t.Error("losses or dx differ without the weight's gradient")
+	h := newHeadCase(t)
+	used := map[string]func(l *LinearCrossEntropy){
+		"nothing": nil,
+		"an evaluation": func(l *LinearCrossEntropy) {
+			l.Run(h.x, upload(h.e, h.v, h.c, optest.Random(h.v*h.c, 9)), h.labels, Tensor{}, h.e.New(gpu.RoleScratch, "loss", 1, h.n), nil)
+		},
+		"once before": func(l *LinearCrossEntropy) { l.WeightGradient(h.x, h.w, h.labels, h.scale, h.loss, h.two) },
+		"products between tokens": func(l *LinearCrossEntropy) {
+			k := &HeadTokens{Loss: l, X: h.x, Weight: h.w, Labels: h.labels, Scale: h.scale}
+			k.eachLogits(0, h.v, upload(h.e, 1, h.n, make([]float32, h.n)), func(int, Tensor) {})
+		},
+	}
+	for _, chunk := range []int{0, 48, 32} {
+		for name, use := range used {
+			l := h.e.NewLinearCrossEntropy(h.n, h.v, chunk)
+			losses := h.gradients(t, l)
+			kept := min(l.Chunk(), h.n)
+			if use != nil {
+				use(l)
+				kept = 0
+			}
+			h.e.Dev.Zero(h.loss.View())
+			l.WeightGradient(h.x, h.w, h.labels, h.scale, h.loss, h.one)
+			if got := download(t, h.e, h.loss); !slices.Equal(got[:kept], make([]float32, kept)) || !slices.Equal(got[kept:], losses[kept:]) {
+				t.Errorf("chunk %d, %s: the losses of all but %d tokens should be written again: %v", chunk, name, kept, got)
+			}
+			l.WeightGradient(h.x, h.w, h.labels, h.scale, h.loss, h.two)
+			for m := range h.want.M {
+				rows := download(t, h.e, h.want.Objective(m))
+				if !slices.Equal(download(t, h.e, h.one[0].Rows.Objective(m)), rows) {
+					t.Errorf("chunk %d, %s: objective %d: other bits than Run's", chunk, name, m)
 				}
-				whole, low, high := guardedRows(e, 4, v, c, nil), guardedRows(e, 4, 64, c, nil), guardedRows(e, 4, v-64, c, nil)
-				one, two := []Part{{0, Target{whole, seg, false}}}, []Part{{64, Target{high, seg, false}}, {0, Target{low, seg, false}}}
-				switch between {
-				case "evaluation":
-					l.Run(x, upload(e, v, c, optest.Random(v*c, 9)), labels, Tensor{}, e.New(gpu.RoleScratch, "loss", 1, n), nil)
-				case "once before":
-					l.WeightGradient(x, w, labels, scale, loss, two)
-				case "tokens":
-					h := &HeadTokens{Loss: l, X: x, Weight: w, Labels: labels, Scale: scale}
-					if l.logits.R*l.logits.LD < n*blockUnit {
-						t.Skip("a chunk is too small for products between all tokens")
-					}
-					h.eachLogits(0, v, upload(e, 1, n, make([]float32, n)), func(int, Tensor) {})
+				low, high := h.two[1].Rows.Objective(m), h.two[0].Rows.Objective(m)
+				if !slices.Equal(slices.Concat(download(t, h.e, low), download(t, h.e, high)), rows) {
+					t.Errorf("chunk %d, %s: objective %d: other bits in two parts", chunk, name, m)
 				}
-				e.Dev.Zero(loss.View())
-				l.WeightGradient(x, w, labels, scale, loss, one)
-				kept := 0
-				if !scratchUsed {
-					kept = min(l.Chunk(), n)
-				}
-				if got := download(t, e, loss); !slices.Equal(got[:kept], make([]float32, kept)) || !slices.Equal(got[kept:], losses[kept:]) {
-					t.Errorf("the losses of all but %d tokens should be written again: %v", kept, got)
-				}
-				l.WeightGradient(x, w, labels, scale, loss, two)
-				for m := range 4 {
-					rows := download(t, e, want.Objective(m))
-					if !slices.Equal(download(t, e, whole.Objective(m)), rows) {
-						t.Errorf("objective %d: other bits than Run's", m)
-					}
-					if !slices.Equal(slices.Concat(download(t, e, low.Objective(m)), download(t, e, high.Objective(m))), rows) {
-						t.Errorf("objective %d: other bits in two parts", m)
-					}
-				}
-			})
+			}
+			l.Release()
 		}
 	}
+}
+
+// headCase is a head with tokens of four segments, one of them empty, and room for its gradients.
+type headCase struct {
+	e                   *Engine
+	v, c, n             int
+	x, w, labels, scale Tensor
+	loss, dx, wantDX    Tensor
+	segments            Segments
+	want                TaskGrads // of the weight, by Run
+	one, two            []Part    // the same by WeightGradient
+}
+
+func newHeadCase(t *testing.T) *headCase {
+	e := testEngine(t)
+	h := &headCase{e: e, v: 150, c: 20, n: 75}
+	h.x, h.w = upload(e, h.n, h.c, optest.Random(h.n*h.c, 1)), upload(e, h.v, h.c, optest.Random(h.v*h.c, 2))
+	h.labels, h.scale = uploadU32(e, randomIDs(h.n, h.v, 4)), upload(e, 1, h.n, optest.Random(h.n, 3))
+	dx := func() Tensor { return e.New(gpu.RoleScratch, "dx", h.n, h.c) }
+	h.loss, h.dx, h.wantDX = e.New(gpu.RoleScratch, "loss", 1, h.n), dx(), dx()
+	h.segments = e.NewSegments(gpu.RoleData, []int{0, 20, 20, 50, h.n})
+	rows := func(v int) TaskGrads { return guardedRows(e, 4, v, h.c, nil) }
+	h.want = rows(h.v)
+	h.one = []Part{{0, Target{rows(h.v), h.segments, false}}}
+	h.two = []Part{{64, Target{rows(h.v - 64), h.segments, false}}, {0, Target{rows(64), h.segments, false}}}
+	return h
+}
+
+// gradients runs l with the weight's gradient, then without, and returns the losses, the same of both.
+func (h *headCase) gradients(t *testing.T, l *LinearCrossEntropy) []float32 {
+	t.Helper()
+	l.Run(h.x, h.w, h.labels, h.scale, h.loss, &HeadGradients{DX: h.wantDX, X: h.x, DWeight: Target{h.want, h.segments, false}})
+	losses := download(t, h.e, h.loss)
+	l.Run(h.x, h.w, h.labels, h.scale, h.loss, &HeadGradients{DX: h.dx})
+	if !slices.Equal(download(t, h.e, h.loss), losses) || !slices.Equal(download(t, h.e, h.dx), download(t, h.e, h.wantDX)) {
+		t.Error("losses or dx differ without the weight's gradient")
+	}
+	return losses
 }
 
 func TestLinearCrossEntropyChunk(t *testing.T) {
