@@ -41,17 +41,10 @@ func TestPlanIsMeasured(t *testing.T) {
 					t.Fatal(err)
 				}
 				real, limits := measured(t, cfg)
-				p, err := NewPlanner(cfg)
-				if err != nil {
-					t.Fatal(err)
-				}
-				plan, err := p.try(Card{Name: "card", Type: gpu.CPU, Memory: real.Budget, Limits: limits}, cfg.Batch.Rows)
-				if err != nil {
-					t.Fatal(err) // as On, which also looks for the most rows that fit: TestPlanRefusals
-				}
+				plan := planned(t, cfg, Card{Name: "card", Type: gpu.CPU, Memory: real.Budget, Limits: limits})
 				// Staging is left out: how many uploads wait depends on the device's pace.
-				planned := plan.Peak - plan.Roles[gpu.RoleStaging].AtPeak
-				if d := float64(planned)/float64(real.Peak-real.Roles[gpu.RoleStaging].AtPeak) - 1; d < -0.05 || d > 0.05 {
+				peak := plan.Peak - plan.Roles[gpu.RoleStaging].AtPeak
+				if d := float64(peak)/float64(real.Peak-real.Roles[gpu.RoleStaging].AtPeak) - 1; d < -0.05 || d > 0.05 {
 					t.Errorf("planned %d bytes, measured %d: %+.1f %%\n%v\n%v", plan.Peak, real.Peak, 100*d, plan.Roles, real.Roles)
 				}
 			})
@@ -67,14 +60,7 @@ func TestPlanIsMeasuredWithAutotune(t *testing.T) {
 	for _, cached := range []bool{false, true} {
 		cfg := load(t, "../../examples/names8/run.toml", "device.cache_dir="+cache, "batch.rows=8", "batch.seq_len=96", "data.max_len=96")
 		real, limits := measured(t, cfg)
-		p, err := NewPlanner(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		plan, err := p.try(Card{Name: "card", Type: gpu.CPU, Memory: real.Budget, Limits: limits}, cfg.Batch.Rows)
-		if err != nil {
-			t.Fatal(err)
-		}
+		plan := planned(t, cfg, Card{Name: "card", Type: gpu.CPU, Memory: real.Budget, Limits: limits})
 		d := float64(plan.Peak)/float64(real.Peak) - 1 // with staging, which a measurement uses more of
 		t.Logf("cached %v: planned %d bytes, measured %d: %+.1f %%", cached, plan.Peak, real.Peak, 100*d)
 		if d < -0.05 || d > 0.05 {
@@ -87,15 +73,7 @@ func TestPlanIsMeasuredWithAutotune(t *testing.T) {
 func TestPlanOfAVariant(t *testing.T) {
 	peaks := map[string]int64{}
 	for _, more := range []string{"device.autotune=false", "device.gemm=direct-16x4", "device.autotune=true"} {
-		p, err := NewPlanner(load(t, "../../examples/names8/run.toml", more))
-		if err != nil {
-			t.Fatal(err)
-		}
-		m, err := p.try(Card{Name: "card", Type: gpu.CPU, Memory: unbounded}, 16)
-		if err != nil {
-			t.Fatal(err)
-		}
-		peaks[more] = m.Peak
+		peaks[more] = planned(t, load(t, "../../examples/names8/run.toml", more), Card{Name: "card", Type: gpu.CPU, Memory: unbounded}).Peak
 	}
 	if forced := peaks["device.gemm=direct-16x4"]; forced > peaks["device.autotune=false"] || forced >= peaks["device.autotune=true"] {
 		t.Errorf("%v", peaks)
@@ -104,6 +82,20 @@ func TestPlanOfAVariant(t *testing.T) {
 	if e := (*config.Error)(nil); !errors.As(err, &e) || !strings.Contains(e.Msg, "fast") || e.Fix == "" {
 		t.Errorf("a variant that there is not: %v", err)
 	}
+}
+
+// planned is the memory of cfg's run on a card, as On plans it, which also looks for the most rows that fit.
+func planned(t *testing.T, cfg *config.Config, c Card) peak {
+	t.Helper()
+	p, err := NewPlanner(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := p.try(c, cfg.Batch.Rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 // measured trains as cfg says and returns the device's memory and limits.
