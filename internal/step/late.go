@@ -39,7 +39,8 @@ func (r *Replica) lateHead() bool {
 
 // lateShare is the part of a step's other memory that rows may take. Rows of a fourteenth, as the demo
 // has of eight languages, added 4 % to the peak and 2 % to the processor time, late ones nothing and
-// 10 % (medians of three, with kernels of autotune: docs/bench/2026-11-30-price.md); the goal is 5 % of each.
+// 10 % (medians of three, with kernels of autotune, when late ones made all logits again: docs/bench/2026-11-30-price.md);
+// the goal is 5 % of each.
 const lateShare = 13
 
 // byTokens picks the ones among late that keep no rows, as the step's activations have no room
