@@ -28,8 +28,7 @@ func (m *Member) reconnect(why error) {
 	if news {
 		m.logf("%s", gone)
 	}
-	if !m.redials.Again(m.ctx, m.opt.Patience) {
-		m.giveUp(fmt.Errorf("%w: for %v %w: %v", ErrLost, m.opt.Patience, errAtOnce, why))
+	if !m.pause(fmt.Errorf("%w: %w", errAtOnce, why)) {
 		return
 	}
 	for time.Since(began) < m.opt.Patience && m.ctx.Err() == nil {
@@ -45,8 +44,7 @@ func (m *Member) reconnect(why error) {
 			m.giveUp(err)
 			return
 		case errors.Is(err, errAtOnce):
-			if !m.redials.Again(m.ctx, m.opt.Patience) {
-				m.giveUp(fmt.Errorf("%w: for %v %w", ErrLost, m.opt.Patience, err))
+			if !m.pause(err) {
 				return
 			}
 			continue
@@ -62,6 +60,16 @@ func (m *Member) reconnect(why error) {
 		}
 	}
 	m.giveUp(fmt.Errorf("%w: not back after %v", ErrLost, m.opt.Patience))
+}
+
+// pause waits before another dial of a coordinator that has ended a connection at once; false: that has
+// gone on for the run's patience, and the member gives up.
+func (m *Member) pause(why error) bool {
+	if m.redials.Again(m.ctx, m.opt.Patience) {
+		return true
+	}
+	m.giveUp(fmt.Errorf("%w: for %v %w", ErrLost, m.opt.Patience, why))
+	return false
 }
 
 // returned takes up the thread: a step that was committed while the coordinator
