@@ -86,24 +86,37 @@ func TestPublishedEnds(t *testing.T) {
 	sd, degrees := stats.Moderated(d)
 	for i, k := range rows {
 		m, _ := stats.MeanSD(d[i])
-		apart := exampleVariance(c.judging[k], c.judging[mean], true, "")
-		shared := bySymbol(c.judging[k], c.judging[mean], symbols)
-		n := float64(len(d[i]))
-		half := func(level, examples float64) float64 {
-			return math.Sqrt(sd[i]*sd[i]/n+examples) * stats.Critical(level, len(rows), max(1, math.Floor(degrees[i])))
-		}
+		half := halfWidths(c.judging[k], c.judging[mean], symbols, sd[i]/math.Sqrt(float64(len(d[i]))), degrees[i], len(rows))
 		alone := bySeedsAlone(d[i], len(rows))
 		t.Logf("%s: %+.4f, to %+.4f as published; %+.4f by symbol; %+.4f at 97.5 %%; %+.4f both; "+
-			"[%+.4f, %+.4f] by its own deviation, seeds only", k.Name(), m, m+half(0.95, apart), m+half(0.95, shared),
-			m+half(0.975, apart), m+half(0.975, shared), alone.Lo, alone.Hi)
+			"[%+.4f, %+.4f] by its own deviation, seeds only", k.Name(), m, m+half[published95], m+half[bySymbols],
+			m+half[at975], m+half[bySymbols975], alone.Lo, alone.Hi)
 		want := k.Method == "pcgrad" || k.Method == "upgrad" && k.Scope != "tensor"
-		if is := math.Abs(m)+half(0.95, shared) < defaultMargin; is != want {
+		if is := math.Abs(m)+half[bySymbols] < defaultMargin; is != want {
 			t.Errorf("%s is equivalent to mean with examples resampled by symbol: %v", k.Name(), is)
 		}
-		if m+half(0.95, shared) < 0 {
+		if m+half[bySymbols] < 0 {
 			t.Errorf("%s is better than mean with examples resampled by symbol", k.Name())
 		}
 	}
+}
+
+// The intervals that findings are tried by.
+const (
+	published95  = "95 %"
+	bySymbols    = "symbol" // with held-out examples resampled by symbol
+	at975        = "97.5 %"
+	bySymbols975 = "symbol, 97.5 %"
+)
+
+// halfWidths are half of each of them, of the difference of the runs x from y, whose error over seeds is known.
+func halfWidths(x, y []Result, symbols map[string][]string, error, degrees float64, rows int) map[string]float64 {
+	apart, shared := exampleVariance(x, y, true, ""), bySymbol(x, y, symbols)
+	half := func(level, examples float64) float64 {
+		return math.Sqrt(error*error+examples) * stats.Critical(level, rows, max(1, math.Floor(degrees)))
+	}
+	return map[string]float64{published95: half(0.95, apart), bySymbols: half(0.95, shared), at975: half(0.975, apart),
+		bySymbols975: half(0.975, shared)}
 }
 
 // TestPublishedWorst says the same of the worst language: by their own deviation over seeds alone pcgrad and
@@ -329,23 +342,16 @@ func TestPublishedRowsEnds(t *testing.T) {
 		sd, degrees := stats.Moderated(d)
 		for i, k := range rows {
 			m, _ := stats.MeanSD(d[i])
-			n, whole := float64(len(d[i])), max(1, math.Floor(degrees[i]))
-			half := func(level, examples float64) float64 {
-				return math.Sqrt(sd[i]*sd[i]/n+examples) * stats.Critical(level, len(rows), whole)
-			}
-			apart, shared := exampleVariance(c.judging[k], c.judging[mean], true, ""), bySymbol(c.judging[k], c.judging[mean], symbols)
+			half := halfWidths(c.judging[k], c.judging[mean], symbols, sd[i]/math.Sqrt(float64(len(d[i]))), degrees[i], len(rows))
 			var missed []string
-			for _, x := range []struct {
-				name string
-				half float64
-			}{{"95 %", half(0.95, apart)}, {"symbol", half(0.95, shared)}, {"97.5 %", half(0.975, apart)}} {
-				t.Logf("%s: %s: [%+.4f, %+.4f] by %s", name, k.Name(), m-x.half, m+x.half, x.name)
-				if m-x.half <= 0 {
-					missed = append(missed, x.name)
+			for _, by := range []string{published95, bySymbols, at975} {
+				t.Logf("%s: %s: [%+.4f, %+.4f] by %s", name, k.Name(), m-half[by], m+half[by], by)
+				if m-half[by] <= 0 {
+					missed = append(missed, by)
 				}
 				same := k.Method == "pcgrad" || k.Method == "upgrad"
-				if same && strings.Contains(name, "aligned") && (math.Abs(m)+x.half < defaultMargin) != (x.name != "97.5 %") {
-					t.Errorf("%s: %s: equivalent by %s: %v", name, k.Name(), x.name, x.name == "97.5 %")
+				if same && strings.Contains(name, "aligned") && (math.Abs(m)+half[by] < defaultMargin) != (by != at975) {
+					t.Errorf("%s: %s: equivalent by %s: %v", name, k.Name(), by, by == at975)
 				}
 			}
 			if k.Method == "mgda" || k.Method == "cagrad" {
