@@ -345,7 +345,8 @@ func benchmarkRows(b *testing.B, e *Engine, bytes int64, f func()) {
 
 func BenchmarkGram(b *testing.B) {
 	e := testEngine(b)
-	for _, s := range [][2]int{{8, 181_000}, {8, 1_000_000}, {8, 1 << 20}, {32, 181_000}, {64, 181_000}} {
+	for _, s := range [][2]int{{8, 181_000}, {8, 1_000_000}, {8, 1 << 20}, {16, 16_384}, {32, 16_384}, {32, 44_032},
+		{32, 181_000}, {64, 181_000}} {
 		b.Run(fmt.Sprintf("M=%d,n=%d", s[0], s[1]), func(b *testing.B) {
 			rows, _ := testRows(e, s[0], s[1], 1)
 			scratch := e.NewGramScratch(s[0], s[1])
@@ -358,7 +359,7 @@ func BenchmarkGram(b *testing.B) {
 
 func BenchmarkCombine(b *testing.B) {
 	e := testEngine(b)
-	for _, s := range [][2]int{{8, 181_000}, {8, 1_000_000}, {8, 1 << 20}, {64, 181_000}} {
+	for _, s := range [][2]int{{8, 181_000}, {8, 1_000_000}, {8, 1 << 20}, {32, 44_032}, {64, 181_000}} {
 		b.Run("M="+strconv.Itoa(s[0])+",n="+strconv.Itoa(s[1]), func(b *testing.B) {
 			rows, _ := testRows(e, s[0], s[1], 1)
 			out := e.New(gpu.RoleScratch, "out", 1, s[1])
