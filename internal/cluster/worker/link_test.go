@@ -128,9 +128,14 @@ func TestRelayOfANewCoordinator(t *testing.T) {
 	}
 }
 
+// deaf is a coordinator that takes no notice of heartbeats; Nothing closes the connection of whoever says something.
+type deaf struct{ protocol.Nothing }
+
+func (deaf) Message(*transport.Conn, transport.Message) {}
+
 // fickle is a coordinator that closes every connection at once.
 type fickle struct {
-	protocol.Nothing
+	deaf
 	came *atomic.Int32
 }
 
@@ -222,7 +227,7 @@ func TestConnectionsThatLast(t *testing.T) {
 
 // leader is a coordinator that closes the connection of whoever comes with a last word.
 type leader struct {
-	protocol.Nothing
+	deaf
 	word string
 }
 
